@@ -1,0 +1,1 @@
+"""Striate trains convolutional networks on your pictures, shows why they decide, and ships them."""

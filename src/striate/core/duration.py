@@ -1,0 +1,102 @@
+"""How long a training lasts, with its unit: `"90ep"`, `"5000st"`, `"30min"`; and the clock that it is read on."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, replace
+
+from striate.core.errors import ConfigError
+
+_SECONDS = {"s": 1.0, "min": 60.0, "h": 3600.0}
+_UNITS = ("ep", "st", *_SECONDS)
+
+
+@dataclass(frozen=True)
+class Clock:
+    """Where a training stands.
+
+    `step` counts all updates made, `epoch` the epochs completed, `seconds` the time spent training (of all sittings
+    together). `seconds` is measured, so it is no part of what makes two runs the same.
+    """
+
+    steps_per_epoch: int
+    step: int = 0
+    seconds: float = 0.0
+
+    @property
+    def epoch(self) -> int:
+        return self.step // self.steps_per_epoch
+
+    @property
+    def step_in_epoch(self) -> int:
+        return self.step % self.steps_per_epoch
+
+    @property
+    def epochs(self) -> float:
+        """The position in epochs, fractions included."""
+        return self.step / self.steps_per_epoch
+
+    @property
+    def at_epoch_end(self) -> bool:
+        return self.step > 0 and self.step_in_epoch == 0
+
+    def tick(self, seconds: float) -> Clock:
+        """The clock after one more update, which took `seconds`."""
+        return replace(self, step=self.step + 1, seconds=self.seconds + seconds)
+
+
+@dataclass(frozen=True)
+class Duration:
+    """A length of training in epochs (`ep`), steps (`st`) or time (`s`, `min`, `h`).
+
+    >>> Duration.parse("2ep").reached(Clock(steps_per_epoch=10, step=19))
+    False
+    """
+
+    amount: float
+    unit: str
+
+    def __post_init__(self) -> None:
+        if self.unit not in _UNITS:
+            raise ConfigError(f"A duration ends in one of {', '.join(_UNITS)}; received {self.unit!r}.")
+        if not 0 < self.amount < float("inf"):
+            raise ConfigError(f"A duration is more than nothing; received {self}.")
+        if self.unit == "st" and self.amount != int(self.amount):
+            raise ConfigError(f"Steps are whole; received {self}.")
+
+    @classmethod
+    def parse(cls, text: str | int | Duration) -> Duration:
+        """Read `"90ep"`; a bare number counts epochs.
+
+        Raises:
+            ConfigError: the text is no duration, or not a positive one.
+        """
+        if isinstance(text, Duration):
+            return text
+        match = re.fullmatch(r"\s*([-+]?[0-9]*\.?[0-9]+)\s*([a-z]*)\s*", str(text))
+        if match is None:
+            raise ConfigError(
+                f"A duration is a number and a unit, as in '30ep', '5000st' or '10min'; received {text!r}."
+            )
+        return cls(float(match[1]), match[2] or "ep")
+
+    def __str__(self) -> str:
+        return f"{self.amount:g}{self.unit}"
+
+    def progress(self, clock: Clock) -> float:
+        """The share of this duration that has passed, from 0 at the start; 1 or more when it is over."""
+        if self.unit == "ep":
+            return clock.step / (self.amount * clock.steps_per_epoch)
+        if self.unit == "st":
+            return clock.step / self.amount
+        return clock.seconds / (self.amount * _SECONDS[self.unit])
+
+    def reached(self, clock: Clock) -> bool:
+        """Whether this much of a training has passed on `clock`."""
+        return self.progress(clock) >= 1.0
+
+    def steps(self, steps_per_epoch: int) -> int | None:
+        """How many updates this is, rounded up; None for a length of time, which has no fixed number."""
+        if self.unit == "ep":
+            return -int(-(self.amount * steps_per_epoch) // 1)
+        return int(self.amount) if self.unit == "st" else None

@@ -1,0 +1,48 @@
+"""Errors that are sentences: what was expected, what was received, what to do next.
+
+Everything a user can get wrong raises a `StriateError`; the command line prints its sentence and no traceback.
+Any other exception is a defect of ours.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+class StriateError(Exception):
+    """A mistake that a user can mend; `str(error)` is the whole message."""
+
+
+class ConfigError(StriateError):
+    """A setting that does not exist, has the wrong type, or cannot be."""
+
+
+class DataError(StriateError):
+    """Data that are missing, unreadable, or not what they should be."""
+
+
+class ModelError(StriateError):
+    """A network that does not exist, or cannot be built for this input."""
+
+
+class RunError(StriateError):
+    """A run folder that is taken, incomplete, damaged, or busy."""
+
+
+class TrainingError(StriateError):
+    """A training that cannot go on."""
+
+
+def nearest(name: str, known: Iterable[str]) -> str:
+    """The end of a sentence about an unknown name: the likely meant one, or all that are known.
+
+    >>> nearest("lenet", ["lenet5", "mlp"])
+    "Did you mean 'lenet5'?"
+    """
+    known = list(known)
+    folded = {candidate.casefold(): candidate for candidate in known}
+    close = difflib.get_close_matches(name.casefold(), folded, n=1, cutoff=0.5)
+    if close:
+        return f"Did you mean {folded[close[0]]!r}?"
+    return f"Known are: {', '.join(known)}." if known else "None is known."

@@ -1,0 +1,115 @@
+"""Files that are whole or absent: atomic and durable writes, digests, locks, and where caches lie."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import hashlib
+import json
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import IO
+
+from striate.core.errors import RunError, StriateError
+
+_CHUNK = 1 << 20
+
+
+def write_chunk(file: IO[bytes], chunk: bytes | memoryview) -> None:
+    """Write one piece of a larger whole; apart so that a test can stop the world between two pieces."""
+    file.write(chunk)
+
+
+def write_atomically(path: Path, content: bytes | str) -> None:
+    """Put `content` at `path` so that a kill at any moment leaves the old file or the new one, and a power cut too.
+
+    The bytes go to a temporary file in the same folder, are synced to the disk, and take the name by a rename; then
+    the folder is synced, because the rename is an entry in it.
+
+    Raises:
+        StriateError: the folder cannot be written, or the disk is full; the old file is untouched.
+    """
+    data = memoryview(content.encode() if isinstance(content, str) else content)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        with open(temporary, "wb") as file:
+            for start in range(0, len(data), _CHUNK) or (0,):
+                write_chunk(file, data[start : start + _CHUNK])
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+        sync_folder(path.parent)
+    except OSError as error:
+        with contextlib.suppress(OSError):
+            temporary.unlink(missing_ok=True)
+        raise storage_error(path, error) from error
+
+
+def write_json(path: Path, value: object) -> None:
+    """Write `value` atomically as indented JSON with its keys in order of insertion."""
+    write_atomically(path, json.dumps(value, indent=2, ensure_ascii=False) + "\n")
+
+
+def sync_folder(folder: Path) -> None:
+    """Make renames and new files in `folder` survive a power cut. (Windows cannot open a folder, and needs no sync.)"""
+    if os.name == "nt":
+        return
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def storage_error(path: Path, error: OSError) -> StriateError:
+    """The sentence for an `OSError` met while writing `path`."""
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return RunError(f"The disk is full: {path} could not be written. Free some space and try again.")
+    if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
+        return RunError(f"{path.parent} cannot be written to ({error.strerror}). Choose another folder.")
+    return RunError(f"{path} could not be written: {error.strerror or error}.")
+
+
+def file_digest(path: Path) -> str:
+    """SHA-256 of a file's bytes, in hexadecimal."""
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def cache_folder() -> Path:
+    """Where things that can be made again are kept: `$STRIATE_CACHE`, else the user's cache folder."""
+    chosen = os.environ.get("STRIATE_CACHE")
+    if chosen:
+        return Path(chosen)
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "striate"
+
+
+@contextlib.contextmanager
+def locked(path: Path, *, busy: str) -> Iterator[None]:
+    """Hold the lock file `path` for this process; the lock goes with the process, however it ends.
+
+    Raises:
+        RunError: another process holds it; the message is `busy`.
+    """
+    with contextlib.ExitStack() as stack:
+        try:
+            file = stack.enter_context(open(path, "a+b"))
+        except OSError as error:
+            raise storage_error(path, error) from error
+        try:
+            _lock(file)
+        except OSError as error:
+            raise RunError(busy) from error
+        yield
+
+
+def _lock(file: IO[bytes]) -> None:
+    if os.name == "nt":
+        import msvcrt
+
+        msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)  # pyright: ignore[reportAttributeAccessIssue]
+    else:
+        import fcntl
+
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)

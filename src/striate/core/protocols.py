@@ -1,0 +1,66 @@
+"""The small types by which packages that do not know each other work together."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Protocol, runtime_checkable
+
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from striate.core.batch import Batch
+
+
+class Batches(Protocol):
+    """What the trainer and the evaluator read: the batches of one epoch after another, from any position.
+
+    `len` is the number of batches in an epoch, the same in every epoch. `epoch(n, start=k)` gives the batches of epoch
+    n from its k-th on: the same batches, in the same order, whenever and however often it is asked. The iterator
+    releases what it holds (threads, files) when it is closed.
+    """
+
+    def __len__(self) -> int: ...
+
+    def epoch(self, epoch: int, *, start: int = 0) -> Iterator[Batch]: ...
+
+
+@dataclass(frozen=True)
+class FeatureMap:
+    """A named place in a network worth seeing.
+
+    `module` is the path of the module whose output it is; `channels` its number of channels; `stride` how many input
+    pixels one step in the map is (y, x); `receptive_field` how many input pixels one of its values sees (y, x).
+    """
+
+    name: str
+    module: str
+    channels: int
+    stride: tuple[int, int]
+    receptive_field: tuple[int, int]
+
+
+@runtime_checkable
+class Constrained(Protocol):
+    """A module whose weights must stay in a set: the trainer calls `project_` after each update."""
+
+    def project_(self) -> None: ...
+
+
+@runtime_checkable
+class Auxiliary(Protocol):
+    """A network with auxiliary classifiers beside its main one."""
+
+    def forward_with_auxiliary(
+        self, x: Float[Tensor, "n c h w"]
+    ) -> tuple[Float[Tensor, "n k"], dict[str, Float[Tensor, "n k"]]]: ...
+
+
+@runtime_checkable
+class Described(Protocol):
+    """A network that says where to look in it and what transfer learning replaces (a module path)."""
+
+    feature_maps: tuple[FeatureMap, ...]
+    head: str
+
+    def get_submodule(self, target: str) -> nn.Module: ...

@@ -1,0 +1,51 @@
+"""One table per kind of thing: names to entries, loud about duplicates, helpful about unknown names."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from typing import TypeVar
+
+from striate.core.errors import ConfigError, StriateError, nearest
+
+Entry = TypeVar("Entry")
+
+
+def natural_key(name: str) -> list[tuple[int, int, str]]:
+    """Sort key in which numbers inside names count as numbers: `class2` comes before `class10`."""
+    parts = re.findall(r"[0-9]+|[^0-9]+", name)
+    return [(0, int(part), "") if part.isdecimal() else (1, 0, part.casefold()) for part in parts]
+
+
+class Registry(Mapping[str, Entry]):
+    """Entries of one kind by name.
+
+    `kind` is the noun of the error messages, `error` the exception raised for an unknown name. Iteration is in
+    natural order of the names.
+    """
+
+    def __init__(self, kind: str, error: type[StriateError] = ConfigError) -> None:
+        self.kind = kind
+        self._error = error
+        self._entries: dict[str, Entry] = {}
+
+    def add(self, name: str, entry: Entry) -> Entry:
+        """Register `entry` as `name`; a second entry of one name is a defect and raises `ValueError`."""
+        if name in self._entries:
+            raise ValueError(f"{self.kind} {name!r} is registered twice")
+        self._entries[name] = entry
+        return entry
+
+    def __getitem__(self, name: str) -> Entry:
+        if name not in self._entries:
+            raise self._error(f"There is no {self.kind} {name!r}. {nearest(name, self)}")
+        return self._entries[name]
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._entries
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(sorted(self._entries, key=natural_key))
+
+    def __len__(self) -> int:
+        return len(self._entries)

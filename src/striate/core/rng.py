@@ -1,0 +1,78 @@
+"""Randomness without state: every draw is a function of (seed, stream, epoch, sample index, draw number).
+
+A generator with state must be replayed to be repeated, and gives different numbers when the work is divided
+differently. A counter-based one (Salmon et al., "Parallel random numbers: as easy as 1, 2, 3", SC 2011) has no state:
+the n-th number of a stream is computed from n. So the number of loader threads, a pause, a crash or another batch size
+cannot change what a sample looks like. The mixing function is SplitMix64's finalizer (Steele, Lea and Flood, "Fast
+splittable pseudorandom number generators", OOPSLA 2014), applied once per counter.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+
+if TYPE_CHECKING:
+    import torch
+
+_GOLDEN = np.uint64(0x9E3779B97F4A7C15)
+
+
+def _mix(x: npt.NDArray[np.uint64]) -> npt.NDArray[np.uint64]:
+    """SplitMix64's finalizer: a bijection of 64 bits in which every input bit moves about half of the output bits."""
+    with np.errstate(over="ignore"):
+        x = (x ^ (x >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+        x = (x ^ (x >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+        return x ^ (x >> np.uint64(31))
+
+
+def _absorb(key: npt.NDArray[np.uint64], counter: npt.ArrayLike) -> npt.NDArray[np.uint64]:
+    """A new key from `key` and a counter; both broadcast."""
+    with np.errstate(over="ignore"):
+        return _mix(key ^ _mix((np.asarray(counter, dtype=np.uint64) + np.uint64(1)) * _GOLDEN))
+
+
+@dataclass(frozen=True)
+class Stream:
+    """The random numbers of one purpose: `Stream(seed, "augment.flip")`. Streams of other names are independent."""
+
+    seed: int
+    name: str
+
+    def _key(self) -> npt.NDArray[np.uint64]:
+        text = f"{self.seed}/{self.name}".encode()
+        return np.frombuffer(hashlib.sha256(text).digest()[:8], dtype="<u8").astype(np.uint64)
+
+    def bits(self, *, epoch: int, index: npt.ArrayLike, draws: int = 1) -> npt.NDArray[np.uint64]:
+        """64 random bits for each sample index and draw: shape (len(index), draws)."""
+        key = _absorb(_absorb(self._key(), epoch), index).reshape(-1, 1)
+        return _absorb(key, np.arange(draws))
+
+    def uniform(
+        self, *, epoch: int, index: npt.ArrayLike, draws: int = 1, low: float = 0.0, high: float = 1.0
+    ) -> npt.NDArray[np.float64]:
+        """Numbers uniform in [low, high): shape (len(index), draws), 53 random bits each."""
+        unit = (self.bits(epoch=epoch, index=index, draws=draws) >> np.uint64(11)).astype(np.float64) * 2.0**-53
+        return low + (high - low) * unit
+
+    def permutation(self, count: int, *, epoch: int) -> npt.NDArray[np.int64]:
+        """An order of `count` samples: the indices 0 … count-1, sorted by their random bits."""
+        return np.argsort(self.bits(epoch=epoch, index=np.arange(count))[:, 0], kind="stable").astype(np.int64)
+
+    def torch_seed(self, *counters: int) -> int:
+        """A seed for torch, for what only torch draws (initial weights, dropout): from 0 to 2⁶³ - 1."""
+        key = self._key()
+        for counter in counters:
+            key = _absorb(key, counter)
+        return int(key[0] >> np.uint64(1))
+
+    def torch_generator(self, counters: Sequence[int] = (), device: str = "cpu") -> torch.Generator:
+        """A torch generator at the start of the stream given by `counters`."""
+        import torch
+
+        return torch.Generator(device).manual_seed(self.torch_seed(*counters))

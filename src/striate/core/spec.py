@@ -1,0 +1,88 @@
+"""What a network wants to be fed, and what its answers mean: both travel with the weights."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from striate.core.errors import ConfigError
+
+RGB = ("red", "green", "blue")
+GREY = ("grey",)
+
+ResizeRule = Literal["stretch", "cover", "contain"]
+Filter = Literal["nearest", "bilinear", "bicubic"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class InputSpec:
+    """The one program that turns a decoded, upright picture into what the network sees.
+
+    In order: choose and order the channels, lay alpha over `background`, resize by `resize` with `filter`, crop or pad
+    to `height` × `width`, then scale: (value / maximum - mean) / std, channel by channel.
+
+    `channels`: what each channel is, in the network's order (`("red", "green", "blue")`, `("grey",)`, or names of the
+    data's own). `maximum`: the stored value that means full intensity (255 for 8-bit, 65535 for 16-bit pictures, 1 for
+    floating ones). `resize`: `stretch` takes the picture to the size as it is; `cover` scales it until it covers the
+    size, then crops the centre; `contain` scales it until it fits inside, then pads with `padding` (in shares of
+    `maximum`). `crop`: the share of the covering picture's side that the centre crop keeps (ImageNet's 224 of 256 is
+    0.875). `antialias`: whether the filter is widened when shrinking. `decode_scale`: a JPEG may be decoded at 1/2, 1/4
+    or 1/8 as long as both its sides stay at least this many times larger than the resize needs; 0 always decodes whole.
+    """
+
+    channels: tuple[str, ...]
+    height: int
+    width: int
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+    maximum: float = 255.0
+    resize: ResizeRule = "cover"
+    crop: float = 1.0
+    filter: Filter = "bilinear"
+    antialias: bool = True
+    padding: float = 0.0
+    background: float = 1.0
+    decode_scale: float = 2.0
+
+    def __post_init__(self) -> None:
+        count = len(self.channels)
+        if count < 1 or len(self.mean) != count or len(self.std) != count:
+            raise ConfigError(
+                f"An input needs a mean and a std for each of its {count} channels; "
+                f"received {len(self.mean)} and {len(self.std)}."
+            )
+        if self.height < 1 or self.width < 1:
+            raise ConfigError(f"An input is at least 1×1 pixels; received {self.height}×{self.width}.")
+        if min(self.std) <= 0 or self.maximum <= 0:
+            raise ConfigError(f"std and maximum are positive; received std {self.std}, maximum {self.maximum:g}.")
+        if not 0 < self.crop <= 1:
+            raise ConfigError(f"crop is the share of the picture kept, above 0 and at most 1; received {self.crop:g}.")
+        if self.decode_scale != 0 and self.decode_scale < 1:
+            raise ConfigError(f"decode_scale is 0 (off) or at least 1; received {self.decode_scale:g}.")
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """Channels, height, width."""
+        return len(self.channels), self.height, self.width
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Height, width."""
+        return self.height, self.width
+
+
+@dataclass(frozen=True)
+class LabelSpec:
+    """What the outputs mean: the class names, in the order of the network's outputs."""
+
+    classes: tuple[str, ...]
+
+    def __post_init__(self) -> None:
+        if len(self.classes) < 2:
+            raise ConfigError(f"A classifier tells at least two classes apart; received {list(self.classes)}.")
+        twice = sorted({name for name in self.classes if self.classes.count(name) > 1})
+        if twice:
+            raise ConfigError(f"Class names differ from each other; {', '.join(twice)} stands there twice.")
+
+    def __len__(self) -> int:
+        return len(self.classes)
