@@ -1,21 +1,11 @@
-"""One picture with its target, and many of them. The index of a sample is never lost."""
+"""Many pictures with their targets. The index of a sample is never lost."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-import numpy as np
-from jaxtyping import Float, Int, UInt
+from jaxtyping import Float, Int
 from torch import Tensor
-
-
-@dataclass(frozen=True)
-class Sample:
-    """One picture as decoded (height, width, channels; uint8 or uint16), its class and its index in the data set."""
-
-    pixels: UInt[np.ndarray, "h w c"]
-    target: int
-    index: int
 
 
 @dataclass(frozen=True)

@@ -109,7 +109,7 @@ def _replace(settings: Settings, path: list[str], value: object, key: str) -> Se
     if rest and not _is_group(current):
         raise ConfigError(f"There is no setting {key!r}: {key[: key.rindex('.')]!r} is a single value.")
     new = _replace(current, rest, value, key) if rest else _read(hints[name], value, key)
-    return dataclasses.replace(settings, **{name: new})  # pyright: ignore[reportArgumentType, reportCallIssue]
+    return dataclasses.replace(settings, **{name: new})  # pyright: ignore[reportArgumentType]
 
 
 def _nearest_key(settings: object, key: str) -> str:
@@ -142,7 +142,9 @@ def _read(hint: Any, value: Any, key: str) -> Any:
             raise _wrong(key, "a list", value)
         return tuple(_read(arguments[0], item, key) for item in items)
     if dataclasses.is_dataclass(hint) and hint is not Duration:
-        return value if isinstance(value, typing.cast(type, hint)) else from_json(hint, value, where=key)
+        return (
+            value if isinstance(value, typing.cast(type, hint)) else from_json(typing.cast(Any, hint), value, where=key)
+        )
     reader = _READERS.get(hint)
     if reader is None:
         raise TypeError(f"{key}: settings cannot be of type {hint}")

@@ -1,0 +1,48 @@
+"""What every test may rely on: shapes in signatures are executed, and real data are found or honestly missed."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from jaxtyping import install_import_hook
+
+# Before anything of striate is imported: every annotated shape is checked at each call.
+install_import_hook("striate", "beartype.beartype")
+
+_REPOSITORY = Path(__file__).parent.parent
+_counts = {"run": 0, "skipped": 0}
+
+
+def _data_folder() -> Path:
+    return Path(os.environ.get("STRIATE_DATA") or _REPOSITORY.parent / "shared" / "data")
+
+
+@pytest.fixture
+def real_data() -> Callable[[str], Path]:
+    """`real_data("mnist")` is the folder of that real data set.
+
+    Where `STRIATE_DATA` is set, a missing one is a failure; where it is not, the test is skipped and counted.
+    """
+
+    def find(name: str) -> Path:
+        folder = _data_folder() / name
+        if folder.exists():
+            _counts["run"] += 1
+            return folder
+        if os.environ.get("STRIATE_DATA"):
+            pytest.fail(f"STRIATE_DATA is set, and {name} is not in it")
+        _counts["skipped"] += 1
+        pytest.skip(f"needs real data: {name} (set STRIATE_DATA)")
+
+    return find
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    terminalreporter.write_line(f"real data: {_counts['run']} run, {_counts['skipped']} skipped")
+
+
+sys.path.insert(0, str(Path(__file__).parent))  # the slow references: `from reference.conv import convolve`
