@@ -1,0 +1,1 @@
+"""From files to batches: reading, judging, splitting, preparing and loading pictures."""

@@ -1,0 +1,45 @@
+"""Data sets that have a name: `digits`, `shapes`, `mnist` … Each one is registered by the module that makes it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from striate.core.config import override
+from striate.core.errors import ConfigError, DataError
+from striate.core.registry import Registry
+from striate.data.dataset import Dataset
+
+
+@dataclass(frozen=True)
+class NoOptions:
+    """Of a data set that is always the same."""
+
+
+@dataclass(frozen=True)
+class Named:
+    """How a named data set is opened: `open(options)`, with `options` a frozen dataclass whose defaults are its own."""
+
+    title: str
+    open: Callable[[Any], Dataset]
+    options: type = NoOptions
+
+
+DATASETS: Registry[Named] = Registry("data set", DataError)
+
+
+def open_named(text: str) -> Dataset:
+    """Open a data set by its name and, where it has any, options: `"digits"`, `"shapes:count=2000,seed=1"`.
+
+    Raises:
+        DataError: there is no data set of this name, or its files could not be had.
+        ConfigError: it does not have such an option.
+    """
+    name, _, settings = text.partition(":")
+    entry = DATASETS[name]
+    try:
+        options = override(entry.options(), [setting for setting in settings.split(",") if setting])
+    except ConfigError as error:
+        raise ConfigError(f"{text}: {error}") from error
+    return entry.open(options)

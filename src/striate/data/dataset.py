@@ -1,0 +1,125 @@
+"""Pictures with their labels, under indices that are never renumbered: an index always leads back to its file."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal, Protocol, runtime_checkable
+
+import numpy as np
+from jaxtyping import Int64
+
+from striate.core.spec import InputSpec
+from striate.data.decode import decode
+from striate.data.picture import ManyPixels, Picture, channel_names
+
+Split = Literal["train", "val", "test"]
+SPLITS: tuple[Split, ...] = ("train", "val", "test")
+
+
+@runtime_checkable
+class Store(Protocol):
+    """Where the pictures of a data set lie."""
+
+    def __len__(self) -> int: ...
+
+    @property
+    def names(self) -> Sequence[str]:
+        """The name of each picture: its path relative to the data's root, or `"train 00012"` if it is no file."""
+        ...
+
+    def name(self, index: int) -> str: ...
+
+    def read(self, index: int, spec: InputSpec | None = None) -> Picture:
+        """Picture `index`, decoded; with a `spec`, a JPEG may be decoded at a fraction of its size (see `decode`)."""
+        ...
+
+
+class FileStore:
+    """Pictures that are files: `paths` are relative to `root`."""
+
+    def __init__(self, root: Path, paths: Sequence[str]) -> None:
+        self.root = root
+        self.names: Sequence[str] = tuple(paths)
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    def name(self, index: int) -> str:
+        return self.names[index]
+
+    def path(self, index: int) -> Path:
+        """The file of picture `index`."""
+        return self.root / self.names[index]
+
+    def read(self, index: int, spec: InputSpec | None = None) -> Picture:
+        """Decode the file of picture `index`.
+
+        Raises:
+            Unreadable: it cannot be read; the error names it and says why.
+        """
+        return decode(self.path(index), spec)
+
+
+class ArrayStore:
+    """Pictures that are rows of one array (which may be memory-mapped), all of one size."""
+
+    def __init__(self, pixels: ManyPixels, names: Sequence[str], channels: tuple[str, ...] | None = None) -> None:
+        self.pixels = pixels
+        self.names: Sequence[str] = names
+        self.channels = channels or channel_names(pixels.shape[3])
+        if len(names) != len(pixels) or len(self.channels) != pixels.shape[3]:
+            raise ValueError(f"{len(names)} names and {len(self.channels)} channels for pixels {pixels.shape}")
+
+    def __len__(self) -> int:
+        return len(self.pixels)
+
+    def name(self, index: int) -> str:
+        return self.names[index]
+
+    def read(self, index: int, spec: InputSpec | None = None) -> Picture:
+        """Row `index`, without a copy; `spec` changes nothing, because nothing is left to decode."""
+        pixels = self.pixels[index]
+        return Picture(pixels, self.channels, original=pixels.shape[:2], mode=f"array {pixels.dtype}")
+
+
+def numbered(part: str, count: int) -> list[str]:
+    """Names for `count` pictures that are not files: `"train 00000"`, `"train 00001"` …"""
+    digits = max(5, len(str(count - 1)))
+    return [f"{part} {number:0{digits}d}" for number in range(count)]
+
+
+@dataclass(frozen=True, eq=False)
+class Dataset:
+    """Labelled pictures.
+
+    `classes` are in natural order and `targets[i]` is the place of picture i's class among them. `splits` holds the
+    indices of those parts that the data themselves bring, any of train, val and test; a picture may be in none.
+    `source` is what the user typed. `masks`, where the truth is known, gives picture i's object as a bool array of
+    its height and width. `notes` are sentences on what the source passed over, for the audit to repeat.
+    """
+
+    name: str
+    store: Store
+    classes: tuple[str, ...]
+    targets: Int64[np.ndarray, " n"]
+    splits: Mapping[Split, Int64[np.ndarray, " _"]] = field(default_factory=dict)
+    source: str = ""
+    masks: Callable[[int], np.ndarray] | None = None
+    notes: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        count = len(self.store)
+        if len(self.targets) != count:
+            raise ValueError(f"{self.name}: {len(self.targets)} targets for {count} pictures")
+        if count and not 0 <= self.targets.min() <= self.targets.max() < len(self.classes):
+            raise ValueError(f"{self.name}: targets leave the {len(self.classes)} classes")
+        placed = np.concatenate([np.empty(0, np.int64), *self.splits.values()])
+        if not set(self.splits) <= set(SPLITS) or len(np.unique(placed)) != len(placed):
+            raise ValueError(f"{self.name}: splits {list(self.splits)} are not disjoint parts train, val, test")
+        if len(placed) and not 0 <= placed.min() <= placed.max() < count:
+            raise ValueError(f"{self.name}: splits name pictures that do not exist")
+
+    def __len__(self) -> int:
+        return len(self.store)
