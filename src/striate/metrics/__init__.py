@@ -1,0 +1,15 @@
+"""How good a classifier is, from rows of logits and targets: numpy only, sums over samples, never means of means."""
+
+from striate.metrics.calibration import Bin as Bin
+from striate.metrics.calibration import Calibration as Calibration
+from striate.metrics.confusion import ClassScore as ClassScore
+from striate.metrics.confusion import ConfusedPair as ConfusedPair
+from striate.metrics.judgement import Judgement as Judgement
+from striate.metrics.judgement import judge as judge
+from striate.metrics.proportion import Proportion as Proportion
+from striate.metrics.ranking import predict as predict
+from striate.metrics.rows import Rows as Rows
+from striate.metrics.scores import METRICS as METRICS
+from striate.metrics.scores import Metric as Metric
+from striate.metrics.tally import Tally as Tally
+from striate.metrics.temperature import fit_temperature as fit_temperature

@@ -1,0 +1,95 @@
+"""Who is taken for whom: the confusion matrix and what is read off it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Int
+
+
+def confusion(targets: Int[np.ndarray, " n"], predicted: Int[np.ndarray, " n"], classes: int) -> Int[np.ndarray, "k k"]:
+    """Counts of samples by true class (row) and predicted class (column)."""
+    cells = np.bincount(targets * classes + predicted, minlength=classes * classes)
+    return cells.reshape(classes, classes).astype(np.int64)
+
+
+@dataclass(frozen=True)
+class ClassScore:
+    """How one class fared: counts, and the ratios computed from them.
+
+    `support`: samples of this class; `predicted`: samples taken for it; `correct`: both. `auc`: area under the ROC curve
+    of this class against the rest. A ratio whose denominator is zero is None, never 0: a class that is not in the split
+    has no recall, one that was never predicted no precision.
+    """
+
+    name: str
+    support: int
+    predicted: int
+    correct: int
+    auc: float | None = None
+
+    @property
+    def precision(self) -> float | None:
+        """The share of the samples taken for this class that are of it."""
+        return self.correct / self.predicted if self.predicted else None
+
+    @property
+    def recall(self) -> float | None:
+        """The share of the samples of this class that were taken for it."""
+        return self.correct / self.support if self.support else None
+
+    @property
+    def f1(self) -> float | None:
+        """2 · correct / (support + predicted), the harmonic mean of precision and recall where both exist.
+
+        A class that has samples and was never predicted scores 0; None only where there is nothing of either.
+        """
+        both = self.support + self.predicted
+        return 2 * self.correct / both if both else None
+
+
+@dataclass(frozen=True)
+class ConfusedPair:
+    """`count` samples of class `given` (of `support` in all) were taken for class `predicted`."""
+
+    given: str
+    predicted: str
+    count: int
+    support: int
+
+
+def class_scores(
+    matrix: Int[np.ndarray, "k k"], names: Sequence[str], aucs: Sequence[float | None]
+) -> tuple[ClassScore, ...]:
+    """One `ClassScore` per class, in the order of the matrix."""
+    support, predicted, correct = matrix.sum(axis=1), matrix.sum(axis=0), np.diagonal(matrix)
+    return tuple(
+        ClassScore(name, int(support[k]), int(predicted[k]), int(correct[k]), aucs[k]) for k, name in enumerate(names)
+    )
+
+
+def balanced_accuracy(matrix: Int[np.ndarray, "k k"]) -> float | None:
+    """The mean recall over the classes that have samples; None when none has."""
+    support = matrix.sum(axis=1)
+    present = support > 0
+    return float((np.diagonal(matrix)[present] / support[present]).mean()) if present.any() else None
+
+
+def macro_f1(matrix: Int[np.ndarray, "k k"]) -> float | None:
+    """The mean F1 over the classes that have samples; None when none has."""
+    support, predicted = matrix.sum(axis=1), matrix.sum(axis=0)
+    present = support > 0
+    if not present.any():
+        return None
+    return float((2 * np.diagonal(matrix)[present] / (support + predicted)[present]).mean())
+
+
+def most_confused(matrix: Int[np.ndarray, "k k"], names: Sequence[str], most: int) -> tuple[ConfusedPair, ...]:
+    """The at most `most` pairs that were confused most often, most frequent first, equal ones in class order."""
+    wrong = matrix.copy()
+    np.fill_diagonal(wrong, 0)
+    order = np.argsort(-wrong, axis=None, kind="stable")[:most]
+    pairs = [divmod(int(cell), len(names)) for cell in order if wrong.flat[cell] > 0]
+    return tuple(ConfusedPair(names[i], names[j], int(wrong[i, j]), int(matrix[i].sum())) for i, j in pairs)

@@ -1,0 +1,200 @@
+"""Everything that is said about a classifier on one split, computed once from its logits."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float, Int
+
+from striate.core.errors import DataError, RunError, TrainingError
+from striate.metrics import confusion as tables
+from striate.metrics.calibration import Bin, Calibration, calibration
+from striate.metrics.proportion import Proportion
+from striate.metrics.ranking import predict, within_top
+from striate.metrics.roc import mean_auc, one_vs_rest_aucs
+
+FORMAT = 1
+TOP = 5
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """The scores of a classifier on one split.
+
+    `confusion[i][j]`: samples of class i taken for class j. `top5` is None with five classes or fewer, where it would
+    say nothing. `as_trained` is the calibration of the logits as they are, `calibrated` after division by the fitted
+    temperature; None where none was fitted. A score that the split does not determine is None.
+    """
+
+    classes: tuple[str, ...]
+    top1: Proportion
+    top5: Proportion | None
+    loss: float
+    balanced_accuracy: float | None
+    macro_f1: float | None
+    auc: float | None
+    per_class: tuple[tables.ClassScore, ...]
+    confusion: tuple[tuple[int, ...], ...]
+    as_trained: Calibration
+    calibrated: Calibration | None
+
+    @property
+    def count(self) -> int:
+        """How many samples were judged."""
+        return self.top1.count
+
+    @property
+    def missing(self) -> tuple[str, ...]:
+        """The classes of which the split has no sample."""
+        return tuple(score.name for score in self.per_class if score.support == 0)
+
+    def most_confused(self, most: int) -> tuple[tables.ConfusedPair, ...]:
+        """The pairs of classes confused most often, most frequent first."""
+        return tables.most_confused(np.array(self.confusion, dtype=np.int64), self.classes, most)
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain JSON; intervals and ratios are written out for other readers."""
+        return {
+            "format": FORMAT,
+            "classes": list(self.classes),
+            "top1": _proportion_to_json(self.top1),
+            "top5": _proportion_to_json(self.top5) if self.top5 else None,
+            "loss": self.loss,
+            "balanced_accuracy": self.balanced_accuracy,
+            "macro_f1": self.macro_f1,
+            "auc": self.auc,
+            "per_class": [_class_to_json(score) for score in self.per_class],
+            "confusion": [list(row) for row in self.confusion],
+            "as_trained": _calibration_to_json(self.as_trained),
+            "calibrated": _calibration_to_json(self.calibrated) if self.calibrated else None,
+        }
+
+    @classmethod
+    def from_json(cls, value: Mapping[str, Any]) -> Judgement:
+        """Read what `to_json` wrote; ratios are computed anew from the counts.
+
+        Raises:
+            RunError: the value is of another format, or something is missing in it.
+        """
+        try:
+            if value["format"] != FORMAT:
+                raise ValueError(f"format {value['format']} where {FORMAT} is read")
+            return _from_json(value)
+        except (KeyError, TypeError, ValueError) as error:
+            what = f"{error} is missing" if isinstance(error, KeyError) else error
+            raise RunError(f"This evaluation cannot be read ({what}). Evaluate the run again.") from error
+
+
+def judge(
+    logits: Float[np.ndarray, "n k"],
+    targets: Int[np.ndarray, " n"],
+    classes: Sequence[str],
+    *,
+    temperature: float | None = None,
+) -> Judgement:
+    """Judge the logits of a split; `temperature` is the one fitted on other data (`fit_temperature`), if any.
+
+    Raises:
+        DataError: the split is empty.
+        TrainingError: some logits are not finite numbers.
+    """
+    _check(logits, targets, classes)
+    predicted = predict(logits)
+    matrix = tables.confusion(targets, predicted, len(classes))
+    aucs = one_vs_rest_aucs(logits, targets)
+    as_trained = calibration(logits, targets)
+    return Judgement(
+        classes=tuple(classes),
+        top1=Proportion(int((predicted == targets).sum()), len(targets)),
+        top5=Proportion(int(within_top(logits, targets, TOP).sum()), len(targets)) if len(classes) > TOP else None,
+        loss=as_trained.loss,
+        balanced_accuracy=tables.balanced_accuracy(matrix),
+        macro_f1=tables.macro_f1(matrix),
+        auc=mean_auc(aucs),
+        per_class=tables.class_scores(matrix, classes, aucs),
+        confusion=tuple(tuple(int(cell) for cell in row) for row in matrix),
+        as_trained=as_trained,
+        calibrated=None if temperature is None else calibration(logits, targets, temperature),
+    )
+
+
+def _check(logits: Float[np.ndarray, "n k"], targets: Int[np.ndarray, " n"], classes: Sequence[str]) -> None:
+    if logits.shape[1] != len(classes):
+        raise ValueError(f"{logits.shape[1]} logits for {len(classes)} classes")
+    if not len(targets):
+        raise DataError("There is nothing to judge: the split holds no picture.")
+    if targets.min() < 0 or targets.max() >= len(classes):
+        raise ValueError(f"targets lie in 0 … {len(classes) - 1}, not {targets.min()} … {targets.max()}")
+    broken = int((~np.isfinite(logits)).any(axis=1).sum())
+    if broken:
+        raise TrainingError(
+            f"The network's outputs for {broken} of {len(targets)} pictures are not finite numbers: its training "
+            "diverged. Train again with a lower learning rate."
+        )
+
+
+def _proportion_to_json(proportion: Proportion) -> dict[str, Any]:
+    interval = proportion.interval
+    return {
+        "correct": proportion.correct,
+        "count": proportion.count,
+        "value": proportion.value,
+        "interval": None if interval is None else list(interval),
+    }
+
+
+def _class_to_json(score: tables.ClassScore) -> dict[str, Any]:
+    names = ("name", "support", "predicted", "correct", "precision", "recall", "f1", "auc")
+    return {name: getattr(score, name) for name in names}
+
+
+def _calibration_to_json(measured: Calibration) -> dict[str, Any]:
+    return {
+        "temperature": measured.temperature,
+        "loss": measured.loss,
+        "ece": measured.ece,
+        "confidence": measured.confidence,
+        "bins": [
+            {"low": b.low, "high": b.high, "confidence": b.confidence, "right": _proportion_to_json(b.right)}
+            for b in measured.bins
+        ],
+    }
+
+
+def _from_json(value: Mapping[str, Any]) -> Judgement:
+    return Judgement(
+        classes=tuple(value["classes"]),
+        top1=_proportion_from_json(value["top1"]),
+        top5=_proportion_from_json(value["top5"]) if value["top5"] else None,
+        loss=value["loss"],
+        balanced_accuracy=value["balanced_accuracy"],
+        macro_f1=value["macro_f1"],
+        auc=value["auc"],
+        per_class=tuple(
+            tables.ClassScore(row["name"], row["support"], row["predicted"], row["correct"], row["auc"])
+            for row in value["per_class"]
+        ),
+        confusion=tuple(tuple(row) for row in value["confusion"]),
+        as_trained=_calibration_from_json(value["as_trained"]),
+        calibrated=_calibration_from_json(value["calibrated"]) if value["calibrated"] else None,
+    )
+
+
+def _proportion_from_json(value: Mapping[str, Any]) -> Proportion:
+    return Proportion(value["correct"], value["count"])
+
+
+def _calibration_from_json(value: Mapping[str, Any]) -> Calibration:
+    return Calibration(
+        temperature=value["temperature"],
+        loss=value["loss"],
+        ece=value["ece"],
+        confidence=value["confidence"],
+        bins=tuple(
+            Bin(row["low"], row["high"], row["confidence"], _proportion_from_json(row["right"]))
+            for row in value["bins"]
+        ),
+    )

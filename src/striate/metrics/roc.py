@@ -1,0 +1,40 @@
+"""The area under the ROC curve, one class against the rest."""
+
+from __future__ import annotations
+
+import numpy as np
+from jaxtyping import Bool, Float, Int
+
+from striate.metrics.softmax import log_softmax
+
+
+def roc_auc(scores: Float[np.ndarray, " n"], positive: Bool[np.ndarray, " n"]) -> float | None:
+    """The probability that a positive sample scores above a negative one, a tie counting one half.
+
+    That is the area under the ROC curve by the trapezoid rule, and the Mann-Whitney statistic U / (p · q); computed from
+    mean ranks (Hanley and McNeil, Radiology 143, 1982). None when all samples are of one kind.
+    """
+    positives = int(positive.sum())
+    negatives = len(positive) - positives
+    if not positives or not negatives:
+        return None
+    _, place, counts = np.unique(scores, return_inverse=True, return_counts=True)
+    last_rank = np.cumsum(counts)
+    mean_rank = last_rank - (counts - 1) / 2
+    excess = mean_rank[place][positive].sum() - positives * (positives + 1) / 2
+    return float(excess / (positives * negatives))
+
+
+def one_vs_rest_aucs(logits: Float[np.ndarray, "n k"], targets: Int[np.ndarray, " n"]) -> tuple[float | None, ...]:
+    """The AUC of each class against the rest, by its probability; None for a class absent or alone in the targets.
+
+    Log-probabilities are ranked: the order is the same, and very small probabilities do not become equal zeros.
+    """
+    scores = log_softmax(logits)
+    return tuple(roc_auc(scores[:, k], targets == k) for k in range(logits.shape[1]))
+
+
+def mean_auc(aucs: tuple[float | None, ...]) -> float | None:
+    """The plain mean over the classes that have an AUC (the "macro" average); None when none has."""
+    known = [auc for auc in aucs if auc is not None]
+    return sum(known) / len(known) if known else None

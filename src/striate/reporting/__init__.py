@@ -1,0 +1,1 @@
+"""What people read when a job is done: one file, offline, from plain values."""

@@ -1,0 +1,102 @@
+"""What a report is made from: plain values, so that a report can be drawn without the run that made it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+from jaxtyping import Float, UInt8
+
+from striate.metrics import Judgement
+
+
+@dataclass(frozen=True, kw_only=True)
+class DataFacts:
+    """What was trained on.
+
+    `counts`: for each split, in the order train, val, test, the number of pictures per class. `origin` says where each
+    split came from ("brought by the data", "made here") where that is known. `left_out`: unreadable pictures.
+    """
+
+    name: str
+    source: str
+    classes: tuple[str, ...]
+    counts: Mapping[str, Sequence[int]]
+    origin: str | None = None
+    left_out: int = 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class LayerRow:
+    """One line of the model's table. `output` is without the batch; `receptive_field` in input pixels (y, x)."""
+
+    name: str
+    kind: str
+    output: tuple[int, ...]
+    parameters: int
+    macs: int
+    receptive_field: tuple[int, int] | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelFacts:
+    """Which network. `input` is channels, height, width; `paper` an address or a citation."""
+
+    name: str
+    title: str
+    input: tuple[int, int, int]
+    parameters: int
+    macs: int
+    layers: tuple[LayerRow, ...] = ()
+    authors: str | None = None
+    year: int | None = None
+    paper: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Example:
+    """One answer to look at. `given` is the true class; `index` the sample's index in the data set."""
+
+    picture: UInt8[np.ndarray, "h w 3"] | UInt8[np.ndarray, "h w 1"]
+    name: str
+    index: int
+    given: str
+    predicted: str
+    confidence: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Finding:
+    """One sentence of the audit, how much it matters, and the files that it is about."""
+
+    sentence: str
+    level: Literal["fine", "note", "warning"] = "note"
+    names: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunMaterial:
+    """Everything that a run's report shows; what is None is said to be missing, or its section is left out.
+
+    `events` are the objects of `events.jsonl` as read. `test` and `validation` are judgements of the two splits, with
+    the temperature fitted on validation data. `mistakes` are wrong answers, most confident first, and `surest` right
+    ones; `mistakes` is None when nobody looked, and empty when there was none to find. `filters` are the weights of the
+    first layer that sees the picture, one per output channel. `recipe` is in JSON form, `difference` maps a dotted key
+    to (the recipe's value, the run's value). `provenance` maps labels to short texts, in the order to show them.
+    """
+
+    title: str
+    events: Sequence[Mapping[str, Any]] = ()
+    data: DataFacts | None = None
+    model: ModelFacts | None = None
+    test: Judgement | None = None
+    validation: Judgement | None = None
+    mistakes: tuple[Example, ...] | None = None
+    surest: tuple[Example, ...] = ()
+    audit: tuple[Finding, ...] | None = None
+    filters: Float[np.ndarray, "n c h w"] | None = None
+    recipe: Mapping[str, Any] | None = None
+    difference: Mapping[str, tuple[Any, Any]] | None = None
+    provenance: Mapping[str, str] | None = None
