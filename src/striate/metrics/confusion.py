@@ -19,9 +19,9 @@ def confusion(targets: Int[np.ndarray, " n"], predicted: Int[np.ndarray, " n"], 
 class ClassScore:
     """How one class fared: counts, and the ratios computed from them.
 
-    `support`: samples of this class; `predicted`: samples taken for it; `correct`: both. `auc`: area under the ROC curve
-    of this class against the rest. A ratio whose denominator is zero is None, never 0: a class that is not in the split
-    has no recall, one that was never predicted no precision.
+    `support`: samples of this class; `predicted`: samples taken for it; `correct`: both. `auc`: area under the ROC
+    curve of this class against the rest. A ratio whose denominator is zero is None, never 0: a class that is not in the
+    split has no recall, one that was never predicted no precision.
     """
 
     name: str
