@@ -1,0 +1,151 @@
+"""What one operation of torch does to a map: its window, its multiply-accumulates, the weights it shares.
+
+Operations are read as they are dispatched (`aten.convolution`, `aten.max_pool2d_with_indices` …), so it makes no
+difference whether a module, a function or a method called for them.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+aten = torch.ops.aten
+
+CONVOLUTION = aten.convolution.default
+_MAX_POOL = aten.max_pool2d_with_indices.default
+_AVERAGE_POOLS = (aten.avg_pool2d.default, aten.avg_pool3d.default)
+# Matrix products by the name of their left factor, whose columns are what is summed over.
+_PRODUCTS = {
+    aten.mm.default: "self",
+    aten.bmm.default: "self",
+    aten.addmm.default: "mat1",
+    aten.baddbmm.default: "batch1",
+}
+
+Pair = tuple[int, int]
+
+
+@dataclass(frozen=True)
+class Window:
+    """How a convolution or a pooling slides over the rows and columns of a map of `size`; pairs are (y, x)."""
+
+    size: Pair
+    kernel: Pair
+    stride: Pair
+    padding: Pair
+    dilation: Pair
+    ceil: bool = False
+
+    @property
+    def reach(self) -> Pair:
+        """Rows and columns from the first to the last that one position sees, both included."""
+        return _pair(d * (k - 1) + 1 for k, d in zip(self.kernel, self.dilation, strict=True))
+
+    @property
+    def positions(self) -> tuple[float, float]:
+        """(size + 2 padding - reach) / stride + 1, fractions included: where they are not whole, the kernel does not fit."""
+        y, x = (
+            (n + 2 * p - r) / s + 1 for n, p, r, s in zip(self.size, self.padding, self.reach, self.stride, strict=True)
+        )
+        return y, x
+
+    @property
+    def empty(self) -> bool:
+        """Whether no position is left: the kernel is larger than the padded map."""
+        return any(n + 2 * p < r for n, p, r in zip(self.size, self.padding, self.reach, strict=True))
+
+    @property
+    def dropped(self) -> Pair:
+        """How many rows and columns at the bottom and right no position reaches; padding may make up for a misfit."""
+        if self.ceil:
+            return 0, 0
+        last = (
+            (math.floor(count) - 1) * s + r - p
+            for count, s, r, p in zip(self.positions, self.stride, self.reach, self.padding, strict=True)
+        )
+        return _pair(max(0, n - end) for n, end in zip(self.size, last, strict=True))
+
+
+@dataclass(frozen=True)
+class Sharing:
+    """A convolution's trainable numbers, and what the same layer would need without sharing them.
+
+    `local`: a filter of its own for each position (locally connected). `full`: every output connected to every input
+    (fully connected).
+    """
+
+    shared: int
+    local: int
+    full: int
+
+
+def arguments(function: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:
+    """The arguments of a dispatched operation by the names of its schema, defaults included."""
+    named = {argument.name: argument.default_value for argument in function._schema.arguments}
+    return named | dict(zip(named, args, strict=False)) | kwargs
+
+
+def window(function: Any, given: dict[str, Any]) -> Window | None:
+    """The window with which an operation slides over rows and columns; None if it does not slide over a map.
+
+    Windows in one and three dimensions count by what they do to the last two; a transposed convolution is none.
+    """
+    if function is CONVOLUTION and not given["transposed"] and given["input"].ndim >= 4:
+        kernel = given["weight"].shape[2:]
+        return _window(given["input"], kernel, given["stride"], given["padding"], given["dilation"])
+    if function is _MAX_POOL:
+        stride = given["stride"] or given["kernel_size"]
+        return _window(
+            given["self"], given["kernel_size"], stride, given["padding"], given["dilation"], given["ceil_mode"]
+        )
+    if function in _AVERAGE_POOLS:
+        stride = given["stride"] or given["kernel_size"]
+        return _window(given["self"], given["kernel_size"], stride, given["padding"], (1,), given["ceil_mode"])
+    return None
+
+
+def macs(function: Any, given: dict[str, Any], output: Any) -> int:
+    """Multiply-accumulates of an operation: those of convolutions and matrix products, biases not counted."""
+    if function is CONVOLUTION:
+        # Each number of the output (of the input, if transposed) meets one filter, whose area and depth lie in the
+        # weight's shape behind the first dimension, groups already divided out.
+        slid_over = given["input"] if given["transposed"] else output
+        return slid_over.numel() * math.prod(given["weight"].shape[1:])
+    if function in _PRODUCTS:
+        return output.numel() * given[_PRODUCTS[function]].shape[-1]
+    return 0
+
+
+def weighted(function: Any) -> bool:
+    """Whether an operation counts in a network's depth."""
+    return function is CONVOLUTION or function in _PRODUCTS
+
+
+def sharing(function: Any, given: dict[str, Any], output: Tensor) -> Sharing | None:
+    """What a convolution saves by sharing its filters; None for all else."""
+    if function is not CONVOLUTION or given["transposed"]:
+        return None
+    biases = output.shape[1] if given["bias"] is not None else 0
+    shared = given["weight"].numel() + biases
+    inputs, outputs = math.prod(given["input"].shape[1:]), math.prod(output.shape[1:])
+    full = inputs * outputs + (outputs if biases else 0)
+    return Sharing(shared, shared * math.prod(output.shape[2:]), full)
+
+
+def _window(image: Tensor, kernel: Any, stride: Any, padding: Any, dilation: Any, ceil: bool = False) -> Window:
+    parts = (_last_two(part) for part in (kernel, stride, padding, dilation))
+    return Window((image.shape[-2], image.shape[-1]), *parts, ceil)
+
+
+def _last_two(values: Any) -> Pair:
+    """A window's numbers in y and x: one number stands for all dimensions."""
+    return (values[0], values[0]) if len(values) == 1 else (values[-2], values[-1])
+
+
+def _pair(numbers: Any) -> Pair:
+    y, x = numbers
+    return y, x

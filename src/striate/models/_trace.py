@@ -1,0 +1,180 @@
+"""One forward pass on the meta device, overheard: what each layer was given, computed and gave.
+
+The network itself is not touched: a shadow of it runs, with the same modules and no data.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections import OrderedDict
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from striate.core.errors import ModelError
+from striate.models._operations import Sharing, Window, arguments, macs, sharing, window
+from striate.models._receptive import Sight, Sights
+
+Shape = tuple[int, ...]
+
+
+class EmptyMap(ModelError):
+    """A kernel met a map smaller than itself: nothing would be left of it."""
+
+
+@dataclass
+class Call:
+    """One call of one module: its own operations only, not those of the modules inside it.
+
+    Shapes are without the batch. `bytes` are those of the values that its operations wrote; a view of what was there
+    before, or a change in place, writes none.
+    """
+
+    path: str
+    module: nn.Module
+    input_shape: Shape = ()
+    output_shape: Shape = ()
+    sight: Sight | None = None
+    macs: int = 0
+    bytes: int = 0
+    windows: list[Window] = field(default_factory=list)
+    sharings: list[Sharing] = field(default_factory=list)
+
+
+def trace(model: nn.Module, shape: tuple[int, int, int]) -> list[Call]:
+    """Every call of a module during one forward pass of one picture of `shape` (c, h, w), in the order they end.
+
+    The pass is that of eval mode. `model` and its hooks neither run nor change.
+
+    Raises:
+        EmptyMap: the picture is so small that a map would be empty.
+        ModelError: a layer does not take what it is given, or computes something that needs data.
+    """
+    shadow = _shadow(model)
+    image = torch.empty(1, *shape, device="meta", dtype=_floating_type(model))
+    overheard = _Overheard(image)
+    for path, module in shadow.named_modules():
+        module.register_forward_pre_hook(overheard.enter(path), with_kwargs=True)
+        module.register_forward_hook(overheard.leave)
+    try:
+        with torch.no_grad(), overheard:
+            shadow(image)
+    except (RuntimeError, ValueError) as error:
+        reason = str(error).strip().splitlines()[0].rstrip(".")
+        size = "×".join(map(str, shape))
+        raise ModelError(
+            f"{overheard.place} cannot work on what it is given for pictures of {size} (channels × height × width): "
+            f"{reason}."
+        ) from error
+    return overheard.calls
+
+
+def _shadow(model: nn.Module) -> nn.Module:
+    """A copy of `model` in eval mode, without data (all its tensors on the meta device) and without hooks."""
+    memo: dict[int, Any] = {}
+    for module in model.modules():
+        for holder in (module._parameters, module._buffers, module.__dict__):
+            for value in holder.values():
+                if isinstance(value, nn.Parameter):
+                    memo[id(value)] = nn.Parameter(value.detach().to("meta"), requires_grad=False)
+                elif isinstance(value, Tensor):
+                    memo[id(value)] = value.detach().to("meta")
+        for name, value in vars(module).items():
+            if name.endswith("_hooks") and isinstance(value, OrderedDict):
+                memo[id(value)] = OrderedDict()
+    return copy.deepcopy(model, memo).eval()
+
+
+def _floating_type(model: nn.Module) -> torch.dtype:
+    return next((p.dtype for p in model.parameters() if p.is_floating_point()), torch.float32)
+
+
+class _Overheard(TorchDispatchMode):
+    """Listens to the operations of one forward pass and books each on the module that is running."""
+
+    def __init__(self, image: Tensor) -> None:
+        super().__init__()
+        self.calls: list[Call] = []
+        self._running: list[Call] = []
+        self._sights = Sights(image)
+        self._stored = [image.untyped_storage()]
+        self._storages = {self._stored[0]._cdata}
+
+    @property
+    def place(self) -> str:
+        """The innermost running module, as the subject of a sentence."""
+        running = self._running[-1] if self._running else None
+        return f"Layer {running.path!r}" if running and running.path else "The network"
+
+    def enter(self, path: str) -> Any:
+        """A pre-hook for the module at `path`."""
+
+        def begin(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+            given = _first([*args, *kwargs.values()])
+            self._running.append(Call(path, module, input_shape=_shape(given)))
+
+        return begin
+
+    def leave(self, module: nn.Module, args: tuple[Any, ...], output: Any) -> None:
+        """A hook for any module's end."""
+        call, result, given = self._running.pop(), _first([output]), _first(args)
+        if isinstance(module, nn.Linear) and result is not None and given is not None and result.ndim > 2:
+            # On a map with its channels last, torch computes this as one large product; yet each place keeps to itself.
+            self._sights.keep(given, result)
+        call.output_shape = _shape(result)
+        call.sight = None if result is None else self._sights.get(result)
+        self.calls.append(call)
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        given = arguments(func, args, kwargs or {})
+        slid = window(func, given)
+        if slid is not None and slid.empty:
+            kernel, size = _by(slid.reach), _by(slid.size)
+            raise EmptyMap(f"{self.place} lays a window of {kernel} on a map of {size}: nothing would be left of it.")
+        output = func(*args, **(kwargs or {}))
+        outputs = [item for item in (output if isinstance(output, (list, tuple)) else [output]) if _is_tensor(item)]
+        self._sights.follow(func, given, outputs, slid)
+        if self._running and outputs:
+            self._book(self._running[-1], func, given, outputs[0], slid)
+        return output
+
+    def _book(self, call: Call, function: Any, given: dict[str, Any], output: Tensor, slid: Window | None) -> None:
+        call.macs += macs(function, given, output)
+        call.windows += [slid] if slid else []
+        saved = sharing(function, given, output)
+        call.sharings += [saved] if saved else []
+        storage = output.untyped_storage()
+        if storage._cdata not in self._storages and self._sights.get(output):
+            self._stored.append(storage)  # kept, so that its address is not given to another
+            self._storages.add(storage._cdata)
+            call.bytes += output.numel() * output.element_size()
+
+
+def _is_tensor(value: object) -> bool:
+    return isinstance(value, Tensor)
+
+
+def _first(values: Any) -> Tensor | None:
+    """The first tensor among `values`, which may be nested."""
+    for value in values:
+        if isinstance(value, Tensor):
+            return value
+        inner = _first(value.values() if isinstance(value, dict) else value) if _holds(value) else None
+        if inner is not None:
+            return inner
+    return None
+
+
+def _holds(value: object) -> bool:
+    return isinstance(value, (list, tuple, dict))
+
+
+def _shape(tensor: Tensor | None) -> Shape:
+    return () if tensor is None else tuple(tensor.shape[1:])
+
+
+def _by(pair: tuple[int, int]) -> str:
+    return f"{pair[0]}×{pair[1]}"

@@ -1,0 +1,91 @@
+"""LeNet-5 in its usual modern form.
+
+LeCun, Bottou, Bengio and Haffner, "Gradient-based learning applied to document recognition", Proceedings of the IEEE
+86(11), 1998, section II-B and figure 2.
+
+The paper's sizes (5×5 kernels, 6 and 16 maps, 120 and 84 units) with what has become usual since: ReLU for scaled tanh,
+max pooling for trainable subsampling, every map of the second layer connected to all of the first, logits for distances
+to bitmaps. C5, a convolution over the whole 5×5 map in the paper, is written as the fully connected layer that it is.
+
+The paper centres MNIST's 28×28 digits in 32×32. People expect both sizes to give the same network, so a side of less
+than 32 pixels is padded by two zeros at both ends in the first convolution, a side of 32 or more is taken as it is: 28
+to 32 pixels all end in 5×5 maps and, for one channel and ten classes, 61,706 parameters.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import OrderedDict
+
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from striate.core.protocols import FeatureMap
+from striate.layers import he_, xavier_
+from striate.models._fit import output_shape
+from striate.models._zoo import ModelCard, Network, register
+
+_PAPER_SIDE = 32
+
+
+class LeNet5(Network):
+    """Two convolutions with pooling, then three fully connected layers (C1, S2, C3, S4, C5, F6 and output there).
+
+    Raises:
+        EmptyMap: the pictures have a side of less than 12 pixels.
+    """
+
+    feature_maps = (
+        FeatureMap("stage1", "features.relu1", channels=6, stride=(1, 1), receptive_field=(5, 5)),
+        FeatureMap("stage2", "features.relu2", channels=16, stride=(2, 2), receptive_field=(14, 14)),
+    )
+    head = "fc3"
+
+    def __init__(self, channels: int, size: tuple[int, int], classes: int) -> None:
+        super().__init__()
+        height, width = (2 if side < _PAPER_SIDE else 0 for side in size)
+        self.features = nn.Sequential(
+            OrderedDict(
+                conv1=nn.Conv2d(channels, 6, 5, padding=(height, width)),
+                relu1=nn.ReLU(),
+                pool1=nn.MaxPool2d(2),
+                conv2=nn.Conv2d(6, 16, 5),
+                relu2=nn.ReLU(),
+                pool2=nn.MaxPool2d(2),
+            )
+        )
+        self.flatten = nn.Flatten()
+        self.fc1 = nn.Linear(math.prod(output_shape(self.features, (channels, *size))), 120)
+        self.relu3 = nn.ReLU()
+        self.fc2 = nn.Linear(120, 84)
+        self.relu4 = nn.ReLU()
+        self.fc3 = nn.Linear(84, classes)
+        he_(self)
+        xavier_(self.fc3)  # no ReLU follows it
+
+    def forward(self, x: Float[Tensor, "n c h w"]) -> Float[Tensor, "n k"]:
+        x = self.flatten(self.features(x))
+        x = self.relu3(self.fc1(x))
+        x = self.relu4(self.fc2(x))
+        return self.fc3(x)
+
+
+@register(
+    ModelCard(
+        name="lenet5",
+        family="lenet",
+        title="Gradient-based learning applied to document recognition",
+        authors="LeCun, Bottou, Bengio, Haffner",
+        year=1998,
+        paper="https://doi.org/10.1109/5.726791",
+        input=(1, 32, 32),
+        classes=10,
+        parameters=61_706,
+        macs=416_520,
+        depth=5,
+        notes="The usual modern form. The paper's own has 60,000 trainable parameters: its C3 is partly connected.",
+    )
+)
+def lenet5(*, channels: int, size: tuple[int, int], classes: int) -> Network:
+    """LeNet-5 with ReLU and max pooling, for pictures from 12×12 pixels on."""
+    return LeNet5(channels, size, classes)

@@ -1,0 +1,57 @@
+"""The linear classifier: one template per class, laid over the picture and summed.
+
+LeCun, Bottou, Bengio and Haffner, "Gradient-based learning applied to document recognition", Proceedings of the IEEE
+86(11), 1998, section III-C.1, the baseline of every table there.
+
+    logits = W x + b          row k of W, seen as a picture, is the template of class k
+
+The paper's outputs are trained by squared error; here they are logits, and the loss is the trainer's choice.
+"""
+
+from __future__ import annotations
+
+import math
+
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from striate.core.protocols import FeatureMap
+from striate.layers import xavier_
+from striate.models._zoo import ModelCard, Network, register
+
+
+class Linear(Network):
+    """One weighted sum of all pixels per class. It has no maps: nothing of it has a place in the picture."""
+
+    feature_maps: tuple[FeatureMap, ...] = ()
+    head = "fc"
+
+    def __init__(self, channels: int, size: tuple[int, int], classes: int) -> None:
+        super().__init__()
+        self.flatten = nn.Flatten()
+        self.fc = nn.Linear(channels * math.prod(size), classes)
+        xavier_(self)
+
+    def forward(self, x: Float[Tensor, "n c h w"]) -> Float[Tensor, "n k"]:
+        return self.fc(self.flatten(x))
+
+
+@register(
+    ModelCard(
+        name="linear",
+        family="linear",
+        title="Gradient-based learning applied to document recognition (baseline linear classifier)",
+        authors="LeCun, Bottou, Bengio, Haffner",
+        year=1998,
+        paper="https://doi.org/10.1109/5.726791",
+        input=(1, 28, 28),
+        classes=10,
+        parameters=7_850,
+        macs=7_840,
+        depth=1,
+        notes="One template per class. The paper gives it 7,850 parameters and 12 % error on MNIST.",
+    )
+)
+def linear(*, channels: int, size: tuple[int, int], classes: int) -> Network:
+    """The one-template-per-class classifier, for pictures of any size."""
+    return Linear(channels, size, classes)
