@@ -1,23 +1,102 @@
-"""The one place that decodes."""
+"""The one place that decodes: bytes in, an upright picture with named channels in its own depth out, or a reason."""
 
 from __future__ import annotations
 
+import os
+import stat
+from collections.abc import Callable
 from pathlib import Path
 
 from striate.core.errors import DataError
 from striate.core.spec import InputSpec
+from striate.data.codecs import jpeg, pillow, png, tiff
+from striate.data.codecs.refusal import UNSUPPORTED, Refused
 from striate.data.picture import Picture
 
+_READ = (".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".gif", ".bmp", ".tif", ".tiff", ".webp")
+_READ_PNM = (".ppm", ".pgm", ".pbm", ".pnm")
+_UNREAD = (".heic", ".heif", ".avif")
+SUFFIXES = frozenset([*_READ, *_READ_PNM, *_UNREAD])
+"""How the names of picture files end. HEIC and AVIF are not read, but they are pictures: each is named as unread."""
 
-class Unreadable(DataError):
-    """A picture that cannot be read; `reason` is one phrase, `name` the file."""
+_BMP_HEADERS = (12, 40, 52, 56, 64, 108, 124)
 
-    def __init__(self, name: str, reason: str) -> None:
-        super().__init__(f"{name} cannot be read: {reason}.")
+
+class Unreadable(DataError):  # noqa: N818 – the word in which it is reported
+    """A picture that cannot be read.
+
+    `name` is its file. `reason` is one of a few words, so that pictures can be counted by it: missing, a folder, not a
+    file, no permission, empty, not a picture, truncated, damaged, too many pixels, unsupported, not readable. `detail`
+    says more.
+    """
+
+    def __init__(self, name: str, reason: str, detail: str = "") -> None:
+        more = f" ({detail})" if detail else ""
+        super().__init__(f"{name} cannot be read: {reason}{more}.")
         self.name = name
         self.reason = reason
+        self.detail = detail
 
 
 def decode(source: Path | bytes, spec: InputSpec | None = None) -> Picture:
-    """Decode a picture."""
-    raise NotImplementedError
+    """Decode a picture from a file or from its bytes: all of it, or not at all.
+
+    Upright by its EXIF orientation, palettes looked up, CMYK as RGB, transparency as a channel, 16 bits kept, of an
+    animation the first frame. With a `spec`, a JPEG much larger than it needs is decoded at 1/2, 1/4 or 1/8: a pure
+    function of the picture's size and the spec (`striate.data.codecs.jpeg.fraction`). Safe to call from many threads.
+
+    Raises:
+        Unreadable: which picture, and why.
+    """
+    name = "the picture" if isinstance(source, bytes) else str(source)
+    try:
+        data = source if isinstance(source, bytes) else _content(source)
+        return _codec(data)(data, spec)
+    except Refused as refusal:
+        raise Unreadable(name, refusal.reason, refusal.detail) from refusal
+    except MemoryError as error:
+        raise Unreadable(name, "too many pixels", "the memory does not suffice for it") from error
+
+
+def _content(path: Path) -> bytes:
+    try:
+        kind = os.stat(path).st_mode
+        if stat.S_ISDIR(kind):
+            raise Refused("a folder")
+        if not stat.S_ISREG(kind):  # opening a pipe would wait for ever
+            raise Refused("not a file")
+        return path.read_bytes()
+    except FileNotFoundError as error:
+        raise Refused("missing") from error
+    except PermissionError as error:
+        raise Refused("no permission") from error
+    except OSError as error:
+        raise Refused("not readable", error.strerror or str(error)) from error
+
+
+def _codec(data: bytes) -> Callable[[bytes, InputSpec | None], Picture]:
+    """What reads `data`, known by its first bytes and never by its name."""
+    if not data:
+        raise Refused("empty")
+    if data.startswith(b"\xff\xd8\xff"):
+        return jpeg.read
+    if data.startswith(b"\x89PNG\r\n\x1a\n"):
+        return lambda data, _: png.read(data)
+    if data[:4] in (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"):
+        return lambda data, _: tiff.read(data)
+    if data[4:8] == b"ftyp":
+        raise Refused(UNSUPPORTED, "HEIC and AVIF are not read; convert it to JPEG or PNG")
+    kind = _pillow_kind(data)
+    return lambda data, _: pillow.read(data, kind)
+
+
+def _pillow_kind(data: bytes) -> str:
+    if data[:6] in (b"GIF87a", b"GIF89a"):
+        return "GIF"
+    if data[:4] == b"RIFF" and data[8:12] == b"WEBP":
+        return "WebP"
+    if data[:2] == b"BM" and int.from_bytes(data[14:18], "little") in _BMP_HEADERS:
+        return "BMP"
+    if data[:1] == b"P" and data[1:2] in b"123456" and data[2:3].isspace():
+        return "PNM"
+    raise Refused("not a picture")

@@ -14,6 +14,8 @@ ALPHA = "alpha"
 Pixels = UInt8[np.ndarray, "h w c"] | UInt16[np.ndarray, "h w c"] | Float32[np.ndarray, "h w c"]
 ManyPixels = UInt8[np.ndarray, "n h w c"] | UInt16[np.ndarray, "n h w c"] | Float32[np.ndarray, "n h w c"]
 
+CHANNELS_OF_MODE = {"L": GREY, "LA": (*GREY, ALPHA), "RGB": RGB, "RGBA": (*RGB, ALPHA)}
+
 _MAXIMUM = {np.dtype(np.uint8): 255.0, np.dtype(np.uint16): 65535.0, np.dtype(np.float32): 1.0}
 
 

@@ -1,0 +1,125 @@
+"""TIFF: ordinary ones through Pillow; deep, floating and many-channel ones through tifffile."""
+
+from __future__ import annotations
+
+import dataclasses
+import io
+import logging
+
+import numpy as np
+from tifffile import TiffFile, TiffPage, TiffPageSeries
+
+from striate.core.spec import GREY, RGB
+from striate.data.codecs import exif, pillow
+from striate.data.codecs.refusal import DAMAGED, TRUNCATED, UNSUPPORTED, Refused, check_size
+from striate.data.picture import ALPHA, Picture, channel_names
+
+_ORIENTATION_TAG = 274
+_WHITE_IS_ZERO, _BLACK_IS_ZERO, _RGB, _PALETTE, _INKS, _YCBCR = 0, 1, 2, 3, 5, 6
+_ORDINARY = (_WHITE_IS_ZERO, _BLACK_IS_ZERO, _RGB, _PALETTE, _INKS, _YCBCR)
+_ALPHAS = (1, 2)  # the kinds of extra sample that are transparency, premultiplied or not
+
+# tifffile reports each oddity of a damaged file to its log; what matters of it is in the reason of the refusal.
+logging.getLogger("tifffile").addHandler(logging.NullHandler())
+
+
+def read(data: bytes) -> Picture:
+    """Decode the first picture of a TIFF.
+
+    Which of the dimensions of a scientific file are channels follows tifffile's names of its axes: samples and
+    channels are, and so is the unnamed dimension of an array that was written as one whole; of pages, planes in depth
+    and moments in time the first is taken.
+    """
+    try:
+        with TiffFile(io.BytesIO(data)) as file:
+            series = file.series[0]
+            page = series.keyframe
+            check_size(page.imagelength, page.imagewidth, page.samplesperpixel)
+            orientation = page.tags.valueof(_ORIENTATION_TAG, default=1)
+            turned = orientation if orientation in range(1, 9) else 1
+            _check_complete(series, len(data))
+            if not _is_ordinary(series, page):
+                return _read_array(series, page, turned)
+    except (Refused, MemoryError):
+        raise
+    except Exception as error:  # on damaged bytes a decoder may raise anything; all of it means the same
+        raise _refusal(error) from error
+    # Pillow has turned it upright by then: the only kind for which it does.
+    return dataclasses.replace(pillow.read(data, "TIFF"), orientation=turned)
+
+
+def _refusal(error: Exception) -> Refused:
+    message = str(error)
+    if "imagecodecs" in message:
+        return Refused(UNSUPPORTED, "its compression needs imagecodecs: pip install 'striate[scientific]'")
+    return Refused(TRUNCATED if "failed to read" in message else DAMAGED, message)
+
+
+def _check_complete(series: TiffPageSeries, length: int) -> None:
+    """Every strip or tile must lie inside the file: a decoder may fill what is missing with zeros, or with grey."""
+    for page in series.pages:
+        if page is None or not page.dataoffsets:
+            raise Refused(TRUNCATED, "it has no pixels")
+        for offset, count in zip(page.dataoffsets, page.databytecounts, strict=True):
+            if count == 0 or offset + count > length:
+                raise Refused(TRUNCATED, "parts of its pixels lie beyond its end")
+
+
+def _is_ordinary(series: TiffPageSeries, page: TiffPage) -> bool:
+    """Whether Pillow reads it as it is: one page, at most 8 bits, grey, RGB, palette or inks."""
+    return (
+        page.dtype is not None
+        and page.dtype.kind in "bu"
+        and page.bitspersample <= 8
+        and page.photometric in _ORDINARY
+        and page.samplesperpixel <= {_RGB: 4, _INKS: 4, _YCBCR: 3, _BLACK_IS_ZERO: 2}.get(page.photometric, 1)
+        and _alphas(page) == max(0, page.samplesperpixel - {_RGB: 3, _INKS: 4, _YCBCR: 3}.get(page.photometric, 1))
+        and not set(series.axes) - set("YXSITZ")
+    )
+
+
+def _alphas(page: TiffPage) -> int:
+    return sum(kind in _ALPHAS for kind in page.extrasamples)
+
+
+def _read_array(series: TiffPageSeries, page: TiffPage, orientation: int) -> Picture:
+    if page.photometric not in (_WHITE_IS_ZERO, _BLACK_IS_ZERO, _RGB):
+        raise Refused(UNSUPPORTED, f"a TIFF of kind {page.photometric!r} and {page.bitspersample} bits")
+    height, width = series.shape[series.axes.index("Y")], series.shape[series.axes.index("X")]
+    check_size(height, width, series.size // (height * width))
+    pixels = _depth(_channels_last(series.asarray(), series.axes))
+    if page.photometric == _WHITE_IS_ZERO and pixels.dtype != np.float32:
+        pixels = np.iinfo(pixels.dtype).max - pixels
+    mode = f"TIFF {pixels.shape[2]}×{page.dtype}"
+    names = _names(page, pixels.shape[2])
+    pixels = exif.upright(pixels, orientation)
+    return Picture(pixels, names, pixels.shape[:2], orientation, mode)
+
+
+def _channels_last(array: np.ndarray, axes: str) -> np.ndarray:
+    """(h, w, c): the axes S, C and Q become the channels, in the order of the file; of any other the first is taken."""
+    kept = "".join(axis for axis in axes if axis in "YXSCQ")
+    array = array[tuple(slice(None) if axis in kept else 0 for axis in axes)]
+    order = [place for place, axis in enumerate(kept) if axis not in "YX"]
+    array = array.transpose(kept.index("Y"), kept.index("X"), *order)
+    return array.reshape(*array.shape[:2], -1)
+
+
+def _depth(pixels: np.ndarray) -> np.ndarray:
+    """Pixels as uint8, uint16 or float32, without losing anything that a network could see."""
+    if pixels.dtype == bool:
+        return pixels * np.uint8(255)
+    if pixels.dtype in (np.uint8, np.uint16):
+        return pixels.astype(pixels.dtype.newbyteorder("="))
+    if pixels.dtype.kind != "f":
+        raise Refused(UNSUPPORTED, f"its values are of type {pixels.dtype}; uint8, uint16 and floating ones are read")
+    if not np.isfinite(pixels).all():
+        raise Refused(UNSUPPORTED, "it holds values that are not finite numbers")
+    return pixels.astype(np.float32)
+
+
+def _names(page: TiffPage, count: int) -> tuple[str, ...]:
+    colours = RGB if page.photometric == _RGB else GREY
+    if count == len(colours) + 1 and _alphas(page) == 1:
+        return (*colours, ALPHA)
+    return colours if count == len(colours) else channel_names(count)
