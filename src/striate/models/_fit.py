@@ -15,7 +15,7 @@ def output_shape(layers: nn.Module, shape: tuple[int, int, int]) -> tuple[int, .
     """The shape, without the batch, that `layers` make of a picture of `shape` (c, h, w). Nothing is computed.
 
     Raises:
-        EmptyMap: the picture is too small.
+        EmptyMapError: the picture is too small.
         ModelError: a layer does not take what it is given.
     """
     return trace(layers, shape)[-1].output_shape

@@ -47,7 +47,7 @@ class Window:
 
     @property
     def positions(self) -> tuple[float, float]:
-        """(size + 2 padding - reach) / stride + 1, fractions included: where they are not whole, the kernel does not fit."""
+        """(size + 2 padding - reach) / stride + 1. Where this is not whole, the kernel does not fit."""
         y, x = (
             (n + 2 * p - r) / s + 1 for n, p, r, s in zip(self.size, self.padding, self.reach, self.stride, strict=True)
         )
@@ -137,8 +137,8 @@ def sharing(function: Any, given: dict[str, Any], output: Tensor) -> Sharing | N
 
 
 def _window(image: Tensor, kernel: Any, stride: Any, padding: Any, dilation: Any, ceil: bool = False) -> Window:
-    parts = (_last_two(part) for part in (kernel, stride, padding, dilation))
-    return Window((image.shape[-2], image.shape[-1]), *parts, ceil)
+    size = (image.shape[-2], image.shape[-1])
+    return Window(size, _last_two(kernel), _last_two(stride), _last_two(padding), _last_two(dilation), ceil)
 
 
 def _last_two(values: Any) -> Pair:

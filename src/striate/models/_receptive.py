@@ -1,8 +1,8 @@
 """Which pixels of the input a value inside a network can see, followed operation by operation.
 
 The arithmetic is that of Araujo, Norris and Sim, "Computing receptive fields of convolutional neural networks",
-Distill 2019, doi:10.23915/distill.00021: every map has a first pixel, a last pixel and a stride; a window of reach r and padding p
-moves the first by -p strides and the last by r - 1 - p; where paths meet, the union is seen.
+Distill 2019, doi:10.23915/distill.00021: every map has a first pixel, a last pixel and a stride; a window of reach r
+and padding p moves the first by -p strides and the last by r - 1 - p; where paths meet, the union is seen.
 """
 
 from __future__ import annotations

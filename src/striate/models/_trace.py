@@ -21,7 +21,7 @@ from striate.models._receptive import Sight, Sights
 Shape = tuple[int, ...]
 
 
-class EmptyMap(ModelError):
+class EmptyMapError(ModelError):
     """A kernel met a map smaller than itself: nothing would be left of it."""
 
 
@@ -50,7 +50,7 @@ def trace(model: nn.Module, shape: tuple[int, int, int]) -> list[Call]:
     The pass is that of eval mode. `model` and its hooks neither run nor change.
 
     Raises:
-        EmptyMap: the picture is so small that a map would be empty.
+        EmptyMapError: the picture is so small that a map would be empty.
         ModelError: a layer does not take what it is given, or computes something that needs data.
     """
     shadow = _shadow(model)
@@ -132,8 +132,10 @@ class _Overheard(TorchDispatchMode):
         given = arguments(func, args, kwargs or {})
         slid = window(func, given)
         if slid is not None and slid.empty:
-            kernel, size = _by(slid.reach), _by(slid.size)
-            raise EmptyMap(f"{self.place} lays a window of {kernel} on a map of {size}: nothing would be left of it.")
+            raise EmptyMapError(
+                f"{self.place} lays a window of {_by(slid.reach)} on a map of {_by(slid.size)}: "
+                f"nothing would be left of it."
+            )
         output = func(*args, **(kwargs or {}))
         outputs = [item for item in (output if isinstance(output, (list, tuple)) else [output]) if _is_tensor(item)]
         self._sights.follow(func, given, outputs, slid)

@@ -14,7 +14,7 @@ from striate.core.protocols import FeatureMap
 from striate.core.registry import Registry
 from striate.core.rng import Stream
 from striate.models._fit import output_shape, smallest_side
-from striate.models._trace import EmptyMap
+from striate.models._trace import EmptyMapError
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -129,7 +129,7 @@ def sketch_model(name: str, *, classes: int, channels: int = 3, size: tuple[int,
         )
     try:
         return _sketch(name, channels, size, classes)
-    except EmptyMap as error:
+    except EmptyMapError as error:
         side = smallest_side(lambda side: _admits(name, channels, side))
         raise ModelError(
             f"{name} takes pictures from {side}×{side} pixels on; received {size[0]}×{size[1]}. "
@@ -147,6 +147,6 @@ def _sketch(name: str, channels: int, size: tuple[int, int], classes: int) -> Ne
 def _admits(name: str, channels: int, side: int) -> bool:
     try:
         _sketch(name, channels, (side, side), classes=2)
-    except EmptyMap:
+    except EmptyMapError:
         return False
     return True

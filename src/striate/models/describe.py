@@ -11,7 +11,7 @@ from striate.core.errors import ModelError
 from striate.models._fit import smallest_side
 from striate.models._operations import Window
 from striate.models._receptive import Span
-from striate.models._trace import Call, EmptyMap, Shape, trace
+from striate.models._trace import Call, EmptyMapError, Shape, trace
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,7 @@ class Row:
 
 @dataclass(frozen=True)
 class Totals:
-    """Sums over a network. `parameters` counts those not reached too, `depth` the weighted layers of the longest path."""
+    """Sums over a network: `parameters` with those not reached, `depth` the weighted layers on the longest path."""
 
     parameters: int
     trainable: int
@@ -119,7 +119,7 @@ def _calls(model: nn.Module, shape: tuple[int, int, int]) -> list[Call]:
         raise ModelError(f"A picture has at least one channel, row and column; received {'×'.join(map(str, shape))}.")
     try:
         return trace(model, shape)
-    except EmptyMap as error:
+    except EmptyMapError as error:
         side = smallest_side(lambda side: _has_room(model, (shape[0], side, side)))
         offer = f" The smallest square picture that works is {side}×{side}." if side else ""
         raise ModelError(f"A picture of {shape[1]}×{shape[2]} is too small: {_lower(error)}{offer}") from error
@@ -129,7 +129,7 @@ def _has_room(model: nn.Module, shape: tuple[int, int, int]) -> bool:
     """Whether no map is empty; a head that was built for another size is not the question here."""
     try:
         trace(model, shape)
-    except EmptyMap:
+    except EmptyMapError:
         return False
     except ModelError:
         return True

@@ -32,7 +32,7 @@ class LeNet5(Network):
     """Two convolutions with pooling, then three fully connected layers (C1, S2, C3, S4, C5, F6 and output there).
 
     Raises:
-        EmptyMap: the pictures have a side of less than 12 pixels.
+        EmptyMapError: the pictures have a side of less than 12 pixels.
     """
 
     feature_maps = (
