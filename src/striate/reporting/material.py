@@ -9,7 +9,7 @@ from typing import Any, Literal
 import numpy as np
 from jaxtyping import Float, UInt8
 
-from striate.metrics import Judgement
+from striate.metrics import Judgement, Rows
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -81,10 +81,11 @@ class RunMaterial:
     """Everything that a run's report shows; what is None is said to be missing, or its section is left out.
 
     `events` are the objects of `events.jsonl` as read. `test` and `validation` are judgements of the two splits, with
-    the temperature fitted on validation data. `mistakes` are wrong answers, most confident first, and `surest` right
-    ones; `mistakes` is None when nobody looked, and empty when there was none to find. `filters` are the weights of the
-    first layer that sees the picture, one per output channel. `recipe` is in JSON form, `difference` maps a dotted key
-    to (the recipe's value, the run's value). `provenance` maps labels to short texts, in the order to show them.
+    the temperature fitted on validation data, and `rows` the single answers behind `test`. `mistakes` are wrong
+    answers, most confident first, and `surest` right ones; `mistakes` is None when nobody looked, and empty when there
+    was none to find. `filters` are the weights of the first layer that sees the picture, one per output channel.
+    `recipe` is in JSON form, `difference` maps a dotted key to (the recipe's value, the run's value). `provenance` maps
+    labels to short texts, in the order to show them.
     """
 
     title: str
@@ -93,6 +94,7 @@ class RunMaterial:
     model: ModelFacts | None = None
     test: Judgement | None = None
     validation: Judgement | None = None
+    rows: Rows | None = None
     mistakes: tuple[Example, ...] | None = None
     surest: tuple[Example, ...] = ()
     audit: tuple[Finding, ...] | None = None

@@ -1,0 +1,41 @@
+"""Many small pictures on one sheet, and weights as pictures."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+from jaxtyping import Float, UInt8
+
+from striate.plot.colormap import signed
+
+
+def sheet(
+    pictures: UInt8[np.ndarray, "n h w 3"], *, columns: int | None = None, gap: int = 1, paper: int = 255
+) -> UInt8[np.ndarray, "height width 3"]:
+    """Lay `pictures` out row by row, `gap` pixels apart, on paper of one grey; as square as it gets by default."""
+    count, height, width, _ = pictures.shape
+    across = columns or math.ceil(math.sqrt(count))
+    down = math.ceil(count / across)
+    canvas = np.full((down * (height + gap) - gap, across * (width + gap) - gap, 3), paper, dtype=np.uint8)
+    for place, pixels in enumerate(pictures):
+        top, left = place // across * (height + gap), place % across * (width + gap)
+        canvas[top : top + height, left : left + width] = pixels
+    return canvas
+
+
+def filter_pictures(weights: Float[np.ndarray, "n c h w"]) -> UInt8[np.ndarray, "n h width 3"]:
+    """Each filter as a picture, on one scale for all of them, so that strong and weak can be told apart.
+
+    With three channels a filter is shown in their colours, mid-grey being zero; otherwise each channel in `signed`
+    colours, side by side with a pixel between them (`width` = c · w + c - 1).
+    """
+    largest = float(np.abs(weights).max(initial=0.0))
+    if weights.shape[1] == 3:
+        unit = weights / (2 * largest) + 0.5 if largest else np.full_like(weights, 0.5)
+        return np.rint(unit.transpose(0, 2, 3, 1) * 255).astype(np.uint8)
+    count, channels, height, width = weights.shape
+    strip = np.zeros((count, height, channels * (width + 1) - 1), dtype=weights.dtype)
+    for channel in range(channels):
+        strip[:, :, channel * (width + 1) : channel * (width + 1) + width] = weights[:, channel]
+    return signed(strip, largest=largest)

@@ -1,0 +1,76 @@
+"""The page around the sections: head, style, navigation, foot. Nothing in it asks for another file."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib.resources import files
+
+from striate.reporting.markup import Child, Html, h, join
+
+_POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
+"""The browser is told to load nothing but what stands in the file, and to run nothing at all."""
+
+
+@dataclass(frozen=True)
+class Section:
+    """One part of a page: `word` for links to it, `lead` the sentence or two that say what is seen."""
+
+    word: str
+    title: str
+    lead: Child
+    content: Child
+
+    def render(self) -> Html:
+        """The section with its title and lead beside its content, or above it on a narrow screen."""
+        return h(
+            "section",
+            h("header", h("h2", self.title), h("div", self.lead, class_="lead")),
+            h("div", self.content, class_="content"),
+            id=self.word,
+        )
+
+
+def page(title: str, top: Html, sections: Sequence[Section], foot: Child) -> str:
+    """A whole document."""
+    style = files("striate.reporting").joinpath("style.css").read_text(encoding="utf-8")
+    links = [h("a", section.word, href=f"#{section.word}") for section in sections]
+    head = h(
+        "head",
+        h("meta", charset="utf-8"),
+        h("meta", name="viewport", content="width=device-width, initial-scale=1"),
+        h("meta", http_equiv="Content-Security-Policy", content=_POLICY),
+        h("meta", name="color-scheme", content="light dark"),
+        h("title", title),
+        h("style", Html(style)),
+    )
+    body = h(
+        "body",
+        top,
+        h("nav", links, aria_label="Sections"),
+        h("main", [section.render() for section in sections]),
+        h("footer", foot),
+    )
+    return join([Html("<!DOCTYPE html>\n"), h("html", head, body, lang="en"), "\n"])
+
+
+def facts(pairs: Sequence[tuple[str, Child]]) -> Html:
+    """Labels with their values; a pair without a value is left out."""
+    shown = [h("div", h("dt", label), h("dd", value)) for label, value in pairs if value]
+    return h("dl", shown, class_="facts")
+
+
+def table(heads: Sequence[str], rows: Sequence[Sequence[Child]], *, numeric_from: int = 1, class_: str = "") -> Html:
+    """A table whose columns from `numeric_from` on hold numbers."""
+
+    def kind(column: int) -> str | None:
+        return "number" if column >= numeric_from else None
+
+    top = h("tr", [h("th", head, class_=kind(k), scope="col") for k, head in enumerate(heads)])
+    body = [h("tr", [h("td", cell, class_=kind(k)) for k, cell in enumerate(row)]) for row in rows]
+    return h("div", h("table", h("thead", top), h("tbody", body), class_=class_), class_="scroll")
+
+
+def folded(summary: str, *content: Child) -> Html:
+    """Content that opens on demand; printing opens it."""
+    return h("details", h("summary", summary), *content)

@@ -1,0 +1,50 @@
+"""Answers to look at: where it was sure and wrong, and where it was sure and right."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from striate.reporting.markup import Child, Html, h, name
+from striate.reporting.material import Example, RunMaterial
+from striate.reporting.numerals import percent
+from striate.reporting.page import Section
+from striate.reporting.pictures import picture
+
+
+def examples(material: RunMaterial) -> Section | None:
+    """The most confident mistakes, then the most confident right answers, each with its file."""
+    if material.mistakes is None and not material.surest:
+        return None
+    content: list[Child] = []
+    if material.mistakes:
+        content += [h("h3", "Sure, and wrong"), _gallery(material.mistakes)]
+    elif material.mistakes is not None:
+        content += [h("h3", "Sure, and wrong"), h("p", "Not one test picture was answered wrong.", class_="none")]
+    if material.surest:
+        content += [h("h3", "Sure, and right"), _gallery(material.surest)]
+    lead = h("p", "Look at the mistakes first: a confident one is often a wrong label, or a picture of something else.")
+    return Section("answers", "Its surest answers", lead, content)
+
+
+def _gallery(shown: Sequence[Example]) -> Html:
+    return h("ul", [h("li", _card(example)) for example in shown], class_="gallery")
+
+
+def _card(example: Example) -> Html:
+    right = example.given == example.predicted
+    alt = f"{example.name}: {example.given}, answered {example.predicted}"
+    told = (
+        [h("b", name(example.given))]
+        if right
+        else [h("b", name(example.predicted), class_="said"), h("span", "truly ", name(example.given), class_="true")]
+    )
+    return h(
+        "figure",
+        h("div", picture(example.picture, alt=alt), class_="frame"),
+        h(
+            "figcaption",
+            h("div", told, h("span", percent(example.confidence), class_="sure"), class_="told"),
+            h("i", class_=f"bar {'right' if right else 'wrong'}", style=f"--share:{example.confidence:.4f}"),
+            h("div", name(example.name), class_="file", title=f"{example.name} (sample {example.index})"),
+        ),
+    )

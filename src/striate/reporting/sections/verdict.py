@@ -1,0 +1,116 @@
+"""The top of the report: the verdict in one sentence, and the few numbers that qualify it."""
+
+from __future__ import annotations
+
+from striate.metrics import Judgement
+from striate.reporting.charts.stripes import stripes
+from striate.reporting.history import read_history
+from striate.reporting.markup import Child, Html, h, name
+from striate.reporting.material import RunMaterial
+from striate.reporting.numerals import NOT_KNOWN, count, figure, interval, percent, proportion, size
+
+
+def verdict(material: RunMaterial) -> Html:
+    """The masthead of a run."""
+    return h(
+        "header",
+        h("p", h("span", "Striate", class_="wordmark"), " report of a run", class_="kicker"),
+        h("h1", name(material.title)),
+        _sentence(material),
+        h("p", _trained(material), class_="trained"),
+        _strip(material),
+        _tiles(material) if material.test else None,
+        class_="masthead",
+    )
+
+
+def _digits(judgement: Judgement) -> int:
+    """Two decimals only where one picture weighs less than a tenth of a per cent of a per cent allows."""
+    return 2 if judgement.count >= 5000 else 1
+
+
+def _sentence(material: RunMaterial) -> Html:
+    judgement = material.test
+    if judgement is None:
+        return h("p", "This run has not been judged on test pictures yet.", class_="verdict")
+    digits = _digits(judgement)
+    return h(
+        "p",
+        "Right on ",
+        figure(judgement.top1.correct, count(judgement.top1.correct), "test.top1.correct"),
+        " of ",
+        figure(judgement.count, count(judgement.count, "test picture"), "test.top1.count"),
+        ": ",
+        h("strong", proportion(judgement.top1, "test.top1", digits)),
+        h("span", "95 % interval ", interval(judgement.top1, "test.top1", digits), class_="interval"),
+        class_="verdict",
+    )
+
+
+def _trained(material: RunMaterial) -> list[Child]:
+    data, model = material.data, material.model
+    epochs = read_history(material.events).epochs
+    parts: list[Child] = []
+    if model:
+        parts += [h("b", name(model.title)), f", {count(model.parameters, 'parameter')}"]
+    if data:
+        trained = sum(data.counts.get("train", ()))
+        parts += [
+            ", trained on " if parts else "Trained on ",
+            count(trained, "picture"),
+            " of ",
+            h("b", name(data.name)),
+        ]
+        parts.append(f" in {count(len(data.classes))} classes")
+    if model:
+        parts.append(f", seen as {size(model.input)}")
+    if epochs:
+        parts.append(f", for {epochs:g} {'epoch' if epochs == 1 else 'epochs'}")
+    baseline = _baseline(material.test) if material.test else None
+    return [*parts, ". " if parts else None, baseline]
+
+
+def _baseline(judgement: Judgement) -> list[Child]:
+    """What the laziest answer would score: the number every accuracy has to be read against."""
+    common = max(judgement.per_class, key=lambda score: score.support)
+    share, interval_ = common.support / judgement.count, judgement.top1.interval
+    beaten = interval_ is not None and interval_[0] > share
+    saying: list[Child] = ["Always answering ", h("i", name(common.name)), f" would be right on {percent(share)}"]
+    return [*saying, "." if beaten else ": the network has not been shown to do better than that."]
+
+
+def _strip(material: RunMaterial) -> Html | None:
+    if material.rows is None or not len(material.rows.index):
+        return None
+    caption = h("figcaption", h("span", "least sure"), h("span", h("i", class_="key right"), "right ",
+                h("i", class_="key wrong"), "wrong"), h("span", "surest"))  # fmt: skip
+    return h("figure", stripes(material.rows), caption, class_="strip")
+
+
+def _tiles(material: RunMaterial) -> Html | None:
+    judgement = material.test
+    if judgement is None:
+        return None
+    measured, key = (
+        (judgement.calibrated, "calibrated") if judgement.calibrated else (judgement.as_trained, "as_trained")
+    )
+    top5 = judgement.top5
+    tiles: list[tuple[str, Child, str]] = [
+        ("balanced accuracy", _share(judgement.balanced_accuracy, "balanced_accuracy"), "mean over classes"),
+        ("mean F1", _share(judgement.macro_f1, "macro_f1"), "precision and recall"),
+        ("ROC AUC", _plain(judgement.auc, "auc", 4), "one against the rest"),
+        ("loss", _plain(judgement.loss, "loss", 3), "nats per picture"),
+        ("calibration error", _share(measured.ece, f"{key}.ece"), f"at temperature {measured.temperature:.2f}"),
+    ]
+    if top5:
+        tiles.insert(0, ("top-5 accuracy", proportion(top5, "test.top5"), "true class among five"))
+    items = [h("div", h("dt", label), h("dd", value, h("small", note))) for label, value, note in tiles]
+    return h("dl", items, class_="tiles")
+
+
+def _share(value: float | None, key: str) -> Html:
+    return figure(value, NOT_KNOWN if value is None else percent(value), f"test.{key}")
+
+
+def _plain(value: float | None, key: str, digits: int) -> Html:
+    return figure(value, NOT_KNOWN if value is None else f"{value:.{digits}f}", f"test.{key}")
