@@ -1,0 +1,151 @@
+"""Every picture of a data set looked at once: is it readable, how large, of what kind, and whom does it resemble."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.metadata
+import io
+import os
+import zipfile
+import zlib
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from dataclasses import dataclass, fields
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import Bool, Float64, Int64, Shaped, UInt8
+
+from striate.core.errors import StriateError
+from striate.core.files import cache_folder, file_digest, write_atomically
+from striate.data.content import content_digests, first_of_equals
+from striate.data.dataset import SPLITS, ArrayStore, Dataset, FileStore, Store
+from striate.data.scan import Progress, scan
+
+_FORMAT = "survey 1"  # to be raised with every change of what the columns mean or how they come about
+_DECODERS = ("numpy", "Pillow", "simplejpeg", "tifffile", "imagecodecs")
+
+# A group of look-alikes larger than this share of the data says more about the data (blank pages, frames of one film)
+# than about copies: it is reported, and does not bind the parts. Up to ten pictures are few in data of any size.
+_LARGE_SHARE, _LARGE_COUNT = 0.01, 10
+
+
+@dataclass(frozen=True, eq=False)
+class Survey:
+    """One row for each picture, under the data set's own indices; rows of unreadable pictures are zero or empty.
+
+    `reasons`: why a picture is unreadable, in a word, else ""; `details`: more on it. `heights`, `widths`: of the
+    upright picture, in pixels. `channels`: comma-separated. `maxima`: the stored value of full intensity. `modes`: how
+    the file held it. `orientations`: the EXIF orientation that was undone. `digests`: SHA-256 of the decoded upright
+    pixels. `alike`: the representative of the picture's group of near duplicates (see `striate.data.duplicates`), equal
+    ones included; the picture itself, where it has no group.
+    """
+
+    reasons: Shaped[np.ndarray, " n"]
+    details: Shaped[np.ndarray, " n"]
+    heights: Int64[np.ndarray, " n"]
+    widths: Int64[np.ndarray, " n"]
+    channels: Shaped[np.ndarray, " n"]
+    maxima: Float64[np.ndarray, " n"]
+    modes: Shaped[np.ndarray, " n"]
+    orientations: Int64[np.ndarray, " n"]
+    digests: UInt8[np.ndarray, "n 32"]
+    alike: Int64[np.ndarray, " n"]
+
+    def __len__(self) -> int:
+        return len(self.reasons)
+
+    @cached_property
+    def readable(self) -> Bool[np.ndarray, " n"]:
+        """Which pictures can be read."""
+        return self.reasons == ""
+
+    @cached_property
+    def equal(self) -> Int64[np.ndarray, " n"]:
+        """The first picture with the same pixels; the picture itself, where it is the first or cannot be read."""
+        return np.where(self.readable, first_of_equals(self.digests), np.arange(len(self)))
+
+    @cached_property
+    def together(self) -> Int64[np.ndarray, " n"]:
+        """The group with which a picture stays in one part: `alike`, but for groups that are too large to bind."""
+        sizes = np.bincount(self.alike, minlength=len(self))[self.alike]
+        return np.where(sizes > large_group(len(self)), np.arange(len(self)), self.alike)
+
+
+def survey(dataset: Dataset, *, progress: Progress | None = None) -> Survey:
+    """Look at every picture of `dataset` once; `progress(done, all)` is called now and then.
+
+    The answer is kept in the cache folder under a digest of all the files' bytes (or of the array) and of the decoders'
+    versions: the same pictures are not decoded twice, whatever they are called, and changed ones always are.
+    """
+    key = _key(dataset.store)
+    path = cache_folder() / "surveys" / f"{key}.npz" if key else None
+    known = _load(path, len(dataset)) if path else None
+    if known:
+        return known
+    found = Survey(**scan(dataset.store, progress))
+    if path:
+        _keep(path, found)
+    return found
+
+
+def large_group(count: int) -> float:
+    """The size above which a group of look-alikes among `count` pictures is reported and not used for splitting."""
+    return max(_LARGE_COUNT, _LARGE_SHARE * count)
+
+
+def data_digest(dataset: Dataset, survey: Survey) -> str:
+    """SHA-256 of what is learnt from: pixels, class names and the parts the data bring, in the order of the indices."""
+    part = np.full(len(dataset), len(SPLITS), np.uint8)
+    for number, name in enumerate(SPLITS):
+        part[dataset.splits.get(name, np.empty(0, np.int64))] = number
+    digest = hashlib.sha256("\n".join(dataset.classes).encode())
+    for column in (dataset.targets.astype("<i8"), part, survey.readable.astype(np.uint8), survey.digests):
+        digest.update(np.ascontiguousarray(column).data)
+    return digest.hexdigest()
+
+
+def _key(store: Store) -> str | None:
+    """A digest of everything that the survey of `store` depends on; None for a store of a kind that has no bytes."""
+    if isinstance(store, FileStore):
+        with ThreadPoolExecutor(os.cpu_count()) as executor:
+            contents = list(executor.map(_file_key, map(store.path, range(len(store)))))
+    elif isinstance(store, ArrayStore):
+        contents = [content_digests(store.pixels, store.channels).tobytes().hex()]
+    else:
+        return None
+    return hashlib.sha256("\n".join([_FORMAT, *map(_version, _DECODERS), *contents]).encode()).hexdigest()
+
+
+def _file_key(path: Path) -> str:
+    """The digest of a file; of one that cannot be opened, why."""
+    try:
+        return file_digest(path)
+    except OSError as error:
+        return f"error {error.errno}"
+
+
+def _version(library: str) -> str:
+    with suppress(importlib.metadata.PackageNotFoundError):
+        return f"{library} {importlib.metadata.version(library)}"
+    return f"{library} absent"
+
+
+def _load(path: Path, count: int) -> Survey | None:
+    """The survey at `path`; None if there is none, or it is damaged (the archive holds a checksum of each column)."""
+    try:
+        with np.load(path, allow_pickle=False) as columns:
+            found = Survey(**{field.name: columns[field.name] for field in fields(Survey)})
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error):
+        return None
+    return found if len(found) == count else None
+
+
+def _keep(path: Path, found: Survey) -> None:
+    """Write `found` to `path`. A cache is a favour: where it cannot be written, the survey is made again next time."""
+    buffer = io.BytesIO()
+    np.savez_compressed(buffer, **{field.name: getattr(found, field.name) for field in fields(Survey)})
+    with suppress(StriateError, OSError):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_atomically(path, buffer.getvalue())
