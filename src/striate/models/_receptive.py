@@ -148,10 +148,10 @@ class Sights:
             moves = zip(reach, given["stride"], given["padding"], strict=True)
             y, x = (span.slide_transposed(*move) for span, move in zip((sight.y, sight.x), moves, strict=True))
             return Sight(y, x, sight.depth)
-        if function in _PADS and source.ndim == 4:
+        if function in _PADS and source.ndim > 2:
             pad = [*given.get("pad", given.get("padding", ())), 0, 0]  # left, right, top, bottom
             return Sight(sight.y.slide(1, 1, pad[2]), sight.x.slide(1, 1, pad[0]), sight.depth)
-        if function is aten.slice.Tensor and source.ndim == 4:
+        if function is aten.slice.Tensor and source.ndim > 2:
             return _sliced(sight, given, source)
         if _in_place(function, given, source, output):
             return sight
@@ -181,8 +181,8 @@ def _in_place(function: Any, given: dict[str, Any], source: Tensor, output: Tens
 def _sliced(sight: Sight, given: dict[str, Any], source: Tensor) -> Sight:
     dim, start, step = given["dim"] % source.ndim, given["start"] or 0, given["step"]
     begin = start if start >= 0 else start + source.shape[dim]
-    y = sight.y.slide(1, step, -begin) if dim == 2 else sight.y
-    x = sight.x.slide(1, step, -begin) if dim == 3 else sight.x
+    y = sight.y.slide(1, step, -begin) if dim == source.ndim - 2 else sight.y
+    x = sight.x.slide(1, step, -begin) if dim == source.ndim - 1 else sight.x
     return Sight(y, x, sight.depth)
 
 

@@ -1,0 +1,324 @@
+"""The description against numbers worked by hand, against torch's own counter, and against gradients."""
+
+from __future__ import annotations
+
+import copy
+
+import pytest
+import torch
+from hypothesis import assume, given, settings
+from hypothesis import strategies as st
+from torch import Tensor, nn
+from torch.nn import functional
+from torch.utils.flop_counter import FlopCounterMode
+
+from reference.receptive import extent, make_positive, seen_rows_and_columns, unseen_at_the_end
+from striate.core.errors import ModelError
+from striate.models import Unshared, create_model, describe, unshared
+
+
+def test_lenet5_is_the_table_that_people_work_out_by_hand() -> None:
+    network = create_model("lenet5", classes=10, channels=1, size=(32, 32))
+    table = [
+        (row.path, row.output_shape, row.parameters, row.macs, row.receptive_field, row.stride)
+        for row in describe(network, (1, 32, 32)).rows
+    ]
+    assert table == [
+        ("features.conv1", (6, 28, 28), 6 * 25 + 6, 28 * 28 * 6 * 25, (5, 5), (1, 1)),
+        ("features.relu1", (6, 28, 28), 0, 0, (5, 5), (1, 1)),
+        ("features.pool1", (6, 14, 14), 0, 0, (6, 6), (2, 2)),
+        ("features.conv2", (16, 10, 10), 16 * 150 + 16, 10 * 10 * 16 * 150, (14, 14), (2, 2)),
+        ("features.relu2", (16, 10, 10), 0, 0, (14, 14), (2, 2)),
+        ("features.pool2", (16, 5, 5), 0, 0, (16, 16), (4, 4)),
+        ("flatten", (400,), 0, 0, (32, 32), None),
+        ("fc1", (120,), 400 * 120 + 120, 48_000, (32, 32), None),
+        ("relu3", (120,), 0, 0, (32, 32), None),
+        ("fc2", (84,), 120 * 84 + 84, 10_080, (32, 32), None),
+        ("relu4", (84,), 0, 0, (32, 32), None),
+        ("fc3", (10,), 84 * 10 + 10, 840, (32, 32), None),
+    ]
+
+
+@pytest.mark.parametrize("side", [28, 29, 30, 31, 32])
+def test_lenet5_has_its_61706_parameters_from_28_to_32_pixels(side: int) -> None:
+    network = create_model("lenet5", classes=10, channels=1, size=(side, side))
+    assert describe(network, (1, side, side)).totals.parameters == 61_706
+
+
+def test_tiny_vgg_has_the_shapes_that_cnn_explainer_shows() -> None:
+    description = describe(create_model("tiny_vgg", classes=10, size=(64, 64)), (3, 64, 64))
+    shapes = [row.output_shape for row in description.rows if not row.path.startswith("features.relu")]
+    sides = [(10, side, side) for side in (62, 60, 30, 28, 26, 13)]
+    assert shapes == [*sides, (1690,), (10,)]
+    assert [row.parameters for row in description.rows if row.parameters] == [280, 910, 910, 910, 16_910]
+
+
+def test_memory_is_that_of_the_numbers_written() -> None:
+    network = nn.Sequential(nn.Conv2d(1, 2, 3), nn.ReLU(), nn.ReLU(inplace=True), nn.Flatten(), nn.Linear(72, 4))
+    description = describe(network, (1, 8, 8))
+    assert [row.activation_bytes for row in description.rows] == [4 * 72, 4 * 72, 0, 0, 4 * 4]
+    assert description.totals.parameter_bytes == 4 * (2 * 9 + 2 + 72 * 4 + 4)
+    assert describe(network.double(), (1, 8, 8)).totals.activation_bytes == 2 * description.totals.activation_bytes
+
+
+def test_an_unshared_first_layer_of_alexnet_needs_105_million_parameters() -> None:
+    """CS231n's notes: 55 × 55 × 96 units with 11 × 11 × 3 weights and a bias each, against 34,944 shared ones."""
+    network = nn.Sequential(nn.Conv2d(3, 96, 11, stride=4), nn.ReLU(), nn.Flatten(), nn.Linear(290_400, 2))
+    full = 227 * 227 * 3 * 290_400 + 290_400
+    assert unshared(network.to("meta"), (3, 227, 227)) == (Unshared("0", 34_944, 105_705_600, full),)
+
+
+def test_unshared_numbers_of_a_grouped_convolution_without_bias_are_its_layers_own() -> None:
+    (saved,) = unshared(nn.Conv2d(4, 6, 3, groups=2, bias=False), (4, 5, 6))
+    assert (saved.shared, saved.locally_connected) == (6 * 2 * 9, 3 * 4 * 6 * 2 * 9)
+    assert saved.fully_connected == 4 * 5 * 6 * 6 * 3 * 4
+
+
+class _Inception(nn.Module):
+    """The courses' example on 28×28×256: 128 1×1, 192 3×3, 96 5×5 filters and pooling, with bottlenecks or without."""
+
+    def __init__(self, bottleneck: int | None) -> None:
+        super().__init__()
+        inner = bottleneck or 256
+        self.one = nn.Conv2d(256, 128, 1)
+        self.three = nn.Sequential(*self._reduce(bottleneck), nn.Conv2d(inner, 192, 3, padding=1))
+        self.five = nn.Sequential(*self._reduce(bottleneck), nn.Conv2d(inner, 96, 5, padding=2))
+        self.pool = nn.Sequential(nn.MaxPool2d(3, 1, 1), *self._reduce(bottleneck))
+
+    def _reduce(self, bottleneck: int | None) -> list[nn.Module]:
+        return [nn.Conv2d(256, bottleneck, 1)] if bottleneck else []
+
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.cat([self.one(x), self.three(x), self.five(x), self.pool(x)], dim=1)
+
+
+@pytest.mark.parametrize(("bottleneck", "macs", "channels"), [(None, 854_196_224, 672), (64, 271_351_808, 480)])
+def test_an_inception_module_costs_what_the_courses_say(bottleneck: int | None, macs: int, channels: int) -> None:
+    description = describe(_Inception(bottleneck), (256, 28, 28))
+    assert description.totals.macs == macs
+    assert description.rows[-1].output_shape == (channels, 28, 28)
+    assert description.rows[-1].receptive_field == (5, 5)  # the widest branch
+    assert description.totals.depth == (2 if bottleneck else 1)
+
+
+@pytest.mark.parametrize(("count", "field"), [(2, 5), (3, 7)])
+def test_stacked_3x3_layers_see_what_one_large_layer_sees(count: int, field: int) -> None:
+    network = nn.Sequential(*(nn.Conv2d(1, 1, 3, padding=1) for _ in range(count)))
+    assert describe(network, (1, 20, 20)).rows[-1].receptive_field == (field, field)
+
+
+class _Functional(nn.Module):
+    """A network as tutorials write it: pooling and ReLU are function calls, one pooling module serves twice."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv1 = nn.Conv2d(3, 6, 5)
+        self.pool = nn.MaxPool2d(2, 2)
+        self.conv2 = nn.Conv2d(6, 16, 5)
+        self.fc = nn.Linear(400, 10)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.pool(functional.relu(self.conv1(x)))
+        x = functional.max_pool2d(functional.relu_(self.conv2(x)), 2)
+        return self.fc(x.view(-1, 400))
+
+
+def test_functional_calls_are_followed_and_booked_where_they_are_made() -> None:
+    rows = describe(_Functional(), (3, 32, 32)).rows
+    assert [row.path for row in rows] == ["conv1", "pool", "conv2", "fc", ""]
+    assert [row.receptive_field for row in rows] == [(5, 5), (6, 6), (14, 14), (32, 32), (32, 32)]
+    assert rows[-1].activation_bytes == 4 * (6 * 28 * 28 + 16 * 5 * 5)  # relu_ wrote nothing new
+
+
+def test_a_module_called_twice_works_twice_and_weighs_once() -> None:
+    conv = nn.Conv2d(2, 2, 3, padding=1, bias=False)
+    description = describe(nn.Sequential(conv, nn.ReLU(), conv), (2, 8, 8))
+    assert [row.macs for row in description.rows] == [64 * 36, 0, 64 * 36]
+    assert [row.parameters for row in description.rows] == [36, 0, 0]
+    assert description.totals.parameters == 36
+
+
+class _Odd(nn.Module):
+    """What later networks bring: a shortcut, grouped and shuffled channels, shifted slices, a transposed layer."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stem = nn.Conv2d(1, 4, 3, padding=1)
+        self.norm = nn.BatchNorm2d(4)
+        self.branch = nn.Conv2d(4, 4, 3, padding=1, groups=2)
+        self.response = nn.LocalResponseNorm(3)
+        self.dense = nn.Linear(4, 4)
+        self.up = nn.ConvTranspose2d(4, 2, 2, stride=2)
+        self.unused = nn.Linear(3, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.norm(self.stem(x))
+        x = x + self.response(self.branch(x))
+        x = x.view(-1, 2, 2, *x.shape[2:]).transpose(1, 2).flatten(1, 2)
+        x = functional.avg_pool2d(functional.pad(x, (0, 1, 0, 1))[:, :, 1:, 1:], 1, stride=2)
+        return self.up(x)
+
+
+def test_shortcuts_shuffles_slices_and_transposed_layers_are_followed() -> None:
+    network = _Odd()
+    description = describe(network, (1, 20, 24))
+    row = description.row("up")
+    make_positive(network)
+    assert row.receptive_field == extent(seen_rows_and_columns(network, (20, 24), (10, 12))) == (5, 5)
+    assert row.stride == (1, 1)
+    with FlopCounterMode(display=False) as counter:
+        network.float()(torch.rand(1, 1, 20, 24))
+    assert 2 * description.totals.macs == counter.get_total_flops()
+    parameters = network.dense.weight.numel() + 4 + 12
+    assert f"{parameters} parameters belong to modules that this forward pass does not reach." in description.notes
+
+
+class _ChannelsLast(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.dense = nn.Linear(5, 7)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.dense(x)
+
+
+def test_a_dense_layer_on_a_map_keeps_to_its_place() -> None:
+    row = describe(_ChannelsLast(), (2, 6, 5)).row("dense")
+    assert row.macs == 2 * 6 * 5 * 7
+    assert row.receptive_field == (1, 1)
+
+
+def test_a_gate_that_averages_the_picture_sees_all_of_it() -> None:
+    class Gate(nn.Module):
+        def forward(self, x: Tensor) -> Tensor:
+            return x * x.mean(dim=(2, 3), keepdim=True)
+
+    row = describe(Gate(), (1, 9, 12)).rows[0]
+    assert (row.receptive_field, row.stride) == ((9, 12), (1, 1))
+
+
+_kinds = st.sampled_from(["conv", "average", "max"])
+_layer = st.tuples(_kinds, st.integers(1, 4), st.integers(1, 3), st.integers(0, 2), st.integers(1, 2))
+
+
+def _stack(layers: list[tuple[str, int, int, int, int]]) -> nn.Sequential:
+    modules: list[nn.Module] = []
+    for kind, kernel, stride, padding, dilation in layers:
+        if kind == "conv":
+            modules.append(nn.Conv2d(1, 1, (kernel, 3), stride, (padding, 1), dilation))
+        elif kind == "average":
+            modules.append(nn.AvgPool2d(kernel, stride, min(padding, kernel // 2)))
+        else:
+            modules.append(nn.MaxPool2d(kernel, stride, min(padding, kernel // 2)))
+    return nn.Sequential(*modules)
+
+
+@settings(max_examples=25, deadline=None, derandomize=True)
+@given(st.lists(_layer, min_size=1, max_size=3))
+def test_receptive_fields_of_any_stack_are_where_the_gradient_is_not_zero(
+    layers: list[tuple[str, int, int, int, int]],
+) -> None:
+    network = _stack(layers)
+    last = describe(network, (1, 70, 70)).rows[-1]
+    make_positive(network)
+    middle = last.output_shape[1] // 2, last.output_shape[2] // 2
+    here = seen_rows_and_columns(network, (70, 70), middle)
+    assert last.receptive_field == extent(here)
+
+
+@settings(max_examples=40, deadline=None, derandomize=True)
+@given(layer=_layer, size=st.tuples(st.integers(8, 14), st.integers(8, 14)))
+def test_rows_said_to_be_dropped_are_those_that_no_output_sees(
+    layer: tuple[str, int, int, int, int], size: tuple[int, int]
+) -> None:
+    _, kernel, stride, padding, _ = layer
+    assume(kernel >= stride or padding == 0)  # a kernel smaller than its stride leaves gaps, which are no misfit
+    network = _stack([(*layer[:4], 1)])
+    notes = describe(network, (1, *size)).notes
+    make_positive(network)
+    rows, columns = unseen_at_the_end(seen_rows_and_columns(network, size, None))
+    if rows == columns == 0:
+        assert notes == ()
+    elif rows == columns == 1:
+        assert notes[0].endswith("it drops the last row and column.")
+    else:
+        assert len(notes) == 1
+        said = notes[0].partition("it drops ")[2]
+        for count, noun in ((rows, "row"), (columns, "column")):
+            plain = f"the last {noun}" if count == 1 else f"the last {count} {noun}s"
+            assert (plain in said) == (count > 0)
+
+
+@pytest.mark.parametrize(
+    ("layer", "side", "note"),
+    [
+        (nn.Conv2d(3, 8, 3, 2), 32, "3×3/2 on 32×32 would fit 15.5×15.5 times; it drops the last row and column."),
+        (
+            nn.Conv2d(3, 9, 11, 4),
+            224,
+            "11×11/4 on 224×224 would fit 54.25×54.25 times; it drops the last row and column.",
+        ),
+        (
+            nn.MaxPool2d(4),
+            30,
+            "4×4/4 on 30×30 would fit 7.5×7.5 times; it drops the last 2 rows and the last 2 columns.",
+        ),
+    ],
+)
+def test_a_kernel_that_does_not_fit_is_said_with_what_it_drops(layer: nn.Module, side: int, note: str) -> None:
+    assert describe(nn.Sequential(layer), (3, side, side)).notes == (f"0: {note}",)
+
+
+@pytest.mark.parametrize(
+    "layer", [nn.Conv2d(3, 8, 3, stride=2, padding=1), nn.MaxPool2d(3, 2, ceil_mode=True), nn.Conv2d(3, 8, 4, stride=4)]
+)
+def test_a_kernel_whose_misfit_costs_nothing_is_not_mentioned(layer: nn.Module) -> None:
+    assert describe(layer, (3, 32, 32)).notes == ()
+
+
+def test_an_empty_map_is_an_error_that_names_the_smallest_size_that_works() -> None:
+    network = nn.Sequential(nn.Conv2d(3, 4, 5), nn.MaxPool2d(2), nn.Conv2d(4, 4, 5), nn.Flatten(), nn.Linear(4, 2))
+    with pytest.raises(ModelError, match=r"13×40 is too small: layer '2' lays a window of 5×5 on a map of 4×18.*14×14"):
+        describe(network, (3, 13, 40))
+    describe(network, (3, 14, 14))
+
+
+@pytest.mark.parametrize("network", [nn.MaxPool2d(5), nn.AvgPool2d(5), nn.Conv2d(1, 1, 3, dilation=2)])
+def test_every_kind_of_window_may_find_its_map_too_small(network: nn.Module) -> None:
+    describe(network, (1, 5, 5))
+    with pytest.raises(ModelError, match="smallest square picture that works is 5×5"):
+        describe(network, (1, 4, 5))
+
+
+def test_a_layer_that_does_not_take_what_it_is_given_is_named() -> None:
+    network = create_model("lenet5", classes=10, channels=1, size=(28, 28))
+    with pytest.raises(ModelError, match=r"Layer 'fc1' cannot work on what it is given for pictures of 1×40×40"):
+        describe(network, (1, 40, 40))
+    with pytest.raises(ModelError, match="at least one channel, row and column"):
+        describe(network, (1, 0, 28))
+
+
+def test_the_network_is_left_as_found_and_its_hooks_do_not_run() -> None:
+    network = nn.Sequential(nn.Conv2d(1, 2, 3), nn.BatchNorm2d(2), nn.Dropout(0.5), nn.ReLU()).train()
+    ran: list[str] = []
+    network[0].register_forward_hook(lambda *_: ran.append("forward"))
+    network[1].register_forward_pre_hook(lambda *_: ran.append("before"))
+    state, hooks = copy.deepcopy(network.state_dict()), [len(module._forward_hooks) for module in network.modules()]
+    tensors, random = [id(p) for p in network.parameters()], torch.get_rng_state()
+    describe(network, (1, 8, 8))
+    with pytest.raises(ModelError):
+        describe(network, (1, 2, 2))
+    assert ran == []
+    assert network.training
+    assert [len(module._forward_hooks) for module in network.modules()] == hooks
+    assert [id(p) for p in network.parameters()] == tensors
+    assert all(p.requires_grad and p.grad is None for p in network.parameters())
+    assert all(torch.equal(value, network.state_dict()[key]) for key, value in state.items())
+    assert torch.equal(torch.get_rng_state(), random)
+
+
+def test_nothing_of_the_size_of_the_data_is_allocated() -> None:
+    with torch.device("meta"):
+        network = nn.Sequential(nn.Conv2d(3, 64, 3), nn.ReLU(), nn.Flatten(), nn.Linear(64 * 9998 * 9998, 1000))
+    totals = describe(network, (3, 10_000, 10_000)).totals
+    assert totals.activation_bytes > 2**34
