@@ -62,7 +62,7 @@ def test_what_a_missing_class_would_score_is_not_known_rather_than_zero() -> Non
     judgement = judge(*_answers(pairs, 4), ["cat", "dog", "owl", "yak"])
     _, dog, owl, yak = judgement.per_class
     assert judgement.missing == ("owl", "yak")
-    assert (owl.precision, owl.recall, owl.f1, owl.auc) == (0.0, None, 0.0, None)
+    assert (owl.precision, owl.recall, owl.f1, owl.auc) == (0.0, None, None, None)
     assert (yak.precision, yak.recall, yak.f1, yak.auc) == (None, None, None, None)
     assert (dog.precision, dog.recall, dog.f1) == (None, 0.0, 0.0)
     assert judgement.balanced_accuracy == (2 / 3 + 0) / 2

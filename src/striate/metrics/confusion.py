@@ -44,10 +44,9 @@ class ClassScore:
     def f1(self) -> float | None:
         """2 · correct / (support + predicted), the harmonic mean of precision and recall where both exist.
 
-        A class that has samples and was never predicted scores 0; None only where there is nothing of either.
+        A class that has samples and was never predicted scores 0; one that has no sample is not judged: None.
         """
-        both = self.support + self.predicted
-        return 2 * self.correct / both if both else None
+        return 2 * self.correct / (self.support + self.predicted) if self.support else None
 
 
 @dataclass(frozen=True)

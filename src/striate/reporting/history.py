@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from statistics import median
 from typing import Any
 
 OVERFITTING_RISE = 0.05
@@ -64,15 +65,17 @@ def _steps_per_epoch(events: Sequence[Mapping[str, Any]]) -> float:
 
 
 def overfitting(history: History) -> tuple[float, float] | None:
-    """(the epoch of the lowest validation loss, the share by which it rose until the end), where that is over-fitting.
+    """(the epoch from which the validation loss rose, the share by which it rose), where that is over-fitting.
 
-    Over-fitting is: the validation loss ends clearly above its best while the training loss went on falling.
+    Over-fitting is: the validation loss ends clearly above its lowest while the training loss went on falling. Medians
+    of three evaluations in a row are compared, so that one lucky or unlucky evaluation decides nothing.
     """
     losses = history.validation_loss
-    if len(losses) < 3:
+    steady = [(losses[k + 1][0], median(y for _, y in losses[k : k + 3])) for k in range(len(losses) - 2)]
+    if not steady:
         return None
-    best_epoch, best = min(losses, key=lambda point: point[1])
-    rise = losses[-1][1] / best - 1 if best > 0 else 0.0
-    then = [loss for x, loss in history.training_loss if x <= best_epoch]
-    falls = bool(then) and history.training_loss[-1][1] < then[-1]
-    return (best_epoch, rise) if rise > OVERFITTING_RISE and falls else None
+    turn, lowest = min(steady, key=lambda point: point[1])
+    rise = steady[-1][1] / lowest - 1 if lowest > 0 else 0.0
+    before = [loss for x, loss in history.training_loss if x <= turn]
+    fell_on = bool(before) and history.training_loss[-1][1] < before[-1]
+    return (turn, rise) if rise > OVERFITTING_RISE and fell_on else None

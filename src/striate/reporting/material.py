@@ -82,8 +82,7 @@ class RunMaterial:
 
     `events` are the objects of `events.jsonl` as read. `test` and `validation` are judgements of the two splits, with
     the temperature fitted on validation data, and `rows` the single answers behind `test`. `mistakes` are wrong
-    answers, most confident first, and `surest` right ones; `mistakes` is None when nobody looked, and empty when there
-    was none to find. `filters` are the weights of the first layer that sees the picture, one per output channel.
+    answers, most confident first, and `surest` right ones. `filters` are the weights of the first layer that sees the picture, one per output channel.
     `recipe` is in JSON form, `difference` maps a dotted key to (the recipe's value, the run's value). `provenance` maps
     labels to short texts, in the order to show them.
     """
@@ -95,7 +94,7 @@ class RunMaterial:
     test: Judgement | None = None
     validation: Judgement | None = None
     rows: Rows | None = None
-    mistakes: tuple[Example, ...] | None = None
+    mistakes: tuple[Example, ...] = ()
     surest: tuple[Example, ...] = ()
     audit: tuple[Finding, ...] | None = None
     filters: Float[np.ndarray, "n c h w"] | None = None

@@ -51,7 +51,7 @@ def page(title: str, top: Html, sections: Sequence[Section], foot: Child) -> str
         h("main", [section.render() for section in sections]),
         h("footer", foot),
     )
-    return join([Html("<!DOCTYPE html>\n"), h("html", head, body, lang="en"), "\n"])
+    return join([Html("<!DOCTYPE html>\n"), h("html", head, body, lang="en"), Html("\n")])
 
 
 def facts(pairs: Sequence[tuple[str, Child]]) -> Html:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from striate.reporting.charts.scale import Scale, logarithmic_ticks, ticks
 from striate.reporting.markup import Html, h
 
-WIDTH, HEIGHT = 440.0, 270.0
+WIDTH, HEIGHT = 410.0, 260.0
 _LEFT, _RIGHT, _TOP, _BOTTOM = 46.0, 14.0, 14.0, 34.0
 
 

@@ -54,10 +54,10 @@ def _direction(judgement: Judgement, measured: Calibration) -> list[Child]:
     claimed, right = percent(measured.confidence), percent(judgement.top1.value or 0.0)
     sums = f": it claims {claimed} on average and is right on {right}"
     if measured.confidence > high:
-        return [h("b", "Over-confident"), " as trained", sums]
+        return ["As trained it is ", h("b", "over-confident"), sums]
     if measured.confidence < low:
-        return [h("b", "Under-confident"), " as trained", sums]
-    return [h("b", "Honest on average"), " as trained", sums]
+        return ["As trained it is ", h("b", "under-confident"), sums]
+    return ["As trained it is ", h("b", "honest on average"), sums]
 
 
 def _table(judgement: Judgement) -> Html:

@@ -23,7 +23,7 @@ def confusions(material: RunMaterial) -> Section | None:
     drawn = matrix.matrix(judgement.confusion, judgement.classes) if len(judgement.classes) <= matrix.MOST else None
     if drawn is None:
         lead.append(h("p", f"With {len(judgement.classes)} classes the matrix is too fine to draw."))
-    content = h("div", h("div", drawn, class_="scroll") if drawn else None, _pairs(judgement), class_="beside")
+    content = h("div", drawn, _pairs(judgement), class_="beside")
     return Section("confusion", "What it confuses", lead, content)
 
 

@@ -13,15 +13,16 @@ from striate.reporting.pictures import picture
 
 def examples(material: RunMaterial) -> Section | None:
     """The most confident mistakes, then the most confident right answers, each with its file."""
-    if material.mistakes is None and not material.surest:
-        return None
+    flawless = material.test is not None and material.test.top1.correct == material.test.count
     content: list[Child] = []
     if material.mistakes:
         content += [h("h3", "Sure, and wrong"), _gallery(material.mistakes)]
-    elif material.mistakes is not None:
+    elif flawless:
         content += [h("h3", "Sure, and wrong"), h("p", "Not one test picture was answered wrong.", class_="none")]
     if material.surest:
         content += [h("h3", "Sure, and right"), _gallery(material.surest)]
+    if not content:
+        return None
     lead = h("p", "Look at the mistakes first: a confident one is often a wrong label, or a picture of something else.")
     return Section("answers", "Its surest answers", lead, content)
 

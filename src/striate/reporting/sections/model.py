@@ -5,7 +5,7 @@ from __future__ import annotations
 from striate.plot import filter_pictures
 from striate.reporting.markup import Child, h, name
 from striate.reporting.material import LayerRow, ModelFacts, RunMaterial
-from striate.reporting.numerals import NOT_KNOWN, count, short, size
+from striate.reporting.numerals import count, short, size
 from striate.reporting.page import Section, folded, table
 from striate.reporting.pictures import picture
 
@@ -43,7 +43,7 @@ def _row(layer: LayerRow, facts: ModelFacts) -> list[Child]:
         size(layer.output),
         [count(layer.parameters) if layer.parameters else "·", bar],
         short(layer.macs) if layer.macs else "·",
-        size(layer.receptive_field) if layer.receptive_field else NOT_KNOWN,
+        size(layer.receptive_field) if layer.receptive_field else "·",
     ]
 
 

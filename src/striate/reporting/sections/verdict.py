@@ -75,7 +75,7 @@ def _baseline(judgement: Judgement) -> list[Child]:
     common = max(judgement.per_class, key=lambda score: score.support)
     share, interval_ = common.support / judgement.count, judgement.top1.interval
     beaten = interval_ is not None and interval_[0] > share
-    saying: list[Child] = ["Always answering ", h("i", name(common.name)), f" would be right on {percent(share)}"]
+    saying: list[Child] = ["Always answering “", name(common.name), f"” would be right on {percent(share)}"]
     return [*saying, "." if beaten else ": the network has not been shown to do better than that."]
 
 
