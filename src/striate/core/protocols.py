@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from striate.core.batch import Batch
 
 
+@runtime_checkable
 class Batches(Protocol):
     """What the trainer and the evaluator read: the batches of one epoch after another, from any position.
 

@@ -1,0 +1,109 @@
+"""Where and how a network is executed: device, memory layout, precision, threads, written down as one plan."""
+
+from __future__ import annotations
+
+import contextlib
+import platform
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, TypeVar
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from striate.core.errors import ConfigError
+
+Layout = Literal["contiguous", "channels_last"]
+Precision = Literal["float32", "bf16"]
+Module = TypeVar("Module", bound=nn.Module)
+
+_LAYOUT_WORDS = {"contiguous": "channels first", "channels_last": "channels last"}
+
+
+@dataclass(frozen=True, kw_only=True)
+class ExecutionPlan:
+    """How a run is executed. It belongs to the run: resuming repeats it.
+
+    `device` is torch's name of the device type (`cpu`, `cuda`, `mps`), `layout` how pictures and kernels lie in
+    memory, `precision` the type in which matrix products and convolutions are computed (weights, losses and updates
+    are float32 in either case), `threads` how many of torch's threads share one operation; sums are divided among
+    them, so their number can change the last bits of a result.
+    """
+
+    device: str = "cpu"
+    layout: Layout = "contiguous"
+    precision: Precision = "float32"
+    threads: int = 1
+
+    def __post_init__(self) -> None:
+        if self.threads < 1:
+            raise ConfigError(f"An execution plan has at least 1 thread; received {self.threads}.")
+
+    @property
+    def memory_format(self) -> torch.memory_format:
+        return torch.channels_last if self.layout == "channels_last" else torch.contiguous_format
+
+    def adopt(self, model: Module) -> Module:
+        """Bring `model` (in place) and this process into the plan.
+
+        Raises:
+            ConfigError: this machine does not have the plan's device.
+        """
+        available = devices()
+        if self.device not in available:
+            raise ConfigError(f"This plan runs on {self.device!r}; this machine has {', '.join(available)}.")
+        torch.set_num_threads(self.threads)
+        if self.device == "cuda":
+            torch.backends.cudnn.deterministic = True  # or the same step twice may differ in its last bits
+        # torch documents this call for modules; its type stubs lack it
+        return model.to(device=self.device, memory_format=self.memory_format)  # pyright: ignore[reportCallIssue]
+
+    def place(self, images: Float[Tensor, "n c h w"]) -> Float[Tensor, "n c h w"]:
+        """`images` on the plan's device in its layout; the same tensor if it is there already."""
+        return images.to(device=self.device, memory_format=self.memory_format, non_blocking=True)
+
+    def autocast(self) -> contextlib.AbstractContextManager[object]:
+        """The context in which the forward pass runs."""
+        if self.precision == "float32":
+            return contextlib.nullcontext()
+        return torch.autocast(self.device, dtype=torch.bfloat16)
+
+    def sentence(self) -> str:
+        """The plan in words: `cpu, channels last, float32, 2 threads`."""
+        threads = "1 thread" if self.threads == 1 else f"{self.threads} threads"
+        return f"{self.device}, {_LAYOUT_WORDS[self.layout]}, {self.precision}, {threads}"
+
+
+def devices() -> tuple[str, ...]:
+    """The device types of this machine that torch can use, the fastest kind first."""
+    found = ["cuda"] if torch.cuda.is_available() else []
+    found += ["mps"] if torch.backends.mps.is_available() else []
+    return (*found, "cpu")
+
+
+def plain_plan(device: str | None = None) -> ExecutionPlan:
+    """The plan that needs no trial: float32, channels first, torch's own number of threads."""
+    return ExecutionPlan(device=device or devices()[0], threads=torch.get_num_threads())
+
+
+def machine(device: str = "cpu") -> dict[str, str]:
+    """What kind of machine this is, as far as it can change the last bits of a result."""
+    facts = {
+        "system": platform.system(),
+        "architecture": platform.machine(),
+        "processor": _processor(),
+        "instructions": torch.backends.cpu.get_cpu_capability(),
+    }
+    if device == "cuda":
+        facts["accelerator"] = torch.cuda.get_device_name()
+    return facts
+
+
+def _processor() -> str:
+    """The processor's name; Python leaves it empty on Linux, where the kernel tells it."""
+    with contextlib.suppress(OSError):
+        for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    return platform.processor()

@@ -1,0 +1,32 @@
+"""The trainer: it learns from batches and tells what happens; it has not heard of a model, a file or a picture."""
+
+from striate.training.checkpoint import Checkpoint as Checkpoint
+from striate.training.checkpoint import checkpoint_path as checkpoint_path
+from striate.training.checkpoint import newest_checkpoint as newest_checkpoint
+from striate.training.checkpoint import read_checkpoint as read_checkpoint
+from striate.training.checkpoint import restore as restore
+from striate.training.circumstances import circumstances as circumstances
+from striate.training.circumstances import require_exact as require_exact
+from striate.training.evaluate import Outputs as Outputs
+from striate.training.evaluate import evaluate as evaluate
+from striate.training.events import Evaluated as Evaluated
+from striate.training.events import Event as Event
+from striate.training.events import SafePoint as SafePoint
+from striate.training.events import StepDone as StepDone
+from striate.training.journal import Journal as Journal
+from striate.training.journal import Mark as Mark
+from striate.training.journal import read_events as read_events
+from striate.training.keeper import Saving as Saving
+from striate.training.loop import train as train
+from striate.training.losses import LOSSES as LOSSES
+from striate.training.losses import create_loss as create_loss
+from striate.training.named import options as options
+from striate.training.observers import EarlyStopping as EarlyStopping
+from striate.training.optimizers import OPTIMIZERS as OPTIMIZERS
+from striate.training.optimizers import create_optimizer as create_optimizer
+from striate.training.schedules import SCHEDULES as SCHEDULES
+from striate.training.schedules import create_schedule as create_schedule
+from striate.training.sitting import Ending as Ending
+from striate.training.sitting import run_sitting as run_sitting
+from striate.training.state import TrainState as TrainState
+from striate.training.step import step as step

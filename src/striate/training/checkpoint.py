@@ -1,0 +1,207 @@
+"""A training between two steps as one file: tensors in safetensors, everything else as JSON in its header.
+
+Nothing is pickled. The file holds a digest of all of its content, so that a damaged one is known as such, and is
+written so that a kill or a power cut at any moment leaves it whole or absent.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from jaxtyping import Shaped
+from safetensors import SafetensorError
+from safetensors.torch import load as parse_tensors
+from safetensors.torch import save as format_tensors
+from torch import Tensor
+
+from striate.core.config import from_json, to_json
+from striate.core.device import ExecutionPlan
+from striate.core.duration import Clock
+from striate.core.errors import RunError, StriateError
+from striate.core.files import write_atomically
+from striate.training.circumstances import circumstances
+from striate.training.journal import Mark
+from striate.training.state import TrainState
+
+FORMAT = 1
+_NAME = re.compile(r"step-([0-9]{8,})\.safetensors")
+
+
+class DamagedCheckpointError(RunError):
+    """A checkpoint that is not what was written."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Checkpoint:
+    """Where a training stood.
+
+    `tensors` are the weights and buffers (`model.…`) and the optimizer's statistics (`optimizer.<parameter>.<name>`);
+    `scalars` what of those statistics is no tensor, by parameter and name. `mark` is where the journal ended, `plan`
+    how the run is executed, `circumstances` what else decides the last bits of a result.
+    """
+
+    clock: Clock
+    plan: ExecutionPlan
+    mark: Mark
+    tensors: Mapping[str, Tensor]
+    scalars: Mapping[str, Mapping[str, Any]]
+    circumstances: Mapping[str, str]
+
+    @property
+    def weights(self) -> dict[str, Tensor]:
+        """The model's state dict."""
+        return {name.removeprefix("model."): value for name, value in self.tensors.items() if name.startswith("model.")}
+
+
+def snapshot(state: TrainState, mark: Mark) -> Checkpoint:
+    """A copy of `state` as it is now, with the place in the journal that belongs to it.
+
+    Raises:
+        RunError: a weight is not a finite number: going on from here would be useless.
+    """
+    tensors = {f"model.{name}": _copy(value) for name, value in state.model.state_dict().items()}
+    for name, value in tensors.items():
+        if value.is_floating_point() and not bool(torch.isfinite(value).all()):
+            raise RunError(
+                f"After step {state.clock.step} {name.removeprefix('model.')} holds values that are not finite, so no "
+                "checkpoint was written. Lower the learning rate, or bound the gradient (optimizer.clip_norm=1)."
+            )
+    scalars: dict[str, dict[str, Any]] = {}
+    for parameter, statistics in state.optimizer.state_dict()["state"].items():
+        for name, value in statistics.items():
+            if isinstance(value, Tensor):
+                tensors[f"optimizer.{parameter}.{name}"] = _copy(value)
+            else:
+                scalars.setdefault(str(parameter), {})[name] = value
+    return Checkpoint(
+        clock=state.clock,
+        plan=state.plan,
+        mark=mark,
+        tensors=tensors,
+        scalars=scalars,
+        circumstances=circumstances(state.plan),
+    )
+
+
+def restore(state: TrainState, checkpoint: Checkpoint) -> None:
+    """Bring `state`, built with the same settings, to where `checkpoint` stood.
+
+    Raises:
+        RunError: the checkpoint is of another network or optimizer.
+    """
+    statistics: dict[int, dict[str, Any]] = {int(key): dict(value) for key, value in checkpoint.scalars.items()}
+    for name, value in checkpoint.tensors.items():
+        kind, _, rest = name.partition(".")
+        if kind == "optimizer":
+            parameter, _, key = rest.partition(".")
+            statistics.setdefault(int(parameter), {})[key] = value
+    try:
+        state.model.load_state_dict(checkpoint.weights)
+        groups = state.optimizer.state_dict()["param_groups"]
+        state.optimizer.load_state_dict({"state": statistics, "param_groups": groups})
+    except (RuntimeError, ValueError) as error:
+        raise RunError(f"The checkpoint at step {checkpoint.clock.step} is of another network: {error}") from error
+    for parameter, values in state.optimizer.state.items():
+        for key, value in values.items():
+            # As the optimizer itself would have made it: in the memory layout of its parameter. Kernels that walk both
+            # side by side take it for granted, and others round differently if it is not so.
+            if isinstance(value, Tensor) and value.shape == parameter.shape:
+                values[key] = torch.empty_like(parameter, dtype=value.dtype, requires_grad=False).copy_(value)
+    state.clock = checkpoint.clock
+
+
+def checkpoint_path(folder: Path, step: int) -> Path:
+    """The file of the checkpoint after `step` steps."""
+    return folder / f"step-{step:08d}.safetensors"
+
+
+def checkpoint_steps(folder: Path) -> list[int]:
+    """The steps of which `folder` holds a checkpoint, whole or not, in ascending order."""
+    matches = (_NAME.fullmatch(path.name) for path in (folder.iterdir() if folder.is_dir() else ()))
+    return sorted(int(match[1]) for match in matches if match)
+
+
+def write_checkpoint(folder: Path, checkpoint: Checkpoint) -> Path:
+    """Write `checkpoint` into `folder`, atomically and durably.
+
+    Raises:
+        StriateError: the folder cannot be written, or the disk is full; other checkpoints are untouched.
+    """
+    content = {
+        "format": FORMAT,
+        "clock": to_json(checkpoint.clock),
+        "plan": to_json(checkpoint.plan),
+        "mark": to_json(checkpoint.mark),
+        "scalars": checkpoint.scalars,
+        "circumstances": checkpoint.circumstances,
+    }
+    text = json.dumps(content, ensure_ascii=False)
+    header = {"striate": text, "sha256": _digest(text, checkpoint.tensors)}
+    path = checkpoint_path(folder, checkpoint.clock.step)
+    write_atomically(path, format_tensors(dict(checkpoint.tensors), metadata=header))
+    return path
+
+
+def read_checkpoint(path: Path) -> Checkpoint:
+    """Read the checkpoint at `path`.
+
+    Raises:
+        DamagedCheckpointError: it is not what was written, or of another format; the sentence says which.
+    """
+    try:
+        data = path.read_bytes()
+        size = int.from_bytes(data[:8], "little")
+        header = json.loads(data[8 : 8 + size])["__metadata__"]
+        tensors = parse_tensors(data)
+        intact = header["sha256"] == _digest(header["striate"], tensors)
+        content = json.loads(header["striate"])
+    except (OSError, ValueError, KeyError, TypeError, SafetensorError) as error:
+        raise DamagedCheckpointError(f"The checkpoint {path} is damaged ({error or type(error).__name__}).") from error
+    if not intact:
+        raise DamagedCheckpointError(
+            f"The checkpoint {path} is damaged: its content does not have the digest it names."
+        )
+    if content["format"] != FORMAT:
+        raise DamagedCheckpointError(
+            f"The checkpoint {path} has format {content['format']}; this version of Striate reads format {FORMAT}."
+        )
+    return Checkpoint(
+        clock=from_json(Clock, content["clock"]),
+        plan=from_json(ExecutionPlan, content["plan"]),
+        mark=from_json(Mark, content["mark"]),
+        tensors=tensors,
+        scalars=content["scalars"],
+        circumstances=content["circumstances"],
+    )
+
+
+def newest_checkpoint(folder: Path) -> tuple[Checkpoint | None, list[str]]:
+    """The newest whole checkpoint in `folder`, if there is one, and a sentence for each newer one that was refused."""
+    refused: list[str] = []
+    for step in reversed(checkpoint_steps(folder)):
+        try:
+            return read_checkpoint(checkpoint_path(folder, step)), refused
+        except StriateError as error:
+            refused.append(f"{error} The one before it is used.")
+    return None, refused
+
+
+def _copy(value: Shaped[Tensor, ...]) -> Shaped[Tensor, ...]:
+    """A copy in plain layout, apart from all others (safetensors refuses tensors that share memory)."""
+    return value.detach().to("cpu", copy=True, memory_format=torch.contiguous_format)
+
+
+def _digest(text: str, tensors: Mapping[str, Tensor]) -> str:
+    digest = hashlib.sha256(text.encode())
+    for name in sorted(tensors):
+        value = tensors[name]
+        digest.update(f"{name} {value.dtype} {list(value.shape)}".encode())
+        digest.update(value.reshape(-1).view(torch.uint8).numpy().data)
+    return digest.hexdigest()

@@ -1,0 +1,40 @@
+"""What, besides the recipe and the data, decides the last bits of a result: machine, versions, execution."""
+
+from __future__ import annotations
+
+import importlib.metadata
+from collections.abc import Mapping
+
+from striate.core.config import to_json
+from striate.core.device import ExecutionPlan, machine
+from striate.core.errors import RunError
+
+_PACKAGES = ("striate", "torch", "numpy", "pillow", "simplejpeg")  # those that touch pixels or weights
+
+
+def circumstances(plan: ExecutionPlan) -> dict[str, str]:
+    """Kind of machine, versions and execution plan, as flat text."""
+    versions = {package: importlib.metadata.version(package) for package in _PACKAGES}
+    return machine(plan.device) | versions | {key: str(value) for key, value in to_json(plan).items()}
+
+
+def differences(then: Mapping[str, str], now: Mapping[str, str]) -> list[str]:
+    """What is not as it was, one phrase each: `torch 2.13.0 (was 2.12.1)`."""
+    keys = [*then, *(key for key in now if key not in then)]
+    return [
+        f"{key} {now.get(key, 'none')} (was {then.get(key, 'none')})" for key in keys if then.get(key) != now.get(key)
+    ]
+
+
+def require_exact(then: Mapping[str, str], now: Mapping[str, str]) -> None:
+    """Refuse to call it the same run when its numbers would not be the same.
+
+    Raises:
+        RunError: something differs; the sentence says what.
+    """
+    changed = differences(then, now)
+    if changed:
+        raise RunError(
+            f"This run cannot be resumed exactly here: {', '.join(changed)}. Resume it where it was started, or accept "
+            "other last bits with --inexact."
+        )

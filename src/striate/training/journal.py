@@ -1,0 +1,141 @@
+"""`events.jsonl`: the one record of a run, from which curves, reports and early stopping are read.
+
+One JSON object per line. Everything that a clock on the wall decides stands under the key `wall`; all else is the same
+in every repetition of the run. A checkpoint holds a `Mark`, so that a resumed run cuts the record back to it and writes
+on: the record of a run that was killed is that of one that was not.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Any
+
+from striate.core.duration import Clock
+from striate.core.errors import RunError
+from striate.core.files import storage_error
+from striate.training.events import Evaluated, Event, StepDone
+
+LINES_PER_EPOCH = 50
+"""Steps are told by at most about this many lines per epoch, each the mean loss since the line before."""
+
+
+@dataclass(frozen=True)
+class Mark:
+    """A place in a journal: its first `length` bytes and their SHA-256, and the steps not yet told by a line."""
+
+    length: int
+    sha256: str
+    loss_sum: float
+    steps: int
+
+
+class Journal:
+    """The open record of one run.
+
+    `Journal(path)` begins it anew; `Journal(path, mark)` cuts it back to `mark` and goes on.
+
+    Raises:
+        RunError: the file cannot be written, or what it holds before `mark` is not what was written there.
+    """
+
+    def __init__(self, path: Path, mark: Mark | None = None) -> None:
+        self.path = path
+        self._digest = hashlib.sha256()
+        self._length, self._loss_sum, self._steps = 0, 0.0, 0
+        with self._writing():
+            self._file: IO[bytes] = open(path, "wb" if mark is None else "r+b")  # noqa: SIM115 (closed by `close`)
+        if mark is not None:
+            self._cut(mark)
+
+    def close(self) -> None:
+        """Let the file go."""
+        self._file.close()
+
+    def __enter__(self) -> Journal:
+        return self
+
+    def __exit__(self, *details: object) -> None:
+        self.close()
+
+    def write(
+        self, event: str, *, clock: Clock | None = None, wall: Mapping[str, Any] | None = None, **facts: Any
+    ) -> None:
+        """Append one line. `facts` are plain JSON values, the same in every repetition; `wall` is what is not."""
+        line: dict[str, Any] = {"event": event}
+        times: dict[str, Any] = {"at": time.time()}
+        if clock is not None:
+            line["clock"] = {"epoch": clock.epoch, "step": clock.step}
+            times["seconds"] = clock.seconds
+        line |= facts | {"wall": times | dict(wall or {})}
+        data = json.dumps(line, ensure_ascii=False).encode() + b"\n"
+        with self._writing():
+            self._file.write(data)
+            self._file.flush()
+        self._digest.update(data)
+        self._length += len(data)
+
+    def record(self, event: Event) -> None:
+        """Append what a training's event tells, if a line is due."""
+        match event:
+            case StepDone(clock, loss, rate):
+                self._loss_sum += loss
+                self._steps += 1
+                if clock.at_epoch_end or clock.step_in_epoch % -(-clock.steps_per_epoch // LINES_PER_EPOCH) == 0:
+                    self.write("step", clock=clock, loss=self._loss_sum / self._steps, lr=rate)
+                    self._loss_sum, self._steps = 0.0, 0
+            case Evaluated(clock, scores):
+                self.write("evaluated", clock=clock, scores=dict(scores))
+
+    def mark(self) -> Mark:
+        """Where the record ends now."""
+        return Mark(self._length, self._digest.hexdigest(), self._loss_sum, self._steps)
+
+    def sync(self) -> None:
+        """Make all lines survive a power cut."""
+        with self._writing():
+            os.fsync(self._file.fileno())
+
+    def _cut(self, mark: Mark) -> None:
+        with self._writing():
+            self._digest.update(self._file.read(mark.length))
+            if self._digest.hexdigest() != mark.sha256:
+                self._file.close()
+                raise RunError(
+                    f"{self.path} is not the record that this checkpoint goes on with: its first {mark.length} bytes "
+                    "have been changed. Restore it from a copy."
+                )
+            self._file.truncate(mark.length)
+            self._file.seek(mark.length)
+        self._length, self._loss_sum, self._steps = mark.length, mark.loss_sum, mark.steps
+
+    @contextlib.contextmanager
+    def _writing(self) -> Any:
+        try:
+            yield
+        except OSError as error:
+            raise storage_error(self.path, error) from error
+
+
+def read_events(path: Path) -> list[dict[str, Any]]:
+    """The lines of a journal; a last one that was cut short by a kill is left out.
+
+    Raises:
+        RunError: the file cannot be read, or a line in it is not JSON.
+    """
+    try:
+        lines = path.read_bytes().split(b"\n")
+        return [json.loads(line) for line in lines[:-1]]
+    except (OSError, ValueError) as error:
+        raise RunError(f"{path} cannot be read ({error}). Restore it from a copy.") from error
+
+
+def without_wall(events: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The part of a record that is the same in every repetition of the run."""
+    return [{key: value for key, value in event.items() if key != "wall"} for event in events]
