@@ -10,6 +10,7 @@ from striate.core.config import override
 from striate.core.errors import ConfigError, DataError
 from striate.core.registry import Registry
 from striate.data.dataset import Dataset
+from striate.data.download import Progress
 
 
 @dataclass(frozen=True)
@@ -19,17 +20,22 @@ class NoOptions:
 
 @dataclass(frozen=True)
 class Named:
-    """How a named data set is opened: `open(options)`, with `options` a frozen dataclass whose defaults are its own."""
+    """How a named data set is opened.
+
+    `open(options)` makes it, with `options` a frozen dataclass whose defaults are the set's own. Before that,
+    `provide(progress)`, if there is one, brings what is not on this machine.
+    """
 
     title: str
     open: Callable[[Any], Dataset]
     options: type = NoOptions
+    provide: Callable[[Progress | None], None] | None = None
 
 
 DATASETS: Registry[Named] = Registry("data set", DataError)
 
 
-def open_named(text: str) -> Dataset:
+def open_named(text: str, progress: Progress | None = None) -> Dataset:
     """Open a data set by its name and, where it has any, options: `"digits"`, `"shapes:count=2000,seed=1"`.
 
     Raises:
@@ -42,4 +48,6 @@ def open_named(text: str) -> Dataset:
         options = override(entry.options(), [setting for setting in settings.split(",") if setting])
     except ConfigError as error:
         raise ConfigError(f"{text}: {error}") from error
+    if entry.provide:
+        entry.provide(progress)
     return entry.open(options)

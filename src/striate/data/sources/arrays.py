@@ -1,0 +1,59 @@
+"""What sources that hold arrays have in common: parts of one picture size become one store."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import Int64
+
+from striate.core.errors import DataError
+from striate.data.dataset import ArrayStore, Dataset, Split, numbered
+from striate.data.picture import ManyPixels
+from striate.data.sources.registry import listed
+
+
+@dataclass(frozen=True, eq=False)
+class Part:
+    """Pictures of one split (or of none) with their targets, as they were found in one or more files."""
+
+    split: Split | None
+    pixels: ManyPixels
+    targets: Int64[np.ndarray, " n"]
+
+
+def from_parts(
+    path: Path, parts: Sequence[Part], classes: Sequence[str], channels: tuple[str, ...] | None = None
+) -> Dataset:
+    """One data set from its parts, each a split under its name.
+
+    Raises:
+        DataError: pictures and labels are not equally many, the parts differ in picture size or depth, or a label is
+            not one of the classes.
+    """
+    for part in parts:
+        name = part.split or "all"
+        if len(part.pixels) != len(part.targets):
+            raise DataError(f"{path} ({name}) holds {len(part.pixels):,} pictures but {len(part.targets):,} labels.")
+        wrong = part.targets[(part.targets < 0) | (part.targets >= len(classes))]
+        if len(wrong):
+            raise DataError(
+                f"{path} ({name}) holds the label {wrong[0]}; its {len(classes)} classes are 0 to {len(classes) - 1}."
+            )
+    kinds = {(part.pixels.shape[1:], str(part.pixels.dtype)) for part in parts}
+    if len(kinds) > 1:
+        raise DataError(f"The parts of {path} differ in picture size or depth: {listed(sorted(kinds))}.")
+    if not sum(len(part.pixels) for part in parts):
+        raise DataError(f"{path} holds no pictures.")
+    splits: dict[Split, np.ndarray] = {}
+    names: list[str] = []
+    for part in parts:
+        if part.split and len(part.pixels):
+            splits[part.split] = np.arange(len(names), len(names) + len(part.pixels), dtype=np.int64)
+        names += numbered(part.split or "picture", len(part.pixels))
+    pixels = parts[0].pixels if len(parts) == 1 else np.concatenate([part.pixels for part in parts])
+    targets = np.concatenate([part.targets for part in parts])
+    store = ArrayStore(pixels, names, channels)
+    return Dataset(path.resolve().stem, store, tuple(classes), targets, splits, str(path))

@@ -1,0 +1,128 @@
+"""NumPy's npz: pictures and labels as named arrays; grey, RGB, or any number of channels."""
+
+from __future__ import annotations
+
+import zipfile
+import zlib
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+
+from striate.core.errors import DataError
+from striate.data.dataset import SPLITS, Dataset, Split
+from striate.data.sources.arrays import Part, from_parts
+from striate.data.sources.registry import SOURCES, Source, listed, natural_order
+
+_PICTURES, _LABELS = ("images", "x"), ("labels", "y")
+_PARTS: dict[str, Split] = {"train": "train", "val": "val", "valid": "val", "test": "test"}
+_BySplit = dict[Split | None, np.ndarray]
+_EXPECTED = (
+    "It needs images (count×height×width, or ×channels behind them) and labels; or x_train, y_train, x_test, y_test; "
+    "and may have classes (names in the order of the labels' numbers) and channels (their names)."
+)
+
+
+def recognises(path: Path) -> bool:
+    return path.suffix.lower() == ".npz" and path.is_file()
+
+
+def open_npz(path: Path) -> Dataset:
+    """Open an npz file.
+
+    Pictures are called `images` or `x`, labels `labels` or `y`; a split stands before or behind (`x_train`,
+    `train_images`). Labels are whole numbers or texts, one for each picture.
+
+    Raises:
+        DataError: it is no npz file, arrays are missing or do not fit each other, or are not of a kind that is read.
+    """
+    arrays = _load(path)
+    pictures, labels = _by_split(arrays, _PICTURES), _by_split(arrays, _LABELS)
+    if not pictures or set(pictures) != set(labels):
+        raise DataError(f"{path} holds the arrays {listed(list(arrays), 8) or 'none'}. {_EXPECTED}")
+    flat: _BySplit = {split: _flat(path, array) for split, array in labels.items()}
+    classes, numbers = _classes(path, arrays.get("classes"), flat)
+    parts = [Part(split, _pixels(path, pictures[split]), numbers[split]) for split in pictures]
+    channels = tuple(str(name) for name in arrays["channels"]) if "channels" in arrays else None
+    if channels and len(channels) != parts[0].pixels.shape[3]:
+        raise DataError(f"{path} names {len(channels)} channels; its pictures have {parts[0].pixels.shape[3]}.")
+    return from_parts(path, parts, classes, channels)
+
+
+def _load(path: Path) -> dict[str, np.ndarray]:
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            return {name: file[name] for name in file.files}
+    except OSError as error:
+        raise DataError(f"{path} cannot be read: {error.strerror or error}.") from error
+    except (ValueError, EOFError, KeyError, zipfile.BadZipFile, zlib.error) as error:
+        if "allow_pickle" in str(error):
+            raise DataError(f"{path} holds Python objects, which are never loaded. Store plain arrays.") from error
+        raise DataError(f"{path} is no npz file, or is damaged ({error}).") from error
+
+
+def _by_split(arrays: Mapping[str, np.ndarray], kinds: tuple[str, ...]) -> _BySplit:
+    """The arrays of one kind by split, None for the one without, in the order of the splits."""
+    found: _BySplit = {}
+    for name, array in arrays.items():
+        words = name.lower().split("_")
+        parts: list[Split] = [_PARTS[word] for word in words if word in _PARTS]
+        if len(words) == 1 + len(parts) and len(parts) <= 1 and set(words) & set(kinds):
+            split: Split | None = parts[0] if parts else None
+            found[split] = array
+    return {split: found[split] for split in (None, *SPLITS) if split in found}
+
+
+def _flat(path: Path, labels: np.ndarray) -> np.ndarray:
+    if labels.ndim == 2 and labels.shape[1] == 1:
+        labels = labels[:, 0]
+    if labels.ndim != 1 or labels.dtype.kind not in "iuU":
+        raise DataError(
+            f"{path}: labels are one whole number or one text for each picture; received {labels.dtype} {labels.shape}."
+        )
+    return labels
+
+
+def _classes(path: Path, names: np.ndarray | None, labels: _BySplit) -> tuple[list[str], _BySplit]:
+    """The class names, and the labels as numbers among them.
+
+    Numbers with `classes` are places in it and keep its order; anything else is a name, in natural order.
+    """
+    if names is not None and all(array.dtype.kind in "iu" for array in labels.values()):
+        return [str(name) for name in names], {split: array.astype(np.int64) for split, array in labels.items()}
+    texts: _BySplit = {split: array.astype(str) for split, array in labels.items()}
+    present = np.unique(np.concatenate(list(texts.values()))).tolist()
+    classes = [str(name) for name in names] if names is not None else natural_order(present)
+    place = {name: number for number, name in enumerate(classes)}
+    if unknown := [name for name in present if name not in place]:
+        raise DataError(f"{path} holds labels that its classes do not: {listed(unknown)}.")
+    numbers: _BySplit = {}
+    for split, array in texts.items():
+        numbers[split] = np.array([place[text] for text in array], dtype=np.int64)
+    return classes, numbers
+
+
+def _pixels(path: Path, array: np.ndarray) -> np.ndarray:
+    """Pixels (n, h, w, c) as uint8, uint16 or float32."""
+    if array.ndim not in (3, 4) or not array.size:
+        raise DataError(f"{path}: pictures are count×height×width or ×channels; received {array.shape}.")
+    if array.ndim == 4 and array.shape[1] in (1, 3, 4) and array.shape[3] > 4:
+        raise DataError(
+            f"{path}: channels come last, count×height×width×channels; received {array.shape}, which looks as if they "
+            "came first. Store images.transpose(0, 2, 3, 1)."
+        )
+    pixels = array if array.ndim == 4 else array[..., None]
+    if pixels.dtype == bool:
+        return pixels * np.uint8(255)
+    if pixels.dtype.kind == "f":
+        if not np.isfinite(pixels).all():
+            raise DataError(f"{path} holds values that are not finite numbers.")
+        return pixels.astype(np.float32, copy=False)
+    if pixels.dtype.kind in "iu" and pixels.min() >= 0 and pixels.max() <= 65535:
+        if pixels.dtype.itemsize == 2:
+            return pixels.astype(np.uint16, copy=False)
+        return pixels.astype(np.uint8 if pixels.max() <= 255 else np.uint16, copy=False)
+    raise DataError(f"{path}: values are whole numbers from 0 to 65535 or floating ones; received {array.dtype}.")
+
+
+SOURCES.add("npz", Source("an npz file with images and labels", recognises, open_npz))

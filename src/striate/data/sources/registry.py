@@ -1,0 +1,68 @@
+"""The kinds of places from which labelled pictures come, and what each of them gives back."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from striate.core.errors import DataError
+from striate.core.registry import Registry, natural_key
+from striate.data.dataset import SPLITS, Dataset, Split, Store
+
+
+@dataclass(frozen=True)
+class Source:
+    """One kind of source: what it is called, how its path is recognised, and how it is opened.
+
+    At most one kind recognises a path. `open(path)` raises `DataError` with one sentence if the data are not in order.
+    """
+
+    title: str
+    recognises: Callable[[Path], bool]
+    open: Callable[[Path], Dataset]
+
+
+SOURCES: Registry[Source] = Registry("kind of source", DataError)
+
+
+def natural_order(names: Sequence[str]) -> list[str]:
+    """Distinct names, `2` before `10`, in an order that is the same on every machine."""
+    return sorted(set(names), key=lambda name: (natural_key(name), name))
+
+
+def by_label(
+    path: Path,
+    store: Store,
+    labels: Sequence[str],
+    parts: Sequence[Split | None],
+    notes: Sequence[str] = (),
+) -> Dataset:
+    """A data set from the label of each picture and the split, if any, into which the data put it."""
+    classes = natural_order(labels)
+    place = {name: target for target, name in enumerate(classes)}
+    return Dataset(
+        name=path.resolve().stem or str(path),
+        store=store,
+        classes=tuple(classes),
+        targets=np.array([place[label] for label in labels], dtype=np.int64),
+        splits=group(parts),
+        source=str(path),
+        notes=tuple(notes),
+    )
+
+
+def group(parts: Sequence[Split | None]) -> Mapping[Split, np.ndarray]:
+    """The indices of each split that occurs, in the order train, val, test."""
+    found: dict[Split, list[int]] = {split: [] for split in SPLITS}
+    for index, part in enumerate(parts):
+        if part:
+            found[part].append(index)
+    return {split: np.array(indices, dtype=np.int64) for split, indices in found.items() if indices}
+
+
+def listed(names: Sequence[Hashable], most: int = 3) -> str:
+    """The first few of many names, for a sentence."""
+    return ", ".join(map(str, names[:most])) + (", …" if len(names) > most else "")
