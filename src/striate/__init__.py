@@ -1,1 +1,51 @@
-"""Striate trains convolutional networks on your pictures, shows why they decide, and ships them."""
+"""Striate trains convolutional networks on your pictures, shows why they decide, and ships them.
+
+    import striate
+
+    run = striate.train("photos/", model="tiny_vgg")
+    print(striate.load(run.path).predict("cat.jpg"))
+
+The verbs are imported when they are first used, so that `import striate` is quick and loads no torch.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from striate.core.allocator import tune_process as tune_process
+    from striate.verbs.audit import audit as audit
+    from striate.verbs.evaluate import evaluate as evaluate
+    from striate.verbs.list_models import list_models as list_models
+    from striate.verbs.load import load as load
+    from striate.verbs.predict import predict as predict
+    from striate.verbs.report import report as report
+    from striate.verbs.resume import resume as resume
+    from striate.verbs.summary import summary as summary
+    from striate.verbs.train import train as train
+
+_HOMES = {
+    "audit": "striate.verbs.audit",
+    "evaluate": "striate.verbs.evaluate",
+    "list_models": "striate.verbs.list_models",
+    "load": "striate.verbs.load",
+    "predict": "striate.verbs.predict",
+    "report": "striate.verbs.report",
+    "resume": "striate.verbs.resume",
+    "summary": "striate.verbs.summary",
+    "train": "striate.verbs.train",
+    "tune_process": "striate.core.allocator",
+}
+
+__all__ = sorted(_HOMES)  # pyright: ignore[reportUnsupportedDunderAll]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'striate' has no attribute {name!r}; it has {', '.join(_HOMES)}")
+    return getattr(import_module(_HOMES[name]), name)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_HOMES})

@@ -31,7 +31,7 @@ def to_json(settings: object) -> Any:
     return str(settings) if isinstance(settings, Duration) else settings
 
 
-def from_json(kind: type[Settings], value: Mapping[str, Any], *, where: str = "") -> Settings:
+def from_json(kind: type[Settings], value: object, *, where: str = "") -> Settings:
     """Build a `kind` from its JSON form.
 
     Raises:
@@ -60,10 +60,18 @@ def override(settings: Settings, changes: Overrides) -> Settings:
     Raises:
         ConfigError: what was wrong with which key.
     """
-    pairs = list(changes.items()) if isinstance(changes, Mapping) else [_split(text) for text in changes]
-    for key, value in pairs:
+    for key, value in pairs(changes):
         settings = _replace(settings, key.split("."), value, key)
     return settings
+
+
+def pairs(changes: Overrides) -> list[tuple[str, object]]:
+    """Overrides in either form as (dotted key, value).
+
+    Raises:
+        ConfigError: a text is not of the form key=value.
+    """
+    return list(changes.items()) if isinstance(changes, Mapping) else [_split(text) for text in changes]
 
 
 def difference(settings: object, base: object, *, where: str = "") -> dict[str, tuple[Any, Any]]:
@@ -100,21 +108,21 @@ def _split(text: str) -> tuple[str, object]:
     return key.strip(), value.strip()
 
 
-def _replace(settings: Settings, path: list[str], value: object, key: str) -> Settings:
+def _replace(settings: Settings, path: list[str], value: object, key: str, where: str = "") -> Settings:
     hints = typing.get_type_hints(type(settings))
     name, rest = path[0], path[1:]
     if name not in hints:
-        raise ConfigError(f"There is no setting {key!r}. {_nearest_key(settings, key)}")
-    current = getattr(settings, name)
+        raise ConfigError(f"There is no setting {key!r}. {_nearest_key(settings, key, where)}")
+    current, here = getattr(settings, name), _join(where, name)
     if rest and not _is_group(current):
-        raise ConfigError(f"There is no setting {key!r}: {key[: key.rindex('.')]!r} is a single value.")
-    new = _replace(current, rest, value, key) if rest else _read(hints[name], value, key)
+        raise ConfigError(f"There is no setting {key!r}: {here!r} is a single value.")
+    new = _replace(current, rest, value, key, here) if rest else _read(hints[name], value, key)
     return dataclasses.replace(settings, **{name: new})  # pyright: ignore[reportArgumentType]
 
 
-def _nearest_key(settings: object, key: str) -> str:
+def _nearest_key(settings: object, key: str, where: str) -> str:
     """Offer the nearest key; of a lone last part too (`lr` for `optimizer.lr` is what people type)."""
-    known = list(_keys(settings))
+    known = _keys(settings, where)
     ending = [name for name in known if name.split(".")[-1] == key.split(".")[-1]]
     return f"Did you mean {ending[0]!r}?" if ending else nearest(key, known)
 
@@ -137,7 +145,7 @@ def _read(hint: Any, value: Any, key: str) -> Any:
             raise ConfigError(f"{key} is one of {', '.join(map(str, arguments))}; received {value!r}.")
         return value
     if origin is tuple:
-        items = value.split(",") if isinstance(value, str) else value
+        items = (value.split(",") if value.strip() else []) if isinstance(value, str) else value
         if not isinstance(items, (list, tuple)):
             raise _wrong(key, "a list", value)
         return tuple(_read(arguments[0], item, key) for item in items)

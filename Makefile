@@ -1,0 +1,53 @@
+# make demo    train, judge and report a classifier of handwritten digits, from nothing
+# make test    the whole suite, lint, types and import contract, in an environment of its own
+# make lint    the quick half of that
+# make bench   the measurements of benchmarks/, written to results/
+# make docs    the pictures and pages that the program writes about itself
+
+PYTHON ?= python3
+# Another build of torch, as a package index: make demo TORCH_INDEX=<the index that torch's install page names>
+TORCH_INDEX ?=
+
+INSTALL = -m pip install --quiet --disable-pip-version-check -c constraints.txt
+USER := .venv/bin
+TEST := .venv-test/bin
+
+.PHONY: demo test lint bench docs resume-study clean
+
+demo: .venv/ready
+	@$(USER)/python examples/demo.py
+
+test: .venv-test/ready lint
+	$(TEST)/python -m pytest -n 2 --dist worksteal
+
+lint: .venv-test/ready
+	$(TEST)/ruff check .
+	$(TEST)/ruff format --check .
+	$(TEST)/lint-imports
+	$(TEST)/pyright --pythonpath $(TEST)/python
+
+bench: .venv-test/ready
+	$(TEST)/python -m benchmarks
+
+resume-study: .venv-test/ready
+	$(TEST)/python benchmarks/resume_study.py
+
+docs: .venv-test/ready
+	$(TEST)/python docs/pictures.py
+
+clean:
+	rm -rf .venv .venv-test build src/*.egg-info
+
+.venv/ready: pyproject.toml constraints.txt
+	@echo "Installing Striate into .venv (about 0.3 GB to download with the CPU build of torch) …"
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Striate needs Python 3.11 or newer; choose one with: make PYTHON=python3.12")'
+	@$(PYTHON) -m venv .venv
+	@$(USER)/python $(INSTALL) $(if $(TORCH_INDEX),--index-url $(TORCH_INDEX)) torch
+	@$(USER)/python $(INSTALL) -e .
+	@touch $@
+
+.venv-test/ready: pyproject.toml constraints.txt
+	@$(PYTHON) -m venv .venv-test
+	@.venv-test/bin/python $(INSTALL) $(if $(TORCH_INDEX),--index-url $(TORCH_INDEX)) torch
+	@.venv-test/bin/python $(INSTALL) -e '.[dev]'
+	@touch $@

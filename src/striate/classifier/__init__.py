@@ -1,0 +1,9 @@
+"""The trained thing: model, weights, what it is fed, what its answers mean, and where it came from."""
+
+from striate.classifier.classifier import Arguments as Arguments
+from striate.classifier.classifier import Classifier as Classifier
+from striate.classifier.classifier import Failure as Failure
+from striate.classifier.classifier import Prediction as Prediction
+from striate.classifier.folder import load_classifier as load_classifier
+from striate.classifier.folder import save_classifier as save_classifier
+from striate.classifier.provenance import Provenance as Provenance

@@ -1,0 +1,145 @@
+"""A trained network together with all that is needed to use it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
+from itertools import islice
+from pathlib import Path
+from typing import TypedDict, overload
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from striate.classifier.provenance import Provenance
+from striate.core.errors import DataError
+from striate.core.spec import InputSpec, LabelSpec
+from striate.data.decode import Unreadable, decode
+from striate.data.picture import Picture, channel_names
+from striate.data.transforms import prepare, scale
+
+PictureLike = str | Path | np.ndarray | Picture
+
+
+class Arguments(TypedDict):
+    """With which the zoo builds a network: number of classes and channels, and (height, width) of the input."""
+
+    classes: int
+    channels: int
+    size: tuple[int, int]
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """What a classifier says of one picture: the likeliest class, and the probability of every class, likeliest first.
+
+    `name` is the picture's path as given, or `array n` for the n-th array.
+    """
+
+    name: str
+    label: str
+    probability: float
+    probabilities: dict[str, float]
+
+
+@dataclass(frozen=True)
+class Failure:
+    """A picture about which nothing could be said, and why."""
+
+    name: str
+    reason: str
+
+
+@dataclass(frozen=True, eq=False)
+class Classifier:
+    """Model, weights, `InputSpec`, `LabelSpec` and provenance: it stands alone.
+
+    `arguments` are those with which the zoo builds `model` again by `model_name`. Probabilities are
+    softmax(logits / `temperature`); the temperature is fitted on validation data (Guo et al. 2017, "On calibration of
+    modern neural networks", arXiv:1706.04599, section 4.2) and never changes which class is first.
+    """
+
+    model: nn.Module
+    model_name: str
+    arguments: Arguments
+    input: InputSpec
+    labels: LabelSpec
+    provenance: Provenance
+    temperature: float = 1.0
+
+    @property
+    def device(self) -> torch.device:
+        """Where the weights lie."""
+        return next((p.device for p in self.model.parameters()), torch.device("cpu"))
+
+    def to(self, device: str | torch.device) -> Classifier:
+        """This classifier with its model moved (the model itself moves, as torch's modules do)."""
+        return replace(self, model=self.model.to(device))
+
+    def logits(self, images: Float[Tensor, "n c h w"]) -> Float[Tensor, "n k"]:
+        """The network's raw outputs for prepared pictures, in evaluation mode, without gradients."""
+        self.model.eval()
+        with torch.inference_mode():
+            return self.model(images.to(self.device)).float().cpu()
+
+    def probabilities(self, images: Float[Tensor, "n c h w"]) -> Float[Tensor, "n k"]:
+        """The calibrated probability of each class for prepared pictures."""
+        return torch.softmax(self.logits(images) / self.temperature, dim=1)
+
+    @overload
+    def predict(self, pictures: PictureLike) -> Prediction: ...
+    @overload
+    def predict(self, pictures: Iterable[PictureLike]) -> list[Prediction]: ...
+    def predict(self, pictures: PictureLike | Iterable[PictureLike]) -> Prediction | list[Prediction]:
+        """Classify one picture, or several.
+
+        A picture is a path, or an array of shape (height, width) or (height, width, channels), uint8 or uint16, RGB
+        order. Files go through the same decoding and preparation as in training.
+
+        Raises:
+            DataError: a picture cannot be read; the sentence names it. (`predictions` goes on past such pictures.)
+        """
+        one = isinstance(pictures, PictureLike)
+        results = []
+        for result in self.predictions([pictures] if one else pictures):  # pyright: ignore[reportArgumentType]
+            if isinstance(result, Failure):
+                raise DataError(f"{result.name} cannot be read: {result.reason}.")
+            results.append(result)
+        return results[0] if one else results
+
+    def predictions(self, pictures: Iterable[PictureLike], *, batch_size: int = 32) -> Iterator[Prediction | Failure]:
+        """Classify any number of pictures as a stream, in their order; one that cannot be read is a `Failure`."""
+        numbered = enumerate(pictures)
+        while group := list(islice(numbered, batch_size)):
+            prepared = [self._prepare(number, picture) for number, picture in group]
+            readable = [item for item in prepared if not isinstance(item, Failure)]
+            answers = iter(self._answer(readable)) if readable else iter(())
+            for item in prepared:
+                yield item if isinstance(item, Failure) else next(answers)
+
+    def _prepare(self, number: int, picture: PictureLike) -> tuple[str, np.ndarray] | Failure:
+        name = f"array {number + 1}" if isinstance(picture, (np.ndarray, Picture)) else str(picture)
+        try:
+            return name, prepare(_as_picture(picture, self.input), self.input)
+        except Unreadable as error:
+            return Failure(name, error.reason)
+
+    def _answer(self, prepared: list[tuple[str, np.ndarray]]) -> list[Prediction]:
+        images = scale(torch.from_numpy(np.stack([pixels for _, pixels in prepared])), self.input)
+        rows = self.probabilities(images).tolist()
+        return [self._prediction(name, row) for (name, _), row in zip(prepared, rows, strict=True)]
+
+    def _prediction(self, name: str, row: list[float]) -> Prediction:
+        ranked = sorted(zip(self.labels.classes, row, strict=True), key=lambda pair: -pair[1])
+        return Prediction(name, *ranked[0], probabilities=dict(ranked))
+
+
+def _as_picture(picture: PictureLike, spec: InputSpec) -> Picture:
+    if isinstance(picture, Picture):
+        return picture
+    if isinstance(picture, np.ndarray):
+        pixels = picture[:, :, None] if picture.ndim == 2 else picture
+        return Picture(pixels, channel_names(pixels.shape[2]), original=pixels.shape[:2], mode="array")
+    return decode(Path(picture), spec)

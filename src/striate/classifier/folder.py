@@ -1,0 +1,113 @@
+"""A classifier as a folder that can be copied anywhere: `model.safetensors` and `classifier.json`."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load as load_tensors
+from safetensors.torch import save as save_tensors
+
+from striate.classifier.classifier import Arguments, Classifier
+from striate.classifier.provenance import Provenance
+from striate.core.config import from_json, to_json
+from striate.core.errors import RunError, StriateError
+from striate.core.files import file_digest, storage_error, write_atomically, write_json
+from striate.core.spec import InputSpec, LabelSpec
+from striate.models import create_model
+
+FORMAT = 1
+_WEIGHTS, _DESCRIPTION = "model.safetensors", "classifier.json"
+
+
+def save_classifier(classifier: Classifier, folder: Path) -> None:
+    """Write `classifier` into `folder`.
+
+    The weights come first and the description, which carries their digest, last: a kill in between leaves either the
+    old pair or a pair that `load_classifier` refuses by its digest.
+
+    Raises:
+        RunError: the folder cannot be written, or the disk is full.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise storage_error(folder, error) from error
+    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in classifier.model.state_dict().items()}
+    write_atomically(folder / _WEIGHTS, save_tensors(tensors))
+    description = {
+        "format": FORMAT,
+        "model": {"name": classifier.model_name, "arguments": classifier.arguments},
+        "input": to_json(classifier.input),
+        "labels": to_json(classifier.labels),
+        "temperature": classifier.temperature,
+        "weights_sha256": file_digest(folder / _WEIGHTS),
+        "provenance": asdict(classifier.provenance),
+    }
+    write_json(folder / _DESCRIPTION, description)
+
+
+def load_classifier(folder: str | Path) -> Classifier:
+    """Read a classifier, from its own folder or from the run that holds it.
+
+    Raises:
+        RunError: there is none, it is of another format, or a part of it is missing or damaged; the sentence says
+            which part.
+    """
+    folder = Path(folder)
+    if not (folder / _DESCRIPTION).exists() and (folder / "classifier" / _DESCRIPTION).exists():
+        folder = folder / "classifier"
+    description = _read_description(folder)
+    try:
+        input_spec = from_json(InputSpec, description["input"])
+        labels = from_json(LabelSpec, description["labels"])
+        name, stored = description["model"]["name"], description["model"]["arguments"]
+        arguments = Arguments(
+            classes=stored["classes"], channels=stored["channels"], size=(stored["size"][0], stored["size"][1])
+        )
+        model = create_model(name, **arguments)
+        provenance = Provenance(**description["provenance"])
+        temperature = float(description["temperature"])
+    except StriateError as error:
+        raise RunError(f"{folder / _DESCRIPTION} does not describe a classifier: {error}") from error
+    except (KeyError, TypeError, ValueError) as error:
+        raise RunError(
+            f"{folder / _DESCRIPTION} is incomplete or damaged ({error}). Restore it from a copy."
+        ) from error
+    model.load_state_dict(_read_weights(folder, description, model.state_dict()))
+    return Classifier(model.eval(), name, arguments, input_spec, labels, provenance, temperature)
+
+
+def _read_description(folder: Path) -> dict[str, Any]:
+    path = folder / _DESCRIPTION
+    try:
+        description = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise RunError(f"There is no classifier in {folder}: {_DESCRIPTION} is not there.") from error
+    except (OSError, ValueError) as error:
+        raise RunError(f"{path} cannot be read ({error}). Restore it from a copy.") from error
+    found = description.get("format") if isinstance(description, dict) else None
+    if found != FORMAT:
+        raise RunError(f"{path} has format {found!r}; this version of Striate reads format {FORMAT}.")
+    return description
+
+
+def _read_weights(
+    folder: Path, description: dict[str, Any], expected: dict[str, torch.Tensor]
+) -> dict[str, torch.Tensor]:
+    path = folder / _WEIGHTS
+    try:
+        if file_digest(path) != description["weights_sha256"]:
+            raise RunError(f"{path} is not the file that {_DESCRIPTION} describes: its digest differs.")
+        tensors = load_tensors(path.read_bytes())
+    except FileNotFoundError as error:
+        raise RunError(f"The weights of the classifier are missing: {path} is not there.") from error
+    except (OSError, SafetensorError) as error:
+        raise RunError(f"{path} cannot be read ({error}). Restore it from a copy.") from error
+    if {k: v.shape for k, v in tensors.items()} != {k: v.shape for k, v in expected.items()}:
+        raise RunError(f"The weights in {path} do not fit the network that {_DESCRIPTION} names.")
+    return tensors

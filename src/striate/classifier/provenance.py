@@ -1,0 +1,26 @@
+"""Where a classifier came from: enough to know what it was trained on, by what, and how well it did."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True, kw_only=True)
+class Provenance:
+    """The origin of a set of weights.
+
+    `data`: what the user named, with its digest. `recipe`: the name of the base recipe, with the digest of the whole.
+    `epochs`: how long it was trained until these weights. `scores`: what was measured on them, split by split
+    (`{"test": {"accuracy": 0.991, …}}`). `circumstances`: machine, versions and execution plan of the training.
+    """
+
+    run: str
+    created: str
+    data: str
+    data_digest: str
+    recipe: str
+    recipe_digest: str
+    seed: int
+    epochs: float
+    circumstances: dict[str, str] = field(default_factory=dict)
+    scores: dict[str, dict[str, float]] = field(default_factory=dict)

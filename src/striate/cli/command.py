@@ -1,0 +1,52 @@
+"""A command is a verb and the way it is shown: one signature from both, nothing said twice."""
+
+from __future__ import annotations
+
+import builtins
+import inspect
+import typing
+from collections import ChainMap, defaultdict
+from collections.abc import Callable
+from typing import Any
+
+from striate.verbs._verb import Verb
+
+
+def command(verb: Callable[..., Any], show: Callable[..., None]) -> Callable[..., None]:
+    """A function for the command line: the verb's parameters, then those of `show` that only concern showing.
+
+    `show` takes what the verb returns, or its events where it has them, and keyword-only switches of its own. The help
+    is the verb's docstring; the switches of `show` carry theirs in their annotations.
+    """
+    parameters = _parameters(verb)
+    switches = [p for p in _parameters(show) if p.kind is p.KEYWORD_ONLY]
+    names = {switch.name for switch in switches}
+
+    def run(*args: Any, **kwargs: Any) -> None:
+        shown = {name: kwargs.pop(name) for name in names & kwargs.keys()}
+        work = verb.events if isinstance(verb, Verb) else verb
+        show(work(*args, **kwargs), **shown)
+
+    signature = inspect.Signature([*parameters, *switches])
+    run.__name__ = getattr(verb, "__name__", "command")
+    run.__doc__ = _without_raises(inspect.getdoc(verb) or "")
+    run.__signature__ = signature  # pyright: ignore[reportFunctionMemberAccess]
+    run.__annotations__ = {name: parameter.annotation for name, parameter in signature.parameters.items()}
+    return run
+
+
+def _parameters(function: Callable[..., Any]) -> list[inspect.Parameter]:
+    """The parameters with their annotations as types.
+
+    What a verb returns is imported only where it is made, so its name may mean nothing here: such names count as Any.
+    """
+    target: Any = function.events if isinstance(function, Verb) else function
+    names = ChainMap(target.__globals__, vars(builtins), defaultdict(lambda: Any))
+    hints = typing.get_type_hints(target, localns=names, include_extras=True)
+    signature = inspect.signature(target)
+    return [parameter.replace(annotation=hints[name]) for name, parameter in signature.parameters.items()]
+
+
+def _without_raises(text: str) -> str:
+    """A docstring for people at a terminal: what is raised concerns only those who call from Python."""
+    return text.split("\nRaises:")[0].rstrip()

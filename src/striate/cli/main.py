@@ -1,0 +1,49 @@
+"""`striate`: the commands, and what becomes of an error."""
+
+from __future__ import annotations
+
+import os
+import sys
+
+from cyclopts import App, Parameter
+
+from striate.cli.commands import COMMANDS
+from striate.core.errors import StriateError
+
+
+def build() -> App:
+    """The command line as an object: every command with its help."""
+    app = App(
+        name="striate",
+        help="Train convolutional networks on your pictures, see how well they do, and use them.\n\n"
+        "Begin with:  striate train digits      or with your own:  striate train photos/",
+        help_format="plaintext",
+        default_parameter=Parameter(negative=()),
+        version=_version,
+    )
+    for name, function in COMMANDS.items():
+        app.command(function, name=name)
+    app.register_install_completion_command(name="--install-completion")
+    return app
+
+
+def main() -> None:
+    """Run one command; a user's mistake is one sentence on standard error and exit status 2."""
+    try:
+        build()()
+    except StriateError as error:
+        print(f"striate: {error}", file=sys.stderr)
+        sys.exit(2)
+    except KeyboardInterrupt:
+        print("\nstriate: stopped.", file=sys.stderr)
+        sys.exit(130)
+    except BrokenPipeError:
+        # The reader (head, less) has gone; so that closing standard output at exit does not fail again:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(141)
+
+
+def _version() -> str:
+    from importlib.metadata import version
+
+    return version("striate")

@@ -1,0 +1,85 @@
+"""Networks before any training: the list of the zoo, and one network layer by layer."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Annotated
+
+from cyclopts import Parameter
+
+from striate.cli.show.console import console, print_json, table
+
+if TYPE_CHECKING:
+    from striate.models import ModelCard
+    from striate.verbs.summary import Summary
+
+AsJson = Annotated[bool, Parameter(help="Print JSON.")]
+
+
+def show_models(cards: list[ModelCard], *, json: AsJson = False) -> None:
+    """One line per network, at its card's input."""
+    if json:
+        print_json([asdict(card) for card in cards])
+        return
+    rows = [
+        [card.name, card.family, card.year, by(card.input), card.classes, f"{card.parameters:,}", f"{card.macs:,}"]
+        for card in cards
+    ]
+    console().print(table(["name", "family", "year", "input", "classes", "parameters", "MACs"], rows, left=2))
+
+
+def show_summary(summary: Summary, *, json: AsJson = False) -> None:
+    """The table of layers with its totals, and the sentences on what does not fit."""
+    if json:
+        print_json(asdict(summary))
+        return
+    description = summary.description
+    rows = [
+        [
+            row.path or "(network)",
+            f"{row.kind} {row.detail}".strip(),
+            by(row.output_shape),
+            f"{row.parameters:,}",
+            f"{row.macs:,}",
+            by(row.receptive_field) if row.receptive_field else "–",
+            by(row.stride) if row.stride else "–",
+            memory(row.parameter_bytes + row.activation_bytes),
+        ]
+        for row in description.rows
+    ]
+    totals = description.totals
+    last = ["total", "", "", f"{totals.parameters:,}", f"{totals.macs:,}", "", ""]
+    total = [*last, memory(totals.parameter_bytes + totals.activation_bytes)]
+    columns = ["layer", "kind", "output", "parameters", "MACs", "sees", "stride", "memory"]
+    screen = console()
+    screen.print(f"{summary.model} on pictures of {by(description.input_shape)} (channels × height × width)\n")
+    screen.print(table(columns, rows, left=2, total=total))
+    screen.print(
+        "\nMACs are multiply-accumulates for one picture. 'sees' is the receptive field and 'stride' the step between\n"
+        "neighbours, in input pixels; memory is that of parameters and outputs for one picture, in float32."
+    )
+    for note in description.notes:
+        screen.print(note)
+    if summary.unshared:
+        _show_unshared(summary)
+
+
+def _show_unshared(summary: Summary) -> None:
+    rows = [
+        [layer.path, f"{layer.shared:,}", f"{layer.locally_connected:,}", f"{layer.fully_connected:,}"]
+        for layer in summary.unshared
+    ]
+    console().print("\nParameters with weights shared as they are, and of the same layers without sharing them:\n")
+    console().print(table(["layer", "shared", "locally connected", "fully connected"], rows))
+
+
+def by(shape: tuple[float, ...]) -> str:
+    """A shape as people write it: 3×64×64."""
+    return "×".join(f"{size:g}" for size in shape)
+
+
+def memory(count: int) -> str:
+    """Bytes as people read them: 61.7 kB, 2.4 MB."""
+    if count < 1000:
+        return f"{count} B"
+    return f"{count / 1000:.1f} kB" if count < 1_000_000 else f"{count / 1_000_000:.1f} MB"

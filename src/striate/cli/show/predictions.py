@@ -1,0 +1,75 @@
+"""Answers about pictures: a table for people, JSON and CSV for programs."""
+
+from __future__ import annotations
+
+import csv as csv_format
+import sys
+from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING, Annotated
+
+from cyclopts import Parameter
+
+from striate.cli.show.console import console, percent, print_json, table
+from striate.core.errors import ConfigError
+
+if TYPE_CHECKING:
+    from striate.classifier import Failure, Prediction
+
+
+def show_predictions(
+    predictions: Iterable[Prediction | Failure],
+    *,
+    json: Annotated[bool, Parameter(help="Print one JSON list, with the probability of every class.")] = False,
+    csv: Annotated[bool, Parameter(help="Print CSV, a line per picture.")] = False,
+) -> None:
+    """Print what was said of each picture; those that could not be read are named on standard error (status 1)."""
+    if json and csv:
+        raise ConfigError("Choose one of --json and --csv.")
+    failures: list[Failure] = []
+    answers = _answers(predictions, failures)
+    if json:
+        print_json([_as_dict(answer) for answer in answers])
+    elif csv:
+        _print_csv(answers)
+    else:
+        _print_table(answers)
+    for failure in failures:
+        print(f"striate: {failure.name} cannot be read: {failure.reason}.", file=sys.stderr)
+    if failures:
+        sys.exit(1)
+
+
+def _answers(predictions: Iterable[Prediction | Failure], failures: list[Failure]) -> Iterator[Prediction]:
+    from striate.classifier import Failure
+
+    for prediction in predictions:
+        if isinstance(prediction, Failure):
+            failures.append(prediction)
+        else:
+            yield prediction
+
+
+def _as_dict(answer: Prediction) -> dict[str, object]:
+    return {
+        "picture": answer.name,
+        "class": answer.label,
+        "probability": round(answer.probability, 6),
+        "probabilities": {label: round(value, 6) for label, value in answer.probabilities.items()},
+    }
+
+
+def _print_csv(answers: Iterable[Prediction]) -> None:
+    writer = csv_format.writer(sys.stdout, lineterminator="\n")
+    writer.writerow(["picture", "class", "probability"])
+    for answer in answers:
+        writer.writerow([answer.name, answer.label, f"{answer.probability:.6f}"])
+
+
+def _print_table(answers: Iterable[Prediction]) -> None:
+    rows = []
+    for answer in answers:
+        others = list(answer.probabilities.items())[1:3]
+        runners_up = ", ".join(f"{label} {percent(value, 1)}" for label, value in others if value >= 0.001)
+        rows.append([answer.name, answer.label, percent(answer.probability, 1), runners_up])
+    if rows:
+        console().print(table(["picture", "class", "probability", "then"], rows, left=2))

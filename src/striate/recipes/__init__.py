@@ -1,0 +1,1 @@
+"""Where data, model and training are put together: every choice of a run, and the run itself."""

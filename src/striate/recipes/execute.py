@@ -1,0 +1,112 @@
+"""A whole run: from what the user chose to a trained and judged classifier, as one stream of events."""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from striate.core.config import Overrides, difference
+from striate.core.device import ExecutionPlan
+from striate.core.errors import RunError
+from striate.core.files import write_json
+from striate.data.dataset import Dataset
+from striate.data.opening import open_data
+from striate.models import sketch_model
+from striate.recipes.conclusion import conclude
+from striate.recipes.events import RunFinished, RunStarted
+from striate.recipes.folder import Plan, Run, check_name, create_run
+from striate.recipes.named import RECIPES, recipe_for
+from striate.recipes.preparation import Prepared, prepare_data
+from striate.recipes.session import assemble, sit
+from striate.recipes.stage import Progress, watched
+from striate.training import Event, newest_checkpoint
+
+RunEvent = Progress | RunStarted | Event | RunFinished
+
+
+@dataclass(frozen=True, kw_only=True)
+class Choice:
+    """What a user chose for a new run; what is None follows from the data. `changes` come before `settings`."""
+
+    recipe: str | None
+    changes: Mapping[str, object]
+    settings: Overrides
+    name: str | None
+    folder: Path
+    execution_of: Path | None
+
+
+def begin(data: str | Path, choice: Choice) -> Generator[RunEvent, None, Run]:
+    """Start a new run. Its folder is made when everything that can be wrong has been looked at.
+
+    Raises:
+        StriateError: something in the choice, the data or the folder is not possible.
+    """
+    if choice.name is not None:
+        check_name(choice.folder, choice.name)
+    dataset = yield from _opened(data)
+    plan = _plan(dataset, data, choice)
+    prepared = yield from prepare_data(plan.recipe, dataset)
+    channels, height, width = prepared.input.shape
+    sketch_model(plan.recipe.model, classes=len(prepared.labels), channels=channels, size=(height, width))
+    run = create_run(choice.folder, choice.name, f"{dataset.name}-{plan.recipe.model}")
+    with run.writing():
+        plan.write(run)
+        yield from _carry_out(run, plan, prepared, inexact=False)
+    return run
+
+
+def go_on(run: Run, *, inexact: bool) -> Generator[RunEvent, None, None]:
+    """Go on with a run from its last good checkpoint; of a run that is complete, judge it anew.
+
+    Raises:
+        RunError: the run is damaged or busy, or going on would not be exact and `inexact` was not said.
+    """
+    plan = Plan.read(run)
+    with run.writing():
+        prepared = yield from prepare_data(plan.recipe, (yield from _opened(plan.data)))
+        yield from _carry_out(run, plan, prepared, inexact=inexact)
+
+
+def _opened(data: str | Path) -> Generator[Progress, None, Dataset]:
+    """The data, fetched first where they are named ones that are not here yet (in bytes)."""
+    return (
+        yield from watched(
+            "fetching the data",
+            lambda report: open_data(data, progress=lambda file, done, total: report(done, total)),
+        )
+    )
+
+
+def _plan(dataset: Dataset, data: str | Path, choice: Choice) -> Plan:
+    base_name = choice.recipe or recipe_for(dataset.name)
+    base = RECIPES[base_name]()
+    recipe = base.changed(choice.changes).changed(choice.settings)
+    return Plan(
+        recipe=recipe,
+        base=base_name,
+        data=str(Path(data).resolve()) if Path(data).exists() else str(data),
+        difference=difference(recipe, base),
+        execution=None if choice.execution_of is None else _execution_of(choice.execution_of),
+    )
+
+
+def _execution_of(path: Path) -> ExecutionPlan:
+    checkpoint, _ = newest_checkpoint(Run(path).checkpoints)
+    if checkpoint is None:
+        raise RunError(f"{path} has no checkpoint that says how it was executed.")
+    return checkpoint.plan
+
+
+def _carry_out(run: Run, plan: Plan, prepared: Prepared, *, inexact: bool) -> Generator[RunEvent, None, None]:
+    write_json(run.audit_file, prepared.audit.to_json())
+    session = yield from assemble(plan, prepared)
+    ending = yield from sit(run, session, inexact=inexact)
+    judgements = yield from conclude(run, session, ending)
+    yield RunFinished(
+        run=run,
+        reason=ending.reason,
+        best_epoch=(ending.best_step or 0) / len(session.train),
+        judgements=judgements,
+    )

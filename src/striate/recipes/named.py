@@ -1,0 +1,84 @@
+"""The recipes that ship: each a function returning a `Recipe`, named after the kind of data that it suits."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+from striate.core.duration import Duration
+from striate.core.registry import Registry
+from striate.recipes.recipe import (
+    AugmentationChoice,
+    InputChoice,
+    OptimizerChoice,
+    Recipe,
+    ScheduleChoice,
+)
+
+RECIPES: Registry[Callable[[], Recipe]] = Registry("recipe")
+
+
+def photos() -> Recipe:
+    """Photos in folders, from a few hundred to some ten thousand: 64×64 pixels, a small VGG."""
+    return Recipe(
+        model="tiny_vgg",
+        epochs=Duration(40, "ep"),
+        batch_size=32,
+        input=InputChoice(height=64, width=64),
+        optimizer=OptimizerChoice(lr=0.05 / 64 * 32, momentum=0.9, nesterov=True, weight_decay=5e-4),
+    )
+
+
+def digits() -> Recipe:
+    """The 1,797 embedded digits: few and tiny, so many epochs, strong changes of place, and pictures of 32×32."""
+    return Recipe(
+        model="lenet5",
+        epochs=Duration(120, "ep"),
+        batch_size=64,
+        input=InputChoice(height=32, width=32),
+        augmentation=AugmentationChoice(shift=0.1, rotation_degrees=10.0, scale=0.1),
+        optimizer=OptimizerChoice(lr=0.05, momentum=0.9, nesterov=True, weight_decay=5e-4),
+        schedule=ScheduleChoice(warmup_share=0.2),
+        evaluate_every=Duration(2, "ep"),
+    )
+
+
+def mnist() -> Recipe:
+    """Tens of thousands of grey pictures of 28×28, as MNIST and Fashion-MNIST: few epochs, one cycle."""
+    return Recipe(
+        model="lenet5",
+        epochs=Duration(7, "ep"),
+        batch_size=128,
+        augmentation=AugmentationChoice(shift=0.04, rotation_degrees=0.0, scale=0.0),
+        optimizer=OptimizerChoice(lr=0.1, momentum=0.9, nesterov=True, weight_decay=5e-4),
+        schedule=ScheduleChoice(warmup_share=0.2),
+    )
+
+
+def cifar() -> Recipe:
+    """Colour pictures of 32×32, as CIFAR-10 and -100."""
+    base = photos()
+    return replace(
+        base,
+        epochs=Duration(20, "ep"),
+        batch_size=128,
+        input=InputChoice(),
+        optimizer=replace(base.optimizer, lr=0.05 / 64 * 128),
+    )
+
+
+for _recipe in (photos, digits, mnist, cifar):
+    RECIPES.add(_recipe.__name__, _recipe)
+
+_SUITED = {
+    "digits": "digits",
+    "mnist": "mnist",
+    "fashion-mnist": "mnist",
+    "cifar10": "cifar",
+    "cifar100": "cifar",
+}
+
+
+def recipe_for(dataset_name: str) -> str:
+    """The name of the recipe that suits a data set; of one that nobody knows, the one for photos."""
+    return _SUITED.get(dataset_name, "photos")

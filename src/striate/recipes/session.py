@@ -1,0 +1,210 @@
+"""One sitting of a run, from prepared data to the last safe point: the one place where data, model and trainer meet."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Generator
+from dataclasses import dataclass
+
+from striate.classifier import Arguments
+from striate.core.config import digest, from_json, to_json
+from striate.core.device import ExecutionPlan
+from striate.core.duration import Clock
+from striate.core.errors import RunError
+from striate.core.trial import choose_plan
+from striate.data.augment import default_augmentation
+from striate.data.dataset import Split
+from striate.data.loader import Loader
+from striate.data.survey import data_digest
+from striate.models import Network, create_model
+from striate.recipes.events import RunStarted
+from striate.recipes.folder import Plan, Run
+from striate.recipes.preparation import Prepared
+from striate.recipes.stage import Progress, watched
+from striate.training import (
+    Checkpoint,
+    EarlyStopping,
+    Ending,
+    Event,
+    Journal,
+    TrainState,
+    circumstances,
+    evaluate,
+    newest_checkpoint,
+    read_events,
+    require_exact,
+    restore,
+    run_sitting,
+)
+
+
+@dataclass(frozen=True, eq=False)
+class Session:
+    """All that a sitting needs, built and in its place."""
+
+    plan: Plan
+    prepared: Prepared
+    train: Loader
+    val: Loader
+
+    @property
+    def arguments(self) -> Arguments:
+        """With which the zoo builds the network."""
+        return _arguments(self.prepared)
+
+    def build(self) -> Network:
+        """The network anew, as it was before the first step."""
+        recipe = self.plan.recipe
+        return create_model(recipe.model, seed=recipe.seed, **self.arguments)
+
+
+def assemble(plan: Plan, prepared: Prepared) -> Generator[Progress, None, Session]:
+    """Build the network and the loaders; pictures that fit in memory are decoded now.
+
+    Raises:
+        ModelError: the network does not admit the pictures; the sentence names the smallest size that it does.
+    """
+    recipe, spec = plan.recipe, prepared.input
+    augmentation = recipe.augmentation.over(default_augmentation(spec, prepared.labels.classes))
+
+    def load(part: Split, stage: str) -> Generator[Progress, None, Loader]:
+        learning = part == "train"
+        return (
+            yield from watched(
+                stage,
+                lambda progress: Loader(
+                    prepared.dataset,
+                    prepared.parts[part],
+                    spec,
+                    batch_size=recipe.batch_size if learning else 256,
+                    seed=recipe.seed,
+                    shuffle=learning,
+                    augmentation=augmentation if learning else None,
+                    digests=prepared.audit.survey.digests,
+                    memory="auto" if recipe.in_memory else "never",
+                    threads=recipe.loader_threads,
+                    progress=progress,
+                ),
+            )
+        )
+
+    train = yield from load("train", "loading the training part")
+    val = yield from load("val", "loading the validation part")
+    return Session(plan, prepared, train, val)
+
+
+def _arguments(prepared: Prepared) -> Arguments:
+    channels, height, width = prepared.input.shape
+    return Arguments(classes=len(prepared.labels), channels=channels, size=(height, width))
+
+
+def sit(run: Run, session: Session, *, inexact: bool) -> Generator[RunStarted | Event, None, Ending]:
+    """Train until the recipe's end, from the last good checkpoint where there is one.
+
+    Raises:
+        RunError: going on would not be exact, and `inexact` was not said.
+        TrainingError: the loss is not finite.
+    """
+    recipe = session.plan.recipe
+    checkpoint, refused = newest_checkpoint(run.checkpoints)
+    first = _first_event(run)
+    facts = _facts(session)
+    if first is not None:
+        _require_same_data(first, facts, inexact)
+    network = session.build()
+    execution = _execution(session, network, checkpoint, first)
+    if checkpoint is not None and not inexact:
+        require_exact(checkpoint.circumstances, circumstances(execution))
+    model = execution.adopt(network)
+    state = TrainState(
+        model=model,
+        optimizer=recipe.optimizer.create(model),
+        schedule=recipe.schedule.create(recipe.epochs),
+        loss=recipe.loss.create(),
+        clock=Clock(len(session.train)),
+        plan=execution,
+        seed=recipe.seed,
+        clip_norm=recipe.optimizer.clip_norm,
+        l1=recipe.optimizer.l1,
+    )
+    if checkpoint is not None:
+        restore(state, checkpoint)
+    with Journal(run.events_file, checkpoint.mark if checkpoint else None) as journal:
+        if checkpoint is None:
+            journal.write("started", **facts, execution=to_json(execution), circumstances=circumstances(execution))
+        yield _started(run, session, state, checkpoint, refused)
+        with contextlib.closing(
+            run_sitting(
+                state,
+                session.train,
+                until=recipe.epochs,
+                journal=journal,
+                checkpoints=run.checkpoints,
+                stopping=EarlyStopping(recipe.stop.metric, recipe.stop.patience),
+                evaluate=lambda: evaluate(state.model, session.val, execution).scores(),
+                every=recipe.evaluate_every,
+            )
+        ) as events:
+            return (yield from events)
+
+
+def _first_event(run: Run) -> dict[str, object] | None:
+    events = read_events(run.events_file) if run.events_file.exists() else []
+    return events[0] if events and events[0]["event"] == "started" else None
+
+
+def _facts(session: Session) -> dict[str, object]:
+    """What a run starts with, the same in every repetition."""
+    prepared = session.prepared
+    return {
+        "model": session.plan.recipe.model,
+        "recipe_sha256": digest(session.plan.recipe),
+        "data_sha256": data_digest(prepared.dataset, prepared.audit.survey),
+        "input": to_json(prepared.input),
+        "classes": list(prepared.labels.classes),
+        "counts": prepared.counts,
+    }
+
+
+def _require_same_data(first: dict[str, object], facts: dict[str, object], inexact: bool) -> None:
+    if first["data_sha256"] != facts["data_sha256"] and not inexact:
+        raise RunError(
+            "The data are not those that this run was started with: pictures or labels have changed. Restore them, or "
+            "go on with the changed ones with --inexact."
+        )
+    if first["classes"] != facts["classes"]:
+        raise RunError("The data no longer have the classes that this run was started with. Start a new run.")
+
+
+def _execution(
+    session: Session, network: Network, checkpoint: Checkpoint | None, first: dict[str, object] | None
+) -> ExecutionPlan:
+    """The plan of this run, once it has one; else that of the run it repeats; else the winner of a trial."""
+    if checkpoint is not None:
+        return checkpoint.plan
+    if first is not None:
+        return from_json(ExecutionPlan, first["execution"])  # pyright: ignore[reportArgumentType]
+    plan = session.plan
+    if plan.execution is not None:
+        return plan.execution
+    shape = (plan.recipe.batch_size, *session.prepared.input.shape)
+    return choose_plan(network, shape, precision=plan.recipe.precision)
+
+
+def _started(
+    run: Run, session: Session, state: TrainState, checkpoint: Checkpoint | None, refused: list[str]
+) -> RunStarted:
+    prepared = session.prepared
+    return RunStarted(
+        run=run,
+        plan=session.plan,
+        until=session.plan.recipe.epochs,
+        counts=prepared.counts,
+        input=prepared.input,
+        labels=prepared.labels,
+        parameters=sum(parameter.numel() for parameter in state.model.parameters()),
+        steps_per_epoch=len(session.train),
+        execution=state.plan,
+        findings=(*refused, *prepared.audit.warnings),
+        resumed_at=checkpoint.clock.step if checkpoint else None,
+    )

@@ -1,0 +1,22 @@
+"""Write the report of a run."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+
+def report(run: str | Path, /) -> Path:
+    """Write the report of a run anew, as one HTML file that opens offline, and say where it lies.
+
+    Example: striate report runs/photos
+
+    Args:
+        run: the run's folder.
+
+    Raises:
+        RunError: there is no such run, or it has not been judged yet.
+    """
+    from striate.recipes.folder import open_run
+    from striate.reporting import write_run_report
+
+    return write_run_report(open_run(run))

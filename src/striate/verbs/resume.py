@@ -1,0 +1,41 @@
+"""Go on with a training that was stopped, killed or crashed."""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from striate.verbs._verb import Verb
+
+if TYPE_CHECKING:
+    from striate.recipes.execute import RunEvent
+    from striate.recipes.folder import Run
+
+
+@Verb
+def resume(run: str | Path, /, *, inexact: bool = False) -> Generator[RunEvent, None, Run]:
+    """Go on with a run that was stopped, killed or crashed, from its last good checkpoint.
+
+    The result is bit for bit that of a run that was never stopped, on the same kind of machine with the same versions.
+    Elsewhere the differences are named, and it goes on only with --inexact. A run that is complete is left as it is.
+
+    Example: striate resume runs/photos
+
+    Args:
+        run: the run's folder.
+        inexact: go on although the machine, the versions or the data differ from those of the start.
+
+    Raises:
+        RunError: there is no such run, it is busy, or going on would not be exact.
+    """
+    from striate.core.allocator import tune_process
+    from striate.recipes.execute import go_on
+    from striate.recipes.folder import open_run
+    from striate.reporting import write_run_report
+
+    tune_process()
+    opened = open_run(run)
+    yield from go_on(opened, inexact=inexact)
+    write_run_report(opened)
+    return opened

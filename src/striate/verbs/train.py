@@ -1,0 +1,71 @@
+"""Train a classifier on pictures."""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from striate.verbs._verb import Verb
+
+if TYPE_CHECKING:
+    from striate.recipes.execute import RunEvent
+    from striate.recipes.folder import Run
+
+
+@Verb
+def train(
+    data: str | Path,
+    /,
+    *,
+    model: str | None = None,
+    recipe: str | None = None,
+    epochs: str | int | None = None,
+    seed: int | None = None,
+    precision: str | None = None,
+    set: Sequence[str] | Mapping[str, object] = (),
+    name: str | None = None,
+    runs: str | Path = "runs",
+    execution: str | Path | None = None,
+) -> Generator[RunEvent, None, Run]:
+    """Train a classifier on pictures, judge it on pictures it has not seen, and write the report.
+
+    The data are audited first. What you do not choose comes from a recipe that suits the data, and the run prints how
+    it differs from that recipe. Ctrl-C stops at a safe point; 'striate resume' goes on from there, exactly.
+
+    Example: striate train photos/ --model tiny_vgg --epochs 20 --set optimizer.lr=0.02
+
+    Args:
+        data: a folder with a folder per class, a CSV file (path,label[,split]), IDX, CIFAR or npz files, or a name:
+            digits, shapes, mnist, fashion-mnist, cifar10, cifar100.
+        model: the network, as 'striate models' lists them; the recipe's when not given.
+        recipe: the name of a recipe; the one that suits the data when not given.
+        epochs: how long to train: 30 or 30ep (epochs), 5000st (steps), 10min.
+        seed: the one number that all randomness follows from.
+        precision: float32 turns reduced precision off; auto lets a measured trial choose.
+        set: any other setting of the recipe, as key=value; may be given several times.
+        name: the run's name; made from data and model when not given.
+        runs: the folder that holds the runs.
+        execution: a run whose execution (memory layout, precision, threads) is repeated instead of a new trial.
+
+    Raises:
+        StriateError: something in the above is not possible; the sentence says what, and what is.
+    """
+    from striate.core.allocator import tune_process
+    from striate.recipes.execute import Choice, begin
+    from striate.reporting import write_run_report
+
+    tune_process()
+    chosen = {"model": model, "epochs": epochs, "seed": seed, "precision": precision}
+    changes = {key: value for key, value in chosen.items() if value is not None}
+    choice = Choice(
+        recipe=recipe,
+        changes=changes,
+        settings=set,
+        name=name,
+        folder=Path(runs),
+        execution_of=None if execution is None else Path(execution),
+    )
+    run = yield from begin(data, choice)
+    write_run_report(run)
+    return run
