@@ -21,7 +21,7 @@ def write_chunk(file: IO[bytes], chunk: bytes | memoryview) -> None:
     file.write(chunk)
 
 
-def write_atomically(path: Path, content: bytes | str) -> None:
+def write_atomically(path: Path, content: bytes | memoryview | str) -> None:
     """Put `content` at `path` so that a kill at any moment leaves the old file or the new one, and a power cut too.
 
     The bytes go to a temporary file in the same folder, are synced to the disk, and take the name by a rename; then

@@ -20,6 +20,8 @@ import numpy.typing as npt
 if TYPE_CHECKING:
     import torch
 
+Counters = int | np.integer | Sequence[int] | npt.NDArray[np.integer]
+
 _GOLDEN = np.uint64(0x9E3779B97F4A7C15)
 
 
@@ -31,10 +33,10 @@ def _mix(x: npt.NDArray[np.uint64]) -> npt.NDArray[np.uint64]:
         return x ^ (x >> np.uint64(31))
 
 
-def _absorb(key: npt.NDArray[np.uint64], counter: npt.ArrayLike) -> npt.NDArray[np.uint64]:
+def _absorb(key: npt.NDArray[np.uint64], counter: Counters) -> npt.NDArray[np.uint64]:
     """A new key from `key` and a counter; both broadcast."""
     with np.errstate(over="ignore"):
-        return _mix(key ^ _mix((np.asarray(counter, dtype=np.uint64) + np.uint64(1)) * _GOLDEN))
+        return _mix(key ^ _mix((np.atleast_1d(np.asarray(counter, dtype=np.uint64)) + np.uint64(1)) * _GOLDEN))
 
 
 @dataclass(frozen=True)
@@ -48,13 +50,13 @@ class Stream:
         text = f"{self.seed}/{self.name}".encode()
         return np.frombuffer(hashlib.sha256(text).digest()[:8], dtype="<u8").astype(np.uint64)
 
-    def bits(self, *, epoch: int, index: npt.ArrayLike, draws: int = 1) -> npt.NDArray[np.uint64]:
+    def bits(self, *, epoch: int, index: Counters, draws: int = 1) -> npt.NDArray[np.uint64]:
         """64 random bits for each sample index and draw: shape (len(index), draws)."""
         key = _absorb(_absorb(self._key(), epoch), index).reshape(-1, 1)
         return _absorb(key, np.arange(draws))
 
     def uniform(
-        self, *, epoch: int, index: npt.ArrayLike, draws: int = 1, low: float = 0.0, high: float = 1.0
+        self, *, epoch: int, index: Counters, draws: int = 1, low: float = 0.0, high: float = 1.0
     ) -> npt.NDArray[np.float64]:
         """Numbers uniform in [low, high): shape (len(index), draws), 53 random bits each."""
         unit = (self.bits(epoch=epoch, index=index, draws=draws) >> np.uint64(11)).astype(np.float64) * 2.0**-53

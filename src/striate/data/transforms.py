@@ -1,0 +1,97 @@
+"""The one preparation program: a decoded picture into what the network sees, in training and ever after.
+
+Everything that it does is said by an `InputSpec`: channels and depth (`colour`), resize (`resample`), crop or padding,
+and at last the scale. All but the scale is done per picture in the depth of the data; the scale is done per batch,
+on the device, because it makes four bytes out of one.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from jaxtyping import Float, Float32, Shaped, UInt8, UInt16
+from torch import Tensor
+
+from striate.core.geometry import Placement, place
+from striate.core.spec import InputSpec
+from striate.data.colour import arrange
+from striate.data.picture import ManyPixels, Picture
+from striate.data.resample import resize
+
+Prepared = UInt8[np.ndarray, "c h w"] | UInt16[np.ndarray, "c h w"] | Float32[np.ndarray, "c h w"]
+ManyPrepared = (
+    UInt8[np.ndarray, "n k rows columns"]
+    | UInt16[np.ndarray, "n k rows columns"]
+    | Float32[np.ndarray, "n k rows columns"]
+)
+
+
+def prepare(picture: Picture, spec: InputSpec) -> Prepared:
+    """One picture as `spec` wants it, before the scale.
+
+    Raises:
+        DataError: it lacks a channel that `spec` names.
+    """
+    # By `reshape`, not by `[None]`: numpy gives a new axis the stride 0, in which torch does not see the fast layout.
+    pixels = picture.pixels.reshape(1, *picture.pixels.shape)
+    return prepare_many(pixels, picture.channels, picture.original, spec)[0]
+
+
+def prepare_many(
+    pixels: ManyPixels, channels: tuple[str, ...], original: tuple[int, int], spec: InputSpec
+) -> ManyPrepared:
+    """Pictures of one size at once; `original` is their full size, where they were decoded at a fraction of it.
+
+    What needs no change is not copied: the result may be a view of `pixels`.
+    """
+    placement = place(spec, *original)
+    arranged = arrange(pixels, channels, spec)
+    resized = resize(arranged, *placement.resized, filter=spec.filter, antialias=spec.antialias)
+    return np.ascontiguousarray(_window(resized, placement, spec).transpose(0, 3, 1, 2))
+
+
+def _window(pixels: ManyPixels, placement: Placement, spec: InputSpec) -> Shaped[np.ndarray, "n rows columns c"]:
+    """The part of the resized pictures that lies on the input grid, with padding where there is none."""
+    (top, left), (height, width) = placement.offset, placement.resized
+    rows = slice(max(top, 0), min(top + spec.height, height))
+    columns = slice(max(left, 0), min(left + spec.width, width))
+    seen = pixels[:, rows, columns]
+    if seen.shape[1:3] == spec.size:
+        return seen
+    value = spec.padding * spec.maximum
+    ground = value if pixels.dtype == np.float32 else round(value)
+    canvas = np.full((len(pixels), *spec.size, pixels.shape[3]), ground, pixels.dtype)
+    y, x = max(-top, 0), max(-left, 0)
+    canvas[:, y : y + seen.shape[1], x : x + seen.shape[2]] = seen
+    return canvas
+
+
+def scale(images: Shaped[Tensor, "n c h w"], spec: InputSpec) -> Float[Tensor, "n c h w"]:
+    """Prepared pictures as the network takes them: (value / maximum - mean) / std, channel by channel, in float32."""
+    return _linear(images, [1 / (spec.maximum * std) for std in spec.std], _offset(spec))
+
+
+def to_shares(images: Shaped[Tensor, "n c h w"], spec: InputSpec) -> Float[Tensor, "n c h w"]:
+    """The first half of `scale`: values in shares of full intensity, in which augmentations are defined."""
+    return _linear(images, [1 / spec.maximum] * len(spec.channels), [0.0] * len(spec.channels))
+
+
+def normalise(shares: Float[Tensor, "n c h w"], spec: InputSpec) -> Float[Tensor, "n c h w"]:
+    """The second half of `scale`: (share - mean) / std."""
+    return _linear(shares, [1 / std for std in spec.std], _offset(spec))
+
+
+def _offset(spec: InputSpec) -> list[float]:
+    return [-mean / std for mean, std in zip(spec.mean, spec.std, strict=True)]
+
+
+def _linear(images: Tensor, factor: list[float], offset: list[float]) -> Tensor:
+    """factor · images + offset in float32.
+
+    A product and then a sum, each rounded: fused into one operation, the rounding of a pixel would depend on where in
+    the batch it lies (vector lanes and the rest behind them are compiled differently).
+    """
+    shape = (1, len(factor), 1, 1)
+    values = images.to(torch.float32, copy=True)
+    values.mul_(torch.tensor(factor, dtype=torch.float32, device=images.device).view(shape))
+    return values.add_(torch.tensor(offset, dtype=torch.float32, device=images.device).view(shape))

@@ -1,0 +1,75 @@
+"""Moving the pixels of every picture of a batch by a matrix of its own.
+
+A matrix takes a point of the new picture, (x, y, 1) in pixels from the centre, to the point of the old one that is
+shown there: several moves are one matrix product, and pixels are resampled once. Outside, the picture goes on as its
+mirror image, so a plain background stays plain, be it black or white, and a photo gets no dark corners.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from jaxtyping import Float, Float64, Int
+from torch import Tensor
+from torch.nn import functional as F
+
+Matrices = Float64[np.ndarray, "n 3 3"]
+
+
+def diagonal(x: np.ndarray | float, y: np.ndarray | float, count: int) -> Matrices:
+    """Matrices that stretch by x and y."""
+    matrices = np.tile(np.eye(3), (count, 1, 1))
+    matrices[:, 0, 0], matrices[:, 1, 1] = x, y
+    return matrices
+
+
+def translation(x: np.ndarray, y: np.ndarray) -> Matrices:
+    """Matrices that look x pixels further right and y further down."""
+    matrices = np.tile(np.eye(3), (len(x), 1, 1))
+    matrices[:, 0, 2], matrices[:, 1, 2] = x, y
+    return matrices
+
+
+def rotation(radians: np.ndarray) -> Matrices:
+    """Matrices that turn what is shown counter-clockwise, as one sees it (y points down)."""
+    matrices = np.tile(np.eye(3), (len(radians), 1, 1))
+    matrices[:, 0, 0] = matrices[:, 1, 1] = np.cos(radians)
+    matrices[:, 1, 0] = np.sin(radians)
+    matrices[:, 0, 1] = -matrices[:, 1, 0]
+    return matrices
+
+
+def move(images: Float[Tensor, "n c h w"], matrices: Matrices) -> Float[Tensor, "n c h w"]:
+    """Follow matrices that mirror and shift by whole pixels only: pixels are fetched, never mixed."""
+    n, c, h, w = images.shape
+    columns = _fetch(w, matrices[:, 0, 0], matrices[:, 0, 2])
+    rows = _fetch(h, matrices[:, 1, 1], matrices[:, 1, 2])
+    flat = torch.from_numpy((rows[:, :, None] * w + columns[:, None, :]).reshape(n, 1, h * w)).to(images.device)
+    return images.reshape(n, c, h * w).gather(2, flat.expand(n, c, h * w)).reshape(n, c, h, w)
+
+
+def _fetch(size: int, sign: np.ndarray, shift: np.ndarray) -> Int[np.ndarray, "n size"]:
+    """For each picture, which old pixel of a row (or column) of `size` each new one shows."""
+    centre = (size - 1) / 2
+    wanted = np.rint(sign[:, None] * (np.arange(size) - centre) + shift[:, None] + centre).astype(np.int64)
+    folded = wanted % (2 * size)
+    return np.minimum(folded, 2 * size - 1 - folded)
+
+
+def resample(images: Float[Tensor, "n c h w"], matrices: Matrices) -> Float[Tensor, "n c h w"]:
+    """Follow any matrices, mixing the four pixels nearest to the wanted point (bilinear)."""
+    _, _, h, w = images.shape
+    y, x = np.meshgrid(np.arange(h) - (h - 1) / 2, np.arange(w) - (w - 1) / 2, indexing="ij")
+    # Products and sums of single elements only: a matrix product may round differently in batches of other sizes.
+    old = [
+        row[:, 0, None, None] * x + row[:, 1, None, None] * y + row[:, 2, None, None]
+        for row in (matrices[:, 0], matrices[:, 1])
+    ]
+    grid = np.stack([old[0] * (2 / w), old[1] * (2 / h)], axis=-1).astype(np.float32)
+    return F.grid_sample(
+        images,
+        torch.from_numpy(grid).to(images),
+        mode="bilinear",
+        padding_mode="reflection",
+        align_corners=False,
+    )
