@@ -73,7 +73,7 @@ class Duration:
         """
         if isinstance(text, Duration):
             return text
-        match = re.fullmatch(r"\s*([-+]?[0-9]*\.?[0-9]+)\s*([a-z]*)\s*", str(text))
+        match = re.fullmatch(r"\s*([-+]?[0-9]*\.?[0-9]+(?:e[-+]?[0-9]+)?)\s*([a-z]*)\s*", str(text))
         if match is None:
             raise ConfigError(
                 f"A duration is a number and a unit, as in '30ep', '5000st' or '10min'; received {text!r}."
@@ -81,7 +81,8 @@ class Duration:
         return cls(float(match[1]), match[2] or "ep")
 
     def __str__(self) -> str:
-        return f"{self.amount:g}{self.unit}"
+        number = int(self.amount) if float(self.amount).is_integer() else self.amount
+        return f"{number}{self.unit}"
 
     def progress(self, clock: Clock) -> float:
         """The share of this duration that has passed, from 0 at the start; 1 or more when it is over."""

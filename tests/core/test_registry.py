@@ -1,0 +1,64 @@
+"""A registry is loud about duplicates, helpful about unknown names, and in natural order."""
+
+from __future__ import annotations
+
+import itertools
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from striate.core.errors import ConfigError, ModelError
+from striate.core.registry import Registry, natural_key
+
+
+def test_entries_are_found_counted_and_listed_in_natural_order() -> None:
+    registry: Registry[int] = Registry("thing")
+    for number, name in enumerate(["b", "a10", "a9", "a10b2", "a"]):
+        assert registry.add(name, number) == number
+    assert list(registry) == ["a", "a9", "a10", "a10b2", "b"]
+    assert (len(registry), registry["a9"], "a9" in registry, "c" in registry) == (5, 2, True, False)
+
+
+def test_an_unknown_name_is_an_error_of_the_kind_asked_for_with_a_suggestion() -> None:
+    models: Registry[int] = Registry("model", ModelError)
+    models.add("lenet5", 1)
+    with pytest.raises(ModelError, match=r"^There is no model 'lenet'\. Did you mean 'lenet5'\?$"):
+        models["lenet"]
+    with pytest.raises(ConfigError, match=r"^There is no thing 'x'\. None is known\.$"):
+        Registry("thing")["x"]
+
+
+def test_a_second_entry_of_one_name_is_a_defect_and_the_first_stays() -> None:
+    registry: Registry[int] = Registry("thing")
+    registry.add("a", 1)
+    with pytest.raises(ValueError, match="thing 'a' is registered twice"):
+        registry.add("a", 2)
+    assert registry["a"] == 1
+
+
+@pytest.mark.parametrize(
+    "ordered",
+    [
+        ["0", "2", "10", "a"],
+        ["class2", "class10"],
+        ["Ant", "bee", "Cat"],
+        ["img2x3", "img2x12", "img10x1"],
+        ["", "1", "é"],
+        ["x", "x1", "x1y", "xy"],
+    ],
+)
+def test_numbers_inside_names_count_as_numbers_and_case_does_not_count(ordered: list[str]) -> None:
+    backwards = ordered[::-1]
+    assert sorted(backwards, key=natural_key) == ordered
+
+
+@given(st.lists(st.text(max_size=8), max_size=8))
+def test_any_names_can_be_ordered(names: list[str]) -> None:
+    ordered = [natural_key(name) for name in sorted(names, key=natural_key)]
+    assert all(first <= second for first, second in itertools.pairwise(ordered))
+
+
+@given(st.integers(0, 10**12), st.integers(0, 10**12))
+def test_the_order_of_numbered_names_is_that_of_the_numbers(first: int, second: int) -> None:
+    assert (natural_key(f"n{first}") < natural_key(f"n{second}")) == (first < second)
