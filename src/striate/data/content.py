@@ -10,6 +10,7 @@ from jaxtyping import UInt8
 from striate.data.picture import ManyPixels, Pixels
 
 DIGEST_BYTES = 32
+_AT_ONCE = 1024  # pictures: what is not contiguous in memory is copied by so many
 
 
 def content_digest(pixels: Pixels, channels: tuple[str, ...]) -> bytes:
@@ -25,12 +26,23 @@ def content_digest(pixels: Pixels, channels: tuple[str, ...]) -> bytes:
 def content_digests(pixels: ManyPixels, channels: tuple[str, ...]) -> UInt8[np.ndarray, "n 32"]:
     """The content digest of each row of an array of pictures."""
     heading = hashlib.sha256(_heading(pixels.shape[1:], pixels.dtype, channels))
+    size = pixels[:1].nbytes
     found = bytearray()
-    for row in pixels:
-        digest = heading.copy()
-        digest.update(_plain(row))
-        found += digest.digest()
+    for start in range(0, len(pixels), _AT_ONCE):
+        content = _plain(pixels[start : start + _AT_ONCE])
+        for at in range(0, len(content), size):
+            digest = heading.copy()
+            digest.update(content[at : at + size])
+            found += digest.digest()
     return np.frombuffer(bytes(found), np.uint8).reshape(len(pixels), DIGEST_BYTES)
+
+
+def array_digest(pixels: ManyPixels, channels: tuple[str, ...]) -> str:
+    """One SHA-256 for a whole array of pictures, in hexadecimal."""
+    digest = hashlib.sha256(_heading(pixels.shape, pixels.dtype, channels))
+    for start in range(0, len(pixels), _AT_ONCE):
+        digest.update(_plain(pixels[start : start + _AT_ONCE]))
+    return digest.hexdigest()
 
 
 def _heading(shape: tuple[int, ...], dtype: np.dtype, channels: tuple[str, ...]) -> bytes:
@@ -38,8 +50,8 @@ def _heading(shape: tuple[int, ...], dtype: np.dtype, channels: tuple[str, ...])
 
 
 def _plain(pixels: np.ndarray) -> memoryview:
-    """The pixels as contiguous little-endian numbers: without a copy, for most pictures on most machines."""
-    return np.ascontiguousarray(pixels, pixels.dtype.newbyteorder("<")).data
+    """The bytes of the pixels as contiguous little-endian numbers: without a copy, for most pictures and machines."""
+    return np.ascontiguousarray(pixels, pixels.dtype.newbyteorder("<")).data.cast("B")
 
 
 def first_of_equals(digests: UInt8[np.ndarray, "n 32"]) -> np.ndarray:

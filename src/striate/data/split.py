@@ -79,18 +79,23 @@ def by_content(
     class of its picture with the smallest digest.
     """
     order = np.argsort(np.ascontiguousarray(digests).view(f"S{DIGEST_BYTES}").reshape(-1), kind="stable")
+    owners = np.arange(len(targets)) if groups is None else groups
     members: dict[int, list[int]] = {}
-    for index in order.tolist():  # groups, and the pictures of each group, by rising digest
-        members.setdefault(index if groups is None else int(groups[index]), []).append(index)
+    for index, owner in zip(order.tolist(), owners[order].tolist(), strict=True):
+        members.setdefault(owner, []).append(index)  # groups, and the pictures of each group, by rising digest
+    classes: dict[int, list[list[int]]] = {}
+    for group in members.values():
+        classes.setdefault(int(targets[group[0]]), []).append(group)
     placed = np.full(len(targets), -1, np.int64)
-    for label in np.unique(targets):
-        of_class = [group for group in members.values() if targets[group[0]] == label]
+    for of_class in classes.values():
         room = _room(sum(map(len, of_class)), list(shares.values()))
         for group in of_class:
-            fitting = [number for number, left in enumerate(room) if left >= len(group)]
-            if fitting:
-                placed[group] = fitting[0]
-                room[fitting[0]] -= len(group)
+            fitting = next((number for number, left in enumerate(room) if left >= len(group)), None)
+            if fitting is not None:
+                placed[group] = fitting
+                room[fitting] -= len(group)
+            elif not any(room):
+                break
     return placed
 
 

@@ -19,7 +19,7 @@ from jaxtyping import Bool, Float64, Int64, Shaped, UInt8
 
 from striate.core.errors import StriateError
 from striate.core.files import cache_folder, file_digest, write_atomically
-from striate.data.content import content_digests, first_of_equals
+from striate.data.content import array_digest, first_of_equals
 from striate.data.dataset import SPLITS, ArrayStore, Dataset, FileStore, Store
 from striate.data.scan import Progress, scan
 
@@ -112,7 +112,7 @@ def _key(store: Store) -> str | None:
         with ThreadPoolExecutor(os.cpu_count()) as executor:
             contents = list(executor.map(_file_key, map(store.path, range(len(store)))))
     elif isinstance(store, ArrayStore):
-        contents = [content_digests(store.pixels, store.channels).tobytes().hex()]
+        contents = [array_digest(store.pixels, store.channels)]
     else:
         return None
     return hashlib.sha256("\n".join([_FORMAT, *map(_version, _DECODERS), *contents]).encode()).hexdigest()

@@ -1,0 +1,108 @@
+"""Look at data before anything is trained on them: what is there, what is wrong with it, and what follows from that."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+from striate.core.config import to_json
+from striate.data import facts
+from striate.data.dataset import Dataset, Split
+from striate.data.duplicates import SMALLEST_SIDE
+from striate.data.facts import ClassCount, Counted, Group, Sizes, Unread
+from striate.data.findings import Finding, findings
+from striate.data.scan import Progress
+from striate.data.split import Fractions, Parts, lacking, split
+from striate.data.survey import Survey, data_digest, survey
+
+_FORMAT = 1
+
+
+@dataclass(frozen=True, eq=False)
+class Audit:
+    """The facts about a data set. `parts` are those that the data bring, completed; `lacking` names the classes of
+    which a part has no picture; `rotated` counts the pictures that EXIF turned."""
+
+    name: str
+    source: str
+    digest: str
+    survey: Survey
+    parts: Parts
+    classes: tuple[ClassCount, ...]
+    sizes: Sizes | None
+    kinds: tuple[Counted, ...]
+    unread: tuple[Unread, ...]
+    groups: tuple[Group, ...]
+    lacking: dict[Split, tuple[str, ...]]
+    rotated: int
+    notes: tuple[str, ...]
+
+    @property
+    def pictures(self) -> int:
+        """How many pictures there are, unreadable ones included."""
+        return len(self.survey)
+
+    @property
+    def compared(self) -> bool:
+        """Whether any pictures are large enough to be asked whether they look alike."""
+        return bool((np.minimum(self.survey.heights, self.survey.widths) >= SMALLEST_SIDE).any())
+
+    @cached_property
+    def findings(self) -> tuple[Finding, ...]:
+        """What the facts mean, in sentences."""
+        return findings(self)
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """The sentences that ask for attention."""
+        return tuple(finding.sentence for finding in self.findings if finding.level == "warning")
+
+    def to_json(self) -> dict[str, Any]:
+        """Everything but the survey's rows, as plain values."""
+        return {
+            "format": _FORMAT,
+            "data": self.name,
+            "source": self.source,
+            "digest": self.digest,
+            "pictures": self.pictures,
+            "parts": {part: len(indices) for part, indices in self.parts.items()},
+            "classes": _rows(self.classes),
+            "sizes": to_json(self.sizes),
+            "kinds": _rows(self.kinds),
+            "rotated": self.rotated,
+            "unreadable": _rows(self.unread),
+            "duplicates": _rows(self.groups),
+            "lacking": {part: list(names) for part, names in self.lacking.items()},
+            "findings": _rows(self.findings),
+        }
+
+
+def audit(dataset: Dataset, *, fractions: Fractions | None = None, progress: Progress | None = None) -> Audit:
+    """Survey `dataset` (see `striate.data.survey`), part it (see `striate.data.split`) and count what is there.
+
+    `progress(done, all)` is called while pictures are decoded.
+    """
+    found = survey(dataset, progress=progress)
+    parts = split(dataset, found, fractions)
+    return Audit(
+        name=dataset.name,
+        source=dataset.source,
+        digest=data_digest(dataset, found),
+        survey=found,
+        parts=parts,
+        classes=facts.class_counts(dataset, found, parts),
+        sizes=facts.sizes(found),
+        kinds=facts.kinds(found),
+        unread=facts.unread(dataset, found),
+        groups=facts.groups(dataset, found, parts),
+        lacking=lacking(dataset, parts),
+        rotated=int(np.count_nonzero(found.orientations > 1)),
+        notes=dataset.notes,
+    )
+
+
+def _rows(rows: tuple[object, ...]) -> list[Any]:
+    return [to_json(row) for row in rows]
