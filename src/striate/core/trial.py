@@ -6,8 +6,10 @@ import contextlib
 import copy
 import hashlib
 import json
+import math
+import statistics
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Literal
@@ -29,7 +31,8 @@ TOLERANCES: dict[Precision, float] = {"float32": 1e-3, "bf16": 0.1}
 """How far a plan's gradient may be from that of the plain plan, as a share of its length. bf16 keeps 8 bits, so that
 one rounding is off by up to 0.4 %, and layers add theirs up."""
 
-_WARMUP, _LEAST_ROUNDS, _MOST_ROUNDS, _SECONDS = 2, 3, 12, 0.5
+_WARMUP, _HOPELESS = 3, 2.0
+_LEAST_ROUNDS, _MOST_ROUNDS, _SECONDS = 3, 12, 0.3
 
 Sample = tuple[Float[Tensor, "n c h w"], Int[Tensor, " n"]]
 
@@ -56,10 +59,9 @@ def choose_plan(
     if cached is not None:
         return cached
     with _untouched_randomness(plans[0]):
-        chosen = fastest(seconds_per_step(model, shape, _admitted(model, shape, plans)))
-    with contextlib.suppress(
-        StriateError, OSError
-    ):  # a cache that cannot be written costs the next trial, not this run
+        sample = _made_up(model, shape)
+        chosen = choose(seconds_per_step(model, sample, plans), lambda plan: agrees(model, sample, plan, plans[0]))
+    with contextlib.suppress(StriateError, OSError):  # an unwritable cache costs the next trial, not this run
         file.parent.mkdir(parents=True, exist_ok=True)
         write_json(file, to_json(chosen))
     return chosen
@@ -78,60 +80,58 @@ def candidates(model: nn.Module, plain: ExecutionPlan, precision: Literal["auto"
     return [replace(plain, layout=layout, precision=kind) for kind in precisions for layout in layouts]
 
 
-def gradient(model: nn.Module, sample: Sample, plan: ExecutionPlan) -> Float[Tensor, " p"]:
-    """The gradient of the cross-entropy of `sample` under `plan`, all parameters in one row.
+def choose(seconds: Mapping[ExecutionPlan, float], admitted: Callable[[ExecutionPlan], bool]) -> ExecutionPlan:
+    """The first plan, or a later admitted one that is `WINS_BY` times as fast as the best before it."""
+    best, *others = seconds
+    for plan in others:
+        if seconds[plan] * WINS_BY <= seconds[best] and admitted(plan):
+            best = plan
+    return best
 
-    In evaluation mode: dropout fills its masks in the order of memory, so that under another layout other units drop.
+
+def seconds_per_step(model: nn.Module, sample: Sample, plans: Iterable[ExecutionPlan]) -> dict[ExecutionPlan, float]:
+    """The time of a training step under each plan: the median over rounds in which the plans take turns.
+
+    A plan that cannot run here, or is `_HOPELESS` times slower than another already when it warms up, is left out.
     """
-    model = plan.adopt(copy.deepcopy(model)).eval()
-    _forward_backward(model, sample, plan)
-    rows = [p.grad.float().reshape(-1).cpu() for p in model.parameters() if p.grad is not None]
-    return torch.cat(rows)
-
-
-def seconds_per_step(
-    model: nn.Module, shape: tuple[int, int, int, int], plans: Iterable[ExecutionPlan]
-) -> dict[ExecutionPlan, float]:
-    """The time of a training step under each plan: the median over rounds in which the plans take turns."""
-    times: dict[ExecutionPlan, list[float]] = {}
     models: dict[ExecutionPlan, nn.Module] = {}
-    sample = _made_up(model, shape)
+    times: dict[ExecutionPlan, list[float]] = {}
+    best = math.inf
     for plan in plans:
-        models[plan], times[plan] = plan.adopt(copy.deepcopy(model)).train(), []
-        for _ in range(_WARMUP):
-            _step_seconds(models[plan], sample, plan)
+        copied = plan.adopt(copy.deepcopy(model)).train()
+        try:
+            warm = min(_step_seconds(copied, sample, plan) for _ in range(_WARMUP))
+        except RuntimeError:  # an operation that this device does not have in this precision
+            if not models:
+                raise  # nor in the plain one
+            continue
+        best = min(best, warm)
+        if warm <= best * _HOPELESS:
+            models[plan], times[plan] = copied, []
     started = time.perf_counter()
     for turn in range(_MOST_ROUNDS):
         if turn >= _LEAST_ROUNDS and time.perf_counter() - started > _SECONDS * len(models):
             break
         for plan, copied in models.items():
             times[plan].append(_step_seconds(copied, sample, plan))
-    return {plan: sorted(measured)[len(measured) // 2] for plan, measured in times.items()}
+    return {plan: statistics.median(measured) for plan, measured in times.items()}
 
 
-def fastest(seconds: dict[ExecutionPlan, float]) -> ExecutionPlan:
-    """The first plan, or a later one that is `WINS_BY` times as fast as the best so far."""
-    first, *others = seconds
-    best = first
-    for plan in others:
-        if seconds[plan] * WINS_BY <= seconds[best]:
-            best = plan
-    return best
+def agrees(model: nn.Module, sample: Sample, plan: ExecutionPlan, plain: ExecutionPlan) -> bool:
+    """Whether the gradient under `plan` is that under `plain`, within the tolerance of its precision."""
+    truth = gradient(model, sample, plain)
+    error = torch.linalg.vector_norm(gradient(model, sample, plan) - truth)
+    return bool(error <= TOLERANCES[plan.precision] * torch.linalg.vector_norm(truth))
 
 
-def _admitted(
-    model: nn.Module, shape: tuple[int, int, int, int], plans: list[ExecutionPlan]
-) -> Iterator[ExecutionPlan]:
-    """The first plan, and those of the others that run here and compute the same within their tolerance."""
-    sample = _made_up(model, shape)
-    truth = gradient(model, sample, plans[0])
-    for plan in plans:
-        try:
-            error = torch.linalg.vector_norm(gradient(model, sample, plan) - truth)
-        except RuntimeError:  # an operation that this device does not have in this precision
-            continue
-        if plan == plans[0] or bool(error <= TOLERANCES[plan.precision] * torch.linalg.vector_norm(truth)):
-            yield plan
+def gradient(model: nn.Module, sample: Sample, plan: ExecutionPlan) -> Float[Tensor, " p"]:
+    """The gradient of the cross-entropy of `sample` under `plan`, all parameters in one row.
+
+    In evaluation mode: dropout fills its masks in the order of memory, so that under another layout other units drop.
+    """
+    copied = plan.adopt(copy.deepcopy(model)).eval()
+    _forward_backward(copied, sample, plan)
+    return torch.cat([p.grad.float().reshape(-1).cpu() for p in copied.parameters() if p.grad is not None])
 
 
 def _made_up(model: nn.Module, shape: tuple[int, int, int, int]) -> Sample:

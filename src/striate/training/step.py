@@ -18,7 +18,7 @@ def step(state: TrainState, batch: Batch) -> tuple[float, float]:
         TrainingError: the loss is not a finite number; no weight has been changed by this step.
     """
     # Dropout and the like draw from torch's global generator: set by the step's number, it need never be replayed.
-    torch.manual_seed(state.noise.torch_seed(state.clock.step))
+    state.plan.seed(state.noise.torch_seed(state.clock.step))
     state.optimizer.zero_grad()
     with state.plan.autocast():
         logits = state.model(state.plan.place(batch.images))

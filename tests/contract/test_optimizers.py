@@ -1,0 +1,131 @@
+"""What every registered optimizer promises: its paper's rule, decay on weights only, and a state that can be kept."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import torch
+from torch import nn
+
+from reference import optimizers as reference
+from striate.core.device import ExecutionPlan, Layout
+from striate.core.errors import ConfigError
+from striate.training.named import options
+from striate.training.optimizers import OPTIMIZERS, create_optimizer, split_parameters
+
+OPTIONS: dict[str, list[dict[str, Any]]] = {
+    "sgd": [{}, {"momentum": 0.5}, {"momentum": 0.8, "nesterov": True}],
+    "adam": [{}, {"betas": (0.7, 0.9), "epsilon": 1e-3}],
+    "adamw": [{}, {"betas": (0.7, 0.9), "epsilon": 1e-3}],
+}
+CASES = [(name, chosen) for name in OPTIMIZERS for chosen in OPTIONS[name]]
+REFERENCE: dict[str, Callable[..., float]] = {
+    "sgd": reference.sgd,
+    "adam": reference.adam,
+    "adamw": lambda *numbers, **words: reference.adam(*numbers, decoupled=True, **words),
+}
+
+
+class One(nn.Module):
+    """A network of one weight and one bias: y = w x + b."""
+
+    def __init__(self, weight: float, bias: float) -> None:
+        super().__init__()
+        self.linear = nn.Linear(1, 1).double()
+        with torch.no_grad():
+            self.linear.weight.fill_(weight)
+            self.linear.bias.fill_(bias)
+
+
+@pytest.mark.parametrize("name", OPTIMIZERS)
+def test_every_option_is_tried(name: str) -> None:
+    assert {key for chosen in OPTIONS[name] for key in chosen} == set(options(OPTIMIZERS[name]))
+
+
+@pytest.mark.parametrize(("name", "chosen"), CASES)
+def test_follows_its_papers_rule_and_decays_the_weight_but_not_the_bias(name: str, chosen: dict[str, Any]) -> None:
+    gradients = [0.5, -1.0, 0.25, 2.0, -0.125]
+    model = One(0.7, -0.3)
+    optimizer = create_optimizer(name, model, lr=0.1, weight_decay=0.05, **chosen)
+    for gradient in gradients:
+        for parameter in model.parameters():
+            parameter.grad = torch.full_like(parameter, gradient)
+        optimizer.step()
+    rule = REFERENCE[name]
+    assert model.linear.weight.item() == pytest.approx(rule(0.7, gradients, lr=0.1, decay=0.05, **chosen), rel=1e-9)
+    assert model.linear.bias.item() == pytest.approx(rule(-0.3, gradients, lr=0.1, decay=0.0, **chosen), rel=1e-9)
+
+
+class Mixed(nn.Module):
+    """One of each kind of parameter, a tied weight and a frozen one."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(1, 4, 3)
+        self.norm = nn.BatchNorm2d(4)
+        self.group = nn.GroupNorm(2, 4)
+        self.activation = nn.PReLU(4)
+        self.planes = nn.LayerNorm([4, 6, 6])
+        self.linear = nn.Linear(4, 4)
+        self.tied = nn.Linear(4, 4, bias=False)
+        self.tied.weight = self.linear.weight
+        self.frozen = nn.Linear(4, 3).requires_grad_(False)
+
+
+def test_penalties_act_on_kernels_and_matrices_only_each_once() -> None:
+    model = Mixed()
+    names = {parameter: name for name, parameter in model.named_parameters()}
+    weights, others = split_parameters(model)
+    assert [names[p] for p in weights] == ["conv.weight", "linear.weight"]
+    assert [names[p] for p in others] == [
+        "conv.bias",
+        "norm.weight",
+        "norm.bias",
+        "group.weight",
+        "group.bias",
+        "activation.weight",
+        "planes.weight",
+        "planes.bias",
+        "linear.bias",
+    ]
+
+
+@pytest.mark.parametrize("layout", ["contiguous", "channels_last"])
+@pytest.mark.parametrize("name", OPTIMIZERS)
+def test_the_fused_kernel_computes_what_torchs_plain_loop_computes_in_either_layout(name: str, layout: Layout) -> None:
+    plan = ExecutionPlan(layout=layout)
+    start = plan.adopt(nn.Sequential(nn.Conv2d(5, 4, 3), nn.Flatten(), nn.Linear(4, 3)))
+    ends = []
+    for fused in (True, False):
+        model, generator = copy.deepcopy(start), torch.Generator().manual_seed(4)
+        optimizer = create_optimizer(name, model, lr=0.01, weight_decay=0.01)
+        for group in optimizer.param_groups:
+            assert group["fused"] is True
+            group["fused"] = fused
+        for _ in range(5):
+            for parameter in model.parameters():  # in the layout of the parameter, as backward gives it
+                parameter.grad = torch.empty_like(parameter).copy_(torch.randn(parameter.shape, generator=generator))
+            optimizer.step()
+        ends.append(torch.cat([p.detach().reshape(-1) for p in model.parameters()]))
+    assert not torch.equal(ends[0], torch.cat([p.detach().reshape(-1) for p in start.parameters()]))
+    torch.testing.assert_close(ends[0], ends[1], rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("name", "chosen", "sentence"),
+    [
+        ("sgd", {"betas": (0.9, 0.99)}, "The optimizer 'sgd' has no option 'betas'"),
+        ("sgd", {"momentum": 1.0}, "momentum is at least 0 and below 1; received 1"),
+        ("sgd", {"momentum": 0.0, "nesterov": True}, "nesterov looks ahead along the momentum"),
+        ("adam", {"betas": (0.9, 1.0)}, "betas are two numbers, at least 0 and below 1"),
+        ("adamw", {"lr": 0.0}, "lr is more than 0"),
+        ("adamw", {"weight_decay": -0.1}, "weight_decay at least 0"),
+        ("adamm", {}, "There is no optimizer 'adamm'. Did you mean 'adam'"),
+    ],
+)
+def test_what_cannot_be_is_refused(name: str, chosen: dict[str, Any], sentence: str) -> None:
+    with pytest.raises(ConfigError, match=sentence):
+        create_optimizer(name, One(0.0, 0.0), **({"lr": 0.1} | chosen))
