@@ -15,7 +15,7 @@ from striate.data.picture import CHANNELS_OF_MODE, Picture
 
 _SIGNATURE_LENGTH = 8
 _SAMPLES = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}  # samples of a pixel by colour type
-_MODES = {0: "L", 2: "RGB", 4: "LA", 6: "RGBA"}
+_MODES = {1: "L", 2: "LA", 3: "RGB", 4: "RGBA"}  # by the number of channels
 _ADAM7 = ((0, 0, 8, 8), (0, 4, 8, 8), (4, 0, 8, 4), (0, 2, 4, 4), (2, 0, 4, 2), (0, 1, 2, 2), (1, 0, 2, 1))
 _PIECE = 1 << 20
 
@@ -50,23 +50,18 @@ def read(data: bytes) -> Picture:
     header, transparent, exif_data, pixel_chunks = _parse(data)
     check_size(header.height, header.width)
     _check_complete(header, pixel_chunks)
-    if header.depth < 16 or (header.colour == 0 and transparent is None):
+    if header.depth < 16 or (header.colour == 0 and not transparent):
         return pillow.read(data, "PNG")
-    pixels = _sixteen_bit(data)
-    mode = _MODES[header.colour]
-    if transparent is not None and mode in ("L", "RGB"):
-        key = np.frombuffer(transparent, dtype=">u2")[: len(mode)]
-        opaque = (pixels != key).any(axis=2, keepdims=True)
-        pixels, mode = np.concatenate([pixels, opaque * np.uint16(65535)], axis=2), mode + "A"
     orientation = exif.orientation(exif_data)
-    pixels = exif.upright(pixels, orientation)
+    pixels = exif.upright(_sixteen_bit(data), orientation)
+    mode = _MODES[pixels.shape[2]]
     return Picture(pixels, CHANNELS_OF_MODE[mode], pixels.shape[:2], orientation, f"PNG {mode};16")
 
 
-def _parse(data: bytes) -> tuple[_Header, bytes | None, bytes, list[memoryview]]:
-    """The header, the transparent colour if any, the EXIF data, and the pieces of compressed pixels."""
+def _parse(data: bytes) -> tuple[_Header, bool, bytes, list[memoryview]]:
+    """The header, whether one colour is clear, the EXIF data, and the pieces of compressed pixels."""
     header: _Header | None = None
-    transparent: bytes | None = None
+    transparent = False
     exif_data = b""
     pieces: list[memoryview] = []
     for name, content in _chunks(data):
@@ -76,7 +71,7 @@ def _parse(data: bytes) -> tuple[_Header, bytes | None, bytes, list[memoryview]]
                 raise Refused(DAMAGED, "its header holds impossible values")
             header = _Header(width, height, depth, colour, bool(interlace))
         elif name == b"tRNS":
-            transparent = bytes(content)
+            transparent = True
         elif name == b"eXIf":
             exif_data = bytes(content)
         elif name == b"IDAT":
@@ -127,7 +122,7 @@ def _check_complete(header: _Header, pieces: list[memoryview]) -> None:
 
 
 def _sixteen_bit(data: bytes) -> np.ndarray:
-    """The pixels (h, w, c) of a 16-bit PNG, which Pillow would cut to 8 bits unless it is plain grey."""
+    """The pixels (h, w, c) of a 16-bit PNG, a clear colour as alpha; Pillow would cut to 8 bits all but plain grey."""
     try:
         import imagecodecs
     except ImportError as error:
