@@ -1,0 +1,123 @@
+"""What the data are, said as an `InputSpec`: measured on the pictures to train on, and on nothing else."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from functools import partial
+
+import numpy as np
+
+from striate.core.errors import DataError
+from striate.core.spec import GREY, RGB, InputSpec, ResizeRule
+from striate.data.dataset import Dataset
+from striate.data.memory import Progress, hold
+from striate.data.picture import ALPHA
+from striate.data.supply import Indices, in_order, pieces, prepare_rows, usable_cores
+from striate.data.survey import Survey
+from striate.data.transforms import ManyPrepared
+
+LARGEST_SIDE = 64  # for small networks; whoever wants more says so
+_VALUES = 2**30  # how many values are looked at for mean and std
+_PIECE = 64
+
+
+def measure(
+    dataset: Dataset,
+    survey: Survey,
+    indices: Indices,
+    *,
+    height: int | None = None,
+    width: int | None = None,
+    resize: ResizeRule = "cover",
+    largest_side: int = LARGEST_SIDE,
+    progress: Progress | None = None,
+) -> InputSpec:
+    """How the pictures of `dataset` are to be prepared; `indices` are those to train on, and nothing else is measured.
+
+    Grey stays grey if all pictures are; one in colour makes all of them colour. The depth is the largest. The size,
+    where it is not given (one side given means a square), is the size of more than half of the pictures, shrunk to
+    `largest_side`; else a square of the median shorter side, at most `largest_side`. Mean and std are over all pixels
+    of the prepared pictures, of every k-th picture where these are more than about a thousand million values: a
+    function of the data alone, not of the machine.
+
+    Raises:
+        DataError: there is nothing to train on, or the pictures do not have the same kinds of channels.
+    """
+    index = np.unique(indices)
+    index = index[survey.readable[index]]
+    if not len(index):
+        raise DataError(f"{dataset.name}: there is no readable picture to train on.")
+    if height is None and width is None:
+        height, width = _size(survey.heights[index], survey.widths[index], largest_side)
+    channels = _channels(dataset, np.unique(survey.channels[index]))
+    spec = InputSpec(
+        channels=channels,
+        height=height or width or 0,
+        width=width or height or 0,
+        mean=(0.0,) * len(channels),
+        std=(1.0,) * len(channels),
+        maximum=_maximum(survey.maxima[index]),
+        resize=resize,
+    )
+    mean, std = _moments(_prepared(dataset, survey, index, spec, progress), spec)
+    return replace(spec, mean=mean, std=std)
+
+
+def _channels(dataset: Dataset, kinds: np.ndarray) -> tuple[str, ...]:
+    """The channels that all pictures can be given; `kinds` are those that occur, each comma-separated."""
+    opaque = {tuple(channel for channel in kind.split(",") if channel != ALPHA) for kind in kinds.tolist()}
+    if len(opaque) == 1:
+        return opaque.pop()
+    if opaque == {GREY, RGB}:
+        return RGB
+    listed = "; ".join(sorted(", ".join(channels) for channels in opaque))
+    raise DataError(
+        f"{dataset.name}: all pictures need the same channels (grey and colour may be mixed); received {listed}."
+    )
+
+
+def _maximum(maxima: np.ndarray) -> float:
+    """The largest depth: floating numbers (1) hold 16 bits and 8 bits, 16 bits hold 8."""
+    return 1.0 if 1.0 in maxima else float(maxima.max())
+
+
+def _size(heights: np.ndarray, widths: np.ndarray, largest_side: int) -> tuple[int, int]:
+    sizes, counts = np.unique(np.stack([heights, widths], axis=1), axis=0, return_counts=True)
+    if 2 * counts.max() > len(heights):
+        height, width = (int(side) for side in sizes[counts.argmax()])
+        shrink = min(1.0, largest_side / max(height, width))
+        return max(1, round(height * shrink)), max(1, round(width * shrink))
+    side = min(largest_side, int(np.median(np.minimum(heights, widths))))
+    return side, side
+
+
+def _prepared(
+    dataset: Dataset, survey: Survey, index: Indices, spec: InputSpec, progress: Progress | None
+) -> Iterator[ManyPrepared]:
+    """The pictures by which mean and std are measured, in pieces that are the same on every machine."""
+    step = -(-len(index) * int(np.prod(spec.shape)) // _VALUES)
+    # All of them are what the training will ask for next, so they are held (and cached), if they can be.
+    held = hold(dataset, index, spec, digests=survey.digests, progress=progress) if step == 1 else None
+    chosen = pieces(index[::step], _PIECE)
+    if held is not None:
+        return map(held.take, chosen)
+    threads = usable_cores()
+    return in_order(partial(prepare_rows, dataset, spec), chosen, threads=threads, ahead=2 * threads)
+
+
+def _moments(prepared: Iterator[ManyPrepared], spec: InputSpec) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """Mean and std of each channel in shares of full intensity, to six decimals; 1 is the std of a constant channel.
+
+    Sums of whole numbers are exact in float64 (a piece's squares stay below 2⁵³), so no order of adding matters.
+    """
+    count, total, squares = 0, np.zeros(len(spec.channels)), np.zeros(len(spec.channels))
+    for pixels in prepared:
+        values = pixels.astype(np.float64)
+        total += values.sum(axis=(0, 2, 3))
+        squares += np.square(values, out=values).sum(axis=(0, 2, 3))
+        count += values[:, 0].size
+    mean = total / count
+    std = np.sqrt(np.maximum(squares / count - mean**2, 0))
+    shares = [tuple(round(float(value) / spec.maximum, 6) for value in column) for column in (mean, std)]
+    return shares[0], tuple(value or 1.0 for value in shares[1])

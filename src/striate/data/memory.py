@@ -1,0 +1,141 @@
+"""Prepared pictures held in memory, in the depth of the data, decoded once."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import UInt8
+
+from striate.core import config
+from striate.core.files import cache_folder
+from striate.core.geometry import place
+from striate.core.spec import InputSpec
+from striate.data import cachefile
+from striate.data.colour import storage_dtype
+from striate.data.dataset import ArrayStore, Dataset
+from striate.data.supply import Indices, in_order, pieces, prepare_rows, usable_cores
+from striate.data.transforms import ManyPrepared
+
+Progress = Callable[[int, int], None]  # how many pictures are prepared, of how many
+
+_PIECE = 16
+_MEMORY_SHARE = 0.5  # of what is free: the training needs the rest
+_UNKNOWN_MEMORY = 2 * 2**30
+_VERSION = 1  # of the preparation: raise it when the same spec prepares other pixels
+
+
+@dataclass(frozen=True, eq=False)
+class Held:
+    """Prepared pictures in memory: row r of `pixels` is sample `index[r]`; `index` rises."""
+
+    index: Indices
+    pixels: ManyPrepared
+
+    def take(self, index: Indices) -> ManyPrepared:
+        """The pictures `index`, in that order, as a new array."""
+        return self.pixels.take(np.searchsorted(self.index, index), axis=0)
+
+
+def hold(
+    dataset: Dataset,
+    indices: Indices,
+    spec: InputSpec,
+    *,
+    digests: UInt8[np.ndarray, "n 32"] | None = None,
+    threads: int | None = None,
+    progress: Progress | None = None,
+) -> Held | None:
+    """The pictures `indices` prepared by `spec`, in memory; None if they do not fit.
+
+    Arrays that are already what `spec` wants are used as they lie. Files are decoded once: where `digests` (the
+    content digest of each picture of the data set) are given, the result is kept in the cache folder under the digest
+    of these, of the spec and of the version of the preparation, and is memory-mapped from there the next time.
+
+    Raises:
+        DataError: a picture cannot be read or is of another kind; the message names it.
+    """
+    as_it_is = _as_it_is(dataset, spec)
+    if as_it_is is not None:
+        return Held(np.arange(len(as_it_is)), as_it_is)
+    index = np.unique(indices)
+    shape, dtype = (len(index), *spec.shape), storage_dtype(spec)
+    if int(np.prod(shape)) * dtype.itemsize > _MEMORY_SHARE * available_memory():
+        return None
+    path = None
+    if digests is not None and not isinstance(dataset.store, ArrayStore):
+        path = cache_folder() / "prepared" / _key(digests[index], spec)
+        found = cachefile.find(path, shape, dtype)
+        if found is not None:
+            return Held(index, found)
+    buffer, pixels = cachefile.reserve(shape, dtype)
+    _fill(pixels, dataset, index, spec, usable_cores() if threads is None else threads, progress)
+    return Held(index, pixels if path is None else cachefile.keep(path, buffer, pixels))
+
+
+def _as_it_is(dataset: Dataset, spec: InputSpec) -> ManyPrepared | None:
+    """The array of the data itself, if preparing it would change nothing, and the axes already lie as they should."""
+    store = dataset.store
+    if not isinstance(store, ArrayStore):
+        return None
+    size = store.pixels.shape[1:3]
+    placed = place(spec, *size)
+    unchanged = store.channels == spec.channels and store.pixels.dtype == storage_dtype(spec)
+    view = store.pixels.transpose(0, 3, 1, 2)
+    same_grid = placed.resized == size == spec.size
+    return view if unchanged and same_grid and view.flags.c_contiguous else None
+
+
+def _fill(
+    pixels: ManyPrepared,
+    dataset: Dataset,
+    index: Indices,
+    spec: InputSpec,
+    threads: int,
+    progress: Progress | None,
+) -> None:
+    prepared = in_order(
+        partial(prepare_rows, dataset, spec), pieces(index, _PIECE), threads=threads, ahead=4 * max(1, threads)
+    )
+    done = 0
+    for rows in prepared:
+        pixels[done : done + len(rows)] = rows
+        done += len(rows)
+        if progress is not None:
+            progress(done, len(index))
+
+
+def _key(digests: np.ndarray, spec: InputSpec) -> str:
+    """Mean and std are left out, because they change nothing before the scale."""
+    count = len(spec.channels)
+    unscaled = replace(spec, mean=(0.0,) * count, std=(1.0,) * count)
+    digest = hashlib.sha256(f"{_VERSION} {config.digest(unscaled)} ".encode())
+    digest.update(np.ascontiguousarray(digests).data)
+    return digest.hexdigest()
+
+
+def available_memory() -> int:
+    """Bytes of memory that are free for use, within the limit of a container; a careful guess where nobody says."""
+    free = [_reading(Path("/proc/meminfo"), "MemAvailable:") * 1024]
+    limit, used = (_reading(Path("/sys/fs/cgroup") / name) for name in ("memory.max", "memory.current"))
+    if limit:
+        free.append(max(0, limit - used))
+    known = [amount for amount in free if amount]
+    if known:
+        return min(known)
+    pages = os.sysconf("SC_PHYS_PAGES") if hasattr(os, "sysconf") and "SC_PHYS_PAGES" in os.sysconf_names else 0
+    return pages * os.sysconf("SC_PAGE_SIZE") // 2 if pages else _UNKNOWN_MEMORY
+
+
+def _reading(path: Path, field: str = "") -> int:
+    """The number behind `field` in a file of the kernel; 0 if there is none."""
+    try:
+        words = path.read_text().split()
+        return int(words[words.index(field) + 1 if field else 0])
+    except (OSError, ValueError, IndexError):
+        return 0

@@ -1,0 +1,79 @@
+"""Prepared pictures in any order that is asked for, by threads over decoders that release the interpreter lock."""
+
+from __future__ import annotations
+
+import os
+from collections import deque
+from collections.abc import Callable, Generator, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import TypeVar
+
+import numpy as np
+from jaxtyping import Int64
+
+from striate.core.errors import DataError
+from striate.core.spec import InputSpec
+from striate.data.dataset import ArrayStore, Dataset
+from striate.data.decode import Unreadable
+from striate.data.transforms import ManyPrepared, prepare, prepare_many
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+Indices = Int64[np.ndarray, " _"]
+
+
+def usable_cores() -> int:
+    """The processor cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def prepare_rows(dataset: Dataset, spec: InputSpec, index: Indices) -> ManyPrepared:
+    """The pictures `index`, prepared one after the other in this thread.
+
+    Raises:
+        DataError: a picture cannot be read now, or is not of the kind that `spec` wants; the message names it.
+    """
+    store = dataset.store
+    if isinstance(store, ArrayStore):
+        return prepare_many(store.pixels[index], store.channels, store.pixels.shape[1:3], spec)
+    return np.stack([_prepare_one(dataset, int(one), spec) for one in index])
+
+
+def _prepare_one(dataset: Dataset, index: int, spec: InputSpec) -> np.ndarray:
+    try:
+        return prepare(dataset.store.read(index, spec), spec)
+    except Unreadable:
+        raise  # it names the picture
+    except DataError as error:
+        raise DataError(f"{dataset.store.name(index)}: {error}") from error
+
+
+def in_order(
+    function: Callable[[Item], Result], items: Iterable[Item], *, threads: int, ahead: int
+) -> Generator[Result, None, None]:
+    """`function` of each item, in order, worked out by `threads` threads at most `ahead` items ahead of the reader.
+
+    With 0 threads the reader does the work. Closing the generator drops what has not begun, waits for what has, and
+    releases the threads. An exception of `function` comes up at its item.
+    """
+    if threads == 0:
+        yield from map(function, items)
+        return
+    pool = ThreadPoolExecutor(threads, thread_name_prefix="striate-loader")
+    begun: deque[Future[Result]] = deque()
+    try:
+        for item in items:
+            begun.append(pool.submit(function, item))
+            if len(begun) > ahead:
+                yield begun.popleft().result()
+        while begun:
+            yield begun.popleft().result()
+    finally:
+        pool.shutdown(wait=True, cancel_futures=True)
+
+
+def pieces(index: Indices, size: int) -> Iterator[Indices]:
+    """`index` cut into runs of at most `size`."""
+    for start in range(0, len(index), size):
+        yield index[start : start + size]

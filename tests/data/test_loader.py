@@ -1,0 +1,220 @@
+"""Batches are the same bits whoever makes them, lead back to their pictures, and leave nothing behind."""
+
+from __future__ import annotations
+
+import threading
+import time
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from striate.core.batch import Batch
+from striate.core.errors import ConfigError, DataError
+from striate.core.spec import GREY, RGB, InputSpec
+from striate.data.augment import Augmentation
+from striate.data.dataset import ArrayStore, Dataset, FileStore, numbered
+from striate.data.loader import Loader
+from striate.data.picture import Picture
+from striate.data.transforms import prepare, scale
+
+COUNT = 53
+SPEC = InputSpec(channels=RGB, height=16, width=16, mean=(0.4, 0.5, 0.6), std=(0.2, 0.25, 0.3))
+AUGMENTATION = Augmentation(flip=True, shift=0.1, rotation_degrees=10.0, contrast=0.3, cutout=0.2)
+
+
+@pytest.fixture(scope="module")
+def photos(tmp_path_factory: pytest.TempPathFactory) -> Dataset:
+    """JPEGs and PNGs of many sizes, grey ones among them."""
+    root, draw = tmp_path_factory.mktemp("photos"), np.random.default_rng(0)
+    names = [f"{number}.{'png' if number % 3 else 'jpg'}" for number in range(COUNT)]
+    for number, name in enumerate(names):
+        small = draw.integers(0, 255, (4, 5, 3), np.uint8, endpoint=True)
+        image = Image.fromarray(small).resize((40 + number, 90 - number))
+        (image.convert("L") if number % 7 == 0 else image).save(root / name)
+    targets = np.arange(COUNT, dtype=np.int64) % 3
+    return Dataset("photos", FileStore(root, names), ("a", "b", "c"), targets)
+
+
+class Watched:
+    """A store that counts what is read, and gives a picture of another kind where it is told to."""
+
+    def __init__(self, store: FileStore, other_kind: int = -1) -> None:
+        self.inner, self.other_kind, self.reads = store, other_kind, 0
+
+    def __len__(self) -> int:
+        return len(self.inner)
+
+    @property
+    def names(self):
+        return self.inner.names
+
+    def name(self, index: int) -> str:
+        return self.inner.name(index)
+
+    def read(self, index: int, spec: InputSpec | None = None) -> Picture:
+        self.reads += 1
+        if index == self.other_kind:
+            return Picture(np.zeros((9, 9, 2), np.uint8), ("x", "y"), (9, 9))
+        return self.inner.read(index, spec)
+
+
+def watched(photos: Dataset, other_kind: int = -1) -> tuple[Dataset, Watched]:
+    assert isinstance(photos.store, FileStore)
+    store = Watched(photos.store, other_kind)
+    return Dataset("photos", store, photos.classes, photos.targets), store
+
+
+def bits(batches: list[Batch]) -> list[tuple[bytes, bytes, bytes]]:
+    return [(b.images.numpy().tobytes(), b.targets.numpy().tobytes(), b.index.numpy().tobytes()) for b in batches]
+
+
+def working_threads() -> list[str]:
+    return [thread.name for thread in threading.enumerate() if thread.name.startswith("striate-loader")]
+
+
+@pytest.mark.parametrize("augmentation", [None, AUGMENTATION])
+def test_batches_are_the_same_bits_in_memory_and_with_any_number_of_threads(photos, augmentation):
+    indices = np.arange(2, COUNT)
+    made = []
+    for memory in ("auto", "never"):
+        for threads in (0, 1, 4):
+            loader = Loader(
+                photos, indices, SPEC, batch_size=8, seed=5, augmentation=augmentation, memory=memory, threads=threads
+            )
+            made.append([bits(list(loader.epoch(epoch))) for epoch in (0, 3)])
+    assert all(other == made[0] for other in made)
+    assert made[0][0] != made[0][1]
+
+
+@pytest.mark.parametrize("memory", ["auto", "never"])
+def test_an_epoch_can_be_entered_at_any_batch(photos, memory):
+    loader = Loader(photos, np.arange(COUNT), SPEC, batch_size=6, augmentation=AUGMENTATION, memory=memory, threads=2)
+    whole = bits(list(loader.epoch(4)))
+    assert len(whole) == len(loader) == 9
+    for start in (0, 1, 5, 8, 9):
+        assert bits(list(loader.epoch(4, start=start))) == whole[start:]
+
+
+@pytest.mark.parametrize("memory", ["auto", "never"])
+def test_an_index_leads_back_to_its_picture_and_its_target(photos, memory):
+    loader = Loader(photos, np.arange(COUNT), SPEC, batch_size=7, memory=memory, threads=2)
+    for batch in loader.epoch(1):
+        for image, target, index in zip(batch.images, batch.targets, batch.index, strict=True):
+            expected = scale(torch.from_numpy(prepare(photos.store.read(int(index), SPEC), SPEC)[None]), SPEC)[0]
+            assert torch.equal(image, expected)
+            assert target == photos.targets[index]
+
+
+@pytest.mark.parametrize("shuffle", [True, False])
+def test_each_sample_comes_once_an_epoch(photos, shuffle):
+    indices = np.array([50, 3, 17, 4, 9, 22, 31])
+    loader = Loader(photos, indices, SPEC, batch_size=3, shuffle=shuffle)
+    epochs = [np.concatenate([batch.index for batch in loader.epoch(epoch)]).tolist() for epoch in range(4)]
+    assert all(sorted(order) == sorted(indices.tolist()) for order in epochs)
+    assert (epochs[0] == indices.tolist()) == (not shuffle)
+    assert len({tuple(order) for order in epochs}) == (4 if shuffle else 1)
+
+
+def test_seeds_give_other_orders(photos):
+    orders = [
+        next(Loader(photos, np.arange(COUNT), SPEC, batch_size=COUNT, seed=seed).epoch(0)).index.tolist()
+        for seed in range(3)
+    ]
+    assert len({tuple(order) for order in orders}) == 3
+
+
+def test_what_a_picture_looks_like_does_not_depend_on_the_batch_size(photos):
+    def by_index(batch_size: int) -> dict[int, bytes]:
+        loader = Loader(photos, np.arange(COUNT), SPEC, batch_size=batch_size, augmentation=AUGMENTATION)
+        return {
+            int(index): image.numpy().tobytes()
+            for batch in loader.epoch(2)
+            for image, index in zip(batch.images, batch.index, strict=True)
+        }
+
+    assert by_index(3) == by_index(16) == by_index(COUNT)
+
+
+def test_drop_last_leaves_the_small_batch_out(photos):
+    loader = Loader(photos, np.arange(COUNT), SPEC, batch_size=10, drop_last=True)
+    assert [len(batch) for batch in loader.epoch(0)] == [10] * len(loader) == [10] * 5
+
+
+@pytest.mark.parametrize("end", ["close", "break", "exhaust"])
+def test_no_thread_outlives_its_epoch(photos, end):
+    loader = Loader(photos, np.arange(COUNT), SPEC, batch_size=4, memory="never", threads=3)
+    batches = loader.epoch(0)
+    next(batches)
+    assert working_threads()
+    if end == "exhaust":
+        list(batches)
+    if end == "close":
+        batches.close()
+    del batches
+    assert not working_threads()
+
+
+def test_reading_ahead_is_bounded(photos):
+    data, store = watched(photos)
+    batches = Loader(data, np.arange(COUNT), SPEC, batch_size=4, memory="never", threads=2).epoch(0)
+    next(batches)
+    deadline, before = time.monotonic() + 5, -1
+    while before != store.reads and time.monotonic() < deadline:  # until the threads have nothing more to do
+        before = store.reads
+        time.sleep(0.1)
+    batches.close()
+    assert 4 <= store.reads <= 4 + 4 * (2 + 2 + 1)  # the batch, and a piece for each thread and two batches ahead
+    assert store.reads < COUNT
+
+
+@pytest.mark.parametrize("threads", [0, 4])
+def test_a_picture_that_fails_now_stops_with_its_name(photos, threads, tmp_path):
+    names = [f"{number}.png" for number in range(20)]
+    for name in names:
+        Image.new("RGB", (20, 20), "red").save(tmp_path / name)
+    data = Dataset("short-lived", FileStore(tmp_path, names), ("a", "b"), np.zeros(20, np.int64))
+    loader = Loader(data, np.arange(20), SPEC, batch_size=5, shuffle=False, memory="never", threads=threads)
+    (tmp_path / "12.png").write_bytes((tmp_path / "12.png").read_bytes()[:40])
+    batches = loader.epoch(0)
+    assert [len(next(batches)) for _ in range(2)] == [5, 5]
+    with pytest.raises(DataError, match=r"12\.png cannot be read: "):
+        next(batches)
+    assert not working_threads()
+
+
+def test_a_picture_of_another_kind_is_named(photos):
+    data, _ = watched(photos, other_kind=30)
+    with pytest.raises(DataError, match=r"^30\.jpg: The network takes .*; the picture has x, y"):
+        Loader(data, np.arange(COUNT), SPEC, batch_size=4)
+
+
+@pytest.mark.parametrize(("dtype", "maximum"), [("uint8", 255.0), ("uint16", 65535.0), ("float32", 1.0)])
+@pytest.mark.parametrize("channels", [GREY, RGB, tuple(f"channel{number}" for number in range(1, 7))])
+def test_arrays_of_every_depth_load_alike_in_memory_and_not(dtype, maximum, channels):
+    pixels = (np.random.default_rng(0).random((40, 12, 10, len(channels))) * maximum).astype(dtype)
+    data = Dataset("array", ArrayStore(pixels, numbered("train", 40), channels), ("a", "b"), np.arange(40) % 2)
+    count = len(channels)
+    for size in ((12, 10), (9, 9)):
+        spec = InputSpec(
+            channels=channels, height=size[0], width=size[1], mean=(0.1,) * count, std=(0.5,) * count, maximum=maximum
+        )
+        held = bits(list(Loader(data, np.arange(40), spec, batch_size=7).epoch(0)))
+        for threads in (0, 3):
+            loader = Loader(data, np.arange(40), spec, batch_size=7, memory="never", threads=threads)
+            assert bits(list(loader.epoch(0))) == held
+
+
+@pytest.mark.parametrize(
+    ("changes", "error", "message"),
+    [
+        ({"batch_size": 0}, ConfigError, "at least 1 picture"),
+        ({"threads": -1}, ConfigError, "threads are at least 0"),
+        ({"indices": np.empty(0, np.int64)}, DataError, "photos: there are 0 pictures"),
+        ({"batch_size": 100, "drop_last": True}, DataError, "too few for one batch"),
+    ],
+)
+def test_what_cannot_be_loaded_is_one_sentence(photos, changes, error, message):
+    with pytest.raises(error, match=message):
+        Loader(**({"dataset": photos, "indices": np.arange(COUNT), "spec": SPEC, "batch_size": 4} | changes))

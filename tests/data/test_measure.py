@@ -1,0 +1,144 @@
+"""What is measured from data: numbers worked by hand, and the known ones of MNIST and CIFAR-10."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from striate.core.errors import DataError
+from striate.core.spec import GREY, RGB
+from striate.data import measure as measuring
+from striate.data.dataset import ArrayStore, Dataset, FileStore, numbered
+from striate.data.measure import measure
+from striate.data.opening import open_data
+from striate.data.survey import Survey
+
+
+def survey_of(
+    sizes: list[tuple[int, int]], channels: str | list[str] = "grey", maxima: float | list[float] = 255.0
+) -> Survey:
+    count = len(sizes)
+    return Survey(
+        reasons=np.full(count, "", dtype="U9"),
+        details=np.full(count, "", dtype="U9"),
+        heights=np.array([size[0] for size in sizes]),
+        widths=np.array([size[1] for size in sizes]),
+        channels=np.array([channels] * count if isinstance(channels, str) else channels),
+        maxima=np.array([maxima] * count if isinstance(maxima, float) else maxima),
+        modes=np.full(count, ""),
+        orientations=np.ones(count, np.int64),
+        digests=np.random.default_rng(0).integers(0, 256, (count, 32), np.uint8),
+        alike=np.arange(count),
+    )
+
+
+def array_data(pixels: np.ndarray) -> Dataset:
+    count = len(pixels)
+    return Dataset("array", ArrayStore(pixels, numbered("train", count)), ("a", "b"), np.zeros(count, np.int64))
+
+
+def file_data(folder: Path, images: list[Image.Image]) -> Dataset:
+    names = [f"{number}.png" for number in range(len(images))]
+    for name, image in zip(names, images, strict=True):
+        image.save(folder / name)
+    return Dataset("files", FileStore(folder, names), ("a", "b"), np.zeros(len(images), np.int64))
+
+
+@pytest.fixture(autouse=True)
+def cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("STRIATE_CACHE", str(tmp_path_factory.mktemp("cache")))
+
+
+def test_mean_and_std_are_over_the_pixels_of_the_training_pictures_only():
+    pixels = np.array([[0, 51], [102, 255]], np.uint8).reshape(1, 2, 2, 1)
+    pixels = np.concatenate([pixels, np.full((1, 2, 2, 1), 99, np.uint8)])
+    spec = measure(array_data(pixels), survey_of([(2, 2)] * 2), np.array([0]))
+    assert (spec.channels, spec.size, spec.maximum) == (GREY, (2, 2), 255.0)
+    assert spec.mean == (0.4,)
+    assert spec.std == (pytest.approx(np.std([0, 0.2, 0.4, 1.0]), abs=1e-6),)
+
+
+@pytest.mark.parametrize(("dtype", "maximum"), [("uint8", 255.0), ("uint16", 65535.0), ("float32", 1.0)])
+def test_mean_and_std_equal_numpy_in_every_depth(dtype, maximum):
+    pixels = (np.random.default_rng(0).random((150, 7, 5, 3)) * maximum).astype(dtype)
+    spec = measure(array_data(pixels), survey_of([(7, 5)] * 150, "red,green,blue", maximum), np.arange(150))
+    shares = pixels.astype(np.float64) / maximum
+    np.testing.assert_allclose(spec.mean, shares.mean(axis=(0, 1, 2)), atol=1e-6)
+    np.testing.assert_allclose(spec.std, shares.std(axis=(0, 1, 2)), atol=1e-6)
+    assert spec.maximum == maximum
+
+
+def test_a_constant_channel_has_std_one():
+    assert measure(array_data(np.full((3, 4, 4, 1), 7, np.uint8)), survey_of([(4, 4)] * 3), np.arange(3)).std == (1.0,)
+
+
+def test_large_data_are_sampled_evenly_and_the_sample_is_of_the_data_alone(monkeypatch):
+    pixels = np.arange(100, dtype=np.uint8).reshape(100, 1, 1, 1)
+    monkeypatch.setattr(measuring, "_VALUES", 10)
+    spec = measure(array_data(pixels), survey_of([(1, 1)] * 100), np.arange(100))
+    assert spec.mean == (pytest.approx(np.arange(0, 100, 10).mean() / 255, abs=1e-6),)
+
+
+def test_one_picture_in_colour_makes_all_colour_and_alpha_is_no_channel(tmp_path):
+    data = file_data(tmp_path, [Image.new("L", (4, 4), 255), Image.new("RGBA", (4, 4), (0, 0, 0, 255))])
+    spec = measure(data, survey_of([(4, 4)] * 2, ["grey", "red,green,blue,alpha"]), np.arange(2))
+    assert (spec.channels, spec.mean) == (RGB, (0.5,) * 3)
+
+
+def test_the_largest_depth_counts(tmp_path):
+    data = file_data(tmp_path, [Image.new("L", (4, 4), 255), Image.fromarray(np.zeros((4, 4), np.uint16))])
+    spec = measure(data, survey_of([(4, 4)] * 2, maxima=[255.0, 65535.0]), np.arange(2))
+    assert (spec.maximum, spec.mean) == (65535.0, (0.5,))
+
+
+def test_unreadable_pictures_are_left_out(tmp_path):
+    data = file_data(tmp_path, [Image.new("L", (4, 4), 255)] * 3)
+    (tmp_path / "1.png").write_bytes(b"")
+    survey = survey_of([(4, 4)] * 3)
+    survey = replace(survey, reasons=np.array(["", "empty", ""]))
+    assert measure(data, survey, np.arange(3)).mean == (1.0,)
+    with pytest.raises(DataError, match="files: there is no readable picture to train on"):
+        measure(data, survey, np.array([1]))
+
+
+def test_other_channels_cannot_be_mixed(tmp_path):
+    data = file_data(tmp_path, [Image.new("L", (4, 4))] * 2)
+    with pytest.raises(DataError, match=r"need the same channels .* received channel1, channel2; grey\."):
+        measure(data, survey_of([(4, 4)] * 2, ["grey", "channel1,channel2"]), np.arange(2))
+
+
+@pytest.mark.parametrize(
+    ("sizes", "given", "expected"),
+    [
+        ([(28, 28)] * 3, {}, (28, 28)),
+        ([(20, 30)] * 2 + [(90, 90)], {}, (20, 30)),
+        ([(300, 400)] * 3, {}, (48, 64)),
+        ([(20, 30), (40, 30), (90, 50)], {}, (30, 30)),
+        ([(200, 300), (400, 300), (900, 500)], {}, (64, 64)),
+        ([(200, 300), (400, 300), (900, 500)], {"largest_side": 224}, (224, 224)),
+        ([(28, 28)] * 3, {"height": 32}, (32, 32)),
+        ([(28, 28)] * 3, {"height": 32, "width": 40}, (32, 40)),
+    ],
+)
+def test_the_size_follows_from_the_sizes(tmp_path, sizes, given, expected):
+    data = file_data(tmp_path, [Image.new("L", (width, height)) for height, width in sizes])
+    assert measure(data, survey_of(sizes), np.arange(3), **given).size == expected
+
+
+@pytest.mark.parametrize(
+    ("name", "mean", "std"),
+    [("mnist", 0.1307, 0.3081), ("fashion-mnist", 0.2860, 0.3530)],
+)
+def test_the_known_numbers_of_real_data(real_data: Callable[[str], Path], name, mean, std):
+    """As everyone types them, to four decimals."""
+    data = open_data(real_data(name))
+    spec = measure(data, survey_of([(28, 28)] * len(data)), data.splits["train"])
+    assert spec.mean == (pytest.approx(mean, abs=6e-5),)
+    assert spec.std == (pytest.approx(std, abs=6e-5),)
+    assert json.dumps(spec.mean) == json.dumps([round(spec.mean[0], 6)])
