@@ -7,74 +7,62 @@ from dataclasses import dataclass
 from statistics import median
 from typing import Any
 
-OVERFITTING_RISE = 0.05
-"""By what share of its best value the validation loss must rise before it is called over-fitting."""
+OVERFITTING_RISE = 0.1
+"""By what share of its lowest value the validation loss must rise before it is called over-fitting."""
 
 Point = tuple[float, float]
 
 
 @dataclass(frozen=True)
 class History:
-    """Curves over epochs. `best_epoch` is where the weights that were kept come from, `reason` why the run ended."""
+    """Curves over epochs, and `epochs`, how many the run lasted."""
 
     training_loss: tuple[Point, ...]
     validation_loss: tuple[Point, ...]
     validation_accuracy: tuple[Point, ...]
     learning_rate: tuple[Point, ...]
-    best_epoch: float | None
-    reason: str | None
-
-    @property
-    def epochs(self) -> float:
-        """How many epochs the run lasted."""
-        return max((curve[-1][0] for curve in self._curves if curve), default=0.0)
-
-    @property
-    def _curves(self) -> tuple[tuple[Point, ...], ...]:
-        return self.training_loss, self.validation_loss, self.validation_accuracy, self.learning_rate
+    epochs: float
 
 
 def read_history(events: Sequence[Mapping[str, Any]]) -> History:
-    """Curves from the events `step`, `evaluated`, and `finished` or `stopped`; other events are passed over."""
-    per_epoch = _steps_per_epoch(events)
-    steps = [(event["clock"]["step"] / per_epoch, event) for event in events if event["event"] == "step"]
-    scored = [
-        (event["clock"]["step"] / per_epoch, event["scores"]) for event in events if event["event"] == "evaluated"
-    ]
-    ends = [event for event in events if event["event"] in ("finished", "stopped")]
-    end = ends[-1] if ends else {}
-    accuracy = tuple((x, scores["accuracy"]) for x, scores in scored if "accuracy" in scores)
+    """Curves from the events `step` and `evaluated`; other events are passed over."""
+    told = [event for event in events if event["event"] in ("step", "evaluated")]
+    per_epoch = _steps_per_epoch([event["clock"] for event in told])
+    places = [(event["clock"]["step"] / per_epoch, event) for event in told]
+    steps = [(x, event) for x, event in places if event["event"] == "step"]
+    scored = [(x, event["scores"]) for x, event in places if event["event"] == "evaluated"]
     return History(
         training_loss=tuple((x, event["loss"]) for x, event in steps),
         validation_loss=tuple((x, scores["loss"]) for x, scores in scored if "loss" in scores),
-        validation_accuracy=accuracy,
-        learning_rate=tuple((x, event["lr"]) for x, event in steps if "lr" in event),
-        best_epoch=end.get("best_epoch") or (max(accuracy, key=lambda point: point[1])[0] if accuracy else None),
-        reason=end.get("reason"),
+        validation_accuracy=tuple((x, scores["accuracy"]) for x, scores in scored if "accuracy" in scores),
+        learning_rate=tuple((x, event["lr"]) for x, event in steps),
+        epochs=max((x for x, _ in places), default=0.0),
     )
 
 
-def _steps_per_epoch(events: Sequence[Mapping[str, Any]]) -> float:
-    """From the event that says it, else from a clock that stands at the end of an epoch."""
-    for event in events:
-        for place in (event, event.get("clock", {})):
-            if "steps_per_epoch" in place:
-                return place["steps_per_epoch"]
-    scored = [event["clock"] for event in events if event["event"] == "evaluated" and event["clock"]["epoch"]]
-    return scored[0]["step"] / scored[0]["epoch"] if scored else 1.0
+def _steps_per_epoch(clocks: Sequence[Mapping[str, int]]) -> float:
+    """Where an epoch ends a step is told, and there step / epoch is exact; elsewhere it is larger.
+
+    A run that ended within its first epoch is drawn as that one epoch.
+    """
+    ratios = [clock["step"] / clock["epoch"] for clock in clocks if clock["epoch"]]
+    return min(ratios) if ratios else float(max((clock["step"] for clock in clocks), default=1))
 
 
 def overfitting(history: History) -> tuple[float, float] | None:
     """(the epoch from which the validation loss rose, the share by which it rose), where that is over-fitting.
 
     Over-fitting is: the validation loss ends clearly above its lowest while the training loss went on falling. Medians
-    of three evaluations in a row are compared, so that one lucky or unlucky evaluation decides nothing.
+    of neighbouring evaluations are compared (a fifth of all, three at least), so that chance decides nothing.
     """
     losses = history.validation_loss
-    steady = [(losses[k + 1][0], median(y for _, y in losses[k : k + 3])) for k in range(len(losses) - 2)]
+    width = max(3, len(losses) // 5)
+    steady = [
+        (losses[k + width // 2][0], median(y for _, y in losses[k : k + width])) for k in range(len(losses) - width + 1)
+    ]
     if not steady:
         return None
-    turn, lowest = min(steady, key=lambda point: point[1])
+    turn, lowest = min(reversed(steady), key=lambda point: point[1])
     rise = steady[-1][1] / lowest - 1 if lowest > 0 else 0.0
     before = [loss for x, loss in history.training_loss if x <= turn]
     fell_on = bool(before) and history.training_loss[-1][1] < before[-1]

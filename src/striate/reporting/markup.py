@@ -6,7 +6,7 @@ import html
 import re
 import unicodedata
 from collections.abc import Iterable
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 _VOID = {"br", "img", "meta"}
 # Embeddings, overrides and isolates turn the direction of what follows; a file name has no business doing that.
@@ -19,7 +19,9 @@ class Html(str):
     __slots__ = ()
 
 
-Child: TypeAlias = str | Iterable["Child"] | None
+# The members of an iterable are children too; the checker that runs in tests cannot follow a type into itself.
+Child: TypeAlias = str | Iterable[Any] | None
+Value: TypeAlias = str | int | float | None
 
 
 def escape(text: str) -> Html:
@@ -50,7 +52,7 @@ def join(children: Iterable[Child]) -> Html:
     return Html("".join(parts))
 
 
-def h(tag: str, *children: Child, **attributes: str | float | bool | None) -> Html:
+def h(tag: str, *children: Child, **attributes: Value) -> Html:
     """One element. `class_` is written `class`, other underscores become hyphens; None and False leave one out."""
     written = "".join(
         f" {_attribute(name)}" if value is True else f' {_attribute(name)}="{escape(_plain(value))}"'
@@ -60,7 +62,7 @@ def h(tag: str, *children: Child, **attributes: str | float | bool | None) -> Ht
     return Html(f"<{tag}{written}>" if tag in _VOID else f"<{tag}{written}>{join(children)}</{tag}>")
 
 
-def name(text: str, **attributes: str | float | bool | None) -> Html:
+def name(text: str, **attributes: Value) -> Html:
     """A name that somebody else chose, isolated so that its writing direction stays its own."""
     return h("bdi", text, **attributes)
 
@@ -69,6 +71,6 @@ def _attribute(name: str) -> str:
     return name.rstrip("_").replace("_", "-")
 
 
-def _plain(value: str | float) -> str:
+def _plain(value: str | int | float) -> str:
     """Numbers in attributes are coordinates: two decimals are a fiftieth of a pixel."""
     return f"{value:.2f}".rstrip("0").rstrip(".") if isinstance(value, float) else str(value)

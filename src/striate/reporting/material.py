@@ -80,24 +80,27 @@ class Finding:
 class RunMaterial:
     """Everything that a run's report shows; what is None is said to be missing, or its section is left out.
 
-    `events` are the objects of `events.jsonl` as read. `test` and `validation` are judgements of the two splits, with
-    the temperature fitted on validation data, and `rows` the single answers behind `test`. `mistakes` are wrong
-    answers, most confident first, and `surest` right ones. `filters` are the weights of the first layer that sees the picture, one per output channel.
-    `recipe` is in JSON form, `difference` maps a dotted key to (the recipe's value, the run's value). `provenance` maps
-    labels to short texts, in the order to show them.
+    `events` are the objects of `events.jsonl` as read; `best_epoch` is the epoch whose weights were kept and `reason`
+    why the training ended. `test` and `validation` are judgements of the two splits, with the temperature fitted on
+    validation data, and `rows` the single answers behind `test`. `mistakes` are wrong answers, most confident first,
+    and `surest` right ones. `filters` are the weights of the first layer that sees the picture, one per output
+    channel. `recipe` is in JSON form, `difference` maps a dotted key to (the recipe's value, the run's value).
+    `provenance` maps labels to short texts, in the order to show them.
     """
 
     title: str
     events: Sequence[Mapping[str, Any]] = ()
+    best_epoch: float | None = None
+    reason: str | None = None
     data: DataFacts | None = None
     model: ModelFacts | None = None
     test: Judgement | None = None
     validation: Judgement | None = None
     rows: Rows | None = None
-    mistakes: tuple[Example, ...] = ()
+    mistakes: tuple[Example, ...] | None = None
     surest: tuple[Example, ...] = ()
     audit: tuple[Finding, ...] | None = None
     filters: Float[np.ndarray, "n c h w"] | None = None
     recipe: Mapping[str, Any] | None = None
-    difference: Mapping[str, tuple[Any, Any]] | None = None
+    difference: Mapping[str, Sequence[Any]] | None = None
     provenance: Mapping[str, str] | None = None

@@ -47,7 +47,7 @@ def page(title: str, top: Html, sections: Sequence[Section], foot: Child) -> str
     body = h(
         "body",
         top,
-        h("nav", links, aria_label="Sections"),
+        h("nav", links, aria_label="Sections") if links else None,
         h("main", [section.render() for section in sections]),
         h("footer", foot),
     )

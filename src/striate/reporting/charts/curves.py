@@ -9,7 +9,7 @@ from striate.reporting.charts.scale import Scale, logarithmic_ticks, ticks
 from striate.reporting.markup import Html, h
 
 WIDTH, HEIGHT = 410.0, 260.0
-_LEFT, _RIGHT, _TOP, _BOTTOM = 46.0, 14.0, 14.0, 34.0
+_LEFT, _RIGHT, _TOP, _BOTTOM = 52.0, 12.0, 24.0, 34.0
 
 
 @dataclass(frozen=True)
@@ -78,7 +78,7 @@ def _best_mark(best: float, across: Scale) -> list[Html]:
     late = x > (across.start + across.end) / 2
     return [
         h("line", x1=x, x2=x, y1=_TOP, y2=HEIGHT - _BOTTOM, class_="best"),
-        h("text", f"best: {best:g}", x=x - 5 if late else x + 5, y=_TOP + 8, class_="best-label",
+        h("text", f"best: {best:g}", x=x + 4 if late else x - 4, y=_TOP - 8, class_="best-label",
           text_anchor="end" if late else "start"),
     ]  # fmt: skip
 

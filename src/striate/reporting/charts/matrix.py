@@ -10,7 +10,7 @@ from striate.reporting.markup import Html, h
 MOST = 160
 """Beyond so many classes a cell is smaller than a screen can show."""
 
-_LABEL = 16
+_BESIDE, _LABEL = 12, 16
 
 
 def matrix(cells: Sequence[Sequence[int]], classes: Sequence[str]) -> Html:
@@ -39,7 +39,7 @@ def matrix(cells: Sequence[Sequence[int]], classes: Sequence[str]) -> Html:
             transform=f"rotate(-90 10 {middle:.1f})",
         ),
         viewBox=f"0 0 {side:.0f} {side:.0f}",
-        class_="chart matrix" + (" fine" if not grid.numbered else ""),
+        class_="chart matrix" + (" wide" if len(classes) > _BESIDE else ""),
         style=f"--side:{side:.0f}px;font-size:{grid.font:.1f}px",
         role="img",
         aria_label=f"Confusion matrix of {len(classes)} classes",

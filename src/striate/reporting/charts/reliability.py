@@ -18,13 +18,13 @@ def reliability(as_trained: Calibration, calibrated: Calibration | None) -> Html
 
     The diagonal is perfect honesty. Whiskers are Wilson's 95 % intervals; the strip below counts the answers.
     """
-    x = Scale(0, 1, _LEFT, _LEFT + _SIDE)
-    y = Scale(0, 1, _TOP + _SIDE, _TOP)
+    x = Scale(0.0, 1.0, _LEFT, _LEFT + _SIDE)
+    y = Scale(0.0, 1.0, _TOP + _SIDE, _TOP)
     shown = [(as_trained, "before")] + ([(calibrated, "after")] if calibrated else [])
     return h(
         "svg",
-        [_level(tick, x, y) for tick in ticks(0, 1)],
-        h("line", x1=x(0), y1=y(0), x2=x(1), y2=y(1), class_="honest"),
+        [_level(tick, x, y) for tick in ticks(0.0, 1.0)],
+        h("line", x1=x(0.0), y1=y(0.0), x2=x(1.0), y2=y(1.0), class_="honest"),
         [_points(measured, style, x, y) for measured, style in shown],
         _counts(calibrated or as_trained, x),
         h("text", "confidence", x=x(0.5), y=_HEIGHT - 2, text_anchor="middle", class_="unit"),
@@ -39,7 +39,7 @@ def reliability(as_trained: Calibration, calibrated: Calibration | None) -> Html
 def _level(share: float, x: Scale, y: Scale) -> list[Html]:
     text = f"{100 * share:.0f}"
     return [
-        h("line", x1=x(0), x2=x(1), y1=y(share), y2=y(share), class_="grid"),
+        h("line", x1=x(0.0), x2=x(1.0), y1=y(share), y2=y(share), class_="grid"),
         h("text", text, x=_LEFT - 7, y=y(share) + 4, text_anchor="end"),
         h("text", text, x=x(share), y=_TOP + _SIDE + _BARS + 22, text_anchor="middle"),
     ]

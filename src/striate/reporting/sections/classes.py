@@ -33,10 +33,10 @@ def _words(judgement: Judgement) -> list[Child]:
         h("p", h("b", "Precision"), ": of the pictures it called so, how many were. ", h("b", "Recall"),
           ": of the pictures that were so, how many it found."),
     ]  # fmt: skip
-    recalls = [(score.recall, score.name) for score in judgement.per_class if score.recall is not None]
-    low, hardest = min(recalls)
+    low, k = min((score.recall, k) for k, score in enumerate(judgement.per_class) if score.recall is not None)
     if low < 1:
-        said.append(h("p", "Hardest to find: ", h("b", name(hardest)), f", with {percent(low)} found."))
+        found = figure(low, percent(low), f"test.per_class.{k}.recall")
+        said.append(h("p", "Hardest to find: ", h("b", name(judgement.classes[k])), ", with ", found, " found."))
     if judgement.missing:
         said.append(h(
             "p", "Without test pictures, so not judged: ", listed(judgement.missing), ".", class_="warning"

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from striate.metrics import Calibration, Judgement
+from striate.metrics import Judgement
 from striate.reporting.charts.reliability import reliability
 from striate.reporting.markup import Child, Html, h
 from striate.reporting.material import RunMaterial
-from striate.reporting.numerals import figure, percent
+from striate.reporting.numerals import figure, percent, proportion
 from striate.reporting.page import Section, table
 
 
@@ -30,34 +30,36 @@ def confidence(material: RunMaterial) -> Section | None:
 
 
 def _words(judgement: Judgement) -> list[Child]:
-    before, after = judgement.as_trained, judgement.calibrated
-    said: list[Child] = [h("p", _direction(judgement, before), ".")]
-    if after is None:
-        said.append(h("p", "No temperature was fitted."))
-    elif after.ece < before.ece:
-        said.append(h(
-            "p", f"Dividing its outputs by {after.temperature:.2f}, fitted on validation pictures, takes the "
-            f"calibration error from {percent(before.ece)} to {percent(after.ece)}.",
-        ))  # fmt: skip
-    else:
-        said.append(h(
-            "p", f"The temperature {after.temperature:.2f}, fitted on validation pictures, does not lower the "
-            f"calibration error here ({percent(before.ece)} before, {percent(after.ece)} after).",
-        ))  # fmt: skip
-    said.append(h("p", "On the diagonal, of the answers given with 80 % confidence 80 % are right."))
-    return said
+    return [
+        h("p", _direction(judgement)),
+        h("p", _mended(judgement)),
+        h("p", "On the diagonal, of the answers given with 80 % confidence 80 % are right."),
+    ]
 
 
-def _direction(judgement: Judgement, measured: Calibration) -> list[Child]:
+def _direction(judgement: Judgement) -> list[Child]:
     """Over- or under-confident, but only where the number of pictures allows to say so."""
     low, high = judgement.top1.interval or (0.0, 1.0)
-    claimed, right = percent(measured.confidence), percent(judgement.top1.value or 0.0)
-    sums = f": it claims {claimed} on average and is right on {right}"
-    if measured.confidence > high:
-        return ["As trained it is ", h("b", "over-confident"), sums]
-    if measured.confidence < low:
-        return ["As trained it is ", h("b", "under-confident"), sums]
-    return ["As trained it is ", h("b", "honest on average"), sums]
+    claimed = judgement.as_trained.confidence
+    word = "over-confident" if claimed > high else "under-confident" if claimed < low else "honest on average"
+    share = figure(claimed, percent(claimed), "test.as_trained.confidence")
+    right = proportion(judgement.top1, "test.top1")
+    return ["As trained it is ", h("b", word), ": it claims ", share, " on average and is right on ", right, "."]
+
+
+def _mended(judgement: Judgement) -> list[Child]:
+    """What the temperature did, in words."""
+    before, after = judgement.as_trained, judgement.calibrated
+    if after is None:
+        return ["No temperature was fitted."]
+    temperature = figure(after.temperature, f"{after.temperature:.2f}", "test.calibrated.temperature")
+    old = figure(before.ece, percent(before.ece), "test.as_trained.ece")
+    new = figure(after.ece, percent(after.ece), "test.calibrated.ece")
+    if after.ece < before.ece:
+        told = ["takes the calibration error from ", old, " to ", new, "."]
+        return ["Dividing its outputs by ", temperature, ", fitted on validation pictures, ", *told]
+    told = ["does not lower the calibration error here (", old, " before, ", new, " after)."]
+    return ["The temperature ", temperature, ", fitted on validation pictures, ", *told]
 
 
 def _table(judgement: Judgement) -> Html:

@@ -18,32 +18,41 @@ def training(material: RunMaterial) -> Section | None:
     history = read_history(material.events)
     if not history.training_loss and not history.validation_loss:
         return None
-    charts = [chart for chart in (_loss(history), _accuracy(history), _rate(history)) if chart]
-    return Section("learning", "How it learned", _words(history), h("div", charts, class_="charts"))
+    best = _best_epoch(material, history)
+    charts = [chart for chart in (_loss(history, best), _accuracy(history, best), _rate(history)) if chart]
+    return Section("learning", "How it learned", _words(material, history, best), h("div", charts, class_="charts"))
 
 
-def _words(history: History) -> list[Child]:
+def _best_epoch(material: RunMaterial, history: History) -> float | None:
+    """What the run says; where it says nothing, the first of the highest validation accuracy."""
+    if material.best_epoch is not None:
+        return material.best_epoch
+    return max(history.validation_accuracy, key=lambda point: point[1], default=(None,))[0]
+
+
+def _words(material: RunMaterial, history: History, best: float | None) -> list[Child]:
     said: list[Child] = []
-    if history.best_epoch is not None:
-        kept = f"The weights kept are those of epoch {history.best_epoch:g}"
-        said.append(h("p", f"{kept} of {history.epochs:g}." if history.epochs != 1 else "There was only one epoch."))
-    found = overfitting(history)
-    if not history.validation_loss:
-        said.append(h("p", "There was no validation part, so over-fitting would not have been seen."))
-    elif len(history.validation_loss) < 3:
-        said.append(h("p", "Too few evaluations to speak of a course."))
-    elif found:
-        epoch, rise = found
-        said.append(h(
-            "p", h("b", "Over-fitting from about "), h("b", f"epoch {epoch:g} on"),
-            f": the validation loss ended {percent(rise, 0)} above its lowest, while the training loss fell on.",
-            class_="warning",
-        ))  # fmt: skip
-    else:
-        said.append(h("p", "No over-fitting: the validation loss ended at or near its lowest."))
-    if history.reason:
-        said.append(h("p", f"It ended because: {history.reason}."))
+    if history.epochs == 1:
+        said.append(h("p", "There was only one epoch."))
+    elif best is not None:
+        said.append(h("p", f"The weights kept are those of epoch {best:g} of {history.epochs:.4g}."))
+    said.append(_overfitting(history))
+    if material.reason:
+        said.append(h("p", f"It ended: {material.reason}."))
     return said
+
+
+def _overfitting(history: History) -> Html:
+    found = overfitting(history)
+    if found:
+        epoch, rise = found
+        rose = f"the validation loss ended {percent(rise, 0)} above its lowest, while the training loss fell on."
+        return h("p", h("b", f"Over-fitting from about epoch {epoch:.3g} on"), f": {rose}", class_="warning")
+    if not history.validation_loss:
+        return h("p", "There was no validation part, so over-fitting would not have been seen.")
+    if len(history.validation_loss) < 3:
+        return h("p", "Too few evaluations to speak of a course.")
+    return h("p", "No over-fitting: the validation loss ended at or near its lowest.")
 
 
 def _figure(title: str, lines: list[Line], axis: Axis, best: float | None) -> Html:
@@ -54,7 +63,7 @@ def _figure(title: str, lines: list[Line], axis: Axis, best: float | None) -> Ht
     )  # fmt: skip
 
 
-def _loss(history: History) -> Html:
+def _loss(history: History, best: float | None) -> Html:
     lines = [Line("training", "train", history.training_loss), Line("validation", "val", history.validation_loss)]
     values = [y for line in lines for _, y in line.points if y > 0]
     low, high = min(values, default=0.1), max(values, default=1.0)
@@ -64,10 +73,10 @@ def _loss(history: History) -> Html:
         if spread
         else Axis(lambda y: f"{y:.3g}", 0.0, high * 1.05)
     )
-    return _figure("Loss" + (" (logarithmic)" if spread else ""), lines, axis, history.best_epoch)
+    return _figure("Loss" + (" (logarithmic)" if spread else ""), lines, axis, best)
 
 
-def _accuracy(history: History) -> Html | None:
+def _accuracy(history: History, best: float | None) -> Html | None:
     points = history.validation_accuracy
     if not points:
         return None
@@ -75,7 +84,7 @@ def _accuracy(history: History) -> Html | None:
     step = ticks(low, high)
     digits = max(0, -math.floor(math.log10(100 * (step[1] - step[0])) + 1e-9)) if len(step) > 1 else 1
     axis = Axis(lambda y: f"{100 * y:.{digits}f} %", low, high)
-    return _figure("Validation accuracy", [Line("validation", "val", points)], axis, history.best_epoch)
+    return _figure("Validation accuracy", [Line("validation", "val", points)], axis, best)
 
 
 def _around(values: list[float]) -> tuple[float, float]:

@@ -25,7 +25,7 @@ def verdict(material: RunMaterial) -> Html:
 
 
 def _digits(judgement: Judgement) -> int:
-    """Two decimals only where one picture weighs less than a tenth of a per cent of a per cent allows."""
+    """Two decimals only where a picture is so small a share that the second one says something."""
     return 2 if judgement.count >= 5000 else 1
 
 
@@ -39,8 +39,8 @@ def _sentence(material: RunMaterial) -> Html:
         "Right on ",
         figure(judgement.top1.correct, count(judgement.top1.correct), "test.top1.correct"),
         " of ",
-        figure(judgement.count, count(judgement.count, "test picture"), "test.top1.count"),
-        ": ",
+        figure(judgement.count, count(judgement.count), "test.top1.count"),
+        " test picture: " if judgement.count == 1 else " test pictures: ",
         h("strong", proportion(judgement.top1, "test.top1", digits)),
         h("span", "95 % interval ", interval(judgement.top1, "test.top1", digits), class_="interval"),
         class_="verdict",
@@ -48,26 +48,23 @@ def _sentence(material: RunMaterial) -> Html:
 
 
 def _trained(material: RunMaterial) -> list[Child]:
+    """What was trained on what, for how long, and what the laziest answer would score."""
     data, model = material.data, material.model
     epochs = read_history(material.events).epochs
-    parts: list[Child] = []
+    lasting = f" for {epochs:.4g} {'epoch' if epochs == 1 else 'epochs'}" if epochs else ""
+    clauses: list[Child] = []
     if model:
-        parts += [h("b", name(model.title)), f", {count(model.parameters, 'parameter')}"]
+        clauses.append([h("b", name(model.title)), f" with {count(model.parameters, 'parameter')}"])
     if data:
-        trained = sum(data.counts.get("train", ()))
-        parts += [
-            ", trained on " if parts else "Trained on ",
-            count(trained, "picture"),
-            " of ",
-            h("b", name(data.name)),
-        ]
-        parts.append(f" in {count(len(data.classes))} classes")
+        pictures = count(sum(data.counts.get("train", ())), "picture")
+        trained = f"trained{lasting} on {pictures} of "
+        clauses.append([trained, h("b", name(data.name)), f" in {len(data.classes)} classes"])
+    elif lasting:
+        clauses.append(f"trained{lasting}")
     if model:
-        parts.append(f", seen as {size(model.input)}")
-    if epochs:
-        parts.append(f", for {epochs:g} {'epoch' if epochs == 1 else 'epochs'}")
-    baseline = _baseline(material.test) if material.test else None
-    return [*parts, ". " if parts else None, baseline]
+        clauses.append(f"seen as {size(model.input)}")
+    commas = [[", " if place else None, clause] for place, clause in enumerate(clauses)]
+    return [commas, ". " if clauses else None, _baseline(material.test) if material.test else None]
 
 
 def _baseline(judgement: Judgement) -> list[Child]:

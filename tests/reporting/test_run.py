@@ -1,0 +1,241 @@
+"""The report of a run: whole, self-contained, escaped, and every score in it that of its judgement."""
+
+from __future__ import annotations
+
+import base64
+import dataclasses
+import io
+import re
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from striate.metrics import Rows, judge
+from striate.reporting.material import DataFacts, Example, Finding, LayerRow, ModelFacts, RunMaterial
+from striate.reporting.run import render, write_report
+
+VOID = {"meta", "img", "br"}
+HOSTILE = [
+    "<script>alert(1)</script>.jpg",
+    '"><img src=http://example.org/x onerror=alert(1)>.jpg',
+    "</style></title><b>.png",
+    "صورة_كلب.jpg",
+    "evil\u202egpj.exe",
+    "\udcff\udcfe.jpg",
+    "a\x00\x1f\n.jpg",
+    "very long " * 40 + ".jpg",
+]
+
+
+class Page(HTMLParser):
+    """What stands in a page: its elements with their attributes, checked to be balanced, and its text."""
+
+    def __init__(self, document: str) -> None:
+        super().__init__(convert_charrefs=True)
+        self.elements: list[tuple[str, dict[str, str]]] = []
+        self.figures: list[tuple[float, str, str]] = []
+        self.text = ""
+        self._open: list[str] = []
+        self._figure: tuple[float, str] | None = None
+        self.feed(document)
+        self.close()
+        assert not self._open, f"left open: {self._open}"
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        attributes = {key: value or "" for key, value in attrs}
+        assert len(attributes) == len(attrs), f"an attribute stands twice in {attrs}"
+        self.elements.append((tag, attributes))
+        if tag not in VOID:
+            self._open.append(tag)
+        if "data-of" in attributes:
+            value = attributes["value"] if tag == "data" else attributes["data-value"]
+            self._figure = (float(value), attributes["data-of"])
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self._open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        if self._open[-1:] == ["style"]:
+            return
+        self.text += data
+        if self._figure:
+            self.figures.append((*self._figure, data))
+            self._figure = None
+
+
+def _events(epochs: int = 6) -> list[dict[str, Any]]:
+    events: list[dict[str, Any]] = [{"event": "started"}]
+    for epoch in range(1, epochs + 1):
+        clock = {"epoch": epoch, "step": 10 * epoch}
+        events.append({"event": "step", "clock": clock, "loss": 1 / epoch, "lr": 0.1 / epoch})
+        events.append({"event": "evaluated", "clock": clock, "scores": {"loss": 1.1 / epoch, "accuracy": 0.5}})
+    return events
+
+
+def _example(name: str, given: str, predicted: str, size: int = 8) -> Example:
+    picture = np.full((size, size, 3), 200, dtype=np.uint8)
+    return Example(picture=picture, name=name, index=1, given=given, predicted=predicted, confidence=0.9)
+
+
+def _material(
+    classes: int = 7, count: int = 120, *, right: bool = False, temperature: float | None = 1.4
+) -> RunMaterial:
+    random = np.random.default_rng(classes)
+    targets = random.integers(0, max(2, classes - 1), count)
+    logits = random.normal(size=(count, classes)) + (50.0 if right else 2.0) * np.eye(classes)[targets]
+    names = tuple(f"class {k}" for k in range(classes))
+    layer = LayerRow(
+        name="conv1", kind="Conv2d", output=(6, 28, 28), parameters=156, macs=117_600, receptive_field=(5, 5)
+    )
+    return RunMaterial(
+        title="a run",
+        events=_events(),
+        data=DataFacts(name="d", source="d/", classes=names, counts={"train": [9] * classes, "test": [3] * classes}),
+        model=ModelFacts(name="m", title="M", input=(1, 32, 32), parameters=61_706, macs=416_520, layers=(layer,)),
+        test=judge(logits, targets, names, temperature=temperature),
+        rows=Rows.of(logits, targets, np.arange(count)),
+        mistakes=() if right else (_example("cat/1.jpg", names[0], names[1]),),
+        surest=(_example("dog/2.jpg", names[1], names[1], size=200),),
+        audit=(Finding(sentence="Two pictures are the same.", level="warning", names=("a.jpg", "b.jpg")),),
+        filters=random.normal(size=(6, 3, 5, 5)),
+        recipe={"epochs": "6ep", "optimizer": {"lr": 0.1}},
+        difference={"optimizer.lr": (0.05, 0.1)},
+        provenance={"seed": "0"},
+    )
+
+
+MATERIALS = {
+    "seven classes": _material(),
+    "two classes": _material(2),
+    "a hundred classes": _material(100, 3000),
+    "three hundred classes": _material(300, 3000),
+    "no mistakes": _material(3, right=True),
+    "no temperature": _material(temperature=None),
+    "one picture": _material(3, 1),
+    "one epoch": dataclasses.replace(_material(), events=_events(1)),
+    "no events": dataclasses.replace(_material(), events=[]),
+    "nothing but a name": RunMaterial(title="bare"),
+    "one grey filter": dataclasses.replace(_material(), filters=np.ones((1, 1, 28, 28))),
+    "filters of five channels": dataclasses.replace(_material(), filters=np.ones((200, 5, 3, 3))),
+}
+
+
+@pytest.fixture(params=list(MATERIALS), scope="module")
+def material(request: pytest.FixtureRequest) -> RunMaterial:
+    return MATERIALS[request.param]
+
+
+@pytest.fixture(scope="module")
+def document(material: RunMaterial) -> str:
+    return render(material)
+
+
+def test_is_balanced_and_asks_for_nothing_outside_itself(document: str) -> None:
+    page = Page(document)
+    without_pictures = re.sub(r"data:image/[a-z]+;base64,[A-Za-z0-9+/=]*", "", document)
+    assert not re.search(r"https?:|//[a-z]|@import|url\(", without_pictures)
+    for tag, attributes in page.elements:
+        assert tag not in {"script", "link", "iframe", "object", "embed", "base", "form"}
+        assert attributes.get("src", "data:").startswith("data:")
+        assert attributes.get("href", "#").startswith("#")
+        assert not [key for key in attributes if key.startswith("on")]
+
+
+def test_every_link_in_it_leads_somewhere_and_no_anchor_stands_twice(document: str) -> None:
+    page = Page(document)
+    anchors = [attributes["id"] for _, attributes in page.elements if "id" in attributes]
+    assert len(anchors) == len(set(anchors))
+    assert {attributes["href"][1:] for tag, attributes in page.elements if tag == "a"} == set(anchors)
+
+
+def test_every_score_is_that_of_the_judgement(document: str, material: RunMaterial) -> None:
+    figures = Page(document).figures
+    assert len(figures) > 20 or material.test is None
+    for value, path, text in figures:
+        found: Any = {"test": material.test.to_json() if material.test else None}
+        for step in path.split("."):
+            found = found[int(step)] if isinstance(found, list) else found[step]
+        assert found == value, path
+        assert _reads_as(text, value), f"{path} is {value}, and reads {text}"
+
+
+def _reads_as(text: str, value: float) -> bool:
+    """Whether the text rounds the value, as a number or a percentage, and in the last place it shows."""
+    bare = text.replace(",", "").replace("\u202f", "").lstrip("<>")
+    unit = 0.01 if bare.endswith("%") else 1.0
+    digits = bare.rstrip("%")
+    last = 10.0 ** -len(digits.partition(".")[2])
+    slack = 1.0 if text[0] in "<>" else 0.5
+    return abs(float(digits) - value / unit) <= slack * last * (1 + 1e-9)
+
+
+def test_pictures_in_it_are_pictures() -> None:
+    sources = [attributes["src"] for tag, attributes in Page(render(_material())).elements if tag == "img"]
+    assert len(sources) == 2 + 6
+    for source in sources:
+        kind, data = source.removeprefix("data:image/").split(";base64,")
+        with Image.open(io.BytesIO(base64.b64decode(data, validate=True))) as image:
+            image.load()
+            assert image.format == {"png": "PNG", "jpeg": "JPEG"}[kind]
+
+
+@pytest.mark.parametrize("text", HOSTILE)
+def test_names_from_outside_are_text_wherever_they_stand(text: str) -> None:
+    hostile = dataclasses.replace(
+        _material(2),
+        title=text,
+        data=DataFacts(name=text, source=text, classes=(text, "b"), counts={text: [1, 0]}, origin=text),
+        model=ModelFacts(name=text, title=text, input=(1, 8, 8), parameters=1, macs=1, authors=text, paper=text),
+        test=judge(np.eye(2)[[0, 1, 1]], np.array([0, 1, 0]), (text, "b")),
+        mistakes=(_example(text, text, text),),
+        audit=(Finding(sentence=text, names=(text,) * 5),),
+        recipe={text: {text: text}},
+        difference={text: (text, text)},
+        provenance={text: text},
+        reason=text,
+    )
+    document = render(hostile)
+    document.encode("utf-8")
+    page, plain = Page(document), Page(render(_material(2)))
+    # What a name adds is text: no kind of element or attribute is in the page that is not in a tame one.
+    kinds = {tag for tag, _ in plain.elements} | {"details", "summary", "ul", "li", "code"}
+    assert {tag for tag, _ in page.elements} <= kinds
+    assert "\u202e" not in document
+    assert not re.search("[\x00-\x08\x0b-\x1f]", document)
+
+
+def test_the_file_name_and_both_classes_of_a_mistake_can_be_read() -> None:
+    text = Page(render(_material())).text
+    assert "cat/1.jpg" in text
+    assert "truly class 0" in text
+    assert "90.0\u202f%" in text
+
+
+def test_says_that_there_was_no_mistake() -> None:
+    assert "Not one test picture was answered wrong." in Page(render(_material(3, right=True))).text
+
+
+def test_says_which_classes_could_not_be_judged() -> None:
+    text = Page(render(_material())).text
+    assert "Without test pictures, so not judged: class 6." in text
+    assert "n/a" in text
+
+
+def test_says_that_a_run_has_not_been_judged() -> None:
+    assert "has not been judged" in Page(render(RunMaterial(title="bare"))).text
+
+
+def test_says_when_an_accuracy_is_no_better_than_one_constant_answer() -> None:
+    targets = np.array([0] * 9 + [1])
+    constant = dataclasses.replace(_material(2), test=judge(np.tile([1.0, 0.0], (10, 1)), targets, ("a", "b")))
+    assert "has not been shown to do better" in Page(render(constant)).text
+    assert "has not been shown to do better" not in Page(render(_material(3, right=True))).text
+
+
+def test_the_same_material_gives_the_same_file(tmp_path: Path) -> None:
+    write_report(_material(), tmp_path / "report.html")
+    assert (tmp_path / "report.html").read_text(encoding="utf-8") == render(_material())
