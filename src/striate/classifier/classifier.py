@@ -103,7 +103,7 @@ class Classifier:
         """
         one = isinstance(pictures, PictureLike)
         results = []
-        for result in self.predictions([pictures] if one else pictures):  # pyright: ignore[reportArgumentType]
+        for result in self.predictions([pictures] if one else pictures):
             if isinstance(result, Failure):
                 raise DataError(f"{result.name} cannot be read: {result.reason}.")
             results.append(result)

@@ -30,7 +30,7 @@ def command(verb: Callable[..., Any], show: Callable[..., None]) -> Callable[...
     signature = inspect.Signature([*parameters, *switches])
     run.__name__ = getattr(verb, "__name__", "command")
     run.__doc__ = _without_raises(inspect.getdoc(verb) or "")
-    run.__signature__ = signature  # pyright: ignore[reportFunctionMemberAccess]
+    run.__signature__ = signature
     run.__annotations__ = {name: parameter.annotation for name, parameter in signature.parameters.items()}
     return run
 
@@ -41,7 +41,7 @@ def _parameters(function: Callable[..., Any]) -> list[inspect.Parameter]:
     What a verb returns is imported only where it is made, so its name may mean nothing here: such names count as Any.
     """
     target: Any = function.events if isinstance(function, Verb) else function
-    names = ChainMap(target.__globals__, vars(builtins), defaultdict(lambda: Any))
+    names = ChainMap(target.__globals__, dict(vars(builtins)), defaultdict(lambda: Any))
     hints = typing.get_type_hints(target, localns=names, include_extras=True)
     signature = inspect.signature(target)
     return [parameter.replace(annotation=hints[name]) for name, parameter in signature.parameters.items()]

@@ -1,4 +1,4 @@
-"""What a finished training leaves behind: its best weights as a classifier, calibrated, and judged on unseen pictures."""
+"""What a finished training leaves: its best weights as a classifier, calibrated, and judged on unseen pictures."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ from datetime import UTC, datetime
 from striate.classifier import Classifier, Provenance, save_classifier
 from striate.core.config import digest
 from striate.data.dataset import Split
-from striate.data.survey import data_digest
 from striate.metrics import Judgement, fit_temperature
 from striate.recipes.folder import Run
 from striate.recipes.judging import Evaluation, answers, evaluation
@@ -57,7 +56,7 @@ def _classifier(run: Run, session: Session, checkpoint: Checkpoint) -> Classifie
         run=run.name,
         created=datetime.now(UTC).isoformat(timespec="seconds"),
         data=plan.data,
-        data_digest=data_digest(prepared.dataset, prepared.audit.survey),
+        data_digest=prepared.audit.digest,
         recipe=plan.base,
         recipe_digest=digest(plan.recipe),
         seed=plan.recipe.seed,

@@ -12,7 +12,7 @@ from striate.core.errors import RunError
 from striate.core.files import write_json
 from striate.data.dataset import Dataset
 from striate.data.opening import open_data
-from striate.models import sketch_model
+from striate.models import MODELS, sketch_model
 from striate.recipes.conclusion import conclude
 from striate.recipes.events import RunFinished, RunStarted
 from striate.recipes.folder import Plan, Run, check_name, create_run
@@ -83,6 +83,7 @@ def _plan(dataset: Dataset, data: str | Path, choice: Choice) -> Plan:
     base_name = choice.recipe or recipe_for(dataset.name)
     base = RECIPES[base_name]()
     recipe = base.changed(choice.changes).changed(choice.settings)
+    MODELS[recipe.model]  # an unknown name is said before any picture is read
     return Plan(
         recipe=recipe,
         base=base_name,

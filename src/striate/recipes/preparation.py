@@ -5,27 +5,29 @@ from __future__ import annotations
 from collections.abc import Generator
 from dataclasses import dataclass, replace
 
-import numpy as np
-
 from striate.core.errors import DataError
 from striate.core.spec import InputSpec, LabelSpec
 from striate.data.audit import Audit, audit
-from striate.data.dataset import Dataset, Split
+from striate.data.dataset import Dataset
 from striate.data.measure import measure
-from striate.data.split import split
+from striate.data.split import Parts
 from striate.recipes.recipe import Recipe
 from striate.recipes.stage import Progress, watched
 
 
 @dataclass(frozen=True, eq=False)
 class Prepared:
-    """Data that are ready: `parts` holds the indices of each split, unreadable pictures in none of them."""
+    """Data that are ready to train on."""
 
     dataset: Dataset
     audit: Audit
-    parts: dict[Split, np.ndarray]
     input: InputSpec
     labels: LabelSpec
+
+    @property
+    def parts(self) -> Parts:
+        """The indices of each part, unreadable pictures in none of them."""
+        return self.audit.parts
 
     @property
     def counts(self) -> dict[str, int]:
@@ -41,9 +43,8 @@ def prepare_data(recipe: Recipe, dataset: Dataset) -> Generator[Progress, None, 
     """
     found = yield from watched("looking through the pictures", lambda progress: audit(dataset, progress=progress))
     _check_readable(recipe, dataset, found)
-    parts = split(dataset, found.survey)
     for part in ("train", "val"):
-        if not len(parts[part]):
+        if not len(found.parts[part]):
             raise DataError(
                 f"{dataset.name} leaves no picture for {part}: a training needs some to learn from and some to judge "
                 "each epoch by."
@@ -54,7 +55,7 @@ def prepare_data(recipe: Recipe, dataset: Dataset) -> Generator[Progress, None, 
         lambda progress: measure(
             dataset,
             found.survey,
-            parts["train"],
+            found.parts["train"],
             height=choice.height,
             width=choice.width,
             resize=choice.resize,
@@ -62,16 +63,14 @@ def prepare_data(recipe: Recipe, dataset: Dataset) -> Generator[Progress, None, 
         ),
     )
     spec = replace(spec, decode_scale=choice.decode_scale)
-    return Prepared(dataset, found, parts, spec, LabelSpec(dataset.classes))
+    return Prepared(dataset, found, spec, LabelSpec(dataset.classes))
 
 
 def _check_readable(recipe: Recipe, dataset: Dataset, found: Audit) -> None:
-    reasons = found.survey.reasons
-    broken = np.flatnonzero(reasons != "")
-    if len(broken) > recipe.unreadable * len(dataset):
-        first = int(broken[0])
+    if len(found.unread) > recipe.unreadable * len(dataset):
+        first = found.unread[0]
         raise DataError(
-            f"{len(broken)} of {len(dataset)} pictures of {dataset.name} cannot be read (the first is "
-            f"{dataset.store.name(first)}: {reasons[first]}), which is more than the share of {recipe.unreadable:g} "
+            f"{len(found.unread)} of {len(dataset)} pictures of {dataset.name} cannot be read (the first is "
+            f"{first.name}: {first.reason}), which is more than the share of {recipe.unreadable:g} "
             f"that the setting 'unreadable' admits. 'striate data {dataset.source}' lists them all."
         )

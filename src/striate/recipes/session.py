@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Generator
 from dataclasses import dataclass
+from typing import Any
 
 from striate.classifier import Arguments
 from striate.core.config import digest, from_json, to_json
@@ -15,7 +16,6 @@ from striate.core.trial import choose_plan
 from striate.data.augment import default_augmentation
 from striate.data.dataset import Split
 from striate.data.loader import Loader
-from striate.data.survey import data_digest
 from striate.models import Network, create_model
 from striate.recipes.events import RunStarted
 from striate.recipes.folder import Plan, Run
@@ -145,28 +145,30 @@ def sit(run: Run, session: Session, *, inexact: bool) -> Generator[RunStarted | 
                 every=recipe.evaluate_every,
             )
         ) as events:
-            return (yield from events)
+            ending = yield from events
+        journal.write("finished", clock=state.clock, reason=ending.reason, best_step=ending.best_step)
+    return ending
 
 
-def _first_event(run: Run) -> dict[str, object] | None:
+def _first_event(run: Run) -> dict[str, Any] | None:
     events = read_events(run.events_file) if run.events_file.exists() else []
     return events[0] if events and events[0]["event"] == "started" else None
 
 
-def _facts(session: Session) -> dict[str, object]:
+def _facts(session: Session) -> dict[str, Any]:
     """What a run starts with, the same in every repetition."""
     prepared = session.prepared
     return {
         "model": session.plan.recipe.model,
         "recipe_sha256": digest(session.plan.recipe),
-        "data_sha256": data_digest(prepared.dataset, prepared.audit.survey),
+        "data_sha256": prepared.audit.digest,
         "input": to_json(prepared.input),
         "classes": list(prepared.labels.classes),
         "counts": prepared.counts,
     }
 
 
-def _require_same_data(first: dict[str, object], facts: dict[str, object], inexact: bool) -> None:
+def _require_same_data(first: dict[str, Any], facts: dict[str, Any], inexact: bool) -> None:
     if first["data_sha256"] != facts["data_sha256"] and not inexact:
         raise RunError(
             "The data are not those that this run was started with: pictures or labels have changed. Restore them, or "
@@ -177,13 +179,13 @@ def _require_same_data(first: dict[str, object], facts: dict[str, object], inexa
 
 
 def _execution(
-    session: Session, network: Network, checkpoint: Checkpoint | None, first: dict[str, object] | None
+    session: Session, network: Network, checkpoint: Checkpoint | None, first: dict[str, Any] | None
 ) -> ExecutionPlan:
     """The plan of this run, once it has one; else that of the run it repeats; else the winner of a trial."""
     if checkpoint is not None:
         return checkpoint.plan
     if first is not None:
-        return from_json(ExecutionPlan, first["execution"])  # pyright: ignore[reportArgumentType]
+        return from_json(ExecutionPlan, first["execution"])
     plan = session.plan
     if plan.execution is not None:
         return plan.execution

@@ -17,9 +17,9 @@ if TYPE_CHECKING:
 def audit(data: str | Path, /) -> Generator[Progress, None, Audit]:
     """Look through a data set: what is in it, and what may be wrong with it.
 
-    Counts per class, sizes, unreadable files with their reasons, exact and near duplicates, duplicates across splits or
-    with different labels, tiny classes, imbalance, pictures rotated by EXIF. Nothing is changed. The result is cached by
-    content, so the second time is at once.
+    Counts per class, sizes, unreadable files with their reasons, exact and near duplicates, duplicates across splits
+    or with different labels, tiny classes, imbalance, pictures rotated by EXIF. Nothing is changed. The result is
+    cached by content, so the second time is at once.
 
     Example: striate data photos/
 

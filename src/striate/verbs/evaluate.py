@@ -53,7 +53,6 @@ def evaluate(
     from striate.classifier import load_classifier
     from striate.data.audit import audit
     from striate.data.opening import open_data
-    from striate.data.split import split as part
     from striate.recipes.folder import Plan, Run, open_run
     from striate.recipes.judging import answers, evaluation, matched
     from striate.recipes.stage import watched
@@ -65,7 +64,7 @@ def evaluate(
     dataset, known, unknown = matched(open_data(source), classifier.labels)
     found = yield from watched("looking through the pictures", lambda progress: audit(dataset, progress=progress))
     readable = found.survey.readable
-    wanted = np.flatnonzero(readable) if chosen == "all" else part(dataset, found.survey)[chosen]
+    wanted = np.flatnonzero(readable) if chosen == "all" else found.parts[chosen]
     indices = np.intersect1d(wanted, known)
     if not len(indices):
         raise DataError(f"{source} has no picture in the part {chosen!r}. Choose another with --split.")

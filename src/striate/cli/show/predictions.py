@@ -70,6 +70,6 @@ def _print_table(answers: Iterable[Prediction]) -> None:
     for answer in answers:
         others = list(answer.probabilities.items())[1:3]
         runners_up = ", ".join(f"{label} {percent(value, 1)}" for label, value in others if value >= 0.001)
-        rows.append([answer.name, answer.label, percent(answer.probability, 1), runners_up])
+        rows.append([answer.name, answer.label, f"{percent(answer.probability, 1):>7}", runners_up])
     if rows:
-        console().print(table(["picture", "class", "probability", "then"], rows, left=2))
+        console().print(table(["picture", "class", "probability", "then"], rows, left=4))

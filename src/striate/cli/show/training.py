@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterator, Mapping
 from typing import Annotated, Any
 
 from cyclopts import Parameter
@@ -143,7 +143,7 @@ class Pace:
     """Where a training stands, how fast it goes and when it will be over."""
 
     def __init__(self) -> None:
-        self.scores: dict[str, float] = {}
+        self.scores: Mapping[str, float] = {}
         self.share = 0.0
         self.evaluations_expected = 1.0
 
@@ -165,7 +165,7 @@ class Pace:
             self._first = time.monotonic(), self.share
             self._first_step = clock.step
 
-    def evaluated(self, scores: dict[str, float]) -> None:
+    def evaluated(self, scores: Mapping[str, float]) -> None:
         """Note the validation scores."""
         self.scores = scores
 

@@ -1,0 +1,45 @@
+"""What is in a data set, and what may be wrong with it."""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from typing import TYPE_CHECKING, Annotated
+
+from cyclopts import Parameter
+
+from striate.cli.show.console import console, print_json, table
+from striate.cli.show.stages import followed
+
+if TYPE_CHECKING:
+    from striate.data.audit import Audit
+    from striate.recipes.stage import Progress
+
+_MARKS = {"fine": " ", "note": "·", "warning": "!"}
+_NAMES = 5
+
+
+def show_audit(
+    events: Generator[Progress, None, Audit],
+    *,
+    json: Annotated[
+        bool, Parameter(help="Print JSON, with every unreadable file and every group of duplicates.")
+    ] = False,
+    all: Annotated[bool, Parameter(help="Name all pictures that a finding is about, not only the first few.")] = False,
+) -> None:
+    """Print the counts per class and part, then the findings, those that ask for attention marked."""
+    audit = followed(events)
+    if json:
+        print_json(audit.to_json())
+        return
+    screen = console()
+    rows = [[row.name, row.train, row.val, row.test, row.total] for row in audit.classes]
+    sums = [sum(column) for column in list(zip(*rows, strict=True))[1:]]
+    screen.print(f"{audit.source}\n")
+    screen.print(table(["class", "train", "val", "test", "all"], rows, total=["all", *sums]))
+    screen.print()
+    for finding in audit.findings:
+        screen.print(f"{_MARKS[finding.level]} {finding.sentence}", markup=False)
+        for name in finding.names if all else finding.names[:_NAMES]:
+            screen.print(f"    {name}", markup=False)
+        if not all and len(finding.names) > _NAMES:
+            screen.print(f"    and {len(finding.names) - _NAMES:,} more (--all names them)")

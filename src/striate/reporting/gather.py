@@ -1,0 +1,186 @@
+"""From a run's folder to what its report is made from."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from jaxtyping import Float, UInt8
+from torch import nn
+
+from striate.classifier import Classifier, load_classifier
+from striate.core.config import to_json
+from striate.core.errors import StriateError
+from striate.data.audit import Audit, audit
+from striate.data.dataset import SPLITS, Dataset
+from striate.data.opening import open_data
+from striate.data.picture import ALPHA, Picture
+from striate.metrics import Rows
+from striate.models import MODELS, describe
+from striate.recipes.folder import Plan, Run
+from striate.recipes.judging import Evaluation
+from striate.reporting.material import DataFacts, Example, Finding, LayerRow, ModelFacts, RunMaterial
+from striate.reporting.run import write_report
+from striate.training import read_events
+
+_MISTAKES, _SUREST = 24, 12
+
+
+def write_run_report(run: Run) -> Path:
+    """Write the report of `run` into its folder, and say where it lies.
+
+    Pictures are read from the data again; where the data are no longer there, the report does without them.
+
+    Raises:
+        RunError: the run has no classifier yet, or is damaged.
+    """
+    write_report(gather(run), run.report_file)
+    return run.report_file
+
+
+def gather(run: Run) -> RunMaterial:
+    """Everything that the report of `run` shows.
+
+    Raises:
+        RunError: the run has no classifier yet, or is damaged.
+    """
+    plan = Plan.read(run)
+    classifier = load_classifier(run.classifier)
+    test, validation = Evaluation.read(run, "test"), Evaluation.read(run, "val")
+    judged = test or validation
+    events = read_events(run.events_file)
+    mistakes: tuple[Example, ...] | None = None
+    surest: tuple[Example, ...] = ()
+    facts, findings = None, None
+    with contextlib.suppress(StriateError):  # data that have gone or changed: the report says what it can without them
+        dataset = open_data(plan.data)
+        found = audit(dataset)
+        facts, findings = _data(dataset, found), _findings(found)
+        if judged is not None:
+            mistakes = tuple(_examples(dataset, judged.rows.worst(_MISTAKES)))
+            surest = tuple(_examples(dataset, judged.rows.surest(_SUREST)))
+    return RunMaterial(
+        title=run.name,
+        events=events,
+        best_epoch=classifier.provenance.epochs,
+        reason=next((event["reason"] for event in events if event["event"] == "finished"), None),
+        data=facts,
+        model=_model(classifier),
+        test=test.judgement if test else None,
+        validation=validation.judgement if validation else None,
+        rows=judged.rows if judged else None,
+        mistakes=mistakes,
+        surest=surest,
+        audit=findings,
+        filters=_first_filters(classifier.model),
+        recipe=to_json(plan.recipe),
+        difference=plan.difference,
+        provenance=_provenance(classifier, events),
+    )
+
+
+def _data(dataset: Dataset, found: Audit) -> DataFacts:
+    parts = found.parts
+    counts = {
+        part: np.bincount(dataset.targets[parts[part]], minlength=len(dataset.classes)).tolist()
+        for part in SPLITS
+        if len(parts[part])
+    }
+    brought = [part for part in SPLITS if part in dataset.splits]
+    made = [part for part in counts if part not in brought]
+    origin = "; ".join(
+        f"{', '.join(names)}: {how}" for names, how in ((brought, "brought by the data"), (made, "made here")) if names
+    )
+    return DataFacts(
+        name=dataset.name,
+        source=dataset.source,
+        classes=dataset.classes,
+        counts=counts,
+        origin=origin,
+        left_out=len(found.unread),
+    )
+
+
+def _findings(found: Audit) -> tuple[Finding, ...]:
+    return tuple(Finding(sentence=item.sentence, level=item.level, names=item.names) for item in found.findings)
+
+
+def _examples(dataset: Dataset, rows: Rows) -> Iterator[Example]:
+    for index, target, predicted, confidence in zip(
+        rows.index.tolist(), rows.targets.tolist(), rows.predicted.tolist(), rows.confidence.tolist(), strict=True
+    ):
+        yield Example(
+            picture=_shown(dataset.store.read(index)),
+            name=dataset.store.name(index),
+            index=index,
+            given=dataset.classes[target],
+            predicted=dataset.classes[predicted],
+            confidence=confidence,
+        )
+
+
+def _shown(picture: Picture) -> UInt8[np.ndarray, "h w 3"] | UInt8[np.ndarray, "h w 1"]:
+    """A picture for the eye: 8 bits, alpha over white; of channels that are no colours the first, as grey."""
+    shares = np.clip(picture.pixels.astype(np.float32) / picture.maximum, 0, 1)
+    if ALPHA in picture.channels:
+        alpha = shares[..., [picture.channels.index(ALPHA)]]
+        colours = [number for number, name in enumerate(picture.channels) if name != ALPHA]
+        shares = shares[..., colours] * alpha + (1 - alpha)
+    if shares.shape[2] != 3:
+        shares = shares[..., :1]
+    return np.rint(shares * 255).astype(np.uint8)
+
+
+def _model(classifier: Classifier) -> ModelFacts:
+    card = MODELS[classifier.model_name].card
+    description = describe(classifier.model, classifier.input.shape)
+    rows = tuple(
+        LayerRow(
+            name=row.path,
+            kind=f"{row.kind} {row.detail}".strip(),
+            output=row.output_shape,
+            parameters=row.parameters,
+            macs=row.macs,
+            receptive_field=row.receptive_field,
+        )
+        for row in description.rows
+    )
+    return ModelFacts(
+        name=card.name,
+        title=card.title,
+        input=classifier.input.shape,
+        parameters=description.totals.parameters,
+        macs=description.totals.macs,
+        layers=rows,
+        authors=card.authors,
+        year=card.year,
+        paper=card.paper,
+    )
+
+
+def _first_filters(model: nn.Module) -> Float[np.ndarray, "n c h w"] | None:
+    """The weights of the first convolution; None where there is none."""
+    for module in model.modules():
+        if isinstance(module, nn.Conv2d):
+            return module.weight.detach().to(torch.float32).cpu().numpy()
+    return None
+
+
+def _provenance(classifier: Classifier, events: list[dict[str, Any]]) -> Mapping[str, str]:
+    origin = classifier.provenance
+    seconds = max((event["wall"].get("seconds", 0.0) for event in events), default=0.0)
+    facts = {
+        "data": origin.data,
+        "data digest": origin.data_digest,
+        "recipe": f"{origin.recipe} (digest {origin.recipe_digest[:12]}…)",
+        "seed": str(origin.seed),
+        "best epoch": f"{origin.epochs:g}",
+        "time spent training": f"{seconds:.1f} s",
+        "written": origin.created,
+    }
+    return facts | origin.circumstances | {"input": json.dumps(to_json(classifier.input))}
