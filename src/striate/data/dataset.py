@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -37,11 +38,15 @@ class Store(Protocol):
 
 
 class FileStore:
-    """Pictures that are files: `paths` are relative to `root`."""
+    """Pictures that are files: `paths` are relative to `root` (or absolute).
+
+    A name is its path, in which bytes that are no text are replaced, so that it can be printed and stored.
+    """
 
     def __init__(self, root: Path, paths: Sequence[str]) -> None:
         self.root = root
-        self.names: Sequence[str] = tuple(paths)
+        self.names: Sequence[str] = tuple(os.fsencode(path).decode(errors="replace") for path in paths)
+        self._paths = tuple(paths)
 
     def __len__(self) -> int:
         return len(self.names)
@@ -51,7 +56,7 @@ class FileStore:
 
     def path(self, index: int) -> Path:
         """The file of picture `index`."""
-        return self.root / self.names[index]
+        return self.root / self._paths[index]
 
     def read(self, index: int, spec: InputSpec | None = None) -> Picture:
         """Decode the file of picture `index`.

@@ -69,13 +69,12 @@ def fetch(remotes: Sequence[Remote], folder: Path, *, progress: Progress | None 
 
 
 def _fetch_one(remote: Remote, target: Path, progress: Progress | None) -> None:
-    """Try the addresses in order; what one began another may finish, because the digest decides in the end."""
+    """Try the addresses in order; what one began the next may finish, because the digest decides in the end."""
     partial = target.with_name(f".{target.name}.part")
     reasons: list[str] = []
     for address in remote.addresses:
         try:
-            _complete(remote, address, partial, progress)
-            _check(remote, partial)
+            _fetch_from(remote, address, partial, progress)
         except _Broken as reason:
             reasons.append(f"{urlsplit(address).hostname}: {reason}")
             continue
@@ -86,6 +85,19 @@ def _fetch_one(remote: Remote, target: Path, progress: Progress | None) -> None:
             raise storage_error(target, error) from error
         return
     raise _Broken("; ".join(reasons))
+
+
+def _fetch_from(remote: Remote, address: str, partial: Path, progress: Progress | None) -> None:
+    """Complete `partial` from `address` and check it; if what lay there before spoils it, begin once from nothing."""
+    inherited = _size(partial) > 0
+    _complete(remote, address, partial, progress)
+    try:
+        _check(remote, partial)
+    except _Broken:
+        if not inherited:
+            raise
+        _complete(remote, address, partial, progress)
+        _check(remote, partial)
 
 
 def _complete(remote: Remote, address: str, partial: Path, progress: Progress | None) -> None:

@@ -17,11 +17,11 @@ from striate.data.sources.registry import listed
 
 @dataclass(frozen=True, eq=False)
 class Part:
-    """Pictures of one split (or of none) with their targets, as they were found in one or more files."""
+    """Pictures of one split (or of none) with their targets, not yet known to be equally many."""
 
     split: Split | None
     pixels: ManyPixels
-    targets: Int64[np.ndarray, " n"]
+    targets: Int64[np.ndarray, " m"]
 
 
 def from_parts(

@@ -50,15 +50,17 @@ def open_npz(path: Path) -> Dataset:
 
 
 def _load(path: Path) -> dict[str, np.ndarray]:
+    if not zipfile.is_zipfile(path):
+        raise DataError(f"{path} is no npz file, or is cut off.")
     try:
         with np.load(path, allow_pickle=False) as file:
             return {name: file[name] for name in file.files}
     except OSError as error:
         raise DataError(f"{path} cannot be read: {error.strerror or error}.") from error
     except (ValueError, EOFError, KeyError, zipfile.BadZipFile, zlib.error) as error:
-        if "allow_pickle" in str(error):
+        if "Object arrays" in str(error):
             raise DataError(f"{path} holds Python objects, which are never loaded. Store plain arrays.") from error
-        raise DataError(f"{path} is no npz file, or is damaged ({error}).") from error
+        raise DataError(f"{path} is damaged ({error}).") from error
 
 
 def _by_split(arrays: Mapping[str, np.ndarray], kinds: tuple[str, ...]) -> _BySplit:

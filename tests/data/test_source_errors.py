@@ -1,0 +1,381 @@
+"""Data that are not in order: each mistake is one sentence that says what was found and what to do."""
+
+from __future__ import annotations
+
+import gzip
+import os
+import struct
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from striate.core.errors import ConfigError, DataError, StriateError
+from striate.data.opening import open_data
+from striate.data.sources.folder import pictures_in
+
+
+def picture(path: Path, shade: int = 100) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.new("L", (5, 4), shade).save(path)
+    return path
+
+
+def message(source: Path | str, kind: type[StriateError] = DataError) -> str:
+    with pytest.raises(kind) as caught:
+        open_data(source)
+    assert "\n" not in str(caught.value)
+    return str(caught.value)
+
+
+def cats_and_dogs(root: Path) -> Path:
+    for name in ("cat/1.png", "cat/2.png", "dog/1.png"):
+        picture(root / name)
+    return root
+
+
+# what is meant
+
+
+def test_a_wrong_name_offers_the_nearest_data_set() -> None:
+    assert message("fashon-mnist").endswith("Did you mean 'fashion-mnist'?")
+
+
+def test_a_wrong_path_offers_the_nearest_neighbour(tmp_path: Path) -> None:
+    cats_and_dogs(tmp_path / "photos")
+    wrong = tmp_path / "photo" / "cat"
+    assert message(wrong) == f"There is nothing at {wrong}, and no data set of that name. Did you mean 'photos'?"
+
+
+def test_an_unknown_option_of_a_named_data_set_names_the_nearest() -> None:
+    assert "Did you mean 'count'?" in message("shapes:cout=20", ConfigError)
+
+
+def test_a_file_of_another_kind_lists_the_kinds(tmp_path: Path) -> None:
+    (tmp_path / "photos.zip").write_bytes(b"PK")
+    assert "What can: " in message(tmp_path / "photos.zip")
+
+
+def test_a_named_data_set_goes_before_a_folder_of_that_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    cats_and_dogs(tmp_path / "digits")
+    monkeypatch.chdir(tmp_path)
+    assert len(open_data("digits")) == 1797
+    assert len(open_data("./digits")) == 3
+    assert len(open_data(Path("digits"))) == 3
+
+
+# folders
+
+
+def test_an_empty_folder(tmp_path: Path) -> None:
+    assert message(tmp_path).startswith(f"{tmp_path} holds no pictures. Put the pictures of each class into a folder")
+
+
+def test_pictures_without_class_folders(tmp_path: Path) -> None:
+    for number in range(3):
+        picture(tmp_path / f"{number}.png")
+    assert "holds 3 pictures but no class folders" in message(tmp_path)
+
+
+def test_a_folder_of_other_files(tmp_path: Path) -> None:
+    (tmp_path / "cat").mkdir()
+    (tmp_path / "cat" / "film.mp4").touch()
+    assert "holds no pictures, only files such as cat/film.mp4" in message(tmp_path)
+
+
+def test_a_folder_that_may_not_be_listed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    cats_and_dogs(tmp_path)
+    scan = os.scandir
+
+    def refuse(folder: Path):
+        if Path(folder).name == "dog":
+            raise PermissionError(13, "Permission denied", str(folder))
+        return scan(folder)
+
+    monkeypatch.setattr(os, "scandir", refuse)
+    assert message(tmp_path) == f"{tmp_path}/dog cannot be listed: Permission denied."
+
+
+def test_what_is_passed_over_is_noted_and_what_is_hidden_is_not_data(tmp_path: Path) -> None:
+    cats_and_dogs(tmp_path)
+    for name in (".git/x.png", "cat/.DS_Store.png", "__MACOSX/cat/1.png"):
+        picture(tmp_path / name)
+    (tmp_path / "cat" / "Thumbs.db").touch()
+    picture(tmp_path / "cover.png")
+    (tmp_path / "mouse").mkdir()
+    dataset = open_data(tmp_path)
+    assert dataset.classes == ("cat", "dog")
+    assert list(dataset.store.names) == ["cat/1.png", "cat/2.png", "dog/1.png"]
+    assert dataset.notes == (
+        "1 × not called like a picture and passed over: cat/Thumbs.db.",
+        "1 × outside of any class folder and passed over: cover.png.",
+        "1 × a class folder without pictures, and no class: mouse.",
+    )
+
+
+def test_folders_inside_class_folders_only_order_the_pictures(tmp_path: Path) -> None:
+    for name in ("cat/b/10.png", "cat/b/9.png", "cat/a/deep/x.PNG", "dog/1.JPEG", "cat/2.heic"):
+        picture(tmp_path / "unnamed.png").rename(tmp_path / "spare")
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "spare").rename(tmp_path / name)
+    dataset = open_data(tmp_path)
+    assert list(dataset.store.names) == ["cat/2.heic", "cat/a/deep/x.PNG", "cat/b/9.png", "cat/b/10.png", "dog/1.JPEG"]
+    assert dataset.targets.tolist() == [0, 0, 0, 0, 1]
+    assert pictures_in(tmp_path / "cat" / "b") == [tmp_path / "cat/b/9.png", tmp_path / "cat/b/10.png"]
+
+
+def test_links_are_followed_but_not_in_a_circle(tmp_path: Path) -> None:
+    cats_and_dogs(tmp_path / "real")
+    root = tmp_path / "links"
+    root.mkdir()
+    (root / "cat").symlink_to(tmp_path / "real" / "cat")
+    (root / "hound").symlink_to(tmp_path / "real" / "dog")
+    (tmp_path / "real" / "cat" / "again").symlink_to(tmp_path / "real" / "cat")
+    (tmp_path / "real" / "cat" / "3.png").symlink_to(tmp_path / "real" / "dog" / "1.png")
+    dataset = open_data(root)
+    assert list(dataset.store.names) == ["cat/1.png", "cat/2.png", "cat/3.png", "hound/1.png"]
+
+
+def test_split_folders_are_splits_under_each_of_their_names(tmp_path: Path) -> None:
+    for split in ("Train", "validation", "test"):
+        cats_and_dogs(tmp_path / split)
+    dataset = open_data(tmp_path)
+    assert dataset.classes == ("cat", "dog")
+    assert {split: len(indices) for split, indices in dataset.splits.items()} == {"train": 3, "val": 3, "test": 3}
+
+
+def test_a_class_may_be_called_like_a_split(tmp_path: Path) -> None:
+    for vehicle in ("train", "bus"):
+        picture(tmp_path / vehicle / "1.png")
+    dataset = open_data(tmp_path)
+    assert dataset.classes == ("bus", "train")
+    assert not dataset.splits
+
+
+def test_class_names_in_any_script_and_of_numbers_are_in_natural_order(tmp_path: Path) -> None:
+    for name in ("10", "2", "кошка", "猫", "Äpfel", "apfel"):
+        picture(tmp_path / name / "ж 1.png")
+    assert open_data(tmp_path).classes == ("2", "10", "apfel", "Äpfel", "кошка", "猫")
+
+
+def test_a_file_name_that_is_no_text_is_readable_and_printable(tmp_path: Path) -> None:
+    cats_and_dogs(tmp_path)
+    os.rename(tmp_path / "dog" / "1.png", os.fsencode(tmp_path / "dog") + b"/caf\xe9.png")
+    dataset = open_data(tmp_path)
+    assert dataset.store.name(2) == "dog/caf�.png"
+    dataset.store.name(2).encode()
+    assert dataset.store.read(2).original == (4, 5)
+
+
+# CSV
+
+
+@pytest.fixture
+def table(tmp_path: Path) -> Callable[..., Path]:
+    cats_and_dogs(tmp_path)
+
+    def write(*lines: str, encoding: str = "utf-8") -> Path:
+        (tmp_path / "list.csv").write_bytes("\n".join(lines).encode(encoding))
+        return tmp_path / "list.csv"
+
+    return write
+
+
+ROWS = ("cat/1.png,cat", "cat/2.png,cat", "dog/1.png,dog")
+
+
+@pytest.mark.parametrize(
+    ("lines", "expected"),
+    [
+        ((), "is empty. Its first line names the columns: path,label"),
+        (("file,label", *ROWS), "has no column 'path'; its first line names file, label."),
+        (("path,class", *ROWS), "has no column 'label'; its first line names path, class."),
+        (("path,label",), "lists no pictures"),
+        (("path,label", *ROWS, "cat/3.png"), "line 5, has 1 fields where the first line names 2"),
+        (("path,label", "cat/1.png,"), "line 2, has no label"),
+        (("path,label", ",cat"), "line 2, has no path"),
+        (("path,label,split", "cat/1.png,cat,trian"), "received 'trian'. Did you mean 'train'?"),
+        (("path,label", *ROWS, "cat/1.png,dog"), "twice, in lines 2 and 5, with the labels 'cat' and 'dog'"),
+        (("path,label,split", "cat/1.png,cat,train", "./cat/1.png,cat,test"), "with the splits 'train' and 'test'"),
+        (("path,label", "x/1.png,cat", "x/2.png,dog"), "None of the 2 pictures that"),
+        (("path,label", 'cat/1.png,"cat'), "is no proper CSV file (line 2)"),
+        (("path,label", "cat/1.png,cat", "cat/2.png,cat"), "one class only, 'cat'"),
+    ],
+)  # fmt: skip
+def test_a_manifest_that_is_not_in_order(table: Callable[..., Path], lines: tuple[str, ...], expected: str) -> None:
+    assert expected in message(table(*lines))
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
+@pytest.mark.parametrize("separator", [",", ";", "\t"])
+def test_a_manifest_is_read_as_spreadsheets_write_it(table: Callable[..., Path], encoding: str, separator: str) -> None:
+    lines = ("Path , LABEL", *ROWS[:2], "", "dog/1.png,Köter")
+    dataset = open_data(table(*(line.replace(",", separator) for line in lines), encoding=encoding))
+    assert dataset.classes == ("cat", "Köter")
+    assert dataset.targets.tolist() == [0, 0, 1]
+
+
+def test_a_manifest_in_an_old_encoding_says_so(table: Callable[..., Path]) -> None:
+    assert "is not text in UTF-8 (line 3). Save it as CSV UTF-8." in message(
+        table("path,label", "cat/1.png,cat", "dog/1.png,Köter", encoding="latin-1")
+    )
+
+
+def test_missing_files_among_others_are_left_to_the_reader_and_repeated_rows_count_once(
+    table: Callable[..., Path],
+) -> None:
+    dataset = open_data(table("path,label", *ROWS, "dog/9.png,dog", ROWS[0]))
+    assert len(dataset) == 4
+    assert dataset.notes == ("1 × listed again in the same way and counted once: cat/1.png.",)
+    with pytest.raises(DataError, match=r"dog/9.png cannot be read: missing\."):
+        dataset.store.read(3)
+
+
+def test_a_row_without_a_split_is_in_none(table: Callable[..., Path]) -> None:
+    dataset = open_data(table("path,label,split", "cat/1.png,cat,valid", "cat/2.png,cat,", "dog/1.png,dog,Test"))
+    assert {split: indices.tolist() for split, indices in dataset.splits.items()} == {"val": [0], "test": [2]}
+
+
+# IDX
+
+
+def idx_file(array: np.ndarray, *, magic: bytes = b"\0\0\x08") -> bytes:
+    return magic + bytes([array.ndim]) + struct.pack(f">{array.ndim}L", *array.shape) + array.tobytes()
+
+
+IMAGES, TARGETS = np.arange(3 * 4 * 5, dtype=np.uint8).reshape(3, 4, 5), np.array([0, 1, 1], dtype=np.uint8)
+
+
+@pytest.mark.parametrize(
+    ("images", "labels", "expected"),
+    [
+        (b"", idx_file(TARGETS), "is no IDX file: it begins with nothing"),
+        (b"\x89PNG....", idx_file(TARGETS), "is no IDX file: it begins with 89 50 4e 47"),
+        (
+            idx_file(IMAGES)[:-1],
+            idx_file(TARGETS),
+            "should hold 60 bytes after its header ((3, 4, 5)); it holds only 59",
+        ),
+        (idx_file(IMAGES) + b"x", idx_file(TARGETS), "it holds more"),
+        (idx_file(IMAGES)[:9], idx_file(TARGETS), "ends inside its header"),
+        (idx_file(IMAGES), idx_file(TARGETS[:2]), "holds 3 pictures but 2 labels"),
+        (idx_file(TARGETS), idx_file(TARGETS), "should hold 8-bit pictures (count×height×width); it holds uint8 (3,)"),
+        (idx_file(IMAGES), idx_file(IMAGES), "should hold one whole number for each picture"),
+        (idx_file(IMAGES), None, "has no labels beside it. Put train-labels-idx1-ubyte"),
+    ],
+)
+def test_idx_files_that_are_not_in_order(tmp_path: Path, images: bytes, labels: bytes | None, expected: str) -> None:
+    (tmp_path / "train-images-idx3-ubyte").write_bytes(images)
+    if labels is not None:
+        (tmp_path / "train-labels-idx1-ubyte").write_bytes(labels)
+    assert expected in message(tmp_path)
+
+
+@pytest.mark.parametrize("damage", ["cut", "flip", "not gzip"])
+def test_a_damaged_gzip_file_is_named(tmp_path: Path, damage: str) -> None:
+    whole = gzip.compress(idx_file(np.random.default_rng(0).integers(0, 256, (3, 40, 50), dtype=np.uint8)))
+    flipped = whole[:3000] + bytes([whole[3000] ^ 1]) + whole[3001:]
+    data = {"cut": whole[:2000], "flip": flipped, "not gzip": b"hello, world"}[damage]
+    (tmp_path / "t10k-images-idx3-ubyte.gz").write_bytes(data)
+    (tmp_path / "t10k-labels-idx1-ubyte.gz").write_bytes(gzip.compress(idx_file(TARGETS)))
+    assert "t10k-images-idx3-ubyte.gz is damaged or cut off" in message(tmp_path)
+
+
+def test_two_sets_of_idx_files_in_one_folder_are_not_mixed(tmp_path: Path) -> None:
+    for name in ("letters-train-images-idx3-ubyte", "digits-train-images-idx3-ubyte"):
+        (tmp_path / name).touch()
+    assert "holds several data sets (digits-, letters-)" in message(tmp_path)
+
+
+# CIFAR
+
+
+def test_cifar_files_that_are_not_in_order(tmp_path: Path) -> None:
+    (tmp_path / "batches.meta.txt").write_text("cat\ndog\n\n")
+    (tmp_path / "data_batch_1.bin").write_bytes(bytes(3073))
+    assert "lacks data_batch_2.bin, data_batch_3.bin, data_batch_4.bin" in message(tmp_path)
+    for name in ("data_batch_2", "data_batch_3", "data_batch_4", "data_batch_5", "test_batch"):
+        (tmp_path / f"{name}.bin").write_bytes(bytes(3073 * 2))
+    assert len(open_data(tmp_path)) == 11
+    (tmp_path / "data_batch_3.bin").write_bytes(bytes(3073 * 2 - 1))
+    assert "records of 3,073 bytes; its 6,145 bytes are no whole number of them" in message(tmp_path)
+    (tmp_path / "data_batch_3.bin").write_bytes(b"\2" + bytes(3072))
+    assert "holds the label 2; its 2 classes are 0 to 1" in message(tmp_path)
+
+
+# npz
+
+CUBE = np.zeros((4, 6, 5), np.uint8)
+FOUR = np.array([0, 1, 0, 1])
+
+
+@pytest.mark.parametrize(
+    ("arrays", "expected"),
+    [
+        ({}, "holds the arrays none. It needs images"),
+        ({"pictures": CUBE, "labels": FOUR}, "holds the arrays pictures, labels. It needs images"),
+        ({"x_train": CUBE, "y_test": FOUR}, "It needs images"),
+        ({"images": CUBE, "labels": FOUR[:3]}, "holds 4 pictures but 3 labels"),
+        ({"images": CUBE, "labels": np.eye(4)}, "labels are one whole number or one text for each picture"),
+        ({"images": CUBE[0], "labels": FOUR}, "pictures are count×height×width or ×channels; received (6, 5)"),
+        ({"images": np.zeros((4, 3, 32, 32)), "labels": FOUR}, "looks as if they came first"),
+        ({"images": CUBE - 1.0 * np.inf, "labels": FOUR}, "not finite numbers"),
+        ({"images": CUBE.astype(int) - 1, "labels": FOUR}, "whole numbers from 0 to 65535 or floating ones"),
+        ({"images": CUBE, "labels": FOUR, "classes": np.array(["cat"])}, "holds the label 1; its 1 classes are 0 to 0"),
+        ({"images": CUBE, "labels": FOUR.astype(str), "classes": np.array(["1", "2"])}, "that its classes do not: 0"),
+        (
+            {"images": CUBE, "labels": FOUR, "channels": np.array(["near", "far"])},
+            "names 2 channels; its pictures have 1",
+        ),
+        ({"x_train": CUBE, "y_train": FOUR, "x_test": CUBE[:, :5], "y_test": FOUR}, "differ in picture size or depth"),
+        ({"images": CUBE.astype(object), "labels": FOUR}, "holds Python objects, which are never loaded"),
+    ],
+)
+def test_an_npz_file_that_is_not_in_order(tmp_path: Path, arrays: dict[str, np.ndarray], expected: str) -> None:
+    np.savez(tmp_path / "data.npz", **arrays)  # pyright: ignore[reportArgumentType]
+    assert expected in message(tmp_path / "data.npz")
+
+
+def test_a_damaged_npz_file(tmp_path: Path) -> None:
+    np.savez_compressed(tmp_path / "data.npz", images=np.random.default_rng(0).random((4, 9, 9)), labels=FOUR)
+    whole = (tmp_path / "data.npz").read_bytes()
+    for damaged in (b"", b"hello", whole[:200], whole[:-30]):
+        (tmp_path / "data.npz").write_bytes(damaged)
+        assert message(tmp_path / "data.npz").endswith("is no npz file, or is cut off.")
+    (tmp_path / "data.npz").write_bytes(whole[:300] + b"####" + whole[304:])
+    assert "is damaged (" in message(tmp_path / "data.npz")
+
+
+@pytest.mark.parametrize(
+    ("stored", "expected", "channels"),
+    [
+        (np.arange(120).reshape(4, 6, 5), np.uint8, ("grey",)),
+        (
+            np.arange(480, dtype=np.int32).reshape(4, 6, 5, 4),
+            np.uint16,
+            ("channel1", "channel2", "channel3", "channel4"),
+        ),
+        (np.arange(120, dtype=np.uint16).reshape(4, 6, 5), np.uint16, ("grey",)),
+        (np.linspace(0, 1, 360).reshape(4, 6, 5, 3), np.float32, ("red", "green", "blue")),
+    ],
+)
+def test_values_of_an_npz_keep_their_depth(
+    tmp_path: Path, stored: np.ndarray, expected: type, channels: tuple[str, ...]
+) -> None:
+    np.savez(tmp_path / "data.npz", train_images=stored, train_labels=FOUR)
+    dataset = open_data(tmp_path / "data.npz")
+    read = dataset.store.read(2)
+    assert read.pixels.dtype == expected
+    assert read.channels == channels
+    assert np.allclose(read.pixels.reshape(stored.shape[1:]), stored[2])
+
+
+def test_labels_of_an_npz_are_numbers_of_its_classes_or_names(tmp_path: Path) -> None:
+    np.savez(tmp_path / "a.npz", images=CUBE, labels=FOUR, classes=np.array(["wolf", "cat"]))
+    assert open_data(tmp_path / "a.npz").classes == ("wolf", "cat")
+    np.savez(tmp_path / "b.npz", images=CUBE, labels=np.array(["c10", "c9", "c9", "c10"]), channels=np.array(["near"]))
+    dataset = open_data(tmp_path / "b.npz")
+    assert (dataset.classes, dataset.targets.tolist()) == (("c9", "c10"), [1, 0, 0, 1])
+    assert dataset.store.read(0).channels == ("near",)
