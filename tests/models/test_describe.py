@@ -197,6 +197,23 @@ def test_a_gate_that_averages_the_picture_sees_all_of_it() -> None:
     assert (row.receptive_field, row.stride) == ((9, 12), (1, 1))
 
 
+def test_a_sum_of_paths_of_different_kinds_sees_the_union_of_both() -> None:
+    class TwoPaths(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.up = nn.ConvTranspose2d(1, 1, 3, padding=1)
+            self.left = nn.ZeroPad2d((2, 0, 2, 0))
+
+        def forward(self, x: Tensor) -> Tensor:
+            return self.up(x) + self.left(x)[:, :, :-2, :-2]
+
+    network = TwoPaths()
+    row = describe(network, (1, 12, 12)).row("")
+    make_positive(network)
+    # The one sees a pixel to either side, the other the pixel two before: four in all.
+    assert row.receptive_field == extent(seen_rows_and_columns(network, (12, 12), (6, 6))) == (4, 4)
+
+
 _kinds = st.sampled_from(["conv", "average", "max"])
 _layer = st.tuples(_kinds, st.integers(1, 4), st.integers(1, 3), st.integers(0, 2), st.integers(1, 2))
 
