@@ -1,4 +1,4 @@
-"""What every registered schedule promises: a pure function of the position, right at its knots, never above the base."""
+"""What every registered schedule promises: a pure function of the position, right at its knots, at most 1."""
 
 from __future__ import annotations
 

@@ -48,6 +48,8 @@ class Keeper:
         self._saved_at = time.monotonic()
         try:
             folder.mkdir(parents=True, exist_ok=True)
+            for torso in folder.glob(".step-*.tmp"):  # of a write that was killed; one process at a time writes here
+                torso.unlink()
         except OSError as error:
             raise storage_error(folder, error) from error
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable
 from typing import Any
 
+import torch
 from torch import nn
 from torch.nn.modules.batchnorm import _NormBase  # every batch and instance normalization, and nothing else
 from torch.optim import SGD, Adam, AdamW, Optimizer
@@ -17,6 +19,7 @@ Groups = list[dict[str, Any]]
 
 OPTIMIZERS: Registry[Callable[..., Optimizer]] = Registry("optimizer")
 
+_LEFT_OUT = "__dynamo_disable"
 _NORMALIZATIONS = (_NormBase, nn.GroupNorm, nn.LayerNorm, nn.RMSNorm)
 
 
@@ -42,6 +45,20 @@ def create_optimizer(name: str, model: nn.Module, *, lr: float, weight_decay: fl
     return rule([group for group in groups if group["params"]])
 
 
+def _leave_compiler_unloaded(rule: type[Optimizer]) -> Callable[..., Optimizer]:
+    """`rule` without the import of torch's compiler, more than a second of every process that trains.
+
+    torch's optimizers load the compiler only to have themselves left out of what it compiles: some methods at their
+    first call, unless they carry the mark that this leaves behind, and `step` in the wrapper that turns gradients off.
+    Nothing is compiled here. A torch that does this in another way is not affected.
+    """
+    for method in (rule.add_param_group, rule.zero_grad, rule.state_dict, rule.load_state_dict):
+        plain = inspect.unwrap(method)
+        if not hasattr(plain, _LEFT_OUT):
+            setattr(plain, _LEFT_OUT, plain)
+    return type(rule.__name__, (rule,), {"step": torch.no_grad()(inspect.unwrap(rule.step))})
+
+
 def split_parameters(model: nn.Module) -> tuple[list[nn.Parameter], list[nn.Parameter]]:
     """The trainable parameters of `model`: the weights that penalties act on, and all others, each once.
 
@@ -61,6 +78,8 @@ def split_parameters(model: nn.Module) -> tuple[list[nn.Parameter], list[nn.Para
     return weights, others
 
 
+_SGD, _Adam, _AdamW = (_leave_compiler_unloaded(rule) for rule in (SGD, Adam, AdamW))
+
 # torch's fused kernels do an update in one pass over memory, with one call from Python instead of several for each
 # parameter: that is most of the update's time in a small network.
 
@@ -73,19 +92,19 @@ def sgd(groups: Groups, *, momentum: float = 0.9, nesterov: bool = False) -> Opt
         raise ConfigError(f"momentum is at least 0 and below 1; received {momentum:g}.")
     if nesterov and momentum == 0:
         raise ConfigError("nesterov looks ahead along the momentum; give it some, or turn it off (nesterov=false).")
-    return SGD(groups, momentum=momentum, nesterov=nesterov, fused=True)
+    return _SGD(groups, momentum=momentum, nesterov=nesterov, fused=True)
 
 
 def adam(groups: Groups, *, betas: tuple[float, ...] = (0.9, 0.999), epsilon: float = 1e-8) -> Optimizer:
     """Each weight has its own rate from running means of gradient and squared gradient (Kingma and Ba 2014,
     arXiv:1412.6980, algorithm 1)."""
-    return Adam(groups, betas=_betas(betas), eps=epsilon, fused=True)
+    return _Adam(groups, betas=_betas(betas), eps=epsilon, fused=True)
 
 
 def adamw(groups: Groups, *, betas: tuple[float, ...] = (0.9, 0.999), epsilon: float = 1e-8) -> Optimizer:
     """Adam with the decay taken out of the gradient: w ← w - lr · weight_decay · w beside Adam's own move
     (Loshchilov and Hutter 2017, arXiv:1711.05101, algorithm 2)."""
-    return AdamW(groups, betas=_betas(betas), eps=epsilon, fused=True)
+    return _AdamW(groups, betas=_betas(betas), eps=epsilon, fused=True)
 
 
 def _betas(betas: tuple[float, ...]) -> tuple[float, float]:
