@@ -339,3 +339,9 @@ def test_nothing_of_the_size_of_the_data_is_allocated() -> None:
         network = nn.Sequential(nn.Conv2d(3, 64, 3), nn.ReLU(), nn.Flatten(), nn.Linear(64 * 9998 * 9998, 1000))
     totals = describe(network, (3, 10_000, 10_000)).totals
     assert totals.activation_bytes > 2**34
+
+
+def test_a_network_in_training_mode_is_described_as_it_is_used() -> None:
+    """In training mode batch norm refuses a single value per channel, and dropout writes a mask."""
+    network = nn.Sequential(nn.Conv2d(1, 2, 8), nn.BatchNorm2d(2), nn.Dropout(0.5)).train()
+    assert [row.activation_bytes for row in describe(network, (1, 8, 8)).rows] == [8, 8, 0]
