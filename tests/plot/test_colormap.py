@@ -1,0 +1,49 @@
+"""Colour maps whose lightness alone tells the order."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from skimage.color import rgb2lab
+
+from striate.plot import AMOUNT, SIGNED, Colormap, signed
+
+
+def _lightness(colours: np.ndarray) -> np.ndarray:
+    return rgb2lab(colours[None])[0, :, 0]
+
+
+def test_an_amount_gets_darker_all_the_way() -> None:
+    lightness = _lightness(AMOUNT(np.linspace(0, 1, 101)))
+    assert (np.diff(lightness) < 0).all()
+    assert lightness[0] - lightness[-1] > 70
+
+
+def test_a_signed_amount_gets_darker_away_from_zero_on_both_sides() -> None:
+    lightness = _lightness(SIGNED(np.linspace(0, 1, 101)))
+    assert (np.diff(lightness[:51]) > 0).all()
+    assert (np.diff(lightness[50:]) < 0).all()
+
+
+@pytest.mark.parametrize("colormap", [AMOUNT, SIGNED], ids=lambda colormap: colormap.name)
+def test_goes_through_its_anchors(colormap: Colormap) -> None:
+    drawn = colormap(np.linspace(0, 1, len(colormap.anchors)))
+    assert [f"#{r:02x}{g:02x}{b:02x}" for r, g, b in drawn.tolist()] == list(colormap.anchors)
+
+
+def test_the_middle_of_black_and_white_is_half_as_light_to_the_eye() -> None:
+    # Oklab's lightness is the cube root of the linear intensity for greys: 0.5 ** 3 of it, in sRGB.
+    (grey,) = Colormap("grey", ("#000000", "#ffffff"))(np.array([0.5])).tolist()
+    assert grey == [round(255 * (1.055 * 0.125 ** (1 / 2.4) - 0.055))] * 3
+
+
+def test_outside_and_unknown_values_are_drawn_as_ends() -> None:
+    ends = AMOUNT(np.array([0.0, 1.0]))
+    assert np.array_equal(AMOUNT(np.array([-3.0, 7.0, np.nan])), ends[[0, 1, 0]])
+
+
+def test_zero_is_paper_and_both_signs_reach_equally_far() -> None:
+    drawn = signed(np.array([-2.0, 0.0, 2.0]))
+    assert np.array_equal(drawn, SIGNED(np.array([0.0, 0.5, 1.0])))
+    assert np.array_equal(signed(np.zeros(2)), SIGNED(np.array([0.5, 0.5])))
+    assert np.array_equal(signed(np.array([1.0]), largest=2.0), SIGNED(np.array([0.75])))
