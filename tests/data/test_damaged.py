@@ -72,6 +72,7 @@ FILES: dict[str, bytes] = {
     "tiff": saved("TIFF", IMAGE),
     "tiff-lzw": saved("TIFF", IMAGE, compression="tiff_lzw"),
     "tiff-jpeg": saved("TIFF", IMAGE, compression="jpeg"),
+    "tiff-jpeg-behind-its-header": tiff(np.asarray(IMAGE), photometric="rgb", compression="jpeg"),
     "tiff-16-bit": tiff(DEEP, photometric="rgb"),
     "tiff-16-bit-deflate": tiff(DEEP, photometric="rgb", compression="zlib"),
     "tiff-5-channels": tiff(
@@ -196,12 +197,26 @@ def test_a_png_whose_stream_ends_early_is_not_half_black(kept: int) -> None:
 
 
 def test_a_flipped_bit_anywhere_in_the_pixels_of_a_png_is_noticed() -> None:
-    data = FILES["png"]
+    """By the checksums of the file: some of these streams inflate well, and to another picture."""
+    data = saved("PNG", IMAGE, compress_level=1)
     start, end = data.index(b"IDAT") + 4, data.index(b"IEND") - 8
-    for place in range(start, end, 29):
+    for place in range(start, end):
         damaged = bytearray(data)
         damaged[place] ^= 1 << place % 8
         assert attempt(bytes(damaged)) is None
+
+
+@pytest.mark.parametrize("compression", [None, "zlib", "jpeg"])
+def test_a_tiff_whose_strips_are_missing_is_not_black(compression: str | None) -> None:
+    """A strip of no bytes is lawful for maps with holes; tifffile and libtiff fill it with zeros."""
+    pixels = np.asarray(IMAGE) if compression == "jpeg" else DEEP
+    buffer = io.BytesIO(tiff(pixels, photometric="rgb", compression=compression, rowsperstrip=16))
+    with tifffile.TiffFile(buffer, mode="r+") as file:
+        counts = file.pages.first.tags["StripByteCounts"]
+        counts.overwrite([*counts.value[:2], 0, *counts.value[3:]])
+    with pytest.raises(Unreadable) as caught:
+        decode(buffer.getvalue())
+    assert caught.value.reason == "truncated"
 
 
 def _imagecodecs_takes(name: str, data: bytes) -> bool:

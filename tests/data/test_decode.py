@@ -5,6 +5,8 @@ from __future__ import annotations
 import io
 import os
 import struct
+import subprocess
+import sys
 import threading
 import zlib
 from pathlib import Path
@@ -194,7 +196,7 @@ def test_the_clear_colour_of_a_sixteen_bit_png_becomes_alpha(names: tuple[str, .
 
 
 def test_a_sixteen_bit_colour_png_without_imagecodecs_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(__import__("sys").modules, "imagecodecs", None)
+    monkeypatch.setitem(sys.modules, "imagecodecs", None)
     with pytest.raises(Unreadable, match=r"pip install 'striate\[scientific\]'") as caught:
         decode(png16(np.ascontiguousarray(SIXTEEN[..., :3])))
     assert caught.value.reason == "unsupported"
@@ -227,8 +229,28 @@ def test_a_tiff_of_five_channels_keeps_them_in_order(layout: str) -> None:
 def test_an_array_written_as_one_tiff_is_one_picture_but_of_pages_the_first_is_taken() -> None:
     planes = np.random.default_rng(0).integers(0, 65536, (5, 12, 17), dtype=np.uint16)
     assert np.array_equal(decode(as_tiff(planes, photometric="minisblack")).pixels, planes.transpose(1, 2, 0))
-    pages = decode(as_tiff(planes, photometric="minisblack", metadata={"axes": "TYX"}))
-    assert np.array_equal(pages.pixels[..., 0], planes[0])
+    film = as_tiff(planes, photometric="minisblack", metadata={"axes": "TYX"})
+    assert np.array_equal(decode(film).pixels[..., 0], planes[0])
+
+
+def test_a_big_endian_tiff_is_read() -> None:
+    for pixels in (SIXTEEN[..., :3], SIXTEEN[..., :3] / np.float32(65535)):
+        picture = decode(as_tiff(pixels, photometric="rgb", byteorder=">"))
+        assert np.array_equal(picture.pixels, pixels)
+        assert picture.pixels.dtype.isnative
+
+
+def test_a_compressed_tiff_without_imagecodecs_says_what_to_install() -> None:
+    """In a process of its own, because tifffile looks for its helper once."""
+    data = as_tiff(SIXTEEN[..., :3], photometric="rgb", compression="zstd")
+    code = (
+        "import sys; sys.modules['imagecodecs'] = None\n"
+        "from striate.data.decode import Unreadable, decode\n"
+        "try: decode(sys.stdin.buffer.read())\n"
+        "except Unreadable as error: print(error)"
+    )
+    said = subprocess.run([sys.executable, "-c", code], input=data, capture_output=True, check=True).stdout.decode()
+    assert "unsupported (its compression needs imagecodecs: pip install 'striate[scientific]')" in said
 
 
 def test_values_that_no_network_could_take_are_refused() -> None:

@@ -19,6 +19,7 @@ _UNREAD = (".heic", ".heif", ".avif")
 SUFFIXES = frozenset([*_READ, *_READ_PNM, *_UNREAD])
 """How the names of picture files end. HEIC and AVIF are not read, but they are pictures: each is named as unread."""
 
+_HEAD = 32  # bytes that suffice to know a format
 _BMP_HEADERS = (12, 40, 52, 56, 64, 108, 124)
 
 
@@ -65,7 +66,10 @@ def _content(path: Path) -> bytes:
             raise Refused("a folder")
         if not stat.S_ISREG(kind):  # opening a pipe would wait for ever
             raise Refused("not a file")
-        return path.read_bytes()
+        with open(path, "rb") as file:
+            _codec(file.read(_HEAD))  # a film that is called .jpg is not read to its end
+            file.seek(0)
+            return file.read()
     except FileNotFoundError as error:
         raise Refused("missing") from error
     except PermissionError as error:

@@ -17,8 +17,8 @@ from striate.data.sources import cifar, idx
 
 _MNIST = ("https://ossci-datasets.s3.amazonaws.com/mnist", "https://storage.googleapis.com/cvdf-datasets/mnist")
 _FASHION = (
-    "http://fashion-mnist.s3-website.eu-central-1.amazonaws.com",
     "https://raw.githubusercontent.com/zalandoresearch/fashion-mnist/master/data/fashion",
+    "http://fashion-mnist.s3-website.eu-central-1.amazonaws.com",
 )
 _CIFAR = ("https://www.cs.toronto.edu/~kriz",)
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 import dataclasses
 import io
 import logging
+from collections.abc import Iterable
 
 import numpy as np
-from tifffile import TiffFile, TiffPage, TiffPageSeries
+from tifffile import TiffFile, TiffFrame, TiffPage, TiffPageSeries
 
 from striate.core.spec import GREY, RGB
 from striate.data.codecs import exif, pillow
@@ -16,7 +17,8 @@ from striate.data.picture import ALPHA, Picture, channel_names
 
 _ORIENTATION_TAG = 274
 _WHITE_IS_ZERO, _BLACK_IS_ZERO, _RGB, _PALETTE, _INKS, _YCBCR = 0, 1, 2, 3, 5, 6
-_ORDINARY = (_WHITE_IS_ZERO, _BLACK_IS_ZERO, _RGB, _PALETTE, _INKS, _YCBCR)
+_COLOURS = {_WHITE_IS_ZERO: 1, _BLACK_IS_ZERO: 1, _RGB: 3, _PALETTE: 1, _INKS: 4, _YCBCR: 3}  # samples of a pixel
+_ACROSS_PAGES = frozenset("CQ")  # channels, and the unnamed dimension of an array that was written as one whole
 _ALPHAS = (1, 2)  # the kinds of extra sample that are transparency, premultiplied or not
 
 # tifffile reports each oddity of a damaged file to its log; what matters of it is in the reason of the refusal.
@@ -27,8 +29,8 @@ def read(data: bytes) -> Picture:
     """Decode the first picture of a TIFF.
 
     Which of the dimensions of a scientific file are channels follows tifffile's names of its axes: samples and
-    channels are, and so is the unnamed dimension of an array that was written as one whole; of pages, planes in depth
-    and moments in time the first is taken.
+    channels are, and so is the unnamed dimension of an array that was written as one whole. Of pages, planes in depth
+    and moments in time the first is taken, and only that has to be whole.
     """
     try:
         with TiffFile(io.BytesIO(data)) as file:
@@ -37,9 +39,10 @@ def read(data: bytes) -> Picture:
             check_size(page.imagelength, page.imagewidth, page.samplesperpixel)
             orientation = page.tags.valueof(_ORIENTATION_TAG, default=1)
             turned = orientation if orientation in range(1, 9) else 1
-            _check_complete(series, len(data))
-            if not _is_ordinary(series, page):
-                return _read_array(series, page, turned)
+            planes = set(series.axes) & _ACROSS_PAGES - set(page.axes)
+            _check_complete(series.pages if planes else [page], len(data))
+            if not _is_ordinary(page, bool(planes)):
+                return _read_array(series if planes else page, page, turned)
     except (Refused, MemoryError):
         raise
     except Exception as error:  # on damaged bytes a decoder may raise anything; all of it means the same
@@ -50,14 +53,14 @@ def read(data: bytes) -> Picture:
 
 def _refusal(error: Exception) -> Refused:
     message = str(error)
-    if "imagecodecs" in message:
+    if isinstance(error, ImportError) or "requires the 'imagecodecs'" in message:
         return Refused(UNSUPPORTED, "its compression needs imagecodecs: pip install 'striate[scientific]'")
     return Refused(TRUNCATED if "failed to read" in message else DAMAGED, message)
 
 
-def _check_complete(series: TiffPageSeries, length: int) -> None:
+def _check_complete(pages: Iterable[TiffPage | TiffFrame | None], length: int) -> None:
     """Every strip or tile must lie inside the file: a decoder may fill what is missing with zeros, or with grey."""
-    for page in series.pages:
+    for page in pages:
         if page is None or not page.dataoffsets:
             raise Refused(TRUNCATED, "it has no pixels")
         for offset, count in zip(page.dataoffsets, page.databytecounts, strict=True):
@@ -65,16 +68,16 @@ def _check_complete(series: TiffPageSeries, length: int) -> None:
                 raise Refused(TRUNCATED, "parts of its pixels lie beyond its end")
 
 
-def _is_ordinary(series: TiffPageSeries, page: TiffPage) -> bool:
-    """Whether Pillow reads it as it is: one page, at most 8 bits, grey, RGB, palette or inks."""
+def _is_ordinary(page: TiffPage, planes: bool) -> bool:
+    """Whether Pillow reads it as it is: one page of at most 8 bits, of colours it knows and at most one alpha."""
+    colours = _COLOURS.get(page.photometric)
     return (
-        page.dtype is not None
+        not planes
+        and colours is not None
+        and page.dtype is not None
         and page.dtype.kind in "bu"
         and page.bitspersample <= 8
-        and page.photometric in _ORDINARY
-        and page.samplesperpixel <= {_RGB: 4, _INKS: 4, _YCBCR: 3, _BLACK_IS_ZERO: 2}.get(page.photometric, 1)
-        and _alphas(page) == max(0, page.samplesperpixel - {_RGB: 3, _INKS: 4, _YCBCR: 3}.get(page.photometric, 1))
-        and not set(series.axes) - set("YXSITZ")
+        and page.samplesperpixel - colours == _alphas(page) <= (page.photometric in (_BLACK_IS_ZERO, _RGB))
     )
 
 
@@ -82,12 +85,12 @@ def _alphas(page: TiffPage) -> int:
     return sum(kind in _ALPHAS for kind in page.extrasamples)
 
 
-def _read_array(series: TiffPageSeries, page: TiffPage, orientation: int) -> Picture:
+def _read_array(stored: TiffPage | TiffPageSeries, page: TiffPage, orientation: int) -> Picture:
     if page.photometric not in (_WHITE_IS_ZERO, _BLACK_IS_ZERO, _RGB):
         raise Refused(UNSUPPORTED, f"a TIFF of kind {page.photometric!r} and {page.bitspersample} bits")
-    height, width = series.shape[series.axes.index("Y")], series.shape[series.axes.index("X")]
-    check_size(height, width, series.size // (height * width))
-    pixels = _depth(_channels_last(series.asarray(), series.axes))
+    height, width = (stored.shape[stored.axes.index(axis)] for axis in "YX")
+    check_size(height, width, stored.size // (height * width))
+    pixels = _depth(_channels_last(stored.asarray(), stored.axes))
     if page.photometric == _WHITE_IS_ZERO and pixels.dtype != np.float32:
         pixels = np.iinfo(pixels.dtype).max - pixels
     mode = f"TIFF {pixels.shape[2]}×{page.dtype}"
@@ -109,8 +112,8 @@ def _depth(pixels: np.ndarray) -> np.ndarray:
     """Pixels as uint8, uint16 or float32, without losing anything that a network could see."""
     if pixels.dtype == bool:
         return pixels * np.uint8(255)
-    if pixels.dtype in (np.uint8, np.uint16):
-        return pixels.astype(pixels.dtype.newbyteorder("="))
+    if pixels.dtype.kind == "u" and pixels.dtype.itemsize <= 2:
+        return pixels.astype(pixels.dtype.newbyteorder("="), copy=False)
     if pixels.dtype.kind != "f":
         raise Refused(UNSUPPORTED, f"its values are of type {pixels.dtype}; uint8, uint16 and floating ones are read")
     if not np.isfinite(pixels).all():

@@ -12,7 +12,7 @@ from jaxtyping import Int64
 from striate.core.errors import DataError
 from striate.data.dataset import ArrayStore, Dataset, Split, numbered
 from striate.data.picture import ManyPixels
-from striate.data.sources.registry import listed
+from striate.data.sources.registry import listed, title_of
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,4 +56,4 @@ def from_parts(
     pixels = parts[0].pixels if len(parts) == 1 else np.concatenate([part.pixels for part in parts])
     targets = np.concatenate([part.targets for part in parts])
     store = ArrayStore(pixels, names, channels)
-    return Dataset(path.resolve().stem, store, tuple(classes), targets, splits, str(path))
+    return Dataset(title_of(path), store, tuple(classes), targets, splits, str(path))

@@ -44,7 +44,7 @@ def by_label(
     classes = natural_order(labels)
     place = {name: target for target, name in enumerate(classes)}
     return Dataset(
-        name=path.resolve().stem or str(path),
+        name=title_of(path),
         store=store,
         classes=tuple(classes),
         targets=np.array([place[label] for label in labels], dtype=np.int64),
@@ -52,6 +52,12 @@ def by_label(
         source=str(path),
         notes=tuple(notes),
     )
+
+
+def title_of(path: Path) -> str:
+    """What the data at `path` are called: the folder's name, or the file's without its ending."""
+    path = path.resolve()
+    return path.stem if path.is_file() else path.name
 
 
 def group(parts: Sequence[Split | None]) -> Mapping[Split, np.ndarray]:
