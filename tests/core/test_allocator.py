@@ -1,0 +1,45 @@
+"""The allocator's setting: what it is worth to the kernel, and that its absence is said."""
+
+from __future__ import annotations
+
+import platform
+import subprocess
+import sys
+
+import pytest
+
+from striate.core import allocator
+
+# Large buffers, asked for and given back: the page faults of a second round are those that the setting avoids.
+PROGRAM = """
+import resource, sys
+from striate.core.allocator import tune_process
+if sys.argv[1] == "tuned":
+    assert tune_process().applied
+def faults():
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+    for _ in range(20):
+        b"x" * (48 << 20)  # above the size up to which glibc learns by itself
+    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
+faults()
+print(faults())
+"""
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="tunes glibc only")
+def test_tuned_the_same_pages_are_handed_out_again() -> None:
+    counts = {}
+    for kind in ("plain", "tuned"):
+        done = subprocess.run([sys.executable, "-c", PROGRAM, kind], capture_output=True, text=True, check=True)
+        counts[kind] = int(done.stdout)
+    assert counts["tuned"] < 100 < counts["plain"]
+
+
+def test_elsewhere_it_is_skipped_and_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    def unknown(name: str) -> str:
+        raise ValueError(f"unrecognized configuration name {name}")
+
+    monkeypatch.setattr(allocator.os, "confstr", unknown)
+    tuning = allocator.tune_process()
+    assert not tuning.applied
+    assert tuning.reason == "skipped: the C library of this process is not glibc"

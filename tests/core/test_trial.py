@@ -1,0 +1,122 @@
+"""The choice of the execution plan: fair, careful, without traces, and made once."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from rehearsal.small import make_model, weights
+from striate.core import trial
+from striate.core.config import from_json, to_json
+from striate.core.device import ExecutionPlan, devices, machine, plain_plan
+from striate.core.errors import ConfigError
+
+FIRST, SECOND, THIRD = (
+    ExecutionPlan(),
+    ExecutionPlan(layout="channels_last"),
+    ExecutionPlan(layout="channels_last", precision="bf16"),
+)
+SHAPE = (4, 2, 6, 6)
+
+
+@pytest.fixture(autouse=True)
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("STRIATE_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr(trial, "_SECONDS", 0.01)
+    return tmp_path / "cache"
+
+
+@pytest.mark.parametrize(
+    ("seconds", "winner"),
+    [
+        ((1.0, 1.0, 1.0), FIRST),
+        ((1.0, 0.95, 0.92), FIRST),  # less than 10 % faster is noise
+        ((1.0, 0.9, 0.85), SECOND),  # and so is the third's lead over the second
+        ((1.0, 0.9, 0.5), THIRD),
+        ((1.0, 2.0, 0.9), THIRD),
+    ],
+)
+def test_a_faster_plan_must_win_by_a_tenth(seconds: tuple[float, ...], winner: ExecutionPlan) -> None:
+    measured = dict(zip((FIRST, SECOND, THIRD), seconds, strict=True))
+    assert trial.choose(measured, lambda plan: True) == winner
+
+
+def test_a_plan_that_computes_something_else_does_not_win_however_fast() -> None:
+    measured = {FIRST: 1.0, SECOND: 0.8, THIRD: 0.1}
+    assert trial.choose(measured, lambda plan: plan is not THIRD) == SECOND
+
+
+class Blurred(nn.Module):
+    """A network that is wrong under autocast: its products lose all but the sign."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.linear = nn.Linear(72, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        answer = self.linear(x.flatten(1))
+        return answer + 10 * answer.sign() if answer.dtype == torch.bfloat16 else answer
+
+
+def test_gradients_are_compared_with_those_of_the_plain_plan() -> None:
+    generator = torch.Generator().manual_seed(0)
+    sample = torch.randn(SHAPE, generator=generator), torch.tensor([0, 1, 2, 0])
+    assert trial.agrees(make_model(), sample, THIRD, FIRST)
+    assert not trial.agrees(Blurred(), sample, THIRD, FIRST)
+
+
+def test_the_trial_leaves_no_trace_in_network_randomness_or_threads() -> None:
+    model = make_model().train()
+    before, random, threads = weights(model), torch.get_rng_state(), torch.get_num_threads()
+    trial.choose_plan(model, SHAPE)
+    assert torch.equal(weights(model), before)
+    assert torch.equal(torch.get_rng_state(), random)
+    assert torch.get_num_threads() == threads
+    assert all(parameter.grad is None for parameter in model.parameters())
+    assert all(module.training for module in model.modules())
+
+
+def test_the_choice_is_remembered_for_this_network_and_shape(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    tried = []
+    measure = trial.seconds_per_step
+    monkeypatch.setattr(trial, "seconds_per_step", lambda *a: tried.append(a[1][0].shape) or measure(*a))
+    first = trial.choose_plan(make_model(), SHAPE)
+    assert trial.choose_plan(make_model(), SHAPE) == first
+    trial.choose_plan(make_model(), (8, 2, 6, 6))
+    assert tried == [SHAPE, (8, 2, 6, 6)]
+    for file in (cache / "plans").iterdir():
+        file.write_text("damaged")
+    trial.choose_plan(make_model(), SHAPE)
+    assert len(tried) == 3
+
+
+def test_float32_can_be_forced_and_a_network_without_kernels_has_no_layout() -> None:
+    plain = plain_plan("cpu")
+    kernels, matrices = make_model(), nn.Linear(3, 3)
+    assert {plan.precision for plan in trial.candidates(kernels, plain, "float32")} == {"float32"}
+    assert [plan.layout for plan in trial.candidates(kernels, plain, "float32")] == ["contiguous", "channels_last"]
+    assert [plan.precision for plan in trial.candidates(matrices, plain, "auto")] == ["float32", "bf16"]
+    assert trial.choose_plan(matrices, SHAPE, precision="float32").precision == "float32"
+
+
+def test_a_cache_that_cannot_be_written_does_not_stop_the_run(cache: Path) -> None:
+    cache.write_text("a file where the folder should be")
+    assert trial.choose_plan(make_model(), SHAPE).device == plain_plan().device
+
+
+def test_a_plan_is_plain_data_and_says_what_it_is() -> None:
+    assert from_json(ExecutionPlan, to_json(THIRD)) == THIRD
+    assert THIRD.sentence() == "cpu, channels last, bf16, 1 thread"
+    assert machine()["processor"]
+    assert devices()[-1] == "cpu"
+
+
+def test_a_device_that_is_not_here_and_a_plan_without_threads_are_sentences() -> None:
+    absent = next(device for device in ("mps", "cuda") if device not in devices())
+    with pytest.raises(ConfigError, match=f"This plan runs on '{absent}'; this machine has"):
+        ExecutionPlan(device=absent).adopt(make_model())
+    with pytest.raises(ConfigError, match="at least 1 thread"):
+        ExecutionPlan(threads=0)

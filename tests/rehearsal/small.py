@@ -1,0 +1,64 @@
+"""A training small enough to be watched step by step: batches made on the spot, a network of a few weights."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import torch
+from torch import nn
+
+from striate.core.batch import Batch
+from striate.core.device import ExecutionPlan
+from striate.core.duration import Clock, Duration
+from striate.training import TrainState, create_loss, create_optimizer, create_schedule
+
+
+class MadeBatches:
+    """`count` batches in an epoch, each a function of (epoch, place); keeps a list of what was asked and let go."""
+
+    def __init__(self, count: int = 5, *, spoiled: tuple[int, int] | None = None) -> None:
+        self.count, self.spoiled = count, spoiled
+        self.given: list[tuple[int, int]] = []
+        self.released = 0
+
+    def __len__(self) -> int:
+        return self.count
+
+    def epoch(self, epoch: int, *, start: int = 0) -> Iterator[Batch]:
+        try:
+            for place in range(start, self.count):
+                self.given.append((epoch, place))
+                generator = torch.Generator().manual_seed(1000 * epoch + place)
+                images = torch.randn(4, 2, 6, 6, generator=generator)
+                if (epoch, place) == self.spoiled:
+                    images[0, 0, 0, 0] = float("nan")
+                yield Batch(images, torch.randint(3, (4,), generator=generator), torch.arange(4) + 4 * place)
+        finally:
+            self.released += 1
+
+
+def make_model(dropout: float = 0.5) -> nn.Sequential:
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(1)
+        return nn.Sequential(
+            nn.Conv2d(2, 4, 3), nn.BatchNorm2d(4), nn.ReLU(), nn.Dropout(dropout), nn.Flatten(), nn.Linear(64, 3)
+        )
+
+
+def make_state(model: nn.Module | None = None, *, count: int = 5, lr: float = 0.05, **changes: Any) -> TrainState:
+    """Nesterov's momentum at a constant rate, unless `changes` say otherwise."""
+    model = make_model() if model is None else model
+    parts: dict[str, Any] = {
+        "optimizer": create_optimizer("sgd", model, lr=lr, momentum=0.9, nesterov=True),
+        "schedule": create_schedule("constant", Duration.parse("3ep")),
+        "loss": create_loss("cross_entropy"),
+        "clock": Clock(count),
+        "plan": ExecutionPlan(threads=1),
+    }
+    return TrainState(model=model, **(parts | changes))
+
+
+def weights(model: nn.Module) -> torch.Tensor:
+    """All numbers of a network in one row, buffers too."""
+    return torch.cat([value.detach().double().reshape(-1) for value in model.state_dict().values()])

@@ -1,0 +1,156 @@
+"""A sitting writes what a later one needs: the record, the last two checkpoints, and the best."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+from collections.abc import Generator, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from rehearsal.small import MadeBatches, make_state
+from striate.core import files
+from striate.core.duration import Duration
+from striate.core.errors import RunError, TrainingError
+from striate.training import (
+    EarlyStopping,
+    Ending,
+    Event,
+    Journal,
+    SafePoint,
+    Saving,
+    TrainState,
+    newest_checkpoint,
+    read_events,
+    restore,
+    run_sitting,
+)
+from striate.training.checkpoint import checkpoint_path, checkpoint_steps
+
+EVERY_EPOCH = Saving(seconds=3600.0, share=1e9)
+
+
+class Run:
+    """A run folder, and its sittings: `losses` are what the evaluations of the epochs tell, in order."""
+
+    def __init__(self, folder: Path, losses: list[float], patience: int | None = None) -> None:
+        self.folder, self.losses, self.patience = folder, losses, patience
+        self.ending: Ending | None = None
+
+    @property
+    def steps(self) -> list[int]:
+        return checkpoint_steps(self.folder / "checkpoints")
+
+    def sit(self, state: TrainState | None = None, batches: MadeBatches | None = None, **changes: Any) -> list[Event]:
+        with contextlib.closing(self.events(state or make_state(), batches, **changes)) as events:
+            return list(events)
+
+    def events(
+        self, state: TrainState, batches: MadeBatches | None = None, *, saving: Saving = EVERY_EPOCH
+    ) -> Generator[Event, None, None]:
+        checkpoint, _ = newest_checkpoint(self.folder / "checkpoints")
+        if checkpoint is not None:
+            restore(state, checkpoint)
+        with Journal(self.folder / "events.jsonl", checkpoint.mark if checkpoint else None) as journal:
+            self.ending = yield from run_sitting(
+                state,
+                batches or MadeBatches(),
+                until=Duration.parse(f"{len(self.losses)}ep"),
+                journal=journal,
+                checkpoints=self.folder / "checkpoints",
+                stopping=EarlyStopping("loss", self.patience),
+                evaluate=lambda: self.evaluate(state),
+                saving=saving,
+            )
+
+    def evaluate(self, state: TrainState) -> Mapping[str, float]:
+        return {"loss": self.losses[state.clock.epoch - 1]}
+
+    def told(self, kind: str) -> list[int]:
+        return [event["clock"]["step"] for event in read_events(self.folder / "events.jsonl") if event["event"] == kind]
+
+
+def test_the_last_two_and_the_best_are_kept(tmp_path: Path) -> None:
+    run = Run(tmp_path, [3.0, 1.0, 2.0, 2.0, 2.0, 2.0])
+    run.sit()
+    assert run.steps == [10, 25, 30]
+    assert run.ending == Ending("trained for 6ep", best_step=10)
+
+
+def test_a_best_that_was_never_due_is_written_with_the_next_checkpoint(tmp_path: Path) -> None:
+    run = Run(tmp_path, [3.0, 1.0, 2.0, 2.0])
+    run.sit(saving=Saving(seconds=3600.0, share=1e-12))
+    assert run.steps == [0, 10, 20]
+
+
+def test_if_the_newest_is_damaged_the_best_as_of_the_one_before_is_still_there(tmp_path: Path) -> None:
+    run = Run(tmp_path, [1.0, 2.0, 0.5])
+    run.sit()
+    assert run.steps == [5, 10, 15]  # 15 is the last and the best; 5 was the best when 10 was the last
+    checkpoint_path(tmp_path / "checkpoints", 15).write_bytes(b"")
+    run.sit()
+    assert run.steps == [5, 10, 15]
+    assert run.ending == Ending("trained for 3ep", best_step=15)
+
+
+def test_patience_ends_the_training_and_a_later_sitting_knows_it_from_the_record(tmp_path: Path) -> None:
+    run = Run(tmp_path, [1.0, 2.0, 2.0, 0.1], patience=2)
+    run.sit()
+    ending = Ending("the validation cross-entropy has not improved for 2 evaluations", best_step=5)
+    assert run.ending == ending
+    assert run.steps == [5, 10, 15]
+    assert run.sit() == []
+    assert run.ending == ending
+
+
+def test_patience_counts_over_a_stop(tmp_path: Path) -> None:
+    run = Run(tmp_path, [1.0, 2.0, 2.0, 2.0, 0.1], patience=3)
+    with contextlib.closing(run.events(make_state())) as events:
+        for event in events:
+            if isinstance(event, SafePoint) and event.clock.step == 12:
+                break
+    assert run.told("stopped") == [12]
+    run.sit()
+    assert run.told("evaluated") == [5, 10, 15, 20]
+    assert run.told("stopped") == []
+
+
+def test_a_break_at_a_safe_point_saves_and_one_elsewhere_does_not(tmp_path: Path) -> None:
+    run = Run(tmp_path, [1.0, 2.0])
+    with contextlib.closing(run.events(make_state())) as events:
+        next(event for event in events if isinstance(event, SafePoint) and event.clock.step == 3)
+    assert run.steps == [0, 3]
+    with contextlib.closing(run.events(make_state())) as events:
+        assert next(events).clock.step == 4
+    assert run.steps == [0, 3]
+
+
+def test_a_loss_that_is_not_finite_leaves_the_last_checkpoint_and_writes_the_best(tmp_path: Path) -> None:
+    run = Run(tmp_path, [3.0, 1.0, 2.0, 2.0])
+    with pytest.raises(TrainingError, match="at step 18"):
+        run.sit(batches=MadeBatches(spoiled=(3, 2)), saving=Saving(seconds=3600.0, share=1e-12))
+    assert run.steps == [0, 10]
+    assert newest_checkpoint(tmp_path / "checkpoints")[1] == []
+
+
+def test_a_full_disk_is_a_sentence_and_the_last_checkpoint_stays(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = Run(tmp_path, [3.0, 1.0, 2.0])
+    written = []
+
+    def full(file: Any, chunk: memoryview) -> None:
+        written.append(len(chunk))
+        if len(written) == 3:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        file.write(chunk)
+
+    monkeypatch.setattr(files, "write_chunk", full)
+    with pytest.raises(RunError, match="The disk is full"):
+        run.sit()
+    assert run.steps == [0, 5]
+    assert [path.name for path in (tmp_path / "checkpoints").glob(".*")] == []
+    run.sit()
+    assert run.ending == Ending("trained for 3ep", best_step=10)
