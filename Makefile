@@ -26,8 +26,8 @@ lint: .venv-test/ready
 	$(TEST)/lint-imports
 	$(TEST)/pyright --pythonpath $(TEST)/python
 
-bench: .venv-test/ready
-	$(TEST)/python -m benchmarks
+bench: .venv-bench/ready
+	.venv-bench/bin/python -m benchmarks
 
 resume-study: .venv-test/ready
 	$(TEST)/python benchmarks/resume_study.py
@@ -50,4 +50,10 @@ clean:
 	@$(PYTHON) -m venv .venv-test
 	@.venv-test/bin/python $(INSTALL) $(if $(TORCH_INDEX),--index-url $(TORCH_INDEX)) torch
 	@.venv-test/bin/python $(INSTALL) -e '.[dev]'
+	@touch $@
+
+.venv-bench/ready: pyproject.toml constraints.txt
+	@$(PYTHON) -m venv .venv-bench
+	@.venv-bench/bin/python $(INSTALL) $(if $(TORCH_INDEX),--index-url $(TORCH_INDEX)) torch
+	@.venv-bench/bin/python $(INSTALL) -e '.[bench]'
 	@touch $@

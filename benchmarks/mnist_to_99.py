@@ -1,0 +1,138 @@
+"""How long it takes to a judged classifier of MNIST with 99.0 % test accuracy, against PyTorch's well-known example.
+
+    python benchmarks/mnist_to_99.py [--quick] [--seeds 5] [--example-epochs 1] [--whole-example] [--write]
+
+Striate: `striate train mnist --seed S` with seeds 0 to 4 and cold caches, each a process of its own, from its start
+until classifier and judgement are written: imports, audit, trial of execution plans, training, judging. (The report
+comes after; the time to the end of the process is told too.) The accuracy is that on the 10,000 test pictures.
+
+The example (`benchmarks/sides/torch_example.py`): from the start of its process too. It trains for 14 epochs; to spare
+time a stated number of whole ones, each with its test, is measured before and after Striate's runs and scaled to 14.
+`--whole-example` trains all 14 instead, once.
+
+Targets: the mean accuracy at least 99.0 %; the median time at most 1/20 of the example's.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import mean, median
+
+from _measure import Figures, write_result
+from _sides import real_data, run_side
+
+EXAMPLE_EPOCHS = 14
+ACCURACY, TIMES = 0.99, 20
+
+
+@dataclass(frozen=True)
+class Trained:
+    """One run of `striate train mnist`: seconds to the judged classifier and to the end, and correct of 10,000."""
+
+    seed: int
+    judged_seconds: float
+    whole_seconds: float
+    correct: int
+    count: int
+
+    @property
+    def accuracy(self) -> float:
+        return self.correct / self.count
+
+
+def train(seed: int) -> Trained:
+    """Run the command as a user's first one."""
+    with tempfile.TemporaryDirectory() as folder:
+        environment = {**os.environ, "STRIATE_DATA": str(real_data("mnist").parent), "STRIATE_CACHE": f"{folder}/cache"}
+        command = [sys.executable, "-m", "striate", "train", "mnist", "--seed", str(seed), "--name", "run"]
+        start = time.time()
+        done = subprocess.run([*command, "--runs", folder], env=environment, capture_output=True, text=True)
+        end = time.time()
+        if done.returncode:
+            raise SystemExit(f"{' '.join(command)} failed:\n{done.stdout}{done.stderr}")
+        # The classifier's description is the last file written before the report, after the judgements.
+        judged = (Path(folder) / "run" / "classifier" / "classifier.json").stat().st_mtime
+        top1 = json.loads((Path(folder) / "run" / "evaluations" / "test.json").read_text())["judgement"]["top1"]
+    return Trained(seed, judged - start, end - start, top1["correct"], top1["count"])
+
+
+@dataclass(frozen=True)
+class Example:
+    """The example, measured: seconds of each whole epoch with its test, and what its process took besides."""
+
+    epoch_seconds: list[float]
+    other_seconds: float
+    last_accuracy: float
+
+    @property
+    def seconds(self) -> float:
+        """Of all its epochs."""
+        return self.other_seconds + EXAMPLE_EPOCHS * mean(self.epoch_seconds)
+
+
+def example(epochs: int) -> Example:
+    start = time.time()
+    answer = run_side("torch_example", str(real_data("mnist")), str(epochs))
+    other = time.time() - start - sum(answer["epoch_seconds"])
+    return Example(answer["epoch_seconds"], other, answer["accuracies"][-1])
+
+
+def measure(seeds: int, example_epochs: int, *, whole: bool) -> tuple[list[Trained], list[Example]]:
+    """Striate's runs, with the example before and after them; with `whole` it is run once, to its end."""
+    if whole:
+        return [train(seed) for seed in range(seeds)], [example(EXAMPLE_EPOCHS)]
+    before = example(example_epochs)
+    trained = [train(seed) for seed in range(seeds)]
+    return trained, [before, example(example_epochs)]
+
+
+def figures(trained: Sequence[Trained], examples: Sequence[Example]) -> Figures:
+    rows = [
+        (f"Striate, seed {run.seed}", f"{run.judged_seconds:.1f}", f"{run.whole_seconds:.1f}", f"{run.accuracy:.2%}")
+        for run in trained
+    ]
+    for found in examples:
+        epochs = len(found.epoch_seconds)
+        told = f"PyTorch's example, {EXAMPLE_EPOCHS} epochs" + (f" from {epochs}" if epochs < EXAMPLE_EPOCHS else "")
+        accuracy = f"{found.last_accuracy:.2%} after {epochs}"
+        rows.append((told, f"{found.seconds:.0f}", f"{found.seconds:.0f}", accuracy))
+    return Figures(
+        ("", "seconds to the judged classifier", "to the end of the process", "test accuracy"),
+        tuple(rows),
+        "Each row is one process, in the order in which they are run: the example, the seeds, the example again.",
+    )
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--seeds", type=int, default=5)
+    parser.add_argument("--example-epochs", type=int, default=1)
+    parser.add_argument("--whole-example", action="store_true", help="train PyTorch's example for all its 14 epochs")
+    parser.add_argument("--quick", action="store_true", help="one seed: to see that it works")
+    parser.add_argument("--write", action="store_true", help="write results/mnist_to_99.md and .json")
+    arguments = parser.parse_args()
+    seeds = 1 if arguments.quick else arguments.seeds
+    trained, examples = measure(seeds, arguments.example_epochs, whole=arguments.whole_example)
+    table = figures(trained, examples)
+    ours, theirs = median(run.judged_seconds for run in trained), mean(found.seconds for found in examples)
+    accuracy = mean(run.accuracy for run in trained)
+    note = (
+        f"Striate: {accuracy:.2%} in the mean of {seeds} seeds (target: {ACCURACY:.1%}), in {ours:.1f} s (median). "
+        f"The example: {theirs:.0f} s. That is 1/{theirs / ours:.1f} of its time (target: at most 1/{TIMES})."
+    )
+    print(f"{table.markdown()}\n{note}")
+    if arguments.write:
+        write_result("mnist_to_99", "MNIST to 99 % test accuracy", {"From the start of the process": table}, [note])
+
+
+if __name__ == "__main__":
+    main()
