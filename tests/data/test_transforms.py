@@ -216,6 +216,15 @@ def test_scale_is_the_formula(dtype):
     np.testing.assert_array_equal(given.numpy(), images)
 
 
+def test_scale_on_another_device_is_the_same_to_the_bit():
+    """What runs on an accelerator is the branch without numpy; torch on the CPU shows that it computes the same."""
+    spec = spec_of(RGB, 9, 9, mean=(0.1, 0.2, 0.3), std=(0.7, 0.2, 0.3))
+    images = torch.randint(0, 256, (50, 3, 9, 9), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+    factors = torch.tensor([1 / (255 * std) for std in spec.std]).view(1, 3, 1, 1)
+    offsets = torch.tensor([-mean / std for mean, std in zip(spec.mean, spec.std, strict=True)]).view(1, 3, 1, 1)
+    assert torch.equal(scale(images, spec), images.float() * factors + offsets)
+
+
 def test_scale_rounds_a_pixel_alike_wherever_it_lies_in_the_batch():
     spec = spec_of(GREY, 5, 7, mean=(0.1307,), std=(0.3081,))
     images = torch.randint(0, 256, (33, 1, 5, 7), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))

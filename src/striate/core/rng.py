@@ -12,6 +12,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -27,16 +28,26 @@ _GOLDEN = np.uint64(0x9E3779B97F4A7C15)
 
 def _mix(x: npt.NDArray[np.uint64]) -> npt.NDArray[np.uint64]:
     """SplitMix64's finalizer: a bijection of 64 bits in which every input bit moves about half of the output bits."""
-    with np.errstate(over="ignore"):
-        x = (x ^ (x >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-        x = (x ^ (x >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-        return x ^ (x >> np.uint64(31))
+    x = (x ^ (x >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    x = (x ^ (x >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    return x ^ (x >> np.uint64(31))
 
 
 def _absorb(key: npt.NDArray[np.uint64], counter: Counters) -> npt.NDArray[np.uint64]:
     """A new key from `key` and a counter; both broadcast."""
-    with np.errstate(over="ignore"):
-        return _mix(key ^ _mix((np.atleast_1d(np.asarray(counter, dtype=np.uint64)) + np.uint64(1)) * _GOLDEN))
+    counters = np.atleast_1d(np.asarray(counter, dtype=np.uint64))  # arrays wrap around in silence, single numbers warn
+    return _mix(key ^ _mix((counters + np.uint64(1)) * _GOLDEN))
+
+
+@lru_cache(maxsize=1024)
+def _epoch_key(seed: int, name: str, epoch: int) -> npt.NDArray[np.uint64]:
+    """Where a stream stands in an epoch: asked for with every batch."""
+    return _absorb(_stream_key(seed, name), epoch)
+
+
+def _stream_key(seed: int, name: str) -> npt.NDArray[np.uint64]:
+    digest = hashlib.sha256(f"{seed}/{name}".encode()).digest()
+    return np.frombuffer(digest[:8], dtype="<u8").astype(np.uint64)
 
 
 @dataclass(frozen=True)
@@ -46,13 +57,9 @@ class Stream:
     seed: int
     name: str
 
-    def _key(self) -> npt.NDArray[np.uint64]:
-        text = f"{self.seed}/{self.name}".encode()
-        return np.frombuffer(hashlib.sha256(text).digest()[:8], dtype="<u8").astype(np.uint64)
-
     def bits(self, *, epoch: int, index: Counters, draws: int = 1) -> npt.NDArray[np.uint64]:
         """64 random bits for each sample index and draw: shape (len(index), draws)."""
-        key = _absorb(_absorb(self._key(), epoch), index).reshape(-1, 1)
+        key = _absorb(_epoch_key(self.seed, self.name, epoch), index).reshape(-1, 1)
         return _absorb(key, np.arange(draws))
 
     def uniform(
@@ -68,7 +75,7 @@ class Stream:
 
     def torch_seed(self, *counters: int) -> int:
         """A seed for torch, for what only torch draws (initial weights, dropout): from 0 to 2⁶³ - 1."""
-        key = self._key()
+        key = _stream_key(self.seed, self.name)
         for counter in counters:
             key = _absorb(key, counter)
         return int(key[0] >> np.uint64(1))

@@ -118,7 +118,7 @@ def _compose(matrices: list[warp.Matrices]) -> warp.Matrices:
     """One matrix per picture for all moves: the first move is the first that a pixel undergoes."""
     total = matrices[0]
     for matrix in matrices[1:]:
-        total = np.einsum("nij,njk->nik", total, matrix)
+        total = total @ matrix  # one product for each picture, so no batch changes another's rounding
     return total
 
 

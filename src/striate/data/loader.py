@@ -115,7 +115,7 @@ class Loader:
         rows = in_order(work, items, threads=self._threads, ahead=ahead)
         with closing(rows):
             for batch in cut:
-                yield np.concatenate([next(rows) for _ in batch])
+                yield np.stack([row for _ in batch for row in next(rows)])
 
     def _batch(self, index: Indices, images: ManyPrepared, epoch: int) -> Batch:
         raw = torch.from_numpy(images).to(self._device)

@@ -103,7 +103,8 @@ def _prepared(
     if held is not None:
         return map(held.take, chosen)
     threads = usable_cores()
-    return in_order(partial(prepare_rows, dataset, spec), chosen, threads=threads, ahead=2 * threads)
+    rows = in_order(partial(prepare_rows, dataset, spec), chosen, threads=threads, ahead=2 * threads)
+    return (np.stack(list(piece)) for piece in rows)
 
 
 def _moments(prepared: Iterator[ManyPrepared], spec: InputSpec) -> tuple[tuple[float, ...], tuple[float, ...]]:

@@ -32,14 +32,14 @@ _VERSION = 1  # of the preparation: raise it when the same spec prepares other p
 
 @dataclass(frozen=True, eq=False)
 class Held:
-    """Prepared pictures in memory: row r of `pixels` is sample `index[r]`; `index` rises."""
+    """Prepared pictures in memory: sample i is row `row[i]` of `pixels`, or not held where that is -1."""
 
-    index: Indices
+    row: Indices
     pixels: ManyPrepared
 
     def take(self, index: Indices) -> ManyPrepared:
         """The pictures `index`, in that order, as a new array."""
-        return self.pixels.take(np.searchsorted(self.index, index), axis=0)
+        return self.pixels.take(self.row[index], axis=0)
 
 
 def hold(
@@ -64,6 +64,8 @@ def hold(
     if as_it_is is not None:
         return Held(np.arange(len(as_it_is)), as_it_is)
     index = np.unique(indices)
+    row = np.full(len(dataset), -1, np.int64)
+    row[index] = np.arange(len(index))
     shape, dtype = (len(index), *spec.shape), storage_dtype(spec)
     if int(np.prod(shape)) * dtype.itemsize > _MEMORY_SHARE * available_memory():
         return None
@@ -72,10 +74,10 @@ def hold(
         path = cache_folder() / "prepared" / _key(digests[index], spec)
         found = cachefile.find(path, shape, dtype)
         if found is not None:
-            return Held(index, found)
+            return Held(row, found)
     buffer, pixels = cachefile.reserve(shape, dtype)
     _fill(pixels, dataset, index, spec, usable_cores() if threads is None else threads, progress)
-    return Held(index, pixels if path is None else cachefile.keep(path, buffer, pixels))
+    return Held(row, pixels if path is None else cachefile.keep(path, buffer, pixels))
 
 
 def _as_it_is(dataset: Dataset, spec: InputSpec) -> ManyPrepared | None:
@@ -104,8 +106,9 @@ def _fill(
     )
     done = 0
     for rows in prepared:
-        pixels[done : done + len(rows)] = rows
-        done += len(rows)
+        for row in rows:
+            pixels[done] = row
+            done += 1
         if progress is not None:
             progress(done, len(index))
 

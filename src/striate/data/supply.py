@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections import deque
-from collections.abc import Callable, Generator, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TypeVar
 
@@ -15,7 +15,7 @@ from striate.core.errors import DataError
 from striate.core.spec import InputSpec
 from striate.data.dataset import ArrayStore, Dataset
 from striate.data.decode import Unreadable
-from striate.data.transforms import ManyPrepared, prepare, prepare_many
+from striate.data.transforms import ManyPrepared, Prepared, prepare, prepare_many
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -28,8 +28,8 @@ def usable_cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def prepare_rows(dataset: Dataset, spec: InputSpec, index: Indices) -> ManyPrepared:
-    """The pictures `index`, prepared one after the other in this thread.
+def prepare_rows(dataset: Dataset, spec: InputSpec, index: Indices) -> Sequence[Prepared] | ManyPrepared:
+    """The pictures `index`, prepared one after the other in this thread; not stacked, because the reader will do that.
 
     Raises:
         DataError: a picture cannot be read now, or is not of the kind that `spec` wants; the message names it.
@@ -37,10 +37,10 @@ def prepare_rows(dataset: Dataset, spec: InputSpec, index: Indices) -> ManyPrepa
     store = dataset.store
     if isinstance(store, ArrayStore):
         return prepare_many(store.pixels[index], store.channels, store.pixels.shape[1:3], spec)
-    return np.stack([_prepare_one(dataset, int(one), spec) for one in index])
+    return [_prepare_one(dataset, int(one), spec) for one in index]
 
 
-def _prepare_one(dataset: Dataset, index: int, spec: InputSpec) -> np.ndarray:
+def _prepare_one(dataset: Dataset, index: int, spec: InputSpec) -> Prepared:
     try:
         return prepare(dataset.store.read(index, spec), spec)
     except Unreadable:

@@ -59,13 +59,14 @@ def _fetch(size: int, sign: np.ndarray, shift: np.ndarray) -> Int[np.ndarray, "n
 def resample(images: Float[Tensor, "n c h w"], matrices: Matrices) -> Float[Tensor, "n c h w"]:
     """Follow any matrices, mixing the four pixels nearest to the wanted point (bilinear)."""
     _, _, h, w = images.shape
-    y, x = np.meshgrid(np.arange(h) - (h - 1) / 2, np.arange(w) - (w - 1) / 2, indexing="ij")
-    # Products and sums of single elements only: a matrix product may round differently in batches of other sizes.
-    old = [
-        row[:, 0, None, None] * x + row[:, 1, None, None] * y + row[:, 2, None, None]
-        for row in (matrices[:, 0], matrices[:, 1])
-    ]
-    grid = np.stack([old[0] * (2 / w), old[1] * (2 / h)], axis=-1).astype(np.float32)
+    x, y = np.arange(w) - (w - 1) / 2, np.arange(h) - (h - 1) / 2
+    grid = np.empty((len(matrices), h, w, 2), np.float32)
+    for axis, size in enumerate((w, h)):
+        # One sum for each point, of what its column and what its row contribute. (A matrix product would be no faster,
+        # and may round differently in batches of other sizes.)
+        along, across, shift = (matrices[:, axis, place, None] * (2 / size) for place in range(3))
+        columns, rows = (along * x).astype(np.float32), (across * y + shift).astype(np.float32)
+        np.add(columns[:, None, :], rows[:, :, None], out=grid[..., axis])
     return F.grid_sample(
         images,
         torch.from_numpy(grid).to(images),

@@ -1,0 +1,85 @@
+"""What decoding JPEGs at a fraction of their size changes in the pixels that a network sees.
+
+    python benchmarks/decode_scale.py [FOLDER] [--write]
+
+Every photo is prepared twice: decoded whole, and decoded at 1/2, 1/4 or 1/8, as far as the `decode_scale` of its
+`InputSpec` allows. The differences are in levels of 0 to 255, over all values of the photos that were decoded smaller.
+For a measure of what they mean: the same for a bicubic filter in place of the bilinear one, both decoded whole.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from _measure import Figures, write_result
+from striate.core.spec import RGB, InputSpec
+from striate.data.dataset import Dataset
+from striate.data.opening import open_data
+from striate.data.transforms import prepare
+
+SIDES = (32, 64, 128)
+DECODE_SCALES = (1.0, 1.5, 2.0, 3.0)
+COLUMNS = ("", "decoded smaller", "mean difference", "99th percentile", "largest", "photos' largest mean")
+
+
+def _prepared(dataset: Dataset, index: int, spec: InputSpec) -> tuple[np.ndarray, bool]:
+    """The photo as the network would see it, and whether it was decoded at a fraction of its size."""
+    picture = dataset.store.read(index, spec)
+    return prepare(picture, spec).astype(np.int16), picture.pixels.shape[:2] != picture.original
+
+
+def compare(dataset: Dataset, base: InputSpec, changed: InputSpec, *, smaller_only: bool) -> tuple[str, ...]:
+    """The cells of a row: how far `changed` is from `base`, and for how many photos it decodes at a fraction."""
+    histogram, means = np.zeros(256, np.int64), []
+    smaller = 0
+    for index in range(len(dataset)):
+        other, fraction = _prepared(dataset, index, changed)
+        smaller += fraction
+        if fraction or not smaller_only:
+            difference = np.abs(other - _prepared(dataset, index, base)[0])
+            histogram += np.bincount(difference.ravel(), minlength=256)
+            means.append(difference.mean())
+    share = f"{smaller / len(dataset):.0%}"
+    if not means:
+        return share, "–", "–", "–", "–"
+    below = np.cumsum(histogram) / histogram.sum()
+    mean = (histogram * np.arange(256)).sum() / histogram.sum()
+    percentile, largest = np.searchsorted(below, 0.99), np.flatnonzero(histogram).max()
+    return share, f"{mean:.2f}", str(percentile), str(largest), f"{max(means):.2f}"
+
+
+def study(dataset: Dataset, side: int) -> Figures:
+    """All decode scales at one size of input."""
+    spec = InputSpec(channels=RGB, height=side, width=side, mean=(0.5,) * 3, std=(0.5,) * 3)
+    whole = replace(spec, decode_scale=0.0)
+    rows = [
+        (f"decode_scale {scale:g}", *compare(dataset, whole, replace(spec, decode_scale=scale), smaller_only=True))
+        for scale in DECODE_SCALES
+    ]
+    rows.append(("bicubic, whole", *compare(dataset, whole, replace(whole, filter="bicubic"), smaller_only=False)))
+    return Figures(COLUMNS, tuple(rows), f"{len(dataset)} photos; levels of 0 to 255; nothing here is drawn or timed.")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    default = Path(os.environ.get("STRIATE_DATA", "../shared/data")) / "photos-dog-cat"
+    parser.add_argument("folder", nargs="?", type=Path, default=default)
+    parser.add_argument("--write", action="store_true", help="write results/decode_scale.md and .json")
+    arguments = parser.parse_args()
+    dataset = open_data(arguments.folder)
+    tables = {f"{side} × {side}": study(dataset, side) for side in SIDES}
+    for heading, table in tables.items():
+        print(f"\n{heading}\n{table.markdown()}")
+    if arguments.write:
+        title = "Decoding JPEGs at a fraction of their size: what it changes"
+        note = "The default of `decode_scale` is 2: both sides stay at least twice as long as the resize makes them."
+        write_result("decode_scale", title, tables, [note])
+
+
+if __name__ == "__main__":
+    main()
