@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import builtins
 import inspect
+import re
 import typing
 from collections import ChainMap, defaultdict
 from collections.abc import Callable
-from typing import Any
+from typing import Annotated, Any
+
+from cyclopts import Parameter
 
 from striate.verbs._verb import Verb
+
+_ARGUMENT = re.compile(r"    [a-z_]+: ")
 
 
 def command(verb: Callable[..., Any], show: Callable[..., None]) -> Callable[..., None]:
@@ -29,7 +34,7 @@ def command(verb: Callable[..., Any], show: Callable[..., None]) -> Callable[...
 
     signature = inspect.Signature([*parameters, *switches])
     run.__name__ = getattr(verb, "__name__", "command")
-    run.__doc__ = _without_raises(inspect.getdoc(verb) or "")
+    run.__doc__ = _flowing(_without_raises(inspect.getdoc(verb) or ""))
     run.__signature__ = signature
     run.__annotations__ = {name: parameter.annotation for name, parameter in signature.parameters.items()}
     return run
@@ -44,9 +49,42 @@ def _parameters(function: Callable[..., Any]) -> list[inspect.Parameter]:
     names = ChainMap(target.__globals__, dict(vars(builtins)), defaultdict(lambda: Any))
     hints = typing.get_type_hints(target, localns=names, include_extras=True)
     signature = inspect.signature(target)
-    return [parameter.replace(annotation=hints[name]) for name, parameter in signature.parameters.items()]
+    return [_worded(parameter, hints[name]) for name, parameter in signature.parameters.items()]
+
+
+def _worded(parameter: inspect.Parameter, hint: Any) -> inspect.Parameter:
+    """The parameter as the help shows it: its own name for its value, not a Python type; no default that is empty."""
+    shown = Parameter(metavar=parameter.name.upper(), show_default=bool(parameter.default))
+    return parameter.replace(annotation=Annotated[hint, shown])
+
+
+def usage(run: Callable[..., None], name: str) -> str:
+    """The first line of a command's help: `Usage: striate predict [OPTIONS] RUN PICTURES...`."""
+    words = ["Usage: striate", name]
+    parameters = inspect.signature(run).parameters.values()
+    if any(parameter.kind is parameter.KEYWORD_ONLY for parameter in parameters):
+        words.append("[OPTIONS]")
+    for parameter in parameters:
+        word = parameter.name.upper()
+        if parameter.kind is parameter.VAR_POSITIONAL:
+            words.append(f"{word}...")
+        elif parameter.kind is parameter.POSITIONAL_ONLY:
+            words.append(word if parameter.default is parameter.empty else f"[{word}]")
+    return " ".join(words)
 
 
 def _without_raises(text: str) -> str:
     """A docstring for people at a terminal: what is raised concerns only those who call from Python."""
     return text.split("\nRaises:")[0].rstrip()
+
+
+def _flowing(text: str) -> str:
+    """A docstring with each paragraph, and what is said of each argument, on one line: a terminal breaks its own."""
+    lines = [""]
+    for line in text.splitlines():
+        begins = not line.strip() or not lines[-1].strip() or lines[-1] == "Args:" or _ARGUMENT.match(line)
+        if begins:
+            lines.append(line)
+        else:
+            lines[-1] += " " + line.strip()
+    return "\n".join(lines[1:])

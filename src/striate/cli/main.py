@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Sequence
 
 from cyclopts import App, Parameter
 
+from striate.cli.command import usage
 from striate.cli.commands import COMMANDS
 from striate.core.errors import StriateError
 
@@ -22,15 +24,16 @@ def build() -> App:
         version=_version,
     )
     for name, function in COMMANDS.items():
-        app.command(function, name=name)
+        app.command(function, name=name, usage=usage(function, name))
     app.register_install_completion_command(name="--install-completion")
     return app
 
 
-def main() -> None:
-    """Run one command; a user's mistake is one sentence on standard error and exit status 2."""
+def main(words: Sequence[str] | None = None) -> None:
+    """Run the command that `words` (or the process's arguments) say; a user's mistake is one sentence on standard
+    error and exit status 2."""
     try:
-        build()()
+        build()(sys.argv[1:] if words is None else words)
     except StriateError as error:
         print(f"striate: {error}", file=sys.stderr)
         sys.exit(2)

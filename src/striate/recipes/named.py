@@ -22,7 +22,7 @@ def photos() -> Recipe:
     """Photos in folders, from a few hundred to some ten thousand: 64×64 pixels, a small VGG."""
     return Recipe(
         model="tiny_vgg",
-        epochs=Duration(40, "ep"),
+        epochs=Duration.parse("40ep"),
         batch_size=32,
         input=InputChoice(height=64, width=64),
         optimizer=OptimizerChoice(lr=0.05 / 64 * 32, momentum=0.9, nesterov=True, weight_decay=5e-4),
@@ -33,13 +33,13 @@ def digits() -> Recipe:
     """The 1,797 embedded digits: few and tiny, so many epochs, strong changes of place, and pictures of 32×32."""
     return Recipe(
         model="lenet5",
-        epochs=Duration(120, "ep"),
+        epochs=Duration.parse("120ep"),
         batch_size=64,
         input=InputChoice(height=32, width=32),
         augmentation=AugmentationChoice(shift=0.1, rotation_degrees=10.0, scale=0.1),
         optimizer=OptimizerChoice(lr=0.05, momentum=0.9, nesterov=True, weight_decay=5e-4),
         schedule=ScheduleChoice(warmup_share=0.2),
-        evaluate_every=Duration(2, "ep"),
+        evaluate_every=Duration.parse("2ep"),
     )
 
 
@@ -47,7 +47,7 @@ def mnist() -> Recipe:
     """Tens of thousands of grey pictures of 28×28, as MNIST and Fashion-MNIST: few epochs, one cycle."""
     return Recipe(
         model="lenet5",
-        epochs=Duration(7, "ep"),
+        epochs=Duration.parse("7ep"),
         batch_size=128,
         augmentation=AugmentationChoice(shift=0.04, rotation_degrees=0.0, scale=0.0),
         optimizer=OptimizerChoice(lr=0.1, momentum=0.9, nesterov=True, weight_decay=5e-4),
@@ -60,7 +60,7 @@ def cifar() -> Recipe:
     base = photos()
     return replace(
         base,
-        epochs=Duration(20, "ep"),
+        epochs=Duration.parse("20ep"),
         batch_size=128,
         input=InputChoice(),
         optimizer=replace(base.optimizer, lr=0.05 / 64 * 128),

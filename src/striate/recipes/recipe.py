@@ -102,7 +102,7 @@ class ScheduleChoice:
     decay_per_epoch: float | None = None
 
     def __post_init__(self) -> None:
-        self.create(Duration(1, "ep"))  # an option that the schedule does not have is refused now
+        self.create(Duration.parse("1ep"))  # an option that the schedule does not have is refused now
 
     def create(self, length: Duration) -> Schedule:
         """The schedule over a training of `length`."""
@@ -160,7 +160,7 @@ class Recipe:
     optimizer: OptimizerChoice = field(default_factory=OptimizerChoice)
     schedule: ScheduleChoice = field(default_factory=ScheduleChoice)
     stop: StopChoice = field(default_factory=StopChoice)
-    evaluate_every: Duration = field(default_factory=lambda: Duration(1, "ep"))
+    evaluate_every: Duration = field(default_factory=lambda: Duration.parse("1ep"))
     precision: Literal["auto", "float32"] = "auto"
     in_memory: bool = True
     loader_threads: int = 2

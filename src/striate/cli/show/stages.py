@@ -16,7 +16,8 @@ Result = TypeVar("Result")
 
 def followed(events: Generator[Progress, None, Result]) -> Result:
     """Read `events` to their end, showing each stage on standard error, and give the result."""
-    with Bar(console=Console(stderr=True), transient=True) as bar:
+    screen = Console(stderr=True)
+    with Bar(console=screen, transient=True, disable=not screen.is_terminal) as bar:
         tasks = {}
         while True:
             try:
