@@ -30,7 +30,7 @@ bench: .venv-bench/ready
 	.venv-bench/bin/python -m benchmarks
 
 resume-study: .venv-test/ready
-	$(TEST)/python benchmarks/resume_study.py
+	$(TEST)/python benchmarks/resume_study.py --write
 
 docs: .venv-test/ready
 	$(TEST)/python docs/pictures.py
