@@ -28,7 +28,7 @@ _DECODERS = ("numpy", "Pillow", "simplejpeg", "tifffile", "imagecodecs")
 
 # A group of look-alikes larger than this share of the data says more about the data (blank pages, frames of one film)
 # than about copies: it is reported, and does not bind the parts. Up to ten pictures are few in data of any size.
-_LARGE_SHARE, _LARGE_COUNT = 0.01, 10
+_LARGE_SHARE, _LARGE_COUNT = 0.01, 10.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -135,7 +135,8 @@ def _version(library: str) -> str:
 def _load(path: Path, count: int) -> Survey | None:
     """The survey at `path`; None if there is none, or it is damaged (the archive holds a checksum of each column)."""
     try:
-        with np.load(path, allow_pickle=False) as columns:
+        # From memory: given a path, np.load leaves the file open where it turns out to be no archive.
+        with np.load(io.BytesIO(path.read_bytes()), allow_pickle=False) as columns:
             found = Survey(**{field.name: columns[field.name] for field in fields(Survey)})
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error):
         return None

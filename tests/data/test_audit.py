@@ -1,0 +1,161 @@
+"""The audit: each thing that may be wrong with data, planted and found."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from striate.data.audit import Audit, audit
+from striate.data.dataset import ArrayStore, Dataset, numbered
+from striate.data.digits import digits
+from striate.data.findings import many
+from striate.data.opening import open_data
+from striate.data.shapes import ShapesOptions, make
+
+
+@pytest.fixture(autouse=True)
+def _own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("STRIATE_CACHE", str(tmp_path / "cache"))
+
+
+@pytest.fixture
+def found(tmp_path: Path) -> Audit:
+    """The audit of a folder with train and test, in which one of everything is wrong."""
+    pictures = [Image.fromarray(pixels).resize((96, 80)) for pixels in make(np.arange(60), ShapesOptions()).pixels]
+    places = {
+        "train/cat": pictures[:36],
+        "train/dog": pictures[36:40],
+        "test/cat": pictures[40:50],
+        "test/class10": [],
+        "test/class2": [pictures[59]],
+    }
+    root = tmp_path / "photos"
+    for place, content in places.items():
+        (root / place).mkdir(parents=True)
+        for number, picture in enumerate(content):
+            picture.save(root / place / f"{number:02}.png")
+    turned = Image.Exif()
+    turned[0x0112] = 8
+    pictures[50].save(root / "train/cat/turned.jpg", exif=turned)
+    pictures[51].convert("L").save(root / "train/cat/grey.png")
+    pictures[52].resize((30, 40)).save(root / "train/cat/small.png")
+    (root / "train/cat/empty.jpg").write_bytes(b"")
+    (root / "train/dog/cut.png").write_bytes((root / "train/cat/00.png").read_bytes()[:500])
+    pictures[0].save(root / "train/dog/the-cat-again.png")  # equal, other label
+    pictures[1].save(root / "test/cat/the-same.bmp")  # equal, across parts
+    pictures[2].save(root / "test/cat/nearly.jpg", quality=60)  # alike, across parts
+    return audit(open_data(root))
+
+
+def _kinds(found: Audit, level: str) -> set[str]:
+    return {finding.kind for finding in found.findings if finding.level == level}
+
+
+def _sentence(found: Audit, kind: str) -> str:
+    (finding,) = [finding for finding in found.findings if finding.kind == kind]
+    return finding.sentence
+
+
+def test_everything_planted_is_found(found: Audit) -> None:
+    assert _kinds(found, "warning") == {
+        "unreadable",
+        "equal, other label",
+        "equal, across parts",
+        "alike, across parts",
+        "missing class",
+        "tiny class",
+        "imbalance",
+    }
+    assert {"equal", "alike", "mixed channels", "rotated"} <= _kinds(found, "note")
+
+
+def test_classes_are_counted_in_natural_order(found: Audit) -> None:
+    names = [row.name for row in found.classes]
+    assert names == sorted(names, key=["cat", "class2", "class10", "dog"].index)
+    rows = {row.name: row for row in found.classes}
+    assert (rows["cat"].total, rows["cat"].train + rows["cat"].val, rows["cat"].test) == (51, 39, 12)
+    assert (rows["dog"].total, rows["dog"].test) == (5, 0)
+
+
+def test_unreadable_pictures_are_named_with_their_reasons(found: Audit) -> None:
+    assert {(row.name, row.reason) for row in found.unread} == {
+        ("train/cat/empty.jpg", "empty"),
+        ("train/dog/cut.png", "truncated"),
+    }
+    assert _sentence(found, "unreadable") in (
+        "2 pictures of 59 cannot be read and are left out: 1 empty, 1 truncated.",
+        "2 pictures of 59 cannot be read and are left out: 1 truncated, 1 empty.",
+    )
+
+
+def test_duplicates_are_named_with_classes_and_parts(found: Audit) -> None:
+    equal = {frozenset(group.names): group for group in found.groups if group.kind == "equal"}
+    label = equal[frozenset({"train/cat/00.png", "train/dog/the-cat-again.png"})]
+    assert label.classes == ("cat", "dog")
+    leak = equal[frozenset({"train/cat/01.png", "test/cat/the-same.bmp"})]
+    assert leak.classes == ("cat",)
+    assert len(leak.parts) == 2
+    (alike,) = [group for group in found.groups if group.kind == "alike"]
+    assert set(alike.names) == {"train/cat/02.png", "test/cat/nearly.jpg"}
+
+
+def test_sizes_kinds_and_rotation(found: Audit) -> None:
+    assert found.sizes is not None
+    assert (found.sizes.smallest, found.sizes.distinct) == ((40, 30), 3)
+    assert found.sizes.median == (80, 96)
+    assert found.rotated == 1
+    assert sum(row.count for row in found.kinds) == found.pictures - 2
+
+
+def test_json_holds_it_all(found: Audit) -> None:
+    content = json.loads(json.dumps(found.to_json()))
+    assert content["pictures"] == 59
+    assert {row["name"] for row in content["unreadable"]} == {row.name for row in found.unread}
+    assert [row["sentence"] for row in content["findings"]] == [finding.sentence for finding in found.findings]
+    assert len(content["duplicates"]) == len(found.groups)
+    assert content["digest"] == found.digest
+    assert sum(content["parts"].values()) == 57
+
+
+def test_sentences_are_whole(found: Audit) -> None:
+    for finding in found.findings:
+        assert finding.sentence[0].isupper() or finding.sentence[0].isdigit() or finding.kind == "imbalance"
+        assert finding.sentence.endswith(".")
+    assert [many(1, "class"), many(2, "class"), many(1200, "picture")] == ["1 class", "2 classes", "1,200 pictures"]
+
+
+def test_a_group_above_one_percent_is_reported() -> None:
+    pixels = np.random.default_rng(0).integers(0, 256, (400, 5, 5, 1), np.uint8)
+    pixels[:12] = 255
+    targets = np.arange(400, dtype=np.int64) % 2
+    found = audit(Dataset("blank", ArrayStore(pixels, numbered("page", 400)), ("a", "b"), targets))
+    assert "equal, large group" in _kinds(found, "warning")
+    assert next(group for group in found.groups).large
+
+
+def test_good_data_have_no_warning() -> None:
+    found = audit(digits())
+    assert found.warnings == ()
+    assert _sentence(found, "contents") == "1,797 pictures in 10 classes, all of 8×8 pixels."
+    assert _kinds(found, "fine") == {"contents", "equal"}  # too small to be compared for likeness
+    assert {part: len(indices) for part, indices in found.parts.items()} == {"train": 1079, "val": 359, "test": 359}
+
+
+def test_mnist_has_no_duplicates_across_labels(real_data: Callable[[str], Path]) -> None:
+    found = audit(open_data(real_data("mnist")))
+    assert found.pictures == 70_000
+    assert not [group for group in found.groups if len(group.classes) > 1]
+    assert found.warnings == ()
+    assert len(found.parts["test"]) == 10_000
+
+
+def test_photos_have_no_warning(real_data: Callable[[str], Path]) -> None:
+    found = audit(open_data(real_data("photos-dog-cat")))
+    assert found.warnings == ()
+    assert [(row.name, row.total) for row in found.classes] == [("cat", 200), ("dog", 200)]
+    assert "alike" in _kinds(found, "fine")

@@ -1,0 +1,192 @@
+"""The survey: what it says of each picture, and that its cache is never wrong."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from striate.core.spec import InputSpec
+from striate.data.content import array_digest, content_digest, content_digests
+from striate.data.dataset import ArrayStore, Dataset, FileStore, numbered
+from striate.data.picture import Picture
+from striate.data.survey import Survey, data_digest, survey
+
+
+@pytest.fixture(autouse=True)
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    folder = tmp_path / "cache"
+    monkeypatch.setenv("STRIATE_CACHE", str(folder))
+    return folder
+
+
+@pytest.fixture
+def pixels() -> np.ndarray:
+    return np.random.default_rng(0).integers(0, 256, (6, 12, 9, 3), np.uint8)
+
+
+@pytest.fixture
+def folder(tmp_path: Path, pixels: np.ndarray) -> Path:
+    folder = tmp_path / "pictures"
+    folder.mkdir()
+    for number, picture in enumerate(pixels):
+        Image.fromarray(picture).save(folder / f"{number}.png")
+    return folder
+
+
+def _files(folder: Path) -> Dataset:
+    names = sorted(path.name for path in folder.iterdir())
+    return Dataset("files", FileStore(folder, names), ("a", "b"), np.arange(len(names), dtype=np.int64) % 2)
+
+
+def _array(pixels: np.ndarray) -> Dataset:
+    count = len(pixels)
+    return Dataset("array", ArrayStore(pixels, numbered("row", count)), ("a", "b"), np.arange(count) % 2)
+
+
+def _same(one: Survey, other: Survey) -> bool:
+    return all((getattr(one, name) == getattr(other, name)).all() for name in vars(one) if name in _COLUMNS)
+
+
+_COLUMNS = Survey.__dataclass_fields__
+
+
+class _Forbidden(FileStore):
+    def read(self, index: int, spec: InputSpec | None = None) -> Picture:
+        raise AssertionError(f"picture {index} was decoded again")
+
+
+def _without_decoding(dataset: Dataset) -> Survey:
+    assert isinstance(dataset.store, FileStore)
+    store = _Forbidden(dataset.store.root, dataset.store.names)
+    return survey(Dataset(dataset.name, store, dataset.classes, dataset.targets))
+
+
+def test_rows_say_what_the_pictures_are(folder: Path, pixels: np.ndarray) -> None:
+    Image.fromarray(pixels[0]).save(folder / "turned.jpg", exif=_turned(6))
+    Image.fromarray(pixels[0][..., 0].astype(np.uint16) * 257).save(folder / "deep.png")
+    (folder / "empty.png").write_bytes(b"")
+    (folder / "note.png").write_bytes(b"not a picture at all")
+    dataset = _files(folder)
+    found = survey(dataset)
+    row = {name: index for index, name in enumerate(dataset.store.names)}
+    assert found.reasons[[row["empty.png"], row["note.png"]]].tolist() == ["empty", "not a picture"]
+    assert found.readable.sum() == 8
+    assert (found.heights[row["turned.jpg"]], found.widths[row["turned.jpg"]]) == (9, 12)  # upright
+    assert found.orientations[row["turned.jpg"]] == 6
+    assert (found.maxima[row["deep.png"]], found.channels[row["deep.png"]]) == (65535, "grey")
+    assert (found.maxima[row["0.png"]], found.channels[row["0.png"]]) == (255, "red,green,blue")
+    assert found.equal.tolist() == found.alike.tolist() == list(range(10))
+
+
+def _turned(orientation: int) -> Image.Exif:
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    return exif
+
+
+def test_digest_is_of_the_pixels_behind_a_line_that_says_what_they_are(pixels: np.ndarray) -> None:
+    expected = hashlib.sha256("12×9×3 uint8 red,green,blue\n".encode() + pixels[2].tobytes()).digest()
+    assert content_digest(pixels[2], ("red", "green", "blue")) == expected
+    assert content_digests(pixels, ("red", "green", "blue"))[2].tobytes() == expected
+    deep = np.arange(6, dtype=np.uint16).reshape(1, 2, 3, 1)
+    assert (content_digests(deep.astype(">u2"), ("grey",)) == content_digests(deep, ("grey",))).all()
+    assert array_digest(pixels[:, ::2], ("red", "green", "blue")) == array_digest(
+        pixels[:, ::2].copy(), ("red", "green", "blue")
+    )
+
+
+def test_files_and_arrays_of_the_same_pictures_have_the_same_digests(folder: Path, pixels: np.ndarray) -> None:
+    files, array = survey(_files(folder)), survey(_array(pixels))
+    assert (files.digests == array.digests).all()
+    assert data_digest(_files(folder), files) == data_digest(_array(pixels), array)
+
+
+def test_data_digest_follows_pixels_labels_classes_and_parts_but_not_names(pixels: np.ndarray) -> None:
+    dataset = _array(pixels)
+    other = pixels.copy()
+    other[3, 4, 5, 1] ^= 1
+    store, targets, classes = dataset.store, dataset.targets, dataset.classes
+    variants = [
+        dataset,
+        _array(other),
+        Dataset("array", store, classes, targets[::-1].copy()),
+        Dataset("array", store, ("a", "c"), targets),
+        Dataset("array", store, classes, targets, {"test": np.arange(2)}),
+        Dataset("array", store, classes, targets, {"val": np.arange(2)}),
+    ]
+    digests = [data_digest(one, survey(one)) for one in variants]
+    assert len(set(digests)) == len(variants)
+    renamed = Dataset("other", ArrayStore(pixels, list("uvwxyz")), classes, targets)
+    assert data_digest(renamed, survey(renamed)) == digests[0]
+
+
+def test_second_time_nothing_is_decoded_whatever_the_files_are_called(folder: Path) -> None:
+    first = survey(_files(folder))
+    assert _same(_without_decoding(_files(folder)), first)
+    folder = folder.rename(folder.with_name("moved"))
+    (folder / "5.png").rename(folder / "6.png")
+    assert _same(_without_decoding(_files(folder)), first)
+
+
+def test_a_changed_file_is_decoded_again(folder: Path) -> None:
+    survey(_files(folder))
+    before = os.stat(folder / "0.png")
+    (folder / "0.png").write_bytes((folder / "0.png").read_bytes()[:-1] + b"\0")
+    os.utime(folder / "0.png", ns=(before.st_atime_ns, before.st_mtime_ns))  # same size, same time
+    with pytest.raises(AssertionError, match="decoded again"):
+        _without_decoding(_files(folder))
+
+
+@pytest.mark.parametrize("damage", ["cut", "flipped", "garbage", "empty", "other"])
+def test_a_damaged_cache_is_made_again(damage: str, folder: Path, cache: Path) -> None:
+    first = survey(_files(folder))
+    (kept,) = (cache / "surveys").iterdir()
+    content = bytearray(kept.read_bytes())
+    if damage == "flipped":
+        content[len(content) // 2] ^= 0xFF
+    changed = {"cut": content[: len(content) // 2], "flipped": content, "garbage": b"PK\x03\x04 nonsense", "empty": b""}
+    if damage == "other":
+        np.savez(cache / "other.npz", reasons=np.array(["", ""]))
+        changed["other"] = (cache / "other.npz").read_bytes()
+    kept.write_bytes(changed[damage])
+    assert _same(survey(_files(folder)), first)
+    assert _same(_without_decoding(_files(folder)), first)  # and kept again
+
+
+def test_without_a_place_for_the_cache_it_goes_without(folder: Path, cache: Path) -> None:
+    cache.write_text("a file where a folder should be")
+    assert survey(_files(folder)).readable.all()
+
+
+def test_two_processes_at_once(folder: Path) -> None:
+    code = (
+        "import sys, numpy as np; from pathlib import Path; from striate.data.survey import survey;"
+        "from striate.data.dataset import Dataset, FileStore; root = Path(sys.argv[1]);"
+        "names = sorted(path.name for path in root.iterdir());"
+        "data = Dataset('x', FileStore(root, names), ('a',), np.zeros(len(names), np.int64));"
+        "print(survey(data).digests.tobytes().hex())"
+    )
+    runs = [
+        subprocess.Popen([sys.executable, "-c", code, str(folder)], stdout=subprocess.PIPE, text=True) for _ in range(2)
+    ]
+    answers = [run.communicate(timeout=120)[0].strip() for run in runs]
+    assert [run.returncode for run in runs] == [0, 0]
+    assert answers == [survey(_files(folder)).digests.tobytes().hex()] * 2
+
+
+def test_progress_counts_up_to_all(folder: Path) -> None:
+    told: list[tuple[int, int]] = []
+    survey(_files(folder), progress=lambda done, count: told.append((done, count)))
+    assert told[-1] == (6, 6)
+
+
+def test_an_empty_data_set_has_an_empty_survey(tmp_path: Path) -> None:
+    dataset = Dataset("none", FileStore(tmp_path, []), ("a",), np.zeros(0, np.int64))
+    assert len(survey(dataset)) == 0
