@@ -42,7 +42,7 @@ class LayerRow:
 
 @dataclass(frozen=True, kw_only=True)
 class ModelFacts:
-    """Which network. `input` is channels, height, width; `paper` an address or a citation."""
+    """Which network. `title` is that of its paper, `paper` where to find it; `input` is channels, height, width."""
 
     name: str
     title: str

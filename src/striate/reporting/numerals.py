@@ -41,18 +41,6 @@ def short(number: int) -> str:
     return f"{value:.0f}" if not unit else f"{value:.3g}{_THIN}{unit}"
 
 
-def duration(seconds: float) -> str:
-    """`21 s`, `4 min 05 s`, `2 h 10 min`."""
-    whole = round(seconds)
-    if seconds < 9.95:
-        return f"{seconds:.1f}{_THIN}s"
-    if whole < 60:
-        return f"{whole}{_THIN}s"
-    if whole < 3600:
-        return f"{whole // 60}{_THIN}min {whole % 60:02d}{_THIN}s"
-    return f"{whole // 3600}{_THIN}h {whole % 3600 // 60:02d}{_THIN}min"
-
-
 def size(dimensions: Sequence[int]) -> str:
     """`6 × 28 × 28`."""
     return f"{_THIN}×{_THIN}".join(str(d) for d in dimensions)

@@ -33,7 +33,7 @@ def _words(judgement: Judgement) -> list[Child]:
     return [
         h("p", _direction(judgement)),
         h("p", _mended(judgement)),
-        h("p", "On the diagonal, of the answers given with 80 % confidence 80 % are right."),
+        h("p", f"On the diagonal, of the answers given with {percent(0.8, 0)} confidence {percent(0.8, 0)} are right."),
     ]
 
 

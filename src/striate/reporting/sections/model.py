@@ -20,7 +20,7 @@ def model(material: RunMaterial) -> Section | None:
     if facts is None:
         return None
     lead: list[Child] = [
-        h("p", h("b", name(facts.title)), _citation(facts)),
+        h("p", h("b", name(facts.name)), ": ", name(facts.title), _citation(facts)),
         h("p", f"{count(facts.parameters, 'parameter')} and {short(facts.macs)} multiply-accumulates for a picture of "
           f"{size(facts.input)}."),
     ]  # fmt: skip
@@ -64,4 +64,9 @@ def filters(material: RunMaterial) -> Section | None:
     if total > _MOST_FILTERS:
         lead.append(h("p", f"The first {_MOST_FILTERS} are shown."))
     wide = channels not in (1, 3) or max(height, width) > 16
-    return Section("filters", "What its first layer looks for", lead, h("ul", shown, class_="filters" + " wide" * wide))
+    return Section(
+        "filters",
+        "What its first layer looks for",
+        lead,
+        h("ul", shown, class_="filters" + " wide" * wide + " few" * (total <= 16)),
+    )

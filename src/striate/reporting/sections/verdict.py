@@ -54,7 +54,7 @@ def _trained(material: RunMaterial) -> list[Child]:
     lasting = f" for {epochs:.4g} {'epoch' if epochs == 1 else 'epochs'}" if epochs else ""
     clauses: list[Child] = []
     if model:
-        clauses.append([h("b", name(model.title)), f" with {count(model.parameters, 'parameter')}"])
+        clauses.append([h("b", name(model.name)), f" with {count(model.parameters, 'parameter')}"])
     if data:
         pictures = count(sum(data.counts.get("train", ())), "picture")
         trained = f"trained{lasting} on {pictures} of "
@@ -77,7 +77,7 @@ def _baseline(judgement: Judgement) -> list[Child]:
 
 
 def _strip(material: RunMaterial) -> Html | None:
-    if material.rows is None or not len(material.rows.index):
+    if material.test is None or material.rows is None:
         return None
     caption = h("figcaption", h("span", "least sure"), h("span", h("i", class_="key right"), "right ",
                 h("i", class_="key wrong"), "wrong"), h("span", "surest"))  # fmt: skip
