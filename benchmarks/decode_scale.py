@@ -1,10 +1,11 @@
 """What decoding JPEGs at a fraction of their size changes in the pixels that a network sees.
 
-    python benchmarks/decode_scale.py [FOLDER] [--write]
+    python benchmarks/decode_scale.py [FOLDER] [--classifier RUN] [--write]
 
 Every photo is prepared twice: decoded whole, and decoded at 1/2, 1/4 or 1/8, as far as the `decode_scale` of its
 `InputSpec` allows. The differences are in levels of 0 to 255, over all values of the photos that were decoded smaller.
 For a measure of what they mean: the same for a bicubic filter in place of the bilinear one, both decoded whole.
+With a classifier of such photos, its answers to both are compared too.
 """
 
 from __future__ import annotations
@@ -15,12 +16,14 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import torch
 
 from _measure import Figures, write_result
+from striate.classifier import Classifier, load_classifier
 from striate.core.spec import RGB, InputSpec
 from striate.data.dataset import Dataset
 from striate.data.opening import open_data
-from striate.data.transforms import prepare
+from striate.data.transforms import prepare, scale
 
 SIDES = (32, 64, 128)
 DECODE_SCALES = (1.0, 1.5, 2.0, 3.0)
@@ -65,14 +68,41 @@ def study(dataset: Dataset, side: int) -> Figures:
     return Figures(COLUMNS, tuple(rows), f"{len(dataset)} photos; levels of 0 to 255; nothing here is drawn or timed.")
 
 
+def _probabilities(dataset: Dataset, classifier: Classifier, spec: InputSpec) -> np.ndarray:
+    """What the classifier answers to every photo prepared by `spec`: (photos, classes)."""
+    rows = []
+    for index in range(len(dataset)):
+        prepared = torch.from_numpy(prepare(dataset.store.read(index, spec), spec)[None])
+        rows.append(classifier.probabilities(scale(prepared, spec))[0].numpy())
+    return np.stack(rows)
+
+
+def answers(dataset: Dataset, classifier: Classifier) -> Figures:
+    """How far the answers of `classifier` move when photos are decoded at a fraction, as its `InputSpec` allows."""
+    whole = _probabilities(dataset, classifier, replace(classifier.input, decode_scale=0.0))
+    rows = []
+    for decode_scale in DECODE_SCALES:
+        smaller = _probabilities(dataset, classifier, replace(classifier.input, decode_scale=decode_scale))
+        changed = int((smaller.argmax(axis=1) != whole.argmax(axis=1)).sum())
+        moved = np.abs(smaller - whole).max(axis=1)
+        cells = (f"{changed} of {len(dataset)}", f"{moved.mean():.4f}", f"{moved.max():.3f}")
+        rows.append((f"decode_scale {decode_scale:g}", *cells))
+    columns = ("", "other first class", "mean change of probability", "largest")
+    height, width = classifier.input.size
+    return Figures(columns, tuple(rows), f"{classifier.model_name} at {height} × {width}, beside decoding whole.")
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     default = Path(os.environ.get("STRIATE_DATA", "../shared/data")) / "photos-dog-cat"
     parser.add_argument("folder", nargs="?", type=Path, default=default)
+    parser.add_argument("--classifier", type=Path, help="a run, or a classifier's folder")
     parser.add_argument("--write", action="store_true", help="write results/decode_scale.md and .json")
     arguments = parser.parse_args()
     dataset = open_data(arguments.folder)
     tables = {f"{side} × {side}": study(dataset, side) for side in SIDES}
+    if arguments.classifier:
+        tables["Answers"] = answers(dataset, load_classifier(arguments.classifier))
     for heading, table in tables.items():
         print(f"\n{heading}\n{table.markdown()}")
     if arguments.write:
