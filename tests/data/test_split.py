@@ -84,6 +84,15 @@ def test_equal_pictures_stay_together_across_classes_too() -> None:
     assert {len(parts["val"]), len(parts["test"])} <= {23, 24, 25}
 
 
+def test_a_group_larger_than_the_room_left_goes_elsewhere() -> None:
+    digests = content_digests(_pixels(20), ("grey",))
+    order = sorted(range(20), key=lambda index: bytes(digests[index]))
+    groups = np.arange(20)
+    groups[order[3:6]] = order[3]  # three that are alike, where one more fits
+    placed = by_content(digests, np.zeros(20, np.int64), {"val": 0.2}, groups)
+    assert placed[order].tolist() == [0, 0, 0, -1, -1, -1, 0, *[-1] * 13]
+
+
 def test_groups_too_large_to_bind_are_parted() -> None:
     pixels = _pixels(300)
     pixels[:60] = pixels[0]

@@ -95,8 +95,10 @@ def test_digest_is_of_the_pixels_behind_a_line_that_says_what_they_are(pixels: n
     expected = hashlib.sha256("12×9×3 uint8 red,green,blue\n".encode() + pixels[2].tobytes()).digest()
     assert content_digest(pixels[2], ("red", "green", "blue")) == expected
     assert content_digests(pixels, ("red", "green", "blue"))[2].tobytes() == expected
-    deep = np.arange(6, dtype=np.uint16).reshape(1, 2, 3, 1)
-    assert (content_digests(deep.astype(">u2"), ("grey",)) == content_digests(deep, ("grey",))).all()
+    deep = np.arange(6, dtype=np.uint16).reshape(1, 2, 3)
+    expected = hashlib.sha256("1×2×3 uint16 grey\n".encode() + bytes([0, 0, 1, 0, 2, 0, 3, 0, 4, 0, 5, 0])).digest()
+    assert content_digest(deep, ("grey",)) == expected
+    assert (content_digests(deep.astype(">u2")[None], ("grey",)) == content_digests(deep[None], ("grey",))).all()
     assert array_digest(pixels[:, ::2], ("red", "green", "blue")) == array_digest(
         pixels[:, ::2].copy(), ("red", "green", "blue")
     )
