@@ -51,6 +51,7 @@ def tiff(pixels: np.ndarray, **options: object) -> bytes:
 
 
 IMAGE = drawing()
+PLANES = np.ascontiguousarray(np.asarray(IMAGE)[..., [0, 1, 2, 1, 0]].transpose(2, 0, 1))
 DEEP = np.asarray(IMAGE).astype(np.uint16) * 257
 
 FILES: dict[str, bytes] = {
@@ -73,6 +74,8 @@ FILES: dict[str, bytes] = {
     "tiff-lzw": saved("TIFF", IMAGE, compression="tiff_lzw"),
     "tiff-jpeg": saved("TIFF", IMAGE, compression="jpeg"),
     "tiff-jpeg-behind-its-header": tiff(np.asarray(IMAGE), photometric="rgb", compression="jpeg"),
+    "tiff-jpeg-planes": tiff(PLANES, photometric="minisblack", planarconfig="separate", compression="jpeg"),
+    "tiff-jpeg-pages": tiff(PLANES, photometric="minisblack", compression="jpeg"),
     "tiff-16-bit": tiff(DEEP, photometric="rgb"),
     "tiff-16-bit-deflate": tiff(DEEP, photometric="rgb", compression="zlib"),
     "tiff-5-channels": tiff(

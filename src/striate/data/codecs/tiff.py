@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import io
 import logging
+import math
 from collections.abc import Iterable
 
 import numpy as np
@@ -39,6 +40,7 @@ def read(data: bytes) -> Picture:
             check_size(page.imagelength, page.imagewidth, page.samplesperpixel)
             orientation = page.tags.valueof(_ORIENTATION_TAG, default=1)
             turned = orientation if orientation in range(1, 9) else 1
+            _check_announced(file, series)
             planes = set(series.axes) & _ACROSS_PAGES - set(page.axes)
             _check_complete(series.pages if planes else [page], len(data))
             if not _is_ordinary(page, bool(planes)):
@@ -56,6 +58,13 @@ def _refusal(error: Exception) -> Refused:
     if isinstance(error, ImportError) or "requires the 'imagecodecs'" in message:
         return Refused(UNSUPPORTED, "its compression needs imagecodecs: pip install 'striate[scientific]'")
     return Refused(TRUNCATED if "failed to read" in message else DAMAGED, message)
+
+
+def _check_announced(file: TiffFile, series: TiffPageSeries) -> None:
+    """A file that says of which shape its array is must hold all of it; tifffile makes do with the pages it finds."""
+    for description in (file.shaped_metadata or ())[:1]:
+        if math.prod(description["shape"]) != series.size:
+            raise Refused(TRUNCATED, "pages that it announces are missing")
 
 
 def _check_complete(pages: Iterable[TiffPage | TiffFrame | None], length: int) -> None:
