@@ -37,7 +37,7 @@ def test_numbers_are_as_wide_as_the_largest_needs() -> None:
     ],
 )
 def test_a_data_set_that_contradicts_itself_is_a_defect(targets: list[int], splits: dict[Split, list[int]]) -> None:
-    parts = {split: np.array(indices) for split, indices in splits.items()}
+    parts: dict[Split, np.ndarray] = {split: np.array(indices) for split, indices in splits.items()}
     with pytest.raises(ValueError, match="four"):
         Dataset("four", STORE, ("a", "b"), np.array(targets), parts)
 
