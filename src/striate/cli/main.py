@@ -7,6 +7,7 @@ import sys
 from collections.abc import Sequence
 
 from cyclopts import App, Parameter
+from rich.text import Text
 
 from striate.cli.command import usage
 from striate.cli.commands import COMMANDS
@@ -22,6 +23,7 @@ def build() -> App:
         help_format="plaintext",
         default_parameter=Parameter(negative=()),
         version=_version,
+        error_formatter=lambda error: Text(f"striate: {error}"),
     )
     for name, function in COMMANDS.items():
         app.command(function, name=name, usage=usage(function, name))

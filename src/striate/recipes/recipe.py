@@ -190,8 +190,8 @@ class Recipe:
         for group in ("loss", "optimizer", "schedule"):
             name = dict(pairs).get(f"{group}.name")
             if name is not None and name != getattr(self, group).name:
-                fresh = type(getattr(self, group))()
-                base = replace(base, **{group: config.override(fresh, {"name": name})})
+                fresh = replace(base, **{group: type(getattr(self, group))()})
+                base = config.override(fresh, {f"{group}.name": name})
         return config.override(base, dict(pairs))
 
 

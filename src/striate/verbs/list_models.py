@@ -9,7 +9,7 @@ if TYPE_CHECKING:
 
 
 def list_models(pattern: str | None = None, /) -> list[ModelCard]:
-    """List the networks that can be trained, with their paper, input, parameters and multiply-accumulates.
+    """List the networks that can be trained, with their year, input, parameters and multiply-accumulates.
 
     Example: striate models 'lenet*'
 

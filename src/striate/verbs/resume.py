@@ -18,7 +18,8 @@ def resume(run: str | Path, /, *, inexact: bool = False) -> Generator[RunEvent, 
     """Go on with a run that was stopped, killed or crashed, from its last good checkpoint.
 
     The result is bit for bit that of a run that was never stopped, on the same kind of machine with the same versions.
-    Elsewhere the differences are named, and it goes on only with --inexact. A run that is complete is left as it is.
+    Elsewhere the differences are named, and it goes on only with --inexact. A run that is complete is not trained any
+    further, only judged and reported anew.
 
     Example: striate resume runs/photos
 

@@ -39,11 +39,12 @@ def train(
         data: a folder with a folder per class, a CSV file (path,label[,split]), IDX, CIFAR or npz files, or a name:
             digits, shapes, mnist, fashion-mnist, cifar10, cifar100.
         model: the network, as 'striate models' lists them; the recipe's when not given.
-        recipe: the name of a recipe; the one that suits the data when not given.
+        recipe: photos, digits, mnist or cifar; the one that suits the data when not given.
         epochs: how long to train: 30 or 30ep (epochs), 5000st (steps), 10min.
         seed: the one number that all randomness follows from.
         precision: float32 turns reduced precision off; auto lets a measured trial choose.
-        set: any other setting of the recipe, as key=value; may be given several times.
+        set: any other setting of the recipe, as key=value; may be given several times. The run's recipe.json names them
+            all.
         name: the run's name; made from data and model when not given.
         runs: the folder that holds the runs.
         execution: a run whose execution (memory layout, precision, threads) is repeated instead of a new trial.

@@ -22,9 +22,9 @@ def show_audit(
     events: Generator[Progress, None, Audit],
     *,
     json: Annotated[
-        bool, Parameter(help="Print JSON, with every unreadable file and every group of duplicates.")
+        bool, Parameter(help="print JSON, with every unreadable file and every group of duplicates.")
     ] = False,
-    all: Annotated[bool, Parameter(help="Name all pictures that a finding is about, not only the first few.")] = False,
+    all: Annotated[bool, Parameter(help="name all pictures that a finding is about, not only the first few.")] = False,
 ) -> None:
     """Print the counts per class and part, then the findings, those that ask for attention marked."""
     audit = followed(events)

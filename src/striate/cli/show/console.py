@@ -12,10 +12,14 @@ from rich.table import Table
 
 Row = Sequence[object]
 
+_ENDLESS = 1000  # columns of text: no line of ours is longer, so nothing is cut or broken
+
 
 def console() -> Console:
-    """Standard output; colours and bars only where a person is looking."""
-    return Console(highlight=False, soft_wrap=not sys.stdout.isatty())
+    """Standard output; colours and bars only where a person is looking, and lines as long as they are elsewhere."""
+    if sys.stdout.isatty():
+        return Console(highlight=False)
+    return Console(highlight=False, soft_wrap=True, width=_ENDLESS)
 
 
 def print_json(value: Any) -> None:
@@ -23,11 +27,18 @@ def print_json(value: Any) -> None:
     print(json.dumps(value, ensure_ascii=False, indent=2))
 
 
-def table(columns: Sequence[str], rows: Sequence[Row], *, left: int = 1, total: Row | None = None) -> Table:
-    """A plain table: the first `left` columns lean left, the numbers after them right; `total` stands apart below."""
-    drawn = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
+def table(
+    columns: Sequence[str], rows: Sequence[Row], *, left: int = 1, total: Row | None = None, gap: int = 2
+) -> Table:
+    """A plain table: the first `left` columns lean left, the numbers after them right; `total` stands apart below,
+    `gap` is the space between columns.
+
+    Where it is too wide for the terminal, only words are broken, never names (the first column) or numbers.
+    """
+    drawn = Table(box=None, pad_edge=False, padding=(0, gap, 0, 0), header_style="bold")
     for number, column in enumerate(columns):
-        drawn.add_column(column, justify="left" if number < left else "right", no_wrap=number == 0)
+        words = 0 < number < left
+        drawn.add_column(column, justify="left" if number < left else "right", no_wrap=not words)
     for row in rows:
         drawn.add_row(*map(str, row))
     if total is not None:

@@ -21,7 +21,7 @@ _PAIRS = 5
 def show_verdict(
     events: Generator[Progress, None, Verdict],
     *,
-    json: Annotated[bool, Parameter(help="Print JSON, with the confusion matrix and the calibration.")] = False,
+    json: Annotated[bool, Parameter(help="print JSON, with the confusion matrix and the calibration.")] = False,
 ) -> None:
     """Print accuracy with its interval, the other scores, each class, and what is confused with what."""
     verdict = followed(events)

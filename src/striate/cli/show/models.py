@@ -13,13 +13,18 @@ if TYPE_CHECKING:
     from striate.models import ModelCard
     from striate.verbs.summary import Summary
 
-AsJson = Annotated[bool, Parameter(help="Print JSON.")]
 
-
-def show_models(cards: list[ModelCard], *, json: AsJson = False) -> None:
+def show_models(
+    cards: list[ModelCard],
+    *,
+    json: Annotated[bool, Parameter(help="print JSON, with title, authors and address of each paper.")] = False,
+) -> None:
     """One line per network, at its card's input."""
     if json:
         print_json([asdict(card) for card in cards])
+        return
+    if not cards:
+        print("No network has such a name. All of them:  striate models")
         return
     rows = [
         [card.name, card.family, card.year, by(card.input), card.classes, f"{card.parameters:,}", f"{card.macs:,}"]
@@ -28,7 +33,7 @@ def show_models(cards: list[ModelCard], *, json: AsJson = False) -> None:
     console().print(table(["name", "family", "year", "input", "classes", "parameters", "MACs"], rows, left=2))
 
 
-def show_summary(summary: Summary, *, json: AsJson = False) -> None:
+def show_summary(summary: Summary, *, json: Annotated[bool, Parameter(help="print JSON.")] = False) -> None:
     """The table of layers with its totals, and the sentences on what does not fit."""
     if json:
         print_json(asdict(summary))
@@ -53,10 +58,11 @@ def show_summary(summary: Summary, *, json: AsJson = False) -> None:
     columns = ["layer", "kind", "output", "parameters", "MACs", "sees", "stride", "memory"]
     screen = console()
     screen.print(f"{summary.model} on pictures of {by(description.input_shape)} (channels × height × width)\n")
-    screen.print(table(columns, rows, left=2, total=total))
+    screen.print(table(columns, rows, left=2, total=total, gap=1))
     screen.print(
-        "\nMACs are multiply-accumulates for one picture. 'sees' is the receptive field and 'stride' the step between\n"
-        "neighbours, in input pixels; memory is that of parameters and outputs for one picture, in float32."
+        "\nMACs are multiply-accumulates for one picture; memory is that of parameters and\n"
+        "outputs for one picture, in float32. 'sees' is the receptive field and 'stride'\n"
+        "the step between neighbours, in pixels of the input."
     )
     for note in description.notes:
         screen.print(note)

@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 def show_predictions(
     predictions: Iterable[Prediction | Failure],
     *,
-    json: Annotated[bool, Parameter(help="Print one JSON list, with the probability of every class.")] = False,
-    csv: Annotated[bool, Parameter(help="Print CSV, a line per picture.")] = False,
+    json: Annotated[bool, Parameter(help="print one JSON list, with the probability of every class.")] = False,
+    csv: Annotated[bool, Parameter(help="print CSV, a line per picture.")] = False,
 ) -> None:
     """Print what was said of each picture; those that could not be read are named on standard error (status 1)."""
     if json and csv:

@@ -22,7 +22,7 @@ _LINES = 30
 def show_training(
     events: Generator[Any, None, Any],
     *,
-    quiet: Annotated[bool, Parameter(help="Print nothing but errors.")] = False,
+    quiet: Annotated[bool, Parameter(help="print nothing but errors.")] = False,
 ) -> None:
     """Follow a training to its end, or to the safe point after Ctrl-C."""
     from striate.recipes.events import RunStarted
