@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from reference.scores import area_under_roc, expected_calibration_error
 from striate.core.errors import DataError, RunError, TrainingError
 from striate.metrics import Judgement, judge
+from striate.metrics.calibration import calibration
 from striate.metrics.roc import roc_auc
 
 
@@ -118,6 +119,12 @@ def test_calibration_worked_by_hand() -> None:
     judgement = judge(logits, np.array([0, 0, 0, 1]), ["a", "b"])
     assert judgement.as_trained.ece == pytest.approx(0.05)
     assert judgement.loss == pytest.approx(-(3 * np.log(0.8) + np.log(0.2)) / 4)
+
+
+def test_a_confidence_on_an_edge_belongs_to_the_bin_below_it() -> None:
+    half_and_all = np.array([[0.0, 0.0], [0.0, -1000.0]])
+    bins = calibration(half_and_all, np.array([0, 0]), bins=2).bins
+    assert [(b.confidence, b.right.count) for b in bins] == [(0.5, 1), (1.0, 1)]
 
 
 def test_survives_json() -> None:
