@@ -39,7 +39,7 @@ def test_elsewhere_it_is_skipped_and_says_so(monkeypatch: pytest.MonkeyPatch) ->
     def unknown(name: str) -> str:
         raise ValueError(f"unrecognized configuration name {name}")
 
-    monkeypatch.setattr(allocator.os, "confstr", unknown)
+    monkeypatch.setattr("os.confstr", unknown)
     tuning = allocator.tune_process()
     assert not tuning.applied
     assert tuning.reason == "skipped: the C library of this process is not glibc"

@@ -11,7 +11,7 @@ from torch import nn
 from rehearsal.small import MadeBatches, make_model, make_state, weights
 from striate.core.device import ExecutionPlan
 from striate.core.duration import Duration
-from striate.core.errors import RunError
+from striate.core.errors import RunError, TrainingError
 from striate.training import (
     OPTIMIZERS,
     Mark,
@@ -106,7 +106,7 @@ def test_weights_that_are_not_finite_are_not_written() -> None:
     state = make_state()
     with torch.no_grad():
         next(state.model.parameters())[0, 0, 0, 0] = float("inf")
-    with pytest.raises(RunError, match=r"After step 0 0\.weight holds values that are not finite"):
+    with pytest.raises(TrainingError, match=r"After step 0 0\.weight holds values that are not finite"):
         snapshot(state, MARK)
 
 

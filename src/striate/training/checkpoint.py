@@ -24,7 +24,7 @@ from torch import Tensor
 from striate.core.config import from_json, to_json
 from striate.core.device import ExecutionPlan
 from striate.core.duration import Clock
-from striate.core.errors import RunError, StriateError
+from striate.core.errors import RunError, StriateError, TrainingError
 from striate.core.files import write_atomically
 from striate.training.circumstances import circumstances
 from striate.training.journal import Mark
@@ -64,12 +64,12 @@ def snapshot(state: TrainState, mark: Mark) -> Checkpoint:
     """A copy of `state` as it is now, with the place in the journal that belongs to it.
 
     Raises:
-        RunError: a weight is not a finite number: going on from here would be useless.
+        TrainingError: a weight is not a finite number: going on from here would be useless.
     """
     tensors = {f"model.{name}": _copy(value) for name, value in state.model.state_dict().items()}
     for name, value in tensors.items():
         if value.is_floating_point() and not bool(torch.isfinite(value).all()):
-            raise RunError(
+            raise TrainingError(
                 f"After step {state.clock.step} {name.removeprefix('model.')} holds values that are not finite, so no "
                 "checkpoint was written. Lower the learning rate, or bound the gradient (optimizer.clip_norm=1)."
             )

@@ -12,7 +12,7 @@ import hashlib
 import json
 import os
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
@@ -116,7 +116,7 @@ class Journal:
         self._length, self._loss_sum, self._steps = mark.length, mark.loss_sum, mark.steps
 
     @contextlib.contextmanager
-    def _writing(self) -> Any:
+    def _writing(self) -> Iterator[None]:
         try:
             yield
         except OSError as error:

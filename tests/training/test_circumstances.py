@@ -1,0 +1,30 @@
+"""What must be the same for a run to be resumed exactly, and the sentence when it is not."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from striate.core.device import ExecutionPlan
+from striate.core.errors import RunError
+from striate.training import circumstances, require_exact
+
+PLAN = ExecutionPlan(layout="channels_last", threads=2)
+
+
+def test_machine_versions_and_plan_are_told() -> None:
+    told = circumstances(PLAN)
+    assert told["torch"] == torch.__version__
+    assert (told["layout"], told["threads"], told["device"]) == ("channels_last", "2", "cpu")
+    assert {"processor", "instructions", "striate", "numpy", "pillow", "simplejpeg", "precision"} <= set(told)
+    require_exact(told, circumstances(PLAN))
+
+
+def test_what_differs_is_named_and_the_way_on_too() -> None:
+    then = circumstances(PLAN) | {"torch": "1.0", "gone": "yes"}
+    with pytest.raises(RunError) as error:
+        require_exact(then, circumstances(PLAN))
+    assert str(error.value) == (
+        f"This run cannot be resumed exactly here: torch {torch.__version__} (was 1.0), gone none (was yes). Resume it "
+        "where it was started, or accept other last bits with --inexact."
+    )
