@@ -110,7 +110,7 @@ def sit(run: Run, session: Session, *, inexact: bool) -> Generator[RunStarted | 
     first = _first_event(run)
     facts = _facts(session)
     if first is not None:
-        _require_same_data(first, facts, inexact)
+        _require_same_data(first, facts)
     network = session.build()
     execution = _execution(session, network, checkpoint, first)
     if checkpoint is not None and not inexact:
@@ -168,14 +168,13 @@ def _facts(session: Session) -> dict[str, Any]:
     }
 
 
-def _require_same_data(first: dict[str, Any], facts: dict[str, Any], inexact: bool) -> None:
-    if first["data_sha256"] != facts["data_sha256"] and not inexact:
+def _require_same_data(first: dict[str, Any], facts: dict[str, Any]) -> None:
+    """Other data are another training, exact or not: steps, parts and classes may all have moved."""
+    if first["data_sha256"] != facts["data_sha256"]:
         raise RunError(
-            "The data are not those that this run was started with: pictures or labels have changed. Restore them, or "
-            "go on with the changed ones with --inexact."
+            "The data are not those that this run was started with: pictures, labels or parts have changed. Restore "
+            "them, or start a new run."
         )
-    if first["classes"] != facts["classes"]:
-        raise RunError("The data no longer have the classes that this run was started with. Start a new run.")
 
 
 def _execution(

@@ -25,7 +25,7 @@ def resume(run: str | Path, /, *, inexact: bool = False) -> Generator[RunEvent, 
 
     Args:
         run: the run's folder.
-        inexact: go on although the machine, the versions or the data differ from those of the start.
+        inexact: go on although machine or versions differ from those of the start.
 
     Raises:
         RunError: there is no such run, it is busy, or going on would not be exact.
