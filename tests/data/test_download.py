@@ -5,9 +5,11 @@ from __future__ import annotations
 import hashlib
 import http.server
 import io
+import os
 import socket
 import tarfile
 import threading
+import urllib.request
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,9 +19,10 @@ import pytest
 
 from striate.core.errors import DataError, RunError, StriateError
 from striate.core.files import locked
-from striate.data import catalogue, download, named
+from striate.data import catalogue, named
 from striate.data.download import Remote, fetch
 from striate.data.opening import open_data
+from striate.data.sources.cifar import CIFAR100
 
 CONTENT = np.random.default_rng(5).bytes(300_000)
 
@@ -212,7 +215,7 @@ def test_a_full_disk_is_told_and_what_came_is_kept(
     def full(handle: int) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(download.os, "fsync", full)
+    monkeypatch.setattr(os, "fsync", full)
     assert "The disk is full" in refused(remote(server[0]), tmp_path, RunError)
     monkeypatch.undo()
     monkeypatch.setenv("no_proxy", "*")
@@ -252,7 +255,7 @@ def small_cifar100(server: tuple[str, Manners], tmp_path: Path, monkeypatch: pyt
     registry = type(catalogue.DATASETS)("data set", DataError)
     monkeypatch.setattr(catalogue, "DATASETS", registry)
     monkeypatch.setattr(named, "DATASETS", registry)
-    named._add_cifar("cifar100", "five pictures", named.cifar.CIFAR100, wanted)
+    named._add_cifar("cifar100", "five pictures", CIFAR100, wanted)
     return manners
 
 
@@ -293,7 +296,7 @@ def test_offline_a_named_set_says_where_its_files_belong(
     monkeypatch.setenv("no_proxy", "*")
     monkeypatch.setenv("STRIATE_CACHE", str(tmp_path))
     monkeypatch.delenv("STRIATE_DATA", raising=False)
-    monkeypatch.setattr(download.urllib.request, "urlopen", lambda *_, **__: (_ for _ in ()).throw(TimeoutError()))
+    monkeypatch.setattr(urllib.request, "urlopen", lambda *_, **__: (_ for _ in ()).throw(TimeoutError()))
     with pytest.raises(DataError) as caught:
         open_data("mnist")
     assert "Get train-images-idx3-ubyte.gz, train-labels-idx1-ubyte.gz, t10k-images" in str(caught.value)

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 from striate.data import named
+from striate.data.download import Remote
 from striate.data.opening import open_data
 
 RealData = Callable[[str], Path]
@@ -24,7 +25,7 @@ RealData = Callable[[str], Path]
     ids=["mnist", "fashion"],
 )
 def test_the_published_files_have_the_digests_and_sizes_that_downloads_are_held_against(
-    real_data: RealData, name: str, remotes: tuple[named.Remote, ...]
+    real_data: RealData, name: str, remotes: tuple[Remote, ...]
 ) -> None:
     folder = real_data(name)
     for remote in remotes:
