@@ -34,6 +34,8 @@ def test_every_recipe_survives_the_way_to_json_and_back(name: str) -> None:
         ("loss.label_smoothing=1", "label_smoothing"),
         ("augmentation.shift=0.9", "shift"),
         ("input.height=0", "at least 1 pixel"),
+        ("input.crop=1.2", "at most 1"),
+        ("input.resize=squash", "stretch, cover, contain"),
         ("stop.patience=0", "at least 1"),
         ("precision=float16", "auto, float32"),
         ("seed=-1", "at least 0"),

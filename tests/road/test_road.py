@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import errno
 import json
 import os
@@ -85,6 +86,12 @@ def test_digits_from_nothing_to_a_report() -> None:
     assert stored["count"] == len(test)
     assert stored["correct"] == right == striate.evaluate(run.path).judgement.top1.correct
     assert right / len(test) > 0.8
+    with open(run.evaluations / "test.csv", newline="", encoding="utf-8") as file:
+        rows = {int(row["index"]): row for row in csv.DictReader(file)}
+    assert {index: row["answer"] for index, row in rows.items()} == {
+        int(index): answer.label for index, answer in zip(test, answers, strict=True)
+    }
+    assert all(row["picture"] == digits.store.name(index) for index, row in rows.items())
     text, page = _page(run.path)
     assert "digits" in text
     assert all(address.startswith(("data:", "#")) for address in page.addresses)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from pathlib import Path
+from typing import Any, TypeGuard
 
 from striate.core.config import override
 from striate.core.errors import ConfigError, DataError
@@ -33,6 +34,11 @@ class Named:
 
 
 DATASETS: Registry[Named] = Registry("data set", DataError)
+
+
+def is_named(source: str | Path) -> TypeGuard[str]:
+    """Whether `source` is the name of a data set; a `Path` never is, so that a folder of that name can be meant."""
+    return isinstance(source, str) and source.partition(":")[0] in DATASETS
 
 
 def open_named(text: str, progress: Progress | None = None) -> Dataset:

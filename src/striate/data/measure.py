@@ -30,6 +30,8 @@ def measure(
     height: int | None = None,
     width: int | None = None,
     resize: ResizeRule = "cover",
+    crop: float = 1.0,
+    decode_scale: float = 2.0,
     largest_side: int = LARGEST_SIDE,
     progress: Progress | None = None,
 ) -> InputSpec:
@@ -59,6 +61,8 @@ def measure(
         std=(1.0,) * len(channels),
         maximum=_maximum(survey.maxima[index]),
         resize=resize,
+        crop=crop,
+        decode_scale=decode_scale,
     )
     mean, std = _moments(_prepared(dataset, survey, index, spec, progress), spec)
     return replace(spec, mean=mean, std=std)

@@ -32,7 +32,7 @@ def open_data(source: str | Path, *, minimum_classes: int = 2, progress: Progres
         DataError: there is nothing of that name, or the data are not in order: one sentence that says what to do.
     """
     text = str(source)
-    if isinstance(source, str) and text.partition(":")[0] in catalogue.DATASETS:
+    if catalogue.is_named(source):
         dataset = catalogue.open_named(text, progress)
     else:
         dataset = _open_path(Path(source).expanduser(), text)

@@ -28,7 +28,10 @@ def conclude(run: Run, session: Session, ending: Ending) -> Generator[Progress, 
     classifier = replace(classifier, temperature=fit_temperature(outputs["val"].logits, outputs["val"].targets))
     if len(session.prepared.parts["test"]):
         outputs["test"] = yield from _answers(classifier, session, "test")
-    evaluations = [evaluation(part, session.plan.data, classifier, rows) for part, rows in outputs.items()]
+    evaluations = [
+        evaluation(part, session.plan.data, session.prepared.dataset, classifier, rows)
+        for part, rows in outputs.items()
+    ]
     for each in evaluations:
         each.write(run)
     scores = {each.name: _scores(each) for each in evaluations}

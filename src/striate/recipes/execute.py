@@ -10,6 +10,7 @@ from striate.core.config import Overrides, difference
 from striate.core.device import ExecutionPlan
 from striate.core.errors import RunError
 from striate.core.files import write_json
+from striate.data.catalogue import is_named
 from striate.data.dataset import Dataset
 from striate.data.opening import open_data
 from striate.models import MODELS, sketch_model
@@ -87,7 +88,7 @@ def _plan(dataset: Dataset, data: str | Path, choice: Choice) -> Plan:
     return Plan(
         recipe=recipe,
         base=base_name,
-        data=str(Path(data).resolve()) if Path(data).exists() else str(data),
+        data=data if is_named(data) else str(Path(data).expanduser().resolve()),
         difference=difference(recipe, base),
         execution=None if choice.execution_of is None else _execution_of(choice.execution_of),
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import io
 import json
 from collections.abc import Callable
@@ -22,25 +23,41 @@ from striate.training.evaluate import Outputs, evaluate
 
 BATCH_SIZE = 256
 
+_COLUMNS = ("index", "picture", "class", "answer", "confidence")
+
 ReportProgress = Callable[[int, int], None]
 
 
 @dataclass(frozen=True)
 class Evaluation:
-    """One split, judged: the rows of its answers and all that is said about them. `data` is what the user named."""
+    """One split, judged: the rows of its answers and all that is said about them. `data` is what the user named,
+    `names` the name of the picture of each row."""
 
     name: str
     data: str
     rows: Rows
+    names: tuple[str, ...]
     judgement: Judgement
 
     def write(self, run: Run) -> None:
-        """Keep it in the run: the rows as arrays, the judgement as JSON."""
+        """Keep it in the run: the judgement as JSON, and a line of CSV per picture, so that each number leads back to
+        its files."""
         run.evaluations.mkdir(exist_ok=True)
-        buffer = io.BytesIO()
-        columns = {name: getattr(self.rows, name) for name in ("index", "targets", "predicted", "confidence")}
-        np.savez_compressed(buffer, allow_pickle=False, **columns)
-        write_atomically(run.evaluations / f"{self.name}.npz", buffer.getvalue())
+        table = io.StringIO(newline="")
+        writer = csv.writer(table, lineterminator="\n")
+        writer.writerow(_COLUMNS)
+        classes = self.judgement.classes
+        for index, name, given, predicted, confidence in zip(
+            self.rows.index.tolist(),
+            self.names,
+            self.rows.targets.tolist(),
+            self.rows.predicted.tolist(),
+            self.rows.confidence.tolist(),
+            strict=True,
+        ):
+            writer.writerow([index, name, classes[given], classes[predicted], repr(confidence)])
+        # A file name need not be proper text; what cannot be encoded goes as the bytes it was.
+        write_atomically(run.evaluations / f"{self.name}.csv", table.getvalue().encode(errors="surrogateescape"))
         content = {"data": self.data, "judgement": self.judgement.to_json()}
         write_json(run.evaluations / f"{self.name}.json", content)
 
@@ -56,9 +73,17 @@ class Evaluation:
             return None
         try:
             content = json.loads(path.read_text(encoding="utf-8"))
-            with np.load(path.with_suffix(".npz"), allow_pickle=False) as columns:
-                rows = Rows(**{column: columns[column] for column in columns.files})
-            return cls(name, content["data"], rows, Judgement.from_json(content["judgement"]))
+            judgement = Judgement.from_json(content["judgement"])
+            text = path.with_suffix(".csv").read_bytes().decode(errors="surrogateescape")
+            rows = list(csv.DictReader(io.StringIO(text, newline="")))
+            numbers = {label: number for number, label in enumerate(judgement.classes)}
+            columns = Rows(
+                index=np.array([int(row["index"]) for row in rows], np.int64),
+                targets=np.array([numbers[row["class"]] for row in rows], np.int64),
+                predicted=np.array([numbers[row["answer"]] for row in rows], np.int64),
+                confidence=np.array([float(row["confidence"]) for row in rows]),
+            )
+            return cls(name, content["data"], columns, tuple(row["picture"] for row in rows), judgement)
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise RunError(f"The evaluation {path} is damaged ({error}). Evaluate the run again.") from error
 
@@ -73,11 +98,12 @@ def answers(
     return evaluate(classifier.model, loader, plain_plan("cpu"))
 
 
-def evaluation(name: str, data: str, classifier: Classifier, outputs: Outputs) -> Evaluation:
-    """Judge `outputs` with the classifier's temperature."""
+def evaluation(name: str, data: str, dataset: Dataset, classifier: Classifier, outputs: Outputs) -> Evaluation:
+    """Judge `outputs`, the answers to pictures of `dataset`, with the classifier's temperature."""
     rows = Rows.of(outputs.logits, outputs.targets, outputs.index, classifier.temperature)
     judgement = judge(outputs.logits, outputs.targets, classifier.labels.classes, temperature=classifier.temperature)
-    return Evaluation(name, data, rows, judgement)
+    names = tuple(dataset.store.name(index) for index in outputs.index.tolist())
+    return Evaluation(name, data, rows, names, judgement)
 
 
 def matched(dataset: Dataset, labels: LabelSpec) -> tuple[Dataset, np.ndarray, tuple[str, ...]]:

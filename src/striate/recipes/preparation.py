@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Generator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from striate.core.errors import DataError
 from striate.core.spec import InputSpec, LabelSpec
@@ -59,10 +59,11 @@ def prepare_data(recipe: Recipe, dataset: Dataset) -> Generator[Progress, None, 
             height=choice.height,
             width=choice.width,
             resize=choice.resize,
+            crop=choice.crop,
+            decode_scale=choice.decode_scale,
             progress=progress,
         ),
     )
-    spec = replace(spec, decode_scale=choice.decode_scale)
     return Prepared(dataset, found, spec, LabelSpec(dataset.classes))
 
 

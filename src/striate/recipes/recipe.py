@@ -21,18 +21,24 @@ from striate.training.schedules import Schedule, create_schedule
 
 @dataclass(frozen=True, kw_only=True)
 class InputChoice:
-    """How pictures are fed; a side that is not given is measured from the data. `resize` and `decode_scale` are
-    those of `InputSpec`."""
+    """How pictures are fed; a side that is not given is measured from the data. The others are those of `InputSpec`."""
 
     height: int | None = None
     width: int | None = None
     resize: ResizeRule = "cover"
+    crop: float = 1.0
     decode_scale: float = 2.0
 
     def __post_init__(self) -> None:
         for name, size in (("height", self.height), ("width", self.width)):
             if size is not None and size < 1:
                 raise ConfigError(f"input.{name} is at least 1 pixel; received {size}.")
+        if not 0 < self.crop <= 1:
+            raise ConfigError(
+                f"input.crop is the share of the picture that is kept, above 0 and at most 1; received {self.crop:g}."
+            )
+        if self.decode_scale != 0 and self.decode_scale < 1:
+            raise ConfigError(f"input.decode_scale is 0 (off) or at least 1; received {self.decode_scale:g}.")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-import json
+import math
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,7 @@ from torch import nn
 from striate.classifier import Classifier, load_classifier
 from striate.core.config import to_json
 from striate.core.errors import StriateError
+from striate.core.spec import InputSpec
 from striate.data.audit import Audit, audit
 from striate.data.dataset import SPLITS, Dataset
 from striate.data.opening import open_data
@@ -77,7 +78,7 @@ def gather(run: Run) -> RunMaterial:
         mistakes=mistakes,
         surest=surest,
         audit=findings,
-        filters=_first_filters(classifier.model),
+        filters=_first_filters(classifier),
         recipe=to_json(plan.recipe),
         difference=plan.difference,
         provenance=_provenance(classifier, events),
@@ -163,12 +164,19 @@ def _model(classifier: Classifier) -> ModelFacts:
     )
 
 
-def _first_filters(model: nn.Module) -> Float[np.ndarray, "n c h w"] | None:
-    """The weights of the first convolution; None where there is none."""
-    for module in model.modules():
-        if isinstance(module, nn.Conv2d):
-            return module.weight.detach().to(torch.float32).cpu().numpy()
-    return None
+def _first_filters(classifier: Classifier) -> Float[np.ndarray, "n c h w"] | None:
+    """The weights of the first layer, if they can be seen as pictures: those of a convolution are, and a linear layer
+    over all pixels has one as large as the input for each of its outputs."""
+    layers = (module for module in classifier.model.modules() if isinstance(module, (nn.Conv2d, nn.Linear)))
+    first = next(layers, None)
+    if first is None:
+        return None
+    weight = first.weight.detach().to(torch.float32).cpu()
+    if isinstance(first, nn.Linear):
+        if first.in_features != math.prod(classifier.input.shape):
+            return None
+        weight = weight.reshape(-1, *classifier.input.shape)
+    return weight.numpy()
 
 
 def _provenance(classifier: Classifier, events: list[dict[str, Any]]) -> Mapping[str, str]:
@@ -183,4 +191,12 @@ def _provenance(classifier: Classifier, events: list[dict[str, Any]]) -> Mapping
         "time spent training": f"{seconds:.1f} s",
         "written": origin.created,
     }
-    return facts | origin.circumstances | {"input": json.dumps(to_json(classifier.input))}
+    return facts | origin.circumstances | {"input": _fed(classifier.input)}
+
+
+def _fed(spec: InputSpec) -> str:
+    """How pictures are prepared, in words."""
+    moments = ", ".join(
+        f"{name} {mean:.4g} ± {std:.4g}" for name, mean, std in zip(spec.channels, spec.mean, spec.std, strict=True)
+    )
+    return f"{spec.height}×{spec.width} pixels, {spec.resize}, {spec.filter}; mean and std of {moments}"

@@ -70,7 +70,7 @@ def evaluate(
         raise DataError(f"{source} has no picture in the part {chosen!r}. Choose another with --split.")
     outputs = yield from watched("judging", lambda progress: answers(classifier, dataset, indices, progress=progress))
     name = chosen if data is None else f"{dataset.name}-{chosen}"
-    judged = evaluation(name, str(source), classifier, outputs)
+    judged = evaluation(name, str(source), dataset, classifier, outputs)
     if is_run:
         judged.write(Run(Path(run)))
     return Verdict(str(source), chosen, judged.judgement, unknown, int((~readable[known]).sum()))

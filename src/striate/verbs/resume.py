@@ -30,12 +30,10 @@ def resume(run: str | Path, /, *, inexact: bool = False) -> Generator[RunEvent, 
     Raises:
         RunError: there is no such run, it is busy, or going on would not be exact.
     """
-    from striate.core.allocator import tune_process
     from striate.recipes.execute import go_on
     from striate.recipes.folder import open_run
     from striate.reporting import write_run_report
 
-    tune_process()
     opened = open_run(run)
     yield from go_on(opened, inexact=inexact)
     write_run_report(opened)

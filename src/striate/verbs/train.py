@@ -52,11 +52,9 @@ def train(
     Raises:
         StriateError: something in the above is not possible; the sentence says what, and what is.
     """
-    from striate.core.allocator import tune_process
     from striate.recipes.execute import Choice, begin
     from striate.reporting import write_run_report
 
-    tune_process()
     chosen = {"model": model, "epochs": epochs, "seed": seed, "precision": precision}
     changes = {key: value for key, value in chosen.items() if value is not None}
     choice = Choice(

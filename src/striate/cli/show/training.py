@@ -25,9 +25,13 @@ def show_training(
     quiet: Annotated[bool, Parameter(help="print nothing but errors.")] = False,
 ) -> None:
     """Follow a training to its end, or to the safe point after Ctrl-C."""
+    from striate.core.allocator import tune_process
     from striate.recipes.events import RunStarted
     from striate.training.events import SafePoint
 
+    tuning = tune_process()  # before the first large buffer; this process is ours
+    if not tuning.applied and not quiet:
+        print(f"allocator   {tuning.reason}")
     run = None
     with interruptible() as interrupt, contextlib.closing(events), _display(quiet) as display:
         for event in events:
