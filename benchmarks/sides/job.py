@@ -23,7 +23,7 @@ class Job:
     pictures: int = 60_000
     held_out: int = 5_000
     batch_size: int = 128
-    lr: float = 0.02
+    lr: float = 0.01
     momentum: float = 0.9
     seed: int = 0
     options: dict[str, Any] = field(default_factory=dict)
