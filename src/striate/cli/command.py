@@ -53,8 +53,15 @@ def _parameters(function: Callable[..., Any]) -> list[inspect.Parameter]:
 
 
 def _worded(parameter: inspect.Parameter, hint: Any) -> inspect.Parameter:
-    """The parameter as the help shows it: its own name for its value, not a Python type; no default that is empty."""
-    shown = Parameter(metavar=parameter.name.upper(), show_default=bool(parameter.default))
+    """The parameter as the help shows it: its own name for its value, not a Python type; no default that is empty.
+
+    Only where any number of words is taken may one begin with a hyphen: a lone - is the list on standard input.
+    """
+    shown = Parameter(
+        metavar=parameter.name.upper(),
+        show_default=bool(parameter.default),
+        allow_leading_hyphen=parameter.kind is parameter.VAR_POSITIONAL,
+    )
     return parameter.replace(annotation=Annotated[hint, shown])
 
 

@@ -40,7 +40,7 @@ def show_verdict(
         names = ", ".join(verdict.unknown)
         screen.print(f"Left out, because the classifier does not know their class: pictures of {names}.")
     if verdict.unreadable:
-        screen.print(f"Left out, because they cannot be read: {verdict.unreadable} pictures.")
+        screen.print(f"Pictures left out because they cannot be read: {verdict.unreadable:,}.")
 
 
 def sentence(judgement: Judgement) -> str:
