@@ -33,7 +33,7 @@ resume-study: .venv-test/ready
 	$(TEST)/python benchmarks/resume_study.py --write
 
 docs: .venv-test/ready
-	$(TEST)/python docs/pictures.py
+	$(TEST)/python docs/refresh.py
 
 clean:
 	rm -rf .venv .venv-test build src/*.egg-info

@@ -1,0 +1,57 @@
+"""The pictures of README and docs, made by the program itself."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from striate.data.digits import digits
+from striate.data.shapes import ShapesOptions, make
+from striate.plot import png, sheet
+
+PICTURES = Path(__file__).parent / "pictures"
+_BROWSERS = ("chromium", "chromium-browser", "google-chrome")
+
+
+def sheets() -> None:
+    """Some of the embedded digits, and some of the made shapes above the masks of their objects."""
+    pixels = digits().store.pixels[:60]  # pyright: ignore[reportAttributeAccessIssue] (digits are an array)
+    _write("digits.png", sheet(np.repeat(_large(pixels, 6), 3, axis=3), columns=15, gap=6))
+    made = make(np.arange(0, 40, 5), ShapesOptions())
+    masks = np.repeat(made.masks[..., None], 3, axis=3).astype(np.uint8) * 255
+    rows = [sheet(_large(row, 2), columns=8, gap=6) for row in (made.pixels, masks)]
+    _write("shapes.png", sheet(np.stack(rows), columns=1, gap=6))
+
+
+def report(page: Path) -> None:
+    """The top of a run's report as a browser shows it. Needs Chromium; without it the old picture stays."""
+    browser = next(filter(None, map(shutil.which, _BROWSERS)), None)
+    if browser is None:
+        print("No Chromium here: docs/pictures/report.png stays as it was.", file=sys.stderr)
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        shot = Path(folder) / "report.png"
+        window = ["--headless", "--no-sandbox", "--hide-scrollbars", "--window-size=1100,1420"]
+        subprocess.run([browser, *window, f"--screenshot={shot}", page.as_uri()], check=True, capture_output=True)
+        with Image.open(shot) as image:
+            _write("report.png", np.asarray(image.convert("RGB")))
+
+
+def _large(pictures: np.ndarray, times: int) -> np.ndarray:
+    """Every pixel as a square of `times` × `times`."""
+    return pictures.repeat(times, axis=1).repeat(times, axis=2)
+
+
+def _write(name: str, pixels: np.ndarray) -> None:
+    PICTURES.mkdir(exist_ok=True)
+    (PICTURES / name).write_bytes(png(pixels))
+
+
+if __name__ == "__main__":
+    sheets()

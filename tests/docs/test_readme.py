@@ -1,0 +1,92 @@
+"""README and docs hold: commands and programs run, links lead somewhere, and no machine is named anywhere."""
+
+from __future__ import annotations
+
+import importlib.util
+import itertools
+import re
+import subprocess
+import sys
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+
+
+def program(name: str) -> ModuleType:
+    """A module of `docs/`, which is no package."""
+    spec = importlib.util.spec_from_file_location(f"docs_{name}", REPOSITORY / "docs" / f"{name}.py")
+    assert spec
+    assert spec.loader
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+blocks = program("blocks")
+PAGES = [REPOSITORY / "README.md", *sorted((REPOSITORY / "docs").rglob("*.md"))]
+
+
+def tracked() -> list[Path]:
+    names = subprocess.run(["git", "ls-files", "-z"], cwd=REPOSITORY, capture_output=True, text=True, check=True).stdout
+    return [REPOSITORY / name for name in names.split("\0") if name and (REPOSITORY / name).is_file()]
+
+
+@pytest.mark.parametrize("page", blocks.pages(), ids=str)
+def test_every_command_and_program_of_a_page_runs_from_nothing(page: Path, tmp_path: Path) -> None:
+    tree = blocks.copy_of_the_tree(tmp_path / "striate")
+    for block, finished in blocks.run_page((tree / page).read_text("utf-8"), tree):
+        assert finished.returncode == 0, f"{block.text}\n{finished.stdout}"
+        assert "Traceback" not in finished.stdout, f"{block.text}\n{finished.stdout}"
+
+
+def test_only_the_command_that_runs_the_tests_is_not_run() -> None:
+    readme = blocks.blocks((REPOSITORY / "README.md").read_text("utf-8"))
+    assert [block.text for block in readme if block.language in ("sh", "python") and not block.runs] == ["make test\n"]
+    assert {block.language for block in readme} <= {"sh", "python", "text"}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda path: str(path.relative_to(REPOSITORY)))
+def test_an_output_follows_what_printed_it_and_is_not_empty(page: Path) -> None:
+    every = blocks.blocks(page.read_text("utf-8"))
+    for before, block in itertools.pairwise(every):
+        if block.language == "text" and before.runs:
+            assert block.text.strip(), f"{page}: nothing is shown behind {before.text!r}; run make docs"
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda path: str(path.relative_to(REPOSITORY)))
+def test_every_link_and_picture_of_a_page_leads_to_a_file_and_a_heading(page: Path) -> None:
+    text = re.sub(r"```.*?```", "", page.read_text("utf-8"), flags=re.DOTALL)
+    for target in re.findall(r"\]\(([^)\s]+)\)", text):
+        assert "://" not in target, f"{page}: {target} leads out of the repository"
+        path, _, heading = target.partition("#")
+        aim = (page.parent / path).resolve() if path else page
+        assert aim.is_file(), f"{page}: {target} leads nowhere"
+        titles = re.findall(r"^#+ (.+)$", aim.read_text("utf-8"), re.MULTILINE) if heading else []
+        slugs = [re.sub(r"[^\w\- ]", "", title.lower()).replace(" ", "-") for title in titles]
+        assert not heading or heading in slugs, f"{page}: {target} has no such heading"
+
+
+def test_the_reference_says_what_the_program_says() -> None:
+    listings = program("listings")
+    for name, text in {"commands.md": listings.commands(), "recipes.md": listings.recipes()}.items():
+        assert (REPOSITORY / "docs" / "reference" / name).read_text("utf-8") == text, f"{name} is old; run make docs"
+
+
+def test_no_tracked_file_names_a_package_registry_or_a_folder_of_some_machine() -> None:
+    # In pieces, so that this file is not found itself.
+    hosts = ["py" + "pi.org", "python" + "hosted.org", "download." + "pytorch.org", "ana" + "conda.org"]
+    folders = ["/" + "work/", "/" + "root/"]
+    for path in tracked():
+        content = path.read_bytes()
+        for word in (*hosts, *folders):
+            assert word.encode() not in content, f"{path.relative_to(REPOSITORY)} names {word}"
+
+
+def test_pictures_are_small() -> None:
+    sizes = {path.name: path.stat().st_size for path in (REPOSITORY / "docs" / "pictures").iterdir()}
+    assert sizes
+    assert max(sizes.values()) <= 300_000, sizes
