@@ -37,7 +37,7 @@ def report(page: Path) -> None:
         return
     with tempfile.TemporaryDirectory() as folder:
         shot = Path(folder) / "report.png"
-        window = ["--headless", "--no-sandbox", "--hide-scrollbars", "--window-size=1100,1420"]
+        window = ["--headless", "--no-sandbox", "--hide-scrollbars", "--window-size=1100,1060"]
         subprocess.run([browser, *window, f"--screenshot={shot}", page.as_uri()], check=True, capture_output=True)
         with Image.open(shot) as image:
             _write("report.png", np.asarray(image.convert("RGB")))

@@ -27,10 +27,10 @@ ORIENTATION, ON_ITS_SIDE = 0x0112, 6  # of EXIF: turn by 90° to look upright
 def photo(thing: str, draw: np.random.Generator) -> Image.Image:
     """One photo of a thing, from 120 to 240 pixels wide and high."""
     width, height = (int(side) for side in draw.integers(120, 241, 2))
-    table = draw.integers(170, 211, 3) + draw.integers(-20, 21, (5, 6, 3))
+    table = draw.integers(170, 211, 3) + draw.integers(-40, 41, (5, 6, 3))
     ground = Image.fromarray(table.astype(np.uint8)).resize((width, height), Image.Resampling.BICUBIC)
     radius, turn = min(width, height) * draw.uniform(0.25, 0.45), draw.uniform(0, 360)
-    x, y = (side / 2 + draw.uniform(-0.1, 0.1) * side for side in (width, height))
+    x, y = (side / 2 + draw.uniform(-0.2, 0.2) * side for side in (width, height))
     angles = [(radius * distance, np.radians(turn + angle)) for distance, angle in OUTLINES[thing]]
     seen = Image.new("L", (width, height))
     ImageDraw.Draw(seen).polygon([(x + r * np.cos(angle), y + r * np.sin(angle)) for r, angle in angles], fill=255)

@@ -10,6 +10,7 @@ from typing import Annotated, Any
 from cyclopts import Parameter
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn
+from rich.table import Column
 
 from striate.cli.interrupt import interruptible
 from striate.cli.show.console import console, percent, span
@@ -56,7 +57,9 @@ def _display(quiet: bool) -> Iterator[Quiet | Plain | Live]:
     elif not screen.is_terminal:
         yield Plain(screen)
     else:
-        columns = (TextColumn("{task.description}"), BarColumn(bar_width=24), TextColumn("{task.fields[text]}"))
+        # On a narrow terminal the text goes on in a second line: the time left stands at its end.
+        text = TextColumn("{task.description}", table_column=Column(no_wrap=False))
+        columns = (BarColumn(bar_width=12), text)
         with Progress(*columns, console=screen, transient=True) as bar:
             yield Live(screen, bar)
 
@@ -122,18 +125,18 @@ class Live(Plain):
         self.task: TaskID | None = None
         self._best = 0.0
 
-    def _move(self, description: str, share: float, text: str) -> None:
+    def _move(self, share: float, text: str) -> None:
         if self.task is None:
-            self.task = self.bar.add_task("", total=1.0, text="")
-        self.bar.update(self.task, description=description, completed=share, text=text)
+            self.task = self.bar.add_task("", total=1.0)
+        self.bar.update(self.task, description=text, completed=share)
 
     def stage(self, name: str, done: int, total: int) -> None:
         """Move the bar through the stage."""
-        self._move(name, done / max(total, 1), f"{done:,} of {total:,}")
+        self._move(done / max(total, 1), f"{name}: {done:,} of {total:,}")
 
     def stepped(self) -> None:
         """Move the bar to this step."""
-        self._move("training", self.pace.share, self.pace.line())
+        self._move(self.pace.share, self.pace.line())
 
     def evaluated(self) -> None:
         """Keep a line for an accuracy that is the best so far."""
