@@ -44,6 +44,12 @@ def test_a_faster_plan_must_win_by_a_tenth(seconds: tuple[float, ...], winner: E
     assert trial.choose(measured, lambda plan: True) == winner
 
 
+@pytest.mark.parametrize(("seconds", "winner"), [(0.75, "one"), (0.70, "all")])
+def test_more_threads_must_win_by_more(seconds: float, winner: str) -> None:
+    plans = {"one": ExecutionPlan(threads=1), "all": ExecutionPlan(threads=8)}
+    assert trial.choose({plans["one"]: 1.0, plans["all"]: seconds}, lambda plan: True) == plans[winner]
+
+
 def test_a_plan_that_computes_something_else_does_not_win_however_fast() -> None:
     measured = {FIRST: 1.0, SECOND: 0.8, THIRD: 0.1}
     assert trial.choose(measured, lambda plan: plan is not THIRD) == SECOND
@@ -94,12 +100,22 @@ def test_the_choice_is_remembered_for_this_network_and_shape(cache: Path, monkey
 
 
 def test_float32_can_be_forced_and_a_network_without_kernels_has_no_layout() -> None:
-    plain = plain_plan("cpu")
+    plain = ExecutionPlan(threads=4)
     kernels, matrices = make_model(), nn.Linear(3, 3)
     assert {plan.precision for plan in trial.candidates(kernels, plain, "float32")} == {"float32"}
-    assert [plan.layout for plan in trial.candidates(kernels, plain, "float32")] == ["contiguous", "channels_last"]
-    assert [plan.precision for plan in trial.candidates(matrices, plain, "auto")] == ["float32", "bf16"]
-    assert trial.choose_plan(matrices, SHAPE, precision="float32").precision == "float32"
+    assert [(plan.threads, plan.layout) for plan in trial.candidates(kernels, plain, "float32")] == [
+        (1, "contiguous"),
+        (1, "channels_last"),
+        (4, "contiguous"),
+        (4, "channels_last"),
+    ]
+    assert [(plan.threads, plan.precision) for plan in trial.candidates(matrices, plain, "auto")] == [
+        (1, "float32"),
+        (1, "bf16"),
+        (4, "float32"),
+        (4, "bf16"),
+    ]
+    assert trial.choose_plan(make_model(), SHAPE, precision="float32").precision == "float32"
 
 
 def test_a_cache_that_cannot_be_written_does_not_stop_the_run(cache: Path) -> None:

@@ -27,6 +27,10 @@ from striate.core.files import cache_folder, write_json
 WINS_BY = 1.10
 """A plan takes another's place if it is this many times as fast: less is noise, and the choice should repeat itself."""
 
+MORE_THREADS_WIN_BY = 1.40
+"""More threads must gain more. They take cores from the decoding of pictures, and as they wait for each other by
+spinning, another busy program costs them most of their speed (LeNet-5 on two cores, one of them busy: a tenth)."""
+
 TOLERANCES: dict[Precision, float] = {"float32": 1e-3, "bf16": 0.1}
 """How far a plan's gradient may be from that of the plain plan, as a share of its length. bf16 keeps 8 bits, so that
 one rounding is off by up to 0.4 %, and layers add theirs up."""
@@ -46,10 +50,11 @@ def choose_plan(
 ) -> ExecutionPlan:
     """How to train `model` on batches of `shape` (pictures, channels, height, width) on this machine.
 
-    Memory layouts and bf16 autocast are tried by a few training steps on a deep copy with made-up pictures: no weights,
-    buffers, random draws or batches of the run are consumed. A plan is admitted if its gradient is that of the plain
-    float32 plan within `TOLERANCES`, and wins if it is `WINS_BY` times as fast as the best before it in the fixed order
-    of `candidates`. `precision="float32"` admits no other. The answer is cached for this machine, network and shape.
+    Memory layouts, bf16 autocast and one thread or all are tried by a few training steps on a deep copy with made-up
+    pictures: no weights, buffers, random draws or batches of the run are consumed. A plan is admitted if its gradient
+    is that of the plain float32 plan within `TOLERANCES`, and wins if it is `WINS_BY` times as fast as the best before
+    it in the fixed order of `candidates` (`MORE_THREADS_WIN_BY`, if it takes more threads). `precision="float32"`
+    admits no other. The answer is cached for this machine, network and shape.
     """
     plans = candidates(model, plain_plan(device), precision)
     if len(plans) == 1:
@@ -68,7 +73,7 @@ def choose_plan(
 
 
 def candidates(model: nn.Module, plain: ExecutionPlan, precision: Literal["auto", "float32"]) -> list[ExecutionPlan]:
-    """The plans to try, in the fixed order: float32 before bf16, channels first before channels last.
+    """The plans to try, in the fixed order: one thread before all, float32 before bf16, channels first before last.
 
     A network without convolutions has no layout to choose. torch's bf16 on Apple's GPUs is left out: their autocast
     does not cover the operations that a convolutional network needs.
@@ -77,14 +82,21 @@ def candidates(model: nn.Module, plain: ExecutionPlan, precision: Literal["auto"
     layouts: tuple[Layout, ...] = ("contiguous", "channels_last") if spatial else ("contiguous",)
     reduced = precision == "auto" and plain.device != "mps"
     precisions: tuple[Precision, ...] = ("float32", "bf16") if reduced else ("float32",)
-    return [replace(plain, layout=layout, precision=kind) for kind in precisions for layout in layouts]
+    threads = sorted({1, plain.threads}) if plain.device == "cpu" else [plain.threads]
+    return [
+        replace(plain, layout=layout, precision=kind, threads=count)
+        for count in threads
+        for kind in precisions
+        for layout in layouts
+    ]
 
 
 def choose(seconds: Mapping[ExecutionPlan, float], admitted: Callable[[ExecutionPlan], bool]) -> ExecutionPlan:
-    """The first plan, or a later admitted one that is `WINS_BY` times as fast as the best before it."""
+    """The first plan, or a later admitted one that wins against the best before it by the factor it needs."""
     best, *others = seconds
     for plan in others:
-        if seconds[plan] * WINS_BY <= seconds[best] and admitted(plan):
+        factor = WINS_BY if plan.threads <= best.threads else MORE_THREADS_WIN_BY
+        if seconds[plan] * factor <= seconds[best] and admitted(plan):
             best = plan
     return best
 
@@ -150,6 +162,7 @@ def _forward_backward(model: nn.Module, sample: Sample, plan: ExecutionPlan) -> 
 
 
 def _step_seconds(model: nn.Module, sample: Sample, plan: ExecutionPlan) -> float:
+    torch.set_num_threads(plan.threads)
     started = time.perf_counter()
     _forward_backward(model, sample, plan)
     for parameter in model.parameters():

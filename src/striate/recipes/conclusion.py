@@ -1,28 +1,37 @@
-"""What a finished training leaves: its best weights as a classifier, calibrated, and judged on unseen pictures."""
+"""What a finished training leaves: its weights as a classifier, calibrated, and judged on unseen pictures."""
 
 from __future__ import annotations
 
 from collections.abc import Generator
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
 from striate.classifier import Classifier, Provenance, save_classifier
 from striate.core.config import digest
+from striate.core.errors import RunError
 from striate.data.dataset import Split
 from striate.metrics import Judgement, fit_temperature
 from striate.recipes.folder import Run
 from striate.recipes.judging import Evaluation, answers, evaluation
 from striate.recipes.session import Session
 from striate.recipes.stage import Progress, watched
-from striate.training import Checkpoint, Ending, Outputs, checkpoint_path, read_checkpoint
+from striate.training import Checkpoint, Ending, Outputs, checkpoint_path, newest_checkpoint, read_checkpoint
 
 
-def conclude(run: Run, session: Session, ending: Ending) -> Generator[Progress, None, dict[str, Judgement]]:
-    """Judge the best weights on the validation and the test part, and write classifier and evaluations into `run`.
+@dataclass(frozen=True)
+class Conclusion:
+    """How the weights that were kept, those of `kept_epoch`, did on each split."""
+
+    kept_epoch: float
+    judgements: dict[str, Judgement]
+
+
+def conclude(run: Run, session: Session, ending: Ending) -> Generator[Progress, None, Conclusion]:
+    """Judge the weights to keep on the validation and the test part, and write classifier and evaluations into `run`.
 
     The temperature is fitted on the validation part, so only what is said of the test part is said of unseen pictures.
     """
-    checkpoint = read_checkpoint(checkpoint_path(run.checkpoints, ending.best_step or 0))
+    checkpoint = _kept(run, session, ending)
     classifier = _classifier(run, session, checkpoint)
     outputs = {"val": (yield from _answers(classifier, session, "val"))}
     classifier = replace(classifier, temperature=fit_temperature(outputs["val"].logits, outputs["val"].targets))
@@ -37,7 +46,7 @@ def conclude(run: Run, session: Session, ending: Ending) -> Generator[Progress, 
     scores = {each.name: _scores(each) for each in evaluations}
     provenance = replace(classifier.provenance, scores=scores)
     save_classifier(replace(classifier, provenance=provenance), run.classifier)
-    return {each.name: each.judgement for each in evaluations}
+    return Conclusion(checkpoint.clock.epochs, {each.name: each.judgement for each in evaluations})
 
 
 def _answers(classifier: Classifier, session: Session, part: Split) -> Generator[Progress, None, Outputs]:
@@ -48,6 +57,16 @@ def _answers(classifier: Classifier, session: Session, part: Split) -> Generator
             lambda progress: answers(classifier, prepared.dataset, prepared.parts[part], progress=progress),
         )
     )
+
+
+def _kept(run: Run, session: Session, ending: Ending) -> Checkpoint:
+    """The checkpoint whose weights the recipe wants; without any evaluation the last is the best that is known."""
+    if session.plan.recipe.stop.keep == "best" and ending.best_step is not None:
+        return read_checkpoint(checkpoint_path(run.checkpoints, ending.best_step))
+    last, _ = newest_checkpoint(run.checkpoints)
+    if last is None:
+        raise RunError(f"{run.checkpoints} holds no checkpoint that can be read. Resume the run.")
+    return last
 
 
 def _classifier(run: Run, session: Session, checkpoint: Checkpoint) -> Classifier:

@@ -34,9 +34,10 @@ class RunStarted:
 
 @dataclass(frozen=True, kw_only=True)
 class RunFinished:
-    """The training is over and judged. `reason` says why it ended; `judgements` are those of each split judged."""
+    """The training is over and judged. `reason` says why it ended, `kept_epoch` whose weights were
+    kept; `judgements` are those of each split judged."""
 
     run: Run
     reason: str
-    best_epoch: float
+    kept_epoch: float
     judgements: dict[str, Judgement]

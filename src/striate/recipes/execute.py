@@ -105,10 +105,5 @@ def _carry_out(run: Run, plan: Plan, prepared: Prepared, *, inexact: bool) -> Ge
     write_json(run.audit_file, prepared.audit.to_json())
     session = yield from assemble(plan, prepared)
     ending = yield from sit(run, session, inexact=inexact)
-    judgements = yield from conclude(run, session, ending)
-    yield RunFinished(
-        run=run,
-        reason=ending.reason,
-        best_epoch=(ending.best_step or 0) / len(session.train),
-        judgements=judgements,
-    )
+    conclusion = yield from conclude(run, session, ending)
+    yield RunFinished(run=run, reason=ending.reason, kept_epoch=conclusion.kept_epoch, judgements=conclusion.judgements)

@@ -13,6 +13,7 @@ from striate.recipes.recipe import (
     OptimizerChoice,
     Recipe,
     ScheduleChoice,
+    StopChoice,
 )
 
 RECIPES: Registry[Callable[[], Recipe]] = Registry("recipe")
@@ -39,6 +40,7 @@ def digits() -> Recipe:
         augmentation=AugmentationChoice(shift=0.1, rotation_degrees=10.0, scale=0.1),
         optimizer=OptimizerChoice(lr=0.05, momentum=0.9, nesterov=True, weight_decay=5e-4),
         schedule=ScheduleChoice(warmup_share=0.2),
+        stop=StopChoice(keep="last"),
         evaluate_every=Duration.parse("2ep"),
     )
 
@@ -47,11 +49,12 @@ def mnist() -> Recipe:
     """Tens of thousands of grey pictures of 28×28, as MNIST and Fashion-MNIST: few epochs, one cycle."""
     return Recipe(
         model="lenet5",
-        epochs=Duration.parse("7ep"),
+        epochs=Duration.parse("5ep"),
         batch_size=128,
         augmentation=AugmentationChoice(shift=0.04, rotation_degrees=0.0, scale=0.0),
         optimizer=OptimizerChoice(lr=0.1, momentum=0.9, nesterov=True, weight_decay=5e-4),
         schedule=ScheduleChoice(warmup_share=0.2),
+        stop=StopChoice(keep="last"),
     )
 
 

@@ -137,9 +137,15 @@ class AugmentationChoice:
 
 @dataclass(frozen=True, kw_only=True)
 class StopChoice:
-    """Early stopping: when `metric` on the validation part has not improved for `patience` evaluations."""
+    """Which weights are kept, and early stopping: when `metric` on the validation part has not improved for
+    `patience` evaluations.
+
+    `keep`: the weights that were `best` by that metric, or the `last`. After a schedule that ends at nothing the last
+    are as good as any, and the best of many evaluations of a few hundred pictures is mostly luck.
+    """
 
     metric: Literal["accuracy", "loss"] = "accuracy"
+    keep: Literal["best", "last"] = "best"
     patience: int | None = None
 
     def __post_init__(self) -> None:

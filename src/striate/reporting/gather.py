@@ -68,7 +68,8 @@ def gather(run: Run) -> RunMaterial:
     return RunMaterial(
         title=run.name,
         events=events,
-        best_epoch=classifier.provenance.epochs,
+        best_epoch=_best_epoch(events),
+        kept_epoch=classifier.provenance.epochs,
         reason=next((event["reason"] for event in events if event["event"] == "finished"), None),
         data=facts,
         model=_model(classifier),
@@ -83,6 +84,13 @@ def gather(run: Run) -> RunMaterial:
         difference=plan.difference,
         provenance=_provenance(classifier, events),
     )
+
+
+def _best_epoch(events: list[dict[str, Any]]) -> float | None:
+    """The epoch of the evaluation that was best by the metric that the run followed."""
+    best = next((event["best_step"] for event in events if event["event"] == "finished"), None)
+    clocks = (event["clock"] for event in events if event["event"] == "evaluated")
+    return next((float(clock["epoch"]) for clock in clocks if clock["step"] == best), None)
 
 
 def _data(dataset: Dataset, found: Audit) -> DataFacts:

@@ -80,17 +80,18 @@ class Finding:
 class RunMaterial:
     """Everything that a run's report shows; what is None is said to be missing, or its section is left out.
 
-    `events` are the objects of `events.jsonl` as read; `best_epoch` is the epoch whose weights were kept and `reason`
-    why the training ended. `test` and `validation` are judgements of the two splits, with the temperature fitted on
-    validation data, and `rows` the single answers behind `test`. `mistakes` are wrong answers, most confident first,
-    and `surest` right ones. `filters` are the weights of the first layer that sees the picture, one per output
-    channel. `recipe` is in JSON form, `difference` maps a dotted key to (the recipe's value, the run's value).
-    `provenance` maps labels to short texts, in the order to show them.
+    `events` are the objects of `events.jsonl` as read; `best_epoch` is that of the best evaluation, `kept_epoch` the one
+    whose weights were kept, and `reason` why the training ended. `test` and `validation` are judgements of the two
+    splits, with the temperature fitted on validation data, and `rows` the single answers behind `test`. `mistakes` are
+    wrong answers, most confident first, and `surest` right ones. `filters` are the weights of the first layer that sees
+    the picture, one per output channel. `recipe` is in JSON form, `difference` maps a dotted key to (the recipe's
+    value, the run's value). `provenance` maps labels to short texts, in the order to show them.
     """
 
     title: str
     events: Sequence[Mapping[str, Any]] = ()
     best_epoch: float | None = None
+    kept_epoch: float | None = None
     reason: str | None = None
     data: DataFacts | None = None
     model: ModelFacts | None = None

@@ -216,7 +216,7 @@ def started(event: Any) -> str:
 
 def finished(event: Any) -> str:
     """The lines below the last step: why it ended, how well it does, where the report lies."""
-    lines = [f"ended       {event.reason}; the best weights are those of epoch {event.best_epoch:g}"]
+    lines = [f"ended       {event.reason}; the weights kept are those of epoch {event.kept_epoch:g}"]
     lines += [f"{split:<11} {sentence(judgement)}" for split, judgement in event.judgements.items()]
     lines += [f"report      {event.run.report_file}", f"predict     striate predict {event.run.path} PICTURES"]
     return "\n".join(lines)

@@ -14,7 +14,7 @@ from striate.reporting.page import Section
 
 
 def training(material: RunMaterial) -> Section | None:
-    """Loss and accuracy over the epochs, the kept epoch marked, over-fitting named."""
+    """Loss and accuracy over the epochs, the best epoch marked, over-fitting named."""
     history = read_history(material.events)
     if not history.training_loss and not history.validation_loss:
         return None
@@ -35,7 +35,9 @@ def _words(material: RunMaterial, history: History, best: float | None) -> list[
     if history.epochs == 1:
         said.append(h("p", "There was only one epoch."))
     elif best is not None:
-        said.append(h("p", f"The weights kept are those of epoch {best:g} of {history.epochs:.4g}."))
+        kept = best if material.kept_epoch is None else material.kept_epoch
+        also = "" if kept == best else f" Its best evaluation was after epoch {best:g}."
+        said.append(h("p", f"The weights kept are those of epoch {kept:g} of {history.epochs:.4g}.{also}"))
     said.append(_overfitting(history))
     if material.reason:
         said.append(h("p", f"It ended: {material.reason}."))
