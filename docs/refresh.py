@@ -41,7 +41,8 @@ def refreshed(page: str, tree: Path, *, here: bool) -> str:
 
 
 def _shortened(output: str, block: Block) -> str:
-    lines = [line.rstrip() for line in output.strip("\n").splitlines()]
+    # What pip warns of is how this machine gets its packages, not what the reader will see.
+    lines = [line.rstrip() for line in output.strip("\n").splitlines() if not line.startswith("WARNING: ")]
     if block.shown and len(lines) > sum(block.shown):
         first, last = block.shown
         lines = [*lines[:first], "…", *lines[len(lines) - last :]]
