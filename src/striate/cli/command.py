@@ -61,8 +61,16 @@ def _worded(parameter: inspect.Parameter, hint: Any) -> inspect.Parameter:
         metavar=parameter.name.upper(),
         show_default=bool(parameter.default),
         allow_leading_hyphen=parameter.kind is parameter.VAR_POSITIONAL,
+        validator=_no_option if parameter.kind is parameter.VAR_POSITIONAL else None,
     )
     return parameter.replace(annotation=Annotated[hint, shown])
+
+
+def _no_option(kind: Any, words: Any) -> None:
+    """Refuse a misspelt option among words that may begin with a hyphen."""
+    for word in words if isinstance(words, (list, tuple)) else [words]:
+        if str(word).startswith("--"):
+            raise ValueError(f"There is no option {word}; a file of that name is written ./{word}.")
 
 
 def usage(run: Callable[..., None], name: str) -> str:

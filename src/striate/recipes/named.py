@@ -23,10 +23,11 @@ def photos() -> Recipe:
     """Photos in folders, from a few hundred to some ten thousand: 64×64 pixels, a small VGG."""
     return Recipe(
         model="tiny_vgg",
-        epochs=Duration.parse("40ep"),
+        epochs=Duration.parse("60ep"),
         batch_size=32,
         input=InputChoice(height=64, width=64),
-        optimizer=OptimizerChoice(lr=0.05 / 64 * 32, momentum=0.9, nesterov=True, weight_decay=5e-4),
+        optimizer=OptimizerChoice(name="adamw", lr=0.002, weight_decay=0.01),
+        stop=StopChoice(metric="loss"),
     )
 
 
@@ -66,7 +67,8 @@ def cifar() -> Recipe:
         epochs=Duration.parse("20ep"),
         batch_size=128,
         input=InputChoice(),
-        optimizer=replace(base.optimizer, lr=0.05 / 64 * 128),
+        optimizer=replace(base.optimizer, lr=0.002 / 32 * 128),
+        stop=StopChoice(keep="last"),
     )
 
 

@@ -80,8 +80,8 @@ class Finding:
 class RunMaterial:
     """Everything that a run's report shows; what is None is said to be missing, or its section is left out.
 
-    `events` are the objects of `events.jsonl` as read; `best_epoch` is that of the best evaluation, `kept_epoch` the one
-    whose weights were kept, and `reason` why the training ended. `test` and `validation` are judgements of the two
+    `events` are the objects of `events.jsonl` as read; `best_epoch` is that of the best evaluation, `kept_epoch` the
+    one whose weights were kept, and `reason` why the training ended. `test` and `validation` are judgements of the two
     splits, with the temperature fitted on validation data, and `rows` the single answers behind `test`. `mistakes` are
     wrong answers, most confident first, and `surest` right ones. `filters` are the weights of the first layer that sees
     the picture, one per output channel. `recipe` is in JSON form, `difference` maps a dotted key to (the recipe's
