@@ -16,7 +16,7 @@ _WITH_SHAPES = ("core", "data", "layers", "metrics", "plot", "models", "training
 install_import_hook([f"striate.{package}" for package in _WITH_SHAPES], "beartype.beartype")
 
 _REPOSITORY = Path(__file__).parent.parent
-_counts = {"run": 0, "skipped": 0}
+_REAL = "real data"
 
 
 def _data_folder() -> Path:
@@ -24,7 +24,7 @@ def _data_folder() -> Path:
 
 
 @pytest.fixture
-def real_data() -> Callable[[str], Path]:
+def real_data(request: pytest.FixtureRequest) -> Callable[[str], Path]:
     """`real_data("mnist")` is the folder of that real data set.
 
     Where `STRIATE_DATA` is set, a missing one is a failure; where it is not, the test is skipped and counted.
@@ -33,18 +33,27 @@ def real_data() -> Callable[[str], Path]:
     def find(name: str) -> Path:
         folder = _data_folder() / name
         if folder.exists():
-            _counts["run"] += 1
+            request.node.user_properties.append((_REAL, "run"))
             return folder
         if os.environ.get("STRIATE_DATA"):
             pytest.fail(f"STRIATE_DATA is set, and {name} is not in it")
-        _counts["skipped"] += 1
+        request.node.user_properties.append((_REAL, "skipped"))
         pytest.skip(f"needs real data: {name} (set STRIATE_DATA)")
 
     return find
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    terminalreporter.write_line(f"real data: {_counts['run']} run, {_counts['skipped']} skipped")
+    """Say how many tests had their real data. The reports know it, from whichever process they come."""
+    reports = [report for reports in terminalreporter.stats.values() for report in reports]
+    said = {
+        report.nodeid: value
+        for report in reports
+        for name, value in getattr(report, "user_properties", ())
+        if name == _REAL
+    }
+    run, skipped = (sum(value == kind for value in said.values()) for kind in ("run", "skipped"))
+    terminalreporter.write_line(f"real data: {run} run, {skipped} skipped")
 
 
 sys.path.insert(0, str(Path(__file__).parent))  # the slow references: `from reference.conv import convolve`
