@@ -65,8 +65,8 @@ def test_planted_copies_of_photos_and_made_pictures(
     made = [picture.resize((96, 96)) for picture in made]
     found, source = _planted(tmp_path, photos + made)
     precision, recall = _precision_and_recall(found.alike, source)
-    record_property("precision", precision)
-    record_property("recall", recall)
+    record_property("precision", float(precision))
+    record_property("recall", float(recall))
     assert len(source) > 6 * 100
     assert precision == 1.0
     assert recall >= 0.99  # 1.0 when this was written
