@@ -38,8 +38,8 @@ def show_audit(
     screen.print(table(["class", "train", "val", "test", "all"], rows, total=["all", *sums]))
     screen.print()
     for finding in audit.findings:
-        screen.print(f"{_MARKS[finding.level]} {finding.sentence}", markup=False)
+        screen.print(f"{_MARKS[finding.level]} {finding.sentence}")
         for name in finding.names if all else finding.names[:_NAMES]:
-            screen.print(f"    {name}", markup=False)
+            screen.print(f"    {name}")
         if not all and len(finding.names) > _NAMES:
             screen.print(f"    and {len(finding.names) - _NAMES:,} more (--all names them)")

@@ -18,8 +18,8 @@ _ENDLESS = 1000  # columns of text: no line of ours is longer, so nothing is cut
 def console() -> Console:
     """Standard output; colours and bars only where a person is looking, and lines as long as they are elsewhere."""
     if sys.stdout.isatty():
-        return Console(highlight=False)
-    return Console(highlight=False, soft_wrap=True, width=_ENDLESS)
+        return Console(highlight=False, markup=False, emoji=False)
+    return Console(highlight=False, markup=False, emoji=False, soft_wrap=True, width=_ENDLESS)
 
 
 def print_json(value: Any) -> None:

@@ -5,9 +5,6 @@ from __future__ import annotations
 from collections.abc import Generator
 from typing import TYPE_CHECKING, TypeVar
 
-from rich.console import Console
-from rich.progress import Progress as Bar
-
 if TYPE_CHECKING:
     from striate.recipes.stage import Progress
 
@@ -16,6 +13,9 @@ Result = TypeVar("Result")
 
 def followed(events: Generator[Progress, None, Result]) -> Result:
     """Read `events` to their end, showing each stage on standard error, and give the result."""
+    from rich.console import Console
+    from rich.progress import Progress as Bar
+
     screen = Console(stderr=True)
     with Bar(console=screen, transient=True, disable=not screen.is_terminal) as bar:
         tasks = {}

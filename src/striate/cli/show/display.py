@@ -1,0 +1,141 @@
+"""How a training is shown: nothing, lines of text, or one line that moves."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TaskID, TextColumn
+from rich.table import Column
+
+from striate.cli.show.console import console
+from striate.cli.show.judgement import sentence
+from striate.cli.show.pace import Pace
+from striate.recipes.events import RunFinished, RunStarted
+from striate.recipes.stage import Progress as Stage
+from striate.training.events import Evaluated, StepDone
+
+_LINES = 30
+"""At most about this many plain lines for one training, however many epochs it has."""
+
+
+@contextlib.contextmanager
+def display(quiet: bool) -> Iterator[Quiet | Plain | Live]:
+    """What shows a training here: nothing, plain lines, or a line that moves where a person is looking."""
+    screen = console()
+    if quiet:
+        yield Quiet()
+    elif not screen.is_terminal:
+        yield Plain(screen)
+    else:
+        # On a narrow terminal the text goes on in a second line: the time left stands at its end.
+        text = TextColumn("{task.description}", markup=False, table_column=Column(no_wrap=False))
+        columns = (BarColumn(bar_width=12), text)
+        with Progress(*columns, console=screen, transient=True) as bar:
+            yield Live(screen, bar)
+
+
+class Quiet:
+    """Shows nothing."""
+
+    def show(self, event: object) -> None:
+        """Nothing."""
+
+
+class Plain:
+    """Lines of text: the start, at most about `_LINES` evaluations, the end."""
+
+    def __init__(self, screen: Console) -> None:
+        self.screen = screen
+        self.pace: Pace  # from the start of the training on
+        self._evaluations = 0
+
+    def show(self, event: object) -> None:
+        """Print what a person who reads a log wants to know."""
+        match event:
+            case RunStarted():
+                self.pace = Pace(event)
+                self.screen.print(started(event))
+            case StepDone():
+                self.pace.step(event.clock, event.loss)
+                self.stepped()
+            case Evaluated():
+                self.pace.evaluated(event.scores)
+                self.evaluated()
+            case Stage():
+                self.stage(event.stage, event.done, event.total)
+            case RunFinished():
+                self.screen.print(finished(event))
+
+    def stage(self, name: str, done: int, total: int) -> None:
+        """Say once that a stage has ended."""
+        if done == total:
+            self.screen.print(f"{name}: {total:,}")
+
+    def stepped(self) -> None:
+        """A log has no line for each step."""
+
+    def evaluated(self) -> None:
+        """A line for every so many evaluations."""
+        self._evaluations += 1
+        every = max(1, round(self.pace.evaluations_expected / _LINES))
+        if self._evaluations % every == 0 or self._evaluations == 1:
+            self.screen.print(self.pace.line())
+
+
+class Live(Plain):
+    """One line that moves, on a terminal; each better evaluation stays above it."""
+
+    def __init__(self, screen: Console, bar: Progress) -> None:
+        super().__init__(screen)
+        self.bar = bar
+        self.task: TaskID | None = None
+        self._best = 0.0
+
+    def _move(self, share: float, text: str) -> None:
+        if self.task is None:
+            self.task = self.bar.add_task("", total=1.0)
+        self.bar.update(self.task, description=text, completed=share)
+
+    def stage(self, name: str, done: int, total: int) -> None:
+        """Move the bar through the stage."""
+        self._move(done / max(total, 1), f"{name}: {done:,} of {total:,}")
+
+    def stepped(self) -> None:
+        """Move the bar to this step."""
+        self._move(self.pace.share, self.pace.line())
+
+    def evaluated(self) -> None:
+        """Keep a line for an accuracy that is the best so far."""
+        accuracy = self.pace.scores.get("accuracy", 0.0)
+        if accuracy > self._best:
+            self._best = accuracy
+            self.screen.print(self.pace.line())
+
+
+def started(event: RunStarted) -> str:
+    """The lines above the first step: data, model, execution, findings, and the difference from the recipe."""
+    counts = ", ".join(f"{split} {count:,}" for split, count in event.counts.items())
+    channels, height, width = event.input.shape
+    recipe = event.plan.recipe
+    lines = [
+        f"run         {event.run.path}" + ("" if event.resumed_at is None else f", resumed at step {event.resumed_at}"),
+        f"data        {event.plan.data}: {len(event.labels)} classes; {counts}",
+        f"model       {recipe.model}: {event.parameters:,} parameters, input {channels}×{height}×{width}",
+        f"recipe      {event.plan.base}, {event.until}, batches of {recipe.batch_size}, seed {recipe.seed}",
+        f"execution   {event.execution.sentence()}",
+    ]
+    lines += [f"difference  {key}: {old} → {new}" for key, (old, new) in event.plan.difference.items()]
+    if not event.plan.difference:
+        lines.append("difference  none: the recipe as it is")
+    lines += [f"audit       {sentence}" for sentence in event.findings]
+    return "\n".join(lines)
+
+
+def finished(event: RunFinished) -> str:
+    """The lines below the last step: why it ended, how well it does, where the report lies."""
+    lines = [f"ended       {event.reason}; the weights kept are those of epoch {event.kept_epoch:g}"]
+    lines += [f"{split:<11} {sentence(judgement)}" for split, judgement in event.judgements.items()]
+    lines += [f"report      {event.run.report_file}", f"predict     striate predict {event.run.path} PICTURES"]
+    return "\n".join(lines)
