@@ -20,6 +20,7 @@ FIRST, SECOND, THIRD = (
     ExecutionPlan(layout="channels_last", precision="bf16"),
 )
 SHAPE = (4, 2, 6, 6)
+DIVISIBLE = nn.Sequential(nn.Conv2d(2, 3, 3), nn.ReLU(), nn.Flatten(), nn.Linear(48, 3))
 
 
 @pytest.fixture(autouse=True)
@@ -44,10 +45,14 @@ def test_a_faster_plan_must_win_by_a_tenth(seconds: tuple[float, ...], winner: E
     assert trial.choose(measured, lambda plan: True) == winner
 
 
-@pytest.mark.parametrize(("seconds", "winner"), [(0.75, "one"), (0.70, "all")])
-def test_more_threads_must_win_by_more(seconds: float, winner: str) -> None:
-    plans = {"one": ExecutionPlan(threads=1), "all": ExecutionPlan(threads=8)}
-    assert trial.choose({plans["one"]: 1.0, plans["all"]: seconds}, lambda plan: True) == plans[winner]
+@pytest.mark.parametrize(
+    ("seconds", "winner"),
+    [((0.75, 0.75), "one"), ((0.70, 0.70), "parts"), ((0.70, 0.65), "parts"), ((0.70, 0.60), "threads")],
+)
+def test_more_cores_must_win_by_more(seconds: tuple[float, float], winner: str) -> None:
+    plans = {"one": ExecutionPlan(), "parts": ExecutionPlan(parts=8), "threads": ExecutionPlan(threads=8)}
+    measured = dict(zip(plans.values(), (1.0, *seconds), strict=True))
+    assert trial.choose(measured, lambda plan: True) == plans[winner]
 
 
 def test_a_plan_that_computes_something_else_does_not_win_however_fast() -> None:
@@ -109,12 +114,11 @@ def test_float32_can_be_forced_and_a_network_without_kernels_has_no_layout() -> 
         (4, "contiguous"),
         (4, "channels_last"),
     ]
-    assert [(plan.threads, plan.precision) for plan in trial.candidates(matrices, plain, "auto")] == [
-        (1, "float32"),
-        (1, "bf16"),
-        (4, "float32"),
-        (4, "bf16"),
-    ]
+    whole, divided = trial.candidates(kernels, plain, "float32"), trial.candidates(DIVISIBLE, plain, "float32")
+    assert [(plan.threads, plan.parts) for plan in divided if plan.layout == "contiguous"] == [(1, 1), (1, 4), (4, 1)]
+    assert {plan.parts for plan in whole} == {1}  # it has batch normalization
+    assert {plan.layout for plan in trial.candidates(matrices, plain, "auto")} == {"contiguous"}
+    assert {plan.precision for plan in trial.candidates(matrices, plain, "auto")} == {"float32", "bf16"}
     assert trial.choose_plan(make_model(), SHAPE, precision="float32").precision == "float32"
 
 

@@ -28,17 +28,21 @@ class ExecutionPlan:
     `device` is torch's name of the device type (`cpu`, `cuda`, `mps`), `layout` how pictures and kernels lie in
     memory, `precision` the type in which matrix products and convolutions are computed (weights, losses and updates
     are float32 in either case), `threads` how many of torch's threads share one operation; sums are divided among
-    them, so their number can change the last bits of a result.
+    them, so their number can change the last bits of a result. `parts` is into how many parts a batch is divided, each
+    of them computed by threads of its own (see `core.backward`).
     """
 
     device: str = "cpu"
     layout: Layout = "contiguous"
     precision: Precision = "float32"
     threads: int = 1
+    parts: int = 1
 
     def __post_init__(self) -> None:
-        if self.threads < 1:
-            raise ConfigError(f"An execution plan has at least 1 thread; received {self.threads}.")
+        if self.threads < 1 or self.parts < 1:
+            raise ConfigError(
+                f"An execution plan has at least 1 thread and 1 part; received {self.threads} and {self.parts}."
+            )
 
     @property
     def memory_format(self) -> torch.memory_format:
@@ -83,7 +87,13 @@ class ExecutionPlan:
     def sentence(self) -> str:
         """The plan in words: `cpu, channels last, float32, 2 threads`."""
         threads = "1 thread" if self.threads == 1 else f"{self.threads} threads"
-        return f"{self.device}, {_LAYOUT_WORDS[self.layout]}, {self.precision}, {threads}"
+        parts = "" if self.parts == 1 else f", batches in {self.parts} parts side by side"
+        return f"{self.device}, {_LAYOUT_WORDS[self.layout]}, {self.precision}, {threads}{parts}"
+
+    @property
+    def cores(self) -> int:
+        """How many of the processor's cores a step keeps busy."""
+        return self.threads * self.parts
 
 
 def devices() -> tuple[str, ...]:

@@ -19,6 +19,7 @@ import torch.nn.functional as F
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
+from striate.core.backward import backward, divisible
 from striate.core.config import from_json, to_json
 from striate.core.device import ExecutionPlan, Layout, Precision, machine, plain_plan
 from striate.core.errors import StriateError
@@ -27,9 +28,10 @@ from striate.core.files import cache_folder, write_json
 WINS_BY = 1.10
 """A plan takes another's place if it is this many times as fast: less is noise, and the choice should repeat itself."""
 
-MORE_THREADS_WIN_BY = 1.40
-"""More threads must gain more. They take cores from the decoding of pictures, and as they wait for each other by
-spinning, another busy program costs them most of their speed (LeNet-5 on two cores, one of them busy: a tenth)."""
+MORE_CORES_WIN_BY = 1.40
+"""More cores must gain more: they are taken from the decoding of pictures and from other programs. And torch's threads
+wait for each other by spinning, so that another busy program costs them most of their speed (LeNet-5 on two cores, one
+of them busy: a tenth is left)."""
 
 TOLERANCES: dict[Precision, float] = {"float32": 1e-3, "bf16": 0.1}
 """How far a plan's gradient may be from that of the plain plan, as a share of its length. bf16 keeps 8 bits, so that
@@ -50,11 +52,11 @@ def choose_plan(
 ) -> ExecutionPlan:
     """How to train `model` on batches of `shape` (pictures, channels, height, width) on this machine.
 
-    Memory layouts, bf16 autocast and one thread or all are tried by a few training steps on a deep copy with made-up
-    pictures: no weights, buffers, random draws or batches of the run are consumed. A plan is admitted if its gradient
-    is that of the plain float32 plan within `TOLERANCES`, and wins if it is `WINS_BY` times as fast as the best before
-    it in the fixed order of `candidates` (`MORE_THREADS_WIN_BY`, if it takes more threads). `precision="float32"`
-    admits no other. The answer is cached for this machine, network and shape.
+    Memory layouts, bf16 autocast, and one core or all (by parts of the batch, or by torch's threads) are tried by a few
+    training steps on a deep copy with made-up pictures: no weights, buffers, random draws or batches of the run are
+    consumed. A plan is admitted if its gradient is that of the plain float32 plan within `TOLERANCES`, and wins if it
+    is `WINS_BY` times as fast as the best before it in the fixed order of `candidates` (`MORE_CORES_WIN_BY`, if it
+    takes more cores). `precision="float32"` admits no other. The answer is cached for this machine, network and shape.
     """
     plans = candidates(model, plain_plan(device), precision)
     if len(plans) == 1:
@@ -73,7 +75,8 @@ def choose_plan(
 
 
 def candidates(model: nn.Module, plain: ExecutionPlan, precision: Literal["auto", "float32"]) -> list[ExecutionPlan]:
-    """The plans to try, in the fixed order: one thread before all, float32 before bf16, channels first before last.
+    """The plans to try, in the fixed order: one core, all by parts, all by threads; float32 before bf16; channels first
+    before channels last.
 
     A network without convolutions has no layout to choose. torch's bf16 on Apple's GPUs is left out: their autocast
     does not cover the operations that a convolutional network needs.
@@ -82,10 +85,12 @@ def candidates(model: nn.Module, plain: ExecutionPlan, precision: Literal["auto"
     layouts: tuple[Layout, ...] = ("contiguous", "channels_last") if spatial else ("contiguous",)
     reduced = precision == "auto" and plain.device != "mps"
     precisions: tuple[Precision, ...] = ("float32", "bf16") if reduced else ("float32",)
-    threads = sorted({1, plain.threads}) if plain.device == "cpu" else [plain.threads]
+    shares = [(plain.threads, 1)]  # of the cores: threads for an operation, parts of a batch
+    if plain.device == "cpu" and plain.threads > 1:
+        shares = [(1, 1), *([(1, plain.threads)] if divisible(model) else []), *shares]
     return [
-        replace(plain, layout=layout, precision=kind, threads=count)
-        for count in threads
+        replace(plain, layout=layout, precision=kind, threads=threads, parts=parts)
+        for threads, parts in shares
         for kind in precisions
         for layout in layouts
     ]
@@ -95,7 +100,7 @@ def choose(seconds: Mapping[ExecutionPlan, float], admitted: Callable[[Execution
     """The first plan, or a later admitted one that wins against the best before it by the factor it needs."""
     best, *others = seconds
     for plan in others:
-        factor = WINS_BY if plan.threads <= best.threads else MORE_THREADS_WIN_BY
+        factor = WINS_BY if plan.cores <= best.cores else MORE_CORES_WIN_BY
         if seconds[plan] * factor <= seconds[best] and admitted(plan):
             best = plan
     return best
@@ -155,10 +160,8 @@ def _made_up(model: nn.Module, shape: tuple[int, int, int, int]) -> Sample:
 
 
 def _forward_backward(model: nn.Module, sample: Sample, plan: ExecutionPlan) -> None:
-    images, targets = sample
-    with plan.autocast():
-        logits = model(plan.place(images))
-    F.cross_entropy(logits.float(), targets.to(logits.device)).backward()
+    images = plan.place(sample[0])
+    backward(model, F.cross_entropy, images, sample[1].to(images.device), plan)
 
 
 def _step_seconds(model: nn.Module, sample: Sample, plan: ExecutionPlan) -> float:

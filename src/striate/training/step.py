@@ -6,6 +6,7 @@ import math
 
 import torch
 
+from striate.core.backward import backward
 from striate.core.batch import Batch
 from striate.core.errors import TrainingError
 from striate.training.state import TrainState
@@ -20,11 +21,9 @@ def step(state: TrainState, batch: Batch) -> tuple[float, float]:
     # Dropout and the like draw from torch's global generator: set by the step's number, it need never be replayed.
     state.plan.seed(state.noise.torch_seed(state.clock.step))
     state.optimizer.zero_grad()
-    with state.plan.autocast():
-        logits = state.model(state.plan.place(batch.images))
-    loss = state.loss(logits.float(), batch.targets.to(logits.device, non_blocking=True))
-    loss.backward()
-    value = loss.item()  # an accelerator is waited for here, when all but the update has been queued on it
+    images = state.plan.place(batch.images)
+    targets = batch.targets.to(images.device, non_blocking=True)
+    value = backward(state.model, state.loss, images, targets, state.plan).item()  # an accelerator is waited for here
     rate = _set_learning_rate(state)
     if not math.isfinite(value):
         raise TrainingError(

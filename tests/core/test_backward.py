@@ -1,0 +1,72 @@
+"""A divided batch: the gradient is that of the whole, the same in every repetition, and only where that is known."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from striate.core.backward import backward, divisible
+from striate.core.device import ExecutionPlan
+from striate.models import create_model
+
+
+def _gradient(count: int, parts: int) -> tuple[float, Tensor]:
+    """Loss and gradient of lenet5 on `count` pictures in float64, where only a wrong sum can tell two ways apart."""
+    model = create_model("lenet5", classes=4, channels=1, size=(14, 14), seed=3).double()
+    draws = torch.Generator().manual_seed(5)
+    images = torch.randn((count, 1, 14, 14), generator=draws, dtype=torch.float64)
+    targets = torch.randint(4, (count,), generator=draws)
+
+    def loss(logits: Tensor, targets: Tensor) -> Tensor:
+        return F.cross_entropy(logits.double(), targets)
+
+    value = backward(model, loss, images, targets, ExecutionPlan(parts=parts))
+    return float(value), torch.cat([p.grad.reshape(-1) for p in model.parameters() if p.grad is not None])
+
+
+@pytest.mark.parametrize(("count", "parts"), [(8, 2), (7, 2), (9, 4), (2, 3), (1, 2)])
+def test_parts_give_the_loss_and_gradient_of_the_whole_batch(count: int, parts: int) -> None:
+    whole_loss, whole = _gradient(count, 1)
+    loss, gradient = _gradient(count, parts)
+    assert loss == pytest.approx(whole_loss, rel=1e-6)  # the logits pass through float32
+    assert torch.linalg.vector_norm(gradient - whole) <= 1e-6 * torch.linalg.vector_norm(whole)
+
+
+def test_parts_give_the_same_bits_every_time() -> None:
+    repetitions = [_gradient(33, 2)[1] for _ in range(10)]
+    assert all(torch.equal(gradient, repetitions[0]) for gradient in repetitions)
+
+
+def test_a_parameter_that_is_not_reached_or_not_trained_keeps_no_gradient() -> None:
+    class Idle(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.used, self.frozen, self.idle = nn.Linear(3, 3), nn.Linear(3, 2), nn.Linear(2, 2)
+            self.frozen.requires_grad_(False)
+
+        def forward(self, x: Tensor) -> Tensor:
+            return self.frozen(self.used(x.flatten(1)))
+
+    model = Idle()
+    backward(model, F.cross_entropy, torch.randn(4, 3, 1, 1), torch.tensor([0, 1, 1, 0]), ExecutionPlan(parts=2))
+    assert model.used.weight.grad is not None
+    assert model.frozen.weight.grad is None
+    assert model.idle.weight.grad is None
+
+
+def test_what_one_part_raises_is_raised() -> None:
+    model = nn.Sequential(nn.Flatten(), nn.Linear(2, 2))
+    with pytest.raises(IndexError):
+        backward(model, F.cross_entropy, torch.randn(4, 2, 1, 1), torch.tensor([0, 1, 1, 7]), ExecutionPlan(parts=2))
+
+
+@pytest.mark.parametrize("name", ["linear", "mlp", "lenet5", "tiny_vgg"])
+def test_networks_that_treat_each_sample_by_itself_are_divisible(name: str) -> None:
+    assert divisible(create_model(name, classes=3, channels=1, size=(32, 32), seed=0))
+
+
+@pytest.mark.parametrize("layer", [nn.BatchNorm2d(1), nn.Dropout(0.5), nn.InstanceNorm2d(1, track_running_stats=True)])
+def test_networks_that_mix_samples_draw_or_count_are_not(layer: nn.Module) -> None:
+    assert not divisible(nn.Sequential(nn.Conv2d(1, 1, 3), layer, nn.Flatten(), nn.Linear(4, 2)))
