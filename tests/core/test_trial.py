@@ -47,7 +47,7 @@ def test_a_faster_plan_must_win_by_a_tenth(seconds: tuple[float, ...], winner: E
 
 @pytest.mark.parametrize(
     ("seconds", "winner"),
-    [((0.75, 0.75), "one"), ((0.70, 0.70), "parts"), ((0.70, 0.65), "parts"), ((0.70, 0.60), "threads")],
+    [((0.85, 0.85), "one"), ((0.75, 0.75), "parts"), ((0.75, 0.70), "parts"), ((0.75, 0.65), "threads")],
 )
 def test_more_cores_must_win_by_more(seconds: tuple[float, float], winner: str) -> None:
     plans = {"one": ExecutionPlan(), "parts": ExecutionPlan(parts=8), "threads": ExecutionPlan(threads=8)}

@@ -28,7 +28,7 @@ from striate.core.files import cache_folder, write_json
 WINS_BY = 1.10
 """A plan takes another's place if it is this many times as fast: less is noise, and the choice should repeat itself."""
 
-MORE_CORES_WIN_BY = 1.40
+MORE_CORES_WIN_BY = 1.25
 """More cores must gain more: they are taken from the decoding of pictures and from other programs. And torch's threads
 wait for each other by spinning, so that another busy program costs them most of their speed (LeNet-5 on two cores, one
 of them busy: a tenth is left)."""
@@ -113,8 +113,11 @@ def seconds_per_step(model: nn.Module, sample: Sample, plans: Iterable[Execution
     """
     models: dict[ExecutionPlan, nn.Module] = {}
     times: dict[ExecutionPlan, list[float]] = {}
+    alone: dict[tuple[Layout, Precision], float] = {}
     best = math.inf
     for plan in plans:
+        if alone.get((plan.layout, plan.precision), 0.0) / plan.cores > best:
+            continue  # it would lose even if all its cores helped perfectly
         copied = plan.adopt(copy.deepcopy(model)).train()
         try:
             warm = min(_step_seconds(copied, sample, plan) for _ in range(_WARMUP))
@@ -123,6 +126,8 @@ def seconds_per_step(model: nn.Module, sample: Sample, plans: Iterable[Execution
                 raise  # nor in the plain one
             continue
         best = min(best, warm)
+        if plan.cores == 1:
+            alone[plan.layout, plan.precision] = warm
         if warm <= best * _HOPELESS:
             models[plan], times[plan] = copied, []
     started = time.perf_counter()
