@@ -12,8 +12,6 @@ from typing import Annotated, Any
 
 from cyclopts import Parameter
 
-from striate.verbs._verb import Verb
-
 _ARGUMENT = re.compile(r"    [a-z_]+: ")
 
 
@@ -29,7 +27,7 @@ def command(verb: Callable[..., Any], show: Callable[..., None]) -> Callable[...
 
     def run(*args: Any, **kwargs: Any) -> None:
         shown = {name: kwargs.pop(name) for name in names & kwargs.keys()}
-        work = verb.events if isinstance(verb, Verb) else verb
+        work = getattr(verb, "events", verb)
         show(work(*args, **kwargs), **shown)
 
     signature = inspect.Signature([*parameters, *switches])
@@ -45,7 +43,7 @@ def _parameters(function: Callable[..., Any]) -> list[inspect.Parameter]:
 
     What a verb returns is imported only where it is made, so its name may mean nothing here: such names count as Any.
     """
-    target: Any = function.events if isinstance(function, Verb) else function
+    target: Any = getattr(function, "events", function)
     names = ChainMap(target.__globals__, dict(vars(builtins)), defaultdict(lambda: Any))
     hints = typing.get_type_hints(target, localns=names, include_extras=True)
     signature = inspect.signature(target)

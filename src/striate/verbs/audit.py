@@ -6,14 +6,14 @@ from collections.abc import Generator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from striate.verbs._verb import Verb
+from striate.verbs._verb import verb
 
 if TYPE_CHECKING:
     from striate.data.audit import Audit
     from striate.recipes.stage import Progress
 
 
-@Verb
+@verb
 def audit(data: str | Path, /) -> Generator[Progress, None, Audit]:
     """Look through a data set: what is in it, and what may be wrong with it.
 

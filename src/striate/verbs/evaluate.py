@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from striate.core.errors import DataError
-from striate.verbs._verb import Verb
+from striate.verbs._verb import verb
 
 if TYPE_CHECKING:
     from striate.metrics import Judgement
@@ -27,7 +27,7 @@ class Verdict:
     unreadable: int
 
 
-@Verb
+@verb
 def evaluate(
     run: str | Path,
     data: str | Path | None = None,

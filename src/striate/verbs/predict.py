@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING
 
 from striate.core.errors import DataError
 from striate.core.registry import natural_key
-from striate.verbs._verb import Verb
+from striate.verbs._verb import verb
 
 if TYPE_CHECKING:
     from striate.classifier import Failure, Prediction
 
 
-@Verb
+@verb
 def predict(
     run: str | Path, /, *pictures: str | Path
 ) -> Generator[Prediction | Failure, None, list[Prediction | Failure]]:

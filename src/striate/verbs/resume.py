@@ -6,14 +6,14 @@ from collections.abc import Generator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from striate.verbs._verb import Verb
+from striate.verbs._verb import verb
 
 if TYPE_CHECKING:
     from striate.recipes.execute import RunEvent
     from striate.recipes.folder import Run
 
 
-@Verb
+@verb
 def resume(run: str | Path, /, *, inexact: bool = False) -> Generator[RunEvent, None, Run]:
     """Go on with a run that was stopped, killed or crashed, from its last good checkpoint.
 

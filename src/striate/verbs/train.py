@@ -6,14 +6,14 @@ from collections.abc import Generator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from striate.verbs._verb import Verb
+from striate.verbs._verb import verb
 
 if TYPE_CHECKING:
     from striate.recipes.execute import RunEvent
     from striate.recipes.folder import Run
 
 
-@Verb
+@verb
 def train(
     data: str | Path,
     /,
