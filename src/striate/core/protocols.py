@@ -31,14 +31,15 @@ class FeatureMap:
     """A named place in a network worth seeing.
 
     `module` is the path of the module whose output it is; `channels` its number of channels; `stride` how many input
-    pixels one step in the map is (y, x); `receptive_field` how many input pixels one of its values sees (y, x).
+    pixels one step in the map is (y, x); `receptive_field` how many input pixels one of its values sees (y, x), None if
+    it is the whole picture, whatever its size (behind a squeeze-and-excitation, say).
     """
 
     name: str
     module: str
     channels: int
     stride: tuple[int, int]
-    receptive_field: tuple[int, int]
+    receptive_field: tuple[int, int] | None
 
 
 @runtime_checkable

@@ -8,6 +8,7 @@ from striate.models._zoo import MODELS as MODELS
 from striate.models._zoo import Builder as Builder
 from striate.models._zoo import ModelCard as ModelCard
 from striate.models._zoo import Network as Network
+from striate.models._zoo import Published as Published
 from striate.models._zoo import create_model as create_model
 from striate.models._zoo import list_models as list_models
 from striate.models._zoo import sketch_model as sketch_model

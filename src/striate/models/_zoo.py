@@ -18,11 +18,32 @@ from striate.models._trace import EmptyMapError
 
 
 @dataclass(frozen=True, kw_only=True)
+class Published:
+    """Figures of a model as a source prints them.
+
+    `source` says where ("the paper, table 3" or an address). `parameters` and `macs` are written as printed, with their
+    unit ("25.6 M", "4.1 G", "61,706"): a test compares them with what is counted, to the digits printed, unless
+    `differs` says why they are not the same. `top1` and `top5` are accuracies in per cent on `data`; `protocol` says
+    how they were taken (single net or ensemble, crops, size, year).
+    """
+
+    source: str
+    parameters: str | None = None
+    macs: str | None = None
+    top1: float | None = None
+    top5: float | None = None
+    data: str = "ImageNet 2012 validation"
+    protocol: str = ""
+    differs: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
 class ModelCard:
-    """What is known of a model: where it comes from, and its numbers as published or as its paper's input gives them.
+    """What is known of a model: where it comes from, what is counted in it, and what its sources print.
 
     `input` is (channels, height, width); `parameters` and `macs` (multiply-accumulates of one forward pass, biases not
-    counted) hold for it and for `classes`. `depth` counts the layers with weights on the longest path.
+    counted) are counted for it and for `classes`. `depth` counts the layers with weights on the longest path. `initial`
+    says why the first activations or logits leave the usual range, where they do.
     """
 
     name: str
@@ -36,7 +57,9 @@ class ModelCard:
     parameters: int
     macs: int
     depth: int
+    published: tuple[Published, ...] = ()
     notes: str = ""
+    initial: str = ""
 
 
 class Network(nn.Module):
