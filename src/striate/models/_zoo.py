@@ -1,4 +1,4 @@
-"""The zoo's one table: every model by name, with its card, and the two functions that list and build them."""
+"""The zoo's one table: every model by name, with its card."""
 
 from __future__ import annotations
 
@@ -6,15 +6,11 @@ import fnmatch
 from collections.abc import Callable
 from dataclasses import dataclass
 
-import torch
 from torch import nn
 
 from striate.core.errors import ModelError
 from striate.core.protocols import FeatureMap
 from striate.core.registry import Registry
-from striate.core.rng import Stream
-from striate.models._fit import output_shape, smallest_side
-from striate.models._trace import EmptyMapError
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -114,62 +110,3 @@ def list_models(pattern: str | None = None) -> list[ModelCard]:
     if not set(wanted) & set("*?["):
         wanted = f"*{wanted}*"
     return [MODELS[name].card for name in MODELS if fnmatch.fnmatchcase(name.casefold(), wanted)]
-
-
-def create_model(
-    name: str, *, classes: int, channels: int = 3, size: tuple[int, int], seed: int | None = None
-) -> Network:
-    """Build a model of the zoo for pictures of `size` (height, width) with its paper's initial weights.
-
-    With a `seed` the weights depend on it alone, and torch's random state is left as found; without one they are drawn
-    from that state, as torch's own modules do.
-
-    Raises:
-        ModelError: there is no such model (the nearest name is offered), or the pictures are too small for it (the
-            smallest size is named).
-    """
-    sketch_model(name, classes=classes, channels=channels, size=size)
-    build = MODELS[name].build
-    with torch.device("cpu"):
-        if seed is None:
-            return build(channels=channels, size=size, classes=classes)
-        # Only the CPU's generator is seeded, and only it is restored: torch.manual_seed would touch every device's.
-        with torch.random.fork_rng(devices=[]):
-            torch.default_generator.manual_seed(Stream(seed, "weights.initial").torch_seed())
-            return build(channels=channels, size=size, classes=classes)
-
-
-def sketch_model(name: str, *, classes: int, channels: int = 3, size: tuple[int, int]) -> Network:
-    """The model as `create_model` builds it, on the meta device: all shapes, no weights, no memory.
-
-    Raises:
-        ModelError: as `create_model`.
-    """
-    if classes < 1 or channels < 1 or min(size) < 1:
-        raise ModelError(
-            f"A model has at least one class and one channel and takes pictures of at least 1×1 pixels; received "
-            f"{classes} classes, {channels} channels, {size[0]}×{size[1]} pixels."
-        )
-    try:
-        return _sketch(name, channels, size, classes)
-    except EmptyMapError as error:
-        side = smallest_side(lambda side: _admits(name, channels, side))
-        raise ModelError(
-            f"{name} takes pictures from {side}×{side} pixels on; received {size[0]}×{size[1]}. "
-            f"Choose a larger size or another model."
-        ) from error
-
-
-def _sketch(name: str, channels: int, size: tuple[int, int], classes: int) -> Network:
-    with torch.device("meta"):
-        network = MODELS[name].build(channels=channels, size=size, classes=classes)
-    output_shape(network, (channels, *size))
-    return network
-
-
-def _admits(name: str, channels: int, side: int) -> bool:
-    try:
-        _sketch(name, channels, (side, side), classes=2)
-    except EmptyMapError:
-        return False
-    return True
