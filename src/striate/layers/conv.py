@@ -1,0 +1,125 @@
+"""Convolutions that torch does not have: with TensorFlow's "same" padding, and separable ones."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from jaxtyping import Float
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from striate.layers.same import same_padding
+
+Pair = tuple[int, int]
+Triple = tuple[int, int, int]
+
+
+class Conv1dSame(nn.Conv1d):
+    """A convolution of ceil(n / stride) places, padded with zeros by TensorFlow's rule."""
+
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        kernel_size: int,
+        stride: int = 1,
+        dilation: int = 1,
+        groups: int = 1,
+        bias: bool = True,
+    ) -> None:
+        super().__init__(in_channels, out_channels, kernel_size, stride, 0, dilation, groups, bias)
+
+    def forward(self, input: Float[Tensor, "n c l"]) -> Float[Tensor, "n k x"]:
+        padded, padding = _pad(self, input)
+        return F.conv1d(padded, self.weight, self.bias, self.stride, padding, self.dilation, self.groups)
+
+
+class Conv2dSame(nn.Conv2d):
+    """A convolution of ceil(h / stride) × ceil(w / stride) places, padded with zeros by TensorFlow's rule.
+
+    With `groups` the number of channels it is TensorFlow's depthwise convolution.
+    """
+
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        kernel_size: int | Pair,
+        stride: int | Pair = 1,
+        dilation: int | Pair = 1,
+        groups: int = 1,
+        bias: bool = True,
+    ) -> None:
+        super().__init__(in_channels, out_channels, kernel_size, stride, 0, dilation, groups, bias)
+
+    def forward(self, input: Float[Tensor, "n c h w"]) -> Float[Tensor, "n k y x"]:
+        padded, padding = _pad(self, input)
+        return F.conv2d(padded, self.weight, self.bias, self.stride, padding, self.dilation, self.groups)
+
+
+class Conv3dSame(nn.Conv3d):
+    """A convolution of ceil(n / stride) places along each of three axes, padded with zeros by TensorFlow's rule."""
+
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        kernel_size: int | Triple,
+        stride: int | Triple = 1,
+        dilation: int | Triple = 1,
+        groups: int = 1,
+        bias: bool = True,
+    ) -> None:
+        super().__init__(in_channels, out_channels, kernel_size, stride, 0, dilation, groups, bias)
+
+    def forward(self, input: Float[Tensor, "n c d h w"]) -> Float[Tensor, "n k z y x"]:
+        padded, padding = _pad(self, input)
+        return F.conv3d(padded, self.weight, self.bias, self.stride, padding, self.dilation, self.groups)
+
+
+class SeparableConv2d(nn.Module):
+    """A convolution of each channel by itself, then a 1×1 convolution that mixes them; nothing stands between.
+
+    Sifre, "Rigid-motion scattering for image classification", PhD thesis, École Polytechnique, 2014, section 6.2; in
+    this form Chollet, "Xception", CVPR 2017, arXiv:1610.02357, section 1.3. `padding` may be "same": TensorFlow's rule,
+    with any stride. The one bias, if any, is the 1×1 convolution's.
+    """
+
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        kernel_size: int | Pair,
+        stride: int | Pair = 1,
+        padding: int | Pair | str = 0,
+        *,
+        bias: bool = True,
+    ) -> None:
+        super().__init__()
+        if padding == "same":
+            self.depthwise = Conv2dSame(in_channels, in_channels, kernel_size, stride, groups=in_channels, bias=False)
+        else:
+            self.depthwise = nn.Conv2d(
+                in_channels, in_channels, kernel_size, stride, padding, groups=in_channels, bias=False
+            )
+        self.pointwise = nn.Conv2d(in_channels, out_channels, 1, bias=bias)
+
+    def forward(self, x: Float[Tensor, "n c h w"]) -> Float[Tensor, "n k y x"]:
+        return self.pointwise(self.depthwise(x))
+
+
+def _pad(layer: nn.Conv1d | nn.Conv2d | nn.Conv3d, x: Tensor) -> tuple[Tensor, Sequence[int]]:
+    """`x`, and the padding that the convolution itself adds to both ends of each axis.
+
+    Where both ends get the same, nothing is copied.
+    """
+    ends = [
+        same_padding(size, dilation * (kernel - 1) + 1, stride)
+        for size, kernel, dilation, stride in zip(
+            x.shape[2:], layer.kernel_size, layer.dilation, layer.stride, strict=True
+        )
+    ]
+    if all(before == after for before, after in ends):
+        return x, [before for before, _ in ends]
+    last_axis_first = [end for pair in reversed(ends) for end in pair]
+    return F.pad(x, last_axis_first), [0] * len(ends)

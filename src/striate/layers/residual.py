@@ -1,0 +1,52 @@
+"""What meets at the end of a residual block: the sum as a module, and the branch that is sometimes left out."""
+
+from __future__ import annotations
+
+from jaxtyping import Float
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from striate.core.errors import ModelError
+
+
+class Add(nn.Module):
+    """The sum of maps of one shape: a module, so that the place where a shortcut joins has a name.
+
+    He, Zhang, Ren and Sun, "Deep residual learning for image recognition", CVPR 2016, arXiv:1512.03385, eq. 1.
+    """
+
+    def forward(self, *maps: Float[Tensor, "n c *size"]) -> Float[Tensor, "n c *size"]:
+        total = maps[0]
+        for other in maps[1:]:
+            total = total + other
+        return total
+
+
+class StochasticDepth(nn.Module):
+    """Leave a residual branch out for some pictures of a training batch, each with probability `rate`.
+
+    Huang, Sun, Liu, Sedra and Weinberger, "Deep networks with stochastic depth", ECCV 2016, arXiv:1603.09382, eq. 2.
+    There a branch is dropped for a whole batch, and in use it is multiplied by its probability of survival (eq. 5).
+    Here each picture has its own draw, which varies the gradient less, and in training the survivors are divided by
+    1 - rate, so that in use the branch is taken as it is: the same expectation.
+
+    It stands at the end of the branch, before the sum. In eval mode it gives back what it is given.
+
+    Raises:
+        ModelError: `rate` does not lie in [0, 1].
+    """
+
+    def __init__(self, rate: float) -> None:
+        super().__init__()
+        if not 0 <= rate <= 1:
+            raise ModelError(f"A branch is dropped at a rate from 0 to 1; received {rate}.")
+        self.rate = rate
+
+    def forward(self, x: Float[Tensor, "n c *size"]) -> Float[Tensor, "n c *size"]:
+        if not self.training or self.rate == 0:
+            return x
+        # One number for each picture: 0, or 1 / (1 - rate).
+        return x * F.dropout(x.new_ones(len(x), *[1] * (x.ndim - 1)), self.rate)
+
+    def extra_repr(self) -> str:
+        return f"rate={self.rate}"
