@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from types import MappingProxyType
+
 import pytest
 import torch
 import torch.nn.functional as F
@@ -70,3 +73,46 @@ def test_networks_that_treat_each_sample_by_itself_are_divisible(name: str) -> N
 @pytest.mark.parametrize("layer", [nn.BatchNorm2d(1), nn.Dropout(0.5), nn.InstanceNorm2d(1, track_running_stats=True)])
 def test_networks_that_mix_samples_draw_or_count_are_not(layer: nn.Module) -> None:
     assert not divisible(nn.Sequential(nn.Conv2d(1, 1, 3), layer, nn.Flatten(), nn.Linear(4, 2)))
+
+
+class Two(nn.Module):
+    """One weight for both answers, then one each: main = a·w·x, auxiliary = b·w·x."""
+
+    auxiliary_heads: Mapping[str, str] = MappingProxyType({"early": "b"})
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.w, self.a, self.b = (nn.Linear(1, 1, bias=False) for _ in range(3))
+        for layer, value in ((self.w, 3.0), (self.a, 1.0), (self.b, -1.0)):
+            nn.init.constant_(layer.weight, value)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.a(self.w(x.flatten(1)))
+
+    def forward_with_auxiliary(self, x: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
+        shared = self.w(x.flatten(1))
+        return self.a(shared), {"early": self.b(shared)}
+
+
+@pytest.mark.parametrize("parts", [1, 2])
+def test_the_loss_of_an_auxiliary_classifier_is_added_at_its_weight(parts: int) -> None:
+    # x = 2, wanted 5: the main answer is 6 and 1 off, the auxiliary -6 and 11 off, and squares are made small.
+    model, plan = Two(), ExecutionPlan(parts=parts)
+    value = backward(model, F.mse_loss, torch.full((4, 1, 1, 1), 2.0), torch.full((4, 1), 5.0), plan, auxiliary=0.3)
+    assert float(value) == pytest.approx(1 + 0.3 * 121)
+    gradients = [float(layer.weight.grad) for layer in (model.w, model.a, model.b) if layer.weight.grad is not None]
+    assert gradients == pytest.approx([2 * 1 * 2 + 0.3 * 2 * -11 * -2, 2 * 1 * 6, 0.3 * 2 * -11 * 6])
+
+
+def test_without_a_weight_auxiliary_classifiers_are_not_computed() -> None:
+    model = Two()
+    value = backward(model, F.mse_loss, torch.full((4, 1, 1, 1), 2.0), torch.full((4, 1), 5.0), ExecutionPlan())
+    assert float(value) == 1
+    assert model.b.weight.grad is None
+
+
+def test_a_weight_changes_nothing_where_there_is_no_auxiliary_classifier() -> None:
+    images, targets = torch.randn(4, 2, 1, 1), torch.tensor([0, 1, 1, 0])
+    model = nn.Sequential(nn.Flatten(), nn.Linear(2, 2))
+    losses = [backward(model, F.cross_entropy, images, targets, ExecutionPlan(), auxiliary=w) for w in (0.0, 0.3)]
+    assert losses[0] == losses[1]

@@ -74,7 +74,7 @@ class Blurred(nn.Module):
 
 def test_gradients_are_compared_with_those_of_the_plain_plan() -> None:
     generator = torch.Generator().manual_seed(0)
-    sample = torch.randn(SHAPE, generator=generator), torch.tensor([0, 1, 2, 0])
+    sample = trial.Sample(torch.randn(SHAPE, generator=generator), torch.tensor([0, 1, 2, 0]))
     assert trial.agrees(make_model(), sample, THIRD, FIRST)
     assert not trial.agrees(Blurred(), sample, THIRD, FIRST)
 

@@ -32,6 +32,7 @@ def test_every_recipe_survives_the_way_to_json_and_back(name: str) -> None:
         ("schedule.every_epochs=3", "no option 'every_epochs'"),
         ("loss.margin=1", "no option 'margin'"),
         ("loss.label_smoothing=1", "label_smoothing"),
+        ("loss.auxiliary=-0.3", "at least 0"),
         ("augmentation.shift=0.9", "shift"),
         ("input.height=0", "at least 1 pixel"),
         ("input.crop=1.2", "at most 1"),

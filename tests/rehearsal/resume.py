@@ -1,8 +1,8 @@
 """A small training that can be killed at a chosen moment, in a process of its own, and resumed in another.
 
-It is put together as a recipe does it: pictures from files, a network with batch normalization and dropout, validation,
-checkpoints, journal. The processes come from a fork server that has torch loaded, so that each costs a fork and not an
-import. The server's children do not carry the test's hook that checks shapes.
+It is put together as a recipe does it: pictures from files, a network with batch normalization, dropout and an
+auxiliary classifier, validation, checkpoints, journal. The processes come from a fork server that has torch loaded, so
+that each costs a fork and not an import. The server's children do not carry the test's hook that checks shapes.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ import torch
 from PIL import Image
 from torch import nn
 
+from rehearsal.small import WithAuxiliary
 from striate.core import files
 from striate.core.device import ExecutionPlan
 from striate.core.duration import Clock, Duration
@@ -221,16 +222,10 @@ def _state(steps_per_epoch: int) -> tuple[TrainState, Duration]:
     plan = ExecutionPlan(layout="channels_last", threads=1)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(5)
-        model = nn.Sequential(
-            nn.Conv2d(3, 8, 3),
-            nn.BatchNorm2d(8),
-            nn.ReLU(),
-            nn.MaxPool2d(2),
-            nn.Conv2d(8, 8, 3),
-            nn.ReLU(),
-            nn.Dropout(0.3),
-            nn.Flatten(),
-            nn.Linear(72, 3),
+        model = WithAuxiliary(
+            nn.Sequential(nn.Conv2d(3, 8, 3), nn.BatchNorm2d(8), nn.ReLU(), nn.MaxPool2d(2)),
+            nn.Sequential(nn.Conv2d(8, 8, 3), nn.ReLU(), nn.Dropout(0.3), nn.Flatten(), nn.Linear(72, 3)),
+            nn.Sequential(nn.AvgPool2d(5), nn.Dropout(0.5), nn.Flatten(), nn.Linear(8, 3)),
         )
     model = plan.adopt(model)
     until = Duration(float(EPOCHS), "ep")
@@ -244,5 +239,6 @@ def _state(steps_per_epoch: int) -> tuple[TrainState, Duration]:
         seed=11,
         clip_norm=1.0,
         l1=1e-5,
+        auxiliary=0.3,
     )
     return state, until

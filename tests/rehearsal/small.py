@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from types import MappingProxyType
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from striate.core.batch import Batch
 from striate.core.device import ExecutionPlan
@@ -44,6 +45,23 @@ def make_model(dropout: float = 0.5) -> nn.Sequential:
         return nn.Sequential(
             nn.Conv2d(2, 4, 3), nn.BatchNorm2d(4), nn.ReLU(), nn.Dropout(dropout), nn.Flatten(), nn.Linear(64, 3)
         )
+
+
+class WithAuxiliary(nn.Module):
+    """`stem`, then `main`; beside `main` a second classifier that looks at the stem's map too."""
+
+    auxiliary_heads: Mapping[str, str] = MappingProxyType({"early": "early"})
+
+    def __init__(self, stem: nn.Module, main: nn.Module, early: nn.Module) -> None:
+        super().__init__()
+        self.stem, self.main, self.early = stem, main, early
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.main(self.stem(x))
+
+    def forward_with_auxiliary(self, x: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
+        stem = self.stem(x)
+        return self.main(stem), {"early": self.early(stem)}
 
 
 def make_state(model: nn.Module | None = None, *, count: int = 5, lr: float = 0.05, **changes: Any) -> TrainState:

@@ -9,10 +9,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from rehearsal.small import MadeBatches, make_model, make_state, weights
+from rehearsal.small import MadeBatches, WithAuxiliary, make_model, make_state, weights
 from striate.core.device import ExecutionPlan
 from striate.core.errors import TrainingError
-from striate.training import step
+from striate.training import evaluate, step
 
 BATCH = next(MadeBatches().epoch(0))
 
@@ -65,6 +65,25 @@ def test_a_loss_that_is_not_finite_stops_before_a_weight_is_changed() -> None:
     with pytest.raises(TrainingError, match=r"loss became nan at step 1 with a learning rate of 0\.05\. Lower the"):
         step(state, spoiled)
     assert torch.equal(weights(state.model), before)
+
+
+def _linear(inputs: int) -> nn.Module:
+    return nn.Sequential(nn.Flatten(), nn.Linear(inputs, 3))
+
+
+def test_auxiliary_classifiers_are_learnt_with_at_their_weight_and_not_judged_by() -> None:
+    model = WithAuxiliary(nn.Conv2d(2, 4, 3), _linear(64), _linear(64))
+    before = copy.deepcopy(model)
+    main, auxiliary = before(BATCH.images), before.early(before.stem(BATCH.images))
+    wanted = functional.cross_entropy(main, BATCH.targets) + 0.3 * functional.cross_entropy(auxiliary, BATCH.targets)
+    wanted.backward()
+    state = make_state(model, optimizer=torch.optim.SGD(model.parameters(), lr=0.5), auxiliary=0.3)
+    loss, _ = step(state, BATCH)
+    assert loss == pytest.approx(wanted.item(), rel=1e-6)
+    for way, parameter in zip(moved(model, before, 0.5), before.parameters(), strict=True):
+        torch.testing.assert_close(way, parameter.grad, rtol=1e-3, atol=1e-5)
+    judged = evaluate(before, MadeBatches(1), state.plan)
+    torch.testing.assert_close(torch.from_numpy(judged.logits), main.detach())
 
 
 class NonNegative(nn.Linear):

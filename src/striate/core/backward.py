@@ -17,6 +17,7 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from striate.core.device import ExecutionPlan
+from striate.core.protocols import Auxiliary
 
 Targets = Int[Tensor, " n"] | Float[Tensor, "n k"]
 Loss = Callable[[Tensor, Tensor], Tensor]
@@ -34,21 +35,28 @@ def divisible(model: nn.Module) -> bool:
 
 
 def backward(
-    model: nn.Module, loss: Loss, images: Float[Tensor, "n c h w"], targets: Targets, plan: ExecutionPlan
+    model: nn.Module,
+    loss: Loss,
+    images: Float[Tensor, "n c h w"],
+    targets: Targets,
+    plan: ExecutionPlan,
+    *,
+    auxiliary: float = 0.0,
 ) -> Float[Tensor, ""]:
     """Set `.grad` of the trainable parameters to the gradient of the mean loss, and give that loss.
 
-    `loss` is a mean over samples. `images` and `targets` lie where `plan` wants them. Gradients that are there already
-    are added to at once, and replaced by parts: clear them first.
+    `loss` is a mean over samples. Where the network has auxiliary classifiers, the loss of each is added to that of the
+    main one, times `auxiliary`; at 0 they are not computed. `images` and `targets` lie where `plan` wants them.
+    Gradients that are there already are added to at once, and replaced by parts: clear them first.
     """
     if plan.parts == 1:
-        mean = _mean_loss(model, loss, images, targets, plan)
+        mean = _mean_loss(model, loss, images, targets, plan, auxiliary)
         mean.backward()
         return mean.detach()
     parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
 
     def part(images: Tensor, targets: Tensor, share: float) -> tuple[Tensor, tuple[Tensor | None, ...]]:
-        mean = _mean_loss(model, loss, images, targets, plan) * share
+        mean = _mean_loss(model, loss, images, targets, plan, auxiliary) * share
         return mean.detach(), torch.autograd.grad(mean, parameters, allow_unused=True)
 
     pieces = zip(images.tensor_split(plan.parts), targets.tensor_split(plan.parts), strict=True)
@@ -66,10 +74,19 @@ def backward(
     return value
 
 
-def _mean_loss(model: nn.Module, loss: Loss, images: Tensor, targets: Tensor, plan: ExecutionPlan) -> Tensor:
+def _mean_loss(
+    model: nn.Module, loss: Loss, images: Tensor, targets: Tensor, plan: ExecutionPlan, auxiliary: float
+) -> Tensor:
+    others: dict[str, Tensor] = {}
     with plan.autocast():
-        logits = model(images)
-    return loss(logits.float(), targets)
+        if auxiliary and isinstance(model, Auxiliary):
+            logits, others = model.forward_with_auxiliary(images)
+        else:
+            logits = model(images)
+    mean = loss(logits.float(), targets)
+    for other in others.values():
+        mean = mean + auxiliary * loss(other.float(), targets)
+    return mean
 
 
 @functools.cache

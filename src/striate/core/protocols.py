@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
@@ -51,7 +51,14 @@ class Constrained(Protocol):
 
 @runtime_checkable
 class Auxiliary(Protocol):
-    """A network with auxiliary classifiers beside its main one."""
+    """A network with auxiliary classifiers beside its main one: more losses, nearer to the first layers.
+
+    `forward_with_auxiliary` gives the main logits and those of each auxiliary classifier by its name.
+    `auxiliary_heads` are, by the same names, the paths of the modules that transfer learning replaces together with
+    `head`; there are none where the pictures are too small for them.
+    """
+
+    auxiliary_heads: Mapping[str, str]
 
     def forward_with_auxiliary(
         self, x: Float[Tensor, "n c h w"]

@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -40,7 +40,13 @@ one rounding is off by up to 0.4 %, and layers add theirs up."""
 _WARMUP, _HOPELESS = 3, 2.0
 _LEAST_ROUNDS, _MOST_ROUNDS, _SECONDS = 3, 12, 0.3
 
-Sample = tuple[Float[Tensor, "n c h w"], Int[Tensor, " n"]]
+
+class Sample(NamedTuple):
+    """What a trial steps on: pictures, their classes, and the weight of auxiliary classifiers (see `backward`)."""
+
+    images: Float[Tensor, "n c h w"]
+    targets: Int[Tensor, " n"]
+    auxiliary: float = 0.0
 
 
 def choose_plan(
@@ -49,6 +55,7 @@ def choose_plan(
     *,
     precision: Literal["auto", "float32"] = "auto",
     device: str | None = None,
+    auxiliary: float = 0.0,
 ) -> ExecutionPlan:
     """How to train `model` on batches of `shape` (pictures, channels, height, width) on this machine.
 
@@ -56,17 +63,18 @@ def choose_plan(
     training steps on a deep copy with made-up pictures: no weights, buffers, random draws or batches of the run are
     consumed. A plan is admitted if its gradient is that of the plain float32 plan within `TOLERANCES`, and wins if it
     is `WINS_BY` times as fast as the best before it in the fixed order of `candidates` (`MORE_CORES_WIN_BY`, if it
-    takes more cores). `precision="float32"` admits no other. The answer is cached for this machine, network and shape.
+    takes more cores). `precision="float32"` admits no other. Auxiliary classifiers take part, at their weight. The
+    answer is cached for this machine, network and shape.
     """
     plans = candidates(model, plain_plan(device), precision)
     if len(plans) == 1:
         return plans[0]
-    file = cache_folder() / "plans" / f"{_fingerprint(model, shape, plans)}.json"
+    file = cache_folder() / "plans" / f"{_fingerprint(model, shape, plans, auxiliary)}.json"
     cached = _cached(file, plans)
     if cached is not None:
         return cached
     with _untouched_randomness(plans[0]):
-        sample = _made_up(model, shape)
+        sample = _made_up(model, shape, auxiliary)
         chosen = choose(seconds_per_step(model, sample, plans), lambda plan: agrees(model, sample, plan, plans[0]))
     with contextlib.suppress(StriateError, OSError):  # an unwritable cache costs the next trial, not this run
         file.parent.mkdir(parents=True, exist_ok=True)
@@ -156,17 +164,18 @@ def gradient(model: nn.Module, sample: Sample, plan: ExecutionPlan) -> Float[Ten
     return torch.cat([p.grad.float().reshape(-1).cpu() for p in copied.parameters() if p.grad is not None])
 
 
-def _made_up(model: nn.Module, shape: tuple[int, int, int, int]) -> Sample:
+def _made_up(model: nn.Module, shape: tuple[int, int, int, int], auxiliary: float) -> Sample:
     generator = torch.Generator().manual_seed(0)
     images = torch.randn(shape, generator=generator)
     with torch.no_grad():
         classes = copy.deepcopy(model).eval()(images[:1].to(next(model.parameters()).device)).shape[1]
-    return images, torch.randint(classes, shape[:1], generator=generator)
+    return Sample(images, torch.randint(classes, shape[:1], generator=generator), auxiliary)
 
 
 def _forward_backward(model: nn.Module, sample: Sample, plan: ExecutionPlan) -> None:
-    images = plan.place(sample[0])
-    backward(model, F.cross_entropy, images, sample[1].to(images.device), plan)
+    images = plan.place(sample.images)
+    targets = sample.targets.to(images.device)
+    backward(model, F.cross_entropy, images, targets, plan, auxiliary=sample.auxiliary)
 
 
 def _step_seconds(model: nn.Module, sample: Sample, plan: ExecutionPlan) -> float:
@@ -192,8 +201,11 @@ def _untouched_randomness(plan: ExecutionPlan) -> Iterator[None]:
             torch.set_num_threads(threads)
 
 
-def _fingerprint(model: nn.Module, shape: tuple[int, int, int, int], plans: list[ExecutionPlan]) -> str:
-    facts = [machine(plans[0].device), torch.__version__, str(model), shape, [to_json(plan) for plan in plans]]
+def _fingerprint(
+    model: nn.Module, shape: tuple[int, int, int, int], plans: list[ExecutionPlan], auxiliary: float
+) -> str:
+    tried = [to_json(plan) for plan in plans]
+    facts = [machine(plans[0].device), torch.__version__, str(model), shape, auxiliary, tried]
     return hashlib.sha256(json.dumps(facts).encode()).hexdigest()
 
 

@@ -8,17 +8,19 @@ from pathlib import Path
 
 from striate.core.config import Overrides, difference
 from striate.core.device import ExecutionPlan
-from striate.core.errors import RunError
+from striate.core.errors import ConfigError, RunError
 from striate.core.files import write_json
+from striate.core.protocols import Auxiliary
 from striate.data.catalogue import is_named
 from striate.data.dataset import Dataset
 from striate.data.opening import open_data
-from striate.models import MODELS, sketch_model
+from striate.models import MODELS, Network, sketch_model
 from striate.recipes.conclusion import conclude
 from striate.recipes.events import RunFinished, RunStarted
 from striate.recipes.folder import Plan, Run, check_name, create_run
 from striate.recipes.named import RECIPES, recipe_for
 from striate.recipes.preparation import Prepared, prepare_data
+from striate.recipes.recipe import Recipe
 from striate.recipes.session import assemble, sit
 from striate.recipes.stage import Progress, watched
 from striate.training import Event, newest_checkpoint
@@ -50,7 +52,8 @@ def begin(data: str | Path, choice: Choice) -> Generator[RunEvent, None, Run]:
     plan = _plan(dataset, data, choice)
     prepared = yield from prepare_data(plan.recipe, dataset)
     channels, height, width = prepared.input.shape
-    sketch_model(plan.recipe.model, classes=len(prepared.labels), channels=channels, size=(height, width))
+    network = sketch_model(plan.recipe.model, classes=len(prepared.labels), channels=channels, size=(height, width))
+    _check_auxiliary(plan.recipe, network, (height, width))
     run = create_run(choice.folder, choice.name, f"{dataset.name}-{plan.recipe.model}")
     with run.writing():
         plan.write(run)
@@ -92,6 +95,15 @@ def _plan(dataset: Dataset, data: str | Path, choice: Choice) -> Plan:
         difference=difference(recipe, base),
         execution=None if choice.execution_of is None else _execution_of(choice.execution_of),
     )
+
+
+def _check_auxiliary(recipe: Recipe, network: Network, size: tuple[int, int]) -> None:
+    has_any = isinstance(network, Auxiliary) and bool(network.auxiliary_heads)
+    if recipe.loss.auxiliary is not None and not has_any:
+        raise ConfigError(
+            f"loss.auxiliary is the weight of auxiliary classifiers, and {recipe.model} has none for pictures of "
+            f"{size[0]}×{size[1]}. Leave the setting out."
+        )
 
 
 def _execution_of(path: Path) -> ExecutionPlan:

@@ -43,18 +43,30 @@ class InputChoice:
 
 @dataclass(frozen=True, kw_only=True)
 class LossChoice:
-    """The loss and its options; an option that is not given is the loss's own default."""
+    """The loss and its options; an option that is not given is the loss's own default.
+
+    `auxiliary` is by what the loss of each auxiliary classifier is multiplied before it is added, 0.3 where it is not
+    given; a network without any takes no such setting. At 0 they are not trained.
+    """
 
     name: Literal["cross_entropy", "hinge"] = "cross_entropy"
     label_smoothing: float | None = None
     margin: float | None = None
+    auxiliary: float | None = None
 
     def __post_init__(self) -> None:
+        if self.auxiliary is not None and self.auxiliary < 0:
+            raise ConfigError(f"loss.auxiliary is at least 0; received {self.auxiliary:g}.")
         self.create()  # an option that the loss does not have is refused now
 
     def create(self) -> Loss:
         """The loss as a function of (logits, targets)."""
-        return create_loss(self.name, **given(self, "name"))
+        return create_loss(self.name, **given(self, "name", "auxiliary"))
+
+    @property
+    def auxiliary_weight(self) -> float:
+        """The weight given, or that of Szegedy et al. 2015 (arXiv:1409.4842, section 5)."""
+        return 0.3 if self.auxiliary is None else self.auxiliary
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -126,6 +126,7 @@ def sit(run: Run, session: Session, *, inexact: bool) -> Generator[RunStarted | 
         seed=recipe.seed,
         clip_norm=recipe.optimizer.clip_norm,
         l1=recipe.optimizer.l1,
+        auxiliary=recipe.loss.auxiliary_weight,
     )
     if checkpoint is not None:
         restore(state, checkpoint)
@@ -189,7 +190,7 @@ def _execution(
     if plan.execution is not None:
         return plan.execution
     shape = (plan.recipe.batch_size, *session.prepared.input.shape)
-    return choose_plan(network, shape, precision=plan.recipe.precision)
+    return choose_plan(network, shape, precision=plan.recipe.precision, auxiliary=plan.recipe.loss.auxiliary_weight)
 
 
 def _started(

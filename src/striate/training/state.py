@@ -23,7 +23,8 @@ class TrainState:
     What changes is the weights and buffers of `model`, the statistics of `optimizer`, and `clock`: with these three
     and the same settings a training can be continued anywhere. `schedule` gives the factor of each group's
     `initial_lr`; `clip_norm` bounds the norm of the gradient of all parameters together; `l1` is the factor of Σ|w|
-    over the weights (biases and normalizations apart). `plan` is how it is executed: `model` has been brought into it
+    over the weights (biases and normalizations apart), `auxiliary` that of the loss of each auxiliary classifier, where
+    `model` has any. `plan` is how it is executed: `model` has been brought into it
     by `plan.adopt`, and `optimizer` was made after that.
     """
 
@@ -36,6 +37,7 @@ class TrainState:
     seed: int = 0
     clip_norm: float | None = None
     l1: float = 0.0
+    auxiliary: float = 0.0
     noise: Stream = field(init=False)
     parameters: tuple[nn.Parameter, ...] = field(init=False)
     weights: tuple[nn.Parameter, ...] = field(init=False)

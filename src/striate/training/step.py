@@ -15,6 +15,8 @@ from striate.training.state import TrainState
 def step(state: TrainState, batch: Batch) -> tuple[float, float]:
     """Learn from one batch; the clock is the loop's. Returns the loss before the update and the learning rate of it.
 
+    The loss is what is made small: with auxiliary classifiers it holds theirs.
+
     Raises:
         TrainingError: the loss is not a finite number; no weight has been changed by this step.
     """
@@ -23,7 +25,8 @@ def step(state: TrainState, batch: Batch) -> tuple[float, float]:
     state.optimizer.zero_grad()
     images = state.plan.place(batch.images)
     targets = batch.targets.to(images.device, non_blocking=True)
-    value = backward(state.model, state.loss, images, targets, state.plan).item()  # an accelerator is waited for here
+    loss = backward(state.model, state.loss, images, targets, state.plan, auxiliary=state.auxiliary)
+    value = loss.item()  # an accelerator is waited for here
     rate = _set_learning_rate(state)
     if not math.isfinite(value):
         raise TrainingError(
