@@ -4,15 +4,19 @@
 
 Both read, decode, shrink (antialiased, bilinear), cut out the centre and scale every photo, into float32 batches of 64,
 on all cores; nothing is held in memory between epochs. Decoding alone, and decoding and preparing in one plain loop on
-one thread, show how much of the cores the loader turns into pictures.
+one thread, show how much of the cores the loader turns into pictures; a process per core that decodes and prepares its
+share of the photos and makes no batches of them shows how much there is to be had. The allocator is set as `striate
+train` sets it, for all of them.
 """
 
 from __future__ import annotations
 
 import argparse
+import multiprocessing
 import os
 from collections.abc import Callable
 from dataclasses import replace
+from multiprocessing.connection import Connection
 from pathlib import Path
 
 import numpy as np
@@ -22,6 +26,7 @@ from torch.utils.data import DataLoader
 from torch.utils.data import Dataset as TorchDataset
 
 from _measure import Table, interleave, write_result
+from striate.core.allocator import tune_process
 from striate.core.spec import RGB, InputSpec
 from striate.data.dataset import Dataset, FileStore
 from striate.data.loader import Loader
@@ -31,6 +36,7 @@ from striate.data.transforms import prepare
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 BATCH, WORKERS = 64, 2
 SIDES = (64, 224)
+ALL_CORES = "a process per core, decode and prepare"
 
 
 class PillowPhotos(TorchDataset):
@@ -79,7 +85,34 @@ def _one_thread(dataset: Dataset, spec: InputSpec, then: Callable[..., object] |
     return work
 
 
-def compare(dataset: Dataset, side: int, rounds: int) -> Table:
+def _processes(dataset: Dataset, spec: InputSpec, cores: int) -> Callable[[], float]:
+    # Each is started with its photos once and then told to go through them: no picture and no index is sent.
+    context, shares = multiprocessing.get_context("fork"), np.array_split(np.arange(len(dataset)), cores)
+    workers = []
+    for share in shares:
+        here, there = context.Pipe()
+        context.Process(target=_serve, args=(there, dataset, spec, share), daemon=True).start()
+        workers.append(here)
+
+    def work() -> float:
+        for worker in workers:
+            worker.send(True)
+        for worker in workers:
+            worker.recv()
+        return float(len(dataset))
+
+    return work
+
+
+def _serve(orders: Connection, dataset: Dataset, spec: InputSpec, share: np.ndarray) -> None:
+    torch.set_num_threads(1)
+    while orders.recv():
+        for index in share:
+            prepare(dataset.store.read(int(index), spec), spec)
+        orders.send(True)
+
+
+def compare(dataset: Dataset, side: int, rounds: int, cores: int) -> Table:
     """All contestants at one size of input."""
     assert isinstance(dataset.store, FileStore)
     paths = [dataset.store.path(index) for index in range(len(dataset))]
@@ -90,6 +123,7 @@ def compare(dataset: Dataset, side: int, rounds: int) -> Table:
             f"DataLoader, Pillow, {WORKERS} workers": _pillow(paths, side),
             "striate": _striate(dataset, spec, None),
             "striate, decoding whole": _striate(dataset, whole, None),
+            ALL_CORES: _processes(dataset, spec, cores),
             "one thread, decode and prepare": _one_thread(dataset, spec, prepare),
             "one thread, decode": _one_thread(dataset, spec, None),
             "one thread, decode whole": _one_thread(dataset, whole, None),
@@ -98,10 +132,10 @@ def compare(dataset: Dataset, side: int, rounds: int) -> Table:
     )
 
 
-def _share(table: Table, alone: str, cores: int) -> float:
-    """The median over rounds of loader / (cores × what one thread does alone)."""
-    pairs = zip(table["striate"].rates, table[alone].rates, strict=True)
-    return float(np.median([loader / (cores * single) for loader, single in pairs]))
+def _share(table: Table, other: str, times: int = 1) -> float:
+    """The median over rounds of loader / (`times` what the other does)."""
+    pairs = zip(table["striate"].rates, table[other].rates, strict=True)
+    return float(np.median([loader / (times * rate) for loader, rate in pairs]))
 
 
 def main() -> None:
@@ -111,18 +145,22 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--write", action="store_true", help="write results/photos.md and .json")
     arguments = parser.parse_args()
+    tune_process()
     dataset = open_data(arguments.folder)
     cores = len(os.sched_getaffinity(0))
     tables, notes = {}, [f"{len(dataset)} JPEG photos of {arguments.folder.name} to float32 batches of {BATCH}."]
     for side in SIDES:
-        table = compare(dataset, side, arguments.rounds)
+        table = compare(dataset, side, arguments.rounds, cores)
         tables[f"{side} × {side}"] = table
         shares = {
-            alone: _share(table, alone, cores)
+            alone: _share(table, alone, times=cores)
             for alone in ("one thread, decode and prepare", "one thread, decode", "one thread, decode whole")
         }
         told = "; ".join(f"{share:.0%} of cores × “{alone}”" for alone, share in shares.items())
-        notes.append(f"{side} × {side}: {table['striate'].ratio:.2f} times the DataLoader; {told}.")
+        notes.append(
+            f"{side} × {side}: {table['striate'].ratio:.2f} times the DataLoader; {told}; "
+            f"{_share(table, ALL_CORES):.0%} of “{ALL_CORES}”."
+        )
         print(f"\n{side} × {side}\n{table.markdown()}\n{notes[-1]}")
     if arguments.write:
         write_result("photos", "From JPEG photos to prepared batches", tables, notes)
