@@ -80,9 +80,9 @@ class Conv3dSame(nn.Conv3d):
 class SeparableConv2d(nn.Module):
     """A convolution of each channel by itself, then a 1×1 convolution that mixes them; nothing stands between.
 
-    Sifre, "Rigid-motion scattering for image classification", PhD thesis, École Polytechnique, 2014, section 6.2; in
-    this form Chollet, "Xception", CVPR 2017, arXiv:1610.02357, section 1.3. `padding` may be "same": TensorFlow's rule,
-    with any stride. The one bias, if any, is the 1×1 convolution's.
+    Sifre, "Rigid-motion scattering for image classification", PhD thesis, École Polytechnique, 2014; with nothing in
+    between Chollet, "Xception: deep learning with depthwise separable convolutions", CVPR 2017, arXiv:1610.02357,
+    section 4.7. `padding` may be "same": TensorFlow's rule, with any stride. The one bias is the 1×1 convolution's.
     """
 
     def __init__(

@@ -1,4 +1,4 @@
-"""What meets at the end of an Inception module."""
+"""What an Inception module is made of: ways side by side, and the place where they meet."""
 
 from __future__ import annotations
 
@@ -15,3 +15,21 @@ class Concat(nn.Module):
 
     def forward(self, *maps: Float[Tensor, "n _ *size"]) -> Float[Tensor, "n c *size"]:
         return torch.cat(maps, dim=1)
+
+
+class Branches(nn.Module):
+    """Several ways from one map, side by side; what they give is laid on each other in the order of their names.
+
+    Szegedy et al., "Going deeper with convolutions", CVPR 2015, arXiv:1409.4842, figure 2. Each branch is a submodule
+    by its name, and gives a map of the same size as the others.
+    """
+
+    def __init__(self, **branches: nn.Module) -> None:
+        super().__init__()
+        self.names = tuple(branches)
+        for name, branch in branches.items():
+            self.add_module(name, branch)
+        self.concat = Concat()
+
+    def forward(self, x: Float[Tensor, "n c *size"]) -> Float[Tensor, "n k *sizes"]:
+        return self.concat(*(self.get_submodule(name)(x) for name in self.names))
