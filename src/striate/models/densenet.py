@@ -1,0 +1,229 @@
+"""DenseNet: in a block, each layer reads the maps of all layers before it.
+
+Huang, Liu, van der Maaten and Weinberger, "Densely connected convolutional networks", CVPR 2017, arXiv:1608.06993.
+
+All networks here are DenseNet-BC: a layer is norm, ReLU, 1×1 convolution to 4k maps, norm, ReLU, 3×3 convolution to k
+maps (section 3, "bottleneck layers"), and a transition halves the number of maps (θ = 0.5). Table 1 gives the networks
+for ImageNet, all with k = 32. The one for CIFAR follows section 3, "implementation details": three blocks of equal
+length behind a single 3×3 convolution to 2k maps, no pooling. Its depth of 100 counts that convolution, two for each of
+the 48 layers, two transitions and the classifier.
+
+First weights are He's (section 4.2); the classifier's are Xavier's, for no ReLU follows it. Dropout of 0.2 after each
+convolution is the paper's for data without augmentation only, and is left out.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections import OrderedDict
+
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from striate.core.protocols import FeatureMap
+from striate.layers import Concat, GlobalAveragePool, he_, xavier_
+from striate.models._reach import Reach
+from striate.models._zoo import ModelCard, Network, Published, register
+
+
+class DenseLayer(nn.Module):
+    """Norm, ReLU and convolution, twice; what comes out, `growth` maps, is laid behind what came in."""
+
+    def __init__(self, inputs: int, growth: int) -> None:
+        super().__init__()
+        self.norm1 = nn.BatchNorm2d(inputs)
+        self.relu1 = nn.ReLU()
+        self.conv1 = nn.Conv2d(inputs, 4 * growth, 1, bias=False)
+        self.norm2 = nn.BatchNorm2d(4 * growth)
+        self.relu2 = nn.ReLU()
+        self.conv2 = nn.Conv2d(4 * growth, growth, 3, padding=1, bias=False)
+        self.concat = Concat()
+
+    def forward(self, x: Float[Tensor, "n c h w"]) -> Float[Tensor, "n k h w"]:
+        new = self.conv1(self.relu1(self.norm1(x)))
+        new = self.conv2(self.relu2(self.norm2(new)))
+        return self.concat(x, new)
+
+
+def transition(inputs: int) -> nn.Sequential:
+    """Half the maps at half the size: norm, ReLU, 1×1 convolution, average pooling."""
+    return nn.Sequential(
+        OrderedDict(
+            norm=nn.BatchNorm2d(inputs),
+            relu=nn.ReLU(),
+            conv=nn.Conv2d(inputs, inputs // 2, 1, bias=False),
+            pool=nn.AvgPool2d(2),
+        )
+    )
+
+
+class DenseNet(Network):
+    """A stem, dense blocks with transitions between them, the global mean and a classifier.
+
+    `stem` gives `width` maps, of which `seen` tells what they see; `place` is the feature map in it. `layers` counts
+    the layers of each block, `growth` is k. A stage's map is taken behind the ReLU that follows its block.
+    """
+
+    head = "fc"
+
+    def __init__(
+        self,
+        stem: nn.Sequential,
+        place: FeatureMap,
+        seen: Reach,
+        *,
+        width: int,
+        growth: int,
+        layers: tuple[int, ...],
+        classes: int,
+    ) -> None:
+        super().__init__()
+        self.stem = stem
+        self.blocks = nn.Sequential()
+        places = [place]
+        for number, count in enumerate(layers, start=1):
+            block = nn.Sequential()
+            for layer in range(1, count + 1):
+                block.add_module(f"layer{layer}", DenseLayer(width, growth))
+                width, seen = width + growth, seen.window(3)
+            self.blocks.add_module(f"block{number}", block)
+            if number < len(layers):
+                self.blocks.add_module(f"transition{number}", transition(width))
+                places.append(seen.place(f"stage{number}", f"blocks.transition{number}.relu", width))
+                width, seen = width // 2, seen.window(2, 2)
+        self.norm = nn.BatchNorm2d(width)
+        self.relu = nn.ReLU()
+        self.feature_maps = (*places, seen.place(f"stage{len(layers)}", "relu", width))
+        self.pool = GlobalAveragePool()
+        self.fc = nn.Linear(width, classes)
+        he_(self)
+        xavier_(self.fc)
+
+    def forward(self, x: Float[Tensor, "n c h w"]) -> Float[Tensor, "n k"]:
+        x = self.relu(self.norm(self.blocks(self.stem(x))))
+        return self.fc(self.pool(x))
+
+
+def _for_imagenet(channels: int, classes: int, layers: tuple[int, int, int, int]) -> DenseNet:
+    """Table 1: 7×7 convolution with stride 2, 3×3 pooling with stride 2, four blocks of k = 32."""
+    stem = nn.Sequential(
+        OrderedDict(
+            conv=nn.Conv2d(channels, 64, 7, 2, padding=3, bias=False),
+            norm=nn.BatchNorm2d(64),
+            relu=nn.ReLU(),
+            pool=nn.MaxPool2d(3, 2, padding=1),
+        )
+    )
+    seen = Reach().window(7, 2)
+    place = seen.place("stem", "stem.relu", 64)
+    return DenseNet(stem, place, seen.window(3, 2), width=64, growth=32, layers=layers, classes=classes)
+
+
+def _for_cifar(channels: int, classes: int, depth: int, growth: int) -> DenseNet:
+    """Section 3, "implementation details": three blocks of (depth - 4) / 6 layers; four are in none of them."""
+    stem = nn.Sequential(OrderedDict(conv=nn.Conv2d(channels, 2 * growth, 3, padding=1, bias=False)))
+    seen, count = Reach().window(3), (depth - 4) // 6
+    place = seen.place("stem", "stem.conv", 2 * growth)
+    return DenseNet(stem, place, seen, width=2 * growth, growth=growth, layers=(count,) * 3, classes=classes)
+
+
+_card = functools.partial(
+    ModelCard,
+    family="densenet",
+    title="Densely connected convolutional networks",
+    authors="Huang, Liu, van der Maaten, Weinberger",
+    year=2016,
+    paper="https://arxiv.org/abs/1608.06993",
+    input=(3, 224, 224),
+    classes=1000,
+)
+_one_crop = functools.partial(Published, source="the paper, table 3", protocol="single net, one 224×224 crop, 2016")
+_ten_crops = functools.partial(Published, source="the paper, table 3", protocol="single net, 10 crops, 2016")
+
+
+@register(
+    _card(
+        name="densenet121",
+        parameters=7_978_856,
+        macs=2_834_161_664,
+        depth=121,
+        published=(_one_crop(top1=74.98, top5=92.29), _ten_crops(top1=76.39, top5=93.34)),
+    )
+)
+def densenet121(*, channels: int, size: tuple[int, int], classes: int) -> Network:
+    """DenseNet-121: 6, 12, 24, 16 layers."""
+    return _for_imagenet(channels, classes, (6, 12, 24, 16))
+
+
+@register(
+    _card(
+        name="densenet169",
+        parameters=14_149_480,
+        macs=3_359_843_328,
+        depth=169,
+        published=(_one_crop(top1=76.20, top5=93.15), _ten_crops(top1=77.92, top5=94.08)),
+    )
+)
+def densenet169(*, channels: int, size: tuple[int, int], classes: int) -> Network:
+    """DenseNet-169: 6, 12, 32, 32 layers."""
+    return _for_imagenet(channels, classes, (6, 12, 32, 32))
+
+
+@register(
+    _card(
+        name="densenet201",
+        parameters=20_013_928,
+        macs=4_291_365_888,
+        depth=201,
+        published=(_one_crop(top1=77.42, top5=93.66), _ten_crops(top1=78.54, top5=94.46)),
+    )
+)
+def densenet201(*, channels: int, size: tuple[int, int], classes: int) -> Network:
+    """DenseNet-201: 6, 12, 48, 32 layers."""
+    return _for_imagenet(channels, classes, (6, 12, 48, 32))
+
+
+@register(
+    _card(
+        name="densenet264",
+        parameters=33_337_704,
+        macs=5_751_653_376,
+        depth=265,
+        published=(_one_crop(top1=77.85, top5=93.88), _ten_crops(top1=79.20, top5=94.71)),
+        notes="It has 265 layers: table 1 calls it one short. Other libraries ship DenseNet-161 (k = 48) instead.",
+    )
+)
+def densenet264(*, channels: int, size: tuple[int, int], classes: int) -> Network:
+    """DenseNet-264: 6, 12, 64, 48 layers."""
+    return _for_imagenet(channels, classes, (6, 12, 64, 48))
+
+
+@register(
+    _card(
+        name="densenet_bc100_12",
+        input=(3, 32, 32),
+        classes=10,
+        parameters=0,
+        macs=0,
+        depth=0,
+        published=(
+            Published(
+                source="the paper, table 2",
+                parameters="0.8 M",
+                top1=95.49,
+                data="CIFAR-10 test, trained with shifts and mirroring",
+                protocol="single net, 2016",
+            ),
+            Published(
+                source="the paper, table 2",
+                parameters="0.8 M",
+                top1=77.73,
+                data="CIFAR-100 test, trained with shifts and mirroring",
+                protocol="single net, 2016",
+            ),
+        ),
+    )
+)
+def densenet_bc100_12(*, channels: int, size: tuple[int, int], classes: int) -> Network:
+    """DenseNet-BC for CIFAR with 100 layers and k = 12."""
+    return _for_cifar(channels, classes, depth=100, growth=12)

@@ -1,0 +1,254 @@
+"""SENet: residual networks whose blocks weigh their channels by what the whole map shows.
+
+Hu, Shen, Albanie, Sun and Wu, "Squeeze-and-excitation networks", CVPR 2018, arXiv:1709.01507 (version 4).
+
+At the end of a block's branch, before the sum, a gate multiplies each channel (section 3, figure 3; r = 16). Table 1
+gives SE-ResNet-50 and SE-ResNeXt-50; the appendix gives SENet-154, the network of the ILSVRC 2017 entry: a ResNeXt of
+64 groups whose first 1×1 convolutions have half the width, three 3×3 convolutions for the first 7×7, 3×3 convolutions
+with stride on the shortcuts, and dropout of 0.2 before the classifier.
+
+Where the paper is silent this is the authors' code (github.com/hujie-frank/SENet, in Caffe): SE-ResNets take their
+stride in the first 1×1 convolution, as the ResNets of 2015 did, the others in the 3×3; the first pooling is not padded,
+and its last window may hang over the border. First weights are He's, as in section 5.1; the classifier's are Xavier's,
+for no ReLU follows it. SE-Inception has a file of its own.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections import OrderedDict
+from dataclasses import dataclass
+
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from striate.layers import Add, GlobalAveragePool, SqueezeExcitation, he_, xavier_
+from striate.models._reach import Reach
+from striate.models._zoo import ModelCard, Network, Published, register
+
+_REDUCTION = 16
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What the paper's three kinds of residual network differ in, in numbers.
+
+    `stem`: filters, kernel and stride of the first convolutions. `first`, `middle`: filters of a block's 1×1 and 3×3
+    convolution in the first stage, doubled with each later one. `strides`: those of the two where a stage begins.
+    `shortcut`: the kernel on the shortcut of such a block.
+    """
+
+    stem: tuple[tuple[int, int, int], ...]
+    first: int
+    middle: int
+    groups: int
+    strides: tuple[int, int]
+    shortcut: int
+    dropout: float
+
+
+RESNET = Plan(stem=((64, 7, 2),), first=64, middle=64, groups=1, strides=(2, 1), shortcut=1, dropout=0.0)
+RESNEXT = Plan(stem=((64, 7, 2),), first=128, middle=128, groups=32, strides=(1, 2), shortcut=1, dropout=0.0)
+CHALLENGE = Plan(
+    stem=((64, 3, 2), (64, 3, 1), (128, 3, 1)),
+    first=128,
+    middle=256,
+    groups=64,
+    strides=(1, 2),
+    shortcut=3,
+    dropout=0.2,
+)
+
+
+class Bottleneck(nn.Module):
+    """1×1, 3×3 and 1×1 convolution and a gate, added to the input (figure 3, table 1)."""
+
+    def __init__(
+        self,
+        inputs: int,
+        first: int,
+        middle: int,
+        outputs: int,
+        groups: int,
+        strides: tuple[int, int] = (1, 1),
+        shortcut: int = 1,
+    ) -> None:
+        super().__init__()
+        self.conv1 = nn.Conv2d(inputs, first, 1, strides[0], bias=False)
+        self.norm1 = nn.BatchNorm2d(first)
+        self.relu1 = nn.ReLU()
+        self.conv2 = nn.Conv2d(first, middle, 3, strides[1], padding=1, groups=groups, bias=False)
+        self.norm2 = nn.BatchNorm2d(middle)
+        self.relu2 = nn.ReLU()
+        self.conv3 = nn.Conv2d(middle, outputs, 1, bias=False)
+        self.norm3 = nn.BatchNorm2d(outputs)
+        self.shortcut: nn.Sequential | None = None
+        if inputs != outputs:
+            stride = strides[0] * strides[1]
+            conv = nn.Conv2d(inputs, outputs, shortcut, stride, padding=shortcut // 2, bias=False)
+            self.shortcut = nn.Sequential(OrderedDict(conv=conv, norm=nn.BatchNorm2d(outputs)))
+        self.excitation = SqueezeExcitation(outputs, outputs // _REDUCTION)
+        self.add = Add()
+        self.relu3 = nn.ReLU()
+
+    def forward(self, x: Float[Tensor, "n c h w"]) -> Float[Tensor, "n k y x"]:
+        branch = self.relu1(self.norm1(self.conv1(x)))
+        branch = self.relu2(self.norm2(self.conv2(branch)))
+        branch = self.norm3(self.conv3(branch))
+        shortcut = x if self.shortcut is None else self.shortcut(x)
+        return self.relu3(self.add(self.excitation(branch), shortcut))
+
+
+class SENet(Network):
+    """A stem, four stages of blocks, the global mean and a classifier; `blocks` counts the blocks of each stage.
+
+    Raises:
+        EmptyMapError: the pictures have a side of less than 5 pixels.
+    """
+
+    head = "fc"
+
+    def __init__(self, channels: int, classes: int, plan: Plan, blocks: tuple[int, int, int, int]) -> None:
+        super().__init__()
+        self.stem = nn.Sequential()
+        seen, inputs = Reach(), channels
+        for number, (filters, kernel, stride) in enumerate(plan.stem, start=1):
+            conv = nn.Conv2d(inputs, filters, kernel, stride, padding=kernel // 2, bias=False)
+            self.stem.add_module(f"conv{number}", conv)
+            self.stem.add_module(f"norm{number}", nn.BatchNorm2d(filters))
+            self.stem.add_module(f"relu{number}", nn.ReLU())
+            seen, inputs = seen.window(kernel, stride), filters
+        places = [seen.place("stem", f"stem.relu{len(plan.stem)}", inputs)]
+        self.pool = nn.MaxPool2d(3, 2, ceil_mode=True)
+        seen = seen.window(3, 2).everywhere()
+        self.stages = nn.Sequential()
+        for number, count in enumerate(blocks, start=1):
+            outputs = 128 << number
+            # The pooling has taken the first stage's stride: there the shortcut only widens.
+            strides, shortcut = (plan.strides, plan.shortcut) if number > 1 else ((1, 1), 1)
+            widths = (plan.first << (number - 1), plan.middle << (number - 1), outputs, plan.groups)
+            stage = nn.Sequential(OrderedDict(block1=Bottleneck(inputs, *widths, strides, shortcut)))
+            for index in range(2, count + 1):
+                stage.add_module(f"block{index}", Bottleneck(outputs, *widths))
+            self.stages.add_module(f"stage{number}", stage)
+            seen, inputs = seen.window(3, max(strides)), outputs
+            places.append(seen.place(f"stage{number}", f"stages.stage{number}.block{count}.relu3", outputs))
+        self.feature_maps = tuple(places)
+        self.average = GlobalAveragePool()
+        self.dropout = nn.Dropout(plan.dropout)
+        self.fc = nn.Linear(inputs, classes)
+        he_(self)
+        xavier_(self.fc)
+
+    def forward(self, x: Float[Tensor, "n c h w"]) -> Float[Tensor, "n k"]:
+        x = self.stages(self.pool(self.stem(x)))
+        return self.fc(self.dropout(self.average(x)))
+
+
+_CAFFE = "A stage's stride is in its first 1×1 convolution. The depth counts the two layers of each gate."
+_card = functools.partial(
+    ModelCard,
+    family="senet",
+    title="Squeeze-and-excitation networks",
+    authors="Hu, Shen, Albanie, Sun, Wu",
+    year=2017,
+    paper="https://arxiv.org/abs/1709.01507",
+    input=(3, 224, 224),
+    classes=1000,
+)
+_one_crop = functools.partial(Published, protocol="single net, one 224×224 crop, 2017")
+_paper = functools.partial(
+    _one_crop, source="the paper, table 2", differs="seems to count the means and products of the gates too"
+)
+_code = functools.partial(_one_crop, source="https://github.com/hujie-frank/SENet")
+
+
+@register(
+    _card(
+        name="se_resnet50",
+        parameters=28_088_024,
+        macs=3_860_488_192,
+        depth=82,
+        published=(_paper(top1=76.71, top5=93.38, macs="3.87 G"), _code(top1=77.63, top5=93.64)),
+        notes=_CAFFE,
+    )
+)
+def se_resnet50(*, channels: int, size: tuple[int, int], classes: int) -> Network:
+    """SE-ResNet-50: 3, 4, 6, 3 blocks."""
+    return SENet(channels, classes, RESNET, (3, 4, 6, 3))
+
+
+@register(
+    _card(
+        name="se_resnet101",
+        parameters=49_326_872,
+        macs=7_574_937_600,
+        depth=167,
+        published=(_paper(top1=77.62, top5=93.93, macs="7.60 G"), _code(top1=78.25, top5=94.28)),
+        notes=_CAFFE,
+    )
+)
+def se_resnet101(*, channels: int, size: tuple[int, int], classes: int) -> Network:
+    """SE-ResNet-101: 3, 4, 23, 3 blocks."""
+    return SENet(channels, classes, RESNET, (3, 4, 23, 3))
+
+
+@register(
+    _card(
+        name="se_resnet152",
+        parameters=66_821_848,
+        macs=11_288_993_792,
+        depth=252,
+        published=(_paper(top1=78.43, top5=94.27, macs="11.32 G"), _code(top1=78.66, top5=94.46)),
+        notes=_CAFFE,
+    )
+)
+def se_resnet152(*, channels: int, size: tuple[int, int], classes: int) -> Network:
+    """SE-ResNet-152: 3, 8, 36, 3 blocks."""
+    return SENet(channels, classes, RESNET, (3, 8, 36, 3))
+
+
+@register(
+    _card(
+        name="se_resnext50_32x4d",
+        parameters=27_559_896,
+        macs=4_232_994_816,
+        depth=82,
+        published=(_paper(top1=78.90, top5=94.51, macs="4.25 G"), _code(top1=79.03, top5=94.46)),
+    )
+)
+def se_resnext50_32x4d(*, channels: int, size: tuple[int, int], classes: int) -> Network:
+    """SE-ResNeXt-50 with 32 groups of 4 channels: 3, 4, 6, 3 blocks."""
+    return SENet(channels, classes, RESNEXT, (3, 4, 6, 3))
+
+
+@register(
+    _card(
+        name="se_resnext101_32x4d",
+        parameters=48_955_416,
+        macs=7_974_739_968,
+        depth=167,
+        published=(_paper(top1=79.30, top5=94.99, macs="8.00 G"), _code(top1=80.19, top5=95.04)),
+    )
+)
+def se_resnext101_32x4d(*, channels: int, size: tuple[int, int], classes: int) -> Network:
+    """SE-ResNeXt-101 with 32 groups of 4 channels: 3, 4, 23, 3 blocks."""
+    return SENet(channels, classes, RESNEXT, (3, 4, 23, 3))
+
+
+@register(
+    _card(
+        name="senet154",
+        parameters=115_088_984,
+        macs=20_688_363_520,
+        depth=254,
+        published=(
+            _code(top1=81.32, top5=95.53),
+            Published(source="the paper", top1=82.72, top5=96.21, protocol="single net, one 320×320 crop, 2017"),
+        ),
+        notes="The network of the ILSVRC 2017 entry; the entry itself, an ensemble, had 2.251 % top-5 error.",
+    )
+)
+def senet154(*, channels: int, size: tuple[int, int], classes: int) -> Network:
+    """SENet-154: 3, 8, 36, 3 blocks of 64 groups."""
+    return SENet(channels, classes, CHALLENGE, (3, 8, 36, 3))
