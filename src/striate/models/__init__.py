@@ -1,8 +1,10 @@
 """The zoo: one paper, one file; and what a network is made of."""
 
+from striate.models import densenet as densenet
 from striate.models import lenet5 as lenet5
 from striate.models import linear as linear
 from striate.models import mlp as mlp
+from striate.models import senet as senet
 from striate.models import tiny_vgg as tiny_vgg
 from striate.models._create import create_model as create_model
 from striate.models._create import sketch_model as sketch_model
