@@ -15,10 +15,14 @@ from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from striate.core.errors import ModelError
+from striate.layers import LayerNorm2d
 from striate.models._operations import Sharing, Window, arguments, macs, sharing, window
 from striate.models._receptive import Sight, Sights
+from striate.models._shapes import sketched
 
 Shape = tuple[int, ...]
+
+_KEEPS_PLACES = (nn.Linear, LayerNorm2d)
 
 
 class EmptyMapError(ModelError):
@@ -121,12 +125,16 @@ class _Overheard(TorchDispatchMode):
     def leave(self, module: nn.Module, args: tuple[Any, ...], output: Any) -> None:
         """A hook for any module's end."""
         call, result, given = self._running.pop(), _first([output]), _first(args)
-        if isinstance(module, nn.Linear) and result is not None and given is not None and result.ndim > 2:
-            # On a map with its channels last, torch computes this as one large product; yet each place keeps to itself.
+        if isinstance(module, _KEEPS_PLACES) and result is not None and given is not None and result.ndim > 2:
+            # Computed with the channels last, as one large product or norm; yet each place keeps to itself.
             self._sights.keep(given, result)
         call.output_shape = _shape(result)
         call.sight = None if result is None else self._sights.get(result)
         self.calls.append(call)
+
+    @classmethod
+    def _should_skip_dynamo(cls) -> bool:
+        return False  # else torch's compiler is loaded to be told to keep out
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         given = arguments(func, args, kwargs or {})
@@ -136,7 +144,9 @@ class _Overheard(TorchDispatchMode):
                 f"{self.place} lays a window of {_by(slid.reach)} on a map of {_by(slid.size)}: "
                 f"nothing would be left of it."
             )
-        output = func(*args, **(kwargs or {}))
+        output = sketched(func, given)
+        if output is None:
+            output = func(*args, **(kwargs or {}))
         outputs = [item for item in (output if isinstance(output, (list, tuple)) else [output]) if _is_tensor(item)]
         self._sights.follow(func, given, outputs, slid)
         if self._running and outputs:
