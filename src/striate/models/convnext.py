@@ -1,0 +1,187 @@
+"""ConvNeXt: a ResNet brought, step by step, to what vision transformers had shown to matter.
+
+Liu, Mao, Wu, Feichtenhofer, Darrell and Xie, "A ConvNet for the 2020s", CVPR 2022, arXiv:2201.03545.
+
+A 4×4/4 convolution as stem, four stages of blocks in the proportion 1:1:3:1, a norm and a 2×2/2 convolution between
+stages (section 2.6). A block (figure 4) is a depthwise 7×7 convolution, a norm, and two 1×1 convolutions, to four times
+the channels and back, with one GELU between them; its branch is scaled channel by channel (LayerScale) and added.
+
+As in the authors' code the 1×1 convolutions are computed as matrix products of the map with its channels last. First
+weights are those of appendix A.1: normal with deviation 0.02, LayerScale at 1e-6; the table there gives the rates of
+stochastic depth, which grow linearly from 0 to the last block's. That code cuts the normal at ±2, which is no cut at
+all; here it is cut at two deviations, as the name says.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections import OrderedDict
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from striate.layers import Add, GlobalAveragePool, LayerNorm2d, StochasticDepth, truncated_normal_
+from striate.models._reach import Reach
+from striate.models._zoo import ModelCard, Network, Published, register
+
+_EPSILON = 1e-6
+
+
+class Pointwise(nn.Linear):
+    """A 1×1 convolution, computed as one matrix product over all positions."""
+
+    def forward(self, input: Float[Tensor, "n c h w"]) -> Float[Tensor, "n k h w"]:
+        return F.linear(input.permute(0, 2, 3, 1), self.weight, self.bias).permute(0, 3, 1, 2)
+
+
+class LayerScale(nn.Module):
+    """One learned factor for each channel, small at first, so that a block begins as almost nothing but its shortcut.
+
+    Touvron, Cord, Sablayrolles, Synnaeve and Jégou, "Going deeper with image transformers", ICCV 2021,
+    arXiv:2103.17239, section 2.
+    """
+
+    def __init__(self, channels: int, initial: float) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.full((channels, 1, 1), initial))
+
+    def forward(self, x: Float[Tensor, "n c h w"]) -> Float[Tensor, "n c h w"]:
+        return x * self.weight
+
+
+class Block(nn.Module):
+    """Figure 4, right: depthwise 7×7, norm, 1×1 to four times the channels, GELU, 1×1 back; scaled and added."""
+
+    def __init__(self, channels: int, drop: float) -> None:
+        super().__init__()
+        self.depthwise = nn.Conv2d(channels, channels, 7, padding=3, groups=channels)
+        self.norm = LayerNorm2d(channels, _EPSILON)
+        self.expand = Pointwise(channels, 4 * channels)
+        self.act = nn.GELU()
+        self.project = Pointwise(4 * channels, channels)
+        self.scale = LayerScale(channels, 1e-6)
+        self.drop = StochasticDepth(drop)
+        self.add = Add()
+
+    def forward(self, x: Float[Tensor, "n c h w"]) -> Float[Tensor, "n c h w"]:
+        branch = self.project(self.act(self.expand(self.norm(self.depthwise(x)))))
+        return self.add(self.drop(self.scale(branch)), x)
+
+
+class ConvNeXt(Network):
+    """Four stages of `blocks` blocks with `widths` channels; `drop` is the last block's rate of stochastic depth.
+
+    Raises:
+        EmptyMapError: the pictures have a side of less than 32 pixels.
+    """
+
+    head = "fc"
+
+    def __init__(
+        self,
+        channels: int,
+        classes: int,
+        *,
+        widths: tuple[int, int, int, int],
+        blocks: tuple[int, int, int, int] = (3, 3, 27, 3),
+        drop: float,
+    ) -> None:
+        super().__init__()
+        self.stem = nn.Sequential(
+            OrderedDict(conv=nn.Conv2d(channels, widths[0], 4, stride=4), norm=LayerNorm2d(widths[0], _EPSILON))
+        )
+        seen = Reach().window(4, 4)
+        places = [seen.place("stem", "stem.norm", widths[0])]
+        self.stages = nn.Sequential()
+        rates = (drop * number / (sum(blocks) - 1) for number in range(sum(blocks)))
+        for number, (width, count) in enumerate(zip(widths, blocks, strict=True)):
+            stage = nn.Sequential()
+            if number:
+                stage.add_module("norm", LayerNorm2d(widths[number - 1], _EPSILON))
+                stage.add_module("shrink", nn.Conv2d(widths[number - 1], width, 2, stride=2))
+                seen = seen.window(2, 2)
+            for place in range(count):
+                stage.add_module(f"block{place + 1}", Block(width, next(rates)))
+                seen = seen.window(7)
+            self.stages.add_module(f"stage{number + 1}", stage)
+            places.append(seen.place(f"stage{number + 1}", f"stages.stage{number + 1}.block{count}.add", width))
+        self.feature_maps = tuple(places)
+        self.pool = GlobalAveragePool()
+        self.norm = nn.LayerNorm(widths[-1], _EPSILON)
+        self.fc = nn.Linear(widths[-1], classes)
+        truncated_normal_(self, 0.02)
+
+    def forward(self, x: Float[Tensor, "n c h w"]) -> Float[Tensor, "n k"]:
+        x = self.stages(self.stem(x))
+        return self.fc(self.norm(self.pool(x)))
+
+
+_card = functools.partial(
+    ModelCard,
+    family="convnext",
+    title="A ConvNet for the 2020s",
+    authors="Liu, Mao, Wu, Feichtenhofer, Darrell, Xie",
+    year=2022,
+    paper="https://arxiv.org/abs/2201.03545",
+    input=(3, 224, 224),
+    classes=1000,
+)
+_table_1 = functools.partial(Published, source="the paper, table 1", protocol="single net, one crop of 224×224")
+
+
+@register(
+    _card(
+        name="convnext_tiny",
+        parameters=28_589_128,
+        macs=4_455_531_264,
+        depth=59,
+        published=(_table_1(parameters="29 M", macs="4.5 G", top1=82.1),),
+    )
+)
+def convnext_tiny(*, channels: int, size: tuple[int, int], classes: int) -> Network:
+    """ConvNeXt-T: 96 channels at first, 18 blocks, in size like ResNet-50."""
+    return ConvNeXt(channels, classes, widths=(96, 192, 384, 768), blocks=(3, 3, 9, 3), drop=0.1)
+
+
+@register(
+    _card(
+        name="convnext_small",
+        parameters=50_223_688,
+        macs=8_683_712_256,
+        depth=113,
+        published=(_table_1(parameters="50 M", macs="8.7 G", top1=83.1),),
+    )
+)
+def convnext_small(*, channels: int, size: tuple[int, int], classes: int) -> Network:
+    """ConvNeXt-S: 96 channels at first, 36 blocks."""
+    return ConvNeXt(channels, classes, widths=(96, 192, 384, 768), drop=0.4)
+
+
+@register(
+    _card(
+        name="convnext_base",
+        parameters=88_591_464,
+        macs=15_354_729_472,
+        depth=113,
+        published=(_table_1(parameters="89 M", macs="15.4 G", top1=83.8),),
+    )
+)
+def convnext_base(*, channels: int, size: tuple[int, int], classes: int) -> Network:
+    """ConvNeXt-B: 128 channels at first, 36 blocks."""
+    return ConvNeXt(channels, classes, widths=(128, 256, 512, 1024), drop=0.5)
+
+
+@register(
+    _card(
+        name="convnext_large",
+        parameters=197_767_336,
+        macs=34_361_433_600,
+        depth=113,
+        published=(_table_1(parameters="198 M", macs="34.4 G", top1=84.3),),
+    )
+)
+def convnext_large(*, channels: int, size: tuple[int, int], classes: int) -> Network:
+    """ConvNeXt-L: 192 channels at first, 36 blocks."""
+    return ConvNeXt(channels, classes, widths=(192, 384, 768, 1536), drop=0.5)
