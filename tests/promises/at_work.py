@@ -1,0 +1,225 @@
+"""What a model does with pictures, asked with real values: its gradients, its logits, its weights, its program."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils.flop_counter import FlopCounterMode
+
+from promises.declared import outputs
+from promises.subject import CLASSES, Subject, all_logits, heads, pictures
+from striate.core.errors import ModelError
+from striate.models import Network, describe
+
+aten = torch.ops.aten
+_ACTIVATION_OPERATIONS = {
+    *(aten.relu, aten.hardtanh, aten.silu, aten.gelu, aten.elu, aten.leaky_relu, aten.sigmoid, aten.tanh, aten.mish),
+    *(aten.softplus, aten.hardswish, aten.hardsigmoid, aten._prelu_kernel, aten.clamp, aten.clamp_min),
+}
+
+
+def it_gives_finite_logits_for_any_channels_and_size(subject: Subject) -> None:
+    side = subject.smallest
+    for channels, size in ((1, (side, side)), (5, subject.small)):
+        network, seen = subject.network(size, channels=channels, classes=7), pictures(3, size, channels)
+        for training in (True, False):
+            for logits in all_logits(network.train(training), seen):
+                assert logits.shape == (3, 7), f"{tuple(logits.shape)} for {channels} channels, {size}"
+                assert logits.isfinite().all()
+        assert network(seen).shape == (3, 7)
+
+
+def too_small_a_picture_is_refused(subject: Subject) -> None:
+    """In either direction; the sentence names the smallest side (which `Subject.smallest` reads in it)."""
+    side = subject.smallest
+    for size in ((side - 1, side + 30), (side + 30, side - 1)) if side > 1 else ():
+        with pytest.raises(ModelError, match=f"from {side}×{side} pixels on; received {size[0]}×{size[1]}"):
+            subject.network(size)
+
+
+def every_parameter_receives_a_gradient(subject: Subject) -> None:
+    """A finite one at the start of training; one that is not zero once all parameters and statistics are random.
+
+    The second in eval mode: in training mode, the mean that batch norm subtracts takes a bias before it away.
+    """
+    network, seen = subject.network(subject.small).train(), pictures(6, subject.small)
+    _backward(network, seen)
+    for path, parameter in network.named_parameters():
+        assert parameter.grad is not None, f"{path} has no gradient"
+        assert parameter.grad.isfinite().all(), f"{path} has a gradient that is not finite"
+    network = subject.settled(subject.small)
+    _backward(network, seen.double())
+    for path, parameter in network.named_parameters():
+        assert parameter.grad is not None, f"{path} has no gradient"
+        assert parameter.grad.isfinite().all(), f"{path} has a gradient that is not finite"
+        assert parameter.grad.abs().max() > 0, f"{path} has a gradient of zero"
+
+
+def _backward(network: Network, seen: Tensor) -> None:
+    generator = torch.Generator().manual_seed(7)
+    losses = [(each * torch.randn(each.shape, generator=generator)).sum() for each in all_logits(network, seen)]
+    sum(losses[1:], losses[0]).backward()
+
+
+def eval_is_deterministic_and_treats_each_picture_by_itself(subject: Subject) -> None:
+    seen = pictures(4, subject.small).double()
+    with torch.no_grad():
+        network = subject.settled(subject.small)
+        together = network(seen)
+        assert torch.equal(together, network(seen))
+        apart = torch.cat([network(picture[None]) for picture in seen])
+        _close(apart, together, 1e-10)
+        single = network.float()(seen.float())
+        _close(single.double(), together, 1e-4)
+        _close(torch.cat([network(picture[None].float()) for picture in seen]), single, 1e-5)
+
+
+def its_sums_are_those_that_torch_counts(subject: Subject) -> None:
+    network = subject.network(subject.small).eval()
+    with FlopCounterMode(display=False) as counter, torch.no_grad():
+        network(pictures(1, subject.small))
+    totals = describe(network, (3, *subject.small)).totals
+    assert 2 * totals.macs == counter.get_total_flops()
+    assert totals.parameters == sum(parameter.numel() for parameter in network.parameters())
+
+
+def its_description_gives_the_shapes_that_the_network_gives(subject: Subject) -> None:
+    network = subject.network(subject.small).eval()
+    shapes: dict[str, tuple[int, ...]] = {}
+
+    def note(path: str) -> Callable[..., None]:
+        return lambda module, given, output: shapes.update({path: tuple(output.shape[1:])})
+
+    for path, module in network.named_modules():
+        module.register_forward_hook(note(path))
+    with torch.no_grad():
+        network(pictures(1, subject.small))
+    for row in describe(network, (3, *subject.small)).rows:
+        assert row.output_shape == shapes[row.path], row.path
+
+
+def every_activation_is_a_module_of_its_own(subject: Subject) -> None:
+    """Wherever an activation's operation runs, a module without children runs it, and no other; nothing is in place."""
+    network = subject.sketch.eval()
+    listener = _Listener(network)
+    with listener, torch.no_grad():
+        network(torch.empty(1, *subject.card.input, device="meta"))
+    parents = {path for path, module in network.named_modules() if next(module.children(), None) is not None}
+    functional = sorted(listener.activations.keys() & parents)
+    assert not functional, f"activations that are no modules of their own, in {functional}"
+    repeated = sorted(path for path, count in listener.activations.items() if count > 1)
+    assert not repeated, f"activations that run more than once: {repeated}"
+    assert not listener.in_place, f"operations in place: {sorted(listener.in_place)}"
+
+
+class _Listener(TorchDispatchMode):
+    """How many activations each module runs itself, and where maps are changed in place."""
+
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__()
+        self.activations: Counter[str] = Counter()
+        self.in_place: set[str] = set()
+        self._running: list[str] = []
+        for path, module in network.named_modules():
+            module.register_forward_pre_hook(lambda module, given, path=path: self._running.append(path))
+            module.register_forward_hook(lambda module, given, output: (self._running.pop(), None)[1])
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        packet = func.overloadpacket
+        path = self._running[-1] if self._running else ""
+        if packet in _ACTIVATION_OPERATIONS:
+            self.activations[path] += 1
+        if func._schema.is_mutable:
+            self.in_place.add(f"{packet} in {path}")
+        return func(*args, **(kwargs or {}))
+
+
+def its_heads_can_be_replaced(subject: Subject) -> None:
+    network, seen = subject.network(subject.small), pictures(2, subject.small)
+    for path, head in heads(network).items():
+        assert outputs(head) == CLASSES
+        parent, _, last = path.rpartition(".")
+        setattr(network.get_submodule(parent), last, _like(head, classes=9))
+    assert [tuple(logits.shape) for logits in all_logits(network, seen)] == [(2, 9)] * len(heads(network))
+
+
+def _like(head: nn.Module, classes: int) -> nn.Module:
+    if isinstance(head, nn.Conv2d):
+        return nn.Conv2d(head.in_channels, classes, 1)
+    return nn.Linear(int(getattr(head, "in_features", -1)), classes)
+
+
+def its_state_goes_to_another_network_and_back(subject: Subject) -> None:
+    seen = pictures(2, subject.small)
+    first, second = subject.settled(subject.small, double=False), subject.network(subject.small, seed=2).eval()
+    with torch.no_grad():
+        assert not torch.equal(first(seen), second(seen))
+        second.load_state_dict(first.state_dict())
+        assert torch.equal(first(seen), second(seen))
+
+
+def it_exports_with_any_number_of_pictures(subject: Subject) -> None:
+    network = subject.settled(subject.small, double=False)
+    batch = torch.export.Dim("batch", min=1, max=64)
+    program = torch.export.export(network, (pictures(4, subject.small),), dynamic_shapes=({0: batch},))
+    seen = pictures(9, subject.small)
+    with torch.no_grad():
+        _close(program.module()(seen), network(seen), 1e-5)
+
+
+def its_first_weights_follow_from_the_seed_alone(subject: Subject) -> None:
+    """And torch's random state is left as found."""
+    before = torch.get_rng_state()
+    first = subject.network(subject.small).state_dict()
+    assert torch.equal(torch.get_rng_state(), before)
+    torch.rand(3)
+    with torch.device("meta"):  # where the caller builds things makes no difference
+        again = subject.network(subject.small).state_dict()
+    other = subject.network(subject.small, seed=2).state_dict()
+    assert all(torch.equal(first[key], again[key]) for key in first)
+    assert not all(torch.equal(first[key], other[key]) for key in first)
+
+
+def its_fields_are_where_the_gradient_is_not_zero(subject: Subject, largest: int = 100) -> None:
+    """Every declared map of a field of at most `largest` pixels, and those that see the whole picture."""
+    from promises.fields import seen_by_neighbours
+
+    for place in subject.sketch.feature_maps:
+        field = place.receptive_field
+        if field is not None and max(field) > largest:
+            continue
+        first, second, size = seen_by_neighbours(subject, place)
+        if field is None:
+            assert list(first) == [(0, side - 1) for side in size], (place, first)
+        else:
+            assert tuple(last - start + 1 for start, last in first) == field, (place, first)
+            steps = tuple(b[0] - a[0] for a, b in zip(first, second, strict=True))
+            assert steps == place.stride, (place, steps)
+
+
+def _close(ours: Tensor, theirs: Tensor, tolerance: float) -> None:
+    """Relative to the largest value."""
+    difference = float((ours - theirs).abs().max() / theirs.abs().max())
+    assert difference <= tolerance, f"apart by {difference:.2g}, at most {tolerance:g} is allowed"
+
+
+PROMISES = (
+    it_gives_finite_logits_for_any_channels_and_size,
+    too_small_a_picture_is_refused,
+    every_parameter_receives_a_gradient,
+    eval_is_deterministic_and_treats_each_picture_by_itself,
+    its_sums_are_those_that_torch_counts,
+    its_description_gives_the_shapes_that_the_network_gives,
+    every_activation_is_a_module_of_its_own,
+    its_heads_can_be_replaced,
+    its_state_goes_to_another_network_and_back,
+    it_exports_with_any_number_of_pictures,
+    its_first_weights_follow_from_the_seed_alone,
+    its_fields_are_where_the_gradient_is_not_zero,
+)

@@ -1,0 +1,56 @@
+"""Where a value inside a network sees the picture: where the gradient is not zero, once nothing can cancel."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor, nn
+
+from promises.subject import CLASSES, Subject, capture
+from striate.core.protocols import FeatureMap
+from striate.models import MODELS
+
+Line = tuple[int, int]  # the first and the last pixel
+
+
+def seen_by_neighbours(subject: Subject, place: FeatureMap) -> tuple[list[Line], list[Line], tuple[int, int]]:
+    """The rows and columns that two neighbours on the diagonal of a map see, and the size of the picture they saw.
+
+    The picture is large enough for both to see no border. A map that sees all of any picture gets a small one.
+    """
+    side = subject.smallest
+    if place.receptive_field is None:
+        size = (side + 2 * place.stride[0], side + 2 * place.stride[1] + 7)
+    else:
+        rows, columns = (
+            max(side, 2 * field + 4 * stride) for field, stride in zip(place.receptive_field, place.stride, strict=True)
+        )
+        size = (rows, columns + 7)
+    network = MODELS[subject.name].build(channels=1, size=size, classes=CLASSES).eval()
+    _let_everything_through(network)
+    # Max pooling hands its gradient to one pixel only: the sum over many pictures reaches all that it may choose from.
+    picture = torch.rand(48, 1, *size, generator=torch.Generator().manual_seed(0)).requires_grad_()
+    maps = capture(network, place.module, picture)
+    height, width = maps.shape[2:]
+    first, second = (
+        _lines(maps[:, :, height // 2 + shift, width // 2 + shift].sum(), picture)
+        for shift in ((0, 1) if min(height, width) // 2 + 1 < min(height, width) else (0, 0))
+    )
+    return first, second, size
+
+
+def _let_everything_through(network: nn.Module) -> None:
+    """Positive weights that keep a map's mean: nothing cancels, no ReLU is shut, no value explodes."""
+    generator = torch.Generator().manual_seed(1)
+    for path, parameter in network.named_parameters():
+        fan_in = math.prod(parameter.shape[1:])
+        drawn = 0.5 + torch.rand(parameter.shape, generator=generator)
+        parameter.data.copy_(0.01 * drawn if path.endswith("bias") else drawn / fan_in)
+
+
+def _lines(value: Tensor, picture: Tensor) -> list[Line]:
+    (gradient,) = torch.autograd.grad(value, picture, retain_graph=True)
+    seen = gradient.abs().amax(dim=(0, 1)) > 0
+    lines = [seen.any(dim=axis).nonzero().flatten() for axis in (1, 0)]
+    return [(int(line[0]), int(line[-1])) for line in lines]

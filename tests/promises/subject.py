@@ -1,0 +1,139 @@
+"""A model of the zoo as the promises are asked of it: its sketch, its description and its sizes, each made once."""
+
+from __future__ import annotations
+
+import functools
+import re
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from judges.parity import calibrating, randomise, still
+from striate.core.errors import ModelError
+from striate.core.protocols import Auxiliary
+from striate.models import MODELS, Description, ModelCard, Network, create_model, describe, sketch_model
+
+CLASSES = 5
+# On the meta device a large picture costs nothing. No chain of kernels sees as far; a gate over all of it does.
+HUGE = (10_007, 9_991)
+
+
+class Subject:
+    """The model `name`; everything it holds is on the meta device and made when it is first asked for."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    @property
+    def card(self) -> ModelCard:
+        return MODELS[self.name].card
+
+    @functools.cached_property
+    def sketch(self) -> Network:
+        """The model as its card has it."""
+        return self._build(self.card.input[0], self.card.input[1:], self.card.classes)
+
+    @functools.cached_property
+    def description(self) -> Description:
+        return describe(self.sketch, self.card.input)
+
+    @functools.cached_property
+    def huge(self) -> Network:
+        """The model for other channels and classes than any card has, and for huge pictures."""
+        return self._build(2, HUGE, CLASSES)
+
+    @functools.cached_property
+    def huge_description(self) -> Description:
+        return describe(self.huge, (2, *HUGE))
+
+    @functools.cached_property
+    def smallest(self) -> int:
+        """The smallest side of a square picture that it takes, as its own error says."""
+        try:
+            sketch_model(self.name, classes=2, size=(1, 1))
+        except ModelError as error:
+            said = str(error)
+        else:
+            return 1
+        found = re.search(r"from (\d+)×\1 pixels on; received 1×1", said)
+        assert found, said
+        return int(found[1])
+
+    @property
+    def small(self) -> tuple[int, int]:
+        """A size a little above the smallest, and not square."""
+        return self.smallest + 8, self.smallest + 3
+
+    def network(self, size: tuple[int, int], *, channels: int = 3, classes: int = CLASSES, seed: int = 1) -> Network:
+        """With the paper's initial weights."""
+        return create_model(self.name, classes=classes, channels=channels, size=size, seed=seed)
+
+    def settled(self, size: tuple[int, int], *, double: bool = True) -> Network:
+        """With random weights of all kinds, in eval mode, and batch norms that know what arrives: no value explodes."""
+        network = self.network(size)
+        randomise(network, seed=5)
+        with torch.no_grad(), calibrating(network, seed=6):
+            all_logits(network.eval(), pictures(8, size))
+        still(network)
+        return network.double() if double else network
+
+    def _build(self, channels: int, size: tuple[int, int], classes: int) -> Network:
+        with torch.device("meta"):
+            return MODELS[self.name].build(channels=channels, size=size, classes=classes)
+
+
+@functools.lru_cache(maxsize=2)  # tests come model by model
+def subject(name: str) -> Subject:
+    return Subject(name)
+
+
+def smallest_of_each_family() -> list[str]:
+    """The member with the fewest parameters of each family, in the order of the registry."""
+    members: dict[str, list[ModelCard]] = {}
+    for name in MODELS:
+        members.setdefault(MODELS[name].card.family, []).append(MODELS[name].card)
+    chosen = {min(cards, key=lambda card: card.parameters).name for cards in members.values()}
+    return [name for name in MODELS if name in chosen]
+
+
+def pictures(count: int, size: tuple[int, int], channels: int = 3, seed: int = 3) -> Tensor:
+    return torch.randn(count, channels, *size, generator=torch.Generator().manual_seed(seed))
+
+
+def all_logits(network: Network, x: Tensor) -> list[Tensor]:
+    """The main logits, then those of the auxiliary classifiers."""
+    if not isinstance(network, Auxiliary):
+        return [network(x)]
+    logits, auxiliary = network.forward_with_auxiliary(x)
+    return [logits, *auxiliary.values()]
+
+
+def heads(network: Network) -> dict[str, nn.Module]:
+    """What transfer learning replaces, by path: the main head and those of the auxiliary classifiers."""
+    paths = [network.head, *(network.auxiliary_heads.values() if isinstance(network, Auxiliary) else ())]
+    return {path: network.get_submodule(path) for path in paths}
+
+
+class Reached(Exception):  # noqa: N818 (no error: it ends a forward pass that has given what was asked)
+    pass
+
+
+def capture(network: nn.Module, path: str, x: Tensor) -> Tensor:
+    """What the module at `path` gives; the forward pass ends there."""
+    found: list[Tensor] = []
+
+    def take(module: nn.Module, given: Any, output: Tensor) -> None:
+        found.append(output)
+        raise Reached
+
+    with network.get_submodule(path).register_forward_hook(take):
+        try:
+            network(x)
+        except Reached:
+            return found[0]
+    raise AssertionError(f"{path} is not reached")
+
+
+Promise = Callable[[Subject], None]
