@@ -1,0 +1,154 @@
+"""ResNet v2: batch norm and ReLU before each convolution, so that nothing but sums lies on the way of the shortcuts.
+
+He, Zhang, Ren and Sun, "Identity mappings in deep residual networks", ECCV 2016, arXiv:1603.05027. The full
+pre-activation of section 4 (figure 4e) in the nets for ImageNet of section 5; the shortcuts that the paper tried and
+found worse are in `identity_mappings`.
+
+    x' = x + F(x)        eq. 4, F beginning with batch norm and ReLU, and nothing behind the sum
+
+Where a block changes the map's shape its shortcut, a 1×1 convolution without batch norm, begins behind the first
+activation, which both ways then share; so it does in the very first block. A last batch norm and ReLU stand before the
+mean (section 4.1, the last paragraphs).
+
+What the paper leaves open: the 3×3 convolution moves by the stride, as in the Torch code with which the nets of section
+5 were trained, and in timm (the authors' net for CIFAR has it in the first 1×1). The pooling stands before the first
+batch norm, as in timm and Keras. Keras's nets of this name, ResNet50V2 and so on, are others: they halve the map in the
+last block of a stage, and some of their convolutions have biases. Initial weights are He's with the fan-out, as in the
+authors' released code; batch norm's momentum and epsilon are torch's.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Sequence
+
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from striate.layers import Add, GlobalAveragePool, he_
+from striate.models._reach import Reach
+from striate.models._stages import Block, Stages
+from striate.models._zoo import ModelCard, Network, Published, register
+
+
+class PreActivated(Block):
+    """Norm, ReLU, 1×1; norm, ReLU, 3×3; norm, ReLU, 1×1: a bottleneck that ends in its sum (figure 4e)."""
+
+    last = "add"
+
+    def __init__(self, inputs: int, width: int, stride: int) -> None:
+        super().__init__()
+        self.outputs, self.stride = 4 * width, stride
+        self.changes = inputs != self.outputs or stride > 1
+        self.norm1 = nn.BatchNorm2d(inputs)
+        self.relu1 = nn.ReLU()
+        self.shortcut = nn.Conv2d(inputs, self.outputs, 1, stride, bias=False) if self.changes else nn.Identity()
+        self.conv1 = nn.Conv2d(inputs, width, 1, bias=False)
+        self.norm2 = nn.BatchNorm2d(width)
+        self.relu2 = nn.ReLU()
+        self.conv2 = nn.Conv2d(width, width, 3, stride, padding=1, bias=False)
+        self.norm3 = nn.BatchNorm2d(width)
+        self.relu3 = nn.ReLU()
+        self.conv3 = nn.Conv2d(width, self.outputs, 1, bias=False)
+        self.add = Add()
+
+    def forward(self, x: Float[Tensor, "n c h w"]) -> Float[Tensor, "n k y x"]:
+        active = self.relu1(self.norm1(x))
+        shortcut = self.shortcut(active if self.changes else x)
+        branch = self.conv1(active)
+        branch = self.conv2(self.relu2(self.norm2(branch)))
+        branch = self.conv3(self.relu3(self.norm3(branch)))
+        return self.add(branch, shortcut)
+
+    def reach(self, seen: Reach) -> Reach:
+        return seen.window(3, self.stride)
+
+
+class ResNetV2(Network):
+    """ResNet's outline with pre-activated blocks, and an activation behind the last of them."""
+
+    head = "fc"
+
+    def __init__(self, channels: int, classes: int, blocks: Sequence[int]) -> None:
+        super().__init__()
+        self.conv1 = nn.Conv2d(channels, 64, 7, 2, padding=3, bias=False)
+        self.pool1 = nn.MaxPool2d(3, 2, padding=1)
+        seen = Reach().window(7, 2)
+        stem = seen.place("stem", "conv1", 64)
+        stages = Stages(PreActivated, 64, seen.window(3, 2))
+        self.stage1 = stages.stack(64, blocks[0])
+        self.stage2 = stages.stack(128, blocks[1], stride=2)
+        self.stage3 = stages.stack(256, blocks[2], stride=2)
+        self.stage4 = stages.stack(512, blocks[3], stride=2)
+        self.norm = nn.BatchNorm2d(stages.outputs)
+        self.relu = nn.ReLU()
+        # The last map is the one that is averaged; those before it are sums, which the next block activates.
+        self.feature_maps = (stem, *stages.maps[:-1], stages.seen.place("stage4", "relu", stages.outputs))
+        self.pool2 = GlobalAveragePool()
+        self.fc = nn.Linear(stages.outputs, classes)
+        he_(self, fan="out")
+        he_(self.fc)
+
+    def forward(self, x: Float[Tensor, "n c h w"]) -> Float[Tensor, "n k"]:
+        x = self.pool1(self.conv1(x))
+        x = self.stage4(self.stage3(self.stage2(self.stage1(x))))
+        return self.fc(self.pool2(self.relu(self.norm(x))))
+
+
+_card = functools.partial(
+    ModelCard,
+    family="resnet_v2",
+    title="Identity mappings in deep residual networks",
+    authors="He, Zhang, Ren, Sun",
+    year=2016,
+    paper="https://arxiv.org/abs/1603.05027",
+    input=(3, 224, 224),
+    classes=1000,
+    notes="The paper's form, as timm has it, not Keras's, which halves maps in the last block of a stage.",
+)
+_table_5 = functools.partial(Published, source="the paper, table 5", protocol="single net, one crop, 320×320")
+
+
+@register(_card(name="resnet50_v2", parameters=25_549_352, macs=4_089_184_256, depth=50))
+def resnet50_v2(*, channels: int, size: tuple[int, int], classes: int) -> Network:
+    """ResNet-50 with pre-activation: bottlenecks, 3, 4, 6 and 3."""
+    return ResNetV2(channels, classes, (3, 4, 6, 3))
+
+
+@register(_card(name="resnet101_v2", parameters=44_541_480, macs=7_801_405_440, depth=101))
+def resnet101_v2(*, channels: int, size: tuple[int, int], classes: int) -> Network:
+    """ResNet-101 with pre-activation: bottlenecks, 3, 4, 23 and 3."""
+    return ResNetV2(channels, classes, (3, 4, 23, 3))
+
+
+@register(
+    _card(
+        name="resnet152_v2",
+        parameters=60_185_128,
+        macs=11_513_626_624,
+        depth=152,
+        published=(_table_5(top1=78.9, top5=94.5),),
+    )
+)
+def resnet152_v2(*, channels: int, size: tuple[int, int], classes: int) -> Network:
+    """ResNet-152 with pre-activation: bottlenecks, 3, 8, 36 and 3."""
+    return ResNetV2(channels, classes, (3, 8, 36, 3))
+
+
+@register(
+    _card(
+        name="resnet200_v2",
+        parameters=64_666_152,
+        macs=15_007_481_856,
+        depth=200,
+        published=(
+            _table_5(top1=79.3, top5=94.7),
+            _table_5(
+                top1=79.9, top5=95.2, protocol="single net, one crop, 320×320; trained with aspect ratios varied, too"
+            ),
+        ),
+    )
+)
+def resnet200_v2(*, channels: int, size: tuple[int, int], classes: int) -> Network:
+    """ResNet-200 with pre-activation: bottlenecks, 3, 24, 36 and 3."""
+    return ResNetV2(channels, classes, (3, 24, 36, 3))
