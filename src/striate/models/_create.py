@@ -1,6 +1,12 @@
-"""From a model's name to the network: as a sketch without weights, or with its paper's initial weights."""
+"""From what stands where a model's name may stand to the network: a name of the zoo, or a network written down.
+
+As a sketch without weights, or with its first weights.
+"""
 
 from __future__ import annotations
+
+import functools
+from collections.abc import Callable
 
 import torch
 
@@ -9,22 +15,53 @@ from striate.core.rng import Stream
 from striate.models._fit import output_shape, smallest_side
 from striate.models._trace import EmptyMapError
 from striate.models._zoo import MODELS, Network
+from striate.models.notation import build_written, is_notation, parse, written_classes
+
+_USUAL_INPUT, _USUAL_CLASSES = (3, 224, 224), 1000  # ImageNet's, for a written network, which says nothing of them
+
+
+def check_model(name: str) -> None:
+    """Look whether `name` is a model's, or a network written down without a mistake.
+
+    Raises:
+        ModelError: it is neither.
+    """
+    if _is_written(name):
+        written_classes(parse(name))
+    else:
+        MODELS[name]
+
+
+def usual_input(name: str) -> tuple[tuple[int, int, int], int]:
+    """The (channels, height, width) and the number of classes that a model's card names.
+
+    A written network has no card before it is built: it gets ImageNet's, and the classes that its last layer says.
+
+    Raises:
+        ModelError: as `check_model`.
+    """
+    if _is_written(name):
+        return _USUAL_INPUT, written_classes(parse(name)) or _USUAL_CLASSES
+    card = MODELS[name].card
+    return card.input, card.classes
 
 
 def create_model(
     name: str, *, classes: int, channels: int = 3, size: tuple[int, int], seed: int | None = None
 ) -> Network:
-    """Build a model of the zoo for pictures of `size` (height, width) with its paper's initial weights.
+    """Build a model for pictures of `size` (height, width) with its paper's initial weights.
 
-    With a `seed` the weights depend on it alone, and torch's random state is left as found; without one they are drawn
-    from that state, as torch's own modules do.
+    `name` is one of the zoo's, or a network written down: see `striate.models.notation`. With a `seed` the weights
+    depend on it alone, and torch's random state is left as found; without one they are drawn from that state, as
+    torch's own modules do.
 
     Raises:
         ModelError: there is no such model (the nearest name is offered), or the pictures are too small for it (the
             smallest size is named).
+        NotationError: a written network has a mistake, or a layer that does not fit what it is given.
     """
     sketch_model(name, classes=classes, channels=channels, size=size)
-    build = MODELS[name].build
+    build = _builder(name)
     with torch.device("cpu"):
         if seed is None:
             return build(channels=channels, size=size, classes=classes)
@@ -48,23 +85,40 @@ def sketch_model(name: str, *, classes: int, channels: int = 3, size: tuple[int,
     try:
         return _sketch(name, channels, size, classes)
     except EmptyMapError as error:
-        side = smallest_side(lambda side: _admits(name, channels, side))
-        raise ModelError(
-            f"{name} takes pictures from {side}×{side} pixels on; received {size[0]}×{size[1]}. "
-            f"Choose a larger size or another model."
-        ) from error
+        raise ModelError(_too_small(name, channels, size, classes, error)) from error
+
+
+def _is_written(name: str) -> bool:
+    return name not in MODELS and is_notation(name)
+
+
+def _builder(name: str) -> Callable[..., Network]:
+    return functools.partial(build_written, name) if _is_written(name) else MODELS[name].build
 
 
 def _sketch(name: str, channels: int, size: tuple[int, int], classes: int) -> Network:
     with torch.device("meta"):
-        network = MODELS[name].build(channels=channels, size=size, classes=classes)
+        network = _builder(name)(channels=channels, size=size, classes=classes)
     output_shape(network, (channels, *size))
     return network
 
 
-def _admits(name: str, channels: int, side: int) -> bool:
-    try:
-        _sketch(name, channels, (side, side), classes=2)
-    except EmptyMapError:
-        return False
-    return True
+def _too_small(name: str, channels: int, size: tuple[int, int], classes: int, error: EmptyMapError) -> str:
+    """The sentence that names the smallest size; for a written network, with the layer that is left with nothing."""
+
+    def admits(side: int) -> bool:
+        try:
+            _sketch(name, channels, (side, side), classes)
+        except ModelError:
+            return False
+        return True
+
+    written = _is_written(name)
+    side = smallest_side(admits)
+    who, where = ("This network", f" {error}") if written else (name, "")
+    return (
+        f"{who} takes pictures from {side}×{side} pixels on; received {size[0]}×{size[1]}. "
+        f"Choose a larger size or another model.{where}"
+        if side
+        else f"No picture up to 4096×4096 is large enough for this network.{where}"
+    )

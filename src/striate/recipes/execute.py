@@ -14,7 +14,7 @@ from striate.core.protocols import Auxiliary
 from striate.data.catalogue import is_named
 from striate.data.dataset import Dataset
 from striate.data.opening import open_data
-from striate.models import MODELS, Network, sketch_model
+from striate.models import MODELS, Network, check_model, sketch_model
 from striate.recipes.conclusion import conclude
 from striate.recipes.events import RunFinished, RunStarted
 from striate.recipes.folder import Plan, Run, check_name, create_run
@@ -54,7 +54,7 @@ def begin(data: str | Path, choice: Choice) -> Generator[RunEvent, None, Run]:
     channels, height, width = prepared.input.shape
     network = sketch_model(plan.recipe.model, classes=len(prepared.labels), channels=channels, size=(height, width))
     _check_auxiliary(plan.recipe, network, (height, width))
-    run = create_run(choice.folder, choice.name, f"{dataset.name}-{plan.recipe.model}")
+    run = create_run(choice.folder, choice.name, f"{dataset.name}-{_short(plan.recipe.model)}")
     with run.writing():
         plan.write(run)
         yield from _carry_out(run, plan, prepared, inexact=False)
@@ -87,7 +87,7 @@ def _plan(dataset: Dataset, data: str | Path, choice: Choice) -> Plan:
     base_name = choice.recipe or recipe_for(dataset.name)
     base = RECIPES[base_name]()
     recipe = base.changed(choice.changes).changed(choice.settings)
-    MODELS[recipe.model]  # an unknown name is said before any picture is read
+    check_model(recipe.model)  # an unknown name is said before any picture is read
     return Plan(
         recipe=recipe,
         base=base_name,
@@ -95,6 +95,11 @@ def _plan(dataset: Dataset, data: str | Path, choice: Choice) -> Plan:
         difference=difference(recipe, base),
         execution=None if choice.execution_of is None else _execution_of(choice.execution_of),
     )
+
+
+def _short(model: str) -> str:
+    """A model as a part of a folder's name."""
+    return model if model in MODELS else "written"
 
 
 def _check_auxiliary(recipe: Recipe, network: Network, size: tuple[int, int]) -> None:

@@ -22,7 +22,7 @@ from striate.data.dataset import SPLITS, Dataset
 from striate.data.opening import open_data
 from striate.data.picture import ALPHA, Picture
 from striate.metrics import Rows
-from striate.models import MODELS, describe
+from striate.models import describe, sketch_model
 from striate.recipes.folder import Plan, Run
 from striate.recipes.judging import Evaluation
 from striate.reporting.material import DataFacts, Example, Finding, LayerRow, ModelFacts, RunMaterial
@@ -146,7 +146,7 @@ def _shown(picture: Picture) -> UInt8[np.ndarray, "h w 3"] | UInt8[np.ndarray, "
 
 
 def _model(classifier: Classifier) -> ModelFacts:
-    card = MODELS[classifier.model_name].card
+    card = sketch_model(classifier.model_name, **classifier.arguments).card
     description = describe(classifier.model, classifier.input.shape)
     rows = tuple(
         LayerRow(

@@ -32,12 +32,14 @@ def summary(
 ) -> Summary:
     """Describe a network layer by layer: shapes, parameters, multiply-accumulates, receptive fields, memory.
 
-    Nothing is trained and no picture is needed. What is not given is the model card's.
+    Nothing is trained and no picture is needed. What is not given is the model card's; of a network written down,
+    224x224 pixels in RGB.
 
     Example: striate summary lenet5 --size 28x28
 
     Args:
-        model: the name of a network, as 'striate models' lists them.
+        model: the name of a network, as 'striate models' lists them, or one written down, as in
+            "(conv3-32 relu)*2 pool2 fc512 relu".
         size: height and width of the input, as in 64 or 48x64.
         channels: channels of the input (1 for grey, 3 for RGB).
         classes: number of classes.
@@ -49,10 +51,10 @@ def summary(
     """
     from striate import models
 
-    card = models.MODELS[model].card
-    shape = (card.input[0] if channels is None else channels, *(_size(size) if size else card.input[1:]))
+    usual, usual_classes = models.usual_input(model)
+    shape = (usual[0] if channels is None else channels, *(_size(size) if size else usual[1:]))
     sketch = models.sketch_model(
-        model, classes=card.classes if classes is None else classes, channels=shape[0], size=shape[1:]
+        model, classes=usual_classes if classes is None else classes, channels=shape[0], size=shape[1:]
     )
     layers = models.unshared(sketch, shape) if unshared else ()
     return Summary(model, models.describe(sketch, shape), layers)

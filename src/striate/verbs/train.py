@@ -38,7 +38,8 @@ def train(
     Args:
         data: a folder with a folder per class, a CSV file (path,label[,split]), IDX, CIFAR or npz files, or a name:
             digits, shapes, mnist, fashion-mnist, cifar10, cifar100.
-        model: the network, as 'striate models' lists them; the recipe's when not given.
+        model: the network, as 'striate models' lists them, or written down, as in
+            "(conv3-32 relu)*2 pool2 fc512 relu"; the recipe's when not given.
         recipe: photos, digits, mnist or cifar; the one that suits the data when not given.
         epochs: how long to train: 30 or 30ep (epochs), 5000st (steps), 10min.
         seed: the one number that all randomness follows from.
