@@ -9,20 +9,22 @@ to bitmaps. C5, a convolution over the whole 5×5 map in the paper, is written a
 
 The paper centres MNIST's 28×28 digits in 32×32. People expect both sizes to give the same network, so a side of less
 than 32 pixels is padded by two zeros at both ends in the first convolution, a side of 32 or more is taken as it is: 28
-to 32 pixels all end in 5×5 maps and, for one channel and ten classes, 61,706 parameters.
+to 32 pixels all end in 5×5 maps and, for one channel and ten classes, 61,706 parameters. `lenet5_1998` is the paper's
+own form; `lenet5_rgb` is what courses make of it for colour pictures of 32×32, with 8 filters in the first layer.
 """
 
 from __future__ import annotations
 
+import functools
 import math
 from collections import OrderedDict
 
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from striate.core.protocols import FeatureMap
 from striate.layers import he_, xavier_
 from striate.models._fit import output_shape
+from striate.models._reach import Reach
 from striate.models._zoo import ModelCard, Network, register
 
 _PAPER_SIDE = 32
@@ -31,25 +33,23 @@ _PAPER_SIDE = 32
 class LeNet5(Network):
     """Two convolutions with pooling, then three fully connected layers (C1, S2, C3, S4, C5, F6 and output there).
 
+    `filters` are those of the first convolution.
+
     Raises:
         EmptyMapError: the pictures have a side of less than 12 pixels.
     """
 
-    feature_maps = (
-        FeatureMap("stage1", "features.relu1", channels=6, stride=(1, 1), receptive_field=(5, 5)),
-        FeatureMap("stage2", "features.relu2", channels=16, stride=(2, 2), receptive_field=(14, 14)),
-    )
     head = "fc3"
 
-    def __init__(self, channels: int, size: tuple[int, int], classes: int) -> None:
+    def __init__(self, channels: int, size: tuple[int, int], classes: int, filters: int = 6) -> None:
         super().__init__()
         height, width = (2 if side < _PAPER_SIDE else 0 for side in size)
         self.features = nn.Sequential(
             OrderedDict(
-                conv1=nn.Conv2d(channels, 6, 5, padding=(height, width)),
+                conv1=nn.Conv2d(channels, filters, 5, padding=(height, width)),
                 relu1=nn.ReLU(),
                 pool1=nn.MaxPool2d(2),
-                conv2=nn.Conv2d(6, 16, 5),
+                conv2=nn.Conv2d(filters, 16, 5),
                 relu2=nn.ReLU(),
                 pool2=nn.MaxPool2d(2),
             )
@@ -62,6 +62,12 @@ class LeNet5(Network):
         self.fc3 = nn.Linear(84, classes)
         he_(self)
         xavier_(self.fc3)  # no ReLU follows it
+        first = Reach().window(5)
+        second = first.window(2, 2).window(5)
+        self.feature_maps = (
+            first.place("stage1", "features.relu1", filters),
+            second.place("stage2", "features.relu2", 16),
+        )
 
     def forward(self, x: Float[Tensor, "n c h w"]) -> Float[Tensor, "n k"]:
         x = self.flatten(self.features(x))
@@ -70,22 +76,42 @@ class LeNet5(Network):
         return self.fc3(x)
 
 
+_card = functools.partial(
+    ModelCard,
+    family="lenet5",
+    title="Gradient-based learning applied to document recognition",
+    authors="LeCun, Bottou, Bengio, Haffner",
+    year=1998,
+    paper="https://doi.org/10.1109/5.726791",
+    classes=10,
+    depth=5,
+)
+
+
 @register(
-    ModelCard(
+    _card(
         name="lenet5",
-        family="lenet",
-        title="Gradient-based learning applied to document recognition",
-        authors="LeCun, Bottou, Bengio, Haffner",
-        year=1998,
-        paper="https://doi.org/10.1109/5.726791",
         input=(1, 32, 32),
-        classes=10,
         parameters=61_706,
         macs=416_520,
-        depth=5,
         notes="The usual modern form. The paper's own has 60,000 trainable parameters: its C3 is partly connected.",
     )
 )
 def lenet5(*, channels: int, size: tuple[int, int], classes: int) -> Network:
     """LeNet-5 with ReLU and max pooling, for pictures from 12×12 pixels on."""
     return LeNet5(channels, size, classes)
+
+
+@register(
+    _card(
+        name="lenet5_rgb",
+        input=(3, 32, 32),
+        parameters=62_958,
+        macs=849_320,
+        notes="The courses' form for colour. A widely shown slide gives its convolutions 208 and 416 parameters, "
+        "as if each filter saw one map only: they have 608 and 3,216.",
+    )
+)
+def lenet5_rgb(*, channels: int, size: tuple[int, int], classes: int) -> Network:
+    """LeNet-5 with 8 and 16 filters, for pictures from 12×12 pixels on."""
+    return LeNet5(channels, size, classes, filters=8)

@@ -1,0 +1,124 @@
+"""AlexNet as it won in 2012: two columns, one on each of two graphics cards.
+
+Krizhevsky, Sutskever and Hinton, "ImageNet classification with deep convolutional neural networks", NIPS 2012: section
+3 and figure 2; section 4.2 for dropout, section 5 for the first weights.
+
+Each column has half of the filters. The second, fourth and fifth convolutions see only the maps of their own column,
+the third and the fully connected layers see both: here, convolutions in two groups. Response normalisation, too, stays
+inside a column, as it must where the cards exchange nothing between (the paper's formula sums over "adjacent" maps
+and does not speak of columns; most later copies sum across the seam, which changes four maps of each normalisation).
+
+Figure 2 gives pictures of 224×224, into which 11×11 with a stride of 4 fits 54.25 times; its 55×55 positions need
+227×227, which is the card's input. Nothing is padded in the first convolution.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import OrderedDict
+
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from striate.layers import LocalResponseNorm, normal_
+from striate.models._fit import output_shape
+from striate.models._reach import Reach
+from striate.models._zoo import ModelCard, Network, Published, register
+
+_FIRST = Reach().window(11, 4)
+_SECOND = _FIRST.window(3, 2).window(5)
+_THIRD = _SECOND.window(3, 2).window(3).window(3).window(3)
+
+
+class ColumnResponseNorm(LocalResponseNorm):
+    """Response normalisation (section 3.3) in which the two halves of the channels do not see each other."""
+
+    def forward(self, x: Float[Tensor, "n c h w"]) -> Float[Tensor, "n c h w"]:
+        n, c, h, w = x.shape
+        return super().forward(x.reshape(2 * n, c // 2, h, w)).reshape(n, c, h, w)
+
+
+class AlexNet2012(Network):
+    """Five convolutions in two columns, with overlapping pooling, and three fully connected layers.
+
+    Raises:
+        EmptyMapError: the pictures have a side of less than 67 pixels.
+    """
+
+    feature_maps = (
+        _FIRST.place("stage1", "features.relu1", 96),
+        _SECOND.place("stage2", "features.relu2", 256),
+        _THIRD.place("stage3", "features.relu5", 256),
+    )
+    head = "fc8"
+
+    def __init__(self, channels: int, size: tuple[int, int], classes: int) -> None:
+        super().__init__()
+        self.features = nn.Sequential(
+            OrderedDict(
+                conv1=nn.Conv2d(channels, 96, 11, stride=4),
+                relu1=nn.ReLU(),
+                norm1=ColumnResponseNorm(),
+                pool1=nn.MaxPool2d(3, 2),
+                conv2=nn.Conv2d(96, 256, 5, padding=2, groups=2),
+                relu2=nn.ReLU(),
+                norm2=ColumnResponseNorm(),
+                pool2=nn.MaxPool2d(3, 2),
+                conv3=nn.Conv2d(256, 384, 3, padding=1),
+                relu3=nn.ReLU(),
+                conv4=nn.Conv2d(384, 384, 3, padding=1, groups=2),
+                relu4=nn.ReLU(),
+                conv5=nn.Conv2d(384, 256, 3, padding=1, groups=2),
+                relu5=nn.ReLU(),
+                pool5=nn.MaxPool2d(3, 2),
+            )
+        )
+        self.flatten = nn.Flatten()
+        self.fc6 = nn.Linear(math.prod(output_shape(self.features, (channels, *size))), 4096)
+        self.relu6 = nn.ReLU()
+        self.drop6 = nn.Dropout(0.5)
+        self.fc7 = nn.Linear(4096, 4096)
+        self.relu7 = nn.ReLU()
+        self.drop7 = nn.Dropout(0.5)
+        self.fc8 = nn.Linear(4096, classes)
+        normal_(self, std=0.01)
+        # A bias of one gives these units something positive to learn from at the start (section 5).
+        for path in ("features.conv2", "features.conv4", "features.conv5", "fc6", "fc7"):
+            nn.init.ones_(self.get_parameter(f"{path}.bias"))
+
+    def forward(self, x: Float[Tensor, "n c h w"]) -> Float[Tensor, "n k"]:
+        x = self.flatten(self.features(x))
+        x = self.drop6(self.relu6(self.fc6(x)))
+        x = self.drop7(self.relu7(self.fc7(x)))
+        return self.fc8(x)
+
+
+@register(
+    ModelCard(
+        name="alexnet_2012",
+        family="alexnet_2012",
+        title="ImageNet classification with deep convolutional neural networks",
+        authors="Krizhevsky, Sutskever, Hinton",
+        year=2012,
+        paper="https://papers.nips.cc/paper/4824-imagenet-classification-with-deep-convolutional-neural-networks",
+        input=(3, 227, 227),
+        classes=1000,
+        parameters=60_965_224,
+        macs=724_406_816,
+        depth=8,
+        published=(
+            Published(
+                source="the paper, table 2 (parameters: abstract)",
+                parameters="60 M",
+                top1=59.3,
+                top5=81.8,
+                protocol="single net, 10 crops of 224×224, 2012",
+                differs="60 million is a round number in the abstract; the layers of section 3.5 make 60,965,224",
+            ),
+        ),
+        notes="Two columns as groups, response normalisation, overlapping pooling. 224×224, as printed, does not fit.",
+    )
+)
+def alexnet_2012(*, channels: int, size: tuple[int, int], classes: int) -> Network:
+    """The AlexNet of the 2012 paper, for pictures from 67×67 pixels on."""
+    return AlexNet2012(channels, size, classes)

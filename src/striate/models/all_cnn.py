@@ -1,0 +1,145 @@
+"""The all-convolutional net: nothing but convolutions, some of them with a stride of two.
+
+Springenberg, Dosovitskiy, Brox and Riedmiller, "Striving for simplicity: the all convolutional net", ICLR 2015
+(workshop), arXiv:1412.6806: table 1 for the models A, B and C, table 2 and section 2 for their variants.
+
+A model is two blocks, each closed by a 3×3 max pooling with a stride of two. Two things may stand in its place:
+
+    strided   the pooling is gone, and the stride of the convolution before it is two
+    all       the pooling gives way to a 3×3 convolution with a stride of two
+
+Then follow a 3×3 and two 1×1 convolutions, the last with a map for each class, and the average of each map. The paper
+averages over 6×6 positions: so the blocks keep their sizes by padding, and the 3×3 convolution behind them, on 8×8, has
+none. Its first weights are not given; here they are He's. A ReLU follows the last layer too (table 1), so that no
+logit is negative. Dropout: 20 % of the picture's values and 50 % behind each block (section 3.1).
+"""
+
+from __future__ import annotations
+
+import functools
+from collections import OrderedDict
+
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from striate.layers import GlobalAveragePool, he_
+from striate.models._reach import Reach
+from striate.models._zoo import ModelCard, Network, Published, register
+
+Kernels = tuple[tuple[int, int], ...]
+
+# What a block is made of: for each convolution its kernel and its stride.
+_ALL_A: Kernels = ((5, 1), (3, 2))
+_ALL_B: Kernels = ((5, 1), (1, 1), (3, 2))
+_ALL_C: Kernels = ((3, 1), (3, 1), (3, 2))
+_STRIDED_A: Kernels = ((5, 2),)
+_STRIDED_B: Kernels = ((5, 1), (1, 2))
+_STRIDED_C: Kernels = ((3, 1), (3, 2))
+
+
+class AllCNN(Network):
+    """Two blocks of 96 and 192 filters, `kernels` their convolutions, and three layers at one quarter of the size.
+
+    Raises:
+        EmptyMapError: the pictures have a side of less than 9 pixels.
+    """
+
+    head = "features.conv5"
+
+    def __init__(self, channels: int, classes: int, kernels: Kernels) -> None:
+        super().__init__()
+        layers: OrderedDict[str, nn.Module] = OrderedDict(drop0=nn.Dropout(0.2))
+        reach, maps, inputs = Reach(), [], channels
+        for block, width in enumerate((96, 192), start=1):
+            for number, (kernel, stride) in enumerate(kernels, start=1):
+                layers[f"conv{block}_{number}"] = nn.Conv2d(inputs, width, kernel, stride, padding=kernel // 2)
+                layers[f"relu{block}_{number}"] = nn.ReLU()
+                reach, inputs = reach.window(kernel, stride), width
+            maps.append(reach.place(f"stage{block}", f"features.relu{block}_{len(kernels)}", width))
+            layers[f"drop{block}"] = nn.Dropout(0.5)
+        layers |= OrderedDict(
+            conv3=nn.Conv2d(192, 192, 3),
+            relu3=nn.ReLU(),
+            conv4=nn.Conv2d(192, 192, 1),
+            relu4=nn.ReLU(),
+            conv5=nn.Conv2d(192, classes, 1),
+            relu5=nn.ReLU(),
+        )
+        self.features = nn.Sequential(layers)
+        self.pool = GlobalAveragePool()
+        self.feature_maps = (*maps, reach.window(3).place("stage3", "features.relu4", 192))
+        he_(self)
+
+    def forward(self, x: Float[Tensor, "n c h w"]) -> Float[Tensor, "n k"]:
+        return self.pool(self.features(x))
+
+
+_card = functools.partial(
+    ModelCard,
+    family="all_cnn",
+    title="Striving for simplicity: the all convolutional net",
+    authors="Springenberg, Dosovitskiy, Brox, Riedmiller",
+    year=2014,
+    paper="https://arxiv.org/abs/1412.6806",
+    input=(3, 32, 32),
+    classes=10,
+)
+_published = functools.partial(
+    Published,
+    source="the paper, table 3",
+    data="CIFAR-10 test",
+    protocol="single net, one view, no augmentation, 2014",
+)
+
+
+@register(_card(name="all_cnn_a", parameters=1_254_250, macs=181_145_088, depth=7, published=(_published(top1=89.70),)))
+def all_cnn_a(*, channels: int, size: tuple[int, int], classes: int) -> Network:
+    """Model A with convolutions for its poolings, for pictures from 9×9 pixels on."""
+    return AllCNN(channels, classes, _ALL_A)
+
+
+@register(_card(name="all_cnn_b", parameters=1_300_618, macs=200_019_456, depth=9, published=(_published(top1=90.90),)))
+def all_cnn_b(*, channels: int, size: tuple[int, int], classes: int) -> Network:
+    """Model B with convolutions for its poolings, for pictures from 9×9 pixels on."""
+    return AllCNN(channels, classes, _ALL_B)
+
+
+@register(
+    _card(
+        name="all_cnn_c",
+        parameters=1_369_738,
+        macs=270_798_336,
+        depth=9,
+        published=(
+            _published(parameters="1.4 M", top1=90.92),
+            _published(top1=92.75, protocol="single net, one view, trained with flips and translations, 2014"),
+        ),
+    )
+)
+def all_cnn_c(*, channels: int, size: tuple[int, int], classes: int) -> Network:
+    """Model C with convolutions for its poolings, for pictures from 9×9 pixels on."""
+    return AllCNN(channels, classes, _ALL_C)
+
+
+@register(
+    _card(name="strided_cnn_a", parameters=839_242, macs=44_674_560, depth=5, published=(_published(top1=86.54),))
+)
+def strided_cnn_a(*, channels: int, size: tuple[int, int], classes: int) -> Network:
+    """Model A with strides for its poolings, for pictures from 9×9 pixels on."""
+    return AllCNN(channels, classes, _STRIDED_A)
+
+
+@register(
+    _card(name="strided_cnn_b", parameters=885_610, macs=143_396_352, depth=7, published=(_published(top1=89.02),))
+)
+def strided_cnn_b(*, channels: int, size: tuple[int, int], classes: int) -> Network:
+    """Model B with strides for its poolings, for pictures from 9×9 pixels on."""
+    return AllCNN(channels, classes, _STRIDED_B)
+
+
+@register(
+    _card(name="strided_cnn_c", parameters=954_730, macs=100_929_024, depth=7, published=(_published(top1=89.81),))
+)
+def strided_cnn_c(*, channels: int, size: tuple[int, int], classes: int) -> Network:
+    """Model C with strides for its poolings, for pictures from 9×9 pixels on."""
+    return AllCNN(channels, classes, _STRIDED_C)

@@ -1,0 +1,79 @@
+"""The courses' CIFAR-10 network with bounded weights and dropout.
+
+Brownlee, "Deep learning with Python", Machine Learning Mastery, 2016, chapter "Object recognition in photographs": two
+3×3 convolutions of 32 filters that keep the size, with dropout of 0.2 between them, a 2×2 max pooling, and fully
+connected layers of 512 units, with dropout of 0.5, and of one for each class. All but the last keep the weights that
+come into a unit at a norm of at most 3 (Srivastava et al., JMLR 15, 2014, section 5.1). 32×32×3 pictures give
+4,210,090 parameters, most of them in the layer of 512 units.
+
+There the bound is Keras's `max_norm(3)`, whose default bounds each column of a kernel of its own; here it is the whole
+filter, as in the paper on dropout. First weights are Glorot's, as Keras's are.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import OrderedDict
+
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from striate.layers import MaxNormConv2d, MaxNormLinear, xavier_
+from striate.models._fit import output_shape
+from striate.models._reach import Reach
+from striate.models._zoo import ModelCard, Network, register
+
+
+class CIFAR10MaxNorm(Network):
+    """Two convolutions, one pooling, two fully connected layers.
+
+    Raises:
+        EmptyMapError: the pictures have a side of one pixel.
+    """
+
+    feature_maps = (Reach().window(3).window(3).place("stage1", "features.relu2", 32),)
+    head = "fc2"
+
+    def __init__(self, channels: int, size: tuple[int, int], classes: int) -> None:
+        super().__init__()
+        self.features = nn.Sequential(
+            OrderedDict(
+                conv1=MaxNormConv2d(channels, 32, 3, padding=1, max_norm=3.0),
+                relu1=nn.ReLU(),
+                drop1=nn.Dropout(0.2),
+                conv2=MaxNormConv2d(32, 32, 3, padding=1, max_norm=3.0),
+                relu2=nn.ReLU(),
+                pool=nn.MaxPool2d(2),
+            )
+        )
+        self.flatten = nn.Flatten()
+        self.fc1 = MaxNormLinear(math.prod(output_shape(self.features, (channels, *size))), 512, max_norm=3.0)
+        self.relu3 = nn.ReLU()
+        self.drop3 = nn.Dropout(0.5)
+        self.fc2 = nn.Linear(512, classes)
+        xavier_(self)
+
+    def forward(self, x: Float[Tensor, "n c h w"]) -> Float[Tensor, "n k"]:
+        x = self.flatten(self.features(x))
+        return self.fc2(self.drop3(self.relu3(self.fc1(x))))
+
+
+@register(
+    ModelCard(
+        name="cifar10_maxnorm",
+        family="cifar10_maxnorm",
+        title="Object recognition in photographs (in: Deep learning with Python)",
+        authors="Brownlee",
+        year=2016,
+        paper="https://machinelearningmastery.com/object-recognition-convolutional-neural-networks-keras-deep-learning-library/",
+        input=(3, 32, 32),
+        classes=10,
+        parameters=4_210_090,
+        macs=14_521_344,
+        depth=4,
+        notes="Two 3×3×32 layers with max-norm 3, dropout 0.2 and 0.5, and 512 units, which have most parameters.",
+    )
+)
+def cifar10_maxnorm(*, channels: int, size: tuple[int, int], classes: int) -> Network:
+    """The courses' CIFAR-10 network with max-norm, for pictures from 2×2 pixels on."""
+    return CIFAR10MaxNorm(channels, size, classes)

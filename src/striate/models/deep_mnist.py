@@ -1,0 +1,81 @@
+"""The classifier 32-64-1024 with which TensorFlow's tutorials taught convolutional networks.
+
+"Deep MNIST for experts", TensorFlow tutorial, 2015 (later "A guide to TF layers"): two 5×5 convolutions of 32 and 64
+filters that keep the size, each with a 2×2 max pooling, a fully connected layer of 1024 units with dropout, and one for
+the classes. 28×28 digits give 3,274,634 parameters.
+
+The tutorial's first weights have a spread of 0.1, whatever the fan-in, and its first biases are 0.1; with them the
+first logits are far apart. Here they are He's.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import OrderedDict
+
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from striate.layers import he_, xavier_
+from striate.models._fit import output_shape
+from striate.models._reach import Reach
+from striate.models._zoo import ModelCard, Network, register
+
+_FIRST = Reach().window(5)
+_SECOND = _FIRST.window(2, 2).window(5)
+
+
+class DeepMNIST(Network):
+    """Two convolutions with pooling, then two fully connected layers.
+
+    Raises:
+        EmptyMapError: the pictures have a side of less than 4 pixels.
+    """
+
+    feature_maps = (_FIRST.place("stage1", "features.relu1", 32), _SECOND.place("stage2", "features.relu2", 64))
+    head = "fc2"
+
+    def __init__(self, channels: int, size: tuple[int, int], classes: int) -> None:
+        super().__init__()
+        self.features = nn.Sequential(
+            OrderedDict(
+                conv1=nn.Conv2d(channels, 32, 5, padding=2),
+                relu1=nn.ReLU(),
+                pool1=nn.MaxPool2d(2),
+                conv2=nn.Conv2d(32, 64, 5, padding=2),
+                relu2=nn.ReLU(),
+                pool2=nn.MaxPool2d(2),
+            )
+        )
+        self.flatten = nn.Flatten()
+        self.fc1 = nn.Linear(math.prod(output_shape(self.features, (channels, *size))), 1024)
+        self.relu3 = nn.ReLU()
+        self.drop = nn.Dropout(0.5)
+        self.fc2 = nn.Linear(1024, classes)
+        he_(self)
+        xavier_(self.fc2)  # no ReLU follows it
+
+    def forward(self, x: Float[Tensor, "n c h w"]) -> Float[Tensor, "n k"]:
+        x = self.flatten(self.features(x))
+        return self.fc2(self.drop(self.relu3(self.fc1(x))))
+
+
+@register(
+    ModelCard(
+        name="deep_mnist",
+        family="deep_mnist",
+        title="Deep MNIST for experts (TensorFlow tutorial)",
+        authors="the TensorFlow authors",
+        year=2015,
+        paper="https://github.com/tensorflow/tensorflow/tree/r0.7/tensorflow/examples/tutorials/mnist",
+        input=(1, 28, 28),
+        classes=10,
+        parameters=3_274_634,
+        macs=13_883_904,
+        depth=4,
+        notes="The courses' 32-64-1024.",
+    )
+)
+def deep_mnist(*, channels: int, size: tuple[int, int], classes: int) -> Network:
+    """The 32-64-1024 classifier, for pictures from 4×4 pixels on."""
+    return DeepMNIST(channels, size, classes)

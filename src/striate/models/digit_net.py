@@ -1,0 +1,82 @@
+"""The courses' digit network 6-16-120-100: LeNet-5 for unpadded 28×28 digits.
+
+After LeCun, Bottou, Bengio and Haffner, "Gradient-based learning applied to document recognition", Proceedings of the
+IEEE 86(11), 1998: two unpadded 5×5 convolutions of 6 and 16 filters with ReLU and 2×2 max pooling, fully connected
+layers of 120 and 100 units. In place of the paper's 84, whose number only its bitmaps of 7×12 pixels explain, courses
+like to write 100. First weights are He's.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import OrderedDict
+
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from striate.layers import he_, xavier_
+from striate.models._fit import output_shape
+from striate.models._reach import Reach
+from striate.models._zoo import ModelCard, Network, register
+
+_FIRST = Reach().window(5)
+_SECOND = _FIRST.window(2, 2).window(5)
+
+
+class DigitNet(Network):
+    """Two convolutions with pooling, then three fully connected layers.
+
+    Raises:
+        EmptyMapError: the pictures have a side of less than 16 pixels.
+    """
+
+    feature_maps = (_FIRST.place("stage1", "features.relu1", 6), _SECOND.place("stage2", "features.relu2", 16))
+    head = "fc3"
+
+    def __init__(self, channels: int, size: tuple[int, int], classes: int) -> None:
+        super().__init__()
+        self.features = nn.Sequential(
+            OrderedDict(
+                conv1=nn.Conv2d(channels, 6, 5),
+                relu1=nn.ReLU(),
+                pool1=nn.MaxPool2d(2),
+                conv2=nn.Conv2d(6, 16, 5),
+                relu2=nn.ReLU(),
+                pool2=nn.MaxPool2d(2),
+            )
+        )
+        self.flatten = nn.Flatten()
+        self.fc1 = nn.Linear(math.prod(output_shape(self.features, (channels, *size))), 120)
+        self.relu3 = nn.ReLU()
+        self.fc2 = nn.Linear(120, 100)
+        self.relu4 = nn.ReLU()
+        self.fc3 = nn.Linear(100, classes)
+        he_(self)
+        xavier_(self.fc3)  # no ReLU follows it
+
+    def forward(self, x: Float[Tensor, "n c h w"]) -> Float[Tensor, "n k"]:
+        x = self.flatten(self.features(x))
+        x = self.relu3(self.fc1(x))
+        x = self.relu4(self.fc2(x))
+        return self.fc3(x)
+
+
+@register(
+    ModelCard(
+        name="digit_net",
+        family="digit_net",
+        title="Gradient-based learning applied to document recognition",
+        authors="LeCun, Bottou, Bengio, Haffner",
+        year=1998,
+        paper="https://doi.org/10.1109/5.726791",
+        input=(1, 28, 28),
+        classes=10,
+        parameters=46_522,
+        macs=283_720,
+        depth=5,
+        notes="The courses' 6-16-120-100, after LeNet-5.",
+    )
+)
+def digit_net(*, channels: int, size: tuple[int, int], classes: int) -> Network:
+    """The courses' digit network, for pictures from 16×16 pixels on."""
+    return DigitNet(channels, size, classes)

@@ -1,0 +1,121 @@
+"""ZFNet: AlexNet, mended by looking inside it.
+
+Zeiler and Fergus, "Visualizing and understanding convolutional networks", ECCV 2014, arXiv:1311.2901: figure 3 and
+section 3.1 for the network, table 2 for its results and the wider form.
+
+Pictures of AlexNet's first two layers showed filters of very high and very low frequency and aliasing: hence smaller
+kernels (7×7) and a smaller stride (2) at the start, and no columns.
+
+    224 → conv 7×7/2 110 → pool 3×3/2 55 → conv 5×5/2 26 → pool 13 → conv 13 → conv 13 → conv 13 → pool 6
+
+The paper prints these sizes and no padding. One pixel in the first convolution, none in the second and poolings whose
+last window may hang over the end give all of them. It does not give response normalisation's constants either: they
+are AlexNet's. In training, a filter whose root mean square exceeds 0.1 is scaled back to that (section 3.1), which is
+a largest norm of 0.1 √n for a filter of n weights.
+"""
+
+from __future__ import annotations
+
+import functools
+import math
+from collections import OrderedDict
+
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from striate.layers import LocalResponseNorm, MaxNormConv2d, normal_
+from striate.models._fit import output_shape
+from striate.models._reach import Reach
+from striate.models._zoo import ModelCard, Network, Published, register
+
+_FIRST = Reach().window(7, 2)
+_SECOND = _FIRST.window(3, 2).window(5, 2)
+_THIRD = _SECOND.window(3, 2).window(3).window(3).window(3)
+
+
+class ZFNet(Network):
+    """Five convolutions, `widths` the filters of the last three, and three fully connected layers.
+
+    Raises:
+        EmptyMapError: the pictures have a side of less than 47 pixels.
+    """
+
+    head = "fc8"
+
+    def __init__(
+        self, channels: int, size: tuple[int, int], classes: int, widths: tuple[int, int, int] = (384, 384, 256)
+    ) -> None:
+        super().__init__()
+        third, fourth, fifth = widths
+        self.features = nn.Sequential(
+            OrderedDict(
+                conv1=_convolution(channels, 96, 7, stride=2, padding=1),
+                relu1=nn.ReLU(),
+                pool1=nn.MaxPool2d(3, 2, ceil_mode=True),
+                norm1=LocalResponseNorm(),
+                conv2=_convolution(96, 256, 5, stride=2),
+                relu2=nn.ReLU(),
+                pool2=nn.MaxPool2d(3, 2, ceil_mode=True),
+                norm2=LocalResponseNorm(),
+                conv3=_convolution(256, third, 3, padding=1),
+                relu3=nn.ReLU(),
+                conv4=_convolution(third, fourth, 3, padding=1),
+                relu4=nn.ReLU(),
+                conv5=_convolution(fourth, fifth, 3, padding=1),
+                relu5=nn.ReLU(),
+                pool5=nn.MaxPool2d(3, 2, ceil_mode=True),
+            )
+        )
+        self.flatten = nn.Flatten()
+        self.fc6 = nn.Linear(math.prod(output_shape(self.features, (channels, *size))), 4096)
+        self.relu6 = nn.ReLU()
+        self.drop6 = nn.Dropout(0.5)
+        self.fc7 = nn.Linear(4096, 4096)
+        self.relu7 = nn.ReLU()
+        self.drop7 = nn.Dropout(0.5)
+        self.fc8 = nn.Linear(4096, classes)
+        normal_(self, std=0.01)  # "all weights are initialized to 10⁻²": read as the spread, as in AlexNet
+        self.feature_maps = (
+            _FIRST.place("stage1", "features.relu1", 96),
+            _SECOND.place("stage2", "features.relu2", 256),
+            _THIRD.place("stage3", "features.relu5", fifth),
+        )
+
+    def forward(self, x: Float[Tensor, "n c h w"]) -> Float[Tensor, "n k"]:
+        x = self.flatten(self.features(x))
+        x = self.drop6(self.relu6(self.fc6(x)))
+        x = self.drop7(self.relu7(self.fc7(x)))
+        return self.fc8(x)
+
+
+def _convolution(inputs: int, outputs: int, kernel: int, stride: int = 1, padding: int = 0) -> MaxNormConv2d:
+    largest = 0.1 * math.sqrt(inputs * kernel**2)
+    return MaxNormConv2d(inputs, outputs, kernel, stride, padding, max_norm=largest)
+
+
+_card = functools.partial(
+    ModelCard,
+    family="zfnet",
+    title="Visualizing and understanding convolutional networks",
+    authors="Zeiler, Fergus",
+    year=2013,
+    paper="https://arxiv.org/abs/1311.2901",
+    input=(3, 224, 224),
+    classes=1000,
+    depth=8,
+)
+_published = functools.partial(Published, source="the paper, table 2", protocol="single net, 10 crops of 224×224, 2013")
+
+
+@register(_card(name="zfnet", parameters=62_357_608, macs=1_168_032_896, published=(_published(top1=61.6, top5=83.5),)))
+def zfnet(*, channels: int, size: tuple[int, int], classes: int) -> Network:
+    """ZFNet as in figure 3, for pictures from 47×47 pixels on."""
+    return ZFNet(channels, size, classes)
+
+
+@register(
+    _card(name="zfnet_wide", parameters=107_627_624, macs=2_476_704_896, published=(_published(top1=62.5, top5=84.0),))
+)
+def zfnet_wide(*, channels: int, size: tuple[int, int], classes: int) -> Network:
+    """ZFNet with 512, 1024 and 512 filters in its last three convolutions (table 2, b)."""
+    return ZFNet(channels, size, classes, widths=(512, 1024, 512))
