@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from itertools import islice
 from pathlib import Path
 from typing import TypedDict, overload
@@ -14,6 +14,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from striate.classifier.provenance import Provenance
+from striate.classifier.running import Running
 from striate.core.errors import DataError
 from striate.core.spec import InputSpec, LabelSpec
 from striate.data.decode import Unreadable, decode
@@ -68,6 +69,7 @@ class Classifier:
     labels: LabelSpec
     provenance: Provenance
     temperature: float = 1.0
+    _running: Running = field(default_factory=Running, init=False, repr=False)
 
     @property
     def device(self) -> torch.device:
@@ -79,10 +81,14 @@ class Classifier:
         return replace(self, model=self.model.to(device))
 
     def logits(self, images: Float[Tensor, "n c h w"]) -> Float[Tensor, "n k"]:
-        """The network's raw outputs for prepared pictures, in evaluation mode, without gradients."""
-        self.model.eval()
+        """The network's raw outputs for prepared pictures, in evaluation mode, without gradients.
+
+        Where no module of `model` is hooked, batch norms are folded into convolutions: the last digits may differ from
+        those of `model` called by hand.
+        """
+        running = self._running.of(self.model.eval(), self.input.shape)
         with torch.inference_mode():
-            return self.model(images.to(self.device)).float().cpu()
+            return running(images.to(self.device)).float().cpu()
 
     def probabilities(self, images: Float[Tensor, "n c h w"]) -> Float[Tensor, "n k"]:
         """The calibrated probability of each class for prepared pictures."""

@@ -57,15 +57,15 @@ def trace(model: nn.Module, shape: tuple[int, int, int]) -> list[Call]:
         EmptyMapError: the picture is so small that a map would be empty.
         ModelError: a layer does not take what it is given, or computes something that needs data.
     """
-    shadow = _shadow(model)
-    image = torch.empty(1, *shape, device="meta", dtype=_floating_type(model))
+    copied = shadow(model)
+    image = torch.empty(1, *shape, device="meta", dtype=floating_type(model))
     overheard = _Overheard(image)
-    for path, module in shadow.named_modules():
+    for path, module in copied.named_modules():
         module.register_forward_pre_hook(overheard.enter(path), with_kwargs=True)
         module.register_forward_hook(overheard.leave)
     try:
         with torch.no_grad(), overheard:
-            shadow(image)
+            copied(image)
     except (RuntimeError, ValueError) as error:
         reason = str(error).strip().splitlines()[0].rstrip(".")
         size = "×".join(map(str, shape))
@@ -76,7 +76,7 @@ def trace(model: nn.Module, shape: tuple[int, int, int]) -> list[Call]:
     return overheard.calls
 
 
-def _shadow(model: nn.Module) -> nn.Module:
+def shadow(model: nn.Module) -> nn.Module:
     """A copy of `model` in eval mode, without data (all its tensors on the meta device) and without hooks."""
     memo: dict[int, Any] = {}
     for module in model.modules():
@@ -92,7 +92,7 @@ def _shadow(model: nn.Module) -> nn.Module:
     return copy.deepcopy(model, memo).eval()
 
 
-def _floating_type(model: nn.Module) -> torch.dtype:
+def floating_type(model: nn.Module) -> torch.dtype:
     return next((p.dtype for p in model.parameters() if p.is_floating_point()), torch.float32)
 
 
