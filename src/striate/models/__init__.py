@@ -11,8 +11,13 @@ from striate.models import digit_net as digit_net
 from striate.models import dogs_and_cats as dogs_and_cats
 from striate.models import efficientnet as efficientnet
 from striate.models import efficientnet_v2 as efficientnet_v2
+from striate.models import googlenet as googlenet
 from striate.models import highway as highway
 from striate.models import identity_mappings as identity_mappings
+from striate.models import inception_resnet as inception_resnet
+from striate.models import inception_v2 as inception_v2
+from striate.models import inception_v3 as inception_v3
+from striate.models import inception_v4 as inception_v4
 from striate.models import lenet5 as lenet5
 from striate.models import lenet5_1998 as lenet5_1998
 from striate.models import linear as linear
@@ -31,6 +36,7 @@ from striate.models import stochastic_depth as stochastic_depth
 from striate.models import tiny_vgg as tiny_vgg
 from striate.models import vgg as vgg
 from striate.models import wide_resnet as wide_resnet
+from striate.models import xception as xception
 from striate.models import zfnet as zfnet
 from striate.models._create import check_model as check_model
 from striate.models._create import create_model as create_model

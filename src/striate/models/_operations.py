@@ -55,8 +55,10 @@ class Window:
 
     @property
     def empty(self) -> bool:
-        """Whether no position is left: the kernel is larger than the padded map."""
-        return any(n + 2 * p < r for n, p, r in zip(self.size, self.padding, self.reach, strict=True))
+        """Whether no position is left: the kernel is larger than the padded map, by more than it may hang over."""
+        over = (s - 1 if self.ceil else 0 for s in self.stride)
+        sides = zip(self.size, self.padding, self.reach, over, strict=True)
+        return any(n + 2 * p + more < r for n, p, r, more in sides)
 
     @property
     def dropped(self) -> Pair:

@@ -1,0 +1,240 @@
+"""Inception-v4: the Inception network streamlined, with one kind of module for each size of map.
+
+Szegedy, Ioffe, Vanhoucke and Alemi, "Inception-v4, Inception-ResNet and the impact of residual connections on
+learning", AAAI 2017, arXiv:1602.07261, figures 3 to 9; the paper's residual networks are in `inception_resnet.py`. All
+sizes are the paper's, which are also those of the authors' code (`inception_v4` of TF-Slim, and timm's after it).
+
+Means at a border are those of the pixels inside the map, as in TensorFlow. Epsilon (0.001) and the default of the first
+weights (He's, arXiv:1502.01852) are those of TF-Slim. So is its batch normalization's momentum of 0.0003, for millions
+of steps; here it is torch's 0.1.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from striate.core.protocols import FeatureMap
+from striate.layers import Branches, GlobalAveragePool, he_, xavier_
+from striate.models._reach import Reach
+from striate.models._zoo import ModelCard, Network, Published, register
+
+Pair = tuple[int, int]
+
+
+class NormedConvolution(nn.Sequential):
+    """A convolution, batch normalization and ReLU; `kernel` is one number for both axes, or (y, x).
+
+    Padded by half its kernel, unless `valid` (the figures' letter V).
+    """
+
+    def __init__(self, inputs: int, outputs: int, kernel: int | Pair, stride: int = 1, *, valid: bool = False) -> None:
+        height, width = (kernel, kernel) if isinstance(kernel, int) else kernel
+        padding = (0, 0) if valid else (height // 2, width // 2)
+        super().__init__(
+            OrderedDict(
+                conv=nn.Conv2d(inputs, outputs, kernel, stride, padding, bias=False),
+                norm=nn.BatchNorm2d(outputs, eps=1e-3),
+                relu=nn.ReLU(),
+            )
+        )
+
+
+def row(inputs: int, *steps: tuple[int, int | Pair]) -> nn.Sequential:
+    """Convolutions behind each other, padded, each given by its filters and its kernel."""
+    layers: OrderedDict[str, nn.Module] = OrderedDict()
+    for number, (outputs, kernel) in enumerate(steps, start=1):
+        layers[f"conv{number}"] = NormedConvolution(inputs, outputs, kernel)
+        inputs = outputs
+    return nn.Sequential(layers)
+
+
+def halving(layers: nn.Sequential, inputs: int, outputs: int) -> nn.Sequential:
+    """`layers`, then a 3×3/2 without padding."""
+    return nn.Sequential(
+        OrderedDict(layers.named_children(), last=NormedConvolution(inputs, outputs, 3, 2, valid=True))
+    )
+
+
+def _means(inputs: int, outputs: int) -> nn.Sequential:
+    pool = nn.AvgPool2d(3, 1, 1, count_include_pad=False)
+    return nn.Sequential(OrderedDict(pool=pool, project=NormedConvolution(inputs, outputs, 1)))
+
+
+class Stem(nn.Sequential):
+    """Figure 3: from 299×299 pixels to 35×35 places and 384 channels, halved three times."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__(
+            OrderedDict(
+                conv1=NormedConvolution(channels, 32, 3, 2, valid=True),
+                conv2=NormedConvolution(32, 32, 3, valid=True),
+                conv3=NormedConvolution(32, 64, 3),
+                halving1=Branches(pool=nn.MaxPool2d(3, 2), conv=NormedConvolution(64, 96, 3, 2, valid=True)),
+                mixed=Branches(
+                    branch3x3=nn.Sequential(
+                        OrderedDict(conv1=NormedConvolution(160, 64, 1), conv2=NormedConvolution(64, 96, 3, valid=True))
+                    ),
+                    branch7x7=nn.Sequential(
+                        OrderedDict(
+                            conv1=NormedConvolution(160, 64, 1),
+                            conv2=NormedConvolution(64, 64, (1, 7)),
+                            conv3=NormedConvolution(64, 64, (7, 1)),
+                            conv4=NormedConvolution(64, 96, 3, valid=True),
+                        )
+                    ),
+                ),
+                halving2=Branches(conv=NormedConvolution(192, 192, 3, 2, valid=True), pool=nn.MaxPool2d(3, 2)),
+            )
+        )
+
+
+class InceptionA(Branches):
+    """For 35×35 (figure 4): 384 channels in and out."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            branch1x1=NormedConvolution(384, 96, 1),
+            branch3x3=row(384, (64, 1), (96, 3)),
+            double3x3=row(384, (64, 1), (96, 3), (96, 3)),
+            pool=_means(384, 96),
+        )
+
+
+class ReductionA(Branches):
+    """From 35×35 to 17×17 (figure 7): a pooling beside `n` filters of 3×3/2 and `k`, `l`, `m` of 1×1, 3×3, 3×3/2."""
+
+    def __init__(self, inputs: int, k: int, l: int, m: int, n: int) -> None:  # noqa: E741 (the paper's letters)
+        super().__init__(
+            branch3x3=NormedConvolution(inputs, n, 3, 2, valid=True),
+            double3x3=halving(row(inputs, (k, 1), (l, 3)), l, m),
+            pool=nn.MaxPool2d(3, 2),
+        )
+
+
+class InceptionB(Branches):
+    """For 17×17 (figure 5): 1024 channels in and out, 7×7 in strips."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            branch1x1=NormedConvolution(1024, 384, 1),
+            branch7x7=row(1024, (192, 1), (224, (1, 7)), (256, (7, 1))),
+            double7x7=row(1024, (192, 1), (192, (7, 1)), (224, (1, 7)), (224, (7, 1)), (256, (1, 7))),
+            pool=_means(1024, 128),
+        )
+
+
+class ReductionB(Branches):
+    """From 17×17 to 8×8 (figure 8): 1024 channels in, 1536 out."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            branch3x3=halving(row(1024, (192, 1)), 192, 192),
+            branch7x7=halving(row(1024, (256, 1), (256, (1, 7)), (320, (7, 1))), 320, 320),
+            pool=nn.MaxPool2d(3, 2),
+        )
+
+
+class Fan(Branches):
+    """1×3 and 3×1 of one map, side by side, with 256 filters each."""
+
+    def __init__(self, inputs: int) -> None:
+        super().__init__(wide=NormedConvolution(inputs, 256, (1, 3)), tall=NormedConvolution(inputs, 256, (3, 1)))
+
+
+class InceptionC(Branches):
+    """For 8×8 (figure 6): 1536 channels in and out, two of the branches ending in fans."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            branch1x1=NormedConvolution(1536, 256, 1),
+            branch3x3=nn.Sequential(OrderedDict(reduce=NormedConvolution(1536, 384, 1), fan=Fan(384))),
+            double3x3=nn.Sequential(
+                OrderedDict(strips=row(1536, (384, 1), (448, (3, 1)), (512, (1, 3))), fan=Fan(512))
+            ),
+            pool=_means(1536, 256),
+        )
+
+
+class InceptionV4(Network):
+    """Figure 9: the stem, four modules A, seven B, three C, with the reductions between them."""
+
+    head = "fc"
+
+    def __init__(self, channels: int, classes: int) -> None:
+        super().__init__()
+        self.stem = Stem(channels)
+        self.stage2 = nn.Sequential(*(InceptionA() for _ in range(4)))
+        self.reduction_a = ReductionA(384, k=192, l=224, m=256, n=384)
+        self.stage3 = nn.Sequential(*(InceptionB() for _ in range(7)))
+        self.reduction_b = ReductionB()
+        self.stage4 = nn.Sequential(*(InceptionC() for _ in range(3)))
+        self.pool = GlobalAveragePool()
+        self.dropout = nn.Dropout(0.2)
+        self.fc = nn.Linear(1536, classes)
+        self.feature_maps = _feature_maps()
+        he_(self)
+        xavier_(self.fc)  # no ReLU follows it
+
+    def forward(self, x: Float[Tensor, "n c h w"]) -> Float[Tensor, "n k"]:
+        x = self.stage2(self.stem(x))
+        x = self.stage3(self.reduction_a(x))
+        x = self.stage4(self.reduction_b(x))
+        return self.fc(self.dropout(self.pool(x)))
+
+
+def stem_reach() -> tuple[Reach, Reach, Reach]:
+    """What the stem's maps see at a half, a quarter and an eighth of the picture's size."""
+    half = Reach().window(3, 2).window(3).window(3)
+    quarter = half.window(3, 2).window(7).window(3)
+    return half, quarter, quarter.window(3, 2)
+
+
+def _feature_maps() -> tuple[FeatureMap, ...]:
+    half, quarter, eighth = stem_reach()
+    for _ in range(4):
+        eighth = eighth.window(5)
+    sixteenth = eighth.window(3).window(3, 2)
+    for _ in range(7):
+        sixteenth = sixteenth.window(13)  # twice 7 in each direction
+    last = sixteenth.window(7).window(3, 2)
+    for _ in range(3):
+        last = last.window(5)
+    return (
+        half.place("stem", "stem.conv3.relu", 64),
+        quarter.place("stage1", "stem.mixed.concat", 192),
+        eighth.place("stage2", "stage2.3.concat", 384),
+        sixteenth.place("stage3", "stage3.6.concat", 1024),
+        last.place("stage4", "stage4.2.concat", 1536),
+    )
+
+
+@register(
+    ModelCard(
+        name="inception_v4",
+        family="inception_v4",
+        title="Inception-v4, Inception-ResNet and the impact of residual connections on learning",
+        authors="Szegedy, Ioffe, Vanhoucke, Alemi",
+        year=2017,
+        paper="https://arxiv.org/abs/1602.07261",
+        input=(3, 299, 299),
+        classes=1000,
+        parameters=42_679_816,
+        macs=12_253_974_624,
+        depth=76,
+        published=(
+            Published(
+                source="the paper, table 2",
+                top1=80.0,
+                top5=95.0,
+                data="ImageNet 2012 validation without the blacklisted pictures",
+                protocol="single net, 1 crop, 2016",
+            ),
+        ),
+    )
+)
+def inception_v4(*, channels: int, size: tuple[int, int], classes: int) -> Network:
+    """Inception-v4, for pictures from 75×75 pixels on."""
+    return InceptionV4(channels, classes)
