@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
+import pkgutil
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -12,8 +14,13 @@ from jaxtyping import install_import_hook
 
 # Before anything of striate is imported: every annotated shape is checked at each call. The floors above have no
 # shapes, and name in their annotations what only a type checker imports.
-_WITH_SHAPES = ("core", "data", "layers", "metrics", "plot", "models", "training", "classifier", "recipes", "reporting")
-install_import_hook([f"striate.{package}" for package in _WITH_SHAPES], "beartype.beartype")
+_WITH_SHAPES = ("core", "data", "layers", "metrics", "plot", "training", "classifier", "recipes", "reporting")
+# Nor has what overhears every operation of a network: there, checks would take most of the suite's time.
+_MODELS = importlib.util.find_spec("striate.models")
+_NETWORKS = [f"models.{module.name}" for module in pkgutil.iter_modules(_MODELS and _MODELS.submodule_search_locations)]
+install_import_hook(
+    [f"striate.{name}" for name in (*_WITH_SHAPES, *_NETWORKS) if not name.startswith("models._")], "beartype.beartype"
+)
 
 _REPOSITORY = Path(__file__).parent.parent
 _REAL = "real data"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -34,9 +35,12 @@ def start(subject: Subject, count: int = 32) -> Start:
     network = subject.network(size, channels=subject.card.input[0], classes=subject.card.classes).train()
     still(network)
     sizes: dict[str, float] = {}
+
+    def note(name: str) -> Callable[..., None]:
+        return lambda module, given, output: sizes.update({name: _size(output)})
+
     for place in network.feature_maps:
-        module = network.get_submodule(place.module)
-        module.register_forward_hook(lambda module, given, output, name=place.name: sizes.update({name: _size(output)}))
+        network.get_submodule(place.module).register_forward_hook(note(place.name))
     with torch.no_grad():
         logits = network(pictures(count, size, subject.card.input[0]))
     growth, before = {}, 1.0
