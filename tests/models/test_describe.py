@@ -13,6 +13,7 @@ from torch.nn import functional
 from torch.utils.flop_counter import FlopCounterMode
 
 from reference.receptive import extent, make_positive, seen_rows_and_columns, unseen_at_the_end
+from striate import layers
 from striate.core.errors import ModelError
 from striate.models import Unshared, create_model, describe, unshared
 
@@ -174,18 +175,40 @@ def test_shortcuts_shuffles_slices_and_transposed_layers_are_followed() -> None:
 
 
 class _ChannelsLast(nn.Module):
+    """A block as ConvNeXt's first implementation has it, its channels last from the norm to the scale."""
+
     def __init__(self) -> None:
         super().__init__()
-        self.dense = nn.Linear(5, 7)
+        self.depthwise = nn.Conv2d(2, 2, 7, padding=3, groups=2)
+        self.norm = nn.LayerNorm(2)
+        self.widen = nn.Linear(2, 8)
+        self.gelu = nn.GELU()
+        self.narrow = nn.Linear(8, 2)
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.dense(x)
+        inner = self.norm(self.depthwise(x).permute(0, 2, 3, 1))
+        return x + self.narrow(self.gelu(self.widen(inner))).permute(0, 3, 1, 2)
 
 
-def test_a_dense_layer_on_a_map_keeps_to_its_place() -> None:
-    row = describe(_ChannelsLast(), (2, 6, 5)).row("dense")
-    assert row.macs == 2 * 6 * 5 * 7
-    assert row.receptive_field == (1, 1)
+def test_layers_on_a_map_with_its_channels_last_keep_to_their_places() -> None:
+    description = describe(_ChannelsLast(), (2, 20, 18))
+    assert [description.row(path).receptive_field for path in ("norm", "widen", "narrow", "")] == [(7, 7)] * 4
+    assert description.row("widen").macs == 20 * 18 * 2 * 8
+    assert description.row("").stride == (1, 1)
+
+
+def test_a_dense_layer_along_the_rows_mixes_all_columns() -> None:
+    row = describe(nn.Linear(5, 7), (2, 6, 5)).rows[0]
+    assert (row.receptive_field, row.macs) == ((1, 5), 2 * 6 * 5 * 7)
+
+
+def test_a_map_met_by_its_mirror_image_across_the_diagonal_sees_all() -> None:
+    class Mirrored(nn.Module):
+        def forward(self, x: Tensor) -> Tensor:
+            return x + x.transpose(2, 3)
+
+    row = describe(Mirrored(), (1, 9, 9)).rows[0]
+    assert (row.receptive_field, row.stride) == ((9, 9), None)
 
 
 def test_a_gate_that_averages_the_picture_sees_all_of_it() -> None:
@@ -195,6 +218,65 @@ def test_a_gate_that_averages_the_picture_sees_all_of_it() -> None:
 
     row = describe(Gate(), (1, 9, 12)).rows[0]
     assert (row.receptive_field, row.stride) == ((9, 12), (1, 1))
+
+
+def test_behind_a_gate_the_whole_picture_is_seen_and_no_more_and_places_are_kept() -> None:
+    gate = layers.SqueezeExcitation(4, 2)
+    network = nn.Sequential(nn.Conv2d(3, 4, 3, 2, 1), gate, nn.Conv2d(4, 4, 5, 2, 2), nn.MaxPool2d(3, 2, 1))
+    rows = {row.path: (row.receptive_field, row.stride) for row in describe(network, (3, 40, 36)).rows}
+    assert rows["0"] == ((3, 3), (2, 2))
+    assert [rows[path] for path in ("1.expand", "1", "2", "3")] == [
+        ((40, 36), None),
+        ((40, 36), (2, 2)),
+        ((40, 36), (4, 4)),
+        ((40, 36), (8, 8)),
+    ]
+
+
+def test_a_gate_along_the_columns_only_keeps_what_the_rows_see() -> None:
+    class Rows(nn.Module):
+        def forward(self, x: Tensor) -> Tensor:
+            return x * x.mean(dim=3, keepdim=True) * x.amax(dim=1, keepdim=True)
+
+    row = describe(nn.Sequential(nn.Conv2d(1, 2, 3, padding=1), Rows()), (1, 9, 12)).row("1")
+    assert (row.receptive_field, row.stride) == ((3, 12), (1, 1))
+
+
+def _mix() -> nn.Module:
+    """Weighs channels differently, so that what a norm makes of them does not cancel."""
+    return nn.Conv2d(4, 4, 1)
+
+
+@pytest.mark.parametrize(
+    ("layer", "field"),
+    [
+        (layers.Conv2dSame(4, 4, 3, 2), (4, 4)),
+        (layers.Conv2dSame(4, 4, (4, 2), (1, 2), dilation=(2, 1), groups=4), (8, 3)),
+        (layers.MaxPool2dSame(3, 2), (4, 4)),
+        (layers.MaxPool2dSame(2, 1), (3, 3)),
+        (layers.AvgPool2dSame((4, 3), (1, 2)), (5, 4)),
+        (layers.SeparableConv2d(4, 4, 3, 2, "same"), (4, 4)),
+        (layers.ConvTranspose2dSame(4, 4, 3, 2), (3, 3)),
+        (layers.ConvTranspose2dSame(4, 4, 1, 2), (2, 2)),
+        (layers.LocalResponseNorm(3, alpha=1.0), (2, 2)),
+        (layers.LayerNorm2d(4), (2, 2)),
+        (layers.StochasticDepth(0.5), (2, 2)),
+        (layers.GlobalAveragePool(), (29, 33)),
+        (layers.SqueezeExcitation(4, 2), (29, 33)),
+        (layers.Branches(one=nn.Conv2d(4, 2, 1), five=nn.Conv2d(4, 2, 5, padding=2)), (6, 6)),
+        (nn.Conv2d(4, 4, 3, padding=1, padding_mode="replicate"), (4, 4)),
+    ],
+)
+def test_our_layers_see_what_their_gradients_say(layer: nn.Module, field: tuple[int, int]) -> None:
+    network = nn.Sequential(nn.Conv2d(1, 4, 2, padding=1), _mix(), layer)  # an even kernel first: nothing is symmetric
+    if not isinstance(layer, layers.GlobalAveragePool):
+        network.append(_mix())
+    last = describe(network, (1, 29, 33)).rows[-1]
+    assert last.receptive_field == field
+    make_positive(network)
+    middle = tuple(side // 2 for side in last.output_shape[1:])
+    seen = seen_rows_and_columns(network, (29, 33), (middle[0], middle[1]) if len(middle) == 2 else None)
+    assert extent(seen) == last.receptive_field
 
 
 def test_a_sum_of_paths_of_different_kinds_sees_the_union_of_both() -> None:
@@ -241,6 +323,24 @@ def test_receptive_fields_of_any_stack_are_where_the_gradient_is_not_zero(
     middle = last.output_shape[1] // 2, last.output_shape[2] // 2
     here = seen_rows_and_columns(network, (70, 70), middle)
     assert last.receptive_field == extent(here)
+
+
+@settings(max_examples=25, deadline=None, derandomize=True)
+@given(st.lists(_layer, min_size=1, max_size=3), st.tuples(st.integers(60, 70), st.integers(60, 70)))
+def test_receptive_fields_of_any_stack_padded_as_tensorflow_does_are_where_the_gradient_is_not_zero(
+    stack: list[tuple[str, int, int, int, int]], size: tuple[int, int]
+) -> None:
+    kinds = {"average": layers.AvgPool2dSame, "max": layers.MaxPool2dSame}
+    network = nn.Sequential(
+        *(
+            layers.Conv2dSame(1, 1, (kernel, 3), stride, dilation) if kind == "conv" else kinds[kind](kernel, stride)
+            for kind, kernel, stride, _, dilation in stack
+        )
+    )
+    last = describe(network, (1, *size)).rows[-1]
+    make_positive(network)
+    middle = last.output_shape[1] // 2, last.output_shape[2] // 2
+    assert last.receptive_field == extent(seen_rows_and_columns(network, size, middle))
 
 
 @settings(max_examples=40, deadline=None, derandomize=True)

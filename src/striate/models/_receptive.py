@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from typing import Any
 
@@ -18,25 +18,32 @@ from torch import Tensor
 
 from striate.models._operations import CONVOLUTION, Window, aten, weighted
 
+Move = tuple[int, int, int]  # reach, stride, padding
+
 _SAME_PLACE = {
     aten.native_batch_norm.default,
     aten._native_batch_norm_legit_no_training.default,
-    aten.cat.default,
     aten.clone.default,
     aten._to_copy.default,
     aten.native_dropout.default,
 }
+_ALONG_ONE = {
+    aten.cat.default,
+    aten.split.Tensor,
+    aten.split_with_sizes.default,
+    aten.index_select.default,
+    aten._softmax.default,
+}
+_REDUCTIONS = {aten.mean.dim, aten.sum.dim_IntList, aten.amax.default, aten.var.correction}
 _RESHAPES = {
     aten.view.default,
     aten._unsafe_view.default,
-    aten.expand.default,
     aten.squeeze.dim,
     aten.squeeze.dims,
     aten.unsqueeze.default,
     aten.detach.default,
     aten.alias.default,
 }
-_SPLITS = {aten.split.Tensor, aten.split_with_sizes.default}
 _PADS = {aten.constant_pad_nd.default, aten.reflection_pad2d.default, aten.replication_pad2d.default}
 
 
@@ -44,64 +51,90 @@ _PADS = {aten.constant_pad_nd.default, aten.reflection_pad2d.default, aten.repli
 class Span:
     """What a map sees along one axis: position i sees the pixels `first + i·stride` to `last + i·stride`.
 
-    Pixels may lie outside the input (padding). `stride` is None where a value has no position any more: behind a
-    flattening, a global pooling, or an operation of unknown reach.
+    Pixels may lie outside the input (padding). `whole` says that every position sees `first` to `last`, though it has
+    its place and its `stride`: behind a gate that looks at all of a map. `stride` is None where a value has no position
+    any more: behind a flattening, a global pooling, or an operation of unknown reach.
     """
 
     first: Fraction
     last: Fraction
     stride: Fraction | None
+    whole: bool = False
 
     @property
     def field(self) -> int:
         """Pixels from the first to the last."""
         return math.ceil(self.last - self.first) + 1
 
+    @property
+    def moves(self) -> bool:
+        """Whether another position sees other pixels."""
+        return self.stride is not None and not self.whole
+
     def slide(self, reach: int, stride: int, padding: int) -> Span:
         """Behind a window of `reach` pixels."""
         if self.stride is None:
             return self
         step = self.stride
+        if self.whole:
+            return replace(self, stride=step * stride)
         return Span(self.first - padding * step, self.last + (reach - 1 - padding) * step, step * stride)
 
     def slide_transposed(self, reach: int, stride: int, padding: int) -> Span:
         """Behind a transposed convolution, whose outputs lie `stride` times closer together than its inputs."""
         if self.stride is None:
             return self
+        if self.whole:
+            return replace(self, stride=self.stride / stride)
         first = self.first + (padding - (reach - 1)) * self.stride / stride
         seen = self.last - self.first + (reach - 1) // stride * self.stride
         return Span(first, first + seen, self.stride / stride)
 
     def gather(self, positions: int, size: int) -> Span:
         """Behind something that sees all `positions`: their union, inside the input's `size`, without a position."""
-        if self.stride is None:
-            return self
+        if self.stride is None or self.whole:
+            return Span(self.first, self.last, None)
         last = self.last + (positions - 1) * self.stride
         return Span(max(self.first, Fraction(0)), min(last, Fraction(size - 1)), None)
 
-    def meet(self, other: Span) -> Span:
-        """Where two paths are added, multiplied or laid beside each other."""
+    def meet(self, other: Span, positions: int, size: int) -> Span:
+        """Where two paths are added, multiplied or laid beside each other, in a map of `positions`."""
         strides = [stride for stride in (self.stride, other.stride) if stride is not None]
-        return Span(min(self.first, other.first), max(self.last, other.last), max(strides, default=None))
+        one, two = self, other
+        if one.moves != two.moves:  # the one that does not move sees the same everywhere, so all may be seen
+            one, two = one.gather(positions, size), two.gather(positions, size)
+        first, last = min(one.first, two.first), max(one.last, two.last)
+        return Span(first, last, max(strides, default=None), whole=bool(strides) and not (one.moves and two.moves))
 
 
 @dataclass(frozen=True)
 class Sight:
-    """What the values of one tensor see of the input, and behind how many weighted layers (the longest path)."""
+    """What the values of one tensor see of the input, and behind how many weighted layers (the longest path).
+
+    `axes` are the dimensions of the tensor that are its rows and columns, as far as these have positions.
+    """
 
     y: Span
     x: Span
     depth: int
+    axes: tuple[int, int]
 
-    def meet(self, other: Sight) -> Sight:
-        return Sight(self.y.meet(other.y), self.x.meet(other.x), max(self.depth, other.depth))
+
+@dataclass(frozen=True)
+class _Step:
+    """One operation, from one of its inputs to one of its outputs."""
+
+    function: Any
+    given: dict[str, Any]
+    source: Tensor
+    output: Tensor
+    window: Window | None
 
 
 class Sights:
     """The sights of all tensors that depend on the input, as operations hand them on.
 
-    Rows and columns are a tensor's last two dimensions. An operation that is not known here is taken to see all of what
-    it is given: the field said is then an upper bound.
+    An operation that is not known here is taken to see all of what it is given: the field said is then an upper bound.
     """
 
     def __init__(self, image: Tensor) -> None:
@@ -109,7 +142,7 @@ class Sights:
         self._size = image.shape[-2], image.shape[-1]
         # Tensors are known by identity, so they are kept alive; on the meta device they hold no data.
         self._known: dict[int, tuple[Tensor, Sight]] = {}
-        self._set(image, Sight(pixel, pixel, 0))
+        self._set(image, Sight(pixel, pixel, 0, (image.ndim - 2, image.ndim - 1)))
 
     def get(self, tensor: Tensor) -> Sight | None:
         """The sight of `tensor`; None if it does not depend on the input."""
@@ -117,73 +150,138 @@ class Sights:
         return known[1] if known else None
 
     def keep(self, source: Tensor, result: Tensor) -> None:
-        """Say that `result` sees, position by position, what `source` sees, however it was computed."""
+        """Say that `result` mixes the last dimension of `source` and nothing else: positions lost are found again."""
         known, computed = self.get(source), self.get(result)
         if known and computed:
-            self._set(result, Sight(known.y, known.x, computed.depth))
+            (y, row), (x, column) = (
+                (after, place) if after.stride is not None or axis == source.ndim - 1 else (before, axis)
+                for before, axis, after, place in zip(
+                    (known.y, known.x), known.axes, (computed.y, computed.x), computed.axes, strict=True
+                )
+            )
+            self._set(result, Sight(y, x, computed.depth, (row, column)))
 
     def follow(self, function: Any, given: dict[str, Any], outputs: list[Tensor], window: Window | None) -> None:
         """Hand the sights of an operation's inputs on to its outputs."""
         inputs = [tensor for tensor in _tensors(given.values()) if self.get(tensor)]
         for output in outputs if inputs else ():
-            seen = [self._through(function, given, tensor, output, window) for tensor in inputs]
+            seen = [self._through(_Step(function, given, tensor, output, window)) for tensor in inputs]
             union = seen[0]
             for sight in seen[1:]:
-                union = union.meet(sight)
-            self._set(output, Sight(union.y, union.x, union.depth + weighted(function)))
+                union = self._meet(union, sight, output)
+            self._set(output, replace(union, depth=union.depth + weighted(function)))
 
     def _set(self, tensor: Tensor, sight: Sight) -> None:
         self._known[id(tensor)] = tensor, sight
 
-    def _through(
-        self, function: Any, given: dict[str, Any], source: Tensor, output: Tensor, window: Window | None
-    ) -> Sight:
-        sight = self._known[id(source)][1]
-        if window is not None:
-            moves = zip(window.reach, window.stride, window.padding, strict=True)
-            y, x = (span.slide(*move) for span, move in zip((sight.y, sight.x), moves, strict=True))
-            return Sight(y, x, sight.depth)
-        if function is CONVOLUTION and given["transposed"] and source.ndim == 4:
-            reach = [d * (k - 1) + 1 for k, d in zip(given["weight"].shape[2:], given["dilation"], strict=True)]
-            moves = zip(reach, given["stride"], given["padding"], strict=True)
-            y, x = (span.slide_transposed(*move) for span, move in zip((sight.y, sight.x), moves, strict=True))
-            return Sight(y, x, sight.depth)
-        if function in _PADS and source.ndim > 2:
-            pad = [*given.get("pad", given.get("padding", ())), 0, 0]  # left, right, top, bottom
-            return Sight(sight.y.slide(1, 1, pad[2]), sight.x.slide(1, 1, pad[0]), sight.depth)
-        if function is aten.slice.Tensor and source.ndim > 2:
-            return _sliced(sight, given, source)
-        if _in_place(function, given, source, output):
-            return sight
-        # A vector (n, k) has no rows: its sights have no position, and gathering leaves them as they are.
-        height, width = (source.shape[-2], source.shape[-1]) if source.ndim > 2 else (1, 1)
-        return Sight(sight.y.gather(height, self._size[0]), sight.x.gather(width, self._size[1]), sight.depth)
+    def _through(self, step: _Step) -> Sight:
+        sight = self._known[id(step.source)][1]
+        (y, row), (x, column) = (
+            _along(span, axis, size, step)
+            for span, axis, size in zip((sight.y, sight.x), sight.axes, self._size, strict=True)
+        )
+        return Sight(y, x, sight.depth, (row, column))
+
+    def _meet(self, one: Sight, other: Sight, output: Tensor) -> Sight:
+        spans = []
+        for mine, theirs, axis, its, size in zip(
+            (one.y, one.x), (other.y, other.x), one.axes, other.axes, self._size, strict=True
+        ):
+            place = its if mine.stride is None else axis
+            if mine.stride is not None and theirs.stride is not None and axis != its:
+                # Rows of the one lie along columns of the other: neither has a position in what they make together.
+                mine, theirs = mine.gather(output.shape[axis], size), theirs.gather(output.shape[its], size)
+            positions = output.shape[place] if mine.moves != theirs.moves else 1
+            spans.append((mine.meet(theirs, positions, size), place))
+        (y, row), (x, column) = spans
+        return Sight(y, x, max(one.depth, other.depth), (row, column))
 
 
-def _in_place(function: Any, given: dict[str, Any], source: Tensor, output: Tensor) -> bool:
-    """Whether each position of `output` sees only the same position of `source`."""
-    if torch.Tag.pointwise in function.tags:
-        return True
-    last_two = {source.ndim - 2, source.ndim - 1}
+def _along(span: Span, axis: int, size: int, step: _Step) -> tuple[Span, int]:
+    """What an operation makes of one axis: what its output sees along it, and which dimension of the output it is."""
+    if span.stride is None:
+        return span, axis
+    if move := _slid(axis, step):
+        return span.slide(*move), axis
+    if move := _slid_transposed(axis, step):
+        return span.slide_transposed(*move), axis
+    kept = _kept(axis, step)
+    if kept is not None:
+        return span, kept
+    return span.gather(step.source.shape[axis], size), axis
+
+
+def _slid(axis: int, step: _Step) -> Move | None:
+    """How a window, a padding or a slice moves over `axis`."""
+    ndim, given = step.source.ndim, step.given
+    if step.window is not None and axis >= ndim - 2:
+        number = axis - (ndim - 2)
+        return step.window.reach[number], step.window.stride[number], step.window.padding[number]
+    if step.function in _PADS:
+        pad = given["pad"] if "pad" in given else given["padding"]  # before and behind, the last dimension first
+        number = 2 * (ndim - 1 - axis)
+        return 1, 1, pad[number] if number < len(pad) else 0
+    if step.function is aten.slice.Tensor:
+        if given["dim"] % ndim != axis:
+            return 1, 1, 0
+        start = given["start"] or 0
+        return 1, given["step"], -(start if start >= 0 else start + step.source.shape[axis])
+    return None
+
+
+def _slid_transposed(axis: int, step: _Step) -> Move | None:
+    if step.function is not CONVOLUTION or not step.given["transposed"] or step.source.ndim != 4 or axis < 2:
+        return None
+    given = step.given
+    kernel, stride, padding, dilation = (
+        numbers[axis - 2]
+        for numbers in (given["weight"].shape[2:], given["stride"], given["padding"], given["dilation"])
+    )
+    return dilation * (kernel - 1) + 1, stride, padding
+
+
+def _kept(axis: int, step: _Step) -> int | None:
+    """Which dimension of the output is `axis` of the source, position by position; None if its positions are mixed."""
+    function, given, source, output = step.function, step.given, step.source, step.output
+    if torch.Tag.pointwise in function.tags or function is aten.expand.default:
+        place = axis + output.ndim - source.ndim  # broadcasting counts from the last dimension
+        return place if output.shape[place] == source.shape[axis] else None
     if function in _SAME_PLACE:
-        return given.get("dim", 1) % source.ndim not in last_two
+        return axis
+    if function in _ALONG_ONE:
+        return None if given["dim"] % source.ndim == axis else axis
+    if function is aten.native_layer_norm.default:
+        return axis if axis < source.ndim - len(given["normalized_shape"]) else None
+    if function in _REDUCTIONS:
+        return _unreduced(axis, given, source)
     if function in _RESHAPES:
-        return source.ndim > 2 and output.ndim > 2 and source.shape[-2:] == output.shape[-2:]
-    if function in _SPLITS:
-        return given["dim"] % source.ndim not in last_two
+        return _reshaped(axis, source, output)
     if function is aten.transpose.int:
-        return not last_two & {given["dim0"] % source.ndim, given["dim1"] % source.ndim}
+        pair = [given["dim0"] % source.ndim, given["dim1"] % source.ndim]
+        return pair[1 - pair.index(axis)] if axis in pair else axis
     if function is aten.permute.default:
-        return [dim % source.ndim for dim in given["dims"][-2:]] == sorted(last_two)
-    return False
+        return [dim % source.ndim for dim in given["dims"]].index(axis)
+    return None
 
 
-def _sliced(sight: Sight, given: dict[str, Any], source: Tensor) -> Sight:
-    dim, start, step = given["dim"] % source.ndim, given["start"] or 0, given["step"]
-    begin = start if start >= 0 else start + source.shape[dim]
-    y = sight.y.slide(1, step, -begin) if dim == source.ndim - 2 else sight.y
-    x = sight.x.slide(1, step, -begin) if dim == source.ndim - 1 else sight.x
-    return Sight(y, x, sight.depth)
+def _unreduced(axis: int, given: dict[str, Any], source: Tensor) -> int | None:
+    dims = {dim % source.ndim for dim in given["dim"] or range(source.ndim)}
+    if axis in dims:
+        return None
+    return axis if given["keepdim"] else axis - sum(dim < axis for dim in dims)
+
+
+def _reshaped(axis: int, source: Tensor, output: Tensor) -> int | None:
+    """The dimension as long as `axis` before which as many numbers lie."""
+    if output.ndim < 3:
+        return None
+    before = math.prod(source.shape[:axis])
+    from_the_end = axis + output.ndim - source.ndim
+    # Dimensions of one may fit in several places; the nearest to the end's count comes first.
+    for place in sorted(range(output.ndim), key=lambda place: abs(place - from_the_end)):
+        if output.shape[place] == source.shape[axis] and math.prod(output.shape[:place]) == before:
+            return place
+    return None
 
 
 def _tensors(values: Iterable[Any]) -> list[Tensor]:
