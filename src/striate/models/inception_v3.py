@@ -285,5 +285,5 @@ def _feature_maps() -> tuple[FeatureMap, ...]:
     )
 )
 def inception_v3(*, channels: int, size: tuple[int, int], classes: int) -> Network:
-    """Inception-v3, for pictures from 75×75 pixels on; with its auxiliary classifier from about 299×299 on."""
+    """Inception-v3, for pictures from 75×75 pixels on; with its auxiliary classifier from 299×299 on."""
     return InceptionV3(channels, size, classes)

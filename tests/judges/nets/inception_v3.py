@@ -14,7 +14,7 @@ def _theirs(network: Any, pictures: Tensor) -> Tensor | tuple[Tensor, ...]:
     if not network.training:
         return network(pictures)
     given = network(pictures)
-    return given.logits, given.AuxLogits
+    return given.logits, given.aux_logits
 
 
 JUDGES = (
