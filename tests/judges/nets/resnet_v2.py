@@ -5,7 +5,8 @@ from __future__ import annotations
 import functools
 
 import timm
-from timm.layers import BatchNormAct2d, create_conv2d
+from timm.layers.create_conv2d import create_conv2d
+from timm.layers.norm_act import BatchNormAct2d
 from timm.models.resnetv2 import ResNetV2
 
 from judges.parity import Judge
