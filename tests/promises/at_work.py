@@ -186,7 +186,7 @@ def its_first_weights_follow_from_the_seed_alone(subject: Subject) -> None:
     assert not all(torch.equal(first[key], other[key]) for key in first)
 
 
-def its_fields_are_where_the_gradient_is_not_zero(subject: Subject, largest: int = 100) -> None:
+def its_fields_are_where_the_gradient_is_not_zero(subject: Subject, largest: int = 64) -> None:
     """Every declared map of a field of at most `largest` pixels, and those that see the whole picture."""
     from promises.fields import seen_by_neighbours
 

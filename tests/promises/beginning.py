@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 
 from judges.parity import still
-from promises.subject import Subject, all_logits, pictures
+from promises.subject import CLASSES, Subject, all_logits, pictures
 from striate.models import Network
 
 STEPS, LEARNING_RATE, LEARNED = 100, 1e-3, 0.05
@@ -57,24 +57,38 @@ def it_starts_with_sensible_sizes(subject: Subject, count: int = 32) -> None:
         assert found.usual, str(found)
 
 
-def steps_to_memorise(network: Network, count: int, size: tuple[int, int], steps: int = STEPS) -> int | None:
-    """After how many of at most `steps` updates the loss on `count` random pictures is below `LEARNED`; else None.
+def learning_size(subject: Subject) -> tuple[int, int]:
+    """Small pictures: 32×32, or the model's smallest."""
+    side = max(subject.smallest, 32)
+    return side, side
 
-    Adam, all pictures in each batch, no dropout; auxiliary classifiers learn along. The loss is that of the next batch
-    in training mode, main logits only.
+
+def losses(network: Network, size: tuple[int, int], steps: int, count: int = 32) -> Iterator[float]:
+    """The loss on `count` random pictures before each of `steps` updates, and after the last.
+
+    Adam, all pictures in each batch, no dropout; auxiliary classifiers learn along. The loss is that of the main logits
+    in training mode.
     """
     network.train()
     still(network)
-    seen = pictures(count, size, network.card.input[0])
-    targets = torch.arange(count) % network.card.classes
+    seen = pictures(count, size)
+    targets = torch.arange(count) % CLASSES
     optimizer = torch.optim.Adam(network.parameters(), lr=LEARNING_RATE)
     for step in range(steps + 1):
-        losses = [nn.functional.cross_entropy(logits, targets) for logits in all_logits(network, seen)]
-        if float(losses[0]) < LEARNED:
+        main, *others = (nn.functional.cross_entropy(logits, targets) for logits in all_logits(network, seen))
+        yield float(main.detach())
+        if step < steps:
+            optimizer.zero_grad()
+            sum(others, main).backward()
+            optimizer.step()
+
+
+def steps_to_memorise(subject: Subject, steps: int = STEPS) -> int | None:
+    """After how many of at most `steps` updates the loss on 32 pictures is below `LEARNED`; None if it never is."""
+    size = learning_size(subject)
+    for step, loss in enumerate(losses(subject.network(size), size, steps)):
+        if loss < LEARNED:
             return step
-        optimizer.zero_grad()
-        sum(losses[1:], losses[0]).backward()
-        optimizer.step()
     return None
 
 

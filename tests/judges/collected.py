@@ -1,0 +1,23 @@
+"""All judges there are: those of every file of `tests/judges/nets/`."""
+
+from __future__ import annotations
+
+import importlib
+from pathlib import Path
+
+from judges.parity import Judge
+from striate.models import MODELS
+
+
+def all_judges() -> list[Judge]:
+    files = sorted((Path(__file__).parent / "nets").glob("*.py"))
+    return [judge for file in files for judge in importlib.import_module(f"judges.nets.{file.stem}").JUDGES]
+
+
+def one_of_each_family() -> list[Judge]:
+    """The first judge of the smallest judged member of each family."""
+    chosen: dict[str, Judge] = {}
+    known = [judge for judge in all_judges() if judge.name in MODELS]
+    for judge in sorted(known, key=lambda judge: MODELS[judge.name].card.parameters):
+        chosen.setdefault(MODELS[judge.name].card.family, judge)
+    return sorted(chosen.values(), key=lambda judge: judge.name)
