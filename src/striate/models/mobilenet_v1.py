@@ -1,0 +1,164 @@
+"""MobileNet v1: every 3×3 convolution taken apart into one per channel and one 1×1 convolution across them.
+
+Howard, Zhu, Chen, Kalenichenko, Wang, Weyand, Andreetto and Adam, "MobileNets: efficient convolutional neural networks
+for mobile vision applications", 2017, arXiv:1704.04861.
+
+Table 1 is the network, figure 3 (right) its block; the width multiplier α of section 3.3 makes every layer thinner. The
+table gives its last depthwise convolution a stride of 2, but the same size behind it: the stride is 1.
+
+Where the paper is silent, or its weights are other, this is the authors' code (TF-Slim): ReLU6 where figure 3 has ReLU,
+TensorFlow's padding, batch norm's epsilon of 0.001, first weights normal with a standard deviation of 0.09, cut at two
+of them. Two things of that code are left out: batch norm's momentum of 0.0003, which is for millions of steps (torch's
+0.1 here), and a dropout of one in a thousand before the classifier.
+"""
+
+from __future__ import annotations
+
+import functools
+
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from striate.layers import Conv2dSame, GlobalAveragePool, truncated_normal_
+from striate.models._reach import Reach
+from striate.models._zoo import ModelCard, Network, Published, register
+
+_batch_norm = functools.partial(nn.BatchNorm2d, eps=1e-3)
+# Table 1: for each stage, the filters and strides of its blocks, before the width multiplier.
+_STAGES = (
+    ((64, 1),),
+    ((128, 2), (128, 1)),
+    ((256, 2), (256, 1)),
+    ((512, 2), (512, 1), (512, 1), (512, 1), (512, 1), (512, 1)),
+    ((1024, 2), (1024, 1)),
+)
+
+
+class DepthwiseSeparable(nn.Module):
+    """A 3×3 convolution of each channel by itself, then a 1×1 convolution, each with norm and ReLU6 (figure 3)."""
+
+    def __init__(self, inputs: int, outputs: int, stride: int) -> None:
+        super().__init__()
+        self.depthwise = Conv2dSame(inputs, inputs, 3, stride, groups=inputs, bias=False)
+        self.norm1 = _batch_norm(inputs)
+        self.relu1 = nn.ReLU6()
+        self.pointwise = nn.Conv2d(inputs, outputs, 1, bias=False)
+        self.norm2 = _batch_norm(outputs)
+        self.relu2 = nn.ReLU6()
+
+    def forward(self, x: Float[Tensor, "n c h w"]) -> Float[Tensor, "n k y x"]:
+        x = self.relu1(self.norm1(self.depthwise(x)))
+        return self.relu2(self.norm2(self.pointwise(x)))
+
+
+class MobileNetV1(Network):
+    """A 3×3 convolution, 13 separable ones, the global mean and a classifier; `width` is the paper's α."""
+
+    head = "fc"
+
+    def __init__(self, channels: int, classes: int, width: float) -> None:
+        super().__init__()
+        inputs = int(32 * width)
+        self.conv = Conv2dSame(channels, inputs, 3, 2, bias=False)
+        self.norm = _batch_norm(inputs)
+        self.relu = nn.ReLU6()
+        seen = Reach().window(3, 2)
+        places = [seen.place("stem", "relu", inputs)]
+        self.stages = nn.Sequential()
+        for number, blocks in enumerate(_STAGES, start=1):
+            stage = nn.Sequential()
+            for index, (filters, stride) in enumerate(blocks, start=1):
+                outputs = int(filters * width)
+                stage.add_module(f"block{index}", DepthwiseSeparable(inputs, outputs, stride))
+                seen, inputs = seen.window(3, stride), outputs
+            self.stages.add_module(f"stage{number}", stage)
+            places.append(seen.place(f"stage{number}", f"stages.stage{number}.block{len(blocks)}.relu2", inputs))
+        self.feature_maps = tuple(places)
+        self.pool = GlobalAveragePool()
+        self.fc = nn.Linear(inputs, classes)
+        truncated_normal_(self, 0.09)
+
+    def forward(self, x: Float[Tensor, "n c h w"]) -> Float[Tensor, "n k"]:
+        x = self.relu(self.norm(self.conv(x)))
+        return self.fc(self.pool(self.stages(x)))
+
+
+_card = functools.partial(
+    ModelCard,
+    family="mobilenet_v1",
+    title="MobileNets: efficient convolutional neural networks for mobile vision applications",
+    authors="Howard, Zhu, Chen, Kalenichenko, Wang, Weyand, Andreetto, Adam",
+    year=2017,
+    paper="https://arxiv.org/abs/1704.04861",
+    input=(3, 224, 224),
+    classes=1000,
+    notes="Padded by TensorFlow's rule, and with ReLU6, as the weights of the authors' code want it.",
+)
+_paper = functools.partial(Published, source="the paper, table 6", protocol="single net, 224×224, 2017")
+_code = functools.partial(
+    Published,
+    source="https://github.com/tensorflow/models/blob/master/research/slim/nets/mobilenet_v1.md",
+    protocol="single net, one 224×224 crop, 2018",
+)
+
+
+@register(
+    _card(
+        name="mobilenet_v1",
+        parameters=4_231_976,
+        macs=568_740_352,
+        depth=28,
+        published=(_paper(parameters="4.2 M", macs="569 M", top1=70.6), _code(macs="569 M", top1=70.9, top5=89.9)),
+    )
+)
+def mobilenet_v1(*, channels: int, size: tuple[int, int], classes: int) -> Network:
+    """MobileNet v1 of full width."""
+    return MobileNetV1(channels, classes, width=1.0)
+
+
+@register(
+    _card(
+        name="mobilenet_v1_075",
+        parameters=2_585_560,
+        macs=325_400_448,
+        depth=28,
+        published=(
+            _paper(parameters="2.6 M", macs="325 M", top1=68.4),
+            _code(macs="317 M", top1=68.4, top5=88.2, differs="the paper's 325 M is what is counted"),
+        ),
+    )
+)
+def mobilenet_v1_075(*, channels: int, size: tuple[int, int], classes: int) -> Network:
+    """MobileNet v1 of width 0.75."""
+    return MobileNetV1(channels, classes, width=0.75)
+
+
+@register(
+    _card(
+        name="mobilenet_v1_050",
+        parameters=1_331_592,
+        macs=149_497_088,
+        depth=28,
+        published=(
+            _paper(parameters="1.3 M", macs="149 M", top1=63.7),
+            _code(macs="150 M", top1=63.3, top5=84.9, differs="149.5 M rounded up"),
+        ),
+    )
+)
+def mobilenet_v1_050(*, channels: int, size: tuple[int, int], classes: int) -> Network:
+    """MobileNet v1 of width 0.5."""
+    return MobileNetV1(channels, classes, width=0.5)
+
+
+@register(
+    _card(
+        name="mobilenet_v1_025",
+        parameters=470_072,
+        macs=41_030_272,
+        depth=28,
+        published=(_paper(parameters="0.5 M", macs="41 M", top1=50.6), _code(macs="41 M", top1=49.8, top5=74.2)),
+    )
+)
+def mobilenet_v1_025(*, channels: int, size: tuple[int, int], classes: int) -> Network:
+    """MobileNet v1 of width 0.25."""
+    return MobileNetV1(channels, classes, width=0.25)
