@@ -76,6 +76,13 @@ def test_the_reference_says_what_the_program_says() -> None:
         assert (REPOSITORY / "docs" / "reference" / name).read_text("utf-8") == text, f"{name} is old; run make docs"
 
 
+def test_the_page_about_the_zoo_says_what_the_cards_say_and_shows_every_family() -> None:
+    zoo = program("zoo")
+    assert zoo.PAGE.read_text("utf-8") == zoo.page(), "zoo.md is old; run python docs/zoo.py"
+    assert set(zoo.BLOCKS) == set(zoo.families())
+    assert {path.stem for path in zoo.PICTURES.glob("*.svg")} == {*zoo.families(), "tradeoff"}
+
+
 def test_no_tracked_file_names_a_package_registry_or_a_folder_of_some_machine() -> None:
     # In pieces, so that this file is not found itself.
     hosts = ["py" + "pi.org", "python" + "hosted.org", "download." + "pytorch.org", "ana" + "conda.org"]

@@ -8,8 +8,12 @@ from striate.plot.confusion import confusion as confusion
 from striate.plot.curves import curves as curves
 from striate.plot.figure import figure_png as figure_png
 from striate.plot.figure import figure_svg as figure_svg
+from striate.plot.network import Box as Box
+from striate.plot.network import network as network
 from striate.plot.pixels import jpeg as jpeg
 from striate.plot.pixels import png as png
 from striate.plot.reliability import reliability as reliability
 from striate.plot.sheet import filter_pictures as filter_pictures
 from striate.plot.sheet import sheet as sheet
+from striate.plot.tradeoff import Point as Point
+from striate.plot.tradeoff import tradeoff as tradeoff

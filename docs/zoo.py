@@ -1,0 +1,178 @@
+"""The page about the zoo, from the models' cards, with a drawing of each family's block and a chart of what they cost.
+
+python docs/zoo.py
+"""
+
+from __future__ import annotations
+
+import inspect
+import sys
+from collections import defaultdict
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from drawings import drawing
+
+from striate.models import MODELS, ModelCard, Published, list_models, sketch_model
+from striate.models.graph import graph
+from striate.plot import Point, figure_svg, tradeoff
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+PAGE = Path(__file__).parent / "reference" / "zoo.md"
+PICTURES = Path(__file__).parent / "pictures" / "zoo"
+
+# What is drawn of each family: a model, and the path of a block in it; an empty path is the whole network.
+BLOCKS = {
+    "alexnet": ("alexnet", ""),
+    "alexnet_2012": ("alexnet_2012", ""),
+    "all_cnn": ("all_cnn_c", ""),
+    "cifar10_maxnorm": ("cifar10_maxnorm", ""),
+    "convnext": ("convnext_tiny", "stages.stage1.block1"),
+    "deep_mnist": ("deep_mnist", ""),
+    "densenet": ("densenet121", "blocks.block1.layer2"),
+    "digit_net": ("digit_net", ""),
+    "dogs_and_cats": ("dogs_and_cats", ""),
+    "efficientnet": ("efficientnet_b0", "stages.stage2.block2"),
+    "efficientnet_v2": ("efficientnet_v2_b0", "stages.stage2.block2"),
+    "googlenet": ("googlenet", "features.inception3a"),
+    "highway": ("highway11", "features.highway2"),
+    "identity_mappings": ("resnet110_exclusive_gates", "stage1.block1"),
+    "inception_resnet": ("inception_resnet_v2", "stage3.0"),
+    "inception_v2": ("inception_v2", "features.inception3a"),
+    "inception_v3": ("inception_v3", "early.a1"),
+    "inception_v4": ("inception_v4", "stage4.0"),
+    "lenet5": ("lenet5", ""),
+    "lenet5_1998": ("lenet5_1998", ""),
+    "linear": ("linear", ""),
+    "mlp": ("mlp", ""),
+    "mobilenet_v1": ("mobilenet_v1", "stages.stage2.block2"),
+    "mobilenet_v2": ("mobilenet_v2", "stages.stage2.block2"),
+    "nasnet": ("nasnet_mobile", "cells.cell2"),
+    "nin": ("nin", ""),
+    "plain": ("plain20", "stage1.block1"),
+    "resnet": ("resnet50", "stage2.block2"),
+    "resnet_cifar": ("resnet20", "stage2.block1"),
+    "resnet_d": ("resnet50d", "stage2.block1"),
+    "resnet_rs": ("resnet_rs50", "stage2.block1"),
+    "resnet_v2": ("resnet50_v2", "stage2.block2"),
+    "resnext": ("resnext50_32x4d", "stage2.block2"),
+    "se_inception": ("se_inception", "inception.inception3a"),
+    "senet": ("se_resnet50", "stages.stage2.block2"),
+    "squeezenet": ("squeezenet1_0", "features.fire2"),
+    "stochastic_depth": ("resnet110_stochastic_depth", "stage1.block2"),
+    "tiny_vgg": ("tiny_vgg", ""),
+    "vgg": ("vgg11", ""),
+    "wide_resnet": ("wide_resnet28_10", "stage1.block2"),
+    "xception": ("xception", "entry.block2"),
+    "zfnet": ("zfnet", ""),
+}
+
+_HEAD = """\
+# The zoo
+
+Written by `python docs/zoo.py` from the models' cards. Parameters, multiply-accumulates (MACs) and depth are counted on
+the built network for the input that is named, and compared with these cards in the tests; accuracies are as their
+sources print them, and how they were taken stands beside them. The same from the command line: `striate models`,
+`striate summary NAME`; what each was compared with: [the table of `make zoo`](../../results/zoo.md).
+
+![Accuracy on ImageNet against multiply-accumulates](../pictures/zoo/tradeoff.svg)
+
+Each point is a published accuracy of a single network on ImageNet's validation set, at the input that its source
+used; the area of a disc is the number of parameters. Crops, sizes and training differ (see each section): a newer
+point may be higher because it was trained longer.
+"""
+
+
+def families() -> dict[str, list[ModelCard]]:
+    """The cards of each family, oldest family first."""
+    found = defaultdict(list)
+    for card in list_models():
+        found[card.family].append(card)
+    return dict(sorted(found.items(), key=lambda item: (min(card.year for card in item[1]), item[0])))
+
+
+def page() -> str:
+    """The whole page as Markdown."""
+    return "\n".join([_HEAD, *(_section(family, cards) for family, cards in families().items())])
+
+
+def _section(family: str, cards: list[ModelCard]) -> str:
+    papers = {(card.authors, card.title, card.year, card.paper): None for card in cards}
+    told = [f"{authors}, [{title}]({address}), {year}." for authors, title, year, address in papers]
+    model, block = BLOCKS[family]
+    part = f"`{block}` of `{model}`" if block else f"`{model}`"
+    lines = [
+        f"## {family}\n",
+        _about(cards[0]) + "\n",
+        *(line + "\n" for line in told),
+        f"![{part.replace('`', '')}](../pictures/zoo/{family}.svg)\n",
+        f"*{part}*\n",
+        *_table(cards),
+        "",
+        *(f"- `{card.name}`: {note}" for card in cards for note in (card.notes, card.initial) if note),
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _about(card: ModelCard) -> str:
+    """The first line of the file in which the model is."""
+    module = sys.modules[MODELS[card.name].build.__module__]
+    return (inspect.getdoc(module) or "").splitlines()[0]
+
+
+def _table(cards: list[ModelCard]) -> Iterator[str]:
+    yield "| model | input | parameters | MACs | depth | top-1 | top-5 | as published |"
+    yield "| --- | --- | ---: | ---: | ---: | ---: | ---: | --- |"
+    for card in cards:
+        size = "×".join(map(str, card.input))
+        counted = f"| `{card.name}` | {size} | {card.parameters:,} | {card.macs:,} | {card.depth} |"
+        rows = [row for row in card.published if row.top1 is not None or row.top5 is not None]
+        for number, row in enumerate(rows or [None]):
+            yield (counted if number == 0 else "| | | | | |") + _published(row)
+
+
+def _published(row: Published | None) -> str:
+    if row is None:
+        return " – | – | – |"
+    top1, top5 = (f"{value:.2f} %" if value is not None else "–" for value in (row.top1, row.top5))
+    source = f"[source]({row.source})" if row.source.startswith("https://") else row.source
+    return f" {top1} | {top5} | {'; '.join(filter(None, (row.data, row.protocol, source)))} |"
+
+
+def chart() -> Figure:
+    """Published accuracy against multiply-accumulates and parameters, the members of a family joined."""
+    points = []
+    for family, cards in families().items():
+        for card in cards:
+            row = next(filter(_comparable, card.published), None)
+            if row is not None and row.top1 is not None:
+                points.append(Point(card.name, family, card.macs, row.top1, card.parameters))
+    return tradeoff(points)
+
+
+def _comparable(row: Published) -> bool:
+    single = "ensemble" not in row.protocol
+    return row.top1 is not None and row.data.startswith("ImageNet") and "validation" in row.data and single
+
+
+def _drawn(family: str) -> Figure:
+    name, block = BLOCKS[family]
+    card = MODELS[name].card
+    network = sketch_model(name, classes=card.classes, channels=card.input[0], size=card.input[1:])
+    return drawing(graph(network, card.input, within=block))
+
+
+def write() -> None:
+    """The page and its pictures."""
+    PICTURES.mkdir(parents=True, exist_ok=True)
+    for family in families():
+        (PICTURES / f"{family}.svg").write_bytes(figure_svg(_drawn(family)))
+    (PICTURES / "tradeoff.svg").write_bytes(figure_svg(chart()))
+    PAGE.write_text(page(), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    write()
