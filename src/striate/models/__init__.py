@@ -22,6 +22,9 @@ from striate.models import lenet5 as lenet5
 from striate.models import lenet5_1998 as lenet5_1998
 from striate.models import linear as linear
 from striate.models import mlp as mlp
+from striate.models import mobilenet_v1 as mobilenet_v1
+from striate.models import mobilenet_v2 as mobilenet_v2
+from striate.models import nasnet as nasnet
 from striate.models import nin as nin
 from striate.models import plain as plain
 from striate.models import resnet as resnet
@@ -30,6 +33,7 @@ from striate.models import resnet_d as resnet_d
 from striate.models import resnet_rs as resnet_rs
 from striate.models import resnet_v2 as resnet_v2
 from striate.models import resnext as resnext
+from striate.models import se_inception as se_inception
 from striate.models import senet as senet
 from striate.models import squeezenet as squeezenet
 from striate.models import stochastic_depth as stochastic_depth
