@@ -2,6 +2,7 @@
 # make test    the whole suite, lint, types and import contract, in an environment of its own
 # make lint    the quick half of that
 # make bench   the measurements of benchmarks/, written to results/
+# make zoo-train   one small network of each family on CIFAR-10, written to results/
 # make docs    the pictures and pages that the program writes about itself
 
 PYTHON ?= python3
@@ -12,7 +13,7 @@ INSTALL = -m pip install --quiet --disable-pip-version-check -c constraints.txt
 USER := .venv/bin
 TEST := .venv-test/bin
 
-.PHONY: demo test lint bench docs resume-study clean
+.PHONY: demo test lint bench docs resume-study zoo-train clean
 
 demo: .venv/ready
 	@$(USER)/python examples/demo.py
@@ -28,6 +29,9 @@ lint: .venv-test/ready
 
 bench: .venv-bench/ready
 	.venv-bench/bin/python -m benchmarks
+
+zoo-train: .venv-test/ready
+	$(TEST)/python benchmarks/zoo_train.py $(CIFAR10) --write
 
 resume-study: .venv-test/ready
 	$(TEST)/python benchmarks/resume_study.py --write
