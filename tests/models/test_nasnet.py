@@ -70,7 +70,7 @@ def test_pictures_too_small_for_the_auxiliary_classifier_do_without(side: int, n
     network = sketch_model("nasnet_mobile", classes=3, size=(side, 80))
     assert isinstance(network, Auxiliary)
     assert list(network.auxiliary_heads) == names
-    assert list(network.forward_with_auxiliary(torch.empty(1, 3, side, 80, device="meta"))[1]) == names
+    assert list(network.forward_with_auxiliary(torch.empty(2, 3, side, 80, device="meta"))[1]) == names
 
 
 def test_drop_paths_rate_grows_from_cell_to_cell_to_its_full_value() -> None:

@@ -323,9 +323,9 @@ _COUNTED = "counted without the auxiliary classifier, and with batch norm's runn
     _card(
         name="nasnet_mobile",
         input=(3, 224, 224),
-        parameters=0,
-        macs=0,
-        depth=0,
+        parameters=7_701_218,
+        macs=563_638_816,
+        depth=98,
         published=(
             Published(
                 source="the paper, table 3",
@@ -348,9 +348,9 @@ def nasnet_mobile(*, channels: int, size: tuple[int, int], classes: int) -> Netw
     _card(
         name="nasnet_large",
         input=(3, 331, 331),
-        parameters=0,
-        macs=0,
-        depth=0,
+        parameters=93_320_934,
+        macs=23_783_414_658,
+        depth=128,
         published=(
             Published(
                 source="the paper, table 2",

@@ -138,9 +138,9 @@ def _mean() -> nn.Module:
         paper="https://arxiv.org/abs/1709.01507",
         input=(3, 224, 224),
         classes=1000,
-        parameters=0,
-        macs=0,
-        depth=0,
+        parameters=11_931_622,
+        macs=2_033_239_424,
+        depth=54,
         published=(
             Published(
                 source="the paper, table 2",
