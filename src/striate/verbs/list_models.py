@@ -2,20 +2,106 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import math
+import re
+from typing import TYPE_CHECKING, Literal
+
+from striate.core.errors import ConfigError, ModelError, nearest
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from striate.models import ModelCard
 
+Order = Literal["name", "family", "year", "parameters", "macs"]
 
-def list_models(pattern: str | None = None, /) -> list[ModelCard]:
+_UNITS = {"": 1, "k": 1e3, "m": 1e6, "g": 1e9, "b": 1e9}
+_WILD = set("*?[")
+
+
+def list_models(
+    pattern: str | None = None,
+    /,
+    *,
+    like: str | None = None,
+    family: str | None = None,
+    year: str | None = None,
+    parameters: str | None = None,
+    macs: str | None = None,
+    sort: Order = "name",
+) -> list[ModelCard]:
     """List the networks that can be trained, with their year, input, parameters and multiply-accumulates.
 
-    Example: striate models 'lenet*'
+    Example: striate models --like resnet --parameters 30M --sort macs
 
     Args:
-        pattern: only names that match, with * and ? as in file names.
+        pattern: only names that match, with * and ? as in file names, or that contain it.
+        like: only the relatives of a network: the families to which it, or a name that contains this word, belongs.
+        family: only one family, as the table names it.
+        year: only of a year, or of a range of years, as in 2012-2015 or 2016-.
+        parameters: only with so many parameters at most, as in 5M, or in a range, as in 1M-25M or 100M-.
+        macs: only with so many multiply-accumulates at most, as in 500M, or in a range, as in 1G-4G.
+        sort: by name, family, year, parameters or macs; the smallest comes first.
+
+    Raises:
+        ModelError: nothing has such a name, or is like it; the sentence offers the nearest.
+        ConfigError: a range that cannot be read, or no such order.
     """
     from striate import models
 
-    return models.list_models(pattern)
+    cards = models.list_models(pattern)
+    if not cards and pattern is not None and not _WILD & set(pattern):
+        raise ModelError(f"No network's name contains {pattern!r}. {nearest(pattern, models.MODELS)}")
+    everything = models.list_models()
+    if like is not None:
+        kin = _families(everything, like)
+        cards = [card for card in cards if card.family in kin]
+    if family is not None:
+        families = {card.family for card in everything}
+        if family not in families:
+            raise ModelError(f"There is no family {family!r}. {nearest(family, sorted(families))}")
+        cards = [card for card in cards if card.family == family]
+    for kind, wanted in (("year", year), ("parameters", parameters), ("macs", macs)):
+        if wanted is not None:
+            least, most = _years(wanted) if kind == "year" else _range(kind, wanted)
+            cards = [card for card in cards if least <= getattr(card, kind) <= most]
+    return _sorted(cards, sort)
+
+
+def _families(cards: list[ModelCard], word: str) -> set[str]:
+    """The families of a network; of what contains `word` in its name or its family's, if there is no such network."""
+    folded = word.casefold()
+    exactly = {card.family for card in cards if card.name.casefold() == folded}
+    found = exactly or {card.family for card in cards if folded in card.name.casefold() or folded in card.family}
+    if not found:
+        known = [card.name for card in cards]
+        raise ModelError(f"No network is like {word!r}. {nearest(word, known)}")
+    return found
+
+
+def _sorted(cards: Iterable[ModelCard], order: str) -> list[ModelCard]:
+    """Stable: what is equal stays in the order of the names."""
+    known = ("name", "family", "year", "parameters", "macs")
+    if order not in known:
+        raise ConfigError(f"Networks are sorted by {', '.join(known)}; received {order!r}. {nearest(order, known)}")
+    return list(cards) if order == "name" else sorted(cards, key=lambda card: getattr(card, order))
+
+
+def _years(text: str) -> tuple[float, float]:
+    """`2015` is that year alone, unlike a number of parameters, which is the most that there may be."""
+    return (int(text), int(text)) if re.fullmatch(r"\d{4}", text.strip()) else _range("year", text)
+
+
+def _range(kind: str, text: str) -> tuple[float, float]:
+    """`5M`, `1M-5M`, `1M-` or `-5M`: the least and the most."""
+    number = r"(\d+(?:\.\d+)?)\s*([kmgb]?)"
+    found = re.fullmatch(rf"(?:(?:{number})?\s*[-–]\s*)?(?:{number})?", text.strip().replace(",", ""), re.IGNORECASE)
+    if found is None or not any(found.groups()):
+        example = "2015, 2012-2015 or 2016-" if kind == "year" else "5M, 1M-25M or 100M-"
+        raise ConfigError(f"{kind} is a number or a range of them, as in {example}; received {text!r}.")
+    least, its_unit, most, other_unit = found.groups()
+    return _value(least, its_unit, 0), _value(most, other_unit, math.inf)
+
+
+def _value(number: str | None, unit: str | None, missing: float) -> float:
+    return missing if number is None else float(number) * _UNITS[(unit or "").lower()]

@@ -17,20 +17,19 @@ if TYPE_CHECKING:
 def show_models(
     cards: list[ModelCard],
     *,
-    json: Annotated[bool, Parameter(help="print JSON, with title, authors and address of each paper.")] = False,
+    json: Annotated[bool, Parameter(help="print JSON: exact counts, and what the papers print.")] = False,
 ) -> None:
-    """One line per network, at its card's input."""
+    """One line per network, at its card's input, within 80 columns: counts to three digits."""
     if json:
         print_json([asdict(card) for card in cards])
         return
     if not cards:
-        print("No network has such a name. All of them:  striate models")
+        print("No network is so. All of them:  striate models")
         return
     rows = [
-        [card.name, card.family, card.year, by(card.input), card.classes, f"{card.parameters:,}", f"{card.macs:,}"]
-        for card in cards
+        [card.name, card.family, card.year, by(card.input), about(card.parameters), about(card.macs)] for card in cards
     ]
-    console().print(table(["name", "family", "year", "input", "classes", "parameters", "MACs"], rows, left=2))
+    console().print(table(["name", "family", "year", "input", "parameters", "MACs"], rows, left=2, gap=1))
 
 
 def show_summary(summary: Summary, *, json: Annotated[bool, Parameter(help="print JSON.")] = False) -> None:
@@ -82,6 +81,15 @@ def _show_unshared(summary: Summary) -> None:
 def by(shape: tuple[float, ...]) -> str:
     """A shape as people write it: 3×64×64."""
     return "×".join(f"{size:g}" for size in shape)
+
+
+def about(count: int) -> str:
+    """A large number to three digits, as papers print it: 60.0 K, 25.6 M, 4.09 G."""
+    for unit, name in ((1_000_000_000, "G"), (1_000_000, "M"), (1_000, "K")):
+        if count >= 0.9995 * unit:
+            value = count / unit
+            return f"{value:.{2 if value < 9.995 else 1 if value < 99.95 else 0}f} {name}"
+    return str(count)
 
 
 def memory(count: int) -> str:
