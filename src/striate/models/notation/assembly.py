@@ -101,9 +101,15 @@ class Assembly:
             self._uninitialised = made
         if isinstance(layer, Plain) and layer.word in ACTIVATIONS:
             self._initialise(xavier_ if layer.word in _SATURATING else he_)
-        starts, goes_on = isinstance(layer, Convolution), isinstance(layer, Plain) and layer.word != "lrn"
-        if after.is_map and (starts or (goes_on and self._end is not None)):
-            self._end = name, after
+        self._note(layer, name)
+
+    def _note(self, layer: Layer, name: str) -> None:
+        """Note a layer that may be the end of its stage: a convolution and what follows it, but for dropout, LRN and
+        poolings; maps of the classes belong to the head."""
+        if isinstance(layer, Convolution) and layer.filters is None:
+            self._end_stage()
+        elif isinstance(layer, Convolution) or (isinstance(layer, Plain) and layer.word != "lrn" and self._end):
+            self._end = name, self.flow
 
     def _append_residual(self, item: Residual) -> None:
         body, shortcut = self._branch(item.body), self._branch(item.shortcut)
@@ -112,7 +118,7 @@ class Assembly:
         strides = body.flow.reach.stride != self.flow.reach.stride
         if strides or not body.flow.is_map:
             self._end_stage()
-        name = self._names.place("block", strides)
+        name = self._names.place("block", strides=strides)
         beside = nn.Sequential(shortcut.layers) if item.shortcut else nn.Identity()
         self.layers[name] = ResidualBrackets(nn.Sequential(body.layers), beside)
         self.flow = Flow(body.flow.shape, body.flow.reach | shortcut.flow.reach)
