@@ -5,7 +5,8 @@ description of that network (cuda-convnet2, layers-imagenet-1gpu) has 64, 192, 3
 
 What is known by this name today, torchvision's above all, leaves out the two response normalisations, pads the first
 convolution by two pixels, so that 224×224 gives 55×55 positions, and drops units out before the two hidden fully
-connected layers instead of behind them; so does this one. The first weights are He's: no paper gives any for this form.
+connected layers instead of behind them; so does this one. The first weights are He's, without the biases of one that
+the author's description gives to most layers; its spread of 0.01 in the last layer is kept.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from collections import OrderedDict
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from striate.layers import he_, xavier_
+from striate.layers import he_, normal_
 from striate.models._fit import output_shape
 from striate.models._reach import Reach
 from striate.models._zoo import ModelCard, Network, register
@@ -68,7 +69,7 @@ class AlexNet(Network):
         self.relu7 = nn.ReLU()
         self.fc8 = nn.Linear(4096, classes)
         he_(self)
-        xavier_(self.fc8)  # no ReLU follows it
+        normal_(self.fc8, std=0.01)
 
     def forward(self, x: Float[Tensor, "n c h w"]) -> Float[Tensor, "n k"]:
         x = self.flatten(self.features(x))

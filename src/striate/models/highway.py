@@ -101,6 +101,7 @@ _card = functools.partial(
     paper="https://arxiv.org/abs/1505.00387",
     input=(3, 32, 32),
     classes=10,
+    initial="Each plain layer's ReLU halves the variance that Glorot's weights keep; highway layers give nothing back.",
 )
 _published = functools.partial(
     Published,

@@ -202,6 +202,7 @@ def _initialise_(network: nn.Module) -> None:
             ),
         ),
         notes="Trainable subsampling, partial connections, and as logits minus the squared distances to bitmaps.",
+        initial="A bound of 2.4 / F is made for inputs that agree, as neighbours do; sums of noise shrink by √F.",
     )
 )
 def lenet5_1998(*, channels: int, size: tuple[int, int], classes: int) -> Network:

@@ -62,7 +62,7 @@ class TinyVGG(Network):
 @register(
     ModelCard(
         name="tiny_vgg",
-        family="vgg",
+        family="tiny_vgg",
         title="CNN Explainer: learning convolutional neural networks with interactive visualization",
         authors="Wang, Turko, Shaikh, Park, Das, Hohman, Kahng, Chau",
         year=2020,

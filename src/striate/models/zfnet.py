@@ -103,6 +103,7 @@ _card = functools.partial(
     input=(3, 224, 224),
     classes=1000,
     depth=8,
+    initial="With a spread of 0.01, and without AlexNet's biases of one, values shrink from layer to layer.",
 )
 _published = functools.partial(Published, source="the paper, table 2", protocol="single net, 10 crops of 224×224, 2013")
 
