@@ -197,6 +197,26 @@ def test_layers_on_a_map_with_its_channels_last_keep_to_their_places() -> None:
     assert description.row("").stride == (1, 1)
 
 
+class _Turning(nn.Linear):
+    """A dense layer that turns the channels to the end by itself."""
+
+    def forward(self, input: Tensor) -> Tensor:
+        return functional.linear(input.permute(0, 2, 3, 1), self.weight, self.bias).permute(0, 3, 1, 2)
+
+
+@pytest.mark.parametrize("bias", [True, False])
+def test_a_dense_layer_is_followed_however_it_is_called(bias: bool) -> None:
+    network = nn.Sequential(nn.Conv2d(3, 4, 3, 2, 1), _Turning(4, 6, bias=bias), nn.Conv2d(6, 2, 3))
+    rows = describe(network, (3, 21, 25)).rows
+    assert [(row.receptive_field, row.stride) for row in rows] == [((3, 3), (2, 2))] * 2 + [((7, 7), (2, 2))]
+
+
+def test_a_flattening_is_no_folding() -> None:
+    network = nn.Sequential(nn.Conv2d(3, 4, 3), nn.Flatten(), nn.Linear(4 * 3 * 4, 5))
+    rows = describe(network, (3, 5, 6)).rows
+    assert [(row.receptive_field, row.stride) for row in rows[1:]] == [((5, 6), None)] * 2
+
+
 def test_a_dense_layer_along_the_rows_mixes_all_columns() -> None:
     row = describe(nn.Linear(5, 7), (2, 6, 5)).rows[0]
     assert (row.receptive_field, row.macs) == ((1, 5), 2 * 6 * 5 * 7)

@@ -19,7 +19,7 @@ CONVOLUTION = aten.convolution.default
 _MAX_POOL = aten.max_pool2d_with_indices.default
 _AVERAGE_POOLS = (aten.avg_pool2d.default, aten.avg_pool3d.default)
 # Matrix products by the name of their left factor, whose columns are what is summed over.
-_PRODUCTS = {
+PRODUCTS = {
     aten.mm.default: "self",
     aten.bmm.default: "self",
     aten.addmm.default: "mat1",
@@ -117,14 +117,14 @@ def macs(function: Any, given: dict[str, Any], output: Any) -> int:
         # weight's shape behind the first dimension, groups already divided out.
         slid_over = given["input"] if given["transposed"] else output
         return slid_over.numel() * math.prod(given["weight"].shape[1:])
-    if function in _PRODUCTS:
-        return output.numel() * given[_PRODUCTS[function]].shape[-1]
+    if function in PRODUCTS:
+        return output.numel() * given[PRODUCTS[function]].shape[-1]
     return 0
 
 
 def weighted(function: Any) -> bool:
     """Whether an operation counts in a network's depth."""
-    return function is CONVOLUTION or function in _PRODUCTS
+    return function is CONVOLUTION or function in PRODUCTS
 
 
 def sharing(function: Any, given: dict[str, Any], output: Tensor) -> Sharing | None:

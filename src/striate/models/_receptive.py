@@ -8,7 +8,7 @@ and padding p moves the first by -p strides and the last by r - 1 - p; where pat
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from typing import Any
@@ -16,7 +16,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from striate.models._operations import CONVOLUTION, Window, aten, weighted
+from striate.models._operations import CONVOLUTION, PRODUCTS, Window, aten, weighted
 
 Move = tuple[int, int, int]  # reach, stride, padding
 
@@ -111,13 +111,16 @@ class Span:
 class Sight:
     """What the values of one tensor see of the input, and behind how many weighted layers (the longest path).
 
-    `axes` are the dimensions of the tensor that are its rows and columns, as far as these have positions.
+    `axes` are the dimensions of the tensor that are its rows and columns, as far as these have positions. `folded` are
+    the first dimensions of a map that is laid out as a matrix for the moment, to be multiplied; then `axes` are the
+    map's.
     """
 
     y: Span
     x: Span
     depth: int
     axes: tuple[int, int]
+    folded: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -149,18 +152,6 @@ class Sights:
         known = self._known.get(id(tensor))
         return known[1] if known else None
 
-    def keep(self, source: Tensor, result: Tensor) -> None:
-        """Say that `result` mixes the last dimension of `source` and nothing else: positions lost are found again."""
-        known, computed = self.get(source), self.get(result)
-        if known and computed:
-            (y, row), (x, column) = (
-                (after, place) if after.stride is not None or axis == source.ndim - 1 else (before, axis)
-                for before, axis, after, place in zip(
-                    (known.y, known.x), known.axes, (computed.y, computed.x), computed.axes, strict=True
-                )
-            )
-            self._set(result, Sight(y, x, computed.depth, (row, column)))
-
     def follow(self, function: Any, given: dict[str, Any], outputs: list[Tensor], window: Window | None) -> None:
         """Hand the sights of an operation's inputs on to its outputs."""
         inputs = [tensor for tensor in _tensors(given.values()) if self.get(tensor)]
@@ -176,6 +167,13 @@ class Sights:
 
     def _through(self, step: _Step) -> Sight:
         sight = self._known[id(step.source)][1]
+        folded = _folded(sight, step)
+        if folded is not None:
+            # The columns of the matrix are no places: where they are the picture's, they are taken together.
+            columns = () if sight.folded else (step.source.ndim - 1,)
+            return replace(self._together(sight, step.source.shape, columns), folded=folded)
+        if sight.folded:
+            return self._together(sight, sight.folded, sight.axes)
         (y, row), (x, column) = (
             _along(span, axis, size, step)
             for span, axis, size in zip((sight.y, sight.x), sight.axes, self._size, strict=True)
@@ -183,18 +181,59 @@ class Sights:
         return Sight(y, x, sight.depth, (row, column))
 
     def _meet(self, one: Sight, other: Sight, output: Tensor) -> Sight:
+        # Rows of the one may lie along columns of the other: neither has a position in what they make together.
+        if (one.folded or other.folded or _crossed(one, other)) and (one.axes, one.folded) != (
+            other.axes,
+            other.folded,
+        ):
+            one, other = (self._together(sight, sight.folded or output.shape, sight.axes) for sight in (one, other))
+        shape = one.folded or output.shape
         spans = []
         for mine, theirs, axis, its, size in zip(
             (one.y, one.x), (other.y, other.x), one.axes, other.axes, self._size, strict=True
         ):
             place = its if mine.stride is None else axis
-            if mine.stride is not None and theirs.stride is not None and axis != its:
-                # Rows of the one lie along columns of the other: neither has a position in what they make together.
-                mine, theirs = mine.gather(output.shape[axis], size), theirs.gather(output.shape[its], size)
-            positions = output.shape[place] if mine.moves != theirs.moves else 1
+            positions = shape[place] if mine.moves != theirs.moves else 1
             spans.append((mine.meet(theirs, positions, size), place))
         (y, row), (x, column) = spans
-        return Sight(y, x, max(one.depth, other.depth), (row, column))
+        return Sight(y, x, max(one.depth, other.depth), (row, column), one.folded)
+
+    def _together(self, sight: Sight, shape: Sequence[int], axes: Sequence[int]) -> Sight:
+        """All positions along `axes` of a map of `shape` seen at once."""
+        y, x = (
+            span.gather(shape[axis], size) if span.stride is not None and axis in axes else span
+            for span, axis, size in zip((sight.y, sight.x), sight.axes, self._size, strict=True)
+        )
+        return Sight(y, x, sight.depth, sight.axes)
+
+
+def _crossed(one: Sight, other: Sight) -> bool:
+    """Whether rows or columns, where both have positions, are different dimensions."""
+    pairs = zip((one.y, one.x), (other.y, other.x), one.axes, other.axes, strict=True)
+    return any(
+        mine.stride is not None and theirs.stride is not None and axis != its for mine, theirs, axis, its in pairs
+    )
+
+
+def _folded(sight: Sight, step: _Step) -> tuple[int, ...] | None:
+    """What `folded` is behind an operation that lays a map out as a matrix, works row by row on it, or undoes it.
+
+    None for all others. So a dense layer is computed where the channels come last: each place is a row.
+    """
+    function, source, output = step.function, step.source, step.output
+    if not sight.folded:
+        placed = [axis for span, axis in zip((sight.y, sight.x), sight.axes, strict=True) if span.stride is not None]
+        folds = function in _RESHAPES and output.ndim == 2 < source.ndim and output.shape[1] == source.shape[-1]
+        return tuple(source.shape[:-1]) if folds and any(axis < source.ndim - 1 for axis in placed) else None
+    if function in _RESHAPES and tuple(output.shape[:-1]) == sight.folded:
+        return ()
+    alike = torch.Tag.pointwise in function.tags or function in _RESHAPES or function in _SAME_PLACE
+    return sight.folded if _multiplied(step) or (alike and output.shape == source.shape) else None
+
+
+def _multiplied(step: _Step) -> bool:
+    """Whether the source is the left factor of a matrix product: its last dimension is mixed, the others are kept."""
+    return step.given.get(PRODUCTS.get(step.function, "")) is step.source
 
 
 def _along(span: Span, axis: int, size: int, step: _Step) -> tuple[Span, int]:
@@ -250,6 +289,8 @@ def _kept(axis: int, step: _Step) -> int | None:
         return axis
     if function in _ALONG_ONE:
         return None if given["dim"] % source.ndim == axis else axis
+    if _multiplied(step):
+        return axis if axis < source.ndim - 1 else None
     if function is aten.native_layer_norm.default:
         return axis if axis < source.ndim - len(given["normalized_shape"]) else None
     if function in _REDUCTIONS:

@@ -15,14 +15,11 @@ from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from striate.core.errors import ModelError
-from striate.layers import LayerNorm2d
 from striate.models._operations import Sharing, Window, arguments, macs, sharing, window
 from striate.models._receptive import Sight, Sights
 from striate.models._shapes import sketched
 
 Shape = tuple[int, ...]
-
-_KEEPS_PLACES = (nn.Linear, LayerNorm2d)
 
 
 class EmptyMapError(ModelError):
@@ -124,10 +121,7 @@ class _Overheard(TorchDispatchMode):
 
     def leave(self, module: nn.Module, args: tuple[Any, ...], output: Any) -> None:
         """A hook for any module's end."""
-        call, result, given = self._running.pop(), _first([output]), _first(args)
-        if isinstance(module, _KEEPS_PLACES) and result is not None and given is not None and result.ndim > 2:
-            # Computed with the channels last, as one large product or norm; yet each place keeps to itself.
-            self._sights.keep(given, result)
+        call, result = self._running.pop(), _first([output])
         call.output_shape = _shape(result)
         call.sight = None if result is None else self._sights.get(result)
         self.calls.append(call)
