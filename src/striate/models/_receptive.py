@@ -16,35 +16,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from striate.models._operations import CONVOLUTION, PRODUCTS, Window, aten, weighted
-
-Move = tuple[int, int, int]  # reach, stride, padding
-
-_SAME_PLACE = {
-    aten.native_batch_norm.default,
-    aten._native_batch_norm_legit_no_training.default,
-    aten.clone.default,
-    aten._to_copy.default,
-    aten.native_dropout.default,
-}
-_ALONG_ONE = {
-    aten.cat.default,
-    aten.split.Tensor,
-    aten.split_with_sizes.default,
-    aten.index_select.default,
-    aten._softmax.default,
-}
-_REDUCTIONS = {aten.mean.dim, aten.sum.dim_IntList, aten.amax.default, aten.var.correction}
-_RESHAPES = {
-    aten.view.default,
-    aten._unsafe_view.default,
-    aten.squeeze.dim,
-    aten.squeeze.dims,
-    aten.unsqueeze.default,
-    aten.detach.default,
-    aten.alias.default,
-}
-_PADS = {aten.constant_pad_nd.default, aten.reflection_pad2d.default, aten.replication_pad2d.default}
+from striate.models._axes import RESHAPES, SAME_PLACE, Step, kept, multiplied, slid, slid_transposed
+from striate.models._operations import Window, weighted
 
 
 @dataclass(frozen=True)
@@ -123,17 +96,6 @@ class Sight:
     folded: tuple[int, ...] = ()
 
 
-@dataclass(frozen=True)
-class _Step:
-    """One operation, from one of its inputs to one of its outputs."""
-
-    function: Any
-    given: dict[str, Any]
-    source: Tensor
-    output: Tensor
-    window: Window | None
-
-
 class Sights:
     """The sights of all tensors that depend on the input, as operations hand them on.
 
@@ -156,7 +118,7 @@ class Sights:
         """Hand the sights of an operation's inputs on to its outputs."""
         inputs = [tensor for tensor in _tensors(given.values()) if self.get(tensor)]
         for output in outputs if inputs else ():
-            seen = [self._through(_Step(function, given, tensor, output, window)) for tensor in inputs]
+            seen = [self._through(Step(function, given, tensor, output, window)) for tensor in inputs]
             union = seen[0]
             for sight in seen[1:]:
                 union = self._meet(union, sight, output)
@@ -165,7 +127,7 @@ class Sights:
     def _set(self, tensor: Tensor, sight: Sight) -> None:
         self._known[id(tensor)] = tensor, sight
 
-    def _through(self, step: _Step) -> Sight:
+    def _through(self, step: Step) -> Sight:
         sight = self._known[id(step.source)][1]
         folded = _folded(sight, step)
         if folded is not None:
@@ -182,10 +144,7 @@ class Sights:
 
     def _meet(self, one: Sight, other: Sight, output: Tensor) -> Sight:
         # Rows of the one may lie along columns of the other: neither has a position in what they make together.
-        if (one.folded or other.folded or _crossed(one, other)) and (one.axes, one.folded) != (
-            other.axes,
-            other.folded,
-        ):
+        if one.folded != other.folded or _crossed(one, other):
             one, other = (self._together(sight, sight.folded or output.shape, sight.axes) for sight in (one, other))
         shape = one.folded or output.shape
         spans = []
@@ -215,7 +174,7 @@ def _crossed(one: Sight, other: Sight) -> bool:
     )
 
 
-def _folded(sight: Sight, step: _Step) -> tuple[int, ...] | None:
+def _folded(sight: Sight, step: Step) -> tuple[int, ...] | None:
     """What `folded` is behind an operation that lays a map out as a matrix, works row by row on it, or undoes it.
 
     None for all others. So a dense layer is computed where the channels come last: each place is a row.
@@ -223,106 +182,26 @@ def _folded(sight: Sight, step: _Step) -> tuple[int, ...] | None:
     function, source, output = step.function, step.source, step.output
     if not sight.folded:
         placed = [axis for span, axis in zip((sight.y, sight.x), sight.axes, strict=True) if span.stride is not None]
-        folds = function in _RESHAPES and output.ndim == 2 < source.ndim and output.shape[1] == source.shape[-1]
+        folds = function in RESHAPES and output.ndim == 2 < source.ndim and output.shape[1] == source.shape[-1]
         return tuple(source.shape[:-1]) if folds and any(axis < source.ndim - 1 for axis in placed) else None
-    if function in _RESHAPES and tuple(output.shape[:-1]) == sight.folded:
+    if function in RESHAPES and tuple(output.shape[:-1]) == sight.folded:
         return ()
-    alike = torch.Tag.pointwise in function.tags or function in _RESHAPES or function in _SAME_PLACE
-    return sight.folded if _multiplied(step) or (alike and output.shape == source.shape) else None
+    alike = torch.Tag.pointwise in function.tags or function in RESHAPES or function in SAME_PLACE
+    return sight.folded if multiplied(step) or (alike and output.shape == source.shape) else None
 
 
-def _multiplied(step: _Step) -> bool:
-    """Whether the source is the left factor of a matrix product: its last dimension is mixed, the others are kept."""
-    return step.given.get(PRODUCTS.get(step.function, "")) is step.source
-
-
-def _along(span: Span, axis: int, size: int, step: _Step) -> tuple[Span, int]:
+def _along(span: Span, axis: int, size: int, step: Step) -> tuple[Span, int]:
     """What an operation makes of one axis: what its output sees along it, and which dimension of the output it is."""
     if span.stride is None:
         return span, axis
-    if move := _slid(axis, step):
+    if move := slid(axis, step):
         return span.slide(*move), axis
-    if move := _slid_transposed(axis, step):
+    if move := slid_transposed(axis, step):
         return span.slide_transposed(*move), axis
-    kept = _kept(axis, step)
-    if kept is not None:
-        return span, kept
+    place = kept(axis, step)
+    if place is not None:
+        return span, place
     return span.gather(step.source.shape[axis], size), axis
-
-
-def _slid(axis: int, step: _Step) -> Move | None:
-    """How a window, a padding or a slice moves over `axis`."""
-    ndim, given = step.source.ndim, step.given
-    if step.window is not None and axis >= ndim - 2:
-        number = axis - (ndim - 2)
-        return step.window.reach[number], step.window.stride[number], step.window.padding[number]
-    if step.function in _PADS:
-        pad = given["pad"] if "pad" in given else given["padding"]  # before and behind, the last dimension first
-        number = 2 * (ndim - 1 - axis)
-        return 1, 1, pad[number] if number < len(pad) else 0
-    if step.function is aten.slice.Tensor:
-        if given["dim"] % ndim != axis:
-            return 1, 1, 0
-        start = given["start"] or 0
-        return 1, given["step"], -(start if start >= 0 else start + step.source.shape[axis])
-    return None
-
-
-def _slid_transposed(axis: int, step: _Step) -> Move | None:
-    if step.function is not CONVOLUTION or not step.given["transposed"] or step.source.ndim != 4 or axis < 2:
-        return None
-    given = step.given
-    kernel, stride, padding, dilation = (
-        numbers[axis - 2]
-        for numbers in (given["weight"].shape[2:], given["stride"], given["padding"], given["dilation"])
-    )
-    return dilation * (kernel - 1) + 1, stride, padding
-
-
-def _kept(axis: int, step: _Step) -> int | None:
-    """Which dimension of the output is `axis` of the source, position by position; None if its positions are mixed."""
-    function, given, source, output = step.function, step.given, step.source, step.output
-    if torch.Tag.pointwise in function.tags or function is aten.expand.default:
-        place = axis + output.ndim - source.ndim  # broadcasting counts from the last dimension
-        return place if output.shape[place] == source.shape[axis] else None
-    if function in _SAME_PLACE:
-        return axis
-    if function in _ALONG_ONE:
-        return None if given["dim"] % source.ndim == axis else axis
-    if _multiplied(step):
-        return axis if axis < source.ndim - 1 else None
-    if function is aten.native_layer_norm.default:
-        return axis if axis < source.ndim - len(given["normalized_shape"]) else None
-    if function in _REDUCTIONS:
-        return _unreduced(axis, given, source)
-    if function in _RESHAPES:
-        return _reshaped(axis, source, output)
-    if function is aten.transpose.int:
-        pair = [given["dim0"] % source.ndim, given["dim1"] % source.ndim]
-        return pair[1 - pair.index(axis)] if axis in pair else axis
-    if function is aten.permute.default:
-        return [dim % source.ndim for dim in given["dims"]].index(axis)
-    return None
-
-
-def _unreduced(axis: int, given: dict[str, Any], source: Tensor) -> int | None:
-    dims = {dim % source.ndim for dim in given["dim"] or range(source.ndim)}
-    if axis in dims:
-        return None
-    return axis if given["keepdim"] else axis - sum(dim < axis for dim in dims)
-
-
-def _reshaped(axis: int, source: Tensor, output: Tensor) -> int | None:
-    """The dimension as long as `axis` before which as many numbers lie."""
-    if output.ndim < 3:
-        return None
-    before = math.prod(source.shape[:axis])
-    from_the_end = axis + output.ndim - source.ndim
-    # Dimensions of one may fit in several places; the nearest to the end's count comes first.
-    for place in sorted(range(output.ndim), key=lambda place: abs(place - from_the_end)):
-        if output.shape[place] == source.shape[axis] and math.prod(output.shape[:place]) == before:
-            return place
-    return None
 
 
 def _tensors(values: Iterable[Any]) -> list[Tensor]:
