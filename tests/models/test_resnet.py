@@ -180,7 +180,8 @@ def test_a_dropped_block_is_the_paper_s_in_training_and_in_use(stride: int) -> N
         survived = [torch.allclose(a, b) for a, b in zip(given, kept, strict=True)]
         assert survived == [not torch.allclose(a, b) for a, b in zip(given, dropped, strict=True)]
         assert 20 <= sum(survived) <= 38
-        block.eval(), whole.eval()
+        block.eval()
+        whole.eval()
         torch.testing.assert_close(block(x), (0.75 * whole.residual(x) + whole.shortcut(x)).clamp(min=0))
 
 

@@ -112,6 +112,7 @@ class CifarResNet(Network):
         return self.fc(self.pool(x))
 
 
+_SUM_OF_200 = "Logits are large: each of 200 blocks in a stage adds a map of unit variance to the sum."
 _card = functools.partial(
     ModelCard,
     family="resnet_cifar",
@@ -211,6 +212,7 @@ def resnet110(*, channels: int, size: tuple[int, int], classes: int) -> Network:
         macs=2_829_238_912,
         depth=1202,
         published=(_table_6(parameters="19.4 M", top1=92.07),),
+        initial=_SUM_OF_200,
     )
 )
 def resnet1202(*, channels: int, size: tuple[int, int], classes: int) -> Network:
@@ -248,7 +250,7 @@ def resnet110_b(*, channels: int, size: tuple[int, int], classes: int) -> Networ
     return CifarResNet(channels, classes, BlockB, 110)
 
 
-@register(_b(name="resnet1202_b", parameters=19_424_026, macs=2_829_501_056, depth=1202))
+@register(_b(name="resnet1202_b", parameters=19_424_026, macs=2_829_501_056, depth=1202, initial=_SUM_OF_200))
 def resnet1202_b(*, channels: int, size: tuple[int, int], classes: int) -> Network:
     """ResNet-1202 for CIFAR-10 with 1×1 convolutions where a shortcut changes the shape."""
     return CifarResNet(channels, classes, BlockB, 1202)

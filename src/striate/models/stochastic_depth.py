@@ -106,6 +106,7 @@ def resnet110_stochastic_depth(*, channels: int, size: tuple[int, int], classes:
         macs=2_829_238_912,
         depth=1202,
         published=(_cifar_test(source="the paper, abstract", top1=95.09, protocol="single net, one view"),),
+        initial="Logits are large: each of 200 blocks in a stage adds a map of up to unit variance to the sum.",
     )
 )
 def resnet1202_stochastic_depth(*, channels: int, size: tuple[int, int], classes: int) -> Network:

@@ -1,4 +1,4 @@
-"""ResNet: torchvision's for the usual form, Keras's (stride in the first 1×1) for the paper's, timm's for 200."""
+"""ResNet: torchvision's for the usual form, with strides exchanged and Keras's for the paper's, timm's for 200."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import Any
 import keras
 import timm
 import torchvision
+from torchvision.models.resnet import Bottleneck, ResNet
 
 from judges.parity import Judge
 
@@ -16,23 +17,26 @@ from judges.parity import Judge
 _small = functools.partial(Judge, shape=(3, 75, 62))
 
 
-def _keras(name: str, build: Callable[..., Any]) -> Judge:
-    """Keras's shortcuts come before their branches; its convolutions have biases, which batch norm takes away."""
-    shortcuts = {
-        f"conv{stage + 1}_block1_0_{theirs}": f"stage{stage}.block1.shortcut.{ours}"
-        for stage in (1, 2, 3, 4)
-        for theirs, ours in (("conv", 0), ("bn", 1))
-    }
+def _as_in_the_paper(build: Callable[[], ResNet]) -> ResNet:
+    """torchvision's net with the strides of each bottleneck's first two convolutions exchanged."""
+    network = build()
+    for block in network.modules():
+        if isinstance(block, Bottleneck):
+            block.conv1.stride, block.conv2.stride = block.conv2.stride, block.conv1.stride
+    return network
 
-    def with_torchs_epsilon() -> Any:
-        network = build(weights=None, classifier_activation=None, input_shape=(75, 62, 3))
-        for layer in network.layers:
-            if isinstance(layer, keras.layers.BatchNormalization):
-                layer.epsilon = 1e-5  # Keras has 1.001e-5 here
-        return network
 
-    return _small(name, "keras", with_torchs_epsilon, rename=shortcuts, only_theirs={"bias": 0.0})
+def _keras_resnet50() -> Any:
+    """Its shortcuts come before their branches; its convolutions have biases, which batch norm takes away."""
+    return keras.applications.ResNet50(weights=None, classifier_activation=None, input_shape=(75, 62, 3))
 
+
+# By Keras's names, whose conv2 is the first stage.
+_KERAS_SHORTCUTS = {
+    f"conv{stage + 1}_block1_0_{theirs}": f"stage{stage}.block1.shortcut.{ours}"
+    for stage in (1, 2, 3, 4)
+    for theirs, ours in (("conv", 0), ("bn", 1))
+}
 
 JUDGES = (
     _small("resnet18", "torchvision", torchvision.models.resnet18),
@@ -41,7 +45,15 @@ JUDGES = (
     _small("resnet101", "torchvision", torchvision.models.resnet101),
     _small("resnet152", "torchvision", torchvision.models.resnet152),
     _small("resnet200", "timm", lambda: timm.create_model("resnet200")),
-    _keras("resnet50_2015", keras.applications.ResNet50),
-    _keras("resnet101_2015", keras.applications.ResNet101),
-    _keras("resnet152_2015", keras.applications.ResNet152),
+    _small("resnet50_2015", "torchvision", lambda: _as_in_the_paper(torchvision.models.resnet50)),
+    _small("resnet101_2015", "torchvision", lambda: _as_in_the_paper(torchvision.models.resnet101)),
+    _small("resnet152_2015", "torchvision", lambda: _as_in_the_paper(torchvision.models.resnet152)),
+    _small(
+        "resnet50_2015",
+        "keras",
+        _keras_resnet50,
+        rename=_KERAS_SHORTCUTS,
+        only_theirs={"bias": 0.0},
+        norms_differ="Keras has 1.001e-5",
+    ),
 )
