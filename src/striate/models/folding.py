@@ -84,8 +84,9 @@ def find_changes(model: nn.Module, shape: tuple[int, int, int]) -> Changes:
         for path, module in copied.named_modules():
             module.register_forward_pre_hook(followed.enter(path))
             module.register_forward_hook(followed.leave(path))
+        image = torch.empty(1, *shape, device="meta", dtype=floating_type(model))
         with torch.no_grad(), followed:
-            answer = copied(torch.empty(1, *shape, device="meta", dtype=floating_type(model)))
+            answer = copied(image)
     except Exception:  # it needs data, or cannot be copied: whatever it is, the network itself may run
         return Changes()
     followed.read_outside(answer)
@@ -180,6 +181,10 @@ class _Followed(TorchDispatchMode):
         calls = self._calls[path]
         value = calls.given[0] if len(calls.given) == 1 else None
         return value if isinstance(value, Tensor) and self._readers[id(value)] == {path} else None
+
+    @classmethod
+    def _should_skip_dynamo(cls) -> bool:
+        return False  # else torch's compiler is loaded to be told to keep out
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         named = arguments(func, args, kwargs or {})

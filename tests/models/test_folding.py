@@ -1,0 +1,221 @@
+"""A folded network gives what the network gives, and what cannot be proved equal is not touched."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable
+
+import pytest
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from judges.parity import calibrating, randomise
+from striate.layers import Conv2dSame
+from striate.models import create_model
+from striate.models.folding import Changes, find_changes, fold
+
+SHAPE = (3, 24, 20)
+
+
+def _pictures(count: int = 3, shape: tuple[int, int, int] = SHAPE) -> Tensor:
+    return torch.randn(count, *shape, generator=torch.Generator().manual_seed(2))
+
+
+def _settled(network: nn.Module, shape: tuple[int, int, int] = SHAPE) -> nn.Module:
+    """With random weights and norms that know what arrives."""
+    randomise(network, seed=3)
+    network.eval()
+    with torch.no_grad(), calibrating(network, seed=4):
+        network(_pictures(4, shape))
+    return network
+
+
+def _same(network: nn.Module, folded: nn.Module, shape: tuple[int, int, int] = SHAPE) -> None:
+    for layout in (torch.contiguous_format, torch.channels_last):
+        pictures = _pictures(shape=shape).to(memory_format=layout)
+        with torch.no_grad():
+            expected = network(pictures)
+            found = folded(pictures.clone(memory_format=torch.preserve_format))
+        torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-4 * float(expected.abs().max()))
+
+
+@pytest.mark.parametrize(
+    ("name", "norms", "activations"),
+    [
+        ("resnet18", 20, 17),  # every norm; every ReLU
+        ("densenet121", 59, 121),  # of 121 norms, those that stand before their convolutions cannot be folded
+        ("mobilenet_v2", 52, 35),
+        ("efficientnet_b0", 49, 49),  # of the 49 SiLUs, 33 behind norms and 16 in gates
+        ("efficientnet_v2_b0", 59, 55),
+        ("vgg11", 0, 10),
+        ("tiny_vgg", 0, 4),
+    ],
+)
+def test_a_folded_network_gives_what_the_network_gives(name: str, norms: int, activations: int) -> None:
+    shape = (3, 64, 48)
+    network = _settled(create_model(name, classes=5, size=shape[1:]), shape)
+    changes = find_changes(network, shape)
+    assert (len(changes.folded), len(changes.in_place)) == (norms, activations)
+    _same(network, fold(network, shape), shape)
+
+
+class Plain(nn.Module):
+    """A convolution, a norm and a ReLU; the others below change one thing each."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv: nn.Module = nn.Conv2d(3, 4, 3, padding=1)
+        self.norm = nn.BatchNorm2d(4)
+        self.relu = nn.ReLU()
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.relu(self.norm(self.conv(x)))
+
+
+class Unusual(Plain):
+    """The norm stands before the convolution in the list of modules, has no factors, and the convolution has groups."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.norm = nn.BatchNorm2d(6, affine=False)
+        self.conv = Conv2dSame(3, 6, 3, stride=2, groups=3, bias=False)
+
+
+class ReadTwice(Plain):
+    def forward(self, x: Tensor) -> Tensor:
+        maps = self.conv(x)
+        return self.norm(maps) + maps
+
+
+class ReadByFunction(Plain):
+    def forward(self, x: Tensor) -> Tensor:
+        maps = self.conv(x)
+        return self.norm(F.relu_(maps))
+
+
+class Given(Plain):
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:  # pyright: ignore[reportIncompatibleMethodOverride]
+        maps = self.conv(x)
+        return self.norm(maps), maps
+
+
+class ConvolvedTwice(Plain):
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(3, 3, 3, padding=1)
+        self.norm = nn.BatchNorm2d(3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.norm(self.conv(self.conv(x)))
+
+
+class NormedTwice(Plain):
+    def forward(self, x: Tensor) -> Tensor:
+        return self.norm(self.norm(self.conv(x)))
+
+
+class Viewed(Plain):
+    def forward(self, x: Tensor) -> Tensor:
+        maps = self.conv(x)
+        return self.norm(maps.flatten(2).unflatten(2, maps.shape[2:]))
+
+
+class OfTheBatch(Plain):
+    def __init__(self) -> None:
+        super().__init__()
+        self.norm = nn.BatchNorm2d(4, track_running_stats=False)
+
+
+class Halving(nn.Conv2d):
+    """Does something to its weights that only it knows."""
+
+    def forward(self, input: Tensor) -> Tensor:
+        return F.conv2d(input, self.weight / 2, None, padding=1)
+
+
+class OwnKind(Plain):
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv = Halving(3, 4, 3)
+
+
+class NeedsData(Plain):
+    def forward(self, x: Tensor) -> Tensor:
+        return super().forward(x) if float(x.sum()) < 1e9 else x
+
+
+@pytest.mark.parametrize("kind", [Plain, Unusual])
+def test_a_norm_right_behind_its_convolution_is_folded(kind: Callable[[], Plain]) -> None:
+    network = _settled(kind())
+    assert find_changes(network, SHAPE) == Changes((("conv", "norm"),), ("relu",))
+    _same(network, fold(network, SHAPE))
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [
+        ReadTwice, ReadByFunction, Given, ConvolvedTwice, NormedTwice, Viewed, OfTheBatch, OwnKind, NeedsData,
+    ],
+)  # fmt: skip
+def test_what_is_not_proved_to_be_a_convolution_and_its_own_norm_is_left_alone(kind: Callable[[], Plain]) -> None:
+    network = kind().eval()
+    assert find_changes(network, SHAPE).folded == ()
+
+
+class Aliased(Plain):
+    """The norm goes by two names, and the pass uses the second."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.other_name = self.norm
+        self.unregistered = [self.norm]
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.relu(self.unregistered[0](self.conv(x)))
+
+
+def test_a_norm_that_goes_by_several_names_is_folded_under_all_of_them() -> None:
+    network = _settled(Aliased())
+    assert find_changes(network, SHAPE).folded == (("conv", "norm"),)
+    _same(network, fold(network, SHAPE))
+
+
+class SeesItsInputLater(nn.Module):
+    """A ReLU whose input is needed again, one on a view, one on the picture, one on what is no copy in every layout."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(3, 4, 3, padding=1)
+        self.relus = nn.ModuleList(nn.ReLU() for _ in range(4))
+
+    def forward(self, x: Tensor) -> Tensor:
+        maps = self.conv(x)
+        shifted = self.relus[0](maps) + maps
+        viewed = self.relus[1](shifted.flatten(2)).sum(2, keepdim=True)[..., None]
+        turned = self.relus[2](shifted.permute(0, 2, 3, 1).contiguous()).sum((1, 2))[..., None, None]
+        return shifted + viewed + turned + self.relus[3](x).sum((1, 2, 3), keepdim=True)
+
+
+def test_an_activation_does_not_work_in_place_where_its_input_is_seen_elsewhere() -> None:
+    network = SeesItsInputLater().eval()
+    assert find_changes(network, SHAPE) == Changes()
+    assert fold(network, SHAPE) is network
+
+
+def test_the_network_is_left_as_it_is_and_shares_what_is_not_folded() -> None:
+    network = _settled(create_model("resnet18", classes=5, size=SHAPE[1:]))
+    before, modes = copy.deepcopy(network.state_dict()), [module.training for module in network.modules()]
+    folded = fold(network.train(), SHAPE)
+    assert all(torch.equal(value, before[name]) for name, value in network.eval().state_dict().items())
+    assert [module.training for module in network.modules()] == modes
+    assert not any(getattr(module, "inplace", False) for module in network.modules())
+    assert folded.get_parameter("fc.weight") is network.get_parameter("fc.weight")
+
+
+def test_double_precision_stays_double() -> None:
+    network = _settled(Plain()).double()
+    folded = fold(network, SHAPE)
+    pictures = _pictures().double()
+    with torch.no_grad():
+        torch.testing.assert_close(folded(pictures), network(pictures), rtol=1e-12, atol=1e-12)
