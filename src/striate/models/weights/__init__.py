@@ -1,4 +1,8 @@
 """Weights that others have trained, put into our networks: one small file of rules for each source."""
 
 from striate.models.weights.load import load_weights as load_weights
+from striate.models.weights.mobilenet_v2 import MOBILENET_V2_INPUT as MOBILENET_V2_INPUT
+from striate.models.weights.mobilenet_v2 import mobilenet_v2_folded as mobilenet_v2_folded
 from striate.models.weights.resnet_cifar import resnet_cifar as resnet_cifar
+from striate.models.weights.squeezenet import SQUEEZENET_INPUT as SQUEEZENET_INPUT
+from striate.models.weights.squeezenet import squeezenet as squeezenet

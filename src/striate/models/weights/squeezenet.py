@@ -1,0 +1,23 @@
+"""SqueezeNet 1.0 as its authors have published it for Caffe: https://github.com/forresti/SqueezeNet."""
+
+from __future__ import annotations
+
+from striate.core.spec import InputSpec
+
+SQUEEZENET_INPUT = InputSpec(
+    channels=("blue", "green", "red"),
+    height=227,
+    width=227,
+    mean=(104 / 255, 117 / 255, 123 / 255),  # from 0 to 255 there
+    std=(1 / 255, 1 / 255, 1 / 255),
+)
+
+
+def squeezenet(name: str) -> str:
+    """Our path for one of their tensors.
+
+    >>> squeezenet("fire2.squeeze1x1.weight")
+    'features.fire2.squeeze.weight'
+    """
+    name = name.replace("squeeze1x1", "squeeze")
+    return name if name.startswith("conv10") else f"features.{name}"
