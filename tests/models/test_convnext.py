@@ -1,0 +1,61 @@
+"""ConvNeXt against its paper."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+from striate.layers import StochasticDepth
+from striate.models import create_model, describe, sketch_model
+from striate.models.convnext import Block, LayerScale, Pointwise
+
+
+def test_a_pointwise_layer_is_a_1x1_convolution() -> None:
+    layer = Pointwise(3, 5)
+    pictures = torch.randn(2, 3, 4, 6)
+    with torch.no_grad():
+        torch.testing.assert_close(layer(pictures), F.conv2d(pictures, layer.weight[:, :, None, None], layer.bias))
+
+
+@pytest.mark.parametrize(
+    ("name", "widths", "blocks", "rate"),
+    [
+        ("convnext_tiny", (96, 192, 384, 768), (3, 3, 9, 3), 0.1),
+        ("convnext_small", (96, 192, 384, 768), (3, 3, 27, 3), 0.4),
+        ("convnext_base", (128, 256, 512, 1024), (3, 3, 27, 3), 0.5),
+        ("convnext_large", (192, 384, 768, 1536), (3, 3, 27, 3), 0.5),
+    ],
+)
+def test_variants_are_those_of_section_3(
+    name: str, widths: tuple[int, ...], blocks: tuple[int, ...], rate: float
+) -> None:
+    network = sketch_model(name, classes=1000, size=(224, 224))
+    description = describe(network, (3, 224, 224))
+    for number, (width, count, side) in enumerate(zip(widths, blocks, (56, 28, 14, 7), strict=True), start=1):
+        stage = network.get_submodule(f"stages.stage{number}")
+        assert sum(isinstance(module, Block) for module in stage.children()) == count
+        assert description.row(f"stages.stage{number}.block{count}.add").output_shape == (width, side, side)
+    rates = [module.rate for module in network.modules() if isinstance(module, StochasticDepth)]
+    assert rates == pytest.approx([rate * number / (sum(blocks) - 1) for number in range(sum(blocks))])
+
+
+def test_first_weights_are_those_of_the_appendix() -> None:
+    network = create_model("convnext_tiny", classes=10, size=(32, 32), seed=0)
+    for module in network.modules():
+        if isinstance(module, LayerScale):
+            assert torch.equal(module.weight.detach(), torch.full_like(module.weight, 1e-6))
+        elif isinstance(module, (nn.Conv2d, nn.Linear)):
+            weight = module.weight.detach()
+            assert float(weight.abs().max()) <= 0.04
+            assert float(weight.std()) == pytest.approx(0.88 * 0.02, rel=0.1)
+            assert module.bias is not None
+            assert not module.bias.detach().any()
+
+
+def test_a_new_block_is_almost_its_shortcut() -> None:
+    block = Block(8, drop=0.0)
+    pictures = torch.randn(2, 8, 9, 9)
+    with torch.no_grad():
+        torch.testing.assert_close(block(pictures), pictures, rtol=0, atol=1e-5)
