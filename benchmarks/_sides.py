@@ -38,3 +38,45 @@ def real_data(name: str) -> Path:
     if not folder.exists():
         raise SystemExit(f"This benchmark needs {folder}. Put the data there, or set STRIATE_DATA to their parent.")
     return folder.resolve()
+
+
+class StandingSide:
+    """A side that stays in its process and does a piece of work whenever it is asked: `python -m sides.MODULE …`.
+
+    It prints "ready" first, then for each line that it is sent the seconds that the work took, and last, when its input
+    ends, its answer.
+
+    Raises:
+        SystemExit: the process failed; what it wrote is shown.
+    """
+
+    def __init__(self, module: str, *arguments: str) -> None:
+        self._command = [sys.executable, "-m", f"sides.{module}", *arguments]
+        self._process = subprocess.Popen(
+            self._command,
+            cwd=Path(__file__).parent,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        self._read()
+
+    def work(self) -> float:
+        """The seconds of one more piece of work."""
+        assert self._process.stdin
+        self._process.stdin.write("\n")
+        self._process.stdin.flush()
+        return float(self._read())
+
+    def finish(self) -> dict[str, Any]:
+        """The process ends, and gives its answer."""
+        written, _ = self._process.communicate()
+        return json.loads(written.splitlines()[-1])
+
+    def _read(self) -> str:
+        assert self._process.stdout
+        line = self._process.stdout.readline()
+        if not line:
+            raise SystemExit(f"{' '.join(self._command)} failed:\n{self._process.communicate()[1]}")
+        return line
