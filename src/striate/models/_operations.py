@@ -62,14 +62,19 @@ class Window:
 
     @property
     def dropped(self) -> Pair:
-        """How many rows and columns at the bottom and right no position reaches; padding may make up for a misfit."""
+        """How many rows and columns at the bottom and right no position reaches, though they make no whole step.
+
+        Padding may make up for a misfit. Behind a kernel shorter than its stride a gap of their difference is no loss
+        of the last ones: such a gap is behind every position.
+        """
         if self.ceil:
             return 0, 0
         last = (
             (math.floor(count) - 1) * s + r - p
             for count, s, r, p in zip(self.positions, self.stride, self.reach, self.padding, strict=True)
         )
-        return _pair(max(0, n - end) for n, end in zip(self.size, last, strict=True))
+        gaps = (max(0, s - r) for s, r in zip(self.stride, self.reach, strict=True))
+        return _pair(max(0, n - end - gap) for n, end, gap in zip(self.size, last, gaps, strict=True))
 
 
 @dataclass(frozen=True)
