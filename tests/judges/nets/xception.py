@@ -37,12 +37,6 @@ _BLOCKS = {
 JUDGES = (
     Judge(
         "xception",
-        "keras",
-        lambda: _KERAS(weights=None, classifier_activation=None, input_shape=(104, 75, 3)),
-        shape=(3, 104, 75),
-    ),
-    Judge(
-        "xception",
         "timm",
         _timm,
         shape=(3, 71, 71),
@@ -51,5 +45,11 @@ JUDGES = (
             for theirs, ours in _BLOCKS.items()
             for part, layer in (("skip", "conv"), ("skipbn", "norm"))
         },
+    ),
+    Judge(
+        "xception",
+        "keras",
+        lambda: _KERAS(weights=None, classifier_activation=None, input_shape=(104, 75, 3)),
+        shape=(3, 104, 75),
     ),
 )
