@@ -10,8 +10,11 @@ A model is two blocks, each closed by a 3×3 max pooling with a stride of two. T
 
 Then follow a 3×3 and two 1×1 convolutions, the last with a map for each class, and the average of each map. The paper
 averages over 6×6 positions: so the blocks keep their sizes by padding, and the 3×3 convolution behind them, on 8×8, has
-none. Its first weights are not given; here they are He's. A ReLU follows the last layer too (table 1), so that no
-logit is negative. Dropout: 20 % of the picture's values and 50 % behind each block (section 3.1).
+none. A ReLU follows the last layer too (table 1), so that no logit is negative. Dropout: 20 % of the picture's values
+and 50 % behind each block (section 3.1).
+
+The first weights are not given; here they are He's. Only the last layer starts with small ones and biases of one: a
+class whose map the last ReLU shut for all pictures at the start would never learn.
 """
 
 from __future__ import annotations
@@ -22,7 +25,7 @@ from collections import OrderedDict
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from striate.layers import GlobalAveragePool, he_
+from striate.layers import GlobalAveragePool, he_, normal_
 from striate.models._reach import Reach
 from striate.models._zoo import ModelCard, Network, Published, register
 
@@ -69,6 +72,8 @@ class AllCNN(Network):
         self.pool = GlobalAveragePool()
         self.feature_maps = (*maps, reach.window(3).place("stage3", "features.relu4", 192))
         he_(self)
+        normal_(self.get_submodule(self.head), std=0.02)
+        nn.init.ones_(self.get_parameter(f"{self.head}.bias"))
 
     def forward(self, x: Float[Tensor, "n c h w"]) -> Float[Tensor, "n k"]:
         return self.pool(self.features(x))

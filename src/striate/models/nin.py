@@ -9,7 +9,8 @@ one has a map for each class; a class's logit is the mean of its map, so that no
 The paper leaves the numbers of filters to its supplement. They are, as are the kernels, the second pooling of the
 CIFAR-10 form (an average) and the first weights, those of the definitions that the authors published for Caffe, for
 CIFAR-10 and for ImageNet. Poolings let their last window hang over the end, as Caffe does; a ReLU follows the last
-layer too, so that no logit is negative.
+layer too, so that no logit is negative. That layer's biases start at one, not at zero as there: a class whose map the
+ReLU shut for all pictures at the start would never learn.
 """
 
 from __future__ import annotations
@@ -55,6 +56,7 @@ class NIN(Network):
         self.feature_maps = feature_maps
         self.head = head
         normal_(self, std=0.05)
+        nn.init.ones_(self.get_parameter(f"{head}.bias"))
 
     def forward(self, x: Float[Tensor, "n c h w"]) -> Float[Tensor, "n k"]:
         return self.pool(self.features(x))
@@ -157,4 +159,5 @@ def nin_imagenet(*, channels: int, size: tuple[int, int], classes: int) -> Netwo
     network = NIN(features, maps, head="features.mlpconv4.mlp2")
     for path in ("features.mlpconv1.conv", "features.mlpconv3.conv", network.head):
         normal_(network.get_submodule(path), std=0.01)
+    nn.init.ones_(network.get_parameter(f"{network.head}.bias"))
     return network

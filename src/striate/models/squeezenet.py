@@ -8,8 +8,11 @@ A Fire module squeezes its input into few maps with 1×1 filters and expands tho
 beside each other. The network ends in a map for each class, of which the average is taken; a ReLU comes before it.
 
 The first weights are those of the authors' definition for Caffe, to which the paper refers: uniform with a variance of
-1 / fan-in, and a spread of 0.01 in the last layer. Table 1 gives 224×224 pictures and a first map of 111×111, which are
-227×227 pictures; with 224 it is 109×109. Poolings let their last window hang over the end, as Caffe does.
+1 / fan-in, and a spread of 0.01 in the last layer. That layer's biases start at one, not at zero as there: a class
+whose map the last ReLU shut for all pictures at the start would never learn.
+
+Table 1 gives 224×224 pictures and a first map of 111×111, which are 227×227 pictures; with 224 it is 109×109. Poolings
+let their last window hang over the end, as Caffe does.
 """
 
 from __future__ import annotations
@@ -92,6 +95,7 @@ def _initialise_(network: SqueezeNet) -> None:
             nn.init.kaiming_uniform_(layer.weight, nonlinearity="linear")  # a variance of 1 / fan-in
             nn.init.zeros_(layer.bias)
     normal_(network.conv10, std=0.01)
+    nn.init.ones_(network.get_parameter("conv10.bias"))
 
 
 _card = functools.partial(
