@@ -137,9 +137,14 @@ def test_what_a_picture_looks_like_does_not_depend_on_the_batch_size(photos):
     assert by_index(3) == by_index(16) == by_index(COUNT)
 
 
-def test_drop_last_leaves_the_small_batch_out(photos):
-    loader = Loader(photos, np.arange(COUNT), SPEC, batch_size=10, drop_last=True)
-    assert [len(batch) for batch in loader.epoch(0)] == [10] * len(loader) == [10] * 5
+@pytest.mark.parametrize(
+    ("count", "batch_size", "sizes"),
+    [(12, 5, [5, 5, 2]), (11, 5, [5, 6]), (10, 5, [5, 5]), (1, 5, [1]), (3, 1, [1, 1, 1]), (3, 2, [3])],
+)
+def test_a_batch_of_one_joins_the_batch_before_it(photos, count, batch_size, sizes):
+    loader = Loader(photos, np.arange(count), SPEC, batch_size=batch_size)
+    assert [len(batch) for batch in loader.epoch(0)] == sizes
+    assert len(loader) == len(sizes)
 
 
 @pytest.mark.parametrize("end", ["close", "break", "exhaust"])
@@ -211,8 +216,7 @@ def test_arrays_of_every_depth_load_alike_in_memory_and_not(dtype, maximum, chan
     [
         ({"batch_size": 0}, ConfigError, "at least 1 picture"),
         ({"threads": -1}, ConfigError, "threads are at least 0"),
-        ({"indices": np.empty(0, np.int64)}, DataError, "photos: there are 0 pictures"),
-        ({"batch_size": 100, "drop_last": True}, DataError, "too few for one batch"),
+        ({"indices": np.empty(0, np.int64)}, DataError, "photos: there are no pictures"),
     ],
 )
 def test_what_cannot_be_loaded_is_one_sentence(photos, changes, error, message):

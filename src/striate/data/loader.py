@@ -25,7 +25,7 @@ from striate.core.spec import InputSpec
 from striate.data.augment import Augmentation, augment
 from striate.data.dataset import Dataset
 from striate.data.memory import Held, Progress, hold
-from striate.data.supply import Indices, in_order, pieces, prepare_rows, usable_cores
+from striate.data.supply import Indices, batches_of, in_order, pieces, prepare_rows, usable_cores
 from striate.data.transforms import ManyPrepared, normalise, scale, to_shares
 
 _PIECE = 8  # pictures per task: enough to make a task's cost small, few enough to share the last batch out evenly
@@ -49,14 +49,13 @@ class Loader:
         memory: Literal["auto", "never"] = "auto",
         threads: int | None = None,
         device: str | torch.device = "cpu",
-        drop_last: bool = False,
         progress: Progress | None = None,
     ) -> None:
         """Prepare to load; what fits in memory is decoded now, and `progress` hears of it.
 
         `digests`: the content digest of every picture of the data set; with it, decoded pictures are kept in the cache
         folder. `memory="never"`: decode in every epoch. `threads`: how many decode, by default one per core; 0 is the
-        reader's own. `drop_last`: leave a last batch out that would be smaller than the others.
+        reader's own.
 
         Raises:
             DataError: there is nothing to load, or a picture cannot be read; the message names it.
@@ -66,10 +65,11 @@ class Loader:
             raise ConfigError(
                 f"A batch holds at least 1 picture and threads are at least 0; received {batch_size} and {threads}."
             )
-        if len(indices) < (batch_size if drop_last else 1):
-            raise DataError(f"{dataset.name}: there are {len(indices)} pictures to load, too few for one batch.")
+        if not len(indices):
+            raise DataError(f"{dataset.name}: there are no pictures to load.")
         self._dataset, self._indices, self._spec = dataset, indices, spec
-        self._batch_size, self._seed, self._shuffle, self._drop_last = batch_size, seed, shuffle, drop_last
+        self._batch_size, self._seed, self._shuffle = batch_size, seed, shuffle
+        self._length = len(batches_of(indices, batch_size))
         self._augmentation = augmentation if augmentation is not None and augmentation.active else None
         self._threads = usable_cores() if threads is None else threads
         self._device = torch.device(device)
@@ -83,8 +83,7 @@ class Loader:
         return self._held is not None
 
     def __len__(self) -> int:
-        whole, rest = divmod(len(self._indices), self._batch_size)
-        return whole + (1 if rest and not self._drop_last else 0)
+        return self._length
 
     def epoch(self, epoch: int, *, start: int = 0) -> Generator[Batch, None, None]:
         """The batches of an epoch from number `start` on. Closing the iterator releases its threads.
@@ -103,7 +102,7 @@ class Loader:
         order = self._indices
         if self._shuffle:
             order = order[Stream(self._seed, "order").permutation(len(order), epoch=epoch)]
-        return list(pieces(order, self._batch_size))[: len(self)]
+        return batches_of(order, self._batch_size)
 
     def _gather(self, batches: list[Indices], held: Held) -> Generator[ManyPrepared, None, None]:
         yield from map(held.take, batches)

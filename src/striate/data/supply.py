@@ -77,3 +77,14 @@ def pieces(index: Indices, size: int) -> Iterator[Indices]:
     """`index` cut into runs of at most `size`."""
     for start in range(0, len(index), size):
         yield index[start : start + size]
+
+
+def batches_of(index: Indices, size: int) -> list[Indices]:
+    """`index` in batches of `size`, the last one smaller; but what would be a batch of one joins the one before it.
+
+    A batch norm cannot learn from one picture alone where its map is a single pixel: there is nothing to vary.
+    """
+    batches = list(pieces(index, size))
+    if size > 1 and len(batches) > 1 and len(batches[-1]) == 1:
+        batches[-2:] = [np.concatenate(batches[-2:])]
+    return batches
