@@ -2,6 +2,7 @@
 # make test    the whole suite, lint, types and import contract, in an environment of its own
 # make lint    the quick half of that
 # make bench   the measurements of benchmarks/, written to results/
+# make zoo     all that is asked of a model asked of every model, beside every judge, written to results/ (hours)
 # make zoo-train   one small network of each family on CIFAR-10, written to results/
 # make docs    the pictures and pages that the program writes about itself
 
@@ -13,7 +14,7 @@ INSTALL = -m pip install --quiet --disable-pip-version-check -c constraints.txt
 USER := .venv/bin
 TEST := .venv-test/bin
 
-.PHONY: demo test lint bench docs resume-study zoo-train clean
+.PHONY: demo test lint bench docs resume-study zoo zoo-train clean
 
 demo: .venv/ready
 	@$(USER)/python examples/demo.py
@@ -29,6 +30,9 @@ lint: .venv-test/ready
 
 bench: .venv-bench/ready
 	.venv-bench/bin/python -m benchmarks
+
+zoo: .venv-test/ready
+	$(TEST)/python benchmarks/zoo.py --write
 
 zoo-train: .venv-test/ready
 	$(TEST)/python benchmarks/zoo_train.py $(CIFAR10) --write

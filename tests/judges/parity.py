@@ -17,6 +17,7 @@ not built for (two of its operators are then missing), and chooses torch as Kera
 
 from __future__ import annotations
 
+import dataclasses
 import fnmatch
 import importlib
 import os
@@ -111,7 +112,7 @@ def compare(judge: Judge, *, gradients: bool = False, seed: int = 0) -> Agreemen
     """Lay our network and the judge's beside each other with the same random weights.
 
     Gradients are those of a cross-entropy, in eval mode, with respect to all parameters. Gradients and training mode
-    are compared in float64 where the judge is a torch module: batch norm over few pictures magnifies rounding.
+    are compared in float64: a ReLU's kink and batch norm over few pictures magnify rounding.
 
     Raises:
         DisagreementError: the weights of one cannot be carried into the other, or the logits are no judge of anything.
@@ -126,8 +127,10 @@ def compare(judge: Judge, *, gradients: bool = False, seed: int = 0) -> Agreemen
         raise DisagreementError(f"{judge.name}: logits with a spread of {spread:.3g} would hide a difference.")
     if not gradients:
         return Agreement(logits)
-    if not is_keras(theirs):
-        ours, theirs, pictures = ours.double(), theirs.double(), pictures.double()
+    if is_keras(theirs) and not judge.double:  # its precision is chosen when it is built
+        judge = dataclasses.replace(judge, double=True)
+        ours, theirs, pairs = pair_up(judge, seed)
+    ours, theirs, pictures = ours.double(), theirs if is_keras(theirs) else theirs.double(), pictures.double()
     slopes = _gradients_apart(judge, ours, theirs, pairs, pictures)
     return Agreement(logits, _training_apart(judge, ours, theirs, pictures), slopes)
 
@@ -238,7 +241,7 @@ class calibrating:  # noqa: N801 (used as a word, in a with statement)
     def _take(self, norm: nn.Module, args: tuple[Tensor, ...]) -> None:
         values = args[0].transpose(0, 1).flatten(1)
         variance = values.var(dim=1, unbiased=False)
-        variance = variance.clamp_min(0.01 * float(variance.mean()) + 1e-6)
+        variance = variance.clamp_min(0.1 * float(variance.mean()) + 1e-6)
         noise = torch.randn(variance.shape, generator=self._generator)
         norm.get_buffer("running_mean").copy_(values.mean(dim=1) + 0.1 * noise * variance.sqrt())
         norm.get_buffer("running_var").copy_(variance * (0.5 + torch.rand(variance.shape, generator=self._generator)))
@@ -276,6 +279,10 @@ def _build_theirs(judge: Judge) -> tuple[Any, list[Any] | None]:
         network = judge.build()
         return (network.double() if judge.double else network), None
     import keras
+    from keras.src.backend.common import dtypes
+
+    # Keras on torch takes float64 for float32 wherever it works out a type: in the middle of batch norm, for one.
+    dtypes.BIT64_TO_BIT32_DTYPE["float64"] = "float64"
 
     def set_precision(name: str) -> None:
         keras.config.set_floatx(name)

@@ -200,4 +200,4 @@ def test_a_keras_model_is_read_in_its_own_layout() -> None:
     double = dataclasses.replace(asked, double=True)
     _, _, pairs = pair_up(double)
     assert {slot.tensor.dtype for _, *both in pairs for slot in both} == {torch.float64}
-    assert compare(double).logits < 1e-6
+    assert compare(double).logits < 1e-7  # Keras's epsilon is a number in float32

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections import Counter
 from collections.abc import Callable
 from typing import Any
@@ -15,7 +16,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from promises.declared import outputs
 from promises.subject import CLASSES, Subject, all_logits, heads, pictures
 from striate.core.errors import ModelError
-from striate.models import Network, describe
+from striate.models import Network, describe, sketch_model
 
 aten = torch.ops.aten
 _ACTIVATION_OPERATIONS = {
@@ -27,7 +28,7 @@ _ACTIVATION_OPERATIONS = {
 def it_gives_finite_logits_for_any_channels_and_size(subject: Subject) -> None:
     side = subject.smallest
     for channels, size in ((1, (side, side)), (5, subject.small)):
-        network, seen = subject.network(size, channels=channels, classes=7), pictures(3, size, channels)
+        network, seen = subject.fresh(size, channels=channels, classes=7), pictures(3, size, channels)
         for training in (True, False):
             for logits in all_logits(network.train(training), seen):
                 assert logits.shape == (3, 7), f"{tuple(logits.shape)} for {channels} channels, {size}"
@@ -40,7 +41,7 @@ def too_small_a_picture_is_refused(subject: Subject) -> None:
     side = subject.smallest
     for size in ((side - 1, side + 30), (side + 30, side - 1)) if side > 1 else ():
         with pytest.raises(ModelError, match=f"from {side}×{side} pixels on; received {size[0]}×{size[1]}"):
-            subject.network(size)
+            sketch_model(subject.name, classes=CLASSES, size=size)
 
 
 def every_parameter_receives_a_gradient(subject: Subject) -> None:
@@ -48,12 +49,12 @@ def every_parameter_receives_a_gradient(subject: Subject) -> None:
 
     The second in eval mode: in training mode, the mean that batch norm subtracts takes a bias before it away.
     """
-    network, seen = subject.network(subject.small).train(), pictures(6, subject.small)
+    network, seen = copy.deepcopy(subject.first).train(), pictures(6, subject.small)
     _backward(network, seen)
     for path, parameter in network.named_parameters():
         assert parameter.grad is not None, f"{path} has no gradient"
         assert parameter.grad.isfinite().all(), f"{path} has a gradient that is not finite"
-    network = subject.settled(subject.small)
+    network = copy.deepcopy(subject.settled).double()
     _backward(network, seen.double())
     for path, parameter in network.named_parameters():
         assert parameter.grad is not None, f"{path} has no gradient"
@@ -72,18 +73,18 @@ def eval_is_deterministic_and_treats_each_picture_by_itself(subject: Subject) ->
     pictures let the rounding grow from norm to norm, a thousandfold in Inception-v4, whoever implements it."""
     seen = pictures(4, subject.small).double()
     with torch.no_grad():
-        network = subject.settled(subject.small)
+        network = copy.deepcopy(subject.settled).double()
         together = network(seen)
         assert torch.equal(together, network(seen))
         _close(torch.cat([network(picture[None]) for picture in seen]), together, 1e-10)
-        network = subject.network(subject.small).eval()
+        network = copy.deepcopy(subject.first).eval()
         single = network(seen.float())
         _close(torch.cat([network(picture[None].float()) for picture in seen]), single, 1e-5)
         _close(single.double(), network.double()(seen), 1e-4)
 
 
 def its_sums_are_those_that_torch_counts(subject: Subject) -> None:
-    network = subject.network(subject.small).eval()
+    network = copy.deepcopy(subject.first).eval()
     with FlopCounterMode(display=False) as counter, torch.no_grad():
         network(pictures(1, subject.small))
     totals = describe(network, (3, *subject.small)).totals
@@ -92,7 +93,7 @@ def its_sums_are_those_that_torch_counts(subject: Subject) -> None:
 
 
 def its_description_gives_the_shapes_that_the_network_gives(subject: Subject) -> None:
-    network = subject.network(subject.small).eval()
+    network = copy.deepcopy(subject.first).eval()
     shapes: dict[str, tuple[int, ...]] = {}
 
     def note(path: str) -> Callable[..., None]:
@@ -143,7 +144,7 @@ class _Listener(TorchDispatchMode):
 
 
 def its_heads_can_be_replaced(subject: Subject) -> None:
-    network, seen = subject.network(subject.small), pictures(2, subject.small)
+    network, seen = copy.deepcopy(subject.first), pictures(2, subject.small)
     for path, head in heads(network).items():
         assert outputs(head) == CLASSES
         parent, _, last = path.rpartition(".")
@@ -159,7 +160,7 @@ def _like(head: nn.Module, classes: int) -> nn.Module:
 
 def its_state_goes_to_another_network_and_back(subject: Subject) -> None:
     seen = pictures(2, subject.small)
-    first, second = subject.settled(subject.small, double=False), subject.network(subject.small, seed=2).eval()
+    first, second = subject.settled, copy.deepcopy(subject.first).eval()
     with torch.no_grad():
         assert not torch.equal(first(seen), second(seen))
         second.load_state_dict(first.state_dict())
@@ -167,7 +168,7 @@ def its_state_goes_to_another_network_and_back(subject: Subject) -> None:
 
 
 def it_exports_with_any_number_of_pictures(subject: Subject) -> None:
-    network = subject.settled(subject.small, double=False)
+    network = subject.settled
     batch = torch.export.Dim("batch", min=1, max=64)
     program = torch.export.export(network, (pictures(4, subject.small),), dynamic_shapes=({0: batch},))
     seen = pictures(9, subject.small)
@@ -177,13 +178,13 @@ def it_exports_with_any_number_of_pictures(subject: Subject) -> None:
 
 def its_first_weights_follow_from_the_seed_alone(subject: Subject) -> None:
     """And torch's random state is left as found."""
-    before = torch.get_rng_state()
-    first = subject.network(subject.small).state_dict()
-    assert torch.equal(torch.get_rng_state(), before)
+    first = subject.first.state_dict()
     torch.rand(3)
+    before = torch.get_rng_state()
     with torch.device("meta"):  # where the caller builds things makes no difference
-        again = subject.network(subject.small).state_dict()
-    other = subject.network(subject.small, seed=2).state_dict()
+        again = subject.fresh(subject.small).state_dict()
+    assert torch.equal(torch.get_rng_state(), before)
+    other = subject.fresh(subject.small, seed=2).state_dict()
     assert all(torch.equal(first[key], again[key]) for key in first)
     assert not all(torch.equal(first[key], other[key]) for key in first)
 

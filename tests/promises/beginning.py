@@ -32,7 +32,7 @@ def start(subject: Subject, count: int = 32) -> Start:
     """Of `count` normal pictures of the card's size. In training mode, as at the first step: an untrained batch norm's
     statistics say nothing; no dropout."""
     size = subject.card.input[1:]
-    network = subject.network(size, channels=subject.card.input[0], classes=subject.card.classes).train()
+    network = subject.fresh(size, channels=subject.card.input[0], classes=subject.card.classes).train()
     still(network)
     sizes: dict[str, float] = {}
 
@@ -64,14 +64,15 @@ def learning_size(subject: Subject) -> tuple[int, int]:
 
 
 def losses(network: Network, size: tuple[int, int], steps: int, count: int = 32) -> Iterator[float]:
-    """The loss on `count` random pictures before each of `steps` updates, and after the last.
+    """The loss on `count` pictures before each of `steps` updates, and after the last.
 
-    Adam, all pictures in each batch, no dropout; auxiliary classifiers learn along. The loss is that of the main logits
-    in training mode.
+    The pictures are patches of colour at random, 4×4 blurred into each other, their classes are drawn by lot. Adam, all
+    pictures in each batch, no dropout; auxiliary classifiers learn along. The loss is that of the main logits in
+    training mode.
     """
     network.train()
     still(network)
-    seen = pictures(count, size)
+    seen = 2 * nn.functional.interpolate(pictures(count, (4, 4)), size, mode="bilinear")
     targets = torch.arange(count) % CLASSES
     optimizer = torch.optim.Adam(network.parameters(), lr=LEARNING_RATE)
     for step in range(steps + 1):
@@ -86,7 +87,7 @@ def losses(network: Network, size: tuple[int, int], steps: int, count: int = 32)
 def steps_to_memorise(subject: Subject, steps: int = STEPS) -> int | None:
     """After how many of at most `steps` updates the loss on 32 pictures is below `LEARNED`; None if it never is."""
     size = learning_size(subject)
-    for step, loss in enumerate(losses(subject.network(size), size, steps)):
+    for step, loss in enumerate(losses(subject.fresh(size), size, steps)):
         if loss < LEARNED:
             return step
     return None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import functools
 import re
 from collections.abc import Callable
@@ -52,7 +53,7 @@ class Subject:
     def smallest(self) -> int:
         """The smallest side of a square picture that it takes, as its own error says."""
         try:
-            sketch_model(self.name, classes=2, size=(1, 1))
+            sketch_model(self.name, classes=CLASSES, size=(1, 1))
         except ModelError as error:
             said = str(error)
         else:
@@ -63,21 +64,27 @@ class Subject:
 
     @property
     def small(self) -> tuple[int, int]:
-        """A size a little above the smallest, and not square."""
-        return self.smallest + 8, self.smallest + 3
+        """A size above the smallest, and not square: some padding meets the border, some does not."""
+        return max(self.smallest + 8, 40), max(self.smallest + 3, 33)
 
-    def network(self, size: tuple[int, int], *, channels: int = 3, classes: int = CLASSES, seed: int = 1) -> Network:
+    def fresh(self, size: tuple[int, int], *, channels: int = 3, classes: int = CLASSES, seed: int = 1) -> Network:
         """With the paper's initial weights."""
         return create_model(self.name, classes=classes, channels=channels, size=size, seed=seed)
 
-    def settled(self, size: tuple[int, int], *, double: bool = True) -> Network:
-        """With random weights of all kinds, in eval mode, and batch norms that know what arrives: no value explodes."""
-        network = self.network(size)
+    @functools.cached_property
+    def first(self) -> Network:
+        """Fresh, for three channels and the small size: to be looked at. Whoever changes it takes a copy."""
+        return self.fresh(self.small)
+
+    @functools.cached_property
+    def settled(self) -> Network:
+        """The first, with random weights of all kinds, in eval mode, and batch norms that know what arrives."""
+        network = copy.deepcopy(self.first)
         randomise(network, seed=5)
         with torch.no_grad(), calibrating(network, seed=6):
-            all_logits(network.eval(), pictures(8, size))
+            all_logits(network.eval(), pictures(8, self.small))
         still(network)
-        return network.double() if double else network
+        return network
 
     def _build(self, channels: int, size: tuple[int, int], classes: int) -> Network:
         with torch.device("meta"):

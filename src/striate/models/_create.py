@@ -106,15 +106,8 @@ def _sketch(name: str, channels: int, size: tuple[int, int], classes: int) -> Ne
 def _too_small(name: str, channels: int, size: tuple[int, int], classes: int, error: EmptyMapError) -> str:
     """The sentence that names the smallest size; for a written network, with the layer that is left with nothing."""
 
-    def admits(side: int) -> bool:
-        try:
-            _sketch(name, channels, (side, side), classes)
-        except ModelError:
-            return False
-        return True
-
     written = _is_written(name)
-    side = smallest_side(admits)
+    side = _smallest_side(name, channels, classes)
     who, where = ("This network", f" {error}") if written else (name, "")
     return (
         f"{who} takes pictures from {side}×{side} pixels on; received {size[0]}×{size[1]}. "
@@ -122,3 +115,17 @@ def _too_small(name: str, channels: int, size: tuple[int, int], classes: int, er
         if side
         else f"No picture up to 4096×4096 is large enough for this network.{where}"
     )
+
+
+@functools.cache
+def _smallest_side(name: str, channels: int, classes: int) -> int | None:
+    """Of the square pictures that the network takes. A dozen sketches, so it is kept."""
+
+    def admits(side: int) -> bool:
+        try:
+            _sketch(name, channels, (side, side), classes)
+        except ModelError:
+            return False
+        return True
+
+    return smallest_side(admits)
