@@ -39,6 +39,7 @@ from striate.layers import (
     xavier_,
 )
 from striate.models._reach import Reach
+from striate.models._trace import EmptyMapError
 from striate.models._zoo import ModelCard, Network, Published, register
 
 _batch_norm = functools.partial(nn.BatchNorm2d, eps=1e-3)
@@ -223,7 +224,8 @@ class NASNet(Network):
     auxiliary classifier is built for pictures from 67 pixels on, whose map it can pool by 5×5.
 
     Raises:
-        EmptyMapError: the pictures have a side of less than 3 pixels.
+        EmptyMapError: the pictures have a side of less than 19 pixels: a map of one row or column, which has no odd
+            pixels, would have to be halved.
     """
 
     head = "fc"
@@ -261,8 +263,10 @@ class NASNet(Network):
             self.cells[name] = cell
             given.append(cell.given)
         self._branch = f"cell{2 * repeats}"
-        # The first convolution is not padded; three reductions halve its map, rounding up.
+        # Behind the second run: the first convolution is not padded; three reductions halve its map, rounding up.
         rows, columns = (-(-((side - 1) // 2) // 8) for side in size)
+        if min(rows, columns) < 2:
+            raise EmptyMapError(f"The last reduction halves a map of {rows}×{columns}, which has no odd pixels.")
         self.auxiliary = (
             AuxiliaryClassifier(12 * filters, (rows, columns), classes) if min(rows, columns) >= 5 else None
         )

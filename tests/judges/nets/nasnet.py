@@ -42,11 +42,24 @@ class _Pool(keras.Layer):
         return keras.ops.pad(x, ((0, 0), *ends, (0, 0)), constant_values=value)
 
 
+class _Norm(keras.layers.BatchNormalization):
+    """Batch norm in use, in the precision of what it is given: Keras's own turns float64 into float32."""
+
+    def call(self, inputs: Any, training: bool | None = None, mask: Any = None) -> Any:
+        if training:
+            return super().call(inputs, training=training, mask=mask)
+        factor: Any = keras.ops.divide(self.gamma, keras.ops.sqrt(keras.ops.add(self.moving_variance, self.epsilon)))
+        return (inputs - self.moving_mean) * factor + self.beta
+
+
 class _Layers:
-    """Keras's layers, with the poolings above; what it pads before one of them, they pad themselves."""
+    """Keras's layers, with those above; what it pads before a pooling, the pooling pads itself."""
 
     def __getattr__(self, name: str) -> Any:
         return getattr(keras.layers, name)
+
+    def BatchNormalization(self, **settings: Any) -> keras.Layer:  # noqa: N802
+        return _Norm(**settings)
 
     def ZeroPadding2D(self, *args: Any, name: str = "", **settings: Any) -> keras.Layer:  # noqa: N802
         if name.startswith("reduction_pad"):
@@ -108,6 +121,6 @@ _SECOND_STEM = {
 }
 
 JUDGES = (
-    Judge("nasnet_mobile", "keras", _mobile),
+    Judge("nasnet_mobile", "keras", _mobile, double=True),
     Judge("nasnet_large", "timm", _large, rename=_SECOND_STEM),
 )
