@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from striate.core.errors import ModelError
-from striate.layers import Add, Concat, StochasticDepth
+from striate.layers import Add, Concat, LayerScale, StochasticDepth
 
 
 def test_a_sum_adds_any_number_of_maps_and_changes_none() -> None:
@@ -52,3 +52,10 @@ def test_a_picture_left_out_gives_the_branch_no_gradient() -> None:
 def test_a_rate_is_a_probability(rate: float) -> None:
     with pytest.raises(ModelError, match=f"a rate from 0 to 1; received {rate}"):
         StochasticDepth(rate)
+
+
+def test_a_scale_has_one_factor_for_each_channel() -> None:
+    layer = LayerScale(2, initial=0.5)
+    layer.weight.data[1] = 3.0
+    scaled = layer(torch.ones(1, 2, 2, 2))
+    assert scaled[0, :, 0, 0].tolist() == [0.5, 3.0]

@@ -174,3 +174,16 @@ def test_gradients_are_those_of_small_changes(layer: nn.Module, shape: tuple[int
         return torch.func.functional_call(layer, dict(zip(names, parameters, strict=True)), (x,))
 
     assert torch.autograd.gradcheck(run, (_random(*shape).requires_grad_(), *layer.parameters()))
+
+
+@_many
+@given(axes=_axes)
+def test_in_use_maps_are_padded_as_in_training_whatever_their_order(axes: list[tuple[int, int, int, int]]) -> None:
+    size, kernel, stride, dilation = _turned(axes)
+    layer = _randomised(_CONVOLUTIONS[len(axes)](3, 2, kernel, stride, dilation))
+    x = _random(2, 3, *size)
+    channels_last = x.movedim(1, -1).contiguous().movedim(-1, 1)
+    expected = layer(x).detach()
+    with torch.inference_mode():
+        torch.testing.assert_close(layer(x), expected)
+        torch.testing.assert_close(layer(channels_last), expected)

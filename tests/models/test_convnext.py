@@ -5,18 +5,10 @@ from __future__ import annotations
 import pytest
 import torch
 from torch import nn
-from torch.nn import functional as F
 
-from striate.layers import StochasticDepth
+from striate.layers import LayerScale, StochasticDepth
 from striate.models import create_model, describe, sketch_model
-from striate.models.convnext import Block, LayerScale, Pointwise
-
-
-def test_a_pointwise_layer_is_a_1x1_convolution() -> None:
-    layer = Pointwise(3, 5)
-    pictures = torch.randn(2, 3, 4, 6)
-    with torch.no_grad():
-        torch.testing.assert_close(layer(pictures), F.conv2d(pictures, layer.weight[:, :, None, None], layer.bias))
+from striate.models.convnext import Block
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from judges.parity import calibrating, randomise
-from striate.layers import Conv2dSame
+from striate.layers import Add, Conv2dSame
 from striate.models import create_model
 from striate.models.folding import Changes, find_changes, fold
 
@@ -41,22 +41,23 @@ def _same(network: nn.Module, folded: nn.Module, shape: tuple[int, int, int] = S
 
 
 @pytest.mark.parametrize(
-    ("name", "norms", "activations"),
+    ("name", "norms", "activations", "sums"),
     [
-        ("resnet18", 20, 17),  # every norm; every ReLU
-        ("densenet121", 59, 121),  # of 121 norms, those that stand before their convolutions cannot be folded
-        ("mobilenet_v2", 52, 35),
-        ("efficientnet_b0", 49, 49),  # of the 49 SiLUs, 33 behind norms and 16 in gates
-        ("efficientnet_v2_b0", 59, 55),
-        ("vgg11", 0, 10),
-        ("tiny_vgg", 0, 4),
+        ("resnet18", 20, 17, 8),  # every norm, every ReLU, every sum
+        ("densenet121", 59, 121, 0),  # of 121 norms, those that stand before their convolutions cannot be folded
+        ("mobilenet_v2", 52, 35, 0),  # the shortcut, which is read elsewhere too, stands first in its sums
+        ("efficientnet_b0", 49, 49, 9),  # of the 49 SiLUs, 33 behind norms and 16 in gates
+        ("efficientnet_v2_b0", 59, 55, 15),
+        ("convnext_tiny", 18, 0, 18),  # its scales; GELU has no form in place
+        ("vgg11", 0, 10, 0),
+        ("tiny_vgg", 0, 4, 0),
     ],
 )
-def test_a_folded_network_gives_what_the_network_gives(name: str, norms: int, activations: int) -> None:
+def test_a_folded_network_gives_what_the_network_gives(name: str, norms: int, activations: int, sums: int) -> None:
     shape = (3, 64, 48)
     network = _settled(create_model(name, classes=5, size=shape[1:]), shape)
     changes = find_changes(network, shape)
-    assert (len(changes.folded), len(changes.in_place)) == (norms, activations)
+    assert (len(changes.folded), len(changes.in_place), len(changes.summed)) == (norms, activations, sums)
     _same(network, fold(network, shape), shape)
 
 
@@ -160,6 +161,7 @@ def test_a_norm_right_behind_its_convolution_is_folded(kind: Callable[[], Plain]
 )  # fmt: skip
 def test_what_is_not_proved_to_be_a_convolution_and_its_own_norm_is_left_alone(kind: Callable[[], Plain]) -> None:
     network = kind().eval()
+    network(_pictures())
     assert find_changes(network, SHAPE).folded == ()
 
 
@@ -199,8 +201,28 @@ class SeesItsInputLater(nn.Module):
 
 def test_an_activation_does_not_work_in_place_where_its_input_is_seen_elsewhere() -> None:
     network = SeesItsInputLater().eval()
+    network(_pictures())
     assert find_changes(network, SHAPE) == Changes()
     assert fold(network, SHAPE) is network
+
+
+class Sums(nn.Module):
+    """Sums of which none may be made in place: of a value with itself twice, and of one that is read later."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.convs = nn.ModuleList(nn.Conv2d(3, 4, 3, padding=1) for _ in range(2))
+        self.adds = nn.ModuleList(Add() for _ in range(2))
+
+    def forward(self, x: Tensor) -> Tensor:
+        thrice, later = (conv(x) for conv in self.convs)
+        return self.adds[1](later, self.adds[0](thrice, thrice, thrice)) - later
+
+
+def test_a_sum_is_not_made_in_place_where_that_would_be_another_sum() -> None:
+    network = Sums().eval()
+    network(_pictures())
+    assert find_changes(network, SHAPE) == Changes()
 
 
 def test_the_network_is_left_as_it_is_and_shares_what_is_not_folded() -> None:

@@ -1,9 +1,10 @@
-"""Convolutions that torch does not have: with TensorFlow's "same" padding, and separable ones."""
+"""Convolutions that torch does not have: with TensorFlow's "same" padding, separable ones, and products for 1×1."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
+import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -77,6 +78,16 @@ class Conv3dSame(nn.Conv3d):
         return F.conv3d(padded, self.weight, self.bias, self.stride, padding, self.dilation, self.groups)
 
 
+class Pointwise(nn.Linear):
+    """A 1×1 convolution, computed as one matrix product over all positions of a map with its channels last.
+
+    Where maps lie so in memory it is the faster form, and in training more than in use.
+    """
+
+    def forward(self, input: Float[Tensor, "n c h w"]) -> Float[Tensor, "n k h w"]:
+        return F.linear(input.permute(0, 2, 3, 1), self.weight, self.bias).permute(0, 3, 1, 2)
+
+
 class SeparableConv2d(nn.Module):
     """A convolution of each channel by itself, then a 1×1 convolution that mixes them; nothing stands between.
 
@@ -121,5 +132,24 @@ def _pad(layer: nn.Conv1d | nn.Conv2d | nn.Conv3d, x: Tensor) -> tuple[Tensor, S
     ]
     if all(before == after for before, after in ends):
         return x, [before for before, _ in ends]
+    if torch.is_inference_mode_enabled():
+        return _framed(x, ends), [0] * len(ends)
     last_axis_first = [end for pair in reversed(ends) for end in pair]
     return F.pad(x, last_axis_first), [0] * len(ends)
+
+
+def _framed(x: Tensor, ends: Sequence[tuple[int, int]]) -> Tensor:
+    """What `F.pad` gives, several times faster on maps with their channels last, which it fills with zeros all over.
+
+    Its gradient would be the slower one: this is for use alone.
+    """
+    sides = [before + size + after for size, (before, after) in zip(x.shape[2:], ends, strict=True)]
+    order = sorted(range(x.ndim), key=x.stride, reverse=True)
+    framed = torch.empty_permuted((*x.shape[:2], *sides), order, dtype=x.dtype, device=x.device)
+    middle = framed
+    for axis, (before, after) in enumerate(ends, start=2):
+        framed.narrow(axis, 0, before).zero_()
+        framed.narrow(axis, framed.shape[axis] - after, after).zero_()
+        middle = middle.narrow(axis, before, x.shape[axis])
+    middle.copy_(x)
+    return framed

@@ -17,38 +17,22 @@ from __future__ import annotations
 import functools
 from collections import OrderedDict
 
-import torch
 from jaxtyping import Float
 from torch import Tensor, nn
-from torch.nn import functional as F
 
-from striate.layers import Add, GlobalAveragePool, LayerNorm2d, StochasticDepth, truncated_normal_
+from striate.layers import (
+    Add,
+    GlobalAveragePool,
+    LayerNorm2d,
+    LayerScale,
+    Pointwise,
+    StochasticDepth,
+    truncated_normal_,
+)
 from striate.models._reach import Reach
 from striate.models._zoo import ModelCard, Network, Published, register
 
 _EPSILON = 1e-6
-
-
-class Pointwise(nn.Linear):
-    """A 1×1 convolution, computed as one matrix product over all positions."""
-
-    def forward(self, input: Float[Tensor, "n c h w"]) -> Float[Tensor, "n k h w"]:
-        return F.linear(input.permute(0, 2, 3, 1), self.weight, self.bias).permute(0, 3, 1, 2)
-
-
-class LayerScale(nn.Module):
-    """One learned factor for each channel, small at first, so that a block begins as almost nothing but its shortcut.
-
-    Touvron, Cord, Sablayrolles, Synnaeve and Jégou, "Going deeper with image transformers", ICCV 2021,
-    arXiv:2103.17239, section 2.
-    """
-
-    def __init__(self, channels: int, initial: float) -> None:
-        super().__init__()
-        self.weight = nn.Parameter(torch.full((channels, 1, 1), initial))
-
-    def forward(self, x: Float[Tensor, "n c h w"]) -> Float[Tensor, "n c h w"]:
-        return x * self.weight
 
 
 class Block(nn.Module):
@@ -61,7 +45,7 @@ class Block(nn.Module):
         self.expand = Pointwise(channels, 4 * channels)
         self.act = nn.GELU()
         self.project = Pointwise(4 * channels, channels)
-        self.scale = LayerScale(channels, 1e-6)
+        self.scale = LayerScale(channels, initial=1e-6)
         self.drop = StochasticDepth(drop)
         self.add = Add()
 

@@ -1,4 +1,4 @@
-"""A network as it is run when nobody looks inside: batch norms folded into convolutions, activations in place.
+"""A network as it is run when nobody looks inside: norms folded into convolutions, activations and sums in place.
 
 In use, batch norm is a fixed line for each channel, y = γ (x - μ) / √(σ² + ε) + β, and so part of the convolution
 before it (Jacob et al., "Quantization and training of neural networks for efficient integer-arithmetic-only inference",
@@ -6,9 +6,11 @@ CVPR 2018, arXiv:1712.05877, eq. 14):
 
     w' = w · γ / √(σ² + ε)          b' = (b - μ) · γ / √(σ² + ε) + β
 
+A scale for each channel (`LayerScale`) is such a line too.
+
 What may be changed is not guessed from names or from the order in which modules were registered. One forward pass of a
-shadow without data is followed operation by operation: a batch norm is folded where it alone reads what a convolution
-wrote, and each of the two runs once; an activation works in place where it alone reads a value that nothing else
+shadow without data is followed operation by operation: a norm is folded where it alone reads what a convolution gave,
+and each of the two runs once; an activation or a sum works in place where it alone reads a value that nothing else
 shares. Where the pass cannot be followed without data, or is not made of modules, nothing is changed.
 """
 
@@ -24,14 +26,14 @@ import torch
 from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from striate.layers import Conv1dSame, Conv2dSame, Conv3dSame
+from striate.layers import Add, Conv1dSame, Conv2dSame, Conv3dSame, LayerScale, Pointwise
 from striate.models._operations import CONVOLUTION, arguments, aten
 from striate.models._shapes import sketched
 from striate.models._trace import floating_type, shadow
 
 # By their exact classes: what a class derived from these does to its weights is not known.
-_CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d, Conv1dSame, Conv2dSame, Conv3dSame)
-_NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
+_CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d, Conv1dSame, Conv2dSame, Conv3dSame, Pointwise)
+_LINES = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d, LayerScale)
 _ACTIVATIONS = (nn.ReLU, nn.ReLU6, nn.SiLU, nn.Hardswish, nn.Hardtanh, nn.LeakyReLU, nn.ELU)
 # What writes a value of its own, however its arguments lie in memory. (A copy for the sake of order may be none.)
 _WRITING = {
@@ -46,13 +48,14 @@ _WRITING = {
 
 @dataclass(frozen=True)
 class Changes:
-    """What may be changed in a network, by the paths of its modules: (convolution, its norm), and activations."""
+    """What may be changed in a network, by the paths of its modules: (convolution, its norm), activations, and sums."""
 
     folded: tuple[tuple[str, str], ...] = ()
     in_place: tuple[str, ...] = ()
+    summed: tuple[str, ...] = ()
 
     def __bool__(self) -> bool:
-        return bool(self.folded or self.in_place)
+        return bool(self.folded or self.in_place or self.summed)
 
 
 def fold(model: nn.Module, shape: tuple[int, int, int]) -> nn.Module:
@@ -71,12 +74,14 @@ def fold(model: nn.Module, shape: tuple[int, int, int]) -> nn.Module:
     for path in changes.in_place:
         activation: Any = folded.get_submodule(path)
         activation.inplace = True
+    for path in changes.summed:
+        folded.get_submodule(path).forward = _add_in_place
     return folded
 
 
 def find_changes(model: nn.Module, shape: tuple[int, int, int]) -> Changes:
     """What `fold` may change in `model`, proved by one forward pass on the meta device."""
-    if not any(type(module) in (*_NORMS, *_ACTIVATIONS) for module in model.modules()):
+    if not any(type(module) in (*_LINES, *_ACTIVATIONS, Add) for module in model.modules()):
         return Changes()
     try:
         copied = shadow(model)
@@ -90,29 +95,41 @@ def find_changes(model: nn.Module, shape: tuple[int, int, int]) -> Changes:
     except Exception:  # it needs data, or cannot be copied: whatever it is, the network itself may run
         return Changes()
     followed.read_outside(answer)
-    norms = {path: module for path, module in copied.named_modules() if type(module) in _NORMS}
-    activations = [path for path, module in copied.named_modules() if type(module) in _ACTIVATIONS]
-    pairs = ((followed.convolution_before(path, copied), path) for path, norm in norms.items() if _is_line(norm))
+    kinds = {path: type(module) for path, module in copied.named_modules()}
+    lines = [path for path, module in copied.named_modules() if type(module) in _LINES and _is_line(module)]
+    pairs = ((followed.maker_before(path), path) for path in lines)
     return Changes(
-        tuple((convolution, norm) for convolution, norm in pairs if convolution),
-        tuple(path for path in activations if followed.owns_its_input(path)),
+        tuple((maker, line) for maker, line in pairs if maker is not None and kinds[maker] in _CONVOLUTIONS),
+        tuple(path for path, kind in kinds.items() if kind in _ACTIVATIONS and followed.owns_its_input(path)),
+        tuple(path for path, kind in kinds.items() if kind is Add and followed.owns_its_input(path)),
     )
 
 
 def _is_line(norm: Any) -> bool:
     """Whether a norm has statistics of its own to use; without, it takes those of the batch."""
-    return norm.running_mean is not None
+    return isinstance(norm, LayerScale) or norm.running_mean is not None
+
+
+def _line(norm: Any) -> tuple[Tensor, Tensor]:
+    """Slope and offset of each channel, in float64."""
+    if isinstance(norm, LayerScale):
+        slope = norm.weight.detach().double().flatten()
+        return slope, torch.zeros_like(slope)
+    slope = (norm.running_var.double() + norm.eps).rsqrt()
+    if norm.weight is not None:
+        slope = slope * norm.weight.detach().double()
+    offset = -norm.running_mean.double() * slope
+    return slope, offset if norm.bias is None else offset + norm.bias.detach().double()
 
 
 def _fold_one(convolution: Any, norm: Any) -> None:
-    mean, variance = norm.running_mean.double(), norm.running_var.double()
-    factor = (variance + norm.eps).rsqrt() * (1.0 if norm.weight is None else norm.weight.detach().double())
-    bias = torch.zeros_like(mean) if convolution.bias is None else convolution.bias.detach().double()
-    shift = (bias - mean) * factor + (0.0 if norm.bias is None else norm.bias.detach().double())
+    slope, offset = _line(norm)
     weight = convolution.weight.detach()
-    scaled = weight.double() * factor.reshape(-1, *[1] * (weight.ndim - 1))
+    scaled = weight.double() * slope.reshape(-1, *[1] * (weight.ndim - 1))
+    if convolution.bias is not None:
+        offset = offset + convolution.bias.detach().double() * slope
     convolution.weight = nn.Parameter(torch.empty_like(weight).copy_(scaled), requires_grad=False)
-    convolution.bias = nn.Parameter(shift.to(weight.dtype), requires_grad=False)
+    convolution.bias = nn.Parameter(offset.to(weight.dtype), requires_grad=False)
     # Whoever holds this module, under whatever name, now gets back what was given.
     norm.forward = _unchanged
 
@@ -121,11 +138,17 @@ def _unchanged(x: Tensor) -> Tensor:
     return x
 
 
+def _add_in_place(total: Tensor, *others: Tensor) -> Tensor:
+    for other in others:
+        total += other
+    return total
+
+
 @dataclass
 class _Calls:
-    """What one module was given and gave, in the order of its calls."""
+    """What one module was given by position, and what it gave, in the order of its calls."""
 
-    given: list[Any] = field(default_factory=list)
+    given: list[tuple[Any, ...]] = field(default_factory=list)
     gave: list[Any] = field(default_factory=list)
 
 
@@ -137,13 +160,14 @@ class _Followed(TorchDispatchMode):
         self._calls: dict[str, _Calls] = defaultdict(_Calls)
         self._running: list[str] = []
         self._readers: dict[int, set[str]] = defaultdict(set)
-        self._writers: dict[int, str] = {}
+        self._makers: dict[int, str] = {}
+        self._written: set[int] = set()
         self._sharing: dict[int, set[int]] = defaultdict(set)  # the values that lie in one storage
         self._alive: list[Any] = []  # so that no identity is given twice
 
     def enter(self, path: str) -> Any:
         def begin(module: nn.Module, args: tuple[Any, ...]) -> None:
-            self._calls[path].given.append(args[0] if len(args) == 1 else None)
+            self._calls[path].given.append(args)
             self._running.append(path)
 
         return begin
@@ -151,6 +175,8 @@ class _Followed(TorchDispatchMode):
     def leave(self, path: str) -> Any:
         def end(module: nn.Module, args: tuple[Any, ...], output: Any) -> None:
             self._calls[path].gave.append(output)
+            self._makers.setdefault(id(output), path)  # the innermost ends first
+            self._alive.append(output)
             self._running.pop()
 
         return end
@@ -160,27 +186,28 @@ class _Followed(TorchDispatchMode):
         for tensor in _tensors([answer]):
             self._readers[id(tensor)].add("")
 
-    def convolution_before(self, norm: str, network: nn.Module) -> str | None:
-        """The path of the convolution whose output this norm alone reads; None where there is none."""
-        value = self._only_input(norm)
-        if value is None:
-            return None
-        path = self._writers.get(id(value))
-        if path is None or type(network.get_submodule(path)) not in _CONVOLUTIONS:
-            return None
-        calls = self._calls[path]
-        return path if len(calls.gave) == 1 and calls.gave[0] is value else None
+    def maker_before(self, path: str) -> str | None:
+        """The path of the module that ran once and made what this module alone reads; None where there is none."""
+        value = self._first_input(path)
+        maker = None if value is None else self._makers.get(id(value))
+        return maker if maker is not None and len(self._calls[maker].gave) == 1 else None
 
     def owns_its_input(self, path: str) -> bool:
-        """Whether nothing but this module can see the value it is given, and an operation wrote it."""
-        value = self._only_input(path)
-        return value is not None and id(value) in self._writers and self._sharing[_storage(value)] == {id(value)}
+        """Whether nothing but this module can see the first value it is given, and an operation wrote it."""
+        value = self._first_input(path)
+        return value is not None and id(value) in self._written and self._sharing[_storage(value)] == {id(value)}
 
-    def _only_input(self, path: str) -> Tensor | None:
-        """What the module was given, if it ran once and alone read it."""
+    def _first_input(self, path: str) -> Tensor | None:
+        """What the module was given first, if it ran once and alone read it; all that it was given is of one form."""
         calls = self._calls[path]
-        value = calls.given[0] if len(calls.given) == 1 else None
-        return value if isinstance(value, Tensor) and self._readers[id(value)] == {path} else None
+        values = calls.given[0] if len(calls.given) == 1 else ()
+        if not all(isinstance(value, Tensor) for value in values):
+            return None
+        if len({(value.shape, value.dtype) for value in values}) != 1:
+            return None
+        first, *others = values
+        alone = self._readers[id(first)] == {path} and not any(other is first for other in others)
+        return first if alone else None
 
     @classmethod
     def _should_skip_dynamo(cls) -> bool:
@@ -197,7 +224,7 @@ class _Followed(TorchDispatchMode):
             self._readers[id(tensor)].add(here)
         for tensor in _tensors([output]):
             if func in _WRITING:
-                self._writers[id(tensor)] = here
+                self._written.add(id(tensor))
             self._sharing[_storage(tensor)].add(id(tensor))
             self._alive.append(tensor)
         return output
