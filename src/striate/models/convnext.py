@@ -35,6 +35,13 @@ from striate.models._zoo import ModelCard, Network, Published, register
 _EPSILON = 1e-6
 
 
+class GELU(nn.GELU):
+    """GELU of a map whose channels lie last in memory, handed to torch in that order: its fast form asks for it."""
+
+    def forward(self, input: Float[Tensor, "n c h w"]) -> Float[Tensor, "n c h w"]:
+        return super().forward(input.permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
+
+
 class Block(nn.Module):
     """Figure 4, right: depthwise 7×7, norm, 1×1 to four times the channels, GELU, 1×1 back; scaled and added."""
 
@@ -43,7 +50,7 @@ class Block(nn.Module):
         self.depthwise = nn.Conv2d(channels, channels, 7, padding=3, groups=channels)
         self.norm = LayerNorm2d(channels, _EPSILON)
         self.expand = Pointwise(channels, 4 * channels)
-        self.act = nn.GELU()
+        self.act = GELU()
         self.project = Pointwise(4 * channels, channels)
         self.scale = LayerScale(channels, initial=1e-6)
         self.drop = StochasticDepth(drop)

@@ -200,7 +200,7 @@ class _Followed(TorchDispatchMode):
     def _first_input(self, path: str) -> Tensor | None:
         """What the module was given first, if it ran once and alone read it; all that it was given is of one form."""
         calls = self._calls[path]
-        values = calls.given[0] if len(calls.given) == 1 else ()
+        values = list(calls.given[0]) if len(calls.given) == 1 else []
         if not all(isinstance(value, Tensor) for value in values):
             return None
         if len({(value.shape, value.dtype) for value in values}) != 1:
