@@ -5,8 +5,6 @@ The network itself is not touched: a shadow of it runs, with the same modules an
 
 from __future__ import annotations
 
-import copy
-from collections import OrderedDict
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -17,6 +15,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from striate.core.errors import ModelError
 from striate.models._operations import Sharing, Window, arguments, macs, sharing, window
 from striate.models._receptive import Sight, Sights
+from striate.models._shadow import shadow
 from striate.models._shapes import sketched
 
 Shape = tuple[int, ...]
@@ -71,22 +70,6 @@ def trace(model: nn.Module, shape: tuple[int, int, int]) -> list[Call]:
             f"{reason}."
         ) from error
     return overheard.calls
-
-
-def shadow(model: nn.Module) -> nn.Module:
-    """A copy of `model` in eval mode, without data (all its tensors on the meta device) and without hooks."""
-    memo: dict[int, Any] = {}
-    for module in model.modules():
-        for holder in (module._parameters, module._buffers, module.__dict__):
-            for value in holder.values():
-                if isinstance(value, nn.Parameter):
-                    memo[id(value)] = nn.Parameter(value.detach().to("meta"), requires_grad=False)
-                elif isinstance(value, Tensor):
-                    memo[id(value)] = value.detach().to("meta")
-        for name, value in vars(module).items():
-            if name.endswith("_hooks") and isinstance(value, OrderedDict):
-                memo[id(value)] = OrderedDict()
-    return copy.deepcopy(model, memo).eval()
 
 
 def floating_type(model: nn.Module) -> torch.dtype:
