@@ -1,0 +1,16 @@
+"""Looking into any network while it runs: three context managers, over which every explanation is written.
+
+`borrow` lends a model and brings it back as found; `capture` keeps what places of it compute, and their gradients;
+`rewrite` changes what its ReLUs pass backward.
+"""
+
+from striate.hooks.borrow import borrow as borrow
+from striate.hooks.capture import Captured as Captured
+from striate.hooks.capture import capture as capture
+from striate.hooks.places import PlaceError as PlaceError
+from striate.hooks.rewrite import Rewritten as Rewritten
+from striate.hooks.rewrite import rewrite as rewrite
+from striate.hooks.rules import DECONVNET as DECONVNET
+from striate.hooks.rules import GUIDED as GUIDED
+from striate.hooks.rules import RewriteError as RewriteError
+from striate.hooks.rules import Rule as Rule

@@ -1,0 +1,73 @@
+"""What torch may have made of a network's Python: compiled regions, which can be run as Python, and scripted, which
+cannot; and whether the network is running.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch import nn
+
+_COMPILED = "._orig_mod"
+
+
+@contextmanager
+def eagerly() -> Iterator[None]:
+    """Compiled regions run as the Python that they were compiled from: compiled code heeds no hook."""
+    if "torch._dynamo" not in sys.modules:  # nothing was ever compiled; asking torch would load its compiler
+        yield
+        return
+    with torch.compiler.set_stance("force_eager"):
+        yield
+
+
+def eager(model: nn.Module) -> nn.Module:
+    """The network that `torch.compile` wrapped, or `model` itself."""
+    return getattr(model, "_orig_mod", model)
+
+
+def modules_by_path(model: nn.Module) -> dict[str, nn.Module]:
+    """Every module under each of its paths, as if no part were compiled; the whole network is not among them."""
+    found = {path.replace(_COMPILED, ""): module for path, module in model.named_modules(remove_duplicate=False)}
+    return {path: module for path, module in found.items() if path}
+
+
+def scripted(model: nn.Module) -> list[str]:
+    """The paths of the scripted or traced regions, of each its outermost module."""
+    paths: list[str] = []
+    for path, module in model.named_modules():
+        if isinstance(module, torch.jit.ScriptModule) and not any(_within(path, outer) for outer in paths):
+            paths.append(path)
+    return paths
+
+
+def _within(path: str, outer: str) -> bool:
+    return outer == "" or path.startswith(f"{outer}.")
+
+
+@contextmanager
+def watching(
+    model: nn.Module, begin: Callable[[], None] = lambda: None, end: Callable[[], None] = lambda: None
+) -> Iterator[None]:
+    """Within the block, `begin` and `end` are called where a forward pass of `model` begins and ends, or fails.
+
+    What checkpointing computes again in a backward pass lies outside.
+    """
+
+    def before(module: nn.Module, given: Any) -> None:
+        begin()
+
+    def after(module: nn.Module, given: Any, output: Any) -> None:
+        end()
+
+    first = model.register_forward_pre_hook(before, prepend=True)
+    last = model.register_forward_hook(after, always_call=True)
+    try:
+        yield
+    finally:
+        first.remove()
+        last.remove()

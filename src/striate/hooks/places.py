@@ -1,0 +1,62 @@
+"""The names by which a place in a network is asked for."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from torch import nn
+
+from striate.core.errors import StriateError, nearest
+from striate.core.protocols import Described
+from striate.hooks._running import modules_by_path, scripted
+
+_OPERATION = re.compile(r"([a-z]\w*):([1-9]\d*)")
+
+
+class PlaceError(StriateError):
+    """A place that a network does not have, or that cannot be looked at."""
+
+
+@dataclass(frozen=True)
+class Operation:
+    """The `number`-th operation called `name` in a forward pass, counted from 1."""
+
+    name: str
+    number: int
+
+
+def find(model: nn.Module, name: str) -> nn.Module | Operation:
+    """What `name` stands for: a declared feature map before a module's path before an operation ("relu:3").
+
+    Raises:
+        PlaceError: there is no such place, or it lies in a scripted region, where nothing can be seen.
+    """
+    modules = modules_by_path(model)
+    declared = {a_map.name: a_map.module for a_map in model.feature_maps} if isinstance(model, Described) else {}
+    path = declared.get(name, name)
+    if path in modules:
+        for region in scripted(model):
+            if region == "" or path.startswith(f"{region}."):
+                raise PlaceError(
+                    f"Place {name!r} lies within {_called(region)}, which is scripted: its inside cannot be seen. "
+                    f"Ask for the region itself, or use the network it was scripted from."
+                )
+        return modules[path]
+    match = _OPERATION.fullmatch(name)
+    if match is None:
+        known = nearest(name, [*declared, *modules])
+        raise PlaceError(
+            f"A place is a feature map, a module's path, or an operation such as 'relu:3'; received {name!r}. {known}"
+        )
+    regions = scripted(model)
+    if regions:
+        raise PlaceError(
+            f"Operations cannot be counted past {_called(regions[0])}, which is scripted: name a module instead of "
+            f"{name!r}, or use the network it was scripted from."
+        )
+    return Operation(match[1], int(match[2]))
+
+
+def _called(path: str) -> str:
+    return f"module {path!r}" if path else "the network"

@@ -1,0 +1,51 @@
+"""What a ReLU passes backward, other than its gradient."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor
+
+from striate.core.errors import StriateError
+
+
+class RewriteError(StriateError):
+    """A network whose operations cannot be rewritten, or have not been."""
+
+
+@dataclass(frozen=True)
+class Rule:
+    """How the gradient passes backward through what rectifies: a ReLU, or what stands in its place.
+
+        g ← max(g, 0)                 everywhere
+        g ← max(g, 0) · [a > 0]       if `gated`: only where the unit was active
+
+    a is what was rectified. Max-pooling passes g to the position that won, the "switch" (Zeiler and Fergus), which is
+    its plain gradient; where windows overlap, what comes to one position is added. All linear operations pass their
+    plain gradient, their own weights transposed: convolutions, batch norm with its stored statistics (times γ/σ, so
+    that a negative γ turns the sign: the papers, older than batch norm, have no rule for it), sums (to each term the
+    whole of g), concatenation (to each part its share), average pooling.
+    """
+
+    name: str
+    gated: bool
+    paper: str
+
+    def backward(self, gradient: Float[Tensor, "*#s"], active: Bool[Tensor, "*#s"] | None) -> Float[Tensor, "*#s"]:
+        """What is passed on of `gradient`; `active` says where a > 0, and is needed only by a gated rule."""
+        positive = gradient.clamp(min=0)
+        return positive if active is None else torch.where(active, positive, 0)
+
+
+DECONVNET = Rule(
+    "deconvnet",
+    gated=False,
+    paper="Zeiler and Fergus, Visualizing and understanding convolutional networks, ECCV 2014, arXiv:1311.2901, §2.1",
+)
+GUIDED = Rule(
+    "guided",
+    gated=True,
+    paper="Springenberg et al., Striving for simplicity: the all convolutional net, 2015, arXiv:1412.6806, §3.4",
+)
