@@ -61,7 +61,7 @@ def _holds(what: str, question: Callable[[], object], problems: list[str]) -> bo
 
 def _memorise(subject: Subject) -> int:
     steps = beginning.steps_to_memorise(subject)
-    assert steps is not None, f"not within {beginning.STEPS} steps"
+    assert steps is not None, f"not within {beginning.STEPS} updates"
     return steps
 
 

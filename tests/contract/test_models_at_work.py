@@ -9,7 +9,14 @@ from promises.subject import Promise, smallest_of_each_family, subject
 
 pytestmark = pytest.mark.parametrize("name", smallest_of_each_family(), scope="module")
 
+# Exporting takes a hundredth of a second for each layer: where there are more, it is left to `make zoo`.
+_MOST_EXPORTED_HERE = 250
+
 
 @pytest.mark.parametrize("promise", at_work.PROMISES, ids=lambda promise: promise.__name__)
 def test_every_family_keeps_its_word(name: str, promise: Promise) -> None:
-    promise(subject(name))
+    asked = subject(name)
+    exports = promise is at_work.it_exports_with_any_number_of_pictures
+    if exports and len(asked.description.rows) > _MOST_EXPORTED_HERE:
+        pytest.skip("left to make zoo")
+    promise(asked)

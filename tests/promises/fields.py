@@ -30,7 +30,7 @@ def seen_by_neighbours(subject: Subject, place: FeatureMap) -> tuple[list[Line],
     network = MODELS[subject.name].build(channels=1, size=size, classes=CLASSES).eval()
     _let_everything_through(network)
     # Max pooling hands its gradient to one pixel only: the sum over many pictures reaches all that it may choose from.
-    picture = torch.rand(16, 1, *size, generator=torch.Generator().manual_seed(0)).requires_grad_()
+    picture = torch.rand(12, 1, *size, generator=torch.Generator().manual_seed(0)).requires_grad_()
     maps = capture(network, place.module, picture)
     height, width = maps.shape[2:]
     first, second = (
