@@ -15,7 +15,7 @@ from pathlib import Path
 
 import listings
 import pictures
-import zoo
+import zoo_page
 from blocks import REPOSITORY, Block, blocks, copy_of_the_tree, pages, run_page
 
 _DEMO = "python examples/demo.py"
@@ -56,7 +56,7 @@ def main() -> None:
     parser.add_argument("page", nargs="*", help="only these pages")
     options = parser.parse_args()
     listings.write()
-    zoo.write()
+    zoo_page.write()
     for path in map(Path, options.page) if options.page else pages():
         with tempfile.TemporaryDirectory() as folder:
             tree = copy_of_the_tree(Path(folder) / "striate")

@@ -83,8 +83,8 @@ def test_the_reference_says_what_the_program_says() -> None:
 
 
 def test_the_page_about_the_zoo_says_what_the_cards_say_and_shows_every_family() -> None:
-    zoo = program("zoo")
-    assert zoo.PAGE.read_text("utf-8") == zoo.page(), "zoo.md is old; run python docs/zoo.py"
+    zoo = program("zoo_page")
+    assert zoo.PAGE.read_text("utf-8") == zoo.page(), "zoo.md is old; run python docs/zoo_page.py"
     assert set(zoo.BLOCKS) == set(zoo.families())
     assert {path.stem for path in zoo.PICTURES.glob("*.svg")} == {*zoo.families(), "tradeoff"}
 

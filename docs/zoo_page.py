@@ -1,6 +1,6 @@
 """The page about the zoo, from the models' cards, with a drawing of each family's block and a chart of what they cost.
 
-python docs/zoo.py
+python docs/zoo_page.py
 """
 
 from __future__ import annotations
@@ -73,10 +73,11 @@ BLOCKS = {
 _HEAD = """\
 # The zoo
 
-Written by `python docs/zoo.py` from the models' cards. Parameters, multiply-accumulates (MACs) and depth are counted on
-the built network for the input that is named, and compared with these cards in the tests; accuracies are as their
-sources print them, and how they were taken stands beside them. The same from the command line: `striate models`,
-`striate summary NAME`. Everything that is asked of a model, all comparisons with other libraries among it: `make zoo`.
+Written by `python docs/zoo_page.py` from the models' cards. Parameters, multiply-accumulates (MACs) and depth are
+counted on the built network for the input that is named, and compared with these cards in the tests; accuracies are
+as their sources print them, and how they were taken stands beside them. The same from the command line: `striate
+models`, `striate summary NAME`. Everything that is asked of a model, all comparisons with other libraries among it:
+`make zoo`.
 
 ![Accuracy on ImageNet against multiply-accumulates](../pictures/zoo/tradeoff.svg)
 
