@@ -67,7 +67,9 @@ Findings = dict[tuple[str, bool, bool, Task], Found]
 
 def heat(network: str, tuned: bool, contestants: Sequence[tuple[bool, Task]], rounds: int, **size: int) -> Findings:
     """Run the contestants in turn, round after round; the first round is not counted."""
-    jobs = {(ours, task): Job(network=network, ours=ours, task=task, tuned=tuned, **size) for ours, task in contestants}
+    jobs: dict[tuple[bool, Task], Job] = {
+        (ours, task): Job(network=network, ours=ours, task=task, tuned=tuned, **size) for ours, task in contestants
+    }
     sides = {str(key): StandingSide("zoo_step", job.to_argument()) for key, job in jobs.items()}
     for side in sides.values():
         side.work()

@@ -6,7 +6,9 @@ the backend does in one call.
 
 from __future__ import annotations
 
-import keras  # pyright: ignore[reportMissingImports]  (of the extra `bench`, which the linter does not need)
+from typing import Any
+
+import keras
 import numpy as np
 
 from . import mnist
@@ -24,7 +26,7 @@ class EpochEnds(keras.callbacks.Callback):
 
 def lenet5(shape: tuple[int, ...]) -> keras.Model:
     layers = keras.layers
-    relu = {"activation": "relu", "kernel_initializer": "he_normal"}  # as Striate begins, so that losses compare
+    relu: Any = {"activation": "relu", "kernel_initializer": "he_normal"}  # as Striate begins, so that losses compare
     return keras.Sequential(
         [
             keras.Input(shape),
@@ -49,7 +51,7 @@ def main(job: Job) -> None:
     x = np.expand_dims(pictures, 1 if data_format == "channels_first" else -1)
     x = ((x / np.float32(255)) - np.float32(mnist.MEAN)) / np.float32(mnist.STD)
     border = len(x) - job.held_out
-    model = lenet5(x.shape[1:])
+    model: Any = lenet5(x.shape[1:])
     model.compile(
         optimizer=keras.optimizers.SGD(job.lr, momentum=job.momentum, nesterov=True),
         loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True),

@@ -28,8 +28,9 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from striate.layers import Add, Conv1dSame, Conv2dSame, Conv3dSame, LayerScale, Pointwise
 from striate.models._operations import CONVOLUTION, arguments, aten
+from striate.models._shadow import shadow
 from striate.models._shapes import sketched
-from striate.models._trace import floating_type, shadow
+from striate.models._trace import floating_type
 
 # By their exact classes: what a class derived from these does to its weights is not known.
 _CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d, Conv1dSame, Conv2dSame, Conv3dSame, Pointwise)

@@ -12,8 +12,9 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from striate.layers import SeparableConv2d, SqueezeExcitation
 from striate.models._operations import arguments
+from striate.models._shadow import shadow
 from striate.models._shapes import sketched
-from striate.models._trace import Shape, floating_type, shadow
+from striate.models._trace import Shape, floating_type
 
 _AS_ONE = (SeparableConv2d, SqueezeExcitation)
 
