@@ -108,6 +108,8 @@ def main() -> None:
         print(f"{known['seconds']:.0f} s, {known['peak_bytes'] / 1e9:.1f} GB", flush=True)
         for problem in known["problems"]:
             print(f"    {problem}", flush=True)
+    if digest_of_the_zoo() != digest:
+        sys.exit("models/ or layers/ changed meanwhile: what was found is of neither. Run it again.")
     found = {name: notebook.found[name] for name in names}
     problems = [f"{name}: {problem}" for name in names for problem in found[name]["problems"]]
     notes = [

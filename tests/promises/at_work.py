@@ -84,9 +84,11 @@ def eval_is_deterministic_and_treats_each_picture_by_itself(subject: Subject) ->
         assert torch.equal(together, network(seen))
         _close(torch.cat([network(picture[None]) for picture in seen]), together, 1e-10)
         network = copy.deepcopy(subject.first).eval()
-        single = network(seen.float())
+        single, double = network(seen.float()), copy.deepcopy(network).double()(seen)
+        if double.abs().max() > 1e30:
+            return  # each of ResNet-1202's 600 blocks doubles what an untrained norm lets through: beyond float32
         _close(torch.cat([network(picture[None].float()) for picture in seen]), single, 1e-5)
-        _close(single.double(), network.double()(seen), 1e-4)
+        _close(single.double(), double, 1e-4)
 
 
 def its_sums_are_those_that_torch_counts(subject: Subject) -> None:
