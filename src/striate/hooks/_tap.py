@@ -26,8 +26,8 @@ def tap(output: Tensor, before: Sequence[tuple[Tensor, int]]) -> tuple[Tensor, T
     hold it too, and the copies are laid so that it does not matter whether they go on with it or with what is returned:
 
         new value            kept = output                 onward = copy of kept
-        input, changed       kept = copy of output         onward = output, overwritten with (the same) kept
         input, unchanged     kept = copy of output         onward = copy of kept
+        input, changed       kept = copy of output         onward = output, overwritten with (the same) kept
     """
     found = next((count for tensor, count in before if tensor is output), None)
     kept = output if found is None else output.clone()
@@ -35,4 +35,8 @@ def tap(output: Tensor, before: Sequence[tuple[Tensor, int]]) -> tuple[Tensor, T
         kept.requires_grad_()
     if found is None or found == version(output):
         return kept, kept.clone()
-    return kept, output.copy_(kept)
+    if kept.requires_grad:
+        # The values are the same, so what the operation saved of its result is still true of it.
+        with torch.autograd.grad_mode._unsafe_preserve_version_counter(output):
+            output.copy_(kept)
+    return kept, output

@@ -10,8 +10,6 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from striate.hooks._tap import version
-
 
 @contextmanager
 def borrow(model: nn.Module) -> Iterator[nn.Module]:
@@ -49,7 +47,7 @@ def _tensors(model: nn.Module) -> list[Tensor]:
 
 
 class _Found:
-    """How a model was found. Nothing of it is changed by taking this down; what did not change is not written back."""
+    """How a model was found. Taking it down changes nothing."""
 
     def __init__(self, model: nn.Module) -> None:
         modules = list(model.modules())
@@ -62,7 +60,7 @@ class _Found:
         ]
         self._backward_kinds = [(module, getattr(module, "_is_full_backward_hook", None)) for module in modules]
         self._gradients = [(tensor, tensor.requires_grad, tensor.grad) for tensor in _tensors(model)]
-        self._values = [(buffer, buffer.detach().clone(), version(buffer)) for buffer in model.buffers()]
+        self._values = [(buffer, buffer.detach().clone()) for buffer in model.buffers() if _writable(buffer)]
 
     def restore(self) -> None:
         for module, training in self._modes:
@@ -73,10 +71,12 @@ class _Found:
                 holder.update(held)
         for module, kind in self._backward_kinds:
             module._is_full_backward_hook = kind
-        with torch.no_grad():
-            for buffer, value, count in self._values:
-                if buffer.is_inference() or version(buffer) != count:
-                    buffer.copy_(value)
+        # Batch norm changes its statistics without counting it, so whatever their version, they are written back; and
+        # without counting that either: graphs that a caller has made of them remain good.
+        counted = tuple(buffer for buffer, _ in self._values if not buffer.is_inference())
+        with torch.inference_mode(), torch.autograd.grad_mode._unsafe_preserve_version_counter(counted):
+            for buffer, value in self._values:
+                buffer.copy_(value)
         for tensor, required, gradient in self._gradients:
             tensor.requires_grad_(required)
             tensor.grad = gradient
@@ -85,6 +85,11 @@ class _Found:
 def _hooks(module: nn.Module) -> list[Any]:
     """The dictionaries in which torch keeps a module's hooks of every kind."""
     return [value for name, value in vars(module).items() if "_hooks" in name]
+
+
+def _writable(tensor: Tensor) -> bool:
+    """Whether each value has a place of its own, and so can be changed at all: those of an expanded tensor have not."""
+    return all(step or size == 1 for step, size in zip(tensor.stride(), tensor.shape, strict=True))
 
 
 def _same(holder: dict[Any, Any], held: dict[Any, Any]) -> bool:

@@ -42,9 +42,7 @@ class Captured(Mapping[str, Tensor]):
             )
         kept, found = self._kept[name]
         if version(kept) != found:
-            raise PlaceError(
-                f"Place {name!r} was changed after it was captured, in place and unseen: its value is lost."
-            )
+            raise PlaceError(f"Place {name!r} was changed unseen, in place, after it was captured: its value is lost.")
         return kept
 
     def __iter__(self) -> Iterator[str]:
@@ -115,8 +113,8 @@ def capture(model: nn.Module, names: Sequence[str]) -> Iterator[Captured]:
 
     A name is that of a declared feature map, the path of a module, or an operation as the network's Python calls it,
     counted in a forward pass from 1: "relu:3" is the third ReLU, whether module, function, method or in place, "add:2"
-    the second sum. What runs within one function of torch (the products in `F.multi_head_attention_forward`, say) has
-    no name of its own.
+    the second sum. What runs within one function of torch (the products in `F.multi_head_attention_forward`, say) or in
+    a scripted function has no name of its own and is not counted.
 
     A value is that which the place computed, even if the next operation overwrites it: the network goes on with a copy,
     so each place costs one copy of its map. Where autograd records and nothing before a place needs a gradient, the

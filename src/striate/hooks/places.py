@@ -37,10 +37,10 @@ def find(model: nn.Module, name: str) -> nn.Module | Operation:
     path = declared.get(name, name)
     if path in modules:
         for region in scripted(model):
-            if region == "" or path.startswith(f"{region}."):
+            if region in ("", path) or path.startswith(f"{region}."):
                 raise PlaceError(
-                    f"Place {name!r} lies within {_called(region)}, which is scripted: its inside cannot be seen. "
-                    f"Ask for the region itself, or use the network it was scripted from."
+                    f"Place {name!r} is or lies within {_called(region)}, which is scripted and cannot be looked into: "
+                    f"use the network it was scripted from."
                 )
         return modules[path]
     match = _OPERATION.fullmatch(name)

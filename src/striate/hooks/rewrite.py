@@ -198,7 +198,7 @@ def _passing(rule: Rule, reading: Rectified) -> Callable[..., Any]:
         if gradient is None or own is None:
             return None
         passed = rule.backward(gradient, reading.active(own) if rule.gated else None)
-        return (*plain[: reading.edge], passed.sum_to_size(own.shape), *plain[reading.edge + 1 :])
+        return (*plain[: reading.edge], passed.sum_to_size(own.shape).to(own), *plain[reading.edge + 1 :])
 
     return passing
 
