@@ -73,8 +73,8 @@ def test_values_and_gradients_are_those_of_the_net_written_out(
     x.requires_grad_(needed == "picture")
     with capture(block, names) as captured:
         score = block(x).sum()
-        gradients = torch.autograd.grad(score, list(captured.values()))
-    assert tuple(captured) == names
+        gradients = torch.autograd.grad(score, [captured[name] for name in names])
+    assert captured.names == names
     assert torch.equal(score, expected["relu:3"].sum())
     for name, gradient in zip(names, gradients, strict=True):
         assert torch.equal(captured[name], expected[name]), name

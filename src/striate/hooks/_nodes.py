@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 from torch.autograd.function import BackwardCFunction
 
-from striate.hooks.rules import RewriteError
+from striate.hooks.rules import RewriteError, Rule
 
 Node = Any  # torch.autograd.graph.Node, of which not all nodes say that they are one
 COPY_SLICES = "torch::autograd::CopySlices"
@@ -67,14 +67,18 @@ class Rectified:
     name: str
     edge: int = 0
     given: Tensor | None = None
-    ceiling: float | Tensor | None = None
+    ceiling: Tensor | float | int | None = None
 
-    def active(self, plain: Tensor) -> Tensor:
-        """Where a > 0 (and below the ceiling), by what was given or else by the plain gradient passed there."""
-        if self.given is None:
-            return plain != 0
-        above = self.given > 0
-        return above if self.ceiling is None else above & (self.given < self.ceiling)
+    def gradient(self, rule: Rule, arrived: Tensor, plain: Tensor) -> Tensor:
+        """What the rule passes to the rectified input of what arrived; `plain` is what the operation itself passes."""
+        if not rule.gated:
+            passed = rule.backward(arrived, None)
+        elif self.given is None:  # hinged: the plain gradient is gated already
+            passed = rule.backward(plain, None)
+        else:
+            active = self.given > 0
+            passed = rule.backward(arrived, active if self.ceiling is None else active & (self.given < self.ceiling))
+        return passed.sum_to_size(plain.shape).to(plain)
 
 
 def kind(node: Node) -> str:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from itertools import chain
 from typing import Any
 
 import torch
@@ -24,14 +23,10 @@ def borrow(model: nn.Module) -> Iterator[nn.Module]:
     at a time may borrow a model.
     """
     found = _Found(model)
-    gpus = {tensor.device.index for tensor in _tensors(model) if tensor.device.type == "cuda"}
+    gpus = {tensor.device.index for tensor in found.tensors if tensor.device.type == "cuda"}
     with torch.random.fork_rng(devices=sorted(gpus)), torch.inference_mode(False), torch.enable_grad():
         try:
-            for module in model.modules():
-                module.training = False
-            for tensor in _tensors(model):
-                tensor.requires_grad_(False)
-                tensor.grad = None
+            found.calm()
             yield model
         finally:
             try:
@@ -41,36 +36,48 @@ def borrow(model: nn.Module) -> Iterator[nn.Module]:
                 raise
 
 
-def _tensors(model: nn.Module) -> list[Tensor]:
-    """Parameters and buffers that are leaves of autograd's graph, each once."""
-    return [tensor for tensor in chain(model.parameters(), model.buffers()) if tensor.is_leaf]
+# The dictionaries in which torch keeps a module's hooks of every kind.
+_HOOKS = tuple(name for name in vars(nn.Module()) if "_hooks" in name)
+_KIND = "_is_full_backward_hook"
 
 
 class _Found:
-    """How a model was found. Taking it down changes nothing."""
+    """How a model was found. Taking it down changes nothing.
+
+    What is as it was is not set again: a module sets slowly, and large networks have many.
+    """
 
     def __init__(self, model: nn.Module) -> None:
         modules = list(model.modules())
-        self._modes = [(module, module.training) for module in modules]
-        self._holders: list[tuple[dict[str, Any], dict[str, Any]]] = [
-            (holder, dict(holder))
-            for module in modules
-            for holder in (*_hooks(module), module._parameters, module._buffers)
-            if isinstance(holder, dict)
-        ]
-        self._backward_kinds = [(module, getattr(module, "_is_full_backward_hook", None)) for module in modules]
-        self._gradients = [(tensor, tensor.requires_grad, tensor.grad) for tensor in _tensors(model)]
-        self._values = [(buffer, buffer.detach().clone()) for buffer in model.buffers() if _writable(buffer)]
+        self._modes = [(module, module.training, getattr(module, _KIND, None)) for module in modules]
+        self._holders = [(holder, dict(holder)) for module in modules for holder in _holders(module)]
+        buffers = dict.fromkeys(tensor for module in modules for tensor in _held(module._buffers))
+        parameters = dict.fromkeys(tensor for module in modules for tensor in _held(module._parameters))
+        self.tensors = [tensor for tensor in parameters | buffers if tensor.is_leaf]
+        self._gradients = [(tensor, tensor.requires_grad, tensor.grad) for tensor in self.tensors]
+        self._values = [(buffer, buffer.detach().clone()) for buffer in buffers if _writable(buffer)]
+
+    def calm(self) -> None:
+        """All modules in eval mode; nothing needs a gradient or holds one."""
+        for module, training, _ in self._modes:
+            if training:
+                module.training = False
+        for tensor, required, gradient in self._gradients:
+            if required:
+                tensor.requires_grad_(False)
+            if gradient is not None:
+                tensor.grad = None
 
     def restore(self) -> None:
-        for module, training in self._modes:
-            module.training = training
+        for module, training, kind in self._modes:
+            if module.training != training:
+                module.training = training
+            if getattr(module, _KIND, None) != kind:
+                setattr(module, _KIND, kind)
         for holder, held in self._holders:
-            if not _same(holder, held):
+            if (holder or held) and not _same(holder, held):
                 holder.clear()
                 holder.update(held)
-        for module, kind in self._backward_kinds:
-            module._is_full_backward_hook = kind
         # Batch norm changes its statistics without counting it, so whatever their version, they are written back; and
         # without counting that either: graphs that a caller has made of them remain good.
         counted = tuple(buffer for buffer, _ in self._values if not buffer.is_inference())
@@ -78,13 +85,21 @@ class _Found:
             for buffer, value in self._values:
                 buffer.copy_(value)
         for tensor, required, gradient in self._gradients:
-            tensor.requires_grad_(required)
-            tensor.grad = gradient
+            if tensor.requires_grad != required:
+                tensor.requires_grad_(required)
+            if tensor.grad is not gradient:
+                tensor.grad = gradient
 
 
-def _hooks(module: nn.Module) -> list[Any]:
-    """The dictionaries in which torch keeps a module's hooks of every kind."""
-    return [value for name, value in vars(module).items() if "_hooks" in name]
+def _holders(module: nn.Module) -> list[dict[Any, Any]]:
+    """Where a module keeps its hooks, parameters and buffers (a scripted one keeps some of them elsewhere)."""
+    holders = vars(module)
+    kept = [holders.get(name) for name in (*_HOOKS, "_parameters", "_buffers")]
+    return [holder for holder in kept if isinstance(holder, dict)]
+
+
+def _held(holder: Any) -> list[Tensor]:
+    return [tensor for tensor in holder.values() if tensor is not None]
 
 
 def _writable(tensor: Tensor) -> bool:

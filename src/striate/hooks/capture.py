@@ -16,11 +16,14 @@ from striate.hooks._tap import tap, version, versions
 from striate.hooks.places import Operation, PlaceError, find
 
 
-class Captured(Mapping[str, Tensor]):
-    """The activations of the last forward pass by the names they were asked for, as they stand in autograd's graph."""
+class Captured:
+    """The activations of the last forward pass by the names they were asked for, as they stand in autograd's graph.
+
+    `names` are those names, each once, in their order.
+    """
 
     def __init__(self, names: Sequence[str]) -> None:
-        self._names = tuple(dict.fromkeys(names))
+        self.names = tuple(dict.fromkeys(names))
         self._begin()
         self._end()
 
@@ -30,8 +33,8 @@ class Captured(Mapping[str, Tensor]):
         Raises:
             PlaceError: `name` was not asked for, did not run, ran more than once, or was changed by something unseen.
         """
-        if name not in self._names:
-            raise PlaceError(f"Place {name!r} was not captured; asked for were {', '.join(self._names)}.")
+        if name not in self.names:
+            raise PlaceError(f"Place {name!r} was not captured; asked for were {', '.join(self.names)}.")
         calls = self._calls[name]
         if calls == 0:
             raise PlaceError(f"Place {name!r} did not run in the block. {self._operations_seen()}")
@@ -44,12 +47,6 @@ class Captured(Mapping[str, Tensor]):
         if version(kept) != found:
             raise PlaceError(f"Place {name!r} was changed unseen, in place, after it was captured: its value is lost.")
         return kept
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._names)
-
-    def __len__(self) -> int:
-        return len(self._names)
 
     def gradient(self, name: str) -> Tensor:
         """What the last backward pass brought to place `name`: of the same shape as its activation.
@@ -131,7 +128,7 @@ def capture(model: nn.Module, names: Sequence[str]) -> Iterator[Captured]:
     with ExitStack() as stack:
         stack.enter_context(eagerly())
         stack.enter_context(watching(network, captured._begin, captured._end))
-        for name in captured:
+        for name in captured.names:
             place = find(network, name)
             if isinstance(place, Operation):
                 wanted[place] = name

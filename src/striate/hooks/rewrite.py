@@ -197,8 +197,7 @@ def _passing(rule: Rule, reading: Rectified) -> Callable[..., Any]:
         gradient, own = arrived[0], plain[reading.edge]
         if gradient is None or own is None:
             return None
-        passed = rule.backward(gradient, reading.active(own) if rule.gated else None)
-        return (*plain[: reading.edge], passed.sum_to_size(own.shape).to(own), *plain[reading.edge + 1 :])
+        return (*plain[: reading.edge], reading.gradient(rule, gradient, own), *plain[reading.edge + 1 :])
 
     return passing
 
