@@ -1,0 +1,140 @@
+"""What all explanations have in common, so that each is its formula: `@explains` around it."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Concatenate, ParamSpec, Protocol
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from striate.core.errors import StriateError
+from striate.explaining.attribution import Attribution
+from striate.explaining.call import Call
+from striate.explaining.method import METHODS, Method, Reduce, total
+from striate.explaining.target import Aim, Target
+from striate.hooks import borrow
+
+Settings = ParamSpec("Settings")
+
+
+class PictureError(StriateError):
+    """Pictures that cannot be given to a network."""
+
+
+@dataclass(frozen=True)
+class Relevance:
+    """What the formula of a method gives: `values` and, where it applies, the place read and remarks.
+
+    `difference` (n): for an additive method, what the values of each picture should add up to.
+    """
+
+    values: Float[Tensor, "n h w"] | Float[Tensor, "n c h w"]
+    at: str | None = None
+    notes: tuple[str, ...] = ()
+    difference: Float[Tensor, " n"] | None = None
+
+
+Formula = Callable[Concatenate[nn.Module, Tensor, Aim, Settings], Relevance]
+
+
+class Explanation(Protocol[Settings]):
+    """A method as people call it."""
+
+    def __call__(
+        self,
+        model: nn.Module,
+        images: Float[Tensor, "n c h w"],
+        target: Target = None,
+        *args: Settings.args,
+        **settings: Settings.kwargs,
+    ) -> Attribution: ...
+
+
+def explains(
+    *,
+    title: str,
+    paper: str,
+    signed: bool,
+    places: bool = False,
+    additive: bool = False,
+    reduce: Reduce = total,
+    needs: str = "",
+) -> Callable[[Formula[Settings]], Explanation[Settings]]:
+    """Register the formula below as a method of its own name, and make it the function that people call.
+
+    Within the formula the model is borrowed (see `striate.hooks.borrow`): in eval mode, frozen, with autograd
+    recording. The pictures have the model's device and kind of numbers. `aim` gives the score of logits; the formula
+    must hand it the logits of the pictures as they are first. The arguments are described at `Method`.
+    """
+
+    def register(formula: Formula[Settings]) -> Explanation[Settings]:
+        @functools.wraps(formula)
+        def explain(
+            model: nn.Module,
+            images: Float[Tensor, "n c h w"],
+            target: Target = None,
+            *args: Settings.args,
+            **settings: Settings.kwargs,
+        ) -> Attribution:
+            aim = Aim(target)
+            with borrow(model):
+                relevance = formula(model, suited(model, images), aim, *args, **settings)
+            return _attribution(method, relevance, aim, Call.of(explain, model, images, target, settings))
+
+        explain.__signature__ = _called_as(formula)  # type: ignore[attr-defined]
+        method = Method(
+            _name(formula), title, paper, explain, signed=signed, places=places, additive=additive, reduce=reduce,
+            needs=needs,
+        )  # fmt: skip
+        METHODS.add(method.name, method)
+        return explain
+
+    return register
+
+
+def suited(model: nn.Module, images: Any) -> Float[Tensor, "n c h w"]:
+    """`images` on the device and in the kind of numbers of the weights of `model`, apart from any graph.
+
+    Raises:
+        PictureError: they are not a batch of prepared pictures.
+    """
+    if not isinstance(images, Tensor) or images.ndim != 4 or not images.is_floating_point() or 0 in images.shape:
+        given = f"{images.dtype} {tuple(images.shape)}" if isinstance(images, Tensor) else type(images).__name__
+        raise PictureError(f"Expected prepared pictures as float numbers of shape (n, c, h, w); received {given}.")
+    weights = next((weight for weight in model.parameters() if weight.is_floating_point()), images)
+    return images.detach().to(weights.device, weights.dtype)
+
+
+def _called_as(formula: Callable[..., Any]) -> inspect.Signature:
+    """What `help` shows: a target where the formula has its aim."""
+    told = inspect.signature(formula)
+    target = inspect.Parameter("target", inspect.Parameter.POSITIONAL_OR_KEYWORD, default=None, annotation="Target")
+    parameters = [target if one.name == "aim" else one for one in told.parameters.values()]
+    return told.replace(parameters=parameters, return_annotation="Attribution")
+
+
+def _name(formula: Callable[..., Any]) -> str:
+    return str(getattr(formula, "__name__", formula))
+
+
+def _attribution(method: Method, relevance: Relevance, aim: Aim, call: Call) -> Attribution:
+    values = _array(relevance.values)
+    residue = None
+    if relevance.difference is not None:
+        difference = _array(relevance.difference)
+        missing = np.abs(values.sum(axis=tuple(range(1, values.ndim)), dtype=np.float64) - difference)
+        residue = (missing / np.maximum(np.abs(difference), np.finfo(np.float32).tiny)).astype(np.float32)
+    height, width = call.images.shape[-2:]
+    return Attribution(
+        method, values, aim.classes, _array(aim.scores), (height, width), relevance.at, relevance.notes, residue, call
+    )
+
+
+def _array(values: Tensor) -> np.ndarray:
+    return values.detach().to("cpu", torch.float32).numpy()

@@ -1,0 +1,55 @@
+"""What a method found: a value for each pixel, or each position of a map, and how it came about."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float
+
+from striate.explaining.call import Call
+from striate.explaining.method import Method
+
+
+@dataclass(frozen=True, eq=False)
+class Attribution:
+    """How much each part of each picture bears on a score.
+
+    `values`: float32, (n h w) or, where each channel of the picture has its own, (n c h w); as fine as the method sees,
+    which may be coarser than the picture (see `map`). `target`: the class aimed at for each picture; None if the target
+    was a function. `score` (n): what was explained, logits unless the target was a function. `size`: height and width
+    of the network's input. `at`: the place in the network that the method read, if it reads one. `settings`: all that
+    the call was given. `notes`: sentences about this result that its reader should know. `residue` (n): for an
+    additive method, the absolute difference between the sum of the values and the difference of scores that they
+    should add up to, as a share of the latter.
+    """
+
+    method: Method
+    values: Float[np.ndarray, "n h w"] | Float[np.ndarray, "n c h w"]
+    target: tuple[int, ...] | None
+    score: Float[np.ndarray, " n"]
+    size: tuple[int, int]
+    at: str | None
+    notes: tuple[str, ...]
+    residue: Float[np.ndarray, " n"] | None
+    call: Call
+
+    @property
+    def settings(self) -> Mapping[str, Any]:
+        return self.call.settings
+
+    def reduced(self) -> Float[np.ndarray, "n h w"]:
+        """One value for each position, at the resolution of the method."""
+        return self.method.reduce(self.values) if self.values.ndim == 4 else self.values
+
+    def map(self) -> Float[np.ndarray, "n h w"]:
+        """One value for each pixel of the network's input: coarse values are interpolated between their centres."""
+        reduced = self.reduced()
+        if reduced.shape[1:] == self.size:
+            return reduced
+        enlarged = F.interpolate(torch.from_numpy(reduced)[:, None], self.size, mode="bilinear", align_corners=False)
+        return enlarged[:, 0].numpy()

@@ -1,0 +1,80 @@
+"""The call that made an explanation, kept so that it can be made again."""
+
+from __future__ import annotations
+
+import hashlib
+import weakref
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from itertools import chain
+from typing import Any
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from striate.core.errors import StriateError
+from striate.explaining.target import Target
+
+_SAMPLED = 64  # values of each tensor that enter the fingerprint
+
+
+class CallError(StriateError):
+    """A call that can no longer be made again."""
+
+
+@dataclass(frozen=True, eq=False)
+class Call:
+    """`function(model, images, target, **settings)`, with the model as it was.
+
+    The model is held by a weak reference, so that an explanation keeps no network in memory.
+    """
+
+    function: Callable[..., Any]
+    model: weakref.ref[nn.Module]
+    fingerprint: str
+    images: Float[Tensor, "n c h w"]
+    target: Target
+    settings: Mapping[str, Any]
+
+    @classmethod
+    def of(
+        cls, function: Callable[..., Any], model: nn.Module, images: Tensor, target: Target, settings: Mapping[str, Any]
+    ) -> Call:
+        kept = images.detach().clone()
+        return cls(function, weakref.ref(model), fingerprint(model), kept, target, dict(settings))
+
+    def network(self) -> nn.Module:
+        """The model of the call.
+
+        Raises:
+            CallError: it is gone, or its weights are not those of the call.
+        """
+        model = self.model()
+        if model is None:
+            raise CallError("The network of this explanation is gone from memory: explain again, and keep the network.")
+        if fingerprint(model) != self.fingerprint:
+            raise CallError("The network has changed since this explanation was made: explain again.")
+        return model
+
+    def again(self, model: nn.Module, images: Float[Tensor, "n c h w"] | None = None) -> Any:
+        """The same call on another network, or other pictures."""
+        return self.function(model, self.images if images is None else images, self.target, **self.settings)
+
+
+@torch.no_grad()
+def fingerprint(model: nn.Module) -> str:
+    """A digest that changes with the weights and buffers of `model`.
+
+    Of each tensor enter its name, kind, shape, torch's count of the changes made to it, and some of its values, evenly
+    spaced: an explanation of a large network must not wait until all of it is read. A change that torch does not count
+    (through `.data`) and that spares all these values is not seen.
+    """
+    digest = hashlib.blake2b(digest_size=16)
+    for name, tensor in chain(model.named_parameters(), model.named_buffers()):
+        version = 0 if tensor.is_inference() else tensor._version
+        digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)} {version}".encode())
+        flat = tensor.detach().reshape(-1) if tensor.is_contiguous() else tensor.detach().flatten()
+        some = flat[:: max(1, len(flat) // _SAMPLED)].cpu()
+        digest.update(some.contiguous().view(torch.uint8).numpy().tobytes())
+    return digest.hexdigest()
