@@ -13,18 +13,14 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from striate.core.errors import StriateError
 from striate.explaining.attribution import Attribution
 from striate.explaining.call import Call
 from striate.explaining.method import METHODS, Method, Reduce, total
+from striate.explaining.pictures import suited
 from striate.explaining.target import Aim, Target
 from striate.hooks import borrow
 
 Settings = ParamSpec("Settings")
-
-
-class PictureError(StriateError):
-    """Pictures that cannot be given to a network."""
 
 
 @dataclass(frozen=True)
@@ -96,19 +92,6 @@ def explains(
         return explain
 
     return register
-
-
-def suited(model: nn.Module, images: Any) -> Float[Tensor, "n c h w"]:
-    """`images` on the device and in the kind of numbers of the weights of `model`, apart from any graph.
-
-    Raises:
-        PictureError: they are not a batch of prepared pictures.
-    """
-    if not isinstance(images, Tensor) or images.ndim != 4 or not images.is_floating_point() or 0 in images.shape:
-        given = f"{images.dtype} {tuple(images.shape)}" if isinstance(images, Tensor) else type(images).__name__
-        raise PictureError(f"Expected prepared pictures as float numbers of shape (n, c, h, w); received {given}.")
-    weights = next((weight for weight in model.parameters() if weight.is_floating_point()), images)
-    return images.detach().to(weights.device, weights.dtype)
 
 
 def _called_as(formula: Callable[..., Any]) -> inspect.Signature:
