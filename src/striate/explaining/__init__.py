@@ -4,8 +4,18 @@ An explanation is a function `(model, images, target, …)` that gives a typed r
 """
 
 from striate.explaining.attribution import Attribution as Attribution
+from striate.explaining.cam import UnsuitedError as UnsuitedError
+from striate.explaining.cam import cam as cam
+from striate.explaining.cam import grad_cam as grad_cam
+from striate.explaining.cam import grad_cam_plus_plus as grad_cam_plus_plus
+from striate.explaining.cam import guided_grad_cam as guided_grad_cam
+from striate.explaining.gradient import input_x_gradient as input_x_gradient
 from striate.explaining.gradient import saliency as saliency
+from striate.explaining.guided import deconvnet as deconvnet
+from striate.explaining.guided import guided_backpropagation as guided_backpropagation
 from striate.explaining.method import METHODS as METHODS
 from striate.explaining.method import Method as Method
+from striate.explaining.occlusion import occlusion as occlusion
+from striate.explaining.smooth import smoothgrad as smoothgrad
 from striate.explaining.target import Target as Target
 from striate.explaining.target import TargetError as TargetError

@@ -6,7 +6,7 @@ import functools
 import inspect
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Concatenate, ParamSpec, Protocol
+from typing import Any, Concatenate, ParamSpec, Protocol, runtime_checkable
 
 import numpy as np
 import torch
@@ -39,6 +39,7 @@ class Relevance:
 Formula = Callable[Concatenate[nn.Module, Tensor, Aim, Settings], Relevance]
 
 
+@runtime_checkable
 class Explanation(Protocol[Settings]):
     """A method as people call it."""
 

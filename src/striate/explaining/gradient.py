@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
@@ -20,8 +22,22 @@ def saliency(model: nn.Module, images: Float[Tensor, "n c h w"], aim: Aim) -> Re
     return Relevance(gradient(model, images, aim).abs())
 
 
-def gradient(model: nn.Module, images: Float[Tensor, "n c h w"], aim: Aim) -> Float[Tensor, "n c h w"]:
-    """∂S/∂x of each picture's own score."""
+@explains(title="Input × gradient", paper="Shrikumar et al. 2016, arXiv:1605.01713, equation 2", signed=True)
+def input_x_gradient(model: nn.Module, images: Float[Tensor, "n c h w"], aim: Aim) -> Relevance:
+    """What each value of the picture adds to the score, if the network were linear: x ⊙ ∂S/∂x.
+
+    Values (n c h w), in units of the score; as one map, their sum over the channels. x is the picture as prepared, so
+    that what lies at the mean of the data adds nothing. The values sum to the score only where the network is linear
+    between the picture and zero, and without biases; so the method does not count as additive.
+    """
+    return Relevance(images * gradient(model, images, aim))
+
+
+def gradient(
+    model: nn.Module, images: Float[Tensor, "n c h w"], score: Callable[[Tensor], Tensor]
+) -> Float[Tensor, "n c h w"]:
+    """∂S/∂x of each picture's own score S, which `score` makes of the logits."""
     images = images.detach().requires_grad_()
-    (found,) = torch.autograd.grad(aim(model(images)).sum(), images)
+    # The network may overwrite what it is given, which autograd forbids where that is the picture itself.
+    (found,) = torch.autograd.grad(score(model(images.clone())).sum(), images)
     return found

@@ -1,12 +1,14 @@
 """Looking into any network while it runs: three context managers, over which every explanation is written.
 
 `borrow` lends a model and brings it back as found; `capture` keeps what places of it compute, and their gradients;
-`rewrite` changes what its ReLUs pass backward.
+`rewrite` changes what its ReLUs pass backward. `operations` lists what there is to look at.
 """
 
 from striate.hooks.borrow import borrow as borrow
 from striate.hooks.capture import Captured as Captured
 from striate.hooks.capture import capture as capture
+from striate.hooks.listing import Ran as Ran
+from striate.hooks.listing import operations as operations
 from striate.hooks.places import PlaceError as PlaceError
 from striate.hooks.rewrite import Rewritten as Rewritten
 from striate.hooks.rewrite import rewrite as rewrite

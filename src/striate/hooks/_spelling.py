@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from torch import Tensor
+
 _OTHER_SPELLINGS = {
     "clip": "clamp",
     "concat": "cat",
@@ -41,3 +43,9 @@ def in_place(function: Callable[..., Any], kwargs: Mapping[str, Any]) -> bool:
     """Whether a call changes its first argument: a name that ends in one underscore, or `inplace=True`."""
     name = getattr(function, "__name__", "")
     return name == "__setitem__" or (name.endswith("_") and not name.endswith("__")) or bool(kwargs.get("inplace"))
+
+
+def computed(output: Any) -> bool:
+    """Whether a function of torch gave a map (or several), not a shape, a number or a mask: such are counted."""
+    first = output[0] if isinstance(output, (tuple, list)) and output else output
+    return isinstance(first, Tensor) and first.is_floating_point()

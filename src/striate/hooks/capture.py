@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
 from striate.hooks._running import eager, eagerly, watching
-from striate.hooks._spelling import operation
+from striate.hooks._spelling import computed, operation
 from striate.hooks._tap import tap, version, versions
 from striate.hooks.places import Operation, PlaceError, find
 
@@ -173,14 +173,8 @@ class _Operations(TorchFunctionMode):
         name = operation(func, args, kwargs)
         before = versions(args, kwargs) if name in self._names else []
         output = func(*args, **kwargs)
-        if not name or not _computed(output):
+        if not name or not computed(output):
             return output
         self._captured._operations[name] += 1
         asked = self._wanted.get(Operation(name, self._captured._operations[name]))
         return output if asked is None else self._captured._keep(asked, output, before)
-
-
-def _computed(output: Any) -> bool:
-    """Whether a function of torch gave a map (or several), not a shape, a number or a mask."""
-    first = output[0] if isinstance(output, (tuple, list)) and output else output
-    return isinstance(first, Tensor) and first.is_floating_point()

@@ -1,0 +1,85 @@
+"""List what runs in a network, by the names under which it can be captured."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
+
+from striate.hooks._running import eager, eagerly, scripted, watching
+from striate.hooks._spelling import computed, operation
+from striate.hooks._tap import version, versions
+from striate.hooks.places import PlaceError
+
+
+@dataclass(frozen=True)
+class Ran:
+    """An operation of a forward pass: its place ("relu:3") and the shape of what it gave.
+
+    `changed` is whether it computed anything: dropout at rest gives back the very tensor that it was given.
+    """
+
+    place: str
+    shape: tuple[int, ...]
+    changed: bool
+
+    @property
+    def operation(self) -> str:
+        return self.place.partition(":")[0]
+
+
+def operations(model: nn.Module, images: Float[Tensor, "n c h w"]) -> tuple[Ran, ...]:
+    """The operations that give one map each, in the order in which `model` runs them on `images`.
+
+    Nothing is kept of them, and autograd does not record. `model` runs as it is: lend it with `borrow` first.
+
+    Raises:
+        PlaceError: a region of the network is scripted: what runs within cannot be counted.
+    """
+    network = eager(model)
+    for path in scripted(network):
+        raise PlaceError(
+            f"Operations cannot be listed past {f'module {path!r}' if path else 'the network'}, which is scripted: "
+            f"name the place (`at`), or use the network it was scripted from."
+        )
+    listing = _Listing()
+    with torch.no_grad(), eagerly(), watching(network, listing.begin, listing.end), listing:
+        model(images)
+    return tuple(listing.ran)
+
+
+class _Listing(TorchFunctionMode):
+    """Counts operations as `capture` does."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.ran: list[Ran] = []
+        self._counts: Counter[str] = Counter()
+        self._running = False
+
+    def begin(self) -> None:
+        self._running = True
+
+    def end(self) -> None:
+        self._running = False
+
+    def __torch_function__(
+        self, func: Callable[..., Any], types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        kwargs = kwargs or {}
+        before = versions(args, kwargs) if self._running else []
+        output = func(*args, **kwargs)
+        name = operation(func, args, kwargs)
+        if not self._running or not name or not computed(output):
+            return output
+        self._counts[name] += 1
+        if isinstance(output, Tensor):
+            same = any(tensor is output and found == version(output) for tensor, found in before)
+            self.ran.append(Ran(f"{name}:{self._counts[name]}", tuple(output.shape), not same))
+        return output
