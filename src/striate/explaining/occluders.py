@@ -1,0 +1,132 @@
+"""What is laid over a picture, and where: the patches of an occlusion."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal, get_args
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from striate.core.errors import ConfigError
+
+Sides = int | Sequence[int]
+"""Pixels: of a square, or (height, width)."""
+
+Look = Literal["grey", "mean", "blurred", "noise"]
+Fill = Look | float | Tensor
+"""What shows where a patch lies: one of the looks, a number, or a tensor that broadcasts to a picture (c, h, w).
+
+"grey": zero, which is the mean colour of the training pictures where they were scaled by their mean; "mean": the mean
+of the picture itself, channel by channel; "blurred": the picture without detail, by a Gaussian whose standard
+deviation is a quarter of the patch's shorter side; "noise": normal noise of the picture's own mean and spread, channel
+by channel.
+"""
+
+
+@dataclass(frozen=True, eq=False)
+class Positions:
+    """Where patches lie on pictures of one size: rows `tops` … `bottoms` (excluded), columns `lefts` … `rights`.
+
+    Position number r · len(lefts) + c has row r and column c of the grid. The first patch lies in the upper left
+    corner; the last of a row or column is cut by the border if the stride does not end there, so that every pixel is
+    covered.
+    """
+
+    tops: Int[np.ndarray, " rows"]
+    bottoms: Int[np.ndarray, " rows"]
+    lefts: Int[np.ndarray, " columns"]
+    rights: Int[np.ndarray, " columns"]
+
+    def __len__(self) -> int:
+        return len(self.tops) * len(self.lefts)
+
+    @property
+    def grid(self) -> tuple[int, int]:
+        """How many rows and columns."""
+        return len(self.tops), len(self.lefts)
+
+    def box(self, number: int) -> tuple[slice, slice]:
+        """The rows and columns of the picture that the patch of this number covers."""
+        row, column = divmod(number, len(self.lefts))
+        return slice(self.tops[row], self.bottoms[row]), slice(self.lefts[column], self.rights[column])
+
+
+def positions(size: tuple[int, int], patch: Sides | None, stride: Sides | None) -> Positions:
+    """Where patches of a size and stride lie on pictures of `size`.
+
+    The usual patch is a seventh of the picture, the usual stride half of the patch.
+
+    Raises:
+        ConfigError: the patch does not fit into the picture, or the stride leaves pixels uncovered.
+    """
+    sides = tuple(max(1, side // 7) for side in size) if patch is None else _pair(patch, "patch")
+    steps = tuple(max(1, side // 2) for side in sides) if stride is None else _pair(stride, "stride")
+    for side, whole in zip(sides, size, strict=True):
+        if side > whole:
+            raise ConfigError(f"A patch of {sides} pixels does not fit into a picture of {size}: make it smaller.")
+    for step, side, whole in zip(steps, sides, size, strict=True):
+        if step > side < whole:
+            raise ConfigError(f"A stride of {steps} pixels leaves gaps between patches of {sides}: make it smaller.")
+    starts = [np.arange(0, whole - side + step, step) for step, side, whole in zip(steps, sides, size, strict=True)]
+    ends = [np.minimum(start + side, whole) for start, side, whole in zip(starts, sides, size, strict=True)]
+    return Positions(starts[0], ends[0], starts[1], ends[1])
+
+
+def covers(images: Float[Tensor, "n c h w"], fill: Fill, places: Positions, seed: int) -> Float[Tensor, "n c h w"]:
+    """For each picture, what shows wherever a patch is laid on it. `seed` decides the noise.
+
+    Raises:
+        ConfigError: there is no such look, or a tensor does not fit the pictures.
+    """
+    if isinstance(fill, Tensor):
+        return _as_given(images, fill)
+    if not isinstance(fill, str):
+        return torch.full_like(images, fill)
+    match fill:
+        case "grey":
+            return torch.zeros_like(images)
+        case "mean":
+            return images.mean((2, 3), keepdim=True).expand_as(images)
+        case "blurred":
+            sides = (int((places.bottoms - places.tops).max()), int((places.rights - places.lefts).max()))
+            return _blurred(images, min(sides) / 4)
+        case "noise":
+            drawn = torch.randn(images.shape, generator=torch.Generator().manual_seed(seed)).to(images)
+            spread = images.std((2, 3), keepdim=True, correction=0)
+            return images.mean((2, 3), keepdim=True) + spread * drawn
+        case _:
+            known = ", ".join(repr(look) for look in get_args(Look))
+            raise ConfigError(f"A patch is {known}, a number or a tensor; received {fill!r}.")
+
+
+def _pair(sides: Sides, what: str) -> tuple[int, int]:
+    pair = (sides, sides) if isinstance(sides, int) else tuple(sides)
+    if len(pair) != 2 or min(pair) < 1:
+        raise ConfigError(f"A {what} is given in pixels: one number from 1 on, or (height, width); received {sides!r}.")
+    return pair
+
+
+def _as_given(images: Float[Tensor, "n c h w"], fill: Tensor) -> Float[Tensor, "n c h w"]:
+    try:
+        return fill.detach().to(images).expand_as(images)
+    except RuntimeError:
+        raise ConfigError(
+            f"What shows under a patch must broadcast to the pictures, {tuple(images.shape)}; received a tensor of "
+            f"shape {tuple(fill.shape)}."
+        ) from None
+
+
+def _blurred(images: Float[Tensor, "n c h w"], deviation: float) -> Float[Tensor, "n c h w"]:
+    """A Gaussian of this standard deviation (pixels), cut at three of them; beyond the border the border continues."""
+    reach = max(1, round(3 * deviation))
+    offsets = torch.arange(-reach, reach + 1, device=images.device, dtype=torch.float32)
+    weights = torch.exp(-0.5 * (offsets / deviation) ** 2)
+    weights = (weights / weights.sum()).to(images.dtype)
+    n, c, h, w = images.shape
+    single = F.pad(images.reshape(n * c, 1, h, w), (reach,) * 4, mode="replicate")
+    return F.conv2d(F.conv2d(single, weights[None, None, :, None]), weights[None, None, None]).reshape(images.shape)

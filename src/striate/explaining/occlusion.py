@@ -1,0 +1,81 @@
+"""Occlusion: what the score loses where a patch hides the picture."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from striate.explaining._explains import Relevance, explains
+from striate.explaining._share import shares
+from striate.explaining.occluders import Fill, Positions, Sides, covers, positions
+from striate.explaining.target import Aim
+
+
+@explains(title="Occlusion", paper="Zeiler and Fergus 2014, section 4.2 (arXiv:1311.2901)", signed=True)
+@torch.no_grad()
+def occlusion(
+    model: nn.Module,
+    images: Float[Tensor, "n c h w"],
+    aim: Aim,
+    *,
+    patch: Sides | None = None,
+    stride: Sides | None = None,
+    fill: Fill = "grey",
+    seed: int = 0,
+) -> Relevance:
+    """How much the score drops when a patch hides a part of the picture.
+
+        R(pixel) = mean of S(x) - S(x under the patch) over the patches that cover the pixel
+
+    Positive where hiding takes from the score: what lies there speaks for it. Values (n h w), in units of the score.
+    The patch covers all channels. It is `patch` pixels high and wide (one number, or two; a seventh of the picture if
+    not given) and moves by `stride` (half of it); the last of a row or column may be cut by the border. `fill` is what
+    it shows (see `Fill`), `seed` the noise, if it shows noise. On a linear network, with patches of one pixel, R is
+    Σ_c w ⊙ (x - fill).
+
+    Zeiler and Fergus map the true class's probability over the positions of a grey patch; those maps are
+    `occlusion_maps`. Here it is the drop of the logit, which no other class can hide, laid upon the pixels that were
+    covered.
+    """
+    places = positions((images.shape[2], images.shape[3]), patch, stride)
+    clean = aim(model(images))
+    scores = torch.empty(len(images), len(places), device=clean.device, dtype=clean.dtype)
+    for picture, numbers, logits in occluded(model, images, covers(images, fill, places, seed), places):
+        scores[picture, numbers] = aim(logits, [picture] * len(logits))
+    return Relevance(_spread(clean[:, None] - scores, places, (images.shape[2], images.shape[3])))
+
+
+def occluded(
+    model: nn.Module, images: Float[Tensor, "n c h w"], shown: Float[Tensor, "n c h w"], places: Positions
+) -> Iterator[tuple[int, slice, Float[Tensor, "m k"]]]:
+    """The logits of each picture under patches that show `shown`: (picture, numbers of the positions, logits)."""
+    for picture, (image, cover) in enumerate(zip(images, shown, strict=True)):
+
+        def run(numbers: slice, image: Tensor = image, cover: Tensor = cover) -> tuple[slice, Tensor]:
+            return numbers, model(_under_patches(image, cover, places, range(len(places))[numbers]))
+
+        for numbers, logits in shares(len(places), run):
+            yield picture, numbers, logits
+
+
+def _under_patches(
+    image: Float[Tensor, "c h w"], cover: Float[Tensor, "c h w"], places: Positions, numbers: range
+) -> Float[Tensor, "m c h w"]:
+    variants = image.repeat(len(numbers), 1, 1, 1)
+    for variant, number in zip(variants, numbers, strict=True):
+        rows, columns = places.box(number)
+        variant[:, rows, columns] = cover[:, rows, columns]
+    return variants
+
+
+def _spread(drops: Float[Tensor, "n positions"], places: Positions, size: tuple[int, int]) -> Float[Tensor, "n h w"]:
+    """For each pixel the mean of the drops of the patches that cover it."""
+    sums, counts = drops.new_zeros(len(drops), *size, dtype=torch.float32), drops.new_zeros(size, dtype=torch.float32)
+    for number, drop in enumerate(drops.float().unbind(1)):
+        rows, columns = places.box(number)
+        sums[:, rows, columns] += drop[:, None, None]
+        counts[rows, columns] += 1
+    return sums / counts
