@@ -19,3 +19,5 @@ from striate.explaining.occlusion import occlusion as occlusion
 from striate.explaining.smooth import smoothgrad as smoothgrad
 from striate.explaining.target import Target as Target
 from striate.explaining.target import TargetError as TargetError
+from striate.explaining.visualize import Visualization as Visualization
+from striate.explaining.visualize import maximize as maximize

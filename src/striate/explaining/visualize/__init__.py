@@ -1,0 +1,23 @@
+"""What would excite it most? Pictures made for a unit, a channel, a class, by gradient ascent.
+
+    maximize(model, channel("stage3", 12) - 0.1 * diversity("stage3"), input, count=4)
+
+Four choices are independent of each other: what is excited (`objectives`), how the picture is held (`Fourier`,
+`BlurredPixels`, `Pixels`), how it is seen (`Robustness`), and the loop.
+"""
+
+from striate.explaining.visualize.fourier import Fourier as Fourier
+from striate.explaining.visualize.maximize import Visualization as Visualization
+from striate.explaining.visualize.maximize import maximize as maximize
+from striate.explaining.visualize.objective import Objective as Objective
+from striate.explaining.visualize.objective import ObjectiveError as ObjectiveError
+from striate.explaining.visualize.objectives import channel as channel
+from striate.explaining.visualize.objectives import class_logit as class_logit
+from striate.explaining.visualize.objectives import direction as direction
+from striate.explaining.visualize.objectives import diversity as diversity
+from striate.explaining.visualize.objectives import layer as layer
+from striate.explaining.visualize.objectives import style as style
+from striate.explaining.visualize.objectives import unit as unit
+from striate.explaining.visualize.pixels import BlurredPixels as BlurredPixels
+from striate.explaining.visualize.pixels import Pixels as Pixels
+from striate.explaining.visualize.robustness import Robustness as Robustness

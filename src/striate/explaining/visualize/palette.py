@@ -1,0 +1,73 @@
+"""Between pictures as people see them and what a network is given."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from striate.core.spec import RGB, InputSpec
+from striate.explaining.visualize.objective import ObjectiveError
+
+
+@dataclass(frozen=True)
+class Palette:
+    """The scaling of an `InputSpec`, read backwards too.
+
+    Pictures have values from 0 to 1 (full intensity, the spec's `maximum`), their channels in the order `channels`:
+    red, green, blue for a network of these three in whatever order, else the network's own.
+    """
+
+    input: InputSpec
+
+    @property
+    def channels(self) -> tuple[str, ...]:
+        return RGB if sorted(self.input.channels) == sorted(RGB) else self.input.channels
+
+    @property
+    def colour(self) -> bool:
+        """Whether pictures are of red, green and blue."""
+        return self.channels == RGB
+
+    def mean(self, like: Tensor) -> Float[Tensor, "c 1 1"]:
+        """The mean of the spec, in the order of pictures."""
+        means = dict(zip(self.input.channels, self.input.mean, strict=True))
+        return like.new_tensor([means[name] for name in self.channels])[:, None, None]
+
+    def scaled(self, pictures: Float[Tensor, "n c h w"]) -> Float[Tensor, "n c h w"]:
+        """What the network is given: (value - mean) / std, in its own order of channels."""
+        order = [self.channels.index(name) for name in self.input.channels]
+        mean, std = (pictures.new_tensor(values)[:, None, None] for values in (self.input.mean, self.input.std))
+        return (pictures[:, order] - mean) / std
+
+    def tensor(self, picture: Float[np.ndarray, "h w c"]) -> Float[Tensor, "1 c h w"]:
+        """A picture as a batch of one.
+
+        Raises:
+            ObjectiveError: it has other channels than the network, or values outside 0 to 1.
+        """
+        given = np.asarray(picture)
+        if given.ndim != 3 or given.shape[2] != len(self.channels) or 0 in given.shape:
+            raise ObjectiveError(
+                f"Expected a picture (h, w, {len(self.channels)}) of {', '.join(self.channels)}; "
+                f"received an array of shape {given.shape}."
+            )
+        if given.dtype.kind != "f" or not (given.min() >= 0 and given.max() <= 1):
+            raise ObjectiveError(
+                f"A picture has float values from 0 to 1, full intensity; received {given.dtype} from "
+                f"{given.min():g} to {given.max():g}."
+            )
+        return torch.from_numpy(given.astype(np.float32)).permute(2, 0, 1)[None]
+
+
+def array(pictures: Float[Tensor, "n c h w"]) -> Float[np.ndarray, "n h w c"]:
+    """Pictures as an array for people: float32 from 0 to 1, the channels last."""
+    return pictures.detach().permute(0, 2, 3, 1).to("cpu", torch.float32).clamp(0, 1).contiguous().numpy()
+
+
+def frame(pictures: Float[Tensor, "n c h w"]) -> np.ndarray:
+    """Pictures as bytes, the channels last: for a film."""
+    return np.round(array(pictures) * 255).astype(np.uint8)

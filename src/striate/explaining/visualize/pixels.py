@@ -1,0 +1,128 @@
+"""The picture held as its pixels: plainly, or kept smooth by force."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float
+from torch import Tensor
+
+from striate.explaining.visualize.canvas import Canvas
+from striate.explaining.visualize.palette import Palette
+
+_START = 0.01
+Pictures = Float[Tensor, "n c h w"]
+
+
+class _Deviation:
+    """The picture as its deviation z from the mean picture. Its steps are all of one length:
+
+        z ← r(z + rate · g / √(mean g²))    then kept within what a picture can hold
+
+    The papers leave the length of a step to the reader; with this one it does not depend on the network's scaling.
+    `regularized(z, g, step)` is r.
+    """
+
+    def __init__(
+        self,
+        mean: Tensor,
+        start: Pictures,
+        rate: float,
+        gradient: Callable[[Tensor, Tensor], Tensor],
+        regularized: Callable[[Tensor, Tensor, int], Tensor],
+    ) -> None:
+        self.values = start.requires_grad_()
+        self._mean = mean
+        self._rate = rate
+        self._gradient = gradient
+        self._regularized = regularized
+        self._steps = 0
+
+    def picture(self) -> Pictures:
+        return self._mean + self.values
+
+    @torch.no_grad()
+    def ascend(self, gradient: Tensor) -> None:
+        self._steps += 1
+        full = self._gradient(self.values, gradient)
+        size = full.square().mean((1, 2, 3), keepdim=True).sqrt().clamp(min=torch.finfo(full.dtype).tiny)
+        moved = self._regularized(self.values + self._rate * full / size, gradient, self._steps)
+        self.values.copy_((self._mean + moved).clamp(0, 1) - self._mean)
+
+
+@dataclass(frozen=True)
+class Pixels:
+    """Pixels with an L2 penalty: arg max_z S(m + z) - λ ‖z‖², from nearly z = 0 (Simonyan et al. 2013, section 2).
+
+    m is the mean picture, values are shares of full intensity; `penalty` is λ, and depends on the size of the
+    objective's activations. Where we differ: values stay between 0 and 1, so that what is scored can be shown.
+    """
+
+    penalty: float = 0.02
+    rate: float = 0.01
+
+    def canvas(self, palette: Palette, shape: tuple[int, int, int], generator: torch.Generator, like: Tensor) -> Canvas:
+        def penalized(values: Tensor, gradient: Tensor) -> Tensor:
+            return gradient - 2 * self.penalty * values
+
+        start = _noise(palette, shape, generator, like)
+        return _Deviation(palette.mean(like), start, self.rate, penalized, lambda values, gradient, step: values)
+
+
+@dataclass(frozen=True)
+class BlurredPixels:
+    """Pixels that are shrunk, blurred and clipped as they grow (Yosinski et al. 2015, arXiv:1506.06579, section 4).
+
+    After each step r follows, in this order: every value times (1 - `decay`); every `blur_every` steps a Gaussian blur
+    of `blur_sigma_px`; of the pixels, the share `clip_norm` with the smallest norms is set to the mean colour, and the
+    share `clip_contribution` with the smallest |Σ_c z·g|, which tells how much the objective owes to them. The defaults
+    are of the paper's kind: a blur now and then, and half of the pixels left grey.
+    """
+
+    decay: float = 0.0001
+    blur_sigma_px: float = 0.7
+    blur_every: int = 4
+    clip_norm: float = 0.0
+    clip_contribution: float = 0.3
+    rate: float = 0.02
+
+    def canvas(self, palette: Palette, shape: tuple[int, int, int], generator: torch.Generator, like: Tensor) -> Canvas:
+        start = _noise(palette, shape, generator, like)
+        return _Deviation(palette.mean(like), start, self.rate, lambda _, gradient: gradient, self._regularized)
+
+    def _regularized(self, values: Tensor, gradient: Tensor, step: int) -> Tensor:
+        values = values * (1 - self.decay)
+        if self.blur_sigma_px and step % self.blur_every == 0:
+            values = blurred(values, self.blur_sigma_px)
+        if self.clip_norm:
+            values = _largest(values, values.norm(dim=1, keepdim=True), self.clip_norm)
+        if self.clip_contribution:
+            values = _largest(values, (values * gradient).sum(1, keepdim=True).abs(), self.clip_contribution)
+        return values
+
+
+def blurred(pictures: Pictures, sigma_px: float) -> Pictures:
+    """Each channel convolved with a Gaussian, cut off at 3σ; the border pixels are repeated outwards."""
+    reach = max(1, round(3 * sigma_px))
+    distance = torch.arange(-reach, reach + 1, device=pictures.device, dtype=pictures.dtype)
+    weights = torch.exp(-(distance**2) / (2 * sigma_px**2))
+    weights = (weights / weights.sum()).expand(pictures.shape[1], 1, 1, -1)
+    padded = F.pad(pictures, (reach,) * 4, mode="replicate")
+    return F.conv2d(
+        F.conv2d(padded, weights, groups=pictures.shape[1]), weights.transpose(2, 3), groups=pictures.shape[1]
+    )
+
+
+def _largest(values: Pictures, by: Float[Tensor, "n 1 h w"], share: float) -> Pictures:
+    """`values`, but 0 at the share of the pixels where `by` is smallest."""
+    return values.where(by >= by.flatten(1).quantile(share, dim=1)[:, None, None, None], 0)
+
+
+def _noise(palette: Palette, shape: tuple[int, int, int], generator: torch.Generator, like: Tensor) -> Pictures:
+    """Almost nothing: just enough that the pictures of a batch are not the same."""
+    count, height, width = shape
+    drawn = torch.randn((count, len(palette.channels), height, width), generator=generator)
+    return (_START * drawn).to(like.device, like.dtype)
