@@ -34,6 +34,23 @@ class _Bytes(TorchDispatchMode):
         return output
 
 
+class Shares:
+    """The same pass, made any number of times: what the first one has counted holds for all."""
+
+    def __init__(self) -> None:
+        self._fitting = 0
+
+    def __call__(self, count: int, run: Callable[[slice], Result]) -> Iterator[Result]:
+        """What `run` gives for slices that together cover `range(count)`, one after another (see `shares`)."""
+        begun = 0
+        if not self._fitting:
+            first, self._fitting = tried(lambda: run(slice(0, min(1, count))))
+            yield first
+            begun = 1
+        for start in range(begun, count, self._fitting):
+            yield run(slice(start, min(count, start + self._fitting)))
+
+
 def shares(count: int, run: Callable[[slice], Result]) -> Iterator[Result]:
     """What `run` gives for slices that together cover `range(count)`, one after another.
 
@@ -41,10 +58,12 @@ def shares(count: int, run: Callable[[slice], Result]) -> Iterator[Result]:
     `MEMORY` where autograd keeps the maps, less where it does not. The sizes depend on the network alone, not on the
     clock, so that results repeat.
     """
+    return Shares()(count, run)
+
+
+def tried(run: Callable[[], Result]) -> tuple[Result, int]:
+    """What `run` gives for one item, and how many at once fit into `MEMORY`."""
     counted = _Bytes()
     with counted:
-        first = run(slice(0, min(1, count)))
-    yield first
-    at_once = max(1, min(MOST, MEMORY // max(1, counted.total)))
-    for start in range(1, count, at_once):
-        yield run(slice(start, min(count, start + at_once)))
+        result = run()
+    return result, max(1, min(MOST, MEMORY // max(1, counted.total)))
