@@ -2,8 +2,9 @@
 
     python benchmarks/zoo.py [--only PATTERN] [--quick] [--again] [--write]
 
-Each model is asked in a process of its own, so that no memory adds up; what was found is said at once, and kept in
-`runs/zoo.jsonl`, so that the study goes on where it was stopped. A change in `models/` or `layers/` begins it anew: the
+Each model is asked in a process of its own, so that no memory adds up; these are forked from one that has loaded all
+judges, which takes longer than many a model's questions. What was found is said at once, and kept in `runs/zoo.jsonl`,
+so that the study goes on where it was stopped. A change in `models/` or `layers/` begins it anew: the
 table carries their digest, and a test compares it with the files as they are. With `--write`, the table of all models
 is written to `results/`; it is written where something does not hold, too, and says so, but the command then fails.
 """
@@ -12,13 +13,17 @@ from __future__ import annotations
 
 import argparse
 import json
+import multiprocessing
 import sys
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 from typing import Any
 
 from _measure import Figures, write_result
-from _sides import REPOSITORY, run_side
+from _sides import REPOSITORY
+from sides.zoo_asked import ask
 
 sys.path.insert(0, str(REPOSITORY / "tests"))
 
@@ -47,14 +52,14 @@ class Notebook:
 
 def asked(name: str) -> Found:
     """What the model's process says; where it dies (for want of memory, say), that is a problem like others."""
-    try:
-        return run_side("zoo_asked", name)
-    except SystemExit as failed:
-        said = str(failed).strip().splitlines()
-        problem = f"its process: {said[-1] if said else 'died'}"
-        return {"promises": 0, "kept": 0, "judges": {}, "steps": None, "problems": [problem], "seconds": 0.0} | {
-            "peak_bytes": 0
-        }
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["sides.zoo_asked"])
+    with ProcessPoolExecutor(1, mp_context=context) as process:
+        try:
+            return process.submit(ask, name).result()
+        except BrokenProcessPool as died:
+            found = {"promises": 0, "kept": 0, "judges": {}, "steps": None, "problems": [f"its process: {died}"]}
+            return found | {"seconds": 0.0, "peak_bytes": 0}
 
 
 def cells(name: str, found: Found) -> tuple[str, ...]:

@@ -1,13 +1,10 @@
 """Ask one model of the zoo everything: its promises, its beginning, and each of its judges.
 
-    python -m sides.zoo_asked NAME
-
-Prints what was found as one line of JSON.
+Loading this module loads the judges' libraries, once for all the processes that are forked from it.
 """
 
 from __future__ import annotations
 
-import json
 import resource
 import sys
 import time
@@ -74,7 +71,3 @@ def _judged(judge: Judge) -> dict[str, dict[str, float | None]]:
     for part in (found.logits, found.training, found.gradients):
         assert part is None or part <= judge.tolerance, str(found)
     return {judge.library: {"logits": found.logits, "training": found.training, "gradients": found.gradients}}
-
-
-if __name__ == "__main__":
-    print(json.dumps(ask(sys.argv[1])))
