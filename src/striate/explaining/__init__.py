@@ -13,9 +13,11 @@ from striate.explaining.gradient import input_x_gradient as input_x_gradient
 from striate.explaining.gradient import saliency as saliency
 from striate.explaining.guided import deconvnet as deconvnet
 from striate.explaining.guided import guided_backpropagation as guided_backpropagation
+from striate.explaining.integrated import integrated_gradients as integrated_gradients
 from striate.explaining.method import METHODS as METHODS
 from striate.explaining.method import Method as Method
 from striate.explaining.occlusion import occlusion as occlusion
+from striate.explaining.rise import rise as rise
 from striate.explaining.smooth import smoothgrad as smoothgrad
 from striate.explaining.target import Target as Target
 from striate.explaining.target import TargetError as TargetError

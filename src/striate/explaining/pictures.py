@@ -15,7 +15,7 @@ class PictureError(StriateError):
 
 
 def suited(model: nn.Module, images: Any) -> Float[Tensor, "n c h w"]:
-    """`images` on the device and in the kind of numbers of the weights of `model`, apart from any graph.
+    """A copy of `images` on the device and in the kind of numbers of the weights of `model`, apart from any graph.
 
     Raises:
         PictureError: they are not a batch of prepared pictures.
@@ -24,4 +24,4 @@ def suited(model: nn.Module, images: Any) -> Float[Tensor, "n c h w"]:
         given = f"{images.dtype} {tuple(images.shape)}" if isinstance(images, Tensor) else type(images).__name__
         raise PictureError(f"Expected prepared pictures as float numbers of shape (n, c, h, w); received {given}.")
     weights = next((weight for weight in model.parameters() if weight.is_floating_point()), images)
-    return images.detach().to(weights.device, weights.dtype)
+    return images.detach().to(weights.device, weights.dtype, copy=True)
