@@ -20,6 +20,7 @@ COLOUR_MATRIX = (
 Olah et al. 2017: its columns are grey, red against blue, and magenta against green, in falling strength."""
 
 _START = 0.01
+_NEAREST = 0.01  # to 0 and 1: there the sigmoid is flat, and nothing could be changed any more
 
 
 @dataclass(frozen=True)
@@ -38,28 +39,32 @@ class Fourier:
     rate: float = 0.05
 
     def canvas(self, palette: Palette, shape: tuple[int, int, int], generator: torch.Generator, like: Tensor) -> Canvas:
-        return _FourierCanvas(self.rate, palette, shape, generator, like)
+        count, height, width = shape
+        drawn = torch.randn((count, len(palette.channels), height, width // 2 + 1, 2), generator=generator)
+        return _FourierCanvas(self, palette, (height, width), (_START * drawn).to(like.device, like.dtype))
+
+    def holding(self, palette: Palette, pictures: Float[Tensor, "n c h w"]) -> Canvas:
+        """A canvas that begins with these pictures, up to values very near 0 and 1."""
+        height, width = pictures.shape[-2:]
+        waves = torch.logit(pictures, _NEAREST)
+        if palette.colour:
+            waves = torch.einsum("rc,nchw->nrhw", torch.linalg.inv(colour_matrix()).to(waves), waves)
+        spectrum = torch.fft.rfft2(4 * waves, norm="ortho")
+        values = torch.view_as_real(spectrum) / falloff(height, width).to(waves)[..., None]
+        return _FourierCanvas(self, palette, (height, width), values)
 
 
 class _FourierCanvas:
-    def __init__(
-        self,
-        rate: float,
-        palette: Palette,
-        shape: tuple[int, int, int],
-        generator: torch.Generator,
-        like: Tensor,
-    ) -> None:
-        count, height, width = shape
-        drawn = torch.randn((count, len(palette.channels), height, width // 2 + 1, 2), generator=generator)
-        self.values = (_START * drawn).to(like.device, like.dtype).requires_grad_()
-        self._size = height, width
-        self._scale = (1 / frequencies(height, width).clamp(min=1 / max(height, width))).to(like.device, like.dtype)
-        self._colours = colour_matrix().to(like.device, like.dtype) if palette.colour else None
-        self._adam = torch.optim.Adam([self.values], lr=rate, maximize=True)
+    def __init__(self, settings: Fourier, palette: Palette, size: tuple[int, int], values: Tensor) -> None:
+        self.values = values.requires_grad_()
+        self._size = size
+        self._falloff = falloff(*size).to(values)[..., None]
+        self._colours = colour_matrix().to(values) if palette.colour else None
+        self._adam = torch.optim.Adam([self.values], lr=settings.rate, maximize=True)
 
     def picture(self) -> Float[Tensor, "n c h w"]:
-        waves = inverse(torch.view_as_complex(self.values * self._scale[..., None]), self._size) / 4
+        spectrum = torch.view_as_complex(self.values * self._falloff)
+        waves = torch.fft.irfft2(spectrum, s=self._size, norm="ortho") / 4
         if self._colours is not None:
             waves = torch.einsum("rc,nchw->nrhw", self._colours, waves)
         return torch.sigmoid(waves)
@@ -70,14 +75,10 @@ class _FourierCanvas:
         self.values.grad = None
 
 
-def frequencies(height: int, width: int) -> Float[Tensor, "h v"]:
-    """The frequency of each coefficient of a real picture's transform, in cycles per pixel: v = ⌊width/2⌋ + 1."""
-    return torch.hypot(torch.fft.fftfreq(height)[:, None], torch.fft.rfftfreq(width)[None])
-
-
-def inverse(spectrum: Tensor, size: tuple[int, int]) -> Float[Tensor, "n c h w"]:
-    """The real pictures of a half spectrum (n c h ⌊w/2⌋+1), by the transform that keeps lengths."""
-    return torch.fft.irfft2(spectrum, s=size, norm="ortho")
+def falloff(height: int, width: int) -> Float[Tensor, "h v"]:
+    """1/f of each coefficient of a real picture's transform, v = ⌊width/2⌋ + 1; of the mean as of the lowest f."""
+    cycles_per_pixel = torch.hypot(torch.fft.fftfreq(height)[:, None], torch.fft.rfftfreq(width)[None])
+    return 1 / cycles_per_pixel.clamp(min=1 / max(height, width))
 
 
 def colour_matrix() -> Float[Tensor, "3 3"]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from numbers import Real
 
@@ -10,47 +10,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from striate.core.errors import StriateError
-from striate.hooks import Captured
-
-
-class ObjectiveError(StriateError):
-    """Something that a network cannot be asked to be excited by."""
-
-
-@dataclass(frozen=True)
-class Look:
-    """What a network computed of some pictures: its places, and its answer."""
-
-    captured: Captured | Mapping[str, Tensor]
-    answer: object
-
-    def map(self, place: str) -> Float[Tensor, "n c h w"]:
-        """The activations at `place` in at least float32; a vector is a map of one position.
-
-        Raises:
-            ObjectiveError: the place gives neither maps nor vectors.
-        """
-        values = self.captured[place]
-        if values.ndim not in (2, 4):
-            raise ObjectiveError(
-                f"An objective reads maps (n, c, h, w) or vectors (n, c); place {place!r} gives {tuple(values.shape)}."
-            )
-        values = values if values.dtype == torch.float64 else values.float()
-        return values if values.ndim == 4 else values[:, :, None, None]
-
-    def logits(self) -> Float[Tensor, "n k"]:
-        """The answer in at least float32.
-
-        Raises:
-            ObjectiveError: the network does not answer with rows of logits.
-        """
-        if not isinstance(self.answer, Tensor) or self.answer.ndim != 2:
-            given = tuple(self.answer.shape) if isinstance(self.answer, Tensor) else type(self.answer).__name__
-            raise ObjectiveError(
-                f"A class is one of the logits (n, k), and this network answers with {given}: aim at a place in it."
-            )
-        return self.answer if self.answer.dtype == torch.float64 else self.answer.float()
+from striate.explaining.visualize.look import Look
 
 
 @dataclass(frozen=True, eq=False)

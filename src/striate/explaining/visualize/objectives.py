@@ -1,4 +1,4 @@
-"""The things of a network that can be excited: a unit, a channel, a class, a direction, a layer; and two that compare.
+"""The things of a network that can be excited: a unit, a channel, a class, a direction, a layer.
 
 Activations are those of the named place, whatever the next operation makes of them (a place is named as for
 `striate.hooks.capture`). Each objective is one number for each picture.
@@ -6,7 +6,6 @@ Activations are those of the named place, whatever the next operation makes of t
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from operator import index
 
 import numpy as np
@@ -14,8 +13,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from striate.explaining.visualize.gram import gram, style_distance
-from striate.explaining.visualize.objective import Look, Objective, ObjectiveError
+from striate.explaining.visualize.look import Look, ObjectiveError
+from striate.explaining.visualize.objective import Objective
 
 
 def unit(place: str, channel: int, at: tuple[int, int] | None = None) -> Objective:
@@ -88,42 +87,6 @@ def layer(place: str) -> Objective:
         return look.map(place).square().mean((1, 2, 3))
 
     return Objective.of(f"layer({place!r})", (place,), value)
-
-
-def diversity(place: str) -> Objective:
-    """How alike each picture is to the others of the batch: to be subtracted, so that the pictures differ.
-
-        D_i = mean_{j≠i} ⟨G_i, G_j⟩ / (‖G_i‖ ‖G_j‖)
-
-    G are the Gram matrices at `place`, so D lies between 0 and 1; it is 0 for a picture that is alone. After Olah et
-    al. 2017 (section "Diversity"), who add over the others where we take the mean, so that the weight does not depend
-    on their number. Activations have their own size: try weights of about a tenth of what the objective reaches alone.
-    """
-
-    def value(look: Look) -> Float[Tensor, " n"]:
-        found = gram(look.map(place)).flatten(1)
-        if len(found) == 1:
-            return found.new_zeros(1)
-        unit_length = found / found.norm(dim=1, keepdim=True).clamp(min=torch.finfo(found.dtype).tiny)
-        alike = unit_length @ unit_length.T
-        return (alike.sum(1) - alike.diagonal()) / (len(found) - 1)
-
-    return Objective.of(f"diversity({place!r})", (place,), value)
-
-
-def style(grams: Mapping[str, Float[Tensor, "1 c c"]]) -> Objective:
-    """How near the Gram matrices of a picture come to `grams`, as `striate.explaining.visualize.grams_of` gives them:
-
-        S = -mean_l ‖G_l - A_l‖² / ‖A_l‖²
-
-    over the places l; 0 is the same style. After Gatys et al. 2016, equations 3 to 5 (see `gram` for where we differ).
-    """
-
-    def value(look: Look) -> Float[Tensor, " n"]:
-        distances = [style_distance(look.map(place), wanted) for place, wanted in grams.items()]
-        return -torch.stack(distances).mean(0)
-
-    return Objective.of(f"style({', '.join(map(repr, grams))})", tuple(grams), value)
 
 
 def _channel(look: Look, place: str, number: int) -> Float[Tensor, "n h w"]:

@@ -10,7 +10,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from striate.core.spec import RGB, InputSpec
-from striate.explaining.visualize.objective import ObjectiveError
+from striate.explaining.pictures import PictureError
 
 
 @dataclass(frozen=True)
@@ -47,16 +47,16 @@ class Palette:
         """A picture as a batch of one.
 
         Raises:
-            ObjectiveError: it has other channels than the network, or values outside 0 to 1.
+            PictureError: it has other channels than the network, or values outside 0 to 1.
         """
         given = np.asarray(picture)
         if given.ndim != 3 or given.shape[2] != len(self.channels) or 0 in given.shape:
-            raise ObjectiveError(
+            raise PictureError(
                 f"Expected a picture (h, w, {len(self.channels)}) of {', '.join(self.channels)}; "
                 f"received an array of shape {given.shape}."
             )
         if given.dtype.kind != "f" or not (given.min() >= 0 and given.max() <= 1):
-            raise ObjectiveError(
+            raise PictureError(
                 f"A picture has float values from 0 to 1, full intensity; received {given.dtype} from "
                 f"{given.min():g} to {given.max():g}."
             )

@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor
 
-from striate.explaining.visualize.objective import ObjectiveError
+from striate.explaining.visualize.look import ObjectiveError
 
 
 @dataclass(frozen=True)

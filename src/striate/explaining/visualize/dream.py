@@ -1,0 +1,83 @@
+"""DeepDream: a photograph in which a network finds more of what it sees there, at one size after another."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from striate.core.spec import InputSpec
+from striate.explaining.visualize.ascent import Ascent
+from striate.explaining.visualize.look import ObjectiveError, looking
+from striate.explaining.visualize.objective import Objective
+from striate.explaining.visualize.palette import Palette
+from striate.explaining.visualize.visualization import Progress, Recording, Visualization
+
+Pictures = Float[Tensor, "n c h w"]
+
+
+def deep_dream(
+    model: nn.Module,
+    picture: Float[np.ndarray, "h w c"],
+    objective: Objective,
+    input: InputSpec,
+    *,
+    octaves: int = 4,
+    octave_scale: float = 1.4,
+    steps: int = 12,
+    rate: float = 0.006,
+    frames: int = 0,
+    seed: int = 0,
+    progress: Progress | None = None,
+) -> Visualization:
+    """`picture` (values from 0 to 1), changed to raise `objective`: `layer(place)`, as in the original, or another.
+
+    From the smallest of `octaves` sizes, each `octave_scale` times larger than the one before, to the picture's own:
+    the picture at that size, with what was dreamt so far enlarged and added, takes `steps` of
+
+        x ← x + rate · g / mean |g|     then kept from 0 to 1
+
+    while it is shifted at random, round its edges, so that no grid shows (Mordvintsev, Olah and Tyka 2015, "DeepDream:
+    a code example for visualizing neural networks"). `rate` is a share of full intensity. The network must take
+    pictures of all these sizes.
+
+    Raises:
+        ObjectiveError: the picture is not one for this network, or the objective asks for what the network lacks.
+        PlaceError: the network has no such place.
+    """
+    if octaves < 1 or octave_scale <= 1:
+        raise ObjectiveError(
+            f"There is at least 1 octave, and each is larger than the one before; received {octaves} octaves, "
+            f"octave_scale {octave_scale:g}."
+        )
+    palette = Palette(input)
+    recording = Recording(octaves * steps, frames, progress)
+    generator = torch.Generator().manual_seed(seed)
+    with looking(model, objective.places, palette) as eye:
+        ascent = Ascent(eye, objective)
+        photograph = palette.tensor(picture).to(eye.blank())
+        height, width = photograph.shape[-2:]
+        dreamt = torch.zeros_like(photograph)
+        for octave in reversed(range(octaves)):
+            size = round(height / octave_scale**octave), round(width / octave_scale**octave)
+            base = _resized(photograph, size)
+            values = (base + _resized(dreamt, size)).clamp(0, 1).requires_grad_()
+            for _ in range(steps):
+                shift = _shift(size, generator)
+                score, gradient = ascent.gradient(values, lambda: values.roll(shift, (2, 3)))  # noqa: B023
+                with torch.no_grad():
+                    values.add_(gradient, alpha=rate / gradient.abs().mean().item()).clamp_(0, 1)
+                recording.step(score, lambda: _resized(values, (height, width)))  # noqa: B023
+            dreamt = values.detach() - base
+        return recording.visualization(ascent, photograph + dreamt)
+
+
+def _resized(pictures: Pictures, size: tuple[int, int]) -> Pictures:
+    return F.interpolate(pictures.detach(), size, mode="bilinear", align_corners=False, antialias=True)
+
+
+def _shift(size: tuple[int, int], generator: torch.Generator) -> list[int]:
+    """Any shift at all: it goes round the edges."""
+    return [int(torch.randint(side, (1,), generator=generator)) for side in size]

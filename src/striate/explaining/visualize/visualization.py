@@ -1,0 +1,76 @@
+"""Pictures made to excite something, and how they came about."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from jaxtyping import Float, UInt8
+from torch import Tensor
+
+from striate.explaining.visualize.ascent import Ascent
+from striate.explaining.visualize.look import ObjectiveError
+from striate.explaining.visualize.palette import array, frame
+
+Progress = Callable[[int, int], None]
+"""Called as `progress(done, total)`."""
+
+
+@dataclass(frozen=True, eq=False)
+class Visualization:
+    """Pictures made to excite something.
+
+    `images`: values from 0 to 1 in the order `channels`. `objective`: what it was, as a program. `score` (n): what the
+    pictures as they are reach. `course`: at each step, what the views of them reached that the network saw then.
+    `frames`: the pictures as they grew, to the last.
+    """
+
+    images: Float[np.ndarray, "n h w c"]
+    channels: tuple[str, ...]
+    objective: str
+    score: Float[np.ndarray, " n"]
+    course: Float[np.ndarray, "steps n"]
+    frames: tuple[UInt8[np.ndarray, "n h w c"], ...]
+
+    def film(self, picture: int = 0) -> list[UInt8[np.ndarray, "h w c"]]:
+        """The frames of one picture."""
+        return [pictures[picture] for pictures in self.frames]
+
+
+class Recording:
+    """What is kept of the steps of an ascent, and told of them."""
+
+    def __init__(self, steps: int, frames: int, progress: Progress | None) -> None:
+        if steps < 1 or not 0 <= frames <= steps:
+            raise ObjectiveError(
+                f"An ascent has at least 1 step, and from 0 frames to one for each step; received {steps} steps, "
+                f"{frames} frames."
+            )
+        self._steps = steps
+        self._kept = {round((number + 1) * steps / frames) for number in range(frames)}  # evenly, the last among them
+        self._progress = progress
+        self._course: list[np.ndarray] = []
+        self._frames: list[np.ndarray] = []
+
+    def step(self, score: Float[Tensor, " n"], pictures: Callable[[], Float[Tensor, "n c h w"]]) -> None:
+        """A step is done, before which the score was `score`; `pictures` gives what has become of them."""
+        self._course.append(_array(score))
+        done = len(self._course)
+        if done in self._kept:
+            self._frames.append(frame(pictures()))
+        if self._progress:
+            self._progress(done, self._steps)
+
+    def visualization(self, ascent: Ascent, pictures: Float[Tensor, "n c h w"]) -> Visualization:
+        """The result, of which `pictures` are the last."""
+        shown = pictures.detach().clamp(0, 1)
+        with torch.no_grad():
+            score = _array(ascent.score(shown))
+        channels, objective = ascent.eye.palette.channels, str(ascent.objective)
+        return Visualization(array(shown), channels, objective, score, np.stack(self._course), tuple(self._frames))
+
+
+def _array(score: Tensor) -> np.ndarray:
+    return score.detach().to("cpu", torch.float32).numpy()
