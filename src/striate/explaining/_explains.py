@@ -66,8 +66,9 @@ def explains(
     """Register the formula below as a method of its own name, and make it the function that people call.
 
     Within the formula the model is borrowed (see `striate.hooks.borrow`): in eval mode, frozen, with autograd
-    recording. The pictures have the model's device and kind of numbers. `aim` gives the score of logits; the formula
-    must hand it the logits of the pictures as they are first. The arguments are described at `Method`.
+    recording; it is given copies, for it may overwrite them. The pictures have the model's device and kind of numbers.
+    `aim` gives the score of logits; the formula must hand it the logits of the pictures as they are first. The
+    arguments are described at `Method`.
     """
 
     def register(formula: Formula[Settings]) -> Explanation[Settings]:
@@ -81,6 +82,8 @@ def explains(
         ) -> Attribution:
             aim = Aim(target)
             with borrow(model):
+                if not isinstance(model, torch.jit.ScriptModule):  # which takes no hooks
+                    model.register_forward_pre_hook(_with_copies, prepend=True)  # it goes when the loan ends
                 relevance = formula(model, suited(model, images), aim, *args, **settings)
             return _attribution(method, relevance, aim, Call.of(explain, model, images, target, settings))
 
@@ -93,6 +96,11 @@ def explains(
         return explain
 
     return register
+
+
+def _with_copies(model: nn.Module, given: tuple[Any, ...]) -> tuple[Any, ...]:
+    """A network may overwrite what it is given, and autograd forbids it where that is differentiated."""
+    return tuple(one.clone() if isinstance(one, Tensor) else one for one in given)
 
 
 def _called_as(formula: Callable[..., Any]) -> inspect.Signature:

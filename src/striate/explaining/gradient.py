@@ -38,6 +38,5 @@ def gradient(
 ) -> Float[Tensor, "n c h w"]:
     """∂S/∂x of each picture's own score S, which `score` makes of the logits."""
     images = images.detach().requires_grad_()
-    # The network may overwrite what it is given, which autograd forbids where that is the picture itself.
-    (found,) = torch.autograd.grad(score(model(images.clone())).sum(), images)
+    (found,) = torch.autograd.grad(score(model(images)).sum(), images)
     return found

@@ -32,7 +32,7 @@ def last_map(model: nn.Module, images: Float[Tensor, "n c h w"]) -> str:
     """
     if isinstance(model, Described) and model.feature_maps and isinstance(model.get_submodule(model.head), nn.Linear):
         return model.feature_maps[-1].name
-    first = images[:1].clone()
+    first = images[:1]
     maps = [ran.place for ran in operations(model, first) if ran.changed and _has_plan(ran, first.shape[2:])]
     if not maps:
         raise PlaceError(

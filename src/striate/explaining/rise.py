@@ -47,7 +47,7 @@ def rise(
             f"RISE needs masks and cells from 1 on and a share shown between 0 and 1; received {masks}, {cells} and "
             f"{shown:g}."
         )
-    aim(model(images.clone()))
+    aim(model(images))
     drawn = _Masks(masks, cells, shown, images.shape[2:], Stream(seed, "explaining.rise").torch_generator())
     values = torch.zeros(len(images), *images.shape[2:], device=images.device)
 

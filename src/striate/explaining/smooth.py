@@ -40,7 +40,7 @@ def smoothgrad(
     if samples < 1 or not noise > 0:
         raise ConfigError(f"SmoothGrad needs noise above 0 and samples from 1 on; received {noise:g} and {samples}.")
     with torch.no_grad():
-        aim(model(images.clone()))
+        aim(model(images))
     spread = noise * (images.amax((1, 2, 3)) - images.amin((1, 2, 3)))
     stream = Stream(seed, "explaining.smoothgrad")
 
