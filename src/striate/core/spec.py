@@ -70,6 +70,12 @@ class InputSpec:
         """Height, width."""
         return self.height, self.width
 
+    @property
+    def scaling(self) -> tuple[tuple[float, ...], tuple[float, ...]]:
+        """The scale as factor · value + offset: the factor and the offset of each channel."""
+        factors = tuple(1 / (self.maximum * std) for std in self.std)
+        return factors, tuple(-mean / std for mean, std in zip(self.mean, self.std, strict=True))
+
 
 @dataclass(frozen=True)
 class LabelSpec:

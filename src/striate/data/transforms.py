@@ -70,24 +70,20 @@ def _window(pixels: ManyPixels, placement: Placement, spec: InputSpec) -> Shaped
 
 def scale(images: Shaped[Tensor, "n c h w"], spec: InputSpec) -> Float[Tensor, "n c h w"]:
     """Prepared pictures as the network takes them: (value / maximum - mean) / std, channel by channel, in float32."""
-    return _linear(images, [1 / (spec.maximum * std) for std in spec.std], _offset(spec))
+    return _linear(images, *spec.scaling)
 
 
 def to_shares(images: Shaped[Tensor, "n c h w"], spec: InputSpec) -> Float[Tensor, "n c h w"]:
     """The first half of `scale`: values in shares of full intensity, in which augmentations are defined."""
-    return _linear(images, [1 / spec.maximum] * len(spec.channels), [0.0] * len(spec.channels))
+    return _linear(images, (1 / spec.maximum,) * len(spec.channels), (0.0,) * len(spec.channels))
 
 
 def normalise(shares: Float[Tensor, "n c h w"], spec: InputSpec) -> Float[Tensor, "n c h w"]:
     """The second half of `scale`: (share - mean) / std."""
-    return _linear(shares, [1 / std for std in spec.std], _offset(spec))
+    return _linear(shares, tuple(1 / std for std in spec.std), spec.scaling[1])
 
 
-def _offset(spec: InputSpec) -> list[float]:
-    return [-mean / std for mean, std in zip(spec.mean, spec.std, strict=True)]
-
-
-def _linear(images: Tensor, factor: list[float], offset: list[float]) -> Tensor:
+def _linear(images: Tensor, factor: tuple[float, ...], offset: tuple[float, ...]) -> Tensor:
     """factor · images + offset in float32.
 
     A product and then a sum, each rounded: fused into one operation, the rounding of a pixel would depend on where in

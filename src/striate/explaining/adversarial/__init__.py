@@ -1,0 +1,31 @@
+"""How a network is fooled: small changes that turn its answer, and pictures of nothing of which it is sure.
+
+An attack is a function
+
+    attack(model, spec, pixels, goal=Away(), **settings) -> Adversarial
+
+`pixels` (n h w c) are whole numbers, uint8 or uint16, on the input grid of the network: what preparation gives, before
+the scale, which `spec` (its `InputSpec`) describes. In place of `spec` stands a `ThroughPreparation`, where `pixels` is
+a photo that is still to be prepared. `goal` is `Away()` (from the class that the network names), `Away(label)` (from
+the true class) or `Towards(target)`. The model is borrowed and comes back as found.
+
+    fgsm(…, epsilon=8)                                      one step of ε along the sign of the gradient
+    pgd(…, epsilon=8, norm="linf", steps=40, seed=0)        many steps, kept within ε; norm="l2" as well
+    lbfgs(…, searches=12, steps=50)                         the smallest change that it can find
+    own_weights(…)                                          x + αw, for a linear classifier
+
+All distances are in pixel units of 0 to 255, whatever the depth: `linf` is the largest change of any value, `l2` the
+root of the sum of the squares of all changes. Rounding to whole pixels is a part of each attack, and `fooled` says
+whether the rounded picture fools. Not fooled is a result like any other.
+"""
+
+from striate.explaining.adversarial.attack import ATTACKS as ATTACKS
+from striate.explaining.adversarial.attack import AttackMethod as AttackMethod
+from striate.explaining.adversarial.fgsm import fgsm as fgsm
+from striate.explaining.adversarial.goal import Away as Away
+from striate.explaining.adversarial.goal import Goal as Goal
+from striate.explaining.adversarial.goal import Towards as Towards
+from striate.explaining.adversarial.pgd import pgd as pgd
+from striate.explaining.adversarial.pixels import AttackError as AttackError
+from striate.explaining.adversarial.result import Adversarial as Adversarial
+from striate.explaining.adversarial.result import Answers as Answers

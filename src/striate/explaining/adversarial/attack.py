@@ -1,0 +1,150 @@
+"""What all attacks have in common, so that each is its formula: `@attacks` around it."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Concatenate, ParamSpec, Protocol
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from striate.core.registry import Registry
+from striate.core.spec import InputSpec
+from striate.explaining.adversarial.goal import ANY_OTHER, Chase, Goal
+from striate.explaining.adversarial.pixels import AttackError, OnGrid, Pixels, Road, checked, to_levels, to_pixels
+from striate.explaining.adversarial.result import Adversarial, Answers
+from striate.explaining.adversarial.subject import Levels, Subject
+from striate.hooks import borrow
+
+Settings = ParamSpec("Settings")
+
+
+@dataclass(frozen=True)
+class Attempt:
+    """What the formula of an attack gives: `pixels`, whole and within their range, and what else it has found."""
+
+    pixels: Float[Tensor, "n c h w"]
+    found: Mapping[str, Float[Tensor, " n"]] = field(default_factory=dict)
+
+
+Formula = Callable[Concatenate[Subject, Levels, Chase, Settings], Attempt]
+
+
+class Attack(Protocol[Settings]):
+    """An attack as people call it; the package says what it is given."""
+
+    def __call__(
+        self,
+        model: nn.Module,
+        spec: InputSpec | Road,
+        pixels: Pixels,
+        goal: Goal = ANY_OTHER,
+        *args: Settings.args,
+        **settings: Settings.kwargs,
+    ) -> Adversarial: ...
+
+
+@dataclass(frozen=True)
+class AttackMethod:
+    """An attack by its `name`. `bounded`: it takes an `epsilon` that no change exceeds."""
+
+    name: str
+    title: str
+    paper: str
+    function: Callable[..., Adversarial]
+    bounded: bool
+
+
+ATTACKS: Registry[AttackMethod] = Registry("attack", AttackError)
+
+
+def attacks(*, title: str, paper: str) -> Callable[[Formula[Settings]], Attack[Settings]]:
+    """Register the formula below as an attack of its own name, and make it the function that people call.
+
+    The formula is given those pictures that do not yet answer as the goal wants, and works on a borrowed network. What
+    it gives is judged here, after the real road.
+    """
+
+    def register(formula: Formula[Settings]) -> Attack[Settings]:
+        name = formula.__name__
+
+        @functools.wraps(formula)
+        def attack(
+            model: nn.Module,
+            spec: InputSpec | Road,
+            pixels: Pixels,
+            goal: Goal = ANY_OTHER,
+            *args: Settings.args,
+            **settings: Settings.kwargs,
+        ) -> Adversarial:
+            road = OnGrid(spec) if isinstance(spec, InputSpec) else spec
+            original = checked(pixels, road)
+            with borrow(model):
+                subject = Subject(model, road)
+                clean = to_levels(original, subject.device)
+                before = subject.answers(clean)
+                chase = Chase.of(goal, before)
+                already = chase.reached(before)
+                attempt = _attempt(formula, subject, clean, chase, ~already, *args, **settings)
+                after = subject.answers(attempt.pixels)
+                fooled = chase.reached(after) & ~already
+            return Adversarial(
+                attack=name,
+                settings=settings,
+                goal=goal,
+                spec=road.spec,
+                original=original,
+                adversarial=to_pixels(attempt.pixels, subject.depth),
+                classes=chase.classes.cpu().numpy(),
+                before=Answers(before.cpu().numpy()),
+                after=Answers(after.cpu().numpy()),
+                already=already.cpu().numpy(),
+                fooled=fooled.cpu().numpy(),
+                found={key: value.cpu().numpy().astype(np.float64) for key, value in attempt.found.items()},
+            )
+
+        attack.__signature__ = _called_as(formula)  # type: ignore[attr-defined]
+        bounded = "epsilon" in inspect.signature(formula).parameters
+        ATTACKS.add(name, AttackMethod(name, title, paper, attack, bounded))
+        return attack
+
+    return register
+
+
+def _attempt(
+    formula: Formula[Settings],
+    subject: Subject,
+    clean: Levels,
+    chase: Chase,
+    wanted: Tensor,
+    *args: Settings.args,
+    **settings: Settings.kwargs,
+) -> Attempt:
+    """The formula on the `wanted` pictures; the others stay as they are, and nothing is found of them (NaN)."""
+    if not wanted.any():
+        return Attempt(clean)
+    part = formula(subject, clean[wanted], chase[wanted], *args, **settings)
+    pixels = clean.clone()
+    pixels[wanted] = part.pixels
+    found = {}
+    for key, values in part.found.items():
+        found[key] = torch.full((len(clean),), torch.nan, device=clean.device, dtype=torch.float64)
+        found[key][wanted] = values.double()
+    return Attempt(pixels, found)
+
+
+def _called_as(formula: Callable[..., Any]) -> inspect.Signature:
+    """What `help` shows: model, spec, pixels and goal where the formula has its subject."""
+    kind = inspect.Parameter.POSITIONAL_OR_KEYWORD
+    given = [inspect.Parameter(name, kind, annotation=told) for name, told in _GIVEN.items()]
+    goal = inspect.Parameter("goal", kind, default=ANY_OTHER, annotation="Goal")
+    settings = list(inspect.signature(formula).parameters.values())[3:]
+    return inspect.Signature([*given, goal, *settings], return_annotation="Adversarial")
+
+
+_GIVEN = {"model": "nn.Module", "spec": "InputSpec | Road", "pixels": "Pixels"}

@@ -1,0 +1,76 @@
+"""What an attack found: the pictures before and after, how far apart they are, and what the network says of them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from jaxtyping import Bool, Float, Float32, Float64, Int32, Int64
+
+from striate.core.spec import InputSpec
+from striate.explaining.adversarial.goal import Goal
+from striate.explaining.adversarial.pixels import Pixels, levels_per_unit
+
+
+@dataclass(frozen=True, eq=False)
+class Answers:
+    """What a network says of pictures, as logits (n k)."""
+
+    logits: Float32[np.ndarray, "n k"]
+
+    @property
+    def classes(self) -> Int64[np.ndarray, " n"]:
+        return self.logits.argmax(1)
+
+    def probabilities(self, temperature: float = 1.0) -> Float64[np.ndarray, "n k"]:
+        """softmax(logits / temperature), as the classifier with this temperature gives them."""
+        exponents = self.logits.astype(np.float64) / temperature
+        powers = np.exp(exponents - exponents.max(1, keepdims=True))
+        return powers / powers.sum(1, keepdims=True)
+
+    def confidences(self, temperature: float = 1.0) -> Float64[np.ndarray, " n"]:
+        """The probability of the class that is named."""
+        return self.probabilities(temperature).max(1)
+
+
+@dataclass(frozen=True, eq=False)
+class Adversarial:
+    """Pictures, changed to be taken for something else.
+
+    `original`, `adversarial` (n h w c): whole pixels, on the network's input grid or, through preparation, those of the
+    photo; a picture that was already as the goal wants it is left as it was, and of one that is not fooled the last
+    attempt is kept. `classes` (n): the class that the attack leaves or seeks. `already` (n): the goal was reached
+    before anything was changed. `fooled` (n): it was not, and is reached by the changed and rounded picture, after the
+    whole road. `found`: what else the attack has to tell of each picture, by name (n).
+    """
+
+    attack: str
+    settings: Mapping[str, Any]
+    goal: Goal
+    spec: InputSpec
+    original: Pixels
+    adversarial: Pixels
+    classes: Int64[np.ndarray, " n"]
+    before: Answers
+    after: Answers
+    already: Bool[np.ndarray, " n"]
+    fooled: Bool[np.ndarray, " n"]
+    found: Mapping[str, Float[np.ndarray, " n"]]
+
+    @cached_property
+    def change(self) -> Int32[np.ndarray, "n h w c"]:
+        """What was added to each value, in stored levels."""
+        return self.adversarial.astype(np.int32) - self.original.astype(np.int32)
+
+    @property
+    def linf(self) -> Float64[np.ndarray, " n"]:
+        """The largest change of any value, in pixel units of 0–255."""
+        return np.abs(self.change).max((1, 2, 3)) / levels_per_unit(self.spec)
+
+    @property
+    def l2(self) -> Float64[np.ndarray, " n"]:
+        """The root of the sum of the squares of all changes, in pixel units of 0–255."""
+        return np.sqrt(np.square(self.change, dtype=np.float64).sum((1, 2, 3))) / levels_per_unit(self.spec)

@@ -1,0 +1,60 @@
+"""The network as an attack sees it: pixels in, logits out, and the gradient of a score for each pixel."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from striate.explaining._share import Shares
+from striate.explaining.adversarial.goal import Chase
+from striate.explaining.adversarial.pixels import Road, depth, to_levels, to_pixels
+
+Levels = Float[Tensor, "n c h w"]
+
+
+class Subject:
+    """A borrowed network behind a road. Pixels are levels in float32, whatever kind of numbers the network takes."""
+
+    def __init__(self, model: nn.Module, road: Road) -> None:
+        self._model, self._road = model, road
+        self._forward, self._both_ways = Shares(), Shares()
+        weights = next((weight for weight in model.parameters() if weight.is_floating_point()), torch.empty(0))
+        self.device, self._dtype = weights.device, weights.dtype
+        self.spec, self.depth = road.spec, depth(road.spec)
+        self._factor, self._offset = (
+            torch.from_numpy(np.array(column, np.float32).reshape(1, -1, 1, 1)).to(self.device)
+            for column in road.spec.scaling
+        )
+
+    def logits(self, prepared: Levels) -> Float[Tensor, "n k"]:
+        """The network's answer to levels of its input grid: one product and one sum, rounded as in `data.transforms`,
+        then the network."""
+        return self._model((prepared * self._factor + self._offset).to(self._dtype))
+
+    @torch.no_grad()
+    def answers(self, whole: Levels) -> Float[Tensor, "n k"]:
+        """The logits, in float32, of pixels that are whole numbers, after the real road."""
+
+        def run(part: slice) -> Tensor:
+            pixels = self._road.real(to_pixels(whole[part], self.depth))
+            return self.logits(to_levels(pixels, self.device)).float()
+
+        return torch.cat(list(self._forward(len(whole), run)))
+
+    def ascent(self, pixels: Levels, chase: Chase) -> tuple[Levels, Float[Tensor, "n k"]]:
+        """∂progress/∂pixel of each picture's own progress (see `Chase.progress`), and its logits."""
+
+        def run(part: slice) -> tuple[Tensor, Tensor]:
+            given = pixels[part].detach().requires_grad_()
+            logits = self.logits(self._road.soft(given))
+            (gradient,) = torch.autograd.grad(chase[part].progress(logits).sum(), given)
+            return gradient, logits.detach().float()
+
+        gradients, logits = zip(*self._both_ways(len(pixels), run), strict=True)
+        return torch.cat(gradients), torch.cat(logits)
+
+    def boxed(self, pixels: Levels) -> Levels:
+        """The nearest pixels that exist: 0 to the largest value."""
+        return pixels.clamp(0, self.spec.maximum)
