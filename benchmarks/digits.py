@@ -27,10 +27,10 @@ import numpy as np
 
 import striate
 from _measure import Figures, write_result
+from striate.core.proportion import Proportion
 from striate.data.content import content_digests
 from striate.data.dataset import ArrayStore
 from striate.data.digits import digits
-from striate.metrics import Proportion
 from striate.recipes.judging import Evaluation
 
 FOLDS = 5

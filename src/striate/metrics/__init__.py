@@ -10,7 +10,6 @@ from striate.metrics.pointing import centre_points as centre_points
 from striate.metrics.pointing import chance_of_pointing as chance_of_pointing
 from striate.metrics.pointing import points_within as points_within
 from striate.metrics.pointing import share_within as share_within
-from striate.metrics.proportion import Proportion as Proportion
 from striate.metrics.ranking import predict as predict
 from striate.metrics.rows import Rows as Rows
 from striate.metrics.scores import METRICS as METRICS

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float, Int
 
-from striate.metrics.proportion import Proportion
+from striate.core.proportion import Proportion
 from striate.metrics.ranking import predict
 from striate.metrics.softmax import cross_entropy, log_softmax
 

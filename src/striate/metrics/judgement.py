@@ -10,9 +10,9 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from striate.core.errors import DataError, RunError, TrainingError
+from striate.core.proportion import Proportion
 from striate.metrics import confusion as tables
 from striate.metrics.calibration import Bin, Calibration, calibration
-from striate.metrics.proportion import Proportion
 from striate.metrics.ranking import predict, within_top
 from striate.metrics.roc import mean_auc, one_vs_rest_aucs
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from jaxtyping import Bool, Float
 
-from striate.metrics.proportion import Proportion
+from striate.core.proportion import Proportion
 
 Maps = Float[np.ndarray, "n h w"]
 Masks = Bool[np.ndarray, "n h w"]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from striate.metrics import Proportion
+from striate.core.proportion import Proportion
 from striate.reporting.markup import Html, h
 
 NOT_KNOWN = "n/a"

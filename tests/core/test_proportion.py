@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from scipy.stats import binomtest
 
-from striate.metrics import Proportion
+from striate.core.proportion import Proportion
 
 
 @pytest.mark.parametrize(("correct", "count"), [(0, 1), (1, 1), (0, 10), (7, 10), (355, 360), (9900, 10_000)])
