@@ -14,5 +14,6 @@ from striate.hooks.rewrite import Rewritten as Rewritten
 from striate.hooks.rewrite import rewrite as rewrite
 from striate.hooks.rules import DECONVNET as DECONVNET
 from striate.hooks.rules import GUIDED as GUIDED
+from striate.hooks.rules import NoRectifierError as NoRectifierError
 from striate.hooks.rules import RewriteError as RewriteError
 from striate.hooks.rules import Rule as Rule

@@ -17,7 +17,7 @@ from striate.hooks._graph import Visit, visits
 from striate.hooks._nodes import COPY_SLICES, POOLS, Node, Rectified, kind, linear, plain_name, rectified
 from striate.hooks._running import eager, eagerly, scripted, watching
 from striate.hooks._spelling import in_place, operation
-from striate.hooks.rules import RewriteError, Rule
+from striate.hooks.rules import NoRectifierError, RewriteError, Rule
 
 _BACKWARD = (Tensor.backward, torch.autograd.backward, torch.autograd.grad)
 # Activations to be found in the graph even if they change a part of a map in place.
@@ -153,10 +153,11 @@ class _Rewriting(TorchFunctionMode):
                 self._handles.append(visit.node.register_hook(_passing(self.result.rule, reading)))
         if not any(self._rectifies[visit.number] for visit in walked):
             passed = f" Non-linear, but without a rule: {_listed(self.result.passed)}." if self.result.passed else ""
-            raise RewriteError(
+            raise NoRectifierError(
                 f"The {self.result.rule.name} rule found no ReLU, nor anything it knows as one, between the score and "
                 f"what is differentiated: the map would be the plain gradient.{passed} "
-                f"Is the score computed by calling the model within the block?"
+                f"Is the score computed by calling the model within the block?",
+                self.result.passed,
             )
         self.passes += 1
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import torch
@@ -13,6 +14,14 @@ from striate.core.errors import StriateError
 
 class RewriteError(StriateError):
     """A network whose operations cannot be rewritten, or have not been."""
+
+
+class NoRectifierError(RewriteError):
+    """Nothing between the score and the picture rectifies; `passed` are the other operations there that bend."""
+
+    def __init__(self, message: str, passed: Mapping[str, int]) -> None:
+        super().__init__(message)
+        self.passed = passed
 
 
 @dataclass(frozen=True)
