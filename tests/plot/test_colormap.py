@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import matplotlib
 import numpy as np
 import pytest
-from skimage.color import rgb2lab
+from skimage.color import deltaE_ciede2000, rgb2lab
 
-from striate.plot import AMOUNT, SIGNED, Colormap, signed
+from striate.plot import AMOUNT, DARK, HEAT, SIGNED, Colormap, signed
 
 
 def _lightness(colours: np.ndarray) -> np.ndarray:
@@ -47,3 +48,22 @@ def test_zero_is_paper_and_both_signs_reach_equally_far() -> None:
     assert np.array_equal(drawn, SIGNED(np.array([0.0, 0.5, 1.0])))
     assert np.array_equal(signed(np.zeros(2)), SIGNED(np.array([0.5, 0.5])))
     assert np.array_equal(signed(np.array([1.0]), largest=2.0), SIGNED(np.array([0.75])))
+
+
+def _unevenness(colours: np.ndarray) -> float:
+    """Spread of the differences that the eye sees between 32 equal steps, as a share of their mean."""
+    lab = rgb2lab(colours[None])[0]
+    steps = deltaE_ciede2000(lab[1:], lab[:-1])
+    return float(steps.std() / steps.mean())
+
+
+@pytest.mark.parametrize("colormap", [AMOUNT, SIGNED, HEAT, DARK.amount, DARK.signed], ids=lambda one: one.name)
+def test_equal_steps_look_as_equal_as_those_of_viridis(colormap: Colormap) -> None:
+    at = np.linspace(0, 1, 33)
+    viridis = np.rint(matplotlib.colormaps["viridis"](at)[:, :3] * 255).astype(np.uint8)
+    assert _unevenness(colormap(at)) <= 1.1 * _unevenness(viridis)
+
+
+@pytest.mark.parametrize("colormap", [HEAT, DARK.amount], ids=lambda one: one.name)
+def test_where_paper_is_dark_more_is_lighter(colormap: Colormap) -> None:
+    assert (np.diff(_lightness(colormap(np.linspace(0, 1, 101)))) > 0).all()

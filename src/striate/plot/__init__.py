@@ -1,19 +1,41 @@
-"""Pictures from arrays: no torch, no network, only numbers and the bytes of a PNG, JPEG or SVG."""
+"""Pictures from arrays: no torch, no network, only numbers and the bytes of a PNG, JPEG, GIF, WebP or SVG."""
 
+from striate.plot.animation import gif as gif
+from striate.plot.animation import webp as webp
 from striate.plot.colormap import AMOUNT as AMOUNT
+from striate.plot.colormap import HEAT as HEAT
 from striate.plot.colormap import SIGNED as SIGNED
 from striate.plot.colormap import Colormap as Colormap
 from striate.plot.colormap import signed as signed
 from striate.plot.confusion import confusion as confusion
+from striate.plot.curves import Band as Band
 from striate.plot.curves import curves as curves
+from striate.plot.curves import lines as lines
 from striate.plot.figure import figure_png as figure_png
 from striate.plot.figure import figure_svg as figure_svg
+from striate.plot.fooling import amplified as amplified
+from striate.plot.fooling import fooling as fooling
 from striate.plot.network import Box as Box
 from striate.plot.network import network as network
+from striate.plot.overlay import overlay as overlay
+from striate.plot.overlay import overlay_scale as overlay_scale
+from striate.plot.overlay import reach as reach
+from striate.plot.pixels import coloured as coloured
+from striate.plot.pixels import enlarged as enlarged
 from striate.plot.pixels import jpeg as jpeg
 from striate.plot.pixels import png as png
+from striate.plot.pixels import resized as resized
 from striate.plot.reliability import reliability as reliability
+from striate.plot.sheet import beside as beside
 from striate.plot.sheet import filter_pictures as filter_pictures
+from striate.plot.sheet import fitted as fitted
+from striate.plot.sheet import map_pictures as map_pictures
 from striate.plot.sheet import sheet as sheet
+from striate.plot.theme import DARK as DARK
+from striate.plot.theme import LIGHT as LIGHT
+from striate.plot.theme import Theme as Theme
+from striate.plot.tiles import Scale as Scale
+from striate.plot.tiles import Tile as Tile
+from striate.plot.tiles import tiles as tiles
 from striate.plot.tradeoff import Point as Point
 from striate.plot.tradeoff import tradeoff as tradeoff

@@ -1,6 +1,6 @@
-"""Two colour maps: one for amounts, one for amounts with a sign.
+"""Colour maps: for amounts, for amounts with a sign, and for heat that lies over a picture.
 
-Both are interpolated in Oklab (B. Ottosson, "A perceptual color space for image processing", 2020), so that equal steps
+All are interpolated in Oklab (B. Ottosson, "A perceptual color space for image processing", 2020), so that equal steps
 of the value look like equal steps, and lightness alone tells the order: they survive a grey print.
 """
 
@@ -49,11 +49,22 @@ AMOUNT = Colormap("amount", ("#fbfaf6", "#b9dcd3", "#58ab9d", "#0f7467", "#063d3
 SIGNED = Colormap("signed", ("#123f6b", "#5b95c4", "#f7f5f0", "#dd8358", "#7e2a0c"))
 """Blue for negative, paper for zero (at 0.5), vermilion for positive."""
 
+AMOUNT_ON_DARK = Colormap("amount on dark", ("#1b1b1e", "#1e4844", "#298478", "#69c6b5", "#e4fbf4"))
+SIGNED_ON_DARK = Colormap(
+    "signed on dark", ("#9cc8f2", "#4e85b8", "#314f6c", "#1b1b1e", "#643929", "#bf633a", "#ffb893")
+)
+"""The same where paper is dark: the more, the lighter."""
 
-def signed(values: Float[np.ndarray, ...], *, largest: float | None = None) -> UInt8[np.ndarray, "... 3"]:
-    """Colour values with a sign; zero is paper, ±`largest` (by default the largest magnitude) are the ends."""
+HEAT = Colormap("heat", ("#0d0b1a", "#3f1851", "#8f2e5f", "#c05051", "#e47943", "#f7b454", "#fdf3c0"))
+"""From night through ember to light, to be laid over a picture."""
+
+
+def signed(
+    values: Float[np.ndarray, ...], *, largest: float | None = None, colormap: Colormap = SIGNED
+) -> UInt8[np.ndarray, "... 3"]:
+    """Colour values with a sign; zero is the middle, ±`largest` (by default the largest magnitude) are the ends."""
     reach = largest if largest is not None else float(np.abs(values).max(initial=0.0))
-    return SIGNED(values / (2 * reach) + 0.5 if reach else np.full_like(values, 0.5))
+    return colormap(values / (2 * reach) + 0.5 if reach else np.full_like(values, 0.5))
 
 
 def _rgb(colour: str) -> list[float]:

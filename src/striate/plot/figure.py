@@ -9,12 +9,13 @@ from __future__ import annotations
 import io
 from typing import TYPE_CHECKING, Any
 
+from striate.plot.theme import LIGHT, Theme
+
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-INK, SOFT, LINE, PAPER = "#1c1b1a", "#66625a", "#e4e0d7", "#ffffff"
-RIGHT, WRONG, SECOND, THIRD = "#0f7b6c", "#c9431b", "#2b5db2", "#a39c8e"
+DOTS_PER_INCH = 200
 
 _STYLE: Any = {
     "font.family": "sans-serif",
@@ -24,25 +25,34 @@ _STYLE: Any = {
 }
 
 
-def new_figure(width: float, height: float) -> tuple[Figure, Axes]:
-    """An empty figure of so many inches, and its one pair of axes: light, with no frame but a grid behind."""
+def empty_figure(width: float, height: float, theme: Theme = LIGHT) -> Figure:
+    """A figure of so many inches, with nothing on it."""
     import matplotlib
     from matplotlib.figure import Figure
 
     with matplotlib.rc_context(_STYLE):
-        figure = Figure(figsize=(width, height), layout="constrained", facecolor=PAPER)
-        axes = figure.add_subplot()
+        return Figure(figsize=(width, height), facecolor=theme.paper)
+
+
+def new_figure(width: float, height: float, theme: Theme = LIGHT) -> tuple[Figure, Axes]:
+    """An empty figure of so many inches, and its one pair of axes: with no frame but a grid behind."""
+    import matplotlib
+
+    figure = empty_figure(width, height, theme)
+    with matplotlib.rc_context(_STYLE):
+        figure.set_layout_engine("constrained")
+        axes = figure.add_subplot(facecolor=theme.paper)
     axes.spines[:].set_visible(False)
-    axes.tick_params(which="both", colors=SOFT, length=0)
-    axes.grid(color=LINE, linewidth=0.8)
+    axes.tick_params(which="both", colors=theme.soft, length=0)
+    axes.grid(color=theme.line, linewidth=0.8)
     axes.set_axisbelow(True)
-    axes.xaxis.label.set_color(SOFT)
-    axes.yaxis.label.set_color(SOFT)
-    axes.title.set_color(INK)
+    axes.xaxis.label.set_color(theme.soft)
+    axes.yaxis.label.set_color(theme.soft)
+    axes.title.set_color(theme.ink)
     return figure, axes
 
 
-def figure_png(figure: Figure, *, dots_per_inch: int = 200) -> bytes:
+def figure_png(figure: Figure, *, dots_per_inch: int = DOTS_PER_INCH) -> bytes:
     """The figure as a PNG without dates."""
     return _bytes(figure, format="png", dpi=dots_per_inch, metadata={"Software": None})
 

@@ -9,20 +9,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from striate.plot.figure import INK, SOFT, new_figure
+from striate.plot.figure import new_figure
+from striate.plot.theme import LIGHT, Theme
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-FILLS = {
-    "input": "#f4f2ec",
-    "weighted": "#d9e5f7",
-    "pooling": "#fbe8c8",
-    "junction": "#ffffff",
-    "gate": "#f3dcec",
-    "other": "#eceae4",
-}
 _LINE, _ROW_GAP, _COLUMN_GAP = 0.19, 0.28, 0.22  # inches: a line of text, between rows, between columns
 _LETTER, _LEAST = 0.068, 0.5
 _SWEEPS = 24
@@ -30,7 +23,7 @@ _SWEEPS = 24
 
 @dataclass(frozen=True)
 class Box:
-    """One box: its lines of text, and the kind of thing that it is (a key of `FILLS`)."""
+    """One box: its lines of text, and the kind of thing that it is (a key of the theme's `boxes`)."""
 
     lines: tuple[str, ...]
     kind: str = "other"
@@ -54,7 +47,7 @@ class _Place:
         return self.box.size[0] if self.box else 0.1
 
 
-def network(boxes: Sequence[Box], edges: Sequence[tuple[int, int]]) -> Figure:
+def network(boxes: Sequence[Box], edges: Sequence[tuple[int, int]], *, theme: Theme = LIGHT) -> Figure:
     """`boxes` joined by `edges` (from, to), which lead from earlier boxes to later ones."""
     places, joints, paths = _rows(boxes, edges)
     _arrange(places, joints)
@@ -66,17 +59,17 @@ def network(boxes: Sequence[Box], edges: Sequence[tuple[int, int]]) -> Figure:
         max(place.x + place.width / 2 for place in places) + 0.08,
     )
     bottom, top = float(middles[-1]) - heights[-1] / 2 - 0.08, float(middles[0]) + heights[0] / 2 + 0.08
-    figure, axes = new_figure(right - left, top - bottom)
+    figure, axes = new_figure(right - left, top - bottom, theme)
     figure.set_layout_engine("none")
     axes.set_position((0, 0, 1, 1))
     axes.set_axis_off()
     axes.set_xlim(left, right)
     axes.set_ylim(bottom, top)
     for path in paths:
-        _draw_path(axes, [places[number] for number in path], middles, heights)
+        _draw_path(axes, [places[number] for number in path], middles, heights, theme)
     for place in places:
         if place.box:
-            _draw_box(axes, place.box, place.x, float(middles[place.row]))
+            _draw_box(axes, place.box, place.x, float(middles[place.row]), theme)
     return figure
 
 
@@ -151,7 +144,7 @@ def _settle(places: list[_Place], members: list[int], wishes: list[float]) -> No
         places[number].x = base + offset
 
 
-def _draw_box(axes: Axes, box: Box, x: float, y: float) -> None:
+def _draw_box(axes: Axes, box: Box, x: float, y: float, theme: Theme) -> None:
     from matplotlib.patches import FancyBboxPatch
 
     width, height = box.size
@@ -161,17 +154,25 @@ def _draw_box(axes: Axes, box: Box, x: float, y: float) -> None:
             width,
             height,
             boxstyle="round,pad=0,rounding_size=0.07",
-            facecolor=FILLS[box.kind],
-            edgecolor=SOFT,
+            facecolor=theme.boxes[box.kind],
+            edgecolor=theme.soft,
             linewidth=0.7,
         )
     )
     for number, line in enumerate(box.lines):
         line_y = y + ((len(box.lines) - 1) / 2 - number) * _LINE
-        axes.text(x, line_y, line, ha="center", va="center_baseline", color=INK if number == 0 else SOFT, fontsize=8)
+        axes.text(
+            x,
+            line_y,
+            line,
+            ha="center",
+            va="center_baseline",
+            color=theme.ink if number == 0 else theme.soft,
+            fontsize=8,
+        )
 
 
-def _draw_path(axes: Axes, path: list[_Place], middles: np.ndarray, heights: list[float]) -> None:
+def _draw_path(axes: Axes, path: list[_Place], middles: np.ndarray, heights: list[float], theme: Theme) -> None:
     """A curve from the lower edge of the first box to the upper edge of the last, straight past the rows between."""
     from matplotlib.patches import FancyArrowPatch
     from matplotlib.path import Path
@@ -193,8 +194,8 @@ def _draw_path(axes: Axes, path: list[_Place], middles: np.ndarray, heights: lis
         FancyArrowPatch(
             path=Path(vertices, codes),
             arrowstyle="-|>,head_length=2.4,head_width=1.5",
-            facecolor=SOFT,
-            edgecolor=SOFT,
+            facecolor=theme.soft,
+            edgecolor=theme.soft,
             linewidth=0.8,
             shrinkA=0,
             shrinkB=0,

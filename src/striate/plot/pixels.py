@@ -3,10 +3,30 @@
 from __future__ import annotations
 
 import io
+from typing import TypeAlias
 
 import numpy as np
 from jaxtyping import UInt8
 from PIL import Image
+
+Pixels: TypeAlias = UInt8[np.ndarray, "h w c"]
+Rgb: TypeAlias = UInt8[np.ndarray, "h w 3"]
+
+
+def coloured(pixels: Pixels) -> Rgb:
+    """Grey (c = 1) or RGB (c = 3) pixels as RGB."""
+    return np.repeat(pixels, 3, axis=2) if pixels.shape[2] == 1 else pixels
+
+
+def enlarged(pixels: Rgb, times: int) -> UInt8[np.ndarray, "height width 3"]:
+    """Every pixel as a square of `times` × `times`."""
+    return pixels.repeat(times, axis=0).repeat(times, axis=1)
+
+
+def resized(pixels: Rgb, times: float) -> UInt8[np.ndarray, "height width 3"]:
+    """The picture with both sides `times` as long, by Lanczos' filter."""
+    height, width = (max(1, round(side * times)) for side in pixels.shape[:2])
+    return np.asarray(Image.fromarray(pixels).resize((width, height), Image.Resampling.LANCZOS))
 
 
 def png(pixels: UInt8[np.ndarray, "h w c"]) -> bytes:

@@ -1,0 +1,169 @@
+"""Pictures beside each other with words under them and the scale of their colours at their side."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from striate.plot.colormap import Colormap
+from striate.plot.figure import DOTS_PER_INCH, empty_figure
+from striate.plot.pixels import Pixels, Rgb, coloured, enlarged, resized
+from striate.plot.theme import LIGHT, Theme
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+# All lengths are dots of a PNG at its usual resolution, so that each pixel of a picture is a whole number of dots.
+_MARGIN, _GAP, _LINE, _UNDER = 36, 36, 28, 12
+_TITLE_LINE, _BAR, _BAR_GAP, _BAR_LABEL = 44, 14, 14, 92
+_TITLE, _CAPTION = 11.0, 8.0  # points
+_LETTER = 0.56 * DOTS_PER_INCH / 72  # dots that a letter takes for each point of its size, on the average
+_SMALL = 96  # up to this side a picture's pixels are shown as squares
+
+
+@dataclass(frozen=True)
+class Scale:
+    """What the colours of a picture mean: the values at the two ends of a colour map, or words for them.
+
+    `middle` is said at the middle of the bar, where it means something (the zero of a signed map).
+    """
+
+    colormap: Colormap
+    least: str
+    most: str
+    middle: str = ""
+
+
+@dataclass(frozen=True, eq=False)
+class Tile:
+    """One picture: grey or RGB pixels, the lines under it (the first stands out), and its scale, if it has one."""
+
+    pixels: Pixels
+    caption: tuple[str, ...] = ()
+    scale: Scale | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class _Laid:
+    """A tile brought to its size, its caption broken into lines: (text, whether it belongs to the first)."""
+
+    pixels: Rgb
+    lines: tuple[tuple[str, bool], ...]
+    scale: Scale | None
+
+    @property
+    def height(self) -> int:
+        return len(self.pixels)
+
+    @property
+    def width(self) -> int:
+        return self.pixels.shape[1] + (_BAR_GAP + _BAR + _BAR_LABEL if self.scale else 0)
+
+
+def tiles(
+    shown: Sequence[Tile],
+    *,
+    columns: int | None = None,
+    title: str = "",
+    note: str = "",
+    side: float = 2.2,
+    theme: Theme = LIGHT,
+) -> Figure:
+    """A sheet of pictures, `columns` in a row (all in one by default), each about `side` inches at its longer side.
+
+    Small pictures are enlarged by whole pixels, large ones resampled. `title` stands above and `note` below it; lines
+    that are too long are broken.
+
+    Raises:
+        ValueError: there is nothing to show.
+    """
+    if not shown:
+        raise ValueError("a sheet needs at least one picture")
+    laid = [_laid(tile, round(side * DOTS_PER_INCH)) for tile in shown]
+    across = columns or len(laid)
+    rows = [laid[start : start + across] for start in range(0, len(laid), across)]
+    widths = [max(row[place].width for row in rows if place < len(row)) for place in range(min(across, len(laid)))]
+    full = sum(widths) + _GAP * (len(widths) - 1)
+    titles = _broken(title, full, _TITLE)
+    notes = _broken(note, full, _CAPTION)
+    head = _TITLE_LINE * len(titles) + _LINE * len(notes) + (_UNDER if titles or notes else 0)
+    heights = [max(tile.height for tile in row) for row in rows]
+    captions = [max(len(tile.lines) for tile in row) * _LINE + _UNDER for row in rows]
+    height = 2 * _MARGIN + head + sum(heights) + sum(captions) + _GAP * (len(rows) - 1)
+    page = _Page(full + 2 * _MARGIN, height, theme)
+    y = _MARGIN
+    for line in titles:
+        page.write(_MARGIN, y, line, size=_TITLE, strong=True)
+        y += _TITLE_LINE
+    for line in notes:
+        page.write(_MARGIN, y, line, size=_CAPTION, strong=False)
+        y += _LINE
+    y = _MARGIN + head
+    for row, row_height, caption in zip(rows, heights, captions, strict=True):
+        x = _MARGIN
+        for tile, width in zip(row, widths, strict=False):
+            page.lay(tile, x, y + row_height - tile.height)
+            x += width + _GAP
+        y += row_height + caption + _GAP
+    return page.figure
+
+
+class _Page:
+    """A figure on which things are put at dots counted from its upper left corner."""
+
+    def __init__(self, width: int, height: int, theme: Theme) -> None:
+        self._size = width, height
+        self._theme = theme
+        self.figure = empty_figure(width / DOTS_PER_INCH, height / DOTS_PER_INCH, theme)
+
+    def write(self, x: int, y: int, text: str, *, size: float, strong: bool, middle: bool = False) -> None:
+        """`text` with its upper left corner at (x, y), or the middle of its left edge there."""
+        colour = self._theme.ink if strong else self._theme.soft
+        up = "center" if middle else "top"
+        where = x / self._size[0], 1 - y / self._size[1]
+        self.figure.text(*where, text, size=size, color=colour, ha="left", va=up, parse_math=False)
+
+    def lay(self, tile: _Laid, x: int, y: int) -> None:
+        """A tile with its upper left corner at (x, y), its scale at its right and its caption below."""
+        self._paste(tile.pixels, x, y)
+        if tile.scale:
+            self._scale(tile.scale, x + tile.pixels.shape[1] + _BAR_GAP, y, tile.height)
+        for number, (line, first) in enumerate(tile.lines):
+            self.write(x, y + tile.height + _UNDER + number * _LINE, line, size=_CAPTION, strong=first)
+
+    def _scale(self, scale: Scale, x: int, y: int, height: int) -> None:
+        ramp = scale.colormap(np.linspace(1.0, 0.0, height))
+        self._paste(np.repeat(ramp[:, None], _BAR, axis=1), x, y)
+        beside = x + _BAR + 10
+        ends = (0.0, scale.most), (0.5, scale.middle), (1.0, scale.least)
+        for share, text in ends:
+            # The words stay within the height of the bar.
+            at = y + round(share * height) + round((0.5 - share) * 20)
+            self.write(beside, at, text, size=_CAPTION - 1, strong=False, middle=True)
+
+    def _paste(self, pixels: Rgb, x: int, y: int) -> None:
+        height, width = pixels.shape[:2]
+        across, down = self._size
+        axes = self.figure.add_axes((x / across, 1 - (y + height) / down, width / across, height / down))
+        axes.imshow(pixels, interpolation="none", aspect="auto")
+        axes.set_axis_off()
+
+
+def _laid(tile: Tile, side: int) -> _Laid:
+    pixels = coloured(tile.pixels)
+    longest = max(pixels.shape[:2])
+    if longest <= min(_SMALL, side):
+        pixels = enlarged(pixels, max(1, round(side / longest)))
+    else:
+        pixels = resized(pixels, side / longest)
+    broken = [(line, not number) for number, text in enumerate(tile.caption) for line in _broken(text, pixels.shape[1])]
+    return _Laid(pixels, tuple(broken), tile.scale)
+
+
+def _broken(text: str, width: int, size: float = _CAPTION) -> list[str]:
+    """`text` in lines that are about `width` dots wide at most."""
+    return textwrap.wrap(text, max(8, int(width / (_LETTER * size))))
