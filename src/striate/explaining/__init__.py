@@ -3,17 +3,24 @@
 An explanation is a function `(model, images, target, …)` that gives a typed result and returns the model as found.
 """
 
+from striate.explaining.activations import ActivationMaps as ActivationMaps
+from striate.explaining.activations import activation_maps as activation_maps
 from striate.explaining.attribution import Attribution as Attribution
 from striate.explaining.cam import UnsuitedError as UnsuitedError
 from striate.explaining.cam import cam as cam
 from striate.explaining.cam import grad_cam as grad_cam
 from striate.explaining.cam import grad_cam_plus_plus as grad_cam_plus_plus
 from striate.explaining.cam import guided_grad_cam as guided_grad_cam
+from striate.explaining.filters import FilterError as FilterError
+from striate.explaining.filters import Filters as Filters
+from striate.explaining.filters import filters as filters
 from striate.explaining.gradient import input_x_gradient as input_x_gradient
 from striate.explaining.gradient import saliency as saliency
 from striate.explaining.guided import deconvnet as deconvnet
 from striate.explaining.guided import guided_backpropagation as guided_backpropagation
 from striate.explaining.integrated import integrated_gradients as integrated_gradients
+from striate.explaining.invariance import Invariance as Invariance
+from striate.explaining.invariance import invariance as invariance
 from striate.explaining.layers import layers as layers
 from striate.explaining.method import METHODS as METHODS
 from striate.explaining.method import Method as Method
