@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from striate.core.allocator import tune_process as tune_process
     from striate.verbs.audit import audit as audit
     from striate.verbs.evaluate import evaluate as evaluate
+    from striate.verbs.explain import explain as explain
     from striate.verbs.list_models import list_models as list_models
     from striate.verbs.load import load as load
     from striate.verbs.predict import predict as predict
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 _HOMES = {
     "audit": "striate.verbs.audit",
     "evaluate": "striate.verbs.evaluate",
+    "explain": "striate.verbs.explain",
     "list_models": "striate.verbs.list_models",
     "load": "striate.verbs.load",
     "predict": "striate.verbs.predict",

@@ -16,7 +16,7 @@ from striate.classifier.classifier import Arguments, Classifier
 from striate.classifier.provenance import Provenance
 from striate.core.config import from_json, to_json
 from striate.core.errors import RunError, StriateError
-from striate.core.files import file_digest, storage_error, write_atomically, write_json
+from striate.core.files import file_digest, make_folder, write_atomically, write_json
 from striate.core.spec import InputSpec, LabelSpec
 from striate.models import create_model
 
@@ -33,10 +33,7 @@ def save_classifier(classifier: Classifier, folder: Path) -> None:
     Raises:
         RunError: the folder cannot be written, or the disk is full.
     """
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise storage_error(folder, error) from error
+    make_folder(folder)
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in classifier.model.state_dict().items()}
     write_atomically(folder / _WEIGHTS, save_tensors(tensors))
     description = {

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from striate.cli.command import command
 from striate.cli.show.audit import show_audit
+from striate.cli.show.explanations import show_explanations
 from striate.cli.show.judgement import show_verdict
 from striate.cli.show.models import show_models, show_summary
 from striate.cli.show.predictions import show_predictions
@@ -11,6 +12,7 @@ from striate.cli.show.report import show_report
 from striate.cli.show.training import show_training
 from striate.verbs.audit import audit
 from striate.verbs.evaluate import evaluate
+from striate.verbs.explain import explain
 from striate.verbs.list_models import list_models
 from striate.verbs.predict import predict
 from striate.verbs.report import report
@@ -23,6 +25,7 @@ COMMANDS = {
     "resume": command(resume, show_training),
     "evaluate": command(evaluate, show_verdict),
     "predict": command(predict, show_predictions),
+    "explain": command(explain, show_explanations),
     "report": command(report, show_report),
     "data": command(audit, show_audit),
     "models": command(list_models, show_models),

@@ -46,6 +46,18 @@ def write_atomically(path: Path, content: bytes | memoryview | str) -> None:
         raise storage_error(path, error) from error
 
 
+def make_folder(folder: Path) -> None:
+    """Make `folder`, and those above it, if it is not there.
+
+    Raises:
+        StriateError: it cannot be made.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise storage_error(folder, error) from error
+
+
 def write_json(path: Path, value: object) -> None:
     """Write `value` atomically as indented JSON with its keys in order of insertion."""
     write_atomically(path, json.dumps(value, indent=2, ensure_ascii=False) + "\n")

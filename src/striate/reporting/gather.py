@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from jaxtyping import Float, UInt8
+from jaxtyping import Float
 from torch import nn
 
 from striate.classifier import Classifier, load_classifier
@@ -20,11 +20,11 @@ from striate.core.spec import InputSpec
 from striate.data.audit import Audit, audit
 from striate.data.dataset import SPLITS, Dataset
 from striate.data.opening import open_data
-from striate.data.picture import ALPHA, Picture
 from striate.metrics import Rows
 from striate.models import describe, sketch_model
 from striate.recipes.folder import Plan, Run
 from striate.recipes.judging import Evaluation
+from striate.reporting.inside.visible import shown
 from striate.reporting.material import DataFacts, Example, Finding, LayerRow, ModelFacts, RunMaterial
 from striate.reporting.run import write_report
 from striate.training import read_events
@@ -124,25 +124,13 @@ def _examples(dataset: Dataset, rows: Rows) -> Iterator[Example]:
         rows.index.tolist(), rows.targets.tolist(), rows.predicted.tolist(), rows.confidence.tolist(), strict=True
     ):
         yield Example(
-            picture=_shown(dataset.store.read(index)),
+            picture=shown(dataset.store.read(index)),
             name=dataset.store.name(index),
             index=index,
             given=dataset.classes[target],
             predicted=dataset.classes[predicted],
             confidence=confidence,
         )
-
-
-def _shown(picture: Picture) -> UInt8[np.ndarray, "h w 3"] | UInt8[np.ndarray, "h w 1"]:
-    """A picture for the eye: 8 bits, alpha over white; of channels that are no colours the first, as grey."""
-    shares = np.clip(picture.pixels.astype(np.float32) / picture.maximum, 0, 1)
-    if ALPHA in picture.channels:
-        alpha = shares[..., [picture.channels.index(ALPHA)]]
-        colours = [number for number, name in enumerate(picture.channels) if name != ALPHA]
-        shares = shares[..., colours] * alpha + (1 - alpha)
-    if shares.shape[2] != 3:
-        shares = shares[..., :1]
-    return np.rint(shares * 255).astype(np.uint8)
 
 
 def _model(classifier: Classifier) -> ModelFacts:

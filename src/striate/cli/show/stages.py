@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator
-from typing import TYPE_CHECKING, TypeVar
-
-if TYPE_CHECKING:
-    from striate.recipes.stage import Progress
+from collections.abc import Callable, Generator
+from typing import Any, TypeVar
 
 Result = TypeVar("Result")
 
 
-def followed(events: Generator[Progress, None, Result]) -> Result:
-    """Read `events` to their end, showing each stage on standard error, and give the result."""
+def followed(events: Generator[Any, None, Result], each: Callable[[Any], None] | None = None) -> Result:
+    """Read `events` to their end, showing each stage on standard error, and give the result.
+
+    What is no progress is handed to `each`, if the job yields more than that.
+    """
     from rich.console import Console
     from rich.progress import Progress as Bar
 
@@ -24,6 +24,16 @@ def followed(events: Generator[Progress, None, Result]) -> Result:
                 event = next(events)
             except StopIteration as done:
                 return done.value
+            if not _is_progress(event):
+                if each:
+                    each(event)
+                continue
             if event.stage not in tasks:
                 tasks[event.stage] = bar.add_task(event.stage, total=event.total)
             bar.update(tasks[event.stage], completed=event.done)
+
+
+def _is_progress(event: Any) -> bool:
+    from striate.recipes.stage import Progress
+
+    return isinstance(event, Progress)
