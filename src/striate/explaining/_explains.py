@@ -13,12 +13,12 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from striate.explaining._lent import lent
 from striate.explaining.attribution import Attribution
 from striate.explaining.call import Call
 from striate.explaining.method import METHODS, Method, Reduce, total
 from striate.explaining.pictures import suited
 from striate.explaining.target import Aim, Target
-from striate.hooks import borrow
 
 Settings = ParamSpec("Settings")
 
@@ -81,9 +81,7 @@ def explains(
             **settings: Settings.kwargs,
         ) -> Attribution:
             aim = Aim(target)
-            with borrow(model):
-                if not isinstance(model, torch.jit.ScriptModule):  # which takes no hooks
-                    model.register_forward_pre_hook(_with_copies, prepend=True)  # it goes when the loan ends
+            with lent(model):
                 relevance = formula(model, suited(model, images), aim, *args, **settings)
             return _attribution(method, relevance, aim, Call.of(explain, model, images, target, settings))
 
@@ -96,11 +94,6 @@ def explains(
         return explain
 
     return register
-
-
-def _with_copies(model: nn.Module, given: tuple[Any, ...]) -> tuple[Any, ...]:
-    """A network may overwrite what it is given, and autograd forbids it where that is differentiated."""
-    return tuple(one.clone() if isinstance(one, Tensor) else one for one in given)
 
 
 def _called_as(formula: Callable[..., Any]) -> inspect.Signature:
