@@ -10,10 +10,11 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from striate.explaining._lent import lent
 from striate.explaining._share import shares
 from striate.explaining.layers import as_map, places_of
 from striate.explaining.pictures import suited
-from striate.hooks import borrow, capture
+from striate.hooks import capture
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,7 +42,7 @@ def activation_maps(
         model(images[chosen])
         return [as_map(captured[place], place).to("cpu", torch.float32) for place in places]
 
-    with borrow(model), torch.no_grad(), capture(model, places) as captured:
+    with lent(model), torch.no_grad(), capture(model, places) as captured:
         parts = list(shares(len(images), run))
     return tuple(
         ActivationMaps(place, torch.cat(maps).numpy())

@@ -14,11 +14,12 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from striate.core.errors import ConfigError, nearest
+from striate.explaining._lent import lent
 from striate.explaining._share import shares
 from striate.explaining.layers import as_map, places_of
 from striate.explaining.pictures import suited
 from striate.explaining.target import Aim
-from striate.hooks import borrow, capture
+from striate.hooks import capture
 
 Change = Literal["shift", "scale", "rotation"]
 _CHANGES = get_args(Change)
@@ -85,7 +86,7 @@ def invariance(
         logits = model(pictures)
         return [as_map(captured[place], place).flatten(1).float() for place in places], logits.float()
 
-    with borrow(model), torch.no_grad(), capture(model, places) as captured:
+    with lent(model), torch.no_grad(), capture(model, places) as captured:
         clean, logits = _joined(shares(len(images), lambda part: look(images[part])))
         aim(logits)
         classes = torch.tensor(aim.classes, device=images.device)

@@ -2,68 +2,51 @@
 
 from __future__ import annotations
 
-import functools
 from collections import Counter
 from collections.abc import Sequence
-from contextlib import ExitStack
-from typing import Any
 
-import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
 from striate.core.protocols import Described
+from striate.explaining._lent import lent
 from striate.explaining.pictures import suited
-from striate.hooks import PlaceError, borrow, capture
+from striate.hooks import PlaceError, Ran, operations
 
-_WEIGHTED = (nn.Conv2d, nn.ConvTranspose2d, nn.Linear)
-# What may follow a weighted layer and still belong to it.
+_CONVOLUTIONS = ("conv2d", "conv_transpose2d")
+# What may follow a weighted operation and still belong to its layer.
 _FINISHING = (
-    *(nn.ReLU, nn.ReLU6, nn.LeakyReLU, nn.PReLU, nn.RReLU, nn.ELU, nn.CELU, nn.SELU, nn.GELU, nn.SiLU, nn.Mish),
-    *(nn.Hardswish, nn.Hardsigmoid, nn.Hardtanh, nn.Sigmoid, nn.Tanh, nn.Softplus, nn.Threshold),
-    *(nn.BatchNorm1d, nn.BatchNorm2d, nn.GroupNorm, nn.InstanceNorm2d),
+    *("relu", "relu6", "leaky_relu", "prelu", "elu", "celu", "selu", "gelu", "silu", "mish", "hardswish", "hardtanh"),
+    *("sigmoid", "hardsigmoid", "tanh", "softplus", "threshold", "clamp", "clamp_min", "maximum"),
+    *("batch_norm", "group_norm", "instance_norm"),
 )
 
 
 def layers(model: nn.Module, images: Float[Tensor, "n c h w"]) -> tuple[str, ...]:
-    """The module paths of all layers of `model`, in the order in which a forward pass of `images` runs them.
+    """The places of all layers of `model`, in the order in which a forward pass of the first of `images` runs them.
 
-    A layer is a 2-d convolution, or a dense layer that gives a row for each picture, with the batch norm and the
-    activation that follow it: the path is that of the last of these. What is a function and no module, or runs more
-    than once, is no part of it: then its map is that before the function.
+    A layer is a 2-d convolution, or a dense layer that gives a row for each picture, with the normalization and the
+    activation that come directly behind it. Its place is the last of these: a module's path if that module runs once
+    and does nothing else, and if not, the operation, as "relu:3".
+
+    Raises:
+        PlaceError: a part of the network is scripted, and what runs in it cannot be seen.
     """
-    running = _Layers()
-    with borrow(model), capture(model, []), ExitStack() as stack, torch.no_grad():
-        for path, module in model.named_modules():
-            if isinstance(module, (*_WEIGHTED, *_FINISHING)):
-                hook = functools.partial(running.ran, path.replace("_orig_mod.", ""))
-                stack.callback(module.register_forward_hook(hook).remove)
-        model(suited(model, images[:1]))
-    return running.names()
-
-
-class _Layers:
-    """Which modules ran one behind the other, each on what the one before gave."""
-
-    def __init__(self) -> None:
-        self._paths: list[list[str]] = []
-        self._calls: Counter[str] = Counter()
-        self._last: Any = None
-
-    def ran(self, path: str, module: nn.Module, given: tuple[Any, ...], output: Any) -> None:
-        self._calls[path] += 1
-        if isinstance(module, _WEIGHTED) and not (isinstance(module, nn.Linear) and output.ndim != 2):
-            self._paths.append([path])
-        elif self._paths and given and given[0] is self._last:
-            self._paths[-1].append(path)
+    with lent(model):
+        ran = [one for one in operations(model, suited(model, images[:1])) if one.changed]
+    found: list[Ran] = []
+    last: Ran | None = None  # of a layer that may go on
+    for one in ran:
+        if one.operation in _CONVOLUTIONS or (one.operation == "linear" and len(one.shape) == 2):
+            found.append(one)
+        elif last is not None and one.operation in _FINISHING and one.shape == last.shape:
+            found[-1] = one
         else:
-            return
-        self._last = output
-
-    def names(self) -> tuple[str, ...]:
-        """Of each layer the last module that ran only once: another one stands for no place."""
-        once = [[path for path in paths if self._calls[path] == 1] for paths in self._paths]
-        return tuple(paths[-1] for paths in once if paths)
+            last = None
+            continue
+        last = one
+    run_by = Counter(one.module for one in ran)
+    return tuple(one.module if one.module and run_by[one.module] == 1 else one.place for one in found)
 
 
 def places_of(model: nn.Module, images: Float[Tensor, "n c h w"], places: Sequence[str] | None) -> tuple[str, ...]:

@@ -20,11 +20,12 @@ import torch
 from jaxtyping import Bool, Float, Int, Shaped
 from torch import Tensor, nn
 
+from striate.explaining._lent import lent
 from striate.explaining._stream import Pictures, in_shares, stream
 from striate.explaining.layers import as_map, places_of
 from striate.explaining.receptive import ReceptiveField, receptive_fields
 from striate.explaining.units import Tally, Units
-from striate.hooks import borrow, capture
+from striate.hooks import capture
 
 
 @dataclass(frozen=True, eq=False)
@@ -106,7 +107,7 @@ def top_patches(
                 tally.add(maps)
             pool.add(index, images, set(torch.cat([best.numbers.flatten() for best in bests]).tolist()))
 
-        with borrow(model), torch.no_grad(), capture(model, places) as captured:
+        with lent(model), torch.no_grad(), capture(model, places) as captured:
             in_shares(chain([first], batches), look)
     fields = receptive_fields(model, first[1], places)
     kept = sorted(pool.pictures)

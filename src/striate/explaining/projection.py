@@ -9,11 +9,12 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
+from striate.explaining._lent import lent
 from striate.explaining._share import shares
 from striate.explaining.layers import as_map
 from striate.explaining.patches import TopPatches
 from striate.explaining.pictures import suited
-from striate.hooks import DECONVNET, NoRectifierError, PlaceError, borrow, capture, rewrite
+from striate.hooks import DECONVNET, NoRectifierError, PlaceError, capture, rewrite
 
 Position = tuple[int, int]
 
@@ -46,7 +47,7 @@ def project_units(
         where = None if positions is None else torch.tensor(list(positions[chosen]), device=images.device)
         return _projected(model, images[chosen], place, torch.tensor(list(units[chosen]), device=images.device), where)
 
-    with borrow(model):
+    with lent(model):
         found = torch.cat(list(shares(len(images), run)))
     return found.to("cpu", torch.float32).numpy()
 
@@ -76,7 +77,7 @@ def project_patches(
         for (nth, unit_, rank_), projection in zip(items[chosen], projections.cpu().float().numpy(), strict=True):
             found[nth, rank_] = top.cut(projection, unit_, rank_)
 
-    with borrow(model):
+    with lent(model):
         for _ in shares(len(items), run):
             pass
     return found

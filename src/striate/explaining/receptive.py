@@ -10,10 +10,11 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
+from striate.explaining._lent import lent
 from striate.explaining._share import shares
 from striate.explaining.layers import as_map
 from striate.explaining.pictures import suited
-from striate.hooks import borrow, capture
+from striate.hooks import capture
 
 
 @dataclass(frozen=True, eq=False)
@@ -67,7 +68,7 @@ def receptive_fields(
 
     # Winograd's and Fourier's ways to convolve, which NNPACK and cuDNN may take, mix neighbours that should not meet.
     exactly = torch.backends.nnpack.flags(enabled=False), torch.backends.cudnn.flags(enabled=False)
-    with borrow(model), torch.no_grad(), capture(model, places) as captured, exactly[0], exactly[1]:
+    with lent(model), torch.no_grad(), capture(model, places) as captured, exactly[0], exactly[1]:
         found = [torch.cat(parts).numpy() for parts in zip(*shares(height + width, run), strict=True)]
     return tuple(
         ReceptiveField(place, _extent(seen[:height]), _extent(seen[height:]))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,7 +13,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
-from striate.hooks._running import eager, eagerly, scripted, watching
+from striate.hooks._running import eager, eagerly, modules_by_path, scripted, watching
 from striate.hooks._spelling import computed, operation
 from striate.hooks._tap import version, versions
 from striate.hooks.places import PlaceError
@@ -22,12 +23,14 @@ from striate.hooks.places import PlaceError
 class Ran:
     """An operation of a forward pass: its place ("relu:3") and the shape of what it gave.
 
-    `changed` is whether it computed anything: dropout at rest gives back the very tensor that it was given.
+    `changed` is whether it computed anything: dropout at rest gives back the very tensor that it was given. `module` is
+    the path of the innermost module that ran it, "" for the whole network.
     """
 
     place: str
     shape: tuple[int, ...]
     changed: bool
+    module: str
 
     @property
     def operation(self) -> str:
@@ -49,17 +52,34 @@ def operations(model: nn.Module, images: Float[Tensor, "n c h w"]) -> tuple[Ran,
             f"name the place (`at`), or use the network it was scripted from."
         )
     listing = _Listing()
-    with torch.no_grad(), eagerly(), watching(network, listing.begin, listing.end), listing:
+    with torch.no_grad(), eagerly(), watching(network, listing.begin, listing.end), ExitStack() as stack, listing:
+        for path, module in modules_by_path(network).items():
+            enter, leave = _passing(listing.modules, path)
+            stack.callback(module.register_forward_pre_hook(enter).remove)
+            stack.callback(module.register_forward_hook(leave, always_call=True).remove)
         model(images)
     return tuple(listing.ran)
 
 
+def _passing(modules: list[str], path: str) -> tuple[Callable[..., None], Callable[..., None]]:
+    """Hooks that tell of a module's beginning and end."""
+
+    def enter(module: nn.Module, given: Any) -> None:
+        modules.append(path)
+
+    def leave(module: nn.Module, given: Any, output: Any) -> None:
+        modules.pop()
+
+    return enter, leave
+
+
 class _Listing(TorchFunctionMode):
-    """Counts operations as `capture` does."""
+    """Counts operations as `capture` does; `modules` are those that run, the innermost last."""
 
     def __init__(self) -> None:
         super().__init__()
         self.ran: list[Ran] = []
+        self.modules = [""]
         self._counts: Counter[str] = Counter()
         self._running = False
 
@@ -81,5 +101,5 @@ class _Listing(TorchFunctionMode):
         self._counts[name] += 1
         if isinstance(output, Tensor):
             same = any(tensor is output and found == version(output) for tensor, found in before)
-            self.ran.append(Ran(f"{name}:{self._counts[name]}", tuple(output.shape), not same))
+            self.ran.append(Ran(f"{name}:{self._counts[name]}", tuple(output.shape), not same, self.modules[-1]))
         return output
