@@ -11,8 +11,10 @@ the true class) or `Towards(target)`. The model is borrowed and comes back as fo
 
     fgsm(…, epsilon=8)                                      one step of ε along the sign of the gradient
     pgd(…, epsilon=8, norm="linf", steps=40, seed=0)        many steps, kept within ε; norm="l2" as well
-    lbfgs(…, searches=12, steps=50)                         the smallest change that it can find
+    lbfgs(…, searches=8, steps=25)                         the smallest change that it can find
     own_weights(…)                                          x + αw, for a linear classifier
+
+    accuracy_curve(model, spec, pixels, labels, attack="pgd", epsilons=(0, 1, 2, 4, 8, 16)) -> Curve
 
 All distances are in pixel units of 0 to 255, whatever the depth: `linf` is the largest change of any value, `l2` the
 root of the sum of the squares of all changes. Rounding to whole pixels is a part of each attack, and `fooled` says
@@ -21,10 +23,14 @@ whether the rounded picture fools. Not fooled is a result like any other.
 
 from striate.explaining.adversarial.attack import ATTACKS as ATTACKS
 from striate.explaining.adversarial.attack import AttackMethod as AttackMethod
+from striate.explaining.adversarial.curve import Curve as Curve
+from striate.explaining.adversarial.curve import accuracy_curve as accuracy_curve
 from striate.explaining.adversarial.fgsm import fgsm as fgsm
 from striate.explaining.adversarial.goal import Away as Away
 from striate.explaining.adversarial.goal import Goal as Goal
 from striate.explaining.adversarial.goal import Towards as Towards
+from striate.explaining.adversarial.lbfgs import lbfgs as lbfgs
+from striate.explaining.adversarial.own_weights import own_weights as own_weights
 from striate.explaining.adversarial.pgd import pgd as pgd
 from striate.explaining.adversarial.pixels import AttackError as AttackError
 from striate.explaining.adversarial.result import Adversarial as Adversarial

@@ -41,6 +41,8 @@ def pgd(
     ball = NORMS[norm]
     radius = ball.radius(epsilon, subject.spec)
     found = pixels.clone()
+    if radius == 0:
+        return Attempt(found)
     left = torch.arange(len(pixels), device=pixels.device)
     current = subject.boxed(pixels + _start(ball, radius, pixels, chase, seed))
     for step in range(steps + 1):

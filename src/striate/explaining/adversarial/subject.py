@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 import torch
 from jaxtyping import Float
@@ -43,13 +45,29 @@ class Subject:
 
         return torch.cat(list(self._forward(len(whole), run)))
 
+    @torch.no_grad()
+    def unrounded(self, pixels: Levels) -> Float[Tensor, "n k"]:
+        """The logits, in float32, of pixels of any value, whole or not, after the soft road."""
+        return torch.cat(
+            list(self._forward(len(pixels), lambda part: self.logits(self._road.soft(pixels[part])).float()))
+        )
+
     def ascent(self, pixels: Levels, chase: Chase) -> tuple[Levels, Float[Tensor, "n k"]]:
         """∂progress/∂pixel of each picture's own progress (see `Chase.progress`), and its logits."""
+        return self._gradient(pixels, lambda part, logits: chase[part].progress(logits))
 
+    def slopes(self, pixels: Levels, chase: Chase) -> Levels:
+        """∂z/∂pixel of the logit of each picture's class."""
+        gradient, _ = self._gradient(pixels, lambda part, logits: logits.gather(1, chase.classes[part, None]))
+        return gradient
+
+    def _gradient(
+        self, pixels: Levels, score: Callable[[slice, Tensor], Tensor]
+    ) -> tuple[Levels, Float[Tensor, "n k"]]:
         def run(part: slice) -> tuple[Tensor, Tensor]:
             given = pixels[part].detach().requires_grad_()
             logits = self.logits(self._road.soft(given))
-            (gradient,) = torch.autograd.grad(chase[part].progress(logits).sum(), given)
+            (gradient,) = torch.autograd.grad(score(part, logits).sum(), given)
             return gradient, logits.detach().float()
 
         gradients, logits = zip(*self._both_ways(len(pixels), run), strict=True)
