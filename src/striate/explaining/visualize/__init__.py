@@ -1,6 +1,6 @@
 """What would excite it most? Pictures made for a unit, a channel, a class, by gradient ascent.
 
-    maximize(model, channel("stage3", 12) - 0.1 * diversity("stage3"), input, count=4)
+    maximize(model, channel("stage3", 12) - 0.1 * diversity("stage3"), spec, count=4)
 
 Four choices are independent of each other: what is excited (`objectives`), how the picture is held (`Fourier`,
 `BlurredPixels`, `Pixels`), how it is seen (`Robustness`), and the loop.

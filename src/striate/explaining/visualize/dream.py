@@ -22,7 +22,7 @@ def deep_dream(
     model: nn.Module,
     picture: Float[np.ndarray, "h w c"],
     objective: Objective,
-    input: InputSpec,
+    spec: InputSpec,
     *,
     octaves: int = 4,
     octave_scale: float = 1.4,
@@ -52,7 +52,7 @@ def deep_dream(
             f"There is at least 1 octave, and each is larger than the one before; received {octaves} octaves, "
             f"octave_scale {octave_scale:g}."
         )
-    palette = Palette(input)
+    palette = Palette(spec)
     recording = Recording(octaves * steps, frames, progress)
     generator = torch.Generator().manual_seed(seed)
     with looking(model, objective.places, palette) as eye:

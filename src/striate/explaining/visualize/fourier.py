@@ -25,18 +25,21 @@ _NEAREST = 0.01  # to 0 and 1: there the sigmoid is flat, and nothing could be c
 
 @dataclass(frozen=True)
 class Fourier:
-    """The coefficients of a two-dimensional Fourier series, each scaled by 1/f (Olah et al. 2017, "Feature
-    visualization", https://distill.pub/2017/feature-visualization, section "Preconditioning and parameterization").
+    """The coefficients of a two-dimensional Fourier series, each scaled by a falling function of its frequency f (Olah
+    et al. 2017, "Feature visualization", https://distill.pub/2017/feature-visualization, section "Preconditioning and
+    parameterization"):
 
-        x = sigmoid(C · irfft2(s / max(f, 1/max(h, w))) / 4)
+        x = sigmoid(C · irfft2(s · (f₀/max(f, f₀))^power / f₀) / 4)        f₀ = 1/max(h, w)
 
-    f is the frequency in cycles per pixel, s the complex values that are changed, scaled so that the transform keeps
-    lengths; C mixes three uncorrelated colours into red, green and blue (`colour_matrix`) where the picture has these,
-    and is left out elsewhere. The sum of squares of a natural picture falls with f², so in s all frequencies are alike:
-    steepest ascent in s is ascent in the picture with its fine grain held back. `rate` is that of Adam.
+    f is in cycles per pixel, s are the complex values that are changed, and irfft2 keeps lengths; C mixes three
+    uncorrelated colours into red, green and blue (`colour_matrix`) where the picture has these, and is left out
+    elsewhere. In natural pictures amplitudes fall with 1/f, so that at `power` 1, the paper's, all of s are alike, and
+    steepest ascent in s is ascent in the picture with its fine grain held back; we hold it back a little more. `rate`
+    is that of Adam.
     """
 
-    rate: float = 0.05
+    power: float = 1.4
+    rate: float = 0.1
 
     def canvas(self, palette: Palette, shape: tuple[int, int, int], generator: torch.Generator, like: Tensor) -> Canvas:
         count, height, width = shape
@@ -50,7 +53,7 @@ class Fourier:
         if palette.colour:
             waves = torch.einsum("rc,nchw->nrhw", torch.linalg.inv(colour_matrix()).to(waves), waves)
         spectrum = torch.fft.rfft2(4 * waves, norm="ortho")
-        values = torch.view_as_real(spectrum) / falloff(height, width).to(waves)[..., None]
+        values = torch.view_as_real(spectrum) / falloff((height, width), self.power).to(waves)[..., None]
         return _FourierCanvas(self, palette, (height, width), values)
 
 
@@ -58,7 +61,7 @@ class _FourierCanvas:
     def __init__(self, settings: Fourier, palette: Palette, size: tuple[int, int], values: Tensor) -> None:
         self.values = values.requires_grad_()
         self._size = size
-        self._falloff = falloff(*size).to(values)[..., None]
+        self._falloff = falloff(size, settings.power).to(values)[..., None]
         self._colours = colour_matrix().to(values) if palette.colour else None
         self._adam = torch.optim.Adam([self.values], lr=settings.rate, maximize=True)
 
@@ -75,10 +78,12 @@ class _FourierCanvas:
         self.values.grad = None
 
 
-def falloff(height: int, width: int) -> Float[Tensor, "h v"]:
-    """1/f of each coefficient of a real picture's transform, v = ⌊width/2⌋ + 1; of the mean as of the lowest f."""
+def falloff(size: tuple[int, int], power: float) -> Float[Tensor, "h v"]:
+    """By what each coefficient of a real picture's transform, v = ⌊width/2⌋ + 1, is multiplied; see `Fourier`."""
+    height, width = size
+    lowest = 1 / max(height, width)
     cycles_per_pixel = torch.hypot(torch.fft.fftfreq(height)[:, None], torch.fft.rfftfreq(width)[None])
-    return 1 / cycles_per_pixel.clamp(min=1 / max(height, width))
+    return (lowest / cycles_per_pixel.clamp(min=lowest)) ** power / lowest
 
 
 def colour_matrix() -> Float[Tensor, "3 3"]:

@@ -87,7 +87,7 @@ def _nearness(name: str, wanted: Mapping[str, Tensor], read: Callable[[Tensor], 
 
 
 def maps_of(
-    model: nn.Module, picture: Float[np.ndarray, "h w c"], places: Sequence[str], input: InputSpec
+    model: nn.Module, picture: Float[np.ndarray, "h w c"], places: Sequence[str], spec: InputSpec
 ) -> dict[str, Float[Tensor, "1 c h w"]]:
     """The activations of a picture (values from 0 to 1), by place.
 
@@ -95,13 +95,13 @@ def maps_of(
         ObjectiveError: it is no picture for this network, or a place gives neither maps nor vectors.
         PlaceError: the network has no such place.
     """
-    with looking(model, places, Palette(input)) as look, torch.no_grad():
-        seen = look(Palette(input).tensor(picture))
+    with looking(model, places, Palette(spec)) as look, torch.no_grad():
+        seen = look(Palette(spec).tensor(picture))
         return {place: seen.map(place) for place in places}
 
 
 def grams_of(
-    model: nn.Module, picture: Float[np.ndarray, "h w c"], places: Sequence[str], input: InputSpec
+    model: nn.Module, picture: Float[np.ndarray, "h w c"], places: Sequence[str], spec: InputSpec
 ) -> dict[str, Float[Tensor, "1 c c"]]:
     """The Gram matrices of a picture, by place; for the rest see `maps_of`."""
-    return {place: gram(a_map) for place, a_map in maps_of(model, picture, places, input).items()}
+    return {place: gram(a_map) for place, a_map in maps_of(model, picture, places, spec).items()}

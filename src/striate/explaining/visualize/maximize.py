@@ -23,20 +23,20 @@ _SEEN = Robustness()
 def maximize(
     model: nn.Module,
     objective: Objective,
-    input: InputSpec,
+    spec: InputSpec,
     *,
     count: int = 1,
     size: tuple[int, int] | None = None,
     parameterization: Parameterization = _HELD,
     robustness: Robustness | None = _SEEN,
-    steps: int = 160,
+    steps: int = 128,
     frames: int = 0,
     seed: int = 0,
     progress: Progress | None = None,
 ) -> Visualization:
     """Pictures that excite `objective`, from almost nothing, by `steps` of gradient ascent.
 
-    `input` says how pictures are scaled for the network; they are made in its size unless `size` (height, width) is
+    `spec` says how pictures are scaled for the network; they are made in its size unless `size` (height, width) is
     given. `count` pictures grow side by side from different starts. `parameterization` is how they are held:
     `Fourier()` (the default), `BlurredPixels()` or `Pixels()`. `robustness=None` shows the network the pictures as they
     are. Of the growing pictures, `frames` are kept, evenly over the steps. The same `seed` gives the same pictures,
@@ -48,8 +48,8 @@ def maximize(
     """
     if count < 1:
         raise ObjectiveError(f"At least 1 picture can be made; received count {count}.")
-    height, width = size or input.size
-    palette = Palette(input)
+    height, width = size or spec.size
+    palette = Palette(spec)
     recording = Recording(steps, frames, progress)
     generator = torch.Generator().manual_seed(seed)
     down, right = robustness.margins((height, width)) if robustness else (0, 0)

@@ -21,11 +21,11 @@ class Palette:
     red, green, blue for a network of these three in whatever order, else the network's own.
     """
 
-    input: InputSpec
+    spec: InputSpec
 
     @property
     def channels(self) -> tuple[str, ...]:
-        return RGB if sorted(self.input.channels) == sorted(RGB) else self.input.channels
+        return RGB if sorted(self.spec.channels) == sorted(RGB) else self.spec.channels
 
     @property
     def colour(self) -> bool:
@@ -34,13 +34,13 @@ class Palette:
 
     def mean(self, like: Tensor) -> Float[Tensor, "c 1 1"]:
         """The mean of the spec, in the order of pictures."""
-        means = dict(zip(self.input.channels, self.input.mean, strict=True))
+        means = dict(zip(self.spec.channels, self.spec.mean, strict=True))
         return like.new_tensor([means[name] for name in self.channels])[:, None, None]
 
     def scaled(self, pictures: Float[Tensor, "n c h w"]) -> Float[Tensor, "n c h w"]:
         """What the network is given: (value - mean) / std, in its own order of channels."""
-        order = [self.channels.index(name) for name in self.input.channels]
-        mean, std = (pictures.new_tensor(values)[:, None, None] for values in (self.input.mean, self.input.std))
+        order = [self.channels.index(name) for name in self.spec.channels]
+        mean, std = (pictures.new_tensor(values)[:, None, None] for values in (self.spec.mean, self.spec.std))
         return (pictures[:, order] - mean) / std
 
     def tensor(self, picture: Float[np.ndarray, "h w c"]) -> Float[Tensor, "1 c h w"]:

@@ -83,11 +83,11 @@ class BlurredPixels:
     """
 
     decay: float = 0.0001
-    blur_sigma_px: float = 0.7
+    blur_sigma_px: float = 0.8
     blur_every: int = 4
     clip_norm: float = 0.0
     clip_contribution: float = 0.3
-    rate: float = 0.02
+    rate: float = 0.03
 
     def canvas(self, palette: Palette, shape: tuple[int, int, int], generator: torch.Generator, like: Tensor) -> Canvas:
         start = _noise(palette, shape, generator, like)

@@ -24,10 +24,10 @@ class Robustness:
     size.
     """
 
-    pad: float = 0.07
-    jitter: float = 0.07
-    scale: tuple[float, float] = (0.9, 1.1)
-    degrees: float = 8.0
+    pad: float = 0.08
+    jitter: float = 0.08
+    scale: tuple[float, float] = (0.8, 1.2)
+    degrees: float = 15.0
 
     def __post_init__(self) -> None:
         low, high = self.scale

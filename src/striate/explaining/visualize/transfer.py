@@ -24,12 +24,12 @@ def transfer_style(
     model: nn.Module,
     things: Float[np.ndarray, "h w c"],
     manner: Float[np.ndarray, "y x c"],
-    input: InputSpec,
+    spec: InputSpec,
     *,
     content_at: str,
     style_at: Sequence[str],
-    style_weight: float = 1.0,
-    steps: int = 100,
+    style_weight: float = 100.0,
+    steps: int = 80,
     frames: int = 0,
     progress: Progress | None = None,
 ) -> Visualization:
@@ -45,10 +45,10 @@ def transfer_style(
         ObjectiveError: a picture is not one for this network, or a place gives no maps.
         PlaceError: the network has no such place.
     """
-    palette = Palette(input)
+    palette = Palette(spec)
     recording = Recording(steps, frames, progress)
-    things_seen = maps_of(model, things, [content_at], input)
-    objective = content(things_seen) + style_weight * style(grams_of(model, manner, style_at, input))
+    things_seen = maps_of(model, things, [content_at], spec)
+    objective = content(things_seen) + style_weight * style(grams_of(model, manner, style_at, spec))
     with looking(model, objective.places, palette) as eye:
         ascent = Ascent(eye, objective)
         canvas = Fourier().holding(palette, palette.tensor(things).to(eye.blank()))
