@@ -15,8 +15,10 @@ import numpy as np
 Layer = tuple[Any, ...]
 
 
-def explain(layers: Sequence[Layer], image: np.ndarray, unit: int, *, guided: bool) -> np.ndarray:
-    """What the rule brings from output `unit` back to the pixels of `image`."""
+def explain(
+    layers: Sequence[Layer], image: np.ndarray, unit: int | tuple[int, int, int], *, guided: bool
+) -> np.ndarray:
+    """What the rule brings from output `unit` (of a map: unit, y, x) back to the pixels of `image`."""
     records, value = [], image
     for layer in layers:
         value, record = _forward(layer, value)

@@ -22,7 +22,7 @@ class ReceptiveField:
     """What each position of the map of `place` sees, in pixels of the network's input.
 
     `rows` and `columns` (h w 2): from the first one seen to the one behind the last. All lie within the picture, so
-    that a position near a border may see less than the others. What sees nothing has twice the same number.
+    that a position near a border may see less than the others. What sees nothing but padding has twice 0.
     """
 
     place: str
@@ -50,8 +50,8 @@ def receptive_fields(
     elsewhere: so this is where the gradient can be other than zero, for any network, in a forward pass for each line.
     Strides, padding, and positions of maps that are irregular (adaptive pooling, resizing) need no formula.
 
-    A network that discards not-a-numbers, by `torch.where(x > 0, x, 0)` say, hides what it sees: a position that
-    seems to see nothing is said to see the whole picture.
+    A network that discards not-a-numbers, by `torch.where(x > 0, x, 0)` say, hides what it sees: where all positions
+    of a map seem to see nothing, they are said to see the whole picture.
     """
     picture = suited(model, images[:1])
     height, width = picture.shape[-2:]
@@ -77,8 +77,8 @@ def receptive_fields(
 
 
 def _extent(seen: Bool[np.ndarray, "lines h w"]) -> Int[np.ndarray, "h w 2"]:
-    """From the first line that each position sees to the one behind the last; all, if it seems to see none."""
+    """From the first line that each position sees to the one behind the last."""
     blind = ~seen.any(axis=0)
     first = np.where(blind, 0, seen.argmax(axis=0))
-    end = np.where(blind, len(seen), len(seen) - seen[::-1].argmax(axis=0))
+    end = np.where(blind, len(seen) if blind.all() else 0, len(seen) - seen[::-1].argmax(axis=0))
     return np.stack([first, end], axis=-1)
