@@ -11,6 +11,7 @@ from striate.explaining.cam import cam as cam
 from striate.explaining.cam import grad_cam as grad_cam
 from striate.explaining.cam import grad_cam_plus_plus as grad_cam_plus_plus
 from striate.explaining.cam import guided_grad_cam as guided_grad_cam
+from striate.explaining.checks import Check as Check
 from striate.explaining.filters import FilterError as FilterError
 from striate.explaining.filters import Filters as Filters
 from striate.explaining.filters import filters as filters

@@ -12,6 +12,7 @@ import torch.nn.functional as F
 from jaxtyping import Float
 
 from striate.explaining.call import Call
+from striate.explaining.checks import Check, check
 from striate.explaining.method import Method
 
 
@@ -53,3 +54,16 @@ class Attribution:
             return reduced
         enlarged = F.interpolate(torch.from_numpy(reduced)[:, None], self.size, mode="bilinear", align_corners=False)
         return enlarged[:, 0].numpy()
+
+    def check(self, budget: str = "30s") -> Check:
+        """Whether this map has to do with the network: it is made again with noise for weights, and put to use.
+
+        The call is made again on copies of the network whose weights are noise, all of them and from the top down; the
+        pixels that the map calls important are taken out of the picture and put in. Each number stands beside what
+        chance gives; printed, the check is one line. What does not fit into `budget` ("30s", "2min") is named in it.
+
+        Raises:
+            CallError: the network is gone, or its weights are not those of the call.
+            ConfigError: the budget is no length of time.
+        """
+        return check(self, budget)

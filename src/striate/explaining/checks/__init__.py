@@ -1,0 +1,9 @@
+"""Does a map mean anything? The call that made it is made again, with noise for weights, and with pixels taken away."""
+
+from striate.explaining.checks.areas import Areas as Areas
+from striate.explaining.checks.checking import check as check
+from striate.explaining.checks.result import Beside as Beside
+from striate.explaining.checks.result import Check as Check
+from striate.explaining.checks.result import Deletions as Deletions
+from striate.explaining.checks.result import Depth as Depth
+from striate.explaining.checks.result import Noise as Noise

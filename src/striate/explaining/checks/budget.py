@@ -1,0 +1,46 @@
+"""Work in pieces, as many as a given time allows."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Iterator
+from typing import TypeVar
+
+from striate.core.duration import Clock, Duration
+from striate.core.errors import ConfigError
+
+Piece = TypeVar("Piece")
+
+
+class Budget:
+    """A time that runs from now on, as in "30s" or "2min".
+
+    Raises:
+        ConfigError: the text is no length of time.
+    """
+
+    def __init__(self, length: str, now: Callable[[], float] = time.monotonic) -> None:
+        self._length = Duration.parse(length)
+        if self._length.steps(1) is not None:
+            raise ConfigError(f"The budget of a check is a time, as in '30s' or '2min'; received {length!r}.")
+        self._now, self._start = now, now()
+
+    def __str__(self) -> str:
+        return str(self._length)
+
+    def spend(self, pieces: Iterable[Piece]) -> Iterator[Piece]:
+        """The pieces that can be done in what is left, if each takes as long as the longest of them so far.
+
+        The first is given out where anything is left at all: what it takes is not known. So the budget is overrun by
+        less than one piece.
+        """
+        longest = 0.0
+        for piece in pieces:
+            start = self._now()
+            if not self._fits(longest):
+                return
+            yield piece
+            longest = max(longest, self._now() - start)
+
+    def _fits(self, seconds: float) -> bool:
+        return not self._length.reached(Clock(1, seconds=self._now() - self._start + seconds))

@@ -1,0 +1,225 @@
+"""The whole check: on maps of which is known what they are worth."""
+
+from __future__ import annotations
+
+import weakref
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from striate.core.errors import ConfigError
+from striate.explaining import METHODS, Attribution, guided_backpropagation, integrated_gradients, saliency
+from striate.explaining.call import Call, CallError
+from striate.explaining.checks.edges import edges
+
+SIDE, PLACES = 16, ((3, 4), (8, 2))  # of an object of 5 × 5 pixels, in each picture
+MUCH = "30min"  # of time: no clock decides a test
+
+
+class Planted(nn.Module):
+    """Answers by the brightness of the brightest square of 5 × 5 pixels, which its weights know how to find."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.find = nn.Conv2d(1, 2, 5, bias=False)
+        with torch.no_grad():
+            self.find.weight[0], self.find.weight[1] = 0.2, -0.2
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.find(x).amax((2, 3))
+
+
+def _pictures() -> Tensor:
+    images = 0.1 * torch.randn(len(PLACES), 1, SIDE, SIDE, generator=torch.Generator().manual_seed(0))
+    for image, (row, column) in zip(images, PLACES, strict=True):
+        image[:, row : row + 5, column : column + 5] += 1
+    return images
+
+
+def _objects() -> np.ndarray:
+    return (_pictures()[:, 0] > 0.6).numpy().astype(np.float32)
+
+
+Drawn = Callable[[nn.Module, Tensor], np.ndarray]
+
+
+def _explained(model: nn.Module, images: Tensor, draw: Drawn, seen: list[Any] | None = None) -> Attribution:
+    """An explanation by a method that is not registered."""
+
+    def function(model: nn.Module, images: Tensor, target: Any = None) -> Attribution:
+        if seen is not None:
+            seen.append(target)
+        logits = model(images)
+        classes = tuple(logits.argmax(1).tolist()) if target is None else tuple(target)
+        call = Call.of(function, model, images, target, {})
+        size = (images.shape[2], images.shape[3])
+        scores = logits.detach().numpy().max(1)
+        values = draw(model, images).astype(np.float32)
+        return Attribution(
+            replace(METHODS["saliency"], name="drawn"), values, classes, scores, size, None, (), None, call
+        )
+
+    return function(model, images)
+
+
+def _lot(model: nn.Module, images: Tensor) -> np.ndarray:
+    return np.random.default_rng(0).normal(size=(len(images), SIDE, SIDE))
+
+
+def test_a_map_of_what_the_network_looks_at_is_told_from_chance() -> None:
+    model = Planted()
+    check = _explained(model, _pictures(), lambda model, images: _objects()).check(MUCH)
+    assert check.deletions is not None
+    assert check.deletions.deletion.verdict == "below"
+    assert check.deletions.insertion.verdict == "above"
+    assert check.deletions.deletion.value < check.deletions.blob.deletion
+    assert check.deletions.insertion.value > check.deletions.blob.insertion
+    assert len(check.deletions.deletion.chance) >= 20
+    assert check.undone == ()
+
+
+def test_a_map_drawn_by_lot_is_within_chance() -> None:
+    model = Planted()
+    check = _explained(model, _pictures(), _lot).check(MUCH)
+    assert check.deletions is not None
+    assert (check.deletions.deletion.verdict, check.deletions.insertion.verdict) == ("within", "within")
+
+
+def test_a_map_that_heeds_no_weights_is_as_alike_to_noise_as_can_be() -> None:
+    model = Planted()
+    check = _explained(model, _pictures(), _lot).check(MUCH)
+    assert check.noise is not None
+    assert check.noise.rank.value == pytest.approx(1)
+    assert check.noise.rank.chance == pytest.approx((1.0,) * 6)
+    assert check.noise.structure.value == pytest.approx(1)
+    assert [depth.rank for depth in check.depths] == pytest.approx([1.0] * len(check.depths))
+    assert check.remarks == ()
+
+
+def test_a_map_of_weights_alone_is_no_more_alike_to_noise_than_noise() -> None:
+    model = nn.Sequential(nn.Flatten(), nn.Linear(SIDE * SIDE, 4))
+    check = saliency(model, _pictures()).check(MUCH)
+    assert check.noise is not None
+    for beside in (check.noise.rank, check.noise.structure):
+        assert abs(beside.value - np.mean(beside.chance)) < 0.1
+    assert check.noise.rank.value == pytest.approx(0, abs=0.15)
+
+
+def test_it_is_said_in_words_that_a_method_draws_edges_whatever_the_weights() -> None:
+    model = Planted()
+    line = str(_explained(model, _pictures(), lambda model, images: edges(images)).check(MUCH))
+    assert "draws edges whatever the weights" in line
+
+
+def _net(seed: int) -> nn.Sequential:
+    """Filters of which some know edges, as trained ones do, and noise behind them."""
+    torch.manual_seed(seed)
+    model = nn.Sequential(
+        *(nn.Conv2d(1, 8, 3, padding=1), nn.ReLU(), nn.Conv2d(8, 8, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2)),
+        *(nn.Conv2d(8, 8, 3, padding=1), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(8, 4)),
+    )
+    return model.eval()
+
+
+def test_it_finds_the_class_that_was_explained_in_networks_of_noise_too() -> None:
+    seen: list[Any] = []
+    model = _net(0)
+    explained = _explained(model, _pictures(), _lot, seen)
+    explained.check(MUCH)
+    assert seen[0] is None
+    assert len(seen) > 4
+    assert all(target == list(explained.target or ()) for target in seen[1:])
+
+
+def test_the_depths_go_down_to_the_last_layer() -> None:
+    model = _net(0)
+    check = saliency(model, _pictures()).check(MUCH)
+    assert [depth.layers for depth in check.depths] == [1, 2, 3, 4]
+    assert check.noise is not None
+
+
+def test_an_additive_method_tells_what_it_misses() -> None:
+    model = _net(0)
+    explained = integrated_gradients(model, _pictures())
+    assert explained.residue is not None
+    check = explained.check(MUCH)
+    assert check.residue == pytest.approx(float(explained.residue.mean()))
+    assert f"{check.residue:.2%}" in str(check)
+    assert saliency(model, _pictures()).check("1s").residue is None
+
+
+@pytest.mark.parametrize("target", [2, [1, 3], lambda logits: logits[:, 0] - logits[:, 1]], ids=["one", "each", "own"])
+def test_every_kind_of_target_is_checked(target: int | Sequence[int] | Callable[[Tensor], Tensor]) -> None:
+    model = _net(0)
+    assert saliency(model, _pictures(), target).check(MUCH).deletions is not None
+
+
+def test_the_score_of_deletion_is_the_probability_of_the_class() -> None:
+    """On a network that heeds no pixel, the area is that probability."""
+    model = _net(0)
+    logits = torch.tensor([0.0, 1.0, 2.0, 3.0])
+    model.load_state_dict(model.state_dict() | {"9.weight": torch.zeros(4, 8), "9.bias": logits})
+    check = saliency(model, _pictures(), 1).check(MUCH)
+    expected = F.softmax(logits, 0)[1].item()
+    assert check.deletions is not None
+    assert (check.deletions.deletion.value, check.deletions.insertion.value) == pytest.approx((expected, expected))
+
+
+def test_what_the_budget_does_not_allow_is_named() -> None:
+    model = _net(0)
+    check = saliency(model, _pictures()).check("0.000001s")
+    assert check.noise is None
+    assert check.deletions is None
+    assert check.depths == ()
+    assert check.undone == ("4 of 4 networks of noise", "22 of 22 orders of deletion", "4 of 4 depths of the cascade")
+    line = str(check)
+    assert "not done within 0.000001s: 4 of 4 networks of noise, 22 of 22" in line
+    assert "\n" not in line
+
+
+def test_a_check_is_one_line_that_says_above_within_or_below() -> None:
+    model = _net(0)
+    line = str(saliency(model, _pictures()).check(MUCH))
+    assert line.startswith("saliency, 2 pictures: ")
+    assert "\n" not in line
+    assert line.count(" chance (") == 4
+
+
+def test_a_network_that_has_changed_or_gone_is_refused() -> None:
+    model = _net(0)
+    explained = saliency(model, _pictures())
+    with torch.no_grad():
+        next(model.parameters()).add_(1)
+    with pytest.raises(CallError, match="has changed"):
+        explained.check()
+    explained = saliency(model, _pictures())
+    gone = weakref.ref(model)
+    del model
+    assert gone() is None
+    with pytest.raises(CallError, match="gone"):
+        explained.check()
+
+
+def test_a_budget_without_a_time_is_refused() -> None:
+    model = _net(0)
+    with pytest.raises(ConfigError, match="'30s'"):
+        saliency(model, _pictures()).check("3ep")
+
+
+def test_the_network_and_the_random_state_are_as_they_were() -> None:
+    model = _net(0).train()
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    explained = guided_backpropagation(model, _pictures())
+    state = torch.get_rng_state()
+    one, again = explained.check(MUCH), explained.check(MUCH)
+    assert one == again
+    assert torch.equal(state, torch.get_rng_state())
+    assert model.training
+    assert all(parameter.requires_grad for parameter in model.parameters())
+    assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
