@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from striate.verbs.audit import audit as audit
     from striate.verbs.evaluate import evaluate as evaluate
     from striate.verbs.explain import explain as explain
+    from striate.verbs.fool import fool as fool
+    from striate.verbs.inspect import inspect as inspect
     from striate.verbs.list_models import list_models as list_models
     from striate.verbs.load import load as load
     from striate.verbs.predict import predict as predict
@@ -30,6 +32,8 @@ _HOMES = {
     "audit": "striate.verbs.audit",
     "evaluate": "striate.verbs.evaluate",
     "explain": "striate.verbs.explain",
+    "fool": "striate.verbs.fool",
+    "inspect": "striate.verbs.inspect",
     "list_models": "striate.verbs.list_models",
     "load": "striate.verbs.load",
     "predict": "striate.verbs.predict",

@@ -45,10 +45,10 @@ def test_both_signs_of_a_map_have_their_colour_at_the_same_distance_from_zero() 
 
 def test_where_the_network_saw_nothing_there_is_no_colour() -> None:
     values = np.full((4, 4), np.nan)
-    values[0] = 1.0
+    values[0] = [0.0, 1.0, 2.0, 3.0]
     drawn = overlay(GREY, values).astype(int)
     assert (np.ptp(drawn[1:], axis=2) == 0).all()
-    assert (np.ptp(drawn[0], axis=1) > 20).all()
+    assert (np.ptp(drawn[0, 1:], axis=1) > 20).all()
 
 
 def test_the_scale_ends_where_its_colours_do() -> None:
@@ -58,6 +58,8 @@ def test_the_scale_ends_where_its_colours_do() -> None:
     assert overlay_scale(values).most == f"{reach(values):.3g}"
     signed = overlay_scale(-values, signed=True, largest=5.0)
     assert (signed.least, signed.middle, signed.most) == ("−5", "0", "5")
+    above = overlay_scale(values + 7)
+    assert above.least == "7", "an amount that is nowhere zero begins where it is least"
     assert reach(np.full((3, 3), np.nan)) == 0.0
     assert reach(np.eye(300)) == 1.0, "a map that is nearly empty still has its largest value"
 

@@ -34,21 +34,22 @@ def reach(values: Float[np.ndarray, ...], *, share: float = 0.99) -> float:
 def overlay(picture: Pixels, values: Map, *, signed: bool = False, largest: float | None = None) -> Rgb:
     """`values` in colours over `picture`, of which the light and shade remain, but not the colours.
 
-    An amount is drawn in `HEAT` from 0 to `largest`; a signed map in `SIGNED`, from -`largest` to `largest` (by default
-    `reach(values)`). The more there is of it, the less of the picture shines through. Where a value is NaN, the network
-    saw nothing: there the picture is shown dimmed.
+    An amount is drawn in `HEAT` from its smallest value to `largest`; a signed map in `SIGNED`, from -`largest` to
+    `largest` (by default `reach(values)`). The more there is of it, the less of the picture shines through. Where a
+    value is NaN, the network saw nothing: there the picture is shown dimmed.
 
     Raises:
         ValueError: picture and map are not of one size.
     """
     if picture.shape[:2] != values.shape:
         raise ValueError(f"a map of {values.shape} does not fit a picture of {picture.shape[:2]}")
-    most = reach(values) if largest is None else largest
-    shares = values / most if most else np.zeros_like(values)
+    least, most = _ends(values, signed, largest)
+    flat = np.full_like(values, 0.5 if signed else 0.0)
+    shares = (values - least) / (most - least) if most > least else flat
     grey = _softened(coloured(picture))
-    colours = _colormap(signed)(shares / 2 + 0.5 if signed else shares)
-    opacity = _FAINT + (_FULL - _FAINT) * np.clip(np.abs(np.nan_to_num(shares)), 0, 1)[..., None]
-    laid = (1 - opacity) * grey + opacity * colours
+    strength = np.abs(2 * shares - 1) if signed else shares
+    opacity = _FAINT + (_FULL - _FAINT) * np.clip(np.nan_to_num(strength), 0, 1)[..., None]
+    laid = (1 - opacity) * grey + opacity * _colormap(signed)(shares)
     unseen = ~np.isfinite(values)
     laid[unseen] = _OUTSIDE * grey[unseen] + (1 - _OUTSIDE) * _LIGHTEST
     return np.rint(laid).astype(np.uint8)
@@ -56,10 +57,21 @@ def overlay(picture: Pixels, values: Map, *, signed: bool = False, largest: floa
 
 def overlay_scale(values: Map, *, signed: bool = False, largest: float | None = None) -> Scale:
     """The scale of what `overlay` draws of the same arguments, to stand beside it."""
+    least, most = _ends(values, signed, largest)
+    return Scale(_colormap(signed), least=_written(least), middle="0" if signed else "", most=_written(most))
+
+
+def _ends(values: Map, signed: bool, largest: float | None) -> tuple[float, float]:
+    """The values at the two ends of the scale."""
     most = reach(values) if largest is None else largest
     if signed:
-        return Scale(_colormap(signed), least=f"−{most:.3g}", middle="0", most=f"{most:.3g}")
-    return Scale(_colormap(signed), least="0", most=f"{most:.3g}")
+        return -most, most
+    seen = values[np.isfinite(values)]
+    return (min(float(seen.min()), most) if seen.size else 0.0), most
+
+
+def _written(value: float) -> str:
+    return f"{value:.3g}".replace("-", "−")
 
 
 def _colormap(signed: bool) -> Colormap:

@@ -8,7 +8,7 @@ import unicodedata
 from collections.abc import Iterable
 from typing import Any, TypeAlias
 
-_VOID = {"br", "img", "meta"}
+_VOID = {"br", "img", "meta", "source"}
 # Embeddings, overrides and isolates turn the direction of what follows; a file name has no business doing that.
 _HIDDEN = re.compile("[\u202a-\u202e\u2066-\u2069]")
 

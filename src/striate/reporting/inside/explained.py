@@ -96,7 +96,7 @@ def explanation_sheet(explained: Explained, classifier: Classifier, *, theme: Th
     """
     subject, prediction = explained.subject, explained.subject.prediction
     given = shown_input(subject.images[0].numpy(), classifier.input)
-    answer = f"{prediction.label} {percent(prediction.probability)}"
+    answer = f"{prediction.label}, {percent(prediction.probability)}"
     shown_tiles = [Tile(given, (answer, "as the network is given it"))]
     shown_tiles += [_over(given, attribution) for attribution in explained.attributions]
     if len(explained.attributions) == 1:

@@ -1,0 +1,74 @@
+"""Look inside a trained network."""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from striate.core.errors import ConfigError, DataError
+from striate.verbs._verb import verb
+
+if TYPE_CHECKING:
+    from striate.recipes.stage import Progress
+
+
+@verb
+def inspect(
+    run: str | Path,
+    data: str | Path | None = None,
+    /,
+    *,
+    pictures: int = 2000,
+    units: int = 12,
+    time: str = "60s",
+    out: str | Path | None = None,
+) -> Generator[Progress, None, Path]:
+    """Look inside a trained network: its filters, its maps, and what each of its units wants to see.
+
+    For the channels of each layer: the nine patches of the data that excite it most, with what the network saw of them,
+    and a picture made for it from nothing; which channels are dead, and which say the same. For each class the picture
+    that it wants. How far layer by layer the features move when the picture does. Everything goes into a folder, and
+    onto one HTML page there.
+
+    Example: striate inspect runs/photos --units 24 --time 2min
+
+    Args:
+        run: the run's folder, or a classifier's that was copied out of it.
+        data: the pictures to look at, in any form that 'striate train' takes; the run's training part when not given.
+        pictures: how many of them, evenly chosen.
+        units: how many channels of each layer are shown.
+        time: how long pictures may be made for; those that it does not suffice for are left out, and the page says so.
+        out: the folder; 'inspection' within the run when not given. A former inspection there is replaced.
+
+    Raises:
+        ConfigError: a number that is less than one, or no length of time.
+        DataError: the data are no longer there; name others.
+        RunError: there is no classifier, or it is damaged.
+    """
+    if pictures < 1 or units < 1:
+        raise ConfigError(f"At least 1 picture and 1 unit are looked at; received {pictures} and {units}.")
+
+    import numpy as np
+
+    from striate.classifier import load_classifier
+    from striate.data.audit import audit
+    from striate.data.opening import open_data
+    from striate.explaining.checks.budget import Budget
+    from striate.recipes.folder import Plan, open_run
+    from striate.recipes.stage import watched
+    from striate.reporting.inside.folder import PAGE, write_inspection
+    from striate.reporting.inside.inspected import Extent, inspect_classifier
+
+    extent = Extent(pictures, units, str(Budget(time)))
+    classifier = load_classifier(run)
+    folder = Path(run) / "inspection" if out is None else Path(out)
+    if folder.exists() and not (folder / PAGE).exists():
+        raise ConfigError(f"{folder} is there already and is no inspection. Choose another folder with --out.")
+    dataset = open_data(Plan.read(open_run(run)).data if data is None else data)
+    found = yield from watched("looking through the pictures", lambda progress: audit(dataset, progress=progress))
+    indices = found.parts["train"] if data is None else np.flatnonzero(found.survey.readable)
+    if not len(indices):
+        raise DataError(f"{dataset.name} has no picture to look at.")
+    inspection = yield from inspect_classifier(classifier, dataset, indices, Path(run).name, extent)
+    return write_inspection(inspection, folder)
