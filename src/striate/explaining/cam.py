@@ -78,9 +78,8 @@ def grad_cam(model: nn.Module, images: Float[Tensor, "n c h w"], aim: Aim, *, at
         αₖ = 1/(H·W) · Σ ∂S/∂Aₖ,   L = max(Σₖ αₖ Aₖ, 0)
 
     Values (n h w), as fine as the map at place `at`: a declared feature map, a module's path or an operation
-    ("relu:3"); by default the last with the plan of the picture. Below it nothing needs a gradient, and none is
-    computed. Where no place is given and the network does not declare its own, it runs once more, on the first picture,
-    to find it; the result says which it is.
+    ("relu:3"); by default the last with the plan of the picture, which is looked for once for a network and a size of
+    pictures. Below it nothing needs a gradient, and none is computed.
 
     Raises:
         PlaceError: there is no such place, it gives no map, or the score does not depend on it.
