@@ -13,12 +13,13 @@ DIGEST_BYTES = 32
 _AT_ONCE = 1024  # pictures: what is not contiguous in memory is copied by so many
 
 
-def content_digest(pixels: Pixels, channels: tuple[str, ...]) -> bytes:
-    """SHA-256 of the pixels (little-endian, row by row) behind a line with their shape, depth and channels.
+def content_digest(pixels: Pixels, channels: tuple[str, ...], prepared: str = "") -> bytes:
+    """SHA-256 of the pixels (little-endian, row by row) behind a line with their shape, depth and channels, and with
+    what they say that they are prepared for, if they do: the same pixels then become another input.
 
     The same picture has the same digest as a PNG, as a row of an IDX file and on any machine.
     """
-    digest = hashlib.sha256(_heading(pixels.shape, pixels.dtype, channels))
+    digest = hashlib.sha256(_heading(pixels.shape, pixels.dtype, channels) + prepared.encode())
     digest.update(_plain(pixels))
     return digest.digest()
 

@@ -27,6 +27,7 @@ class Picture:
     `("red", "green", "blue")`, either with `"alpha"` behind it, or names of the data's own (`"channel1"` …).
     `original` is the upright full size (height, width), also where a JPEG was decoded at a fraction of it.
     `orientation` is the EXIF orientation, 1 to 8, that was undone. `mode` is how the file held it: `"JPEG CMYK"`.
+    `prepared` is what the file says of the grid for which it is already prepared (`striate.data.prepared`), else "".
     """
 
     pixels: Pixels
@@ -34,6 +35,7 @@ class Picture:
     original: tuple[int, int]
     orientation: int = 1
     mode: str = ""
+    prepared: str = ""
 
     @property
     def maximum(self) -> float:

@@ -89,7 +89,7 @@ def _look(store: Store, index: int) -> tuple[Row, bytes, np.ndarray | None]:
     height, width = picture.pixels.shape[:2]
     channels = ",".join(picture.channels)
     row = Row("", "", height, width, channels, picture.maximum, picture.mode, picture.orientation)
-    digest = content_digest(picture.pixels, picture.channels)
+    digest = content_digest(picture.pixels, picture.channels, picture.prepared)
     large = min(height, width) >= SMALLEST_SIDE
     return row, digest, thumbnail(picture.pixels, picture.channels) if large else None
 

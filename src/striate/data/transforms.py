@@ -16,6 +16,7 @@ from striate.core.geometry import Placement, place
 from striate.core.spec import InputSpec
 from striate.data.colour import arrange
 from striate.data.picture import ManyPixels, Picture
+from striate.data.prepared import is_prepared
 from striate.data.resample import resize
 
 Prepared = UInt8[np.ndarray, "c h w"] | UInt16[np.ndarray, "c h w"] | Float32[np.ndarray, "c h w"]
@@ -29,13 +30,15 @@ _IN_CACHE = 1 << 17  # numbers in float32: half a megabyte
 
 
 def prepare(picture: Picture, spec: InputSpec) -> Prepared:
-    """One picture as `spec` wants it, before the scale.
+    """One picture as `spec` wants it, before the scale. One that is prepared already keeps its grid.
 
     Raises:
         DataError: it lacks a channel that `spec` names.
     """
     # By `reshape`, not by `[None]`: numpy gives a new axis the stride 0, in which torch does not see the fast layout.
     pixels = picture.pixels.reshape(1, *picture.pixels.shape)
+    if is_prepared(picture, spec):
+        return _as_torch_has_it(arrange(pixels, picture.channels, spec))[0]
     return prepare_many(pixels, picture.channels, picture.original, spec)[0]
 
 
@@ -49,7 +52,11 @@ def prepare_many(
     placement = place(spec, *original)
     arranged = arrange(pixels, channels, spec)
     resized = resize(arranged, *placement.resized, filter=spec.filter, antialias=spec.antialias)
-    return np.ascontiguousarray(_window(resized, placement, spec).transpose(0, 3, 1, 2))
+    return _as_torch_has_it(_window(resized, placement, spec))
+
+
+def _as_torch_has_it(pixels: Shaped[np.ndarray, "n rows columns c"]) -> ManyPrepared:
+    return np.ascontiguousarray(pixels.transpose(0, 3, 1, 2))
 
 
 def _window(pixels: ManyPixels, placement: Placement, spec: InputSpec) -> Shaped[np.ndarray, "n rows columns c"]:

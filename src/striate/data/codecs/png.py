@@ -5,7 +5,7 @@ from __future__ import annotations
 import struct
 import zlib
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -18,6 +18,9 @@ _SAMPLES = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}  # samples of a pixel by colour type
 _MODES = {1: "L", 2: "LA", 3: "RGB", 4: "RGBA"}  # by the number of channels
 _ADAM7 = ((0, 0, 8, 8), (0, 4, 8, 8), (4, 0, 8, 4), (0, 2, 4, 4), (2, 0, 4, 2), (0, 1, 2, 2), (1, 0, 2, 1))
 _PIECE = 1 << 20
+
+PREPARED = b"Striate prepared"
+"""The keyword of the text chunk that says for which grid the picture is prepared (`striate.data.prepared`)."""
 
 
 @dataclass(frozen=True)
@@ -47,22 +50,25 @@ def read(data: bytes) -> Picture:
     look at every checksum. So the file is first judged by its own measures: the checksums of its chunks, its end
     mark, and the number of bytes that its pixels need (ISO/IEC 15948, sections 5 and 10).
     """
-    header, transparent, exif_data, pixel_chunks = _parse(data)
+    header, transparent, exif_data, prepared, pixel_chunks = _parse(data)
     check_size(header.height, header.width)
     _check_complete(header, pixel_chunks)
     if header.depth < 16 or (header.colour == 0 and not transparent):
-        return pillow.read(data, "PNG")
+        picture = pillow.read(data, "PNG")
+        return replace(picture, prepared=prepared) if prepared else picture
     orientation = exif.orientation(exif_data)
     pixels = exif.upright(_sixteen_bit(data), orientation)
     mode = _MODES[pixels.shape[2]]
-    return Picture(pixels, CHANNELS_OF_MODE[mode], pixels.shape[:2], orientation, f"PNG {mode};16")
+    return Picture(pixels, CHANNELS_OF_MODE[mode], pixels.shape[:2], orientation, f"PNG {mode};16", prepared)
 
 
-def _parse(data: bytes) -> tuple[_Header, bool, bytes, list[memoryview]]:
-    """The header, whether one colour is clear, the EXIF data, and the pieces of compressed pixels."""
+def _parse(data: bytes) -> tuple[_Header, bool, bytes, str, list[memoryview]]:
+    """The header, whether one colour is clear, the EXIF data, what it is prepared for, and the pieces of compressed
+    pixels."""
     header: _Header | None = None
     transparent = False
     exif_data = b""
+    prepared = ""
     pieces: list[memoryview] = []
     for name, content in _chunks(data):
         if name == b"IHDR" and len(content) == 13:
@@ -74,11 +80,13 @@ def _parse(data: bytes) -> tuple[_Header, bool, bytes, list[memoryview]]:
             transparent = True
         elif name == b"eXIf":
             exif_data = bytes(content)
+        elif name == b"tEXt" and bytes(content[: len(PREPARED) + 1]) == PREPARED + b"\0":
+            prepared = bytes(content[len(PREPARED) + 1 :]).decode("latin-1")
         elif name == b"IDAT":
             pieces.append(content)
     if header is None:
         raise Refused(DAMAGED, "it has no header")
-    return header, transparent, exif_data, pieces
+    return header, transparent, exif_data, prepared, pieces
 
 
 def _chunks(data: bytes) -> Iterator[tuple[bytes, memoryview]]:

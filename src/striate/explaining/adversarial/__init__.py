@@ -16,6 +16,10 @@ the true class) or `Towards(target)`. The model is borrowed and comes back as fo
 
     accuracy_curve(model, spec, pixels, labels, attack="pgd", epsilons=(0, 1, 2, 4, 8, 16)) -> Curve
 
+A result becomes a file by `striate.data.encode.to_png(pixels, spec.channels, prepared_for=spec)`, which says in the
+file that it is prepared. A photo is attacked by `ThroughPreparation(spec, partial(reread, spec=spec))`, with
+`striate.data.reread.reread` as the real road, and written by `to_png` without `prepared_for`.
+
 All distances are in pixel units of 0 to 255, whatever the depth: `linf` is the largest change of any value, `l2` the
 root of the sum of the squares of all changes. Rounding to whole pixels is a part of each attack, and `fooled` says
 whether the rounded picture fools. Not fooled is a result like any other.
@@ -33,5 +37,6 @@ from striate.explaining.adversarial.lbfgs import lbfgs as lbfgs
 from striate.explaining.adversarial.own_weights import own_weights as own_weights
 from striate.explaining.adversarial.pgd import pgd as pgd
 from striate.explaining.adversarial.pixels import AttackError as AttackError
+from striate.explaining.adversarial.preparation import ThroughPreparation as ThroughPreparation
 from striate.explaining.adversarial.result import Adversarial as Adversarial
 from striate.explaining.adversarial.result import Answers as Answers

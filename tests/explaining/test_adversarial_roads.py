@@ -1,0 +1,123 @@
+"""The whole road of a picture that fools: attack, PNG, reading, preparation, answer; and the twin of preparation."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from striate.classifier import Arguments, Classifier, Provenance, save_classifier
+from striate.core.spec import RGB, Filter, InputSpec, LabelSpec, ResizeRule
+from striate.data.decode import decode
+from striate.data.encode import to_png
+from striate.data.picture import Picture
+from striate.data.reread import reread
+from striate.data.transforms import prepare
+from striate.explaining.adversarial import ThroughPreparation, lbfgs, pgd
+from striate.models import create_model
+from striate.verbs.predict import predict
+
+SPEC = InputSpec(channels=RGB, height=32, width=32, mean=(0.5, 0.4, 0.3), std=(0.2, 0.3, 0.4), crop=0.875)
+
+
+@pytest.fixture(scope="module")
+def classifier() -> Classifier:
+    arguments = Arguments(classes=3, channels=3, size=(32, 32))
+    provenance = Provenance(
+        run="r", created="now", data="d", data_digest="0", recipe="p", recipe_digest="1", seed=0, epochs=1.0
+    )
+    model = create_model("tiny_vgg", seed=1, **arguments).eval()
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.mul_(1.5)
+    return Classifier(model, "tiny_vgg", arguments, SPEC, LabelSpec(("ant", "bee", "cat")), provenance, 2.0)
+
+
+def photo(height: int = 75, width: int = 50) -> np.ndarray:
+    """Soft blobs and a little noise: (1, h, w, 3)."""
+    draw = np.random.default_rng(0)
+    y, x = np.mgrid[:height, :width] / 12
+    soft = [np.sin(y + shift) * np.cos(x - shift) for shift in (0.0, 1.0, 2.0)]
+    pixels = 128 + 80 * np.stack(soft, -1) + draw.normal(0, 4, (height, width, 3))
+    return np.clip(np.rint(pixels), 0, 255).astype(np.uint8)[None]
+
+
+def on_grid(pixels: np.ndarray) -> np.ndarray:
+    return reread(pixels, SPEC)
+
+
+@pytest.mark.parametrize("attack", [partial(pgd, epsilon=12), partial(pgd, epsilon=300, norm="l2"), lbfgs])
+def test_an_adversarial_png_is_read_back_and_still_fools(
+    attack: partial, classifier: Classifier, tmp_path: Path
+) -> None:
+    pixels = on_grid(photo())
+    result = attack(classifier.model, SPEC, pixels)
+    assert result.fooled.all()
+    path = tmp_path / "fooling.png"
+    path.write_bytes(to_png(result.adversarial[0], SPEC.channels, prepared_for=SPEC))
+    save_classifier(classifier, tmp_path / "classifier")
+    (said,) = predict(tmp_path / "classifier", path)
+    expected = result.after.probabilities(classifier.temperature)[0]
+    assert [said.probabilities[name] for name in ("ant", "bee", "cat")] == pytest.approx(expected, abs=1e-5)  # type: ignore[union-attr]
+    assert said.label == classifier.labels.classes[result.after.classes[0]]  # type: ignore[union-attr]
+    assert said.label != classifier.labels.classes[result.before.classes[0]]  # type: ignore[union-attr]
+
+
+def test_an_attack_on_the_photo_fools_after_its_file_and_the_real_preparation(classifier: Classifier) -> None:
+    road = ThroughPreparation(SPEC, partial(reread, spec=SPEC))
+    given = photo()
+    result = pgd(classifier.model, road, given, epsilon=12)
+    assert result.fooled.all()
+    assert result.adversarial.shape == given.shape
+    assert 0 < result.linf[0] <= 12
+    said = classifier.predict(decode(to_png(result.adversarial[0], RGB)))
+    assert said.label == classifier.labels.classes[result.after.classes[0]]
+    assert said.label != classifier.predict(decode(to_png(given[0], RGB))).label
+    none = pgd(classifier.model, road, given, epsilon=0)
+    assert np.array_equal(none.adversarial, given)
+
+
+def test_success_is_told_by_the_real_road_alone(classifier: Classifier) -> None:
+    # A road that gives back the clean picture whatever is done: the attack may believe what it likes.
+    clean = on_grid(photo())
+    result = pgd(classifier.model, ThroughPreparation(SPEC, lambda _: clean), photo(), epsilon=12, steps=5)
+    assert not result.fooled.any()
+    assert np.array_equal(result.after.classes, result.before.classes)
+
+
+@pytest.mark.parametrize("resize", ["stretch", "cover", "contain"])
+@pytest.mark.parametrize("antialias", [True, False])
+@pytest.mark.parametrize("kind", ["nearest", "bilinear", "bicubic"])
+@pytest.mark.parametrize("dtype", ["uint8", "uint16"])
+@pytest.mark.parametrize(("size", "crop"), [((37, 50), 1.0), ((20, 9), 0.875), ((16, 16), 1.0), ((5, 7), 1.0)])
+def test_the_twin_differs_from_preparation_by_a_level_at_most(
+    resize: ResizeRule, antialias: bool, kind: Filter, dtype: str, size: tuple[int, int], crop: float
+) -> None:
+    maximum = float(np.iinfo(dtype).max)
+    spec = replace(
+        SPEC, height=16, width=12, resize=resize, filter=kind, antialias=antialias, crop=crop, padding=0.3,
+        maximum=maximum,
+    )  # fmt: skip
+    hard = np.random.default_rng(0).choice([0, 40, np.iinfo(dtype).max], (*size, 3)).astype(dtype)  # overshoots
+    real = prepare(Picture(hard, RGB, original=size), spec)
+    soft = ThroughPreparation(spec, on_grid).soft(torch.from_numpy(hard.transpose(2, 0, 1)[None].astype(np.float32)))
+    assert soft.shape == (1, *spec.shape)
+    assert np.abs(soft[0].numpy().round() - real.astype(np.float32)).max() <= 1
+
+
+def test_a_gradient_comes_back_through_the_twin_as_through_numbers() -> None:
+    spec = replace(SPEC, height=6, width=5)
+    generator = torch.Generator().manual_seed(0)
+    pixels = 100 + 50 * torch.rand(1, 3, 13, 9, dtype=torch.float64, generator=generator)
+    weights = torch.randn(1, 3, 6, 5, dtype=torch.float64, generator=generator)
+
+    class Weigh(nn.Module):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return (ThroughPreparation(spec, on_grid).soft(x) * weights).sum()
+
+    assert torch.autograd.gradcheck(Weigh(), pixels.requires_grad_())
