@@ -22,6 +22,7 @@ BENCHMARKS = {
     "photos": ["--rounds", "1"],
     "decode_scale": [],
     "patches": ["--quick"],
+    "pointing": ["--quick"],
     "zoo_cost": ["--quick"],
 }
 
