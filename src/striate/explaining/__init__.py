@@ -26,6 +26,8 @@ from striate.explaining.layers import layers as layers
 from striate.explaining.method import METHODS as METHODS
 from striate.explaining.method import Method as Method
 from striate.explaining.occlusion import occlusion as occlusion
+from striate.explaining.occlusion_maps import OcclusionMaps as OcclusionMaps
+from striate.explaining.occlusion_maps import occlusion_maps as occlusion_maps
 from striate.explaining.patches import TopPatches as TopPatches
 from striate.explaining.patches import top_patches as top_patches
 from striate.explaining.projection import project_patches as project_patches

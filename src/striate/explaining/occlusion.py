@@ -74,7 +74,7 @@ def plainly(
     """The same for one picture, by running all of the network at every position."""
     return shares(
         len(places),
-        lambda numbers: (numbers, model(_under_patches(image[0], cover[0], places, range(len(places))[numbers]))),
+        lambda numbers: (numbers, model(under_patches(image[0], cover[0], places, range(len(places))[numbers]))),
     )
 
 
@@ -87,7 +87,7 @@ def _incremental(model: nn.Module, image: Float[Tensor, "1 c h w"], places: Posi
     return incremental if incremental.saved(places) >= _WORTHWHILE else None
 
 
-def _under_patches(
+def under_patches(
     image: Float[Tensor, "c h w"], cover: Float[Tensor, "c h w"], places: Positions, numbers: range
 ) -> Float[Tensor, "m c h w"]:
     variants = image.repeat(len(numbers), 1, 1, 1)
