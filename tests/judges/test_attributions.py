@@ -122,7 +122,7 @@ def test_grad_cam_plus_plus_is_the_paper_s_and_pytorch_grad_cam_adds_a_millionth
 
 
 def _paper(model: Modular, gradients: Tensor) -> np.ndarray:
-    """Equations 5 and 10 in float64, for a pooled and linear end: there the gradient of a map is the same everywhere."""
+    """Equations 5 and 10 in float64, where a map's gradient is the same everywhere: before a pooled, linear end."""
     kept: list[Tensor] = []
     with model.relu3.register_forward_hook(lambda module, given, output: kept.append(output.detach())):
         model(IMAGES)
