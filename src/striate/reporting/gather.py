@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import math
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,7 @@ from striate.metrics import Rows
 from striate.models import describe, sketch_model
 from striate.recipes.folder import Plan, Run
 from striate.recipes.judging import Evaluation
+from striate.reporting.inside.mistakes import why
 from striate.reporting.inside.visible import shown
 from striate.reporting.material import DataFacts, Example, Finding, LayerRow, ModelFacts, RunMaterial
 from striate.reporting.run import write_report
@@ -57,13 +59,15 @@ def gather(run: Run) -> RunMaterial:
     events = read_events(run.events_file)
     mistakes: tuple[Example, ...] | None = None
     surest: tuple[Example, ...] = ()
-    facts, findings = None, None
+    facts, findings, explained = None, None, None
     with contextlib.suppress(StriateError):  # data that have gone or changed: the report says what it can without them
         dataset = open_data(plan.data)
         found = audit(dataset)
         facts, findings = _data(dataset, found), _findings(found)
         if judged is not None:
-            mistakes = tuple(_examples(dataset, judged.rows.worst(_MISTAKES)))
+            mistakes, explained = _with_maps(
+                classifier, dataset, tuple(_examples(dataset, judged.rows.worst(_MISTAKES)))
+            )
             surest = tuple(_examples(dataset, judged.rows.surest(_SUREST)))
     return RunMaterial(
         title=run.name,
@@ -78,6 +82,7 @@ def gather(run: Run) -> RunMaterial:
         rows=judged.rows if judged else None,
         mistakes=mistakes,
         surest=surest,
+        explained=explained,
         audit=findings,
         filters=_first_filters(classifier),
         recipe=to_json(plan.recipe),
@@ -131,6 +136,20 @@ def _examples(dataset: Dataset, rows: Rows) -> Iterator[Example]:
             predicted=dataset.classes[predicted],
             confidence=confidence,
         )
+
+
+def _with_maps(
+    classifier: Classifier, dataset: Dataset, mistakes: tuple[Example, ...]
+) -> tuple[tuple[Example, ...], str | None]:
+    """The mistakes with maps of what spoke for the wrong answers, and how these were made; or without."""
+    if not mistakes:
+        return mistakes, None
+    pictures = [dataset.store.read(example.index) for example in mistakes]
+    found = why(classifier, pictures, [dataset.classes.index(example.predicted) for example in mistakes])
+    if found is None:
+        return mistakes, None
+    mapped = (replace(example, why=drawn) for example, drawn in zip(mistakes, found.pictures, strict=True))
+    return tuple(mapped), found.method
 
 
 def _model(classifier: Classifier) -> ModelFacts:

@@ -57,7 +57,8 @@ class ModelFacts:
 
 @dataclass(frozen=True, kw_only=True)
 class Example:
-    """One answer to look at. `given` is the true class; `index` the sample's index in the data set."""
+    """One answer to look at. `given` is the true class; `index` the sample's index in the data set. `why`: the picture
+    as the network is given it, under a map of what spoke for the answer."""
 
     picture: UInt8[np.ndarray, "h w 3"] | UInt8[np.ndarray, "h w 1"]
     name: str
@@ -65,6 +66,7 @@ class Example:
     given: str
     predicted: str
     confidence: float
+    why: UInt8[np.ndarray, "rows columns 3"] | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -83,7 +85,8 @@ class RunMaterial:
     `events` are the objects of `events.jsonl` as read; `best_epoch` is that of the best evaluation, `kept_epoch` the
     one whose weights were kept, and `reason` why the training ended. `test` and `validation` are judgements of the two
     splits, with the temperature fitted on validation data, and `rows` the single answers behind `test`. `mistakes` are
-    wrong answers, most confident first, and `surest` right ones. `filters` are the weights of the first layer that sees
+    wrong answers, most confident first, and `surest` right ones; `explained` names the method of the mistakes' maps.
+    `filters` are the weights of the first layer that sees
     the picture, one per output channel. `recipe` is in JSON form, `difference` maps a dotted key to (the recipe's
     value, the run's value). `provenance` maps labels to short texts, in the order to show them.
     """
@@ -100,6 +103,7 @@ class RunMaterial:
     rows: Rows | None = None
     mistakes: tuple[Example, ...] | None = None
     surest: tuple[Example, ...] = ()
+    explained: str | None = None
     audit: tuple[Finding, ...] | None = None
     filters: Float[np.ndarray, "n c h w"] | None = None
     recipe: Mapping[str, Any] | None = None

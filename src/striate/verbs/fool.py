@@ -34,6 +34,7 @@ def fool(
     epsilon: float | None = None,
     norm: Literal["linf", "l2"] = "linf",
     target: str | int | None = None,
+    through_preparation: bool = False,
     dark: bool = False,
     out: str | Path | None = None,
 ) -> Generator[Progress | Fooling | Failure, None, list[Fooling | Failure]]:
@@ -51,6 +52,7 @@ def fool(
         epsilon: how large the change may be; without it, the smallest of a few that suffices is looked for.
         norm: what epsilon bounds: linf each value's change, l2 the root of the sum of their squares.
         target: the class that the picture is to be taken for: its name, or its number from 0; any other when not given.
+        through_preparation: change the photo as it is, before it is resized and cropped for the network.
         dark: sheets on dark paper.
         out: the folder; 'fooled' within the run when not given.
 
@@ -67,13 +69,14 @@ def fool(
 
     attack = attack_named(method)
     classifier = load_classifier(run)
-    wish = Wish(attack, epsilon, norm, None if target is None else class_number(classifier.labels, target))
+    number = None if target is None else class_number(classifier.labels, target)
+    wish = Wish(attack, epsilon, norm, number, through_preparation)
     theme = DARK if dark else LIGHT
     folder = Folder(Path(run) / "fooled" if out is None else Path(out))
     results: list[Fooling | Failure] = []
     for path in expand(pictures):
         try:
-            subject = look_at(classifier, path)
+            subject = look_at(classifier, path, whole=through_preparation)
         except Unreadable as error:
             result: Fooling | Failure = Failure(str(path), error.reason)
         else:

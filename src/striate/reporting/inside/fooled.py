@@ -14,7 +14,7 @@ from striate.core.errors import ConfigError
 from striate.data.decode import decode
 from striate.explaining.adversarial import ATTACKS, Adversarial, AttackMethod, Away, Towards
 from striate.plot import LIGHT, Theme, fooling
-from striate.reporting.inside.roads import Start, on_grid
+from striate.reporting.inside.roads import Start, on_grid, on_photo
 from striate.reporting.inside.subject import Subject
 from striate.reporting.inside.visible import Pixels, in_eight_bits
 from striate.reporting.numerals import percent
@@ -29,12 +29,14 @@ _RADII = {"linf": (1, 2, 3, 4, 6, 8, 12, 16), "l2": (32, 64, 128, 256, 512, 1024
 @dataclass(frozen=True)
 class Wish:
     """How to fool: the attack, its ε and norm where it has them (None lets the smallest that suffices be found), and
-    the class that the answer is to be, if not any other."""
+    the class that the answer is to be, if not any other. `through_preparation`: the photo itself is changed, before it
+    is prepared."""
 
     method: AttackMethod
     epsilon: float | None = None
     norm: str = "linf"
     target: int | None = None
+    through_preparation: bool = False
 
 
 @dataclass(frozen=True, eq=False)
@@ -73,7 +75,7 @@ def fool_subject(
         ConfigError: the attack has no ε, or no norm, and one was asked for.
         AttackError: there is no such ε or norm, or the network is not one that the attack is made for.
     """
-    start = on_grid(classifier, subject)
+    start = (on_photo if wish.through_preparation else on_grid)(classifier, subject)
     found, epsilon = _attacked(classifier, start, wish, progress)
     file = start.file(found.adversarial[0])
     after = replace(classifier.predict(decode(file, classifier.input)), name=subject.prediction.name)
@@ -88,12 +90,12 @@ def _attacked(
     goal = Away() if wish.target is None else Towards(wish.target)
     *earlier, last = _radii(wish)
     for number, epsilon in enumerate(earlier):
-        found = wish.method.function(classifier.model, start.spec, start.pixels, goal, **_settings(wish, epsilon))
+        found = wish.method.function(classifier.model, start.road, start.pixels, goal, **_settings(wish, epsilon))
         if progress:
             progress(number + 1, len(earlier) + 1)
         if found.fooled[0] or found.already[0]:
             return found, epsilon
-    return wish.method.function(classifier.model, start.spec, start.pixels, goal, **_settings(wish, last)), last
+    return wish.method.function(classifier.model, start.road, start.pixels, goal, **_settings(wish, last)), last
 
 
 def fooling_sheet(fooled: Fooled, classifier: Classifier, *, theme: Theme = LIGHT) -> Figure:

@@ -4,48 +4,45 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
+from typing import Any
 
 import numpy as np
-from jaxtyping import UInt8
+from jaxtyping import UInt8, UInt16
 
 from striate.classifier import Classifier
-from striate.core.errors import ConfigError
-from striate.core.spec import GREY, RGB, InputSpec
+from striate.core.spec import InputSpec
+from striate.data.colour import arrange
+from striate.data.encode import to_png
+from striate.data.reread import reread
 from striate.data.transforms import prepare
-from striate.plot import png
+from striate.explaining.adversarial import ThroughPreparation
 from striate.reporting.inside.subject import Subject
+
+Pixels = UInt8[np.ndarray, "h w c"] | UInt16[np.ndarray, "h w c"]
 
 
 @dataclass(frozen=True, eq=False)
 class Start:
-    """`pixels` that are attacked, of channels in the network's order, and `file`, which makes a PNG of changed ones."""
+    """`pixels` (1 h w c), of channels in the network's order, that are attacked along `road`; and `file`, which makes a
+    PNG of changed ones."""
 
-    spec: InputSpec
-    pixels: UInt8[np.ndarray, "1 h w c"]
-    file: Callable[[UInt8[np.ndarray, "h w c"]], bytes]
+    road: InputSpec | ThroughPreparation
+    pixels: Any
+    file: Callable[[Pixels], bytes]
 
 
 def on_grid(classifier: Classifier, subject: Subject) -> Start:
-    """The pixels of the network's input, as preparation gives them.
-
-    Raises:
-        ConfigError: they are not 8 bits of grey or of red, green and blue, so that no PNG could hold them.
-    """
+    """The pixels of the network's input, as preparation gives them; the PNG says that it is prepared."""
     spec = classifier.input
-    prepared = prepare(subject.picture, spec)
-    order = _order(spec)
-    if prepared.dtype != np.uint8 or order is None:
-        raise ConfigError(
-            f"A picture that fools is written as a PNG of 8 bits, in grey or colours; this network takes "
-            f"{prepared.dtype} of {', '.join(spec.channels)}."
-        )
-    pixels = np.ascontiguousarray(np.moveaxis(prepared, 0, -1)[None])
-    return Start(spec, pixels, lambda changed: png(np.ascontiguousarray(changed[..., order])))
+    pixels = np.ascontiguousarray(np.moveaxis(prepare(subject.picture, spec), 0, -1)[None])
+    return Start(spec, pixels, partial(to_png, channels=spec.channels, prepared_for=spec))
 
 
-def _order(spec: InputSpec) -> list[int] | None:
-    """Where red, green and blue, or grey, stand among the network's channels."""
-    for known in (RGB, GREY):
-        if sorted(spec.channels) == sorted(known):
-            return [spec.channels.index(name) for name in known]
-    return None
+def on_photo(classifier: Classifier, subject: Subject) -> Start:
+    """The pixels of the photo itself, which has been decoded whole; success is judged after writing, reading and
+    preparation."""
+    spec, picture = classifier.input, subject.picture
+    pixels = np.ascontiguousarray(arrange(picture.pixels[None], picture.channels, spec))
+    road = ThroughPreparation(spec, partial(reread, spec=spec))
+    return Start(road, pixels, partial(to_png, channels=spec.channels))

@@ -12,10 +12,11 @@ from torch import Tensor
 
 from striate.classifier import Classifier, Prediction
 from striate.core.errors import ConfigError, nearest
-from striate.core.geometry import Placement, place
+from striate.core.geometry import Placement
 from striate.core.spec import LabelSpec
 from striate.data.decode import decode
 from striate.data.picture import Picture
+from striate.data.prepared import placed
 from striate.data.transforms import prepare, scale
 
 
@@ -29,13 +30,13 @@ class Subject:
     prediction: Prediction
 
 
-def look_at(classifier: Classifier, path: Path) -> Subject:
-    """The picture of a file.
+def look_at(classifier: Classifier, path: Path, *, whole: bool = False) -> Subject:
+    """The picture of a file; `whole`: with all its pixels, also where fewer would do for the network.
 
     Raises:
         Unreadable: it cannot be read.
     """
-    return subject_of(classifier, decode(path, classifier.input), str(path))
+    return subject_of(classifier, decode(path, None if whole else classifier.input), str(path))
 
 
 def subject_of(classifier: Classifier, picture: Picture, name: str) -> Subject:
@@ -43,7 +44,7 @@ def subject_of(classifier: Classifier, picture: Picture, name: str) -> Subject:
     prepared = prepare(picture, classifier.input)
     images = scale(torch.from_numpy(np.ascontiguousarray(prepared[None])), classifier.input)
     prediction = replace(classifier.predict(picture), name=name)
-    return Subject(picture, images, place(classifier.input, *picture.original), prediction)
+    return Subject(picture, images, placed(picture, classifier.input), prediction)
 
 
 def class_number(labels: LabelSpec, wanted: str | int) -> int:

@@ -16,19 +16,28 @@ def examples(material: RunMaterial) -> Section | None:
     flawless = material.test is not None and material.test.top1.correct == material.test.count
     content: list[Child] = []
     if material.mistakes:
-        content += [h("h3", "Sure, and wrong"), _gallery(material.mistakes)]
+        content += [h("h3", "Sure, and wrong"), _gallery(material.mistakes, class_="gallery why")]
     elif flawless:
         content += [h("h3", "Sure, and wrong"), h("p", "Not one test picture was answered wrong.", class_="none")]
     if material.surest:
         content += [h("h3", "Sure, and right"), _gallery(material.surest)]
     if not content:
         return None
-    lead = h("p", "Look at the mistakes first: a confident one is often a wrong label, or a picture of something else.")
+    lead: list[Child] = [
+        h("p", "Look at the mistakes first: a confident one is often a wrong label, or a picture of something else.")
+    ]
+    if material.mistakes and material.explained:
+        lead.append(
+            h(
+                "p",
+                f"Beside each mistake, what spoke for the wrong answer ({material.explained}): the lighter, the more.",
+            )
+        )
     return Section("answers", "Its surest answers", lead, content)
 
 
-def _gallery(shown: Sequence[Example]) -> Html:
-    return h("ul", [h("li", _card(example)) for example in shown], class_="gallery")
+def _gallery(shown: Sequence[Example], class_: str = "gallery") -> Html:
+    return h("ul", [h("li", _card(example)) for example in shown], class_=class_)
 
 
 def _card(example: Example) -> Html:
@@ -41,7 +50,7 @@ def _card(example: Example) -> Html:
     )
     return h(
         "figure",
-        h("div", picture(example.picture, alt=alt), class_="frame"),
+        h("div", h("div", picture(example.picture, alt=alt), class_="frame"), _why(example), class_="pair"),
         h(
             "figcaption",
             h("div", told, h("span", percent(example.confidence), class_="sure"), class_="told"),
@@ -49,3 +58,9 @@ def _card(example: Example) -> Html:
             h("div", name(example.name), class_="file", title=f"{example.name} (sample {example.index})"),
         ),
     )
+
+
+def _why(example: Example) -> Html | None:
+    if example.why is None:
+        return None
+    return h("div", picture(example.why, alt=f"what spoke for {example.predicted}"), class_="frame")
