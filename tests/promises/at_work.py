@@ -87,6 +87,9 @@ def eval_is_deterministic_and_treats_each_picture_by_itself(subject: Subject) ->
         single, double = network(seen.float()), copy.deepcopy(network).double()(seen)
         if double.abs().max() > 1e30:
             return  # each of ResNet-1202's 600 blocks doubles what an untrained norm lets through: beyond float32
+        rounded = seen + 2**-24 * pictures(2, subject.small, seed=4)
+        if _apart(copy.deepcopy(network).double()(rounded), double) > 1e-5:
+            return  # to round the picture alone moves them further (EfficientNetV2-M's by a seventh)
         _close(torch.cat([network(picture[None].float()) for picture in seen]), single, 1e-5)
         _close(single.double(), double, 1e-4)
 
@@ -215,9 +218,13 @@ def its_fields_are_where_the_gradient_is_not_zero(subject: Subject, largest: int
             assert steps == place.stride, (place, steps)
 
 
+def _apart(ours: Tensor, theirs: Tensor) -> float:
+    """The largest difference, relative to the largest value."""
+    return float((ours - theirs).abs().max() / theirs.abs().max())
+
+
 def _close(ours: Tensor, theirs: Tensor, tolerance: float) -> None:
-    """Relative to the largest value."""
-    difference = float((ours - theirs).abs().max() / theirs.abs().max())
+    difference = _apart(ours, theirs)
     assert difference <= tolerance, f"apart by {difference:.2g}, at most {tolerance:g} is allowed"
 
 
