@@ -16,6 +16,11 @@ the true class) or `Towards(target)`. The model is borrowed and comes back as fo
 
     accuracy_curve(model, spec, pixels, labels, attack="pgd", epsilons=(0, 1, 2, 4, 8, 16)) -> Curve
 
+Pictures of nothing of which a network is sure:
+
+    ascend_from_noise(model, spec, classes, steps=200, seed=0) -> FoolingPictures
+    evolve(model, spec, encoding="cppn", generations=100, seed=0) -> FoolingPictures      one for every class
+
 A result becomes a file by `striate.data.encode.to_png(pixels, spec.channels, prepared_for=spec)`, which says in the
 file that it is prepared. A photo is attacked by `ThroughPreparation(spec, partial(reread, spec=spec))`, with
 `striate.data.reread.reread` as the real road, and written by `to_png` without `prepared_for`.
@@ -29,7 +34,10 @@ from striate.explaining.adversarial.attack import ATTACKS as ATTACKS
 from striate.explaining.adversarial.attack import AttackMethod as AttackMethod
 from striate.explaining.adversarial.curve import Curve as Curve
 from striate.explaining.adversarial.curve import accuracy_curve as accuracy_curve
+from striate.explaining.adversarial.evolution import ENCODINGS as ENCODINGS
+from striate.explaining.adversarial.evolution import evolve as evolve
 from striate.explaining.adversarial.fgsm import fgsm as fgsm
+from striate.explaining.adversarial.from_noise import ascend_from_noise as ascend_from_noise
 from striate.explaining.adversarial.goal import Away as Away
 from striate.explaining.adversarial.goal import Goal as Goal
 from striate.explaining.adversarial.goal import Towards as Towards
@@ -40,3 +48,4 @@ from striate.explaining.adversarial.pixels import AttackError as AttackError
 from striate.explaining.adversarial.preparation import ThroughPreparation as ThroughPreparation
 from striate.explaining.adversarial.result import Adversarial as Adversarial
 from striate.explaining.adversarial.result import Answers as Answers
+from striate.explaining.adversarial.result import FoolingPictures as FoolingPictures

@@ -74,3 +74,24 @@ class Adversarial:
     def l2(self) -> Float64[np.ndarray, " n"]:
         """The root of the sum of the squares of all changes, in pixel units of 0–255."""
         return np.sqrt(np.square(self.change, dtype=np.float64).sum((1, 2, 3))) / levels_per_unit(self.spec)
+
+
+@dataclass(frozen=True, eq=False)
+class FoolingPictures:
+    """Pictures made out of nothing, of which a network is sure.
+
+    `pictures` (m h w c): whole pixels on its input grid, one for each of `classes` (m). `history` (steps + 1, m): the
+    probability of each picture's class, as it grew; the last row is that of `pictures`.
+    """
+
+    method: str
+    settings: Mapping[str, Any]
+    spec: InputSpec
+    classes: Int64[np.ndarray, " m"]
+    pictures: Pixels
+    answers: Answers
+    history: Float64[np.ndarray, "steps m"]
+
+    def confidences(self, temperature: float = 1.0) -> Float64[np.ndarray, " m"]:
+        """The probability of the class that each picture was made for."""
+        return self.answers.probabilities(temperature)[np.arange(len(self.classes)), self.classes]
