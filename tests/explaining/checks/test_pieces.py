@@ -121,6 +121,22 @@ def test_other_seeds_are_other_noise_and_the_same_is_the_same() -> None:
     assert not torch.equal(one, other)
 
 
+def test_pictures_are_not_changed_by_a_network_that_overwrites_what_it_is_given() -> None:
+    model, images = nn.Sequential(nn.ReLU(inplace=True), nn.Conv2d(2, 3, 3), nn.BatchNorm2d(3)), torch.randn(2, 2, 5, 5)
+    before = images.clone()
+    Cascade(model.eval(), images, 0).down_to(2)
+    assert torch.equal(images, before)
+
+
+def test_of_a_compiled_network_the_python_is_copied() -> None:
+    model, images = _spelled()
+    compiled = torch.compile(model, backend="eager")
+    assert isinstance(compiled, nn.Module)
+    cascade = Cascade(compiled, images, 0)
+    assert type(cascade.network) is Spelled
+    assert torch.equal(cascade.down_to(4)(images), Cascade(model, images, 0).down_to(4)(images))
+
+
 def test_areas_are_those_of_a_loop_over_pixels() -> None:
     lots = np.random.default_rng(0)
     images = torch.from_numpy(lots.normal(size=(2, 3, 6, 10)))

@@ -25,11 +25,12 @@ class Cascade:
     """A copy of a network in eval mode, of which more and more layers become noise, the last to run first.
 
     A layer is a module that has weights or statistics of its own. `images`, the first of them if they are many, are
-    what statistics are estimated on. The noise follows from `seed`.
+    what statistics are estimated on. The noise follows from `seed`. Of a compiled network the copy is not compiled: it
+    would be anew for every copy.
     """
 
     def __init__(self, model: nn.Module, images: Float[Tensor, "n c h w"], seed: int) -> None:
-        self.network = copy.deepcopy(model)
+        self.network = copy.deepcopy(getattr(model, "_orig_mod", model))
         self._images = images[:_FOR_STATISTICS]
         self._layers = _layers_from_top(self.network, images)
         self._noise = torch.Generator().manual_seed(seed)
@@ -46,7 +47,7 @@ class Cascade:
                 weights.copy_(_noise_like(weights, self._noise))
         self._done = max(self._done, depth)
         with _estimating(self._layers[: self._done]):
-            self.network(self._images)
+            self.network(self._images.clone())  # which it may overwrite
         return self.network
 
 
@@ -61,7 +62,7 @@ def _layers_from_top(model: nn.Module, images: Tensor) -> list[nn.Module]:
     hooks = [module.register_forward_hook(note) for module in model.modules()]
     try:
         with torch.no_grad():
-            model(images[:1])
+            model(images[:1].clone())
     finally:
         for hook in hooks:
             hook.remove()
