@@ -197,7 +197,7 @@ def show(table: Figures) -> None:
     """Put the table into the pages that show it."""
     for page in PAGES:
         before, _, after = page.read_text(encoding="utf-8").split("<!-- pointing -->\n")
-        text = f"<!-- pointing -->\n{table.markdown()}\n<!-- pointing -->\n".join((before, after))
+        text = f"<!-- pointing -->\n\n{table.markdown()}\n\n<!-- pointing -->\n".join((before, after))
         write_atomically(page, text)
 
 
