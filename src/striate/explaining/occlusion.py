@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import torch
 from jaxtyping import Float
@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from striate.explaining._explains import Relevance, explains
 from striate.explaining._share import shares
-from striate.explaining.incremental import Incremental, UntraceableError
+from striate.explaining.incremental import Approximation, Incremental, UntraceableError, approximately
 from striate.explaining.occluders import Fill, Positions, Sides, covers, positions
 from striate.explaining.target import Aim
 
@@ -28,6 +28,7 @@ def occlusion(
     stride: Sides | None = None,
     fill: Fill = "grey",
     seed: int = 0,
+    approximate: bool = False,
 ) -> Relevance:
     """How much the score drops when a patch hides a part of the picture.
 
@@ -44,34 +45,33 @@ def occlusion(
     covered.
 
     Where it saves work, only what each patch reaches is computed again (see `striate.explaining.incremental`): in
-    float32 the logits are then those of the whole network within 1e-4 of the largest.
+    float32 the logits are then those of the whole network within 1e-4 of the largest. `approximate` computes less,
+    where there is a way to: only as far as a patch changes much, and in bf16 where the processor has it. The notes of
+    the result then say by how much its logits were found to be off.
     """
-    places = positions((images.shape[2], images.shape[3]), patch, stride)
+    size = (images.shape[2], images.shape[3])
+    places = positions(size, patch, stride)
     clean = aim(model(images))
     scores = torch.empty(len(images), len(places), device=clean.device, dtype=clean.dtype)
-    for picture, numbers, logits in occluded(model, images, covers(images, fill, places, seed), places):
-        scores[picture, numbers] = aim(logits, [picture] * len(logits))
-    return Relevance(_spread(clean[:, None] - scores, places, (images.shape[2], images.shape[3])))
-
-
-def occluded(
-    model: nn.Module, images: Float[Tensor, "n c h w"], shown: Float[Tensor, "n c h w"], places: Positions
-) -> Iterator[tuple[int, slice, Float[Tensor, "m k"]]]:
-    """The logits of each picture under patches that show `shown`: (picture, numbers of the positions, logits).
-
-    Only what a patch can reach is computed again, if that saves work; else the whole network.
-    """
-    incremental = _incremental(model, images[:1], places)
-    for picture, pair in enumerate(zip(images.split(1), shown.split(1), strict=True)):
-        logits = plainly(model, *pair, places) if incremental is None else incremental.logits(*pair, places)
-        for numbers, found in logits:
-            yield picture, numbers, found
+    incremental, errors = _incremental(model, images[:1], places), []
+    for picture, pair in enumerate(zip(images.split(1), covers(images, fill, places, seed).split(1), strict=True)):
+        if incremental is None:
+            found = plainly(model, *pair, places)
+        elif approximate:
+            logits, told = approximately(incremental, *pair, places)
+            found = [(slice(None), logits)]
+            errors.append(told)
+        else:
+            found = incremental.logits(*pair, places)
+        for numbers, logits in found:
+            scores[picture, numbers] = aim(logits, [picture] * len(logits))
+    return Relevance(_spread(clean[:, None] - scores, places, size), notes=_told(errors))
 
 
 def plainly(
     model: nn.Module, image: Float[Tensor, "1 c h w"], cover: Float[Tensor, "1 c h w"], places: Positions
 ) -> Iterator[tuple[slice, Float[Tensor, "m k"]]]:
-    """The same for one picture, by running all of the network at every position."""
+    """The logits under a patch at each position, by running all of the network there: (positions, logits)."""
     return shares(
         len(places),
         lambda numbers: (numbers, model(under_patches(image[0], cover[0], places, range(len(places))[numbers]))),
@@ -85,6 +85,15 @@ def _incremental(model: nn.Module, image: Float[Tensor, "1 c h w"], places: Posi
     except (UntraceableError, RuntimeError):  # a tensor of a kind that shows no more than its values, for one
         return None
     return incremental if incremental.saved(places) >= _WORTHWHILE else None
+
+
+def _told(errors: Sequence[Approximation]) -> tuple[str, ...]:
+    if not errors:
+        return ()
+    largest, compared = max(one.error for one in errors), sum(one.positions for one in errors)
+    return (
+        f"Approximate: at {compared} positions that were computed exactly too, logits are off by up to {largest:.2g}.",
+    )
 
 
 def under_patches(

@@ -54,12 +54,16 @@ class Incremental:
         return saved(self.program, boxes(places))
 
     def logits(
-        self, image: Float[Tensor, "1 c h w"], cover: Float[Tensor, "1 c h w"], places: Positions
+        self,
+        image: Float[Tensor, "1 c h w"],
+        cover: Float[Tensor, "1 c h w"],
+        places: Positions,
+        given_up: float = 0.0,
     ) -> Iterator[tuple[slice, Float[Tensor, "m k"]]]:
         """The logits under the patch at each position, a share of them at a time: (positions, logits)."""
         with torch.no_grad():
             clean = Clean.of(self.program, image)
-        return replay(self.program, clean, cover, boxes(places))
+        return replay(self.program, clean, cover, boxes(places), given_up)
 
 
 def boxes(places: Positions) -> Boxes:

@@ -11,9 +11,9 @@ from jaxtyping import Float
 from torch import Tensor
 
 from striate.explaining.incremental.boxes import Boxes
-from striate.explaining.incremental.crops import Crops, Map, gathered, whole
+from striate.explaining.incremental.crops import Crops, Map, gathered, trimmed, whole
 from striate.explaining.incremental.program import Operation, Program, store
-from striate.explaining.incremental.rules import Maps, rule_of
+from striate.explaining.incremental.rules import Maps, rule_of, window_of
 
 MEMORY = 256 * 2**20
 """Bytes that the largest changed values of one go may take, with what they are computed from."""
@@ -52,43 +52,51 @@ class Clean:
 
 @torch.no_grad()
 def replay(
-    program: Program, clean: Clean, cover: Float[Tensor, "1 c h w"], boxes: Boxes
+    program: Program, clean: Clean, cover: Float[Tensor, "1 c h w"], boxes: Boxes, given_up: float = 0.0
 ) -> Iterator[tuple[slice, Float[Tensor, "m k"]]]:
     """The logits under a patch in each of `boxes` that shows `cover` there, a share of the positions at a time.
 
     A value that is not confined to boxes is made whole, and so is everything after it: at the latest the head.
+    `given_up` makes it approximate: before every window, boxes are trimmed by so much (see `trimmed`).
     """
-    reached = reach(program, boxes)
     shown = Map.of(cover)
-    share = _at_once(program, reached, len(boxes))
-    last = _last_reads(program)
+    share = _at_once(program, reach(program, boxes), len(boxes))
+    last, trimming = _last_reads(program), _read_by_windows(program) if given_up else set()
     for start in range(0, len(boxes), share):
         positions = slice(start, min(len(boxes), start + share))
-        here = {number: one.at(positions) for number, one in reached.items()}
-        changed: dict[int, Any] = {0: gathered(shown, None, here[0])}
+        changed: dict[int, Any] = {0: gathered(shown, None, boxes.at(positions))}
         for place, operation in enumerate(program.operations):
-            _compute(operation, changed, here, clean.map)
+            _compute(program, operation, changed, clean.map, positions.stop - start)
+            first = operation.outputs[0]
+            if first is not None and first in trimming and isinstance(changed[first], Crops):
+                changed[first] = trimmed(clean.map(first), changed[first], given_up)
             for number in last[place]:
                 changed.pop(number, None)
-        yield positions, changed[program.output]
+        yield positions, changed[program.output].to(cover.dtype)
 
 
-def _compute(operation: Operation, changed: dict[int, Any], here: Mapping[int, Boxes], maps: Maps) -> None:
-    """One operation, on boxes where it can be confined to them, else on whole maps."""
-    rule, first = rule_of(operation), operation.outputs[0]
-    if rule is not None and first is not None and first in here:
-        changed[first] = rule.compute(operation, changed, here[first], maps)
+def _compute(program: Program, operation: Operation, changed: dict[int, Any], maps: Maps, count: int) -> None:
+    """One operation for `count` positions, on boxes where it can be confined to them, else on whole maps."""
+    inputs = {number: changed[number] for number in operation.inputs()}
+    boxes = {number: one.boxes for number, one in inputs.items() if isinstance(one, Crops)}
+    rule, first, number = rule_of(operation), operation.outputs[0], operation.inputs()[0]
+    if rule is not None and first is not None:
+        reached = rule.reach(operation, boxes, program.shapes)
+        if reached is not None:
+            changed[first] = rule.compute(operation, inputs, reached, maps)
+            return
+    if number in boxes and _averages(operation):
+        store(changed, operation, _updated_mean(maps(number), inputs[number], keep=operation.args[2:3] == (True,)))
         return
-    number = operation.inputs()[0]
-    if isinstance(changed[number], Crops) and _averages(operation):
-        mean = _updated_mean(maps(number), changed[number], keep=operation.args[2:3] == (True,))
-        store(changed, operation, mean)
-        return
-    count = len(here[0])
-    for number in operation.inputs():
-        if isinstance(changed[number], Crops):
-            changed[number] = whole(maps(number), changed[number])
+    for number in boxes:
+        changed[number] = whole(maps(number), changed[number])
     store(changed, operation, operation.run(changed, count))
+
+
+def _read_by_windows(program: Program) -> set[int]:
+    """The values that are read by what makes boxes grow."""
+    windows = ((one.inputs()[0], window_of(one)) for one in program.operations)
+    return {number for number, window in windows if window is not None and not window.single}
 
 
 def _averages(operation: Operation) -> bool:
