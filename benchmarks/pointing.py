@@ -117,12 +117,14 @@ def rows(classifier: Classifier) -> Iterator[Row]:
 
 
 def trained(name: str, data: str, epochs: int, runs: Path) -> Classifier:
-    """The classifier of the run, which is made if it is not there."""
+    """The classifier of the run, which is made if it is not there, or finished if it was stopped."""
     if not (runs / name / "classifier").is_dir():
-        command = [sys.executable, "-m", "striate", "train", data, "--recipe", "photos", "--model", MODEL]
-        command += ["--epochs", str(epochs), "--seed", "0", "--name", name, "--runs", str(runs)]
-        changes = [part for key, value in RECIPE.items() for part in ("--set", f"{key}={value}")]
-        subprocess.run([*command, *changes], check=True)
+        command = ["train", data, "--recipe", "photos", "--model", MODEL, "--epochs", str(epochs), "--seed", "0"]
+        command += [part for key, value in RECIPE.items() for part in ("--set", f"{key}={value}")]
+        command += ["--name", name, "--runs", str(runs)]
+        if (runs / name).is_dir():
+            command = ["resume", str(runs / name)]
+        subprocess.run([sys.executable, "-m", "striate", *command], check=True)
     return load_classifier(runs / name / "classifier")
 
 
