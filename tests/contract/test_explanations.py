@@ -16,7 +16,7 @@ from promises.strangers import WRITTEN, InPlace, Modular, stranger
 from promises.subject import CLASSES, pictures, smallest_of_each_family, subject
 from striate.core.errors import StriateError
 from striate.explaining import METHODS, Attribution, TargetError
-from striate.models import Network, sketch_model
+from striate.models import MODELS, Network, sketch_model
 
 SIZE = (16, 12)
 # As little work as a promise needs.
@@ -203,14 +203,15 @@ def test_the_model_is_as_found_after(method: str, error: BaseException, backward
         assert state(model) == before
 
 
-# Every family of the zoo
+# The families of the zoo that are explained in a second. What explanations stand on is asked of all: `test_hooks.py`.
 
+QUICK = [name for name in smallest_of_each_family() if MODELS[name].card.macs < 250_000_000]
 DEEP = 30
 IN_THE_DEEP = ("grad_cam", "guided_backpropagation")
 OF_BATCH_NORM = {"running_mean", "running_var", "num_batches_tracked"}
 
 
-@pytest.fixture(params=smallest_of_each_family(), scope="module")
+@pytest.fixture(params=QUICK, scope="module")
 def member(request: pytest.FixtureRequest) -> tuple[Network, Tensor]:
     """The smallest member of a family, quickly filled with random weights, and a small picture."""
     size = subject(request.param).small
@@ -234,7 +235,7 @@ def _fill(network: nn.Module) -> None:
             tensor.uniform_(-1, 1).mul_((6 / tensor[0].numel()) ** 0.5)
 
 
-def test_every_family_is_explained_by_every_method(member: tuple[Network, Tensor]) -> None:
+def test_a_family_is_explained_by_every_method(member: tuple[Network, Tensor]) -> None:
     """The deep ones by two, for the sake of time: one that looks into them, and one that changes what they pass."""
     network, images = member
     for method in METHODS if network.card.depth < DEEP else IN_THE_DEEP:
@@ -245,7 +246,6 @@ def test_every_family_is_explained_by_every_method(member: tuple[Network, Tensor
             continue
         assert found.map().shape == (1, *images.shape[2:])
         assert np.isfinite(found.values).all()
-        assert found.values.any()
 
 
 def _close(found: np.ndarray, expected: np.ndarray) -> None:

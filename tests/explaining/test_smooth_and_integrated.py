@@ -1,0 +1,116 @@
+"""Averages over many pictures: of noise, and of the way from a baseline."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+
+from promises.strangers import stranger
+from promises.subject import pictures
+from striate.core.errors import ConfigError
+from striate.explaining import integrated_gradients, smoothgrad
+
+IMAGES = pictures(2, (8, 7))
+
+
+class Squares(nn.Module):
+    """S = Σ x²/2, so that the gradient is the picture, and that of a noisy one shows the noise."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return (x * x / 2).flatten(1).sum(1, keepdim=True)
+
+
+def test_smoothgrad_adds_noise_in_the_proportion_asked_for() -> None:
+    images = IMAGES * torch.tensor([1.0, 5.0])[:, None, None, None]
+    noise = smoothgrad(Squares(), images, noise=0.2, samples=4).values - images.numpy()
+    spread = images.amax((1, 2, 3)) - images.amin((1, 2, 3))
+    expected = 0.2 * spread.numpy() / 2  # the mean of four
+    np.testing.assert_allclose(noise.std((1, 2, 3)), expected, rtol=0.15)
+    assert np.abs(noise.mean((1, 2, 3)) / expected).max() < 0.3
+
+
+def test_smoothgrad_is_the_mean_of_the_gradient_not_of_its_size() -> None:
+    """Where the gradient changes its sign with the noise, it cancels."""
+    nothing = torch.zeros(1, 3, 8, 7)
+    nothing[0, 0, 0, 0] = 1.0
+    found = smoothgrad(Squares(), nothing, noise=1.0, samples=400).values
+    assert np.abs(found).mean() < 0.1  # the mean size of such noise is 0.8
+
+
+def test_smoothgrad_repeats_and_follows_its_seed() -> None:
+    model = stranger()
+    first = smoothgrad(model, IMAGES, samples=3).values
+    torch.randn(5)
+    assert smoothgrad(model, IMAGES, samples=3).values.tobytes() == first.tobytes()
+    assert not np.allclose(smoothgrad(model, IMAGES, samples=3, seed=1).values, first)
+
+
+@pytest.mark.parametrize("settings", [{"samples": 0}, {"noise": 0.0}, {"noise": float("nan")}])
+def test_smoothgrad_without_noise_is_refused(settings: dict[str, Any]) -> None:
+    with pytest.raises(ConfigError, match="noise above 0"):
+        smoothgrad(stranger(), IMAGES, **settings)
+
+
+def _by_many_steps(model: nn.Module, image: Tensor, target: int, steps: int = 1000) -> np.ndarray:
+    """The integral by the middles of so many steps, one after another, in float64."""
+    model, image = model.double(), image.double()
+    total = torch.zeros_like(image)
+    for step in range(steps):
+        at = (image * (step + 0.5) / steps).requires_grad_()
+        (found,) = torch.autograd.grad(model(at[None])[0, target], at)
+        total += found
+    return (image * total / steps).numpy()
+
+
+def test_integrated_gradients_are_the_integral() -> None:
+    expected = _by_many_steps(stranger(), IMAGES[0], 1)
+    found = integrated_gradients(stranger(), IMAGES[:1], 1, tolerance=1e-4)
+    assert np.abs(found.values[0] - expected).max() < 0.01 * np.abs(expected).max()
+
+
+class Late(nn.Module):
+    """Flat, and then steep: by one value of the picture from a tenth of the way on, by the other near its end."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        late = torch.relu(x[:, 0, 0] - torch.tensor([0.1, 0.93])).sum(1)
+        return torch.stack([late, -late], 1)
+
+
+def test_steps_are_doubled_until_the_sum_is_near_enough_and_the_rest_is_told() -> None:
+    images = torch.tensor([[1.0, 0.0], [0.0, 1.0]])[:, None, None]
+    found = integrated_gradients(Late(), images, 0)
+    assert found.residue is not None
+    assert (found.residue <= 0.01).all()
+    assert not found.notes
+    np.testing.assert_allclose(found.values.sum((1, 2, 3)), [0.9, 0.07], rtol=0.0101)
+    rough = integrated_gradients(Late(), images, 0, most_steps=8)
+    # Of eight steps the ends at 1/8 … 1 lie behind 0.1, and only the last, which counts half, behind 0.93.
+    np.testing.assert_allclose(rough.values.sum((1, 2, 3)), [7.5 / 8, 0.5 / 8], rtol=1e-6)
+    assert rough.residue is not None
+    np.testing.assert_allclose(rough.residue, [0.0375 / 0.9, 0.0075 / 0.07], rtol=1e-4)
+    assert [note[:9] for note in rough.notes] == ["Picture 0", "Picture 1"]
+
+
+def test_what_is_near_enough_is_not_computed_again() -> None:
+    passes: list[int] = []
+    model = stranger()
+    model.register_forward_pre_hook(lambda module, given: passes.append(len(given[0])))
+    integrated_gradients(model, IMAGES, tolerance=10.0)
+    assert sum(passes) == 2 * 2 + 2 * 9  # the ends alone for the scores; then eight steps have nine ends
+
+
+def test_a_picture_that_is_its_baseline_has_nothing_to_tell() -> None:
+    found = integrated_gradients(stranger(), IMAGES, baseline=IMAGES)
+    assert not found.values.any()
+    assert found.residue is not None
+    assert not found.residue.any()
+
+
+@pytest.mark.parametrize("settings", [{"tolerance": 0.0}, {"most_steps": 4}, {"baseline": torch.zeros(2, 2)}])
+def test_integrated_gradients_without_sense_are_refused(settings: dict[str, Any]) -> None:
+    with pytest.raises(ConfigError, match="received"):
+        integrated_gradients(stranger(), IMAGES, **settings)
