@@ -31,7 +31,7 @@ def fool(
     /,
     *pictures: str | Path,
     method: str = "pgd",
-    epsilon: float | None = None,
+    epsilon: int | float | None = None,
     norm: Literal["linf", "l2"] = "linf",
     target: str | int | None = None,
     through_preparation: bool = False,

@@ -33,7 +33,7 @@ class Wish:
     is prepared."""
 
     method: AttackMethod
-    epsilon: float | None = None
+    epsilon: int | float | None = None
     norm: str = "linf"
     target: int | None = None
     through_preparation: bool = False
@@ -50,7 +50,7 @@ class Fooled:
 
     subject: Subject
     adversarial: Adversarial
-    epsilon: float | None
+    epsilon: int | float | None
     after: Prediction
     fooled: bool
     already: bool
@@ -85,7 +85,7 @@ def fool_subject(
 
 def _attacked(
     classifier: Classifier, start: Start, wish: Wish, progress: Callable[[int, int], None] | None
-) -> tuple[Adversarial, float | None]:
+) -> tuple[Adversarial, int | float | None]:
     """The first attempt that fools, or the last, and its ε."""
     goal = Away() if wish.target is None else Towards(wish.target)
     *earlier, last = _radii(wish)
@@ -112,7 +112,7 @@ def fooling_sheet(fooled: Fooled, classifier: Classifier, *, theme: Theme = LIGH
     )
 
 
-def _radii(wish: Wish) -> tuple[float | None, ...]:
+def _radii(wish: Wish) -> tuple[int | float | None, ...]:
     if not wish.method.bounded:
         if wish.epsilon is not None:
             raise ConfigError(f"{wish.method.title} looks for the smallest change itself and takes no epsilon.")
@@ -122,7 +122,7 @@ def _radii(wish: Wish) -> tuple[float | None, ...]:
     return _RADII.get(wish.norm, _RADII["linf"])
 
 
-def _settings(wish: Wish, epsilon: float | None) -> dict[str, Any]:
+def _settings(wish: Wish, epsilon: int | float | None) -> dict[str, Any]:
     parameters = inspect.signature(wish.method.function).parameters
     settings: dict[str, Any] = {} if epsilon is None else {"epsilon": epsilon}
     if "norm" in parameters:

@@ -9,6 +9,7 @@ from itertools import zip_longest
 from typing import get_args
 
 import numpy as np
+import torch
 from jaxtyping import Float
 from torch import Tensor
 
@@ -24,6 +25,7 @@ from striate.explaining import (
     activation_maps,
     filters,
     invariance,
+    layers,
     project_patches,
     top_patches,
 )
@@ -36,6 +38,7 @@ from striate.reporting.inside.wanted import CLASSES, Key, Rgb, make_wanted
 
 _BATCH = 64
 _FILTERS, _SLICES, _MAPS, _CLASSES, _MOVED = 64, 12, 64, 12, 8
+_EVERY_LAYER = 9  # of networks with more layers, the feature maps are looked at
 _BETWEEN = 190  # the grey between pictures on a sheet
 _UNITS_OF = {"shift": "pixels downwards", "scale": "factor", "rotation": "degrees"}
 _ALIKE = 0.95
@@ -96,7 +99,13 @@ def _tops(classifier: Classifier, loader: Loader, progress: Callable[[int, int],
             yield batch
             progress(number + 1, len(loader))
 
-    return top_patches(classifier.model, told())
+    return top_patches(classifier.model, told(), _places(classifier))
+
+
+def _places(classifier: Classifier) -> tuple[str, ...] | None:
+    """Every layer of a small network but the last, which gives the classes; of others their feature maps (None)."""
+    every = layers(classifier.model, torch.zeros(1, *classifier.input.shape))
+    return every[:-1] if 1 < len(every) <= _EVERY_LAYER else None
 
 
 def _chosen(top: TopPatches, most: int) -> list[int]:
@@ -186,7 +195,7 @@ def _filters(classifier: Classifier) -> list[Filters]:
 
 def _map_sheets(classifier: Classifier, images: Float[Tensor, "1 c h w"]) -> tuple[MapSheet, ...]:
     sheets = []
-    for found in activation_maps(classifier.model, images):
+    for found in activation_maps(classifier.model, images, _places(classifier)):
         count, height, width = found.values[0].shape
         drawn = map_pictures(found.values[0, :_MAPS])
         sheets.append(MapSheet(found.place, count, (height, width), len(drawn), sheet(drawn, paper=_BETWEEN)))
@@ -198,7 +207,7 @@ def _moved(classifier: Classifier, images: Float[Tensor, "n c h w"]) -> tuple[Mo
 
 
 def _curves(classifier: Classifier, images: Float[Tensor, "n c h w"], change: Change) -> Moved:
-    found = invariance(classifier.model, images, change)
+    found = invariance(classifier.model, images, change, places=_places(classifier))
     amounts = found.amounts.tolist()
     curves = [list(zip(amounts, values.tolist(), strict=True)) for values in found.relative().mean(axis=2)]
     probability = list(zip(amounts, found.probability.mean(axis=1).tolist(), strict=True))

@@ -9,7 +9,7 @@ from typing import TypeAlias
 import numpy as np
 from jaxtyping import UInt8
 
-Rgb: TypeAlias = UInt8[np.ndarray, "h w 3"]
+Rgb: TypeAlias = UInt8[np.ndarray, "_ _ 3"]
 
 
 @dataclass(frozen=True, eq=False)

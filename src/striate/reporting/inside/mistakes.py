@@ -17,7 +17,7 @@ from striate.plot import overlay
 from striate.reporting.inside.explained import USUAL
 from striate.reporting.inside.visible import shown_input
 
-Rgb = UInt8[np.ndarray, "h w 3"]
+Rgb = UInt8[np.ndarray, "_ _ 3"]
 
 
 @dataclass(frozen=True, eq=False)

@@ -13,7 +13,7 @@ from striate.explaining.visualize import Objective, channel, class_logit, maximi
 from striate.plot import coloured
 from striate.reporting.inside.visible import in_eight_bits
 
-Rgb = UInt8[np.ndarray, "h w 3"]
+Rgb = UInt8[np.ndarray, "_ _ 3"]
 Key = tuple[str, int]
 
 CLASSES = ""

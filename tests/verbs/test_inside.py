@@ -1,0 +1,198 @@
+"""explain, inspect and fool as a user has them: on a small classifier in a folder, with pictures in files."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import striate
+from striate.classifier import Arguments, Classifier, Failure, Provenance, load_classifier, save_classifier
+from striate.cli.main import main
+from striate.core.errors import ConfigError, DataError, StriateError
+from striate.core.spec import RGB, InputSpec, LabelSpec
+from striate.data.decode import decode
+from striate.models import create_model
+from striate.verbs.explain import Explanation
+from striate.verbs.fool import Fooling
+
+CLASSES = ("ant", "bee", "cat")
+SPEC = InputSpec(channels=RGB, height=32, width=32, mean=(0.5, 0.4, 0.3), std=(0.2, 0.3, 0.4), crop=0.875)
+
+
+@pytest.fixture(autouse=True)
+def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("STRIATE_CACHE", str(tmp_path / "cache"))
+    monkeypatch.chdir(tmp_path)
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Path:
+    """A classifier that was copied out of its run."""
+    arguments = Arguments(classes=3, channels=3, size=(32, 32))
+    provenance = Provenance(
+        run="r", created="now", data="d", data_digest="0", recipe="p", recipe_digest="1", seed=0, epochs=1.0
+    )
+    model = create_model("tiny_vgg", seed=1, **arguments).eval()
+    classifier = Classifier(model, "tiny_vgg", arguments, SPEC, LabelSpec(CLASSES), provenance, 2.0)
+    save_classifier(classifier, tmp_path / "net")
+    return tmp_path / "net"
+
+
+@pytest.fixture
+def photos(tmp_path: Path) -> Path:
+    """Six photos of blobs, wider than high."""
+    folder = tmp_path / "photos" / "ant"
+    folder.mkdir(parents=True)
+    (tmp_path / "photos" / "bee").mkdir()
+    Image.new("RGB", (40, 40), "orange").save(tmp_path / "photos" / "bee" / "6.png")
+    y, x = np.mgrid[:60, :90] / 12
+    for number in range(6):
+        soft = [np.sin(y + shift + number) * np.cos(x - shift) for shift in (0.0, 1.0, 2.0)]
+        Image.fromarray((128 + 80 * np.stack(soft, -1)).astype(np.uint8)).save(folder / f"{number}.png")
+    return folder
+
+
+def explain(*given: Any, **options: Any) -> list[Explanation]:
+    return [result for result in striate.explain(*given, **options) if not isinstance(result, Failure)]
+
+
+def fool(*given: Any, **options: Any) -> list[Fooling]:
+    return [result for result in striate.fool(*given, **options) if not isinstance(result, Failure)]
+
+
+def test_a_sheet_for_each_picture_says_where_and_the_check_is_one_line(run: Path, photos: Path) -> None:
+    found = explain(run, photos / "0.png", photos / "1.png", check="1s")
+    assert [result.sheet for result in found] == [run / "explanations" / f"{n}-grad_cam.png" for n in (0, 1)]
+    answers = load_classifier(run).predict([photos / "0.png", photos / "1.png"])
+    for result, answer in zip(found, answers, strict=True):
+        told = result.explained.subject.prediction
+        assert (told.name, told.label) == (answer.name, answer.label)
+        assert told.probability == pytest.approx(answer.probability, abs=1e-5)
+        assert result.explained.target == answer.label
+        assert "\n" not in str(result.explained.check)
+        with Image.open(result.sheet) as sheet:
+            assert sheet.width > sheet.height
+
+
+def test_a_class_is_named_or_numbered_and_its_logit_is_what_is_explained(run: Path, photos: Path) -> None:
+    classifier = load_classifier(run)
+    found = [
+        explain(run, photos / "0.png", target=target, method="input-x-gradient", check="none")[0].explained
+        for target in ("cat", "2", 2)
+    ]
+    logit = classifier.logits(found[0].subject.images)[0, 2]
+    for explained in found:
+        assert explained.target == "cat"
+        assert explained.check is None
+        assert explained.attributions[0].score[0] == pytest.approx(float(logit), abs=1e-4)
+    with pytest.raises(ConfigError, match="Did you mean 'bee'"):
+        explain(run, photos / "0.png", target="bea")
+    with pytest.raises(ConfigError, match="0 to 2"):
+        explain(run, photos / "0.png", target=3)
+
+
+def test_all_methods_are_compared_on_one_sheet_and_those_that_do_not_fit_are_named(run: Path, photos: Path) -> None:
+    from striate.explaining import METHODS
+
+    (result,) = explain(run, photos / "0.png", compare=True)
+    explained = result.explained
+    named = [attribution.method.title for attribution in explained.attributions] + [t for t, _ in explained.unsuited]
+    assert sorted(named) == sorted(method.title for method in METHODS.values())
+    assert result.sheet.name == "0-compared.png"
+
+
+def test_a_place_is_read_where_it_is_asked_for(run: Path, photos: Path) -> None:
+    (result,) = explain(run, photos / "0.png", at="stage1", check="none")
+    assert result.explained.attributions[0].at == "stage1"
+    with pytest.raises(ConfigError, match="reads no place"):
+        explain(run, photos / "0.png", at="stage1", method="saliency")
+    with pytest.raises(StriateError, match="stage9"):
+        explain(run, photos / "0.png", at="stage9")
+
+
+def test_pictures_of_one_name_do_not_overwrite_each_other_and_unreadable_ones_are_told(
+    run: Path, photos: Path, tmp_path: Path
+) -> None:
+    other = tmp_path / "other"
+    other.mkdir()
+    (other / "0.png").write_bytes((photos / "1.png").read_bytes())
+    found = striate.explain(run, photos / "0.png", tmp_path / "none.png", other, check="none", out=tmp_path / "out")
+    assert isinstance(found[1], Failure)
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["0-grad_cam-2.png", "0-grad_cam.png"]
+    with pytest.raises(DataError, match="at least one picture"):
+        explain(run)
+
+
+@pytest.mark.parametrize("through", [False, True])
+def test_the_file_of_a_fooling_picture_still_fools_and_the_sheet_says_so(
+    run: Path, photos: Path, capsys: pytest.CaptureFixture[str], through: bool
+) -> None:
+    classifier = load_classifier(run)
+    before = classifier.predict(photos / "0.png")
+    target = next(label for label in CLASSES if label != before.label)
+    flag = ["--through-preparation"] * through
+    with pytest.raises(SystemExit) as ended:
+        main(["fool", str(run), str(photos / "0.png"), "--target", target, "--epsilon", "60", *flag])
+    assert not ended.value.code
+    said = capsys.readouterr().out
+    assert f"→ {target}" in said
+    assert "; fooled within 60" in said
+    picture = run / "fooled" / "0-pgd.png"
+    assert decode(picture).original == ((60, 90) if through else SPEC.size)
+    assert classifier.predict(picture).label == target
+    assert {path.name for path in picture.parent.iterdir()} == {"0-pgd.png", "0-pgd-sheet.png"}
+
+
+def test_without_an_epsilon_the_smallest_that_suffices_is_found(run: Path, photos: Path) -> None:
+    (found,) = fool(run, photos / "0.png")
+    fooled = found.fooled
+    assert fooled.fooled
+    assert fooled.epsilon is not None
+    assert fooled.adversarial.linf[0] <= fooled.epsilon
+    smaller = {2: 1, 3: 2, 4: 3, 6: 4, 8: 6, 12: 8, 16: 12}.get(int(fooled.epsilon))
+    if smaller is not None:
+        assert not fool(run, photos / "0.png", epsilon=smaller)[0].fooled.fooled
+
+
+def test_what_already_answers_so_is_left_as_it_is(run: Path, photos: Path) -> None:
+    label = load_classifier(run).predict(photos / "0.png").label
+    (found,) = fool(run, photos / "0.png", target=label)
+    assert (found.fooled.already, found.fooled.fooled) == (True, False)
+    assert not found.fooled.adversarial.change.any()
+
+
+def test_an_inspection_is_a_folder_with_a_page_that_asks_for_nothing_outside(run: Path, photos: Path) -> None:
+    page = striate.inspect(run, photos.parent, units=2, time="3s")
+    assert page == run / "inspection" / "index.html"
+    text = page.read_text("utf-8")
+    assert not {"http:", "https:", "<script"} & set(text.split('"'))
+    for place in ("features.relu1_1", "features.relu2_2"):
+        assert sorted(p.name for p in (page.parent / place).iterdir()), place
+        assert f'id="{place}"' in text
+    assert (page.parent / "filters").is_dir()
+    again = striate.inspect(run, photos.parent, units=1, time="1s")
+    assert len(list((again.parent / "features.relu1_1").iterdir())) == 1, "the former inspection is replaced"
+    assert not [name for name in os.listdir(run) if name.startswith(".inspection")]
+
+
+def test_an_inspection_that_fails_leaves_the_former_one(
+    run: Path, photos: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    page = striate.inspect(run, photos.parent, units=1, time="1s")
+    before = page.read_bytes()
+    monkeypatch.setattr("striate.reporting.inside.folder.inspection_page", lambda inspection: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        striate.inspect(run, photos.parent, units=1, time="1s")
+    assert page.read_bytes() == before
+    assert not [name for name in os.listdir(run) if name.startswith(".inspection")]
+
+
+def test_a_folder_that_is_no_inspection_is_not_replaced(run: Path, photos: Path) -> None:
+    with pytest.raises(ConfigError, match="is no inspection"):
+        striate.inspect(run, photos.parent, out=photos)
+    assert len(list(photos.iterdir())) == 6
