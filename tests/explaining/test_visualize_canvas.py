@@ -136,6 +136,8 @@ def test_views_differ_from_picture_to_picture_and_repeat_by_the_generator() -> N
     torch.testing.assert_close(still, canvas[:, :, 2:18, 2:18])
     with pytest.raises(ObjectiveError, match=r"shares from 0 to 1.*pad=-0\.1"):
         Robustness(pad=-0.1)
+    with pytest.raises(ObjectiveError, match=r"blur_every at least 1; received .*blur_every=0"):
+        BlurredPixels(blur_every=0)
 
 
 def test_a_network_of_blue_green_red_gets_them_so_and_people_see_red_green_blue() -> None:

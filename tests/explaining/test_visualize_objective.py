@@ -115,6 +115,8 @@ def test_more_that_cannot_be_asked() -> None:
         class_logit(0)(Look({}, {"logits": 1}))
     with pytest.raises(ObjectiveError, match="both pictures must be of one size"):
         content({"maps": torch.ones(1, 2, 3, 3)})(LOOK)
+    with pytest.raises(ObjectiveError, match="style compares at least one place"):
+        style({})
 
 
 def test_activations_of_half_precision_are_compared_in_single() -> None:

@@ -26,8 +26,8 @@ def deep_dream(
     *,
     octaves: int = 4,
     octave_scale: float = 1.4,
-    steps: int = 12,
-    rate: float = 0.006,
+    steps: int = 10,
+    rate: float = 0.005,
     frames: int = 0,
     seed: int = 0,
     progress: Progress | None = None,
@@ -44,7 +44,8 @@ def deep_dream(
     pictures of all these sizes.
 
     Raises:
-        ObjectiveError: the picture is not one for this network, or the objective asks for what the network lacks.
+        PictureError: the picture is not one for this network.
+        ObjectiveError: the objective asks for what the network does not have.
         PlaceError: the network has no such place.
     """
     if octaves < 1 or octave_scale <= 1:

@@ -69,6 +69,8 @@ def content(maps: Mapping[str, Float[Tensor, "1 c h w"]]) -> Objective:
 
 def _nearness(name: str, wanted: Mapping[str, Tensor], read: Callable[[Tensor], Tensor]) -> Objective:
     """Minus the squared distance of what is read at each place from what is wanted, as a share of the latter."""
+    if not wanted:
+        raise ObjectiveError(f"An objective of {name} compares at least one place; received none.")
 
     def value(look: Look) -> Float[Tensor, " n"]:
         distances = []
@@ -92,7 +94,8 @@ def maps_of(
     """The activations of a picture (values from 0 to 1), by place.
 
     Raises:
-        ObjectiveError: it is no picture for this network, or a place gives neither maps nor vectors.
+        PictureError: it is no picture for this network.
+        ObjectiveError: a place gives neither maps nor vectors.
         PlaceError: the network has no such place.
     """
     with looking(model, places, Palette(spec)) as look, torch.no_grad():

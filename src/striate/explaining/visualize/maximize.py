@@ -46,9 +46,11 @@ def maximize(
         ObjectiveError: the objective asks for what the network does not have, or does not depend on the picture.
         PlaceError: the network has no such place.
     """
-    if count < 1:
-        raise ObjectiveError(f"At least 1 picture can be made; received count {count}.")
     height, width = size or spec.size
+    if min(count, height, width) < 1:
+        raise ObjectiveError(
+            f"At least 1 picture of at least 1×1 pixels can be made; received count {count}, size {height}×{width}."
+        )
     palette = Palette(spec)
     recording = Recording(steps, frames, progress)
     generator = torch.Generator().manual_seed(seed)

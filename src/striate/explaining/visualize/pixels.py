@@ -11,6 +11,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from striate.explaining.visualize.canvas import Canvas
+from striate.explaining.visualize.look import ObjectiveError
 from striate.explaining.visualize.palette import Palette
 
 _START = 0.01
@@ -79,7 +80,7 @@ class BlurredPixels:
     After each step r follows, in this order: every value times (1 - `decay`); every `blur_every` steps a Gaussian blur
     of `blur_sigma_px`; of the pixels, the share `clip_norm` with the smallest norms is set to the mean colour, and the
     share `clip_contribution` with the smallest |Σ_c z·g|, which tells how much the objective owes to them. The defaults
-    are of the paper's kind: a blur now and then, and half of the pixels left grey.
+    are of the paper's kind: a blur now and then, and the pixels of least use left grey.
     """
 
     decay: float = 0.0001
@@ -88,6 +89,14 @@ class BlurredPixels:
     clip_norm: float = 0.0
     clip_contribution: float = 0.3
     rate: float = 0.03
+
+    def __post_init__(self) -> None:
+        shares = self.decay, self.clip_norm, self.clip_contribution
+        if not all(0 <= share <= 1 for share in shares) or self.blur_sigma_px < 0 or self.blur_every < 1:
+            raise ObjectiveError(
+                f"decay, clip_norm and clip_contribution are shares from 0 to 1, blur_sigma_px is at least 0, "
+                f"blur_every at least 1; received {self}."
+            )
 
     def canvas(self, palette: Palette, shape: tuple[int, int, int], generator: torch.Generator, like: Tensor) -> Canvas:
         start = _noise(palette, shape, generator, like)

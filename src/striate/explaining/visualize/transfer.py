@@ -42,7 +42,8 @@ def transfer_style(
     differentiable-parameterizations). Nothing is random. The network must take pictures of these sizes.
 
     Raises:
-        ObjectiveError: a picture is not one for this network, or a place gives no maps.
+        PictureError: a picture is not one for this network.
+        ObjectiveError: a place gives no maps.
         PlaceError: the network has no such place.
     """
     palette = Palette(spec)
