@@ -217,6 +217,11 @@ def test_pgd_repeats_by_its_seed_and_no_picture_feels_its_neighbours() -> None:
     assert not np.array_equal(first.adversarial, other.adversarial)
     alone = pgd(model, COLOUR, pixels[:1], epsilon=4, steps=3, seed=1)
     assert np.array_equal(alone.adversarial[0], first.adversarial[0])
+    # Of a picture that is already as it should be nothing is left to do, and the next one does not move up.
+    elsewhere = [(int(first.classes[0]) + 1) % 4, *first.classes[1:].tolist()]
+    others = pgd(model, COLOUR, pixels, Away(elsewhere), epsilon=4, steps=3, seed=1)
+    assert others.already.tolist() == [True, False, False]
+    assert np.array_equal(others.adversarial[1:], first.adversarial[1:])
 
 
 def test_progress_is_a_rising_function_of_cross_entropy_and_its_gradient_does_not_vanish() -> None:
