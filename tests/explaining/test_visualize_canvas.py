@@ -140,6 +140,27 @@ def test_views_differ_from_picture_to_picture_and_repeat_by_the_generator() -> N
         BlurredPixels(blur_every=0)
 
 
+def test_views_shift_grow_and_turn_as_far_as_stated_and_no_farther() -> None:
+    """On ramps, whose value says where a view was taken and whose slopes say how."""
+    size, margins = (12, 20), Robustness(pad=0.5).margins((12, 20))
+    assert margins == (6, 10)
+    down, across = torch.meshgrid(torch.arange(24.0), torch.arange(40.0), indexing="ij")
+    canvas = torch.stack([down - 11.5, across - 19.5])[None].expand(400, -1, -1, -1)
+    free = {"pad": 0.5, "jitter": 0.0, "degrees": 0.0}
+    middles = Robustness(**free | {"jitter": 0.25}, scale=(1, 1)).view(canvas, size, generator()).mean((2, 3))
+    for found, farthest in ((middles[:, 0], 0.25 * 12), (middles[:, 1], 0.25 * 20)):
+        assert farthest * 0.95 < found.max() <= farthest + 1e-4
+        assert -farthest - 1e-4 <= found.min() < -farthest * 0.95
+    grown = Robustness(**free, scale=(0.9, 1.5)).view(canvas, size, generator())
+    slopes = grown[:, 1, 5, 11] - grown[:, 1, 5, 10]
+    assert 1 / 1.5 - 1e-4 <= slopes.min() < 1 / 1.45
+    assert 1 / 0.95 < slopes.max() <= 1 / 0.9 + 1e-4
+    turned = Robustness(**free | {"degrees": 30.0}, scale=(1, 1)).view(canvas, size, generator())
+    angles = torch.rad2deg(torch.asin(turned[:, 0, 5, 11] - turned[:, 0, 5, 10]))
+    assert -30.01 <= angles.min() < -29
+    assert 29 < angles.max() <= 30.01
+
+
 def test_a_network_of_blue_green_red_gets_them_so_and_people_see_red_green_blue() -> None:
     spec = InputSpec(channels=("blue", "green", "red"), height=1, width=1, mean=(0.1, 0.2, 0.3), std=(0.5, 0.25, 0.125))
     found = Palette(spec)
