@@ -73,6 +73,25 @@ class Program:
             store(values, operation, operation.run(values, len(images)))
         return values
 
+    def logits(self, images: Tensor) -> Tensor:
+        """The answer alone: no value is held longer than it is read."""
+        values: dict[int, Tensor] = {0: images}
+        for operation, done in zip(self.operations, self.last_reads(), strict=True):
+            store(values, operation, operation.run(values, len(images)))
+            for number in done:
+                del values[number]
+        return values[self.output]
+
+    def last_reads(self) -> list[list[int]]:
+        """For each operation, the values that nobody reads after it."""
+        seen = {self.output}
+        found: list[list[int]] = []
+        for operation in reversed(self.operations):
+            met = {*operation.inputs(), *(one for one in operation.outputs if one is not None)}
+            found.append(sorted(met - seen))
+            seen |= met
+        return found[::-1]
+
     def readers(self) -> dict[int, list[Operation]]:
         """The operations that read each value."""
         found: dict[int, list[Operation]] = {number: [] for number in self.shapes}

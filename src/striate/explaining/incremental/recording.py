@@ -34,7 +34,7 @@ def record(model: nn.Module, image: Float[Tensor, "1 c h w"]) -> Program:
     """The operations that `model` runs on a picture, for batches of any size.
 
     They are seen where torch dispatches them, below all Python of the network: modules, functions, methods, scripted
-    regions are alike there. The network runs twice, on two pictures and on three: sizes among the arguments that differ
+    regions are alike there. The network runs twice, on one picture and on two: sizes among the arguments that differ
     between the two follow the batch. What does not depend on the picture, such as a weight that is normalized first,
     is kept as it was computed. An operation in place is written down as its twin that is not.
 
@@ -42,11 +42,11 @@ def record(model: nn.Module, image: Float[Tensor, "1 c h w"]) -> Program:
         UntraceableError: a decision in the network depends on what is in the picture, it draws random numbers, changes
             a tensor through a view of it, or its answer is not one tensor.
     """
-    two, three = (_Recorder.watch(model, image.repeat(count, 1, 1, 1)) for count in (2, 3))
-    if len(two.operations) != len(three.operations) or two.answer != three.answer:
+    one, two = (_Recorder.watch(model, image.repeat(count, 1, 1, 1)) for count in (1, 2))
+    if len(one.operations) != len(two.operations) or one.answer != two.answer:
         raise UntraceableError("other operations for another number of pictures")
-    operations = tuple(_joined(one, other) for one, other in zip(two.operations, three.operations, strict=True))
-    return Program(operations, two.answer, two.shapes).needed()
+    operations = tuple(_joined(*pair) for pair in zip(one.operations, two.operations, strict=True))
+    return Program(operations, one.answer, one.shapes).needed()
 
 
 class _Recorder(TorchDispatchMode):
@@ -137,7 +137,7 @@ def _plain_name(function: Any) -> str:
 
 
 def _joined(one: Operation, other: Operation) -> Operation:
-    """One operation for batches of any size, of those recorded for two pictures and for three."""
+    """One operation for batches of any size, of those recorded for one picture and for two."""
     if one.function is not other.function or one.outputs != other.outputs:
         raise UntraceableError("other operations for another number of pictures")
     return Operation(
@@ -146,7 +146,7 @@ def _joined(one: Operation, other: Operation) -> Operation:
 
 
 def _merged(one: Any, other: Any) -> Any:
-    """Arguments of the recording with two pictures, laid beside those with three."""
+    """Arguments of the recording with one picture, laid beside those with two."""
     if isinstance(one, (tuple, list)) and isinstance(other, (tuple, list)) and len(one) == len(other):
         return type(one)(_merged(*pair) for pair in zip(one, other, strict=True))
     if isinstance(one, dict) and isinstance(other, dict) and one.keys() == other.keys():
@@ -157,5 +157,5 @@ def _merged(one: Any, other: Any) -> Any:
     elif type(one) is type(other) and one == other:
         return one
     elif type(one) is int and type(other) is int:
-        return Batch(other - one, one - 2 * (other - one))
+        return Batch(other - one, one - (other - one))
     raise UntraceableError("an argument changes with the number of pictures")

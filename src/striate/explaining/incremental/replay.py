@@ -61,7 +61,7 @@ def replay(
     """
     shown = Map.of(cover)
     share = _at_once(program, reach(program, boxes), len(boxes))
-    last, trimming = _last_reads(program), _read_by_windows(program) if given_up else set()
+    last, trimming = program.last_reads(), _read_by_windows(program) if given_up else set()
     for start in range(0, len(boxes), share):
         positions = slice(start, min(len(boxes), start + share))
         changed: dict[int, Any] = {0: gathered(shown, None, boxes.at(positions))}
@@ -127,15 +127,3 @@ def _at_once(program: Program, reached: Mapping[int, Boxes], count: int) -> int:
         for operation in program.operations
     )
     return max(1, min(count, int(MEMORY / (8 * most))))
-
-
-def _last_reads(program: Program) -> list[list[int]]:
-    """For each operation, the values that nobody reads after it."""
-    seen = {program.output}
-    found: list[list[int]] = []
-    for operation in reversed(program.operations):
-        given = {one for one in operation.outputs if one is not None}
-        dead = [number for number in {*operation.inputs(), *given} if number not in seen]
-        seen.update(operation.inputs(), given)
-        found.append(dead)
-    return found[::-1]
