@@ -102,7 +102,7 @@ def test_blurring_is_a_gaussian_of_the_stated_width_and_comes_as_often_as_stated
 
 
 @pytest.mark.parametrize(
-    ("norm", "contribution", "left"), [(0.5, 0.0, [0.0, 0.0, 0.3, -0.4]), (0.0, 0.5, [0.1, 0.0, 0.0, -0.4])]
+    ("norm", "contribution", "left"), [(0.5, 0.0, [0.0, 0.0, 0.3, -0.4]), (0.0, 0.5, [0.0, -0.2, 0.3, 0.0])]
 )
 def test_clipping_spares_the_largest_pixels_or_those_to_which_the_objective_owes_most(
     norm: float, contribution: float, left: list[float]
@@ -111,7 +111,8 @@ def test_clipping_spares_the_largest_pixels_or_those_to_which_the_objective_owes
     canvas = held.canvas(GREY, (1, 1, 4), generator(), LIKE)
     with torch.no_grad():
         canvas.values.copy_(torch.tensor([0.1, -0.2, 0.3, -0.4], dtype=torch.float64))
-    canvas.ascend(torch.tensor([[[[5.0, 1.0, 1.0, -1.0]]]], dtype=torch.float64))  # contributions 0.5, 0.2, 0.3, 0.4
+    # Contributions of 0.6, 0.8, 0.75, 0.2.
+    canvas.ascend(torch.tensor([[[[6.0, 4.0, 2.5, -0.5]]]], dtype=torch.float64))
     assert canvas.values.detach().flatten().tolist() == pytest.approx(left)
 
 
