@@ -140,7 +140,7 @@ def test_what_is_no_stream_of_pictures_is_refused() -> None:
     with refused("received none"):
         top_patches(network(), [])
     with refused("received Tensor"):
-        top_patches(network(), [images])  # type: ignore[list-item]
+        top_patches(network(), iter([images]))  # type: ignore[arg-type]
     with refused("received 3 for 2"):
         top_patches(network(), [(range(3), images)])
     with refused(r"received \(3, 8, 8\) after \(3, 14, 11\)"):

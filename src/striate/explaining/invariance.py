@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Literal, get_args
 
 import numpy as np
 import torch
@@ -21,8 +20,7 @@ from striate.explaining.pictures import suited
 from striate.explaining.target import Aim
 from striate.hooks import capture
 
-Change = Literal["shift", "scale", "rotation"]
-_CHANGES = get_args(Change)
+CHANGES = ("shift", "scale", "rotation")
 
 
 @dataclass(frozen=True, eq=False)
@@ -35,7 +33,7 @@ class Invariance:
     that which the network takes the picture for as it is.
     """
 
-    change: Change
+    change: str
     amounts: Float[np.ndarray, " a"]
     places: tuple[str, ...]
     distances: Float[np.ndarray, "p a n"]
@@ -52,9 +50,9 @@ class Invariance:
 def invariance(
     model: nn.Module,
     images: Float[Tensor, "n c h w"],
-    change: Change = "shift",
+    change: str = "shift",
     *,
-    amounts: Sequence[float] | None = None,
+    amounts: Sequence[int | float] | None = None,
     target: int | Sequence[int] | None = None,
     places: Sequence[str] | None = None,
 ) -> Invariance:
@@ -72,8 +70,8 @@ def invariance(
         TargetError: the network has no such class.
         PlaceError: a place does not exist, or gives no map.
     """
-    if change not in _CHANGES:
-        raise ConfigError(f"There is no change {change!r}. {nearest(change, _CHANGES)}")
+    if change not in CHANGES:
+        raise ConfigError(f"There is no change {change!r}. {nearest(change, CHANGES)}")
     if change == "scale" and amounts is not None and min(amounts, default=1) <= 0:
         raise ConfigError(f"A scale is a factor above 0, 1 for the picture as it is; received {min(amounts)}.")
     images = suited(model, images)
@@ -116,7 +114,7 @@ def _joined(parts: Iterable[tuple[list[Tensor], Tensor]]) -> tuple[list[Tensor],
     return [torch.cat(place) for place in zip(*places, strict=True)], torch.cat(rest)
 
 
-def _changed(images: Float[Tensor, "m c h w"], change: Change, amounts: Sequence[float]) -> Float[Tensor, "m c h w"]:
+def _changed(images: Float[Tensor, "m c h w"], change: str, amounts: Sequence[float]) -> Float[Tensor, "m c h w"]:
     """Each picture changed by its own amount, in float64 (on the CPU: not all devices have it), so that a shift by 0 or
     a whole number of pixels is exact.
     """
@@ -127,7 +125,7 @@ def _changed(images: Float[Tensor, "m c h w"], change: Change, amounts: Sequence
     return F.grid_sample(sources, grid, padding_mode="zeros", align_corners=False).to(images)
 
 
-def _back(change: Change, amount: float, height: int, width: int) -> list[list[float]]:
+def _back(change: str, amount: float, height: int, width: int) -> list[list[float]]:
     """The way back from a changed pixel to its source: x and y from (x, y, 1), in halves of the width and height."""
     if change == "shift":
         return [[1.0, 0.0, 0.0], [0.0, 1.0, -2 * amount / height]]
@@ -137,7 +135,7 @@ def _back(change: Change, amount: float, height: int, width: int) -> list[list[f
     return [[cosine, -sine * height / width, 0.0], [sine * width / height, cosine, 0.0]]
 
 
-def _usual(change: Change, height: int) -> list[float]:
+def _usual(change: str, height: int) -> list[float]:
     if change == "shift":
         step = max(1, height // 32)
         return [float(step * count) for count in range(-(height // 4 // step), height // 4 // step + 1)]
