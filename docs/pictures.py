@@ -29,6 +29,19 @@ def sheets() -> None:
     _write("shapes.png", sheet(np.stack(rows), columns=1, gap=6))
 
 
+def inside(run: Path) -> None:
+    """What the tutorial on looking inside shows, from the folder of the run that it has trained."""
+    shown = {
+        "explained.png": run / "explanations" / "IMG_0021-grad_cam.png",
+        "fooled.png": run / "fooled" / "IMG_0003-pgd-sheet.png",
+    }
+    for number, (layer, channel) in enumerate((("relu1_1", 2), ("relu1_2", 3), ("relu2_1", 3)), 1):
+        shown[f"wanted{number}.png"] = run / "inspection" / f"features.{layer}" / f"channel-{channel:03}.png"
+    for name, path in shown.items():
+        if path.exists():  # which channels are dead, and so have no sheet, is for each training to say
+            shutil.copy2(path, PICTURES / name)
+
+
 def report(page: Path) -> None:
     """The top of a run's report as a browser shows it. Needs Chromium; without it the old picture stays."""
     browser = next(filter(None, map(shutil.which, _BROWSERS)), None)

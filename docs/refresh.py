@@ -64,6 +64,8 @@ def main() -> None:
                 (tree / ".venv").symlink_to(sys.prefix)
             page = refreshed((REPOSITORY / path).read_text("utf-8"), tree, here=options.here)
             (REPOSITORY / path).write_text(page, "utf-8")
+            if path.name == "looking-inside.md":
+                pictures.inside(tree / "runs" / "inside")
             if path.name == "README.md":
                 pictures.report(tree / "runs" / "demo" / "report.html")
     pictures.sheets()

@@ -19,7 +19,8 @@ def build() -> App:
     app = App(
         name="striate",
         help="Train convolutional networks on your pictures, see how well they do, and use them.\n\n"
-        "Begin with:  striate train digits      or with your own:  striate train photos/",
+        "Begin with:  striate train digits      or with your own:  striate train photos/\n\n"
+        "Then look inside:  striate explain RUN PICTURES,  striate inspect RUN,  striate fool RUN PICTURES",
         help_format="plaintext",
         default_parameter=Parameter(negative=()),
         version=_version,

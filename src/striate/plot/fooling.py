@@ -49,7 +49,7 @@ def fooling(
     root = float(np.sqrt(np.mean(np.square(change, dtype=np.float64))))
     told = (
         f"the change, ×{times}" if times > 1 else "the change, as it is",
-        f"at most {np.abs(change).max(initial=0)} of 255 grey levels, {root:.2g} on the average",
+        f"at most {np.abs(change).max(initial=0)} of 255 grey levels, {root:.2g} in root mean square",
     )
     shown = [Tile(before, said_before), Tile(drawn, told), Tile(after, said_after)]
     return tiles(shown, title=title, theme=theme)
