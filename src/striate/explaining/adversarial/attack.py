@@ -6,7 +6,7 @@ import functools
 import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Concatenate, ParamSpec, Protocol
+from typing import Any, Concatenate, ParamSpec, Protocol, runtime_checkable
 
 import numpy as np
 import torch
@@ -35,6 +35,7 @@ class Attempt:
 Formula = Callable[Concatenate[Subject, Levels, Chase, Settings], Attempt]
 
 
+@runtime_checkable
 class Attack(Protocol[Settings]):
     """An attack as people call it; the package says what it is given."""
 
@@ -77,7 +78,7 @@ def attacks(*, title: str, paper: str) -> Callable[[Formula[Settings]], Attack[S
         def attack(
             model: nn.Module,
             spec: InputSpec | Road,
-            pixels: Pixels,
+            pixels: Any,  # of which `checked` says more than a type
             goal: Goal = ANY_OTHER,
             *args: Settings.args,
             **settings: Settings.kwargs,

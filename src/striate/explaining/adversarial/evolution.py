@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 from jaxtyping import Float64
@@ -20,6 +20,7 @@ from striate.explaining.adversarial.subject import Subject
 from striate.hooks import borrow
 
 
+@runtime_checkable
 class Encoding(Protocol):
     """How a genome means a picture (`shares`: of full intensity, 0 to 1), begins, and mutates."""
 

@@ -6,7 +6,7 @@ Everything here is in levels of the stored pixels; Îµ comes in pixel units of 0â
 from __future__ import annotations
 
 import math
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Float
@@ -19,6 +19,7 @@ from striate.explaining.adversarial.pixels import AttackError, levels_per_unit
 Change = Float[Tensor, "n c h w"]
 
 
+@runtime_checkable
 class Norm(Protocol):
     """A measure of changes, and its ball of a given radius about the picture."""
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 import torch
@@ -22,6 +22,7 @@ class AttackError(StriateError):
     """An attack that cannot be carried out as asked."""
 
 
+@runtime_checkable
 class Road(Protocol):
     """How pixels that an attack changes become pixels of the network's input grid, both in stored values (levels).
 
