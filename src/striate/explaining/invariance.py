@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import Literal, get_args
 
 import numpy as np
 import torch
@@ -20,7 +21,7 @@ from striate.explaining.pictures import suited
 from striate.explaining.target import Aim
 from striate.hooks import capture
 
-CHANGES = ("shift", "scale", "rotation")
+Change = Literal["shift", "scale", "rotation"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,7 +51,7 @@ class Invariance:
 def invariance(
     model: nn.Module,
     images: Float[Tensor, "n c h w"],
-    change: str = "shift",
+    change: Change | str = "shift",
     *,
     amounts: Sequence[int | float] | None = None,
     target: int | Sequence[int] | None = None,
@@ -70,8 +71,8 @@ def invariance(
         TargetError: the network has no such class.
         PlaceError: a place does not exist, or gives no map.
     """
-    if change not in CHANGES:
-        raise ConfigError(f"There is no change {change!r}. {nearest(change, CHANGES)}")
+    if change not in get_args(Change):
+        raise ConfigError(f"There is no change {change!r}. {nearest(change, get_args(Change))}")
     if change == "scale" and amounts is not None and min(amounts, default=1) <= 0:
         raise ConfigError(f"A scale is a factor above 0, 1 for the picture as it is; received {min(amounts)}.")
     images = suited(model, images)
