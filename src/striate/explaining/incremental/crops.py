@@ -13,7 +13,8 @@ from torch import Tensor
 
 from striate.explaining.incremental.boxes import Boxes
 
-Group = tuple[Int[np.ndarray, " m"], Float[Tensor, "m c h w"]]
+# The numbers of m positions and their values (m c h w); m, h and w are others in each group.
+Group = tuple[Int[np.ndarray, " _"], Float[Tensor, "_ _ _ _"]]
 Rows = Float[Tensor, "pixels c"]
 
 

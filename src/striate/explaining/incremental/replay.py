@@ -50,7 +50,6 @@ class Clean:
         return self.maps[number]
 
 
-@torch.no_grad()
 def replay(
     program: Program, clean: Clean, cover: Float[Tensor, "1 c h w"], boxes: Boxes, given_up: float = 0.0
 ) -> Iterator[tuple[slice, Float[Tensor, "m k"]]]:
@@ -61,18 +60,23 @@ def replay(
     """
     shown = Map.of(cover)
     share = _at_once(program, reach(program, boxes), len(boxes))
-    last, trimming = program.last_reads(), _read_by_windows(program) if given_up else set()
     for start in range(0, len(boxes), share):
         positions = slice(start, min(len(boxes), start + share))
-        changed: dict[int, Any] = {0: gathered(shown, None, boxes.at(positions))}
-        for place, operation in enumerate(program.operations):
-            _compute(program, operation, changed, clean.map, positions.stop - start)
-            first = operation.outputs[0]
-            if first is not None and first in trimming and isinstance(changed[first], Crops):
-                changed[first] = trimmed(clean.map(first), changed[first], given_up)
-            for number in last[place]:
-                changed.pop(number, None)
-        yield positions, changed[program.output].to(cover.dtype)
+        yield positions, _logits(program, clean, gathered(shown, None, boxes.at(positions)), given_up).to(cover.dtype)
+
+
+@torch.no_grad()
+def _logits(program: Program, clean: Clean, patches: Crops, given_up: float) -> Float[Tensor, "m k"]:
+    trimming = _read_by_windows(program) if given_up else set()
+    changed: dict[int, Any] = {0: patches}
+    for operation, done in zip(program.operations, program.last_reads(), strict=True):
+        _compute(program, operation, changed, clean.map, len(patches.boxes))
+        first = operation.outputs[0]
+        if first is not None and first in trimming and isinstance(changed[first], Crops):
+            changed[first] = trimmed(clean.map(first), changed[first], given_up)
+        for number in done:
+            changed.pop(number, None)
+    return changed[program.output]
 
 
 def _compute(program: Program, operation: Operation, changed: dict[int, Any], maps: Maps, count: int) -> None:
