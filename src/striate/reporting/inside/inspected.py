@@ -6,7 +6,6 @@ from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from itertools import zip_longest
-from typing import get_args
 
 import numpy as np
 import torch
@@ -29,7 +28,6 @@ from striate.explaining import (
     project_patches,
     top_patches,
 )
-from striate.explaining.invariance import Change
 from striate.plot import coloured, filter_pictures, map_pictures, sheet
 from striate.recipes.stage import Progress, watched
 from striate.reporting.inside.material import FilterSheet, Inspection, MapSheet, Moved, PlaceShown, UnitShown
@@ -203,10 +201,10 @@ def _map_sheets(classifier: Classifier, images: Float[Tensor, "1 c h w"]) -> tup
 
 
 def _moved(classifier: Classifier, images: Float[Tensor, "n c h w"]) -> tuple[Moved, ...]:
-    return tuple(_curves(classifier, images, change) for change in get_args(Change))
+    return tuple(_curves(classifier, images, change) for change in _UNITS_OF)
 
 
-def _curves(classifier: Classifier, images: Float[Tensor, "n c h w"], change: Change) -> Moved:
+def _curves(classifier: Classifier, images: Float[Tensor, "n c h w"], change: str) -> Moved:
     found = invariance(classifier.model, images, change, places=_places(classifier))
     amounts = found.amounts.tolist()
     curves = [list(zip(amounts, values.tolist(), strict=True)) for values in found.relative().mean(axis=2)]
