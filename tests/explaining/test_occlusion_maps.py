@@ -61,7 +61,7 @@ def test_each_picture_has_its_own_class_and_unit(image: Tensor) -> None:
 def test_a_mistake_is_told_in_a_sentence(image: Tensor) -> None:
     model = nn.Sequential(Corners(), nn.Linear(2, 3))
     with pytest.raises(TargetError, match="not a function"):
-        occlusion_maps(model, image, lambda logits: logits[:, 0])  # pyright: ignore[reportArgumentType]
+        occlusion_maps(model, image, lambda logits: logits[:, 0])
     with pytest.raises(TargetError, match="received target 7"):
         occlusion_maps(model, image, 7)
     with pytest.raises(PlaceError, match="not feature maps"):

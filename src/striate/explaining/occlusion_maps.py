@@ -15,7 +15,7 @@ from striate.explaining.occluders import Fill, Positions, Sides, covers, positio
 from striate.explaining.occlusion import under_patches
 from striate.explaining.pictures import suited
 from striate.explaining.places import last_map
-from striate.explaining.target import Aim, TargetError
+from striate.explaining.target import Aim, Target, TargetError
 from striate.hooks import Captured, PlaceError, borrow, capture
 
 
@@ -51,7 +51,7 @@ class OcclusionMaps:
 def occlusion_maps(
     model: nn.Module,
     images: Float[Tensor, "n c h w"],
-    target: int | Sequence[int] | None = None,
+    target: Target = None,
     *,
     at: str | None = None,
     patch: Sides | None = None,
