@@ -24,6 +24,7 @@ BENCHMARKS = {
     "patches": ["--quick"],
     "pointing": ["--quick"],
     "zoo_cost": ["--quick"],
+    "explaining": ["--quick"],
 }
 
 
