@@ -86,7 +86,7 @@ def test_a_plain_step_goes_one_rate_along_the_penalized_gradient_and_stays_a_pic
 
 
 def test_blurring_is_a_gaussian_of_the_stated_width_and_comes_as_often_as_stated() -> None:
-    held = BlurredPixels(decay=0, blur_sigma_px=1.5, blur_every=2, clip_norm=0, clip_contribution=0, rate=0)
+    held = BlurredPixels(decay=0.0, blur_sigma_px=1.5, blur_every=2, clip_norm=0.0, clip_contribution=0.0, rate=0.0)
     canvas = held.canvas(GREY, (1, 31, 31), generator(), LIKE)
     with torch.no_grad():
         canvas.values.zero_()
@@ -107,7 +107,7 @@ def test_blurring_is_a_gaussian_of_the_stated_width_and_comes_as_often_as_stated
 def test_clipping_spares_the_largest_pixels_or_those_to_which_the_objective_owes_most(
     norm: float, contribution: float, left: list[float]
 ) -> None:
-    held = BlurredPixels(decay=0, blur_sigma_px=0, clip_norm=norm, clip_contribution=contribution, rate=0)
+    held = BlurredPixels(decay=0.0, blur_sigma_px=0.0, clip_norm=norm, clip_contribution=contribution, rate=0.0)
     canvas = held.canvas(GREY, (1, 1, 4), generator(), LIKE)
     with torch.no_grad():
         canvas.values.copy_(torch.tensor([0.1, -0.2, 0.3, -0.4], dtype=torch.float64))
@@ -133,7 +133,7 @@ def test_views_differ_from_picture_to_picture_and_repeat_by_the_generator() -> N
     first = Robustness().view(canvas, (16, 16), generator(5))
     assert torch.equal(first, Robustness().view(canvas, (16, 16), generator(5)))
     assert len({picture.sum().item() for picture in first}) == 3
-    still = Robustness(jitter=0, scale=(1, 1), degrees=0).view(canvas, (16, 16), generator())
+    still = Robustness(jitter=0.0, scale=(1.0, 1.0), degrees=0.0).view(canvas, (16, 16), generator())
     torch.testing.assert_close(still, canvas[:, :, 2:18, 2:18])
     with pytest.raises(ObjectiveError, match=r"shares from 0 to 1.*pad=-0\.1"):
         Robustness(pad=-0.1)
@@ -148,7 +148,7 @@ def test_views_shift_grow_and_turn_as_far_as_stated_and_no_farther() -> None:
     down, across = torch.meshgrid(torch.arange(24.0), torch.arange(40.0), indexing="ij")
     canvas = torch.stack([down - 11.5, across - 19.5])[None].expand(400, -1, -1, -1)
     free = {"pad": 0.5, "jitter": 0.0, "degrees": 0.0}
-    middles = Robustness(**free | {"jitter": 0.25}, scale=(1, 1)).view(canvas, size, generator()).mean((2, 3))
+    middles = Robustness(**free | {"jitter": 0.25}, scale=(1.0, 1.0)).view(canvas, size, generator()).mean((2, 3))
     for found, farthest in ((middles[:, 0], 0.25 * 12), (middles[:, 1], 0.25 * 20)):
         assert farthest * 0.95 < found.max() <= farthest + 1e-4
         assert -farthest - 1e-4 <= found.min() < -farthest * 0.95
@@ -156,7 +156,7 @@ def test_views_shift_grow_and_turn_as_far_as_stated_and_no_farther() -> None:
     slopes = grown[:, 1, 5, 11] - grown[:, 1, 5, 10]
     assert 1 / 1.5 - 1e-4 <= slopes.min() < 1 / 1.45
     assert 1 / 0.95 < slopes.max() <= 1 / 0.9 + 1e-4
-    turned = Robustness(**free | {"degrees": 30.0}, scale=(1, 1)).view(canvas, size, generator())
+    turned = Robustness(**free | {"degrees": 30.0}, scale=(1.0, 1.0)).view(canvas, size, generator())
     angles = torch.rad2deg(torch.asin(turned[:, 0, 5, 11] - turned[:, 0, 5, 10]))
     assert -30.01 <= angles.min() < -29
     assert 29 < angles.max() <= 30.01

@@ -99,7 +99,9 @@ def test_style_transfer_takes_the_things_of_one_picture_and_the_manner_of_anothe
     assert drawn.course[0, 0] == pytest.approx(-100 * by_hand, rel=1e-3)
     assert drawn.score[0] > 0.2 * drawn.course[0, 0]
     # With no style to follow, the picture stays as it was.
-    same = transfer_style(model, things, manner, SPEC, content_at="second", style_at=["first"], style_weight=0, steps=2)
+    same = transfer_style(
+        model, things, manner, SPEC, content_at="second", style_at=["first"], style_weight=0.0, steps=2
+    )
     np.testing.assert_allclose(same.images[0], things, atol=1e-3)
 
 

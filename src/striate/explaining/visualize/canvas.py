@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Float
@@ -11,6 +11,7 @@ from torch import Tensor
 from striate.explaining.visualize.palette import Palette
 
 
+@runtime_checkable
 class Canvas(Protocol):
     """Pictures in the making. `values` is the tensor that is changed; its first dimension is the pictures."""
 
@@ -25,6 +26,7 @@ class Canvas(Protocol):
         ...
 
 
+@runtime_checkable
 class Parameterization(Protocol):
     """A way to hold a picture, and the settings of that way."""
 

@@ -15,8 +15,6 @@ from striate.explaining.visualize.objective import Objective
 from striate.explaining.visualize.palette import Palette
 from striate.explaining.visualize.visualization import Progress, Recording, Visualization
 
-Pictures = Float[Tensor, "n c h w"]
-
 
 def deep_dream(
     model: nn.Module,
@@ -75,7 +73,7 @@ def deep_dream(
         return recording.visualization(ascent, photograph + dreamt)
 
 
-def _resized(pictures: Pictures, size: tuple[int, int]) -> Pictures:
+def _resized(pictures: Float[Tensor, "n c h w"], size: tuple[int, int]) -> Float[Tensor, "n c y x"]:
     return F.interpolate(pictures.detach(), size, mode="bilinear", align_corners=False, antialias=True)
 
 

@@ -45,7 +45,7 @@ def diversity(place: str) -> Objective:
     return Objective.of(f"diversity({place!r})", (place,), value)
 
 
-def style(grams: Mapping[str, Float[Tensor, "1 c c"]]) -> Objective:
+def style(grams: Mapping[str, Float[Tensor, "1 _ _"]]) -> Objective:
     """How near a picture's Gram matrices come to the wanted ones, `grams_of` another picture; 0 is the same style.
 
         S = -mean_l ‖G_l - A_l‖² / ‖A_l‖²        over the places l
@@ -57,7 +57,7 @@ def style(grams: Mapping[str, Float[Tensor, "1 c c"]]) -> Objective:
     return _nearness("style", grams, gram)
 
 
-def content(maps: Mapping[str, Float[Tensor, "1 c h w"]]) -> Objective:
+def content(maps: Mapping[str, Float[Tensor, "1 _ _ _"]]) -> Objective:
     """How near a picture's activations come to the wanted ones, `maps_of` another picture; 0 is the same content.
 
         C = -mean_l ‖F_l - P_l‖² / ‖P_l‖²        over the places l
@@ -90,7 +90,7 @@ def _nearness(name: str, wanted: Mapping[str, Tensor], read: Callable[[Tensor], 
 
 def maps_of(
     model: nn.Module, picture: Float[np.ndarray, "h w c"], places: Sequence[str], spec: InputSpec
-) -> dict[str, Float[Tensor, "1 c h w"]]:
+) -> dict[str, Float[Tensor, "1 _ _ _"]]:
     """The activations of a picture (values from 0 to 1), by place.
 
     Raises:
@@ -105,6 +105,6 @@ def maps_of(
 
 def grams_of(
     model: nn.Module, picture: Float[np.ndarray, "h w c"], places: Sequence[str], spec: InputSpec
-) -> dict[str, Float[Tensor, "1 c c"]]:
+) -> dict[str, Float[Tensor, "1 _ _"]]:
     """The Gram matrices of a picture, by place; for the rest see `maps_of`."""
     return {place: gram(a_map) for place, a_map in maps_of(model, picture, places, spec).items()}
