@@ -14,7 +14,10 @@ from jaxtyping import install_import_hook
 
 # Before anything of striate is imported: every annotated shape is checked at each call. The floors above have no
 # shapes, and name in their annotations what only a type checker imports.
-_WITH_SHAPES = ("core", "data", "hooks", "layers", "metrics", "plot", "training", "classifier", "recipes", "reporting")
+_WITH_SHAPES = (
+    *("core", "data", "hooks", "layers", "metrics", "plot", "training", "explaining", "classifier", "recipes"),
+    "reporting",
+)
 # Nor has what overhears every operation of a network: there, checks would take most of the suite's time.
 _MODELS = importlib.util.find_spec("striate.models")
 _NETWORKS = [f"models.{module.name}" for module in pkgutil.iter_modules(_MODELS and _MODELS.submodule_search_locations)]
@@ -28,6 +31,14 @@ _REAL = "real data"
 
 def _data_folder() -> Path:
     return Path(os.environ.get("STRIATE_DATA") or _REPOSITORY.parent / "shared" / "data")
+
+
+@pytest.fixture(autouse=True)
+def same_first_weights() -> None:
+    """A network made in a test has the same first weights whichever tests ran before."""
+    import torch
+
+    torch.manual_seed(0)
 
 
 @pytest.fixture

@@ -29,7 +29,7 @@ def integrated_gradients(
     images: Float[Tensor, "n c h w"],
     aim: Aim,
     *,
-    baseline: float | Float[Tensor, "#n #c #h #w"] = 0.0,
+    baseline: float | Tensor = 0.0,
     tolerance: float = 0.01,
     most_steps: int = 1024,
 ) -> Relevance:

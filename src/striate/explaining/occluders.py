@@ -77,7 +77,9 @@ def positions(size: tuple[int, int], patch: Sides | None, stride: Sides | None) 
     return Positions(starts[0], ends[0], starts[1], ends[1])
 
 
-def covers(images: Float[Tensor, "n c h w"], fill: Fill, places: Positions, seed: int) -> Float[Tensor, "n c h w"]:
+def covers(
+    images: Float[Tensor, "n c h w"], fill: Fill | str, places: Positions, seed: int
+) -> Float[Tensor, "n c h w"]:
     """For each picture, what shows wherever a patch is laid on it. `seed` decides the noise.
 
     Raises:

@@ -26,7 +26,7 @@ def occlusion(
     *,
     patch: Sides | None = None,
     stride: Sides | None = None,
-    fill: Fill = "grey",
+    fill: Fill | str = "grey",
     seed: int = 0,
     approximate: bool = False,
 ) -> Relevance:

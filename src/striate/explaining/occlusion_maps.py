@@ -56,7 +56,7 @@ def occlusion_maps(
     at: str | None = None,
     patch: Sides | None = None,
     stride: Sides | None = None,
-    fill: Fill = "grey",
+    fill: Fill | str = "grey",
     seed: int = 0,
 ) -> OcclusionMaps:
     """The maps of figure 7 of Zeiler and Fergus 2014 (arXiv:1311.2901), section 4.2, position by position.

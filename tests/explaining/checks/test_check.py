@@ -14,9 +14,11 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from striate.core.errors import ConfigError
-from striate.explaining import METHODS, Attribution, guided_backpropagation, integrated_gradients, saliency
+from striate.explaining import METHODS, Attribution, grad_cam, guided_backpropagation, integrated_gradients, saliency
 from striate.explaining.call import Call, CallError
+from striate.explaining.checks.checking import NOISE_NETWORKS
 from striate.explaining.checks.edges import edges
+from striate.explaining.checks.weights import Cascade
 
 SIDE, PLACES = 16, ((3, 4), (8, 2))  # of an object of 5 × 5 pixels, in each picture
 MUCH = "30min"  # of time: no clock decides a test
@@ -103,6 +105,7 @@ def test_a_map_that_heeds_no_weights_is_as_alike_to_noise_as_can_be() -> None:
 
 
 def test_a_map_of_weights_alone_is_no_more_alike_to_noise_than_noise() -> None:
+    torch.manual_seed(0)
     model = nn.Sequential(nn.Flatten(), nn.Linear(SIDE * SIDE, 4))
     check = saliency(model, _pictures()).check(MUCH)
     assert check.noise is not None
@@ -223,3 +226,16 @@ def test_the_network_and_the_random_state_are_as_they_were() -> None:
     assert model.training
     assert all(parameter.requires_grad for parameter in model.parameters())
     assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
+
+
+def test_maps_of_noise_that_are_empty_are_counted_and_not_compared() -> None:
+    """One map, and a weight for each class: Grad-CAM is empty where noise has made that of the class negative."""
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Conv2d(1, 1, 3), nn.Softplus(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(1, 2))
+    model[4].weight.data = torch.tensor([[1.0], [-1.0]])  # the noise is of mean 0, and falls to either side
+    check = grad_cam(model, _pictures()[:1], 1).check(MUCH)
+    noises = [Cascade(model, _pictures()[:1], seed).down_to(2) for seed in range(NOISE_NETWORKS)]
+    negative = sum(bool(noise.get_parameter("4.weight")[1] < 0) for noise in noises)
+    assert 0 < negative < NOISE_NETWORKS
+    assert check.blank == negative
+    assert f"it was empty {negative} times" in str(check)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from itertools import combinations
-from typing import Protocol, TypeVar
+from typing import Protocol, TypeVar, runtime_checkable
 
 import numpy as np
 import torch
@@ -36,6 +36,7 @@ Maps = Float[np.ndarray, "n h w"]
 Piece = TypeVar("Piece")
 
 
+@runtime_checkable
 class Explained(Protocol):
     """What is checked: an `Attribution`, as far as a check knows it."""
 
@@ -63,12 +64,20 @@ def check(explained: Explained, budget: str) -> Check:
         noise, deletions, depths = checking.noise(), checking.deletions(), checking.depths()
     residue = None if explained.residue is None else float(explained.residue.mean())
     return Check(
-        explained.method.name, len(explained.call.images), budget, noise, deletions, depths, residue, checking.undone
+        method=explained.method.name,
+        pictures=len(explained.call.images),
+        budget=budget,
+        noise=noise,
+        blank=checking.blank,
+        deletions=deletions,
+        depths=depths,
+        residue=residue,
+        undone=checking.undone,
     )
 
 
 class _Checking:
-    """One check under way; `undone` names what the budget did not allow."""
+    """One check under way; `undone` names what the budget did not allow, `blank` counts empty maps of noise."""
 
     def __init__(self, explained: Explained, model: nn.Module, budget: Budget) -> None:
         target = explained.call.target if explained.target is None else list(explained.target)
@@ -77,13 +86,18 @@ class _Checking:
         self._images = suited(model, self._call.images)
         self._map = explained.map()
         self.undone: tuple[str, ...] = ()
+        self.blank = 0
 
     def noise(self) -> Noise | None:
         """The map beside those of networks of noise, and those beside one another."""
         maps = []
         for seed in self._within(range(NOISE_NETWORKS), "networks of noise"):
             cascade = self._cascade(seed)
-            maps.append(self._explained(cascade.down_to(len(cascade))))
+            found = self._explained(cascade.down_to(len(cascade)))
+            if np.ptp(found, axis=(1, 2)).any():
+                maps.append(found)
+            else:
+                self.blank += 1  # nothing speaks for the class there, and a blank map is like and unlike any other
         if len(maps) < 2:
             return None  # one has nothing to be compared with
         return Noise(

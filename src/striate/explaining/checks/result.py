@@ -68,14 +68,16 @@ class Check:
     """What came of trying an explanation, in means over its pictures; printed, it is one line.
 
     `noise`, `deletions` and `depths` are None, or empty, where they did not fit into the budget; `undone` names all
-    that did not. `residue`: by how much an additive method misses the difference that its values should add up to, as a
-    share of it.
+    that did not. `blank`: how many networks of noise gave a map that is the same everywhere, and so were left out; with
+    fewer than two others `noise` is None. `residue`: by how much an additive method misses the difference that its
+    values should add up to, as a share of it.
     """
 
     method: str
     pictures: int
     budget: str
     noise: Noise | None
+    blank: int
     deletions: Deletions | None
     depths: tuple[Depth, ...]
     residue: float | None
@@ -100,9 +102,13 @@ class Check:
         return f"{self.method}, {self.pictures} picture{'s' * (self.pictures != 1)}: {'; '.join(told)}."
 
     def _noise(self) -> list[str]:
-        if self.noise is None:
-            return []
-        return [f"likeness to noise for weights: rank correlation {self.noise.rank}, SSIM {self.noise.structure}"]
+        told = []
+        if self.noise is not None:
+            likeness = f"rank correlation {self.noise.rank}, SSIM {self.noise.structure}"
+            told.append(f"likeness to noise for weights: {likeness}")
+        if self.blank:
+            told.append(f"with noise for weights it was empty {self.blank} {'time' if self.blank == 1 else 'times'}")
+        return told
 
     def _depths(self) -> list[str]:
         stops = ", ".join(f"{each.rank:.3f} at {each.layers}" for each in self.depths)

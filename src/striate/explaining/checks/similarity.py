@@ -61,7 +61,7 @@ def _stretched(maps: Maps) -> Maps:
     return (maps - low) / np.where(high > low, high - low, 1.0)
 
 
-def _smooth(maps: Maps) -> Maps:
+def _smooth(maps: Maps) -> Float[np.ndarray, "n y x"]:
     """The Gaussian mean around each place whose window lies within the map."""
     for axis in (1, 2):
         reach = min(_REACH, (maps.shape[axis] - 1) // 2)
