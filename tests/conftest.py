@@ -10,6 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import torch
 from jaxtyping import install_import_hook
 
 # Before anything of striate is imported: every annotated shape is checked at each call. The floors above have no
@@ -36,8 +37,6 @@ def _data_folder() -> Path:
 @pytest.fixture(autouse=True)
 def same_first_weights() -> None:
     """A network made in a test has the same first weights whichever tests ran before."""
-    import torch
-
     torch.manual_seed(0)
 
 
