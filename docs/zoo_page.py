@@ -76,8 +76,8 @@ _HEAD = """\
 Written by `python docs/zoo_page.py` from the models' cards. Parameters, multiply-accumulates (MACs) and depth are
 counted on the built network for the input that is named, and compared with these cards in the tests; accuracies are
 as their sources print them, and how they were taken stands beside them. The same from the command line: `striate
-models`, `striate summary NAME`. Everything that is asked of a model, all comparisons with other libraries among it:
-`make zoo`.
+models`, `striate summary NAME`. What was asked of each model, and beside which other libraries:
+[the table of `make zoo`](../../results/zoo.md).
 
 ![Accuracy on ImageNet against multiply-accumulates](../pictures/zoo/tradeoff.svg)
 
