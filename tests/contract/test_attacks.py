@@ -10,6 +10,7 @@ import pytest
 import torch
 from torch import nn
 
+from promises.filled import filled
 from promises.found import state
 from promises.strangers import WRITTEN, Modular, stranger
 from promises.subject import smallest_of_each_family, subject
@@ -109,7 +110,7 @@ def test_frozen_parameters_and_bfloat16_are_no_obstacle(attack: str) -> None:
 
 @pytest.mark.parametrize("name", smallest_of_each_family())
 def test_a_network_of_every_family_can_be_attacked_and_comes_back(name: str) -> None:
-    network = subject(name).first
+    network = filled(name)
     before = state(network)
     spec = spec_of(subject(name).small)
     found = ATTACKS["fgsm"].function(network, spec, noise(spec, 1), epsilon=1)

@@ -11,12 +11,13 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from promises.filled import filled
 from promises.found import state
 from promises.strangers import WRITTEN, InPlace, Modular, stranger
-from promises.subject import CLASSES, pictures, smallest_of_each_family, subject
+from promises.subject import pictures, smallest_of_each_family, subject
 from striate.core.errors import StriateError
 from striate.explaining import METHODS, Attribution, TargetError
-from striate.models import MODELS, Network, sketch_model
+from striate.models import MODELS, Network
 
 SIZE = (16, 12)
 # As little work as a promise needs.
@@ -208,31 +209,12 @@ def test_the_model_is_as_found_after(method: str, error: BaseException, backward
 QUICK = [name for name in smallest_of_each_family() if MODELS[name].card.macs < 250_000_000]
 DEEP = 30
 IN_THE_DEEP = ("grad_cam", "guided_backpropagation")
-OF_BATCH_NORM = {"running_mean", "running_var", "num_batches_tracked"}
 
 
 @pytest.fixture(params=QUICK, scope="module")
 def member(request: pytest.FixtureRequest) -> tuple[Network, Tensor]:
     """The smallest member of a family, quickly filled with random weights, and a small picture."""
-    size = subject(request.param).small
-    network = sketch_model(request.param, classes=CLASSES, size=size)
-    if {path.rpartition(".")[2] for path, _ in network.named_buffers()} - OF_BATCH_NORM:
-        network = subject(request.param).fresh(size)
-    else:
-        network.to_empty(device="cpu")
-        _fill(network)
-    return network.eval(), pictures(1, size)
-
-
-@torch.no_grad()
-def _fill(network: nn.Module) -> None:
-    for path, tensor in (*network.named_parameters(), *network.named_buffers()):
-        if path.endswith(("bias", "running_mean", "num_batches_tracked")):
-            tensor.zero_()
-        elif tensor.ndim < 2:
-            tensor.fill_(1)
-        else:
-            tensor.uniform_(-1, 1).mul_((6 / tensor[0].numel()) ** 0.5)
+    return filled(request.param), pictures(1, subject(request.param).small)
 
 
 def test_a_family_is_explained_by_every_method(member: tuple[Network, Tensor]) -> None:
