@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import functools
-import inspect
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Concatenate, ParamSpec, Protocol, runtime_checkable
@@ -14,6 +12,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from striate.explaining._lent import lent
+from striate.explaining._settings import around
 from striate.explaining.attribution import Attribution
 from striate.explaining.call import Call
 from striate.explaining.method import METHODS, Method, Reduce, total
@@ -72,7 +71,7 @@ def explains(
     """
 
     def register(formula: Formula[Settings]) -> Explanation[Settings]:
-        @functools.wraps(formula)
+        @around(formula)
         def explain(
             model: nn.Module,
             images: Float[Tensor, "n c h w"],
@@ -85,7 +84,6 @@ def explains(
                 relevance = formula(model, suited(model, images), aim, *args, **settings)
             return _attribution(method, relevance, aim, Call.of(explain, model, images, target, settings))
 
-        explain.__signature__ = _called_as(formula)  # type: ignore[attr-defined]
         method = Method(
             _name(formula), title, paper, explain, signed=signed, places=places, additive=additive, reduce=reduce,
             needs=needs,
@@ -94,14 +92,6 @@ def explains(
         return explain
 
     return register
-
-
-def _called_as(formula: Callable[..., Any]) -> inspect.Signature:
-    """What `help` shows: a target where the formula has its aim."""
-    told = inspect.signature(formula)
-    target = inspect.Parameter("target", inspect.Parameter.POSITIONAL_OR_KEYWORD, default=None, annotation="Target")
-    parameters = [target if one.name == "aim" else one for one in told.parameters.values()]
-    return told.replace(parameters=parameters, return_annotation="Attribution")
 
 
 def _name(formula: Callable[..., Any]) -> str:

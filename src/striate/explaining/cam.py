@@ -11,11 +11,11 @@ from torch import Tensor, nn
 
 from striate.core.errors import StriateError
 from striate.explaining._explains import Relevance, explains
-from striate.explaining.gradient import gradient
+from striate.explaining.guided import by_rule
 from striate.explaining.method import strongest
 from striate.explaining.places import last_map
 from striate.explaining.target import Aim
-from striate.hooks import GUIDED, PlaceError, capture, rewrite
+from striate.hooks import GUIDED, PlaceError, capture
 
 _MAP = "a map (n, c, h, w) behind which the score is computed"
 
@@ -140,10 +140,9 @@ def guided_grad_cam(
         RewriteError: nothing rectifies, or something hides how.
     """
     read = read_map(model, images, aim, at)
-    with rewrite(model, GUIDED) as rewritten:
-        guided = gradient(model, images, aim)
+    guided = by_rule(model, images, aim, GUIDED)
     enlarged = F.interpolate(_grad_cam(read)[:, None], images.shape[2:], mode="bilinear", align_corners=False)
-    return Relevance(guided.float() * enlarged, at=read.at, notes=(f"{rewritten}.",))
+    return Relevance(guided.values.float() * enlarged, at=read.at, notes=guided.notes)
 
 
 def read_map(

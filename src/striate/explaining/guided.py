@@ -9,7 +9,7 @@ from striate.explaining._explains import Relevance, explains
 from striate.explaining.gradient import gradient
 from striate.explaining.method import strongest
 from striate.explaining.target import Aim
-from striate.hooks import DECONVNET, GUIDED, rewrite
+from striate.hooks import DECONVNET, GUIDED, Rule, rewrite
 
 _RELU = "a ReLU, or what stands in its place, on the way from the picture to the score"
 
@@ -32,9 +32,7 @@ def guided_backpropagation(model: nn.Module, images: Float[Tensor, "n c h w"], a
     Raises:
         RewriteError: nothing rectifies, or something hides how.
     """
-    with rewrite(model, GUIDED) as rewritten:
-        found = gradient(model, images, aim)
-    return Relevance(found, notes=(f"{rewritten}.",))
+    return by_rule(model, images, aim, GUIDED)
 
 
 @explains(
@@ -56,6 +54,11 @@ def deconvnet(model: nn.Module, images: Float[Tensor, "n c h w"], aim: Aim) -> R
     Raises:
         RewriteError: nothing rectifies, or something hides how.
     """
-    with rewrite(model, DECONVNET) as rewritten:
+    return by_rule(model, images, aim, DECONVNET)
+
+
+def by_rule(model: nn.Module, images: Float[Tensor, "n c h w"], aim: Aim, rule: Rule) -> Relevance:
+    """What comes back to the pixels (n c h w) where ReLUs pass it by `rule`, and a note of the operations it met."""
+    with rewrite(model, rule) as rewritten:
         found = gradient(model, images, aim)
     return Relevance(found, notes=(f"{rewritten}.",))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -15,6 +14,7 @@ from torch import Tensor, nn
 
 from striate.core.registry import Registry
 from striate.core.spec import InputSpec
+from striate.explaining._settings import around
 from striate.explaining.adversarial.goal import ANY_OTHER, Chase, Goal
 from striate.explaining.adversarial.pixels import AttackError, OnGrid, Pixels, Road, checked, to_levels, to_pixels
 from striate.explaining.adversarial.result import Adversarial, Answers
@@ -74,7 +74,7 @@ def attacks(*, title: str, paper: str) -> Callable[[Formula[Settings]], Attack[S
     def register(formula: Formula[Settings]) -> Attack[Settings]:
         name = formula.__name__
 
-        @functools.wraps(formula)
+        @around(formula)
         def attack(
             model: nn.Module,
             spec: InputSpec | Road,
@@ -109,7 +109,6 @@ def attacks(*, title: str, paper: str) -> Callable[[Formula[Settings]], Attack[S
                 found={key: value.cpu().numpy().astype(np.float64) for key, value in attempt.found.items()},
             )
 
-        attack.__signature__ = _called_as(formula)  # type: ignore[attr-defined]
         bounded = "epsilon" in inspect.signature(formula).parameters
         ATTACKS.add(name, AttackMethod(name, title, paper, attack, bounded))
         return attack
@@ -137,15 +136,3 @@ def _attempt(
         found[key] = torch.full((len(clean),), torch.nan, device=clean.device, dtype=torch.float64)
         found[key][wanted] = values.double()
     return Attempt(pixels, found)
-
-
-def _called_as(formula: Callable[..., Any]) -> inspect.Signature:
-    """What `help` shows: model, spec, pixels and goal where the formula has its subject."""
-    kind = inspect.Parameter.POSITIONAL_OR_KEYWORD
-    given = [inspect.Parameter(name, kind, annotation=told) for name, told in _GIVEN.items()]
-    goal = inspect.Parameter("goal", kind, default=ANY_OTHER, annotation="Goal")
-    settings = list(inspect.signature(formula).parameters.values())[3:]
-    return inspect.Signature([*given, goal, *settings], return_annotation="Adversarial")
-
-
-_GIVEN = {"model": "nn.Module", "spec": "InputSpec | Road", "pixels": "Pixels"}
