@@ -189,10 +189,23 @@ def test_an_inspection_that_fails_leaves_the_former_one(
     with pytest.raises(ZeroDivisionError):
         striate.inspect(run, photos.parent, units=1, time="1s")
     assert page.read_bytes() == before
+    monkeypatch.undo()
+    rename = Path.rename
+
+    def refused(path: Path, target: Path) -> Path:
+        if path.suffix == ".tmp":
+            raise PermissionError(13, "Permission denied")
+        return rename(path, target)
+
+    monkeypatch.setattr(Path, "rename", refused)
+    with pytest.raises(StriateError, match="ermission"):
+        striate.inspect(run, photos.parent, units=1, time="1s")
+    assert page.read_bytes() == before
     assert not [name for name in os.listdir(run) if name.startswith(".inspection")]
 
 
 def test_a_folder_that_is_no_inspection_is_not_replaced(run: Path, photos: Path) -> None:
+    (photos / "index.html").write_text("<title>Our holidays</title>")
     with pytest.raises(ConfigError, match="is no inspection"):
         striate.inspect(run, photos.parent, out=photos)
-    assert len(list(photos.iterdir())) == 6
+    assert len(list(photos.iterdir())) == 7

@@ -57,13 +57,13 @@ def inspect(
     from striate.explaining.checks.budget import Budget
     from striate.recipes.folder import Plan, open_run
     from striate.recipes.stage import watched
-    from striate.reporting.inside.folder import PAGE, write_inspection
+    from striate.reporting.inside.folder import is_inspection, write_inspection
     from striate.reporting.inside.inspected import Extent, inspect_classifier
 
     extent = Extent(pictures, units, str(Budget(time)))
     classifier = load_classifier(run)
     folder = Path(run) / "inspection" if out is None else Path(out)
-    if folder.exists() and not (folder / PAGE).exists():
+    if folder.exists() and not is_inspection(folder):
         raise ConfigError(f"{folder} is there already and is no inspection. Choose another folder with --out.")
     dataset = open_data(Plan.read(open_run(run)).data if data is None else data)
     found = yield from watched("looking through the pictures", lambda progress: audit(dataset, progress=progress))

@@ -10,10 +10,16 @@ from pathlib import Path
 from striate.core.files import make_folder, storage_error, write_atomically
 from striate.plot import Tile, enlarged, figure_png, png, tiles
 from striate.reporting.inside.material import Inspection, PlaceShown, Rgb, UnitShown
-from striate.reporting.inside.page import inspection_page
+from striate.reporting.inside.page import inspection_page, written_here
 
 PAGE = "index.html"
 _LEGIBLE = 240
+
+
+def is_inspection(folder: Path) -> bool:
+    """Whether `folder` is what `write_inspection` writes, and so may be replaced: the page in it says so."""
+    page = folder / PAGE
+    return page.is_file() and written_here(page.read_text(encoding="utf-8", errors="replace"))
 
 
 def write_inspection(inspection: Inspection, folder: Path) -> Path:
@@ -52,6 +58,8 @@ def _take_the_place(temporary: Path, folder: Path) -> None:
             folder.rename(former)
         temporary.rename(folder)
     except OSError as error:
+        if former.exists():
+            former.rename(folder)
         raise storage_error(folder, error) from error
     shutil.rmtree(former, ignore_errors=True)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 
 from striate.plot import enlarged, lines
@@ -18,6 +19,11 @@ def inspection_page(inspection: Inspection) -> str:
     """The whole document: no script, no address outside itself."""
     foot = h("p", "Written by Striate.")
     return page(f"Inside {inspection.title} · Striate", _top(inspection), list(_sections(inspection)), foot)
+
+
+def written_here(document: str) -> bool:
+    """Whether `document` is a page of this kind, by its title."""
+    return bool(re.search(r"<title>Inside [^<]* · Striate</title>", document))
 
 
 def _top(inspection: Inspection) -> Html:
@@ -54,7 +60,7 @@ def _filters(inspection: Inspection) -> Section:
     sheets: list[Child] = []
     for found in inspection.filters:
         told = f"{found.layer}: {_of(found.shown, found.count, 'filter')} of {size(found.size)}, {found.said}"
-        sheets.append(h("figure", sharp(_legible(found.sheet), alt=told), h("figcaption", told)))
+        sheets.append(_figure(found.sheet, told))
     lead = h("p", "The weights of the convolutions. In colours they are those of the picture, mid-grey is zero; "
              "otherwise vermilion is positive, blue negative, paper zero.")  # fmt: skip
     return Section("filters", "Filters", lead, h("div", sheets, class_="sheets"))
@@ -66,10 +72,7 @@ def _place(place: PlaceShown) -> Section:
         f"{size(place.sees)} pixels. For each: the picture made for it, the nine patches that excite it most, and what "
         "of them it saw."
     )
-    lead: list[Child] = [
-        h("p", told),
-        h("p", _dead(place)),
-    ]  # fmt: skip
+    lead: list[Child] = [h("p", told), h("p", _dead(place))]
     if place.redundant:
         pairs = ", ".join(f"{one} and {other} ({alike:.2f})" for one, other, alike in place.redundant[:6])
         more = f" and {len(place.redundant) - 6} more pairs" if len(place.redundant) > 6 else ""
@@ -101,20 +104,17 @@ def _unit(place: PlaceShown, unit: UnitShown) -> Html:
 
 
 def _classes(inspection: Inspection) -> Section:
-    cards = [
-        h("li", h("figure", sharp(_legible(pixels), alt=f"made for {label}"), h("figcaption", h("b", name(label)))))
-        for label, pixels in inspection.classes
-    ]
+    cards = [h("li", _figure(pixels, f"made for {label}", h("b", name(label)))) for label, pixels in inspection.classes]
     lead = h("p", "Pictures made, from almost nothing, to raise the score of each class.")
     return Section("classes", "What each class wants", lead, h("ul", cards, class_="gallery"))
 
 
 def _maps(inspection: Inspection) -> Section:
     label, pixels = inspection.example
-    sheets: list[Child] = [h("figure", sharp(_legible(pixels), alt=label), h("figcaption", name(label)))]
+    sheets: list[Child] = [_figure(pixels, label, name(label))]
     for found in inspection.maps:
         told = f"{found.place}: {_of(found.shown, found.count, 'map')} of {size(found.size)}"
-        sheets.append(h("figure", sharp(_legible(found.sheet), alt=told), h("figcaption", told)))
+        sheets.append(_figure(found.sheet, told))
     lead = h("p", "What becomes of one picture. Each map has its own scale: paper is zero, deep teal its largest "
              "value. A map with negative values has them in blue.")  # fmt: skip
     return Section("maps", "One picture, layer by layer", lead, h("div", sheets, class_="sheets"))
@@ -138,6 +138,11 @@ def _chart(moved: Moved) -> list[Html]:
         alt=f"answer under {moved.change}",
     )
     return [h("figure", features), h("figure", answer)]
+
+
+def _figure(pixels: Rgb, told: str, caption: Child = None) -> Html:
+    """A sheet with what is `told` of it, as the caption too unless that is another one."""
+    return h("figure", sharp(_legible(pixels), alt=told), h("figcaption", told if caption is None else caption))
 
 
 def _of(shown: int, total: int, noun: str) -> str:
