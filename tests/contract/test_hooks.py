@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator
 from contextlib import ExitStack
 
 import pytest
 import torch
 from torch import Tensor, nn
 
+from promises.found import state
 from promises.subject import pictures, smallest_of_each_family, subject
 from striate.hooks import DECONVNET, GUIDED, RewriteError, Rule, borrow, capture, rewrite
 from striate.models import Network
@@ -63,20 +63,10 @@ def test_a_rule_meets_every_rectifier_or_says_that_there_is_none(network: Networ
     assert gradient.isfinite().all()
 
 
-def _whole_state(network: Network) -> Iterator[object]:
-    for path, module in network.named_modules():
-        yield path, module.training, *(len(value) for key, value in vars(module).items() if "_hooks" in key)
-    for path, parameter in network.named_parameters():
-        yield path, parameter.requires_grad, parameter.grad, parameter._version
-    for path, buffer in network.named_buffers():
-        yield path, id(buffer), buffer.double().sum().item()
-    yield torch.get_rng_state().tolist()
-
-
 def test_the_network_comes_back_as_found_after_ctrl_c(name: str, images: Tensor) -> None:
     network = copy.deepcopy(subject(name).first).train()
     network.get_submodule(network.head).requires_grad_(False)
-    before = list(_whole_state(network))
+    before = state(network)
 
     def look() -> None:
         with borrow(network), capture(network, [network.head]) as captured:
@@ -88,4 +78,4 @@ def test_the_network_comes_back_as_found_after_ctrl_c(name: str, images: Tensor)
 
     with pytest.raises(KeyboardInterrupt):
         look()
-    assert list(_whole_state(network)) == before
+    assert state(network) == before
