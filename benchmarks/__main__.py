@@ -25,6 +25,7 @@ BENCHMARKS = {
     "pointing": ["--quick"],
     "zoo_cost": ["--quick"],
     "explaining": ["--quick"],
+    "occlusion": ["--quick"],
 }
 
 
