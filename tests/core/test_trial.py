@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import platform
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,7 @@ from torch import Tensor, nn
 from rehearsal.small import make_model, weights
 from striate.core import trial
 from striate.core.config import from_json, to_json
-from striate.core.device import ExecutionPlan, devices, machine, plain_plan
+from striate.core.device import ExecutionPlan, computes_in_bf16, devices, machine, plain_plan
 from striate.core.errors import ConfigError
 
 FIRST, SECOND, THIRD = (
@@ -118,8 +119,27 @@ def test_float32_can_be_forced_and_a_network_without_kernels_has_no_layout() -> 
     assert [(plan.threads, plan.parts) for plan in divided if plan.layout == "contiguous"] == [(1, 1), (1, 4), (4, 1)]
     assert {plan.parts for plan in whole} == {1}  # it has batch normalization
     assert {plan.layout for plan in trial.candidates(matrices, plain, "auto")} == {"contiguous"}
-    assert {plan.precision for plan in trial.candidates(matrices, plain, "auto")} == {"float32", "bf16"}
     assert trial.choose_plan(make_model(), SHAPE, precision="float32").precision == "float32"
+
+
+@pytest.mark.parametrize(("able", "precisions"), [(True, {"float32", "bf16"}), (False, {"float32"})])
+def test_bf16_is_tried_only_where_the_processor_computes_in_it(
+    able: bool, precisions: set[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: able)
+    monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda: False)
+    monkeypatch.setattr(platform, "machine", lambda: "x86_64")
+    tried = trial.candidates(make_model(), ExecutionPlan(threads=1), "auto")
+    assert {plan.precision for plan in tried} == precisions
+    assert not computes_in_bf16("mps")
+
+
+def test_a_trial_says_how_far_it_is_and_a_remembered_one_nothing() -> None:
+    told: list[tuple[int, int]] = []
+    for _ in range(2):
+        trial.choose_plan(make_model(), SHAPE, precision="float32", progress=lambda *done: told.append(done))
+    plans = trial.candidates(make_model(), plain_plan(), "float32")
+    assert told == [(number, len(plans)) for number in range(len(plans) + 1)]
 
 
 def test_a_cache_that_cannot_be_written_does_not_stop_the_run(cache: Path) -> None:

@@ -285,7 +285,7 @@ def _everywhere(model: nn.Module, image: Tensor, cover: Tensor, places: Position
 def test_the_approximate_way_is_near_and_its_error_is_the_true_one(
     name: str, bf16: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("striate.explaining.incremental.approximate.has_bf16", lambda image: bf16)
+    monkeypatch.setattr("striate.explaining.incremental.approximate.computes_in_bf16", lambda device: bf16)
     monkeypatch.setattr("striate.explaining.incremental.approximate.GIVEN_UP", 0.3)
     model, image, cover = _ready(NETWORKS[name][0])
     places = positions(SIZE, 6, 4)

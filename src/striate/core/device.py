@@ -103,6 +103,20 @@ def devices() -> tuple[str, ...]:
     return (*found, "cpu")
 
 
+def computes_in_bf16(device: str) -> bool:
+    """Whether a device of this type has instructions for bf16, and autocast to it what a convolutional network needs.
+
+    Elsewhere torch emulates it. (Apple's GPUs have it; torch's autocast for them leaves out operations.)
+    """
+    if device == "cuda":
+        return torch.cuda.is_bf16_supported(including_emulation=False)
+    if device != "cpu":
+        return False
+    if platform.machine() in ("x86_64", "AMD64"):
+        return bool(torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported())
+    return bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
+
+
 def plain_plan(device: str | None = None) -> ExecutionPlan:
     """The plan that needs no trial: float32, channels first, torch's own number of threads."""
     return ExecutionPlan(device=device or devices()[0], threads=torch.get_num_threads())

@@ -9,7 +9,7 @@ import json
 import math
 import statistics
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Literal, NamedTuple
@@ -21,7 +21,7 @@ from torch import Tensor, nn
 
 from striate.core.backward import backward, divisible
 from striate.core.config import from_json, to_json
-from striate.core.device import ExecutionPlan, Layout, Precision, machine, plain_plan
+from striate.core.device import ExecutionPlan, Layout, Precision, computes_in_bf16, machine, plain_plan
 from striate.core.errors import StriateError
 from striate.core.files import cache_folder, write_json
 
@@ -56,6 +56,7 @@ def choose_plan(
     precision: Literal["auto", "float32"] = "auto",
     device: str | None = None,
     auxiliary: float = 0.0,
+    progress: Callable[[int, int], None] | None = None,
 ) -> ExecutionPlan:
     """How to train `model` on batches of `shape` (pictures, channels, height, width) on this machine.
 
@@ -64,7 +65,7 @@ def choose_plan(
     consumed. A plan is admitted if its gradient is that of the plain float32 plan within `TOLERANCES`, and wins if it
     is `WINS_BY` times as fast as the best before it in the fixed order of `candidates` (`MORE_CORES_WIN_BY`, if it
     takes more cores). `precision="float32"` admits no other. Auxiliary classifiers take part, at their weight. The
-    answer is cached for this machine, network and shape.
+    answer is cached for this machine, network and shape. Where plans are tried, `progress(done, total)` counts them.
     """
     plans = candidates(model, plain_plan(device), precision)
     if len(plans) == 1:
@@ -75,7 +76,8 @@ def choose_plan(
         return cached
     with _untouched_randomness(plans[0]):
         sample = _made_up(model, shape, auxiliary)
-        chosen = choose(seconds_per_step(model, sample, plans), lambda plan: agrees(model, sample, plan, plans[0]))
+        seconds = seconds_per_step(model, sample, plans, progress or _untold)
+        chosen = choose(seconds, lambda plan: agrees(model, sample, plan, plans[0]))
     with contextlib.suppress(StriateError, OSError):  # an unwritable cache costs the next trial, not this run
         file.parent.mkdir(parents=True, exist_ok=True)
         write_json(file, to_json(chosen))
@@ -86,12 +88,12 @@ def candidates(model: nn.Module, plain: ExecutionPlan, precision: Literal["auto"
     """The plans to try, in the fixed order: one core, all by parts, all by threads; float32 before bf16; channels first
     before channels last.
 
-    A network without convolutions has no layout to choose. torch's bf16 on Apple's GPUs is left out: their autocast
-    does not cover the operations that a convolutional network needs.
+    A network without convolutions has no layout to choose. bf16 is left out where it would be emulated, some twenty
+    times slower than float32: to find that out anew would take longer than many a training.
     """
     spatial = any(parameter.ndim == 4 for parameter in model.parameters())
     layouts: tuple[Layout, ...] = ("contiguous", "channels_last") if spatial else ("contiguous",)
-    reduced = precision == "auto" and plain.device != "mps"
+    reduced = precision == "auto" and computes_in_bf16(plain.device)
     precisions: tuple[Precision, ...] = ("float32", "bf16") if reduced else ("float32",)
     shares = [(plain.threads, 1)]  # of the cores: threads for an operation, parts of a batch
     if plain.device == "cpu" and plain.threads > 1:
@@ -114,7 +116,16 @@ def choose(seconds: Mapping[ExecutionPlan, float], admitted: Callable[[Execution
     return best
 
 
-def seconds_per_step(model: nn.Module, sample: Sample, plans: Iterable[ExecutionPlan]) -> dict[ExecutionPlan, float]:
+def _untold(done: int, total: int) -> None:
+    """Nobody wants to know."""
+
+
+def seconds_per_step(
+    model: nn.Module,
+    sample: Sample,
+    plans: Sequence[ExecutionPlan],
+    progress: Callable[[int, int], None] = _untold,
+) -> dict[ExecutionPlan, float]:
     """The time of a training step under each plan: the median over rounds in which the plans take turns.
 
     A plan that cannot run here, or is `_HOPELESS` times slower than another already when it warms up, is left out.
@@ -123,7 +134,8 @@ def seconds_per_step(model: nn.Module, sample: Sample, plans: Iterable[Execution
     times: dict[ExecutionPlan, list[float]] = {}
     alone: dict[tuple[Layout, Precision], float] = {}
     best = math.inf
-    for plan in plans:
+    for number, plan in enumerate(plans):
+        progress(number, len(plans))
         if alone.get((plan.layout, plan.precision), 0.0) / plan.cores > best:
             continue  # it would lose even if all its cores helped perfectly
         copied = plan.adopt(copy.deepcopy(model)).train()
@@ -144,6 +156,7 @@ def seconds_per_step(model: nn.Module, sample: Sample, plans: Iterable[Execution
             break
         for plan, copied in models.items():
             times[plan].append(_step_seconds(copied, sample, plan))
+    progress(len(plans), len(plans))
     return {plan: statistics.median(measured) for plan, measured in times.items()}
 
 

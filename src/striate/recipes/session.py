@@ -98,7 +98,7 @@ def _arguments(prepared: Prepared) -> Arguments:
     return Arguments(classes=len(prepared.labels), channels=channels, size=(height, width))
 
 
-def sit(run: Run, session: Session, *, inexact: bool) -> Generator[RunStarted | Event, None, Ending]:
+def sit(run: Run, session: Session, *, inexact: bool) -> Generator[Progress | RunStarted | Event, None, Ending]:
     """Train until the recipe's end, from the last good checkpoint where there is one.
 
     Raises:
@@ -112,7 +112,7 @@ def sit(run: Run, session: Session, *, inexact: bool) -> Generator[RunStarted | 
     if first is not None:
         _require_same_data(first, facts)
     network = session.build()
-    execution = _execution(session, network, checkpoint, first)
+    execution = yield from _execution(session, network, checkpoint, first)
     if checkpoint is not None and not inexact:
         require_exact(checkpoint.circumstances, circumstances(execution))
     model = execution.adopt(network)
@@ -180,7 +180,7 @@ def _require_same_data(first: dict[str, Any], facts: dict[str, Any]) -> None:
 
 def _execution(
     session: Session, network: Network, checkpoint: Checkpoint | None, first: dict[str, Any] | None
-) -> ExecutionPlan:
+) -> Generator[Progress, None, ExecutionPlan]:
     """The plan of this run, once it has one; else that of the run it repeats; else the winner of a trial."""
     if checkpoint is not None:
         return checkpoint.plan
@@ -189,8 +189,19 @@ def _execution(
     plan = session.plan
     if plan.execution is not None:
         return plan.execution
-    shape = (plan.recipe.batch_size, *session.prepared.input.shape)
-    return choose_plan(network, shape, precision=plan.recipe.precision, auxiliary=plan.recipe.loss.auxiliary_weight)
+    shape, recipe = (plan.recipe.batch_size, *session.prepared.input.shape), plan.recipe
+    return (
+        yield from watched(
+            "trying ways to compute a step",
+            lambda progress: choose_plan(
+                network,
+                shape,
+                precision=recipe.precision,
+                auxiliary=recipe.loss.auxiliary_weight,
+                progress=progress,
+            ),
+        )
+    )
 
 
 def _started(

@@ -10,6 +10,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from striate.core.device import computes_in_bf16
 from striate.explaining.incremental.occluded import Incremental, boxes
 from striate.explaining.incremental.program import Operation, Program, mapped
 from striate.explaining.incremental.replay import Clean, replay
@@ -45,8 +46,9 @@ def approximately(
     processor multiplies in bf16, weights and maps are rounded to it.
     """
     everywhere = boxes(places)
-    program = in_bf16(incremental.program) if has_bf16(image) else incremental.program
-    dtype = torch.bfloat16 if has_bf16(image) else image.dtype
+    reduced = computes_in_bf16(image.device.type)
+    program = in_bf16(incremental.program) if reduced else incremental.program
+    dtype = torch.bfloat16 if reduced else image.dtype
     with torch.no_grad():
         clean = Clean.of(program, image.to(dtype))
     found = _joined(replay(program, clean, cover.to(dtype), everywhere, GIVEN_UP)).to(image.dtype)
@@ -56,13 +58,6 @@ def approximately(
     expected = _joined(replay(incremental.program, exactly, cover, everywhere.at(probes)))
     error = (found[torch.from_numpy(probes).to(found.device)] - expected).abs().max()
     return found, Approximation(float(error), len(probes))
-
-
-def has_bf16(image: Tensor) -> bool:
-    """Whether the processor that holds `image` multiplies matrices in bf16 faster than in float32."""
-    if image.device.type == "cuda":
-        return torch.cuda.is_bf16_supported(including_emulation=False)
-    return image.device.type == "cpu" and torch.backends.cpu.get_cpu_capability() == "AVX512" and _amx_or_avx512_bf16()
 
 
 def in_bf16(program: Program) -> Program:
@@ -75,10 +70,6 @@ def in_bf16(program: Program) -> Program:
         return replace(one, args=mapped(one.args, rounded), kwargs=mapped(one.kwargs, rounded))
 
     return replace(program, operations=tuple(changed(one) for one in program.operations))
-
-
-def _amx_or_avx512_bf16() -> bool:
-    return bool(torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported())
 
 
 def _joined(parts: Iterator[tuple[slice, Tensor]]) -> Tensor:
