@@ -27,6 +27,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
 
 from judges.cells import Cell, Slot, keras_cells, listening, overhearing_keras
 from striate.core.protocols import Auxiliary
@@ -137,8 +138,9 @@ def compare(judge: Judge, *, gradients: bool = False, seed: int = 0) -> Agreemen
 
 def pair_up(judge: Judge, seed: int = 0) -> tuple[Network, Any, list[tuple[str, Slot, Slot]]]:
     """Our network with random weights, the judge's with the same ones, and the pairs of tensors: ours, theirs."""
-    theirs, layers = _build_theirs(judge)
-    ours = judge.build_ours() if judge.build_ours else _build_ours(judge)
+    with _Undrawn():
+        theirs, layers = _build_theirs(judge)
+        ours = judge.build_ours() if judge.build_ours else _build_ours(judge)
     ours = ours.double() if judge.double else ours
     pictures = draw(judge, 2, seed)
     randomise(ours, seed)
@@ -222,6 +224,21 @@ def randomise(network: nn.Module, seed: int) -> None:
         else:
             value = 0.5 + torch.rand(parameter.shape, generator=generator)
         parameter.data.copy_(value)
+
+
+class _Undrawn(TorchFunctionMode):
+    """Inside the block weights have no values yet: all are put in afterwards, and to draw VGG's first takes seconds."""
+
+    _DRAWS = ("normal_", "uniform_", "trunc_normal_", "kaiming_normal_", "kaiming_uniform_", "xavier_uniform_")
+
+    def __torch_function__(
+        self, func: Callable[..., Any], types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        given = kwargs or {}
+        drawn = args[0] if args else given.get("tensor")
+        if isinstance(drawn, nn.Parameter) and func.__name__ in self._DRAWS:
+            return drawn
+        return func(*args, **given)
 
 
 class calibrating:  # noqa: N801 (used as a word, in a with statement)
@@ -327,8 +344,8 @@ def _gradients_apart(
         if mine.gradient is not None and other.gradient is not None
     ]
     assert slopes
-    steepest = max(float(theirs.abs().max()) for _, _, theirs in slopes)
-    return max(float((a - b).abs().max()) / max(float(b.abs().max()), 1e-6 * steepest) for _, a, b in slopes)
+    steepest = max(_largest(theirs) for _, _, theirs in slopes)
+    return max(_largest(a - b) / max(_largest(b), 1e-6 * steepest) for _, a, b in slopes)
 
 
 def _training_apart(judge: Judge, ours: Network, theirs: Any, pictures: Tensor) -> float | None:
@@ -340,6 +357,11 @@ def _training_apart(judge: Judge, ours: Network, theirs: Any, pictures: Tensor) 
         if apart(judge.theirs(theirs, pictures), expected) > 1e-6:
             return None
         return apart(_ask_all(judge, ours.train(), pictures), expected)
+
+
+def _largest(values: Tensor) -> float:
+    """The largest absolute value, without a copy of what may be a gigabyte."""
+    return float(torch.linalg.vector_norm(values, torch.inf))
 
 
 def _told(cell: Cell) -> str:
