@@ -26,6 +26,7 @@ BENCHMARKS = {
     "zoo_cost": ["--quick"],
     "explaining": ["--quick"],
     "occlusion": ["--quick"],
+    "zoo_explained": ["--quick"],
 }
 
 

@@ -11,27 +11,17 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from promises.explained import explain, it_is_explained
 from promises.filled import filled
 from promises.found import state
 from promises.strangers import WRITTEN, InPlace, Modular, stranger
 from promises.subject import pictures, smallest_of_each_family, subject
 from striate.core.errors import StriateError
-from striate.explaining import METHODS, Attribution, TargetError
+from striate.explaining import METHODS, TargetError
 from striate.models import MODELS, Network
 
 SIZE = (16, 12)
-# As little work as a promise needs.
-SHORT: dict[str, dict[str, Any]] = {
-    "integrated_gradients": {"most_steps": 8},
-    "occlusion": {"patch": 8},
-    "rise": {"masks": 8},
-    "smoothgrad": {"samples": 4},
-}
 EVERY_METHOD = pytest.mark.parametrize("method", list(METHODS))
-
-
-def explain(method: str, model: nn.Module, images: Tensor, target: Any = None) -> Attribution:
-    return METHODS[method].function(model, images, target, **SHORT.get(method, {}))
 
 
 @EVERY_METHOD
@@ -204,7 +194,8 @@ def test_the_model_is_as_found_after(method: str, error: BaseException, backward
         assert state(model) == before
 
 
-# The families of the zoo that are explained in a second. What explanations stand on is asked of all: `test_hooks.py`.
+# The families of the zoo that are explained in a second. What explanations stand on is asked of all (`test_hooks.py`),
+# and every method of every family by `benchmarks/zoo_explained.py`.
 
 QUICK = [name for name in smallest_of_each_family() if MODELS[name].card.macs < 250_000_000]
 DEEP = 30
@@ -221,13 +212,7 @@ def test_a_family_is_explained_by_every_method(member: tuple[Network, Tensor]) -
     """The deep ones by two, for the sake of time: one that looks into them, and one that changes what they pass."""
     network, images = member
     for method in METHODS if network.card.depth < DEEP else IN_THE_DEEP:
-        try:
-            found = explain(method, network, images)
-        except StriateError:
-            assert METHODS[method].needs
-            continue
-        assert found.map().shape == (1, *images.shape[2:])
-        assert np.isfinite(found.values).all()
+        it_is_explained(network, images, method)
 
 
 def _close(found: np.ndarray, expected: np.ndarray) -> None:

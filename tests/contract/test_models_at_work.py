@@ -11,7 +11,7 @@ pytestmark = pytest.mark.parametrize("name", smallest_of_each_family(), scope="m
 
 # Exporting takes a hundredth of a second for each layer. Where there are more, `make zoo` has exported the network, and
 # here its record, which must be of these sources, is asked.
-_MOST_EXPORTED_HERE = 250
+_MOST_EXPORTED_HERE = 120
 
 
 @pytest.mark.parametrize("promise", at_work.PROMISES, ids=lambda promise: promise.__name__)

@@ -11,12 +11,12 @@ from striate.models import Network, sketch_model
 _OF_BATCH_NORM = {"running_mean", "running_var", "num_batches_tracked"}
 
 
-def filled(name: str) -> Network:
-    """The network `name` for three channels and its small size, in eval mode."""
+def filled(name: str, channels: int = 3) -> Network:
+    """The network `name` for its small size, in eval mode."""
     size = subject(name).small
-    network = sketch_model(name, classes=CLASSES, size=size)
+    network = sketch_model(name, classes=CLASSES, channels=channels, size=size)
     if {path.rpartition(".")[2] for path, _ in network.named_buffers()} - _OF_BATCH_NORM:
-        return subject(name).fresh(size).eval()
+        return subject(name).fresh(size, channels=channels).eval()
     network.to_empty(device="cpu")
     _fill(network)
     return network.eval()

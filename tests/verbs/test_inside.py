@@ -183,7 +183,9 @@ def test_an_inspection_is_a_folder_with_a_page_that_asks_for_nothing_outside(run
 def test_an_inspection_that_fails_leaves_the_former_one(
     run: Path, photos: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    page = striate.inspect(run, photos.parent, units=1, time="1s")
+    page = run / "inspection" / "index.html"
+    page.parent.mkdir(exist_ok=True)
+    page.write_text("<title>Inside an earlier run · Striate</title>", "utf-8")
     before = page.read_bytes()
     monkeypatch.setattr("striate.reporting.inside.folder.inspection_page", lambda inspection: 1 / 0)
     with pytest.raises(ZeroDivisionError):
