@@ -5,7 +5,8 @@
 The member with the fewest parameters of each family, quickly filled with random weights, at a size a little above its
 smallest: one grey picture, then two in colour. Each method must give a finite map as large as the picture, or say in a
 sentence what the network lacks, which only those may that need something of it (CAM: a mean over the map before the
-last layer); and the network must come back as it was found. The first that does not ends the study.
+last layer, which also means a last map of more than one position, as such small pictures do not leave everywhere); and
+the network must come back as it was found. The first that does not ends the study.
 """
 
 from __future__ import annotations
@@ -50,7 +51,11 @@ def main() -> None:
         print(*rows[-1], sep="  ", flush=True)
     columns = ("family", "model", "pictures", "methods that explain it", "methods that say what it lacks")
     table = Figures(columns, tuple(rows), "Random weights; one grey picture, then two in colour.")
-    told = f"{len(rows)} families, {len(METHODS)} methods: all give a finite map or a sentence, and all networks back."
+    told = (
+        f"{len(rows)} families, {len(METHODS)} methods: all give a finite map or a sentence, and all networks back. "
+        "CAM asks for a mean over the last map and one linear layer, and for more than one position in that map: "
+        "pictures as small as these do not leave it everywhere."
+    )
     print(told)
     if arguments.write:
         write_result("zoo_explained", "Every method on every family", {"Families": table}, [told])

@@ -121,6 +121,21 @@ def test_a_network_that_has_not_what_the_method_needs_is_refused(method: str) ->
         assert np.isfinite(explain(method, model, images).values).all()
 
 
+class Rooted(nn.Module):
+    """The gradient of its score is infinite for a black picture."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x.clamp_min(0).sqrt().mean((2, 3))
+
+
+def test_what_is_not_finite_is_no_map() -> None:
+    with pytest.raises(StriateError, match="no finite map"):
+        METHODS["integrated_gradients"].function(Rooted(), pictures(2, SIZE).abs())
+    with pytest.raises(StriateError, match="no finite map"):
+        METHODS["saliency"].function(Rooted(), torch.zeros(2, 3, *SIZE))
+    assert explain("saliency", Rooted(), pictures(2, SIZE).abs() + 1).values.any()
+
+
 # The model is returned as found
 
 

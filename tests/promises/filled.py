@@ -25,8 +25,10 @@ def filled(name: str, channels: int = 3) -> Network:
 @torch.no_grad()
 def _fill(network: nn.Module) -> None:
     for path, tensor in (*network.named_parameters(), *network.named_buffers()):
-        if path.endswith(("bias", "running_mean", "num_batches_tracked")):
+        if path.endswith(("running_mean", "num_batches_tracked")):
             tensor.zero_()
+        elif path.endswith("bias"):
+            tensor.uniform_(-0.1, 0.1)  # with zeros, a black picture would leave layer norms nothing to divide by
         elif tensor.ndim < 2:
             tensor.fill_(1)
         else:

@@ -11,6 +11,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from striate.core.errors import StriateError
 from striate.explaining._lent import lent
 from striate.explaining._settings import around
 from striate.explaining.attribution import Attribution
@@ -50,6 +51,10 @@ class Explanation(Protocol[Settings]):
         *args: Settings.args,
         **settings: Settings.kwargs,
     ) -> Attribution: ...
+
+
+class NotFiniteError(StriateError):
+    """The numbers of which a map would be made are infinite or undefined."""
 
 
 def explains(
@@ -100,6 +105,11 @@ def _name(formula: Callable[..., Any]) -> str:
 
 def _attribution(method: Method, relevance: Relevance, aim: Aim, call: Call) -> Attribution:
     values = _array(relevance.values)
+    if not np.isfinite(values).all():
+        raise NotFiniteError(
+            f"{method.title} gives no finite map here: where it asks for the score or its gradient, one of them is "
+            "infinite or undefined. (Integrated gradients ask from the baseline on: another one may do.)"
+        )
     residue = None
     if relevance.difference is not None:
         difference = _array(relevance.difference)
