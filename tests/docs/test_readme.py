@@ -89,6 +89,12 @@ def test_the_page_about_the_zoo_says_what_the_cards_say_and_shows_every_family()
     assert {path.stem for path in zoo.PICTURES.glob("*.svg")} == {*zoo.families(), "tradeoff"}
 
 
+def test_the_readme_counts_the_zoo_rightly() -> None:
+    cards = list_models()
+    told = f"{len(cards)} networks in {len({card.family for card in cards})} families"
+    assert told in (REPOSITORY / "README.md").read_text("utf-8")
+
+
 def test_no_tracked_file_names_a_package_registry_or_a_folder_of_some_machine() -> None:
     # In pieces, so that this file is not found itself.
     hosts = ["py" + "pi.org", "python" + "hosted.org", "download." + "pytorch.org", "ana" + "conda.org"]
