@@ -225,7 +225,8 @@ def main() -> None:
     columns += ("incremental : whole network", "approximate : whole network")
     method = "Changes and errors are shares of the largest logit, over all positions; saved are multiplications."
     summary = Figures(columns, tuple(checks), method)
-    notes = [f"float32, a patch of {PATCH}×{PATCH}, {arguments.threads} threads.", *verdicts(tables)]
+    threads = "one thread" if arguments.threads == 1 else f"{arguments.threads} threads"
+    notes = [f"float32, a patch of {PATCH}×{PATCH}, {threads}.", *verdicts(tables)]
     print(summary.markdown(), *notes, sep="\n")
     if arguments.write:
         write_result("occlusion", "Occlusion beside Captum's", {"What was checked": summary, **tables}, notes)
