@@ -27,10 +27,11 @@ install_import_hook(
 )
 
 from striate.core.allocator import tune_process  # noqa: E402 (after the hook)
+from striate.data.threads import usable_cores  # noqa: E402 (after the hook)
 
 # Workers share the cores, each with its children: threads that wait for one another's cores spend minutes spinning.
 _WORKERS = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
-_THREADS = max(1, len(os.sched_getaffinity(0)) // _WORKERS)
+_THREADS = max(1, usable_cores() // _WORKERS)
 torch.set_num_threads(_THREADS)
 os.environ["OMP_NUM_THREADS"] = str(_THREADS)
 

@@ -185,7 +185,7 @@ def test_two_processes_at_once(folder: Path) -> None:
 
 def test_progress_counts_up_to_all(folder: Path) -> None:
     told: list[tuple[int, int]] = []
-    survey(_files(folder), progress=lambda done, count: told.append((done, count)))
+    survey(_files(folder), progress=lambda done, count, stage=None: told.append((done, count)))
     assert told[-1] == (6, 6)
 
 

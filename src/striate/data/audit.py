@@ -9,12 +9,12 @@ from typing import Any
 import numpy as np
 
 from striate.core.config import to_json
+from striate.core.progress import Report
 from striate.data import facts
 from striate.data.dataset import Dataset, Split
 from striate.data.duplicates import SMALLEST_SIDE
 from striate.data.facts import ClassCount, Counted, Group, Sizes, Unread
 from striate.data.findings import Finding, findings
-from striate.data.scan import Progress
 from striate.data.split import Fractions, Parts, lacking, split
 from striate.data.survey import Survey, data_digest, survey
 
@@ -80,10 +80,10 @@ class Audit:
         }
 
 
-def audit(dataset: Dataset, *, fractions: Fractions | None = None, progress: Progress | None = None) -> Audit:
+def audit(dataset: Dataset, *, fractions: Fractions | None = None, progress: Report | None = None) -> Audit:
     """Survey `dataset` (see `striate.data.survey`), part it (see `striate.data.split`) and count what is there.
 
-    `progress(done, all)` is called while pictures are decoded.
+    `progress` is told how many pictures are decoded, and how far their comparison is.
     """
     found = survey(dataset, progress=progress)
     parts = split(dataset, found, fractions)

@@ -10,12 +10,16 @@ linkage) join what has nothing in common.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
+
 import numpy as np
 from jaxtyping import Float64, Int64, UInt8, UInt64
 from PIL import Image
 
 from striate.data.picture import ALPHA, Pixels, full_intensity
 from striate.data.register import likeness
+from striate.data.threads import in_order, usable_cores
 
 SMALLEST_SIDE = 64
 """Pictures with a shorter side than this (in pixels) are duplicates only when their pixels are equal."""
@@ -33,6 +37,7 @@ _LEAST_CORRELATION = 0.95
 _MOST_BLOCK_ERROR = 0.6
 _ASPECT = 1.12  # sides in proportions further apart than this are no crop by a few per cent
 _ROUND = 16  # proposals compared at once; after a round without a single likeness the rest, less alike, is left
+_PIECE = 256  # pictures between two reports
 
 
 def thumbnail(pixels: Pixels, channels: tuple[str, ...]) -> UInt8[np.ndarray, "48 48"]:
@@ -58,21 +63,31 @@ def hashes(thumbnails: UInt8[np.ndarray, "n 48 48"]) -> UInt64[np.ndarray, "n 2"
 
 
 def stars(
-    thumbnails: UInt8[np.ndarray, "n 48 48"], aspects: Float64[np.ndarray, " n"], ranks: Int64[np.ndarray, " n"]
+    thumbnails: UInt8[np.ndarray, "n 48 48"],
+    aspects: Float64[np.ndarray, " n"],
+    ranks: Int64[np.ndarray, " n"],
+    progress: Callable[[int, int], None] | None = None,
 ) -> Int64[np.ndarray, " n"]:
     """For each picture the representative of its group of near duplicates; itself, where it is alone.
 
     Whoever resembles most others by its hash is asked first, takes those that the comparison of pixels confirms, and
     they are taken. `ranks` settles ties, and so makes the groups a matter of content, not of order: the pictures'
-    places when sorted by digest. `aspects` is width over height.
+    places when sorted by digest. `aspects` is width over height. Each picture is looked at twice: while it works,
+    `progress(done, all)` counts both.
     """
     codes = hashes(thumbnails)
-    order = np.lexsort((ranks, -_neighbours(codes)))
+    report = progress or (lambda done, total: None)
+    neighbours = _neighbours(codes, lambda done: report(done, 2 * len(codes)))
+    order = np.lexsort((ranks, -neighbours))
     representative = np.full(len(codes), -1, np.int64)
-    for index in order.tolist():
+    for place, index in enumerate(order.tolist()):
+        if place % _PIECE == 0:
+            report(len(codes) + place, 2 * len(codes))
         if representative[index] >= 0:
             continue
         representative[index] = index
+        if not neighbours[index]:
+            continue
         distance = _distances(codes[index], codes)
         ratio = aspects / aspects[index]
         free = (representative < 0) & (distance <= _MOST_BITS) & (ratio < _ASPECT) & (ratio > 1 / _ASPECT)
@@ -93,6 +108,16 @@ def _distances(code: UInt64[np.ndarray, " 2"], codes: UInt64[np.ndarray, "n 2"])
     return np.bitwise_count(codes[:, 0] ^ code[0]) + np.bitwise_count(codes[:, 1] ^ code[1])
 
 
-def _neighbours(codes: UInt64[np.ndarray, "n 2"]) -> Int64[np.ndarray, " n"]:
-    """For each hash how many lie within the limit: n² comparisons, 10⁸ of them in a second or two."""
-    return np.array([np.count_nonzero(_distances(code, codes) <= _MOST_BITS) for code in codes], np.int64)
+def _neighbours(codes: UInt64[np.ndarray, "n 2"], report: Callable[[int], None]) -> Int64[np.ndarray, " n"]:
+    """For each hash how many others lie within the limit: n² comparisons, in threads. `report(done)` between pieces."""
+    threads = usable_cores()
+    parts = (slice(start, start + _PIECE) for start in range(0, len(codes), _PIECE))
+    found: list[int] = []
+    for counts in in_order(partial(_count_near, codes), parts, threads=threads, ahead=2 * threads):
+        report(len(found))
+        found += counts
+    return np.array(found, np.int64)
+
+
+def _count_near(codes: UInt64[np.ndarray, "n 2"], part: slice) -> list[int]:
+    return [int(np.count_nonzero(_distances(code, codes) <= _MOST_BITS)) - 1 for code in codes[part]]

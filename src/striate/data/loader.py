@@ -25,7 +25,8 @@ from striate.core.spec import InputSpec
 from striate.data.augment import Augmentation, augment
 from striate.data.dataset import Dataset
 from striate.data.memory import Held, Progress, hold
-from striate.data.supply import Indices, batches_of, in_order, pieces, prepare_rows, usable_cores
+from striate.data.supply import Indices, batches_of, pieces, prepare_rows
+from striate.data.threads import in_order, usable_cores
 from striate.data.transforms import ManyPrepared, normalise, scale, to_shares
 
 _PIECE = 8  # pictures per task: enough to make a task's cost small, few enough to share the last batch out evenly

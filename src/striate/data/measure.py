@@ -13,8 +13,9 @@ from striate.core.spec import GREY, RGB, InputSpec, ResizeRule
 from striate.data.dataset import Dataset
 from striate.data.memory import Progress, hold
 from striate.data.picture import ALPHA
-from striate.data.supply import Indices, in_order, pieces, prepare_rows, usable_cores
+from striate.data.supply import Indices, pieces, prepare_rows
 from striate.data.survey import Survey
+from striate.data.threads import in_order, usable_cores
 from striate.data.transforms import ManyPrepared
 
 LARGEST_SIDE = 64  # for small networks; whoever wants more says so

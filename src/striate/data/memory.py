@@ -19,7 +19,8 @@ from striate.core.spec import InputSpec
 from striate.data import cachefile
 from striate.data.colour import storage_dtype
 from striate.data.dataset import ArrayStore, Dataset
-from striate.data.supply import Indices, in_order, pieces, prepare_rows, usable_cores
+from striate.data.supply import Indices, pieces, prepare_rows
+from striate.data.threads import in_order, usable_cores
 from striate.data.transforms import ManyPrepared
 
 Progress = Callable[[int, int], None]  # how many pictures are prepared, of how many

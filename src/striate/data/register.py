@@ -72,17 +72,19 @@ def _positions(size: int) -> Float32[np.ndarray, " s"]:
 def _warped(
     pictures: Float32[np.ndarray, "n s s"], scales: Float64[np.ndarray, "2 n"], shifts: Float64[np.ndarray, "2 n"]
 ) -> Float32[np.ndarray, "n s s"]:
-    """The pictures read, linearly between pixels, at `scale · position + shift`."""
-    size = pictures.shape[1]
-    for axis in (0, 1):
-        at = scales[axis][:, None] * _positions(size) + shifts[axis][:, None] + (size - 1) / 2
-        at = at.clip(0, size - 1)
-        low = np.minimum(at.astype(np.int64), size - 2)
-        share = (at - low).astype(np.float32)
-        low, share = np.expand_dims(low, 2 - axis), np.expand_dims(share, 2 - axis)
-        first = np.take_along_axis(pictures, low, axis + 1)
-        pictures = first + share * (np.take_along_axis(pictures, low + 1, axis + 1) - first)
-    return pictures
+    """The pictures read, linearly between pixels, at `scale · position + shift`: a product of matrices on each side."""
+    vertical, horizontal = map(_between, scales, shifts, (pictures.shape[1],) * 2)
+    return vertical @ pictures @ horizontal.swapaxes(1, 2)
+
+
+def _between(
+    scales: Float64[np.ndarray, " n"], shifts: Float64[np.ndarray, " n"], size: int
+) -> Float32[np.ndarray, "n s s"]:
+    """How much each pixel along an axis (the last) counts at each place that is read."""
+    at = scales[:, None] * _positions(size) + shifts[:, None] + (size - 1) / 2
+    counts = at.clip(0, size - 1).astype(np.float32)[:, :, None] - np.arange(size, dtype=np.float32)
+    np.subtract(1, np.abs(counts, out=counts), out=counts)
+    return np.maximum(counts, 0, out=counts)
 
 
 def _solver(target: Float32[np.ndarray, "s s"], goal: Float32[np.ndarray, "i i"]) -> Float64[np.ndarray, "4 p"]:

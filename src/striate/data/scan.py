@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, fields
+from functools import partial
 
 import numpy as np
 
+from striate.core.progress import Report
 from striate.data.content import DIGEST_BYTES, content_digest, content_digests, first_of_equals
 from striate.data.dataset import ArrayStore, Store
 from striate.data.decode import Unreadable
 from striate.data.duplicates import SMALLEST_SIDE, stars, thumbnail
 from striate.data.picture import full_intensity
+from striate.data.threads import in_order, usable_cores
 
-Progress = Callable[[int, int], None]
 Columns = dict[str, np.ndarray]
 
 _TOLD_EVERY = 100
@@ -35,12 +34,12 @@ class Row:
     orientations: int = 0
 
 
-def scan(store: Store, progress: Progress | None = None) -> Columns:
-    """The columns of a `Survey` of `store`; `progress(done, all)` is called now and then."""
+def scan(store: Store, progress: Report | None = None) -> Columns:
+    """The columns of a `Survey` of `store`; `progress` is told how far it is."""
     columns, thumbnails = _scan_array(store) if isinstance(store, ArrayStore) else _scan_each(store, progress)
     if progress:
         progress(len(store), len(store))
-    columns["alike"] = _alike(columns, thumbnails)
+    columns["alike"] = _alike(columns, thumbnails, progress)
     return columns
 
 
@@ -57,12 +56,13 @@ def _scan_array(store: ArrayStore) -> tuple[Columns, list[np.ndarray | None]]:
     return columns, [thumbnail(picture, store.channels) for picture in pixels]
 
 
-def _scan_each(store: Store, progress: Progress | None) -> tuple[Columns, list[np.ndarray | None]]:
+def _scan_each(store: Store, progress: Report | None) -> tuple[Columns, list[np.ndarray | None]]:
     """Decode in threads: the decoders release the interpreter lock."""
     rows: list[Row] = []
     digests: list[bytes] = []
     thumbnails: list[np.ndarray | None] = []
-    for row, digest, small in _in_threads(lambda index: _look(store, index), len(store)):
+    threads = usable_cores()
+    for row, digest, small in in_order(partial(_look, store), range(len(store)), threads=threads, ahead=4 * threads):
         rows.append(row)
         digests.append(digest)
         thumbnails.append(small)
@@ -71,14 +71,6 @@ def _scan_each(store: Store, progress: Progress | None) -> tuple[Columns, list[n
     columns = _columns(rows)
     columns["digests"] = np.frombuffer(b"".join(digests), np.uint8).reshape(len(rows), DIGEST_BYTES)
     return columns, thumbnails
-
-
-def _in_threads(look: Callable[[int], tuple], count: int) -> Iterator[tuple]:
-    executor = ThreadPoolExecutor(os.cpu_count())
-    try:
-        yield from executor.map(look, range(count))
-    finally:
-        executor.shutdown(cancel_futures=True)
 
 
 def _look(store: Store, index: int) -> tuple[Row, bytes, np.ndarray | None]:
@@ -101,7 +93,7 @@ def _columns(rows: list[Row]) -> Columns:
     }
 
 
-def _alike(columns: Columns, thumbnails: list[np.ndarray | None]) -> np.ndarray:
+def _alike(columns: Columns, thumbnails: list[np.ndarray | None], progress: Report | None) -> np.ndarray:
     """Groups of near duplicates: stars among the pictures large enough, one of each kind of equal ones."""
     digests = columns["digests"]
     everyone = np.arange(len(digests))
@@ -110,5 +102,11 @@ def _alike(columns: Columns, thumbnails: list[np.ndarray | None]) -> np.ndarray:
     if len(asked):
         aspects = columns["widths"][asked] / columns["heights"][asked]
         order = np.argsort(np.ascontiguousarray(digests[asked]).view(f"S{DIGEST_BYTES}").reshape(-1), kind="stable")
-        alike[asked] = asked[stars(np.stack([thumbnails[index] for index in asked]), aspects, np.argsort(order))]
+        small = np.stack([thumbnails[index] for index in asked])
+        told = partial(_comparing, progress) if progress else None
+        alike[asked] = asked[stars(small, aspects, np.argsort(order), told)]
     return alike[alike]
+
+
+def _comparing(progress: Report, done: int, total: int) -> None:
+    progress(done, total, "comparing pictures")

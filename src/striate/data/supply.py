@@ -1,12 +1,8 @@
-"""Prepared pictures in any order that is asked for, by threads over decoders that release the interpreter lock."""
+"""Prepared pictures in any order that is asked for, and the pieces and batches in which they are asked for."""
 
 from __future__ import annotations
 
-import os
-from collections import deque
-from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
-from typing import TypeVar
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 from jaxtyping import Int64
@@ -17,15 +13,7 @@ from striate.data.dataset import ArrayStore, Dataset
 from striate.data.decode import Unreadable
 from striate.data.transforms import ManyPrepared, Prepared, prepare, prepare_many
 
-Item = TypeVar("Item")
-Result = TypeVar("Result")
-
 Indices = Int64[np.ndarray, " _"]
-
-
-def usable_cores() -> int:
-    """The processor cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def prepare_rows(dataset: Dataset, spec: InputSpec, index: Indices) -> Sequence[Prepared] | ManyPrepared:
@@ -47,30 +35,6 @@ def _prepare_one(dataset: Dataset, index: int, spec: InputSpec) -> Prepared:
         raise  # it names the picture
     except DataError as error:
         raise DataError(f"{dataset.store.name(index)}: {error}") from error
-
-
-def in_order(
-    function: Callable[[Item], Result], items: Iterable[Item], *, threads: int, ahead: int
-) -> Generator[Result, None, None]:
-    """`function` of each item, in order, worked out by `threads` threads at most `ahead` items ahead of the reader.
-
-    With 0 threads the reader does the work. Closing the generator drops what has not begun, waits for what has, and
-    releases the threads. An exception of `function` comes up at its item.
-    """
-    if threads == 0:
-        yield from map(function, items)
-        return
-    pool = ThreadPoolExecutor(threads, thread_name_prefix="striate-loader")
-    begun: deque[Future[Result]] = deque()
-    try:
-        for item in items:
-            begun.append(pool.submit(function, item))
-            if len(begun) > ahead:
-                yield begun.popleft().result()
-        while begun:
-            yield begun.popleft().result()
-    finally:
-        pool.shutdown(wait=True, cancel_futures=True)
 
 
 def pieces(index: Indices, size: int) -> Iterator[Indices]:

@@ -19,9 +19,10 @@ from jaxtyping import Bool, Float64, Int64, Shaped, UInt8
 
 from striate.core.errors import StriateError
 from striate.core.files import cache_folder, file_digest, write_atomically
+from striate.core.progress import Report
 from striate.data.content import array_digest, first_of_equals
 from striate.data.dataset import SPLITS, ArrayStore, Dataset, FileStore, Store
-from striate.data.scan import Progress, scan
+from striate.data.scan import scan
 
 _FORMAT = "survey 1"  # to be raised with every change of what the columns mean or how they come about
 _DECODERS = ("numpy", "Pillow", "simplejpeg", "tifffile", "imagecodecs")
@@ -73,8 +74,8 @@ class Survey:
         return np.where(sizes > large_group(len(self)), np.arange(len(self)), self.alike)
 
 
-def survey(dataset: Dataset, *, progress: Progress | None = None) -> Survey:
-    """Look at every picture of `dataset` once; `progress(done, all)` is called now and then.
+def survey(dataset: Dataset, *, progress: Report | None = None) -> Survey:
+    """Look at every picture of `dataset` once; `progress` is told how far it is.
 
     The answer is kept in the cache folder under a digest of all the files' bytes (or of the array) and of the decoders'
     versions: the same pictures are not decoded twice, whatever they are called, and changed ones always are.

@@ -8,6 +8,8 @@ from collections.abc import Callable, Generator
 from dataclasses import dataclass
 from typing import TypeVar
 
+from striate.core.progress import Report
+
 Result = TypeVar("Result")
 
 
@@ -24,7 +26,7 @@ class _Cancelled(BaseException):
     """Raised inside the work when nobody reads its progress any more."""
 
 
-def watched(stage: str, work: Callable[[Callable[[int, int], None]], Result]) -> Generator[Progress, None, Result]:
+def watched(stage: str, work: Callable[[Report], Result]) -> Generator[Progress, None, Result]:
     """Run `work(progress)` in a thread, yield its calls of `progress(done, total)`, and return its result.
 
     What `work` raises is raised here. When the generator is closed or interrupted, the next call of `progress` ends
@@ -35,10 +37,10 @@ def watched(stage: str, work: Callable[[Callable[[int, int], None]], Result]) ->
     results: list[Result] = []
     errors: list[BaseException] = []
 
-    def report(done: int, total: int) -> None:
+    def report(done: int, total: int, at: str | None = None, /) -> None:
         if cancelled.is_set():
             raise _Cancelled
-        reports.put(Progress(stage, done, total))
+        reports.put(Progress(at or stage, done, total))
 
     def run() -> None:
         try:
