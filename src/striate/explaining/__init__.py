@@ -3,6 +3,7 @@
 An explanation is a function `(model, images, target, …)` that gives a typed result and returns the model as found.
 """
 
+from striate.explaining._explains import NotFiniteError as NotFiniteError
 from striate.explaining.activations import ActivationMaps as ActivationMaps
 from striate.explaining.activations import activation_maps as activation_maps
 from striate.explaining.attribution import Attribution as Attribution

@@ -72,7 +72,8 @@ def explains(
     Within the formula the model is borrowed (see `striate.hooks.borrow`): in eval mode, frozen, with autograd
     recording; it is given copies, for it may overwrite them. The pictures have the model's device and kind of numbers.
     `aim` gives the score of logits; the formula must hand it the logits of the pictures as they are first. The
-    arguments are described at `Method`.
+    arguments are described at `Method`. A map with values that are not finite is none: the caller gets a
+    `NotFiniteError`.
     """
 
     def register(formula: Formula[Settings]) -> Explanation[Settings]:
@@ -108,7 +109,7 @@ def _attribution(method: Method, relevance: Relevance, aim: Aim, call: Call) -> 
     if not np.isfinite(values).all():
         raise NotFiniteError(
             f"{method.title} gives no finite map here: where it asks for the score or its gradient, one of them is "
-            "infinite or undefined. (Integrated gradients ask from the baseline on: another one may do.)"
+            "infinite or undefined."
         )
     residue = None
     if relevance.difference is not None:

@@ -9,7 +9,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from striate.core.errors import ConfigError
-from striate.explaining._explains import Relevance, explains
+from striate.explaining._explains import NotFiniteError, Relevance, explains
 from striate.explaining._share import shares
 from striate.explaining.gradient import gradient
 from striate.explaining.target import Aim
@@ -48,6 +48,7 @@ def integrated_gradients(
 
     Raises:
         ConfigError: the baseline does not fit the pictures, or there is no positive tolerance or number of steps.
+        NotFiniteError: the score or its gradient is infinite or undefined somewhere on the way.
     """
     if not tolerance > 0 or most_steps < _FIRST:
         raise ConfigError(
@@ -66,6 +67,11 @@ def integrated_gradients(
     while True:
         values[pending] = way[pending].float() * sums.of(pending) / steps
         missing = (values.sum((1, 2, 3), dtype=torch.float64) - difference).abs()
+        if not missing.isfinite().all():
+            raise NotFiniteError(
+                "Between the baseline and the picture the score or its gradient is infinite or undefined, so there is "
+                "nothing to integrate. Another baseline may do."
+            )
         pending = [picture for picture in pending if missing[picture] > tolerance * difference[picture].abs()]
         if not pending or 2 * steps > most_steps:
             break
