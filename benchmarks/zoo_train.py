@@ -3,11 +3,11 @@
     python benchmarks/zoo_train.py CIFAR10 [--steps 100] [--runs FOLDER] [--only FAMILY …] [--write]
 
 CIFAR10 is a folder with the official binary batches. Of each batch the first fifth is taken, so that judging all these
-networks does not take longer than training them: 10,000 pictures to learn from, 2,000 to be judged on. The
-member with the fewest parameters of each family sees the same pictures in the same order: so many steps of 64 pictures,
-AdamW at one learning rate with one cycle, no augmentation, seed 0, pictures of 32 × 32 or as large as the model needs.
-Nothing is tuned for any of them: networks of 2012 that want weeks at a small learning rate, and those of 2022 that want
-months of augmentation, get what fits none of them best. Each accuracy is that of one training.
+networks does not take longer than training them: 10,000 pictures to learn from, 2,000 to be judged on. The member with
+the fewest parameters of each family sees the same pictures in the same order: so many steps of 64 pictures, AdamW at
+one learning rate with one cycle, no augmentation, seed 0, pictures of 32 × 32 or as large as the model needs. Nothing
+is tuned for any of them: networks of 2012 that want weeks at a small learning rate, and those of 2022 that want months
+of augmentation, get what fits none of them best. Each accuracy is that of one training.
 
 Runs are kept in the folder and found there again, so the study goes on where it was stopped.
 """
