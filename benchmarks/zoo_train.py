@@ -4,7 +4,7 @@
 
 CIFAR10 is a folder with the official binary batches. Of each batch the first fifth is taken, so that judging all these
 networks does not take longer than training them: 10,000 pictures to learn from, 2,000 to be judged on. The member with
-the fewest parameters of each family sees the same pictures in the same order: so many steps of 64 pictures, AdamW at
+the fewest parameters of each family sees the same pictures in the same order: so many steps of 32 pictures, AdamW at
 one learning rate with one cycle, no augmentation, seed 0, pictures of 32 × 32 or as large as the model needs. Nothing
 is tuned for any of them: networks of 2012 that want weeks at a small learning rate, and those of 2022 that want months
 of augmentation, get what fits none of them best. Each accuracy is that of one training.
@@ -31,7 +31,7 @@ from striate.models import MODELS
 from striate.recipes.folder import open_run
 from striate.recipes.judging import Evaluation
 
-BATCH, SIDE = 64, 32
+BATCH, SIDE = 32, 32
 CHANCE = 0.1
 RECORD, TAKEN = 3073, 2_000  # bytes of a picture with its label; how many of each batch
 
