@@ -3,7 +3,7 @@
     python benchmarks/zoo_train.py CIFAR10 [--steps 100] [--longer 400] [--runs FOLDER] [--only FAMILY …] [--write]
 
 CIFAR10 is a folder with the official binary batches. Of each batch the first fifth is taken, so that judging all these
-networks does not take longer than training them: 10,000 pictures to learn from, 2,000 to be judged on. The member with
+networks does not take longer than training them: 7,500 pictures to learn from, 2,000 to be judged on. The member with
 the fewest parameters of each family sees the same pictures in the same order: so many steps of 32 pictures, AdamW at
 one learning rate with one cycle, no augmentation, seed 0, pictures of 32 × 32 or as large as the model needs. Nothing
 is tuned for any of them: networks of 2012 that want weeks at a small learning rate, and those of 2022 that want months
@@ -108,7 +108,9 @@ def train(data: Path, name: str, steps: int, runs: Path) -> Trained:
             return replace(trained, problem=re.sub(r"\s+", " ", finished.stderr).strip())
     losses = [event["loss"] for event in read_events(run / "events.jsonl") if event["event"] == "step"]
     tenth = -(-len(losses) // 10)
-    top1 = Evaluation.read(open_run(run), "test").judgement.top1
+    judged = Evaluation.read(open_run(run), "test")
+    assert judged
+    top1 = judged.judgement.top1
     assert top1.interval
     return replace(
         trained, losses=(fmean(losses[:tenth]), fmean(losses[-tenth:])), top1=top1.value, interval=top1.interval
