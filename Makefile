@@ -3,7 +3,7 @@
 # make lint    the quick half of that
 # make bench   the measurements of benchmarks/, written to results/
 # make zoo     all that is asked of a model asked of every model, beside every judge, written to results/ (hours)
-# make zoo-train CIFAR10=<folder of the binary batches>   one small network of each family on CIFAR-10 (two hours)
+# make zoo-train CIFAR10=<folder of the binary batches>   one small network of each family on CIFAR-10 (an hour and a half)
 # make docs    the pictures and pages that the program writes about itself
 
 PYTHON ?= python3

@@ -1,6 +1,6 @@
 """One small member of each family on CIFAR-10, all with the same budget: that they train, not how good they can be.
 
-    python benchmarks/zoo_train.py CIFAR10 [--steps 100] [--longer 400] [--runs FOLDER] [--only FAMILY …] [--write]
+    python benchmarks/zoo_train.py CIFAR10 [--steps 100] [--longer 300] [--runs FOLDER] [--only FAMILY …] [--write]
 
 CIFAR10 is a folder with the official binary batches. Of each batch the first fifth is taken, so that judging all these
 networks does not take longer than training them: 7,500 pictures to learn from, 2,000 to be judged on. The member with
@@ -139,7 +139,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("data", type=Path, help="the folder with data_batch_1.bin and its like")
     parser.add_argument("--steps", type=int, default=100)
-    parser.add_argument("--longer", type=int, default=400, help="steps for those that are then still at chance")
+    parser.add_argument("--longer", type=int, default=300, help="steps for those that are then still at chance")
     parser.add_argument("--runs", type=Path, default=Path(tempfile.gettempdir()) / "striate-zoo-train")
     parser.add_argument("--only", nargs="*", metavar="FAMILY")
     parser.add_argument("--write", action="store_true", help="write results/zoo_train.md and .json")
