@@ -97,19 +97,23 @@ class Trained:
 
 
 def train(data: Path, name: str, steps: int, runs: Path) -> Trained:
-    """Train the model, or find it trained."""
+    """Train the model, go on where its training was stopped, or find it trained."""
     run = runs / f"{name}-{steps}"
     side = max(SIDE, subject(name).smallest)
     trained = Trained(MODELS[name].card.family, name, side)
     if not (run / "evaluations" / "test.json").is_file():
-        command = [sys.executable, "-m", "striate", "train", str(data), "--recipe", "cifar", "--model", name]
-        command += ["--epochs", f"{steps}st", "--seed", "0", "--name", run.name, "--runs", str(runs), "--quiet"]
-        finished = subprocess.run([*command, *settings(side)], capture_output=True, text=True, check=False)
+        words = ["train", str(data), "--recipe", "cifar", "--model", name, "--epochs", f"{steps}st", "--seed", "0"]
+        words += ["--name", run.name, "--runs", str(runs), *settings(side)]
+        if (run / "recipe.json").is_file():
+            words = ["resume", str(run)]
+        command = [sys.executable, "-m", "striate", *words, "--quiet"]
+        finished = subprocess.run(command, capture_output=True, text=True, check=False)
         if finished.returncode:
             return replace(trained, problem=re.sub(r"\s+", " ", finished.stderr).strip())
-    losses = [event["loss"] for event in read_events(run / "events.jsonl") if event["event"] == "step"]
+    opened = open_run(run)
+    losses = [event["loss"] for event in read_events(opened.events_file) if event["event"] == "step"]
     tenth = -(-len(losses) // 10)
-    judged = Evaluation.read(open_run(run), "test")
+    judged = Evaluation.read(opened, "test")
     assert judged
     top1 = judged.judgement.top1
     assert top1.interval

@@ -71,7 +71,7 @@ def bits(batches: list[Batch]) -> list[tuple[bytes, bytes, bytes]]:
 
 
 def working_threads() -> list[str]:
-    return [thread.name for thread in threading.enumerate() if thread.name.startswith("striate-loader")]
+    return [thread.name for thread in threading.enumerate() if thread.name.startswith("striate-worker")]
 
 
 @pytest.mark.parametrize("augmentation", [None, AUGMENTATION])

@@ -73,7 +73,8 @@ def _warped(
     pictures: Float32[np.ndarray, "n s s"], scales: Float64[np.ndarray, "2 n"], shifts: Float64[np.ndarray, "2 n"]
 ) -> Float32[np.ndarray, "n s s"]:
     """The pictures read, linearly between pixels, at `scale · position + shift`: a product of matrices on each side."""
-    vertical, horizontal = map(_between, scales, shifts, (pictures.shape[1],) * 2)
+    size = pictures.shape[1]
+    vertical, horizontal = (_between(scale, shift, size) for scale, shift in zip(scales, shifts, strict=True))
     return vertical @ pictures @ horizontal.swapaxes(1, 2)
 
 

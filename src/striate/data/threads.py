@@ -28,7 +28,7 @@ def in_order(
     if threads == 0:
         yield from map(function, items)
         return
-    pool = ThreadPoolExecutor(threads, thread_name_prefix="striate-loader")
+    pool = ThreadPoolExecutor(threads, thread_name_prefix="striate-worker")
     begun: deque[Future[Result]] = deque()
     try:
         for item in items:
