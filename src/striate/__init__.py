@@ -1,19 +1,20 @@
-"""Striate trains convolutional networks on your pictures, shows why they decide, and ships them.
+"""Striate trains convolutional networks on your images, and shows why they decide.
 
     import striate
 
     run = striate.train("photos/", model="tiny_vgg")
-    print(striate.load(run.path).predict("cat.jpg"))
+    print(striate.predict(run, "cat.jpg"))
 
 The verbs are imported when they are first used, so that `import striate` is quick and loads no torch.
 """
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from typing import Any
+
     from striate.core.allocator import tune_process as tune_process
     from striate.verbs.audit import audit as audit
     from striate.verbs.evaluate import evaluate as evaluate
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from striate.verbs.predict import predict as predict
     from striate.verbs.report import report as report
     from striate.verbs.resume import resume as resume
+    from striate.verbs.show_progress import show_progress as show_progress
     from striate.verbs.summary import summary as summary
     from striate.verbs.train import train as train
 
@@ -39,19 +41,24 @@ _HOMES = {
     "predict": "striate.verbs.predict",
     "report": "striate.verbs.report",
     "resume": "striate.verbs.resume",
+    "show_progress": "striate.verbs.show_progress",
     "summary": "striate.verbs.summary",
     "train": "striate.verbs.train",
     "tune_process": "striate.core.allocator",
 }
 
-__all__ = sorted(_HOMES)  # pyright: ignore[reportUnsupportedDunderAll]
+__all__ = ["__version__", *sorted(_HOMES)]  # pyright: ignore[reportUnsupportedDunderAll]
 
 
 def __getattr__(name: str) -> Any:
+    from importlib import import_module, metadata
+
+    if name == "__version__":
+        return metadata.version("striate")
     if name not in _HOMES:
         raise AttributeError(f"module 'striate' has no attribute {name!r}; it has {', '.join(_HOMES)}")
     return getattr(import_module(_HOMES[name]), name)
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *_HOMES})
+    return __all__

@@ -13,13 +13,15 @@ from typing import Annotated, Any
 from cyclopts import Parameter
 
 _ARGUMENT = re.compile(r"    [a-z_]+: ")
+_EXAMPLE = re.compile(r"Example:\n(?:    .*\n)+\n")
 
 
-def command(verb: Callable[..., Any], show: Callable[..., None]) -> Callable[..., None]:
-    """A function for the command line: the verb's parameters, then those of `show` that only concern showing.
+def command(verb: Callable[..., Any], show: Callable[..., None], *, example: str) -> Callable[..., None]:
+    """Return a function for the command line: the verb's parameters, then those of `show` that only concern showing.
 
     `show` takes what the verb returns, or its events where it has them, and keyword-only switches of its own. The help
-    is the verb's docstring; the switches of `show` carry theirs in their annotations.
+    is the verb's docstring with `example`, a command, in place of the one in Python; the switches of `show` carry
+    their help in their annotations.
     """
     parameters = _parameters(verb)
     switches = [p for p in _parameters(show) if p.kind is p.KEYWORD_ONLY]
@@ -32,7 +34,7 @@ def command(verb: Callable[..., Any], show: Callable[..., None]) -> Callable[...
 
     signature = inspect.Signature([*parameters, *switches])
     run.__name__ = getattr(verb, "__name__", "command")
-    run.__doc__ = _flowing(_without_raises(inspect.getdoc(verb) or ""))
+    run.__doc__ = _flowing(_for_terminal(inspect.getdoc(getattr(verb, "events", verb)) or "", example))
     run.__signature__ = signature
     run.__annotations__ = {name: parameter.annotation for name, parameter in signature.parameters.items()}
     return run
@@ -86,9 +88,9 @@ def usage(run: Callable[..., None], name: str) -> str:
     return " ".join(words)
 
 
-def _without_raises(text: str) -> str:
-    """A docstring for people at a terminal: what is raised concerns only those who call from Python."""
-    return text.split("\nRaises:")[0].rstrip()
+def _for_terminal(text: str, example: str) -> str:
+    """Return a docstring for the command line: a command for an example, and no section on what is raised."""
+    return _EXAMPLE.sub(f"Example: {example}\n\n", text.split("\nRaises:")[0]).rstrip()
 
 
 def _flowing(text: str) -> str:

@@ -25,15 +25,19 @@ from striate.verbs.summary import summary
 from striate.verbs.train import train
 
 COMMANDS = {
-    "train": command(train, show_training),
-    "resume": command(resume, show_training),
-    "evaluate": command(evaluate, show_verdict),
-    "predict": command(predict, show_predictions),
-    "explain": command(explain, show_explanations),
-    "inspect": command(inspect, show_inspection),
-    "fool": command(fool, show_foolings),
-    "report": command(report, show_report),
-    "data": command(audit, show_audit),
-    "models": command(list_models, show_models),
-    "summary": command(summary, show_summary),
+    "train": command(
+        train, show_training, example="striate train photos/ --model tiny_vgg --epochs 20 --set optimizer.lr=0.02"
+    ),
+    "resume": command(resume, show_training, example="striate resume runs/photos"),
+    "evaluate": command(evaluate, show_verdict, example="striate evaluate runs/photos more-photos/"),
+    "predict": command(predict, show_predictions, example="striate predict runs/photos holiday/*.jpg"),
+    "explain": command(
+        explain, show_explanations, example="striate explain runs/photos holiday/*.jpg --method occlusion"
+    ),
+    "inspect": command(inspect, show_inspection, example="striate inspect runs/photos --units 24 --time 2min"),
+    "fool": command(fool, show_foolings, example="striate fool runs/photos holiday/*.jpg --epsilon 4 --target coin"),
+    "report": command(report, show_report, example="striate report runs/photos"),
+    "data": command(audit, show_audit, example="striate data photos/"),
+    "models": command(list_models, show_models, example="striate models --like resnet --parameters 30M --sort macs"),
+    "summary": command(summary, show_summary, example="striate summary lenet5 --size 28x28"),
 }

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import ast
 import functools
+import inspect
 from collections.abc import Callable, Generator
 from typing import Any, ParamSpec, Protocol, TypeVar
 
@@ -24,17 +26,33 @@ class Verb(Protocol[Parameters, Event, Result]):
 
 
 def verb(function: Callable[Parameters, Generator[Event, None, Result]]) -> Verb[Parameters, Event, Result]:
-    """Make a verb of a generator function that yields events and returns the result."""
+    """Make a verb of a generator function that yields events and returns the result.
+
+    `help(verb)` and `inspect.signature(verb)` show what the call returns, not the generator.
+    """
 
     @functools.wraps(function)
     def run(*args: Parameters.args, **kwargs: Parameters.kwargs) -> Result:
-        events = function(*args, **kwargs)
-        while True:
-            try:
-                next(events)
-            except StopIteration as done:
-                return done.value
+        from striate.verbs.show_progress import display
 
+        with display() as show:
+            events = function(*args, **kwargs)
+            while True:
+                try:
+                    show(next(events))
+                except StopIteration as done:
+                    return done.value
+
+    signature = inspect.signature(function)
     made: Any = run
+    made.__signature__ = signature.replace(return_annotation=_returned(signature.return_annotation))
     made.events = function
     return made
+
+
+def _returned(annotation: str) -> str:
+    """Return the last argument of `Generator[…, …, Result]`, as the annotation spells it."""
+    subscript = ast.parse(annotation, mode="eval").body
+    if not isinstance(subscript, ast.Subscript) or not isinstance(subscript.slice, ast.Tuple):
+        raise TypeError(f"A verb's function is annotated to return Generator[Event, None, Result]; found {annotation}.")
+    return ast.unparse(subscript.slice.elts[-1])

@@ -21,7 +21,8 @@ def audit(data: str | Path, /) -> Generator[Progress, None, Audit]:
     or with different labels, tiny classes, imbalance, pictures rotated by EXIF. Nothing is changed. The result is
     cached by content, so the second time is at once.
 
-    Example: striate data photos/
+    Example:
+        print(striate.audit("photos/").warnings)
 
     Args:
         data: a folder with a folder per class, a CSV file (path,label[,split]), IDX, CIFAR or npz files, or a name:

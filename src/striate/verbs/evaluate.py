@@ -37,7 +37,8 @@ def evaluate(
 ) -> Generator[Progress, None, Verdict]:
     """Judge a run: on the test part of its own data, or on other data, whose classes are matched by name.
 
-    Example: striate evaluate runs/photos more-photos/
+    Example:
+        striate.evaluate("runs/photos", "more-photos/").judgement.top1.value
 
     Args:
         run: the run's folder, or a classifier's that was copied out of it.

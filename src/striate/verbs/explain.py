@@ -43,7 +43,8 @@ def explain(
     Each map is checked: it is made again with noise for weights, and pixels are taken out of the picture in its order.
     The line that is printed says how that compares with chance.
 
-    Example: striate explain runs/photos holiday/*.jpg --method occlusion
+    Example:
+        striate.explain("runs/photos", "holiday/beach.jpg", method="occlusion")
 
     Args:
         run: the run's folder, or a classifier's that was copied out of it.

@@ -43,7 +43,8 @@ def fool(
     For each picture: a sheet with the picture, the change (amplified, and by how much) and the result; and the result
     alone as a PNG. Whether it fools is told of that PNG, read back. Changes are in grey levels of 0 to 255.
 
-    Example: striate fool runs/photos holiday/*.jpg --epsilon 4 --target coin
+    Example:
+        striate.fool("runs/photos", "holiday/beach.jpg", epsilon=4, target="coin")
 
     Args:
         run: the run's folder, or a classifier's that was copied out of it.

@@ -31,7 +31,8 @@ def inspect(
     that it wants. How far layer by layer the features move when the picture does. Everything goes into a folder, and
     onto one HTML page there.
 
-    Example: striate inspect runs/photos --units 24 --time 2min
+    Example:
+        striate.inspect("runs/photos", units=24, time="2min")
 
     Args:
         run: the run's folder, or a classifier's that was copied out of it.

@@ -32,7 +32,8 @@ def list_models(
 ) -> list[ModelCard]:
     """List the networks that can be trained, with their year, input, parameters and multiply-accumulates.
 
-    Example: striate models --like resnet --parameters 30M --sort macs
+    Example:
+        striate.list_models(like="resnet", parameters="30M", sort="macs")
 
     Args:
         pattern: only names that match, with * and ? as in file names, or that contain it.

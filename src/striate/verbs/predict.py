@@ -19,7 +19,8 @@ def predict(
 ) -> Generator[Prediction | Failure, None, list[Prediction | Failure]]:
     """Say what is on pictures, with the classifier of a run.
 
-    Example: striate predict runs/photos holiday/*.jpg
+    Example:
+        striate.predict("runs/photos", "holiday/beach.jpg")
 
     Args:
         run: the run's folder, or a classifier's that was copied out of it.

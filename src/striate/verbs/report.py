@@ -8,7 +8,8 @@ from pathlib import Path
 def report(run: str | Path, /) -> Path:
     """Write the report of a run anew, as one HTML file that opens offline, and say where it lies.
 
-    Example: striate report runs/photos
+    Example:
+        striate.report("runs/photos")
 
     Args:
         run: the run's folder.

@@ -21,7 +21,8 @@ def resume(run: str | Path, /, *, inexact: bool = False) -> Generator[RunEvent, 
     Elsewhere the differences are named, and it goes on only with --inexact. A run that is complete is not trained any
     further, only judged and reported anew.
 
-    Example: striate resume runs/photos
+    Example:
+        run = striate.resume("runs/photos")
 
     Args:
         run: the run's folder.

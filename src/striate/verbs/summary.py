@@ -35,7 +35,8 @@ def summary(
     Nothing is trained and no picture is needed. What is not given is the model card's; of a network written down,
     224x224 pixels in RGB.
 
-    Example: striate summary lenet5 --size 28x28
+    Example:
+        striate.summary("lenet5", size="28x28")
 
     Args:
         model: the name of a network, as 'striate models' lists them, or one written down, as in

@@ -33,7 +33,8 @@ def train(
     The data are audited first. What you do not choose comes from a recipe that suits the data, and the run prints how
     it differs from that recipe. Ctrl-C stops at a safe point; 'striate resume' goes on from there, exactly.
 
-    Example: striate train photos/ --model tiny_vgg --epochs 20 --set optimizer.lr=0.02
+    Example:
+        run = striate.train("photos/", model="tiny_vgg", epochs=20, set={"optimizer.lr": 0.02})
 
     Args:
         data: a folder with a folder per class, a CSV file (path,label[,split]), IDX, CIFAR or npz files, or a name:

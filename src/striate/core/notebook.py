@@ -1,0 +1,66 @@
+"""HTML that results show in a notebook."""
+
+from __future__ import annotations
+
+import html
+import re
+import sys
+import unicodedata
+from collections.abc import Iterable, Sequence
+
+_MOST_ROWS = 60
+_BIDIRECTIONAL = re.compile("[\u202a-\u202e\u2066-\u2069]")
+
+
+def in_notebook() -> bool:
+    """Return whether this process is the kernel of a notebook, which displays HTML.
+
+    IPython is never imported here: a kernel has imported it.
+    """
+    ipython = sys.modules.get("IPython")
+    shell = ipython.get_ipython() if ipython is not None else None
+    return shell is not None and getattr(shell, "kernel", None) is not None
+
+
+def text(value: object) -> str:
+    """Return `value` as escaped HTML text; control and direction characters of names are spelled out."""
+    shown = "".join(
+        f"\\u{ord(character):04x}"
+        if unicodedata.category(character) in ("Cc", "Cs") or _BIDIRECTIONAL.match(character)
+        else character
+        for character in str(value)
+    )
+    return html.escape(shown)
+
+
+def table(columns: Sequence[str], rows: Iterable[Sequence[object]], *, title: str = "", note: str = "") -> str:
+    """Return a table: the first column is aligned left, the others right; at most 60 rows are written.
+
+    Args:
+        columns: the headings.
+        rows: the cells, as many in each row as there are columns.
+        title: a line above the table.
+        note: a line below it.
+    """
+    every = list(rows)
+    more = len(every) - _MOST_ROWS
+    lines = [f"<p><b>{text(title)}</b></p>"] if title else []
+    lines += ["<table>", f"<thead>{_row('th', columns)}</thead>", "<tbody>"]
+    lines += [_row("td", row) for row in every[:_MOST_ROWS]]
+    lines += ["</tbody></table>"]
+    if more > 0:
+        lines.append(f"<p>… and {more:,} more</p>")
+    if note:
+        lines.append(f"<p>{text(note)}</p>")
+    return "\n".join(lines)
+
+
+def _row(tag: str, cells: Sequence[object]) -> str:
+    sides = ["left", *["right"] * (len(cells) - 1)]
+    return (
+        "<tr>"
+        + "".join(
+            f'<{tag} style="text-align: {side}">{text(cell)}</{tag}>' for side, cell in zip(sides, cells, strict=True)
+        )
+        + "</tr>"
+    )

@@ -1,0 +1,106 @@
+"""The verbs from Python: signatures and help are Python's own, and long work shows how far it is where a person looks."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import inspect
+import re
+import sys
+import types
+from collections.abc import Generator
+from typing import Any
+
+import pytest
+
+import striate
+from striate.core.notebook import table
+from striate.recipes.stage import Progress
+from striate.verbs._verb import verb
+
+VERBS = [name for name in dir(striate) if name not in ("__version__", "tune_process")]
+
+
+def test_the_package_shows_its_verbs_and_version_and_nothing_else() -> None:
+    assert {"train", "predict", "explain", "__version__"} <= set(dir(striate))
+    assert not {"Any", "import_module", "TYPE_CHECKING"} & set(dir(striate))
+    assert striate.__version__ == importlib.metadata.version("striate")
+
+
+@pytest.mark.parametrize("name", VERBS)
+def test_the_help_of_a_verb_is_about_python(name: str) -> None:
+    called = getattr(striate, name)
+    help_text = inspect.getdoc(called) or ""
+    assert "Generator" not in str(inspect.signature(called))
+    assert not re.search(r"^Example: ", help_text, re.MULTILINE), "an example for the command line"
+    for parameter in inspect.signature(called).parameters:
+        assert f"\n    {parameter}: " in help_text, f"{parameter} is not explained"
+
+
+@verb
+def count(upto: int, /) -> Generator[Progress, None, list[int]]:
+    """Count.
+
+    Args:
+        upto: how far.
+    """
+    for number in range(upto):
+        yield Progress("counting", number + 1, upto)
+    return list(range(upto))
+
+
+def test_a_verb_returns_what_its_generator_returns_and_says_so() -> None:
+    assert count(3) == [0, 1, 2]
+    assert str(inspect.signature(count)).endswith("-> 'list[int]'")
+
+
+def test_a_verb_shows_nothing_where_nobody_looks(capfd: pytest.CaptureFixture[str]) -> None:
+    count(3)
+    assert capfd.readouterr() == ("", "")
+
+
+class Cell:
+    """The output of a notebook's cell: the newest HTML in it."""
+
+    def __init__(self, shown: str) -> None:
+        self.shown = shown
+
+    def update(self, shown: str) -> None:
+        self.shown = shown
+
+
+@pytest.fixture
+def cells(monkeypatch: pytest.MonkeyPatch) -> list[Cell]:
+    """The cells that a notebook's kernel has written into."""
+    written: list[Cell] = []
+
+    def display(shown: str, *, display_id: bool) -> Cell:
+        assert display_id
+        written.append(Cell(shown))
+        return written[-1]
+
+    ipython: Any = types.ModuleType("IPython")
+    ipython.get_ipython = lambda: types.SimpleNamespace(kernel=object())
+    ipython.display = types.SimpleNamespace(HTML=str, display=display)
+    monkeypatch.setitem(sys.modules, "IPython", ipython)
+    return written
+
+
+def test_a_verb_shows_a_bar_in_a_notebook(cells: list[Cell]) -> None:
+    count(3)
+    (cell,) = cells
+    assert "counting: 3 of 3" in cell.shown
+    assert 'value="1.0000"' in cell.shown
+
+
+def test_a_notebook_shows_nothing_where_progress_is_turned_off(cells: list[Cell]) -> None:
+    striate.show_progress(False)
+    try:
+        count(3)
+    finally:
+        striate.show_progress(None)
+    assert not cells
+
+
+def test_names_in_a_table_cannot_become_markup_or_turn_the_text() -> None:
+    shown = table(("name",), [("<script>\u202egpj.exe\x1b[2J",)])
+    assert "&lt;script&gt;\\u202egpj.exe\\u001b[2J" in shown
