@@ -1,4 +1,4 @@
-"""The verbs from Python: signatures and help are Python's own, and long work shows how far it is where a person looks."""
+"""The verbs from Python: signatures and help are of Python, and long work shows its progress where a person looks."""
 
 from __future__ import annotations
 
