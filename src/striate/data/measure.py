@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import replace
 from functools import partial
@@ -21,6 +22,8 @@ from striate.data.transforms import ManyPrepared
 LARGEST_SIDE = 64  # for small networks; whoever wants more says so
 _VALUES = 2**30  # how many values are looked at for mean and std
 _PIECE = 64
+_DIGITS = 6
+_ROUNDING = 4 * float(np.finfo(np.float32).eps)  # relative to the mean: a spread that resampling a constant may leave
 
 
 def measure(
@@ -113,17 +116,31 @@ def _prepared(
 
 
 def _moments(prepared: Iterator[ManyPrepared], spec: InputSpec) -> tuple[tuple[float, ...], tuple[float, ...]]:
-    """Mean and std of each channel in shares of full intensity, to six decimals; 1 is the std of a constant channel.
+    """Mean and std of each channel in shares of full intensity; 1 is the std of a constant channel.
 
-    Sums of whole numbers are exact in float64 (a piece's squares stay below 2⁵³), so no order of adding matters.
+    Both are rounded to six decimals, or to six significant digits of the std where that is finer, so that data of any
+    scale are standardised alike. Values are taken relative to the first pixel, so that a large offset does not cancel
+    the squares. For whole numbers every sum is exact in float64 (a piece's squares stay below 2⁵³) in any order.
     """
-    count, total, squares = 0, np.zeros(len(spec.channels)), np.zeros(len(spec.channels))
+    count, first, total, squares = 0, np.zeros((1, 1, 1, 1)), np.zeros(len(spec.channels)), np.zeros(len(spec.channels))
     for pixels in prepared:
         values = pixels.astype(np.float64)
+        if not count:
+            first = values[:1, :, :1, :1].copy()
+        values -= first
         total += values.sum(axis=(0, 2, 3))
         squares += np.square(values, out=values).sum(axis=(0, 2, 3))
         count += values[:, 0].size
-    mean = total / count
-    std = np.sqrt(np.maximum(squares / count - mean**2, 0))
-    shares = [tuple(round(float(value) / spec.maximum, 6) for value in column) for column in (mean, std)]
-    return shares[0], tuple(value or 1.0 for value in shares[1])
+    offset = total / count
+    std = np.sqrt(np.maximum(squares / count - offset**2, 0)) / spec.maximum
+    mean = (first.reshape(-1) + offset) / spec.maximum
+    constant = std <= _ROUNDING * np.abs(mean)
+    moments = [_rounded(*pair) for pair in zip(mean.tolist(), np.where(constant, 0, std).tolist(), strict=True)]
+    return tuple(mean for mean, _ in moments), tuple(std for _, std in moments)
+
+
+def _rounded(mean: float, std: float) -> tuple[float, float]:
+    """A mean and a std to as many decimals as give the std (of a constant channel the mean) six significant digits."""
+    scale = std or abs(mean) or 1.0
+    decimals = max(_DIGITS, _DIGITS - 1 - math.floor(math.log10(scale)))
+    return round(mean, decimals), round(std, decimals) or 1.0

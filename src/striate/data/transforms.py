@@ -7,6 +7,8 @@ on the device, because it makes four bytes out of one.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import torch
 from jaxtyping import Float, Float32, Shaped, UInt8, UInt16
@@ -14,7 +16,7 @@ from torch import Tensor
 
 from striate.core.geometry import Placement, place
 from striate.core.spec import InputSpec
-from striate.data.colour import arrange
+from striate.data.colour import arrange, storage_dtype
 from striate.data.picture import ManyPixels, Picture
 from striate.data.prepared import is_prepared
 from striate.data.resample import resize
@@ -76,7 +78,13 @@ def _window(pixels: ManyPixels, placement: Placement, spec: InputSpec) -> Shaped
 
 
 def scale(images: Shaped[Tensor, "n c h w"], spec: InputSpec) -> Float[Tensor, "n c h w"]:
-    """Prepared pictures as the network takes them: (value / maximum - mean) / std, channel by channel, in float32."""
+    """Prepared pictures as the network takes them: (value / maximum - mean) / std, channel by channel, in float32.
+
+    Floating data may have a mean far larger than their std: they are centred before they are divided.
+    """
+    if storage_dtype(spec) == np.float32:
+        stored = ([spec.maximum * value for value in column] for column in (spec.mean, spec.std))
+        return _standardised(images, *stored)
     return _linear(images, *spec.scaling)
 
 
@@ -87,7 +95,18 @@ def to_shares(images: Shaped[Tensor, "n c h w"], spec: InputSpec) -> Float[Tenso
 
 def normalise(shares: Float[Tensor, "n c h w"], spec: InputSpec) -> Float[Tensor, "n c h w"]:
     """The second half of `scale`: (share - mean) / std."""
+    if storage_dtype(spec) == np.float32:
+        return _standardised(shares, spec.mean, spec.std)
     return _linear(shares, tuple(1 / std for std in spec.std), spec.scaling[1])
+
+
+def _standardised(images: Tensor, mean: Sequence[float], std: Sequence[float]) -> Tensor:
+    """(images - mean) / std in float32, each step rounded.
+
+    A division, because the reciprocal of a very small std is beyond float32.
+    """
+    means, stds = (torch.tensor(column).view(1, -1, 1, 1).to(images.device) for column in (mean, std))
+    return images.to(torch.float32, copy=True).sub_(means).div_(stds)
 
 
 def _linear(images: Tensor, factor: tuple[float, ...], offset: tuple[float, ...]) -> Tensor:
