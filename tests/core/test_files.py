@@ -15,7 +15,16 @@ import pytest
 
 from striate.core import files
 from striate.core.errors import RunError
-from striate.core.files import cache_folder, file_digest, locked, storage_error, write_atomically, write_json
+from striate.core.files import (
+    cache_folder,
+    file_digest,
+    locked,
+    open_regular,
+    storage_error,
+    sweep,
+    write_atomically,
+    write_json,
+)
 
 LARGE = bytes(range(256)) * (5 << 12)  # 5 MiB: five pieces
 
@@ -174,3 +183,58 @@ def test_a_lock_goes_with_the_process_that_held_it_however_it_ends(tmp_path: Pat
 def test_a_lock_in_a_folder_that_is_not_there_is_one_sentence(tmp_path: Path) -> None:
     with pytest.raises(RunError, match="could not be written"), locked(tmp_path / "nowhere" / "lock", busy="taken"):
         pytest.fail("held")
+
+
+def _ended() -> int:
+    """The number of a process that has ended."""
+    process = subprocess.Popen([sys.executable, "-c", ""])
+    process.wait()
+    return process.pid
+
+
+def test_what_a_killed_process_was_writing_is_swept_away_and_nothing_else(tmp_path: Path) -> None:
+    (tmp_path / "sub").mkdir()
+    gone, alive = _ended(), os.getppid()
+    swept = [f".report.html.{gone}.tmp", f"sub/.val.csv.{gone}.tmp", f".a.b.{os.getpid()}.tmp", f".x.{10**30}.tmp"]
+    stays = [f".report.html.{alive}.tmp", "report.html", ".lock", ".report.html.tmp", f"report.html.{gone}.tmp"]
+    for name in (*swept, *stays):
+        (tmp_path / name).write_text("half")
+    folder = tmp_path / f".inspection.{gone}.tmp"
+    (folder / "maps").mkdir(parents=True)
+    sweep(tmp_path)
+    assert sorted(os.listdir(tmp_path)) == sorted([*stays, "sub"])
+    assert os.listdir(tmp_path / "sub") == []
+
+
+def test_a_former_folder_comes_back_where_a_kill_left_none(tmp_path: Path) -> None:
+    gone = _ended()
+    for name in ("one", "two"):
+        (tmp_path / f".{name}.{gone}.former").mkdir()
+        (tmp_path / f".{name}.{gone}.former" / "page").write_text("old")
+    (tmp_path / "two").mkdir()
+    sweep(tmp_path)
+    assert (tmp_path / "one" / "page").read_text() == "old"
+    assert sorted(os.listdir(tmp_path)) == ["one", "two"]
+
+
+def test_a_file_that_this_process_is_writing_is_not_swept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write = files.write_chunk
+
+    def sweeping(file, chunk) -> None:
+        sweep(tmp_path)
+        write(file, chunk)
+
+    monkeypatch.setattr(files, "write_chunk", sweeping)
+    write_atomically(tmp_path / "a", b"whole")
+    assert (tmp_path / "a").read_bytes() == b"whole"
+
+
+def test_only_regular_files_are_opened(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "link").symlink_to("/dev/zero")
+    (tmp_path / "a").write_bytes(b"a")
+    for name in ("pipe", "link", ".", "absent"):
+        with pytest.raises(OSError, match=r"regular|No such"):
+            open_regular(tmp_path / name)
+    with open_regular(tmp_path / "a") as file:
+        assert file.read() == b"a"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -96,6 +97,52 @@ def test_a_damaged_one_is_refused_with_a_sentence_and_the_one_before_is_used(dam
     assert found.clock.step == 0
     assert len(refused) == 1
     assert refused[0].startswith(f"The checkpoint {path} is damaged")
+
+
+@pytest.mark.parametrize("kind", ["pipe", "folder", "endless", "headless", "deep"])
+def test_what_is_no_checkpoint_is_a_sentence_and_the_one_before_it_is_used(kind: str, tmp_path: Path) -> None:
+    write_checkpoint(tmp_path, snapshot(make_state(), MARK))
+    path = checkpoint_path(tmp_path, 9)
+    if kind == "pipe":
+        os.mkfifo(path)
+    elif kind == "folder":
+        path.mkdir()
+    elif kind == "endless":
+        path.symlink_to("/dev/zero")
+    else:
+        header = b'{"__metadata__": []}' if kind == "headless" else b"[" * 100_000
+        path.write_bytes(len(header).to_bytes(8, "little") + header)
+    found, refused = newest_checkpoint(tmp_path)
+    assert found is not None
+    assert found.clock.step == 0
+    assert len(refused) == 1
+    assert "Traceback" not in refused[0]
+    assert f"The checkpoint {path} is damaged" in refused[0]
+
+
+class Counting(torch.optim.SGD):
+    """An optimizer that keeps a number for each parameter, as `torch.optim.SparseAdam` does: it halves every rate."""
+
+    def step(self, closure: None = None) -> None:
+        for group in self.param_groups:
+            for parameter in group["params"]:
+                seen = self.state[parameter].get("seen", 0)
+                self.state[parameter]["seen"] = seen + 1
+                with torch.no_grad():
+                    parameter.add_(parameter.grad, alpha=-group["lr"] * 0.5**seen)
+
+
+def test_statistics_that_are_numbers_are_kept_like_tensors(tmp_path: Path) -> None:
+    def begin() -> TrainState:
+        model = make_model(0.0)
+        return make_state(model, optimizer=Counting(model.parameters(), lr=0.1))
+
+    first, second = begin(), begin()
+    list(train(first, MadeBatches(), until=Duration.parse("3st")))
+    restore(second, read_checkpoint(write_checkpoint(tmp_path, snapshot(first, MARK))))
+    for state in (first, second):
+        list(train(state, MadeBatches(), until=UNTIL))
+    assert torch.equal(weights(second.model), weights(first.model))
 
 
 def test_a_folder_without_checkpoints_has_no_newest(tmp_path: Path) -> None:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
 
 from striate.core.duration import Clock
 from striate.core.errors import RunError
-from striate.training import Evaluated, Journal, SafePoint, StepDone, read_events
+from striate.training import Evaluated, Journal, SafePoint, StepDone, first_event, read_events
 from striate.training.journal import without_wall
 
 
@@ -58,17 +59,64 @@ def test_a_record_that_was_changed_before_the_mark_is_not_gone_on_with(tmp_path:
         Journal(path, mark)
 
 
-def test_a_last_line_that_was_cut_short_is_left_out_and_any_other_damage_is_a_sentence(tmp_path: Path) -> None:
+EVALUATED = {"event": "evaluated", "clock": {"epoch": 1, "step": 5}, "scores": {"loss": 0.5}}
+
+
+@pytest.mark.parametrize(
+    "tail", [b'{"event": "st', bytes(4096), bytes(100) + b'ep": 7}\n{"event": "step"', b'{"ev\n[1]\n']
+)
+def test_what_a_kill_or_a_power_cut_left_at_the_end_is_passed_over(tmp_path: Path, tail: bytes) -> None:
     path = tmp_path / "events.jsonl"
     with Journal(path) as journal:
         journal.record(Evaluated(Clock(5, 5), {"loss": 0.5}))
-    path.write_bytes(path.read_bytes() + b'{"event": "st')
-    assert without_wall(read_events(path)) == [
-        {"event": "evaluated", "clock": {"epoch": 1, "step": 5}, "scores": {"loss": 0.5}}
-    ]
-    path.write_bytes(b"not json\n")
-    with pytest.raises(RunError, match="cannot be read"):
+    path.write_bytes(path.read_bytes() + tail)
+    assert without_wall(read_events(path)) == [EVALUATED]
+    first = first_event(path)
+    assert first is not None
+    assert first["event"] == "evaluated"
+
+
+@pytest.mark.parametrize("tail", [b'{"event": "st', bytes(4096), bytes(100) + b'ep": 7}\n{"event": "step"'])
+def test_a_resumed_run_cuts_it_away(tmp_path: Path, tail: bytes) -> None:
+    path = tmp_path / "events.jsonl"
+    with Journal(path) as journal:
+        journal.write("started", seed=1)
+        mark = journal.mark()
+        journal.record(Evaluated(Clock(5, 5), {"loss": 0.7}))
+    path.write_bytes(path.read_bytes() + tail)
+    with Journal(path, mark) as journal:
+        journal.record(Evaluated(Clock(5, 5), {"loss": 0.5}))
+    assert b"\0" not in path.read_bytes()
+    assert without_wall(read_events(path)) == [{"event": "started", "seed": 1}, EVALUATED]
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        *("not json", "[]", "null", '"step"', "{}", '{"event": 3}', "[" * 100_000, '{"event": "step"}'),
+        *('{"event": "evaluated", "clock": 3, "scores": {}}', '{"event": "finished"}', '{"event": "x", "wall": []}'),
+        '{"event": "evaluated", "clock": {"step": "1", "epoch": 0}, "scores": {}}',
+    ],
+    ids=lambda line: line[:50],
+)
+def test_any_other_damage_is_a_sentence_that_names_the_line(tmp_path: Path, line: str) -> None:
+    path = tmp_path / "events.jsonl"
+    path.write_text(f"{line}\n")
+    with pytest.raises(RunError, match=r"cannot be read \(line 1 is not an event\)\. Restore it from a copy\."):
         read_events(path)
+    assert first_event(path) is None
+    path.write_text(f'{{"event": "a"}}\n{line}\n{{"event": "b"}}\n')
+    with pytest.raises(RunError, match="line 2 is not an event"):
+        read_events(path)
+
+
+@pytest.mark.parametrize("kind", ["pipe", "folder"])
+def test_what_is_no_regular_file_is_a_sentence_and_waits_for_nobody(tmp_path: Path, kind: str) -> None:
+    path = tmp_path / "events.jsonl"
+    os.mkfifo(path) if kind == "pipe" else path.mkdir()
+    for use in (read_events, first_event, Journal):
+        with pytest.raises(RunError, match=r"events\.jsonl"):
+            use(path)
 
 
 def test_a_folder_that_is_not_there_is_a_sentence(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import os
 from collections.abc import Generator, Mapping
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,7 @@ from striate.training import (
     Saving,
     TrainState,
     newest_checkpoint,
+    read_checkpoint,
     read_events,
     restore,
     run_sitting,
@@ -133,6 +135,29 @@ def test_a_loss_that_is_not_finite_leaves_the_last_checkpoint_and_writes_the_bes
         run.sit(batches=MadeBatches(spoiled=(3, 2)), saving=Saving(seconds=3600.0, share=1e-12))
     assert run.steps == [0, 10]
     assert newest_checkpoint(tmp_path / "checkpoints")[1] == []
+
+
+def test_what_a_checkpoint_says_of_the_record_survives_a_power_cut(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    record, synced, marks = tmp_path / "events.jsonl", [0], []
+    fsync, replace = os.fsync, os.replace
+
+    def sync(handle: int) -> None:
+        fsync(handle)
+        if record.exists() and os.path.samestat(os.fstat(handle), os.stat(record)):
+            synced.append(record.stat().st_size)
+
+    def rename(source: Path, target: Path) -> None:
+        replace(source, target)
+        marks.append((read_checkpoint(target).mark.length, synced[-1]))
+
+    monkeypatch.setattr(os, "fsync", sync)
+    monkeypatch.setattr(os, "replace", rename)
+    Run(tmp_path, [3.0, 1.0, 2.0]).sit()
+    assert len(marks) == 4
+    assert all(length <= on_disk for length, on_disk in marks)
+    assert marks[-1][0] > marks[0][0]
 
 
 def test_a_full_disk_is_a_sentence_and_the_last_checkpoint_stays(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import platform
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, TypeVar
@@ -49,7 +50,7 @@ class ExecutionPlan:
         return torch.channels_last if self.layout == "channels_last" else torch.contiguous_format
 
     def adopt(self, model: Module) -> Module:
-        """Bring `model` (in place) and this process into the plan.
+        """Bring `model` (in place) and this process into the plan; `settings_kept` gives the process back as it was.
 
         Raises:
             ConfigError: this machine does not have the plan's device.
@@ -94,6 +95,20 @@ class ExecutionPlan:
     def cores(self) -> int:
         """How many of the processor's cores a step keeps busy."""
         return self.threads * self.parts
+
+
+@contextlib.contextmanager
+def settings_kept() -> Iterator[None]:
+    """Inside, plans may be adopted; afterwards torch's settings of this process are as they were found.
+
+    They are the number of threads and cuDNN's `deterministic`, all that `ExecutionPlan.adopt` sets.
+    """
+    threads, deterministic = torch.get_num_threads(), torch.backends.cudnn.deterministic
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
+        torch.backends.cudnn.deterministic = deterministic
 
 
 def devices() -> tuple[str, ...]:

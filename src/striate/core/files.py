@@ -7,6 +7,9 @@ import errno
 import hashlib
 import json
 import os
+import re
+import shutil
+import stat
 from collections.abc import Iterator
 from pathlib import Path
 from typing import IO
@@ -14,6 +17,24 @@ from typing import IO
 from striate.core.errors import RunError, StriateError
 
 _CHUNK = 1 << 20
+_READING = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
+_TEMPORARY = re.compile(r"\.(?P<name>.+)\.(?P<process>[0-9]+)\.(?P<kind>tmp|former)", re.DOTALL)
+
+_written_here: set[Path] = set()
+"""The temporary files that this process is writing now."""
+
+
+def open_regular(path: Path) -> IO[bytes]:
+    """Open the file at `path` for reading, and refuse a pipe or a device, which might never end.
+
+    Raises:
+        OSError: there is no file, it is not a regular one, or it cannot be opened.
+    """
+    handle = os.open(path, _READING)
+    if not stat.S_ISREG(os.fstat(handle).st_mode):
+        os.close(handle)
+        raise OSError(errno.EINVAL, "not a regular file", str(path))
+    return os.fdopen(handle, "rb")
 
 
 def write_chunk(file: IO[bytes], chunk: bytes | memoryview) -> None:
@@ -32,6 +53,7 @@ def write_atomically(path: Path, content: bytes | memoryview | str) -> None:
     """
     data = memoryview(content.encode() if isinstance(content, str) else content)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    _written_here.add(temporary)
     try:
         with open(temporary, "wb") as file:
             for start in range(0, len(data), _CHUNK) or (0,):
@@ -44,6 +66,44 @@ def write_atomically(path: Path, content: bytes | memoryview | str) -> None:
         with contextlib.suppress(OSError):
             temporary.unlink(missing_ok=True)
         raise storage_error(path, error) from error
+    finally:
+        _written_here.discard(temporary)
+
+
+def sweep(folder: Path) -> None:
+    """Remove from `folder` and the folders in it what was being written when its process was killed.
+
+    Temporary files and folders are known by their names, `.NAME.PROCESS.tmp` and `.NAME.PROCESS.former`; of processes
+    that still run they are left alone. A former folder whose successor is not there takes its place again. What cannot
+    be removed stays.
+    """
+    with contextlib.suppress(OSError):
+        for path in sorted(folder.rglob(".*.*")):
+            match = _TEMPORARY.fullmatch(path.name)
+            if match is None or path in _written_here or _runs(int(match["process"]), path):
+                continue
+            successor = path.with_name(match["name"])
+            if match["kind"] == "former" and not successor.exists():
+                path.rename(successor)
+            elif path.is_dir():
+                shutil.rmtree(path, ignore_errors=True)
+            else:
+                path.unlink(missing_ok=True)
+
+
+def _runs(process: int, path: Path) -> bool:
+    """Whether the process that makes `path` still runs, as far as can be told."""
+    if process == os.getpid():
+        return path.is_dir()  # a file of this process would be in the list; its number may be that of one before it
+    if os.name == "nt":
+        return True  # there, asking by a signal would end it
+    try:
+        os.kill(process, 0)
+    except (ProcessLookupError, OverflowError):
+        return False
+    except PermissionError:
+        return True
+    return process > 0
 
 
 def make_folder(folder: Path) -> None:

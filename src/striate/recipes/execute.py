@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from striate.core.config import Overrides, difference
-from striate.core.device import ExecutionPlan
+from striate.core.device import ExecutionPlan, settings_kept
 from striate.core.errors import ConfigError, RunError
 from striate.core.files import write_json
 from striate.core.protocols import Auxiliary
@@ -55,7 +55,7 @@ def begin(data: str | Path, choice: Choice) -> Generator[RunEvent, None, Run]:
     network = sketch_model(plan.recipe.model, classes=len(prepared.labels), channels=channels, size=(height, width))
     _check_auxiliary(plan.recipe, network, (height, width))
     run = create_run(choice.folder, choice.name, f"{dataset.name}-{_short(plan.recipe.model)}")
-    with run.writing():
+    with run.writing(), settings_kept():
         plan.write(run)
         yield from _carry_out(run, plan, prepared, inexact=False)
     return run
@@ -68,7 +68,7 @@ def go_on(run: Run, *, inexact: bool) -> Generator[RunEvent, None, None]:
         RunError: the run is damaged or busy, or going on would not be exact and `inexact` was not said.
     """
     plan = Plan.read(run)
-    with run.writing():
+    with run.writing(), settings_kept():
         prepared = yield from prepare_data(plan.recipe, (yield from _opened(plan.data)))
         yield from _carry_out(run, plan, prepared, inexact=inexact)
 

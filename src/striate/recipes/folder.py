@@ -13,7 +13,7 @@ from typing import Any
 from striate.core.config import from_json, to_json
 from striate.core.device import ExecutionPlan
 from striate.core.errors import ConfigError, RunError, nearest
-from striate.core.files import locked, storage_error, write_json
+from striate.core.files import locked, storage_error, sweep, write_json
 from striate.recipes.recipe import Recipe
 
 FORMAT = 1
@@ -65,13 +65,14 @@ class Run:
 
     @contextlib.contextmanager
     def writing(self) -> Iterator[None]:
-        """Be the only process that writes in this run.
+        """Be the only process that trains or ends this run, and remove what a killed one left half-written.
 
         Raises:
             RunError: another process is writing in it, or the folder cannot be written.
         """
         busy = f"Another process is writing in {self.path}. Wait until it has ended, or give this run another name."
         with locked(self.path / ".lock", busy=busy):
+            sweep(self.path)
             yield
 
 

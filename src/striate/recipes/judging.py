@@ -13,7 +13,7 @@ import numpy as np
 from striate.classifier import Classifier
 from striate.core.device import plain_plan
 from striate.core.errors import DataError, RunError
-from striate.core.files import write_atomically, write_json
+from striate.core.files import make_folder, sweep, write_atomically, write_json
 from striate.core.spec import LabelSpec
 from striate.data.dataset import Dataset
 from striate.data.loader import Loader
@@ -42,7 +42,8 @@ class Evaluation:
     def write(self, run: Run) -> None:
         """Keep it in the run: the judgement as JSON, and a line of CSV per picture, so that each number leads back to
         its files."""
-        run.evaluations.mkdir(exist_ok=True)
+        make_folder(run.evaluations)
+        sweep(run.evaluations)
         table = io.StringIO(newline="")
         writer = csv.writer(table, lineterminator="\n")
         writer.writerow(_COLUMNS)

@@ -171,7 +171,8 @@ class Recipe:
 
     `epochs`: how long, as a duration (`30ep`, `5000st`, `10min`). `precision`: `auto` lets a measured trial choose
     bf16 where it is right and faster, `float32` forbids it. `evaluate_every`: how often the validation part is judged.
-    `in_memory`: whether a set that fits is held in memory; `loader_threads`: how many threads decode it where not.
+    `in_memory`: whether a set that fits is held in memory; `loader_threads`: how many threads decode it, one for each
+    core where not given (their number changes no result).
     `unreadable`: the share of pictures that may be unreadable before the run stops.
     """
 
@@ -187,14 +188,14 @@ class Recipe:
     evaluate_every: Duration = field(default_factory=lambda: Duration.parse("1ep"))
     precision: Literal["auto", "float32"] = "auto"
     in_memory: bool = True
-    loader_threads: int = 2
+    loader_threads: int | None = None
     unreadable: float = 0.05
     seed: int = 0
 
     def __post_init__(self) -> None:
         if self.batch_size < 1:
             raise ConfigError(f"batch_size is at least 1; received {self.batch_size}.")
-        if self.loader_threads < 0:
+        if self.loader_threads is not None and self.loader_threads < 0:
             raise ConfigError(f"loader_threads is at least 0; received {self.loader_threads}.")
         if not 0 <= self.unreadable <= 1:
             raise ConfigError(f"unreadable is a share from 0 to 1; received {self.unreadable:g}.")

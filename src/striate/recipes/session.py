@@ -30,8 +30,8 @@ from striate.training import (
     TrainState,
     circumstances,
     evaluate,
+    first_event,
     newest_checkpoint,
-    read_events,
     require_exact,
     restore,
     run_sitting,
@@ -107,7 +107,7 @@ def sit(run: Run, session: Session, *, inexact: bool) -> Generator[Progress | Ru
     """
     recipe = session.plan.recipe
     checkpoint, refused = newest_checkpoint(run.checkpoints)
-    first = _first_event(run)
+    first = first_event(run.events_file)
     facts = _facts(session)
     if first is not None:
         _require_same_data(first, facts)
@@ -149,11 +149,6 @@ def sit(run: Run, session: Session, *, inexact: bool) -> Generator[Progress | Ru
             ending = yield from events
         journal.write("finished", clock=state.clock, reason=ending.reason, best_step=ending.best_step)
     return ending
-
-
-def _first_event(run: Run) -> dict[str, Any] | None:
-    events = read_events(run.events_file) if run.events_file.exists() else []
-    return events[0] if events and events[0]["event"] == "started" else None
 
 
 def _facts(session: Session) -> dict[str, Any]:

@@ -17,6 +17,7 @@ from torch import nn
 from striate.classifier import Classifier, load_classifier
 from striate.core.config import to_json
 from striate.core.errors import StriateError
+from striate.core.files import sweep
 from striate.core.spec import InputSpec
 from striate.data.audit import Audit, audit
 from striate.data.dataset import SPLITS, Dataset
@@ -42,6 +43,7 @@ def write_run_report(run: Run) -> Path:
     Raises:
         RunError: the run has no classifier yet, or is damaged.
     """
+    sweep(run.path)
     write_report(gather(run), run.report_file)
     return run.report_file
 

@@ -15,6 +15,7 @@ from striate.training.events import SafePoint as SafePoint
 from striate.training.events import StepDone as StepDone
 from striate.training.journal import Journal as Journal
 from striate.training.journal import Mark as Mark
+from striate.training.journal import first_event as first_event
 from striate.training.journal import read_events as read_events
 from striate.training.keeper import Saving as Saving
 from striate.training.loop import train as train

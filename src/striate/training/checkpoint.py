@@ -25,7 +25,7 @@ from striate.core.config import from_json, to_json
 from striate.core.device import ExecutionPlan
 from striate.core.duration import Clock
 from striate.core.errors import RunError, StriateError, TrainingError
-from striate.core.files import write_atomically
+from striate.core.files import open_regular, write_atomically
 from striate.training.circumstances import circumstances
 from striate.training.journal import Mark
 from striate.training.state import TrainState
@@ -123,9 +123,16 @@ def checkpoint_path(folder: Path, step: int) -> Path:
 
 
 def checkpoint_steps(folder: Path) -> list[int]:
-    """The steps of which `folder` holds a checkpoint, whole or not, in ascending order."""
-    matches = (_NAME.fullmatch(path.name) for path in (folder.iterdir() if folder.is_dir() else ()))
-    return sorted(int(match[1]) for match in matches if match)
+    """The steps of which `folder` holds a checkpoint, whole or not, in ascending order.
+
+    Raises:
+        RunError: the folder cannot be read.
+    """
+    try:
+        names = [path.name for path in folder.iterdir()] if folder.is_dir() else []
+    except OSError as error:
+        raise RunError(f"{folder} cannot be read ({error.strerror}). Give yourself the right to read it.") from error
+    return sorted(int(match[1]) for match in map(_NAME.fullmatch, names) if match)
 
 
 def write_checkpoint(folder: Path, checkpoint: Checkpoint) -> Path:
@@ -156,30 +163,31 @@ def read_checkpoint(path: Path) -> Checkpoint:
         DamagedCheckpointError: it is not what was written, or of another format; the sentence says which.
     """
     try:
-        data = path.read_bytes()
+        with open_regular(path) as file:
+            data = file.read()
         size = int.from_bytes(data[:8], "little")
         header = json.loads(data[8 : 8 + size])["__metadata__"]
         tensors = parse_tensors(data)
         intact = header["sha256"] == _digest(header["striate"], tensors)
+        if not intact:
+            raise ValueError("its content does not have the digest it names")
         content = json.loads(header["striate"])
-    except (OSError, ValueError, KeyError, TypeError, SafetensorError) as error:
+        if content["format"] != FORMAT:
+            raise DamagedCheckpointError(
+                f"The checkpoint {path} has format {content['format']}; this version of Striate reads format {FORMAT}."
+            )
+        return Checkpoint(
+            clock=from_json(Clock, content["clock"]),
+            plan=from_json(ExecutionPlan, content["plan"]),
+            mark=from_json(Mark, content["mark"]),
+            tensors=tensors,
+            scalars=content["scalars"],
+            circumstances=content["circumstances"],
+        )
+    except DamagedCheckpointError:
+        raise
+    except (OSError, ValueError, KeyError, TypeError, RecursionError, SafetensorError, StriateError) as error:
         raise DamagedCheckpointError(f"The checkpoint {path} is damaged ({error or type(error).__name__}).") from error
-    if not intact:
-        raise DamagedCheckpointError(
-            f"The checkpoint {path} is damaged: its content does not have the digest it names."
-        )
-    if content["format"] != FORMAT:
-        raise DamagedCheckpointError(
-            f"The checkpoint {path} has format {content['format']}; this version of Striate reads format {FORMAT}."
-        )
-    return Checkpoint(
-        clock=from_json(Clock, content["clock"]),
-        plan=from_json(ExecutionPlan, content["plan"]),
-        mark=from_json(Mark, content["mark"]),
-        tensors=tensors,
-        scalars=content["scalars"],
-        circumstances=content["circumstances"],
-    )
 
 
 def newest_checkpoint(folder: Path) -> tuple[Checkpoint | None, list[str]]:

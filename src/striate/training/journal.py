@@ -3,6 +3,9 @@
 One JSON object per line. Everything that a clock on the wall decides stands under the key `wall`; all else is the same
 in every repetition of the run. A checkpoint holds a `Mark`, so that a resumed run cuts the record back to it and writes
 on: the record of a run that was killed is that of one that was not.
+
+A power cut may leave zeros or half a line behind the last mark. A resumed run cuts them away; a reader stops before
+them.
 """
 
 from __future__ import annotations
@@ -19,7 +22,7 @@ from typing import IO, Any
 
 from striate.core.duration import Clock
 from striate.core.errors import RunError
-from striate.core.files import storage_error
+from striate.core.files import open_regular, storage_error
 from striate.training.events import Evaluated, Event, StepDone
 
 LINES_PER_EPOCH = 50
@@ -50,6 +53,8 @@ class Journal:
         self._digest = hashlib.sha256()
         self._length, self._loss_sum, self._steps = 0, 0.0, 0
         with self._writing():
+            if path.exists():
+                open_regular(path).close()  # a pipe would wait for a reader
             self._file: IO[bytes] = open(path, "wb" if mark is None else "r+b")  # noqa: SIM115 (closed by `close`)
         if mark is not None:
             self._cut(mark)
@@ -124,16 +129,55 @@ class Journal:
 
 
 def read_events(path: Path) -> list[dict[str, Any]]:
-    """The lines of a journal; a last one that was cut short by a kill is left out.
+    """Read the lines of a journal, without what a kill or a power cut left at its end (half a line, or zeros).
 
     Raises:
-        RunError: the file cannot be read, or a line in it is not JSON.
+        RunError: the file cannot be read, or a line before its end is not one that a journal holds.
     """
+    lines = _lines(path)
+    events = [_event(line) for line in lines]
+    whole = max((number for number, event in enumerate(events, start=1) if event is not None), default=0)
+    damaged = events.index(None) + 1 if None in events[:whole] or (lines and not whole) else None
+    if damaged is not None:
+        raise RunError(f"{path} cannot be read (line {damaged} is not an event). Restore it from a copy.")
+    return [event for event in events if event is not None]
+
+
+def first_event(path: Path) -> dict[str, Any] | None:
+    """Read the first line of a journal, whatever state the rest is in; None where there is no whole one.
+
+    Raises:
+        RunError: the file cannot be read.
+    """
+    lines = _lines(path) if path.exists() else []
+    return _event(lines[0]) if lines else None
+
+
+def _lines(path: Path) -> list[bytes]:
+    """The whole lines up to the first zero byte: text has none, and a file system fills with them what it lost."""
     try:
-        lines = path.read_bytes().split(b"\n")
-        return [json.loads(line) for line in lines[:-1]]
-    except (OSError, ValueError) as error:
+        with open_regular(path) as file:
+            return file.read().partition(b"\0")[0].split(b"\n")[:-1]
+    except OSError as error:
         raise RunError(f"{path} cannot be read ({error}). Restore it from a copy.") from error
+
+
+_FACTS = {"step": ("clock", "loss", "lr"), "evaluated": ("clock", "scores"), "finished": ("reason", "best_step")}
+"""What the readers of a journal take from each kind of line; other kinds are only passed on."""
+
+
+def _event(line: bytes) -> dict[str, Any] | None:
+    """The event on a line; None where it is not one."""
+    try:
+        event = json.loads(line)
+    except (ValueError, RecursionError):
+        return None
+    if not isinstance(event, dict) or not isinstance(event.get("event"), str):
+        return None
+    facts = _FACTS.get(event["event"], ())
+    clock = event.get("clock", {"step": 0, "epoch": 0})
+    timed = isinstance(clock, dict) and all(isinstance(clock.get(key), int) for key in ("step", "epoch"))
+    return event if timed and isinstance(event.get("wall", {}), dict) and all(fact in event for fact in facts) else None
 
 
 def without_wall(events: list[dict[str, Any]]) -> list[dict[str, Any]]:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections import deque
 from dataclasses import dataclass
 from pathlib import Path
 
 from striate.core.errors import ConfigError
-from striate.core.files import storage_error
+from striate.core.files import make_folder, sweep
 from striate.training.checkpoint import Checkpoint, checkpoint_path, checkpoint_steps, snapshot, write_checkpoint
 from striate.training.journal import Journal
 from striate.training.state import TrainState
@@ -46,12 +47,8 @@ class Keeper:
         self._saved_step: int | None = None
         self._cost = 0.0
         self._saved_at = time.monotonic()
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-            for torso in folder.glob(".step-*.tmp"):  # of a write that was killed; one process at a time writes here
-                torso.unlink()
-        except OSError as error:
-            raise storage_error(folder, error) from error
+        make_folder(folder)
+        sweep(folder)
 
     def remember_best(self) -> None:
         """Keep the state as it is now as the best so far."""
@@ -81,7 +78,8 @@ class Keeper:
         kept = set().union(*self._recent)
         for step in checkpoint_steps(self.folder):
             if step not in kept:
-                checkpoint_path(self.folder, step).unlink(missing_ok=True)
+                with contextlib.suppress(OSError):  # something else of that name, which nobody reads
+                    checkpoint_path(self.folder, step).unlink(missing_ok=True)
         self._saved_at = time.monotonic()
         self._cost = self._saved_at - started
 
