@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from striate.core.allocator import tune_process as tune_process
+    from striate.models import register_model as register_model
     from striate.verbs.audit import audit as audit
     from striate.verbs.evaluate import evaluate as evaluate
     from striate.verbs.explain import explain as explain
@@ -39,6 +40,7 @@ _HOMES = {
     "list_models": "striate.verbs.list_models",
     "load": "striate.verbs.load",
     "predict": "striate.verbs.predict",
+    "register_model": "striate.models",
     "report": "striate.verbs.report",
     "resume": "striate.verbs.resume",
     "show_progress": "striate.verbs.show_progress",

@@ -15,10 +15,10 @@ from safetensors.torch import save as save_tensors
 from striate.classifier.classifier import Arguments, Classifier
 from striate.classifier.provenance import Provenance
 from striate.core.config import from_json, to_json
-from striate.core.errors import RunError, StriateError
+from striate.core.errors import ModelError, RunError, StriateError
 from striate.core.files import file_digest, make_folder, write_atomically, write_json
 from striate.core.spec import InputSpec, LabelSpec
-from striate.models import create_model
+from striate.models import build_model, check_model
 
 FORMAT = 1
 _WEIGHTS, _DESCRIPTION = "model.safetensors", "classifier.json"
@@ -66,7 +66,8 @@ def load_classifier(folder: str | Path) -> Classifier:
         arguments = Arguments(
             classes=stored["classes"], channels=stored["channels"], size=(stored["size"][0], stored["size"][1])
         )
-        model = create_model(name, **arguments)
+        _check_known(name, folder)
+        model = build_model(name, **arguments)
         provenance = Provenance(**description["provenance"])
         temperature = float(description["temperature"])
     except StriateError as error:
@@ -77,6 +78,16 @@ def load_classifier(folder: str | Path) -> Classifier:
         ) from error
     model.load_state_dict(_read_weights(folder, description, model.state_dict()))
     return Classifier(model.eval(), name, arguments, input_spec, labels, provenance, temperature)
+
+
+def _check_known(name: str, folder: Path) -> None:
+    try:
+        check_model(name)
+    except ModelError as error:
+        raise RunError(
+            f"{folder / _DESCRIPTION} names a model that is not known here: {error} If {name!r} is a model of your "
+            "own, register it first: striate.register_model(…)."
+        ) from error
 
 
 def _read_description(folder: Path) -> dict[str, Any]:

@@ -42,10 +42,13 @@ from striate.models import vgg as vgg
 from striate.models import wide_resnet as wide_resnet
 from striate.models import xception as xception
 from striate.models import zfnet as zfnet
+from striate.models._create import build_model as build_model
 from striate.models._create import check_model as check_model
 from striate.models._create import create_model as create_model
 from striate.models._create import sketch_model as sketch_model
 from striate.models._create import usual_input as usual_input
+from striate.models._own import OWN_MODELS as OWN_MODELS
+from striate.models._own import register_model as register_model
 from striate.models._zoo import MODELS as MODELS
 from striate.models._zoo import Builder as Builder
 from striate.models._zoo import ModelCard as ModelCard

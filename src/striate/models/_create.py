@@ -1,18 +1,21 @@
-"""From what stands where a model's name may stand to the network: a name of the zoo, or a network written down.
+"""Build a model by name: one of the zoo, one that was registered, or a network written down.
 
-As a sketch without weights, or with its first weights.
+As a sketch without weights, or with its initial weights.
 """
 
 from __future__ import annotations
 
+import contextlib
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import torch
+from torch import nn
 
 from striate.core.errors import ModelError
 from striate.core.rng import Stream
 from striate.models._fit import output_shape, smallest_side
+from striate.models._own import OWN_MODELS
 from striate.models._trace import EmptyMapError
 from striate.models._zoo import MODELS, Network
 from striate.models.notation import build_written, is_notation, parse, written_classes
@@ -28,20 +31,23 @@ def check_model(name: str) -> None:
     """
     if _is_written(name):
         written_classes(parse(name))
-    else:
+    elif name not in OWN_MODELS:
         MODELS[name]
 
 
 def usual_input(name: str) -> tuple[tuple[int, int, int], int]:
     """The (channels, height, width) and the number of classes that a model's card names.
 
-    A written network has no card before it is built: it gets ImageNet's, and the classes that its last layer says.
+    A written network and one that was registered have no card: they get ImageNet's, and the classes that a written
+    network's last layer says.
 
     Raises:
         ModelError: as `check_model`.
     """
     if _is_written(name):
         return _USUAL_INPUT, written_classes(parse(name)) or _USUAL_CLASSES
+    if name in OWN_MODELS:
+        return _USUAL_INPUT, _USUAL_CLASSES
     card = MODELS[name].card
     return card.input, card.classes
 
@@ -61,18 +67,28 @@ def create_model(
         NotationError: a written network has a mistake, or a layer that does not fit what it is given.
     """
     sketch_model(name, classes=classes, channels=channels, size=size)
-    build = _builder(name)
-    with torch.device("cpu"):
-        if seed is None:
-            return build(channels=channels, size=size, classes=classes)
-        # Only the CPU's generator is seeded, and only it is restored: torch.manual_seed would touch every device's.
-        with torch.random.fork_rng(devices=[]):
-            torch.default_generator.manual_seed(Stream(seed, "weights.initial").torch_seed())
-            return build(channels=channels, size=size, classes=classes)
+    with torch.device("cpu"), _seeded(seed):
+        return _builder(name)(channels=channels, size=size, classes=classes)
 
 
-def sketch_model(name: str, *, classes: int, channels: int = 3, size: tuple[int, int]) -> Network:
+def build_model(
+    name: str, *, classes: int, channels: int = 3, size: tuple[int, int], seed: int | None = None
+) -> nn.Module:
+    """Build a model by any name: as `create_model` does, or one that `register_model` was given.
+
+    Raises:
+        ModelError: as `create_model`; or the registered model does not return logits for such images.
+    """
+    if name not in OWN_MODELS:
+        return create_model(name, classes=classes, channels=channels, size=size, seed=seed)
+    with torch.device("cpu"), _seeded(seed):
+        return OWN_MODELS[name].build(channels=channels, size=size, classes=classes)
+
+
+def sketch_model(name: str, *, classes: int, channels: int = 3, size: tuple[int, int]) -> nn.Module:
     """The model as `create_model` builds it, on the meta device: all shapes, no weights, no memory.
+
+    One that was registered is built with its weights, since it need not work on that device.
 
     Raises:
         ModelError: as `create_model`.
@@ -88,15 +104,30 @@ def sketch_model(name: str, *, classes: int, channels: int = 3, size: tuple[int,
         raise ModelError(_too_small(name, channels, size, classes, error)) from error
 
 
+@contextlib.contextmanager
+def _seeded(seed: int | None) -> Iterator[None]:
+    """Draw weights from `seed` alone and leave torch's random state as found; without one, draw from that state."""
+    if seed is None:
+        yield
+        return
+    # Only the CPU's generator is seeded, and only it is restored: torch.manual_seed would touch every device's.
+    with torch.random.fork_rng(devices=[]):
+        torch.default_generator.manual_seed(Stream(seed, "weights.initial").torch_seed())
+        yield
+
+
 def _is_written(name: str) -> bool:
-    return name not in MODELS and is_notation(name)
+    return name not in MODELS and name not in OWN_MODELS and is_notation(name)
 
 
 def _builder(name: str) -> Callable[..., Network]:
     return functools.partial(build_written, name) if _is_written(name) else MODELS[name].build
 
 
-def _sketch(name: str, channels: int, size: tuple[int, int], classes: int) -> Network:
+def _sketch(name: str, channels: int, size: tuple[int, int], classes: int) -> nn.Module:
+    if name in OWN_MODELS:
+        with torch.random.fork_rng(devices=[]):  # building it draws weights
+            return OWN_MODELS[name].build(channels=channels, size=size, classes=classes)
     with torch.device("meta"):
         network = _builder(name)(channels=channels, size=size, classes=classes)
     output_shape(network, (channels, *size))

@@ -6,6 +6,8 @@ from collections.abc import Generator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from torch import nn
+
 from striate.core.config import Overrides, difference
 from striate.core.device import ExecutionPlan, settings_kept
 from striate.core.errors import ConfigError, RunError
@@ -14,7 +16,7 @@ from striate.core.protocols import Auxiliary
 from striate.data.catalogue import is_named
 from striate.data.dataset import Dataset
 from striate.data.opening import open_data
-from striate.models import MODELS, Network, check_model, sketch_model
+from striate.models import MODELS, OWN_MODELS, check_model, sketch_model
 from striate.recipes.conclusion import conclude
 from striate.recipes.events import RunFinished, RunStarted
 from striate.recipes.folder import Plan, Run, check_name, create_run
@@ -99,10 +101,10 @@ def _plan(dataset: Dataset, data: str | Path, choice: Choice) -> Plan:
 
 def _short(model: str) -> str:
     """A model as a part of a folder's name."""
-    return model if model in MODELS else "written"
+    return model if model in MODELS or model in OWN_MODELS else "written"
 
 
-def _check_auxiliary(recipe: Recipe, network: Network, size: tuple[int, int]) -> None:
+def _check_auxiliary(recipe: Recipe, network: nn.Module, size: tuple[int, int]) -> None:
     has_any = isinstance(network, Auxiliary) and bool(network.auxiliary_heads)
     if recipe.loss.auxiliary is not None and not has_any:
         raise ConfigError(

@@ -7,6 +7,8 @@ from collections.abc import Generator
 from dataclasses import dataclass
 from typing import Any
 
+from torch import nn
+
 from striate.classifier import Arguments
 from striate.core.config import digest, from_json, to_json
 from striate.core.device import ExecutionPlan
@@ -16,7 +18,7 @@ from striate.core.trial import choose_plan
 from striate.data.augment import default_augmentation
 from striate.data.dataset import Split
 from striate.data.loader import Loader
-from striate.models import Network, create_model
+from striate.models import build_model
 from striate.recipes.events import RunStarted
 from striate.recipes.folder import Plan, Run
 from striate.recipes.preparation import Prepared
@@ -52,10 +54,10 @@ class Session:
         """With which the zoo builds the network."""
         return _arguments(self.prepared)
 
-    def build(self) -> Network:
+    def build(self) -> nn.Module:
         """The network anew, as it was before the first step."""
         recipe = self.plan.recipe
-        return create_model(recipe.model, seed=recipe.seed, **self.arguments)
+        return build_model(recipe.model, seed=recipe.seed, **self.arguments)
 
 
 def assemble(plan: Plan, prepared: Prepared) -> Generator[Progress, None, Session]:
@@ -174,7 +176,7 @@ def _require_same_data(first: dict[str, Any], facts: dict[str, Any]) -> None:
 
 
 def _execution(
-    session: Session, network: Network, checkpoint: Checkpoint | None, first: dict[str, Any] | None
+    session: Session, network: nn.Module, checkpoint: Checkpoint | None, first: dict[str, Any] | None
 ) -> Generator[Progress, None, ExecutionPlan]:
     """The plan of this run, once it has one; else that of the run it repeats; else the winner of a trial."""
     if checkpoint is not None:

@@ -16,14 +16,14 @@ from torch import nn
 
 from striate.classifier import Classifier, load_classifier
 from striate.core.config import to_json
-from striate.core.errors import StriateError
+from striate.core.errors import ModelError, StriateError
 from striate.core.files import sweep
 from striate.core.spec import InputSpec
 from striate.data.audit import Audit, audit
 from striate.data.dataset import SPLITS, Dataset
 from striate.data.opening import open_data
 from striate.metrics import Rows
-from striate.models import describe, sketch_model
+from striate.models import MODELS, ModelCard, describe, sketch_model
 from striate.recipes.folder import Plan, Run
 from striate.recipes.judging import Evaluation
 from striate.reporting.inside.mistakes import why
@@ -155,30 +155,41 @@ def _with_maps(
 
 
 def _model(classifier: Classifier) -> ModelFacts:
-    card = sketch_model(classifier.model_name, **classifier.arguments).card
-    description = describe(classifier.model, classifier.input.shape)
-    rows = tuple(
-        LayerRow(
-            name=row.path,
-            kind=f"{row.kind} {row.detail}".strip(),
-            output=row.output_shape,
-            parameters=row.parameters,
-            macs=row.macs,
-            receptive_field=row.receptive_field,
+    card = _card(classifier)
+    layers: tuple[LayerRow, ...] = ()
+    parameters, macs = sum(parameter.numel() for parameter in classifier.model.parameters()), None
+    with contextlib.suppress(ModelError):  # a model of the user's own need not be traceable
+        description = describe(classifier.model, classifier.input.shape)
+        macs = description.totals.macs
+        layers = tuple(
+            LayerRow(
+                name=row.path,
+                kind=f"{row.kind} {row.detail}".strip(),
+                output=row.output_shape,
+                parameters=row.parameters,
+                macs=row.macs,
+                receptive_field=row.receptive_field,
+            )
+            for row in description.rows
         )
-        for row in description.rows
-    )
     return ModelFacts(
-        name=card.name,
-        title=card.title,
+        name=classifier.model_name,
+        title=card.title if card else "a model of your own",
         input=classifier.input.shape,
-        parameters=description.totals.parameters,
-        macs=description.totals.macs,
-        layers=rows,
-        authors=card.authors,
-        year=card.year,
-        paper=card.paper,
+        parameters=parameters,
+        macs=macs,
+        layers=layers,
+        authors=card.authors if card else None,
+        year=card.year if card else None,
+        paper=card.paper if card else None,
     )
+
+
+def _card(classifier: Classifier) -> ModelCard | None:
+    """Return the card of a model of the zoo or of a written network; a registered model has none."""
+    if classifier.model_name in MODELS:
+        return MODELS[classifier.model_name].card
+    return getattr(sketch_model(classifier.model_name, **classifier.arguments), "card", None)
 
 
 def _first_filters(classifier: Classifier) -> Float[np.ndarray, "n c h w"] | None:

@@ -42,13 +42,15 @@ class LayerRow:
 
 @dataclass(frozen=True, kw_only=True)
 class ModelFacts:
-    """Which network. `title` is that of its paper, `paper` where to find it; `input` is channels, height, width."""
+    """Which network. `title` is that of its paper, `paper` where to find it; `input` is channels, height, width.
+
+    `macs` is None and there are no `layers` where a forward pass cannot be traced."""
 
     name: str
     title: str
     input: tuple[int, int, int]
     parameters: int
-    macs: int
+    macs: int | None
     layers: tuple[LayerRow, ...] = ()
     authors: str | None = None
     year: int | None = None

@@ -21,9 +21,8 @@ def model(material: RunMaterial) -> Section | None:
         return None
     lead: list[Child] = [
         h("p", h("b", name(facts.name)), ": ", name(facts.title), _citation(facts)),
-        h("p", f"{count(facts.parameters, 'parameter')} and {short(facts.macs)} multiply-accumulates for a picture of "
-          f"{size(facts.input)}."),
-    ]  # fmt: skip
+        h("p", _cost(facts)),
+    ]
     whole = table(_HEADS, [_row(layer, facts) for layer in facts.layers], numeric_from=2, class_="layers")
     content = folded(f"All {len(facts.layers)} layers", whole) if len(facts.layers) > _AT_ONCE else whole
     return Section("network", "The network", lead, content if facts.layers else None)
@@ -32,6 +31,13 @@ def model(material: RunMaterial) -> Section | None:
 def _citation(facts: ModelFacts) -> str:
     parts = [part for part in (facts.authors, str(facts.year) if facts.year else None, facts.paper) if part]
     return f" ({', '.join(parts)})." if parts else "."
+
+
+def _cost(facts: ModelFacts) -> str:
+    parameters = count(facts.parameters, "parameter")
+    if facts.macs is None:
+        return f"{parameters}. Its layers are not listed, because its forward pass cannot be traced."
+    return f"{parameters} and {short(facts.macs)} multiply-accumulates for an image of {size(facts.input)}."
 
 
 def _row(layer: LayerRow, facts: ModelFacts) -> list[Child]:

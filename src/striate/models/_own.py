@@ -1,0 +1,127 @@
+"""Models of the user's own: any function, class or module, built by name like a model of the zoo."""
+
+from __future__ import annotations
+
+import copy
+import inspect
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+import torch
+from torch import nn
+
+from striate.core.errors import ModelError
+from striate.models._zoo import MODELS
+
+Source = TypeVar("Source", bound=nn.Module | Callable[..., nn.Module])  # a class is a function that builds it
+
+_MEANINGS = {
+    "classes": "classes",
+    "num_classes": "classes",
+    "channels": "channels",
+    "in_channels": "channels",
+    "in_chans": "channels",
+    "size": "size",
+}
+
+
+@dataclass(frozen=True, eq=False)
+class OwnModel:
+    """A registered model: `source` is the module to copy, or the function or class that builds it."""
+
+    name: str
+    source: nn.Module | Callable[..., nn.Module]
+
+    def build(self, *, channels: int, size: tuple[int, int], classes: int) -> nn.Module:
+        """Build the model for images of `size` (height, width) and check what it returns.
+
+        Raises:
+            ModelError: it cannot be built or run for such images, or does not return logits (n, classes).
+        """
+        model = self._make({"classes": classes, "channels": channels, "size": size})
+        if not isinstance(model, nn.Module):
+            raise ModelError(f"{self.name} builds a {type(model).__name__}; a model is a torch.nn.Module.")
+        _check_output(self.name, model, (channels, *size), classes)
+        return model
+
+    def _make(self, given: dict[str, Any]) -> object:
+        if isinstance(self.source, nn.Module):
+            return copy.deepcopy(self.source)
+        return self.source(**{name: given[meaning] for name, meaning in _taken(self.source).items()})
+
+
+OWN_MODELS: dict[str, OwnModel] = {}
+
+
+def register_model(source: Source, /, *, name: str | None = None) -> Source:
+    """Register a model of your own, so that it can be trained, resumed and loaded by name in this process.
+
+    Use it as a function or as a decorator. A function or class is called with those of `classes` (or `num_classes`),
+    `channels` (or `in_channels`, `in_chans`) and `size` (height, width) that its signature names. Of a module, a copy
+    is trained, from the weights that it has now. The model takes images (n, c, h, w) and returns logits (n, classes).
+
+    A classifier stores the name, not the code: register the model before you load it in another process.
+
+    Example:
+        striate.register_model(MyNet)
+        run = striate.train("photos/", model="MyNet")
+
+    Args:
+        source: a function or class that builds the model, or the model itself.
+        name: by which it is known; the name of the function or class when not given.
+
+    Raises:
+        ModelError: the name is that of a model of the zoo or is no name, or `source` builds no model.
+    """
+    if not callable(source):  # a module is callable too
+        raise ModelError(f"A model is a torch.nn.Module, or a function that builds one; received {source!r}.")
+    is_module = isinstance(source, nn.Module)
+    chosen = name if name is not None else getattr(type(source) if is_module else source, "__name__", "")
+    if not chosen.isidentifier():
+        raise ModelError(f"The name of a model is a word such as my_net; received {chosen!r}. Pass name=….")
+    if chosen in MODELS:
+        raise ModelError(f"The zoo has a model {chosen!r}. Pass another name=… for yours.")
+    if not is_module:
+        _taken(source)  # a signature that cannot be called is refused now
+    OWN_MODELS[chosen] = OwnModel(chosen, copy.deepcopy(source) if is_module else source)
+    return source
+
+
+def _taken(source: Callable[..., object]) -> dict[str, str]:
+    """Return what each parameter that `source` names means, of those that are passed to it."""
+    parameters = inspect.signature(source).parameters.values()
+    unknown = [
+        parameter.name
+        for parameter in parameters
+        if parameter.name not in _MEANINGS
+        and parameter.default is parameter.empty
+        and parameter.kind not in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD)
+    ]
+    if unknown:
+        raise ModelError(
+            f"{getattr(source, '__name__', source)} needs {', '.join(unknown)}, and a model is built from "
+            f"{', '.join(_MEANINGS)} only. Give the others a default, or register a function that fills them in."
+        )
+    return {p.name: _MEANINGS[p.name] for p in parameters if p.name in _MEANINGS}
+
+
+def _check_output(name: str, model: nn.Module, shape: tuple[int, int, int], classes: int) -> None:
+    """Run two blank images through the model: one forward pass, because a model of one's own need not be traceable."""
+    was_training = model.training
+    try:
+        with torch.no_grad():
+            found = model.eval()(torch.zeros(2, *shape))
+    except Exception as error:
+        raise ModelError(
+            f"{name} does not run on images of {'×'.join(map(str, shape))} (channels × height × width): {error}"
+        ) from error
+    finally:
+        model.train(was_training)
+    if not isinstance(found, torch.Tensor):
+        raise ModelError(f"{name} returns a {type(found).__name__}; a model returns logits of shape (n, classes).")
+    if tuple(found.shape) != (2, classes):
+        raise ModelError(
+            f"{name} returns {tuple(found.shape)} for 2 images of {'×'.join(map(str, shape))}; {classes} classes need "
+            f"(2, {classes})."
+        )

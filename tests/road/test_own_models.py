@@ -1,0 +1,137 @@
+"""A model of the user's own is trained, resumed, judged, reported and loaded like one of the zoo."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+
+import striate
+from striate.core.errors import ModelError, RunError
+from striate.models import OWN_MODELS
+from striate.training import SafePoint
+
+QUICK = ["epochs=2", "stop.metric=loss"]
+
+
+class Small(nn.Module):
+    """A network whose forward pass depends on the values of its input, so that it cannot be traced."""
+
+    def __init__(self, num_classes: int, channels: int = 3) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(channels, 8, 5, stride=3)
+        self.last = nn.Linear(8, num_classes)
+
+    def forward(self, x: Tensor) -> Tensor:
+        maps = torch.relu(self.conv(x))
+        if float(maps.detach().mean()) < 0:
+            maps = -maps
+        return self.last(maps.mean(dim=(2, 3)))
+
+
+@pytest.fixture(autouse=True)
+def own_folder_and_models(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    monkeypatch.setenv("STRIATE_CACHE", str(tmp_path / "cache"))
+    monkeypatch.chdir(tmp_path)
+    yield
+    OWN_MODELS.clear()
+
+
+def test_a_registered_class_is_trained_judged_reported_and_loaded() -> None:
+    striate.register_model(Small)
+    run = striate.train("digits", model="Small", set=QUICK)
+    assert "Small" in (run.path / "report.html").read_text("utf-8")
+    classifier = striate.load(run.path)
+    assert type(classifier.model) is Small
+    assert classifier.model.conv.in_channels == 1, "channels are those of the data, not the default"
+    assert len(classifier.labels) == 10
+    assert striate.evaluate(run.path).judgement.count == 359
+    before = {name: tensor.clone() for name, tensor in classifier.model.state_dict().items()}
+    OWN_MODELS.clear()
+    with pytest.raises(RunError, match=r"register_model"):
+        striate.load(run.path)
+    striate.register_model(Small)
+    after = striate.load(run.path).model.state_dict()
+    assert all(torch.equal(before[name], after[name]) for name in before)
+
+
+def test_a_stopped_training_of_a_registered_model_resumes_to_the_same_weights() -> None:
+    striate.register_model(Small)
+    whole = striate.train("digits", model="Small", set=QUICK, name="whole")
+    events = striate.train.events("digits", model="Small", set=QUICK, name="parted", execution=whole.path)
+    for number, event in enumerate(events):
+        if isinstance(event, SafePoint) and number > 30:
+            break
+    events.close()
+    resumed = striate.resume("runs/parted")
+    ours, theirs = (striate.load(run.path).model.state_dict() for run in (resumed, whole))
+    assert all(torch.equal(ours[name], theirs[name]) for name in theirs)
+
+
+def test_a_module_is_trained_from_the_weights_that_it_has_and_stays_as_it_is() -> None:
+    model = Small(10, 1)
+    nn.init.constant_(model.last.bias, 7.0)
+    before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
+    striate.register_model(model, name="mine")
+    run = striate.train("digits", model="mine", set=["epochs=1st", "optimizer.lr=0.0001"])
+    trained = striate.load(run.path).model.state_dict()
+    assert all(torch.equal(before[name], model.state_dict()[name]) for name in before)
+    assert np.allclose(trained["last.bias"], 7.0, atol=0.01)
+    assert not torch.equal(trained["conv.weight"], before["conv.weight"])
+
+
+def two_outputs() -> nn.Module:
+    return Small(2, 1)
+
+
+def a_tuple(classes: int) -> nn.Module:
+    class Pair(nn.Module):
+        def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+            return x, x
+
+    return Pair()
+
+
+def needs_width(classes: int, width: int) -> nn.Module:
+    raise AssertionError("it is never called")
+
+
+def builds_nothing() -> nn.Module:
+    return None  # pyright: ignore[reportReturnType]
+
+
+@pytest.mark.parametrize(
+    ("source", "sentence"),
+    [
+        (two_outputs, r"two_outputs returns \(2, 2\) for 2 images of 1×32×32; 10 classes need \(2, 10\)"),
+        (a_tuple, r"a_tuple returns a tuple; a model returns logits"),
+        (needs_width, r"needs_width needs width"),
+        (builds_nothing, r"builds_nothing builds a NoneType"),
+        (Small(10, 3), r"Small does not run on images of 1×32×32"),
+        (lambda classes: Small(classes), r"Pass name="),
+        ("resnet18", r"received 'resnet18'"),
+    ],
+)
+def test_a_model_that_cannot_be_trained_is_one_sentence_before_anything_is_written(
+    source: object, sentence: str, tmp_path: Path
+) -> None:
+
+    def registered_and_trained() -> None:
+        striate.register_model(source)  # pyright: ignore[reportArgumentType]
+        striate.train("digits", model=next(iter(OWN_MODELS)))
+
+    with pytest.raises(ModelError, match=sentence):
+        registered_and_trained()
+    assert not (tmp_path / "runs").exists()
+
+
+def test_a_name_of_the_zoo_cannot_be_taken_and_an_own_name_can_be_registered_again() -> None:
+    with pytest.raises(ModelError, match="zoo has a model 'resnet18'"):
+        striate.register_model(Small, name="resnet18")
+    striate.register_model(Small)
+    striate.register_model(two_outputs, name="Small")  # as a notebook does when its cell is run again
+    assert OWN_MODELS["Small"].source is two_outputs
