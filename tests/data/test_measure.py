@@ -36,6 +36,7 @@ def survey_of(
         modes=np.full(count, ""),
         orientations=np.ones(count, np.int64),
         digests=np.random.default_rng(0).integers(0, 256, (count, 32), np.uint8),
+        visible=np.random.default_rng(0).integers(0, 256, (count, 32), np.uint8),
         alike=np.arange(count),
     )
 

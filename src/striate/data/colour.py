@@ -11,6 +11,8 @@ from striate.data.picture import ALPHA, ManyPixels, full_intensity
 
 _DTYPES = {255.0: np.dtype(np.uint8), 65535.0: np.dtype(np.uint16)}
 
+_AT_ONCE = 1 << 18  # pixels
+
 Arranged = UInt8[np.ndarray, "n h w k"] | UInt16[np.ndarray, "n h w k"] | Float32[np.ndarray, "n h w k"]
 
 # ITU-R BT.601 luma (0.299, 0.587, 0.114) in 65,536ths: whole numbers give every machine the same grey, and Pillow's.
@@ -32,22 +34,31 @@ def arrange(pixels: ManyPixels, channels: tuple[str, ...], spec: InputSpec) -> A
         DataError: the pictures lack a channel that the network wants.
     """
     if ALPHA in channels and ALPHA not in spec.channels:
-        pixels, channels = _lay_over(pixels, channels, spec.background), _without_alpha(channels)
+        pixels, channels = lay_over(pixels, channels, spec.background), without_alpha(channels)
     return _to_depth(_pick(pixels, channels, spec.channels), spec)
 
 
-def _without_alpha(channels: tuple[str, ...]) -> tuple[str, ...]:
+def without_alpha(channels: tuple[str, ...]) -> tuple[str, ...]:
+    """`channels` but alpha."""
     return tuple(channel for channel in channels if channel != ALPHA)
 
 
-def _lay_over(pixels: ManyPixels, channels: tuple[str, ...], background: float) -> Arranged:
+def lay_over(pixels: ManyPixels, channels: tuple[str, ...], background: float) -> Arranged:
     """The other channels over a background (in shares of full intensity): ground + (pixel - ground) · alpha."""
-    full = full_intensity(pixels.dtype)
     place = channels.index(ALPHA)
-    alpha = pixels[..., place : place + 1].astype(np.float32) / np.float32(full)
+    laid = np.empty((*pixels.shape[:3], pixels.shape[3] - 1), pixels.dtype)
+    rows = max(1, _AT_ONCE // max(1, pixels.shape[0] * pixels.shape[2]))  # in float32 they take many times their bytes
+    for start in range(0, pixels.shape[1], rows):
+        part = pixels[:, start : start + rows]
+        laid[:, start : start + rows] = _laid_over(np.delete(part, place, axis=3), part[..., [place]], background)
+    return laid
+
+
+def _laid_over(colours: np.ndarray, alpha: np.ndarray, background: float) -> np.ndarray:
+    full = full_intensity(colours.dtype)
     ground = np.float32(background * full)
-    laid = ground + (np.delete(pixels, place, axis=3).astype(np.float32) - ground) * alpha
-    return _rounded(laid, pixels.dtype)
+    share = alpha.astype(np.float32) / np.float32(full)
+    return _rounded(ground + (colours.astype(np.float32) - ground) * share, colours.dtype)
 
 
 def _pick(pixels: ManyPixels, channels: tuple[str, ...], wanted: tuple[str, ...]) -> Arranged:

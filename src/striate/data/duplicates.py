@@ -14,11 +14,12 @@ from collections.abc import Callable
 from functools import partial
 
 import numpy as np
-from jaxtyping import Float64, Int64, UInt8, UInt64
+from jaxtyping import Bool, Float64, Int8, Int64, UInt8, UInt64
 from PIL import Image
 
-from striate.data.picture import ALPHA, Pixels, full_intensity
-from striate.data.register import likeness
+from striate.core.spec import RGB
+from striate.data.picture import Pixels, full_intensity
+from striate.data.register import FLAT, likeness
 from striate.data.threads import in_order, usable_cores
 
 SMALLEST_SIDE = 64
@@ -36,16 +37,46 @@ _MOST_BITS = 28
 _LEAST_CORRELATION = 0.95
 _MOST_BLOCK_ERROR = 0.6
 _ASPECT = 1.12  # sides in proportions further apart than this are no crop by a few per cent
+_NARROW = 1 / 16  # of full intensity: a smaller range is stretched
+_STRUCTURE = 0.25  # of the std of the pixels: what averaging over cells leaves less of is noise, and not stretched
+_OTHER_TINT = 0.5  # of the stronger tint; red and green differ by 1.4, a copy cropped by 3 % by 0.2
+_LEAST_TINT = 4.0  # half levels (root mean square): below, there is no colour to compare
 _ROUND = 16  # proposals compared at once; after a round without a single likeness the rest, less alike, is left
 _PIECE = 256  # pictures between two reports
 
 
-def thumbnail(pixels: Pixels, channels: tuple[str, ...]) -> UInt8[np.ndarray, "48 48"]:
-    """The brightness of a picture averaged over 48×48 cells. Alpha does not count; all other channels count alike."""
-    colours = pixels[:, :, [number for number, name in enumerate(channels) if name != ALPHA]]
-    bright = colours[:, :, 0] if colours.shape[2] == 1 else colours.mean(axis=2, dtype=np.float32)
+def thumbnail(pixels: Pixels) -> UInt8[np.ndarray, "48 48"]:
+    """The brightness of an image (see `striate.data.visible`) averaged over 48×48 cells; all channels count alike.
+
+    The levels are those of 8 bits. An image whose values leave full intensity, or reach over less than a sixteenth of
+    it (10 bits stored in 16, physical quantities, numbers of classes), is stretched to its own range.
+    """
+    bright = pixels[:, :, 0] if pixels.shape[2] == 1 else pixels.mean(axis=2, dtype=np.float32)
+    full = full_intensity(pixels.dtype)
+    low, high = float(bright.min()), float(bright.max())
+    if low < high and (low < 0 or high > full or high - low < _NARROW * full):
+        cells = _boxes((bright.astype(np.float32) - np.float32(low)) * np.float32(255 / (high - low)))
+        if high > full or low < 0 or float(cells.std()) > _STRUCTURE * float(bright.std()) * 255 / (high - low):
+            return np.rint(cells).clip(0, 255).astype(np.uint8)
     if bright.dtype != np.uint8:
-        bright = (bright * (255 / full_intensity(pixels.dtype))).clip(0, 255).astype(np.uint8)
+        bright = (bright * (255 / full)).clip(0, 255).astype(np.uint8)
+    return _boxes(bright)
+
+
+def tint(pixels: Pixels) -> Int8[np.ndarray, "8 8 2"]:
+    """How much redder and how much bluer than green each of 8×8 cells of an image is, in half levels of 8 bits.
+
+    Images that are not red, green and blue have no tint.
+    """
+    if pixels.shape[2] != len(RGB):
+        return np.zeros((_CELLS, _CELLS, 2), np.int8)
+    levels = pixels if pixels.dtype == np.uint8 else (pixels * (255 / full_intensity(pixels.dtype))).clip(0, 255)
+    image = Image.fromarray(levels.astype(np.uint8, copy=False))
+    cells = np.asarray(image.resize((_CELLS, _CELLS), Image.Resampling.BOX)).astype(np.int16)
+    return ((cells[:, :, [0, 2]] - cells[:, :, 1:2]) // 2).astype(np.int8)
+
+
+def _boxes(bright: np.ndarray) -> np.ndarray:
     return np.asarray(Image.fromarray(bright).resize((THUMBNAIL, THUMBNAIL), Image.Resampling.BOX))
 
 
@@ -66,13 +97,15 @@ def stars(
     thumbnails: UInt8[np.ndarray, "n 48 48"],
     aspects: Float64[np.ndarray, " n"],
     ranks: Int64[np.ndarray, " n"],
+    tints: Int8[np.ndarray, "n 8 8 2"] | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> Int64[np.ndarray, " n"]:
     """For each picture the representative of its group of near duplicates; itself, where it is alone.
 
     Whoever resembles most others by its hash is asked first, takes those that the comparison of pixels confirms, and
     they are taken. `ranks` settles ties, and so makes the groups a matter of content, not of order: the pictures'
-    places when sorted by digest. `aspects` is width over height. Each picture is looked at twice: while it works,
+    places when sorted by digest. `aspects` is width over height. With `tints`, images of different colours are not
+    alike; a grey copy of a coloured image is. Each picture is looked at twice: while it works,
     `progress(done, all)` counts both.
     """
     codes = hashes(thumbnails)
@@ -96,11 +129,30 @@ def stars(
         for start in range(0, len(proposed), _ROUND):
             candidates = proposed[start : start + _ROUND]
             correlation, worst = likeness(thumbnails[index], thumbnails[candidates])
-            confirmed = candidates[(correlation >= _LEAST_CORRELATION) & (worst <= _MOST_BLOCK_ERROR)]
+            similar = (correlation >= _LEAST_CORRELATION) & (worst <= _MOST_BLOCK_ERROR)
+            if tints is not None:
+                flat = thumbnails[index].std() < FLAT
+                similar &= _same_tint(tints[index], tints[candidates], grey_copies=not flat)
+            confirmed = candidates[similar]
             representative[confirmed] = index
             if not len(confirmed):
                 break
     return representative
+
+
+def _same_tint(
+    tint: Int8[np.ndarray, "8 8 2"], others: Int8[np.ndarray, "n 8 8 2"], *, grey_copies: bool
+) -> Bool[np.ndarray, " n"]:
+    """Which of `others` have the colours of `tint`; with `grey_copies`, also where one of the two has no colour."""
+    strength = _root_mean_square(tint[None])
+    strengths = _root_mean_square(others)
+    difference = _root_mean_square(others.astype(np.float32) - tint)
+    same = difference <= np.maximum(_LEAST_TINT, _OTHER_TINT * np.maximum(strength, strengths))
+    return same | ((strength < 1) | (strengths < 1)) if grey_copies else same
+
+
+def _root_mean_square(tints: np.ndarray) -> Float64[np.ndarray, " n"]:
+    return np.sqrt(np.square(tints, dtype=np.float64).mean((1, 2, 3)))
 
 
 def _distances(code: UInt64[np.ndarray, " 2"], codes: UInt64[np.ndarray, "n 2"]) -> UInt8[np.ndarray, " n"]:

@@ -15,7 +15,7 @@ _STEPS = 8
 _MARGIN = 3  # thumbnail pixels at each border that a crop may have cut away: they are not compared
 _BLOCK = 7
 _LARGEST_SHIFT, _LARGEST_SCALE = 2.0, 0.1  # of a crop by a few per cent, with room to spare
-_FLAT = 1.0  # grey levels: the standard deviation below which there is nothing to compare but noise
+FLAT = 1.0  # grey levels: the standard deviation below which there is nothing to compare but noise
 
 
 def likeness(
@@ -111,7 +111,7 @@ def _judge_flat(
     worst: Float64[np.ndarray, " n"],
 ) -> tuple[Float64[np.ndarray, " n"], Float64[np.ndarray, " n"]]:
     """Pictures without structure have no correlation worth the name: the brightness decides in its place."""
-    flat = others.std((1, 2)) < _FLAT
-    same = flat & (template.std() < _FLAT) & (np.abs(others.mean((1, 2)) - template.mean()) < 2 * _FLAT)
-    differ = (flat | (template.std() < _FLAT)) & ~same
+    flat = others.std((1, 2)) < FLAT
+    same = flat & (template.std() < FLAT) & (np.abs(others.mean((1, 2)) - template.mean()) < 2 * FLAT)
+    differ = (flat | (template.std() < FLAT)) & ~same
     return np.where(same, 1.0, np.where(differ, 0.0, correlation)), np.where(same, 0.0, np.where(differ, 2.0, worst))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from dataclasses import dataclass, fields
 from functools import partial
 
@@ -11,9 +12,10 @@ from striate.core.progress import Report
 from striate.data.content import DIGEST_BYTES, content_digest, content_digests, first_of_equals
 from striate.data.dataset import ArrayStore, Store
 from striate.data.decode import Unreadable
-from striate.data.duplicates import SMALLEST_SIDE, stars, thumbnail
-from striate.data.picture import full_intensity
+from striate.data.duplicates import SMALLEST_SIDE, stars, thumbnail, tint
+from striate.data.picture import Pixels, full_intensity
 from striate.data.threads import in_order, usable_cores
+from striate.data.visible import visible
 
 Columns = dict[str, np.ndarray]
 
@@ -34,56 +36,78 @@ class Row:
     orientations: int = 0
 
 
+@dataclass(frozen=True)
+class _Looks:
+    """By what images are compared: the digest of what is visible; of large ones a thumbnail and the tint."""
+
+    digest: bytes
+    thumbnail: np.ndarray | None = None
+    tint: np.ndarray | None = None
+
+
 def scan(store: Store, progress: Report | None = None) -> Columns:
     """The columns of a `Survey` of `store`; `progress` is told how far it is."""
-    columns, thumbnails = _scan_array(store) if isinstance(store, ArrayStore) else _scan_each(store, progress)
+    columns, looks = _scan_array(store) if isinstance(store, ArrayStore) else _scan_each(store, progress)
     if progress:
         progress(len(store), len(store))
-    columns["alike"] = _alike(columns, thumbnails, progress)
+    columns["visible"] = _stacked([look.digest for look in looks])
+    columns["alike"] = _alike(columns, looks, progress)
     return columns
 
 
-def _scan_array(store: ArrayStore) -> tuple[Columns, list[np.ndarray | None]]:
-    """All rows are of one kind, so only the digests (and thumbnails, of large pictures) need looking at each."""
+def _scan_array(store: ArrayStore) -> tuple[Columns, list[_Looks]]:
+    """All rows are of one kind, so only the digests (and thumbnails, of large images) need looking at each."""
     pixels = store.pixels
     height, width = pixels.shape[1:3]
     maximum = full_intensity(pixels.dtype)
     row = Row("", "", height, width, ",".join(store.channels), maximum, f"array {pixels.dtype}", 1)
     columns = {name: np.repeat(column, len(pixels)) for name, column in _columns([row]).items()}
     columns["digests"] = content_digests(pixels, store.channels)
-    if min(height, width) < SMALLEST_SIDE:
-        return columns, [None] * len(pixels)
-    return columns, [thumbnail(picture, store.channels) for picture in pixels]
+    digests = [digest.tobytes() for digest in columns["digests"]]
+    return columns, [_looks(*one, store.channels) for one in zip(digests, pixels, strict=True)]
 
 
-def _scan_each(store: Store, progress: Report | None) -> tuple[Columns, list[np.ndarray | None]]:
+def _scan_each(store: Store, progress: Report | None) -> tuple[Columns, list[_Looks]]:
     """Decode in threads: the decoders release the interpreter lock."""
     rows: list[Row] = []
     digests: list[bytes] = []
-    thumbnails: list[np.ndarray | None] = []
+    looks: list[_Looks] = []
     threads = usable_cores()
-    for row, digest, small in in_order(partial(_look, store), range(len(store)), threads=threads, ahead=4 * threads):
-        rows.append(row)
-        digests.append(digest)
-        thumbnails.append(small)
-        if progress and len(rows) % _TOLD_EVERY == 0:
-            progress(len(rows), len(store))
+    with closing(in_order(partial(_look, store), range(len(store)), threads=threads, ahead=4 * threads)) as found:
+        for row, digest, look in found:
+            rows.append(row)
+            digests.append(digest)
+            looks.append(look)
+            if progress and len(rows) % _TOLD_EVERY == 0:
+                progress(len(rows), len(store))
     columns = _columns(rows)
-    columns["digests"] = np.frombuffer(b"".join(digests), np.uint8).reshape(len(rows), DIGEST_BYTES)
-    return columns, thumbnails
+    columns["digests"] = _stacked(digests)
+    return columns, looks
 
 
-def _look(store: Store, index: int) -> tuple[Row, bytes, np.ndarray | None]:
+def _look(store: Store, index: int) -> tuple[Row, bytes, _Looks]:
     try:
         picture = store.read(index)
     except Unreadable as error:
-        return Row(error.reason, error.detail), bytes(DIGEST_BYTES), None
+        return Row(error.reason, error.detail), bytes(DIGEST_BYTES), _Looks(bytes(DIGEST_BYTES))
     height, width = picture.pixels.shape[:2]
     channels = ",".join(picture.channels)
     row = Row("", "", height, width, channels, picture.maximum, picture.mode, picture.orientation)
     digest = content_digest(picture.pixels, picture.channels, picture.prepared)
-    large = min(height, width) >= SMALLEST_SIDE
-    return row, digest, thumbnail(picture.pixels, picture.channels) if large else None
+    return row, digest, _looks(digest, picture.pixels, picture.channels, picture.prepared)
+
+
+def _looks(digest: bytes, pixels: Pixels, channels: tuple[str, ...], prepared: str = "") -> _Looks:
+    seen, names = visible(pixels, channels)
+    if seen is not pixels:
+        digest = content_digest(seen, names, prepared)
+    if min(seen.shape[:2]) < SMALLEST_SIDE:
+        return _Looks(digest)
+    return _Looks(digest, thumbnail(seen), tint(seen))
+
+
+def _stacked(digests: list[bytes]) -> np.ndarray:
+    return np.frombuffer(b"".join(digests), np.uint8).reshape(len(digests), DIGEST_BYTES)
 
 
 def _columns(rows: list[Row]) -> Columns:
@@ -93,18 +117,18 @@ def _columns(rows: list[Row]) -> Columns:
     }
 
 
-def _alike(columns: Columns, thumbnails: list[np.ndarray | None], progress: Report | None) -> np.ndarray:
-    """Groups of near duplicates: stars among the pictures large enough, one of each kind of equal ones."""
-    digests = columns["digests"]
+def _alike(columns: Columns, looks: list[_Looks], progress: Report | None) -> np.ndarray:
+    """Groups of near duplicates: stars among the images large enough, one of each kind of equal ones."""
+    digests = columns["visible"]
     everyone = np.arange(len(digests))
     alike = np.where(columns["reasons"] == "", first_of_equals(digests), everyone)
-    asked = np.array([index for index in everyone if thumbnails[index] is not None and alike[index] == index], np.int64)
+    asked = np.array([at for at in everyone if looks[at].thumbnail is not None and alike[at] == at], np.int64)
     if len(asked):
         aspects = columns["widths"][asked] / columns["heights"][asked]
         order = np.argsort(np.ascontiguousarray(digests[asked]).view(f"S{DIGEST_BYTES}").reshape(-1), kind="stable")
-        small = np.stack([thumbnails[index] for index in asked])
+        small, tints = (np.stack([getattr(looks[at], name) for at in asked]) for name in ("thumbnail", "tint"))
         told = partial(_comparing, progress) if progress else None
-        alike[asked] = asked[stars(small, aspects, np.argsort(order), told)]
+        alike[asked] = asked[stars(small, aspects, np.argsort(order), tints, told)]
     return alike[alike]
 
 

@@ -24,7 +24,7 @@ from striate.data.content import array_digest, first_of_equals
 from striate.data.dataset import SPLITS, ArrayStore, Dataset, FileStore, Store
 from striate.data.scan import scan
 
-_FORMAT = "survey 1"  # to be raised with every change of what the columns mean or how they come about
+_FORMAT = "survey 2"  # to be raised with every change of what the columns mean or how they come about
 _DECODERS = ("numpy", "Pillow", "simplejpeg", "tifffile", "imagecodecs")
 
 # A group of look-alikes larger than this share of the data says more about the data (blank pages, frames of one film)
@@ -39,8 +39,9 @@ class Survey:
     `reasons`: why a picture is unreadable, in a word, else ""; `details`: more on it. `heights`, `widths`: of the
     upright picture, in pixels. `channels`: comma-separated. `maxima`: the stored value of full intensity. `modes`: how
     the file held it. `orientations`: the EXIF orientation that was undone. `digests`: SHA-256 of the decoded upright
-    pixels. `alike`: the representative of the picture's group of near duplicates (see `striate.data.duplicates`), equal
-    ones included; the picture itself, where it has no group.
+    pixels. `visible`: SHA-256 of what these show, however it is stored (`striate.data.visible`). `alike`: the
+    representative of the picture's group of near duplicates (`striate.data.duplicates`), equal ones included; the
+    picture itself, where it has no group.
     """
 
     reasons: Shaped[np.ndarray, " n"]
@@ -52,6 +53,7 @@ class Survey:
     modes: Shaped[np.ndarray, " n"]
     orientations: Int64[np.ndarray, " n"]
     digests: UInt8[np.ndarray, "n 32"]
+    visible: UInt8[np.ndarray, "n 32"]
     alike: Int64[np.ndarray, " n"]
 
     def __len__(self) -> int:
@@ -64,8 +66,8 @@ class Survey:
 
     @cached_property
     def equal(self) -> Int64[np.ndarray, " n"]:
-        """The first picture with the same pixels; the picture itself, where it is the first or cannot be read."""
-        return np.where(self.readable, first_of_equals(self.digests), np.arange(len(self)))
+        """The first image that shows the same; the image itself, where it is the first or cannot be read."""
+        return np.where(self.readable, first_of_equals(self.visible), np.arange(len(self)))
 
     @cached_property
     def together(self) -> Int64[np.ndarray, " n"]:
