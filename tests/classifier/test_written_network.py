@@ -21,7 +21,7 @@ def test_a_written_network_is_trained_and_stored_as_written(tmp_path: Path, monk
     monkeypatch.chdir(tmp_path)
     run = striate.train("digits", model=TEXT, epochs="12st")
     assert run.name == "digits-written"
-    stored = json.loads((run.classifier / "classifier.json").read_text("utf-8"))
+    stored = json.loads((run.classifier_folder / "classifier.json").read_text("utf-8"))
     assert stored["model"]["name"] == TEXT
     classifier = load_classifier(run.path)
     assert classifier.model_name == TEXT
@@ -31,7 +31,7 @@ def test_a_written_network_is_trained_and_stored_as_written(tmp_path: Path, monk
     assert "a network written down" in run.report_file.read_text("utf-8")
 
     damaged = stored | {"model": stored["model"] | {"name": TEXT.replace("pool2", "pol2", 1)}}
-    (run.classifier / "classifier.json").write_text(json.dumps(damaged), "utf-8")
+    (run.classifier_folder / "classifier.json").write_text(json.dumps(damaged), "utf-8")
     with pytest.raises(RunError, match="There is no layer 'pol2'"):
         load_classifier(run.path)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from scipy.stats import binomtest
 
-from striate.core.proportion import Proportion
+from striate.core.proportion import Proportion, difference
 
 
 @pytest.mark.parametrize(("correct", "count"), [(0, 1), (1, 1), (0, 10), (7, 10), (355, 360), (9900, 10_000)])
@@ -28,3 +28,23 @@ def test_nothing_has_no_share_and_no_interval() -> None:
 def test_more_right_than_there_are_is_a_defect() -> None:
     with pytest.raises(ValueError, match="0 to 2 of 2, not 3"):
         Proportion(3, 2)
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "low", "high"),
+    [  # Newcombe 1998, table II, method 10
+        ((56, 70), (48, 80), 0.0524, 0.3339),
+        ((9, 10), (3, 10), 0.1705, 0.8090),
+        ((6, 7), (2, 7), 0.0582, 0.8062),
+        ((5, 56), (0, 29), -0.0381, 0.1926),
+        ((10, 10), (0, 20), 0.6791, 1.0),
+    ],
+)
+def test_the_difference_of_two_shares_is_that_of_newcombes_table(
+    first: tuple[int, int], second: tuple[int, int], low: float, high: float
+) -> None:
+    assert difference(Proportion(*first), Proportion(*second)) == pytest.approx((low, high), abs=5e-5)
+
+
+def test_nothing_has_no_difference() -> None:
+    assert difference(Proportion(0, 0), Proportion(1, 2)) is None

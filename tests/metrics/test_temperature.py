@@ -7,8 +7,9 @@ from typing import Any
 import numpy as np
 import pytest
 from scipy.optimize import minimize_scalar
+from scipy.stats import chi2
 
-from striate.metrics import fit_temperature
+from striate.metrics import Temperature, fit_temperature, measure_temperature
 from striate.metrics.softmax import cross_entropy
 from striate.metrics.temperature import COLDEST, HOTTEST
 
@@ -56,3 +57,48 @@ def test_stays_within_its_limits() -> None:
     assert fit_temperature(wrong, np.ones(10, dtype=np.int64)) == HOTTEST
     timid = np.tile([0.01, 0.0], (1000, 1))
     assert fit_temperature(timid, np.array([0] * 999 + [1])) == COLDEST
+
+
+@pytest.mark.parametrize("truth", [0.5, 1.0, 3.0])
+def test_the_interval_holds_exactly_the_temperatures_that_wilks_does_not_refuse(truth: float) -> None:
+    logits, targets = _drawn(truth, 150, 3)
+    measured = measure_temperature(logits, targets, selected=False)
+    least = min(cross_entropy(logits, targets, t) for t in np.geomspace(COLDEST, HOTTEST, 4001))
+    for tried in np.geomspace(COLDEST, HOTTEST, 200):
+        statistic = 2 * len(targets) * (cross_entropy(logits, targets, tried) - least)
+        if abs(statistic - chi2.ppf(0.95, 1)) > 0.01:
+            assert (measured.low <= tried <= measured.high) == (statistic < chi2.ppf(0.95, 1))
+
+
+def test_the_interval_holds_the_true_temperature_nineteen_times_of_twenty() -> None:
+    held = 0
+    for seed in range(300):
+        logits, targets = _drawn(1.6, 80, 1000 + seed)
+        measured = measure_temperature(logits, targets, selected=False)
+        held += measured.low <= 1.6 <= measured.high
+    assert 0.92 <= held / 300 <= 0.98  # three standard errors around 95 %
+
+
+@pytest.mark.parametrize(
+    ("low", "fitted", "high", "selected", "used"),
+    [
+        (1.2, 1.5, 1.9, True, 1.5),
+        (1.2, 1.5, 1.9, False, 1.5),
+        (0.9, 1.3, 1.9, False, 1.0),
+        (0.4, 0.6, 0.8, False, 0.6),
+        (0.4, 0.6, 0.8, True, 1.0),
+        (0.4, 0.9, 1.4, True, 1.0),
+    ],
+)
+def test_a_temperature_is_used_only_where_it_is_shown_to_help(
+    low: float, fitted: float, high: float, selected: bool, used: float
+) -> None:
+    measured = Temperature(fitted=fitted, low=low, high=high, count=80, selected=selected)
+    assert measured.value == used
+    assert measured.reason
+
+
+def test_an_end_that_the_images_do_not_determine_is_the_limit() -> None:
+    logits, _ = _drawn(1.0, 100, 2)
+    measured = measure_temperature(logits, logits.argmax(axis=1), selected=False)
+    assert (measured.low, measured.value) == (COLDEST, 1.0)

@@ -128,7 +128,7 @@ def test_other_data_are_matched_by_the_name_of_the_class(photos: Path) -> None:
     (other / "zebra").mkdir(parents=True)
     (photos / "red").rename(other / "red")  # alone it would be class 0; in the classifier it is class 1
     Image.new("RGB", (80, 80)).save(other / "zebra" / "1.png")
-    verdict = striate.evaluate(run.path, other)
+    verdict = striate.evaluate(run, other, all_images=True)
     assert verdict.judgement.top1.value == 1.0
     assert verdict.judgement.count == 20
     assert verdict.unknown == ("zebra",)

@@ -7,3 +7,4 @@ from striate.classifier.classifier import Prediction as Prediction
 from striate.classifier.folder import load_classifier as load_classifier
 from striate.classifier.folder import save_classifier as save_classifier
 from striate.classifier.provenance import Provenance as Provenance
+from striate.classifier.seen import SeenImages as SeenImages

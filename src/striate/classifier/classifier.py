@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from striate.classifier.provenance import Provenance
 from striate.classifier.running import Running
+from striate.classifier.seen import SeenImages
 from striate.core.errors import DataError
 from striate.core.spec import InputSpec, LabelSpec
 from striate.data.decode import Unreadable, decode
@@ -59,7 +60,8 @@ class Classifier:
 
     `arguments` are those with which the zoo builds `model` again by `model_name`. Probabilities are
     softmax(logits / `temperature`); the temperature is fitted on validation data (Guo et al. 2017, "On calibration of
-    modern neural networks", arXiv:1706.04599, section 4.2) and never changes which class is first.
+    modern neural networks", arXiv:1706.04599, section 4.2) and never changes which class is first. `seen` knows the
+    images of the training again, where that is recorded.
     """
 
     model: nn.Module
@@ -69,6 +71,7 @@ class Classifier:
     labels: LabelSpec
     provenance: Provenance
     temperature: float = 1.0
+    seen: SeenImages | None = field(default=None, repr=False)
     _running: Running = field(default_factory=Running, init=False, repr=False)
 
     @property

@@ -1,8 +1,10 @@
-"""A classifier as a folder that can be copied anywhere: `model.safetensors` and `classifier.json`."""
+"""A classifier as a folder that can be copied anywhere: `model.safetensors`, `classifier.json`, and `images.npz`, by
+which the images of its training are known again."""
 
 from __future__ import annotations
 
 import json
+import os
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -14,6 +16,7 @@ from safetensors.torch import save as save_tensors
 
 from striate.classifier.classifier import Arguments, Classifier
 from striate.classifier.provenance import Provenance
+from striate.classifier.seen import SeenImages
 from striate.core.config import from_json, to_json
 from striate.core.errors import ModelError, RunError, StriateError
 from striate.core.files import file_digest, make_folder, write_atomically, write_json
@@ -36,6 +39,8 @@ def save_classifier(classifier: Classifier, folder: Path) -> None:
     make_folder(folder)
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in classifier.model.state_dict().items()}
     write_atomically(folder / _WEIGHTS, save_tensors(tensors))
+    if classifier.seen is not None:
+        classifier.seen.write(folder)
     description = {
         "format": FORMAT,
         "model": {"name": classifier.model_name, "arguments": classifier.arguments},
@@ -48,7 +53,7 @@ def save_classifier(classifier: Classifier, folder: Path) -> None:
     write_json(folder / _DESCRIPTION, description)
 
 
-def load_classifier(folder: str | Path) -> Classifier:
+def load_classifier(folder: str | os.PathLike[str]) -> Classifier:
     """Read a classifier, from its own folder or from the run that holds it.
 
     Raises:
@@ -77,7 +82,8 @@ def load_classifier(folder: str | Path) -> Classifier:
             f"{folder / _DESCRIPTION} is incomplete or damaged ({error}). Restore it from a copy."
         ) from error
     model.load_state_dict(_read_weights(folder, description, model.state_dict()))
-    return Classifier(model.eval(), name, arguments, input_spec, labels, provenance, temperature)
+    seen = SeenImages.read(folder)
+    return Classifier(model.eval(), name, arguments, input_spec, labels, provenance, temperature, seen)
 
 
 def _check_known(name: str, folder: Path) -> None:

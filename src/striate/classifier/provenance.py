@@ -11,7 +11,8 @@ class Provenance:
 
     `data`: what the user named, with its digest. `recipe`: the name of the base recipe, with the digest of the whole.
     `epochs`: how long it was trained until these weights. `scores`: what was measured on them, split by split
-    (`{"test": {"accuracy": 0.991, …}}`). `circumstances`: machine, versions and execution plan of the training.
+    (`{"test": {"accuracy": 0.991, …}}`). `temperature`: how the temperature was fitted: its value, its interval, and
+    on how many images. `circumstances`: machine, versions and execution plan of the training.
     """
 
     run: str
@@ -24,3 +25,4 @@ class Provenance:
     epochs: float
     circumstances: dict[str, str] = field(default_factory=dict)
     scores: dict[str, dict[str, float]] = field(default_factory=dict)
+    temperature: dict[str, float] = field(default_factory=dict)

@@ -26,7 +26,7 @@ _LAYOUT_WORDS = {"contiguous": "channels first", "channels_last": "channels last
 class ExecutionPlan:
     """How a run is executed. It belongs to the run: resuming repeats it.
 
-    `device` is torch's name of the device type (`cpu`, `cuda`, `mps`), `layout` how pictures and kernels lie in
+    `device` is torch's name of the device (`cpu`, `cuda`, `cuda:1`, `mps`), `layout` how pictures and kernels lie in
     memory, `precision` the type in which matrix products and convolutions are computed (weights, losses and updates
     are float32 in either case), `threads` how many of torch's threads share one operation; sums are divided among
     them, so their number can change the last bits of a result. `parts` is into how many parts a batch is divided, each
@@ -46,6 +46,16 @@ class ExecutionPlan:
             )
 
     @property
+    def kind(self) -> str:
+        """The device's type, without its number."""
+        return self.device.partition(":")[0]
+
+    @property
+    def number(self) -> int:
+        """Which of the devices of its type."""
+        return int(self.device.partition(":")[2] or 0)
+
+    @property
     def memory_format(self) -> torch.memory_format:
         return torch.channels_last if self.layout == "channels_last" else torch.contiguous_format
 
@@ -55,11 +65,9 @@ class ExecutionPlan:
         Raises:
             ConfigError: this machine does not have the plan's device.
         """
-        available = devices()
-        if self.device not in available:
-            raise ConfigError(f"This plan runs on {self.device!r}; this machine has {', '.join(available)}.")
+        device_named(self.device)
         torch.set_num_threads(self.threads)
-        if self.device == "cuda":
+        if self.kind == "cuda":
             torch.backends.cudnn.deterministic = True  # or the same step twice may differ in its last bits
         # torch documents this call for modules; its type stubs lack it
         return model.to(device=self.device, memory_format=self.memory_format)  # pyright: ignore[reportCallIssue]
@@ -72,7 +80,7 @@ class ExecutionPlan:
         """The context in which the forward pass runs."""
         if self.precision == "float32":
             return contextlib.nullcontext()
-        return torch.autocast(self.device, dtype=torch.bfloat16)
+        return torch.autocast(self.kind, dtype=torch.bfloat16)
 
     def seed(self, seed: int) -> None:
         """Set the global generator from which dropout and the like draw under this plan.
@@ -82,8 +90,11 @@ class ExecutionPlan:
         """
         if self.device == "cpu":
             torch.default_generator.manual_seed(seed)
+        elif self.kind == "cuda":
+            with torch.cuda.device(self.number):
+                torch.cuda.manual_seed(seed)
         else:
-            getattr(torch, self.device).manual_seed(seed)
+            getattr(torch, self.kind).manual_seed(seed)
 
     def sentence(self) -> str:
         """The plan in words: `cpu, channels last, float32, 2 threads`."""
@@ -118,14 +129,35 @@ def devices() -> tuple[str, ...]:
     return (*found, "cpu")
 
 
+def device_named(name: str) -> str:
+    """Torch's name of the device that is meant: `auto` is the fastest that this machine has.
+
+    Raises:
+        ConfigError: there is no such kind of device, or this machine does not have it.
+    """
+    available = devices()
+    if name == "auto":
+        return available[0]
+    kind, colon, number = name.partition(":")
+    if kind not in ("cpu", "cuda", "mps") or (colon and not number.isdecimal()):
+        raise ConfigError(f"A device is auto, cpu, cuda, cuda:1 (the second GPU) or mps; received {name!r}.")
+    if kind not in available:
+        raise ConfigError(f"This machine has no {name!r} that torch can use; it has {', '.join(available)}.")
+    count = torch.cuda.device_count() if kind == "cuda" else 1
+    if number and int(number) >= count:
+        raise ConfigError(f"This machine has no {name!r}: its devices of this kind are numbered from 0 to {count - 1}.")
+    return name if kind == "cuda" else kind
+
+
 def computes_in_bf16(device: str) -> bool:
     """Whether a device of this type has instructions for bf16, and autocast to it what a convolutional network needs.
 
     Elsewhere torch emulates it. (Apple's GPUs have it; torch's autocast for them leaves out operations.)
     """
-    if device == "cuda":
+    kind = device.partition(":")[0]
+    if kind == "cuda":
         return torch.cuda.is_bf16_supported(including_emulation=False)
-    if device != "cpu":
+    if kind != "cpu":
         return False
     if platform.machine() in ("x86_64", "AMD64"):
         return bool(torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported())
@@ -145,8 +177,8 @@ def machine(device: str = "cpu") -> dict[str, str]:
         "processor": _processor(),
         "instructions": torch.backends.cpu.get_cpu_capability(),
     }
-    if device == "cuda":
-        facts["accelerator"] = torch.cuda.get_device_name()
+    if device.startswith("cuda"):
+        facts["accelerator"] = torch.cuda.get_device_name(device)
     return facts
 
 

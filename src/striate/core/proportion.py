@@ -25,6 +25,15 @@ class Proportion:
         """The share; None of nothing."""
         return self.correct / self.count if self.count else None
 
+    def __str__(self) -> str:
+        if self.interval is None:
+            return "none of none"
+        low, high = self.interval
+        return (
+            f"{100 * self.correct / self.count:.2f} % of {self.count:,} "
+            f"(95 % interval {100 * low:.1f} % to {100 * high:.1f} %)"
+        )
+
     @property
     def interval(self) -> tuple[float, float] | None:
         """Wilson's score interval at 95 %, which stays inside 0 … 1 and is right for few and for extreme counts.
@@ -42,3 +51,19 @@ class Proportion:
             0.0 if self.correct == 0 else max(0.0, centre - half),
             1.0 if self.correct == self.count else min(1.0, centre + half),
         )
+
+
+def difference(first: Proportion, second: Proportion) -> tuple[float, float] | None:
+    """A 95 % interval of the share of `first` minus that of `second`, from independent samples; None of nothing.
+
+    Newcombe 1998, "Interval estimation for the difference between independent proportions", Statistics in Medicine 17,
+    method 10: the two Wilson intervals, put together.
+    """
+    if first.interval is None or second.interval is None:
+        return None
+    one, other = first.correct / first.count, second.correct / second.count
+    (low, high), (its_low, its_high) = first.interval, second.interval
+    return (
+        one - other - math.hypot(one - low, its_high - other),
+        one - other + math.hypot(high - one, other - its_low),
+    )

@@ -198,7 +198,7 @@ def _step_seconds(model: nn.Module, sample: Sample, plan: ExecutionPlan) -> floa
     for parameter in model.parameters():
         parameter.grad = None  # the update is the same under every plan, and the copy had better not diverge
     if plan.device != "cpu":
-        torch.accelerator.synchronize()
+        torch.accelerator.synchronize(plan.device)
     return time.perf_counter() - started
 
 
@@ -207,7 +207,7 @@ def _untouched_randomness(plan: ExecutionPlan) -> Iterator[None]:
     """Inside, torch's generators may be used and its threads set; afterwards both are as before."""
     threads = torch.get_num_threads()
     accelerator = plan.device != "cpu"
-    with torch.random.fork_rng([0] if accelerator else [], device_type=plan.device if accelerator else "cuda"):
+    with torch.random.fork_rng([plan.number] if accelerator else [], device_type=plan.kind if accelerator else "cuda"):
         try:
             yield
         finally:

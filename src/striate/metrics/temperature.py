@@ -1,12 +1,79 @@
-"""One number that mends over-confidence: the temperature by which logits are divided."""
+"""One number that mends over-confidence: the temperature by which logits are divided, where it is shown to help."""
 
 from __future__ import annotations
+
+from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Float, Int
 
+from striate.metrics.softmax import cross_entropy
+
 COLDEST, HOTTEST = 0.05, 20.0
+CHI_SQUARED_95 = 3.841458820694124
+"""The 95 % point of the chi-squared distribution with one degree of freedom."""
+
 _TOLERANCE = 1e-12
+_BISECTIONS = 60
+
+
+@dataclass(frozen=True, kw_only=True)
+class Temperature:
+    """The temperature fitted on `count` validation images, with its 95 % interval from `low` to `high`.
+
+    `selected`: the weights were chosen by their scores on these very images.
+    """
+
+    fitted: float
+    low: float
+    high: float
+    count: int
+    selected: bool
+
+    @property
+    def value(self) -> float:
+        """The temperature to use: the fitted one where it is shown to help, else 1.
+
+        It is shown to help where the interval does not hold 1. Where the images also chose the weights, their answers
+        look better than those to unseen images, so nothing on them can show that a classifier should be surer: a
+        temperature below 1 is then not used.
+        """
+        shown = self.low > 1 or (self.high < 1 and not self.selected)
+        return self.fitted if shown else 1.0
+
+    @property
+    def reason(self) -> str:
+        """Why the temperature is used, or is not."""
+        if self.value != 1:
+            return "the interval does not hold 1"
+        if self.high < 1:
+            return "the same images chose the weights, so they cannot show that the classifier should be surer"
+        return "the interval holds 1, so it is not shown to help"
+
+
+def measure_temperature(
+    logits: Float[np.ndarray, "n k"], targets: Int[np.ndarray, " n"], *, selected: bool
+) -> Temperature:
+    """Fit a temperature with its profile-likelihood interval.
+
+    The interval holds every T at which the log-likelihood of the targets is within 3.84 / 2 of its maximum (Wilks 1938,
+    "The large-sample distribution of the likelihood ratio"). An end that the images do not determine is the limit,
+    `COLDEST` or `HOTTEST`.
+    """
+    fitted = fit_temperature(logits, targets)
+    most = cross_entropy(logits, targets, fitted) + CHI_SQUARED_95 / (2 * len(targets))
+
+    def end(limit: float) -> float:
+        if cross_entropy(logits, targets, limit) <= most:
+            return limit
+        inside, outside = fitted, limit
+        for _ in range(_BISECTIONS):
+            middle = (inside * outside) ** 0.5
+            within = cross_entropy(logits, targets, middle) <= most
+            inside, outside = (middle, outside) if within else (inside, middle)
+        return inside
+
+    return Temperature(fitted=fitted, low=end(COLDEST), high=end(HOTTEST), count=len(targets), selected=selected)
 
 
 def fit_temperature(logits: Float[np.ndarray, "n k"], targets: Int[np.ndarray, " n"]) -> float:

@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Generator
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 
-from striate.classifier import Classifier, Provenance, save_classifier
+import numpy as np
+
+from striate.classifier import Classifier, Provenance, SeenImages, save_classifier
 from striate.core.config import digest
 from striate.core.errors import RunError
 from striate.data.dataset import Split
-from striate.metrics import Judgement, fit_temperature
+from striate.metrics import Judgement, measure_temperature
 from striate.recipes.folder import Run
-from striate.recipes.judging import Evaluation, answers, evaluation
+from striate.recipes.judging import Evaluation, answers, evaluation, sort_out
 from striate.recipes.session import Session
 from striate.recipes.stage import Progress, watched
 from striate.training import Checkpoint, Ending, Outputs, checkpoint_path, newest_checkpoint, read_checkpoint
+
+_LEARNED = 2000
+_WORDS: dict[Split, str] = {"train": "training", "val": "validation", "test": "test"}
 
 
 @dataclass(frozen=True)
@@ -27,36 +32,56 @@ class Conclusion:
 
 
 def conclude(run: Run, session: Session, ending: Ending) -> Generator[Progress, None, Conclusion]:
-    """Judge the weights to keep on the validation and the test part, and write classifier and evaluations into `run`.
+    """Judge the weights to keep on each split, and write classifier and evaluations into `run`.
 
-    The temperature is fitted on the validation part, so only what is said of the test part is said of unseen pictures.
+    The temperature is fitted on the validation split, which may also have chosen the epoch, so only what is said of the
+    test split is said of unseen images. Of the training split as many images as `_LEARNED` are judged, evenly chosen:
+    enough to see how much better the classifier does on what it has learned from.
     """
     checkpoint = _kept(run, session, ending)
     classifier = _classifier(run, session, checkpoint)
-    outputs = {"val": (yield from _answers(classifier, session, "val"))}
-    classifier = replace(classifier, temperature=fit_temperature(outputs["val"].logits, outputs["val"].targets))
-    if len(session.prepared.parts["test"]):
-        outputs["test"] = yield from _answers(classifier, session, "test")
-    evaluations = [
-        evaluation(part, session.plan.data, session.prepared.dataset, classifier, rows)
-        for part, rows in outputs.items()
-    ]
+    parts, digests = session.prepared.parts, session.prepared.audit.survey.digests
+    outputs = {"val": (yield from _answers(classifier, session, "val", parts["val"]))}
+    temperature = measure_temperature(outputs["val"].logits, outputs["val"].targets, selected=_selects(session, ending))
+    classifier = replace(
+        classifier,
+        temperature=temperature.value,
+        seen=SeenImages(digests[parts["train"]], digests[parts["val"]]),
+    )
+    if len(parts["test"]):
+        outputs["test"] = yield from _answers(classifier, session, "test", parts["test"])
+    some = parts["train"][:: -(-len(parts["train"]) // _LEARNED)]
+    outputs = {"train": (yield from _answers(classifier, session, "train", some)), **outputs}
+    evaluations = [_evaluation(split, rows, classifier, session) for split, rows in outputs.items()]
     for each in evaluations:
         each.write(run)
     scores = {each.name: _scores(each) for each in evaluations}
-    provenance = replace(classifier.provenance, scores=scores)
-    save_classifier(replace(classifier, provenance=provenance), run.classifier)
+    provenance = replace(classifier.provenance, scores=scores, temperature=asdict(temperature))
+    save_classifier(replace(classifier, provenance=provenance), run.classifier_folder)
     return Conclusion(checkpoint.clock.epochs, {each.name: each.judgement for each in evaluations})
 
 
-def _answers(classifier: Classifier, session: Session, part: Split) -> Generator[Progress, None, Outputs]:
-    prepared = session.prepared
+def _answers(
+    classifier: Classifier, session: Session, part: Split, indices: np.ndarray
+) -> Generator[Progress, None, Outputs]:
     return (
         yield from watched(
-            f"judging the {part} part",
-            lambda progress: answers(classifier, prepared.dataset, prepared.parts[part], progress=progress),
+            f"judging the {_WORDS[part]} split",
+            lambda progress: answers(classifier, session.prepared.dataset, indices, progress=progress),
         )
     )
+
+
+def _evaluation(split: str, outputs: Outputs, classifier: Classifier, session: Session) -> Evaluation:
+    prepared = session.prepared
+    _, seen = sort_out(classifier.seen, outputs.index, prepared.audit.survey.digests, keep=True)
+    return evaluation(split, session.plan.data, prepared.dataset, classifier, outputs, seen)
+
+
+def _selects(session: Session, ending: Ending) -> bool:
+    """Whether the validation images chose the epoch: by the best score, or by early stopping."""
+    stop = session.plan.recipe.stop
+    return (stop.keep == "best" and ending.best_step is not None) or stop.patience is not None
 
 
 def _kept(run: Run, session: Session, ending: Ending) -> Checkpoint:
@@ -70,7 +95,7 @@ def _kept(run: Run, session: Session, ending: Ending) -> Checkpoint:
 
 
 def _classifier(run: Run, session: Session, checkpoint: Checkpoint) -> Classifier:
-    """The classifier with the weights of `checkpoint`, on the processor, in plain layout, as it will be loaded."""
+    """The classifier with the weights of `checkpoint`, in plain layout, on the device of the training."""
     plan, prepared = session.plan, session.prepared
     model = session.build()
     model.load_state_dict(checkpoint.weights)
@@ -85,6 +110,7 @@ def _classifier(run: Run, session: Session, checkpoint: Checkpoint) -> Classifie
         epochs=checkpoint.clock.epochs,
         circumstances=dict(checkpoint.circumstances),
     )
+    model = model.to(checkpoint.plan.device)
     return Classifier(model.eval(), plan.recipe.model, session.arguments, prepared.input, prepared.labels, provenance)
 
 

@@ -5,15 +5,18 @@ from __future__ import annotations
 import contextlib
 import itertools
 import json
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from striate.classifier import Classifier, load_classifier
 from striate.core.config import from_json, to_json
 from striate.core.device import ExecutionPlan
 from striate.core.errors import ConfigError, RunError, nearest
 from striate.core.files import locked, storage_error, sweep, write_json
+from striate.metrics import Judgement
 from striate.recipes.recipe import Recipe
 
 FORMAT = 1
@@ -27,9 +30,14 @@ class Run:
     events.jsonl   the one record of what happened                       evaluations/   how it was judged
     audit.json     what was found in the data                            classifier/    the trained thing
     report.html    all of it, to read
+
+    A run is path-like: whatever takes the path of a run takes the run.
     """
 
     path: Path
+
+    def __fspath__(self) -> str:
+        return str(self.path)
 
     @property
     def name(self) -> str:
@@ -56,8 +64,29 @@ class Run:
         return self.path / "evaluations"
 
     @property
-    def classifier(self) -> Path:
+    def classifier_folder(self) -> Path:
         return self.path / "classifier"
+
+    @property
+    def classifier(self) -> Classifier:
+        """The trained classifier, read from its folder anew at each call.
+
+        Raises:
+            RunError: the run has no classifier yet, or it is damaged.
+        """
+        return load_classifier(self.path)
+
+    @property
+    def scores(self) -> dict[str, Judgement]:
+        """Everything that was measured, by the name of what was judged: `run.scores["test"].top1.interval`.
+
+        Training judges `train`, `val` and `test`; `striate.evaluate` adds what it judges. Empty before the training has
+        ended.
+
+        Raises:
+            RunError: an evaluation is damaged.
+        """
+        return {file.stem: read_judgement(file)[0] for file in sorted(self.evaluations.glob("*.json"))}
 
     @property
     def report_file(self) -> Path:
@@ -129,6 +158,19 @@ class Plan:
             raise RunError(f"{run.recipe_file} is damaged ({error}). Restore it from a copy.") from error
 
 
+def read_judgement(file: Path) -> tuple[Judgement, dict[str, Any]]:
+    """The judgement that an evaluation's `file` holds, and all that the file holds.
+
+    Raises:
+        RunError: the file cannot be read, or is damaged.
+    """
+    try:
+        content = json.loads(file.read_text(encoding="utf-8"))
+        return Judgement.from_json(content["judgement"]), content
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise RunError(f"The evaluation {file} is damaged ({error}). Evaluate the run again.") from error
+
+
 def create_run(folder: Path, name: str | None, stem: str) -> Run:
     """Make the folder of a new run: `folder/name`, or the first of `stem`, `stem-2`, `stem-3` … that is free.
 
@@ -169,7 +211,7 @@ def _taken(run: Run) -> RunError:
     return RunError(f"{run.path} is there already. Choose another --name, or go on with it: striate resume {run.path}")
 
 
-def open_run(path: str | Path) -> Run:
+def open_run(path: str | os.PathLike[str]) -> Run:
     """The run at `path`.
 
     Raises:

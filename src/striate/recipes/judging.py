@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import csv
 import io
-import json
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 
 import numpy as np
 
-from striate.classifier import Classifier
+from striate.classifier import Classifier, SeenImages
 from striate.core.device import plain_plan
 from striate.core.errors import DataError, RunError
 from striate.core.files import make_folder, sweep, write_atomically, write_json
@@ -18,7 +17,7 @@ from striate.core.spec import LabelSpec
 from striate.data.dataset import Dataset
 from striate.data.loader import Loader
 from striate.metrics import Judgement, Rows, judge
-from striate.recipes.folder import Run
+from striate.recipes.folder import Run, read_judgement
 from striate.training.evaluate import Outputs, evaluate
 
 BATCH_SIZE = 256
@@ -29,15 +28,29 @@ ReportProgress = Callable[[int, int], None]
 
 
 @dataclass(frozen=True)
+class Seen:
+    """How many images of an evaluation the classifier had seen before: in `training`, and (other ones) in `validation`,
+    where its epoch and its temperature were chosen. `left_out`: they are not among those judged."""
+
+    training: int
+    validation: int
+    left_out: bool
+
+    def __str__(self) -> str:
+        return f"{self.training:,} in training, {self.validation:,} in validation"
+
+
+@dataclass(frozen=True)
 class Evaluation:
     """One split, judged: the rows of its answers and all that is said about them. `data` is what the user named,
-    `names` the name of the picture of each row."""
+    `names` the name of the image of each row; `seen` is None where the classifier does not record what it has seen."""
 
     name: str
     data: str
     rows: Rows
     names: tuple[str, ...]
     judgement: Judgement
+    seen: Seen | None = None
 
     def write(self, run: Run) -> None:
         """Keep it in the run: the judgement as JSON, and a line of CSV per picture, so that each number leads back to
@@ -59,7 +72,8 @@ class Evaluation:
             writer.writerow([index, name, classes[given], classes[predicted], repr(confidence)])
         # A file name need not be proper text; what cannot be encoded goes as the bytes it was.
         write_atomically(run.evaluations / f"{self.name}.csv", table.getvalue().encode(errors="surrogateescape"))
-        content = {"data": self.data, "judgement": self.judgement.to_json()}
+        seen = None if self.seen is None else asdict(self.seen)
+        content = {"data": self.data, "seen": seen, "judgement": self.judgement.to_json()}
         write_json(run.evaluations / f"{self.name}.json", content)
 
     @classmethod
@@ -72,9 +86,8 @@ class Evaluation:
         path = run.evaluations / f"{name}.json"
         if not path.exists():
             return None
+        judgement, content = read_judgement(path)
         try:
-            content = json.loads(path.read_text(encoding="utf-8"))
-            judgement = Judgement.from_json(content["judgement"])
             text = path.with_suffix(".csv").read_bytes().decode(errors="surrogateescape")
             rows = list(csv.DictReader(io.StringIO(text, newline="")))
             numbers = {label: number for number, label in enumerate(judgement.classes)}
@@ -84,7 +97,8 @@ class Evaluation:
                 predicted=np.array([numbers[row["answer"]] for row in rows], np.int64),
                 confidence=np.array([float(row["confidence"]) for row in rows]),
             )
-            return cls(name, content["data"], columns, tuple(row["picture"] for row in rows), judgement)
+            seen = Seen(**content["seen"]) if content.get("seen") else None
+            return cls(name, content["data"], columns, tuple(row["picture"] for row in rows), judgement, seen)
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise RunError(f"The evaluation {path} is damaged ({error}). Evaluate the run again.") from error
 
@@ -92,19 +106,34 @@ class Evaluation:
 def answers(
     classifier: Classifier, dataset: Dataset, indices: np.ndarray, *, progress: ReportProgress | None = None
 ) -> Outputs:
-    """The logits of `classifier` for the pictures `indices`, prepared and computed as in prediction."""
+    """The logits of `classifier` for the images `indices`, prepared and computed as in prediction, on its device."""
     loader = Loader(
         dataset, indices, classifier.input, batch_size=BATCH_SIZE, shuffle=False, memory="never", progress=progress
     )
-    return evaluate(classifier.model, loader, plain_plan("cpu"))
+    return evaluate(classifier.model, loader, plain_plan(str(classifier.device)))
 
 
-def evaluation(name: str, data: str, dataset: Dataset, classifier: Classifier, outputs: Outputs) -> Evaluation:
-    """Judge `outputs`, the answers to pictures of `dataset`, with the classifier's temperature."""
+def sort_out(
+    images: SeenImages | None, indices: np.ndarray, digests: np.ndarray, *, keep: bool
+) -> tuple[np.ndarray, Seen | None]:
+    """Those of `indices` that are judged, and how many of them the classifier had seen; seen ones are left out unless
+    `keep`. `digests` are those of the whole data set. Where nothing is recorded, nothing is left out."""
+    if images is None:
+        return indices, None
+    trained, validated = images.among(digests[indices])
+    seen = Seen(int(trained.sum()), int(validated.sum()), left_out=not keep)
+    return indices if keep else indices[~(trained | validated)], seen
+
+
+def evaluation(
+    name: str, data: str, dataset: Dataset, classifier: Classifier, outputs: Outputs, seen: Seen | None
+) -> Evaluation:
+    """Judge `outputs`, the answers to images of `dataset`, with the classifier's temperature if it has one."""
+    temperature = None if classifier.temperature == 1 else classifier.temperature
     rows = Rows.of(outputs.logits, outputs.targets, outputs.index, classifier.temperature)
-    judgement = judge(outputs.logits, outputs.targets, classifier.labels.classes, temperature=classifier.temperature)
+    judgement = judge(outputs.logits, outputs.targets, classifier.labels.classes, temperature=temperature)
     names = tuple(dataset.store.name(index) for index in outputs.index.tolist())
-    return Evaluation(name, data, rows, names, judgement)
+    return Evaluation(name, data, rows, names, judgement, seen)
 
 
 def matched(dataset: Dataset, labels: LabelSpec) -> tuple[Dataset, np.ndarray, tuple[str, ...]]:

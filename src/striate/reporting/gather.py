@@ -55,7 +55,7 @@ def gather(run: Run) -> RunMaterial:
         RunError: the run has no classifier yet, or is damaged.
     """
     plan = Plan.read(run)
-    classifier = load_classifier(run.classifier)
+    classifier = load_classifier(run.classifier_folder)
     test, validation = Evaluation.read(run, "test"), Evaluation.read(run, "val")
     judged = test or validation
     events = read_events(run.events_file)

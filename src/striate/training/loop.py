@@ -39,8 +39,8 @@ def train(
             f"An epoch of this training has {state.clock.steps_per_epoch} steps, and the data give {len(batches)} "
             "batches. Train on the same data with the same batch size."
         )
-    accelerators = [] if state.plan.device == "cpu" else [0]
-    with torch.random.fork_rng(accelerators, device_type=state.plan.device if accelerators else "cuda"):
+    accelerators = [] if state.plan.device == "cpu" else [state.plan.number]
+    with torch.random.fork_rng(accelerators, device_type=state.plan.kind if accelerators else "cuda"):
         state.model.train()
         stream = _from(batches, state.clock)
         try:

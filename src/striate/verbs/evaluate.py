@@ -7,71 +7,92 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from striate.core.errors import DataError
+from striate.core.errors import ConfigError, DataError
+from striate.verbs._trained import classifier_of, folder_of, run_of
 from striate.verbs._verb import verb
 
 if TYPE_CHECKING:
     from striate.metrics import Judgement
+    from striate.recipes.judging import Seen
     from striate.recipes.stage import Progress
+    from striate.verbs._trained import Trained
 
 
 @dataclass(frozen=True)
 class Verdict:
     """How a classifier did on one split. `unknown`: classes of the data that the classifier does not know, whose
-    pictures were left out; `unreadable`: how many pictures could not be read."""
+    images were left out; `unreadable`: how many images could not be read; `seen`: how many images the classifier had
+    seen in its training, None where that is not known."""
 
     data: str
     split: str
     judgement: Judgement
     unknown: tuple[str, ...]
     unreadable: int
+    seen: Seen | None
 
 
 @verb
 def evaluate(
-    run: str | Path,
+    run: Trained,
     data: str | Path | None = None,
     /,
     *,
     split: Literal["train", "val", "test", "all"] | None = None,
+    all_images: bool = False,
+    device: str = "auto",
 ) -> Generator[Progress, None, Verdict]:
-    """Judge a run: on the test part of its own data, or on other data, whose classes are matched by name.
+    """Judge a run: on the test split of its own data, or on other data, whose classes are matched by name.
+
+    Of other data, images that the classifier was trained or validated on are left out and counted: they are recognised
+    by their pixels, wherever they lie.
 
     Example:
         striate.evaluate("runs/photos", "more-photos/").judgement.top1.value
 
     Args:
-        run: the run's folder, or a classifier's that was copied out of it.
+        run: the run, as 'striate train' made it, or a classifier's folder that was copied out of it.
         data: other data than the run's own, in any form that 'striate train' takes; all of them are judged.
-        split: which part: train, val, test or all.
+        split: which split: train, val, test or all.
+        all_images: judge images of the training and the validation too; the result says how many.
+        device: auto (the fastest here), cpu, cuda, cuda:1 or mps.
 
     Raises:
         RunError: there is no classifier, or it is damaged.
-        DataError: there are no such data, or none of their classes is known to the classifier.
+        ConfigError: this machine has no such device.
+        DataError: there are no such data, none of their classes is known to the classifier, or it has seen all of them.
     """
     import numpy as np
 
-    from striate.classifier import load_classifier
     from striate.data.audit import audit
     from striate.data.opening import open_data
-    from striate.recipes.folder import Plan, Run, open_run
-    from striate.recipes.judging import answers, evaluation, matched
+    from striate.recipes.folder import Plan, open_run
+    from striate.recipes.judging import answers, evaluation, matched, sort_out
     from striate.recipes.stage import watched
 
-    classifier = load_classifier(run)
-    is_run = Run(Path(run)).recipe_file.exists()
-    source = Plan.read(open_run(run)).data if data is None else data
+    classifier = classifier_of(run, device)
+    folder, its_run = folder_of(run), run_of(run)
+    if data is None and folder is None:
+        raise ConfigError("A classifier in memory has no data of its own: name the data to judge it on.")
+    source = Plan.read(its_run or open_run(folder)).data if data is None else data
     chosen = split or ("test" if data is None else "all")
     dataset, known, unknown = matched(open_data(source), classifier.labels)
-    found = yield from watched("looking through the pictures", lambda progress: audit(dataset, progress=progress))
+    found = yield from watched("looking through the images", lambda progress: audit(dataset, progress=progress))
     readable = found.survey.readable
     wanted = np.flatnonzero(readable) if chosen == "all" else found.parts[chosen]
     indices = np.intersect1d(wanted, known)
     if not len(indices):
-        raise DataError(f"{source} has no picture in the part {chosen!r}. Choose another with --split.")
+        raise DataError(f"{source} has no image in the split {chosen!r}. Choose another with --split.")
+    its_own = data is None and chosen != "all"  # a split of the run's own data is judged as it was asked for
+    indices, seen = sort_out(classifier.seen, indices, found.survey.digests, keep=all_images or its_own)
+    if not len(indices):
+        raise DataError(
+            f"The classifier has seen every image of {source} in its training ({seen}), so they cannot test it. "
+            "Name other data, or judge them all the same with --all-images."
+        )
     outputs = yield from watched("judging", lambda progress: answers(classifier, dataset, indices, progress=progress))
     name = chosen if data is None else f"{dataset.name}-{chosen}"
-    judged = evaluation(name, str(source), dataset, classifier, outputs)
-    if is_run:
-        judged.write(Run(Path(run)))
-    return Verdict(str(source), chosen, judged.judgement, unknown, int((~readable[known]).sum()))
+    judged = evaluation(name, str(source), dataset, classifier, outputs, seen)
+    if its_run:
+        judged.write(its_run)
+    return Verdict(str(source), chosen, judged.judgement, unknown, int((~readable[known]).sum()), seen)

@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING
+
+from striate.verbs._trained import classifier_of
 
 if TYPE_CHECKING:
     from striate.classifier import Classifier
+    from striate.verbs._trained import Trained
 
 
-def load(path: str | Path) -> Classifier:
+def load(run: Trained, /, *, device: str = "auto") -> Classifier:
     """The classifier of a run, or one that was copied out of its run.
 
     Args:
-        path: the run's folder, or a folder with `classifier.json` and `model.safetensors`.
+        run: what `train` returns, the path of a run's folder, or that of a folder with `classifier.json` and
+            `model.safetensors`.
+        device: auto (the fastest here), cpu, cuda, cuda:1 or mps.
 
     Raises:
         RunError: there is none, or it is damaged or of another format.
+        ConfigError: this machine has no such device.
     """
-    from striate.classifier import load_classifier
-
-    return load_classifier(path)
+    return classifier_of(run, device)

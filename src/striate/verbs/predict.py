@@ -7,15 +7,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from striate.verbs._pictures import expand
+from striate.verbs._trained import classifier_of
 from striate.verbs._verb import verb
 
 if TYPE_CHECKING:
     from striate.classifier import Failure, Prediction
+    from striate.verbs._trained import Trained
 
 
 @verb
 def predict(
-    run: str | Path, /, *pictures: str | Path
+    run: Trained, /, *pictures: str | Path, device: str = "auto"
 ) -> Generator[Prediction | Failure, None, list[Prediction | Failure]]:
     """Say what is on pictures, with the classifier of a run.
 
@@ -25,14 +27,14 @@ def predict(
     Args:
         run: the run's folder, or a classifier's that was copied out of it.
         pictures: files, folders (every picture in them), patterns in quotes, or - for a list on standard input.
+        device: auto (the fastest here), cpu, cuda, cuda:1 or mps.
 
     Raises:
+        ConfigError: this machine has no such device.
         DataError: a folder, a pattern or the list holds no picture.
         RunError: there is no classifier, or it is damaged.
     """
-    from striate.classifier import load_classifier
-
-    classifier = load_classifier(run)
+    classifier = classifier_of(run, device)
     results = []
     for result in classifier.predictions(list(expand(pictures))):
         results.append(result)

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from os import PathLike
 from pathlib import Path
 
+from striate.verbs._trained import path_of
 
-def report(run: str | Path, /) -> Path:
+
+def report(run: str | PathLike[str], /) -> Path:
     """Write the report of a run anew, as one HTML file that opens offline, and say where it lies.
 
     Example:
@@ -20,4 +23,4 @@ def report(run: str | Path, /) -> Path:
     from striate.recipes.folder import open_run
     from striate.reporting import write_run_report
 
-    return write_run_report(open_run(run))
+    return write_run_report(open_run(path_of(run)))

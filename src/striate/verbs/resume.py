@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Generator
-from pathlib import Path
+from os import PathLike
 from typing import TYPE_CHECKING
 
+from striate.verbs._trained import path_of
 from striate.verbs._verb import verb
 
 if TYPE_CHECKING:
@@ -14,7 +15,7 @@ if TYPE_CHECKING:
 
 
 @verb
-def resume(run: str | Path, /, *, inexact: bool = False) -> Generator[RunEvent, None, Run]:
+def resume(run: str | PathLike[str], /, *, inexact: bool = False) -> Generator[RunEvent, None, Run]:
     """Go on with a run that was stopped, killed or crashed, from its last good checkpoint.
 
     The result is bit for bit that of a run that was never stopped, on the same kind of machine with the same versions.
@@ -35,7 +36,7 @@ def resume(run: str | Path, /, *, inexact: bool = False) -> Generator[RunEvent, 
     from striate.recipes.folder import open_run
     from striate.reporting import write_run_report
 
-    opened = open_run(run)
+    opened = open_run(path_of(run))
     yield from go_on(opened, inexact=inexact)
     write_run_report(opened)
     return opened

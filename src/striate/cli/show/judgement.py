@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Generator
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
@@ -26,7 +27,8 @@ def show_verdict(
     """Print accuracy with its interval, the other scores, each class, and what is confused with what."""
     verdict = followed(events)
     if json:
-        content = {"data": verdict.data, "split": verdict.split, "unreadable": verdict.unreadable}
+        seen = None if verdict.seen is None else asdict(verdict.seen)
+        content = {"data": verdict.data, "split": verdict.split, "unreadable": verdict.unreadable, "seen": seen}
         print_json({**content, "unknown": list(verdict.unknown), **verdict.judgement.to_json()})
         return
     screen = console()
@@ -36,11 +38,28 @@ def show_verdict(
     screen.print(_classes(verdict.judgement))
     for pair in verdict.judgement.most_confused(_PAIRS):
         screen.print(f"{pair.given} taken for {pair.predicted}: {pair.count}")
+    screen.print(seen_sentence(verdict))
     if verdict.unknown:
         names = ", ".join(verdict.unknown)
         screen.print(f"Left out, because the classifier does not know their class: pictures of {names}.")
     if verdict.unreadable:
         screen.print(f"Pictures left out because they cannot be read: {verdict.unreadable:,}.")
+
+
+def seen_sentence(verdict: Verdict) -> str:
+    """What is known of images that the classifier has seen before, and what was done with them."""
+    seen = verdict.seen
+    if seen is None:
+        return "Whether the classifier was trained on some of these images is not known: it has no record of them."
+    number = seen.training + seen.validation
+    if not number:
+        return "None of these images was seen in training or validation."
+    if seen.left_out:
+        return (
+            f"Warning: images left out because the classifier has seen them: {number:,} ({seen}). "
+            "To judge them too: --all-images"
+        )
+    return f"Warning: {number:,} of these images were seen before ({seen}), so this is no test on unseen images."
 
 
 def sentence(judgement: Judgement) -> str:

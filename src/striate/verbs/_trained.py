@@ -1,0 +1,65 @@
+"""What a verb is given as the trained thing: a run as `train` returns it, the path of one, or a classifier."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeAlias
+
+from striate.core.errors import ConfigError
+
+if TYPE_CHECKING:
+    from striate.classifier import Classifier
+    from striate.recipes.folder import Run
+
+Trained: TypeAlias = "Run | Classifier | str | os.PathLike[str]"
+
+
+def classifier_of(trained: Trained, device: str = "auto") -> Classifier:
+    """The classifier that is meant, on `device`.
+
+    Raises:
+        RunError: there is no classifier at this path, or it is damaged.
+        ConfigError: `trained` is of another type, or this machine has no such device.
+    """
+    from striate.classifier import Classifier, load_classifier
+    from striate.core.device import device_named
+
+    place = device_named(device)  # a wrong name is said before anything is read
+    if isinstance(trained, Classifier):
+        return trained if device == "auto" else trained.to(place)
+    return load_classifier(path_of(trained)).to(place)
+
+
+def folder_of(trained: Trained) -> Path | None:
+    """The folder of a run or of a classifier; None for a classifier in memory."""
+    from striate.classifier import Classifier
+
+    return None if isinstance(trained, Classifier) else path_of(trained)
+
+
+def path_of(trained: str | os.PathLike[str]) -> Path:
+    """The path of a run.
+
+    Raises:
+        ConfigError: `trained` is of another type.
+    """
+    if not isinstance(trained, (str, os.PathLike)):
+        raise ConfigError(
+            "A run is given as 'train' returns it, or as the path of its folder; "
+            f"received an object of type {type(trained).__name__}."
+        )
+    return Path(trained)
+
+
+def run_of(trained: Trained) -> Run | None:
+    """The run to which a folder belongs, its own or the one around its classifier; None where there is none."""
+    from striate.recipes.folder import Run
+
+    folder = folder_of(trained)
+    if folder is None:
+        return None
+    candidates = [Run(folder)]
+    if folder.name == "classifier":
+        candidates.append(Run(folder.parent))
+    return next((run for run in candidates if run.recipe_file.exists()), None)

@@ -1,0 +1,144 @@
+"""evaluate: judged on images that the classifier has not seen, whatever they are called and wherever they lie."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import striate
+from striate.cli.main import main
+from striate.core.errors import ConfigError, DataError
+from striate.data.audit import audit
+from striate.data.opening import open_data
+from striate.recipes.folder import Run
+
+
+def noise(folder: Path, count: int, seed: int) -> None:
+    """`count` images of random pixels in each of two classes."""
+    draws = np.random.default_rng(seed)
+    for name, level in (("dark", 60), ("light", 190)):
+        (folder / name).mkdir(parents=True, exist_ok=True)
+        for number in range(count):
+            pixels = np.clip(draws.normal(level, 40, (16, 16)), 0, 255).astype(np.uint8)
+            Image.fromarray(pixels).save(folder / name / f"{seed}-{number}.png")
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A folder with a run, `r`, and the photos that it was trained on."""
+    base = tmp_path_factory.mktemp("trained")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("STRIATE_CACHE", str(base / "cache"))
+        noise(base / "photos", 20, seed=0)
+        striate.train(base / "photos", model="mlp", epochs=1, name="r", runs=base, set=["precision=float32"])
+        yield base
+
+
+@pytest.fixture
+def run(trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
+    """The run for this test alone, beside the photos."""
+    for folder in ("r", "photos"):
+        shutil.copytree(trained / folder, tmp_path / folder)
+    monkeypatch.chdir(tmp_path)
+    return Run(tmp_path / "r")
+
+
+def splits() -> dict[str, int]:
+    return {split: len(indices) for split, indices in audit(open_data("photos")).parts.items()}
+
+
+def shown(capsys: pytest.CaptureFixture[str], *words: str) -> str:
+    with pytest.raises(SystemExit) as ended:
+        main(words)
+    assert ended.value.code == 0
+    return capsys.readouterr().out
+
+
+def test_images_of_the_training_are_left_out_and_counted(run: Run) -> None:
+    sizes = splits()
+    verdict = striate.evaluate(run, "photos")
+    assert verdict.judgement.count == sizes["test"]
+    assert verdict.judgement.top1 == striate.evaluate(run).judgement.top1
+    assert verdict.seen is not None
+    assert (verdict.seen.training, verdict.seen.validation) == (sizes["train"], sizes["val"])
+    assert verdict.seen.left_out
+
+
+def test_copies_are_known_by_their_pixels_under_other_names_and_in_other_formats(run: Run, tmp_path: Path) -> None:
+    noise(tmp_path / "mixed", 3, seed=1)
+    dataset = open_data("photos")
+    for index in audit(dataset).parts["train"][:4].tolist():
+        given = Image.open(tmp_path / "photos" / dataset.store.name(index))
+        given.save(tmp_path / "mixed" / dataset.classes[dataset.targets[index]] / f"copy{index}.bmp")
+    verdict = striate.evaluate(run, "mixed")
+    assert verdict.seen is not None
+    assert (verdict.judgement.count, verdict.seen.training, verdict.seen.validation) == (6, 4, 0)
+
+
+def test_all_images_are_judged_where_it_is_asked_for_and_it_is_said(
+    run: Run, capsys: pytest.CaptureFixture[str]
+) -> None:
+    said = shown(capsys, "evaluate", str(run.path), "photos", "--all-images")
+    assert "of 40 right" in said
+    assert f"Warning: {splits()['train'] + splits()['val']} of these images were seen before" in said
+    stored = json.loads((run.evaluations / "photos-all.json").read_text())["seen"]
+    assert stored == {"training": splits()["train"], "validation": splits()["val"], "left_out": False}
+
+
+def test_what_is_left_out_stands_in_lines_and_in_json(run: Run, capsys: pytest.CaptureFixture[str]) -> None:
+    said = shown(capsys, "evaluate", str(run.path), "photos")
+    assert "Warning: images left out because the classifier has seen them" in said
+    printed = json.loads(shown(capsys, "evaluate", str(run.path), "photos", "--json"))
+    assert printed["seen"]["left_out"] is True
+    assert printed["top1"]["count"] == splits()["test"]
+
+
+def test_data_of_which_everything_was_seen_are_refused_with_the_remedy(run: Run) -> None:
+    with pytest.raises(DataError, match="--all-images"):
+        striate.evaluate(run, "photos", split="train")
+
+
+def test_a_split_of_the_runs_own_data_is_judged_as_it_was_asked_for(run: Run) -> None:
+    verdict = striate.evaluate(run, split="train")
+    assert verdict.seen is not None
+    assert verdict.judgement.count == verdict.seen.training == splits()["train"]
+    assert not verdict.seen.left_out
+
+
+def test_a_classifier_that_was_copied_out_or_loaded_still_knows_what_it_has_seen(run: Run, tmp_path: Path) -> None:
+    shutil.copytree(run.path / "classifier", tmp_path / "net")
+    shutil.rmtree(run.path)
+    for given in (str(tmp_path / "net"), tmp_path / "net", striate.load(tmp_path / "net")):
+        verdict = striate.evaluate(given, "photos")
+        assert verdict.judgement.count == splits()["test"]
+
+
+def test_where_nothing_is_recorded_nothing_is_left_out_and_it_is_said(
+    run: Run, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (run.path / "classifier" / "images.npz").unlink()
+    said = shown(capsys, "evaluate", str(run.path), "photos")
+    assert "of 40 right" in said
+    assert "is not known" in said
+
+
+def test_a_run_is_a_path_and_carries_its_scores_and_its_classifier(run: Run) -> None:
+    assert Path(run) == run.path
+    assert set(run.scores) == {"train", "val", "test"}
+    assert run.scores["test"] == striate.evaluate(run).judgement
+    low, high = run.scores["test"].top1.interval or (1, 0)
+    assert low <= (run.scores["test"].top1.value or 0) <= high
+    assert run.classifier.labels.classes == striate.load(run).labels.classes == ("dark", "light")
+
+
+def test_what_is_no_run_is_one_sentence(run: Run) -> None:
+    with pytest.raises(ConfigError, match="received an object of type int"):
+        striate.evaluate(3, "photos")  # pyright: ignore[reportArgumentType]
+    with pytest.raises(ConfigError, match="name the data"):
+        striate.evaluate(run.classifier)
