@@ -14,7 +14,7 @@ from PIL import Image
 
 from striate.core.errors import ConfigError, DataError, StriateError
 from striate.data.opening import open_data
-from striate.data.sources.folder import pictures_in
+from striate.data.sources.tree import Folder, pictures_in
 
 
 def picture(path: Path, shade: int = 100) -> Path:
@@ -85,17 +85,46 @@ def test_a_folder_of_other_files(tmp_path: Path) -> None:
     assert "holds no pictures, only files such as cat/film.mp4" in message(tmp_path)
 
 
-def test_a_folder_that_may_not_be_listed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_folder_that_may_not_be_listed_is_passed_over_by_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     cats_and_dogs(tmp_path)
+    picture(tmp_path / "mouse" / "1.png")
     scan = os.scandir
 
     def refuse(folder: Path):
-        if Path(folder).name == "dog":
+        if Path(folder).name in closed:
             raise PermissionError(13, "Permission denied", str(folder))
         return scan(folder)
 
     monkeypatch.setattr(os, "scandir", refuse)
-    assert message(tmp_path) == f"{tmp_path}/dog cannot be listed: Permission denied."
+    closed = ["mouse"]
+    dataset = open_data(tmp_path)
+    assert dataset.classes == ("cat", "dog")
+    assert dataset.cautions == ("1 × a folder that cannot be listed, passed over: mouse (Permission denied).",)
+    closed = [tmp_path.name]
+    assert message(tmp_path) == f"{tmp_path} cannot be listed: Permission denied."
+
+
+def test_a_link_to_itself_does_not_refuse_the_others(tmp_path: Path) -> None:
+    cats_and_dogs(tmp_path)
+    (tmp_path / "loop").symlink_to("loop")
+    (tmp_path / "cat" / "loop.png").symlink_to("loop.png")
+    dataset = open_data(tmp_path)
+    assert list(dataset.store.names) == ["cat/1.png", "cat/2.png", "cat/loop.png", "dog/1.png"]
+    with pytest.raises(DataError, match=r"loop\.png cannot be read"):
+        dataset.store.read(2)
+
+
+def test_folders_nested_beyond_every_frame_are_walked() -> None:
+    outer = Folder("0", "0")
+    innermost = outer
+    for depth in range(1, 5000):
+        innermost.entries.append(Folder(str(depth), str(depth), others=["film.mp4"] if depth == 4000 else []))
+        innermost = innermost.folders[0]
+    innermost.entries.append("deep.png")
+    assert list(outer.images()) == ["deep.png"]
+    assert outer.every_other() == ["film.mp4"]
 
 
 def test_what_is_passed_over_is_noted_and_what_is_hidden_is_not_data(tmp_path: Path) -> None:
@@ -160,11 +189,11 @@ def test_class_names_in_any_script_and_of_numbers_are_in_natural_order(tmp_path:
     assert open_data(tmp_path).classes == ("2", "10", "apfel", "Äpfel", "кошка", "猫")
 
 
-def test_a_file_name_that_is_no_text_is_readable_and_printable(tmp_path: Path) -> None:
+def test_a_file_name_that_is_not_utf8_is_readable_and_printable(tmp_path: Path) -> None:
     cats_and_dogs(tmp_path)
     os.rename(tmp_path / "dog" / "1.png", os.fsencode(tmp_path / "dog") + b"/caf\xe9.png")
     dataset = open_data(tmp_path)
-    assert dataset.store.name(2) == "dog/caf�.png"
+    assert dataset.store.name(2) == "dog/caf\\xe9.png"
     dataset.store.name(2).encode()
     assert dataset.store.read(2).original == (4, 5)
 

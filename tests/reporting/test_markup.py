@@ -30,7 +30,7 @@ def test_children_are_laid_out() -> None:
     [
         ("evil\u202egpj.exe", "evil\\u202egpj.exe"),
         ("a\x00b\nc", "a\\u0000b\\u000ac"),
-        ("\udcff.jpg", "\\udcff.jpg"),
+        ("\udcff.jpg", "\\xff.jpg"),
         ("صورة.jpg", "صورة.jpg"),
         ("猫 🐈‍⬛.jpg", "猫 🐈‍⬛.jpg"),
     ],

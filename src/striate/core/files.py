@@ -119,8 +119,13 @@ def make_folder(folder: Path) -> None:
 
 
 def write_json(path: Path, value: object) -> None:
-    """Write `value` atomically as indented JSON with its keys in order of insertion."""
-    write_atomically(path, json.dumps(value, indent=2, ensure_ascii=False) + "\n")
+    """Write `value` atomically as indented JSON with its keys in order of insertion.
+
+    The bytes of a file name that is not UTF-8 (surrogates, in Python) become JSON's own escapes, so that the name is
+    read back as it was.
+    """
+    text = json.dumps(value, indent=2, ensure_ascii=False) + "\n"
+    write_atomically(path, text.encode(errors="backslashreplace"))
 
 
 def sync_folder(folder: Path) -> None:

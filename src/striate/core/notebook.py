@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import html
-import re
 import sys
-import unicodedata
 from collections.abc import Iterable, Sequence
 
+from striate.core.names import visible
+
 _MOST_ROWS = 60
-_BIDIRECTIONAL = re.compile("[\u202a-\u202e\u2066-\u2069]")
 
 
 def in_notebook() -> bool:
@@ -24,13 +23,7 @@ def in_notebook() -> bool:
 
 def text(value: object) -> str:
     """Return `value` as escaped HTML text; control and direction characters of names are spelled out."""
-    shown = "".join(
-        f"\\u{ord(character):04x}"
-        if unicodedata.category(character) in ("Cc", "Cs") or _BIDIRECTIONAL.match(character)
-        else character
-        for character in str(value)
-    )
-    return html.escape(shown)
+    return html.escape(visible(str(value)))
 
 
 def table(columns: Sequence[str], rows: Iterable[Sequence[object]], *, title: str = "", note: str = "") -> str:

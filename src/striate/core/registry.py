@@ -14,7 +14,13 @@ Entry = TypeVar("Entry")
 def natural_key(name: str) -> list[tuple[int, int, str]]:
     """Sort key in which numbers inside names count as numbers: `class2` comes before `class10`."""
     parts = re.findall(r"[0-9]+|[^0-9]+", name)
-    return [(0, int(part), "") if part.isdecimal() else (1, 0, part.casefold()) for part in parts]
+    return [_number(part) if part.isdecimal() else (1, 0, part.casefold()) for part in parts]
+
+
+def _number(digits: str) -> tuple[int, int, str]:
+    """Ordered like the number. Python refuses to convert thousands of digits to an `int`; their count decides first."""
+    digits = digits.lstrip("0")
+    return 0, len(digits), digits
 
 
 class Registry(Mapping[str, Entry]):

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from striate.core.errors import ConfigError
+from striate.core.names import canonical
 
 RGB = ("red", "green", "blue")
 GREY = ("grey",)
@@ -79,11 +80,15 @@ class InputSpec:
 
 @dataclass(frozen=True)
 class LabelSpec:
-    """What the outputs mean: the class names, in the order of the network's outputs."""
+    """What the outputs mean: the class names, in the order of the network's outputs.
+
+    Names are held in one form (`striate.core.names.canonical`), whichever Unicode form they are given in.
+    """
 
     classes: tuple[str, ...]
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "classes", tuple(map(canonical, self.classes)))
         if len(self.classes) < 2:
             raise ConfigError(f"A classifier tells at least two classes apart; received {list(self.classes)}.")
         twice = sorted({name for name in self.classes if self.classes.count(name) > 1})

@@ -39,6 +39,7 @@ class Audit:
     lacking: dict[Split, tuple[str, ...]]
     rotated: int
     notes: tuple[str, ...]
+    cautions: tuple[str, ...]
 
     @property
     def pictures(self) -> int:
@@ -101,6 +102,7 @@ def audit(dataset: Dataset, *, fractions: Fractions | None = None, progress: Rep
         lacking=lacking(dataset, parts),
         rotated=int(np.count_nonzero(found.orientations > 1)),
         notes=dataset.notes,
+        cautions=dataset.cautions,
     )
 
 

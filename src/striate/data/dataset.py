@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import Literal, Protocol, runtime_checkable
 import numpy as np
 from jaxtyping import Int64
 
+from striate.core.names import legible
 from striate.core.spec import InputSpec
 from striate.data.decode import decode
 from striate.data.picture import ManyPixels, Picture, channel_names
@@ -40,12 +40,12 @@ class Store(Protocol):
 class FileStore:
     """Pictures that are files: `paths` are relative to `root` (or absolute).
 
-    A name is its path, in which bytes that are no text are replaced, so that it can be printed and stored.
+    A name is its path, in which bytes that are not UTF-8 are spelled out, so that it can be printed and stored.
     """
 
     def __init__(self, root: Path, paths: Sequence[str]) -> None:
         self.root = root
-        self.names: Sequence[str] = tuple(os.fsencode(path).decode(errors="replace") for path in paths)
+        self.names: Sequence[str] = tuple(map(legible, paths))
         self._paths = tuple(paths)
 
     def __len__(self) -> int:
@@ -102,7 +102,8 @@ class Dataset:
     `classes` are in natural order and `targets[i]` is the place of picture i's class among them. `splits` holds the
     indices of those parts that the data themselves bring, any of train, val and test; a picture may be in none.
     `source` is what the user typed. `masks`, where the truth is known, gives picture i's object as a bool array of
-    its height and width. `notes` are sentences on what the source passed over, for the audit to repeat.
+    its height and width. `notes` are sentences on what the source passed over, and `cautions` on what it decided and
+    might have been meant otherwise, for the audit to repeat.
     """
 
     name: str
@@ -113,6 +114,7 @@ class Dataset:
     source: str = ""
     masks: Callable[[int], np.ndarray] | None = None
     notes: tuple[str, ...] = ()
+    cautions: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         count = len(self.store)

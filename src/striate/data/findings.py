@@ -53,6 +53,8 @@ def _contents(audit: Audit) -> Iterator[Finding]:
 def _notes(audit: Audit) -> Iterator[Finding]:
     for note in audit.notes:
         yield Finding("note", "note", note)
+    for caution in audit.cautions:
+        yield Finding("caution", "warning", caution)
 
 
 def _unreadable(audit: Audit) -> Iterator[Finding]:

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import html
-import re
-import unicodedata
 from collections.abc import Iterable
 from typing import Any, TypeAlias
 
+from striate.core.names import visible
+
 _VOID = {"br", "img", "meta", "source"}
-# Embeddings, overrides and isolates turn the direction of what follows; a file name has no business doing that.
-_HIDDEN = re.compile("[\u202a-\u202e\u2066-\u2069]")
 
 
 class Html(str):
@@ -30,13 +28,7 @@ def escape(text: str) -> Html:
     What would be invisible or cannot be written as UTF-8 is spelled out: control characters, characters that change
     the writing direction, and the surrogates that stand for the bytes of a file name that is no UTF-8.
     """
-    visible = "".join(
-        f"\\u{ord(character):04x}"
-        if unicodedata.category(character) in ("Cc", "Cs") or _HIDDEN.match(character)
-        else character
-        for character in text
-    )
-    return Html(html.escape(visible))
+    return Html(html.escape(visible(text)))
 
 
 def join(children: Iterable[Child]) -> Html:

@@ -5,18 +5,21 @@ from __future__ import annotations
 import csv
 import io
 import os
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 from striate.core.errors import DataError, nearest
-from striate.data.dataset import Dataset, FileStore, Split
-from striate.data.sources.folder import SPLIT_FOLDERS
+from striate.core.names import canonical
+from striate.data.dataset import SPLITS, Dataset, FileStore, Split
 from striate.data.sources.registry import SOURCES, Source, by_label, listed
+from striate.data.sources.splits import split_named
+from striate.data.sources.text import Finder, decode_text
 
 _NEEDED = ("path", "label")
 _COLUMNS = (*_NEEDED, "split")
-_SEPARATORS = ",;\t"
+_SEPARATORS = ",;\t|"
 
 
 class _Row(NamedTuple):
@@ -31,9 +34,10 @@ def recognises(path: Path) -> bool:
 
 
 def open_manifest(path: Path) -> Dataset:
-    """Open a CSV manifest: UTF-8 (or UTF-16 with a byte order mark), separated by commas, semicolons or tabs.
+    """Open a CSV manifest: UTF-8, UTF-16 or UTF-32, separated by commas, semicolons, tabs or bars.
 
-    Paths are relative to the folder of the CSV file, or absolute. A picture that is listed twice in the same way
+    Paths are relative to the folder of the CSV file, or absolute, in any Unicode form. Other columns, such as an
+    index, are passed over. A picture that is listed twice in the same way
     counts once. One that does not exist is named when it is read, like any other that cannot be read.
 
     Raises:
@@ -50,7 +54,8 @@ def open_manifest(path: Path) -> Dataset:
     notes = (
         [f"{len(repeated):,} × listed again in the same way and counted once: {listed(repeated)}."] if repeated else []
     )
-    store = FileStore(root, [row.path for row in rows])
+    finder = Finder()
+    store = FileStore(root, [row.path if row.path.isascii() else str(finder.find(root / row.path)) for row in rows])
     return by_label(path, store, [row.label for row in rows], [row.split for row in rows], notes)
 
 
@@ -59,29 +64,46 @@ def _text(path: Path) -> str:
         data = path.read_bytes()
     except OSError as error:
         raise DataError(f"{path} cannot be read: {error.strerror}.") from error
-    encoding = "utf-16" if data[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig"
     try:
-        return data.decode(encoding)
+        return decode_text(data)
     except UnicodeDecodeError as error:
         line = data[: error.start].count(b"\n") + 1
-        raise DataError(f"{path} is not text in UTF-8 (line {line}). Save it as CSV UTF-8.") from error
+        raise DataError(
+            f"{path} is not text in UTF-8 (line {line}). Save it as CSV UTF-8. (On a command line, "
+            "iconv -f LATIN1 -t UTF-8 converts what old spreadsheets wrote.)"
+        ) from error
 
 
 def _rows(path: Path, text: str) -> list[_Row]:
-    head = text.lstrip().splitlines()[:1]
-    if not head:
+    separator, body = _separated(text)
+    if not body:
         raise DataError(f"{path} is empty. Its first line names the columns: path,label or path,label,split.")
-    separator = max(_SEPARATORS, key=head[0].count)
-    reader = csv.reader(io.StringIO(text.lstrip(), newline=""), delimiter=separator, strict=True)
+    reader = csv.reader(io.StringIO(body, newline=""), delimiter=separator, strict=True)
+    skipped = text[: len(text) - len(body)].count("\n")
     try:
         columns = [name.strip().lower() for name in next(reader)]
         places = _places(path, columns)
-        rows = [_row(path, reader.line_num, fields, places, len(columns)) for fields in reader if any(fields)]
+        rows = [_row(path, skipped + reader.line_num, fields, places, len(columns)) for fields in reader if any(fields)]
     except csv.Error as error:
-        raise DataError(f"{path} is no proper CSV file (line {reader.line_num}): {error}.") from error
+        raise DataError(f"{path} is no proper CSV file (line {skipped + reader.line_num}): {error}.") from error
     if not rows:
         raise DataError(f"{path} lists no pictures: it has no line but its first.")
     return rows
+
+
+def _separated(text: str) -> tuple[str, str]:
+    """The separator, and the text from the line on that names the columns; "" if there is none.
+
+    A tab that the line begins with separates columns: the index that pandas writes has no name. Excel may say the
+    separator in a line of its own, `sep=;`.
+    """
+    text = text[len(text) - len(text.lstrip("\r\n")) :]
+    head = re.split(r"[\r\n]", text, maxsplit=1)[0]
+    if re.fullmatch(r"sep=.", head, re.IGNORECASE):
+        return head[-1], text[len(head) :].lstrip("\r\n")
+    if not head.strip():
+        return _separated(text[len(head) :]) if head else (",", "")
+    return max(_SEPARATORS, key=head.count), text
 
 
 def _places(path: Path, columns: Sequence[str]) -> dict[str, int]:
@@ -102,10 +124,13 @@ def _row(path: Path, line: int, fields: Sequence[str], places: dict[str, int], w
     for needed in _NEEDED:
         if not values[needed]:
             raise DataError(f"{where}, has no {needed}.")
-    split = values.get("split", "").lower()
-    if split and split not in SPLIT_FOLDERS:
-        raise DataError(f"{where}: a split is train, val or test; received {split!r}. {nearest(split, SPLIT_FOLDERS)}")
-    return _Row(line, values["path"], values["label"], SPLIT_FOLDERS.get(split))
+        if "\0" in values[needed]:
+            raise DataError(f"{where}, has a zero byte in its {needed}. Write the file anew as CSV UTF-8.")
+    wanted = values.get("split", "")
+    split = split_named(wanted) if wanted else None
+    if wanted and split is None:
+        raise DataError(f"{where}: a split is train, val or test; received {wanted!r}. {nearest(wanted, SPLITS)}")
+    return _Row(line, values["path"], canonical(values["label"]), split)
 
 
 def _once(path: Path, rows: Sequence[_Row]) -> tuple[list[_Row], list[str]]:
@@ -113,7 +138,7 @@ def _once(path: Path, rows: Sequence[_Row]) -> tuple[list[_Row], list[str]]:
     first: dict[str, _Row] = {}
     repeated: list[str] = []
     for row in rows:
-        key = os.path.normpath(row.path)
+        key = canonical(os.path.normpath(row.path))
         earlier = first.setdefault(key, row)
         if earlier is row:
             continue

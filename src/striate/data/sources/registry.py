@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from striate.core.errors import DataError
+from striate.core.names import legible
 from striate.core.registry import Registry, natural_key
 from striate.data.dataset import SPLITS, Dataset, Split, Store
 
@@ -39,8 +40,10 @@ def by_label(
     labels: Sequence[str],
     parts: Sequence[Split | None],
     notes: Sequence[str] = (),
+    cautions: Sequence[str] = (),
 ) -> Dataset:
-    """A data set from the label of each picture and the split, if any, into which the data put it."""
+    """A data set from the label of each picture (in canonical form) and the split, if any, into which the data put
+    it."""
     classes = natural_order(labels)
     place = {name: target for target, name in enumerate(classes)}
     return Dataset(
@@ -50,14 +53,15 @@ def by_label(
         targets=np.array([place[label] for label in labels], dtype=np.int64),
         splits=group(parts),
         source=str(path),
-        notes=tuple(notes),
+        notes=tuple(map(legible, notes)),
+        cautions=tuple(map(legible, cautions)),
     )
 
 
 def title_of(path: Path) -> str:
     """What the data at `path` are called: the folder's name, or the file's without its ending."""
     path = path.resolve()
-    return path.stem if path.is_file() else path.name
+    return legible(path.stem if path.is_file() else path.name)
 
 
 def group(parts: Sequence[Split | None]) -> Mapping[Split, np.ndarray]:
