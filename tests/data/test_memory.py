@@ -18,7 +18,9 @@ from striate.core import files
 from striate.core.spec import GREY, RGB, InputSpec
 from striate.data import cachefile, memory
 from striate.data.dataset import ArrayStore, Dataset, FileStore, numbered
+from striate.data.decode import decode
 from striate.data.memory import hold
+from striate.data.picture import Picture
 from striate.data.transforms import prepare
 
 SPEC = InputSpec(channels=RGB, height=12, width=12, mean=(0.5,) * 3, std=(0.5,) * 3)
@@ -41,13 +43,19 @@ def photos(tmp_path: Path) -> Dataset:
     return Dataset("photos", FileStore(tmp_path, names), ("a", "b"), np.zeros(COUNT, np.int64))
 
 
-def without_files(photos: Dataset) -> Dataset:
-    """The same data set when its files are gone: whoever decodes again fails."""
-    return replace(photos, store=FileStore(Path("gone"), photos.store.names))
+class _Forbidden(FileStore):
+    def read(self, index: int, spec: InputSpec | None = None) -> Picture:
+        raise AssertionError(f"image {index} was decoded again")
+
+
+def without_decoding(photos: Dataset) -> Dataset:
+    """The same data set when whoever decodes again fails."""
+    assert isinstance(photos.store, FileStore)
+    return replace(photos, store=_Forbidden(photos.store.root, photos.store.names))
 
 
 def expected(photos: Dataset, index: np.ndarray) -> np.ndarray:
-    return np.stack([prepare(photos.store.read(int(one)), SPEC) for one in index])
+    return np.stack([prepare(photos.store.read(int(one), SPEC), SPEC) for one in index])
 
 
 def test_rows_are_found_by_their_index(photos, cache):
@@ -61,7 +69,7 @@ def test_with_digests_pictures_are_decoded_once_and_then_mapped(photos, cache):
     index = np.array([1, 5, 6])
     told: list[tuple[int, int]] = []
     first = hold(photos, index, SPEC, digests=DIGESTS, progress=lambda done, count: told.append((done, count)))
-    again = hold(without_files(photos), index, SPEC, digests=DIGESTS)
+    again = hold(without_decoding(photos), index, SPEC, digests=DIGESTS)
     assert first is not None
     assert again is not None
     assert told == [(3, 3)]
@@ -71,17 +79,51 @@ def test_with_digests_pictures_are_decoded_once_and_then_mapped(photos, cache):
         np.testing.assert_array_equal(held.pixels, expected(photos, index))
 
 
-def test_the_key_is_made_of_what_the_pixels_depend_on(photos, cache):
+def test_the_key_is_made_of_what_the_pixels_depend_on(photos, cache, monkeypatch):
     index = np.arange(4)
     hold(photos, index, SPEC, digests=DIGESTS)
-    hold(without_files(photos), index, replace(SPEC, mean=(0.1,) * 3, std=(0.9,) * 3), digests=DIGESTS)
+    hold(without_decoding(photos), index, replace(SPEC, mean=(0.1,) * 3, std=(0.9,) * 3), digests=DIGESTS)
     others = DIGESTS.copy()
     others[2, 31] ^= 1
     hold(photos, index, replace(SPEC, filter="bicubic"), digests=DIGESTS)
     hold(photos, index, replace(SPEC, decode_scale=0.0), digests=DIGESTS)
     hold(photos, index, SPEC, digests=others)
     hold(photos, np.arange(5), SPEC, digests=DIGESTS)
-    assert len(list(cache.iterdir())) == 5
+    monkeypatch.setattr(memory, "program_digest", lambda: "of another program")
+    hold(photos, index, SPEC, digests=DIGESTS)
+    assert len(list(cache.iterdir())) == 6
+
+
+def test_a_png_with_the_pixels_of_a_jpeg_is_prepared_as_a_png(tmp_path, cache):
+    """A large JPEG is decoded at a fraction of its size, a PNG is not: the same content becomes other pixels."""
+    small = Image.fromarray(np.random.default_rng(0).integers(0, 256, (8, 10, 3), np.uint8))
+    small.resize((320, 256), Image.Resampling.BICUBIC).save(tmp_path / "0.jpg", quality=95)
+    Image.fromarray(decode(tmp_path / "0.jpg").pixels).save(tmp_path / "0.png")
+    kinds = [
+        Dataset(kind, FileStore(tmp_path, [f"0.{kind}"]), ("a", "b"), np.zeros(1, np.int64)) for kind in ("jpg", "png")
+    ]
+    held = [hold(data, np.arange(1), SPEC, digests=DIGESTS[:1]) for data in kinds]
+    for data, one in zip(kinds, held, strict=True):
+        assert one is not None
+        np.testing.assert_array_equal(one.pixels, expected(data, np.arange(1)))
+    assert (expected(kinds[0], np.arange(1)) != expected(kinds[1], np.arange(1))).any()
+
+
+def test_a_file_that_is_changed_is_decoded_again(photos, cache, tmp_path):
+    index = np.arange(4)
+    hold(photos, index, SPEC, digests=DIGESTS)
+    Image.new("RGB", (30, 20), (1, 2, 3)).save(tmp_path / "2.png")
+    held = hold(photos, index, SPEC, digests=DIGESTS)
+    assert held is not None
+    assert (held.take(np.array([2])) == np.array([1, 2, 3]).reshape(1, 3, 1, 1)).all()
+
+
+def test_a_file_that_is_changed_while_it_is_prepared_is_not_kept(photos, cache, tmp_path):
+    def change(done: int, total: int) -> None:
+        Image.new("RGB", (30, 20), (1, 2, 3)).save(tmp_path / "2.png")
+
+    hold(photos, np.arange(4), SPEC, digests=DIGESTS, progress=change)
+    assert not cache.exists()
 
 
 def _flip(content: bytes) -> bytes:
@@ -134,6 +176,7 @@ from pathlib import Path
 from striate.core.spec import RGB, InputSpec
 from striate.data.dataset import Dataset, FileStore
 from striate.data.memory import hold
+from striate.data.picture import Picture
 names = [f"{number}.png" for number in range(20)]
 data = Dataset("photos", FileStore(Path(sys.argv[1]), names), ("a", "b"), np.zeros(20, np.int64))
 spec = InputSpec(channels=RGB, height=12, width=12, mean=(0.5,) * 3, std=(0.5,) * 3)

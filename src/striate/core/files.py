@@ -149,8 +149,12 @@ def storage_error(path: Path, error: OSError) -> StriateError:
 
 
 def file_digest(path: Path) -> str:
-    """SHA-256 of a file's bytes, in hexadecimal."""
-    with open(path, "rb") as file:
+    """SHA-256 of a file's bytes, in hexadecimal.
+
+    Raises:
+        OSError: there is no file, it is not a regular one, or it cannot be read.
+    """
+    with open_regular(path) as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 

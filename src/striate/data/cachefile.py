@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 
 from striate.core.errors import StriateError
-from striate.core.files import write_atomically
+from striate.core.files import open_regular, write_atomically
 
 _PAGE = 4096
 _FORMAT = "striate array 1"
@@ -48,7 +48,7 @@ def keep(path: Path, buffer: np.ndarray, array: np.ndarray) -> np.ndarray:
 def find(path: Path, shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray | None:
     """The array at `path`, mapped and read-only; None if there is none, or not the one that is wanted."""
     try:
-        with open(path, "rb") as file:
+        with open_regular(path) as file:
             header = json.loads(file.read(_PAGE))
         array = _mapped(path, shape, dtype)
         if header != _header(array):

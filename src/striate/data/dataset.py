@@ -10,6 +10,7 @@ from typing import Literal, Protocol, runtime_checkable
 import numpy as np
 from jaxtyping import Int64
 
+from striate.core.files import file_digest
 from striate.core.names import legible
 from striate.core.spec import InputSpec
 from striate.data.decode import decode
@@ -47,6 +48,7 @@ class FileStore:
         self.root = root
         self.names: Sequence[str] = tuple(map(legible, paths))
         self._paths = tuple(paths)
+        self._digests: dict[int, tuple[tuple[int, ...], str]] = {}
 
     def __len__(self) -> int:
         return len(self.names)
@@ -57,6 +59,21 @@ class FileStore:
     def path(self, index: int) -> Path:
         """The file of picture `index`."""
         return self.root / self._paths[index]
+
+    def digest(self, index: int) -> str:
+        """SHA-256 of the bytes of file `index`, in hexadecimal; of one that cannot be read, the number of the error.
+
+        A file is read again only when its size, its times or its place on the disk have changed.
+        """
+        try:
+            status = os.stat(self.path(index))
+            signature = (status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns)
+            known = self._digests.get(index)
+            if known is None or known[0] != signature:
+                known = self._digests[index] = (signature, file_digest(self.path(index)))
+            return known[1]
+        except (OSError, ValueError) as error:  # a zero byte in a name is a ValueError
+            return f"error {getattr(error, 'errno', None)}"
 
     def read(self, index: int, spec: InputSpec | None = None) -> Picture:
         """Decode the file of picture `index`.

@@ -18,8 +18,9 @@ from striate.core.geometry import place
 from striate.core.spec import InputSpec
 from striate.data import cachefile
 from striate.data.colour import storage_dtype
-from striate.data.dataset import ArrayStore, Dataset
-from striate.data.supply import Indices, pieces, prepare_rows
+from striate.data.dataset import ArrayStore, Dataset, FileStore, Store
+from striate.data.program import program_digest
+from striate.data.supply import Indices, digests_of, pieces, prepare_rows
 from striate.data.threads import in_order, usable_cores
 from striate.data.transforms import ManyPrepared
 
@@ -28,7 +29,6 @@ Progress = Callable[[int, int], None]  # how many pictures are prepared, of how 
 _PIECE = 16
 _MEMORY_SHARE = 0.5  # of what is free: the training needs the rest
 _UNKNOWN_MEMORY = 2 * 2**30
-_VERSION = 1  # of the preparation: raise it when the same spec prepares other pixels
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,8 +55,8 @@ def hold(
     """The pictures `indices` prepared by `spec`, in memory; None if they do not fit.
 
     Arrays that are already what `spec` wants are used as they lie. Files are decoded once: where `digests` (the
-    content digest of each picture of the data set) are given, the result is kept in the cache folder under the digest
-    of these, of the spec and of the version of the preparation, and is memory-mapped from there the next time.
+    content digest of each picture of the data set) are given, the result is kept in the cache folder under a digest of
+    the files' bytes, of the spec and of the program, and is memory-mapped from there the next time.
 
     Raises:
         DataError: a picture cannot be read or is of another kind; the message names it.
@@ -70,15 +70,17 @@ def hold(
     shape, dtype = (len(index), *spec.shape), storage_dtype(spec)
     if int(np.prod(shape)) * dtype.itemsize > _MEMORY_SHARE * available_memory():
         return None
-    path = None
-    if digests is not None and not isinstance(dataset.store, ArrayStore):
-        path = cache_folder() / "prepared" / _key(digests[index], spec)
+    key = _key(dataset.store, index, digests, spec)
+    path = cache_folder() / "prepared" / key if key else None
+    if path is not None:
         found = cachefile.find(path, shape, dtype)
         if found is not None:
             return Held(row, found)
     buffer, pixels = cachefile.reserve(shape, dtype)
     _fill(pixels, dataset, index, spec, usable_cores() if threads is None else threads, progress)
-    return Held(row, pixels if path is None else cachefile.keep(path, buffer, pixels))
+    if path is None or key != _key(dataset.store, index, digests, spec):  # a file was changed meanwhile
+        return Held(row, pixels)
+    return Held(row, cachefile.keep(path, buffer, pixels))
 
 
 def _as_it_is(dataset: Dataset, spec: InputSpec) -> ManyPrepared | None:
@@ -114,12 +116,21 @@ def _fill(
             progress(done, len(index))
 
 
-def _key(digests: np.ndarray, spec: InputSpec) -> str:
-    """Mean and std are left out, because they change nothing before the scale."""
+def _key(store: Store, index: Indices, digests: np.ndarray | None, spec: InputSpec) -> str | None:
+    """A digest of all that the prepared pixels depend on: the files' bytes, the program and the spec; None where
+    nothing is to be kept.
+
+    The decoded pixels would not do: of two files that hold the same, a JPEG may be decoded at a fraction of its size.
+    Mean and std are left out, because they change nothing before the scale.
+    """
+    if digests is None or not isinstance(store, FileStore):
+        return None
     count = len(spec.channels)
     unscaled = replace(spec, mean=(0.0,) * count, std=(1.0,) * count)
-    digest = hashlib.sha256(f"{_VERSION} {config.digest(unscaled)} ".encode())
-    digest.update(np.ascontiguousarray(digests).data)
+    digest = hashlib.sha256(f"{program_digest()} {config.digest(unscaled)}".encode())
+    for one in digests_of(store, index):
+        digest.update(f"\n{one}".encode())
+    digest.update(np.ascontiguousarray(digests[index]).data)
     return digest.hexdigest()
 
 

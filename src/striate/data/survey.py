@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-import importlib.metadata
 import io
-import os
 import zipfile
 import zlib
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, fields
 from functools import cached_property
@@ -18,14 +15,13 @@ import numpy as np
 from jaxtyping import Bool, Float64, Int64, Shaped, UInt8
 
 from striate.core.errors import StriateError
-from striate.core.files import cache_folder, file_digest, write_atomically
+from striate.core.files import cache_folder, open_regular, write_atomically
 from striate.core.progress import Report
 from striate.data.content import array_digest, first_of_equals
 from striate.data.dataset import SPLITS, ArrayStore, Dataset, FileStore, Store
+from striate.data.program import program_digest
 from striate.data.scan import scan
-
-_FORMAT = "survey 2"  # to be raised with every change of what the columns mean or how they come about
-_DECODERS = ("numpy", "Pillow", "simplejpeg", "tifffile", "imagecodecs")
+from striate.data.supply import digests_of
 
 # A group of look-alikes larger than this share of the data says more about the data (blank pages, frames of one film)
 # than about copies: it is reported, and does not bind the parts. Up to ten pictures are few in data of any size.
@@ -79,16 +75,16 @@ class Survey:
 def survey(dataset: Dataset, *, progress: Report | None = None) -> Survey:
     """Look at every picture of `dataset` once; `progress` is told how far it is.
 
-    The answer is kept in the cache folder under a digest of all the files' bytes (or of the array) and of the decoders'
-    versions: the same pictures are not decoded twice, whatever they are called, and changed ones always are.
+    The answer is kept in the cache folder under a digest of all the files' bytes (or of the array) and of the program
+    that decodes: the same pictures are not decoded twice, whatever they are called, and changed ones always are.
     """
-    key = _key(dataset.store)
+    key = _key(dataset.store, progress)
     path = cache_folder() / "surveys" / f"{key}.npz" if key else None
     known = _load(path, len(dataset)) if path else None
     if known:
         return known
     found = Survey(**scan(dataset.store, progress))
-    if path:
+    if path and key == _key(dataset.store, None):  # else a file was changed meanwhile
         _keep(path, found)
     return found
 
@@ -109,37 +105,24 @@ def data_digest(dataset: Dataset, survey: Survey) -> str:
     return digest.hexdigest()
 
 
-def _key(store: Store) -> str | None:
+def _key(store: Store, progress: Report | None) -> str | None:
     """A digest of everything that the survey of `store` depends on; None for a store of a kind that has no bytes."""
+    digest = hashlib.sha256(program_digest().encode())
     if isinstance(store, FileStore):
-        with ThreadPoolExecutor(os.cpu_count()) as executor:
-            contents = list(executor.map(_file_key, map(store.path, range(len(store)))))
+        for one in digests_of(store, np.arange(len(store)), progress):
+            digest.update(f"\n{one}".encode())
     elif isinstance(store, ArrayStore):
-        contents = [array_digest(store.pixels, store.channels)]
+        digest.update(array_digest(store.pixels, store.channels).encode())
     else:
         return None
-    return hashlib.sha256("\n".join([_FORMAT, *map(_version, _DECODERS), *contents]).encode()).hexdigest()
-
-
-def _file_key(path: Path) -> str:
-    """The digest of a file; of one that cannot be opened, why."""
-    try:
-        return file_digest(path)
-    except OSError as error:
-        return f"error {error.errno}"
-
-
-def _version(library: str) -> str:
-    with suppress(importlib.metadata.PackageNotFoundError):
-        return f"{library} {importlib.metadata.version(library)}"
-    return f"{library} absent"
+    return digest.hexdigest()
 
 
 def _load(path: Path, count: int) -> Survey | None:
     """The survey at `path`; None if there is none, or it is damaged (the archive holds a checksum of each column)."""
     try:
         # From memory: given a path, np.load leaves the file open where it turns out to be no archive.
-        with np.load(io.BytesIO(path.read_bytes()), allow_pickle=False) as columns:
+        with open_regular(path) as file, np.load(io.BytesIO(file.read()), allow_pickle=False) as columns:
             found = Survey(**{field.name: columns[field.name] for field in fields(Survey)})
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error):
         return None
