@@ -17,7 +17,7 @@ from striate.core.notebook import table
 from striate.recipes.stage import Progress
 from striate.verbs._verb import verb
 
-VERBS = [name for name in dir(striate) if name not in ("__version__", "tune_process")]
+VERBS = [name for name in dir(striate) if name not in ("__version__", "tune_process", "Loaders")]
 
 
 def test_the_package_shows_its_verbs_and_version_and_nothing_else() -> None:

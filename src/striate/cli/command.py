@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import builtins
+import functools
 import inspect
+import operator
 import re
+import types
 import typing
 from collections import ChainMap, defaultdict
 from collections.abc import Callable
@@ -41,15 +44,28 @@ def command(verb: Callable[..., Any], show: Callable[..., None], *, example: str
 
 
 def _parameters(function: Callable[..., Any]) -> list[inspect.Parameter]:
-    """The parameters with their annotations as types.
+    """Return the parameters with their annotations as types.
 
-    What a verb returns is imported only where it is made, so its name may mean nothing here: such names count as Any.
+    What is imported for the type checker only has no meaning here and counts as Any: no text spells such a value, so
+    an option that takes nothing else is for Python only.
     """
     target: Any = getattr(function, "events", function)
     names = ChainMap(target.__globals__, dict(vars(builtins)), defaultdict(lambda: Any))
     hints = typing.get_type_hints(target, localns=names, include_extras=True)
     signature = inspect.signature(target)
-    return [_worded(parameter, hints[name]) for name, parameter in signature.parameters.items()]
+    return [
+        _worded(parameter, hint)
+        for name, parameter in signature.parameters.items()
+        if (hint := _spelled(hints[name])) not in (Any, type(None))
+    ]
+
+
+def _spelled(hint: Any) -> Any:
+    """Return a hint without what no text can spell."""
+    if typing.get_origin(hint) not in (typing.Union, types.UnionType):
+        return hint
+    spelled = [each for each in typing.get_args(hint) if each is not Any]
+    return functools.reduce(operator.or_, spelled)
 
 
 def _worded(parameter: inspect.Parameter, hint: Any) -> inspect.Parameter:

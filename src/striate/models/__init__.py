@@ -48,7 +48,9 @@ from striate.models._create import create_model as create_model
 from striate.models._create import sketch_model as sketch_model
 from striate.models._create import usual_input as usual_input
 from striate.models._own import OWN_MODELS as OWN_MODELS
+from striate.models._own import ModelSource as ModelSource
 from striate.models._own import register_model as register_model
+from striate.models._own import registered as registered
 from striate.models._zoo import MODELS as MODELS
 from striate.models._zoo import Builder as Builder
 from striate.models._zoo import ModelCard as ModelCard

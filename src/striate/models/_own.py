@@ -14,7 +14,8 @@ from torch import nn
 from striate.core.errors import ModelError
 from striate.models._zoo import MODELS
 
-Source = TypeVar("Source", bound=nn.Module | Callable[..., nn.Module])  # a class is a function that builds it
+ModelSource = nn.Module | Callable[..., nn.Module]  # a class is a function that builds it
+Source = TypeVar("Source", bound=ModelSource)
 
 _MEANINGS = {
     "classes": "classes",
@@ -31,7 +32,7 @@ class OwnModel:
     """A registered model: `source` is the module to copy, or the function or class that builds it."""
 
     name: str
-    source: nn.Module | Callable[..., nn.Module]
+    source: ModelSource
 
     def build(self, *, channels: int, size: tuple[int, int], classes: int) -> nn.Module:
         """Build the model for images of `size` (height, width) and check what it returns.
@@ -77,7 +78,7 @@ def register_model(source: Source, /, *, name: str | None = None) -> Source:
     if not callable(source):  # a module is callable too
         raise ModelError(f"A model is a torch.nn.Module, or a function that builds one; received {source!r}.")
     is_module = isinstance(source, nn.Module)
-    chosen = name if name is not None else getattr(type(source) if is_module else source, "__name__", "")
+    chosen = _own_name(source) if name is None else name
     if not chosen.isidentifier():
         raise ModelError(f"The name of a model is a word such as my_net; received {chosen!r}. Pass name=….")
     if chosen in MODELS:
@@ -86,6 +87,20 @@ def register_model(source: Source, /, *, name: str | None = None) -> Source:
         _taken(source)  # a signature that cannot be called is refused now
     OWN_MODELS[chosen] = OwnModel(chosen, copy.deepcopy(source) if is_module else source)
     return source
+
+
+def registered(source: ModelSource) -> str:
+    """Register a model under its own name and return that name.
+
+    Raises:
+        ModelError: as `register_model`.
+    """
+    register_model(source)
+    return _own_name(source)
+
+
+def _own_name(source: ModelSource) -> str:
+    return getattr(type(source) if isinstance(source, nn.Module) else source, "__name__", "")
 
 
 def _taken(source: Callable[..., object]) -> dict[str, str]:

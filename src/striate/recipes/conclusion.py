@@ -6,21 +6,16 @@ from collections.abc import Generator
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 
-import numpy as np
-
-from striate.classifier import Classifier, Provenance, SeenImages, save_classifier
+from striate.classifier import Classifier, Provenance, save_classifier
 from striate.core.config import digest
 from striate.core.errors import RunError
 from striate.data.dataset import Split
 from striate.metrics import Judgement, measure_temperature
 from striate.recipes.folder import Run
-from striate.recipes.judging import Evaluation, answers, evaluation, sort_out
+from striate.recipes.judging import Evaluation, evaluation, sort_out
 from striate.recipes.session import Session
-from striate.recipes.stage import Progress, watched
+from striate.recipes.stage import Progress
 from striate.training import Checkpoint, Ending, Outputs, checkpoint_path, newest_checkpoint, read_checkpoint
-
-_LEARNED = 2000
-_WORDS: dict[Split, str] = {"train": "training", "val": "validation", "test": "test"}
 
 
 @dataclass(frozen=True)
@@ -35,24 +30,20 @@ def conclude(run: Run, session: Session, ending: Ending) -> Generator[Progress, 
     """Judge the weights to keep on each split, and write classifier and evaluations into `run`.
 
     The temperature is fitted on the validation split, which may also have chosen the epoch, so only what is said of the
-    test split is said of unseen images. Of the training split as many images as `_LEARNED` are judged, evenly chosen:
-    enough to see how much better the classifier does on what it has learned from.
+    test split is said of unseen images.
     """
     checkpoint = _kept(run, session, ending)
-    classifier = _classifier(run, session, checkpoint)
-    parts, digests = session.prepared.parts, session.prepared.audit.survey.digests
-    outputs = {"val": (yield from _answers(classifier, session, "val", parts["val"]))}
-    temperature = measure_temperature(outputs["val"].logits, outputs["val"].targets, selected=_selects(session, ending))
-    classifier = replace(
-        classifier,
-        temperature=temperature.value,
-        seen=SeenImages(digests[parts["train"]], digests[parts["val"]]),
-    )
-    if len(parts["test"]):
-        outputs["test"] = yield from _answers(classifier, session, "test", parts["test"])
-    some = parts["train"][:: -(-len(parts["train"]) // _LEARNED)]
-    outputs = {"train": (yield from _answers(classifier, session, "train", some)), **outputs}
-    evaluations = [_evaluation(split, rows, classifier, session) for split, rows in outputs.items()]
+    prepared = session.prepared
+    classifier = replace(_classifier(run, session, checkpoint), seen=prepared.seen)
+    validation = yield from prepared.answers(classifier, "val")
+    if validation is None:
+        raise RunError("The validation split is empty, so that the temperature cannot be fitted. Restore its images.")
+    temperature = measure_temperature(validation.logits, validation.targets, selected=_selects(session, ending))
+    classifier = replace(classifier, temperature=temperature.value)
+    test = yield from prepared.answers(classifier, "test")
+    train = yield from prepared.answers(classifier, "train")
+    outputs: dict[Split, Outputs | None] = {"train": train, "val": validation, "test": test}
+    evaluations = [_evaluation(split, rows, classifier, session) for split, rows in outputs.items() if rows is not None]
     for each in evaluations:
         each.write(run)
     scores = {each.name: _scores(each) for each in evaluations}
@@ -61,21 +52,11 @@ def conclude(run: Run, session: Session, ending: Ending) -> Generator[Progress, 
     return Conclusion(checkpoint.clock.epochs, {each.name: each.judgement for each in evaluations})
 
 
-def _answers(
-    classifier: Classifier, session: Session, part: Split, indices: np.ndarray
-) -> Generator[Progress, None, Outputs]:
-    return (
-        yield from watched(
-            f"judging the {_WORDS[part]} split",
-            lambda progress: answers(classifier, session.prepared.dataset, indices, progress=progress),
-        )
-    )
-
-
-def _evaluation(split: str, outputs: Outputs, classifier: Classifier, session: Session) -> Evaluation:
+def _evaluation(split: Split, outputs: Outputs, classifier: Classifier, session: Session) -> Evaluation:
     prepared = session.prepared
-    _, seen = sort_out(classifier.seen, outputs.index, prepared.audit.survey.digests, keep=True)
-    return evaluation(split, session.plan.data, prepared.dataset, classifier, outputs, seen)
+    _, seen = sort_out(classifier.seen, outputs.index, prepared.digests, keep=True)
+    names = prepared.names(split, outputs.index)
+    return evaluation(split, session.plan.data, names, classifier, outputs, seen)
 
 
 def _selects(session: Session, ending: Ending) -> bool:
@@ -103,7 +84,7 @@ def _classifier(run: Run, session: Session, checkpoint: Checkpoint) -> Classifie
         run=run.name,
         created=datetime.now(UTC).isoformat(timespec="seconds"),
         data=plan.data,
-        data_digest=prepared.audit.digest,
+        data_digest=prepared.digest,
         recipe=plan.base,
         recipe_digest=digest(plan.recipe),
         seed=plan.recipe.seed,

@@ -11,17 +11,18 @@ from torch import nn
 from striate.core.config import Overrides, difference
 from striate.core.device import ExecutionPlan, settings_kept
 from striate.core.errors import ConfigError, RunError
-from striate.core.files import write_json
 from striate.core.protocols import Auxiliary
 from striate.data.catalogue import is_named
 from striate.data.dataset import Dataset
 from striate.data.opening import open_data
+from striate.data.own_loaders import OWN_LOADERS, Loaders
 from striate.models import MODELS, OWN_MODELS, check_model, sketch_model
 from striate.recipes.conclusion import conclude
 from striate.recipes.events import RunFinished, RunStarted
 from striate.recipes.folder import Plan, Run, check_name, create_run
 from striate.recipes.named import RECIPES, recipe_for
-from striate.recipes.preparation import Prepared, prepare_data
+from striate.recipes.own_loaders import PreparedLoaders, fitted
+from striate.recipes.preparation import TrainingData, prepare_data
 from striate.recipes.recipe import Recipe
 from striate.recipes.session import assemble, sit
 from striate.recipes.stage import Progress, watched
@@ -42,7 +43,7 @@ class Choice:
     execution_of: Path | None
 
 
-def begin(data: str | Path, choice: Choice) -> Generator[RunEvent, None, Run]:
+def begin(data: str | Path | Loaders, choice: Choice) -> Generator[RunEvent, None, Run]:
     """Start a new run. Its folder is made when everything that can be wrong has been looked at.
 
     Raises:
@@ -50,29 +51,42 @@ def begin(data: str | Path, choice: Choice) -> Generator[RunEvent, None, Run]:
     """
     if choice.name is not None:
         check_name(choice.folder, choice.name)
-    dataset = yield from _opened(data)
-    plan = _plan(dataset, data, choice)
-    prepared = yield from prepare_data(plan.recipe, dataset)
+    plan, prepared, stem = yield from _prepared(data, choice)
     channels, height, width = prepared.input.shape
     network = sketch_model(plan.recipe.model, classes=len(prepared.labels), channels=channels, size=(height, width))
     _check_auxiliary(plan.recipe, network, (height, width))
-    run = create_run(choice.folder, choice.name, f"{dataset.name}-{_short(plan.recipe.model)}")
+    run = create_run(choice.folder, choice.name, f"{stem}-{_short(plan.recipe.model)}")
     with run.writing(), settings_kept():
         plan.write(run)
         yield from _carry_out(run, plan, prepared, inexact=False)
     return run
 
 
-def go_on(run: Run, *, inexact: bool) -> Generator[RunEvent, None, None]:
+def go_on(run: Run, *, inexact: bool, loaders: Loaders | None = None) -> Generator[RunEvent, None, None]:
     """Go on with a run from its last good checkpoint; of a run that is complete, judge it anew.
+
+    A run that was trained on loaders needs them again.
 
     Raises:
         RunError: the run is damaged or busy, or going on would not be exact and `inexact` was not said.
     """
     plan = Plan.read(run)
     with run.writing(), settings_kept():
-        prepared = yield from prepare_data(plan.recipe, (yield from _opened(plan.data)))
+        if loaders is not None:
+            prepared: TrainingData = PreparedLoaders.read(loaders)
+        else:
+            prepared = yield from prepare_data(plan.recipe, (yield from _opened(plan.data)))
         yield from _carry_out(run, plan, prepared, inexact=inexact)
+
+
+def _prepared(data: str | Path | Loaders, choice: Choice) -> Generator[Progress, None, tuple[Plan, TrainingData, str]]:
+    """Return the plan, the data ready to train on, and the beginning of a name for the run."""
+    if isinstance(data, Loaders):
+        return _plan("photos", OWN_LOADERS, choice, data), PreparedLoaders.read(data), "loaders"
+    dataset = yield from _opened(data)
+    named = data if is_named(data) else str(Path(data).expanduser().resolve())
+    plan = _plan(recipe_for(dataset.name), named, choice)
+    return plan, (yield from prepare_data(plan.recipe, dataset)), dataset.name
 
 
 def _opened(data: str | Path) -> Generator[Progress, None, Dataset]:
@@ -85,15 +99,18 @@ def _opened(data: str | Path) -> Generator[Progress, None, Dataset]:
     )
 
 
-def _plan(dataset: Dataset, data: str | Path, choice: Choice) -> Plan:
-    base_name = choice.recipe or recipe_for(dataset.name)
+def _plan(suited: str, data: str, choice: Choice, loaders: Loaders | None = None) -> Plan:
+    """Return the plan of a run on `data`, from the recipe chosen or the one that is suited."""
+    base_name = choice.recipe or suited
     base = RECIPES[base_name]()
     recipe = base.changed(choice.changes).changed(choice.settings)
+    if loaders is not None:
+        recipe = fitted(recipe, base, loaders)
     check_model(recipe.model)  # an unknown name is said before any picture is read
     return Plan(
         recipe=recipe,
         base=base_name,
-        data=data if is_named(data) else str(Path(data).expanduser().resolve()),
+        data=data,
         difference=difference(recipe, base),
         execution=None if choice.execution_of is None else _execution_of(choice.execution_of),
     )
@@ -120,8 +137,8 @@ def _execution_of(path: Path) -> ExecutionPlan:
     return checkpoint.plan
 
 
-def _carry_out(run: Run, plan: Plan, prepared: Prepared, *, inexact: bool) -> Generator[RunEvent, None, None]:
-    write_json(run.audit_file, prepared.audit.to_json())
+def _carry_out(run: Run, plan: Plan, prepared: TrainingData, *, inexact: bool) -> Generator[RunEvent, None, None]:
+    prepared.record(run)
     session = yield from assemble(plan, prepared)
     ending = yield from sit(run, session, inexact=inexact)
     conclusion = yield from conclude(run, session, ending)

@@ -126,13 +126,12 @@ def sort_out(
 
 
 def evaluation(
-    name: str, data: str, dataset: Dataset, classifier: Classifier, outputs: Outputs, seen: Seen | None
+    name: str, data: str, names: tuple[str, ...], classifier: Classifier, outputs: Outputs, seen: Seen | None
 ) -> Evaluation:
-    """Judge `outputs`, the answers to images of `dataset`, with the classifier's temperature if it has one."""
+    """Judge `outputs`, the answers to images called `names`, with the classifier's temperature if it has one."""
     temperature = None if classifier.temperature == 1 else classifier.temperature
     rows = Rows.of(outputs.logits, outputs.targets, outputs.index, classifier.temperature)
     judgement = judge(outputs.logits, outputs.targets, classifier.labels.classes, temperature=temperature)
-    names = tuple(dataset.store.name(index) for index in outputs.index.tolist())
     return Evaluation(name, data, rows, names, judgement, seen)
 
 

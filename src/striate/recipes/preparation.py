@@ -4,15 +4,70 @@ from __future__ import annotations
 
 from collections.abc import Generator
 from dataclasses import dataclass
+from typing import Protocol, runtime_checkable
 
+import numpy as np
+
+from striate.classifier import Classifier, SeenImages
 from striate.core.errors import DataError
+from striate.core.files import write_json
+from striate.core.protocols import Batches
 from striate.core.spec import InputSpec, LabelSpec
 from striate.data.audit import Audit, audit
-from striate.data.dataset import Dataset
+from striate.data.augment import default_augmentation
+from striate.data.dataset import Dataset, Split
+from striate.data.loader import Loader
 from striate.data.measure import measure
 from striate.data.split import Parts
+from striate.recipes.folder import Run
+from striate.recipes.judging import answers
 from striate.recipes.recipe import Recipe
 from striate.recipes.stage import Progress, watched
+from striate.training import Outputs
+
+LEARNED = 2000  # as many images of the training split, at most about, are judged
+_SPLIT_NAMES: dict[Split, str] = {"train": "training", "val": "validation", "test": "test"}
+
+
+@runtime_checkable
+class TrainingData(Protocol):
+    """What a run needs of its data: how the model is fed, what its outputs mean, batches, and answers to judge.
+
+    `counts` is the number of images in each split that has any, `digest` changes with the data, `warnings` are
+    sentences for the user. `digests` are those of all images, where they are known, and `seen` those that a classifier
+    trained on them has seen.
+    """
+
+    @property
+    def input(self) -> InputSpec: ...
+    @property
+    def labels(self) -> LabelSpec: ...
+    @property
+    def counts(self) -> dict[str, int]: ...
+    @property
+    def digest(self) -> str: ...
+    @property
+    def warnings(self) -> tuple[str, ...]: ...
+    @property
+    def digests(self) -> np.ndarray: ...
+    @property
+    def seen(self) -> SeenImages | None: ...
+
+    def load(self, recipe: Recipe) -> Generator[Progress, None, tuple[Batches, Batches]]:
+        """Return the batches to train on and those to validate each epoch by."""
+        ...
+
+    def answers(self, classifier: Classifier, split: Split) -> Generator[Progress, None, Outputs | None]:
+        """Return the classifier's outputs for a split, of the training split for some 2,000 images; None if empty."""
+        ...
+
+    def names(self, split: Split, index: np.ndarray) -> tuple[str, ...]:
+        """Return the names of images."""
+        ...
+
+    def record(self, run: Run) -> None:
+        """Write what is known of the data into the run."""
+        ...
 
 
 @dataclass(frozen=True, eq=False)
@@ -33,6 +88,77 @@ class Prepared:
     def counts(self) -> dict[str, int]:
         """The number of pictures in each split that has any."""
         return {part: len(indices) for part, indices in self.parts.items() if len(indices)}
+
+    @property
+    def digest(self) -> str:
+        """The digest of images, labels and splits."""
+        return self.audit.digest
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """What the audit found worth a sentence."""
+        return self.audit.warnings
+
+    @property
+    def digests(self) -> np.ndarray:
+        """The content digest of each image of the data set."""
+        return self.audit.survey.digests
+
+    @property
+    def seen(self) -> SeenImages:
+        """The images of the training and validation splits."""
+        return SeenImages(self.digests[self.parts["train"]], self.digests[self.parts["val"]])
+
+    def load(self, recipe: Recipe) -> Generator[Progress, None, tuple[Batches, Batches]]:
+        """Make the loaders; images that fit in memory are decoded now."""
+        augmentation = recipe.augmentation.over(default_augmentation(self.input, self.labels.classes))
+
+        def loader(split: Split) -> Generator[Progress, None, Loader]:
+            learning = split == "train"
+            return (
+                yield from watched(
+                    f"loading the {_SPLIT_NAMES[split]} split",
+                    lambda progress: Loader(
+                        self.dataset,
+                        self.parts[split],
+                        self.input,
+                        batch_size=recipe.batch_size if learning else 256,
+                        seed=recipe.seed,
+                        shuffle=learning,
+                        augmentation=augmentation if learning else None,
+                        digests=self.digests,
+                        memory="auto" if recipe.in_memory else "never",
+                        threads=recipe.loader_threads,
+                        progress=progress,
+                    ),
+                )
+            )
+
+        train = yield from loader("train")
+        return train, (yield from loader("val"))
+
+    def answers(self, classifier: Classifier, split: Split) -> Generator[Progress, None, Outputs | None]:
+        """Judge a split; of the training split as many images as `LEARNED`, evenly chosen: enough to see how much
+        better the classifier does on what it has learned from."""
+        indices = self.parts[split]
+        if split == "train":
+            indices = indices[:: -(-len(indices) // LEARNED)]
+        if not len(indices):
+            return None
+        return (
+            yield from watched(
+                f"judging the {_SPLIT_NAMES[split]} split",
+                lambda progress: answers(classifier, self.dataset, indices, progress=progress),
+            )
+        )
+
+    def names(self, split: Split, index: np.ndarray) -> tuple[str, ...]:
+        """Return the names of images of the data set."""
+        return tuple(self.dataset.store.name(number) for number in index.tolist())
+
+    def record(self, run: Run) -> None:
+        """Write the audit into the run."""
+        write_json(run.audit_file, self.audit.to_json())
 
 
 def prepare_data(recipe: Recipe, dataset: Dataset) -> Generator[Progress, None, Prepared]:

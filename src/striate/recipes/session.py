@@ -14,14 +14,12 @@ from striate.core.config import digest, from_json, to_json
 from striate.core.device import ExecutionPlan
 from striate.core.duration import Clock
 from striate.core.errors import RunError
+from striate.core.protocols import Batches
 from striate.core.trial import choose_plan
-from striate.data.augment import default_augmentation
-from striate.data.dataset import Split
-from striate.data.loader import Loader
 from striate.models import build_model
 from striate.recipes.events import RunStarted
 from striate.recipes.folder import Plan, Run
-from striate.recipes.preparation import Prepared
+from striate.recipes.preparation import TrainingData
 from striate.recipes.stage import Progress, watched
 from striate.training import (
     Checkpoint,
@@ -45,9 +43,9 @@ class Session:
     """All that a sitting needs, built and in its place."""
 
     plan: Plan
-    prepared: Prepared
-    train: Loader
-    val: Loader
+    prepared: TrainingData
+    train: Batches
+    val: Batches
 
     @property
     def arguments(self) -> Arguments:
@@ -60,42 +58,17 @@ class Session:
         return build_model(recipe.model, seed=recipe.seed, **self.arguments)
 
 
-def assemble(plan: Plan, prepared: Prepared) -> Generator[Progress, None, Session]:
+def assemble(plan: Plan, prepared: TrainingData) -> Generator[Progress, None, Session]:
     """Build the network and the loaders; pictures that fit in memory are decoded now.
 
     Raises:
         ModelError: the network does not admit the pictures; the sentence names the smallest size that it does.
     """
-    recipe, spec = plan.recipe, prepared.input
-    augmentation = recipe.augmentation.over(default_augmentation(spec, prepared.labels.classes))
-
-    def load(part: Split, stage: str) -> Generator[Progress, None, Loader]:
-        learning = part == "train"
-        return (
-            yield from watched(
-                stage,
-                lambda progress: Loader(
-                    prepared.dataset,
-                    prepared.parts[part],
-                    spec,
-                    batch_size=recipe.batch_size if learning else 256,
-                    seed=recipe.seed,
-                    shuffle=learning,
-                    augmentation=augmentation if learning else None,
-                    digests=prepared.audit.survey.digests,
-                    memory="auto" if recipe.in_memory else "never",
-                    threads=recipe.loader_threads,
-                    progress=progress,
-                ),
-            )
-        )
-
-    train = yield from load("train", "loading the training part")
-    val = yield from load("val", "loading the validation part")
+    train, val = yield from prepared.load(plan.recipe)
     return Session(plan, prepared, train, val)
 
 
-def _arguments(prepared: Prepared) -> Arguments:
+def _arguments(prepared: TrainingData) -> Arguments:
     channels, height, width = prepared.input.shape
     return Arguments(classes=len(prepared.labels), channels=channels, size=(height, width))
 
@@ -159,7 +132,7 @@ def _facts(session: Session) -> dict[str, Any]:
     return {
         "model": session.plan.recipe.model,
         "recipe_sha256": digest(session.plan.recipe),
-        "data_sha256": prepared.audit.digest,
+        "data_sha256": prepared.digest,
         "input": to_json(prepared.input),
         "classes": list(prepared.labels.classes),
         "counts": prepared.counts,
@@ -215,6 +188,6 @@ def _started(
         parameters=sum(parameter.numel() for parameter in state.model.parameters()),
         steps_per_epoch=len(session.train),
         execution=state.plan,
-        findings=(*refused, *prepared.audit.warnings),
+        findings=(*refused, *prepared.warnings),
         resumed_at=checkpoint.clock.step if checkpoint else None,
     )

@@ -92,7 +92,8 @@ def evaluate(
         )
     outputs = yield from watched("judging", lambda progress: answers(classifier, dataset, indices, progress=progress))
     name = chosen if data is None else f"{dataset.name}-{chosen}"
-    judged = evaluation(name, str(source), dataset, classifier, outputs, seen)
+    names = tuple(dataset.store.name(index) for index in outputs.index.tolist())
+    judged = evaluation(name, str(source), names, classifier, outputs, seen)
     if its_run:
         judged.write(its_run)
     return Verdict(str(source), chosen, judged.judgement, unknown, int((~readable[known]).sum()), seen)

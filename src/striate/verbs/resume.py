@@ -10,12 +10,15 @@ from striate.verbs._trained import path_of
 from striate.verbs._verb import verb
 
 if TYPE_CHECKING:
+    from striate.data.own_loaders import Loaders
     from striate.recipes.execute import RunEvent
     from striate.recipes.folder import Run
 
 
 @verb
-def resume(run: str | PathLike[str], /, *, inexact: bool = False) -> Generator[RunEvent, None, Run]:
+def resume(
+    run: str | PathLike[str], /, *, inexact: bool = False, loaders: Loaders | None = None
+) -> Generator[RunEvent, None, Run]:
     """Go on with a run that was stopped, killed or crashed, from its last good checkpoint.
 
     The result is bit for bit that of a run that was never stopped, on the same kind of machine with the same versions.
@@ -28,6 +31,7 @@ def resume(run: str | PathLike[str], /, *, inexact: bool = False) -> Generator[R
     Args:
         run: the run's folder.
         inexact: go on although machine or versions differ from those of the start.
+        loaders: the loaders that the run was trained on, if it was: they are not stored.
 
     Raises:
         RunError: there is no such run, it is busy, or going on would not be exact.
@@ -37,6 +41,6 @@ def resume(run: str | PathLike[str], /, *, inexact: bool = False) -> Generator[R
     from striate.reporting import write_run_report
 
     opened = open_run(path_of(run))
-    yield from go_on(opened, inexact=inexact)
+    yield from go_on(opened, inexact=inexact, loaders=loaders)
     write_run_report(opened)
     return opened

@@ -9,16 +9,18 @@ from typing import TYPE_CHECKING
 from striate.verbs._verb import verb
 
 if TYPE_CHECKING:
+    from striate.data.own_loaders import Loaders
+    from striate.models import ModelSource
     from striate.recipes.execute import RunEvent
     from striate.recipes.folder import Run
 
 
 @verb
 def train(
-    data: str | Path,
+    data: str | Path | Loaders,
     /,
     *,
-    model: str | None = None,
+    model: str | ModelSource | None = None,
     recipe: str | None = None,
     epochs: str | int | None = None,
     seed: int | None = None,
@@ -38,9 +40,10 @@ def train(
 
     Args:
         data: a folder with a folder per class, a CSV file (path,label[,split]), IDX, CIFAR or npz files, or a name:
-            digits, shapes, mnist, fashion-mnist, cifar10, cifar100.
+            digits, shapes, mnist, fashion-mnist, cifar10, cifar100. From Python also `striate.Loaders`.
         model: the network, as 'striate models' lists them, or written down, as in
-            "(conv3-32 relu)*2 pool2 fc512 relu"; the recipe's when not given.
+            "(conv3-32 relu)*2 pool2 fc512 relu"; the recipe's when not given. From Python also a model of your own,
+            or a function or class that builds it (see `striate.register_model`).
         recipe: photos, digits, mnist or cifar; the one that suits the data when not given.
         epochs: how long to train: 30 or 30ep (epochs), 5000st (steps), 10min.
         seed: the one number that all randomness follows from.
@@ -54,10 +57,12 @@ def train(
     Raises:
         StriateError: something in the above is not possible; the sentence says what, and what is.
     """
+    from striate.models import registered
     from striate.recipes.execute import Choice, begin
     from striate.reporting import write_run_report
 
-    chosen = {"model": model, "epochs": epochs, "seed": seed, "precision": precision}
+    known = model if model is None or isinstance(model, str) else registered(model)
+    chosen = {"model": known, "epochs": epochs, "seed": seed, "precision": precision}
     changes = {key: value for key, value in chosen.items() if value is not None}
     choice = Choice(
         recipe=recipe,

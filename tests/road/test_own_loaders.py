@@ -1,0 +1,130 @@
+"""Loaders of the user's own are trained on, resumed, judged, reported and kept as a classifier."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset
+
+import striate
+from striate.core.errors import ConfigError, DataError, RunError
+from striate.data.own_loaders import LoaderBatches, Loaders
+from striate.training import SafePoint
+
+QUICK = ["epochs=3"]
+MEAN, STD = (0.4,), (0.2,)
+
+
+class Stripes(Dataset[tuple[Tensor, int]]):
+    """Noisy images of upright (0) or lying (1) stripes, standardised, each drawn with fresh noise from torch."""
+
+    def __init__(self, count: int) -> None:
+        self.count = count
+
+    def __len__(self) -> int:
+        return self.count
+
+    def __getitem__(self, index: int) -> tuple[Tensor, int]:
+        if index >= self.count:
+            raise IndexError
+        row = (torch.arange(16) // 2 % 2).float().expand(16, 16)
+        image = (row if index % 2 == 0 else row.T)[None] + 0.1 * torch.randn(1, 16, 16)
+        return (image - MEAN[0]) / STD[0], index % 2
+
+
+def loaders() -> Loaders:
+    train = DataLoader(Stripes(70), batch_size=16, shuffle=True)
+    val, test = DataLoader(Stripes(20), batch_size=8), DataLoader(Stripes(30), batch_size=8)
+    return Loaders(train, val, test, classes=("upright", "lying"), mean=MEAN, std=STD)
+
+
+@pytest.fixture(autouse=True)
+def own_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("STRIATE_CACHE", str(tmp_path / "cache"))
+    monkeypatch.chdir(tmp_path)
+
+
+def test_loaders_become_a_judged_classifier_that_reads_image_files_as_they_were_prepared() -> None:
+    run = striate.train(loaders(), model="tiny_vgg", epochs=25)
+    test = json.loads((run.evaluations / "test.json").read_text())["judgement"]["top1"]
+    assert test["count"] == 30
+    assert test["correct"] > 25
+    assert "upright" in (run.path / "report.html").read_text("utf-8")
+    classifier = striate.load(run.path)
+    levels = (255 * np.tile(np.arange(16) // 2 % 2, (16, 1))).astype(np.uint8)
+    assert [classifier.predict(pixels).label for pixels in (levels, levels.T.copy())] == ["upright", "lying"]
+    images = (torch.from_numpy(levels)[None, None].float() / 255 - MEAN[0]) / STD[0]
+    with torch.no_grad():
+        by_hand = torch.softmax(classifier.model(images) / classifier.temperature, 1)[0, 0]
+    assert classifier.predict(levels).probability == pytest.approx(float(by_hand), abs=1e-5)
+
+
+def test_a_stopped_training_on_loaders_resumes_to_the_same_weights() -> None:
+    whole = striate.train(loaders(), model="tiny_vgg", set=QUICK, name="whole")
+    events = striate.train.events(loaders(), model="tiny_vgg", set=QUICK, name="parted", execution=whole.path)
+    for event in events:
+        if isinstance(event, SafePoint) and event.clock.step == 7:  # within the second epoch of five steps
+            break
+    events.close()
+    with pytest.raises(DataError, match="loaders of your own"):
+        striate.resume("runs/parted")
+    with pytest.raises(RunError, match="not those that this run was started with"):
+        striate.resume("runs/parted", loaders=replace(loaders(), val=DataLoader(Stripes(22), batch_size=8)))
+    resumed = striate.resume("runs/parted", loaders=loaders())
+    ours, theirs = (striate.load(run.path).model.state_dict() for run in (resumed, whole))
+    assert all(torch.equal(ours[name], theirs[name]) for name in theirs)
+
+
+def test_batches_are_a_function_of_seed_and_epoch_and_leave_the_random_state_alone() -> None:
+    batches = LoaderBatches(loaders().train, "train", 2, seed=3)
+    state = torch.get_rng_state()
+    first = [batch.images for batch in batches.epoch(1)]
+    torch.rand(5)
+    assert [torch.equal(a, b.images) for a, b in zip(first[2:], batches.epoch(1, start=2), strict=True)] == [True] * 3
+    assert not torch.equal(first[0], next(iter(batches.epoch(2))).images)
+    torch.set_rng_state(state)
+    list(batches.epoch(0))
+    assert torch.equal(torch.get_rng_state(), state)
+
+
+def test_a_setting_that_is_the_loaders_own_is_refused() -> None:
+    with pytest.raises(ConfigError, match=r"input\.height has no effect"):
+        striate.train(loaders(), model="tiny_vgg", set=["input.height=32"])
+
+
+class Endless:
+    def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
+        while True:
+            yield torch.zeros(2, 1, 16, 16), torch.tensor([0, 1])
+
+
+IMAGES, LABELS = torch.zeros(2, 1, 16, 16), torch.tensor([0, 1])
+
+
+@pytest.mark.parametrize(
+    ("loader", "sentence"),
+    [
+        (Endless(), "has no length"),
+        ([], "has no batches"),
+        ([IMAGES], r"yields a Tensor; expected a pair"),
+        ([{"image": IMAGES}], r"yields a dict; expected a pair"),
+        ([(IMAGES.byte(), LABELS)], r"type torch.uint8; expected .* floating"),
+        ([(IMAGES[:, 0], LABELS)], r"shape \(2, 16, 16\)"),
+        ([(IMAGES, LABELS.float())], r"type torch.float32 for 2 images"),
+        ([(IMAGES, LABELS + 1)], r"labels from 1 to 2; 2 classes are numbered from 0 to 1"),
+        ([(IMAGES, LABELS - 1)], r"labels from -1 to 0"),
+        ([(IMAGES[:0], LABELS[:0])], "empty batch"),
+        ([(torch.zeros(2, 3, 16, 16), LABELS)], r"of one shape .* train 3×16×16, val 1×16×16"),
+    ],
+)
+def test_a_loader_that_yields_something_else_is_one_sentence(loader: object, sentence: str, tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=sentence):
+        striate.train(replace(loaders(), train=loader), model="tiny_vgg")
+    assert not (tmp_path / "runs").exists()
