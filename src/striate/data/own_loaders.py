@@ -20,7 +20,7 @@ from striate.data.picture import channel_names
 
 OWN_LOADERS = "(loaders of your own)"  # in the place of a path, in a run's recipe
 
-Pairs = Iterable[Sequence[Tensor]]
+Pairs = Iterable[Any]  # of pairs (images, labels); what is yielded is checked as it is read
 
 
 @dataclass(frozen=True, eq=False)
