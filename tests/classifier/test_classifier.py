@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import tifffile
 import torch
 from PIL import Image
 
@@ -67,9 +68,12 @@ def test_a_picture_that_cannot_be_read_is_named_and_the_others_are_answered(
 ) -> None:
     broken = tmp_path / "broken.jpg"
     broken.write_bytes(b"\xff\xd8\xff\xe0 nothing")
-    results = list(classifier.predictions([photo, broken, tmp_path / "absent.png", photo], batch_size=2))
-    assert [isinstance(result, Failure) for result in results] == [False, True, True, False]
-    assert [result.name for result in results] == [str(photo), str(broken), str(tmp_path / "absent.png"), str(photo)]
+    five = tmp_path / "five.tif"
+    tifffile.imwrite(five, np.zeros((32, 32, 5), np.uint8), photometric="minisblack", planarconfig="contig")
+    given = [photo, broken, tmp_path / "absent.png", five, photo]
+    results = list(classifier.predictions(given, batch_size=2))
+    assert [isinstance(result, Failure) for result in results] == [False, True, True, True, False]
+    assert [result.name for result in results] == list(map(str, given))
     with pytest.raises(DataError, match=r"broken\.jpg cannot be read"):
         classifier.predict([photo, broken])
 

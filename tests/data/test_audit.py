@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import tifffile
 from PIL import Image
 
 from striate.data.audit import Audit, audit
@@ -20,7 +21,7 @@ from striate.data.shapes import ShapesOptions, make
 
 @pytest.fixture(autouse=True)
 def _own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("STRIATE_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setenv("STRIATE_CACHE", str(tmp_path.with_name(f"{tmp_path.name} cache")))
 
 
 @pytest.fixture
@@ -159,3 +160,42 @@ def test_photos_have_no_warning(real_data: Callable[[str], Path]) -> None:
     assert found.warnings == ()
     assert [(row.name, row.total) for row in found.classes] == [("cat", 200), ("dog", 200)]
     assert "alike" in _kinds(found, "fine")
+
+
+def _noise(*shape: int, seed: int = 0) -> np.ndarray:
+    return np.random.default_rng(seed).integers(0, 256, shape, np.uint8)
+
+
+@pytest.fixture
+def mixed(tmp_path: Path) -> Path:
+    """Twenty 8-bit images in colour, one of 16 bits in grey, one of floating values, and one of five channels."""
+    for number in range(20):
+        path = tmp_path / "ab"[number % 2] / f"{number}.png"
+        path.parent.mkdir(exist_ok=True)
+        Image.fromarray(_noise(9, 9, 3, seed=number)).save(path)
+    Image.fromarray(_noise(9, 9).astype(np.uint16) * 100).save(tmp_path / "a" / "deep.png")
+    tifffile.imwrite(tmp_path / "a" / "light.tif", _noise(9, 9).astype(np.float32) / 7)
+    tifffile.imwrite(tmp_path / "b" / "five.tif", _noise(9, 9, 5), photometric="minisblack", planarconfig="contig")
+    return tmp_path
+
+
+def test_an_image_of_other_channels_is_named_and_in_no_split(mixed: Path) -> None:
+    found = audit(open_data(mixed))
+    (row,) = found.unread
+    assert (row.name, row.reason) == ("b/five.tif", "other channels")
+    assert "channel5; most have: red, green, blue" in row.detail
+    assert sum(len(indices) for indices in found.parts.values()) == 22
+
+
+def test_mixed_depths_are_told_and_the_images_named(mixed: Path) -> None:
+    (finding,) = [finding for finding in audit(open_data(mixed)).findings if finding.kind == "mixed depths"]
+    assert "20 with 8 bits, 1 with 16 bits, 1 with floating values. All are prepared with 8 bits" in finding.sentence
+    assert "floating values below 0 and above 1 are cut off" in finding.sentence
+    assert finding.names == ("a/deep.png", "a/light.tif")
+
+
+def test_where_the_channels_are_given_those_count_and_not_the_most(mixed: Path) -> None:
+    """As for a classifier that is judged on images of which most are of another kind."""
+    channels = tuple(f"channel{number}" for number in range(1, 6))
+    found = audit(open_data(mixed), channels=channels)
+    assert (len(found.unread), found.survey.readable.sum()) == (22, 1)

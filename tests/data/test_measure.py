@@ -133,10 +133,15 @@ def test_one_picture_in_colour_makes_all_colour_and_alpha_is_no_channel(tmp_path
     assert (spec.channels, spec.mean) == (RGB, (0.5,) * 3)
 
 
-def test_the_largest_depth_counts(tmp_path):
-    data = file_data(tmp_path, [Image.new("L", (4, 4), 255), Image.fromarray(np.zeros((4, 4), np.uint16))])
-    spec = measure(data, survey_of([(4, 4)] * 2, maxima=[255.0, 65535.0]), np.arange(2))
-    assert (spec.maximum, spec.mean) == (65535.0, (0.5,))
+def test_the_depth_of_most_counts_and_of_equally_many_the_larger(tmp_path):
+    data = file_data(tmp_path, [Image.new("L", (4, 4), 255), *[Image.fromarray(np.zeros((4, 4), np.uint16))] * 2])
+    survey = survey_of([(4, 4)] * 3, maxima=[255.0, 65535.0, 65535.0])
+    spec = measure(data, survey, np.arange(3))
+    assert (spec.maximum, spec.mean) == (65535.0, (pytest.approx(1 / 3, abs=1e-6),))
+    assert measure(data, survey, np.arange(2)).maximum == 65535.0
+    survey = survey_of([(4, 4)] * 3, maxima=[255.0, 255.0, 65535.0])
+    spec = measure(data, survey, np.arange(3))
+    assert (spec.maximum, spec.mean) == (255.0, (pytest.approx(1 / 3, abs=1e-6),))
 
 
 def test_unreadable_pictures_are_left_out(tmp_path):
@@ -149,10 +154,10 @@ def test_unreadable_pictures_are_left_out(tmp_path):
         measure(data, survey, np.array([1]))
 
 
-def test_other_channels_cannot_be_mixed(tmp_path):
-    data = file_data(tmp_path, [Image.new("L", (4, 4))] * 2)
-    with pytest.raises(DataError, match=r"need the same channels .* received channel1, channel2; grey\."):
-        measure(data, survey_of([(4, 4)] * 2, ["grey", "channel1,channel2"]), np.arange(2))
+def test_other_channels_cannot_be_mixed_and_the_odd_image_is_named(tmp_path):
+    data = file_data(tmp_path, [Image.new("L", (4, 4))] * 3)
+    with pytest.raises(DataError, match=r"need the same channels .* Most have grey; 1\.png has channel1, channel2\."):
+        measure(data, survey_of([(4, 4)] * 3, ["grey", "channel1,channel2", "grey"]), np.arange(3))
 
 
 @pytest.mark.parametrize(

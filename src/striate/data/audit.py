@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -24,7 +25,7 @@ _FORMAT = 1
 @dataclass(frozen=True, eq=False)
 class Audit:
     """The facts about a data set. `parts` are those that the data bring, completed; `lacking` names the classes of
-    which a part has no picture; `rotated` counts the pictures that EXIF turned."""
+    which a part has no picture; `rotated` counts the pictures that EXIF turned, `names` are those of all pictures."""
 
     name: str
     source: str
@@ -40,6 +41,7 @@ class Audit:
     rotated: int
     notes: tuple[str, ...]
     cautions: tuple[str, ...]
+    names: Sequence[str]
 
     @property
     def pictures(self) -> int:
@@ -81,12 +83,19 @@ class Audit:
         }
 
 
-def audit(dataset: Dataset, *, fractions: Fractions | None = None, progress: Report | None = None) -> Audit:
+def audit(
+    dataset: Dataset,
+    *,
+    fractions: Fractions | None = None,
+    channels: tuple[str, ...] | None = None,
+    progress: Report | None = None,
+) -> Audit:
     """Survey `dataset` (see `striate.data.survey`), part it (see `striate.data.split`) and count what is there.
 
+    Images that cannot be given `channels`, by default those of most of the data, are left out like unreadable ones.
     `progress` is told how many pictures are decoded, and how far their comparison is.
     """
-    found = survey(dataset, progress=progress)
+    found = survey(dataset, channels=channels, progress=progress)
     parts = split(dataset, found, fractions)
     return Audit(
         name=dataset.name,
@@ -102,6 +111,7 @@ def audit(dataset: Dataset, *, fractions: Fractions | None = None, progress: Rep
         lacking=lacking(dataset, parts),
         rotated=int(np.count_nonzero(found.orientations > 1)),
         notes=dataset.notes,
+        names=dataset.store.names,
         cautions=dataset.cautions,
     )
 

@@ -61,6 +61,16 @@ def _laid_over(colours: np.ndarray, alpha: np.ndarray, background: float) -> np.
     return _rounded(ground + (colours.astype(np.float32) - ground) * share, colours.dtype)
 
 
+def admits(channels: tuple[str, ...], wanted: tuple[str, ...]) -> bool:
+    """Whether `arrange` can give an image of `channels` those that are `wanted`."""
+    opaque = channels if ALPHA in wanted else without_alpha(channels)
+    return (
+        set(wanted) <= set(opaque)
+        or (opaque == GREY and set(wanted) <= set(RGB))
+        or (wanted == GREY and set(opaque) == set(RGB))
+    )
+
+
 def _pick(pixels: ManyPixels, channels: tuple[str, ...], wanted: tuple[str, ...]) -> Arranged:
     if channels == wanted:
         return pixels

@@ -11,6 +11,8 @@ from striate.core.errors import DataError
 from striate.core.spec import InputSpec
 from striate.data.codecs import jpeg, pillow, png, tiff
 from striate.data.codecs.refusal import UNSUPPORTED, Refused
+from striate.data.colour import admits
+from striate.data.kinds import OTHER_CHANNELS, named
 from striate.data.picture import Picture
 
 _READ = (".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".gif", ".bmp", ".tif", ".tiff", ".webp")
@@ -29,8 +31,8 @@ class Unreadable(DataError):  # noqa: N818 – the word in which it is reported
     """A picture that cannot be read.
 
     `name` is its file. `reason` is one of a few words, so that pictures can be counted by it: missing, a folder, not a
-    file, no permission, empty, not a picture, truncated, damaged, too many pixels, unsupported, not readable. `detail`
-    says more.
+    file, no permission, empty, not a picture, truncated, damaged, too many pixels, unsupported, not readable, other
+    channels. `detail` says more.
     """
 
     def __init__(self, name: str, reason: str, detail: str = "") -> None:
@@ -54,11 +56,16 @@ def decode(source: Path | bytes, spec: InputSpec | None = None) -> Picture:
     name = "the picture" if isinstance(source, bytes) else str(source)
     try:
         data = source if isinstance(source, bytes) else _content(source)
-        return _codec(data)(data, spec)
+        picture = _codec(data)(data, spec)
     except Refused as refusal:
         raise Unreadable(name, refusal.reason, refusal.detail) from refusal
     except MemoryError as error:
         raise Unreadable(name, "too many pixels", "the memory does not suffice for it") from error
+    if spec and not admits(picture.channels, spec.channels):
+        raise Unreadable(
+            name, OTHER_CHANNELS, f"it has {named(picture.channels)}; the network takes {named(spec.channels)}"
+        )
+    return picture
 
 
 def _content(path: Path) -> bytes:

@@ -7,7 +7,10 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
+import numpy as np
+
 from striate.data.facts import Group
+from striate.data.kinds import common_maximum
 
 if TYPE_CHECKING:
     from striate.data.audit import Audit
@@ -160,6 +163,25 @@ def _mixed_kinds(audit: Audit) -> Iterator[Finding]:
         yield Finding("mixed channels", "note", f"The pictures do not all have the same channels: {listing}.")
 
 
+def _mixed_depths(audit: Audit) -> Iterator[Finding]:
+    found = audit.survey
+    depths = Counter(found.maxima[found.readable].tolist())
+    if len(depths) < 2 or not len(audit.parts["train"]):
+        return
+    common = common_maximum(found.maxima[audit.parts["train"]])
+    listing = ", ".join(f"{count:,} with {_depth(maximum)}" for maximum, count in depths.most_common())
+    sentence = f"The images do not all have the same depth: {listing}. All are prepared with {_depth(common)}"
+    floating = 1.0 in depths and common != 1.0
+    sentence += "; floating values below 0 and above 1 are cut off." if floating else "."
+    others = np.flatnonzero(found.readable & (found.maxima != common)).tolist()
+    names = tuple(audit.names[index] for index in others)
+    yield Finding("mixed depths", "warning" if floating else "note", sentence, names)
+
+
+def _depth(maximum: float) -> str:
+    return {255.0: "8 bits", 65535.0: "16 bits"}.get(maximum, "floating values")
+
+
 _RULES: tuple[Rule, ...] = (
     _contents,
     _notes,
@@ -169,5 +191,6 @@ _RULES: tuple[Rule, ...] = (
     _tiny_classes,
     _imbalance,
     _mixed_kinds,
+    _mixed_depths,
     _rotated,
 )

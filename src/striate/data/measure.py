@@ -10,10 +10,10 @@ from functools import partial
 import numpy as np
 
 from striate.core.errors import DataError
-from striate.core.spec import GREY, RGB, InputSpec, ResizeRule
+from striate.core.spec import InputSpec, ResizeRule
 from striate.data.dataset import Dataset
+from striate.data.kinds import common_channels, common_maximum, left_out, named
 from striate.data.memory import Progress, hold
-from striate.data.picture import ALPHA
 from striate.data.supply import Indices, pieces, prepare_rows
 from striate.data.survey import Survey
 from striate.data.threads import in_order, usable_cores
@@ -41,7 +41,7 @@ def measure(
 ) -> InputSpec:
     """How the pictures of `dataset` are to be prepared; `indices` are those to train on, and nothing else is measured.
 
-    Grey stays grey if all pictures are; one in colour makes all of them colour. The depth is the largest. The size,
+    Grey stays grey if all pictures are; one in colour makes all of them colour. The depth is that of most. The size,
     where it is not given (one side given means a square), is the size of more than half of the pictures, shrunk to
     `largest_side`; else a square of the median shorter side, at most `largest_side`. Mean and std are over all pixels
     of the prepared pictures, of every k-th picture where these are more than about a thousand million values: a
@@ -56,14 +56,14 @@ def measure(
         raise DataError(f"{dataset.name}: there is no readable picture to train on.")
     if height is None and width is None:
         height, width = _size(survey.heights[index], survey.widths[index], largest_side)
-    channels = _channels(dataset, np.unique(survey.channels[index]))
+    channels = _channels(dataset, index, survey.channels[index])
     spec = InputSpec(
         channels=channels,
         height=height or width or 0,
         width=width or height or 0,
         mean=(0.0,) * len(channels),
         std=(1.0,) * len(channels),
-        maximum=_maximum(survey.maxima[index]),
+        maximum=common_maximum(survey.maxima[index]),
         resize=resize,
         crop=crop,
         decode_scale=decode_scale,
@@ -72,22 +72,17 @@ def measure(
     return replace(spec, mean=mean, std=std)
 
 
-def _channels(dataset: Dataset, kinds: np.ndarray) -> tuple[str, ...]:
-    """The channels that all pictures can be given; `kinds` are those that occur, each comma-separated."""
-    opaque = {tuple(channel for channel in kind.split(",") if channel != ALPHA) for kind in kinds.tolist()}
-    if len(opaque) == 1:
-        return opaque.pop()
-    if opaque == {GREY, RGB}:
-        return RGB
-    listed = "; ".join(sorted(", ".join(channels) for channels in opaque))
-    raise DataError(
-        f"{dataset.name}: all pictures need the same channels (grey and colour may be mixed); received {listed}."
-    )
-
-
-def _maximum(maxima: np.ndarray) -> float:
-    """The largest depth: floating numbers (1) hold 16 bits and 8 bits, 16 bits hold 8."""
-    return 1.0 if 1.0 in maxima else float(maxima.max())
+def _channels(dataset: Dataset, index: Indices, kinds: np.ndarray) -> tuple[str, ...]:
+    """The channels that all images can be given; `kinds` are those of the images `index`, each comma-separated."""
+    wanted = common_channels(kinds)
+    odd = np.flatnonzero(left_out(kinds, wanted))
+    if len(odd):
+        raise DataError(
+            f"{dataset.name}: all images need the same channels (grey and colour may be mixed). Most have "
+            f"{named(wanted)}; {dataset.store.name(int(index[odd[0]]))} has {named(tuple(kinds[odd[0]].split(',')))}. "
+            "Convert it, or leave it out."
+        )
+    return wanted
 
 
 def _size(heights: np.ndarray, widths: np.ndarray, largest_side: int) -> tuple[int, int]:

@@ -7,7 +7,7 @@ import io
 import zipfile
 import zlib
 from contextlib import suppress
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from functools import cached_property
 from pathlib import Path
 
@@ -19,6 +19,7 @@ from striate.core.files import cache_folder, open_regular, write_atomically
 from striate.core.progress import Report
 from striate.data.content import array_digest, first_of_equals
 from striate.data.dataset import SPLITS, ArrayStore, Dataset, FileStore, Store
+from striate.data.kinds import OTHER_CHANNELS, common_channels, left_out, named
 from striate.data.program import program_digest
 from striate.data.scan import scan
 from striate.data.supply import digests_of
@@ -72,8 +73,10 @@ class Survey:
         return np.where(sizes > large_group(len(self)), np.arange(len(self)), self.alike)
 
 
-def survey(dataset: Dataset, *, progress: Report | None = None) -> Survey:
+def survey(dataset: Dataset, *, channels: tuple[str, ...] | None = None, progress: Report | None = None) -> Survey:
     """Look at every picture of `dataset` once; `progress` is told how far it is.
+
+    An image that cannot be given `channels` (by default those of most of the data) counts as unreadable.
 
     The answer is kept in the cache folder under a digest of all the files' bytes (or of the array) and of the program
     that decodes: the same pictures are not decoded twice, whatever they are called, and changed ones always are.
@@ -82,11 +85,23 @@ def survey(dataset: Dataset, *, progress: Report | None = None) -> Survey:
     path = cache_folder() / "surveys" / f"{key}.npz" if key else None
     known = _load(path, len(dataset)) if path else None
     if known:
-        return known
+        return _of_channels(known, channels)
     found = Survey(**scan(dataset.store, progress))
     if path and key == _key(dataset.store, None):  # else a file was changed meanwhile
         _keep(path, found)
-    return found
+    return _of_channels(found, channels)
+
+
+def _of_channels(found: Survey, channels: tuple[str, ...] | None) -> Survey:
+    """`found` with a reason for each readable image that cannot be given `channels`."""
+    if not found.readable.any():
+        return found
+    wanted = channels or common_channels(found.channels[found.readable])
+    odd = found.readable & left_out(found.channels, wanted)
+    ending = f"; {'wanted' if channels else 'most have'}: {named(wanted)}"
+    details = found.details.astype(object)
+    details[odd] = [f"it has {named(tuple(kind.split(',')))}{ending}" for kind in found.channels[odd].tolist()]
+    return replace(found, reasons=np.where(odd, OTHER_CHANNELS, found.reasons), details=details.astype(str))
 
 
 def large_group(count: int) -> float:

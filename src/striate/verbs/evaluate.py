@@ -77,7 +77,10 @@ def evaluate(
     source = Plan.read(its_run or open_run(folder)).data if data is None else data
     chosen = split or ("test" if data is None else "all")
     dataset, known, unknown = matched(open_data(source), classifier.labels)
-    found = yield from watched("looking through the images", lambda progress: audit(dataset, progress=progress))
+    found = yield from watched(
+        "looking through the images",
+        lambda progress: audit(dataset, channels=classifier.input.channels, progress=progress),
+    )
     readable = found.survey.readable
     wanted = np.flatnonzero(readable) if chosen == "all" else found.parts[chosen]
     indices = np.intersect1d(wanted, known)

@@ -67,7 +67,10 @@ def inspect(
     if folder.exists() and not is_inspection(folder):
         raise ConfigError(f"{folder} is there already and is no inspection. Choose another folder with --out.")
     dataset = open_data(Plan.read(open_run(run)).data if data is None else data)
-    found = yield from watched("looking through the pictures", lambda progress: audit(dataset, progress=progress))
+    found = yield from watched(
+        "looking through the pictures",
+        lambda progress: audit(dataset, channels=classifier.input.channels, progress=progress),
+    )
     indices = found.parts["train"] if data is None else np.flatnonzero(found.survey.readable)
     if not len(indices):
         raise DataError(f"{dataset.name} has no picture to look at.")

@@ -34,9 +34,10 @@ def look_at(classifier: Classifier, path: Path, *, whole: bool = False) -> Subje
     """The picture of a file; `whole`: with all its pixels, also where fewer would do for the network.
 
     Raises:
-        Unreadable: it cannot be read.
+        Unreadable: it cannot be read, or does not have the channels that the network takes.
     """
-    return subject_of(classifier, decode(path, None if whole else classifier.input), str(path))
+    spec = replace(classifier.input, decode_scale=0) if whole else classifier.input
+    return subject_of(classifier, decode(path, spec), str(path))
 
 
 def subject_of(classifier: Classifier, picture: Picture, name: str) -> Subject:
