@@ -359,7 +359,7 @@ def test_what_is_no_picture_is_named_with_its_reason(tmp_path: Path) -> None:
     (tmp_path / "phone.heic").write_bytes(b"\0\0\0\x18ftypheic" + b"\0" * 99)
     expected = {
         "folder.jpg": "a folder", "pipe.jpg": "not a file", "empty.jpg": "empty", "text.jpg": "not a picture",
-        "phone.heic": "unsupported", "absent.jpg": "missing",
+        "phone.heic": "damaged", "absent.jpg": "missing",
     }  # fmt: skip
     for name, reason in expected.items():
         error = refused(tmp_path / name)

@@ -133,7 +133,7 @@ class Classifier:
         try:
             return name, prepare(_as_picture(picture, self.input), self.input)
         except Unreadable as error:
-            return Failure(name, error.reason)
+            return Failure(name, error.why)
 
     def _answer(self, prepared: list[tuple[str, np.ndarray]]) -> list[Prediction]:
         images = scale(torch.from_numpy(np.stack([pixels for _, pixels in prepared])), self.input)

@@ -9,17 +9,16 @@ from pathlib import Path
 
 from striate.core.errors import DataError
 from striate.core.spec import InputSpec
-from striate.data.codecs import jpeg, pillow, png, tiff
-from striate.data.codecs.refusal import UNSUPPORTED, Refused
+from striate.data.codecs import heif, jpeg, pillow, png, tiff
+from striate.data.codecs.refusal import Refused
 from striate.data.colour import admits
 from striate.data.kinds import OTHER_CHANNELS, named
 from striate.data.picture import Picture
 
-_READ = (".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".gif", ".bmp", ".tif", ".tiff", ".webp")
-_READ_PNM = (".ppm", ".pgm", ".pbm", ".pnm")
-_UNREAD = (".heic", ".heif", ".avif")
-SUFFIXES = frozenset([*_READ, *_READ_PNM, *_UNREAD])
-"""How the names of picture files end. HEIC and AVIF are not read, but they are pictures: each is named as unread."""
+_OF_CAMERAS = (".jpg", ".jpeg", ".jpe", ".jfif", ".heic", ".heif", ".hif")
+_OF_THE_WEB = (".png", ".gif", ".bmp", ".tif", ".tiff", ".webp", ".avif", ".ppm", ".pgm", ".pbm", ".pnm")
+SUFFIXES = frozenset([*_OF_CAMERAS, *_OF_THE_WEB])
+"""How the names of image files end."""
 
 _ENOUGH = 1 << 20  # bytes: more than most pictures have, and few enough to read of what is none
 # Without waiting: opening a pipe would otherwise last until somebody writes to it.
@@ -36,19 +35,24 @@ class Unreadable(DataError):  # noqa: N818 – the word in which it is reported
     """
 
     def __init__(self, name: str, reason: str, detail: str = "") -> None:
-        more = f" ({detail})" if detail else ""
-        super().__init__(f"{name} cannot be read: {reason}{more}.")
         self.name = name
         self.reason = reason
         self.detail = detail
+        super().__init__(f"{name} cannot be read: {self.why}.")
+
+    @property
+    def why(self) -> str:
+        """The reason and what more is known, which may be the remedy: `unsupported (HEIC needs pi-heif: …)`."""
+        return f"{self.reason} ({self.detail})" if self.detail else self.reason
 
 
 def decode(source: Path | bytes, spec: InputSpec | None = None) -> Picture:
     """Decode a picture from a file or from its bytes: all of it, or not at all.
 
-    Upright by its EXIF orientation, palettes looked up, CMYK as RGB, transparency as a channel, 16 bits kept, of an
-    animation the first frame. With a `spec`, a JPEG much larger than it needs is decoded at 1/2, 1/4 or 1/8: a pure
-    function of the picture's size and the spec (`striate.data.codecs.jpeg.fraction`). Safe to call from many threads.
+    Upright by its EXIF orientation, palettes looked up, CMYK as RGB, colours of an ICC profile in sRGB, transparency as
+    a channel, 16 bits kept, of an animation the first frame. With a `spec`, a JPEG much larger than it needs is decoded
+    at 1/2, 1/4 or 1/8: a pure function of the picture's size and the spec (`striate.data.codecs.jpeg.fraction`).
+    Safe to call from many threads.
 
     Raises:
         Unreadable: which picture, and why.
@@ -109,7 +113,7 @@ def _codec(data: bytes) -> Callable[[bytes, InputSpec | None], Picture]:
     if data[:4] in (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"):
         return lambda data, _: tiff.read(data)
     if data[4:8] == b"ftyp":
-        raise Refused(UNSUPPORTED, "HEIC and AVIF are not read; convert it to JPEG or PNG")
+        return lambda data, _: heif.read(data)
     kind = _pillow_kind(data)
     return lambda data, _: pillow.read(data, kind)
 

@@ -51,6 +51,11 @@ class Unread:
     reason: str
     detail: str
 
+    @property
+    def why(self) -> str:
+        """The reason and its detail, in one."""
+        return f"{self.reason} ({self.detail})" if self.detail else self.reason
+
 
 @dataclass(frozen=True)
 class Group:

@@ -27,6 +27,7 @@ class Picture:
     `("red", "green", "blue")`, either with `"alpha"` behind it, or names of the data's own (`"channel1"` …).
     `original` is the upright full size (height, width), also where a JPEG was decoded at a fraction of it.
     `orientation` is the EXIF orientation, 1 to 8, that was undone. `mode` is how the file held it: `"JPEG CMYK"`.
+    `note` says what is wrong with the file though every pixel is read, else "".
     `prepared` is what the file says of the grid for which it is already prepared (`striate.data.prepared`), else "".
     """
 
@@ -36,6 +37,7 @@ class Picture:
     orientation: int = 1
     mode: str = ""
     prepared: str = ""
+    note: str = ""
 
     @property
     def maximum(self) -> float:

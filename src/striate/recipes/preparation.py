@@ -198,6 +198,6 @@ def _check_readable(recipe: Recipe, dataset: Dataset, found: Audit) -> None:
         first = found.unread[0]
         raise DataError(
             f"{len(found.unread)} of {len(dataset)} pictures of {dataset.name} cannot be read (the first is "
-            f"{first.name}: {first.reason}), which is more than the share of {recipe.unreadable:g} "
+            f"{first.name}: {first.why}), which is more than the share of {recipe.unreadable:g} "
             f"that the setting 'unreadable' admits. 'striate data {dataset.source}' lists them all."
         )

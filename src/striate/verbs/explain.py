@@ -88,7 +88,7 @@ def explain(
         try:
             subject = look_at(classifier, path)
         except Unreadable as error:
-            result: Explanation | Failure = Failure(str(path), error.reason)
+            result: Explanation | Failure = Failure(str(path), error.why)
         else:
             explained = yield from watched(
                 f"explaining {path.name}",

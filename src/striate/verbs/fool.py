@@ -79,7 +79,7 @@ def fool(
         try:
             subject = look_at(classifier, path, whole=through_preparation)
         except Unreadable as error:
-            result: Fooling | Failure = Failure(str(path), error.reason)
+            result: Fooling | Failure = Failure(str(path), error.why)
         else:
             fooled = yield from watched(
                 f"fooling with {path.name}",

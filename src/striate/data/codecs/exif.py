@@ -1,54 +1,56 @@
-"""The EXIF orientation: how the camera was held, as a number from 1 to 8."""
+"""Which way up an image is: the EXIF orientation, a number from 1 to 8, wherever a file states it."""
 
 from __future__ import annotations
 
+import re
 import struct
 
 import numpy as np
+from PIL import Image
+from PIL.ExifTags import Base
 
-_ORIENTATION_TAG = 0x0112
+_ORIENTATION_TAG = Base.Orientation.value
 _SHORT = 3
+_XMP = re.compile(rb'tiff:Orientation(?:="|>)([0-9])')
 
 
-def orientation(exif: bytes) -> int:
-    """The orientation in a block of EXIF data (CIPA DC-008, 4.6.5), which is a small TIFF file; 1 if it says nothing.
+def orientation(exif: bytes, xmp: bytes = b"") -> int:
+    """The orientation in a block of EXIF data, and where that has none, the one in a packet of XMP; else 1.
 
-    Damaged EXIF data are no reason to lose a picture: they count as saying nothing.
+    EXIF (CIPA DC-008, 4.6.5) is a small TIFF file; XMP is searched as Pillow's `ImageOps.exif_transpose` searches it.
+    Damaged metadata are no reason to lose an image: they count as saying nothing.
     """
+    stated = _from_exif(exif)
+    if stated is None and xmp and (match := _XMP.search(xmp)):
+        stated = int(match[1])
+    return stated if stated is not None and 1 <= stated <= 8 else 1
+
+
+def _from_exif(exif: bytes) -> int | None:
+    """The orientation in `exif`, whether or not it makes sense; None where there is none."""
     exif = exif.removeprefix(b"Exif\0\0")
     order = {b"II": "<", b"MM": ">"}.get(exif[:2])
     if order is None:
-        return 1
+        return None
     try:
         (start,) = struct.unpack_from(f"{order}L", exif, 4)
         (count,) = struct.unpack_from(f"{order}H", exif, start)
         for entry in range(start + 2, start + 2 + 12 * count, 12):
             tag, kind, _, value = struct.unpack_from(f"{order}HHLH", exif, entry)
-            if tag == _ORIENTATION_TAG and kind == _SHORT and 1 <= value <= 8:
-                return value
+            if tag == _ORIENTATION_TAG:
+                return value if kind == _SHORT else _of_another_type(exif)
     except struct.error:
         pass
-    return 1
+    return None
 
 
-def jpeg_exif(data: bytes) -> bytes:
-    """The EXIF block of a JPEG: its first APP1 segment that begins with `Exif`; empty if there is none.
-
-    Segments are read up to the start of the scan; each is a marker of two bytes and a length that counts itself.
-    """
-    position = 2
-    while position + 4 <= len(data) and data[position] == 0xFF:
-        marker, length = data[position + 1], int.from_bytes(data[position + 2 : position + 4], "big")
-        if marker == 0xFF:  # a filling byte before the marker
-            position += 1
-            continue
-        if marker == 0xDA:
-            break
-        content = data[position + 4 : position + 2 + length]
-        if marker == 0xE1 and content.startswith(b"Exif\0\0"):
-            return content
-        position += 2 + length
-    return b""
+def _of_another_type(exif: bytes) -> int | None:
+    """The orientation that is stored as a LONG, a byte, a ratio …: all the types that Pillow understands."""
+    try:
+        (found := Image.Exif()).load(exif)
+        return int(found.get(_ORIENTATION_TAG, 1))
+    except Exception:  # on damaged bytes Pillow may raise anything
+        return None
 
 
 def upright(pixels: np.ndarray, orientation: int) -> np.ndarray:

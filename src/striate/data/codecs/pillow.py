@@ -1,12 +1,13 @@
-"""The formats that Pillow reads: GIF, BMP, WebP, PNM, most of PNG and ordinary TIFF."""
+"""The formats that Pillow reads: GIF, BMP, WebP, AVIF, PNM, most of PNG and ordinary TIFF."""
 
 from __future__ import annotations
 
 import io
-import re
+from collections.abc import Callable
 
 import numpy as np
 from PIL import Image
+from PIL.AvifImagePlugin import AvifImageFile
 from PIL.BmpImagePlugin import BmpImageFile
 from PIL.GifImagePlugin import GifImageFile
 from PIL.ImageFile import ImageFile
@@ -17,7 +18,7 @@ from PIL.TiffImagePlugin import TiffImageFile
 from PIL.WebPImagePlugin import WebPImageFile
 
 from striate.core.spec import GREY
-from striate.data.codecs import exif
+from striate.data.codecs import exif, icc
 from striate.data.codecs.refusal import DAMAGED, TRUNCATED, UNSUPPORTED, Refused, check_size
 from striate.data.picture import CHANNELS_OF_MODE, Picture
 
@@ -28,47 +29,84 @@ _READERS: dict[str, type[ImageFile]] = {
     "GIF": GifImageFile,
     "BMP": BmpImageFile,
     "WebP": WebPImageFile,
+    "AVIF": AvifImageFile,
     "PNM": PpmImageFile,
     "TIFF": TiffImageFile,
 }
 
-_WIDE_PPM = re.compile(rb"P[36]\s+(?:#[^\n]*\n\s*)*\d+\s+\d+\s+(\d+)")
+# What Pillow says of a file that is whole, but of a kind that it does not read.
+_CANNOT = ("unsupported", "not supported", "not installed", "cannot handle", "unknown pixel mode", "not implemented")
+_ORIENTED = ("exif", "xmp", "XML:com.adobe.xmp", "Raw profile type exif")
+
+Expanded = tuple[np.ndarray, tuple[str, ...]]
 
 
-def read(data: bytes, kind: str) -> Picture:
-    """Decode the first frame of a picture of `kind`, in the depth in which it was stored."""
-    if kind == "PNM" and (wide := _WIDE_PPM.match(data)) and int(wide[1]) > 255:
-        raise Refused(UNSUPPORTED, "a colour PNM of more than 8 bits; convert it to TIFF or PNG")
+def read(data: bytes, kind: str, expand: Callable[[Image.Image], Expanded] | None = None) -> Picture:
+    """Decode the first frame of an image of `kind`, in the depth in which it was stored, its colours in sRGB.
+
+    `expand` turns the loaded image into pixels and channel names, where that needs more knowledge than Pillow's mode.
+    """
     try:
-        with _READERS[kind](io.BytesIO(data), "") as picture:
-            check_size(picture.height, picture.width)
-            mode = picture.mode
-            picture.load()
-            turned = exif.orientation(picture.info.get("exif", b""))
-            pixels, channels = _expand(picture)
+        with _READERS[kind](io.BytesIO(data), "") as image:
+            check_size(image.height, image.width)
+            mode = image.mode
+            image.load()
+            turned = _orientation(image)
+            pixels, channels = (expand or expanded)(image)
     except (Refused, MemoryError):
         raise
     except Exception as error:  # on damaged bytes a decoder may raise anything; all of it means the same
-        raise Refused(TRUNCATED if "truncated" in str(error).lower() else DAMAGED, str(error)) from error
+        raise _refusal(error) from error
     pixels = exif.upright(pixels, turned)
     return Picture(pixels, channels, pixels.shape[:2], turned, f"{kind} {mode}")
 
 
-def _expand(picture: Image.Image) -> tuple[np.ndarray, tuple[str, ...]]:
-    """Pixels (h, w, c) and channel names: palettes looked up, inks made light, transparency made a channel."""
-    if picture.mode in ("F", "I") or picture.mode.startswith("I;16"):
-        return _deep(picture), GREY
-    grey = picture.mode in ("1", "L", "LA", "La")
-    transparent = picture.has_transparency_data
-    mode = ("L" if grey else "RGB") + ("A" if transparent else "")
-    pixels = np.asarray(picture if picture.mode == mode else picture.convert(mode))
-    return pixels.reshape(*pixels.shape[:2], -1), CHANNELS_OF_MODE[mode]
+def _refusal(error: Exception) -> Refused:
+    message = str(error)
+    if any(phrase in message.lower() for phrase in _CANNOT):
+        return Refused(UNSUPPORTED, message)
+    return Refused(TRUNCATED if "truncated" in message.lower() else DAMAGED, message)
 
 
-def _deep(picture: Image.Image) -> np.ndarray:
-    """The pixels (h, w, 1) of a grey picture of more than 8 bits: uint16, or float32 for mode F."""
-    values = np.asarray(picture)
-    if picture.mode == "F":
+def _orientation(image: Image.Image) -> int:
+    """The orientation by any of the ways in which it may be written down, as `ImageOps.exif_transpose` finds it."""
+    info = image.info
+    if not any(key in info for key in _ORIENTED):
+        return 1
+    stated = info.get("exif") or _raw_profile(info.get("Raw profile type exif", ""))
+    xmp = info.get("XML:com.adobe.xmp") or info.get("xmp") or b""
+    return exif.orientation(stated, xmp.encode() if isinstance(xmp, str) else xmp)
+
+
+def _raw_profile(text: str) -> bytes:
+    """What ImageMagick writes into a text chunk: an empty line, a name, a length, and then hexadecimal digits."""
+    try:
+        return bytes.fromhex("".join(text.split("\n")[3:]))
+    except ValueError:
+        return b""
+
+
+def expanded(image: Image.Image) -> Expanded:
+    """Pixels (h, w, c) in sRGB and channel names: palettes looked up, inks made light, transparency made a channel."""
+    profile = image.info.get("icc_profile") or b""
+    if image.mode in ("F", "I") or image.mode.startswith("I;16"):
+        return icc.to_srgb(_deep(image), GREY, profile), GREY
+    if image.mode == "CMYK" and profile:
+        managed = icc.inks_to_srgb(np.asarray(image), profile)
+        if managed is not None:
+            return managed, CHANNELS_OF_MODE["RGB"]
+    grey = image.mode in ("1", "L", "LA", "La")
+    mode = ("L" if grey else "RGB") + ("A" if image.has_transparency_data else "")
+    pixels = np.asarray(image if image.mode == mode else image.convert(mode))
+    pixels = pixels.reshape(*pixels.shape[:2], -1)
+    channels = CHANNELS_OF_MODE[mode]
+    return icc.to_srgb(pixels, channels, profile) if profile else pixels, channels
+
+
+def _deep(image: Image.Image) -> np.ndarray:
+    """The pixels (h, w, 1) of a grey image of more than 8 bits: uint16, or float32 for mode F."""
+    values = np.asarray(image)
+    if image.mode == "F":
         if not np.isfinite(values).all():
             raise Refused(UNSUPPORTED, "it holds values that are not finite numbers")
         return values[..., None].astype(np.float32)

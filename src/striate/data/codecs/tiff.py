@@ -16,7 +16,7 @@ from striate.data.codecs import exif, pillow
 from striate.data.codecs.refusal import DAMAGED, TRUNCATED, UNSUPPORTED, Refused, check_size
 from striate.data.picture import ALPHA, Picture, channel_names
 
-_ORIENTATION_TAG = 274
+_ORIENTATION_TAG, _XMP_TAG, _PROFILE_TAG = 274, 700, 34675
 _WHITE_IS_ZERO, _BLACK_IS_ZERO, _RGB, _PALETTE, _INKS, _YCBCR = 0, 1, 2, 3, 5, 6
 _COLOURS = {_WHITE_IS_ZERO: 1, _BLACK_IS_ZERO: 1, _RGB: 3, _PALETTE: 1, _INKS: 4, _YCBCR: 3}  # samples of a pixel
 _ACROSS_PAGES = frozenset("CQ")  # channels, and the unnamed dimension of an array that was written as one whole
@@ -38,8 +38,7 @@ def read(data: bytes) -> Picture:
             series = file.series[0]
             page = series.keyframe
             check_size(page.imagelength, page.imagewidth, page.samplesperpixel)
-            orientation = page.tags.valueof(_ORIENTATION_TAG, default=1)
-            turned = orientation if orientation in range(1, 9) else 1
+            turned = _orientation(page)
             _check_announced(file, series)
             planes = set(series.axes) & _ACROSS_PAGES - set(page.axes)
             _check_complete(series.pages if planes else [page], len(data))
@@ -51,6 +50,16 @@ def read(data: bytes) -> Picture:
         raise _refusal(error) from error
     # Pillow has turned it upright by then: the only kind for which it does.
     return dataclasses.replace(pillow.read(data, "TIFF"), orientation=turned)
+
+
+def _orientation(page: TiffPage) -> int:
+    """The tag of the page, of whatever whole type; where it has none, the orientation in XMP."""
+    stated = page.tags.valueof(_ORIENTATION_TAG)
+    if stated is None:
+        packet = page.tags.valueof(_XMP_TAG, default=b"")
+        return exif.orientation(b"", packet if isinstance(packet, bytes) else str(packet).encode())
+    stated = stated[0] if isinstance(stated, bytes) and stated else stated
+    return stated if isinstance(stated, int) and 1 <= stated <= 8 else 1
 
 
 def _refusal(error: Exception) -> Refused:

@@ -1,0 +1,135 @@
+"""The segments of a JPEG up to its first scan: what they say of the image, and what is wrong between them."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from functools import cached_property
+
+from striate.data.codecs import exif
+
+_EXIF, _XMP, _ICC = b"Exif\0\0", b"http://ns.adobe.com/xap/1.0/\0", b"ICC_PROFILE\0"
+_APP0, _APP1, _APP2, _APP14, _SOS, _EOI = 0xE0, 0xE1, 0xE2, 0xEE, 0xDA, 0xD9
+_ALONE = frozenset([0x01, *range(0xD0, 0xD9)])  # markers without a length: TEM, RST0 to RST7, SOI
+_FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}  # SOF0 to SOF15, of which DHT, JPG and DAC are none
+_PROGRESSIVE, _FIRST_ARITHMETIC = (0xC2, 0xCA), 0xC9
+# The next marker as libjpeg looks for it: filling bytes before it are lawful, anything else is skipped.
+MARKER = re.compile(rb"\xff+[^\xff\x00]")
+_LOSSLESS, _HIERARCHICAL, _LOSSLESS_ARITHMETIC = 0xC3, (0xC5, 0xC6, 0xC7, 0xCD, 0xCE, 0xCF), 0xCB
+
+
+@dataclass
+class Segments:
+    """The segments of a JPEG up to its first scan (ITU-T T.81, annex B).
+
+    `parts` holds the marker of each and where it lies in the file, marker included. `scan` is where the first scan
+    begins, 0 if there is none; `frame` the kind of its frame (SOF) and where that begins. Bytes between two segments
+    are skipped, as libjpeg skips them.
+    """
+
+    data: bytes
+    parts: list[tuple[int, int, int]] = field(default_factory=list)
+    scan: int = 0
+    frame: tuple[int, int] = (0, 0)
+
+    @property
+    def lossless(self) -> bool:
+        """Whether the frame is of a lossless kind, which can't be decoded at a fraction of its size."""
+        return self.frame[0] == _LOSSLESS
+
+    @property
+    def arithmetic(self) -> bool:
+        """Whether the pixels are coded arithmetically."""
+        return self.frame[0] >= _FIRST_ARITHMETIC
+
+    @property
+    def one_scan(self) -> bool:
+        """Whether the first scan holds all channels in their full precision."""
+        kind, at = self.frame
+        return bool(kind) and kind not in _PROGRESSIVE and self.data[self.scan + 4] == self.data[at + 9]
+
+    @property
+    def unsupported(self) -> str:
+        """What of the frame no decoder here reads; "" if nothing."""
+        kind, at = self.frame
+        if not kind:
+            return ""
+        precision, components = self.data[at + 4], self.data[at + 9]
+        if precision != 8:
+            return f"a JPEG of {precision} bits a sample; 8 are read"
+        if kind in _HIERARCHICAL or kind == _LOSSLESS_ARITHMETIC:
+            return f"a JPEG of process SOF{kind - 0xC0}"
+        if not any(self.data[at + 5 : at + 7]):
+            return "a JPEG whose height follows its first scan (DNL)"
+        return f"a JPEG of {components} channels; 1, 3 and 4 are read" if components not in (1, 3, 4) else ""
+
+    @cached_property
+    def orientation(self) -> int:
+        """The EXIF orientation, or the one in XMP."""
+        return exif.orientation(self._content(_APP1, _EXIF), self._content(_APP1, _XMP))
+
+    def _content(self, marker: int, start: bytes) -> bytes:
+        """The first segment of this marker that begins with `start`, without its marker and length."""
+        for found, begin, end in self.parts:
+            if found == marker and self.data.startswith(start, begin + 4):
+                return self.data[begin + 4 : end]
+        return b""
+
+    @cached_property
+    def profile(self) -> bytes:
+        """The ICC profile, put together from its numbered pieces (ICC.1:2022, B.4); empty where pieces are missing."""
+        pieces = [self.data[begin + 4 : end] for _, begin, end in self._profile_parts]
+        if not pieces:
+            return b""
+        pieces.sort(key=lambda piece: piece[12])
+        return b"".join(piece[14:] for piece in pieces) if pieces[0][13] == len(pieces) else b""
+
+    @property
+    def _profile_parts(self) -> list[tuple[int, int, int]]:
+        return [
+            part
+            for part in self.parts
+            if part[0] == _APP2 and part[2] - part[1] > 18 and self.data.startswith(_ICC, part[1] + 4)
+        ]
+
+    def tidy(self) -> bytes:
+        """The segments as they should be: nothing between them, and none of which libjpeg only warns.
+
+        A version of JFIF that does not exist, an unknown colour transform of Adobe's (libjpeg takes YCbCr, or YCCK) and
+        oddly numbered pieces of a profile change no pixel.
+        """
+        kept = [b"\xff\xd8"]
+        profile = set(self._profile_parts)
+        channels = self.data[self.frame[1] + 9] if self.frame[0] else 0
+        for marker, begin, end in self.parts:
+            part = bytearray(self.data[begin:end])
+            if marker == _APP0 and part[4:9] == b"JFIF\0" and len(part) > 9:
+                part[9] = 1
+            if marker == _APP14 and part[4:9] == b"Adobe" and len(part) > 15 and part[15] > 2:
+                part[15] = 2 if channels == 4 else 1
+            if (marker, begin, end) not in profile:
+                kept.append(bytes(part))
+        return b"".join(kept)
+
+
+def segments(data: bytes) -> Segments:
+    """Read the segments of a JPEG up to its first scan."""
+    found = Segments(data)
+    position = 2
+    while next_marker := MARKER.search(data, position):
+        begin = next_marker.end() - 2
+        marker = data[begin + 1]
+        if marker in _ALONE:
+            position = begin + 2
+            continue
+        if marker == _SOS:
+            found.scan = begin
+            break
+        end = begin + 2 + int.from_bytes(data[begin + 2 : begin + 4], "big")
+        if marker == _EOI or end > len(data) or end < begin + 4:
+            break
+        if marker in _FRAMES and end - begin >= 10:
+            found.frame = (marker, begin)
+        found.parts.append((marker, begin, end))
+        position = end
+    return found
