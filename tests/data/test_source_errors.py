@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import gzip
+import io
 import os
 import struct
+import unicodedata
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -15,6 +18,7 @@ from PIL import Image
 from striate.core.errors import ConfigError, DataError, StriateError
 from striate.data.opening import open_data
 from striate.data.sources.tree import Folder, pictures_in
+from striate.verbs._pictures import expand
 
 
 def picture(path: Path, shade: int = 100) -> Path:
@@ -62,8 +66,57 @@ def test_a_named_data_set_goes_before_a_folder_of_that_name(tmp_path: Path, monk
     cats_and_dogs(tmp_path / "digits")
     monkeypatch.chdir(tmp_path)
     assert len(open_data("digits")) == 1797
-    assert len(open_data("./digits")) == 3
-    assert len(open_data(Path("digits"))) == 3
+    assert open_data("digits").cautions == (
+        "digits is the named data set; the folder of that name in this place is written ./digits",
+    )
+    for folder in ("./digits", Path("digits"), str(tmp_path / "digits")):
+        assert len(open_data(folder)) == 3
+        assert not open_data(folder).cautions
+
+
+@pytest.mark.parametrize(
+    ("given", "remedy"),
+    [
+        ("https://example.org/cats.zip", "Download it first, then name the file: cats.zip"),
+        ("HTTP://example.org/", "Download it first"),
+        ("s3://bucket/photos/", "Download it first, then name the file: photos"),
+        (Path("https://example.org/cat.jpg"), "Download it first, then name the file: cat.jpg"),
+        ("file:///photos", "Write the path without file://"),
+    ],
+)
+def test_a_url_is_refused_with_the_remedy(given: str | Path, remedy: str) -> None:
+    assert "is a URL, and Striate opens files on this machine" in message(given)
+    assert remedy in message(given)
+    with pytest.raises(DataError, match="is a URL"):
+        list(expand([given]))
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        ("~nosuchuser", "there is no user of that name. A folder that is called so is written ./~nosuchuser"),
+        ("~nosuchuser/photos", "there is no user of that name"),
+        ("a\0b", "is not a path"),
+        ("x" * 300, "cannot be looked at: File name too long"),
+    ],
+)
+def test_what_cannot_be_a_path_is_one_sentence(given: str, expected: str) -> None:
+    assert expected in message(given)
+
+
+def test_a_path_through_a_file_says_so(tmp_path: Path) -> None:
+    path = picture(tmp_path / "1.png")
+    assert message(path / "x" / "y").endswith(f"{path} is a file, not a folder.")
+
+
+@pytest.mark.parametrize("forms", [("NFC", "NFD"), ("NFD", "NFC")])
+def test_a_path_is_found_under_either_unicode_form(tmp_path: Path, forms: tuple[str, str]) -> None:
+    on_disk, given = (tmp_path / unicodedata.normalize(form, "Fotos für Zoë/Bär") for form in forms)
+    cats_and_dogs(on_disk)
+    picture(on_disk / "cat" / unicodedata.normalize(forms[0], "é.png"))
+    assert len(open_data(given)) == 4
+    wanted = given / "cat" / unicodedata.normalize(forms[1], "é.png")
+    assert [path.exists() for path in expand([wanted, given / "dog"])] == [True, True]
 
 
 # folders
@@ -267,6 +320,109 @@ def test_a_row_without_a_split_is_in_none(table: Callable[..., Path]) -> None:
     assert {split: indices.tolist() for split, indices in dataset.splits.items()} == {"val": [0], "test": [2]}
 
 
+@pytest.mark.parametrize(
+    ("encoding", "mark"),
+    [
+        ("utf-8", b"\xef\xbb\xbf"),
+        ("utf-16-le", b"\xff\xfe"),
+        ("utf-16-be", b"\xfe\xff"),
+        ("utf-16-le", b""),
+        ("utf-16-be", b""),
+        ("utf-32-le", b"\xff\xfe\0\0"),
+        ("utf-32-be", b"\0\0\xfe\xff"),
+    ],
+)
+@pytest.mark.parametrize("ends", ["\n", "\r\n", "\r"])
+def test_a_manifest_is_read_in_every_encoding_of_unicode(
+    table: Callable[..., Path], encoding: str, mark: bytes, ends: str
+) -> None:
+    path = table()
+    path.write_bytes(mark + ends.join(["path,label", *ROWS[:2], "dog/1.png,Köter 犬"]).encode(encoding))
+    assert open_data(path).classes == ("cat", "Köter 犬")
+
+
+@pytest.mark.parametrize("separator", [",", ";", "\t", "|"])
+@pytest.mark.parametrize("before", ["", "\n\n", "  \n"])
+def test_an_index_without_a_name_is_passed_over(table: Callable[..., Path], separator: str, before: str) -> None:
+    rows = [f"{number},{row}" for number, row in enumerate(ROWS)]
+    path = table()
+    path.write_text(before + "\n".join([",path,label", *rows]).replace(",", separator))
+    dataset = open_data(path)
+    assert list(dataset.store.names) == ["cat/1.png", "cat/2.png", "dog/1.png"]
+    assert dataset.classes == ("cat", "dog")
+
+
+def test_excel_may_say_the_separator_and_labels_may_hold_line_breaks(table: Callable[..., Path]) -> None:
+    dataset = open_data(table("sep=;", "path;label", "cat/1.png;cat, small", 'cat/2.png;"cat\nlarge"'))
+    assert dataset.classes == ("cat\nlarge", "cat, small")
+
+
+@pytest.mark.parametrize(("row", "what"), [("cat/\0.png,cat", "path"), ("cat/1.png,c\0at", "label")])
+def test_a_zero_byte_in_a_manifest_is_named_with_its_line(table: Callable[..., Path], row: str, what: str) -> None:
+    assert f"line 3, has a zero byte in its {what}" in message(table("path,label", ROWS[0], row))
+
+
+def test_labels_of_thousands_of_digits_are_ordered_like_numbers(table: Callable[..., Path]) -> None:
+    long = "9" * 5000
+    dataset = open_data(table("path,label", f"cat/1.png,{long}", "cat/2.png,10", "dog/1.png,2"))
+    assert dataset.classes == ("2", "10", long)
+
+
+@pytest.mark.parametrize("forms", [("NFC", "NFD"), ("NFD", "NFC")])
+def test_paths_and_labels_of_a_manifest_may_have_another_unicode_form_than_the_disk(
+    table: Callable[..., Path], forms: tuple[str, str]
+) -> None:
+    root = table().parent
+    on_disk, listed = (unicodedata.normalize(form, "Zoë/é") for form in forms)
+    picture(root / f"{on_disk}.png")
+    dataset = open_data(table("path,label", f"{listed}.png,é", f"{on_disk}.png,e\u0301", "cat/1.png,cat"))
+    assert dataset.classes == ("cat", "é")
+    assert len(dataset) == 2
+    assert [dataset.store.read(index).original for index in range(2)] == [(4, 5), (4, 5)]
+
+
+@pytest.mark.parametrize("split", ["Training", "train_set", "DEV", "validation", "hold-out", "Testing", "unlabeled"])
+def test_the_split_column_knows_the_usual_spellings(table: Callable[..., Path], split: str) -> None:
+    path = table("path,label,split", *(f"{row},{split}" for row in ROWS))
+    if split == "unlabeled":
+        assert "a split is train, val or test; received 'unlabeled'" in message(path)
+    else:
+        assert len(open_data(path).splits) == 1
+
+
+# lists on standard input
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        "\ufeff{0}/1.png\n{0}/é.png\n".encode(),
+        "{0}/1.png\r\n\r\n{0}/é.png".encode("utf-16"),
+        "{0}/1.png\r\n{0}/é.png\r\n".encode("utf-16-le"),
+        "{0}/1.png\n{0}/é.png\n".encode("utf-16-be"),
+        "{0}/1.png\0{0}/é.png\0".encode(),
+        "{0}/1.png\n\ufeff{0}/e\u0301.png\n".encode(),
+    ],
+    ids=["mark", "utf-16", "utf-16-le", "utf-16-be", "print0", "decomposed"],
+)
+def test_a_list_of_images_is_read_as_other_programs_write_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, content: bytes
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    wanted = [picture(Path("photos/1.png")), picture(Path("photos/é.png"))]
+    for encoding in ("utf-8", "utf-16-le", "utf-16-be"):
+        content = content.replace("{0}".encode(encoding), "photos".encode(encoding))
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(content), encoding="utf-8"))
+    assert list(expand(["-"])) == wanted
+
+
+def test_a_list_holds_the_bytes_of_names_that_are_not_utf8(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    name = os.fsencode(picture(tmp_path / "x.png").parent) + b"/caf\xe9.png"
+    os.rename(tmp_path / "x.png", name)
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(name + b"\n")))
+    assert [path.exists() for path in expand(["-"])] == [True]
+
+
 # IDX
 
 
@@ -300,6 +456,42 @@ def test_idx_files_that_are_not_in_order(tmp_path: Path, images: bytes, labels: 
     if labels is not None:
         (tmp_path / "train-labels-idx1-ubyte").write_bytes(labels)
     assert expected in message(tmp_path)
+
+
+def header(*shape: int, kind: int = 8) -> bytes:
+    """The head of an IDX file with nothing behind it."""
+    return bytes([0, 0, kind, len(shape)]) + struct.pack(f">{len(shape)}L", *shape)
+
+
+@pytest.mark.parametrize(
+    ("images", "expected"),
+    [
+        (header(*[1] * 255) + b"x", "says that it has 255 dimensions"),
+        (header(*[0] * 255), "says that it has 255 dimensions"),
+        (header(0, 2**32 - 1, 2**32 - 1), "train-images-idx3-ubyte"),
+        (header(2**32 - 1, 2**32 - 1, 2**32 - 1), "more than the memory that is free"),
+        (header(2**31, 28, 28), "the memory that is free"),
+        (header(3, 0, 0), "should hold 8-bit pictures (count×height×width); it holds uint8 (3, 0, 0)"),
+        (header(3, 5, 0), "it holds uint8 (3, 5, 0)"),
+    ],
+)
+@pytest.mark.parametrize("pack", [bytes, gzip.compress])
+def test_an_idx_header_that_cannot_be_true(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, images: bytes, expected: str, pack: Callable[[bytes], bytes]
+) -> None:
+    monkeypatch.setattr("striate.data.sources.idx.available_memory", lambda: 2**34)
+    suffix = ".gz" if pack is gzip.compress else ""
+    (tmp_path / f"train-images-idx3-ubyte{suffix}").write_bytes(pack(images))
+    (tmp_path / "train-labels-idx1-ubyte").write_bytes(idx_file(TARGETS))
+    assert expected in message(tmp_path)
+
+
+@pytest.mark.parametrize("label", [2**31 - 1, 1000, 40_000])
+def test_an_idx_label_that_is_no_class_number_makes_no_classes(tmp_path: Path, label: int) -> None:
+    (tmp_path / "train-images-idx3-ubyte").write_bytes(idx_file(IMAGES))
+    labels = np.array([0, 1, label], dtype=">i4")
+    (tmp_path / "train-labels-idx1-ubyte").write_bytes(idx_file(labels, magic=b"\0\0\x0c"))
+    assert f"holds the label {label:,}, so it would have more classes than images" in message(tmp_path)
 
 
 @pytest.mark.parametrize("damage", ["cut", "flip", "not gzip"])
@@ -408,3 +600,63 @@ def test_labels_of_an_npz_are_numbers_of_its_classes_or_names(tmp_path: Path) ->
     dataset = open_data(tmp_path / "b.npz")
     assert (dataset.classes, dataset.targets.tolist()) == (("c9", "c10"), [1, 0, 0, 1])
     assert dataset.store.read(0).channels == ("near",)
+
+
+@pytest.mark.parametrize(
+    ("arrays", "expected"),
+    [
+        ({"classes": np.array("cat")}, "classes are different names, one after the other; received <U3 ()"),
+        ({"classes": np.array(["cat", "cat"])}, "classes are different names"),
+        ({"classes": np.array(["caf\u00e9", "cafe\u0301"])}, "classes are different names"),
+        ({"channels": np.array("grey")}, "channels are different names"),
+        ({"labels": np.array(1)}, "labels are one whole number or one text for each picture"),
+        ({"images": np.array(1)}, "pictures are count×height×width or ×channels; received ()"),
+        (
+            {"labels": np.array(["a", "b", "a", "b"]).view("<u4").__add__(0x200000).view("<U1")},
+            "texts that are damaged",
+        ),
+    ],
+)
+def test_npz_members_of_odd_shapes(tmp_path: Path, arrays: dict[str, np.ndarray], expected: str) -> None:
+    np.savez(tmp_path / "data.npz", **{"images": CUBE, "labels": FOUR} | arrays)  # pyright: ignore[reportArgumentType]
+    assert expected in message(tmp_path / "data.npz")
+
+
+def test_lone_surrogates_in_npz_labels_are_spelled_out(tmp_path: Path) -> None:
+    np.savez(tmp_path / "data.npz", images=CUBE, labels=np.array(["a\ud800", "b", "b", "b"]))
+    assert open_data(tmp_path / "data.npz").classes == ("a\\ud800", "b")
+
+
+def member(shape: str) -> bytes:
+    """An npy file that says it holds an array of `shape`, and holds nothing."""
+    head = f"{{'descr': '|u1', 'fortran_order': False, 'shape': {shape}, }}".ljust(117) + "\n"
+    return b"\x93NUMPY\x01\x00" + struct.pack("<H", len(head)) + head.encode()
+
+
+@pytest.mark.parametrize("shape", ["(10000000000000, 28, 28)", "(4000000000, 1, 1)", "(-1, 2, 2)", "(4, 6, 5)"])
+def test_an_npz_member_that_is_less_than_it_says(tmp_path: Path, shape: str) -> None:
+    path = tmp_path / "data.npz"
+    np.savez(path, labels=FOUR)
+    with zipfile.ZipFile(path, "a") as archive:
+        archive.writestr("images.npy", member(shape))
+    assert "data.npz is damaged" in message(path)
+
+
+def test_an_npz_file_that_unpacks_to_more_than_the_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    np.savez_compressed(tmp_path / "data.npz", images=np.zeros((4, 600, 500), np.uint8), labels=FOUR)
+    monkeypatch.setattr("striate.data.sources.npz.available_memory", lambda: 1_000_000)
+    assert "unpacks to 1,200," in message(tmp_path / "data.npz")
+
+
+def test_an_encrypted_npz_file_and_one_with_other_members(tmp_path: Path) -> None:
+    path = tmp_path / "data.npz"
+    np.savez(path, images=CUBE, labels=FOUR)
+    with zipfile.ZipFile(path, "a") as archive:
+        archive.writestr("x", b"no array")
+    assert len(open_data(path)) == 4
+    data = bytearray(path.read_bytes())
+    for mark, place in ((b"PK\1\2", 8), (b"PK\3\4", 6)):
+        at = data.find(mark)
+        data[at + place] |= 1  # the flag of encryption of the first member
+    path.write_bytes(data)
+    assert "is encrypted. Store it without a password." in message(path)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from striate.core.config import difference, from_json, to_json
@@ -74,4 +76,15 @@ def test_what_is_not_chosen_of_the_augmentation_follows_from_the_data() -> None:
 
 def test_data_that_nobody_knows_get_the_recipe_for_photos() -> None:
     assert recipe_for("holiday") == "photos"
-    assert recipe_for("fashion-mnist") == "mnist"
+    assert recipe_for("shapes:count=20") == "photos"
+
+
+@pytest.mark.parametrize(
+    ("name", "recipe"),
+    [("digits", "digits"), ("mnist", "mnist"), ("fashion-mnist", "mnist"), ("cifar10", "cifar"), ("cifar100", "cifar")],
+)
+def test_a_named_data_set_has_its_recipe_and_a_folder_of_that_name_the_one_for_photos(name: str, recipe: str) -> None:
+    assert recipe_for(name) == recipe
+    assert recipe in RECIPES
+    for folder in (f"./{name}", f"data/{name}", Path(name), f"/photos/{name}/"):
+        assert recipe_for(folder) == "photos"

@@ -7,7 +7,6 @@ of how often it was asked for. Pictures come in shares of full intensity (`trans
 from __future__ import annotations
 
 import dataclasses
-import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -21,6 +20,7 @@ from striate.core.registry import Registry
 from striate.core.rng import Stream
 from striate.core.spec import RGB, InputSpec
 from striate.data import warp
+from striate.data.mirroring import mirroring
 
 Draws = Float64[np.ndarray, "n d"]  # uniform in [0, 1), one row for each picture
 
@@ -125,14 +125,13 @@ def _compose(matrices: list[warp.Matrices]) -> warp.Matrices:
 def default_augmentation(spec: InputSpec, classes: Sequence[str]) -> Augmentation:
     """What is on where nobody says otherwise.
 
-    Colour pictures are mirrored, shifted and changed a little in light. Other pictures may be writing, scans or
-    measurements, whose mirror image can mean something else (or nothing): they are only shifted, turned and scaled a
-    little. Classes that are single letters or digits, or speak of left and right, are never mirrored.
+    Colour images are shifted, scaled and changed a little in light, and mirrored where the class names allow it (see
+    `striate.data.mirroring`, which also gives the reason). Other images may be writing, scans or measurements: they are
+    only shifted, turned and scaled a little. So are colour images whose classes are all called by one letter or digit.
     """
-    sided = any(re.search(r"\b(left|right)\b", name.replace("_", " "), re.IGNORECASE) for name in classes)
     writing = all(len(name) == 1 for name in classes)
-    if spec.channels and set(spec.channels) == set(RGB) and not writing:
-        return Augmentation(flip=not sided, shift=0.1, scale=0.1, brightness=0.2, contrast=0.2)
+    if set(spec.channels) == set(RGB) and not writing:
+        return Augmentation(flip=mirroring(spec, classes).allowed, shift=0.1, scale=0.1, brightness=0.2, contrast=0.2)
     return Augmentation(shift=0.07, rotation_degrees=8.0, scale=0.1)
 
 

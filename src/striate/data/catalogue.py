@@ -24,13 +24,15 @@ class Named:
     """How a named data set is opened.
 
     `open(options)` makes it, with `options` a frozen dataclass whose defaults are the set's own. Before that,
-    `provide(progress)`, if there is one, brings what is not on this machine.
+    `provide(progress)`, if there is one, brings what is not on this machine. `recipe` is the name of the recipe that
+    suits it.
     """
 
     title: str
     open: Callable[[Any], Dataset]
     options: type = NoOptions
     provide: Callable[[Progress | None], None] | None = None
+    recipe: str = "photos"
 
 
 DATASETS: Registry[Named] = Registry("data set", DataError)

@@ -36,4 +36,4 @@ def digits(options: NoOptions | None = None) -> Dataset:
     return Dataset("digits", store, tuple("0123456789"), labels, parts, source="digits")
 
 
-DATASETS.add("digits", Named("1,797 handwritten digits, 8×8, in the package", digits))
+DATASETS.add("digits", Named("1,797 handwritten digits, 8×8, in the package", digits, recipe="digits"))

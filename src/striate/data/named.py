@@ -75,7 +75,7 @@ def _add_idx(name: str, title: str, remotes: Sequence[Remote], classes: Sequence
         if find() is None:
             fetch(remotes, cache_folder() / "data" / name, progress=progress)
 
-    DATASETS.add(name, Named(title, open_, provide=provide))
+    DATASETS.add(name, Named(title, open_, provide=provide, recipe="mnist"))
 
 
 def _either(path: Path) -> bool:
@@ -103,7 +103,7 @@ def _add_cifar(name: str, title: str, layout: cifar.Layout, archive: Remote) -> 
             fetch([archive], folder, progress=progress)
             unpack(folder / archive.name, folder / layout.folder, layout.files)
 
-    DATASETS.add(name, Named(title, open_, provide=provide))
+    DATASETS.add(name, Named(title, open_, provide=provide, recipe="cifar"))
 
 
 def unpack(archive: Path, folder: Path, files: Sequence[str]) -> None:

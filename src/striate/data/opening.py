@@ -79,14 +79,14 @@ def _also_a_folder(source: str | Path) -> list[str]:
 
 def _open_path(source: str | Path, text: str) -> Dataset:
     refuse_url(source)
+    if "\0" in text:
+        raise DataError(f"{text!r} is not a path: no path has a zero byte.")
     try:
         path = Finder().find(Path(source).expanduser())
         exists = path.exists()
         entries = [entry for entry in SOURCES.values() if exists and entry.recognises(path)]
     except OSError as error:
         raise DataError(f"{text} cannot be looked at: {error.strerror or error}.") from error
-    except ValueError as error:  # a zero byte in the name
-        raise DataError(f"{text!r} is not a path: {error}.") from error
     except RuntimeError as error:
         raise DataError(
             f"{text} begins with ~ and a name, and there is no user of that name. A folder that is called so is "

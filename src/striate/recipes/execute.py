@@ -85,7 +85,7 @@ def _prepared(data: str | Path | Loaders, choice: Choice) -> Generator[Progress,
         return _plan("photos", OWN_LOADERS, choice, data), PreparedLoaders.read(data), "loaders"
     dataset = yield from _opened(data)
     named = data if is_named(data) else str(Path(data).expanduser().resolve())
-    plan = _plan(recipe_for(dataset.name), named, choice)
+    plan = _plan(recipe_for(data), named, choice)
     return plan, (yield from prepare_data(plan.recipe, dataset)), dataset.name
 
 

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 
 from striate.core.duration import Duration
 from striate.core.registry import Registry
+from striate.data.catalogue import DATASETS, is_named
 from striate.recipes.recipe import (
     AugmentationChoice,
     InputChoice,
@@ -75,15 +77,10 @@ def cifar() -> Recipe:
 for _recipe in (photos, digits, mnist, cifar):
     RECIPES.add(_recipe.__name__, _recipe)
 
-_SUITED = {
-    "digits": "digits",
-    "mnist": "mnist",
-    "fashion-mnist": "mnist",
-    "cifar10": "cifar",
-    "cifar100": "cifar",
-}
 
+def recipe_for(data: str | Path) -> str:
+    """The name of the recipe that suits the data that a user names.
 
-def recipe_for(dataset_name: str) -> str:
-    """The name of the recipe that suits a data set; of one that nobody knows, the one for photos."""
-    return _SUITED.get(dataset_name, "photos")
+    A named data set has its own; any other data, a folder of the same name included, get the one for photos.
+    """
+    return DATASETS[data.partition(":")[0]].recipe if is_named(data) else "photos"

@@ -76,7 +76,7 @@ def evaluate(
         raise ConfigError("A classifier in memory has no data of its own: name the data to judge it on.")
     source = Plan.read(its_run or open_run(folder)).data if data is None else data
     chosen = split or ("test" if data is None else "all")
-    dataset, known, unknown = matched(open_data(source), classifier.labels)
+    dataset, known, unknown = matched(open_data(source, minimum_classes=1), classifier.labels)
     found = yield from watched(
         "looking through the images",
         lambda progress: audit(dataset, channels=classifier.input.channels, progress=progress),

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from striate.core.errors import DataError
+from striate.core.names import canonical
 from striate.data.dataset import Dataset, Split
 from striate.data.sources.arrays import Part, from_parts
 from striate.data.sources.registry import SOURCES, Source, listed
@@ -74,7 +75,11 @@ def open_cifar(path: Path) -> Dataset:
     missing = [name for name in layout.files if not (folder / name).is_file()]
     if missing:
         raise DataError(f"{folder} lacks {listed(missing, 6)}. Unpack the whole archive there.")
-    classes = [name.strip() for name in (folder / layout.names).read_text(encoding="utf-8").splitlines()]
+    try:
+        names = (folder / layout.names).read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise DataError(f"{folder / layout.names} cannot be read: {error}. Unpack the archive again.") from error
+    classes = [canonical(name.strip()) for name in names]
     parts = [
         _part("train", folder, layout.train, layout.label_bytes),
         _part("test", folder, layout.test, layout.label_bytes),

@@ -13,12 +13,15 @@ import numpy as np
 
 from striate.core.errors import DataError
 from striate.data.dataset import SPLITS, Dataset, Split
+from striate.data.memory import available_memory
 from striate.data.sources.arrays import Part, from_parts
 from striate.data.sources.registry import SOURCES, Source
 
 # "train-images-idx3-ubyte.gz", also with a dot before "idx3", as some tools unpack it
 _PICTURES = re.compile(r"(?P<set>.*?)(?P<part>train|val|test|t10k)-images[-.]idx3-ubyte(\.gz)?")
 _PARTS: dict[str, Split] = {"train": "train", "val": "val", "test": "test", "t10k": "test"}
+_MOST_DIMENSIONS = 4
+_USUAL_CLASSES = 1000  # more than that are plausible only where there are as many images
 _TYPES = {0x08: ">u1", 0x09: ">i1", 0x0B: ">i2", 0x0C: ">i4", 0x0D: ">f4", 0x0E: ">f8"}
 
 
@@ -45,6 +48,11 @@ def open_idx(folder: Path) -> Dataset:
             found[split] = Part(split, _pictures(path), _labels(_labels_file(path, match)))
     parts = [found[split] for split in SPLITS if split in found]
     most = max((int(part.targets.max()) for part in parts if len(part.targets)), default=0)
+    if most >= max(_USUAL_CLASSES, sum(len(part.targets) for part in parts)):
+        raise DataError(
+            f"{folder} holds the label {most:,}, so it would have more classes than images. Labels are the numbers of "
+            "the classes, from 0 without large gaps."
+        )
     return from_parts(folder, parts, [str(number) for number in range(most + 1)])
 
 
@@ -63,7 +71,7 @@ def _labels_file(pictures: Path, match: re.Match[str]) -> Path:
 
 def _pictures(path: Path) -> np.ndarray:
     array = read_idx(path)
-    if array.ndim != 3 or array.dtype != np.uint8:
+    if array.ndim != 3 or array.dtype != np.uint8 or 0 in array.shape[1:]:
         raise DataError(
             f"{path} should hold 8-bit pictures (count×height×width); it holds {array.dtype} {array.shape}."
         )
@@ -86,7 +94,7 @@ def read_idx(path: Path) -> np.ndarray:
     try:
         with gzip.open(path) if path.suffix == ".gz" else open(path, "rb") as file:
             return _read(path, file)
-    except (EOFError, zlib.error, gzip.BadGzipFile, MemoryError, OverflowError) as error:
+    except (EOFError, zlib.error, gzip.BadGzipFile, MemoryError, OverflowError, ValueError) as error:
         raise DataError(f"{path} is damaged or cut off ({error}). Get it again.") from error
     except OSError as error:
         raise DataError(f"{path} cannot be read: {error.strerror or error}.") from error
@@ -101,7 +109,11 @@ def _read(path: Path, file: io.BufferedIOBase) -> np.ndarray:
         raise DataError(f"{path} ends inside its header. Get it again.")
     shape = tuple(np.frombuffer(sizes, dtype=">u4").tolist())
     dtype = np.dtype(_TYPES[magic[2]])
+    if len(shape) > _MOST_DIMENSIONS:
+        raise DataError(f"{path} says that it has {len(shape)} dimensions; images have 3, and labels have 1.")
     expected = math.prod(shape) * dtype.itemsize
+    if expected > available_memory():
+        raise DataError(f"{path} says that it holds {expected:,} bytes, which is more than the memory that is free.")
     data = file.read(expected)
     if len(data) < expected or file.read(1):
         size = f"only {len(data):,}" if len(data) < expected else "more"

@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+import lzma
 import zipfile
 import zlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 
 from striate.core.errors import DataError
+from striate.core.names import canonical
 from striate.data.dataset import SPLITS, Dataset, Split
+from striate.data.memory import available_memory
 from striate.data.sources.arrays import Part, from_parts
 from striate.data.sources.registry import SOURCES, Source, listed, natural_order
+from striate.data.sources.splits import split_named
 
 _PICTURES, _LABELS = ("images", "x"), ("labels", "y")
-_PARTS: dict[str, Split] = {"train": "train", "val": "val", "valid": "val", "test": "test"}
+_BROKEN = (zipfile.BadZipFile, zlib.error, lzma.LZMAError)
 _BySplit = dict[Split | None, np.ndarray]
 _EXPECTED = (
     "It needs images (count×height×width, or ×channels behind them) and labels; or x_train, y_train, x_test, y_test; "
@@ -43,7 +47,7 @@ def open_npz(path: Path) -> Dataset:
     flat: _BySplit = {split: _flat(path, array) for split, array in labels.items()}
     classes, numbers = _classes(path, arrays.get("classes"), flat)
     parts = [Part(split, _pixels(path, pictures[split]), numbers[split]) for split in pictures]
-    channels = tuple(str(name) for name in arrays["channels"]) if "channels" in arrays else None
+    channels = tuple(_names(path, "channels", arrays["channels"])) if "channels" in arrays else None
     if channels and len(channels) != parts[0].pixels.shape[3]:
         raise DataError(f"{path} names {len(channels)} channels; its pictures have {parts[0].pixels.shape[3]}.")
     return from_parts(path, parts, classes, channels)
@@ -53,14 +57,25 @@ def _load(path: Path) -> dict[str, np.ndarray]:
     if not zipfile.is_zipfile(path):
         raise DataError(f"{path} is no npz file, or is cut off.")
     try:
+        with zipfile.ZipFile(path) as archive:
+            _check_members(path, archive.infolist())
         with np.load(path, allow_pickle=False) as file:
-            return {name: file[name] for name in file.files}
+            arrays = {name: file[name] for name in file.files}
     except OSError as error:
         raise DataError(f"{path} cannot be read: {error.strerror or error}.") from error
-    except (ValueError, EOFError, KeyError, zipfile.BadZipFile, zlib.error) as error:
+    except (ValueError, EOFError, KeyError, MemoryError, OverflowError, RuntimeError, *_BROKEN) as error:
         if "Object arrays" in str(error):
             raise DataError(f"{path} holds Python objects, which are never loaded. Store plain arrays.") from error
         raise DataError(f"{path} is damaged ({error}).") from error
+    return {name: array for name, array in arrays.items() if isinstance(array, np.ndarray)}
+
+
+def _check_members(path: Path, members: Sequence[zipfile.ZipInfo]) -> None:
+    if any(member.flag_bits & 1 for member in members):
+        raise DataError(f"{path} is encrypted. Store it without a password.")
+    size = sum(member.file_size for member in members)
+    if size > available_memory():
+        raise DataError(f"{path} unpacks to {size:,} bytes, which is more than the memory that is free.")
 
 
 def _by_split(arrays: Mapping[str, np.ndarray], kinds: tuple[str, ...]) -> _BySplit:
@@ -68,7 +83,7 @@ def _by_split(arrays: Mapping[str, np.ndarray], kinds: tuple[str, ...]) -> _BySp
     found: _BySplit = {}
     for name, array in arrays.items():
         words = name.lower().split("_")
-        parts: list[Split] = [_PARTS[word] for word in words if word in _PARTS]
+        parts: list[Split] = [split for word in words if (split := split_named(word))]
         if len(words) == 1 + len(parts) and len(parts) <= 1 and set(words) & set(kinds):
             split: Split | None = parts[0] if parts else None
             found[split] = array
@@ -90,18 +105,33 @@ def _classes(path: Path, names: np.ndarray | None, labels: _BySplit) -> tuple[li
 
     Numbers with `classes` are places in it and keep its order; anything else is a name, in natural order.
     """
-    if names is not None and all(array.dtype.kind in "iu" for array in labels.values()):
-        return [str(name) for name in names], {split: array.astype(np.int64) for split, array in labels.items()}
-    texts: _BySplit = {split: array.astype(str) for split, array in labels.items()}
-    present = np.unique(np.concatenate(list(texts.values()))).tolist()
-    classes = [str(name) for name in names] if names is not None else natural_order(present)
+    named = None if names is None else _names(path, "classes", names)
+    if named is not None and all(array.dtype.kind in "iu" for array in labels.values()):
+        return named, {split: array.astype(np.int64) for split, array in labels.items()}
+    texts = {split: _texts(path, array) for split, array in labels.items()}
+    present = natural_order([text for array in texts.values() for text in array])
+    classes = named if named is not None else present
     place = {name: number for number, name in enumerate(classes)}
     if unknown := [name for name in present if name not in place]:
         raise DataError(f"{path} holds labels that its classes do not: {listed(unknown)}.")
-    numbers: _BySplit = {}
-    for split, array in texts.items():
-        numbers[split] = np.array([place[text] for text in array], dtype=np.int64)
-    return classes, numbers
+    return classes, {split: np.array([place[text] for text in array], dtype=np.int64) for split, array in texts.items()}
+
+
+def _names(path: Path, what: str, array: np.ndarray) -> list[str]:
+    names = _texts(path, array) if array.ndim == 1 and array.dtype.kind in "iuU" else []
+    if not names or len(set(names)) < len(names):
+        raise DataError(
+            f"{path}: {what} are different names, one after the other; received {array.dtype} {array.shape}."
+        )
+    return names
+
+
+def _texts(path: Path, array: np.ndarray) -> list[str]:
+    """The texts (or numbers) of an array as names in canonical form."""
+    try:
+        return [canonical(str(text)) for text in array.tolist()]
+    except (ValueError, SystemError) as error:  # a code that is no character; NumPy lets the interpreter find out
+        raise DataError(f"{path} holds texts that are damaged ({error}).") from error
 
 
 def _pixels(path: Path, array: np.ndarray) -> np.ndarray:

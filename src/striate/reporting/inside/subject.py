@@ -13,6 +13,7 @@ from torch import Tensor
 from striate.classifier import Classifier, Prediction
 from striate.core.errors import ConfigError, nearest
 from striate.core.geometry import Placement
+from striate.core.names import canonical
 from striate.core.spec import LabelSpec
 from striate.data.decode import decode
 from striate.data.picture import Picture
@@ -54,8 +55,8 @@ def class_number(labels: LabelSpec, wanted: str | int) -> int:
     Raises:
         ConfigError: there is no such class.
     """
-    if isinstance(wanted, str) and wanted in labels.classes:
-        return labels.classes.index(wanted)
+    if isinstance(wanted, str) and (name := canonical(wanted)) in labels.classes:
+        return labels.classes.index(name)
     if str(wanted).isdecimal() and int(wanted) < len(labels):
         return int(wanted)
     raise ConfigError(
