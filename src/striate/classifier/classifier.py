@@ -17,6 +17,7 @@ from striate.classifier.provenance import Provenance
 from striate.classifier.running import Running
 from striate.classifier.seen import SeenImages
 from striate.core.errors import DataError
+from striate.core.notebook import table
 from striate.core.spec import InputSpec, LabelSpec
 from striate.data.decode import Unreadable, decode
 from striate.data.picture import Picture, channel_names
@@ -44,6 +45,13 @@ class Prediction:
     label: str
     probability: float
     probabilities: dict[str, float]
+
+    def __repr__(self) -> str:
+        return f"Prediction({self.name!r}: {self.label!r}, {self.probability:.1%})"
+
+    def _repr_html_(self) -> str:
+        rows = [(label, f"{probability:.1%}") for label, probability in self.probabilities.items()]
+        return table(("class", "probability"), rows, title=self.name)
 
 
 @dataclass(frozen=True)
@@ -73,6 +81,22 @@ class Classifier:
     temperature: float = 1.0
     seen: SeenImages | None = field(default=None, repr=False)
     _running: Running = field(default_factory=Running, init=False, repr=False)
+
+    def __repr__(self) -> str:
+        size = "×".join(map(str, self.input.shape))
+        return f"Classifier({self.model_name!r}, {len(self.labels)} classes, input {size}, run {self.provenance.run!r})"
+
+    def _repr_html_(self) -> str:
+        origin = self.provenance
+        rows = [
+            ("classes", ", ".join(self.labels.classes[:10]) + (" …" if len(self.labels) > 10 else "")),
+            ("input", "×".join(map(str, self.input.shape))),
+            ("parameters", f"{sum(parameter.numel() for parameter in self.model.parameters()):,}"),
+            ("temperature", f"{self.temperature:.3g}"),
+            ("trained on", f"{origin.data}, {origin.epochs:g} epochs"),
+        ]
+        rows += [(f"{split} accuracy", f"{scores['accuracy']:.2%}") for split, scores in origin.scores.items()]
+        return table(("classifier", self.model_name), rows)
 
     @property
     def device(self) -> torch.device:

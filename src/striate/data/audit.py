@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from striate.core.config import to_json
+from striate.core.notebook import table
 from striate.core.progress import Report
 from striate.data import facts
 from striate.data.dataset import Dataset, Split
@@ -42,6 +43,16 @@ class Audit:
     notes: tuple[str, ...]
     cautions: tuple[str, ...]
     names: Sequence[str]
+
+    def __repr__(self) -> str:
+        counts = f"{self.pictures:,} images, {len(self.classes)} classes, {len(self.unread):,} unreadable"
+        return f"Audit({self.name!r}: {counts}, {len(self.warnings)} warnings)"
+
+    def _repr_html_(self) -> str:
+        rows = [(row.name, row.train, row.val, row.test, row.total) for row in self.classes]
+        findings = [(finding.level, finding.sentence) for finding in self.findings]
+        counts = table(("class", "train", "val", "test", "all"), rows, title=repr(self))
+        return counts + table(("level", "finding"), findings)
 
     @property
     def pictures(self) -> int:

@@ -13,6 +13,7 @@ from jaxtyping import Int64
 
 from striate.core.files import file_digest
 from striate.core.names import legible
+from striate.core.notebook import table
 from striate.core.spec import InputSpec
 from striate.data.decode import decode
 from striate.data.picture import ManyPixels, Picture, channel_names
@@ -148,3 +149,11 @@ class Dataset:
 
     def __len__(self) -> int:
         return len(self.store)
+
+    def __repr__(self) -> str:
+        splits = "".join(f", {split} {len(indices):,}" for split, indices in self.splits.items())
+        return f"Dataset({self.name!r}: {len(self):,} images, {len(self.classes)} classes{splits})"
+
+    def _repr_html_(self) -> str:
+        counts = np.bincount(self.targets, minlength=len(self.classes))
+        return table(("class", "images"), zip(self.classes, counts.tolist(), strict=True), title=repr(self))

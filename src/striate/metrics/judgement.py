@@ -10,6 +10,7 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from striate.core.errors import DataError, RunError, TrainingError
+from striate.core.notebook import table
 from striate.core.proportion import Proportion
 from striate.metrics import confusion as tables
 from striate.metrics.calibration import Bin, Calibration, calibration
@@ -40,6 +41,17 @@ class Judgement:
     confusion: tuple[tuple[int, ...], ...]
     as_trained: Calibration
     calibrated: Calibration | None
+
+    def __repr__(self) -> str:
+        return f"Judgement({self.top1}, loss {self.loss:.4f})"
+
+    def _repr_html_(self) -> str:
+        rows = [
+            (score.name, score.support, *(_percent(part) for part in (score.precision, score.recall, score.f1)))
+            for score in self.per_class
+        ]
+        title = f"{self.top1} right"
+        return table(("class", "images", "precision", "recall", "F1"), rows, title=title, note=f"loss {self.loss:.4f}")
 
     @property
     def count(self) -> int:
@@ -86,6 +98,10 @@ class Judgement:
         except (KeyError, TypeError, ValueError) as error:
             what = f"{error} is missing" if isinstance(error, KeyError) else error
             raise RunError(f"This evaluation cannot be read ({what}). Evaluate the run again.") from error
+
+
+def _percent(share: float | None) -> str:
+    return "–" if share is None else f"{share:.1%}"
 
 
 def judge(

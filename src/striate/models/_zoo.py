@@ -57,6 +57,11 @@ class ModelCard:
     notes: str = ""
     initial: str = ""
 
+    def __repr__(self) -> str:
+        size = "×".join(map(str, self.input))
+        counts = f"{self.parameters:,} parameters, {self.macs:,} MACs"
+        return f"ModelCard({self.name!r}, {self.year}, input {size}, {counts})"
+
 
 class Network(nn.Module):
     """What every model of the zoo is.

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from torch import nn
 
 from striate.core.errors import ModelError
+from striate.core.notebook import table
 from striate.models._fit import smallest_side
 from striate.models._operations import Window
 from striate.models._receptive import Span
@@ -61,6 +62,25 @@ class Description:
     rows: tuple[Row, ...]
     totals: Totals
     notes: tuple[str, ...]
+
+    def __repr__(self) -> str:
+        size = "×".join(map(str, self.input_shape))
+        cost = f"{self.totals.parameters:,} parameters, {self.totals.macs:,} MACs"
+        return f"Description({len(self.rows)} rows, input {size}, {cost})"
+
+    def _repr_html_(self) -> str:
+        rows = [
+            (
+                row.path or "(network)",
+                f"{row.kind} {row.detail}".strip(),
+                "×".join(map(str, row.output_shape)),
+                f"{row.parameters:,}",
+                f"{row.macs:,}",
+            )
+            for row in self.rows
+        ]
+        columns = ("layer", "kind", "output", "parameters", "MACs")
+        return table(columns, rows, title=repr(self), note=" ".join(self.notes))
 
     def row(self, path: str) -> Row:
         """The first row of the module at `path`."""

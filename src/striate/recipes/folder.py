@@ -16,6 +16,7 @@ from striate.core.config import from_json, to_json
 from striate.core.device import ExecutionPlan
 from striate.core.errors import ConfigError, RunError, nearest
 from striate.core.files import locked, storage_error, sweep, write_json
+from striate.core.notebook import table
 from striate.metrics import Judgement
 from striate.recipes.recipe import Recipe
 
@@ -38,6 +39,18 @@ class Run:
 
     def __fspath__(self) -> str:
         return str(self.path)
+
+    def __repr__(self) -> str:
+        return f"Run({str(self.path)!r})"
+
+    def _repr_html_(self) -> str:
+        rows = [
+            (name, scores.count, f"{scores.top1.value or 0:.2%}", f"{low:.1%} to {high:.1%}")
+            for name, scores in self.scores.items()
+            for low, high in [scores.top1.interval or (0.0, 1.0)]
+        ]
+        columns = ("judged on", "images", "accuracy", "95 % interval")
+        return table(columns, rows, title=f"Run {self.path}", note=f"report: {self.report_file}")
 
     @property
     def name(self) -> str:

@@ -31,6 +31,12 @@ class Verdict:
     unreadable: int
     seen: Seen | None
 
+    def __repr__(self) -> str:
+        return f"Verdict({self.data!r}, {self.split}: {self.judgement.top1})"
+
+    def _repr_html_(self) -> str:
+        return self.judgement._repr_html_()
+
 
 @verb
 def evaluate(

@@ -20,6 +20,12 @@ class Summary:
     description: Description
     unshared: tuple[Unshared, ...]
 
+    def __repr__(self) -> str:
+        return f"Summary({self.model!r}: {self.description!r})"
+
+    def _repr_html_(self) -> str:
+        return self.description._repr_html_()
+
 
 def summary(
     model: str,
