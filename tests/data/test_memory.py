@@ -15,6 +15,7 @@ import pytest
 from PIL import Image
 
 from striate.core import files
+from striate.core.memory import available_memory
 from striate.core.spec import GREY, RGB, InputSpec
 from striate.data import cachefile, memory
 from striate.data.dataset import ArrayStore, Dataset, FileStore, numbered
@@ -209,7 +210,7 @@ def test_what_does_not_fit_is_not_held(photos, monkeypatch):
 
 
 def test_available_memory_is_that_of_the_machine_or_less():
-    assert 2**20 < memory.available_memory() < os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    assert 2**20 < available_memory() < os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
 
 
 @pytest.mark.parametrize("planar", [True, False])

@@ -8,8 +8,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 from striate.core.errors import DataError
+from striate.core.memory import room_for
 from striate.core.spec import InputSpec
 from striate.data.codecs import heif, jpeg, pillow, png, tiff
+from striate.data.codecs.bounds import check_cost
 from striate.data.codecs.refusal import Refused
 from striate.data.colour import admits
 from striate.data.kinds import OTHER_CHANNELS, named
@@ -30,8 +32,8 @@ class Unreadable(DataError):  # noqa: N818 – the word in which it is reported
     """A picture that cannot be read.
 
     `name` is its file. `reason` is one of a few words, so that pictures can be counted by it: missing, a folder, not a
-    file, no permission, empty, not a picture, truncated, damaged, too many pixels, unsupported, not readable, other
-    channels. `detail` says more.
+    file, no permission, empty, not a picture, truncated, damaged, too many pixels, too much work, unsupported, not
+    readable, other channels. `detail` says more.
     """
 
     def __init__(self, name: str, reason: str, detail: str = "") -> None:
@@ -60,7 +62,9 @@ def decode(source: Path | bytes, spec: InputSpec | None = None) -> Picture:
     name = "the picture" if isinstance(source, bytes) else str(source)
     try:
         data = source if isinstance(source, bytes) else _content(source)
-        picture = _codec(data)(data, spec)
+        read = _codec(data)
+        with room_for(check_cost(data)):
+            picture = read(data, spec)
     except Refused as refusal:
         raise Unreadable(name, refusal.reason, refusal.detail) from refusal
     except MemoryError as error:

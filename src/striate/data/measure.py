@@ -79,7 +79,7 @@ def _channels(dataset: Dataset, index: Indices, kinds: np.ndarray) -> tuple[str,
     if len(odd):
         raise DataError(
             f"{dataset.name}: all images need the same channels (grey and colour may be mixed). Most have "
-            f"{named(wanted)}; {dataset.store.name(int(index[odd[0]]))} has {named(tuple(kinds[odd[0]].split(',')))}. "
+            f"{named(wanted)}; {dataset.store.name(int(index[odd[0]]))} has {named(tuple(str(kinds[odd[0]]).split(',')))}. "
             "Convert it, or leave it out."
         )
     return wanted

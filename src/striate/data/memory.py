@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-import os
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
-from pathlib import Path
 
 import numpy as np
 from jaxtyping import UInt8
@@ -15,6 +13,7 @@ from jaxtyping import UInt8
 from striate.core import config
 from striate.core.files import cache_folder
 from striate.core.geometry import place
+from striate.core.memory import available_memory
 from striate.core.spec import InputSpec
 from striate.data import cachefile
 from striate.data.colour import storage_dtype
@@ -28,7 +27,6 @@ Progress = Callable[[int, int], None]  # how many pictures are prepared, of how 
 
 _PIECE = 16
 _MEMORY_SHARE = 0.5  # of what is free: the training needs the rest
-_UNKNOWN_MEMORY = 2 * 2**30
 
 
 @dataclass(frozen=True, eq=False)
@@ -132,25 +130,3 @@ def _key(store: Store, index: Indices, digests: np.ndarray | None, spec: InputSp
         digest.update(f"\n{one}".encode())
     digest.update(np.ascontiguousarray(digests[index]).data)
     return digest.hexdigest()
-
-
-def available_memory() -> int:
-    """Bytes of memory that are free for use, within the limit of a container; a careful guess where nobody says."""
-    free = [_reading(Path("/proc/meminfo"), "MemAvailable:") * 1024]
-    limit, used = (_reading(Path("/sys/fs/cgroup") / name) for name in ("memory.max", "memory.current"))
-    if limit:
-        free.append(max(0, limit - used))
-    known = [amount for amount in free if amount]
-    if known:
-        return min(known)
-    pages = os.sysconf("SC_PHYS_PAGES") if hasattr(os, "sysconf") and "SC_PHYS_PAGES" in os.sysconf_names else 0
-    return pages * os.sysconf("SC_PAGE_SIZE") // 2 if pages else _UNKNOWN_MEMORY
-
-
-def _reading(path: Path, field: str = "") -> int:
-    """The number behind `field` in a file of the kernel; 0 if there is none."""
-    try:
-        words = path.read_text().split()
-        return int(words[words.index(field) + 1 if field else 0])
-    except (OSError, ValueError, IndexError):
-        return 0
