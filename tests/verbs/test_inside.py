@@ -142,10 +142,46 @@ def test_the_file_of_a_fooling_picture_still_fools_and_the_sheet_says_so(
     said = capsys.readouterr().out
     assert f"→ {target}" in said
     assert "; fooled within 60" in said
-    picture = run / "fooled" / "0-pgd.png"
+    stem = f"0-pgd-60-as {target}" + "-whole" * through
+    picture = run / "fooled" / f"{stem}.png"
     assert decode(picture).original == ((60, 90) if through else SPEC.size)
     assert classifier.predict(picture).label == target
-    assert {path.name for path in picture.parent.iterdir()} == {"0-pgd.png", "0-pgd-sheet.png"}
+    assert {path.name for path in picture.parent.iterdir()} == {f"{stem}.png", f"{stem}-sheet.png"}
+
+
+def test_pixels_that_preparation_crops_away_are_left_as_they_are(run: Path, photos: Path) -> None:
+    (found,) = fool(run, photos / "0.png", epsilon=60, through_preparation=True)
+    changed = found.fooled.adversarial.change[0].any(axis=-1)
+    # The photo of 60×90 is resized until it covers 32 / 0.875; of the width a square remains, and a filter's reach.
+    assert changed[:, 45].any()
+    assert not changed[:, :13].any()
+    assert not changed[:, -13:].any()
+
+
+def test_no_attack_or_explanation_overwrites_another_that_was_asked_for_otherwise(run: Path, photos: Path) -> None:
+    photo, sheets = photos / "0.png", set()
+    labels = [label for label in CLASSES if label != load_classifier(run).predict(photo).label]
+    wishes: list[dict[str, Any]] = [
+        {"epsilon": 2}, {"epsilon": 3}, {"epsilon": 3, "norm": "l2"}, {"epsilon": 3, "through_preparation": True},
+        {"epsilon": 3, "target": labels[0]}, {"epsilon": 3, "target": labels[1]}, {"epsilon": 3, "method": "fgsm"},
+        {"epsilon": 3, "dark": True},
+    ]  # fmt: skip
+    for wish in wishes:
+        sheets.add(fool(run, photo, **wish)[0].sheet)
+    assert len(sheets) == len(wishes)
+    shown = [
+        explain(run, photo, check="none", **wish)[0].sheet
+        for wish in ({}, {"target": labels[0]}, {"target": labels[1]}, {"at": "stage1"}, {"method": "saliency"})
+    ]
+    assert len(set(shown)) == len(shown)
+    assert all(sheet and sheet.exists() for sheet in [*sheets, *shown])
+
+
+@pytest.mark.parametrize("name", ["a" * 250, "ü" * 120, "two  words 'quoted'"])
+def test_a_long_or_odd_name_of_a_photo_makes_a_name_of_a_sheet(run: Path, photos: Path, name: str) -> None:
+    (photos / "0.png").rename(photos / f"{name}.png")
+    (found,) = explain(run, photos / f"{name}.png", method="saliency", check="none")
+    assert found.sheet.exists()
 
 
 def test_without_an_epsilon_the_smallest_that_suffices_is_found(run: Path, photos: Path) -> None:
@@ -164,6 +200,8 @@ def test_what_already_answers_so_is_left_as_it_is(run: Path, photos: Path) -> No
     (found,) = fool(run, photos / "0.png", target=label)
     assert (found.fooled.already, found.fooled.fooled) == (True, False)
     assert not found.fooled.adversarial.change.any()
+    assert (found.sheet, found.picture) == (None, None)
+    assert not (run / "fooled").exists()
 
 
 def test_an_inspection_is_a_folder_with_a_page_that_asks_for_nothing_outside(run: Path, photos: Path) -> None:

@@ -63,3 +63,19 @@ def run_of(trained: Trained) -> Run | None:
     if folder.name == "classifier":
         candidates.append(Run(folder.parent))
     return next((run for run in candidates if run.recipe_file.exists()), None)
+
+
+def own_data(trained: Trained) -> str:
+    """The data of a run, as they were named when it was trained.
+
+    Raises:
+        ConfigError: this is a classifier without its run, which has no data.
+        RunError: the run is damaged.
+    """
+    from striate.recipes.folder import Plan
+
+    run = run_of(trained)
+    if run is None:
+        where = folder_of(trained) or "This classifier"
+        raise ConfigError(f"{where} is a classifier without its run and has no data of its own: name the data.")
+    return Plan.read(run).data

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from striate.core.errors import ConfigError, DataError
-from striate.verbs._trained import classifier_of, folder_of, run_of
+from striate.core.errors import DataError
+from striate.verbs._trained import classifier_of, own_data, run_of
 from striate.verbs._verb import verb
 
 if TYPE_CHECKING:
@@ -72,15 +72,11 @@ def evaluate(
 
     from striate.data.audit import audit
     from striate.data.opening import open_data
-    from striate.recipes.folder import Plan, open_run
     from striate.recipes.judging import answers, evaluation, matched, sort_out
     from striate.recipes.stage import watched
 
     classifier = classifier_of(run, device)
-    folder, its_run = folder_of(run), run_of(run)
-    if data is None and folder is None:
-        raise ConfigError("A classifier in memory has no data of its own: name the data to judge it on.")
-    source = Plan.read(its_run or open_run(folder)).data if data is None else data
+    source, its_run = own_data(run) if data is None else data, run_of(run)
     chosen = split or ("test" if data is None else "all")
     dataset, known, unknown = matched(open_data(source, minimum_classes=1), classifier.labels)
     found = yield from watched(

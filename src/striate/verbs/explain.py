@@ -9,12 +9,14 @@ from typing import TYPE_CHECKING
 
 from striate.core.errors import ConfigError
 from striate.verbs._pictures import expand
+from striate.verbs._trained import classifier_of, folder_of
 from striate.verbs._verb import verb
 
 if TYPE_CHECKING:
     from striate.classifier import Failure
     from striate.recipes.stage import Progress
     from striate.reporting.inside.explained import Explained
+    from striate.verbs._trained import Trained
 
 
 @dataclass(frozen=True, eq=False)
@@ -27,7 +29,7 @@ class Explanation:
 
 @verb
 def explain(
-    run: str | Path,
+    run: Trained,
     /,
     *pictures: str | Path,
     method: str | None = None,
@@ -37,6 +39,7 @@ def explain(
     check: str | None = None,
     dark: bool = False,
     out: str | Path | None = None,
+    device: str = "auto",
 ) -> Generator[Progress | Explanation | Failure, None, list[Explanation | Failure]]:
     """Show where a classifier looked: a map of what speaks for its answer, over each picture.
 
@@ -57,6 +60,7 @@ def explain(
         check: how long the check of a map may take, as in 30s; 10s when not given, none leaves it out.
         dark: sheets on dark paper.
         out: the folder for the sheets; 'explanations' within the run when not given.
+        device: auto (the fastest here), cpu, cuda, cuda:1 or mps.
 
     Raises:
         ConfigError: there is no such method, class or length of time.
@@ -67,7 +71,7 @@ def explain(
     if compare and method is not None:
         raise ConfigError("--compare shows all methods, and --method chooses one: leave one of them out.")
 
-    from striate.classifier import Failure, load_classifier
+    from striate.classifier import Failure
     from striate.data.decode import Unreadable
     from striate.explaining import METHODS
     from striate.explaining.checks.budget import Budget
@@ -75,14 +79,14 @@ def explain(
     from striate.recipes.stage import watched
     from striate.reporting.inside.explained import USUAL, explain_subject, explanation_sheet, method_named
     from striate.reporting.inside.subject import class_number, look_at
-    from striate.reporting.inside.written import Folder
+    from striate.reporting.inside.written import Folder, stem_of
 
     methods = list(METHODS.values()) if compare else [method_named(method or USUAL)]
     budget = None if compare or check == "none" else str(Budget(check or "10s"))
-    classifier = load_classifier(run)
+    classifier = classifier_of(run, device)
     number = None if target is None else class_number(classifier.labels, target)
     theme = DARK if dark else LIGHT
-    folder = Folder(Path(run) / "explanations" if out is None else Path(out))
+    folder = Folder((folder_of(run) or Path()) / "explanations" if out is None else Path(out))
     results: list[Explanation | Failure] = []
     for path in expand(pictures):
         try:
@@ -96,7 +100,9 @@ def explain(
                     classifier, subject, methods, target=number, at=at, budget=budget, progress=progress
                 ),
             )
-            stem = f"{path.stem}-{'compared' if compare else methods[0].name}"
+            kind = "compared" if compare else methods[0].name
+            asked = None if target is None else f"as {explained.target}"
+            stem = stem_of(path, kind, at and f"at {at}", asked, "dark" if dark else None)
             sheet = explanation_sheet(explained, classifier, theme=theme)
             result = Explanation(explained, folder.write(stem, ".png", figure_png(sheet)))
         results.append(result)

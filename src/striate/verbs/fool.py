@@ -8,26 +8,32 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from striate.verbs._pictures import expand
+from striate.verbs._trained import classifier_of, folder_of
 from striate.verbs._verb import verb
 
 if TYPE_CHECKING:
-    from striate.classifier import Failure
+    from striate.classifier import Classifier, Failure
     from striate.recipes.stage import Progress
-    from striate.reporting.inside.fooled import Fooled
+    from striate.reporting.inside.fooled import Fooled, Wish
+    from striate.reporting.inside.written import Folder
+    from striate.verbs._trained import Trained
 
 
 @dataclass(frozen=True, eq=False)
 class Fooling:
-    """What came of the attack on one picture, the `sheet` that shows it, and the changed `picture` as a file."""
+    """What came of the attack on one picture, the `sheet` that shows it, and the changed `picture` as a file.
+
+    Where the answer was the target already, nothing is changed, and there is neither sheet nor picture.
+    """
 
     fooled: Fooled
-    sheet: Path
-    picture: Path
+    sheet: Path | None
+    picture: Path | None
 
 
 @verb
 def fool(
-    run: str | Path,
+    run: Trained,
     /,
     *pictures: str | Path,
     method: str = "pgd",
@@ -37,6 +43,7 @@ def fool(
     through_preparation: bool = False,
     dark: bool = False,
     out: str | Path | None = None,
+    device: str = "auto",
 ) -> Generator[Progress | Fooling | Failure, None, list[Fooling | Failure]]:
     """Change pictures a little, so that a classifier takes them for something else.
 
@@ -56,24 +63,23 @@ def fool(
         through_preparation: change the photo as it is, before it is resized and cropped for the network.
         dark: sheets on dark paper.
         out: the folder; 'fooled' within the run when not given.
+        device: auto (the fastest here), cpu, cuda, cuda:1 or mps.
 
     Raises:
         StriateError: there is no such attack, class or picture, or no classifier; the sentence says which.
     """
-    from striate.classifier import Failure, load_classifier
+    from striate.classifier import Failure
     from striate.data.decode import Unreadable
-    from striate.plot import DARK, LIGHT, figure_png
     from striate.recipes.stage import watched
-    from striate.reporting.inside.fooled import Wish, attack_named, fool_subject, fooling_sheet
+    from striate.reporting.inside.fooled import Wish, attack_named, fool_subject
     from striate.reporting.inside.subject import class_number, look_at
     from striate.reporting.inside.written import Folder
 
     attack = attack_named(method)
-    classifier = load_classifier(run)
+    classifier = classifier_of(run, device)
     number = None if target is None else class_number(classifier.labels, target)
     wish = Wish(attack, epsilon, norm, number, through_preparation)
-    theme = DARK if dark else LIGHT
-    folder = Folder(Path(run) / "fooled" if out is None else Path(out))
+    folder = Folder((folder_of(run) or Path()) / "fooled" if out is None else Path(out))
     results: list[Fooling | Failure] = []
     for path in expand(pictures):
         try:
@@ -85,12 +91,30 @@ def fool(
                 f"fooling with {path.name}",
                 lambda progress, subject=subject: fool_subject(classifier, subject, wish, progress=progress),
             )
-            sheet = fooling_sheet(fooled, classifier, theme=theme)
-            result = Fooling(
-                fooled,
-                folder.write(f"{path.stem}-{attack.name}-sheet", ".png", figure_png(sheet)),
-                folder.write(f"{path.stem}-{attack.name}", ".png", fooled.file),
-            )
+            result = _written(fooled, classifier, wish, path, folder, dark=dark)
         results.append(result)
         yield result
     return results
+
+
+def _written(fooled: Fooled, classifier: Classifier, wish: Wish, path: Path, folder: Folder, *, dark: bool) -> Fooling:
+    """The attack with its files, named after all that was asked for, so that no other attack overwrites them."""
+    from striate.plot import DARK, LIGHT, figure_png
+    from striate.reporting.inside.fooled import fooling_sheet
+    from striate.reporting.inside.written import stem_of
+
+    if fooled.already:
+        return Fooling(fooled, None, None)
+    kinds = (
+        wish.method.name,
+        None if wish.norm == "linf" else wish.norm,
+        None if wish.epsilon is None else f"{wish.epsilon:g}",
+        None if wish.target is None else f"as {classifier.labels.classes[wish.target]}",
+        "whole" if wish.through_preparation else None,
+    )
+    sheet = fooling_sheet(fooled, classifier, theme=DARK if dark else LIGHT)
+    return Fooling(
+        fooled,
+        folder.write(stem_of(path, *kinds, "sheet", "dark" if dark else None), ".png", figure_png(sheet)),
+        folder.write(stem_of(path, *kinds), ".png", fooled.file),
+    )

@@ -7,15 +7,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from striate.core.errors import ConfigError, DataError
+from striate.verbs._trained import classifier_of, folder_of, own_data
 from striate.verbs._verb import verb
 
 if TYPE_CHECKING:
     from striate.recipes.stage import Progress
+    from striate.verbs._trained import Trained
 
 
 @verb
 def inspect(
-    run: str | Path,
+    run: Trained,
     data: str | Path | None = None,
     /,
     *,
@@ -23,6 +25,7 @@ def inspect(
     units: int = 12,
     time: str = "60s",
     out: str | Path | None = None,
+    device: str = "auto",
 ) -> Generator[Progress, None, Path]:
     """Look inside a trained network: its filters, its maps, and what each of its units wants to see.
 
@@ -41,6 +44,7 @@ def inspect(
         units: how many channels of each layer are shown.
         time: how long pictures may be made for; those that it does not suffice for are left out, and the page says so.
         out: the folder; 'inspection' within the run when not given. A former inspection there is replaced.
+        device: auto (the fastest here), cpu, cuda, cuda:1 or mps.
 
     Raises:
         ConfigError: a number that is less than one, or no length of time.
@@ -52,27 +56,26 @@ def inspect(
 
     import numpy as np
 
-    from striate.classifier import load_classifier
     from striate.data.audit import audit
     from striate.data.opening import open_data
     from striate.explaining.checks.budget import Budget
-    from striate.recipes.folder import Plan, open_run
     from striate.recipes.stage import watched
     from striate.reporting.inside.folder import is_inspection, write_inspection
     from striate.reporting.inside.inspected import Extent, inspect_classifier
 
     extent = Extent(pictures, units, str(Budget(time)))
-    classifier = load_classifier(run)
-    folder = Path(run) / "inspection" if out is None else Path(out)
+    classifier = classifier_of(run, device)
+    title = (folder_of(run) or Path(classifier.model_name)).name
+    folder = (folder_of(run) or Path()) / "inspection" if out is None else Path(out)
     if folder.exists() and not is_inspection(folder):
         raise ConfigError(f"{folder} is there already and is no inspection. Choose another folder with --out.")
-    dataset = open_data(Plan.read(open_run(run)).data if data is None else data)
+    dataset = open_data(own_data(run) if data is None else data)
     found = yield from watched(
-        "looking through the pictures",
+        "looking through the images",
         lambda progress: audit(dataset, channels=classifier.input.channels, progress=progress),
     )
     indices = found.parts["train"] if data is None else np.flatnonzero(found.survey.readable)
     if not len(indices):
         raise DataError(f"{dataset.name} has no picture to look at.")
-    inspection = yield from inspect_classifier(classifier, dataset, indices, Path(run).name, extent)
+    inspection = yield from inspect_classifier(classifier, dataset, indices, title, extent)
     return write_inspection(inspection, folder)

@@ -38,7 +38,9 @@ def show_foolings(events: Generator[Any, None, list[Fooling | Failure]]) -> None
 def _lines(fooling: Fooling) -> list[str]:
     fooled = fooling.fooled
     before, adversarial = fooled.subject.prediction, fooled.adversarial
-    verdict = "fooled" if fooled.fooled else "already so, left as it is" if fooled.already else "not fooled"
+    if fooled.already:
+        return [f"{before.name}: {_said(before)}; it is this class already, so nothing is changed or written"]
+    verdict = "fooled" if fooled.fooled else "not fooled"
     within = "" if fooled.epsilon is None else f" within {fooled.epsilon:g}"
     change = f"at most {adversarial.linf[0]:.3g} of 255 grey levels, {adversarial.l2[0]:.4g} in L2"
     return [

@@ -125,12 +125,16 @@ def _attempt(
     *args: Settings.args,
     **settings: Settings.kwargs,
 ) -> Attempt:
-    """The formula on the `wanted` pictures; the others stay as they are, and nothing is found of them (NaN)."""
+    """The formula on the `wanted` images; the others stay as they are, and nothing is found of them (NaN).
+
+    Pixels that the network is given nothing of stay as they are too, whatever the formula (its random start, say) has
+    made of them.
+    """
     if not wanted.any():
         return Attempt(clean)
     part = formula(subject, clean[wanted], chase[wanted], *args, **settings)
     pixels = clean.clone()
-    pixels[wanted] = part.pixels
+    pixels[wanted] = torch.where(subject.reach(clean[wanted]), part.pixels, clean[wanted])
     found = {}
     for key, values in part.found.items():
         found[key] = torch.full((len(clean),), torch.nan, device=clean.device, dtype=torch.float64)

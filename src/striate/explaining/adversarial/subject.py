@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from striate.explaining._share import Shares
@@ -72,6 +72,15 @@ class Subject:
 
         gradients, logits = zip(*self._both_ways(len(pixels), run), strict=True)
         return torch.cat(gradients), torch.cat(logits)
+
+    def reach(self, pixels: Levels) -> Bool[Tensor, "n c h w"]:
+        """Which pixels the network is given anything of. What a crop cuts away is not among them."""
+        middle = torch.full_like(pixels, self.spec.maximum / 2).requires_grad_()
+        prepared = self._road.soft(middle)
+        # Weights without a pattern: where a filter has both signs, an even sum could cancel.
+        weights = 0.5 + torch.rand(prepared.shape, generator=torch.Generator().manual_seed(0)).to(prepared)
+        (gradient,) = torch.autograd.grad((prepared * weights).sum(), middle)
+        return gradient != 0
 
     def boxed(self, pixels: Levels) -> Levels:
         """The nearest pixels that exist: 0 to the largest value."""

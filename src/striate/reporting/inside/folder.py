@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 import shutil
 from pathlib import Path
 
@@ -11,6 +10,7 @@ from striate.core.files import make_folder, storage_error, write_atomically
 from striate.plot import Tile, enlarged, figure_png, png, tiles
 from striate.reporting.inside.material import Inspection, PlaceShown, Rgb, UnitShown
 from striate.reporting.inside.page import inspection_page, written_here
+from striate.reporting.inside.written import file_name
 
 PAGE = "index.html"
 _LEGIBLE = 240
@@ -34,14 +34,14 @@ def write_inspection(inspection: Inspection, folder: Path) -> Path:
     try:
         make_folder(temporary)
         for sheet in inspection.filters:
-            _write(temporary / "filters" / f"{_file(sheet.layer)}.png", sheet.sheet)
+            _write(temporary / "filters" / f"{file_name(sheet.layer)}.png", sheet.sheet)
         for sheet in inspection.maps:
-            _write(temporary / "maps" / f"{_file(sheet.place)}.png", sheet.sheet)
+            _write(temporary / "maps" / f"{file_name(sheet.place)}.png", sheet.sheet)
         for label, pixels in inspection.classes:
-            _write(temporary / "classes" / f"{_file(label)}.png", pixels)
+            _write(temporary / "classes" / f"{file_name(label)}.png", pixels)
         for place in inspection.places:
             for unit in place.units:
-                path = temporary / _file(place.place) / f"channel-{unit.number:03}.png"
+                path = temporary / file_name(place.place) / f"channel-{unit.number:03}.png"
                 make_folder(path.parent)
                 write_atomically(path, _unit(place, unit))
         write_atomically(temporary / PAGE, inspection_page(inspection))
@@ -81,8 +81,3 @@ def _unit(place: PlaceShown, unit: UnitShown) -> bytes:
         if pixels is not None
     ]
     return figure_png(tiles(shown, title=f"{place.place}, channel {unit.number}"))
-
-
-def _file(text: str) -> str:
-    """A name of a file for the name of something else."""
-    return re.sub(r"[^\w.\- ]", "-", text).strip(". ") or "-"
