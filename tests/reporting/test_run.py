@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from striate.metrics import Rows, judge
+from striate.metrics import Judgement, Rows, Temperature, judge
 from striate.reporting.material import DataFacts, Example, Finding, LayerRow, ModelFacts, RunMaterial
 from striate.reporting.run import render, write_report
 
@@ -108,7 +108,22 @@ def _material(
     )
 
 
+def _judged(right: int, count: int) -> Judgement:
+    """`right` answers of `count` are right."""
+    targets = np.zeros(count, dtype=np.int64)
+    logits = np.tile([2.0, 0.0], (count, 1))
+    logits[right:] = [0.0, 2.0]
+    return judge(logits, targets, ("a", "b"))
+
+
+def _compared(train: tuple[int, int], validation: tuple[int, int], test: tuple[int, int]) -> RunMaterial:
+    names = ("train", "validation", "test")
+    judged = {name: _judged(*pair) for name, pair in zip(names, (train, validation, test), strict=True)}
+    return dataclasses.replace(_material(2), selected=True, **judged)
+
+
 MATERIALS = {
+    "three splits": _compared((90, 100), (70, 80), (60, 80)),
     "seven classes": _material(),
     "two classes": _material(2),
     "a hundred classes": _material(100, 300),
@@ -155,9 +170,10 @@ def test_every_link_in_it_leads_somewhere_and_no_anchor_stands_twice(document: s
 def test_every_score_is_that_of_the_judgement(document: str, material: RunMaterial) -> None:
     figures = Page(document).figures
     assert len(figures) > 20 or material.test is None
-    judgement = material.test.to_json() if material.test else None
+    splits = {"train": material.train, "validation": material.validation, "test": material.test}
+    judged = {split: judgement.to_json() for split, judgement in splits.items() if judgement}
     for value, path, text in figures:
-        found: Any = {"test": judgement}
+        found: Any = judged
         for step in path.split("."):
             found = found[int(step)] if isinstance(found, list) else found[step]
         assert found == value, path
@@ -217,12 +233,12 @@ def test_the_file_name_and_both_classes_of_a_mistake_can_be_read() -> None:
 
 
 def test_says_that_there_was_no_mistake() -> None:
-    assert "Not one test picture was answered wrong." in Page(render(_material(3, right=True))).text
+    assert "Not one test image was answered wrong." in Page(render(_material(3, right=True))).text
 
 
 def test_says_which_classes_could_not_be_judged() -> None:
     text = Page(render(_material())).text
-    assert "Without test pictures, so not judged: class 6." in text
+    assert "Without test images, so not judged: class 6." in text
     assert "n/a" in text
 
 
@@ -240,3 +256,48 @@ def test_says_when_an_accuracy_is_no_better_than_one_constant_answer() -> None:
 def test_the_same_material_gives_the_same_file(tmp_path: Path) -> None:
     write_report(_material(), tmp_path / "report.html")
     assert (tmp_path / "report.html").read_text(encoding="utf-8") == render(_material())
+
+
+def _words(material: RunMaterial) -> str:
+    return " ".join(re.sub(r"<[^>]+>", " ", render(material)).replace("\u202f", " ").split())
+
+
+def test_a_validation_that_is_better_than_the_test_is_named_with_its_gap() -> None:
+    said = _words(_compared((198, 200), (65, 82), (48, 82)))
+    assert "Validation is better than test : 79.3 % of validation images are right, 58.5 % of test images" in said
+    assert "It over-fits" in said
+    assert "No over-fitting" not in said
+    assert "The epoch was chosen by its score on the validation images" in said
+
+
+def test_over_fitting_is_denied_only_where_the_numbers_of_images_allow_it() -> None:
+    many = _words(_compared((9_010, 10_000), (1_805, 2_000), (1_800, 2_000)))
+    assert "No over-fitting was found: 90.1 % of training images are right, 90.0 % of test images" in many
+    few = _words(_compared((45, 50), (9, 10), (9, 10)))
+    assert "No over-fitting" not in few
+    assert "Whether it over-fits is not decided" in few
+
+
+def test_the_validation_score_stands_beside_that_of_the_test() -> None:
+    said = _words(_compared((90, 100), (70, 80), (60, 80)))
+    assert "on validation images 87.5 %" in said
+
+
+def test_a_temperature_that_is_not_shown_to_help_is_told_with_its_interval_and_its_reason() -> None:
+    fitted = Temperature(fitted=0.61, low=0.42, high=0.85, count=80, selected=True)
+    said = _words(dataclasses.replace(_material(temperature=None), temperature=fitted))
+    assert "On 80 validation images the temperature is 0.61 (95 % interval 0.42 to 0.85)" in said
+    assert "left as they are, because the same images chose the weights" in said
+
+
+def test_only_confident_mistakes_are_called_sure() -> None:
+    sure, unsure = _example("a", "x", "y"), dataclasses.replace(_example("b", "x", "y"), confidence=0.56)
+    said = _words(dataclasses.replace(_material(), mistakes=(sure, unsure), surest=()))
+    assert said.index("Sure, and wrong") < said.index("90.0 %") < said.index("Less sure, and wrong")
+    assert "Sure, and wrong" not in _words(dataclasses.replace(_material(), mistakes=(unsure,), surest=()))
+
+
+def test_the_reason_stands_where_there_are_no_maps_or_no_data() -> None:
+    said = _words(dataclasses.replace(_material(), unexplained="Grad-CAM cannot explain this network: no map."))
+    assert "shown without maps. Grad-CAM cannot explain this network: no map." in said
+    assert "There is nothing at d/" in _words(RunMaterial(title="bare", unread="There is nothing at d/."))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import math
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
@@ -22,7 +21,7 @@ from striate.core.spec import InputSpec
 from striate.data.audit import Audit, audit
 from striate.data.dataset import SPLITS, Dataset
 from striate.data.opening import open_data
-from striate.metrics import Rows
+from striate.metrics import Rows, Temperature
 from striate.models import MODELS, ModelCard, describe, sketch_model
 from striate.recipes.folder import Plan, Run
 from striate.recipes.judging import Evaluation
@@ -55,42 +54,52 @@ def gather(run: Run) -> RunMaterial:
         RunError: the run has no classifier yet, or is damaged.
     """
     plan = Plan.read(run)
-    classifier = load_classifier(run.classifier_folder)
-    test, validation = Evaluation.read(run, "test"), Evaluation.read(run, "val")
+    classifier = load_classifier(run.classifier_folder).to(device_named("auto"))
+    train, validation, test = (Evaluation.read(run, split) for split in SPLITS)
     judged = test or validation
     events = read_events(run.events_file)
-    mistakes: tuple[Example, ...] | None = None
-    surest: tuple[Example, ...] = ()
-    facts, findings, explained = None, None, None
-    with contextlib.suppress(StriateError):  # data that have gone or changed: the report says what it can without them
-        dataset = open_data(plan.data)
-        found = audit(dataset)
-        facts, findings = _data(dataset, found), _findings(found)
-        if judged is not None:
-            mistakes, explained = _with_maps(
-                classifier, dataset, tuple(_examples(dataset, judged.rows.worst(_MISTAKES)))
-            )
-            surest = tuple(_examples(dataset, judged.rows.surest(_SUREST)))
     return RunMaterial(
         title=run.name,
         events=events,
         best_epoch=_best_epoch(events),
         kept_epoch=classifier.provenance.epochs,
         reason=next((event["reason"] for event in events if event["event"] == "finished"), None),
-        data=facts,
         model=_model(classifier),
+        train=train.judgement if train else None,
         test=test.judgement if test else None,
         validation=validation.judgement if validation else None,
         rows=judged.rows if judged else None,
-        mistakes=mistakes,
-        surest=surest,
-        explained=explained,
-        audit=findings,
+        temperature=_temperature(classifier),
+        selected=plan.recipe.stop.keep == "best",
         filters=_first_filters(classifier),
         recipe=to_json(plan.recipe),
         difference=plan.difference,
         provenance=_provenance(classifier, events),
+        **_from_data(plan, classifier, judged),
     )
+
+
+def _from_data(plan: Plan, classifier: Classifier, judged: Evaluation | None) -> dict[str, Any]:
+    """What is read from the data again: facts, findings and answers to look at.
+
+    Of data that have gone or changed, what could not be read, and why: the report says it and does without.
+    """
+    found: dict[str, Any] = {}
+    try:
+        dataset = open_data(plan.data)
+        looked = audit(dataset)
+        found |= {"data": _data(dataset, looked), "audit": _findings(looked)}
+        if judged is not None:
+            found |= _with_maps(classifier, dataset, tuple(_examples(dataset, judged.rows.worst(_MISTAKES))))
+            found["surest"] = tuple(_examples(dataset, judged.rows.surest(_SUREST)))
+    except StriateError as error:
+        found["unread"] = str(error)
+    return found
+
+
+def _temperature(classifier: Classifier) -> Temperature | None:
+    stored: dict[str, Any] = classifier.provenance.temperature
+    return Temperature(**stored) if stored else None
 
 
 def _best_epoch(events: list[dict[str, Any]]) -> float | None:
@@ -109,9 +118,8 @@ def _data(dataset: Dataset, found: Audit) -> DataFacts:
     }
     brought = [part for part in SPLITS if part in dataset.splits]
     made = [part for part in counts if part not in brought]
-    origin = "; ".join(
-        f"{', '.join(names)}: {how}" for names, how in ((brought, "brought by the data"), (made, "made here")) if names
-    )
+    kinds = ((brought, "brought by the data"), (made, "split by Striate"))
+    origin = "; ".join(f"{', '.join(names)}: {how}" for names, how in kinds if names)
     return DataFacts(
         name=dataset.name,
         source=dataset.source,
@@ -140,18 +148,16 @@ def _examples(dataset: Dataset, rows: Rows) -> Iterator[Example]:
         )
 
 
-def _with_maps(
-    classifier: Classifier, dataset: Dataset, mistakes: tuple[Example, ...]
-) -> tuple[tuple[Example, ...], str | None]:
-    """The mistakes with maps of what spoke for the wrong answers, and how these were made; or without."""
+def _with_maps(classifier: Classifier, dataset: Dataset, mistakes: tuple[Example, ...]) -> dict[str, Any]:
+    """The mistakes with maps of what spoke for the wrong answers and how these were made; or without, and why."""
     if not mistakes:
-        return mistakes, None
+        return {"mistakes": mistakes}
     pictures = [dataset.store.read(example.index) for example in mistakes]
     found = why(classifier, pictures, [dataset.classes.index(example.predicted) for example in mistakes])
-    if found is None:
-        return mistakes, None
+    if isinstance(found, str):
+        return {"mistakes": mistakes, "unexplained": found}
     mapped = (replace(example, why=drawn) for example, drawn in zip(mistakes, found.pictures, strict=True))
-    return tuple(mapped), found.method
+    return {"mistakes": tuple(mapped), "explained": found.method}
 
 
 def _model(classifier: Classifier) -> ModelFacts:

@@ -9,7 +9,7 @@ from typing import Any, Literal
 import numpy as np
 from jaxtyping import Float, UInt8
 
-from striate.metrics import Judgement, Rows
+from striate.metrics import Judgement, Rows, Temperature
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -84,11 +84,15 @@ class Finding:
 class RunMaterial:
     """Everything that a run's report shows; what is None is said to be missing, or its section is left out.
 
+    `train` is a judgement of images of the training split. `temperature` is how the temperature was fitted, `selected`
+    whether the weights kept were those of the best evaluation on the validation images.
+
     `events` are the objects of `events.jsonl` as read; `best_epoch` is that of the best evaluation, `kept_epoch` the
     one whose weights were kept, and `reason` why the training ended. `test` and `validation` are judgements of the two
     splits, with the temperature fitted on validation data, and `rows` the single answers behind `test`. `mistakes` are
-    wrong answers, most confident first, and `surest` right ones; `explained` names the method of the mistakes' maps.
-    `filters` are the weights of the first layer that sees
+    wrong answers, most confident first, and `surest` right ones; `explained` names the method of the mistakes' maps,
+    and `unexplained` says why there are none; `unread` says why the data could not be read again. `settings` are those
+    in effect, each with where it comes from. `filters` are the weights of the first layer that sees
     the picture, one per output channel. `recipe` is in JSON form, `difference` maps a dotted key to (the recipe's
     value, the run's value). `provenance` maps labels to short texts, in the order to show them.
     """
@@ -100,12 +104,17 @@ class RunMaterial:
     reason: str | None = None
     data: DataFacts | None = None
     model: ModelFacts | None = None
+    train: Judgement | None = None
     test: Judgement | None = None
     validation: Judgement | None = None
     rows: Rows | None = None
     mistakes: tuple[Example, ...] | None = None
     surest: tuple[Example, ...] = ()
     explained: str | None = None
+    unexplained: str | None = None
+    unread: str | None = None
+    temperature: Temperature | None = None
+    selected: bool = False
     audit: tuple[Finding, ...] | None = None
     filters: Float[np.ndarray, "n c h w"] | None = None
     recipe: Mapping[str, Any] | None = None

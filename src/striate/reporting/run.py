@@ -14,13 +14,15 @@ from striate.reporting.sections.confidence import confidence
 from striate.reporting.sections.confusions import confusions
 from striate.reporting.sections.data import data
 from striate.reporting.sections.examples import examples
+from striate.reporting.sections.generalization import generalization
 from striate.reporting.sections.model import filters, model
 from striate.reporting.sections.recipe import provenance, recipe
 from striate.reporting.sections.training import training
 from striate.reporting.sections.verdict import verdict
 
 _SECTIONS = (
-    examples, confusions, classes, confidence, training, data, audit, model, filters, recipe, provenance,
+    examples, generalization, confusions, classes, confidence, training, data, audit, model, filters, recipe,
+    provenance,
 )  # fmt: skip
 
 

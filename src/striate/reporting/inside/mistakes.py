@@ -10,6 +10,7 @@ import torch
 from jaxtyping import UInt8
 
 from striate.classifier import Classifier
+from striate.core.errors import StriateError
 from striate.data.picture import Picture
 from striate.data.transforms import prepare, scale
 from striate.explaining import METHODS
@@ -28,21 +29,22 @@ class Why:
     method: str
 
 
-def why(classifier: Classifier, pictures: Sequence[Picture], answers: Sequence[int]) -> Why | None:
-    """What spoke for the class `answers[i]` in each picture; None where that cannot be explained.
+def why(classifier: Classifier, pictures: Sequence[Picture], answers: Sequence[int]) -> Why | str:
+    """What spoke for the class `answers[i]` in each image; a sentence where that cannot be explained.
 
-    A report must not fail for want of a map, whatever the reason, so no error leaves this function.
+    A network may be one that the method is not made for (`StriateError`), or do what torch refuses (`RuntimeError`:
+    an operation without a gradient, no memory left). Anything else is a defect and is raised.
     """
+    prepared = np.stack([prepare(picture, classifier.input) for picture in pictures])
+    images = scale(torch.from_numpy(prepared), classifier.input)
+    method = METHODS[USUAL]
     try:
-        prepared = np.stack([prepare(picture, classifier.input) for picture in pictures])
-        images = scale(torch.from_numpy(prepared), classifier.input)
-        found = METHODS[USUAL].function(classifier.model, images, list(answers))
-        maps = found.map()
-        drawn = [
-            overlay(shown_input(image.numpy(), classifier.input), values)
-            for image, values in zip(images, maps, strict=True)
-        ]
-    except Exception:
-        return None
+        found = method.function(classifier.model, images, list(answers))
+    except (StriateError, RuntimeError) as error:
+        return f"{method.title} cannot explain this network: {str(error).splitlines()[0]}"
+    drawn = [
+        overlay(shown_input(image.numpy(), classifier.input), values)
+        for image, values in zip(images, found.map(), strict=True)
+    ]
     place = f" at {found.at}" if found.at else ""
     return Why(tuple(drawn), f"{found.method.title}{place}")

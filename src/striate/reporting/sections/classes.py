@@ -10,7 +10,7 @@ from striate.reporting.page import Section, folded, table
 
 _AT_ONCE = 24
 _WEAKEST = 12
-_HEADS = ("class", "pictures", "precision", "recall", "F1", "AUC")
+_HEADS = ("class", "images", "precision", "recall", "F1", "AUC")
 
 
 def classes(material: RunMaterial) -> Section | None:
@@ -30,8 +30,8 @@ def classes(material: RunMaterial) -> Section | None:
 
 def _words(judgement: Judgement) -> list[Child]:
     said: list[Child] = [
-        h("p", h("b", "Precision"), ": of the pictures it called so, how many were. ", h("b", "Recall"),
-          ": of the pictures that were so, how many it found."),
+        h("p", h("b", "Precision"), ": of the images it called so, how many were. ", h("b", "Recall"),
+          ": of the images that were so, how many it found."),
     ]  # fmt: skip
     low, k = min((score.recall, k) for k, score in enumerate(judgement.per_class) if score.recall is not None)
     if low < 1:
@@ -39,7 +39,7 @@ def _words(judgement: Judgement) -> list[Child]:
         said.append(h("p", "Hardest to find: ", h("b", name(judgement.classes[k])), ", with ", found, " found."))
     if judgement.missing:
         said.append(h(
-            "p", "Without test pictures, so not judged: ", listed(judgement.missing), ".", class_="warning"
+            "p", "Without test images, so not judged: ", listed(judgement.missing), ".", class_="warning"
         ))  # fmt: skip
     return said
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from striate.metrics import Judgement
+from striate.metrics import Judgement, Temperature
 from striate.reporting.charts.reliability import reliability
 from striate.reporting.markup import Child, Html, h
 from striate.reporting.material import RunMaterial
-from striate.reporting.numerals import figure, percent, proportion
+from striate.reporting.numerals import count, figure, percent, proportion
 from striate.reporting.page import Section, table
 
 
@@ -25,14 +25,15 @@ def confidence(material: RunMaterial) -> Section | None:
         h("figcaption", h("b", "Claimed and kept, in %"), h("span", keys, class_="keys")),
         reliability(judgement.as_trained, judgement.calibrated),
     )
-    content = h("div", drawn, _table(judgement), class_="beside")
-    return Section("confidence", "Whether to believe it", _words(judgement), content)
+    content = h("div", drawn, _table(material), class_="beside")
+    return Section("confidence", "Whether to believe it", _words(judgement, material.temperature), content)
 
 
-def _words(judgement: Judgement) -> list[Child]:
+def _words(judgement: Judgement, temperature: Temperature | None) -> list[Child]:
     return [
         h("p", _direction(judgement)),
-        h("p", _mended(judgement)),
+        h("p", _fitted(temperature)) if temperature else None,
+        h("p", _mended(judgement)) if judgement.calibrated or not temperature else None,
         h("p", f"On the diagonal, of the answers given with {percent(0.8, 0)} confidence {percent(0.8, 0)} are right."),
     ]
 
@@ -47,6 +48,14 @@ def _direction(judgement: Judgement) -> list[Child]:
     return ["As trained it is ", h("b", word), ": it claims ", share, " on average and is right on ", right, "."]
 
 
+def _fitted(temperature: Temperature) -> str:
+    """How the temperature was fitted, and whether it is used."""
+    between = f"95 % interval {temperature.low:.2f} to {temperature.high:.2f}"
+    fit = f"On {count(temperature.count, 'validation image')} the temperature is {temperature.fitted:.2f} ({between})"
+    used = "it is used" if temperature.value != 1 else "the outputs are left as they are"
+    return f"{fit}; {used}, because {temperature.reason}."
+
+
 def _mended(judgement: Judgement) -> list[Child]:
     """What the temperature did, in words."""
     before, after = judgement.as_trained, judgement.calibrated
@@ -57,15 +66,24 @@ def _mended(judgement: Judgement) -> list[Child]:
     new = figure(after.ece, percent(after.ece), "test.calibrated.ece")
     if after.ece < before.ece:
         told = ["takes the calibration error from ", old, " to ", new, "."]
-        return ["Dividing its outputs by ", temperature, ", fitted on validation pictures, ", *told]
+        return ["On test images, dividing its outputs by ", temperature, " ", *told]
     told = ["does not lower the calibration error here (", old, " before, ", new, " after)."]
-    return ["The temperature ", temperature, ", fitted on validation pictures, ", *told]
+    return ["The temperature ", temperature, ", fitted on validation images, ", *told]
 
 
-def _table(judgement: Judgement) -> Html:
-    columns = [("as trained", "as_trained", judgement.as_trained)]
-    if judgement.calibrated:
-        columns.append(("with temperature", "calibrated", judgement.calibrated))
+def _table(material: RunMaterial) -> Html:
+    """The measures on test images, and on the validation images by which the temperature was fitted."""
+    judged = [(key, judgement) for key, judgement in (("test", material.test), ("validation", material.validation))]
+    columns = [
+        (f"{key}, {words}", f"{key}.{place}", measured)
+        for key, judgement in judged
+        if judgement is not None
+        for words, place, measured in (
+            ("as trained", "as_trained", judgement.as_trained),
+            ("with temperature", "calibrated", judgement.calibrated),
+        )
+        if measured is not None
+    ]
     measures: list[tuple[str, str, Callable[[float], str]]] = [
         ("temperature", "temperature", lambda value: f"{value:.3f}"),
         ("calibration error (ECE)", "ece", lambda value: percent(value, 2)),
@@ -73,7 +91,7 @@ def _table(judgement: Judgement) -> Html:
         ("loss (nats)", "loss", lambda value: f"{value:.4f}"),
     ]
     rows: list[list[Child]] = [
-        [label, *(figure(value := getattr(c, field), write(value), f"test.{key}.{field}") for _, key, c in columns)]
+        [label, *(figure(value := getattr(c, field), write(value), f"{place}.{field}") for _, place, c in columns)]
         for label, field, write in measures
     ]
     return table(["", *(title for title, _, _ in columns)], rows)

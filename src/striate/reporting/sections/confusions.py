@@ -29,7 +29,7 @@ def confusions(material: RunMaterial) -> Section | None:
 
 def _summary(judgement: Judgement, wrong: int) -> str:
     if not wrong:
-        return f"Nothing: all {count(judgement.count, 'picture')} were answered right."
+        return f"Nothing: all {count(judgement.count, 'image')} were answered right."
     pairs = judgement.most_confused(len(judgement.classes) ** 2)
     top = sum(pair.count for pair in pairs[:3])
     if len(pairs) > 3 and top / wrong >= 0.5:

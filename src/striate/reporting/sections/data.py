@@ -11,7 +11,7 @@ _WORDS = {"train": "training", "val": "validation", "test": "test"}
 
 
 def data(material: RunMaterial) -> Section | None:
-    """The splits as one bar, and the pictures of each class in each split."""
+    """The splits as one bar, and the images of each class in each split."""
     facts_ = material.data
     if facts_ is None:
         return None
@@ -21,16 +21,16 @@ def data(material: RunMaterial) -> Section | None:
         for split, counts in facts_.counts.items()
         if not all(counts)
     ]
-    lead: list[Child] = [h("p", count(sum(totals.values()), "picture"), f" in {len(facts_.classes)} classes.")]
+    lead: list[Child] = [h("p", count(sum(totals.values()), "image"), f" in {len(facts_.classes)} classes.")]
     if empty:
-        lead.append(h("p", "Classes without a picture: ", "; ".join(empty), ".", class_="warning"))
+        lead.append(h("p", "Classes without an image: ", "; ".join(empty), ".", class_="warning"))
     content = [
         _bar(totals),
         facts([
             ("data", name(facts_.name)),
             ("given as", h("code", name(facts_.source))),
-            ("division", facts_.origin),
-            ("left out as unreadable", count(facts_.left_out, "picture") if facts_.left_out else "none"),
+            ("splits", facts_.origin),
+            ("left out as unreadable", count(facts_.left_out, "image") if facts_.left_out else "none"),
         ]),
         _by_class(facts_),
     ]  # fmt: skip
@@ -53,4 +53,4 @@ def _by_class(facts_: DataFacts) -> Html:
         [name(class_), *(count(facts_.counts[split][k]) for split in splits)] for k, class_ in enumerate(facts_.classes)
     ]
     whole = table(["class", *(_WORDS.get(split, split) for split in splits)], rows)
-    return folded("Pictures per class", whole)
+    return folded("Images per class", whole)

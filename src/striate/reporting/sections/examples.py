@@ -10,22 +10,26 @@ from striate.reporting.numerals import percent
 from striate.reporting.page import Section
 from striate.reporting.pictures import picture
 
+SURE = 0.9
+"""The confidence from which on an answer is called sure."""
+
 
 def examples(material: RunMaterial) -> Section | None:
     """The most confident mistakes, then the most confident right answers, each with its file."""
     flawless = material.test is not None and material.test.top1.correct == material.test.count
     content: list[Child] = []
     if material.mistakes:
-        content += [h("h3", "Sure, and wrong"), _gallery(material.mistakes, class_="gallery why")]
+        content += _groups(material.mistakes, "wrong", class_="gallery why")
     elif flawless:
-        content += [h("h3", "Sure, and wrong"), h("p", "Not one test picture was answered wrong.", class_="none")]
-    if material.surest:
-        content += [h("h3", "Sure, and right"), _gallery(material.surest)]
+        content += [h("h3", "Sure, and wrong"), h("p", "Not one test image was answered wrong.", class_="none")]
+    content += _groups(material.surest, "right")
     if not content:
         return None
     lead: list[Child] = [
-        h("p", "Look at the mistakes first: a confident one is often a wrong label, or a picture of something else.")
+        h("p", "Look at the mistakes first: a confident one is often a wrong label, or an image of something else.")
     ]
+    if material.unexplained:
+        lead.append(h("p", f"The mistakes are shown without maps. {material.unexplained}"))
     if material.mistakes and material.explained:
         lead.append(
             h(
@@ -34,6 +38,14 @@ def examples(material: RunMaterial) -> Section | None:
             )
         )
     return Section("answers", "Its surest answers", lead, content)
+
+
+def _groups(shown: Sequence[Example], word: str, class_: str = "gallery") -> list[Child]:
+    """The answers of which the classifier was sure, and apart from them the others."""
+    sure = [example for example in shown if example.confidence >= SURE]
+    others = [example for example in shown if example.confidence < SURE]
+    groups = ((f"Sure, and {word}", sure), (f"Less sure, and {word}", others))
+    return [child for title, group in groups if group for child in (h("h3", title), _gallery(group, class_))]
 
 
 def _gallery(shown: Sequence[Example], class_: str = "gallery") -> Html:

@@ -11,7 +11,7 @@ from striate.reporting.pictures import picture
 
 _AT_ONCE = 40
 _MOST_FILTERS = 128
-_HEADS = ("layer", "kind", "output", "parameters", "products", "sees")
+_HEADS = ("layer", "kind", "output", "parameters", "MACs", "sees")
 
 
 def model(material: RunMaterial) -> Section | None:

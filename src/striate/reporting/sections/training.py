@@ -38,6 +38,8 @@ def _words(material: RunMaterial, history: History, best: float | None) -> list[
         kept = best if material.kept_epoch is None else material.kept_epoch
         also = "" if kept == best else f" Its best evaluation was after epoch {best:g}."
         said.append(h("p", f"The weights kept are those of epoch {kept:g} of {history.epochs:.4g}.{also}"))
+    if material.selected and history.epochs > 1:
+        said.append(h("p", "The epoch was chosen by these same validation images, so their scores are optimistic."))
     said.append(_overfitting(history))
     if material.reason:
         said.append(h("p", f"It ended: {material.reason}."))
@@ -54,7 +56,7 @@ def _overfitting(history: History) -> Html:
         return h("p", "There was no validation part, so over-fitting would not have been seen.")
     if len(history.validation_loss) < 3:
         return h("p", "Too few evaluations to speak of a course.")
-    return h("p", "No over-fitting: the validation loss ended at or near its lowest.")
+    return h("p", "The validation loss ended at or near its lowest.")
 
 
 def _figure(title: str, lines: list[Line], axis: Axis, best: float | None) -> Html:

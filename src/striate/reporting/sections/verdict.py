@@ -18,6 +18,9 @@ def verdict(material: RunMaterial) -> Html:
         h("h1", name(material.title)),
         _sentence(material),
         h("p", _trained(material), class_="trained"),
+        h("p", "The images could not be read again: ", name(material.unread), class_="warning")
+        if material.unread
+        else None,
         _strip(material),
         _tiles(material) if material.test else None,
         class_="masthead",
@@ -32,7 +35,9 @@ def _digits(judgement: Judgement) -> int:
 def _sentence(material: RunMaterial) -> Html:
     judgement = material.test
     if judgement is None:
-        return h("p", "This run has not been judged on test pictures yet.", class_="verdict")
+        return h(
+            "p", "This run has not been judged on test images", _beside(material.validation) or " yet", class_="verdict"
+        )
     digits = _digits(judgement)
     return h(
         "p",
@@ -40,11 +45,19 @@ def _sentence(material: RunMaterial) -> Html:
         figure(judgement.top1.correct, count(judgement.top1.correct), "test.top1.correct"),
         " of ",
         figure(judgement.count, count(judgement.count), "test.top1.count"),
-        " test picture: " if judgement.count == 1 else " test pictures: ",
+        " test image: " if judgement.count == 1 else " test images: ",
         h("strong", proportion(judgement.top1, "test.top1", digits)),
         h("span", "95 % interval ", interval(judgement.top1, "test.top1", digits), class_="interval"),
+        _beside(material.validation),
         class_="verdict",
     )
+
+
+def _beside(validation: Judgement | None) -> Html | None:
+    """The validation score, which nobody should have to look for."""
+    if validation is None:
+        return None
+    return h("span", "on validation images ", proportion(validation.top1, "validation.top1"), class_="interval")
 
 
 def _trained(material: RunMaterial) -> list[Child]:
@@ -56,8 +69,8 @@ def _trained(material: RunMaterial) -> list[Child]:
     if model:
         clauses.append([h("b", name(model.name)), f" with {count(model.parameters, 'parameter')}"])
     if data:
-        pictures = count(sum(data.counts.get("train", ())), "picture")
-        trained = f"trained{lasting} on {pictures} of "
+        images = count(sum(data.counts.get("train", ())), "image")
+        trained = f"trained{lasting} on {images} of "
         clauses.append([trained, h("b", name(data.name)), f" in {len(data.classes)} classes"])
     elif lasting:
         clauses.append(f"trained{lasting}")
@@ -96,7 +109,7 @@ def _tiles(material: RunMaterial) -> Html | None:
         ("balanced accuracy", _share(judgement.balanced_accuracy, "balanced_accuracy"), "mean over classes"),
         ("mean F1", _share(judgement.macro_f1, "macro_f1"), "precision and recall"),
         ("ROC AUC", _plain(judgement.auc, "auc", 4), "one against the rest"),
-        ("loss", _plain(judgement.loss, "loss", 3), "nats per picture"),
+        ("loss", _plain(judgement.loss, "loss", 3), "nats per image"),
         ("calibration error", _share(measured.ece, f"{key}.ece"), f"at temperature {measured.temperature:.2f}"),
     ]
     if top5:
