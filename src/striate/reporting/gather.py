@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
@@ -15,6 +16,7 @@ from torch import nn
 
 from striate.classifier import Classifier, load_classifier
 from striate.core.config import to_json
+from striate.core.device import device_named
 from striate.core.errors import ModelError, StriateError
 from striate.core.files import sweep
 from striate.core.spec import InputSpec

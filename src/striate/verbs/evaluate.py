@@ -12,10 +12,11 @@ from striate.verbs._trained import classifier_of, own_data, run_of
 from striate.verbs._verb import verb
 
 if TYPE_CHECKING:
+    from striate.classifier import Classifier
     from striate.metrics import Judgement
+    from striate.recipes.folder import Run
     from striate.recipes.judging import Seen
     from striate.recipes.stage import Progress
-    from striate.verbs._trained import Trained
 
 
 @dataclass(frozen=True)
@@ -40,7 +41,7 @@ class Verdict:
 
 @verb
 def evaluate(
-    run: Trained,
+    run: str | Path | Run | Classifier,
     data: str | Path | None = None,
     /,
     *,

@@ -13,10 +13,10 @@ from striate.verbs._trained import classifier_of, folder_of
 from striate.verbs._verb import verb
 
 if TYPE_CHECKING:
-    from striate.classifier import Failure
+    from striate.classifier import Classifier, Failure
+    from striate.recipes.folder import Run
     from striate.recipes.stage import Progress
     from striate.reporting.inside.explained import Explained
-    from striate.verbs._trained import Trained
 
 
 @dataclass(frozen=True, eq=False)
@@ -29,7 +29,7 @@ class Explanation:
 
 @verb
 def explain(
-    run: Trained,
+    run: str | Path | Run | Classifier,
     /,
     *pictures: str | Path,
     method: str | None = None,

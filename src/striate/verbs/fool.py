@@ -13,10 +13,10 @@ from striate.verbs._verb import verb
 
 if TYPE_CHECKING:
     from striate.classifier import Classifier, Failure
+    from striate.recipes.folder import Run
     from striate.recipes.stage import Progress
     from striate.reporting.inside.fooled import Fooled, Wish
     from striate.reporting.inside.written import Folder
-    from striate.verbs._trained import Trained
 
 
 @dataclass(frozen=True, eq=False)
@@ -33,7 +33,7 @@ class Fooling:
 
 @verb
 def fool(
-    run: Trained,
+    run: str | Path | Run | Classifier,
     /,
     *pictures: str | Path,
     method: str = "pgd",

@@ -11,13 +11,14 @@ from striate.verbs._trained import classifier_of, folder_of, own_data
 from striate.verbs._verb import verb
 
 if TYPE_CHECKING:
+    from striate.classifier import Classifier
+    from striate.recipes.folder import Run
     from striate.recipes.stage import Progress
-    from striate.verbs._trained import Trained
 
 
 @verb
 def inspect(
-    run: Trained,
+    run: str | Path | Run | Classifier,
     data: str | Path | None = None,
     /,
     *,

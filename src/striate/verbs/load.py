@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from striate.verbs._trained import classifier_of
 
 if TYPE_CHECKING:
     from striate.classifier import Classifier
-    from striate.verbs._trained import Trained
+    from striate.recipes.folder import Run
 
 
-def load(run: Trained, /, *, device: str = "auto") -> Classifier:
+def load(run: str | Path | Run | Classifier, /, *, device: str = "auto") -> Classifier:
     """The classifier of a run, or one that was copied out of its run.
 
     Args:

@@ -11,13 +11,13 @@ from striate.verbs._trained import classifier_of
 from striate.verbs._verb import verb
 
 if TYPE_CHECKING:
-    from striate.classifier import Failure, Prediction
-    from striate.verbs._trained import Trained
+    from striate.classifier import Classifier, Failure, Prediction
+    from striate.recipes.folder import Run
 
 
 @verb
 def predict(
-    run: Trained, /, *pictures: str | Path, device: str = "auto"
+    run: str | Path | Run | Classifier, /, *pictures: str | Path, device: str = "auto"
 ) -> Generator[Prediction | Failure, None, list[Prediction | Failure]]:
     """Say what is on pictures, with the classifier of a run.
 

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from os import PathLike
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from striate.verbs._trained import path_of
 
+if TYPE_CHECKING:
+    from striate.recipes.folder import Run
 
-def report(run: str | PathLike[str], /) -> Path:
+
+def report(run: str | Path | Run, /) -> Path:
     """Write the report of a run anew, as one HTML file that opens offline, and say where it lies.
 
     Example:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Generator
-from os import PathLike
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from striate.verbs._trained import path_of
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 @verb
 def resume(
-    run: str | PathLike[str], /, *, inexact: bool = False, loaders: Loaders | None = None
+    run: str | Path | Run, /, *, inexact: bool = False, loaders: Loaders | None = None
 ) -> Generator[RunEvent, None, Run]:
     """Go on with a run that was stopped, killed or crashed, from its last good checkpoint.
 
