@@ -37,7 +37,7 @@ def look_at(classifier: Classifier, path: Path, *, whole: bool = False) -> Subje
     Raises:
         Unreadable: it cannot be read, or does not have the channels that the network takes.
     """
-    spec = replace(classifier.input, decode_scale=0) if whole else classifier.input
+    spec = replace(classifier.input, decode_scale=0.0) if whole else classifier.input
     return subject_of(classifier, decode(path, spec), str(path))
 
 
