@@ -13,6 +13,7 @@ import sys
 import tempfile
 from pathlib import Path
 
+import api
 import listings
 import pictures
 import zoo_page
@@ -55,6 +56,7 @@ def main() -> None:
     parser.add_argument("--here", action="store_true", help="do not install anew")
     parser.add_argument("page", nargs="*", help="only these pages")
     options = parser.parse_args()
+    api.write()
     listings.write()
     zoo_page.write()
     for path in map(Path, options.page) if options.page else pages():

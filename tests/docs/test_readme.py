@@ -82,6 +82,11 @@ def test_the_reference_says_what_the_program_says() -> None:
         assert (REPOSITORY / "docs" / "reference" / name).read_text("utf-8") == text, f"{name} is old; run make docs"
 
 
+def test_the_reference_of_python_says_what_the_docstrings_say() -> None:
+    api = program("api")
+    assert api.PAGE.read_text("utf-8") == api.page(), "python.md is old; run make docs"
+
+
 def test_the_page_about_the_zoo_says_what_the_cards_say_and_shows_every_family() -> None:
     zoo = program("zoo_page")
     assert zoo.PAGE.read_text("utf-8") == zoo.page(), "zoo.md is old; run python docs/zoo_page.py"
