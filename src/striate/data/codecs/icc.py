@@ -57,10 +57,11 @@ def _deep(pixels: np.ndarray, kind: str, profile: bytes) -> np.ndarray:
         changed = imagecodecs.cms_transform(
             pixels[..., 0] if kind == "L" else pixels,
             profile,
-            imagecodecs.cms_profile("srgb"),
+            ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes(),
             colorspace="gray" if kind == "L" else "rgb",
             outcolorspace="rgb",
             intent=ImageCms.Intent.PERCEPTUAL,
+            flags=ImageCms.Flags.NOOPTIMIZE,  # with its coarse tables 16 bits would be 13 levels of 255 off
         )
     except Exception as error:  # every codec has an exception class of its own
         raise Refused(DAMAGED, f"its colour profile: {error}") from error
