@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import sys
 from collections.abc import Sequence
@@ -11,7 +12,9 @@ from rich.text import Text
 
 from striate.cli.command import usage
 from striate.cli.commands import COMMANDS
+from striate.cli.show.console import complain
 from striate.core.errors import StriateError
+from striate.core.names import visible_lines
 
 
 def build() -> App:
@@ -24,7 +27,7 @@ def build() -> App:
         help_format="plaintext",
         default_parameter=Parameter(negative=()),
         version=_version,
-        error_formatter=lambda error: Text(f"striate: {error}"),
+        error_formatter=lambda error: Text(f"striate: {visible_lines(str(error))}"),
     )
     for name, function in COMMANDS.items():
         app.command(function, name=name, usage=usage(function, name))
@@ -35,10 +38,12 @@ def build() -> App:
 def main(words: Sequence[str] | None = None) -> None:
     """Run the command that `words` (or the process's arguments) say; a user's mistake is one sentence on standard
     error and exit status 2."""
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")  # a terminal that lacks a character is no reason to fail
     try:
         build()(sys.argv[1:] if words is None else words)
     except StriateError as error:
-        print(f"striate: {error}", file=sys.stderr)
+        complain(str(error))
         sys.exit(2)
     except KeyboardInterrupt:
         print("\nstriate: stopped.", file=sys.stderr)

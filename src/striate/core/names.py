@@ -16,12 +16,12 @@ _UNSEEN_IN_TEXT = re.compile(f"(?!\n)[{_CONTROLS}{_DIRECTIONS}{_SURROGATES}]")
 
 
 def legible(name: str) -> str:
-    """`name` as text that can be encoded: bytes that are not UTF-8 (Python holds them as surrogates) are spelled out.
+    r"""`name` as text that can be encoded: bytes that are not UTF-8 (Python holds them as surrogates) are spelled out.
 
     Different names stay different.
 
-    >>> legible("caf\\udce9")
-    'caf\\\\xe9'
+    >>> legible("caf\udce9")
+    'caf\\xe9'
     """
     return _UNENCODABLE.sub(_spelled, name)
 
@@ -35,11 +35,11 @@ def canonical(name: str) -> str:
 
 
 def visible(name: str) -> str:
-    """`name` as it may be shown: what would act on a terminal, turn the direction of writing, or be invisible is
+    r"""`name` as it may be shown: what would act on a terminal, turn the direction of writing, or be invisible is
     spelled out.
 
-    >>> visible("red\\x1b[31m")
-    'red\\\\u001b[31m'
+    >>> visible("red\x1b[31m")
+    'red\\u001b[31m'
     """
     return _UNSEEN.sub(_spelled, name)
 
@@ -47,6 +47,15 @@ def visible(name: str) -> str:
 def visible_lines(text: str) -> str:
     """Like `visible`, for text of several lines: line breaks stay."""
     return _UNSEEN_IN_TEXT.sub(_spelled, text)
+
+
+def json_escaped(document: str) -> str:
+    r"""A JSON document in which the same characters are escaped as JSON escapes them: it says what it said.
+
+    >>> json_escaped('["\x9b"]')
+    '["\\u009b"]'
+    """
+    return _UNSEEN_IN_TEXT.sub(lambda match: f"\\u{ord(match[0]):04x}", document)
 
 
 def _spelled(match: re.Match[str]) -> str:

@@ -9,6 +9,7 @@ from cyclopts import Parameter
 
 from striate.cli.show.console import console, print_json, table
 from striate.cli.show.stages import followed
+from striate.core.names import visible
 
 if TYPE_CHECKING:
     from striate.data.audit import Audit
@@ -40,6 +41,6 @@ def show_audit(
     for finding in audit.findings:
         screen.print(f"{_MARKS[finding.level]} {finding.sentence}")
         for name in finding.names if all else finding.names[:_NAMES]:
-            screen.print(f"    {name}")
+            screen.print(f"    {visible(name)}")
         if not all and len(finding.names) > _NAMES:
             screen.print(f"    and {len(finding.names) - _NAMES:,} more (--all names them)")

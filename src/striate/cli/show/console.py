@@ -2,29 +2,70 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from pathlib import Path
 from typing import Any
 
 from rich.console import Console
 from rich.table import Table
+
+from striate.core.names import json_escaped, visible, visible_lines
 
 Row = Sequence[object]
 
 _ENDLESS = 1000  # columns of text: no line of ours is longer, so nothing is cut or broken
 
 
-def console() -> Console:
+class Screen(Console):
+    """A console on which no name acts: what would move the cursor or turn the direction of writing is spelled out."""
+
+    def print(self, *objects: Any, **options: Any) -> None:
+        """Print `objects`; texts as `striate.core.names.visible_lines` shows them."""
+        super().print(*(visible_lines(each) if isinstance(each, str) else each for each in objects), **options)
+
+
+def console() -> Screen:
     """Standard output; colours and bars only where a person is looking, and lines as long as they are elsewhere."""
     if sys.stdout.isatty():
-        return Console(highlight=False, markup=False, emoji=False)
-    return Console(highlight=False, markup=False, emoji=False, soft_wrap=True, width=_ENDLESS)
+        return Screen(highlight=False, markup=False, emoji=False)
+    return Screen(highlight=False, markup=False, emoji=False, soft_wrap=True, width=_ENDLESS)
+
+
+def complain(sentence: str) -> None:
+    """Print a sentence on standard error, after the program's name."""
+    print(f"striate: {visible_lines(sentence)}", file=sys.stderr)
 
 
 def print_json(value: Any) -> None:
-    """One JSON document on standard output, for programs."""
-    print(json.dumps(value, ensure_ascii=False, indent=2))
+    """One JSON document on standard output, for programs. Escapes of JSON keep each character of a name as it is."""
+    print(json_escaped(json.dumps(value, ensure_ascii=False, indent=2)))
+
+
+def print_csv(columns: Sequence[str], rows: Iterable[Row]) -> None:
+    """One CSV table on standard output, for programs, with names as they are."""
+    for row in (columns, *rows):
+        line = io.StringIO(newline="")
+        csv.writer(line, lineterminator="\n").writerow(row)
+        _put(line.getvalue())
+
+
+def print_path(path: Path) -> None:
+    """The path of a file, and nothing else, for people and programs alike."""
+    _put(f"{path}\n")
+
+
+def _put(text: str) -> None:
+    """Write text that programs read: the bytes of a file name that is not UTF-8 stay what they are. Only on a terminal,
+    what would act there is spelled out."""
+    if sys.stdout.isatty() or not hasattr(sys.stdout, "buffer"):
+        sys.stdout.write(visible_lines(text))
+    else:
+        sys.stdout.flush()
+        sys.stdout.buffer.write(text.encode(sys.stdout.encoding, "surrogateescape"))
 
 
 def table(
@@ -40,7 +81,7 @@ def table(
         words = 0 < number < left
         drawn.add_column(column, justify="left" if number < left else "right", no_wrap=not words)
     for row in rows:
-        drawn.add_row(*map(str, row))
+        drawn.add_row(*(visible(str(cell)) for cell in row))
     if total is not None:
         drawn.add_section()
         drawn.add_row(*map(str, total), style="bold")

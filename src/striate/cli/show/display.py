@@ -12,6 +12,7 @@ from rich.table import Column
 from striate.cli.show.console import console
 from striate.cli.show.judgement import sentence
 from striate.cli.show.pace import Pace
+from striate.core.names import visible
 from striate.recipes.events import RunFinished, RunStarted
 from striate.recipes.stage import Progress as Stage
 from striate.training.events import Evaluated, StepDone
@@ -96,7 +97,7 @@ class Live(Plain):
     def _move(self, share: float, text: str) -> None:
         if self.task is None:
             self.task = self.bar.add_task("", total=1.0)
-        self.bar.update(self.task, description=text, completed=share)
+        self.bar.update(self.task, description=visible(text), completed=share)
 
     def stage(self, name: str, done: int, total: int) -> None:
         """Move the bar through the stage."""

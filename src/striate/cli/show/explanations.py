@@ -6,8 +6,9 @@ import sys
 from collections.abc import Generator
 from typing import TYPE_CHECKING, Any
 
-from striate.cli.show.console import console, percent
+from striate.cli.show.console import complain, console, percent
 from striate.cli.show.stages import followed
+from striate.core.names import visible
 
 if TYPE_CHECKING:
     from striate.classifier import Failure
@@ -26,7 +27,7 @@ def show_explanations(events: Generator[Any, None, list[Explanation | Failure]])
 
     failures = [result for result in followed(events, show) if isinstance(result, Failure)]
     for failure in failures:
-        print(f"striate: {failure.name} cannot be read: {failure.reason}.", file=sys.stderr)
+        complain(f"{failure.name} cannot be read: {failure.reason}.")
     if failures:
         sys.exit(1)
 
@@ -34,7 +35,7 @@ def show_explanations(events: Generator[Any, None, list[Explanation | Failure]])
 def _lines(explanation: Explanation) -> list[str]:
     explained = explanation.explained
     prediction = explained.subject.prediction
-    told = f"{prediction.name}: {prediction.label}, {percent(prediction.probability, 1)}"
+    told = f"{visible(prediction.name)}: {prediction.label}, {percent(prediction.probability, 1)}"
     if explained.target != prediction.label:
         told += f"; explained: {explained.target}, {percent(prediction.probabilities[explained.target], 1)}"
     lines = [told]

@@ -6,8 +6,9 @@ import sys
 from collections.abc import Generator
 from typing import TYPE_CHECKING, Any
 
-from striate.cli.show.console import console, percent
+from striate.cli.show.console import complain, console, percent
 from striate.cli.show.stages import followed
+from striate.core.names import visible
 
 if TYPE_CHECKING:
     from striate.classifier import Failure, Prediction
@@ -30,7 +31,7 @@ def show_foolings(events: Generator[Any, None, list[Fooling | Failure]]) -> None
     if len(fooled) > 1:
         screen.print(f"{sum(fooled)} of {len(fooled)} fooled")
     for failure in failures:
-        print(f"striate: {failure.name} cannot be read: {failure.reason}.", file=sys.stderr)
+        complain(f"{failure.name} cannot be read: {failure.reason}.")
     if failures:
         sys.exit(1)
 
@@ -44,7 +45,7 @@ def _lines(fooling: Fooling) -> list[str]:
     within = "" if fooled.epsilon is None else f" within {fooled.epsilon:g}"
     change = f"at most {adversarial.linf[0]:.3g} of 255 grey levels, {adversarial.l2[0]:.4g} in L2"
     return [
-        f"{before.name}: {_said(before)} → {_said(fooled.after)}; {verdict}{within}",
+        f"{visible(before.name)}: {_said(before)} → {_said(fooled.after)}; {verdict}{within}",
         f"    change  {change}",
         f"    sheet   {fooling.sheet}",
         f"    picture {fooling.picture}",

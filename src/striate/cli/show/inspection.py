@@ -6,6 +6,7 @@ from collections.abc import Generator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from striate.cli.show.console import print_path
 from striate.cli.show.stages import followed
 
 if TYPE_CHECKING:
@@ -14,4 +15,4 @@ if TYPE_CHECKING:
 
 def show_inspection(events: Generator[Progress, None, Path]) -> None:
     """Print the path, and nothing else, for people and programs alike."""
-    print(followed(events).resolve())
+    print_path(followed(events).resolve())

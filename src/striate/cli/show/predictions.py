@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import csv as csv_format
 import sys
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
-from striate.cli.show.console import console, percent, print_json, table
+from striate.cli.show.console import complain, console, percent, print_csv, print_json, table
 from striate.core.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -30,11 +29,12 @@ def show_predictions(
     if json:
         print_json([_as_dict(answer) for answer in answers])
     elif csv:
-        _print_csv(answers)
+        rows = ([answer.name, answer.label, f"{answer.probability:.6f}"] for answer in answers)
+        print_csv(["picture", "class", "probability"], rows)
     else:
         _print_table(answers)
     for failure in failures:
-        print(f"striate: {failure.name} cannot be read: {failure.reason}.", file=sys.stderr)
+        complain(f"{failure.name} cannot be read: {failure.reason}.")
     if failures:
         sys.exit(1)
 
@@ -56,13 +56,6 @@ def _as_dict(answer: Prediction) -> dict[str, object]:
         "probability": round(answer.probability, 6),
         "probabilities": {label: round(value, 6) for label, value in answer.probabilities.items()},
     }
-
-
-def _print_csv(answers: Iterable[Prediction]) -> None:
-    writer = csv_format.writer(sys.stdout, lineterminator="\n")
-    writer.writerow(["picture", "class", "probability"])
-    for answer in answers:
-        writer.writerow([answer.name, answer.label, f"{answer.probability:.6f}"])
 
 
 def _print_table(answers: Iterable[Prediction]) -> None:

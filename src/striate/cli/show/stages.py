@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Generator
 from typing import Any, TypeVar
 
+from striate.core.names import visible
+
 Result = TypeVar("Result")
 
 
@@ -14,6 +16,7 @@ def followed(events: Generator[Any, None, Result], each: Callable[[Any], None] |
     What is no progress is handed to `each`, if the job yields more than that.
     """
     from rich.console import Console
+    from rich.markup import escape
     from rich.progress import Progress as Bar
 
     screen = Console(stderr=True)
@@ -29,7 +32,7 @@ def followed(events: Generator[Any, None, Result], each: Callable[[Any], None] |
                     each(event)
                 continue
             if event.stage not in tasks:
-                tasks[event.stage] = bar.add_task(event.stage, total=event.total)
+                tasks[event.stage] = bar.add_task(escape(visible(event.stage)), total=event.total)
             bar.update(tasks[event.stage], completed=event.done)
 
 

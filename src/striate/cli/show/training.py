@@ -9,6 +9,7 @@ from typing import Annotated, Any
 from cyclopts import Parameter
 
 from striate.cli.interrupt import interruptible
+from striate.core.names import visible
 
 
 def show_training(
@@ -38,4 +39,4 @@ def show_training(
     if run is None:
         raise KeyboardInterrupt
     if not quiet:
-        print(f"Stopped and saved. Go on with:  striate resume {run.path}")
+        print(visible(f"Stopped and saved. Go on with:  striate resume {run.path}"))
