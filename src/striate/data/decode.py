@@ -10,7 +10,7 @@ from pathlib import Path
 from striate.core.errors import DataError
 from striate.core.memory import room_for
 from striate.core.spec import InputSpec
-from striate.data.codecs import heif, jpeg, pillow, png, tiff
+from striate.data.codecs import heif, jpeg, pillow, png, pnm, tiff
 from striate.data.codecs.bounds import check_cost
 from striate.data.codecs.refusal import Refused
 from striate.data.colour import admits
@@ -119,6 +119,8 @@ def _codec(data: bytes) -> Callable[[bytes, InputSpec | None], Picture]:
     if data[4:8] == b"ftyp":
         return lambda data, _: heif.read(data)
     kind = _pillow_kind(data)
+    if kind == "PNM":
+        return lambda data, _: pnm.read(data)
     return lambda data, _: pillow.read(data, kind)
 
 

@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import io
 import struct
 import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
+from PIL import Image
+from PIL.PngImagePlugin import PngImageFile
 
-from striate.data.codecs import exif, pillow
-from striate.data.codecs.refusal import DAMAGED, TRUNCATED, UNSUPPORTED, Refused, check_size
+from striate.data.codecs import icc, pillow
+from striate.data.codecs.refusal import DAMAGED, TRUNCATED, Refused, check_size
 from striate.data.picture import CHANNELS_OF_MODE, Picture
 
 _SIGNATURE_LENGTH = 8
+_GREY, _COLOUR, _GREY_ALPHA = 0, 2, 4  # colour types
 _SAMPLES = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}  # samples of a pixel by colour type
 _MODES = {1: "L", 2: "LA", 3: "RGB", 4: "RGBA"}  # by the number of channels
 _ADAM7 = ((0, 0, 8, 8), (0, 4, 8, 8), (4, 0, 8, 4), (0, 2, 4, 4), (2, 0, 4, 2), (0, 1, 2, 2), (1, 0, 2, 1))
@@ -50,24 +55,18 @@ def read(data: bytes) -> Picture:
     look at every checksum. So the file is first judged by its own measures: the checksums of its chunks, its end
     mark, and the number of bytes that its pixels need (ISO/IEC 15948, sections 5 and 10).
     """
-    header, transparent, exif_data, prepared, pixel_chunks = _parse(data)
+    header, clear, prepared, pixel_chunks = _parse(data)
     check_size(header.height, header.width)
     _check_complete(header, pixel_chunks)
-    if header.depth < 16 or (header.colour == 0 and not transparent):
-        picture = pillow.read(data, "PNG")
-        return replace(picture, prepared=prepared) if prepared else picture
-    orientation = exif.orientation(exif_data)
-    pixels = exif.upright(_sixteen_bit(data), orientation)
-    mode = _MODES[pixels.shape[2]]
-    return Picture(pixels, CHANNELS_OF_MODE[mode], pixels.shape[:2], orientation, f"PNG {mode};16", prepared)
+    picture = pillow.read(data, "PNG", partial(_expand, data, header, clear))
+    mode = f"PNG {_MODES[picture.pixels.shape[2]]};16" if picture.pixels.dtype == np.uint16 else picture.mode
+    return replace(picture, mode=mode, prepared=prepared)
 
 
-def _parse(data: bytes) -> tuple[_Header, bool, bytes, str, list[memoryview]]:
-    """The header, whether one colour is clear, the EXIF data, what it is prepared for, and the pieces of compressed
-    pixels."""
+def _parse(data: bytes) -> tuple[_Header, bytes, str, list[memoryview]]:
+    """The header, what is clear (the chunk tRNS), what it is prepared for, and the pieces of compressed pixels."""
     header: _Header | None = None
-    transparent = False
-    exif_data = b""
+    clear = b""
     prepared = ""
     pieces: list[memoryview] = []
     for name, content in _chunks(data):
@@ -77,16 +76,14 @@ def _parse(data: bytes) -> tuple[_Header, bool, bytes, str, list[memoryview]]:
                 raise Refused(DAMAGED, "its header holds impossible values")
             header = _Header(width, height, depth, colour, bool(interlace))
         elif name == b"tRNS":
-            transparent = True
-        elif name == b"eXIf":
-            exif_data = bytes(content)
+            clear = bytes(content)
         elif name == b"tEXt" and bytes(content[: len(PREPARED) + 1]) == PREPARED + b"\0":
             prepared = bytes(content[len(PREPARED) + 1 :]).decode("latin-1")
         elif name == b"IDAT":
             pieces.append(content)
     if header is None:
         raise Refused(DAMAGED, "it has no header")
-    return header, transparent, exif_data, prepared, pieces
+    return header, clear, prepared, pieces
 
 
 def _chunks(data: bytes) -> Iterator[tuple[bytes, memoryview]]:
@@ -129,16 +126,37 @@ def _check_complete(header: _Header, pieces: list[memoryview]) -> None:
         raise Refused(TRUNCATED, f"{missing:,} of {header.inflated:,} bytes of pixels are missing")
 
 
-def _sixteen_bit(data: bytes) -> np.ndarray:
-    """The pixels (h, w, c) of a 16-bit PNG, a clear colour as alpha; Pillow would cut to 8 bits all but plain grey."""
-    try:
-        import imagecodecs
-    except ImportError as error:
-        raise Refused(
-            UNSUPPORTED, "a 16-bit colour PNG needs imagecodecs: pip install 'striate[scientific]'"
-        ) from error
-    try:
-        pixels = imagecodecs.png_decode(data)
-    except Exception as error:  # every codec has an exception class of its own
-        raise Refused(DAMAGED, str(error)) from error
-    return pixels.reshape(*pixels.shape[:2], -1)
+def _expand(data: bytes, header: _Header, clear: bytes, image: Image.Image) -> tuple[np.ndarray, tuple[str, ...]]:
+    """Pixels and channels of `image`, which Pillow has read from `data`; a clear colour becomes alpha."""
+    if header.depth == 16:
+        return _sixteen_bit(data, header, clear, image)
+    if clear and header.colour in (_GREY, _COLOUR):
+        # The chunk holds samples, of which the lowest bits count; Pillow compares them with grey levels up to 255.
+        full = 2**header.depth - 1
+        samples = [(one & full) * 255 // full for one in struct.unpack(f">{_SAMPLES[header.colour]}H", clear)]
+        image.info["transparency"] = samples[0] if len(samples) == 1 else tuple(samples)
+    return pillow.expanded(image)
+
+
+def _sixteen_bit(data: bytes, header: _Header, clear: bytes, image: Image.Image) -> tuple[np.ndarray, tuple[str, ...]]:
+    """The same of 16 bits, of which Pillow keeps all but in plain grey only the high bytes."""
+    if header.colour == _GREY:
+        pixels = np.asarray(image).astype(np.uint16)[..., None]
+    elif header.colour == _GREY_ALPHA:  # two bytes of grey and two of alpha are four of anything
+        four = _reread(data, "RGBA")
+        pixels = four[..., 0::2].astype(np.uint16) << 8 | four[..., 1::2]
+    else:  # read as little-endian, the low bytes are the high ones
+        low = _reread(data, "RGB;16L" if header.colour == _COLOUR else "RGBA;16L")
+        pixels = np.asarray(image).astype(np.uint16) << 8 | low
+    if clear and header.colour in (_GREY, _COLOUR):
+        is_clear = (pixels == np.frombuffer(clear, ">u2")).all(axis=2, keepdims=True)
+        pixels = np.concatenate([pixels, np.where(is_clear, 0, 65535).astype(np.uint16)], axis=2)
+    channels = CHANNELS_OF_MODE[_MODES[pixels.shape[2]]]
+    return icc.to_srgb(pixels, channels, image.info.get("icc_profile") or b""), channels
+
+
+def _reread(data: bytes, unpacker: str) -> np.ndarray:
+    """The pixels (h, w, c) with each sample taken apart by another of Pillow's unpackers."""
+    with PngImageFile(io.BytesIO(data)) as image:
+        image.tile = [tile._replace(args=unpacker) for tile in image.tile]
+        return np.array(image)
