@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tracemalloc
 from dataclasses import replace
 
 import numpy as np
@@ -13,6 +14,7 @@ from reference import preparation
 from striate.core.errors import DataError
 from striate.core.geometry import place
 from striate.core.spec import GREY, RGB, Filter, InputSpec, ResizeRule
+from striate.data import resample
 from striate.data.picture import Picture
 from striate.data.transforms import normalise, prepare, prepare_many, scale, to_shares
 
@@ -231,3 +233,35 @@ def test_scale_rounds_a_pixel_alike_wherever_it_lies_in_the_batch():
     whole = scale(images, spec)
     for start in range(33):
         assert torch.equal(scale(images[start : start + 3], spec), whole[start : start + 3])
+
+
+@pytest.mark.parametrize("antialias", [True, False])
+@pytest.mark.parametrize("filter", ["nearest", "bilinear", "bicubic"])
+@pytest.mark.parametrize("resize_rule", ["cover", "contain", "stretch"])
+@pytest.mark.parametrize("dtype", ["uint8", "uint16", "float32"])
+def test_a_window_alone_is_what_the_whole_resize_shows_there(resize_rule, filter, antialias, dtype, monkeypatch):
+    """In full depth, what is computed within the window differs by rounding alone: one level, or 1e-5."""
+    draw = np.random.default_rng(0)
+    for height, width in [(1, 40), (40, 1), (3, 90), (50, 7), (30, 41)]:
+        pixels = (draw.random((height, width, 3)) * (1 if dtype == "float32" else np.iinfo(dtype).max)).astype(dtype)
+        maximum = {"uint8": 255.0, "uint16": 65535.0, "float32": 1.0}[dtype]
+        spec = spec_of(RGB, 12, 9, maximum=maximum, resize=resize_rule, filter=filter, antialias=antialias, crop=0.9)
+        given = Picture(pixels, RGB, (height, width))
+        monkeypatch.setattr(resample, "_AFFORDABLE", 1 << 26)
+        whole = prepare(given, spec).astype(np.float64)
+        monkeypatch.setattr(resample, "_AFFORDABLE", 0)
+        alone = prepare(given, spec).astype(np.float64)
+        assert np.abs(alone - whole).max() <= {"uint8": 1, "uint16": 1, "float32": 1e-5}[dtype]
+
+
+@pytest.mark.parametrize(("height", "width"), [(1, 1 << 20), (1 << 20, 1), (2, 1 << 18)])
+@pytest.mark.parametrize("resize_rule", ["cover", "contain", "stretch"])
+def test_a_long_thin_image_takes_no_more_memory_than_itself_and_its_window(height, width, resize_rule):
+    pixels = np.full((height, width, 1), 100, np.uint8)
+    spec = spec_of(GREY, 224, 224, resize=resize_rule, padding=100 / 255)
+    tracemalloc.start()
+    seen = prepare(Picture(pixels, GREY, (height, width)), spec)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert (seen == 100).all()
+    assert peak < 64 << 20

@@ -77,9 +77,10 @@ def _channels(dataset: Dataset, index: Indices, kinds: np.ndarray) -> tuple[str,
     wanted = common_channels(kinds)
     odd = np.flatnonzero(left_out(kinds, wanted))
     if len(odd):
+        first, has = dataset.store.name(int(index[odd[0]])), tuple(str(kinds[odd[0]]).split(","))
         raise DataError(
             f"{dataset.name}: all images need the same channels (grey and colour may be mixed). Most have "
-            f"{named(wanted)}; {dataset.store.name(int(index[odd[0]]))} has {named(tuple(str(kinds[odd[0]]).split(',')))}. "
+            f"{named(wanted)}; {first} has {named(has)}. "
             "Convert it, or leave it out."
         )
     return wanted

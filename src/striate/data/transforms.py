@@ -53,26 +53,28 @@ def prepare_many(
     """
     placement = place(spec, *original)
     arranged = arrange(pixels, channels, spec)
-    resized = resize(arranged, *placement.resized, filter=spec.filter, antialias=spec.antialias)
-    return _as_torch_has_it(_window(resized, placement, spec))
+    rows, columns = (
+        slice(max(start, 0), min(start + side, whole))
+        for start, side, whole in zip(placement.offset, spec.size, placement.resized, strict=True)
+    )
+    seen = resize(
+        arranged, *placement.resized, filter=spec.filter, antialias=spec.antialias, rows=rows, columns=columns
+    )
+    return _as_torch_has_it(_padded(seen, placement, spec))
 
 
 def _as_torch_has_it(pixels: Shaped[np.ndarray, "n rows columns c"]) -> ManyPrepared:
     return np.ascontiguousarray(pixels.transpose(0, 3, 1, 2))
 
 
-def _window(pixels: ManyPixels, placement: Placement, spec: InputSpec) -> Shaped[np.ndarray, "n rows columns c"]:
+def _padded(seen: ManyPixels, placement: Placement, spec: InputSpec) -> Shaped[np.ndarray, "n rows columns c"]:
     """The part of the resized pictures that lies on the input grid, with padding where there is none."""
-    (top, left), (height, width) = placement.offset, placement.resized
-    rows = slice(max(top, 0), min(top + spec.height, height))
-    columns = slice(max(left, 0), min(left + spec.width, width))
-    seen = pixels[:, rows, columns]
     if seen.shape[1:3] == spec.size:
         return seen
     value = spec.padding * spec.maximum
-    ground = value if pixels.dtype == np.float32 else round(value)
-    canvas = np.full((len(pixels), *spec.size, pixels.shape[3]), ground, pixels.dtype)
-    y, x = max(-top, 0), max(-left, 0)
+    ground = value if seen.dtype == np.float32 else round(value)
+    canvas = np.full((len(seen), *spec.size, seen.shape[3]), ground, seen.dtype)
+    y, x = (max(-start, 0) for start in placement.offset)
     canvas[:, y : y + seen.shape[1], x : x + seen.shape[2]] = seen
     return canvas
 
