@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from striate.verbs.audit import audit as audit
     from striate.verbs.evaluate import evaluate as evaluate
     from striate.verbs.explain import explain as explain
+    from striate.verbs.finish import finish as finish
     from striate.verbs.fool import fool as fool
     from striate.verbs.inspect import inspect as inspect
     from striate.verbs.list_models import list_models as list_models
@@ -37,6 +38,7 @@ _HOMES = {
     "audit": "striate.verbs.audit",
     "evaluate": "striate.verbs.evaluate",
     "explain": "striate.verbs.explain",
+    "finish": "striate.verbs.finish",
     "fool": "striate.verbs.fool",
     "inspect": "striate.verbs.inspect",
     "list_models": "striate.verbs.list_models",

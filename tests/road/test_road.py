@@ -180,8 +180,10 @@ def test_ctrl_c_saves_and_says_how_to_go_on() -> None:
         time.sleep(0.01)
     running.send_signal(signal.SIGINT)
     said, complained = running.communicate(timeout=60)
-    assert running.returncode == 0
-    assert "striate resume runs/stopped" in said
+    assert running.returncode == 130
+    for way in ("striate resume runs/stopped", "striate finish runs/stopped", "striate predict runs/stopped PICTURES"):
+        assert way in said
+    assert "stopped     at epoch " in said
     assert "Traceback" not in complained
     assert list(Path("runs/stopped/checkpoints").glob("step-*.safetensors"))
 

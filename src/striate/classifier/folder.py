@@ -3,8 +3,10 @@ which the images of its training are known again."""
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
+import shlex
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -19,26 +21,29 @@ from striate.classifier.provenance import Provenance
 from striate.classifier.seen import SeenImages
 from striate.core.config import from_json, to_json
 from striate.core.errors import ModelError, RunError, StriateError
-from striate.core.files import file_digest, make_folder, write_atomically, write_json
+from striate.core.files import make_folder, open_regular, rename, write_atomically, write_json
 from striate.core.spec import InputSpec, LabelSpec
 from striate.models import build_model, check_model
 
 FORMAT = 1
 _WEIGHTS, _DESCRIPTION = "model.safetensors", "classifier.json"
+_NEXT_WEIGHTS = "next.safetensors"  # written, but perhaps not yet renamed
+_ATTEMPTS = 20  # to read a pair of files while a training replaces them, each a few milliseconds after the other
 
 
 def save_classifier(classifier: Classifier, folder: Path) -> None:
-    """Write `classifier` into `folder`.
+    """Write `classifier` into `folder`, in the place of the one that is there.
 
-    The weights come first and the description, which carries their digest, last: a kill in between leaves either the
-    old pair or a pair that `load_classifier` refuses by its digest.
+    A kill at any moment leaves the old classifier or the new one: the weights are written beside the old ones, the
+    description, which carries their digest, decides which of them hold, and then they take their name.
 
     Raises:
         RunError: the folder cannot be written, or the disk is full.
     """
     make_folder(folder)
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in classifier.model.state_dict().items()}
-    write_atomically(folder / _WEIGHTS, save_tensors(tensors))
+    weights = save_tensors(tensors)
+    write_atomically(folder / _NEXT_WEIGHTS, weights)
     if classifier.seen is not None:
         classifier.seen.write(folder)
     description = {
@@ -47,10 +52,35 @@ def save_classifier(classifier: Classifier, folder: Path) -> None:
         "input": to_json(classifier.input),
         "labels": to_json(classifier.labels),
         "temperature": classifier.temperature,
-        "weights_sha256": file_digest(folder / _WEIGHTS),
+        "weights_sha256": hashlib.sha256(weights).hexdigest(),
         "provenance": asdict(classifier.provenance),
     }
     write_json(folder / _DESCRIPTION, description)
+    rename(folder / _NEXT_WEIGHTS, folder / _WEIGHTS)
+
+
+def describe_standing(folder: Path, unfinished: str) -> None:
+    """Say in `folder`, where the classifier of an unfinished training lies, how far the training is now.
+
+    Raises:
+        RunError: there is no classifier, or the folder cannot be written.
+    """
+    description = _read_description(folder)
+    description["provenance"] |= {"unfinished": unfinished}
+    write_json(folder / _DESCRIPTION, description)
+
+
+def standing(path: str | os.PathLike[str]) -> str | None:
+    """How far the training of the classifier in `path` is ("epoch 40 of 60"), if it is not over.
+
+    None too where there is no classifier that can be read.
+    """
+    try:
+        provenance = _read_description(_folder(Path(path))).get("provenance")
+    except RunError:
+        return None
+    unfinished = provenance.get("unfinished") if isinstance(provenance, dict) else None
+    return unfinished if isinstance(unfinished, str) else None
 
 
 def load_classifier(folder: str | os.PathLike[str]) -> Classifier:
@@ -60,10 +90,8 @@ def load_classifier(folder: str | os.PathLike[str]) -> Classifier:
         RunError: there is none, it is of another format, or a part of it is missing or damaged; the sentence says
             which part.
     """
-    folder = Path(folder)
-    if not (folder / _DESCRIPTION).exists() and (folder / "classifier" / _DESCRIPTION).exists():
-        folder = folder / "classifier"
-    description = _read_description(folder)
+    folder = _folder(Path(folder))
+    description, weights = _read_pair(folder)
     try:
         input_spec = from_json(InputSpec, description["input"])
         labels = from_json(LabelSpec, description["labels"])
@@ -81,9 +109,23 @@ def load_classifier(folder: str | os.PathLike[str]) -> Classifier:
         raise RunError(
             f"{folder / _DESCRIPTION} is incomplete or damaged ({error}). Restore it from a copy."
         ) from error
-    model.load_state_dict(_read_weights(folder, description, model.state_dict()))
+    model.load_state_dict(_parsed(weights, folder, model.state_dict()))
     seen = SeenImages.read(folder)
     return Classifier(model.eval(), name, arguments, input_spec, labels, provenance, temperature, seen)
+
+
+def _folder(path: Path) -> Path:
+    """Where the classifier lies: in `path` itself, or in the run that `path` is."""
+    inside = path / "classifier"
+    return inside if not _is_there(path / _DESCRIPTION) and _is_there(inside / _DESCRIPTION) else path
+
+
+def _is_there(path: Path) -> bool:
+    """Whether `path` is there, as far as can be told; reading it says what is wrong with it."""
+    try:
+        return path.exists()
+    except (OSError, ValueError):
+        return False
 
 
 def _check_known(name: str, folder: Path) -> None:
@@ -96,13 +138,24 @@ def _check_known(name: str, folder: Path) -> None:
         ) from error
 
 
+def _hint(folder: Path) -> str:
+    """What to do about a run without a classifier."""
+    if not _is_there(folder / "recipe.json"):
+        return ""
+    run = shlex.quote(str(folder))
+    return (
+        f" Its training has not come so far yet. Go on with it: striate resume {run}; or end it: striate finish {run}"
+    )
+
+
 def _read_description(folder: Path) -> dict[str, Any]:
     path = folder / _DESCRIPTION
     try:
-        description = json.loads(path.read_text(encoding="utf-8"))
+        with open_regular(path) as file:
+            description = json.loads(file.read())
     except FileNotFoundError as error:
-        raise RunError(f"There is no classifier in {folder}: {_DESCRIPTION} is not there.") from error
-    except (OSError, ValueError) as error:
+        raise RunError(f"There is no classifier in {folder}: {_DESCRIPTION} is not there.{_hint(folder)}") from error
+    except (OSError, ValueError, RecursionError) as error:
         raise RunError(f"{path} cannot be read ({error}). Restore it from a copy.") from error
     found = description.get("format") if isinstance(description, dict) else None
     if found != FORMAT:
@@ -110,17 +163,38 @@ def _read_description(folder: Path) -> dict[str, Any]:
     return description
 
 
-def _read_weights(
-    folder: Path, description: dict[str, Any], expected: dict[str, torch.Tensor]
-) -> dict[str, torch.Tensor]:
+def _read_pair(folder: Path) -> tuple[dict[str, Any], bytes]:
+    """Read the description and the weights that belong to it, also while a training replaces both."""
+    for _ in range(_ATTEMPTS):
+        description = _read_description(folder)
+        digest = description.get("weights_sha256")
+        found = [data for name in (_NEXT_WEIGHTS, _WEIGHTS) if (data := _read_if_there(folder / name)) is not None]
+        for data in found:
+            if hashlib.sha256(data).hexdigest() == digest:
+                return description, data
+        if _read_description(folder).get("weights_sha256") == digest:  # nobody is replacing them
+            break
+    path = folder / _WEIGHTS
+    if not found:
+        raise RunError(f"The weights of the classifier are missing: {path} is not there.")
+    raise RunError(f"{path} is not the file that {_DESCRIPTION} describes: its digest differs.")
+
+
+def _read_if_there(path: Path) -> bytes | None:
+    try:
+        with open_regular(path) as file:
+            return file.read()
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise RunError(f"{path} cannot be read ({error}). Restore it from a copy.") from error
+
+
+def _parsed(data: bytes, folder: Path, expected: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
     path = folder / _WEIGHTS
     try:
-        if file_digest(path) != description["weights_sha256"]:
-            raise RunError(f"{path} is not the file that {_DESCRIPTION} describes: its digest differs.")
-        tensors = load_tensors(path.read_bytes())
-    except FileNotFoundError as error:
-        raise RunError(f"The weights of the classifier are missing: {path} is not there.") from error
-    except (OSError, SafetensorError) as error:
+        tensors = load_tensors(data)
+    except SafetensorError as error:
         raise RunError(f"{path} cannot be read ({error}). Restore it from a copy.") from error
     if {k: v.shape for k, v in tensors.items()} != {k: v.shape for k, v in expected.items()}:
         raise RunError(f"The weights in {path} do not fit the network that {_DESCRIPTION} names.")

@@ -15,16 +15,21 @@ from typing import Annotated, Any
 
 from cyclopts import Parameter
 
+from striate.cli.show.unfinished import say_if_unfinished
+
 _ARGUMENT = re.compile(r"    [a-z_]+: ")
 _EXAMPLE = re.compile(r"Example:\n(?:    .*\n)+\n")
 
 
-def command(verb: Callable[..., Any], show: Callable[..., None], *, example: str) -> Callable[..., None]:
+def command(
+    verb: Callable[..., Any], show: Callable[..., None], *, example: str, uses_run: bool = False
+) -> Callable[..., None]:
     """Return a function for the command line: the verb's parameters, then those of `show` that only concern showing.
 
     `show` takes what the verb returns, or its events where it has them, and keyword-only switches of its own. The help
     is the verb's docstring with `example`, a command, in place of the one in Python; the switches of `show` carry
-    their help in their annotations.
+    their help in their annotations. Of a verb that uses the classifier of a run, its first argument, it is said if its
+    training is not over.
     """
     parameters = _parameters(verb)
     switches = [p for p in _parameters(show) if p.kind is p.KEYWORD_ONLY]
@@ -32,6 +37,8 @@ def command(verb: Callable[..., Any], show: Callable[..., None], *, example: str
 
     def run(*args: Any, **kwargs: Any) -> None:
         shown = {name: kwargs.pop(name) for name in names & kwargs.keys()}
+        if uses_run:
+            say_if_unfinished(args[0])
         work = getattr(verb, "events", verb)
         show(work(*args, **kwargs), **shown)
 

@@ -15,6 +15,7 @@ from striate.cli.show.training import show_training
 from striate.verbs.audit import audit
 from striate.verbs.evaluate import evaluate
 from striate.verbs.explain import explain
+from striate.verbs.finish import finish
 from striate.verbs.fool import fool
 from striate.verbs.inspect import inspect
 from striate.verbs.list_models import list_models
@@ -29,14 +30,22 @@ COMMANDS = {
         train, show_training, example="striate train photos/ --model tiny_vgg --epochs 20 --set optimizer.lr=0.02"
     ),
     "resume": command(resume, show_training, example="striate resume runs/photos"),
-    "evaluate": command(evaluate, show_verdict, example="striate evaluate runs/photos more-photos/"),
-    "predict": command(predict, show_predictions, example="striate predict runs/photos holiday/*.jpg"),
+    "finish": command(finish, show_training, example="striate finish runs/photos"),
+    "evaluate": command(evaluate, show_verdict, example="striate evaluate runs/photos more-photos/", uses_run=True),
+    "predict": command(predict, show_predictions, example="striate predict runs/photos holiday/*.jpg", uses_run=True),
     "explain": command(
-        explain, show_explanations, example="striate explain runs/photos holiday/*.jpg --method occlusion"
+        explain,
+        show_explanations,
+        example="striate explain runs/photos holiday/*.jpg --method occlusion",
+        uses_run=True,
     ),
-    "inspect": command(inspect, show_inspection, example="striate inspect runs/photos --units 24 --time 2min"),
-    "fool": command(fool, show_foolings, example="striate fool runs/photos holiday/*.jpg --epsilon 4 --target coin"),
-    "report": command(report, show_report, example="striate report runs/photos"),
+    "inspect": command(
+        inspect, show_inspection, example="striate inspect runs/photos --units 24 --time 2min", uses_run=True
+    ),
+    "fool": command(
+        fool, show_foolings, example="striate fool runs/photos holiday/*.jpg --epsilon 4 --target coin", uses_run=True
+    ),
+    "report": command(report, show_report, example="striate report runs/photos", uses_run=True),
     "data": command(audit, show_audit, example="striate data photos/"),
     "models": command(list_models, show_models, example="striate models --like resnet --parameters 30M --sort macs"),
     "summary": command(summary, show_summary, example="striate summary lenet5 --size 28x28"),

@@ -11,16 +11,19 @@ from types import FrameType
 
 
 class Interrupt:
-    """Whether somebody has pressed Ctrl-C (or the system asked the process to end)."""
+    """Whether somebody has pressed Ctrl-C (or the system asked the process to end), and the exit `status` that says so
+    (128 and the signal's number, as in shells)."""
 
     def __init__(self) -> None:
         self.requested = False
+        self.status = 128 + signal.SIGINT
 
     def ask(self, number: int, frame: FrameType | None) -> None:
         """Signal handler: note the first request, obey the second at once."""
         if self.requested:
             raise KeyboardInterrupt
         self.requested = True
+        self.status = 128 + number
         print("\nStopping at the next safe point (once more: now) …", file=sys.stderr)
 
 

@@ -92,6 +92,19 @@ class Duration:
             return clock.step / self.amount
         return clock.seconds / (self.amount * _SECONDS[self.unit])
 
+    def position(self, clock: Clock) -> str:
+        """Where `clock` stands in this duration, in its unit: `epoch 40 of 60`.
+
+        >>> Duration.parse("60ep").position(Clock(steps_per_epoch=10, step=405))
+        'epoch 40.5 of 60'
+        """
+        end = str(self).removesuffix(self.unit)
+        if self.unit == "ep":
+            return f"epoch {round(clock.epochs, 2):g} of {end}"
+        if self.unit == "st":
+            return f"step {clock.step} of {end}"
+        return f"{clock.seconds / _SECONDS[self.unit]:.3g} {self.unit} of {end}"
+
     def reached(self, clock: Clock) -> bool:
         """Whether this much of a training has passed on `clock`."""
         return self.progress(clock) >= 1.0

@@ -30,6 +30,10 @@ class RunError(StriateError):
     """A run folder that is taken, incomplete, damaged, or busy."""
 
 
+class BusyError(RunError):
+    """A run folder in which another process is writing."""
+
+
 class TrainingError(StriateError):
     """A training that cannot go on."""
 

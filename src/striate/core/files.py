@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import IO
 
-from striate.core.errors import RunError, StriateError
+from striate.core.errors import BusyError, RunError, StriateError
 
 _CHUNK = 1 << 20
 _READING = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
@@ -106,6 +106,19 @@ def _runs(process: int, path: Path) -> bool:
     return process > 0
 
 
+def rename(source: Path, target: Path) -> None:
+    """Give the file `source` the name `target`, in the place of what is there, so that it survives a power cut.
+
+    Raises:
+        StriateError: the folder cannot be written.
+    """
+    try:
+        os.replace(source, target)
+        sync_folder(target.parent)
+    except OSError as error:
+        raise storage_error(target, error) from error
+
+
 def make_folder(folder: Path) -> None:
     """Make `folder`, and those above it, if it is not there.
 
@@ -171,7 +184,7 @@ def locked(path: Path, *, busy: str) -> Iterator[None]:
     """Hold the lock file `path` for this process; the lock goes with the process, however it ends.
 
     Raises:
-        RunError: another process holds it; the message is `busy`.
+        BusyError: another process holds it; the message is `busy`.
     """
     with contextlib.ExitStack() as stack:
         try:
@@ -181,7 +194,7 @@ def locked(path: Path, *, busy: str) -> Iterator[None]:
         try:
             _lock(file)
         except OSError as error:
-            raise RunError(busy) from error
+            raise BusyError(busy) from error
         yield
 
 

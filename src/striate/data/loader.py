@@ -43,6 +43,7 @@ class Loader:
         spec: InputSpec,
         *,
         batch_size: int,
+        steps: int | None = None,
         seed: int = 0,
         shuffle: bool = True,
         augmentation: Augmentation | None = None,
@@ -54,6 +55,7 @@ class Loader:
     ) -> None:
         """Prepare to load; what fits in memory is decoded now, and `progress` hears of it.
 
+        `steps`: how many batches an epoch has, of as equal sizes as they can be, where `batch_size` does not decide it.
         `digests`: the content digest of every picture of the data set; with it, decoded pictures are kept in the cache
         folder. `memory="never"`: decode in every epoch. `threads`: how many decode, by default one per core; 0 is the
         reader's own.
@@ -70,7 +72,8 @@ class Loader:
             raise DataError(f"{dataset.name}: there are no pictures to load.")
         self._dataset, self._indices, self._spec = dataset, indices, spec
         self._batch_size, self._seed, self._shuffle = batch_size, seed, shuffle
-        self._length = len(batches_of(indices, batch_size))
+        self._length = len(batches_of(indices, batch_size)) if steps is None else steps
+        self._steps = steps
         self._augmentation = augmentation if augmentation is not None and augmentation.active else None
         self._threads = usable_cores() if threads is None else threads
         self._device = torch.device(device)
@@ -103,7 +106,7 @@ class Loader:
         order = self._indices
         if self._shuffle:
             order = order[Stream(self._seed, "order").permutation(len(order), epoch=epoch)]
-        return batches_of(order, self._batch_size)
+        return batches_of(order, self._batch_size) if self._steps is None else np.array_split(order, self._steps)
 
     def _gather(self, batches: list[Indices], held: Held) -> Generator[ManyPrepared, None, None]:
         yield from map(held.take, batches)

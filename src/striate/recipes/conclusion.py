@@ -2,28 +2,38 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Generator
 from dataclasses import asdict, dataclass, replace
-from datetime import UTC, datetime
 
-from striate.classifier import Classifier, Provenance, save_classifier
-from striate.core.config import digest
-from striate.core.errors import RunError
-from striate.data.dataset import Split
+from striate.classifier import Classifier, save_classifier
+from striate.core.errors import DataError, RunError
+from striate.data.dataset import SPLITS, Split
 from striate.metrics import Judgement, measure_temperature
 from striate.recipes.folder import Run
 from striate.recipes.judging import Evaluation, evaluation, sort_out
+from striate.recipes.publishing import classifier_of
 from striate.recipes.session import Session
 from striate.recipes.stage import Progress
-from striate.training import Checkpoint, Ending, Outputs, checkpoint_path, newest_checkpoint, read_checkpoint
+from striate.training import (
+    Checkpoint,
+    DamagedCheckpointError,
+    Ending,
+    Outputs,
+    checkpoint_path,
+    newest_checkpoint,
+    read_checkpoint,
+)
 
 
 @dataclass(frozen=True)
 class Conclusion:
-    """How the weights that were kept, those of `kept_epoch`, did on each split."""
+    """How the weights that were kept, those of `kept_epoch`, did on each split; `unread` names the images that were
+    left out because they cannot be read any more."""
 
     kept_epoch: float
     judgements: dict[str, Judgement]
+    unread: tuple[str, ...] = ()
 
 
 def conclude(run: Run, session: Session, ending: Ending) -> Generator[Progress, None, Conclusion]:
@@ -34,29 +44,43 @@ def conclude(run: Run, session: Session, ending: Ending) -> Generator[Progress, 
     """
     checkpoint = _kept(run, session, ending)
     prepared = session.prepared
-    classifier = replace(_classifier(run, session, checkpoint), seen=prepared.seen)
-    validation = yield from prepared.answers(classifier, "val")
-    if validation is None:
-        raise RunError("The validation split is empty, so that the temperature cannot be fitted. Restore its images.")
-    temperature = measure_temperature(validation.logits, validation.targets, selected=_selects(session, ending))
-    classifier = replace(classifier, temperature=temperature.value)
-    test = yield from prepared.answers(classifier, "test")
-    train = yield from prepared.answers(classifier, "train")
-    outputs: dict[Split, Outputs | None] = {"train": train, "val": validation, "test": test}
-    evaluations = [_evaluation(split, rows, classifier, session) for split, rows in outputs.items() if rows is not None]
+    classifier = replace(classifier_of(run, session, checkpoint), seen=prepared.seen).to(checkpoint.plan.device)
+    judged: dict[Split, Outputs] = {}
+    gone: dict[Split, tuple[str, ...]] = {}
+    for split in SPLITS:
+        outputs = yield from prepared.answers(classifier, split)
+        gone[split] = prepared.unread(split, outputs)
+        if outputs is not None:
+            judged[split] = outputs
+    if not judged:
+        raise DataError(f"None of the images of {run.path} can be read any more. Its weights can be used all the same.")
+    classifier = _calibrated(classifier, judged.get("val"), _selects(session, ending))
+    evaluations = [_evaluation(split, rows, classifier, session, gone[split]) for split, rows in judged.items()]
     for each in evaluations:
         each.write(run)
     scores = {each.name: _scores(each) for each in evaluations}
-    provenance = replace(classifier.provenance, scores=scores, temperature=asdict(temperature))
+    provenance = replace(classifier.provenance, scores=scores)
     save_classifier(replace(classifier, provenance=provenance), run.classifier_folder)
-    return Conclusion(checkpoint.clock.epochs, {each.name: each.judgement for each in evaluations})
+    judgements = {each.name: each.judgement for each in evaluations}
+    return Conclusion(checkpoint.clock.epochs, judgements, tuple(name for names in gone.values() for name in names))
 
 
-def _evaluation(split: Split, outputs: Outputs, classifier: Classifier, session: Session) -> Evaluation:
+def _calibrated(classifier: Classifier, outputs: Outputs | None, selected: bool) -> Classifier:
+    """The classifier with the temperature that suits `outputs`, those of the validation split."""
+    if outputs is None:
+        return classifier
+    temperature = measure_temperature(outputs.logits, outputs.targets, selected=selected)
+    provenance = replace(classifier.provenance, temperature=asdict(temperature))
+    return replace(classifier, temperature=temperature.value, provenance=provenance)
+
+
+def _evaluation(
+    split: Split, outputs: Outputs, classifier: Classifier, session: Session, gone: tuple[str, ...]
+) -> Evaluation:
     prepared = session.prepared
     _, seen = sort_out(classifier.seen, outputs.index, prepared.digests, keep=True)
     names = prepared.names(split, outputs.index)
-    return evaluation(split, session.plan.data, names, classifier, outputs, seen)
+    return evaluation(split, session.plan.data, names, classifier, outputs, seen, gone)
 
 
 def _selects(session: Session, ending: Ending) -> bool:
@@ -66,33 +90,15 @@ def _selects(session: Session, ending: Ending) -> bool:
 
 
 def _kept(run: Run, session: Session, ending: Ending) -> Checkpoint:
-    """The checkpoint whose weights the recipe wants; without any evaluation the last is the best that is known."""
+    """The checkpoint whose weights the recipe wants; without any evaluation the last is the best that is known, and so
+    it is where the best cannot be read."""
     if session.plan.recipe.stop.keep == "best" and ending.best_step is not None:
-        return read_checkpoint(checkpoint_path(run.checkpoints, ending.best_step))
+        with contextlib.suppress(DamagedCheckpointError):
+            return read_checkpoint(checkpoint_path(run.checkpoints, ending.best_step))
     last, _ = newest_checkpoint(run.checkpoints)
     if last is None:
         raise RunError(f"{run.checkpoints} holds no checkpoint that can be read. Resume the run.")
     return last
-
-
-def _classifier(run: Run, session: Session, checkpoint: Checkpoint) -> Classifier:
-    """The classifier with the weights of `checkpoint`, in plain layout, on the device of the training."""
-    plan, prepared = session.plan, session.prepared
-    model = session.build()
-    model.load_state_dict(checkpoint.weights)
-    provenance = Provenance(
-        run=run.name,
-        created=datetime.now(UTC).isoformat(timespec="seconds"),
-        data=plan.data,
-        data_digest=prepared.digest,
-        recipe=plan.base,
-        recipe_digest=digest(plan.recipe),
-        seed=plan.recipe.seed,
-        epochs=checkpoint.clock.epochs,
-        circumstances=dict(checkpoint.circumstances),
-    )
-    model = model.to(checkpoint.plan.device)
-    return Classifier(model.eval(), plan.recipe.model, session.arguments, prepared.input, prepared.labels, provenance)
 
 
 def _scores(judged: Evaluation) -> dict[str, float]:

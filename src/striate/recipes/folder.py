@@ -6,21 +6,24 @@ import contextlib
 import itertools
 import json
 import os
+import shlex
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from striate.classifier import Classifier, load_classifier
 from striate.core.config import from_json, to_json
 from striate.core.device import ExecutionPlan
-from striate.core.errors import ConfigError, RunError, nearest
-from striate.core.files import locked, storage_error, sweep, write_json
+from striate.core.duration import Duration
+from striate.core.errors import BusyError, ConfigError, RunError, nearest
+from striate.core.files import locked, make_folder, open_regular, storage_error, sweep, sync_folder, write_json
 from striate.core.notebook import table
 from striate.metrics import Judgement
 from striate.recipes.recipe import Recipe
 
 FORMAT = 1
+LOCK = ".lock"
 
 
 @dataclass(frozen=True)
@@ -30,6 +33,7 @@ class Run:
     recipe.json    the recipe, its base, and what it was trained on      checkpoints/   where it can go on
     events.jsonl   the one record of what happened                       evaluations/   how it was judged
     audit.json     what was found in the data                            classifier/    the trained thing
+    images.csv     which images it was started with, where they are files
     report.html    all of it, to read
 
     A run is path-like: whatever takes the path of a run takes the run.
@@ -57,6 +61,11 @@ class Run:
         return self.path.name
 
     @property
+    def argument(self) -> str:
+        """The path as it is typed in a shell."""
+        return shlex.quote(str(self.path))
+
+    @property
     def recipe_file(self) -> Path:
         return self.path / "recipe.json"
 
@@ -67,6 +76,10 @@ class Run:
     @property
     def audit_file(self) -> Path:
         return self.path / "audit.json"
+
+    @property
+    def images_file(self) -> Path:
+        return self.path / "images.csv"
 
     @property
     def checkpoints(self) -> Path:
@@ -112,8 +125,11 @@ class Run:
         Raises:
             RunError: another process is writing in it, or the folder cannot be written.
         """
-        busy = f"Another process is writing in {self.path}. Wait until it has ended, or give this run another name."
-        with locked(self.path / ".lock", busy=busy):
+        busy = (
+            f"Another process is writing in {self.path}. Wait until it has ended, stop it (Ctrl-C there), or give this "
+            "run another name."
+        )
+        with locked(self.path / LOCK, busy=busy):
             sweep(self.path)
             yield
 
@@ -124,7 +140,8 @@ class Plan:
 
     `base` is the name of the recipe that `recipe` was made from, `difference` maps each setting in which they differ to
     (the base's value, this run's). `data` is what the user named, made absolute where it is a path. `execution` is the
-    plan to repeat, where another run's was asked for.
+    plan to repeat, where another run's was asked for. `end_before` is the end that the run had before another was asked
+    for; it tells a wanted change of `recipe.epochs` from one by hand.
     """
 
     recipe: Recipe
@@ -132,6 +149,15 @@ class Plan:
     data: str
     difference: dict[str, tuple[Any, Any]]
     execution: ExecutionPlan | None = None
+    end_before: Duration | None = None
+
+    def ending(self, end: Duration, before: Duration) -> Plan:
+        """This plan with another end than `before`, the one that the training has followed so far."""
+        changed = {key: values for key, values in self.difference.items() if key != "epochs"}
+        of_base = self.difference.get("epochs", (to_json(self.recipe.epochs),))[0]
+        if of_base != to_json(end):
+            changed["epochs"] = (of_base, to_json(end))
+        return replace(self, recipe=replace(self.recipe, epochs=end), difference=changed, end_before=before)
 
     def write(self, run: Run) -> None:
         """Write `recipe.json` into `run`."""
@@ -141,6 +167,7 @@ class Plan:
             "base": self.base,
             "difference": self.difference,
             "execution": to_json(self.execution) if self.execution else None,
+            "end_before": to_json(self.end_before),
             "recipe": to_json(self.recipe),
         }
         write_json(run.recipe_file, content)
@@ -153,21 +180,27 @@ class Plan:
             RunError: it is missing, damaged, or of another format.
         """
         try:
-            content = json.loads(run.recipe_file.read_text(encoding="utf-8"))
-        except (OSError, ValueError) as error:
+            with open_regular(run.recipe_file) as file:
+                content = json.loads(file.read())
+        except (OSError, ValueError, RecursionError) as error:
             raise RunError(f"{run.recipe_file} cannot be read ({error}). Restore it from a copy.") from error
         found = content.get("format") if isinstance(content, dict) else None
         if found != FORMAT:
             raise RunError(f"{run.recipe_file} has format {found!r}; this version of Striate reads format {FORMAT}.")
         try:
+            for key in ("base", "data"):
+                if not isinstance(content[key], str):
+                    raise ValueError(f"{key} is a text; received {content[key]!r}")
+            before = content.get("end_before")
             return cls(
                 recipe=from_json(Recipe, content["recipe"]),
                 base=content["base"],
                 data=content["data"],
                 difference={key: (old, new) for key, (old, new) in content["difference"].items()},
                 execution=from_json(ExecutionPlan, content["execution"]) if content["execution"] else None,
+                end_before=None if before is None else Duration.parse(before),
             )
-        except (ConfigError, KeyError, TypeError, ValueError) as error:
+        except (ConfigError, AttributeError, KeyError, TypeError, ValueError) as error:
             raise RunError(f"{run.recipe_file} is damaged ({error}). Restore it from a copy.") from error
 
 
@@ -178,40 +211,68 @@ def read_judgement(file: Path) -> tuple[Judgement, dict[str, Any]]:
         RunError: the file cannot be read, or is damaged.
     """
     try:
-        content = json.loads(file.read_text(encoding="utf-8"))
+        with open_regular(file) as opened:
+            content = json.loads(opened.read())
         return Judgement.from_json(content["judgement"]), content
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         raise RunError(f"The evaluation {file} is damaged ({error}). Evaluate the run again.") from error
 
 
-def create_run(folder: Path, name: str | None, stem: str) -> Run:
-    """Make the folder of a new run: `folder/name`, or the first of `stem`, `stem-2`, `stem-3` … that is free.
+@contextlib.contextmanager
+def new_run(folder: Path, name: str | None, stem: str) -> Iterator[Run]:
+    """Make the folder of a new run and be the only process that writes in it: `folder/name`, or the first of `stem`,
+    `stem-2`, `stem-3` … that is free.
+
+    A folder in which a run was only about to begin (its process was killed, or the disk was full) is free. A run has
+    begun when `Plan.write` has written into it.
 
     Raises:
         RunError: a run of that name is there already, or the folder cannot be written.
     """
     for candidate in [name] if name else _numbered(stem):
         run = Run(folder / candidate)
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-            run.path.mkdir()
-        except FileExistsError:
+        if not is_free(run):
             continue
-        except OSError as error:
-            raise storage_error(run.path, error) from error
-        return run
+        make_folder(run.path)
+        with contextlib.suppress(OSError):  # where a folder cannot be synced, it is there all the same
+            sync_folder(folder)
+        with contextlib.ExitStack() as stack:
+            try:
+                stack.enter_context(run.writing())
+            except BusyError:
+                continue
+            if is_free(run):  # as it was before another process began and ended in it
+                yield run
+                return
     raise _taken(Run(folder / str(name)))
 
 
+def is_free(run: Run) -> bool:
+    """Whether there is nothing at the run's path but what a beginning that was cut short leaves.
+
+    Raises:
+        RunError: the folder cannot be read.
+    """
+    try:
+        names = [entry.name for entry in os.scandir(run.path)]
+    except FileNotFoundError:
+        return not run.path.is_symlink()
+    except NotADirectoryError:
+        return False
+    except OSError as error:
+        raise storage_error(run.path, error) from error
+    return all(name == LOCK or name.startswith(f".{run.recipe_file.name}.") for name in names)
+
+
 def check_name(folder: Path, name: str) -> None:
-    """Refuse early a name that `create_run` would refuse after long work.
+    """Refuse early a name that `new_run` would refuse after long work.
 
     Raises:
         RunError: the name is no name of a folder, or is taken.
     """
     if Path(name).name != name or name in ("", ".", ".."):
         raise RunError(f"A run's name is the name of a folder, without slashes; received {name!r}.")
-    if (folder / name).exists():
+    if not is_free(Run(folder / name)):
         raise _taken(Run(folder / name))
 
 
@@ -221,7 +282,11 @@ def _numbered(stem: str) -> Iterator[str]:
 
 
 def _taken(run: Run) -> RunError:
-    return RunError(f"{run.path} is there already. Choose another --name, or go on with it: striate resume {run.path}")
+    if run.recipe_file.exists():
+        return RunError(
+            f"{run.path} is there already. Choose another --name, or go on with it: striate resume {run.argument}"
+        )
+    return RunError(f"{run.path} is there already, and is no run. Choose another --name, or move it away.")
 
 
 def open_run(path: str | os.PathLike[str]) -> Run:
@@ -231,9 +296,20 @@ def open_run(path: str | os.PathLike[str]) -> Run:
         RunError: there is no run there; the nearest of the folder is offered.
     """
     run = Run(Path(path))
-    if run.recipe_file.exists():
-        return run
-    folder = run.path.parent
-    siblings = [p.name for p in folder.iterdir() if (p / "recipe.json").exists()] if folder.is_dir() else []
+    try:
+        if run.recipe_file.exists():
+            return run
+        begun = run.path.is_dir() and is_free(run)
+        folder = run.path.parent
+        siblings = [p.name for p in folder.iterdir() if (p / "recipe.json").exists()] if folder.is_dir() else []
+    except (OSError, ValueError) as error:  # a folder that is closed to this user, or a name that is none
+        raise RunError(
+            f"{str(run.path)!r} cannot be opened ({error}). Name a run's folder that you may read."
+        ) from error
+    if begun:
+        raise RunError(
+            f"The training of {run.path} was stopped before it began. Begin it: striate train DATA --name "
+            f"{shlex.quote(run.name)}"
+        )
     hint = nearest(run.name, siblings) if siblings else "A run is made by 'striate train DATA'."
     raise RunError(f"There is no run in {run.path}. {hint}")

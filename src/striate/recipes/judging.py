@@ -15,6 +15,7 @@ from striate.core.errors import DataError, RunError
 from striate.core.files import make_folder, sweep, write_atomically, write_json
 from striate.core.spec import LabelSpec
 from striate.data.dataset import Dataset
+from striate.data.decode import Unreadable
 from striate.data.loader import Loader
 from striate.metrics import Judgement, Rows, judge
 from striate.recipes.folder import Run, read_judgement
@@ -43,7 +44,9 @@ class Seen:
 @dataclass(frozen=True)
 class Evaluation:
     """One split, judged: the rows of its answers and all that is said about them. `data` is what the user named,
-    `names` the name of the image of each row; `seen` is None where the classifier does not record what it has seen."""
+    `names` the name of the image of each row; `seen` is None where the classifier does not record what it has seen.
+    `epochs`: how long the weights had been trained, None where it is not recorded. `unread`: the names of images that
+    could not be read any more."""
 
     name: str
     data: str
@@ -51,6 +54,8 @@ class Evaluation:
     names: tuple[str, ...]
     judgement: Judgement
     seen: Seen | None = None
+    epochs: float | None = None
+    unread: tuple[str, ...] = ()
 
     def write(self, run: Run) -> None:
         """Keep it in the run: the judgement as JSON, and a line of CSV per picture, so that each number leads back to
@@ -73,7 +78,13 @@ class Evaluation:
         # A file name need not be proper text; what cannot be encoded goes as the bytes it was.
         write_atomically(run.evaluations / f"{self.name}.csv", table.getvalue().encode(errors="surrogateescape"))
         seen = None if self.seen is None else asdict(self.seen)
-        content = {"data": self.data, "seen": seen, "judgement": self.judgement.to_json()}
+        content = {
+            "data": self.data,
+            "seen": seen,
+            "epochs": self.epochs,
+            "unread": list(self.unread),
+            "judgement": self.judgement.to_json(),
+        }
         write_json(run.evaluations / f"{self.name}.json", content)
 
     @classmethod
@@ -98,19 +109,57 @@ class Evaluation:
                 confidence=np.array([float(row["confidence"]) for row in rows]),
             )
             seen = Seen(**content["seen"]) if content.get("seen") else None
-            return cls(name, content["data"], columns, tuple(row["picture"] for row in rows), judgement, seen)
+            names = tuple(row["picture"] for row in rows)
+            unread = tuple(map(str, content.get("unread", ())))
+            return cls(name, content["data"], columns, names, judgement, seen, content.get("epochs"), unread)
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise RunError(f"The evaluation {path} is damaged ({error}). Evaluate the run again.") from error
+
+
+class GoneError(DataError):
+    """Images of which none can be read any more."""
 
 
 def answers(
     classifier: Classifier, dataset: Dataset, indices: np.ndarray, *, progress: ReportProgress | None = None
 ) -> Outputs:
-    """The logits of `classifier` for the images `indices`, prepared and computed as in prediction, on its device."""
-    loader = Loader(
-        dataset, indices, classifier.input, batch_size=BATCH_SIZE, shuffle=False, memory="never", progress=progress
-    )
-    return evaluate(classifier.model, loader, plain_plan(str(classifier.device)))
+    """The logits of `classifier` for the images `indices`, prepared and computed as in prediction, on its device.
+
+    Images that cannot be read any more are left out: `Outputs.index` says which were judged.
+
+    Raises:
+        GoneError: none of the images can be read.
+    """
+
+    def judged(indices: np.ndarray) -> Outputs:
+        loader = Loader(
+            dataset, indices, classifier.input, batch_size=BATCH_SIZE, shuffle=False, memory="never", progress=progress
+        )
+        return evaluate(classifier.model, loader, plain_plan(str(classifier.device)))
+
+    try:
+        return judged(indices)
+    except Unreadable as error:
+        remaining = indices[[_can_be_read(dataset, index) for index in indices.tolist()]]
+        if len(remaining) == len(indices):
+            raise  # it can be read again: somebody is at work on the files
+        if not len(remaining):
+            raise GoneError(f"None of the {len(indices):,} images to judge can be read any more: {error}") from error
+        return judged(remaining)
+
+
+def _can_be_read(dataset: Dataset, index: int) -> bool:
+    try:
+        dataset.store.read(index)
+    except Unreadable:
+        return False
+    return True
+
+
+def unread(dataset: Dataset, indices: np.ndarray, outputs: Outputs | None) -> tuple[str, ...]:
+    """The names of those of `indices` that were left out of `outputs`; of all where there are no outputs."""
+    left_out = indices if outputs is None else np.setdiff1d(indices, outputs.index)
+    return tuple(dataset.store.name(index) for index in left_out.tolist())
 
 
 def sort_out(
@@ -126,13 +175,20 @@ def sort_out(
 
 
 def evaluation(
-    name: str, data: str, names: tuple[str, ...], classifier: Classifier, outputs: Outputs, seen: Seen | None
+    name: str,
+    data: str,
+    names: tuple[str, ...],
+    classifier: Classifier,
+    outputs: Outputs,
+    seen: Seen | None,
+    unread: tuple[str, ...] = (),
 ) -> Evaluation:
-    """Judge `outputs`, the answers to images called `names`, with the classifier's temperature if it has one."""
+    """Judge `outputs`, the answers to images called `names`, with the classifier's temperature if it has one; `unread`
+    is recorded beside them."""
     temperature = None if classifier.temperature == 1 else classifier.temperature
     rows = Rows.of(outputs.logits, outputs.targets, outputs.index, classifier.temperature)
     judgement = judge(outputs.logits, outputs.targets, classifier.labels.classes, temperature=temperature)
-    return Evaluation(name, data, rows, names, judgement, seen)
+    return Evaluation(name, data, rows, names, judgement, seen, classifier.provenance.epochs, unread)
 
 
 def matched(dataset: Dataset, labels: LabelSpec) -> tuple[Dataset, np.ndarray, tuple[str, ...]]:

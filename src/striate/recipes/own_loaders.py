@@ -72,6 +72,16 @@ class PreparedLoaders:
         """Return names of images by their place in the loader."""
         return tuple(f"{split} {number:05d}" for number in index.tolist())
 
+    def unread(self, split: Split, outputs: Outputs | None) -> tuple[str, ...]:
+        """Return nothing: what a loader does not yield has no name."""
+        return ()
+
+    def smallest_batch(self, recipe: Recipe) -> int:
+        """Return the size of the last batch, where the length of the data set tells it; else that of the first."""
+        count, steps = self.counts.get("train"), len(self.loaders.batches("train"))
+        last = recipe.batch_size if count is None else count - (steps - 1) * recipe.batch_size
+        return last if 0 < last < recipe.batch_size else recipe.batch_size
+
     def record(self, run: Run) -> None:
         """Write nothing: there is no audit."""
 

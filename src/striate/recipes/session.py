@@ -10,10 +10,10 @@ from typing import Any
 from torch import nn
 
 from striate.classifier import Arguments
-from striate.core.config import digest, from_json, to_json
+from striate.core.config import digest, to_json
 from striate.core.device import ExecutionPlan
 from striate.core.duration import Clock
-from striate.core.errors import RunError
+from striate.core.errors import DataError
 from striate.core.protocols import Batches
 from striate.core.trial import choose_plan
 from striate.models import build_model
@@ -27,11 +27,11 @@ from striate.training import (
     Ending,
     Event,
     Journal,
+    Publish,
     TrainState,
     circumstances,
+    differences,
     evaluate,
-    first_event,
-    newest_checkpoint,
     require_exact,
     restore,
     run_sitting,
@@ -40,17 +40,16 @@ from striate.training import (
 
 @dataclass(frozen=True, eq=False)
 class Session:
-    """All that a sitting needs, built and in its place."""
+    """What is trained on what."""
 
     plan: Plan
     prepared: TrainingData
-    train: Batches
-    val: Batches
 
     @property
     def arguments(self) -> Arguments:
         """With which the zoo builds the network."""
-        return _arguments(self.prepared)
+        channels, height, width = self.prepared.input.shape
+        return Arguments(classes=len(self.prepared.labels), channels=channels, size=(height, width))
 
     def build(self) -> nn.Module:
         """The network anew, as it was before the first step."""
@@ -58,107 +57,114 @@ class Session:
         return build_model(recipe.model, seed=recipe.seed, **self.arguments)
 
 
-def assemble(plan: Plan, prepared: TrainingData) -> Generator[Progress, None, Session]:
-    """Build the network and the loaders; pictures that fit in memory are decoded now.
+@dataclass(frozen=True, eq=False)
+class Start:
+    """From where a sitting starts: from nothing, or from `checkpoint`.
 
-    Raises:
-        ModelError: the network does not admit the pictures; the sentence names the smallest size that it does.
+    `execution` is that of the sittings before, where there were any. `refused`: a sentence for each checkpoint that
+    could not be used. `changes`: in phrases what is not as it was. `inexact`: other last bits are accepted.
     """
-    train, val = yield from prepared.load(plan.recipe)
-    return Session(plan, prepared, train, val)
+
+    checkpoint: Checkpoint | None = None
+    execution: ExecutionPlan | None = None
+    refused: tuple[str, ...] = ()
+    changes: tuple[str, ...] = ()
+    inexact: bool = False
 
 
-def _arguments(prepared: TrainingData) -> Arguments:
-    channels, height, width = prepared.input.shape
-    return Arguments(classes=len(prepared.labels), channels=channels, size=(height, width))
-
-
-def sit(run: Run, session: Session, *, inexact: bool) -> Generator[Progress | RunStarted | Event, None, Ending]:
-    """Train until the recipe's end, from the last good checkpoint where there is one.
+def sit(
+    run: Run, session: Session, batches: tuple[Batches, Batches], start: Start, publish: Publish
+) -> Generator[Progress | RunStarted | Event, None, Ending]:
+    """Train until the recipe's end, from where `start` says; `batches` are those to learn from and to validate by.
 
     Raises:
-        RunError: going on would not be exact, and `inexact` was not said.
+        RunError: going on would not be exact, and that was not accepted.
+        DataError: an image cannot be read any more.
         TrainingError: the loss is not finite.
     """
-    recipe = session.plan.recipe
-    checkpoint, refused = newest_checkpoint(run.checkpoints)
-    first = first_event(run.events_file)
-    facts = _facts(session)
-    if first is not None:
-        _require_same_data(first, facts)
+    recipe, checkpoint = session.plan.recipe, start.checkpoint
+    train, validation = batches
     network = session.build()
-    execution = yield from _execution(session, network, checkpoint, first)
-    if checkpoint is not None and not inexact:
-        require_exact(checkpoint.circumstances, circumstances(execution))
+    execution = yield from _execution(session, network, start)
+    changes = start.changes
+    if checkpoint is not None:
+        if not start.inexact:
+            require_exact(checkpoint.circumstances, circumstances(execution))
+        changes = (*changes, *differences(checkpoint.circumstances, circumstances(execution)))
+    state = _state(session, execution, network, len(train))
+    if checkpoint is not None:
+        restore(state, checkpoint)
+    with Journal(run.events_file, checkpoint.mark if checkpoint else None) as journal:
+        if checkpoint is None:
+            journal.write("started", **_facts(session, execution))
+        elif changes:
+            session.plan.write(run)  # its end may be another
+            journal.write("resumed", clock=state.clock, changes=list(changes), **_facts(session, execution))
+        yield _started(run, session, state, start, changes)
+        with contextlib.closing(
+            run_sitting(
+                state,
+                train,
+                until=recipe.epochs,
+                journal=journal,
+                checkpoints=run.checkpoints,
+                stopping=EarlyStopping(recipe.stop.metric, recipe.stop.patience),
+                evaluate=lambda: evaluate(state.model, validation, execution).scores(),
+                every=recipe.evaluate_every,
+                publish=publish,
+            )
+        ) as events:
+            try:
+                ending = yield from events
+            except DataError as error:
+                raise DataError(
+                    f"{error} The training is saved at {recipe.epochs.position(state.clock)}. Restore the image and go "
+                    f"on: striate resume {run.argument}. Or use what remains: striate resume {run.argument} --inexact, "
+                    f"or striate finish {run.argument}"
+                ) from error
+        journal.write("finished", clock=state.clock, reason=ending.reason, best_step=ending.best_step)
+    return ending
+
+
+def _state(session: Session, execution: ExecutionPlan, network: nn.Module, steps_per_epoch: int) -> TrainState:
+    recipe = session.plan.recipe
     model = execution.adopt(network)
-    state = TrainState(
+    return TrainState(
         model=model,
         optimizer=recipe.optimizer.create(model),
         schedule=recipe.schedule.create(recipe.epochs),
         loss=recipe.loss.create(),
-        clock=Clock(len(session.train)),
+        clock=Clock(steps_per_epoch),
         plan=execution,
         seed=recipe.seed,
         clip_norm=recipe.optimizer.clip_norm,
         l1=recipe.optimizer.l1,
         auxiliary=recipe.loss.auxiliary_weight,
     )
-    if checkpoint is not None:
-        restore(state, checkpoint)
-    with Journal(run.events_file, checkpoint.mark if checkpoint else None) as journal:
-        if checkpoint is None:
-            journal.write("started", **facts, execution=to_json(execution), circumstances=circumstances(execution))
-        yield _started(run, session, state, checkpoint, refused)
-        with contextlib.closing(
-            run_sitting(
-                state,
-                session.train,
-                until=recipe.epochs,
-                journal=journal,
-                checkpoints=run.checkpoints,
-                stopping=EarlyStopping(recipe.stop.metric, recipe.stop.patience),
-                evaluate=lambda: evaluate(state.model, session.val, execution).scores(),
-                every=recipe.evaluate_every,
-            )
-        ) as events:
-            ending = yield from events
-        journal.write("finished", clock=state.clock, reason=ending.reason, best_step=ending.best_step)
-    return ending
 
 
-def _facts(session: Session) -> dict[str, Any]:
-    """What a run starts with, the same in every repetition."""
-    prepared = session.prepared
+def _facts(session: Session, execution: ExecutionPlan) -> dict[str, Any]:
+    """What a sitting starts with, the same in every repetition."""
+    prepared, recipe = session.prepared, session.plan.recipe
     return {
-        "model": session.plan.recipe.model,
-        "recipe_sha256": digest(session.plan.recipe),
+        "model": recipe.model,
+        "recipe_sha256": digest(recipe),
         "data_sha256": prepared.digest,
         "input": to_json(prepared.input),
         "classes": list(prepared.labels.classes),
         "counts": prepared.counts,
+        "recipe": to_json(recipe),
+        "execution": to_json(execution),
+        "circumstances": circumstances(execution),
     }
 
 
-def _require_same_data(first: dict[str, Any], facts: dict[str, Any]) -> None:
-    """Other data are another training, exact or not: steps, parts and classes may all have moved."""
-    if first["data_sha256"] != facts["data_sha256"]:
-        raise RunError(
-            "The data are not those that this run was started with: pictures, labels or parts have changed. Restore "
-            "them, or start a new run."
-        )
-
-
-def _execution(
-    session: Session, network: nn.Module, checkpoint: Checkpoint | None, first: dict[str, Any] | None
-) -> Generator[Progress, None, ExecutionPlan]:
+def _execution(session: Session, network: nn.Module, start: Start) -> Generator[Progress, None, ExecutionPlan]:
     """The plan of this run, once it has one; else that of the run it repeats; else the winner of a trial."""
-    if checkpoint is not None:
-        return checkpoint.plan
-    if first is not None:
-        return from_json(ExecutionPlan, first["execution"])
     plan = session.plan
-    if plan.execution is not None:
-        return plan.execution
+    known = start.execution if start.checkpoint is None else start.checkpoint.plan
+    if known is not None or plan.execution is not None:
+        return known or plan.execution
     shape, recipe = (plan.recipe.batch_size, *session.prepared.input.shape), plan.recipe
     return (
         yield from watched(
@@ -174,9 +180,7 @@ def _execution(
     )
 
 
-def _started(
-    run: Run, session: Session, state: TrainState, checkpoint: Checkpoint | None, refused: list[str]
-) -> RunStarted:
+def _started(run: Run, session: Session, state: TrainState, start: Start, changes: tuple[str, ...]) -> RunStarted:
     prepared = session.prepared
     return RunStarted(
         run=run,
@@ -186,8 +190,9 @@ def _started(
         input=prepared.input,
         labels=prepared.labels,
         parameters=sum(parameter.numel() for parameter in state.model.parameters()),
-        steps_per_epoch=len(session.train),
+        steps_per_epoch=state.clock.steps_per_epoch,
         execution=state.plan,
-        findings=(*refused, *prepared.warnings),
-        resumed_at=checkpoint.clock.step if checkpoint else None,
+        findings=(*start.refused, *prepared.warnings),
+        resumed_at=start.checkpoint.clock.step if start.checkpoint else None,
+        changes=changes,
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -26,6 +26,7 @@ from striate.data.opening import open_data
 from striate.metrics import Rows, Temperature
 from striate.models import MODELS, ModelCard, describe, sketch_model
 from striate.recipes.folder import Plan, Run
+from striate.recipes.images import named
 from striate.recipes.judging import Evaluation
 from striate.reporting.inside.mistakes import why
 from striate.reporting.inside.visible import shown
@@ -57,7 +58,7 @@ def gather(run: Run) -> RunMaterial:
     """
     plan = Plan.read(run)
     classifier = load_classifier(run.classifier_folder).to(device_named("auto"))
-    train, validation, test = (Evaluation.read(run, split) for split in SPLITS)
+    train, validation, test = (_evaluation(run, split, classifier) for split in SPLITS)
     judged = test or validation
     events = read_events(run.events_file)
     return RunMaterial(
@@ -76,8 +77,28 @@ def gather(run: Run) -> RunMaterial:
         filters=_first_filters(classifier),
         recipe=to_json(plan.recipe),
         difference=plan.difference,
-        provenance=_provenance(classifier, events),
+        provenance=_provenance(classifier, events, [each for each in (train, validation, test) if each]),
+        unfinished=classifier.provenance.unfinished,
         **_from_data(plan, classifier, judged),
+    )
+
+
+def _evaluation(run: Run, split: str, classifier: Classifier) -> Evaluation | None:
+    """How the weights of `classifier` were judged on a split; None where they were not, or others were."""
+    found = Evaluation.read(run, split)
+    return found if found and found.epochs in (None, classifier.provenance.epochs) else None
+
+
+def _found_again(dataset: Dataset, found: Audit, judged: Evaluation) -> Rows:
+    """The rows of the judged images that are still there, under the indices that they have now."""
+    numbers = {name: number for number, name in enumerate(dataset.store.names) if found.survey.readable[number]}
+    kept = [row for row, name in enumerate(judged.names) if name in numbers]
+    rows = judged.rows
+    return Rows(
+        index=np.array([numbers[judged.names[row]] for row in kept], np.int64),
+        targets=rows.targets[kept],
+        predicted=rows.predicted[kept],
+        confidence=rows.confidence[kept],
     )
 
 
@@ -92,8 +113,9 @@ def _from_data(plan: Plan, classifier: Classifier, judged: Evaluation | None) ->
         looked = audit(dataset)
         found |= {"data": _data(dataset, looked), "audit": _findings(looked)}
         if judged is not None:
-            found |= _with_maps(classifier, dataset, tuple(_examples(dataset, judged.rows.worst(_MISTAKES))))
-            found["surest"] = tuple(_examples(dataset, judged.rows.surest(_SUREST)))
+            rows, classes = _found_again(dataset, looked, judged), judged.judgement.classes
+            found |= _with_maps(classifier, dataset, tuple(_examples(dataset, classes, rows.worst(_MISTAKES))))
+            found["surest"] = tuple(_examples(dataset, classes, rows.surest(_SUREST)))
     except StriateError as error:
         found["unread"] = str(error)
     return found
@@ -136,7 +158,7 @@ def _findings(found: Audit) -> tuple[Finding, ...]:
     return tuple(Finding(sentence=item.sentence, level=item.level, names=item.names) for item in found.findings)
 
 
-def _examples(dataset: Dataset, rows: Rows) -> Iterator[Example]:
+def _examples(dataset: Dataset, classes: tuple[str, ...], rows: Rows) -> Iterator[Example]:
     for index, target, predicted, confidence in zip(
         rows.index.tolist(), rows.targets.tolist(), rows.predicted.tolist(), rows.confidence.tolist(), strict=True
     ):
@@ -144,8 +166,8 @@ def _examples(dataset: Dataset, rows: Rows) -> Iterator[Example]:
             picture=shown(dataset.store.read(index)),
             name=dataset.store.name(index),
             index=index,
-            given=dataset.classes[target],
-            predicted=dataset.classes[predicted],
+            given=classes[target],
+            predicted=classes[predicted],
             confidence=confidence,
         )
 
@@ -155,7 +177,7 @@ def _with_maps(classifier: Classifier, dataset: Dataset, mistakes: tuple[Example
     if not mistakes:
         return {"mistakes": mistakes}
     pictures = [dataset.store.read(example.index) for example in mistakes]
-    found = why(classifier, pictures, [dataset.classes.index(example.predicted) for example in mistakes])
+    found = why(classifier, pictures, [classifier.labels.classes.index(example.predicted) for example in mistakes])
     if isinstance(found, str):
         return {"mistakes": mistakes, "unexplained": found}
     mapped = (replace(example, why=drawn) for example, drawn in zip(mistakes, found.pictures, strict=True))
@@ -215,7 +237,9 @@ def _first_filters(classifier: Classifier) -> Float[np.ndarray, "n c h w"] | Non
     return weight.numpy()
 
 
-def _provenance(classifier: Classifier, events: list[dict[str, Any]]) -> Mapping[str, str]:
+def _provenance(
+    classifier: Classifier, events: list[dict[str, Any]], evaluations: Sequence[Evaluation]
+) -> Mapping[str, str]:
     origin = classifier.provenance
     seconds = max((event["wall"].get("seconds", 0.0) for event in events), default=0.0)
     facts = {
@@ -227,6 +251,12 @@ def _provenance(classifier: Classifier, events: list[dict[str, Any]]) -> Mapping
         "time spent training": f"{seconds:.1f} s",
         "written": origin.created,
     }
+    changes = [phrase for event in events if event["event"] == "resumed" for phrase in event.get("changes", ())]
+    gone = [name for each in evaluations for name in each.unread]
+    if changes:
+        facts["changed on the way"] = "; ".join(changes)
+    if gone:
+        facts["not judged"] = f"images that could not be read any more: {named(tuple(gone))}"
     return facts | origin.circumstances | {"input": _fed(classifier.input)}
 
 

@@ -92,9 +92,10 @@ class RunMaterial:
     splits, with the temperature fitted on validation data, and `rows` the single answers behind `test`. `mistakes` are
     wrong answers, most confident first, and `surest` right ones; `explained` names the method of the mistakes' maps,
     and `unexplained` says why there are none; `unread` says why the data could not be read again. `settings` are those
-    in effect, each with where it comes from. `filters` are the weights of the first layer that sees
-    the picture, one per output channel. `recipe` is in JSON form, `difference` maps a dotted key to (the recipe's
-    value, the run's value). `provenance` maps labels to short texts, in the order to show them.
+    in effect, each with where it comes from. `filters` are the weights of the first layer that sees the picture, one
+    per output channel. `recipe` is in JSON form, `difference` maps a dotted key to (the recipe's value, the run's
+    value). `unfinished` says how far a training is that is not over. `provenance` maps labels to short texts, in the
+    order to show them.
     """
 
     title: str
@@ -120,3 +121,4 @@ class RunMaterial:
     recipe: Mapping[str, Any] | None = None
     difference: Mapping[str, Sequence[Any]] | None = None
     provenance: Mapping[str, str] | None = None
+    unfinished: str | None = None

@@ -1,11 +1,13 @@
 """The trainer: it learns from batches and tells what happens; it has not heard of a model, a file or a picture."""
 
 from striate.training.checkpoint import Checkpoint as Checkpoint
+from striate.training.checkpoint import DamagedCheckpointError as DamagedCheckpointError
 from striate.training.checkpoint import checkpoint_path as checkpoint_path
 from striate.training.checkpoint import newest_checkpoint as newest_checkpoint
 from striate.training.checkpoint import read_checkpoint as read_checkpoint
 from striate.training.checkpoint import restore as restore
 from striate.training.circumstances import circumstances as circumstances
+from striate.training.circumstances import differences as differences
 from striate.training.circumstances import require_exact as require_exact
 from striate.training.evaluate import Outputs as Outputs
 from striate.training.evaluate import evaluate as evaluate
@@ -17,6 +19,7 @@ from striate.training.journal import Journal as Journal
 from striate.training.journal import Mark as Mark
 from striate.training.journal import first_event as first_event
 from striate.training.journal import read_events as read_events
+from striate.training.keeper import Publish as Publish
 from striate.training.keeper import Saving as Saving
 from striate.training.loop import train as train
 from striate.training.losses import LOSSES as LOSSES

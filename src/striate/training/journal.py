@@ -128,13 +128,15 @@ class Journal:
             raise storage_error(self.path, error) from error
 
 
-def read_events(path: Path) -> list[dict[str, Any]]:
+def read_events(path: Path, *, length: int | None = None) -> list[dict[str, Any]]:
     """Read the lines of a journal, without what a kill or a power cut left at its end (half a line, or zeros).
+
+    With a `length`, that of a `Mark`, only its first `length` bytes are read.
 
     Raises:
         RunError: the file cannot be read, or a line before its end is not one that a journal holds.
     """
-    lines = _lines(path)
+    lines = _lines(path, length)
     events = [_event(line) for line in lines]
     whole = max((number for number, event in enumerate(events, start=1) if event is not None), default=0)
     damaged = events.index(None) + 1 if None in events[:whole] or (lines and not whole) else None
@@ -153,11 +155,11 @@ def first_event(path: Path) -> dict[str, Any] | None:
     return _event(lines[0]) if lines else None
 
 
-def _lines(path: Path) -> list[bytes]:
+def _lines(path: Path, length: int | None = None) -> list[bytes]:
     """The whole lines up to the first zero byte: text has none, and a file system fills with them what it lost."""
     try:
         with open_regular(path) as file:
-            return file.read().partition(b"\0")[0].split(b"\n")[:-1]
+            return file.read(length).partition(b"\0")[0].split(b"\n")[:-1]
     except OSError as error:
         raise RunError(f"{path} cannot be read ({error}). Restore it from a copy.") from error
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import time
 from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -28,6 +29,10 @@ class Saving:
             raise ConfigError(f"Saving needs seconds and a share above 0; received {self.seconds:g}, {self.share:g}.")
 
 
+Publish = Callable[[Checkpoint, int | None], None]
+"""Told of each checkpoint that was written, with the step of the best evaluation so far (None before the first)."""
+
+
 class Keeper:
     """Writes the checkpoints of one sitting, and keeps the last two and the best.
 
@@ -37,9 +42,15 @@ class Keeper:
     """
 
     def __init__(
-        self, folder: Path, state: TrainState, journal: Journal, saving: Saving, best_step: int | None
+        self,
+        folder: Path,
+        state: TrainState,
+        journal: Journal,
+        saving: Saving,
+        best_step: int | None,
+        publish: Publish | None = None,
     ) -> None:
-        self.folder = folder
+        self.folder, self._publish = folder, publish
         self._state, self._journal, self._saving = state, journal, saving
         self._best: Checkpoint | None = None
         self._best_step = best_step
@@ -93,6 +104,8 @@ class Keeper:
         self._journal.sync()  # a checkpoint names a place in the journal, which must be there after a power cut
         write_checkpoint(self.folder, checkpoint)
         self._saved_step = checkpoint.clock.step
+        if self._publish is not None:
+            self._publish(checkpoint, self._best_step)
 
     def _needed(self) -> set[int]:
         """The checkpoints that a resume at this step would need: this one, and the best as of now."""

@@ -73,6 +73,7 @@ def evaluate(
 
     from striate.data.audit import audit
     from striate.data.opening import open_data
+    from striate.recipes.images import own_parts
     from striate.recipes.judging import answers, evaluation, matched, sort_out
     from striate.recipes.stage import watched
 
@@ -85,7 +86,8 @@ def evaluate(
         lambda progress: audit(dataset, channels=classifier.input.channels, progress=progress),
     )
     readable = found.survey.readable
-    wanted = np.flatnonzero(readable) if chosen == "all" else found.parts[chosen]
+    parts = own_parts(its_run, dataset, found) if data is None and its_run is not None else found.parts
+    wanted = np.flatnonzero(readable) if chosen == "all" else parts[chosen]
     indices = np.intersect1d(wanted, known)
     if not len(indices):
         raise DataError(f"{source} has no image in the split {chosen!r}. Choose another with --split.")

@@ -17,30 +17,39 @@ if TYPE_CHECKING:
 
 @verb
 def resume(
-    run: str | Path | Run, /, *, inexact: bool = False, loaders: Loaders | None = None
+    run: str | Path | Run,
+    /,
+    *,
+    epochs: str | int | None = None,
+    inexact: bool = False,
+    loaders: Loaders | None = None,
 ) -> Generator[RunEvent, None, Run]:
     """Go on with a run that was stopped, killed or crashed, from its last good checkpoint.
 
     The result is bit for bit that of a run that was never stopped, on the same kind of machine with the same versions.
-    Elsewhere the differences are named, and it goes on only with --inexact. A run that is complete is not trained any
-    further, only judged and reported anew.
+    Elsewhere, and where settings or images changed in between, the differences are named, and it goes on only with
+    --inexact. A run that is complete is not trained any further, only judged and reported anew, unless it is given
+    another end.
 
     Example:
         run = striate.resume("runs/photos")
 
     Args:
         run: the run's folder.
-        inexact: go on although machine or versions differ from those of the start.
+        epochs: train until another end than the recipe's: 100 or 100ep (epochs, from the start on), 5000st, 10min. The
+            run prints what follows from it: a schedule that depends on the end changes its course.
+        inexact: go on although the machine, versions, settings or images are not those of the start; what differs is
+            printed and recorded.
         loaders: the loaders that the run was trained on, if it was: they are not stored.
 
     Raises:
-        RunError: there is no such run, it is busy, or going on would not be exact.
+        RunError: there is no such run, it is busy, it is past the end asked for, or going on would not be exact.
     """
-    from striate.recipes.execute import go_on
+    from striate.recipes.continuing import go_on
     from striate.recipes.folder import open_run
     from striate.reporting import write_run_report
 
     opened = open_run(path_of(run))
-    yield from go_on(opened, inexact=inexact, loaders=loaders)
+    yield from go_on(opened, inexact=inexact, epochs=epochs, loaders=loaders)
     write_run_report(opened)
     return opened

@@ -14,6 +14,7 @@ from striate.cli.show.judgement import sentence
 from striate.cli.show.pace import Pace
 from striate.core.names import visible
 from striate.recipes.events import RunFinished, RunStarted
+from striate.recipes.images import named
 from striate.recipes.stage import Progress as Stage
 from striate.training.events import Evaluated, StepDone
 
@@ -130,6 +131,7 @@ def started(event: RunStarted) -> str:
     lines += [f"difference  {key}: {old} → {new}" for key, (old, new) in event.plan.difference.items()]
     if not event.plan.difference:
         lines.append("difference  none: the recipe as it is")
+    lines += [f"changed     {phrase}" for phrase in event.changes]
     lines += [f"audit       {sentence}" for sentence in event.findings]
     return "\n".join(lines)
 
@@ -138,5 +140,7 @@ def finished(event: RunFinished) -> str:
     """The lines below the last step: why it ended, how well it does, where the report lies."""
     lines = [f"ended       {event.reason}; the weights kept are those of epoch {event.kept_epoch:g}"]
     lines += [f"{split:<11} {sentence(judgement)}" for split, judgement in event.judgements.items()]
+    if event.unread:
+        lines.append(f"left out    cannot be read any more: {named(event.unread)}")
     lines += [f"report      {event.run.report_file}", f"predict     striate predict {event.run.path} PICTURES"]
     return "\n".join(lines)

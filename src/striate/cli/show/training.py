@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import sys
 from collections.abc import Generator
 from typing import Annotated, Any
 
@@ -17,7 +18,7 @@ def show_training(
     *,
     quiet: Annotated[bool, Parameter(help="print nothing but errors.")] = False,
 ) -> None:
-    """Follow a training to its end, or to the safe point after Ctrl-C."""
+    """Follow a training to its end, or to the safe point after Ctrl-C (exit status 130)."""
     from striate.cli.show.display import display
     from striate.core.allocator import tune_process
     from striate.recipes.events import RunStarted
@@ -26,17 +27,23 @@ def show_training(
     tuning = tune_process()  # before the first large buffer; this process is ours
     if not tuning.applied and not quiet:
         print(f"allocator   {tuning.reason}")
-    run = None
+    started, last = None, None
     with interruptible() as interrupt, contextlib.closing(events), display(quiet) as shown:
         for event in events:
             shown.show(event)
-            run = event.run if isinstance(event, RunStarted) else run
+            started = event if isinstance(event, RunStarted) else started
+            last = event if isinstance(event, SafePoint) else last
             # Before the training there is nothing to save; during it, only a safe point owes nothing.
-            if interrupt.requested and (run is None or isinstance(event, SafePoint)):
+            if interrupt.requested and (started is None or event is last):
                 break
         else:
             return
-    if run is None:
+    if started is None or last is None:
         raise KeyboardInterrupt
     if not quiet:
-        print(visible(f"Stopped and saved. Go on with:  striate resume {run.path}"))
+        run = visible(started.run.argument)
+        print(f"stopped     at {started.until.position(last.clock)}, and saved")
+        print(f"resume      striate resume {run}")
+        print(f"finish      striate finish {run}")
+        print(f"predict     striate predict {run} PICTURES")
+    sys.exit(interrupt.status)

@@ -16,6 +16,7 @@ def verdict(material: RunMaterial) -> Html:
         "header",
         h("p", h("span", "Striate", class_="wordmark"), " report of a run", class_="kicker"),
         h("h1", name(material.title)),
+        _unfinished(material),
         _sentence(material),
         h("p", _trained(material), class_="trained"),
         h("p", "The images could not be read again: ", name(material.unread), class_="warning")
@@ -25,6 +26,15 @@ def verdict(material: RunMaterial) -> Html:
         _tiles(material) if material.test else None,
         class_="masthead",
     )
+
+
+def _unfinished(material: RunMaterial) -> Html | None:
+    if material.unfinished is None:
+        return None
+    said = (
+        f"Unfinished: {material.unfinished}. The weights are the best so far, and the training can still change them."
+    )
+    return h("p", said, class_="warning")
 
 
 def _digits(judgement: Judgement) -> int:
