@@ -13,7 +13,8 @@ from torch.nn import functional as F
 from judges.parity import calibrating, randomise
 from striate.layers import Add, Conv2dSame
 from striate.models import create_model
-from striate.models.folding import Changes, find_changes, fold
+from striate.models._changes import Changes, find_changes
+from striate.models.folding import Folding, fold
 
 SHAPE = (3, 24, 20)
 
@@ -241,3 +242,46 @@ def test_double_precision_stays_double() -> None:
     pictures = _pictures().double()
     with torch.no_grad():
         torch.testing.assert_close(folded(pictures), network(pictures), rtol=1e-12, atol=1e-12)
+
+
+class ReadsItsWeights(Plain):
+    """The convolution's weights are read by a function too, as a tied decoder does."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        maps = self.norm(self.conv(x))
+        return F.conv_transpose2d(maps, self.conv.get_parameter("weight"), padding=1)
+
+
+class ReadsThemThroughData(ReadsItsWeights):
+    def forward(self, x: Tensor) -> Tensor:
+        return self.norm(self.conv(x)) + self.conv.get_parameter("weight").data.sum()
+
+
+@pytest.mark.parametrize("kind", [ReadsItsWeights, ReadsThemThroughData])
+def test_a_convolution_whose_weights_something_else_reads_is_not_folded(kind: type[Plain]) -> None:
+    network = _settled(kind())
+    assert find_changes(network, SHAPE).folded == ()
+    _same(network, fold(network, SHAPE))
+
+
+def test_a_convolution_with_a_forward_of_its_own_is_not_folded() -> None:
+    network = _settled(Plain())
+    convolution = network.get_submodule("conv")
+    convolution.forward = lambda x: F.conv2d(x, convolution.get_parameter("weight").abs(), padding=1)
+    assert find_changes(network, SHAPE).folded == ()
+
+
+def test_a_tensor_that_is_no_parameter_is_shared() -> None:
+    class Scaled(Plain):
+        def __init__(self) -> None:
+            super().__init__()
+            self.scale = torch.ones(4, 1, 1)
+
+        def forward(self, x: Tensor) -> Tensor:
+            return super().forward(x) * self.scale
+
+    network = _settled(Scaled())
+    folded = fold(network, SHAPE)
+    assert folded is not network
+    vars(network)["scale"].mul_(3)
+    _same(network, folded)

@@ -103,6 +103,11 @@ class Classifier:
         """Where the weights lie."""
         return next((p.device for p in self.model.parameters()), torch.device("cpu"))
 
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What is to be known of the last run: why batch norms were not folded, where that was so."""
+        return (self._running.note,) if self._running.note else ()
+
     def to(self, device: str | torch.device) -> Classifier:
         """This classifier with its model moved (the model itself moves, as torch's modules do)."""
         return replace(self, model=self.model.to(device))
@@ -113,7 +118,8 @@ class Classifier:
         Where no module of `model` is hooked, batch norms are folded into convolutions: the last digits may differ from
         those of `model` called by hand.
         """
-        running = self._running.of(self.model.eval(), self.input.shape)
+        channels, height, width = images.shape[1:]
+        running = self._running.of(self.model.eval(), (channels, height, width))
         with torch.inference_mode():
             return running(images.to(self.device)).float().cpu()
 

@@ -2,37 +2,35 @@
 
 from __future__ import annotations
 
-from torch import Tensor, nn
+from torch import nn
 
-from striate.models.folding import fold
-
-Stamp = tuple[object, ...]
+from striate.models.folding import Folding
 
 
 class Running:
-    """The folded form of a network, made when it is first asked for and made again when the network has changed.
+    """The folded form of a network, made when it is first asked for, and always that of the network as it is now.
 
     Where a module carries a hook the network itself runs, so that what is looked at is what was built.
     """
 
     def __init__(self) -> None:
-        self._held: tuple[Stamp, nn.Module] | None = None
+        self._folding: Folding | None = None
+
+    @property
+    def note(self) -> str:
+        """Why the network could not be folded and runs as it is; empty where it could, or has not run yet."""
+        return self._folding.note if self._folding else ""
 
     def of(self, model: nn.Module, shape: tuple[int, int, int]) -> nn.Module:
-        """What to run for `model`, which is in eval mode, on pictures of `shape` (c, h, w)."""
-        tensors = [*model.parameters(), *model.buffers()]
-        if any(tensor.is_inference() for tensor in tensors) or _is_watched(model):
+        """What to run for `model`, which is in eval mode, on images of `shape` (c, h, w)."""
+        if _is_watched(model):
             return model
-        stamp = (shape, *(id(module) for module in model.modules()), *(_version(tensor) for tensor in tensors))
-        held = self._held
-        if held is None or held[0] != stamp:
-            held = self._held = stamp, fold(model, shape)
-        return held[1]
-
-
-def _version(tensor: Tensor) -> tuple[int, int, int]:
-    """Changes whenever a tensor is replaced, moved, or written to by an operation."""
-    return id(tensor), tensor.data_ptr(), tensor._version
+        folding = self._folding
+        if folding is None or not folding.holds(model, shape):
+            folding = self._folding = Folding(model, shape)
+        else:
+            folding.refresh()
+        return folding.network
 
 
 def _is_watched(model: nn.Module) -> bool:

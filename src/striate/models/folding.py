@@ -6,72 +6,101 @@ CVPR 2018, arXiv:1712.05877, eq. 14):
 
     w' = w · γ / √(σ² + ε)          b' = (b - μ) · γ / √(σ² + ε) + β
 
-A scale for each channel (`LayerScale`) is such a line too.
-
-What may be changed is not guessed from names or from the order in which modules were registered. One forward pass of a
-shadow without data is followed operation by operation: a norm is folded where it alone reads what a convolution gave,
-and each of the two runs once; an activation or a sum works in place where it alone reads a value that nothing else
-shares. Where the pass cannot be followed without data, or is not made of modules, nothing is changed.
+A scale for each channel (`LayerScale`) is such a line too. What may be changed is proved first, see `_changes`.
 """
 
 from __future__ import annotations
 
 import copy
-from collections import defaultdict
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.utils._python_dispatch import TorchDispatchMode
 
-from striate.layers import Add, Conv1dSame, Conv2dSame, Conv3dSame, LayerScale, Pointwise
-from striate.models._operations import CONVOLUTION, arguments, aten
-from striate.models._shadow import shadow
-from striate.models._shapes import sketched
-from striate.models._trace import floating_type
-
-# By their exact classes: what a class derived from these does to its weights is not known.
-_CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d, Conv1dSame, Conv2dSame, Conv3dSame, Pointwise)
-_LINES = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d, LayerScale)
-_ACTIVATIONS = (nn.ReLU, nn.ReLU6, nn.SiLU, nn.Hardswish, nn.Hardtanh, nn.LeakyReLU, nn.ELU)
-# What writes a value of its own, however its arguments lie in memory. (A copy for the sake of order may be none.)
-_WRITING = {
-    CONVOLUTION,
-    aten.native_batch_norm.default,
-    aten.add.Tensor,
-    aten.mul.Tensor,
-    aten.addmm.default,
-    aten.cat.default,
-}
-
-
-@dataclass(frozen=True)
-class Changes:
-    """What may be changed in a network, by the paths of its modules: (convolution, its norm), activations, and sums."""
-
-    folded: tuple[tuple[str, str], ...] = ()
-    in_place: tuple[str, ...] = ()
-    summed: tuple[str, ...] = ()
-
-    def __bool__(self) -> bool:
-        return bool(self.folded or self.in_place or self.summed)
+from striate.layers import LayerScale
+from striate.models._bits import Bits
+from striate.models._changes import Changes, find_changes
+from striate.models._structure import Structure, Unwatchable, structure
 
 
 def fold(model: nn.Module, shape: tuple[int, int, int]) -> nn.Module:
-    """A network that gives in eval mode what `model` gives for pictures of `shape` (c, h, w), faster.
+    """A network that gives in eval mode what `model` gives for images of `shape` (c, h, w), faster.
 
     `model` is left as it is. All weights but those of the folded convolutions are shared with it; where nothing can be
-    changed, the answer is `model` itself.
+    changed, the answer is `model` itself. What is written into `model` later is not folded in: see `Folding`.
     """
     changes = find_changes(model, shape)
-    if not changes:
-        return model
-    shared: dict[int, Any] = {id(tensor): tensor for tensor in (*model.parameters(), *model.buffers())}
+    return _changed(model, changes) if changes else model
+
+
+class Folding:
+    """The folded form of a network, kept only as long as it is that of the network as it is now.
+
+    `network` is what to run; `note` says why it is the network itself, where folding was not possible. Whether the
+    network has changed is read, not guessed: its modules, their attributes and tensors are compared by identity or
+    value (`holds`), and the numbers that were folded bit by bit (`refresh`). Everything else is shared with the network
+    and needs no comparison. On other devices than the CPU this would cost more than folding saves: there the network
+    runs as it is.
+    """
+
+    def __init__(self, model: nn.Module, shape: tuple[int, int, int]) -> None:
+        self.network, self.note = model, ""
+        self._shape = shape
+        self._folded: list[_Folded] = []
+        self._structure: Structure | None = None
+        try:
+            self._structure = structure(model)
+        except Unwatchable as error:
+            self.note = f"Batch norms are not folded: {error}."
+            return
+        if any(tensor.device.type != "cpu" for tensor in _held(model)):
+            return
+        changes = find_changes(model, shape)
+        if changes.reason:
+            self.note = f"Batch norms are not folded: {changes.reason}."
+        if changes:
+            self.network = _changed(model, changes)
+            self._folded = [
+                _Folded(*map(model.get_submodule, pair), self.network.get_submodule(pair[0])) for pair in changes.folded
+            ]
+
+    def holds(self, model: nn.Module, shape: tuple[int, int, int]) -> bool:
+        """Whether this is the folding of `model`, built as it is now, for images of `shape`."""
+        if shape != self._shape:
+            return False
+        try:
+            return structure(model) == self._structure
+        except Unwatchable:
+            return self.network is model
+
+    def refresh(self) -> None:
+        """Fold again whatever has been written to."""
+        for each in self._folded:
+            each.refresh()
+
+
+class _Folded:
+    """A convolution and its norm, and the convolution that does the work of both."""
+
+    def __init__(self, convolution: nn.Module, norm: nn.Module, folded: nn.Module) -> None:
+        self._modules = convolution, norm, folded
+        self._bits = [Bits(tensor) for tensor in _numbers(convolution, norm)]
+
+    def refresh(self) -> None:
+        if any(bits.changed() for bits in self._bits):
+            self._bits = [Bits(tensor) for tensor in _numbers(*self._modules[:2])]
+            _fold_one(*self._modules)
+
+
+def _changed(model: nn.Module, changes: Changes) -> nn.Module:
+    """A copy of `model` with these changes, in eval mode."""
+    shared: dict[int, Any] = {id(tensor): tensor for tensor in _held(model)}
     folded = copy.deepcopy(model, shared).eval()
     for convolution, norm in changes.folded:
-        _fold_one(folded.get_submodule(convolution), folded.get_submodule(norm))
+        _fold_one(model.get_submodule(convolution), model.get_submodule(norm), folded.get_submodule(convolution))
+        # Whoever holds this module, under whatever name, now gets back what was given.
+        folded.get_submodule(norm).forward = _unchanged
     for path in changes.in_place:
         activation: Any = folded.get_submodule(path)
         activation.inplace = True
@@ -80,35 +109,20 @@ def fold(model: nn.Module, shape: tuple[int, int, int]) -> nn.Module:
     return folded
 
 
-def find_changes(model: nn.Module, shape: tuple[int, int, int]) -> Changes:
-    """What `fold` may change in `model`, proved by one forward pass on the meta device."""
-    if not any(type(module) in (*_LINES, *_ACTIVATIONS, Add) for module in model.modules()):
-        return Changes()
-    try:
-        copied = shadow(model)
-        followed = _Followed()
-        for path, module in copied.named_modules():
-            module.register_forward_pre_hook(followed.enter(path))
-            module.register_forward_hook(followed.leave(path))
-        image = torch.empty(1, *shape, device="meta", dtype=floating_type(model))
-        with torch.no_grad(), followed:
-            answer = copied(image)
-    except Exception:  # it needs data, or cannot be copied: whatever it is, the network itself may run
-        return Changes()
-    followed.read_outside(answer)
-    kinds = {path: type(module) for path, module in copied.named_modules()}
-    lines = [path for path, module in copied.named_modules() if type(module) in _LINES and _is_line(module)]
-    pairs = ((followed.maker_before(path), path) for path in lines)
-    return Changes(
-        tuple((maker, line) for maker, line in pairs if maker is not None and kinds[maker] in _CONVOLUTIONS),
-        tuple(path for path, kind in kinds.items() if kind in _ACTIVATIONS and followed.owns_its_input(path)),
-        tuple(path for path, kind in kinds.items() if kind is Add and followed.owns_its_input(path)),
-    )
+def _held(model: nn.Module) -> Iterable[Tensor]:
+    """All tensors of a network: parameters, buffers, and those that are attributes only."""
+    yield from model.parameters()
+    yield from model.buffers()
+    for module in model.modules():
+        yield from (value for value in vars(module).values() if isinstance(value, Tensor))
 
 
-def _is_line(norm: Any) -> bool:
-    """Whether a norm has statistics of its own to use; without, it takes those of the batch."""
-    return isinstance(norm, LayerScale) or norm.running_mean is not None
+def _numbers(convolution: Any, norm: Any) -> Iterator[Tensor]:
+    """The tensors from which a convolution is folded with its norm."""
+    tensors = [convolution.weight, convolution.bias, norm.weight]
+    if not isinstance(norm, LayerScale):
+        tensors += [norm.bias, norm.running_mean, norm.running_var]
+    return (tensor for tensor in tensors if tensor is not None)
 
 
 def _line(norm: Any) -> tuple[Tensor, Tensor]:
@@ -123,16 +137,15 @@ def _line(norm: Any) -> tuple[Tensor, Tensor]:
     return slope, offset if norm.bias is None else offset + norm.bias.detach().double()
 
 
-def _fold_one(convolution: Any, norm: Any) -> None:
+def _fold_one(convolution: Any, norm: Any, folded: Any) -> None:
+    """Give `folded` the weights that do alone what `convolution` and `norm` do together."""
     slope, offset = _line(norm)
     weight = convolution.weight.detach()
     scaled = weight.double() * slope.reshape(-1, *[1] * (weight.ndim - 1))
     if convolution.bias is not None:
         offset = offset + convolution.bias.detach().double() * slope
-    convolution.weight = nn.Parameter(torch.empty_like(weight).copy_(scaled), requires_grad=False)
-    convolution.bias = nn.Parameter(offset.to(weight.dtype), requires_grad=False)
-    # Whoever holds this module, under whatever name, now gets back what was given.
-    norm.forward = _unchanged
+    folded.weight = nn.Parameter(torch.empty_like(weight).copy_(scaled), requires_grad=False)
+    folded.bias = nn.Parameter(offset.to(weight.dtype), requires_grad=False)
 
 
 def _unchanged(x: Tensor) -> Tensor:
@@ -143,104 +156,3 @@ def _add_in_place(total: Tensor, *others: Tensor) -> Tensor:
     for other in others:
         total += other
     return total
-
-
-@dataclass
-class _Calls:
-    """What one module was given by position, and what it gave, in the order of its calls."""
-
-    given: list[tuple[Any, ...]] = field(default_factory=list)
-    gave: list[Any] = field(default_factory=list)
-
-
-class _Followed(TorchDispatchMode):
-    """Follows one forward pass: which value each module was given and gave, and which modules' operations read it."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self._calls: dict[str, _Calls] = defaultdict(_Calls)
-        self._running: list[str] = []
-        self._readers: dict[int, set[str]] = defaultdict(set)
-        self._makers: dict[int, str] = {}
-        self._written: set[int] = set()
-        self._sharing: dict[int, set[int]] = defaultdict(set)  # the values that lie in one storage
-        self._alive: list[Any] = []  # so that no identity is given twice
-
-    def enter(self, path: str) -> Any:
-        def begin(module: nn.Module, args: tuple[Any, ...]) -> None:
-            self._calls[path].given.append(args)
-            self._running.append(path)
-
-        return begin
-
-    def leave(self, path: str) -> Any:
-        def end(module: nn.Module, args: tuple[Any, ...], output: Any) -> None:
-            self._calls[path].gave.append(output)
-            self._makers.setdefault(id(output), path)  # the innermost ends first
-            self._alive.append(output)
-            self._running.pop()
-
-        return end
-
-    def read_outside(self, answer: Any) -> None:
-        """Note that what the network gives is read by others."""
-        for tensor in _tensors([answer]):
-            self._readers[id(tensor)].add("")
-
-    def maker_before(self, path: str) -> str | None:
-        """The path of the module that ran once and made what this module alone reads; None where there is none."""
-        value = self._first_input(path)
-        maker = None if value is None else self._makers.get(id(value))
-        return maker if maker is not None and len(self._calls[maker].gave) == 1 else None
-
-    def owns_its_input(self, path: str) -> bool:
-        """Whether nothing but this module can see the first value it is given, and an operation wrote it."""
-        value = self._first_input(path)
-        return value is not None and id(value) in self._written and self._sharing[_storage(value)] == {id(value)}
-
-    def _first_input(self, path: str) -> Tensor | None:
-        """What the module was given first, if it ran once and alone read it; all that it was given is of one form."""
-        calls = self._calls[path]
-        values = list(calls.given[0]) if len(calls.given) == 1 else []
-        if not all(isinstance(value, Tensor) for value in values):
-            return None
-        if len({(value.shape, value.dtype) for value in values}) != 1:
-            return None
-        first, *others = values
-        alone = self._readers[id(first)] == {path} and not any(other is first for other in others)
-        return first if alone else None
-
-    @classmethod
-    def _should_skip_dynamo(cls) -> bool:
-        return False  # else torch's compiler is loaded to be told to keep out
-
-    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        named = arguments(func, args, kwargs or {})
-        output = sketched(func, named)
-        if output is None:
-            output = func(*args, **(kwargs or {}))
-        here = self._running[-1] if self._running else ""
-        read = list(_tensors(named.values()))
-        for tensor in read:
-            self._readers[id(tensor)].add(here)
-        for tensor in _tensors([output]):
-            if func in _WRITING:
-                self._written.add(id(tensor))
-            self._sharing[_storage(tensor)].add(id(tensor))
-            self._alive.append(tensor)
-        return output
-
-
-def _storage(tensor: Tensor) -> int:
-    return tensor.untyped_storage()._cdata
-
-
-def _tensors(values: Any) -> Iterator[Tensor]:
-    """All tensors among `values`, which may be nested."""
-    for value in values:
-        if isinstance(value, Tensor):
-            yield value
-        elif isinstance(value, (list, tuple)):
-            yield from _tensors(value)
-        elif isinstance(value, dict):
-            yield from _tensors(value.values())
