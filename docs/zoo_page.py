@@ -35,6 +35,7 @@ BLOCKS = {
     "densenet": ("densenet121", "blocks.block1.layer2"),
     "digit_net": ("digit_net", ""),
     "dogs_and_cats": ("dogs_and_cats", ""),
+    "mnist_cnn": ("mnist_cnn", ""),
     "efficientnet": ("efficientnet_b0", "stages.stage2.block2"),
     "efficientnet_v2": ("efficientnet_v2_b0", "stages.stage2.block2"),
     "googlenet": ("googlenet", "features.inception3a"),

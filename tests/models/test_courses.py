@@ -8,8 +8,19 @@ from striate.core.protocols import Constrained
 from striate.models import MODELS, create_model, describe, sketch_model
 
 
-def test_the_dogs_and_cats_network_has_the_books_sizes_and_parameters() -> None:
+def test_the_dogs_and_cats_network_has_the_courses_sizes_and_parameters() -> None:
     description = describe(sketch_model("dogs_and_cats", classes=1, size=(150, 150)), (3, 150, 150))
+    assert description.totals.parameters == 5_615_553
+    weighted = [row for row in description.rows if row.parameters]
+    assert [row.parameters for row in weighted] == [896, 18_496, 73_856, 147_584, 5_308_928, 65_664, 129]
+    assert [row.output_shape for row in description.rows if row.kind == "MaxPool2d"] == [
+        *((32, 75, 75), (64, 37, 37), (128, 18, 18), (128, 9, 9))
+    ]
+    assert [row.path for row in description.rows if row.kind == "Dropout"] == ["drop"]
+
+
+def test_the_books_dogs_and_cats_network_has_the_books_sizes_and_parameters() -> None:
+    description = describe(sketch_model("dogs_and_cats_2017", classes=1, size=(150, 150)), (3, 150, 150))
     assert description.totals.parameters == 3_453_121
     shapes = [row.output_shape for row in description.rows if row.kind in ("Conv2d", "MaxPool2d")]
     assert shapes == [
@@ -40,10 +51,20 @@ def test_the_tutorials_classifier_has_the_parameters_of_32_64_1024() -> None:
     assert MODELS["deep_mnist"].card.parameters == (25 + 1) * 32 + (25 * 32 + 1) * 64 + (7 * 7 * 64 + 1) * 1024 + 10_250
 
 
-def test_the_digit_network_is_6_16_120_100() -> None:
-    description = describe(sketch_model("digit_net", classes=10, channels=1, size=(28, 28)), (1, 28, 28))
+def test_the_courses_digit_classifier_has_unpadded_3x3_kernels_and_the_decks_parameters() -> None:
+    description = describe(sketch_model("mnist_cnn", classes=10, channels=1, size=(28, 28)), (1, 28, 28))
     weighted = [row for row in description.rows if row.parameters]
-    assert [row.output_shape for row in weighted] == [(6, 24, 24), (16, 8, 8), (120,), (100,), (10,)]
+    assert [row.output_shape for row in weighted] == [(32, 26, 26), (64, 11, 11), (1024,), (10,)]
+    assert [row.parameters for row in weighted] == [320, 18_496, 1_639_424, 10_250]
+    assert description.totals.parameters == MODELS["mnist_cnn"].card.parameters == 1_668_490
+
+
+def test_the_digit_network_is_6_16_120_100_for_32x32_pixels() -> None:
+    assert MODELS["digit_net"].card.input == (1, 32, 32)
+    description = describe(sketch_model("digit_net", classes=10, channels=1, size=(32, 32)), (1, 32, 32))
+    weighted = [row for row in description.rows if row.parameters]
+    assert [row.output_shape for row in weighted] == [(6, 28, 28), (16, 10, 10), (120,), (100,), (10,)]
+    assert description.totals.parameters == 63_802
 
 
 def test_lenet_in_colour_has_8_and_16_filters() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Callable
 
 import pytest
 import torch
@@ -171,7 +172,7 @@ def test_shortcuts_shuffles_slices_and_transposed_layers_are_followed() -> None:
         network.float()(torch.rand(1, 1, 20, 24))
     assert 2 * description.totals.macs == counter.get_total_flops()
     parameters = network.dense.weight.numel() + 4 + 12
-    assert f"{parameters} parameters belong to modules that this forward pass does not reach." in description.notes
+    assert f"{parameters} parameters are not used by this forward pass: it does not reach them." in description.notes
 
 
 class _ChannelsLast(nn.Module):
@@ -467,3 +468,200 @@ def test_a_network_in_training_mode_is_described_as_it_is_used() -> None:
     """In training mode batch norm refuses a single value per channel, and dropout writes a mask."""
     network = nn.Sequential(nn.Conv2d(1, 2, 8), nn.BatchNorm2d(2), nn.Dropout(0.5)).train()
     assert [row.activation_bytes for row in describe(network, (1, 8, 8)).rows] == [8, 8, 0]
+
+
+class _Between(nn.Module):
+    """A convolution, something else, and a convolution."""
+
+    def __init__(self, between: Callable[[Tensor], Tensor]) -> None:
+        super().__init__()
+        self.first, self.second = nn.Conv2d(3, 4, 3, padding=1), nn.Conv2d(4, 4, 3, padding=1)
+        self._between = between
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.second(self._between(self.first(x)))
+
+
+_WHOLE_MAP = {
+    "batch norm of the batch": nn.BatchNorm2d(4, track_running_stats=False),
+    "batch norm as a function": lambda x: functional.batch_norm(x, None, None, training=True),
+    "instance norm": nn.InstanceNorm2d(4),
+    "instance norm as a function": functional.instance_norm,
+    "group norm": nn.GroupNorm(2, 4),
+    "layer norm over all": nn.LayerNorm([4, 12, 12]),
+    "layer norm over columns": nn.LayerNorm(12),
+    "softmax over columns": lambda x: x.softmax(-1),
+    "softmax over rows": lambda x: x.log_softmax(2),
+    "batch norm of statistics": nn.BatchNorm2d(4),
+}
+
+
+@pytest.mark.parametrize("between", _WHOLE_MAP.values(), ids=_WHOLE_MAP)
+def test_behind_what_takes_its_statistics_from_the_map_the_gradient_reaches_what_is_said(
+    between: Callable[[Tensor], Tensor],
+) -> None:
+    network = _Between(between).double().eval()
+    row = describe(network, (3, 12, 12)).row("second")
+    image = torch.rand(1, 3, 12, 12, dtype=torch.float64, requires_grad=True)
+    network(image)[0, 0, 6, 6].backward()
+    assert image.grad is not None
+    seen = image.grad[0].abs().sum(0) > 1e-12
+    assert row.receptive_field == (int(seen.any(1).sum()), int(seen.any(0).sum()))
+    assert not row.bound
+    assert row.stride == (1, 1)
+
+
+_OF_UNKNOWN_REACH = {
+    "enlarged": lambda x: functional.interpolate(x, scale_factor=2.0),
+    "pooled to a size": lambda x: functional.adaptive_avg_pool2d(x, 5),
+    "shuffled": lambda x: functional.pixel_shuffle(x, 2).repeat(1, 4, 1, 1),
+    "rolled": lambda x: x.roll(3, 2),
+    "mirrored": lambda x: x.flip(3),
+    "summed up": lambda x: x.cumsum(2),
+    "indexed": lambda x: x[:, :, [0, 5, 2, 7]],
+    "unfolded": lambda x: functional.unfold(x, 2).view(1, 4, -1, 11),
+}
+
+
+@pytest.mark.parametrize("between", _OF_UNKNOWN_REACH.values(), ids=_OF_UNKNOWN_REACH)
+def test_a_receptive_field_that_may_be_smaller_is_marked(between: Callable[[Tensor], Tensor]) -> None:
+    description = describe(_Between(between), (3, 12, 12))
+    assert not description.row("first").bound
+    assert description.row("second").bound
+    assert max(description.row("second").receptive_field or ()) == 12
+
+
+def test_a_layer_that_mixes_all_positions_sees_all_of_them_whatever_came_before() -> None:
+    network = nn.Sequential(nn.Conv2d(3, 4, 3), nn.AdaptiveAvgPool2d(2), nn.Flatten(), nn.Linear(16, 2), nn.ReLU())
+    rows = describe(network, (3, 12, 12)).rows
+    assert [row.bound for row in rows] == [False, True, True, False, False]
+    rows = describe(nn.Sequential(nn.Conv2d(3, 4, 3), nn.AdaptiveMaxPool2d(1)), (3, 12, 12)).rows
+    assert [row.bound for row in rows] == [False, False]
+
+
+class _Tokens(nn.Module):
+    """Patches as tokens, and attention between them, written in some way."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.patches = nn.Conv2d(3, 8, 4, stride=4)
+
+    def tokens(self, x: Tensor) -> Tensor:
+        return self.patches(x).flatten(2).transpose(1, 2)
+
+
+class _ByModule(_Tokens):
+    def __init__(self) -> None:
+        super().__init__()
+        self.attention = nn.MultiheadAttention(8, 2, batch_first=True)
+
+    def forward(self, x: Tensor) -> Tensor:
+        tokens = self.tokens(x)
+        return self.attention(tokens, tokens, tokens, need_weights=False)[0]
+
+
+class _ByFunction(_Tokens):
+    def forward(self, x: Tensor) -> Tensor:
+        tokens = self.tokens(x)
+        return functional.scaled_dot_product_attention(tokens, tokens, tokens)
+
+
+class _ByEinsum(_Tokens):
+    def forward(self, x: Tensor) -> Tensor:
+        tokens = self.tokens(x)
+        weights = torch.einsum("nqc,nkc->nqk", tokens, tokens).softmax(-1)
+        return torch.einsum("nqk,nkc->nqc", weights, tokens)
+
+
+class _ByMatmul(_Tokens):
+    def forward(self, x: Tensor) -> Tensor:
+        tokens = self.tokens(x)
+        return (tokens @ tokens.transpose(1, 2)).softmax(-1) @ tokens
+
+
+# Of 16 tokens of 8 numbers: patches 16·8·48; the two products 16·16·8 each; projections 16·8·24 and 16·8·8.
+_PATCHES, _PRODUCTS, _PROJECTIONS = 6_144, 4_096, 4_096
+
+
+@pytest.mark.parametrize(
+    ("kind", "macs", "depth"),
+    [
+        (_ByModule, _PATCHES + _PRODUCTS + _PROJECTIONS, 3),
+        (_ByFunction, _PATCHES + _PRODUCTS, 1),
+        (_ByEinsum, _PATCHES + _PRODUCTS, 1),
+        (_ByMatmul, _PATCHES + _PRODUCTS, 1),
+    ],
+)
+def test_attention_costs_its_products_sees_all_and_is_reached_however_it_is_written(
+    kind: type[_Tokens], macs: int, depth: int
+) -> None:
+    network = kind()
+    description = describe(network, (3, 16, 16))
+    assert (description.totals.macs, description.totals.depth, description.notes) == (macs, depth, ())
+    assert description.rows[-1].receptive_field == (16, 16)
+    assert sum(row.parameters for row in description.rows) == description.totals.parameters
+
+
+class _UsesAnothersWeights(nn.Module):
+    """The head is never called; its weights are used by functions, the bias and a spare layer by nothing."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv, self.head, self.spare = nn.Conv2d(3, 4, 3), nn.Linear(4, 5), nn.Linear(2, 2)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return functional.linear(self.conv(x).mean((2, 3)), self.head.weight.data)
+
+
+def test_parameters_count_as_reached_where_an_operation_reads_them() -> None:
+    description = describe(_UsesAnothersWeights(), (3, 8, 8))
+    assert [(row.path, row.parameters) for row in description.rows] == [("conv", 112), ("", 20)]
+    assert description.notes == ("11 parameters are not used by this forward pass: it does not reach them.",)
+
+
+def test_tied_weights_are_read_once() -> None:
+    network = nn.Sequential(nn.Flatten(), nn.Linear(12, 12), nn.Linear(12, 12))
+    network[2].weight = network[1].weight
+    description = describe(network, (3, 2, 2))
+    assert [row.parameters for row in description.rows] == [0, 156, 12]
+    assert description.notes == ()
+
+
+class _Bilinear(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.pair = nn.Bilinear(3, 3, 5)
+
+    def forward(self, x: Tensor) -> Tensor:
+        means = x.mean((2, 3))
+        return self.pair(means, means)
+
+
+def test_a_bilinear_layer_has_a_product_for_each_weight() -> None:
+    totals = describe(_Bilinear(), (3, 8, 8)).totals
+    assert (totals.macs, totals.depth, totals.parameters) == (3 * 3 * 5, 1, 3 * 3 * 5 + 5)
+
+
+@pytest.mark.parametrize(
+    ("between", "said"),
+    [
+        (lambda x: torch.from_numpy(x.numpy()), "needs the values"),
+        (lambda x: x if x.sum() > 0 else -x, "needs the values"),
+        (lambda x: x / x.max().item(), "needs the values"),
+        (lambda x: {"a": x}["b"], "cannot work on what it is given"),
+        (lambda x: x.view(7, -1), "cannot work on what it is given"),
+    ],
+)
+def test_a_forward_pass_that_cannot_be_followed_without_data_is_refused_in_one_sentence(
+    between: Callable[[Tensor], Tensor], said: str
+) -> None:
+    with pytest.raises(ModelError, match=said):
+        describe(_Between(between), (3, 12, 12))
+
+
+def test_a_lazy_layer_is_refused_until_it_has_seen_data() -> None:
+    network = nn.Sequential(nn.Conv2d(3, 4, 3), nn.LazyConv2d(4, 3))
+    with pytest.raises(ModelError, match=r"'1' is lazy.*Run the network once"):
+        describe(network, (3, 12, 12))
+    network(torch.zeros(1, 3, 12, 12))
+    assert describe(network, (3, 12, 12)).totals.parameters == 112 + 148

@@ -46,10 +46,13 @@ WRITTEN = {
     f"((conv3-512 bn relu)*3 pool2)*2 {_BN_TAIL}",
     "vgg19_bn": "(conv3-64 bn relu)*2 pool2 (conv3-128 bn relu)*2 pool2 (conv3-256 bn relu)*4 pool2 "
     f"((conv3-512 bn relu)*4 pool2)*2 {_BN_TAIL}",
+    "mnist_cnn": "conv3-32,valid relu pool2 conv3-64,valid relu pool2 fc1024 relu FC-K",
     "deep_mnist": "conv5-32 relu pool2 conv5-64 relu pool2 fc1024 relu dropout.5",
     "cifar10_maxnorm": "conv3-32,maxnorm3 relu dropout.2 conv3-32,maxnorm3 relu pool2 "
     "fc512,maxnorm3 relu dropout.5 FC-K",
-    "dogs_and_cats": "conv3-32,valid relu pool2 conv3-64,valid relu pool2 (conv3-128,valid relu pool2)*2 "
+    "dogs_and_cats": "conv3-32 relu pool2 conv3-64 relu pool2 (conv3-128 relu pool2)*2 dropout.5 "
+    "fc512 relu fc128 relu fcK",
+    "dogs_and_cats_2017": "conv3-32,valid relu pool2 conv3-64,valid relu pool2 (conv3-128,valid relu pool2)*2 "
     "fc512 relu fcK",
     "digit_net": "conv5-6,valid-relu-pool2 -> conv5-16,valid-relu-pool2 -> fc120-relu -> fc100-relu -> FC-K",
     "tiny_vgg": "[(conv3-10,valid relu)*2 pool2]*2 fcK",
@@ -60,7 +63,7 @@ WRITTEN = {
     "resnet18": _resnet18(),
 }  # fmt: skip
 # Sides for logits in the time of a test; the others are taken at their card's.
-_SMALLER = {"vgg": 32, "dogs_and_cats": 64, "resnet18": 64, "deep_mnist": 28}
+_SMALLER = {"vgg": 32, "dogs_and_cats": 64, "dogs_and_cats_2017": 64, "resnet18": 64, "deep_mnist": 28}
 
 
 def _text(name: str, classes: int) -> str:
@@ -121,6 +124,28 @@ def test_vggs_layers_have_the_names_and_maps_they_have_in_the_zoo(name: str) -> 
     assert [(m.name, f"features.{m.module}", m.channels, m.stride, m.receptive_field) for m in ours.feature_maps] == [
         (m.name, m.module, m.channels, m.stride, m.receptive_field) for m in zoo.feature_maps
     ]
+
+
+@pytest.mark.parametrize(
+    ("text", "classes", "under"),
+    [
+        ("conv3-8 relu pool2 fc16 relu fc1 sigmoid", 2, "fc1"),
+        ("conv3-8 relu fc1 relu", 2, "fc1"),
+        ("conv3-8 relu fc1 tanh", 1, "fc1"),
+        ("conv3-8 relu fc10 sigmoid", 10, "fc10"),
+        ("conv3-8 relu fc2 sigmoid", 2, "fc2"),
+    ],
+)
+def test_no_head_is_added_behind_an_output_with_an_activation(text: str, classes: int, under: str) -> None:
+    with pytest.raises(NotationError, match=r"FC-K") as refused:
+        sketch_model(text, classes=classes, size=(8, 8))
+    line, carets = str(refused.value).splitlines()[1:]
+    assert line[carets.index("^") : len(carets)] == under
+
+
+def test_a_hidden_layer_with_a_sigmoid_gets_its_head() -> None:
+    network = sketch_model("conv3-8 relu fc16 sigmoid", classes=10, size=(8, 8))
+    assert [p.shape for p in network.get_submodule(network.head).parameters()] == [(10, 16), (10,)]
 
 
 def test_a_small_network_worked_by_hand() -> None:

@@ -9,6 +9,7 @@ from striate.models import deep_mnist as deep_mnist
 from striate.models import densenet as densenet
 from striate.models import digit_net as digit_net
 from striate.models import dogs_and_cats as dogs_and_cats
+from striate.models import dogs_and_cats_2017 as dogs_and_cats_2017
 from striate.models import efficientnet as efficientnet
 from striate.models import efficientnet_v2 as efficientnet_v2
 from striate.models import googlenet as googlenet
@@ -22,6 +23,7 @@ from striate.models import lenet5 as lenet5
 from striate.models import lenet5_1998 as lenet5_1998
 from striate.models import linear as linear
 from striate.models import mlp as mlp
+from striate.models import mnist_cnn as mnist_cnn
 from striate.models import mobilenet_v1 as mobilenet_v1
 from striate.models import mobilenet_v2 as mobilenet_v2
 from striate.models import nasnet as nasnet

@@ -9,25 +9,52 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from striate.models._operations import CONVOLUTION, PRODUCTS, Window, aten
+from striate.models._operations import CONVOLUTION, FACTORS, PRODUCTS, Window, aten
 
 Move = tuple[int, int, int]  # reach, stride, padding
 
-SAME_PLACE = {
+_BATCH_NORMS = {
     aten.native_batch_norm.default,
+    aten._native_batch_norm_legit.default,
+    aten._native_batch_norm_legit.no_stats,
+    aten.cudnn_batch_norm.default,
+}
+_SAME_PLACE = {
     aten._native_batch_norm_legit_no_training.default,
     aten.clone.default,
     aten._to_copy.default,
     aten.native_dropout.default,
 }
+_SOFTMAXES = {aten._softmax.default, aten._log_softmax.default, aten._safe_softmax.default}
+_RUNNING = {aten.cumsum.default, aten.cumprod.default}  # each position sees those before it
 _ALONG_ONE = {
     aten.cat.default,
     aten.split.Tensor,
     aten.split_with_sizes.default,
     aten.index_select.default,
-    aten._softmax.default,
+    *_SOFTMAXES,
+    *_RUNNING,
 }
-_REDUCTIONS = {aten.mean.dim, aten.sum.dim_IntList, aten.amax.default, aten.var.correction}
+_REDUCTIONS = {
+    aten.mean.dim,
+    aten.sum.dim_IntList,
+    aten.amax.default,
+    aten.amin.default,
+    aten.max.dim,
+    aten.min.dim,
+    aten.var.correction,
+    aten.std.correction,
+    aten.logsumexp.default,
+    aten.linalg_vector_norm.default,
+}
+_OVER_ALL = {aten.mean.default, aten.sum.default, aten.max.default, aten.min.default}
+_ADAPTIVE = {
+    aten._adaptive_avg_pool2d.default,
+    aten.adaptive_max_pool2d.default,
+    aten._adaptive_avg_pool3d.default,
+    aten.adaptive_max_pool3d.default,
+}
+_REORDERED = {aten.roll.default, aten.flip.default}
 RESHAPES = {
     aten.view.default,
     aten._unsafe_view.default,
@@ -87,14 +114,18 @@ def kept(axis: int, step: Step) -> int | None:
     if torch.Tag.pointwise in function.tags or function is aten.expand.default:
         place = axis + output.ndim - source.ndim  # broadcasting counts from the last dimension
         return place if output.shape[place] == source.shape[axis] else None
-    if function in SAME_PLACE:
+    if in_place_of(step) or mixed(axis, step):
         return axis
     if function in _ALONG_ONE:
         return None if given["dim"] % source.ndim == axis else axis
     if multiplied(step):
         return axis if axis < source.ndim - 1 else None
-    if function is aten.native_layer_norm.default:
-        return axis if axis < source.ndim - len(given["normalized_shape"]) else None
+    if _multiplies(step):
+        return axis if axis != source.ndim - 2 else None
+    if function in (aten.native_layer_norm.default, aten.native_group_norm.default):
+        return axis
+    if function in _REORDERED:
+        return None if axis in {dim % source.ndim for dim in given["dims"]} else axis
     if function in _REDUCTIONS:
         return _unreduced(axis, given, source)
     if function in RESHAPES:
@@ -107,8 +138,77 @@ def kept(axis: int, step: Step) -> int | None:
     return None
 
 
+def in_place_of(step: Step) -> bool:
+    """Whether each value of the output stands where the one value that it is made of stood, in a map of its shape."""
+    normed = step.function in _BATCH_NORMS and not _of_the_batch(step)
+    return normed or step.function in _SAME_PLACE
+
+
+def mixed(axis: int, step: Step) -> bool:
+    """Whether each position along `axis` keeps its place, and sees all others: behind a norm that takes its statistics
+    from the map, or a softmax."""
+    function, given, ndim = step.function, step.given, step.source.ndim
+    if _of_the_batch(step):
+        return axis != 1
+    if function is aten.native_layer_norm.default:
+        return axis >= ndim - len(given["normalized_shape"])
+    if function is aten.native_group_norm.default:
+        return axis >= 2
+    return function in _SOFTMAXES and given["dim"] % ndim == axis
+
+
+def before(axis: int, step: Step) -> bool:
+    """Whether each position along `axis` keeps its place and sees, at most, all others: a running sum."""
+    return step.function in _RUNNING and step.given["dim"] % step.source.ndim == axis
+
+
+def summed(axis: int, step: Step) -> bool:
+    """Whether each value of the output is made of all positions along `axis`."""
+    function, ndim = step.function, step.source.ndim
+    if function in _OVER_ALL or mixed(axis, step):
+        return True
+    if function in _REDUCTIONS:
+        return axis in _dims(step.given, ndim)
+    if function in _ADAPTIVE and axis >= ndim - 2:
+        return step.output.shape[axis] == 1
+    return (multiplied(step) and axis == ndim - 1) or (_multiplies(step) and axis == ndim - 2)
+
+
+def redistributed(axis: int, step: Step) -> int | None:
+    """Along which dimension of the output the positions of `axis` lie, though no longer one for one; None if unknown.
+
+    All of them are in there: behind an adaptive pooling, an enlargement, another order, a reshaping.
+    """
+    function, source, output = step.function, step.source, step.output
+    if function in _ADAPTIVE or function in _REORDERED or (step.window is not None and axis >= source.ndim - 2):
+        return axis
+    if "upsample" in function._schema.name and output.shape[axis] >= source.shape[axis]:
+        return axis
+    return _inside(axis, source, output) if function in RESHAPES else None
+
+
+def _inside(axis: int, source: Tensor, output: Tensor) -> int | None:
+    """The dimension into which a reshaping lays all of `axis`, perhaps together with others."""
+    before, behind = math.prod(source.shape[:axis]), math.prod(source.shape[axis + 1 :])
+    for place in range(output.ndim):
+        others = math.prod(output.shape[:place]), math.prod(output.shape[place + 1 :])
+        if all(others) and before % others[0] == 0 and behind % others[1] == 0:
+            return place
+    return None
+
+
+def _of_the_batch(step: Step) -> bool:
+    """Whether a batch norm takes mean and variance from what it is given."""
+    return step.function in _BATCH_NORMS and bool(step.given.get("training", step.given.get("train")))
+
+
+def _dims(given: dict[str, Any], ndim: int) -> set[int]:
+    dims = given["dim"]
+    return {dims % ndim} if isinstance(dims, int) else {dim % ndim for dim in dims or range(ndim)}
+
+
 def _unreduced(axis: int, given: dict[str, Any], source: Tensor) -> int | None:
-    dims = {dim % source.ndim for dim in given["dim"] or range(source.ndim)}
+    dims = _dims(given, source.ndim)
     if axis in dims:
         return None
     return axis if given["keepdim"] else axis - sum(dim < axis for dim in dims)
@@ -130,3 +230,8 @@ def _reshaped(axis: int, source: Tensor, output: Tensor) -> int | None:
 def multiplied(step: Step) -> bool:
     """Whether the source is the left factor of a matrix product: its last dimension is mixed, the others are kept."""
     return step.given.get(PRODUCTS.get(step.function, "")) is step.source
+
+
+def _multiplies(step: Step) -> bool:
+    """Whether the source is the right factor of a matrix product: the dimension before its last is mixed."""
+    return step.given.get(FACTORS.get(step.function, "")) is step.source

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import contextlib
 import functools
-from collections.abc import Callable, Iterator
+import numbers
+from collections.abc import Callable, Iterator, Sequence
 
 import torch
 from torch import nn
@@ -53,19 +54,26 @@ def usual_input(name: str) -> tuple[tuple[int, int, int], int]:
 
 
 def create_model(
-    name: str, *, classes: int, channels: int = 3, size: tuple[int, int], seed: int | None = None
+    name: str,
+    *,
+    classes: int | None = None,
+    channels: int | None = None,
+    size: int | tuple[int, int] | None = None,
+    seed: int | None = None,
 ) -> Network:
-    """Build a model for pictures of `size` (height, width) with its paper's initial weights.
+    """Build a model for images of `size` with its paper's initial weights.
 
-    `name` is one of the zoo's, or a network written down: see `striate.models.notation`. With a `seed` the weights
+    `size` is (height, width), or one number for both. What is not given is the card's, see `usual_input`; where a size
+    is given and no channels, they are three. `name` is one of the zoo's, or a network written down: see `striate.models.notation`. With a `seed` the weights
     depend on it alone, and torch's random state is left as found; without one they are drawn from that state, as
     torch's own modules do.
 
     Raises:
-        ModelError: there is no such model (the nearest name is offered), or the pictures are too small for it (the
-            smallest size is named).
+        ModelError: there is no such model (the nearest name is offered), the images are too small for it (the smallest
+            size is named), or an argument is of another kind than it should be.
         NotationError: a written network has a mistake, or a layer that does not fit what it is given.
     """
+    channels, size, classes = _complete(name, channels, size, classes)
     sketch_model(name, classes=classes, channels=channels, size=size)
     with torch.device("cpu"), _seeded(seed):
         return _builder(name)(channels=channels, size=size, classes=classes)
@@ -85,7 +93,9 @@ def build_model(
         return OWN_MODELS[name].build(channels=channels, size=size, classes=classes)
 
 
-def sketch_model(name: str, *, classes: int, channels: int = 3, size: tuple[int, int]) -> nn.Module:
+def sketch_model(
+    name: str, *, classes: int | None = None, channels: int | None = None, size: int | tuple[int, int] | None = None
+) -> nn.Module:
     """The model as `create_model` builds it, on the meta device: all shapes, no weights, no memory.
 
     One that was registered is built with its weights, since it need not work on that device.
@@ -93,6 +103,7 @@ def sketch_model(name: str, *, classes: int, channels: int = 3, size: tuple[int,
     Raises:
         ModelError: as `create_model`.
     """
+    channels, size, classes = _complete(name, channels, size, classes)
     if classes < 1 or channels < 1 or min(size) < 1:
         raise ModelError(
             f"A model has at least one class and one channel and takes pictures of at least 1×1 pixels; received "
@@ -102,6 +113,35 @@ def sketch_model(name: str, *, classes: int, channels: int = 3, size: tuple[int,
         return _sketch(name, channels, size, classes)
     except EmptyMapError as error:
         raise ModelError(_too_small(name, channels, size, classes, error)) from error
+
+
+def _complete(
+    name: str, channels: int | None, size: int | tuple[int, int] | None, classes: int | None
+) -> tuple[int, tuple[int, int], int]:
+    """Return channels, (height, width) and classes, checked for their kinds and completed from the card."""
+    if not isinstance(name, str):
+        raise ModelError(f"A model is named by a string, as in 'resnet18'; received {_told(name)}.")
+    usual, usual_classes = usual_input(name)
+    if channels is None:
+        channels = usual[0] if size is None else 3
+    if classes is None:
+        classes = usual_classes
+    pair = usual[1:] if size is None else (size, size) if _is_count(size) else size
+    if not (isinstance(pair, Sequence) and len(pair) == 2 and all(map(_is_count, pair))):
+        raise ModelError(f"size is (height, width) in pixels, or one whole number for both; received {_told(size)}.")
+    for what, count in (("classes", classes), ("channels", channels)):
+        if not _is_count(count):
+            raise ModelError(f"{what} is a whole number; received {_told(count)}.")
+    height, width = map(int, pair)
+    return int(channels), (height, width), int(classes)
+
+
+def _is_count(value: object) -> bool:
+    return isinstance(value, numbers.Integral) and not isinstance(value, bool)
+
+
+def _told(value: object) -> str:
+    return f"{value!r} ({type(value).__name__})"
 
 
 @contextlib.contextmanager

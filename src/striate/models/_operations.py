@@ -24,7 +24,20 @@ PRODUCTS = {
     aten.bmm.default: "self",
     aten.addmm.default: "mat1",
     aten.baddbmm.default: "batch1",
+    aten.addbmm.default: "batch1",
+    aten.mv.default: "self",
+    aten.addmv.default: "mat",
+    aten.dot.default: "self",
+    aten.vdot.default: "self",
 }
+# The right factors, whose rows are.
+FACTORS = {
+    aten.mm.default: "mat2",
+    aten.bmm.default: "mat2",
+    aten.addmm.default: "mat2",
+    aten.baddbmm.default: "batch2",
+}
+BILINEAR = aten._trilinear.default
 
 Pair = tuple[int, int]
 
@@ -116,20 +129,36 @@ def window(function: Any, given: dict[str, Any]) -> Window | None:
 
 
 def macs(function: Any, given: dict[str, Any], output: Any) -> int:
-    """Multiply-accumulates of an operation: those of convolutions and matrix products, biases not counted."""
+    """Multiply-accumulates of an operation: those of convolutions and products of matrices, biases not counted.
+
+    A bilinear layer has one for each weight and place; attention has those of its two products, of queries with keys
+    and of what they weigh with values.
+    """
     if function is CONVOLUTION:
         # Each number of the output (of the input, if transposed) meets one filter, whose area and depth lie in the
         # weight's shape behind the first dimension, groups already divided out.
         slid_over = given["input"] if given["transposed"] else output
         return slid_over.numel() * math.prod(given["weight"].shape[1:])
+    if function is aten.addbmm.default:
+        return given["batch1"].numel() * given["batch2"].shape[-1]
     if function in PRODUCTS:
         return output.numel() * given[PRODUCTS[function]].shape[-1]
+    if function is BILINEAR:
+        return given["i1"].shape[:-1].numel() * given["i2"].numel()
+    if "scaled_dot_product" in function._schema.name and "backward" not in function._schema.name:
+        query, key, value = given["query"], given["key"], given["value"]
+        return query.shape[:-1].numel() * key.shape[-2] * (query.shape[-1] + value.shape[-1])
     return 0
 
 
-def weighted(function: Any) -> bool:
-    """Whether an operation counts in a network's depth."""
-    return function is CONVOLUTION or function in PRODUCTS
+def weighted(function: Any, factors: int) -> bool:
+    """Whether an operation counts in a network's depth; `factors` of its inputs depend on the image.
+
+    The product of two maps, as in attention, has no weights.
+    """
+    if function is BILINEAR:
+        return True
+    return function is CONVOLUTION or (function in PRODUCTS and factors == 1)
 
 
 def sharing(function: Any, given: dict[str, Any], output: Tensor) -> Sharing | None:

@@ -16,7 +16,19 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from striate.models._axes import RESHAPES, SAME_PLACE, Step, kept, multiplied, slid, slid_transposed
+from striate.models._axes import (
+    RESHAPES,
+    Step,
+    before,
+    in_place_of,
+    kept,
+    mixed,
+    multiplied,
+    redistributed,
+    slid,
+    slid_transposed,
+    summed,
+)
 from striate.models._operations import Window, weighted
 
 
@@ -26,13 +38,15 @@ class Span:
 
     Pixels may lie outside the input (padding). `whole` says that every position sees `first` to `last`, though it has
     its place and its `stride`: behind a gate that looks at all of a map. `stride` is None where a value has no position
-    any more: behind a flattening, a global pooling, or an operation of unknown reach.
+    any more: behind a flattening, a global pooling, or an operation of unknown reach. `bound` says that each value may
+    see less than is said: `first` to `last` is what all of them see together, or at most see.
     """
 
     first: Fraction
     last: Fraction
     stride: Fraction | None
     whole: bool = False
+    bound: bool = False
 
     @property
     def field(self) -> int:
@@ -51,7 +65,8 @@ class Span:
         step = self.stride
         if self.whole:
             return replace(self, stride=step * stride)
-        return Span(self.first - padding * step, self.last + (reach - 1 - padding) * step, step * stride)
+        first, last = self.first - padding * step, self.last + (reach - 1 - padding) * step
+        return Span(first, last, step * stride, bound=self.bound)
 
     def slide_transposed(self, reach: int, stride: int, padding: int) -> Span:
         """Behind a transposed convolution, whose outputs lie `stride` times closer together than its inputs."""
@@ -61,14 +76,22 @@ class Span:
             return replace(self, stride=self.stride / stride)
         first = self.first + (padding - (reach - 1)) * self.stride / stride
         seen = self.last - self.first + (reach - 1) // stride * self.stride
-        return Span(first, first + seen, self.stride / stride)
+        return Span(first, first + seen, self.stride / stride, bound=self.bound)
 
-    def gather(self, positions: int, size: int) -> Span:
-        """Behind something that sees all `positions`: their union, inside the input's `size`, without a position."""
+    def gather(self, positions: int, size: int, *, bound: bool = False) -> Span:
+        """All `positions` together: their union, inside the input's `size`, without a position.
+
+        With `bound`, no value need see all of it.
+        """
         if self.stride is None or self.whole:
-            return Span(self.first, self.last, None)
+            return Span(self.first, self.last, None, bound=self.bound)
         last = self.last + (positions - 1) * self.stride
-        return Span(max(self.first, Fraction(0)), min(last, Fraction(size - 1)), None)
+        bound = bound or self.bound
+        return Span(max(self.first, Fraction(0)), min(last, Fraction(size - 1)), None, bound=bound)
+
+    def mix(self, positions: int, size: int, *, bound: bool = False) -> Span:
+        """Behind something by which each position sees all `positions`, and keeps its place."""
+        return replace(self.gather(positions, size, bound=bound), stride=self.stride, whole=self.stride is not None)
 
     def meet(self, other: Span, positions: int, size: int) -> Span:
         """Where two paths are added, multiplied or laid beside each other, in a map of `positions`."""
@@ -77,14 +100,19 @@ class Span:
         if one.moves != two.moves:  # the one that does not move sees the same everywhere, so all may be seen
             one, two = one.gather(positions, size), two.gather(positions, size)
         first, last = min(one.first, two.first), max(one.last, two.last)
-        return Span(first, last, max(strides, default=None), whole=bool(strides) and not (one.moves and two.moves))
+        moves = one.moves and two.moves
+        # One that sees all of the union everywhere makes it exact, whatever the other sees.
+        covered = any(not (s.moves or s.bound) and (s.first, s.last) == (first, last) for s in (self, other))
+        bound = not covered and (self.bound or other.bound or self.moves != other.moves)
+        return Span(first, last, max(strides, default=None), whole=bool(strides) and not moves, bound=bound)
 
 
 @dataclass(frozen=True)
 class Sight:
     """What the values of one tensor see of the input, and behind how many weighted layers (the longest path).
 
-    `axes` are the dimensions of the tensor that are its rows and columns, as far as these have positions. `folded` are
+    `axes` are the dimensions of the tensor that are its rows and columns; where these have no positions but see
+    different things, the dimension along which they do, or -1 if that is not known. `folded` are
     the first dimensions of a map that is laid out as a matrix for the moment, to be multiplied; then `axes` are the
     map's.
     """
@@ -95,11 +123,17 @@ class Sight:
     axes: tuple[int, int]
     folded: tuple[int, ...] = ()
 
+    @property
+    def bound(self) -> bool:
+        """Whether a value may see less than is said."""
+        return self.y.bound or self.x.bound
+
 
 class Sights:
     """The sights of all tensors that depend on the input, as operations hand them on.
 
-    An operation that is not known here is taken to see all of what it is given: the field said is then an upper bound.
+    An operation that is not known here is taken to see all of what it is given: the field said is then an upper bound,
+    and marked as such.
     """
 
     def __init__(self, image: Tensor) -> None:
@@ -116,13 +150,13 @@ class Sights:
 
     def follow(self, function: Any, given: dict[str, Any], outputs: list[Tensor], window: Window | None) -> None:
         """Hand the sights of an operation's inputs on to its outputs."""
-        inputs = [tensor for tensor in _tensors(given.values()) if self.get(tensor)]
+        inputs = [tensor for tensor in tensors(given.values()) if self.get(tensor)]
         for output in outputs if inputs else ():
             seen = [self._through(Step(function, given, tensor, output, window)) for tensor in inputs]
             union = seen[0]
             for sight in seen[1:]:
                 union = self._meet(union, sight, output)
-            self._set(output, replace(union, depth=union.depth + weighted(function)))
+            self._set(output, replace(union, depth=union.depth + weighted(function, len(inputs))))
 
     def _set(self, tensor: Tensor, sight: Sight) -> None:
         self._known[id(tensor)] = tensor, sight
@@ -133,7 +167,7 @@ class Sights:
         if folded is not None:
             # The columns of the matrix are no places: where they are the picture's, they are taken together.
             columns = () if sight.folded else (step.source.ndim - 1,)
-            return replace(self._together(sight, step.source.shape, columns), folded=folded)
+            return replace(self._together(sight, step.source.shape, columns, bound=False), folded=folded)
         if sight.folded:
             return self._together(sight, sight.folded, sight.axes)
         (y, row), (x, column) = (
@@ -153,17 +187,25 @@ class Sights:
         ):
             place = its if mine.stride is None else axis
             positions = shape[place] if mine.moves != theirs.moves else 1
-            spans.append((mine.meet(theirs, positions, size), place))
+            met = mine.meet(theirs, positions, size)
+            if met.stride is None and met.bound:
+                spread = {each for span, each in ((mine, axis), (theirs, its)) if span.bound}
+                place = spread.pop() if len(spread) == 1 else -1
+            spans.append((met, place))
         (y, row), (x, column) = spans
         return Sight(y, x, max(one.depth, other.depth), (row, column), one.folded)
 
-    def _together(self, sight: Sight, shape: Sequence[int], axes: Sequence[int]) -> Sight:
-        """All positions along `axes` of a map of `shape` seen at once."""
+    def _together(self, sight: Sight, shape: Sequence[int], axes: Sequence[int], *, bound: bool = True) -> Sight:
+        """All positions along `axes` of a map of `shape` taken together; with `bound`, a value may see less."""
         y, x = (
-            span.gather(shape[axis], size) if span.stride is not None and axis in axes else span
+            span.gather(shape[axis], size, bound=bound) if span.stride is not None and axis in axes else span
             for span, axis, size in zip((sight.y, sight.x), sight.axes, self._size, strict=True)
         )
-        return Sight(y, x, sight.depth, sight.axes)
+        row, column = (
+            -1 if bound and span.stride is not None and axis in axes else axis
+            for span, axis in zip((sight.y, sight.x), sight.axes, strict=True)
+        )
+        return Sight(y, x, sight.depth, (row, column))
 
 
 def _crossed(one: Sight, other: Sight) -> bool:
@@ -186,26 +228,42 @@ def _folded(sight: Sight, step: Step) -> tuple[int, ...] | None:
         return tuple(source.shape[:-1]) if folds and any(axis < source.ndim - 1 for axis in placed) else None
     if function in RESHAPES and tuple(output.shape[:-1]) == sight.folded:
         return ()
-    alike = torch.Tag.pointwise in function.tags or function in RESHAPES or function in SAME_PLACE
+    alike = torch.Tag.pointwise in function.tags or function in RESHAPES or in_place_of(step)
     return sight.folded if multiplied(step) or (alike and output.shape == source.shape) else None
 
 
 def _along(span: Span, axis: int, size: int, step: Step) -> tuple[Span, int]:
     """What an operation makes of one axis: what its output sees along it, and which dimension of the output it is."""
     if span.stride is None:
-        return span, axis
+        return _spread(span, axis, step) if span.bound and axis >= 0 else (span, axis)
+    positions = step.source.shape[axis]
     if move := slid(axis, step):
         return span.slide(*move), axis
     if move := slid_transposed(axis, step):
         return span.slide_transposed(*move), axis
+    if mixed(axis, step) or before(axis, step):
+        return span.mix(positions, size, bound=before(axis, step)), axis
     place = kept(axis, step)
     if place is not None:
         return span, place
-    return span.gather(step.source.shape[axis], size), axis
+    if summed(axis, step):
+        return span.gather(positions, size), axis
+    place = redistributed(axis, step)
+    return span.gather(positions, size, bound=True), -1 if place is None else place
 
 
-def _tensors(values: Iterable[Any]) -> list[Tensor]:
+def _spread(span: Span, axis: int, step: Step) -> tuple[Span, int]:
+    """The same where values that see different things lie along `axis`, without being rows or columns any more."""
+    if summed(axis, step):
+        return replace(span, bound=False), axis
+    place = kept(axis, step)
+    place = redistributed(axis, step) if place is None else place
+    return span, -1 if place is None else place
+
+
+def tensors(values: Iterable[Any]) -> list[Tensor]:
+    """All tensors among `values`, those in lists and tuples too."""
     found: list[Tensor] = []
     for value in values:
-        found += _tensors(value) if isinstance(value, (list, tuple)) else [value] if isinstance(value, Tensor) else []
+        found += tensors(value) if isinstance(value, (list, tuple)) else [value] if isinstance(value, Tensor) else []
     return found

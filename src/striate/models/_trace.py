@@ -10,11 +10,12 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn.parameter import is_lazy
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from striate.core.errors import ModelError
 from striate.models._operations import Sharing, Window, arguments, macs, sharing, window
-from striate.models._receptive import Sight, Sights
+from striate.models._receptive import Sight, Sights, tensors
 from striate.models._shadow import shadow
 from striate.models._shapes import sketched
 
@@ -30,7 +31,8 @@ class Call:
     """One call of one module: its own operations only, not those of the modules inside it.
 
     Shapes are without the batch. `bytes` are those of the values that its operations wrote; a view of what was there
-    before, or a change in place, writes none.
+    before, or a change in place, writes none. `parameters` are those that its operations read, by their paths, be they
+    the module's own or another's; each is named at its first reading only.
     """
 
     path: str
@@ -42,6 +44,7 @@ class Call:
     bytes: int = 0
     windows: list[Window] = field(default_factory=list)
     sharings: list[Sharing] = field(default_factory=list)
+    parameters: list[str] = field(default_factory=list)
 
 
 def trace(model: nn.Module, shape: tuple[int, int, int]) -> list[Call]:
@@ -51,25 +54,45 @@ def trace(model: nn.Module, shape: tuple[int, int, int]) -> list[Call]:
 
     Raises:
         EmptyMapError: the picture is so small that a map would be empty.
-        ModelError: a layer does not take what it is given, or computes something that needs data.
+        ModelError: a layer does not take what it is given, computes something that needs data, or is lazy and has not
+            seen any.
     """
+    _refuse_lazy(model)
     copied = shadow(model)
     image = torch.empty(1, *shape, device="meta", dtype=floating_type(model))
-    overheard = _Overheard(image)
+    overheard = _Overheard(image, copied)
     for path, module in copied.named_modules():
         module.register_forward_pre_hook(overheard.enter(path), with_kwargs=True)
         module.register_forward_hook(overheard.leave)
     try:
         with torch.no_grad(), overheard:
             copied(image)
-    except (RuntimeError, ValueError) as error:
-        reason = str(error).strip().splitlines()[0].rstrip(".")
-        size = "×".join(map(str, shape))
-        raise ModelError(
-            f"{overheard.place} cannot work on what it is given for pictures of {size} (channels × height × width): "
-            f"{reason}."
-        ) from error
+    except ModelError:
+        raise
+    except Exception as error:  # the network's own code ran: whatever it raises is told as one sentence
+        raise ModelError(_sentence(overheard.place, shape, error)) from error
     return overheard.calls
+
+
+def _refuse_lazy(model: nn.Module) -> None:
+    lazy = [path for path, parameter in model.named_parameters() if is_lazy(parameter)]
+    if lazy:
+        raise ModelError(
+            f"Layer {lazy[0].rpartition('.')[0]!r} is lazy: it has no weights before it has seen data. Run the network "
+            f"once on a batch of images, then describe it."
+        )
+
+
+def _sentence(place: str, shape: tuple[int, int, int], error: Exception) -> str:
+    said = (str(error).strip() or type(error).__name__).splitlines()[0].rstrip(".")
+    size = "×".join(map(str, shape))
+    if "meta" in said:  # no shape is wrong: a number is asked for, as by .item(), .numpy(), or an `if` on a tensor
+        return (
+            f"{place} needs the values of its input, as in .item(), .numpy() or an if on a tensor; a description follows "
+            f"shapes only, without data ({said}). Compute such values with tensor operations, or describe the layers "
+            f"one by one."
+        )
+    return f"{place} cannot work on what it is given for pictures of {size} (channels × height × width): {said}."
 
 
 def floating_type(model: nn.Module) -> torch.dtype:
@@ -79,8 +102,12 @@ def floating_type(model: nn.Module) -> torch.dtype:
 class _Overheard(TorchDispatchMode):
     """Listens to the operations of one forward pass and books each on the module that is running."""
 
-    def __init__(self, image: Tensor) -> None:
+    def __init__(self, image: Tensor, network: nn.Module) -> None:
         super().__init__()
+        # By storage, since a view of a parameter, and `.data`, is another tensor. Those found are taken out.
+        self._unread: dict[int, list[str]] = {}
+        for path, parameter in network.named_parameters():
+            self._unread.setdefault(parameter.untyped_storage()._cdata, []).append(path)
         self.calls: list[Call] = []
         self._running: list[Call] = []
         self._sights = Sights(image)
@@ -126,8 +153,11 @@ class _Overheard(TorchDispatchMode):
             output = func(*args, **(kwargs or {}))
         outputs = [item for item in (output if isinstance(output, (list, tuple)) else [output]) if _is_tensor(item)]
         self._sights.follow(func, given, outputs, slid)
-        if self._running and outputs:
-            self._book(self._running[-1], func, given, outputs[0], slid)
+        if self._running:
+            for tensor in tensors(given.values()):
+                self._running[-1].parameters += self._unread.pop(tensor.untyped_storage()._cdata, [])
+            if outputs:
+                self._book(self._running[-1], func, given, outputs[0], slid)
         return output
 
     def _book(self, call: Call, function: Any, given: dict[str, Any], output: Tensor, slid: Window | None) -> None:

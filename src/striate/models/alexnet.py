@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from striate.layers import he_, normal_
 from striate.models._fit import output_shape
 from striate.models._reach import Reach
-from striate.models._zoo import ModelCard, Network, register
+from striate.models._zoo import ModelCard, Network, Published, register
 
 _FIRST = Reach().window(11, 4)
 _SECOND = _FIRST.window(3, 2).window(5)
@@ -91,6 +91,16 @@ class AlexNet(Network):
         parameters=61_100_840,
         macs=714_188_480,
         depth=8,
+        published=(
+            Published(
+                source="https://docs.pytorch.org/vision/stable/models.html",
+                parameters="61.1 M",
+                macs="0.71 G",
+                top1=56.522,
+                top5=79.066,
+                protocol="single net, one crop, 224×224; weights IMAGENET1K_V1",
+            ),
+        ),
         notes="One column, without response normalisation, as torchvision ships it.",
     )
 )

@@ -117,7 +117,11 @@ def all_cnn_b(*, channels: int, size: tuple[int, int], classes: int) -> Network:
         depth=9,
         published=(
             _published(parameters="1.4 M", top1=90.92),
-            _published(top1=92.75, protocol="single net, one view, trained with flips and translations, 2014"),
+            _published(
+                source="the paper, table 4",
+                top1=92.75,
+                protocol="single net, one view, trained with flips and translations, 2014",
+            ),
         ),
     )
 )

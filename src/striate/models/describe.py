@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from torch import nn
@@ -21,11 +21,12 @@ class Row:
 
     `path` is the module's ("" is the network itself), `kind` its class, `detail` its window (kernel/stride, padding).
     Shapes are those of one picture, without the batch. `macs` are multiply-accumulates. `receptive_field` is how many
-    input pixels one value sees (y, x), padding included; behind operations of unknown reach it is an upper bound.
+    input pixels one value sees (y, x), padding included; where `bound` is true a value may see less, as behind an
+    enlargement, an adaptive pooling, a shuffling or another operation of unknown reach.
     `stride` is how many input pixels lie between two neighbours (y, x); None where a value has no position. Where a
     value does not depend on the picture, both are None. `parameter_bytes` and `activation_bytes` are the memory of
     the parameters (buffers apart) and of the values written for one picture; a view or a change in place writes none.
-    A module called again has its parameters in its first row only.
+    Parameters stand in the row of the call that first reads them, which may be another module's.
     """
 
     path: str
@@ -40,6 +41,7 @@ class Row:
     parameter_bytes: int
     activation_bytes: int
     notes: tuple[str, ...]
+    bound: bool = False
 
 
 @dataclass(frozen=True)
@@ -108,16 +110,17 @@ def describe(model: nn.Module, shape: tuple[int, int, int]) -> Description:
     on the meta device; `model` is left as it is, and its hooks do not run.
 
     Raises:
-        ModelError: the picture is too small (the sentence names the smallest size that works), or does not fit.
+        ModelError: the picture is too small (the sentence names the smallest size that works), or does not fit; or the
+            network needs values and not only shapes, or is lazy and has seen no data.
     """
     calls = _calls(model, shape)
-    seen: set[int] = set()
-    originals = dict(model.named_modules())
-    rows = tuple(row for call in calls if (row := _row(call, originals[call.path], seen)))
-    unreached = sum(p.numel() for p in model.parameters() if id(p) not in seen)
+    originals, parameters = dict(model.named_modules()), dict(model.named_parameters())
+    rows = tuple(row for call in calls if (row := _row(call, originals[call.path], parameters)))
+    read = {path for call in calls for path in call.parameters}
+    unread = sum(parameter.numel() for path, parameter in parameters.items() if path not in read)
     notes = [note for row in rows for note in row.notes]
-    if unreached:
-        notes.append(f"{unreached:,} parameters belong to modules that this forward pass does not reach.")
+    if unread:
+        notes.append(f"{unread:,} parameters are not used by this forward pass: it does not reach them.")
     return Description(shape, rows, _totals(model, rows, calls[-1]), tuple(notes))
 
 
@@ -161,10 +164,9 @@ def _lower(error: Exception) -> str:
     return sentence[0].lower() + sentence[1:]
 
 
-def _row(call: Call, module: nn.Module, seen: set[int]) -> Row | None:
-    """The row of `call`, if the module did something itself; `seen` gains its parameters."""
-    own = [p for p in module.parameters(recurse=False) if id(p) not in seen]
-    seen.update(id(p) for p in own)
+def _row(call: Call, module: nn.Module, parameters: Mapping[str, nn.Parameter]) -> Row | None:
+    """The row of `call`, if the module did something itself."""
+    own = [parameters[path] for path in call.parameters]
     leaf = next(module.children(), None) is None
     if not (leaf or own or call.bytes or call.macs or call.windows):
         return None
@@ -182,6 +184,7 @@ def _row(call: Call, module: nn.Module, seen: set[int]) -> Row | None:
         parameter_bytes=_bytes(own),
         activation_bytes=call.bytes,
         notes=tuple(note for window in call.windows if (note := _misfit(call, window))),
+        bound=sight.bound if sight else False,
     )
 
 

@@ -1,8 +1,8 @@
-"""The courses' digit network 6-16-120-100: LeNet-5 for unpadded 28×28 digits.
+"""The courses' digit network 6-16-120-100: LeNet-5 with ReLU, max pooling and 100 units, for 32×32 digits.
 
 After LeCun, Bottou, Bengio and Haffner, "Gradient-based learning applied to document recognition", Proceedings of the
 IEEE 86(11), 1998: two unpadded 5×5 convolutions of 6 and 16 filters with ReLU and 2×2 max pooling, fully connected
-layers of 120 and 100 units. In place of the paper's 84, whose number only its bitmaps of 7×12 pixels explain, courses
+layers of 120 and 100 units: 63,802 parameters for 32×32 digits. In place of the paper's 84, whose number only its bitmaps of 7×12 pixels explain, courses
 like to write 100. First weights are He's.
 """
 
@@ -69,10 +69,10 @@ class DigitNet(Network):
         authors="LeCun, Bottou, Bengio, Haffner",
         year=1998,
         paper="https://doi.org/10.1109/5.726791",
-        input=(1, 28, 28),
+        input=(1, 32, 32),
         classes=10,
-        parameters=46_522,
-        macs=283_720,
+        parameters=63_802,
+        macs=418_600,
         depth=5,
         notes="The courses' 6-16-120-100, after LeNet-5.",
     )

@@ -199,6 +199,9 @@ def _scaled(channels: int, classes: int, *, width: float, depth: float, dropout:
     )
 
 
+PADDED = (
+    "Padded alike at both ends, unlike the authors' weights, which want TensorFlow's padding and whose accuracy is quoted."
+)
 _card = functools.partial(
     ModelCard,
     family="efficientnet",
@@ -207,6 +210,7 @@ _card = functools.partial(
     year=2019,
     paper="https://arxiv.org/abs/1905.11946",
     classes=1000,
+    notes=PADDED,
 )
 _table_2 = functools.partial(Published, source="the paper, table 2", protocol="single net, one crop")
 

@@ -22,7 +22,7 @@ from torch import Tensor, nn
 
 from striate.models._reach import Reach
 from striate.models._zoo import ModelCard, Network, Published, register
-from striate.models.efficientnet import Block, EfficientNet, MBConv, Row, conv_norm, conv_norm_act
+from striate.models.efficientnet import PADDED, Block, EfficientNet, MBConv, Row, conv_norm, conv_norm_act
 
 
 class FusedMBConv(Block):
@@ -113,6 +113,7 @@ _card = functools.partial(
     year=2021,
     paper="https://arxiv.org/abs/2104.00298",
     classes=1000,
+    notes=PADDED,
 )
 _table_7 = functools.partial(Published, source="the paper, table 7", protocol="single net, one crop")
 _release = functools.partial(

@@ -263,7 +263,7 @@ def _feature_maps() -> tuple[FeatureMap, ...]:
         family="inception_v3",
         title="Rethinking the Inception architecture for computer vision",
         authors="Szegedy, Vanhoucke, Ioffe, Shlens, Wojna",
-        year=2016,
+        year=2015,
         paper="https://arxiv.org/abs/1512.00567",
         input=(3, 299, 299),
         classes=1000,
@@ -271,7 +271,13 @@ def _feature_maps() -> tuple[FeatureMap, ...]:
         macs=5_713_216_096,
         depth=48,
         published=(
-            Published(source="the paper, table 4", top1=78.8, top5=94.4, protocol="single net, 1 crop, 2015"),
+            Published(
+                source="the paper, table 3",
+                top1=78.8,
+                top5=94.4,
+                data="ImageNet 2012 validation without the blacklisted pictures",
+                protocol="single net, 1 crop, 48,238 images, 2015",
+            ),
             Published(
                 source="https://docs.pytorch.org/vision/stable/models/generated/torchvision.models.inception_v3.html",
                 parameters="27,161,264",

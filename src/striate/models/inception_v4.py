@@ -217,7 +217,7 @@ def _feature_maps() -> tuple[FeatureMap, ...]:
         family="inception_v4",
         title="Inception-v4, Inception-ResNet and the impact of residual connections on learning",
         authors="Szegedy, Ioffe, Vanhoucke, Alemi",
-        year=2017,
+        year=2016,
         paper="https://arxiv.org/abs/1602.07261",
         input=(3, 299, 299),
         classes=1000,

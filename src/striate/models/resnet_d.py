@@ -115,6 +115,7 @@ _card = functools.partial(
     paper="https://arxiv.org/abs/1812.01187",
     input=(3, 224, 224),
     classes=1000,
+    notes="The depth counts the stem's three convolutions, where ResNet has one.",
 )
 
 

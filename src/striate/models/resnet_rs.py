@@ -103,6 +103,7 @@ _card = functools.partial(
     year=2021,
     paper="https://arxiv.org/abs/2103.07579",
     classes=1000,
+    notes="The depth counts the stem's four convolutions and the two layers of each gate.",
 )
 _released = functools.partial(
     Published, source="https://github.com/tensorflow/tpu/tree/master/models/official/resnet/resnet_rs"

@@ -155,6 +155,7 @@ _card = functools.partial(
     paper="https://arxiv.org/abs/1709.01507",
     input=(3, 224, 224),
     classes=1000,
+    notes="The depth counts the two layers of each gate.",
 )
 _one_crop = functools.partial(Published, protocol="single net, one 224×224 crop, 2017")
 _paper = functools.partial(
@@ -246,7 +247,8 @@ def se_resnext101_32x4d(*, channels: int, size: tuple[int, int], classes: int) -
             _code(top1=81.32, top5=95.53),
             Published(source="the paper", top1=82.72, top5=96.21, protocol="single net, one 320×320 crop, 2017"),
         ),
-        notes="The network of the ILSVRC 2017 entry; the entry itself, an ensemble, had 2.251 % top-5 error.",
+        notes="The network of the ILSVRC 2017 entry; the entry itself, an ensemble, had 2.251 % top-5 error. The depth "
+        "counts the two layers of each gate and the stem's three convolutions.",
     )
 )
 def senet154(*, channels: int, size: tuple[int, int], classes: int) -> Network:

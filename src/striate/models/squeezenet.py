@@ -112,6 +112,13 @@ _card = functools.partial(
 )
 
 
+_torchvision = functools.partial(
+    Published,
+    source="https://docs.pytorch.org/vision/stable/models.html",
+    protocol="single net, one crop, 224×224; weights IMAGENET1K_V1",
+)
+
+
 @register(
     _card(
         name="squeezenet1_0",
@@ -120,6 +127,7 @@ _card = functools.partial(
         published=(
             Published(source="the paper, table 1", parameters="1,248,424"),
             Published(source="the paper, table 2", top1=57.5, top5=80.3, protocol="single net, 2016"),
+            _torchvision(macs="0.82 G", top1=58.092, top5=80.42),
         ),
     )
 )
@@ -128,7 +136,14 @@ def squeezenet1_0(*, channels: int, size: tuple[int, int], classes: int) -> Netw
     return SqueezeNet(channels, classes, filters=96, kernel=7, pooled=(4, 8))
 
 
-@register(_card(name="squeezenet1_1", parameters=1_235_496, macs=349_151_936))
+@register(
+    _card(
+        name="squeezenet1_1",
+        parameters=1_235_496,
+        macs=349_151_936,
+        published=(_torchvision(macs="0.35 G", top1=58.178, top5=80.624),),
+    )
+)
 def squeezenet1_1(*, channels: int, size: tuple[int, int], classes: int) -> Network:
     """SqueezeNet 1.1, smaller at the start and pooled earlier, for pictures from 17×17 pixels on."""
     return SqueezeNet(channels, classes, filters=64, kernel=3, pooled=(3, 5))

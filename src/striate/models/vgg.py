@@ -126,13 +126,23 @@ _table3 = functools.partial(
 _jittered = "single net, one scale (384 pixels; trained at 256 to 512), dense over the whole picture, 2014"
 
 
+_torchvision = functools.partial(
+    Published,
+    source="https://docs.pytorch.org/vision/stable/models.html",
+    protocol="single net, one crop, 224×224; weights IMAGENET1K_V1",
+)
+
+
 @register(
     _plain(
         name="vgg11",
         parameters=132_863_336,
         macs=7_609_090_048,
         depth=11,
-        published=(_table3(parameters="133 M", top1=70.4, top5=89.6),),
+        published=(
+            _table3(parameters="133 M", top1=70.4, top5=89.6),
+            _torchvision(macs="7.61 G", top1=69.02, top5=88.628),
+        ),
     )
 )
 def vgg11(*, channels: int, size: tuple[int, int], classes: int) -> Network:
@@ -160,7 +170,10 @@ def vgg11_lrn(*, channels: int, size: tuple[int, int], classes: int) -> Network:
         parameters=133_047_848,
         macs=11_308_466_176,
         depth=13,
-        published=(_table3(parameters="133 M", top1=71.3, top5=90.1),),
+        published=(
+            _table3(parameters="133 M", top1=71.3, top5=90.1),
+            _torchvision(macs="11.31 G", top1=69.928, top5=89.246),
+        ),
     )
 )
 def vgg13(*, channels: int, size: tuple[int, int], classes: int) -> Network:
@@ -194,6 +207,7 @@ def vgg16_1x1(*, channels: int, size: tuple[int, int], classes: int) -> Network:
         published=(
             _table3(parameters="138 M", top1=73.0, top5=91.2),
             _table3(parameters="138 M", top1=74.4, top5=91.9, protocol=_jittered),
+            _torchvision(macs="15.47 G", top1=71.592, top5=90.382),
         ),
     )
 )
@@ -211,6 +225,7 @@ def vgg16(*, channels: int, size: tuple[int, int], classes: int) -> Network:
         published=(
             _table3(parameters="144 M", top1=72.7, top5=91.0),
             _table3(parameters="144 M", top1=74.5, top5=92.0, protocol=_jittered),
+            _torchvision(macs="19.63 G", top1=72.376, top5=90.876),
         ),
     )
 )
@@ -219,13 +234,29 @@ def vgg19(*, channels: int, size: tuple[int, int], classes: int) -> Network:
     return VGG(channels, size, classes, _E)
 
 
-@register(_card(name="vgg11_bn", parameters=132_868_840, macs=7_609_090_048, depth=11))
+@register(
+    _card(
+        name="vgg11_bn",
+        parameters=132_868_840,
+        macs=7_609_090_048,
+        depth=11,
+        published=(_torchvision(macs="7.61 G", top1=70.37, top5=89.81),),
+    )
+)
 def vgg11_bn(*, channels: int, size: tuple[int, int], classes: int) -> Network:
     """VGG A with batch norm."""
     return VGG(channels, size, classes, _A, norm="batch")
 
 
-@register(_card(name="vgg13_bn", parameters=133_053_736, macs=11_308_466_176, depth=13))
+@register(
+    _card(
+        name="vgg13_bn",
+        parameters=133_053_736,
+        macs=11_308_466_176,
+        depth=13,
+        published=(_torchvision(macs="11.31 G", top1=71.586, top5=90.374),),
+    )
+)
 def vgg13_bn(*, channels: int, size: tuple[int, int], classes: int) -> Network:
     """VGG B with batch norm."""
     return VGG(channels, size, classes, _B, norm="batch")
@@ -237,13 +268,29 @@ def vgg16_1x1_bn(*, channels: int, size: tuple[int, int], classes: int) -> Netwo
     return VGG(channels, size, classes, _C, norm="batch")
 
 
-@register(_card(name="vgg16_bn", parameters=138_365_992, macs=15_470_264_320, depth=16))
+@register(
+    _card(
+        name="vgg16_bn",
+        parameters=138_365_992,
+        macs=15_470_264_320,
+        depth=16,
+        published=(_torchvision(macs="15.47 G", top1=73.36, top5=91.516),),
+    )
+)
 def vgg16_bn(*, channels: int, size: tuple[int, int], classes: int) -> Network:
     """VGG D with batch norm."""
     return VGG(channels, size, classes, _D, norm="batch")
 
 
-@register(_card(name="vgg19_bn", parameters=143_678_248, macs=19_632_062_464, depth=19))
+@register(
+    _card(
+        name="vgg19_bn",
+        parameters=143_678_248,
+        macs=19_632_062_464,
+        depth=19,
+        published=(_torchvision(macs="19.63 G", top1=74.218, top5=91.842),),
+    )
+)
 def vgg19_bn(*, channels: int, size: tuple[int, int], classes: int) -> Network:
     """VGG E with batch norm."""
     return VGG(channels, size, classes, _E, norm="batch")

@@ -125,6 +125,12 @@ _card = functools.partial(
     year=2016,
     paper="https://arxiv.org/abs/1605.07146",
 )
+
+
+def _counted_by_name(layers: int) -> str:
+    return f"The name's {layers} counts all convolutions, those of three shortcuts too, and not the classifier."
+
+
 _cifar = functools.partial(_card, input=(3, 32, 32), classes=10)
 _cifar_test = functools.partial(Published, data="CIFAR-10 test", protocol="single net, one view, the median of 5")
 
@@ -136,6 +142,7 @@ _cifar_test = functools.partial(Published, data="CIFAR-10 test", protocol="singl
         macs=1_548_145_664,
         depth=14,
         published=(_cifar_test(source="the paper, table 5", parameters="11.0 M", top1=95.73),),
+        notes=_counted_by_name(16),
     )
 )
 def wide_resnet16_8(*, channels: int, size: tuple[int, int], classes: int) -> Network:
@@ -150,6 +157,7 @@ def wide_resnet16_8(*, channels: int, size: tuple[int, int], classes: int) -> Ne
         macs=5_243_328_768,
         depth=26,
         published=(_cifar_test(source="the paper, table 5", parameters="36.5 M", top1=96.00),),
+        notes=_counted_by_name(28),
     )
 )
 def wide_resnet28_10(*, channels: int, size: tuple[int, int], classes: int) -> Network:
@@ -164,6 +172,7 @@ def wide_resnet28_10(*, channels: int, size: tuple[int, int], classes: int) -> N
         macs=5_243_328_768,
         depth=26,
         published=(_cifar_test(source="the paper, table 6", top1=96.11),),
+        notes=_counted_by_name(28),
     )
 )
 def wide_resnet28_10_dropout(*, channels: int, size: tuple[int, int], classes: int) -> Network:
@@ -178,6 +187,7 @@ def wide_resnet28_10_dropout(*, channels: int, size: tuple[int, int], classes: i
         macs=1_298_582_016,
         depth=38,
         published=(_cifar_test(source="the paper, table 5", parameters="8.9 M", top1=95.47),),
+        notes=_counted_by_name(40),
     )
 )
 def wide_resnet40_4(*, channels: int, size: tuple[int, int], classes: int) -> Network:
@@ -197,7 +207,7 @@ def wide_resnet40_4(*, channels: int, size: tuple[int, int], classes: int) -> Ne
             Published(
                 source="https://github.com/szagoruyko/wide-residual-networks",
                 top1=78.1,
-                top5=94.21,
+                top5=93.97,
                 protocol="single net, one crop",
             ),
             Published(

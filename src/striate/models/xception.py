@@ -132,7 +132,7 @@ def _feature_maps() -> tuple[FeatureMap, ...]:
         family="xception",
         title="Xception: deep learning with depthwise separable convolutions",
         authors="Chollet",
-        year=2017,
+        year=2016,
         paper="https://arxiv.org/abs/1610.02357",
         input=(3, 299, 299),
         classes=1000,
@@ -155,7 +155,7 @@ def _feature_maps() -> tuple[FeatureMap, ...]:
                 protocol="single net, 1 crop of 299",
             ),
         ),
-        notes="The paper speaks of 36 convolutional layers; here a separable one counts as two, and the shortcuts too.",
+        notes="Of the paper's 36 convolutional layers 34 are separable and count as two here; with the classifier 71.",
     )
 )
 def xception(*, channels: int, size: tuple[int, int], classes: int) -> Network:

@@ -199,6 +199,7 @@ def _model(classifier: Classifier) -> ModelFacts:
                 parameters=row.parameters,
                 macs=row.macs,
                 receptive_field=row.receptive_field,
+                bound=row.bound,
             )
             for row in description.rows
         )

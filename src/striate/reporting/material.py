@@ -30,7 +30,10 @@ class DataFacts:
 
 @dataclass(frozen=True, kw_only=True)
 class LayerRow:
-    """One line of the model's table. `output` is without the batch; `receptive_field` in input pixels (y, x)."""
+    """One line of the model's table. `output` is without the batch; `receptive_field` in input pixels (y, x).
+
+    Where `bound` is true a value may see less than its receptive field.
+    """
 
     name: str
     kind: str
@@ -38,6 +41,7 @@ class LayerRow:
     parameters: int
     macs: int
     receptive_field: tuple[int, int] | None = None
+    bound: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)

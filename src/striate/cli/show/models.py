@@ -45,7 +45,7 @@ def show_summary(summary: Summary, *, json: Annotated[bool, Parameter(help="prin
             by(row.output_shape),
             f"{row.parameters:,}",
             f"{row.macs:,}",
-            by(row.receptive_field) if row.receptive_field else "–",
+            f"{'≤' if row.bound else ''}{by(row.receptive_field)}" if row.receptive_field else "–",
             by(row.stride) if row.stride else "–",
             memory(row.parameter_bytes + row.activation_bytes),
         ]
@@ -61,7 +61,7 @@ def show_summary(summary: Summary, *, json: Annotated[bool, Parameter(help="prin
     screen.print(
         "\nMACs are multiply-accumulates for one picture; memory is that of parameters and\n"
         "outputs for one picture, in float32. 'sees' is the receptive field and 'stride'\n"
-        "the step between neighbours, in pixels of the input."
+        "the step between neighbours, in pixels of the input; behind ≤ a value may see less."
     )
     for note in description.notes:
         screen.print(note)

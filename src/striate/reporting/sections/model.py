@@ -49,7 +49,7 @@ def _row(layer: LayerRow, facts: ModelFacts) -> list[Child]:
         size(layer.output),
         [count(layer.parameters) if layer.parameters else "·", bar],
         short(layer.macs) if layer.macs else "·",
-        size(layer.receptive_field) if layer.receptive_field else "·",
+        f"{'≤ ' if layer.bound else ''}{size(layer.receptive_field)}" if layer.receptive_field else "·",
     ]
 
 
