@@ -1,12 +1,13 @@
 """Everything that is asked of a model, asked of every model of the zoo, with all its judges.
 
-    python benchmarks/zoo.py [--only PATTERN] [--quick] [--again] [--write]
+    python benchmarks/zoo.py [--only PATTERN] [--quick] [--again] [--all] [--write]
 
 Each model is asked in a process of its own, so that no memory adds up; these are forked from one that has loaded all
 judges, which takes longer than many a model's questions. What was found is said at once, and kept in `runs/zoo.jsonl`,
-so that the study goes on where it was stopped. A change in `models/` or `layers/` begins it anew: the
-table carries their digest, and a test compares it with the files as they are. With `--write`, the table of all models
-is written to `results/`; it is written where something does not hold, too, and says so, but the command then fails.
+so that the study goes on where it was stopped. Each row carries the digest of the code that builds its network
+(`promises.sources`), and a test compares it with the code as it is: a model whose code has changed is asked again, and
+the rows of the others are taken from the table in `results/`. With `--write`, the table of all models is written there;
+it is written where something does not hold, too, and says so, but the command then fails.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ import argparse
 import json
 import multiprocessing
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
@@ -27,27 +28,43 @@ from sides.zoo_asked import ask
 
 sys.path.insert(0, str(REPOSITORY / "tests"))
 
-from promises.sources import digest_of_the_zoo
+from promises.sources import digest_of
 from striate.models import MODELS, list_models
 
 Found = Mapping[str, Any]
+Row = tuple[str, ...]
+_RESULT = REPOSITORY / "results" / "zoo.json"
 _QUICK = ("linear", "lenet5", "resnet20")
 
 
 class Notebook:
-    """What was found, model by model, for one state of the sources; the file is begun anew for another."""
+    """What was found, model by model, for the code that builds each now."""
 
-    def __init__(self, path: Path, digest: str) -> None:
-        self._path, self._digest = path, digest
+    def __init__(self, path: Path) -> None:
+        self._path = path
         lines = path.read_text().splitlines() if path.exists() else []
         entries = [json.loads(line) for line in lines if line.endswith("}")]  # the last may be cut off
-        self.found: dict[str, Found] = {entry["name"]: entry for entry in entries if entry["digest"] == digest}
+        known = [entry for entry in entries if entry["name"] in MODELS]
+        self.found: dict[str, Found] = {
+            entry["name"]: entry for entry in known if entry["digest"] == digest_of(entry["name"])
+        }
 
-    def add(self, name: str, found: Found) -> None:
+    def add(self, name: str, digest: str, found: Found) -> None:
         self.found[name] = found
         self._path.parent.mkdir(exist_ok=True)
         with self._path.open("a") as file:
-            file.write(json.dumps({"name": name, "digest": self._digest, **found}) + "\n")
+            file.write(json.dumps({"name": name, "digest": digest, **found}) + "\n")
+
+
+def written() -> dict[str, Row]:
+    """The rows of the table in `results/` that are of the code as it is, and say that all was kept."""
+    rows = {row[0]: tuple(row) for row in json.loads(_RESULT.read_text(encoding="utf-8"))["tables"]["Models"]["rows"]}
+    return {name: row for name, row in rows.items() if name in MODELS and _holds(row) and row[-1] == digest_of(name)}
+
+
+def _holds(row: Row) -> bool:
+    kept, promises = row[COLUMNS.index("promises kept")].split(" of ")
+    return kept == promises
 
 
 def asked(name: str) -> Found:
@@ -62,7 +79,7 @@ def asked(name: str) -> Found:
             return found | {"seconds": 0.0, "peak_bytes": 0}
 
 
-def cells(name: str, found: Found) -> tuple[str, ...]:
+def cells(name: str, found: Found) -> Row:
     card = MODELS[name].card
     judges = found["judges"].items()
     return (
@@ -75,23 +92,22 @@ def cells(name: str, found: Found) -> tuple[str, ...]:
         ", ".join(f"{library} {distance['logits']:.0e}" for library, distance in judges) or "–",
         ", ".join(f"{distance['gradients']:.0e}" for _, distance in judges if distance["gradients"] is not None) or "–",
         "–" if found["steps"] is None else str(found["steps"]),
+        digest_of(name),
     )
 
 
 COLUMNS = (
     *("model", "family", "parameters", "multiply-accumulates", "depth", "promises kept"),
-    *("logits beside", "gradients", "steps to memorise"),
+    *("logits beside", "gradients", "steps to memorise", "code"),
 )
 METHOD = (
     "Parameters, multiply-accumulates and depth are counted at the card's input, and are the card's. Promises are the "
     "questions of `tests/promises/`. Beside a judge both have the same random weights: the largest difference of a "
     "logit (float32) and of a parameter's gradient (float64), relative to the largest value. The smallest member of "
-    "each family memorises 32 pictures: updates until the loss is below 0.05."
+    "each family memorises 32 pictures: updates until the loss is below 0.05. The last column is the digest of the code that "
+    "builds the network: a row stands as long as that code does, and what describes and counts a network is asked "
+    "of every card whenever the tests run."
 )
-
-
-def table(found: Mapping[str, Found], names: Sequence[str]) -> Figures:
-    return Figures(COLUMNS, tuple(cells(name, found[name]) for name in names), METHOD)
 
 
 def main() -> None:
@@ -99,32 +115,32 @@ def main() -> None:
     parser.add_argument("--only", help="only models whose name fits, with * and ? as in file names")
     parser.add_argument("--quick", action="store_true", help="three small models: to see that it works")
     parser.add_argument("--again", action="store_true", help="ask those again that had a problem")
+    parser.add_argument("--all", action="store_true", help="ask those too whose rows in results/ are of the same code")
     parser.add_argument("--write", action="store_true", help="write results/zoo.md and .json")
     arguments = parser.parse_args()
     names = list(_QUICK) if arguments.quick else [card.name for card in list_models(arguments.only)]
-    digest = digest_of_the_zoo()
-    notebook = Notebook(REPOSITORY / "runs" / "zoo.jsonl", digest)
+    rows = {} if arguments.all else written()
+    notebook = Notebook(REPOSITORY / "runs" / "zoo.jsonl")
+    problems: list[str] = []
     for number, name in enumerate(names, start=1):
+        if name in rows:
+            continue
         known = notebook.found.get(name)
         if known is None or (arguments.again and known["problems"]):
-            known = asked(name)
-            notebook.add(name, known)
-        print(f"{number}/{len(names)}  {'  '.join(cells(name, known)[:1] + cells(name, known)[5:])}", end="  ")
+            digest, known = digest_of(name), asked(name)
+            notebook.add(name, digest, known)
+        rows[name] = cells(name, known)
+        problems += [f"{name}: {problem}" for problem in known["problems"]]
+        print(f"{number}/{len(names)}  {'  '.join(rows[name][:1] + rows[name][5:])}", end="  ")
         print(f"{known['seconds']:.0f} s, {known['peak_bytes'] / 1e9:.1f} GB", flush=True)
         for problem in known["problems"]:
             print(f"    {problem}", flush=True)
-    if digest_of_the_zoo() != digest:
-        sys.exit("models/ or layers/ changed meanwhile: what was found is of neither. Run it again.")
-    found = {name: notebook.found[name] for name in names}
-    problems = [f"{name}: {problem}" for name in names for problem in found[name]["problems"]]
-    notes = [
-        f"{len(names)} models, {sum(len(each['judges']) for each in found.values())} comparisons with judges, "
-        f"{len(problems)} problems.",
-        *problems,
-        f"Digest of `models/` and `layers/`: {digest}.",
-    ]
+    judged = [row[COLUMNS.index("logits beside")] for row in (rows[name] for name in names)]
+    comparisons = sum(len(each.split(", ")) for each in judged if each != "–")
+    notes = [f"{len(names)} models, {comparisons} comparisons with judges, {len(problems)} problems.", *problems]
     if arguments.write:
-        write_result("zoo", "The zoo, every model and every judge", {"Models": table(found, names)}, notes)
+        table = Figures(COLUMNS, tuple(rows[name] for name in names), METHOD)
+        write_result("zoo", "The zoo, every model and every judge", {"Models": table}, notes)
     if problems:
         sys.exit(f"{len(problems)} things do not hold.")
 

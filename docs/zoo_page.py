@@ -6,6 +6,7 @@ python docs/zoo_page.py
 from __future__ import annotations
 
 import inspect
+import re
 import sys
 from collections import defaultdict
 from collections.abc import Iterator
@@ -14,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from drawings import drawing
 
-from striate.models import MODELS, ModelCard, Published, list_models, sketch_model
+from striate.models import MODELS, ModelCard, Published, describe, list_models, sketch_model
 from striate.models.graph import graph
 from striate.plot import Point, figure_svg, tradeoff
 
@@ -82,9 +83,9 @@ models`, `striate summary NAME`. What was asked of each model, and beside which 
 
 ![Accuracy on ImageNet against multiply-accumulates](../pictures/zoo/tradeoff.svg)
 
-Each point is a published accuracy of a single network on ImageNet's validation set, at the input that its source
-used; the area of a disc is the number of parameters. Crops, sizes and training differ (see each section): a newer
-point may be higher because it was trained longer.
+Each point is a published accuracy of a single network, one crop of each image of ImageNet's validation set; its
+multiply-accumulates are counted for the size of that crop, and the area of its disc is the number of parameters. Sizes
+and training differ (see each section): a newer point may be higher because it was trained longer.
 """
 
 
@@ -151,13 +152,27 @@ def chart() -> Figure:
         for card in cards:
             row = next(filter(_comparable, card.published), None)
             if row is not None and row.top1 is not None:
-                points.append(Point(card.name, family, card.macs, row.top1, card.parameters))
+                points.append(Point(card.name, family, _macs(card, _side(card, row)), row.top1, card.parameters))
     return tradeoff(points)
 
 
 def _comparable(row: Published) -> bool:
-    single = "ensemble" not in row.protocol
+    """Whether the accuracy is of one network and one crop: several crops cost as many forward passes."""
+    single = re.search(r"ensemble|[1-9]\d+ crops|dense", row.protocol) is None
     return row.top1 is not None and row.data.startswith("ImageNet") and "validation" in row.data and single
+
+
+def _side(card: ModelCard, row: Published) -> int:
+    """The side of the crop that the source used: the card's, where its protocol names no other."""
+    named = re.search(r"(\d+)×\1|crop of (\d+)", row.protocol)
+    return int(named[1] or named[2]) if named else card.input[1]
+
+
+def _macs(card: ModelCard, side: int) -> int:
+    if side == card.input[1]:
+        return card.macs
+    network = sketch_model(card.name, classes=card.classes, channels=card.input[0], size=(side, side))
+    return describe(network, (card.input[0], side, side)).totals.macs
 
 
 def _drawn(family: str) -> Figure:

@@ -14,7 +14,7 @@ from judges.parity import calibrating, randomise
 from striate.layers import Add, Conv2dSame
 from striate.models import create_model
 from striate.models._changes import Changes, find_changes
-from striate.models.folding import Folding, fold
+from striate.models.folding import fold
 
 SHAPE = (3, 24, 20)
 

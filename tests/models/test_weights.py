@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,7 +15,8 @@ from torch import Tensor, nn
 
 from striate.core.errors import ModelError
 from striate.models import Network, create_model
-from striate.models.weights import load_weights, resnet_cifar
+from striate.models.weights import load_weights, mobilenet_v2_folded, resnet_cifar
+from striate.models.weights.state import tensors_of
 
 MEAN = torch.tensor([0.485, 0.456, 0.406]).reshape(3, 1, 1)
 STD = torch.tensor([0.229, 0.224, 0.225]).reshape(3, 1, 1)
@@ -116,3 +119,97 @@ def test_what_does_not_fit_is_one_sentence_and_changes_nothing(change: dict[str,
     with pytest.raises(ModelError, match=sentence):
         load_weights(network, state, _rename)
     assert all(torch.equal(tensor, before[name]) for name, tensor in network.state_dict().items())
+
+
+@pytest.fixture
+def small() -> nn.Module:
+    return create_model("tiny_vgg", classes=3, size=(16, 16), seed=1)
+
+
+def _tensors(seed: int = 2) -> dict[str, Tensor]:
+    return create_model("tiny_vgg", classes=3, size=(16, 16), seed=seed).state_dict()
+
+
+@pytest.mark.parametrize(
+    "wrapped",
+    [
+        lambda state: {"state_dict": state, "epoch": 3, "optimizer": {"state": {}}},
+        lambda state: {"model": state},
+        lambda state: {"model_state_dict": state, "loss": 0.1},
+        lambda state: {"ema": {"module": {f"module.{name}": value for name, value in state.items()}}},
+        lambda state: {f"module.{name}": value for name, value in state.items()},
+        lambda state: {f"module._orig_mod.{name}": value for name, value in state.items()},
+        lambda state: {f"module.{name}": value for name, value in state.items()} | {"n_averaged": torch.tensor(5)},
+        lambda state: {name: value.numpy() for name, value in state.items()},
+        lambda state: {name: value.double() for name, value in state.items()},
+    ],
+)
+def test_weights_are_taken_out_of_what_they_are_wrapped_in(
+    small: nn.Module, wrapped: Callable[[dict[str, Tensor]], Any]
+) -> None:
+    load_weights(small, wrapped(_tensors()))
+    for name, tensor in _tensors().items():
+        assert torch.equal(small.state_dict()[name], tensor)
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_weights_of_half_precision_keep_their_values_in_float32(small: nn.Module, dtype: torch.dtype) -> None:
+    halves = {name: value.to(dtype) for name, value in _tensors().items()}
+    load_weights(small, halves)
+    for name, tensor in halves.items():
+        assert small.state_dict()[name].dtype == torch.float32
+        assert torch.equal(small.state_dict()[name], tensor.float())
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (lambda state: {"model": state, "ema": state}, r"several sets.*checkpoint\['model'\]"),
+        (lambda state: {"epoch": 3, "optimizer": {}}, "hold no tensors, but 'epoch'"),
+        (lambda state: {}, "without tensors"),
+        (lambda state: state | {"fc.bias": torch.full((3,), torch.nan)}, r"'fc.bias'.*not finite in the file"),
+        (lambda state: state | {"fc.bias": torch.tensor([0, 1, 1e300], dtype=torch.float64)}, "as numbers of float32"),
+        (lambda state: state | {"fc.bias": torch.zeros(3, dtype=torch.int64)}, "torch.int64"),
+        (lambda state: state | {"fc.bias": torch.zeros(3, dtype=torch.complex64)}, "torch.complex64"),
+        (lambda state: state | {"fc.bias": "zero"}, "no tensor but a str"),
+        (lambda state: state | {"fc.bias": np.array(["a", "b", "c"])}, "no number"),
+        (lambda state: {name: value for name, value in state.items() if name != "fc.bias"}, "nothing for 'fc.bias'"),
+    ],
+)
+def test_weights_that_cannot_be_meant_are_refused_and_change_nothing(
+    small: nn.Module, change: Callable[[dict[str, Tensor]], Any], said: str
+) -> None:
+    before = {name: tensor.clone() for name, tensor in small.state_dict().items()}
+    with pytest.raises(ModelError, match=said):
+        load_weights(small, change(_tensors()))
+    assert all(torch.equal(before[name], tensor) for name, tensor in small.state_dict().items())
+
+
+@pytest.mark.parametrize(
+    ("given", "said"), [([1], "received a list"), (nn.ReLU(), r"network\.state_dict"), ("a.pt", "received a str")]
+)
+def test_what_is_no_mapping_is_refused_as_weights(given: object, said: str) -> None:
+    with pytest.raises(ModelError, match=said):
+        tensors_of(given)
+
+
+def test_residual_weights_are_not_taken_for_a_plain_networks() -> None:
+    """Both have the same tensors: the shortcuts of option A have none."""
+    state = create_model("resnet20", classes=10, size=(32, 32), seed=1).state_dict()
+    theirs = {
+        re.sub(r"^stage(\d)\.block(\d)", lambda m: f"layer{m[1]}.{int(m[2]) - 1}", name)
+        .replace("norm", "bn")
+        .replace("fc.", "linear."): tensor
+        for name, tensor in state.items()
+    }
+    load_weights(create_model("resnet20", classes=10, size=(32, 32)), theirs, resnet_cifar)
+    with pytest.raises(ModelError, match=r"rules are for weights of the family resnet_cifar.*plain20"):
+        load_weights(create_model("plain20", classes=10, size=(32, 32)), theirs, resnet_cifar)
+
+
+def test_folded_weights_without_a_bias_are_refused() -> None:
+    network = create_model("mobilenet_v2", classes=10, size=(32, 32))
+    count = sum(isinstance(module, nn.Conv2d) for module in network.modules())
+    state = {f"op{n:02}.weight": torch.zeros(1) for n in range(count + 1)}
+    with pytest.raises(ModelError, match=r"no 'op00.bias'"):
+        mobilenet_v2_folded(state, network)

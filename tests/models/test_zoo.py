@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+import numpy as np
 import pytest
 import torch
 
@@ -81,3 +84,43 @@ def test_the_smallest_side_is_found_by_halving(limit: int) -> None:
 
 def test_a_side_beyond_all_reason_is_not_looked_for() -> None:
     assert smallest_side(lambda side: False) is None
+
+
+@pytest.mark.parametrize(
+    ("given", "shape", "classes"),
+    [
+        ({}, (1, 32, 32), 10),
+        ({"classes": 4}, (1, 32, 32), 4),
+        ({"size": 40}, (3, 40, 40), 10),
+        ({"size": [40, 36], "channels": 2}, (2, 40, 36), 10),
+        ({"size": (np.int64(40), np.int64(36)), "classes": np.int32(3)}, (3, 40, 36), 3),
+    ],
+)
+def test_what_is_not_given_is_the_cards(given: dict[str, Any], shape: tuple[int, ...], classes: int) -> None:
+    assert create_model("lenet5", **given)(torch.zeros(2, *shape)).shape == (2, classes)
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ({"size": "64"}, r"size is \(height, width\).*received '64' \(str\)"),
+        ({"size": 64.0}, r"received 64.0 \(float\)"),
+        ({"size": (64,)}, r"received \(64,\)"),
+        ({"size": (64, None)}, r"received \(64, None\)"),
+        ({"size": True}, "received True"),
+        ({"classes": "3"}, "classes is a whole number; received '3'"),
+        ({"classes": True}, "classes is a whole number; received True"),
+        ({"channels": 1.5}, "channels is a whole number; received 1.5"),
+        ({"size": 10**9}, "at most 65,536"),
+        ({"classes": 10**12}, r"more than .* of memory"),
+    ],
+)
+def test_arguments_of_another_kind_are_one_sentence(given: dict[str, Any], said: str) -> None:
+    with pytest.raises(ModelError, match=said):
+        create_model("lenet5", **given)
+
+
+@pytest.mark.parametrize("name", [None, 5, b"lenet5", ("lenet5",)])
+def test_a_name_that_is_no_string_is_one_sentence(name: Any) -> None:
+    with pytest.raises(ModelError, match="named by a string"):
+        create_model(name)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import numbers
+import os
 from collections.abc import Callable, Iterator, Sequence
 
 import torch
@@ -21,6 +22,7 @@ from striate.models._trace import EmptyMapError
 from striate.models._zoo import MODELS, Network
 from striate.models.notation import build_written, is_notation, parse, written_classes
 
+_LARGEST = 2**16
 _USUAL_INPUT, _USUAL_CLASSES = (3, 224, 224), 1000  # ImageNet's, for a written network, which says nothing of them
 
 
@@ -64,9 +66,9 @@ def create_model(
     """Build a model for images of `size` with its paper's initial weights.
 
     `size` is (height, width), or one number for both. What is not given is the card's, see `usual_input`; where a size
-    is given and no channels, they are three. `name` is one of the zoo's, or a network written down: see `striate.models.notation`. With a `seed` the weights
-    depend on it alone, and torch's random state is left as found; without one they are drawn from that state, as
-    torch's own modules do.
+    is given and no channels, they are three. `name` is one of the zoo's, or a network written down: see
+    `striate.models.notation`. With a `seed` the weights depend on it alone, and torch's random state is left as found;
+    without one they are drawn from that state, as torch's own modules do.
 
     Raises:
         ModelError: there is no such model (the nearest name is offered), the images are too small for it (the smallest
@@ -74,7 +76,8 @@ def create_model(
         NotationError: a written network has a mistake, or a layer that does not fit what it is given.
     """
     channels, size, classes = _complete(name, channels, size, classes)
-    sketch_model(name, classes=classes, channels=channels, size=size)
+    sketch = sketch_model(name, classes=classes, channels=channels, size=size)
+    _check_memory(name, sum(parameter.nbytes for parameter in sketch.parameters()))
     with torch.device("cpu"), _seeded(seed):
         return _builder(name)(channels=channels, size=size, classes=classes)
 
@@ -104,6 +107,11 @@ def sketch_model(
         ModelError: as `create_model`.
     """
     channels, size, classes = _complete(name, channels, size, classes)
+    if max(channels, *size) > _LARGEST:
+        raise ModelError(
+            f"A model takes images of at most {_LARGEST:,} channels, rows and columns; received {channels} channels, "
+            f"{size[0]}×{size[1]} pixels."
+        )
     if classes < 1 or channels < 1 or min(size) < 1:
         raise ModelError(
             f"A model has at least one class and one channel and takes pictures of at least 1×1 pixels; received "
@@ -134,6 +142,24 @@ def _complete(
             raise ModelError(f"{what} is a whole number; received {_told(count)}.")
     height, width = map(int, pair)
     return int(channels), (height, width), int(classes)
+
+
+def _check_memory(name: str, needed: int) -> None:
+    """Refuse a network whose weights alone are larger than this machine's memory."""
+    there = _memory()
+    if there is not None and needed > there:
+        raise ModelError(
+            f"The weights of {name} for this input and number of classes take {needed / 1e9:,.1f} GB, more than the "
+            f"{there / 1e9:,.1f} GB of memory that this machine has. Choose fewer classes or a smaller size."
+        )
+
+
+def _memory() -> int | None:
+    """Bytes of the machine; None where the system does not say."""
+    try:
+        return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    except (AttributeError, ValueError, OSError):
+        return None
 
 
 def _is_count(value: object) -> bool:

@@ -16,7 +16,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-# The attributes that every module has: tensors, modules and hooks by name, and the mode. Read one by one, or not at all.
+# The attributes that every module has: tensors and modules by name, which are read by themselves, hooks, and the mode.
 _COMMON = frozenset(vars(nn.Module()))
 _FIXED = {int, bool, float, complex, str, bytes, type(None), torch.dtype, torch.device, torch.Size, torch.memory_format}
 _ONE = (type, FunctionType, BuiltinFunctionType, enum.Enum, Tensor, torch._ops.OpOverload)  # the same or another
@@ -58,9 +58,7 @@ class Structure:
         kind = type(value)
         if _is_fixed(value):
             self._entries += (kind, value)
-        elif isinstance(value, _ONE) and (top or not isinstance(value, Tensor)):
-            self._held.append(value)
-        elif isinstance(value, nn.Module) and id(value) in self._modules:
+        elif self._is_one(value, top=top):
             self._held.append(value)
         elif kind in _CONTAINERS or (isinstance(value, tuple) and hasattr(value, "_fields")):
             self._entries += (kind, len(value))
@@ -76,6 +74,12 @@ class Structure:
         else:
             held = f"{type(module).__name__}.{name} holds a {kind.__name__}"
             raise Unwatchable(f"{held}, whose changes cannot be seen")
+
+    def _is_one(self, value: Any, *, top: bool) -> bool:
+        """Whether the value is told by its identity: what cannot change, a module that is read by itself, a tensor."""
+        if isinstance(value, nn.Module):
+            return id(value) in self._modules
+        return isinstance(value, _ONE) and (top or not isinstance(value, Tensor))
 
 
 def structure(model: nn.Module) -> Structure:

@@ -2,8 +2,8 @@
 
 After LeCun, Bottou, Bengio and Haffner, "Gradient-based learning applied to document recognition", Proceedings of the
 IEEE 86(11), 1998: two unpadded 5×5 convolutions of 6 and 16 filters with ReLU and 2×2 max pooling, fully connected
-layers of 120 and 100 units: 63,802 parameters for 32×32 digits. In place of the paper's 84, whose number only its bitmaps of 7×12 pixels explain, courses
-like to write 100. First weights are He's.
+layers of 120 and 100 units: 63,802 parameters for 32×32 digits. In place of the paper's 84, whose number only its
+bitmaps of 7×12 pixels explain, courses like to write 100. First weights are He's.
 """
 
 from __future__ import annotations

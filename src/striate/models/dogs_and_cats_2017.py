@@ -84,7 +84,7 @@ class DogsAndCats2017(Network):
         parameters=3_453_634,
         macs=236_096_000,
         depth=6,
-        notes="The book's; the courses' form is dogs_and_cats. With the book's one sigmoid unit for two logits it has 3,453,121 parameters.",
+        notes="The courses' form is dogs_and_cats. With the book's one sigmoid unit this has 3,453,121 parameters.",
     )
 )
 def dogs_and_cats_2017(*, channels: int, size: tuple[int, int], classes: int) -> Network:

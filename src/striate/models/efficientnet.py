@@ -199,9 +199,7 @@ def _scaled(channels: int, classes: int, *, width: float, depth: float, dropout:
     )
 
 
-PADDED = (
-    "Padded alike at both ends, unlike the authors' weights, which want TensorFlow's padding and whose accuracy is quoted."
-)
+PADDED = "Padded alike at both ends; the accuracies are of the authors' weights, which want TensorFlow's padding."
 _card = functools.partial(
     ModelCard,
     family="efficientnet",

@@ -3,29 +3,52 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
+from typing import Any
 
 from torch import Tensor, nn
 
 from striate.core.errors import ModelError
+from striate.models.weights.state import tensors_of
+
+Rename = Callable[[str], str]
 
 _SHOWN = 3
 # A batch norm counts its batches since torch 0.4.1 only, and nothing that we do depends on the count.
 _DISPENSABLE = "num_batches_tracked"
+_MEANT_FOR: dict[Rename, tuple[str, ...]] = {}
+
+
+def meant_for(*families: str) -> Callable[[Rename], Rename]:
+    """Say for the networks of which families rules are: others may have the same shapes, and another function."""
+
+    def mark(rename: Rename) -> Rename:
+        _MEANT_FOR[rename] = families
+        return rename
+
+    return mark
 
 
 def _as_it_is(name: str) -> str:
     return name
 
 
-def load_weights(model: nn.Module, state: Mapping[str, Tensor], rename: Callable[[str], str] = _as_it_is) -> None:
+def load_weights(model: nn.Module, state: Mapping[str, Any], rename: Rename = _as_it_is) -> None:
     """Copy every tensor of `state` into `model`, to the parameter or buffer whose path `rename` makes of its name.
 
     All of the network gets a value and nothing is left over, or else nothing is changed. Only the counts of batches
-    that batch norms have seen may be missing; they stay as they are.
+    that batch norms have seen may be missing; they stay as they are. A checkpoint that holds the weights under a usual
+    key, names that begin with `module.` or `_orig_mod.`, and NumPy arrays are taken too. Floating numbers of another
+    precision are converted to the network's.
+
+    Names and shapes are all that is compared: a plain network and a residual one whose shortcuts have no weights, as
+    `plain32` and `resnet32`, cannot be told apart by them. Rules that know their source (`meant_for`) refuse the other.
 
     Raises:
-        ModelError: tensors are missing, left over, twice in one place, or of another shape than their place.
+        ModelError: tensors are missing, left over, twice in one place, of another shape or kind than their place, or
+            not finite; or the rules are for another family of networks.
     """
+    _check_family(model, rename)
+    state = tensors_of(state)
     places = model.state_dict()
     names: dict[str, str] = {}
     for name in state:
@@ -46,7 +69,30 @@ def load_weights(model: nn.Module, state: Mapping[str, Tensor], rename: Callable
     ]
     if misshapen:
         raise ModelError(f"Weights of other shapes than the network's: {_list(misshapen, '; ')}. {_ADVICE}")
+    _check_numbers({place: (names[place], state[names[place]]) for place in names}, places)
     model.load_state_dict(places | {place: state[name] for place, name in names.items()})
+
+
+def _check_family(model: nn.Module, rename: Rename) -> None:
+    families, card = _MEANT_FOR.get(rename), getattr(model, "card", None)
+    if families is not None and card is not None and card.family not in families:
+        raise ModelError(
+            f"These rules are for weights of the family {' or '.join(families)}, and the network is {card.name}, of "
+            f"the family {card.family}, which may compute something else with the same tensors."
+        )
+
+
+def _check_numbers(given: Mapping[str, tuple[str, Tensor]], places: Mapping[str, Tensor]) -> None:
+    """Each tensor is of its place's kind, and finite there."""
+    for place, (name, tensor) in given.items():
+        wanted = places[place].dtype
+        if tensor.is_floating_point() != wanted.is_floating_point or tensor.is_complex():
+            if place.endswith(_DISPENSABLE) and not tensor.is_complex():
+                continue
+            raise ModelError(f"{name!r} of these weights is of {tensor.dtype}, its place of {wanted}. {_ADVICE}")
+        if not tensor.is_meta and wanted.is_floating_point and not tensor.to(wanted).isfinite().all():
+            how = "as numbers of " + str(wanted).removeprefix("torch.") if tensor.isfinite().all() else "in the file"
+            raise ModelError(f"{name!r} of these weights is not finite {how}: the network could answer nothing.")
 
 
 _ADVICE = (

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from striate.core.errors import ModelError
 from striate.core.spec import RGB, InputSpec
+from striate.models.weights.state import tensors_of
 
 # TensorFlow's bilinear filter is not widened when it shrinks a picture.
 MOBILENET_V2_INPUT = InputSpec(
@@ -29,8 +30,9 @@ def mobilenet_v2_folded(state: Mapping[str, Tensor], network: nn.Module) -> dict
     output less, the background is left out.
 
     Raises:
-        ModelError: there are more or fewer convolutions than in the network.
+        ModelError: there are more or fewer convolutions than in the network, or one without a bias.
     """
+    state = tensors_of(state)
     theirs = [name.removesuffix(".weight") for name in sorted(state) if name.endswith(".weight")]
     convolutions = [path for path, module in network.named_modules() if isinstance(module, nn.Conv2d)]
     norms = [(path, module) for path, module in network.named_modules() if isinstance(module, nn.BatchNorm2d)]
@@ -40,6 +42,12 @@ def mobilenet_v2_folded(state: Mapping[str, Tensor], network: nn.Module) -> dict
             f"These weights are for {len(theirs) - 1} convolutions with norms and a classifier; the network has "
             f"{len(convolutions)} convolutions, {len(norms)} norms and {len(heads)} fully connected layers. "
             f"Build it as mobilenet_v2."
+        )
+    missing = [f"{name}.bias" for name in theirs if f"{name}.bias" not in state]
+    if missing:
+        raise ModelError(
+            f"These weights have no {missing[0]!r}: folded norms leave a bias in every layer. Take the weights of the "
+            f"TensorFlow Lite model."
         )
     carried: dict[str, Tensor] = {}
     for name, convolution, (norm, module) in zip(theirs[:-1], convolutions, norms, strict=True):

@@ -8,7 +8,10 @@ from __future__ import annotations
 
 import re
 
+from striate.models.weights.load import meant_for
 
+
+@meant_for("resnet_cifar")
 def resnet_cifar(name: str) -> str:
     """Our path for one of their tensors.
 

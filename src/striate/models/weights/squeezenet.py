@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from striate.core.spec import InputSpec
+from striate.models.weights.load import meant_for
 
 SQUEEZENET_INPUT = InputSpec(
     channels=("blue", "green", "red"),
@@ -13,6 +14,7 @@ SQUEEZENET_INPUT = InputSpec(
 )
 
 
+@meant_for("squeezenet")
 def squeezenet(name: str) -> str:
     """Our path for one of their tensors.
 

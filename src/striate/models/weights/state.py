@@ -1,0 +1,70 @@
+"""What people save as weights, as one mapping of names to tensors: checkpoints with more inside, wrapped networks."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from striate.core.errors import ModelError
+
+# Under which keys training programs keep the weights, beside an optimizer's state, an epoch and the like.
+_KEPT_UNDER = ("state_dict", "model_state_dict", "model", "ema", "state_dict_ema", "model_ema", "module", "weights")
+# What DataParallel, torch.compile and torch's averaged models put before every name.
+_WRAPPERS = ("module.", "_orig_mod.")
+_COUNTER = "n_averaged"  # of an averaged model, beside its module
+
+
+def tensors_of(state: object) -> dict[str, Tensor]:
+    """The tensors of a state dict by name, taken out of the checkpoint and the wrapper that hold them.
+
+    NumPy arrays become tensors. Of a checkpoint with weights under one key these are taken.
+
+    Raises:
+        ModelError: it is no mapping, holds several sets of weights or none, or something that is no tensor.
+    """
+    held = _inside(state)
+    for _ in range(len(_WRAPPERS)):
+        for wrapper in _WRAPPERS:
+            names = [name for name in held if name != _COUNTER]
+            if names and all(name.startswith(wrapper) for name in names):
+                held = {name.removeprefix(wrapper): held[name] for name in names}
+    return {name: _tensor(name, value) for name, value in held.items()}
+
+
+def _inside(state: object) -> Mapping[str, Any]:
+    if isinstance(state, nn.Module):
+        raise ModelError("Weights are the tensors of a network by name, not the network: pass network.state_dict().")
+    if not isinstance(state, Mapping):
+        raise ModelError(
+            f"Weights are a mapping from names to tensors, as torch.load and safetensors return; received a "
+            f"{type(state).__name__}."
+        )
+    if not state or not all(isinstance(name, str) for name in state):
+        raise ModelError("These weights are a mapping without tensors, or with keys that are not names.")
+    if any(isinstance(value, (Tensor, np.ndarray)) and name not in _KEPT_UNDER for name, value in state.items()):
+        return state
+    found = [name for name in _KEPT_UNDER if isinstance(state.get(name), Mapping)]
+    if len(found) == 1:
+        return _inside(state[found[0]])
+    shown = ", ".join(map(repr, list(state)[:6]))
+    if found:
+        raise ModelError(
+            f"This is a checkpoint with several sets of weights: pass one of them, as in "
+            f"{' or '.join(f'checkpoint[{name!r}]' for name in found)}."
+        )
+    raise ModelError(f"These weights hold no tensors, but {shown}. Pass the mapping of names to tensors inside.")
+
+
+def _tensor(name: str, value: object) -> Tensor:
+    if isinstance(value, np.ndarray):
+        try:
+            value = torch.from_numpy(np.ascontiguousarray(value).copy())
+        except TypeError as error:
+            raise ModelError(f"{name!r} of these weights is an array of {value.dtype}, which is no number.") from error
+    if not isinstance(value, Tensor):
+        raise ModelError(f"{name!r} of these weights is no tensor but a {type(value).__name__}: leave it out.")
+    return value.detach()
