@@ -88,9 +88,9 @@ def _sentence(place: str, shape: tuple[int, int, int], error: Exception) -> str:
     size = "×".join(map(str, shape))
     if "meta" in said:  # no shape is wrong: a number is asked for, as by .item(), .numpy(), or an `if` on a tensor
         return (
-            f"{place} needs the values of its input, as in .item(), .numpy() or an if on a tensor; here only shapes are "
-            f"followed, without data ({said}). Compute such values with tensor operations, or describe the layers one "
-            f"by one."
+            f"{place} needs the values of its input, as in .item(), .numpy() or an if on a tensor; here only shapes "
+            f"are followed, without data ({said}). Compute such values with tensor operations, or describe the layers "
+            f"one by one."
         )
     return f"{place} cannot work on what it is given for pictures of {size} (channels × height × width): {said}."
 
