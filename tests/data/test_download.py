@@ -19,7 +19,7 @@ import pytest
 
 from striate.core.errors import DataError, RunError, StriateError
 from striate.core.files import locked
-from striate.data import catalogue, named
+from striate.data import catalogue, download, named
 from striate.data.download import Remote, fetch
 from striate.data.opening import open_data
 from striate.data.sources.cifar import CIFAR100
@@ -36,6 +36,7 @@ class Manners:
     ranges: bool = True
     honest_length: bool = True
     status: int = 0
+    answered_range: str = ""
     asked: list[str] = field(default_factory=list)
 
 
@@ -56,9 +57,16 @@ class Handler(http.server.BaseHTTPRequestHandler):
             return
         rest = content[start:]
         sent = rest[: manners.breaks.pop(0)] if manners.breaks else rest
-        self.send_response(206 if wanted and manners.ranges else 200)
-        if wanted and manners.ranges:
-            self.send_header("Content-Range", f"bytes {start}-{len(content) - 1}/{len(content)}")
+        if self.path == "/round":
+            self.send_response(302)
+            self.send_header("Location", "/round")
+            self.end_headers()
+            return
+        ranged = bool(wanted) and manners.ranges
+        self.send_response(206 if ranged else 200)
+        if ranged:
+            honest = f"bytes {start}-{len(content) - 1}/{len(content)}"
+            self.send_header("Content-Range", manners.answered_range or honest)
         self.send_header("Content-Length", str(len(rest if manners.honest_length else sent)))
         self.end_headers()
         self.wfile.write(sent)
@@ -151,6 +159,71 @@ def test_a_server_that_cannot_begin_in_the_middle_begins_anew(server: tuple[str,
     fetch([remote(address)], tmp_path)
     assert (tmp_path / "file.bin").read_bytes() == CONTENT
     assert manners.asked == ["", "bytes=100000-"]
+
+
+@pytest.mark.parametrize(
+    "answered",
+    ["bytes 0-299999/300000", "bytes 100000-299999/300001", "bytes 99999-299999/300000", "300000", "bytes */7"],
+)
+def test_a_wrong_range_is_not_put_behind_the_beginning_and_the_whole_is_asked_for(
+    server: tuple[str, Manners], tmp_path: Path, answered: str
+) -> None:
+    address, manners = server
+    manners.breaks, manners.answered_range = [100_000], answered
+    fetch([remote(address)], tmp_path)
+    assert (tmp_path / "file.bin").read_bytes() == CONTENT
+    assert manners.asked == ["", "bytes=100000-", ""]
+
+
+def test_wrong_ranges_and_broken_transfers_together_end_after_a_few_requests(
+    server: tuple[str, Manners], tmp_path: Path
+) -> None:
+    address, manners = server
+    manners.breaks, manners.answered_range = [100_000] * 99, "bytes 7-9/10"
+    assert "it ended after 100,000 of 300,000 bytes" in refused(remote(address), tmp_path)
+    assert len(manners.asked) < 10
+
+
+def test_a_beginning_longer_than_what_lies_there_is_begun_anew(server: tuple[str, Manners], tmp_path: Path) -> None:
+    """The server answers 416: the file there is shorter than what an earlier process left of another one."""
+    address, manners = server
+    manners.files["file.bin"] = CONTENT[:1000]
+    (tmp_path / ".file.bin.part").write_bytes(bytes(2000))
+    assert "it ended after 1,000 of 300,000 bytes" in refused(remote(address), tmp_path)
+    assert manners.asked[:2] == ["bytes=2000-", ""]
+
+
+def test_an_address_that_gives_a_byte_at_a_time_is_given_up(server: tuple[str, Manners], tmp_path: Path) -> None:
+    address, manners = server
+    manners.breaks = [1] * 100
+    assert "30 requests brought 30 of 300,000 bytes" in refused(remote(address), tmp_path)
+    assert len(manners.asked) == 30
+
+
+def test_a_sender_that_is_too_slow_is_given_up_and_what_came_is_kept(
+    server: tuple[str, Manners], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    address, manners = server
+    minutes = iter(range(1000))
+    monkeypatch.setattr(download, "_now", lambda: next(minutes) * 100.0)  # each piece takes 100 s
+    assert "it sends less than 1,024 bytes a second" in refused(remote(address), tmp_path)
+    assert len(manners.asked) == 1
+    left = (tmp_path / ".file.bin.part").read_bytes()
+    assert left == CONTENT[: len(left)]
+
+
+def test_a_redirection_to_itself_is_told(server: tuple[str, Manners], tmp_path: Path) -> None:
+    address, manners = server
+    manners.files["round"] = CONTENT
+    assert "127.0.0.1: answered 302" in refused(remote(address, name="round"), tmp_path)
+    assert len(manners.asked) <= 11
+
+
+def test_a_longer_file_under_the_address_is_refused(server: tuple[str, Manners], tmp_path: Path) -> None:
+    address, manners = server
+    manners.files["file.bin"] = b"x" + CONTENT
+    assert "what came has the sha256 digest" in refused(remote(address), tmp_path)
+    assert len(manners.asked) == 1
 
 
 def test_a_server_that_gives_nothing_more_is_given_up(server: tuple[str, Manners], tmp_path: Path) -> None:

@@ -6,6 +6,8 @@ import contextlib
 import hashlib
 import http.client
 import os
+import re
+import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Sequence
@@ -22,6 +24,9 @@ Progress = Callable[[str, int, int], None]
 _PIECE = 1 << 16
 _TIMEOUT_SECONDS = 30.0
 _FRUITLESS_TRIES = 3
+_MOST_REQUESTS = 30
+_SPAN_SECONDS, _LEAST_SPEED = 60.0, 1024  # bytes a second
+_now = time.monotonic
 
 
 @dataclass(frozen=True)
@@ -46,7 +51,7 @@ def fetch(remotes: Sequence[Remote], folder: Path, *, progress: Progress | None 
         DataError: none of its addresses gave a file; the sentence says which files to put where by other means.
         RunError: another process is at it, or the folder cannot be written to.
     """
-    missing = [remote for remote in remotes if not (folder / remote.name).exists()]
+    missing = [remote for remote in remotes if not os.path.exists(folder / remote.name)]
     if not missing:
         return
     try:
@@ -101,49 +106,107 @@ def _fetch_from(remote: Remote, address: str, partial: Path, progress: Progress 
 
 
 def _complete(remote: Remote, address: str, partial: Path, progress: Progress | None) -> None:
-    """Transfer until the file has its size; a transfer that breaks off is taken up again as long as it gets on."""
+    """Transfer until the file has its size; a transfer that breaks off is taken up again as long as it gets on.
+
+    An address gets so many requests and no more, however little each of them brings.
+    """
     fruitless = 0
-    while (before := _size(partial)) < remote.size:
+    for _ in range(_MOST_REQUESTS):
+        before = _size(partial)
+        if before >= remote.size:
+            return
         try:
             _transfer(remote, address, partial, progress)
             reason = f"it ended after {_size(partial):,} of {remote.size:,} bytes"
         except urllib.error.HTTPError as error:
             with error:
-                raise _Broken(f"answered {error.code} {error.reason}") from error
+                told = str(error.reason).partition("\n")[0]  # of a redirection that never ends, several lines
+                raise _Broken(f"answered {error.code} {told}") from error
         except (urllib.error.URLError, http.client.HTTPException, TimeoutError, ConnectionError) as error:
             reason = str(getattr(error, "reason", error)) or type(error).__name__
         fruitless = 0 if _size(partial) > before else fruitless + 1
         if fruitless == _FRUITLESS_TRIES or not _size(partial):
             raise _Broken(reason)
+    if _size(partial) < remote.size:
+        raise _Broken(f"{_MOST_REQUESTS} requests brought {_size(partial):,} of {remote.size:,} bytes")
 
 
 def _size(path: Path) -> int:
-    return path.stat().st_size if path.exists() else 0
+    try:
+        return path.stat().st_size
+    except FileNotFoundError:
+        return 0
+    except OSError as error:
+        raise storage_error(path, error) from error
 
 
 def _transfer(remote: Remote, address: str, partial: Path, progress: Progress | None) -> None:
     """One request for what is missing, appended as it comes; a server that cannot begin in the middle begins anew."""
-    start = _size(partial)
+    response, done = _ask(remote, address, _size(partial))
+    pace = _Pace()
+    with response, _writing(partial), open(partial, "ab" if done else "wb") as file:
+        while done < remote.size and (piece := _received(response, min(_PIECE, remote.size - done))):
+            file.write(piece)
+            done += len(piece)
+            pace.require(len(piece))
+            if progress:
+                progress(remote.name, done, remote.size)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def _ask(remote: Remote, address: str, start: int) -> tuple[http.client.HTTPResponse, int]:
+    """The answer to a request for the bytes from `start` on, and the byte that it begins with: `start`, or 0 where the
+    server gives the whole file, or gave another part than the one asked for and is asked for the whole."""
     request = urllib.request.Request(address, headers={"User-Agent": "striate", "Accept-Encoding": "identity"})
     if start:
         request.add_header("Range", f"bytes={start}-")
-    with urllib.request.urlopen(request, timeout=_TIMEOUT_SECONDS) as response:
-        goes_on = response.status == 206 and (response.headers["Content-Range"] or "").startswith(f"bytes {start}-")
-        done = start if goes_on else 0
-        with _writing(partial), open(partial, "ab" if goes_on else "wb") as file:
-            while done < remote.size and (piece := _received(response, min(_PIECE, remote.size - done))):
-                file.write(piece)
-                done += len(piece)
-                if progress:
-                    progress(remote.name, done, remote.size)
-            file.flush()
-            os.fsync(file.fileno())
+    try:
+        response = urllib.request.urlopen(request, timeout=_TIMEOUT_SECONDS)
+    except urllib.error.HTTPError as error:
+        if start and error.code == http.HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE:
+            error.close()
+            return _ask(remote, address, 0)
+        raise
+    if response.status != http.HTTPStatus.PARTIAL_CONTENT:
+        return response, 0
+    received = response.headers["Content-Range"] or ""
+    match = re.fullmatch(r"bytes ([0-9]+)-[0-9]+/([0-9]+|\*)", received.strip())
+    if match and int(match[1]) == start and match[2] in ("*", str(remote.size)):
+        return response, start
+    response.close()
+    if start:
+        return _ask(remote, address, 0)
+    raise _Broken(f"answered a request for the whole file with {received or 'a part of it'}")
+
+
+class _Pace:
+    """The least speed of a transfer, over spans of a minute: a server may send a byte now and then for ever."""
+
+    def __init__(self) -> None:
+        self._since = _now()
+        self._bytes = 0
+
+    def require(self, received: int) -> None:
+        """Count bytes received.
+
+        Raises:
+            _Broken: there were too few of them in the last span.
+        """
+        self._bytes += received
+        now = _now()
+        if now - self._since < _SPAN_SECONDS:
+            return
+        if self._bytes < _LEAST_SPEED * (now - self._since):
+            raise _Broken(f"it sends less than {_LEAST_SPEED:,} bytes a second")
+        self._since, self._bytes = now, 0
 
 
 def _received(response: http.client.HTTPResponse, most: int) -> bytes:
-    """The next piece; a connection's error is no error of the disk, into which an `OSError` would be translated."""
+    """The next piece, as soon as there is any; a connection's error is no error of the disk, into which an `OSError`
+    would be translated."""
     try:
-        return response.read(most)
+        return response.read1(most)
     except OSError as error:
         raise urllib.error.URLError(error) from error
 

@@ -73,9 +73,26 @@ def _add_idx(name: str, title: str, remotes: Sequence[Remote], classes: Sequence
 
     def provide(progress: Progress | None) -> None:
         if find() is None:
-            fetch(remotes, cache_folder() / "data" / name, progress=progress)
+            _fetch(name, remotes, progress)
 
     DATASETS.add(name, Named(title, open_, provide=provide, recipe="mnist"))
+
+
+def _fetch(name: str, remotes: Sequence[Remote], progress: Progress | None) -> Path:
+    """Fetch what belongs to a data set into the cache, and give the folder.
+
+    Raises:
+        DataError: it could not be had; the sentence says what to do offline.
+    """
+    folder = cache_folder() / "data" / name
+    try:
+        fetch(remotes, folder, progress=progress)
+    except DataError as error:
+        raise DataError(
+            f"{error} Or, if {name} is on this machine already, say where: in the shell, "
+            f"export STRIATE_DATA=/the/folder/that/holds/{name}"
+        ) from error
+    return folder
 
 
 def _either(path: Path) -> bool:
@@ -84,7 +101,8 @@ def _either(path: Path) -> bool:
 
 def _found(folder: Path | None, name: str) -> Path:
     if folder is None:
-        raise DataError(f"{name} is not on this machine: neither under {' nor under '.join(map(str, data_folders()))}.")
+        folders = " nor under ".join(map(str, data_folders()))
+        raise DataError(f"{name} is not on this machine: neither under {folders}. Set STRIATE_DATA to where it is.")
     return folder
 
 
@@ -99,8 +117,7 @@ def _add_cifar(name: str, title: str, layout: cifar.Layout, archive: Remote) -> 
 
     def provide(progress: Progress | None) -> None:
         if find() is None:
-            folder = cache_folder() / "data" / name
-            fetch([archive], folder, progress=progress)
+            folder = _fetch(name, [archive], progress)
             unpack(folder / archive.name, folder / layout.folder, layout.files)
 
     DATASETS.add(name, Named(title, open_, provide=provide, recipe="cifar"))

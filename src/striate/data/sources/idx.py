@@ -12,8 +12,8 @@ from pathlib import Path
 import numpy as np
 
 from striate.core.errors import DataError
+from striate.core.memory import available_memory
 from striate.data.dataset import SPLITS, Dataset, Split
-from striate.data.memory import available_memory
 from striate.data.sources.arrays import Part, from_parts
 from striate.data.sources.registry import SOURCES, Source
 

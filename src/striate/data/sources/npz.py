@@ -11,9 +11,9 @@ from pathlib import Path
 import numpy as np
 
 from striate.core.errors import DataError
+from striate.core.memory import available_memory
 from striate.core.names import canonical
 from striate.data.dataset import SPLITS, Dataset, Split
-from striate.data.memory import available_memory
 from striate.data.sources.arrays import Part, from_parts
 from striate.data.sources.registry import SOURCES, Source, listed, natural_order
 from striate.data.sources.splits import split_named
