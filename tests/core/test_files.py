@@ -238,3 +238,23 @@ def test_only_regular_files_are_opened(tmp_path: Path) -> None:
             open_regular(tmp_path / name)
     with open_regular(tmp_path / "a") as file:
         assert file.read() == b"a"
+
+
+def test_json_keeps_the_bytes_of_names_that_are_not_utf8(tmp_path: Path) -> None:
+    value = {"data": "caf\udce9/é", "name": "\ud800"}
+    write_json(tmp_path / "x.json", value)
+    assert json.loads((tmp_path / "x.json").read_text(encoding="utf-8")) == value
+
+
+def test_without_a_home_the_cache_is_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    def homeless() -> Path:
+        raise RuntimeError("Could not determine home directory.")
+
+    monkeypatch.setattr(Path, "home", homeless)
+    for name in ("STRIATE_CACHE", "XDG_CACHE_HOME"):
+        monkeypatch.delenv(name, raising=False)
+    with pytest.raises(RunError, match="Set STRIATE_CACHE to one"):
+        cache_folder()
+    monkeypatch.setenv("STRIATE_CACHE", "~/cache")
+    monkeypatch.setenv("HOME", "/home/someone")
+    assert cache_folder() == Path("/home/someone/cache")

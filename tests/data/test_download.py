@@ -374,3 +374,4 @@ def test_offline_a_named_set_says_where_its_files_belong(
         open_data("mnist")
     assert "Get train-images-idx3-ubyte.gz, train-labels-idx1-ubyte.gz, t10k-images" in str(caught.value)
     assert str(tmp_path / "data" / "mnist") in str(caught.value)
+    assert str(caught.value).endswith("export STRIATE_DATA=/the/folder/that/holds/mnist")

@@ -172,11 +172,17 @@ def file_digest(path: Path) -> str:
 
 
 def cache_folder() -> Path:
-    """Where things that can be made again are kept: `$STRIATE_CACHE`, else the user's cache folder."""
-    chosen = os.environ.get("STRIATE_CACHE")
-    if chosen:
-        return Path(chosen)
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "striate"
+    """Where things that can be made again are kept: `$STRIATE_CACHE`, else the user's cache folder.
+
+    Raises:
+        RunError: neither is known, because the user has no home folder.
+    """
+    try:
+        if chosen := os.environ.get("STRIATE_CACHE"):
+            return Path(chosen).expanduser()
+        return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "striate"
+    except RuntimeError as error:
+        raise RunError(f"There is no folder for caches ({error}). Set STRIATE_CACHE to one.") from error
 
 
 @contextlib.contextmanager

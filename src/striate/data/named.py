@@ -55,7 +55,7 @@ CIFAR100_ARCHIVE = _remote("cifar-100-binary.tar.gz", _CIFAR, 168_513_733, "md5:
 def data_folders() -> list[Path]:
     """Where named data are looked for, in order: `$STRIATE_DATA`, then the cache (into which they are fetched)."""
     chosen = os.environ.get("STRIATE_DATA")
-    return [*([Path(chosen)] if chosen else []), cache_folder() / "data"]
+    return [*([Path(os.path.expanduser(chosen))] if chosen else []), cache_folder() / "data"]
 
 
 def _add_idx(name: str, title: str, remotes: Sequence[Remote], classes: Sequence[str] | None = None) -> None:
@@ -96,7 +96,7 @@ def _fetch(name: str, remotes: Sequence[Remote], progress: Progress | None) -> P
 
 
 def _either(path: Path) -> bool:
-    return path.exists() or path.with_suffix("").exists()
+    return os.path.exists(path) or os.path.exists(path.with_suffix(""))  # False in folders that are closed
 
 
 def _found(folder: Path | None, name: str) -> Path:

@@ -38,7 +38,7 @@ def _meant(given: str | Path, finder: Finder) -> list[Path]:
 
     refuse_url(given)
     text, path = str(given), finder.find(Path(given))
-    if path.is_dir():
+    if os.path.isdir(path):
         try:
             return pictures_in(path)
         except OSError as error:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -39,7 +40,8 @@ class Layout:
     def find(self, path: Path) -> Path | None:
         """The folder at or in `path` that holds this layout, if any."""
         for folder in (path, path / self.folder):
-            if (folder / self.names).is_file() and any((folder / name).is_file() for name in (*self.train, *self.test)):
+            there = [os.path.isfile(folder / name) for name in (self.names, *self.train, *self.test)]
+            if there[0] and any(there[1:]):
                 return folder
         return None
 
