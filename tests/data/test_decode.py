@@ -419,3 +419,20 @@ def test_real_photos_are_read_as_pillow_reads_them(real_data) -> None:
         picture = decode(path)
         assert picture.pixels.shape[:2] == picture.original
         assert np.abs(picture.pixels.astype(int) - by_pillow(path.read_bytes(), "RGB")).max() <= 3, path
+
+
+@pytest.mark.parametrize(
+    "data",
+    [encoded(scene(), "JPEG2000"), b"\xff\x0a" + bytes(99), encoded(scene(), "ICO"), b"8BPS" + bytes(99)],
+    ids=["JPEG 2000", "JPEG XL", "icon", "Photoshop"],
+)
+def test_an_image_of_a_format_that_is_not_read_is_unsupported_and_the_remedy_is_named(data: bytes) -> None:
+    error = refused(data)
+    assert error.reason == "unsupported"
+    assert "save it as JPEG or PNG" in error.why
+
+
+def test_a_bmp_of_floating_numbers_is_unsupported_and_not_damaged() -> None:
+    header = struct.pack("<2sLHHL", b"BM", 54 + 96 * 4, 0, 0, 54)
+    header += struct.pack("<LllHHLLllLL", 40, 4, 2, 1, 96, 0, 0, 0, 0, 0, 0)
+    assert refused(header + bytes(96 * 4)).reason == "unsupported"

@@ -82,3 +82,19 @@ def test_deep_colours_that_are_not_all_there_or_too_large_are_named() -> None:
         with pytest.raises(Unreadable) as caught:
             decode(data)
         assert caught.value.reason == reason
+
+
+@pytest.mark.parametrize(
+    "extra",
+    [
+        chunk(b"zTXt", b"Comment\0\0" + zlib.compress(bytes(1 << 21))),
+        chunk(b"iCCP", b"mine\0\1" + zlib.compress(b"x" * 99)),
+        chunk(b"acTL", struct.pack(">LL", 2, 0)) + chunk(b"fdAT", struct.pack(">L", 0)),
+    ],
+    ids=["a long text", "a profile of an unknown kind", "an animation without frames"],
+)
+def test_pixels_are_read_whatever_is_wrong_beside_them(extra: bytes) -> None:
+    data = grey_row(4, 5)
+    picture = decode(data[:33] + extra + data[33:])
+    assert np.array_equal(picture.pixels, decode(data).pixels)
+    assert "beside its pixels" in picture.note

@@ -145,3 +145,22 @@ def test_several_samples_without_a_name_are_data_and_are_kept() -> None:
     picture = decode(tiff(pixels, photometric="rgb", extrasamples=["unspecified"] * 3))
     assert picture.channels == tuple(f"channel{number}" for number in range(1, 7))
     assert np.array_equal(picture.pixels, pixels)
+
+
+def test_a_palette_may_have_alpha() -> None:
+    """Written by hand: index 1 is red; the second sample of each pixel is its alpha."""
+    pixels = np.dstack([np.ones((4, 5), np.uint8), np.full((4, 5), 128, np.uint8)])
+    palette = np.zeros((3, 256), np.uint16)
+    palette[0, 1] = 65535
+    data = tiff(pixels, photometric="minisblack", extrasamples=["unassalpha"], planarconfig="contig",
+                extratags=[(320, "H", 768, palette.ravel().tolist(), True)])  # fmt: skip
+    with tifffile.TiffFile(buffer := io.BytesIO(data), mode="r+") as file:
+        file.pages.first.tags[262].overwrite(3)
+    picture = decode(buffer.getvalue())
+    assert picture.channels == RGB + ALPHA
+    assert picture.pixels[2, 2].tolist() == [255, 0, 0, 128]
+
+
+def test_an_offset_beyond_all_bounds_is_named() -> None:
+    with pytest.raises(Unreadable):
+        decode(b"II+\0\x08\0\0\0" + b"\xff" * 8 + bytes(40))

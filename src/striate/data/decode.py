@@ -12,7 +12,7 @@ from striate.core.memory import room_for
 from striate.core.spec import InputSpec
 from striate.data.codecs import heif, jpeg, pillow, png, pnm, tiff
 from striate.data.codecs.bounds import check_cost
-from striate.data.codecs.refusal import Refused
+from striate.data.codecs.refusal import UNSUPPORTED, Refused
 from striate.data.colour import admits
 from striate.data.kinds import OTHER_CHANNELS, named
 from striate.data.picture import Picture
@@ -25,6 +25,30 @@ SUFFIXES = frozenset([*_OF_CAMERAS, *_OF_THE_WEB])
 _ENOUGH = 1 << 20  # bytes: more than most pictures have, and few enough to read of what is none
 # Without waiting: opening a pipe would otherwise last until somebody writes to it.
 _OPENING = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
+_OTHERS = {
+    b"\0\0\0\x0cjP  ": "a JPEG 2000",
+    b"\xff\x4f\xff\x51": "a JPEG 2000",
+    b"\0\0\0\x0cJXL ": "a JPEG XL",
+    b"\xff\x0a": "a JPEG XL",
+    b"8BPS": "a document of Photoshop",
+    b"\0\0\1\0": "an icon",
+    b"icns": "an icon",
+    b"DDS ": "a DDS",
+    b"qoif": "a QOI",
+    b"P7\n": "a PAM",
+    b"PF\n": "a PFM",
+    b"Pf\n": "a PFM",
+    b"v/1\1": "an OpenEXR",
+    b"#?RADIANCE": "a Radiance HDR",
+    b"SIMPLE  =": "a FITS",
+    b"%PDF": "a PDF",
+    b"%!PS": "a PostScript",
+    b"<svg": "an SVG",
+    b"FUJIFILMCCD-RAW": "a raw image of a camera",
+    b"IIU\0": "a raw image of a camera",
+    b"IIRO": "a raw image of a camera",
+}
+"""How images begin that are whole and are not read."""
 _BMP_HEADERS = (12, 40, 52, 56, 64, 108, 124)
 
 
@@ -133,4 +157,7 @@ def _pillow_kind(data: bytes) -> str:
         return "BMP"
     if data[:1] == b"P" and data[1:2] in b"123456" and data[2:3].isspace():
         return "PNM"
+    for start, what in _OTHERS.items():
+        if data.startswith(start):
+            raise Refused(UNSUPPORTED, f"{what}; save it as JPEG or PNG")
     raise Refused("not a picture")

@@ -211,6 +211,8 @@ class _Tiff:
         return self._read(self._offset, at + struct.calcsize("=" + self._count) + size * count)[0]
 
     def _read(self, form: str, at: int) -> tuple[int, ...]:
+        if at >= len(self._data):  # which may be more than a machine word holds
+            raise struct.error("beyond the end of the file")
         return struct.unpack_from(self._order + form, self._data, at)
 
 

@@ -19,7 +19,7 @@ from PIL.WebPImagePlugin import WebPImageFile
 
 from striate.core.spec import GREY
 from striate.data.codecs import exif, icc
-from striate.data.codecs.refusal import DAMAGED, TRUNCATED, UNSUPPORTED, Refused, check_size
+from striate.data.codecs.refusal import DAMAGED, TOO_LARGE, TRUNCATED, UNSUPPORTED, Refused, check_size
 from striate.data.picture import CHANNELS_OF_MODE, Picture
 
 # Named one by one: `Image.open` would also try readers that run other programs, and would warn by a limit of its own.
@@ -63,6 +63,8 @@ def read(data: bytes, kind: str, expand: Callable[[Image.Image], Expanded] | Non
 
 def _refusal(error: Exception) -> Refused:
     message = str(error)
+    if isinstance(error, Image.DecompressionBombError):  # whoever uses Pillow may have set a lower limit
+        return Refused(TOO_LARGE, message)
     if any(phrase in message.lower() for phrase in _CANNOT):
         return Refused(UNSUPPORTED, message)
     return Refused(TRUNCATED if "truncated" in message.lower() else DAMAGED, message)

@@ -23,6 +23,7 @@ _SAMPLES = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}  # samples of a pixel by colour type
 _MODES = {1: "L", 2: "LA", 3: "RGB", 4: "RGBA"}  # by the number of channels
 _ADAM7 = ((0, 0, 8, 8), (0, 4, 8, 8), (4, 0, 8, 4), (0, 2, 4, 4), (2, 0, 4, 2), (0, 1, 2, 2), (1, 0, 2, 1))
 _PIECE = 1 << 20
+_OF_PIXELS = frozenset([b"IHDR", b"PLTE", b"tRNS", b"IDAT", b"IEND"])
 
 PREPARED = b"Striate prepared"
 """The keyword of the text chunk that says for which grid the picture is prepared (`striate.data.prepared`)."""
@@ -58,7 +59,12 @@ def read(data: bytes) -> Picture:
     header, clear, prepared, pixel_chunks = _parse(data)
     check_size(header.height, header.width)
     _check_complete(header, pixel_chunks)
-    picture = pillow.read(data, "PNG", partial(_expand, data, header, clear))
+    try:
+        picture = pillow.read(data, "PNG", partial(_expand, data, header, clear))
+    except Refused as refusal:  # of the pixels nothing is missing
+        bare = _bare(data)
+        picture = pillow.read(bare, "PNG", partial(_expand, bare, header, clear))
+        picture = replace(picture, note=f"what the file holds beside its pixels is left out ({refusal.detail})")
     mode = f"PNG {_MODES[picture.pixels.shape[2]]};16" if picture.pixels.dtype == np.uint16 else picture.mode
     return replace(picture, mode=mode, prepared=prepared)
 
@@ -84,6 +90,16 @@ def _parse(data: bytes) -> tuple[_Header, bytes, str, list[memoryview]]:
     if header is None:
         raise Refused(DAMAGED, "it has no header")
     return header, clear, prepared, pieces
+
+
+def _bare(data: bytes) -> bytes:
+    """The PNG without its texts, profile and later frames, over which Pillow has stumbled."""
+    parts = [
+        struct.pack(">L", len(content)) + name + content + struct.pack(">L", zlib.crc32(name + content))
+        for name, content in ((name, bytes(content)) for name, content in [*_chunks(data), (b"IEND", b"")])
+        if name in _OF_PIXELS
+    ]
+    return data[:_SIGNATURE_LENGTH] + b"".join(parts)
 
 
 def _chunks(data: bytes) -> Iterator[tuple[bytes, memoryview]]:

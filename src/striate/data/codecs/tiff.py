@@ -9,7 +9,7 @@ import math
 from collections.abc import Iterable
 
 import numpy as np
-from tifffile import TiffFile, TiffFrame, TiffPage, TiffPageSeries
+from tifffile import COMPRESSION, TiffFile, TiffFrame, TiffPage, TiffPageSeries
 
 from striate.core.spec import GREY, RGB
 from striate.data.codecs import exif, icc, pillow, ycbcr
@@ -96,9 +96,13 @@ def _is_ordinary(page: TiffPage, planes: bool) -> bool:
     colours = _COLOURS.get(page.photometric)
     if planes or colours is None or page.dtype is None or page.dtype.kind not in "bu":
         return False
+    if page.compression == COMPRESSION.WEBP:  # which Pillow's libtiff lacks
+        return False
     extra = _extra_samples(page)
     if page.planarconfig != 1 and extra and (page.photometric, extra) != (_RGB, (_STRAIGHT,)):
         return False
+    if page.photometric == _INKS and page.bitspersample == 16:  # Pillow brings them to 8, as viewers do
+        return not extra
     if page.bitspersample != 8 and (page.bitspersample not in (1, 2, 4) or page.samplesperpixel != 1):
         return False
     if page.photometric == _YCBCR and ycbcr.is_special(page):
@@ -107,6 +111,8 @@ def _is_ordinary(page: TiffPage, planes: bool) -> bool:
         return extra in ((), (_UNSPECIFIED,))
     if page.photometric == _RGB:
         return extra in ((), (_UNSPECIFIED,), (_PREMULTIPLIED,), (_STRAIGHT,))
+    if page.photometric == _PALETTE:
+        return extra in ((), (_UNSPECIFIED,), (_STRAIGHT,))
     return not extra or (page.photometric == _BLACK_IS_ZERO and extra in ((_PREMULTIPLIED,), (_STRAIGHT,)))
 
 
