@@ -19,7 +19,7 @@ from striate.core.errors import DataError, RunError, StriateError
 from striate.recipes import session
 from striate.recipes.events import RunFinished, RunStarted
 from striate.recipes.folder import Run
-from striate.training import SafePoint, Saving, read_checkpoint, read_events, sitting
+from striate.training import SafePoint, Saving, circumstances, read_checkpoint, read_events, sitting
 from striate.training.journal import without_wall
 
 SETTINGS = ["batch_size=8", "input.height=12", "input.width=12", "stop.metric=loss", "schedule.name=constant"]
@@ -117,7 +117,8 @@ def test_a_stopped_run_predicts_with_its_best_weights_and_says_that_it_is_unfini
     scores = {event["clock"]["epoch"]: event["scores"]["loss"] for event in read_events(run.events_file)
               if event["event"] == "evaluated"}  # fmt: skip
     assert classifier.provenance.epochs == min(scores, key=lambda epoch: scores[epoch])
-    assert striate.predict(run.path, photos / "red" / "3.png")[0].probabilities.keys() == {"red", "green"}
+    assert classifier.predict(photos / "red" / "3.png").probabilities.keys() == {"red", "green"}
+    assert striate.predict(run.path, photos / "red" / "3.png")
     assert striate.evaluate(run.path).judgement.count > 0
     page = striate.report(run.path).read_text(encoding="utf-8")
     assert "Unfinished: epoch 2 of 4." in page
@@ -299,7 +300,6 @@ def test_another_machine_is_refused_and_named_when_it_is_accepted(
     photos: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run = stop(begin(photos), 2)
-    circumstances = session.circumstances
     monkeypatch.setattr(session, "circumstances", lambda plan: circumstances(plan) | {"processor": "abacus"})
     with pytest.raises(RunError, match="cannot be resumed exactly here: processor abacus"):
         striate.resume(run.path)
@@ -430,7 +430,7 @@ def test_a_run_whose_data_are_gone_still_predicts(photos: Path) -> None:
         with pytest.raises(DataError, match="There is nothing at"):
             way(run.path)
     Path("one.png").write_bytes(one)
-    assert striate.predict(run.path, "one.png")[0].label in {"red", "green"}
+    assert striate.load(run.path).predict("one.png").label in {"red", "green"}
 
 
 # Damage

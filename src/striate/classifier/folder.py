@@ -165,6 +165,7 @@ def _read_description(folder: Path) -> dict[str, Any]:
 
 def _read_pair(folder: Path) -> tuple[dict[str, Any], bytes]:
     """Read the description and the weights that belong to it, also while a training replaces both."""
+    found: list[bytes] = []
     for _ in range(_ATTEMPTS):
         description = _read_description(folder)
         digest = description.get("weights_sha256")

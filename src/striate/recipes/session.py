@@ -162,9 +162,9 @@ def _facts(session: Session, execution: ExecutionPlan) -> dict[str, Any]:
 def _execution(session: Session, network: nn.Module, start: Start) -> Generator[Progress, None, ExecutionPlan]:
     """The plan of this run, once it has one; else that of the run it repeats; else the winner of a trial."""
     plan = session.plan
-    known = start.execution if start.checkpoint is None else start.checkpoint.plan
-    if known is not None or plan.execution is not None:
-        return known or plan.execution
+    known = (start.execution if start.checkpoint is None else start.checkpoint.plan) or plan.execution
+    if known is not None:
+        return known
     shape, recipe = (plan.recipe.batch_size, *session.prepared.input.shape), plan.recipe
     return (
         yield from watched(

@@ -159,7 +159,7 @@ def _lines(path: Path, length: int | None = None) -> list[bytes]:
     """The whole lines up to the first zero byte: text has none, and a file system fills with them what it lost."""
     try:
         with open_regular(path) as file:
-            return file.read(length).partition(b"\0")[0].split(b"\n")[:-1]
+            return file.read(-1 if length is None else length).partition(b"\0")[0].split(b"\n")[:-1]
     except OSError as error:
         raise RunError(f"{path} cannot be read ({error}). Restore it from a copy.") from error
 
