@@ -6,6 +6,8 @@ import gzip
 import io
 import os
 import struct
+import subprocess
+import sys
 import unicodedata
 import zipfile
 from collections.abc import Callable
@@ -660,3 +662,33 @@ def test_an_encrypted_npz_file_and_one_with_other_members(tmp_path: Path) -> Non
         data[at + place] |= 1  # the flag of encryption of the first member
     path.write_bytes(data)
     assert "is encrypted. Store it without a password." in message(path)
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        ("train-images-idx3-ubyte", "train-labels-idx1-ubyte"),
+        ("train-images-idx3-ubyte.gz", "train-labels-idx1-ubyte.gz"),
+        ("a/x.png", "b/x.png"),
+        ("data.csv",),
+        ("data.npz",),
+    ],
+)
+def test_a_pipe_is_refused_and_never_waited_for(
+    names: tuple[str, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Opened in the plain way, a pipe waits for somebody to write to it; here nobody does."""
+    monkeypatch.setenv("STRIATE_CACHE", str(tmp_path / "cache"))
+    for name in names:
+        (tmp_path / "data" / name).parent.mkdir(parents=True, exist_ok=True)
+        os.mkfifo(tmp_path / "data" / name)
+    given = tmp_path / "data" / (names[0] if names[0].startswith("data") else "")
+    code = (
+        "import sys; from striate.core.errors import DataError; from striate.data.audit import audit\n"
+        "from striate.data.opening import open_data\n"
+        "try: print({row.reason for row in audit(open_data(sys.argv[1])).unread})\n"
+        "except DataError as error: print(error)"
+    )
+    done = subprocess.run([sys.executable, "-c", code, str(given)], capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0
+    assert any(words in done.stdout for words in ("not a regular file", "not a file", "no kind that can be opened"))

@@ -11,7 +11,7 @@ import numpy as np
 from jaxtyping import Bool, UInt8
 
 from striate.core.errors import RunError
-from striate.core.files import write_atomically
+from striate.core.files import read_regular, write_atomically
 
 _FILE = "images.npz"
 _BYTES = 16  # of each SHA-256: two different images have one digest in 10³⁸
@@ -55,7 +55,7 @@ class SeenImages:
         if not path.exists():
             return None
         try:
-            with np.load(io.BytesIO(path.read_bytes()), allow_pickle=False) as columns:
+            with np.load(io.BytesIO(read_regular(path)), allow_pickle=False) as columns:
                 train, val = columns["train"], columns["val"]
             if any(part.dtype != np.uint8 or part.ndim != 2 or part.shape[1] != _BYTES for part in (train, val)):
                 raise ValueError("its digests are of another form")

@@ -37,6 +37,16 @@ def open_regular(path: Path) -> IO[bytes]:
     return os.fdopen(handle, "rb")
 
 
+def read_regular(path: Path) -> bytes:
+    """The bytes of the file at `path`.
+
+    Raises:
+        OSError: there is no file, it is not a regular one, or it cannot be read.
+    """
+    with open_regular(path) as file:
+        return file.read()
+
+
 def write_chunk(file: IO[bytes], chunk: bytes | memoryview) -> None:
     """Write one piece of a larger whole; apart so that a test can stop the world between two pieces."""
     file.write(chunk)

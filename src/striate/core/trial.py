@@ -23,7 +23,7 @@ from striate.core.backward import backward, divisible
 from striate.core.config import from_json, to_json
 from striate.core.device import ExecutionPlan, Layout, Precision, computes_in_bf16, machine, plain_plan
 from striate.core.errors import StriateError
-from striate.core.files import cache_folder, write_json
+from striate.core.files import cache_folder, read_regular, write_json
 
 WINS_BY = 1.10
 """A plan takes another's place if it is this many times as fast: less is noise, and the choice should repeat itself."""
@@ -224,6 +224,6 @@ def _fingerprint(
 
 def _cached(file: Path, plans: list[ExecutionPlan]) -> ExecutionPlan | None:
     with contextlib.suppress(OSError, ValueError, StriateError):
-        plan = from_json(ExecutionPlan, json.loads(file.read_text(encoding="utf-8")))
+        plan = from_json(ExecutionPlan, json.loads(read_regular(file)))
         return plan if plan in plans else None
     return None

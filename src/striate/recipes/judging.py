@@ -12,7 +12,7 @@ import numpy as np
 from striate.classifier import Classifier, SeenImages
 from striate.core.device import plain_plan
 from striate.core.errors import DataError, RunError
-from striate.core.files import make_folder, sweep, write_atomically, write_json
+from striate.core.files import make_folder, read_regular, sweep, write_atomically, write_json
 from striate.core.spec import LabelSpec
 from striate.data.dataset import Dataset
 from striate.data.decode import Unreadable
@@ -99,7 +99,7 @@ class Evaluation:
             return None
         judgement, content = read_judgement(path)
         try:
-            text = path.with_suffix(".csv").read_bytes().decode(errors="surrogateescape")
+            text = read_regular(path.with_suffix(".csv")).decode(errors="surrogateescape")
             rows = list(csv.DictReader(io.StringIO(text, newline="")))
             numbers = {label: number for number, label in enumerate(judgement.classes)}
             columns = Rows(

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from striate.core.errors import DataError
+from striate.core.files import read_regular
 from striate.core.names import canonical
 from striate.data.dataset import Dataset, Split
 from striate.data.sources.arrays import Part, from_parts
@@ -78,7 +79,7 @@ def open_cifar(path: Path) -> Dataset:
     if missing:
         raise DataError(f"{folder} lacks {listed(missing, 6)}. Unpack the whole archive there.")
     try:
-        names = (folder / layout.names).read_text(encoding="utf-8").splitlines()
+        names = read_regular(folder / layout.names).decode().splitlines()
     except (OSError, UnicodeDecodeError) as error:
         raise DataError(f"{folder / layout.names} cannot be read: {error}. Unpack the archive again.") from error
     classes = [canonical(name.strip()) for name in names]
@@ -99,7 +100,7 @@ def _part(split: Split, folder: Path, files: Sequence[str], label_bytes: int) ->
 def _records(path: Path, label_bytes: int) -> np.ndarray:
     """The records of one file, (n, label bytes + pixels): labels, then the red, green and blue planes by rows."""
     try:
-        data = np.fromfile(path, dtype=np.uint8)
+        data = np.frombuffer(read_regular(path), np.uint8)
     except OSError as error:
         raise DataError(f"{path} cannot be read: {error.strerror or error}.") from error
     length = label_bytes + _PIXELS

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import gzip
-import io
 import math
 import re
 import zlib
 from pathlib import Path
+from typing import IO
 
 import numpy as np
 
 from striate.core.errors import DataError
+from striate.core.files import open_regular
 from striate.core.memory import available_memory
 from striate.data.dataset import SPLITS, Dataset, Split
 from striate.data.sources.arrays import Part, from_parts
@@ -92,15 +93,18 @@ def read_idx(path: Path) -> np.ndarray:
         DataError: it is no IDX file, it is damaged, or it is shorter or longer than its header says.
     """
     try:
-        with gzip.open(path) if path.suffix == ".gz" else open(path, "rb") as file:
-            return _read(path, file)
+        with open_regular(path) as stored:
+            if path.suffix != ".gz":
+                return _read(path, stored)
+            with gzip.open(stored) as file:
+                return _read(path, file)
     except (EOFError, zlib.error, gzip.BadGzipFile, MemoryError, OverflowError, ValueError) as error:
         raise DataError(f"{path} is damaged or cut off ({error}). Get it again.") from error
     except OSError as error:
         raise DataError(f"{path} cannot be read: {error.strerror or error}.") from error
 
 
-def _read(path: Path, file: io.BufferedIOBase) -> np.ndarray:
+def _read(path: Path, file: IO[bytes] | gzip.GzipFile) -> np.ndarray:
     magic = file.read(4)
     if len(magic) < 4 or magic[:2] != b"\0\0" or magic[2] not in _TYPES or not magic[3]:
         raise DataError(f"{path} is no IDX file: it begins with {magic.hex(' ') or 'nothing'}, not with 00 00.")

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from striate.core.errors import DataError, nearest
+from striate.core.files import read_regular
 from striate.core.names import canonical
 from striate.data.dataset import SPLITS, Dataset, FileStore, Split
 from striate.data.sources.registry import SOURCES, Source, by_label, listed
@@ -61,7 +62,7 @@ def open_manifest(path: Path) -> Dataset:
 
 def _text(path: Path) -> str:
     try:
-        data = path.read_bytes()
+        data = read_regular(path)
     except OSError as error:
         raise DataError(f"{path} cannot be read: {error.strerror}.") from error
     try:
