@@ -11,6 +11,7 @@ import re
 import shutil
 import stat
 from collections.abc import Iterator
+from io import BufferedReader
 from pathlib import Path
 from typing import IO
 
@@ -24,7 +25,7 @@ _written_here: set[Path] = set()
 """The temporary files that this process is writing now."""
 
 
-def open_regular(path: Path) -> IO[bytes]:
+def open_regular(path: Path) -> BufferedReader:
     """Open the file at `path` for reading, and refuse a pipe or a device, which might never end.
 
     Raises:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import gzip
+import io
 import math
 import re
 import zlib
 from pathlib import Path
-from typing import IO
 
 import numpy as np
 
@@ -104,7 +104,7 @@ def read_idx(path: Path) -> np.ndarray:
         raise DataError(f"{path} cannot be read: {error.strerror or error}.") from error
 
 
-def _read(path: Path, file: IO[bytes] | gzip.GzipFile) -> np.ndarray:
+def _read(path: Path, file: io.BufferedIOBase) -> np.ndarray:
     magic = file.read(4)
     if len(magic) < 4 or magic[:2] != b"\0\0" or magic[2] not in _TYPES or not magic[3]:
         raise DataError(f"{path} is no IDX file: it begins with {magic.hex(' ') or 'nothing'}, not with 00 00.")
