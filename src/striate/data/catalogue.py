@@ -35,6 +35,8 @@ class Named:
     recipe: str = "photos"
 
 
+OWN_LOADERS = "(loaders of your own)"  # in the place of a name or a path, in a run's recipe
+
 DATASETS: Registry[Named] = Registry("data set", DataError)
 
 

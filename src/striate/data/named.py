@@ -8,8 +8,8 @@ import tarfile
 from collections.abc import Sequence
 from pathlib import Path
 
-from striate.core.errors import DataError
-from striate.core.files import cache_folder, write_atomically
+from striate.core.errors import DataError, StriateError
+from striate.core.files import cache_folder, make_folder, write_atomically
 from striate.data.catalogue import DATASETS, Named, NoOptions
 from striate.data.dataset import Dataset
 from striate.data.download import Progress, Remote, fetch
@@ -85,6 +85,10 @@ def _fetch(name: str, remotes: Sequence[Remote], progress: Progress | None) -> P
         DataError: it could not be had; the sentence says what to do offline.
     """
     folder = cache_folder() / "data" / name
+    try:
+        make_folder(folder)
+    except StriateError as error:
+        raise DataError(f"{error} It is the one that STRIATE_CACHE names, or the cache folder of your home.") from error
     try:
         fetch(remotes, folder, progress=progress)
     except DataError as error:

@@ -12,7 +12,6 @@ from striate.core.errors import DataError, nearest
 from striate.data import catalogue
 from striate.data.dataset import Dataset
 from striate.data.download import Progress
-from striate.data.own_loaders import OWN_LOADERS
 from striate.data.sources.registry import SOURCES
 from striate.data.sources.text import Finder
 
@@ -38,7 +37,7 @@ def open_data(source: str | Path, *, minimum_classes: int = 2, progress: Progres
         DataError: there is nothing of that name, or the data are not in order: one sentence that says what to do.
     """
     text = str(source)
-    if text == OWN_LOADERS:
+    if text == catalogue.OWN_LOADERS:
         raise DataError("A run on loaders of your own does not store their images. Pass the data, or the loaders.")
     named = catalogue.is_named(source)
     dataset = catalogue.open_named(source, progress) if named else _open_path(source, text)

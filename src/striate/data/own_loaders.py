@@ -18,8 +18,6 @@ from striate.core.spec import InputSpec, LabelSpec
 from striate.data.dataset import SPLITS, Split
 from striate.data.picture import channel_names
 
-OWN_LOADERS = "(loaders of your own)"  # in the place of a path, in a run's recipe
-
 Pairs = Iterable[Any]  # of pairs (images, labels); what is yielded is checked as it is read
 
 

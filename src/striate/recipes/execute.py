@@ -9,8 +9,8 @@ from pathlib import Path
 from striate.core.config import Overrides, difference
 from striate.core.device import ExecutionPlan, settings_kept
 from striate.core.errors import RunError
-from striate.data.catalogue import is_named
-from striate.data.own_loaders import OWN_LOADERS, Loaders
+from striate.data.catalogue import OWN_LOADERS, is_named
+from striate.data.own_loaders import Loaders
 from striate.models import MODELS, OWN_MODELS, check_model
 from striate.recipes.conclusion import conclude
 from striate.recipes.events import RunFinished, RunStarted

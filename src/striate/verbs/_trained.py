@@ -62,7 +62,7 @@ def run_of(trained: Trained) -> Run | None:
     candidates = [Run(folder)]
     if folder.name == "classifier":
         candidates.append(Run(folder.parent))
-    return next((run for run in candidates if run.recipe_file.exists()), None)
+    return next((run for run in candidates if os.path.exists(run.recipe_file)), None)
 
 
 def own_data(trained: Trained) -> str:

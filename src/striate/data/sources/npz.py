@@ -54,9 +54,10 @@ def open_npz(path: Path) -> Dataset:
 
 
 def _load(path: Path) -> dict[str, np.ndarray]:
-    if not zipfile.is_zipfile(path):
-        raise DataError(f"{path} is no npz file, or is cut off.")
     try:
+        with open(path, "rb") as file:
+            if not zipfile.is_zipfile(file):
+                raise DataError(f"{path} is no npz file, or is cut off.")
         with zipfile.ZipFile(path) as archive:
             _check_members(path, archive.infolist())
         with np.load(path, allow_pickle=False) as file:
