@@ -8,8 +8,6 @@ import importlib.metadata
 import importlib.resources
 from contextlib import suppress
 
-import torch
-
 _LIBRARIES = ("striate", "numpy", "torch", "Pillow", "simplejpeg", "tifffile", "imagecodecs", "pi-heif")
 _SOURCES = ("striate.data", "striate.data.codecs", "striate.core")
 
@@ -21,6 +19,8 @@ def program_digest() -> str:
     A result that another program made is thus never taken for one of this program, and no version number has to be
     raised by hand when the code changes.
     """
+    import torch  # here, because data are opened without it
+
     digest = hashlib.sha256("\n".join([*map(_version, _LIBRARIES), torch.backends.cpu.get_cpu_capability()]).encode())
     for package in _SOURCES:
         modules = [entry for entry in importlib.resources.files(package).iterdir() if entry.name.endswith(".py")]
