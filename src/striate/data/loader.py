@@ -25,7 +25,8 @@ from striate.core.spec import InputSpec
 from striate.data.augment import Augmentation, augment
 from striate.data.dataset import Dataset
 from striate.data.memory import Held, Progress, hold
-from striate.data.supply import Indices, batches_of, pieces, prepare_rows
+from striate.data.reading import Indices, pieces
+from striate.data.supply import batches_of, prepare_rows
 from striate.data.threads import in_order, usable_cores
 from striate.data.transforms import ManyPrepared, normalise, scale, to_shares
 

@@ -14,7 +14,8 @@ from striate.core.spec import InputSpec, ResizeRule
 from striate.data.dataset import Dataset
 from striate.data.kinds import common_channels, common_maximum, left_out, named
 from striate.data.memory import Progress, hold
-from striate.data.supply import Indices, pieces, prepare_rows
+from striate.data.reading import Indices, pieces
+from striate.data.supply import prepare_rows
 from striate.data.survey import Survey
 from striate.data.threads import in_order, usable_cores
 from striate.data.transforms import ManyPrepared

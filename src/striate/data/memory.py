@@ -19,7 +19,8 @@ from striate.data import cachefile
 from striate.data.colour import storage_dtype
 from striate.data.dataset import ArrayStore, Dataset, FileStore, Store
 from striate.data.program import program_digest
-from striate.data.supply import Indices, digests_of, pieces, prepare_rows
+from striate.data.reading import Indices, digests_of, pieces
+from striate.data.supply import prepare_rows
 from striate.data.threads import in_order, usable_cores
 from striate.data.transforms import ManyPrepared
 

@@ -2,23 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import closing
+from collections.abc import Sequence
 
 import numpy as np
-from jaxtyping import Int64
 
 from striate.core.errors import DataError
-from striate.core.progress import Report
 from striate.core.spec import InputSpec
-from striate.data.dataset import ArrayStore, Dataset, FileStore
+from striate.data.dataset import ArrayStore, Dataset
 from striate.data.decode import Unreadable
-from striate.data.threads import in_order, usable_cores
+from striate.data.reading import Indices, pieces
 from striate.data.transforms import ManyPrepared, Prepared, prepare, prepare_many
-
-_FILES = 64  # read by a thread before it reports
-
-Indices = Int64[np.ndarray, " _"]
 
 
 def prepare_rows(dataset: Dataset, spec: InputSpec, index: Indices) -> Sequence[Prepared] | ManyPrepared:
@@ -40,26 +33,6 @@ def _prepare_one(dataset: Dataset, index: int, spec: InputSpec) -> Prepared:
         raise  # it names the picture
     except DataError as error:
         raise DataError(f"{dataset.store.name(index)}: {error}") from error
-
-
-def digests_of(store: FileStore, index: Indices, progress: Report | None = None) -> Iterator[str]:
-    """The digest of each file of `index`, read in threads; `progress` is told how far it is."""
-    threads = usable_cores()
-    parts = pieces(index, _FILES)
-    read = in_order(lambda part: [store.digest(int(one)) for one in part], parts, threads=threads, ahead=4 * threads)
-    done = 0
-    with closing(read):
-        for digests in read:
-            yield from digests
-            done += len(digests)
-            if progress and len(index) > _FILES:
-                progress(done, len(index), "reading files")
-
-
-def pieces(index: Indices, size: int) -> Iterator[Indices]:
-    """`index` cut into runs of at most `size`."""
-    for start in range(0, len(index), size):
-        yield index[start : start + size]
 
 
 def batches_of(index: Indices, size: int) -> list[Indices]:

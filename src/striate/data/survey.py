@@ -21,8 +21,8 @@ from striate.data.content import array_digest, first_of_equals
 from striate.data.dataset import SPLITS, ArrayStore, Dataset, FileStore, Store
 from striate.data.kinds import OTHER_CHANNELS, common_channels, left_out, named
 from striate.data.program import program_digest
+from striate.data.reading import digests_of
 from striate.data.scan import scan
-from striate.data.supply import digests_of
 
 # A group of look-alikes larger than this share of the data says more about the data (blank pages, frames of one film)
 # than about copies: it is reported, and does not bind the parts. Up to ten pictures are few in data of any size.
