@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from itertools import islice
-from pathlib import Path
 from typing import TypedDict, overload
 
 import numpy as np
@@ -13,17 +13,17 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from striate.classifier.images import ImageLike, as_picture, many
 from striate.classifier.provenance import Provenance
 from striate.classifier.running import Running
 from striate.classifier.seen import SeenImages
-from striate.core.errors import DataError
+from striate.core.errors import DataError, ModelError
 from striate.core.notebook import table
 from striate.core.spec import InputSpec, LabelSpec
-from striate.data.decode import Unreadable, decode
-from striate.data.picture import Picture, channel_names
+from striate.data.decode import Unreadable
+from striate.data.picture import Picture
 from striate.data.transforms import prepare, scale
 
-PictureLike = str | Path | np.ndarray | Picture
 
 
 class Arguments(TypedDict):
@@ -104,6 +104,11 @@ class Classifier:
         return next((p.device for p in self.model.parameters()), torch.device("cpu"))
 
     @property
+    def _type(self) -> torch.dtype:
+        """In which the weights are, and images are given to them."""
+        return next((p.dtype for p in self.model.parameters() if p.is_floating_point()), torch.float32)
+
+    @property
     def notes(self) -> tuple[str, ...]:
         """What is to be known of the last run: why batch norms were not folded, where that was so."""
         return (self._running.note,) if self._running.note else ()
@@ -113,57 +118,76 @@ class Classifier:
         return replace(self, model=self.model.to(device))
 
     def logits(self, images: Float[Tensor, "n c h w"]) -> Float[Tensor, "n k"]:
-        """The network's raw outputs for prepared pictures, in evaluation mode, without gradients.
+        """The network's raw outputs for prepared images, in evaluation mode, without gradients.
+
+        Prepared means scaled as `input` says, (value / maximum - mean) / std; `predict` does it by itself.
 
         Where no module of `model` is hooked, batch norms are folded into convolutions: the last digits may differ from
         those of `model` called by hand.
+
+        Raises:
+            ModelError: `images` are no floating tensor (n, c, h, w) with the network's channels.
         """
+        _check_prepared(images, self.input)
         channels, height, width = images.shape[1:]
         running = self._running.of(self.model.eval(), (channels, height, width))
         with torch.inference_mode():
-            return running(images.to(self.device)).float().cpu()
+            return running(images.to(self.device, self._type)).float().cpu()
 
     def probabilities(self, images: Float[Tensor, "n c h w"]) -> Float[Tensor, "n k"]:
         """The calibrated probability of each class for prepared pictures."""
         return torch.softmax(self.logits(images) / self.temperature, dim=1)
 
     @overload
-    def predict(self, pictures: PictureLike) -> Prediction: ...
+    def predict(self, images: ImageLike) -> Prediction: ...
     @overload
-    def predict(self, pictures: Iterable[PictureLike]) -> list[Prediction]: ...
-    def predict(self, pictures: PictureLike | Iterable[PictureLike]) -> Prediction | list[Prediction]:
-        """Classify one picture, or several.
+    def predict(self, images: Iterable[ImageLike]) -> list[Prediction]: ...
+    def predict(self, images: ImageLike | Iterable[ImageLike]) -> Prediction | list[Prediction]:
+        """Classify one image, or several.
 
-        A picture is a path, or an array of shape (height, width) or (height, width, channels), uint8 or uint16, RGB
-        order. Files go through the same decoding and preparation as in training.
+        An image is a path, the bytes of a file, a Pillow image, an array or a tensor. All go through the preparation
+        of the training; files, bytes and Pillow images through its decoding too.
+
+        Arrays and tensors are grey (height, width), or have their channels last or first; where both are possible, last
+        in an array and first in a tensor. Colours are red, green, blue, and transparency may follow. Numbers are uint8
+        from 0 to 255, uint16 from 0 to 65535, floating from 0 to 1, or booleans, where True is white; whole numbers
+        from 0 to 255 of any other type are taken as uint8. A network that was trained on floating data takes all
+        finite numbers as they are. Anything else is refused. Four dimensions are several images.
 
         Raises:
-            DataError: a picture cannot be read; the sentence names it. (`predictions` goes on past such pictures.)
+            DataError: an image cannot be read or is refused; the message names it. (`predictions` goes on past such.)
         """
-        one = isinstance(pictures, PictureLike)
+        several = many(images)
+        if several and not isinstance(images, Iterable):
+            raise DataError(
+                "An image is a path, encoded bytes, an array, a tensor or a Pillow image; received "
+                f"{'an' if type(images).__name__[0] in 'aeiouAEIOU' else 'a'} {type(images).__name__}."
+            )
         results = []
-        for result in self.predictions([pictures] if one else pictures):
+        for result in self.predictions(images if several else [images]):
             if isinstance(result, Failure):
                 raise DataError(f"{result.name} cannot be read: {result.reason}.")
             results.append(result)
-        return results[0] if one else results
+        return results if several else results[0]
 
-    def predictions(self, pictures: Iterable[PictureLike], *, batch_size: int = 32) -> Iterator[Prediction | Failure]:
-        """Classify any number of pictures as a stream, in their order; one that cannot be read is a `Failure`."""
-        numbered = enumerate(pictures)
+    def predictions(self, images: Iterable[ImageLike], *, batch_size: int = 32) -> Iterator[Prediction | Failure]:
+        """Classify any number of images as a stream, in their order; one that cannot be read is a `Failure`."""
+        numbered = enumerate(images)
         while group := list(islice(numbered, batch_size)):
-            prepared = [self._prepare(number, picture) for number, picture in group]
+            prepared = [self._prepare(number, image) for number, image in group]
             readable = [item for item in prepared if not isinstance(item, Failure)]
             answers = iter(self._answer(readable)) if readable else iter(())
             for item in prepared:
                 yield item if isinstance(item, Failure) else next(answers)
 
-    def _prepare(self, number: int, picture: PictureLike) -> tuple[str, np.ndarray] | Failure:
-        name = f"array {number + 1}" if isinstance(picture, (np.ndarray, Picture)) else str(picture)
+    def _prepare(self, number: int, image: ImageLike) -> tuple[str, np.ndarray] | Failure:
+        name = _name(number, image)
         try:
-            return name, prepare(_as_picture(picture, self.input), self.input)
+            return name, prepare(as_picture(image, self.input), self.input)
         except Unreadable as error:
             return Failure(name, error.why)
+        except DataError as error:
+            return Failure(name, str(error).rstrip("."))
 
     def _answer(self, prepared: list[tuple[str, np.ndarray]]) -> list[Prediction]:
         images = scale(torch.from_numpy(np.stack([pixels for _, pixels in prepared])), self.input)
@@ -175,10 +199,19 @@ class Classifier:
         return Prediction(name, *ranked[0], probabilities=dict(ranked))
 
 
-def _as_picture(picture: PictureLike, spec: InputSpec) -> Picture:
-    if isinstance(picture, Picture):
-        return picture
-    if isinstance(picture, np.ndarray):
-        pixels = picture[:, :, None] if picture.ndim == 2 else picture
-        return Picture(pixels, channel_names(pixels.shape[2]), original=pixels.shape[:2], mode="array")
-    return decode(Path(picture), spec)
+def _name(number: int, image: object) -> str:
+    if isinstance(image, (np.ndarray, Picture)):
+        return f"array {number + 1}"
+    return str(image) if isinstance(image, (str, os.PathLike)) else f"image {number + 1}"
+
+
+def _check_prepared(images: object, spec: InputSpec) -> None:
+    wanted = f"a floating tensor (n, {len(spec.channels)}, height, width), scaled as the classifier's input says"
+    if not isinstance(images, Tensor):
+        raise ModelError(f"Prepared images are {wanted}; received a {type(images).__name__}. For others use predict.")
+    if images.ndim != 4 or images.shape[1] != len(spec.channels) or not images.is_floating_point():
+        shape = "×".join(map(str, images.shape))
+        raise ModelError(
+            f"Prepared images are {wanted}; received a tensor of {images.dtype} and shape {shape}. For images as they "
+            f"are use predict."
+        )

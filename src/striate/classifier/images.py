@@ -1,0 +1,131 @@
+"""Images that are in memory as pictures: arrays, tensors, Pillow's images. What is not sure to be meant is refused."""
+
+from __future__ import annotations
+
+import io
+import os
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+
+from striate.core.errors import DataError
+from striate.core.spec import GREY, RGB, InputSpec
+from striate.data.decode import decode
+from striate.data.picture import ALPHA, Picture, channel_names
+
+ImageLike = str | os.PathLike[str] | bytes | np.ndarray | Tensor | Image.Image | Picture
+
+_KEPT_BY_PNG = {"1", "L", "LA", "RGB", "RGBA", "P", "I;16"}
+_ADVICE = "Pass uint8 from 0 to 255, uint16 from 0 to 65535, or floating numbers from 0 to 1"
+
+
+def as_picture(image: ImageLike, spec: InputSpec) -> Picture:
+    """The picture that an image is: a path and encoded bytes are decoded, the others are converted.
+
+    Raises:
+        DataError: it cannot be read, or is not surely what was meant; the message says what was expected.
+    """
+    match image:
+        case Picture():
+            return image
+        case np.ndarray():
+            return _of_array(image, spec, first=False)
+        case Tensor():
+            numbers = image.detach().cpu()
+            numbers = numbers.float() if numbers.dtype == torch.bfloat16 else numbers
+            return _of_array(numbers.numpy(), spec, first=True)
+        case Image.Image():
+            return _of_pillow(image, spec)
+        case bytes():
+            return decode(image, spec)
+        case str() | os.PathLike():
+            return decode(Path(image), spec)
+    raise DataError(
+        f"An image is a path, encoded bytes, an array, a tensor or a Pillow image; received a {type(image).__name__}."
+    )
+
+
+def many(images: object) -> bool:
+    """Whether these are several images: an array or tensor of four dimensions, or no image at all."""
+    if isinstance(images, (np.ndarray, Tensor)):
+        return images.ndim == 4
+    return not isinstance(images, (str, os.PathLike, bytes, Image.Image, Picture))
+
+
+def _of_pillow(image: Image.Image, spec: InputSpec) -> Picture:
+    """By way of PNG, so that orientation, palette, transparency and colour profile count as in a file."""
+    if image.mode == "F":
+        return _of_array(np.asarray(image), spec, first=False)
+    try:
+        kept = image if image.mode in _KEPT_BY_PNG else image.convert("RGB")
+        buffer = io.BytesIO()
+        kept.save(
+            buffer, "PNG", compress_level=0, exif=image.getexif(), icc_profile=image.info.get("icc_profile")
+        )
+    except (OSError, ValueError) as error:
+        raise DataError(f"this Pillow image cannot be read ({error})") from error
+    return decode(buffer.getvalue(), spec)
+
+
+def _of_array(array: np.ndarray, spec: InputSpec, *, first: bool) -> Picture:
+    """`first` says that the channels come first where both ends could be theirs."""
+    if isinstance(array, np.ma.MaskedArray):
+        if np.ma.getmaskarray(array).any():
+            raise DataError("some of its pixels are masked: fill them, as by array.filled(0)")
+        array = array.data
+    if not array.size:
+        raise DataError(f"it is empty: its shape is {_by(array.shape)}")
+    pixels = _depth(_channels_last(np.asarray(array), spec, first=first), spec)
+    pixels = np.ascontiguousarray(pixels)
+    return Picture(pixels, _names(pixels.shape[2], spec), original=pixels.shape[:2], mode="array")
+
+
+def _channels_last(array: np.ndarray, spec: InputSpec, *, first: bool) -> np.ndarray:
+    if array.ndim == 2:
+        return array[:, :, None]
+    if array.ndim != 3:
+        raise DataError(
+            f"an image is an array of (height, width), (height, width, channels) or (channels, height, width); this one "
+            f"has the shape {_by(array.shape)}"
+        )
+    usual = {len(spec.channels)} | ({1, 2, 3, 4} if set(spec.channels) <= {*RGB, *GREY} else set())
+    ends = [end for end in ((0, 2) if first else (2, 0)) if array.shape[end] in usual]
+    if not ends:
+        raise DataError(
+            f"the network takes {len(spec.channels)} channels, and neither end of the shape {_by(array.shape)} is a "
+            f"number of channels that can be made so"
+        )
+    return array if ends[0] == 2 else array.transpose(1, 2, 0)
+
+
+def _depth(pixels: np.ndarray, spec: InputSpec) -> np.ndarray:
+    kind = pixels.dtype.kind
+    if pixels.dtype in (np.uint8, np.uint16):
+        return pixels.astype(pixels.dtype.newbyteorder("="), copy=False)
+    if kind == "b":
+        return pixels.astype(np.uint8) * np.uint8(255)
+    if kind not in "iuf":
+        raise DataError(f"its numbers are of {pixels.dtype}. {_ADVICE}")
+    if not np.isfinite(pixels).all():
+        raise DataError("some of its numbers are not finite (NaN or infinity): fill them")
+    least, most = pixels.min(), pixels.max()
+    if spec.maximum == 1:  # the network was trained on floating numbers, of whatever range
+        return pixels.astype(np.float32)
+    if kind == "f" and least >= 0 and most <= 1:
+        return pixels.astype(np.float32)
+    if least >= 0 and most <= 255 and (kind != "f" or (pixels == np.rint(pixels)).all()):
+        return pixels.astype(np.uint8)
+    raise DataError(f"its numbers are of {pixels.dtype} from {least:g} to {most:g}. {_ADVICE}")
+
+
+def _names(count: int, spec: InputSpec) -> tuple[str, ...]:
+    if count == len(spec.channels):
+        return spec.channels if set(spec.channels) != set(RGB) else RGB  # in the order red, green, blue
+    return {2: (*GREY, ALPHA), 4: (*RGB, ALPHA)}.get(count, channel_names(count))
+
+
+def _by(shape: tuple[int, ...]) -> str:
+    return "×".join(map(str, shape)) or "()"
