@@ -2,20 +2,30 @@
 
 from __future__ import annotations
 
+import hashlib
+import io
 import json
+import re
 import shutil
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import tifffile
 import torch
 from PIL import Image
+from safetensors.torch import save as save_tensors
+from torch import nn
 
 from striate.classifier import Arguments, Classifier, Failure, Provenance, load_classifier, save_classifier
-from striate.core.errors import DataError, RunError
+from striate.classifier.images import check_prepared
+from striate.core.errors import DataError, ModelError, RunError
 from striate.core.spec import RGB, InputSpec, LabelSpec
 from striate.models import create_model
+from striate.models.weights import load_weights
 
 
 @pytest.fixture
@@ -103,7 +113,7 @@ def _edit(folder: Path, **changes: object) -> None:
         (lambda folder: _edit(folder, format=2), "has format 2"),
         (lambda folder: _edit(folder, input={"height": 3}), "is missing"),
         (lambda folder: _edit(folder, labels=None), "group of settings"),
-        (lambda folder: _edit(folder, model={"name": "lenet6", "arguments": {}}), "damaged"),
+        (lambda folder: _edit(folder, model={"name": "lenet6", "arguments": {}}), "whole numbers"),
         (lambda folder: (folder / "model.safetensors").unlink(), "weights of the classifier are missing"),
         (lambda folder: (folder / "model.safetensors").write_bytes(b"0" * 99), "digest differs"),
     ],
@@ -122,3 +132,223 @@ def test_the_model_is_asked_in_evaluation_mode_whatever_mode_it_was_left_in(
     before = classifier.predict(photo)
     classifier.model.train()
     assert classifier.predict(photo) == before
+
+
+def _arrays(pixels: np.ndarray) -> dict[str, Any]:
+    """One image in the forms in which it comes."""
+    encoded = io.BytesIO()
+    Image.fromarray(pixels).save(encoded, "PNG")
+    writable = pixels.copy()
+    writable.flags.writeable = False
+    return {
+        "uint8": pixels,
+        "uint16": pixels.astype(np.uint16) * 257,
+        "big-endian": (pixels.astype(np.uint16) * 257).astype(">u2"),
+        "int64": pixels.astype(np.int64),
+        "int8-sized": pixels.astype(np.int32),
+        "float32 to 1": (pixels / 255).astype(np.float32),
+        "float64 to 1": pixels / 255,
+        "float32 to 255": pixels.astype(np.float32),
+        "channels first": pixels.transpose(2, 0, 1),
+        "negative strides": np.ascontiguousarray(pixels[::-1, ::-1])[::-1, ::-1],
+        "every second": np.repeat(pixels, 2, axis=1)[:, ::2],
+        "read-only": writable,
+        "nothing masked": np.ma.array(pixels),
+        "opaque": np.dstack([pixels, np.full(pixels.shape[:2], 255, np.uint8)]),
+        "tensor": torch.from_numpy(pixels),
+        "tensor, channels first": torch.from_numpy(pixels).permute(2, 0, 1) / 255,
+        "Pillow": Image.fromarray(pixels),
+        "Pillow with alpha": Image.fromarray(pixels).convert("RGBA"),
+        "bytes": encoded.getvalue(),
+    }
+
+
+PIXELS = np.random.default_rng(3).integers(0, 256, (32, 32, 3), dtype=np.uint8)
+
+
+@pytest.mark.parametrize("form", list(_arrays(PIXELS)))
+def test_one_image_gets_one_answer_in_whatever_form_it_comes(classifier: Classifier, form: str) -> None:
+    scaled = (PIXELS / 255 - np.array([0.5, 0.4, 0.3])) / np.array([0.2, 0.3, 0.4])
+    with torch.no_grad():
+        logits = classifier.model(torch.tensor(scaled.transpose(2, 0, 1)[None], dtype=torch.float32))[0].double()
+    expected = dict(zip(("ant", "bee", "cat"), torch.softmax(logits / 2.0, 0).tolist(), strict=True))
+    assert classifier.predict(_arrays(PIXELS)[form]).probabilities == pytest.approx(expected, abs=1e-4)
+
+
+def test_true_is_white_and_a_turned_photo_is_upright(classifier: Classifier) -> None:
+    mask = PIXELS > 127
+    assert classifier.predict(mask) == classifier.predict(np.where(mask, 255, 0).astype(np.uint8))
+    turned = Image.fromarray(np.rot90(PIXELS).copy())
+    turned.getexif()[274] = 6  # to be turned clockwise
+    assert classifier.predict(turned).probabilities == classifier.predict(PIXELS).probabilities
+
+
+def test_four_dimensions_are_several_images(classifier: Classifier) -> None:
+    together = classifier.predict(np.stack([PIXELS, PIXELS[::-1]]))
+    assert isinstance(together, list)
+    assert [answer.name for answer in together] == ["array 1", "array 2"]
+    assert together[0].probabilities == pytest.approx(classifier.predict(PIXELS).probabilities, abs=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("image", "said"),
+    [
+        (PIXELS * 0.999, r"from 0 to 254.*floating numbers from 0 to 1"),
+        (PIXELS.astype(np.int64) - 9, "from -9 to"),
+        (PIXELS.astype(np.int64) * 16, "from 0 to 4080"),
+        (np.where(PIXELS > 9, np.nan, 0.5), "not finite"),
+        (np.ma.array(PIXELS, mask=PIXELS > 9), "masked"),
+        (PIXELS.astype(complex), "complex128"),
+        (PIXELS.astype(object), "object"),
+        (PIXELS.astype(str), "<U"),
+        (PIXELS[:0], r"empty: its shape is 0×32×3"),
+        (np.zeros((0,)), "empty"),
+        (np.zeros((32, 32, 5), np.uint8), "takes 3 channels"),
+        (np.zeros((1, 1, 32, 32, 3), np.uint8), "shape 1×1×32×32×3"),
+        (PIXELS[0, :, 0], "shape 32"),
+        (np.array(3.0), r"shape \(\)"),
+        (Image.new("RGB", (0, 3)), "cannot be read"),
+        (b"no image", "cannot be read"),
+    ],
+)
+def test_an_array_that_may_mean_something_else_is_refused_in_a_sentence(
+    classifier: Classifier, image: Any, said: str
+) -> None:
+    with pytest.raises(DataError, match=said):
+        classifier.predict(image)
+    (failure, fine) = classifier.predictions([image, PIXELS])
+    assert isinstance(failure, Failure)
+    assert not isinstance(fine, Failure)
+
+
+def test_numbers_for_a_network_of_floating_data_are_taken_as_they_are(classifier: Classifier) -> None:
+    floating = replace(classifier, input=replace(classifier.input, maximum=1.0))
+    numbers = np.random.default_rng(1).normal(size=(32, 32, 3)) * 3
+    scaled = (numbers - np.array([0.5, 0.4, 0.3])) / np.array([0.2, 0.3, 0.4])
+    with torch.no_grad():
+        logits = classifier.model(torch.tensor(scaled.transpose(2, 0, 1)[None], dtype=torch.float32))[0].double()
+    answer = floating.predict(numbers).probabilities
+    assert [answer[name] for name in ("ant", "bee", "cat")] == pytest.approx(
+        torch.softmax(logits / 2, 0).tolist(), abs=1e-4
+    )
+
+
+def test_prepared_images_of_another_precision_are_converted(classifier: Classifier) -> None:
+    images = torch.randn(2, 3, 32, 32, generator=torch.Generator().manual_seed(1))
+    torch.testing.assert_close(classifier.logits(images.double()), classifier.logits(images))
+    for given, shape in ((images[0], "3×32×32"), (images[:, :1], "2×1×32×32"), (images.byte(), "2×3×32×32")):
+        with pytest.raises(ModelError, match=f"shape {shape}"):
+            check_prepared(given, classifier.input)
+    with pytest.raises(ModelError, match="received a ndarray"):
+        check_prepared(PIXELS, classifier.input)
+
+
+def _at(path: str, value: object) -> Callable[[dict[str, Any]], None]:
+    """Put `value` at a dotted path of a description; `...` takes out what is there."""
+
+    def change(description: dict[str, Any]) -> None:
+        *groups, last = path.split(".")
+        for group in groups:
+            description = description[group]
+        if value is ...:
+            del description[last]
+        else:
+            description[last] = value
+
+    return change
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "said"),
+    [
+        ("weights_sha256", ..., "digest differs"),
+        ("weights_sha256", 5, "digest differs"),
+        ("format", 2, "reads format 1"),
+        ("labels.classes", list("abcdefghijk"), "3 outputs, and there are 11 labels"),
+        ("labels.classes", [1, 2, 3], "classes"),
+        ("labels.classes", ["a", "a", "b"], "twice"),
+        ("input.height", 16, "3×32×32, and the input is 3×16×32"),
+        ("input.height", 10**9, "at most"),
+        ("input.crop", 1e-300, "crop"),
+        ("input.mean", [float("nan"), 0, 0], "input.mean is a number; received nan"),
+        ("input.mean", [10**400, 0, 0], "input.mean"),
+        ("input.std", [1e-300, 1, 1], "too small"),
+        ("input.maximum", 1e300, "at most 1e"),
+        ("input.channels", ["grey"], "a mean and a std for each"),
+        ("input.surprise", 1, "no setting 'input.surprise'"),
+        ("model.name", "lenet6", "lenet5"),
+        ("model.name", ["lenet5"], "model.name is a string"),
+        ("model.name", "resnet18", "does not fit the network resnet18"),
+        ("model.arguments", None, "'arguments' is a group"),
+        ("model.arguments.classes", True, "whole numbers"),
+        ("model.arguments.classes", ..., "whole numbers"),
+        ("model.arguments.classes", 10**9, "1,000,000,000 outputs, and there are 3 labels"),
+        ("model.arguments.size", [32], "whole numbers"),
+        ("temperature", 0, "temperature is a number"),
+        ("temperature", float("nan"), "temperature is a number"),
+        ("temperature", float("inf"), "temperature is a number"),
+        ("temperature", -2.0, "temperature is a number"),
+        ("temperature", "2", "temperature is a number"),
+        ("temperature", 10**400, "temperature is a number"),
+        ("temperature", ..., "temperature is a number"),
+        ("provenance", [], "'provenance' is a group"),
+        ("provenance.run", ..., "has no 'run'"),
+        ("provenance.later", 1, "has 'later'"),
+        ("provenance.epochs", float("nan"), "provenance.epochs is of another kind"),
+        ("provenance.scores", {"test": {"accuracy": "high"}}, "provenance.scores is of another kind"),
+    ],
+)
+def test_a_description_that_cannot_be_true_is_one_sentence(
+    classifier: Classifier, tmp_path: Path, path: str, value: object, said: str
+) -> None:
+    save_classifier(classifier, tmp_path / "c")
+    file = tmp_path / "c" / "classifier.json"
+    description = json.loads(file.read_text())
+    _at(path, value)(description)
+    file.write_text(json.dumps(description))
+    with pytest.raises(RunError, match=re.escape(said)):
+        load_classifier(tmp_path / "c")
+
+
+def test_as_many_labels_as_a_file_can_hold_are_compared_quickly() -> None:
+    names = tuple(map(str, range(300_000)))  # in the square of which there are minutes
+    assert len(LabelSpec(names)) == 300_000
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (
+            lambda tensors: tensors | {"fc3.bias": torch.full((3,), torch.nan)},
+            "'fc3.bias' of these weights is not finite",
+        ),
+        (lambda tensors: tensors | {"fc3.bias": torch.zeros(3, dtype=torch.int32)}, "torch.int32"),
+        (lambda tensors: tensors | {"fc3.bias": torch.zeros(4)}, "'fc3.bias' is 4, and the network has 3"),
+        (lambda tensors: {name: tensors[name] for name in tensors if name != "fc3.bias"}, "'fc3.bias' is not there"),
+        (lambda tensors: tensors | {"spare": torch.zeros(4)}, "no place for 'spare'"),
+    ],
+)
+def test_weights_that_the_description_does_not_mean_are_one_sentence(
+    classifier: Classifier,
+    tmp_path: Path,
+    change: Callable[[dict[str, torch.Tensor]], dict[str, torch.Tensor]],
+    said: str,
+) -> None:
+    save_classifier(classifier, tmp_path / "c")
+    data = save_tensors(change(dict(classifier.model.state_dict())))
+    (tmp_path / "c" / "model.safetensors").write_bytes(data)
+    _edit(tmp_path / "c", weights_sha256=hashlib.sha256(data).hexdigest())
+    with pytest.raises(RunError, match=re.escape(said)):
+        load_classifier(tmp_path / "c")
+
+
+def test_an_infinite_buffer_is_a_mask_and_may_be_loaded() -> None:
+    class Masked(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.register_buffer("mask", torch.zeros(3))
+
+    network = Masked()
+    load_weights(network, {"mask": torch.tensor([0.0, -torch.inf, 0.0])})
+    with pytest.raises(ModelError, match="not finite"):
+        load_weights(network, {"mask": torch.tensor([0.0, torch.nan, 0.0])})

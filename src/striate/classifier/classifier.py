@@ -13,17 +13,16 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from striate.classifier.images import ImageLike, as_picture, many
+from striate.classifier.images import ImageLike, as_picture, check_prepared, many
 from striate.classifier.provenance import Provenance
 from striate.classifier.running import Running
 from striate.classifier.seen import SeenImages
-from striate.core.errors import DataError, ModelError
+from striate.core.errors import DataError
 from striate.core.notebook import table
 from striate.core.spec import InputSpec, LabelSpec
 from striate.data.decode import Unreadable
 from striate.data.picture import Picture
 from striate.data.transforms import prepare, scale
-
 
 
 class Arguments(TypedDict):
@@ -128,7 +127,7 @@ class Classifier:
         Raises:
             ModelError: `images` are no floating tensor (n, c, h, w) with the network's channels.
         """
-        _check_prepared(images, self.input)
+        check_prepared(images, self.input)
         channels, height, width = images.shape[1:]
         running = self._running.of(self.model.eval(), (channels, height, width))
         with torch.inference_mode():
@@ -203,15 +202,3 @@ def _name(number: int, image: object) -> str:
     if isinstance(image, (np.ndarray, Picture)):
         return f"array {number + 1}"
     return str(image) if isinstance(image, (str, os.PathLike)) else f"image {number + 1}"
-
-
-def _check_prepared(images: object, spec: InputSpec) -> None:
-    wanted = f"a floating tensor (n, {len(spec.channels)}, height, width), scaled as the classifier's input says"
-    if not isinstance(images, Tensor):
-        raise ModelError(f"Prepared images are {wanted}; received a {type(images).__name__}. For others use predict.")
-    if images.ndim != 4 or images.shape[1] != len(spec.channels) or not images.is_floating_point():
-        shape = "×".join(map(str, images.shape))
-        raise ModelError(
-            f"Prepared images are {wanted}; received a tensor of {images.dtype} and shape {shape}. For images as they "
-            f"are use predict."
-        )

@@ -16,14 +16,14 @@ from safetensors import SafetensorError
 from safetensors.torch import load as load_tensors
 from safetensors.torch import save as save_tensors
 
-from striate.classifier.classifier import Arguments, Classifier
-from striate.classifier.provenance import Provenance
+from striate.classifier.classifier import Classifier
+from striate.classifier.description import Described, read_description
 from striate.classifier.seen import SeenImages
-from striate.core.config import from_json, to_json
+from striate.core.config import to_json
 from striate.core.errors import ModelError, RunError, StriateError
 from striate.core.files import make_folder, open_regular, rename, write_atomically, write_json
-from striate.core.spec import InputSpec, LabelSpec
-from striate.models import build_model, check_model
+from striate.models import OWN_MODELS, build_model, check_model, sketch_model
+from striate.models.weights import load_weights
 
 FORMAT = 1
 _WEIGHTS, _DESCRIPTION = "model.safetensors", "classifier.json"
@@ -93,25 +93,27 @@ def load_classifier(folder: str | os.PathLike[str]) -> Classifier:
     folder = _folder(Path(folder))
     description, weights = _read_pair(folder)
     try:
-        input_spec = from_json(InputSpec, description["input"])
-        labels = from_json(LabelSpec, description["labels"])
-        name, stored = description["model"]["name"], description["model"]["arguments"]
-        arguments = Arguments(
-            classes=stored["classes"], channels=stored["channels"], size=(stored["size"][0], stored["size"][1])
-        )
-        _check_known(name, folder)
-        model = build_model(name, **arguments)
-        provenance = Provenance(**description["provenance"])
-        temperature = float(description["temperature"])
+        described = read_description(description)
+        _check_known(described.name, folder)
+        tensors = _parsed(weights, folder)
+        _check_shapes(described, tensors)
+        model = build_model(described.name, **described.arguments)
+        load_weights(model, tensors)
+    except RunError:
+        raise
     except StriateError as error:
         raise RunError(f"{folder / _DESCRIPTION} does not describe a classifier: {error}") from error
-    except (KeyError, TypeError, ValueError) as error:
-        raise RunError(
-            f"{folder / _DESCRIPTION} is incomplete or damaged ({error}). Restore it from a copy."
-        ) from error
-    model.load_state_dict(_parsed(weights, folder, model.state_dict()))
     seen = SeenImages.read(folder)
-    return Classifier(model.eval(), name, arguments, input_spec, labels, provenance, temperature, seen)
+    return Classifier(
+        model.eval(),
+        described.name,
+        described.arguments,
+        described.input,
+        described.labels,
+        described.provenance,
+        described.temperature,
+        seen,
+    )
 
 
 def _folder(path: Path) -> Path:
@@ -191,12 +193,26 @@ def _read_if_there(path: Path) -> bytes | None:
         raise RunError(f"{path} cannot be read ({error}). Restore it from a copy.") from error
 
 
-def _parsed(data: bytes, folder: Path, expected: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-    path = folder / _WEIGHTS
+def _parsed(data: bytes, folder: Path) -> dict[str, torch.Tensor]:
     try:
-        tensors = load_tensors(data)
-    except SafetensorError as error:
-        raise RunError(f"{path} cannot be read ({error}). Restore it from a copy.") from error
-    if {k: v.shape for k, v in tensors.items()} != {k: v.shape for k, v in expected.items()}:
-        raise RunError(f"The weights in {path} do not fit the network that {_DESCRIPTION} names.")
-    return tensors
+        return load_tensors(data)
+    except (SafetensorError, KeyError, TypeError, ValueError, RuntimeError) as error:  # a type that torch has not, too
+        raise RunError(f"{folder / _WEIGHTS} cannot be read ({error}). Restore it from a copy.") from error
+
+
+def _check_shapes(described: Described, tensors: dict[str, torch.Tensor]) -> None:
+    """Before the network takes memory: a description may ask for more than any machine has.
+
+    Raises:
+        ModelError: the weights are those of another network.
+    """
+    if described.name in OWN_MODELS:
+        return
+    expected = sketch_model(described.name, **described.arguments).state_dict()
+    for name, place in expected.items():
+        if name not in tensors or tensors[name].shape != place.shape:
+            found = "×".join(map(str, tensors[name].shape)) if name in tensors else "not there"
+            raise ModelError(
+                f"{_WEIGHTS} does not fit the network {described.name}: {name!r} is {found or 'a single number'}, and "
+                f"the network has {'×'.join(map(str, place.shape)) or 'a single number'}."
+            )

@@ -11,7 +11,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from striate.core.errors import DataError
+from striate.core.errors import DataError, ModelError
 from striate.core.spec import GREY, RGB, InputSpec
 from striate.data.decode import decode
 from striate.data.picture import ALPHA, Picture, channel_names
@@ -55,6 +55,23 @@ def many(images: object) -> bool:
     return not isinstance(images, (str, os.PathLike, bytes, Image.Image, Picture))
 
 
+def check_prepared(images: object, spec: InputSpec) -> None:
+    """Refuse what is not a batch of images as the network takes them.
+
+    Raises:
+        ModelError: it is no floating tensor (n, c, h, w) with the network's channels.
+    """
+    wanted = f"a floating tensor (n, {len(spec.channels)}, height, width), scaled as the classifier's input says"
+    if not isinstance(images, Tensor):
+        raise ModelError(f"Prepared images are {wanted}; received a {type(images).__name__}. For others use predict.")
+    if images.ndim != 4 or images.shape[1] != len(spec.channels) or not images.is_floating_point():
+        shape = "×".join(map(str, images.shape))
+        raise ModelError(
+            f"Prepared images are {wanted}; received a tensor of {images.dtype} and shape {shape}. For images as they "
+            f"are use predict."
+        )
+
+
 def _of_pillow(image: Image.Image, spec: InputSpec) -> Picture:
     """By way of PNG, so that orientation, palette, transparency and colour profile count as in a file."""
     if image.mode == "F":
@@ -62,9 +79,7 @@ def _of_pillow(image: Image.Image, spec: InputSpec) -> Picture:
     try:
         kept = image if image.mode in _KEPT_BY_PNG else image.convert("RGB")
         buffer = io.BytesIO()
-        kept.save(
-            buffer, "PNG", compress_level=0, exif=image.getexif(), icc_profile=image.info.get("icc_profile")
-        )
+        kept.save(buffer, "PNG", compress_level=0, exif=image.getexif(), icc_profile=image.info.get("icc_profile"))
     except (OSError, ValueError) as error:
         raise DataError(f"this Pillow image cannot be read ({error})") from error
     return decode(buffer.getvalue(), spec)
@@ -88,8 +103,8 @@ def _channels_last(array: np.ndarray, spec: InputSpec, *, first: bool) -> np.nda
         return array[:, :, None]
     if array.ndim != 3:
         raise DataError(
-            f"an image is an array of (height, width), (height, width, channels) or (channels, height, width); this one "
-            f"has the shape {_by(array.shape)}"
+            f"an image is an array of (height, width), (height, width, channels) or (channels, height, width); this "
+            f"one has the shape {_by(array.shape)}"
         )
     usual = {len(spec.channels)} | ({1, 2, 3, 4} if set(spec.channels) <= {*RGB, *GREY} else set())
     ends = [end for end in ((0, 2) if first else (2, 0)) if array.shape[end] in usual]
@@ -103,8 +118,10 @@ def _channels_last(array: np.ndarray, spec: InputSpec, *, first: bool) -> np.nda
 
 def _depth(pixels: np.ndarray, spec: InputSpec) -> np.ndarray:
     kind = pixels.dtype.kind
+    if kind in "iuf":
+        pixels = pixels.astype(pixels.dtype.newbyteorder("="), copy=False)
     if pixels.dtype in (np.uint8, np.uint16):
-        return pixels.astype(pixels.dtype.newbyteorder("="), copy=False)
+        return pixels
     if kind == "b":
         return pixels.astype(np.uint8) * np.uint8(255)
     if kind not in "iuf":

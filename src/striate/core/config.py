@@ -193,7 +193,7 @@ def _read_int(value: Any, key: str) -> int:
 def _read_float(value: Any, key: str) -> float:
     try:
         number = math.nan if isinstance(value, bool) else float(value)
-    except (ValueError, TypeError):
+    except (ValueError, TypeError, OverflowError):
         number = math.nan
     if not math.isfinite(number):
         raise _wrong(key, "a number", value)

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
 from typing import Literal
 
 from striate.core.errors import ConfigError
 from striate.core.names import canonical
 
+_LARGEST = 2**16  # pixels of a side
+_LEAST_CROP = 0.01
+_MOST = 1e30  # of a number of the scale, so that it fits float32 with room for what it is multiplied with
 RGB = ("red", "green", "blue")
 GREY = ("grey",)
 
@@ -52,12 +56,28 @@ class InputSpec:
                 f"An input needs a mean and a std for each of its {count} channels; "
                 f"received {len(self.mean)} and {len(self.std)}."
             )
-        if self.height < 1 or self.width < 1:
-            raise ConfigError(f"An input is at least 1×1 pixels; received {self.height}×{self.width}.")
+        if not (1 <= self.height <= _LARGEST and 1 <= self.width <= _LARGEST):
+            raise ConfigError(
+                f"An input is at least 1×1 and at most {_LARGEST:,}×{_LARGEST:,} pixels; "
+                f"received {self.height}×{self.width}."
+            )
+        numbers = (*self.mean, *self.std, self.maximum, self.crop, self.padding, self.background, self.decode_scale)
+        if not all(abs(number) <= _MOST for number in numbers):  # NaN is not, either
+            raise ConfigError(
+                f"mean, std, maximum, crop, padding, background and decode_scale are numbers of at most {_MOST:g}."
+            )
         if min(self.std) <= 0 or self.maximum <= 0:
             raise ConfigError(f"std and maximum are positive; received std {self.std}, maximum {self.maximum:g}.")
-        if not 0 < self.crop <= 1:
-            raise ConfigError(f"crop is the share of the picture kept, above 0 and at most 1; received {self.crop:g}.")
+        if min(*self.std, self.maximum) < 1 / _MOST or max(map(abs, (*self.scaling[0], *self.scaling[1]))) > _MOST:
+            raise ConfigError(
+                f"std and maximum are too small for values to be divided by them; received std {self.std}, "
+                f"maximum {self.maximum:g}."
+            )
+        if not _LEAST_CROP <= self.crop <= 1:
+            raise ConfigError(
+                f"crop is the share of the image that is kept, at least {_LEAST_CROP} and at most 1; "
+                f"received {self.crop:g}."
+            )
         if self.decode_scale != 0 and self.decode_scale < 1:
             raise ConfigError(f"decode_scale is 0 (off) or at least 1; received {self.decode_scale:g}.")
 
@@ -91,7 +111,7 @@ class LabelSpec:
         object.__setattr__(self, "classes", tuple(map(canonical, self.classes)))
         if len(self.classes) < 2:
             raise ConfigError(f"A classifier tells at least two classes apart; received {list(self.classes)}.")
-        twice = sorted({name for name in self.classes if self.classes.count(name) > 1})
+        twice = sorted(name for name, count in Counter(self.classes).items() if count > 1)
         if twice:
             raise ConfigError(f"Class names differ from each other; {', '.join(twice)} stands there twice.")
 

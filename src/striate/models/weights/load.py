@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
 from striate.core.errors import ModelError
@@ -69,7 +70,9 @@ def load_weights(model: nn.Module, state: Mapping[str, Any], rename: Rename = _a
     ]
     if misshapen:
         raise ModelError(f"Weights of other shapes than the network's: {_list(misshapen, '; ')}. {_ADVICE}")
-    _check_numbers({place: (names[place], state[names[place]]) for place in names}, places)
+    trained = {name for name, _ in model.named_parameters()}
+    for place, name in names.items():
+        _check_numbers(name, state[name], place, places[place].dtype, trained=place in trained)
     model.load_state_dict(places | {place: state[name] for place, name in names.items()})
 
 
@@ -82,17 +85,18 @@ def _check_family(model: nn.Module, rename: Rename) -> None:
         )
 
 
-def _check_numbers(given: Mapping[str, tuple[str, Tensor]], places: Mapping[str, Tensor]) -> None:
-    """Each tensor is of its place's kind, and finite there."""
-    for place, (name, tensor) in given.items():
-        wanted = places[place].dtype
-        if tensor.is_floating_point() != wanted.is_floating_point or tensor.is_complex():
-            if place.endswith(_DISPENSABLE) and not tensor.is_complex():
-                continue
-            raise ModelError(f"{name!r} of these weights is of {tensor.dtype}, its place of {wanted}. {_ADVICE}")
-        if not tensor.is_meta and wanted.is_floating_point and not tensor.to(wanted).isfinite().all():
-            how = "as numbers of " + str(wanted).removeprefix("torch.") if tensor.isfinite().all() else "in the file"
-            raise ModelError(f"{name!r} of these weights is not finite {how}: the network could answer nothing.")
+def _check_numbers(name: str, tensor: Tensor, place: str, wanted: torch.dtype, *, trained: bool) -> None:
+    """A tensor is of its place's kind, and its numbers can be used there. A buffer may be infinite, as masks are."""
+    if tensor.is_floating_point() != wanted.is_floating_point or tensor.is_complex() != wanted.is_complex:
+        if place.endswith(_DISPENSABLE) and not tensor.is_complex():
+            return
+        raise ModelError(f"{name!r} of these weights is of {tensor.dtype}, its place of {wanted}. {_ADVICE}")
+    if tensor.is_meta or not wanted.is_floating_point:
+        return
+    there = tensor.to(wanted)
+    if there.isnan().any() or (trained and not there.isfinite().all()):
+        how = f"as numbers of {str(wanted).removeprefix('torch.')}" if tensor.isfinite().all() else "as they are given"
+        raise ModelError(f"{name!r} of these weights is not finite {how}: the network could answer nothing.")
 
 
 _ADVICE = (
