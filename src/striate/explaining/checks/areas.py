@@ -17,6 +17,7 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from striate.explaining._share import shares
+from striate.explaining.checks.road import SHARES, imputed, removed_count
 
 STEPS = 10
 """Shares of the picture that go or come at a time; the ends are scored too."""
@@ -53,6 +54,20 @@ class Rounds:
         """Both areas where the pixels go and come by falling values of `maps`; equal ones in an order by lot."""
         place = torch.from_numpy(_places(maps, seed)).to(self._images.device)
         return Areas(self._area(place, self._images, self._empty), self._area(place, self._blurred, self._images))
+
+    @torch.no_grad()
+    def imputed(self, maps: Maps, seed: int) -> float:
+        """The mean score as `SHARES` of the pixels, by falling values of `maps`, are imputed (ROAD)."""
+        place = torch.from_numpy(_places(maps, seed)).to(self._images.device)
+
+        def run(part: slice) -> Tensor:
+            which = torch.arange(part.start, part.stop, device=place.device)
+            picture, level = which // len(SHARES), which % len(SHARES)
+            limits = place.new_tensor([removed_count(share, place[0].numel()) for share in SHARES])
+            removed = place[picture] < limits[level][:, None, None]
+            return self._score(self._model(imputed(self._images[picture], removed, seed=seed)), picture.tolist())
+
+        return float(torch.cat(list(shares(len(place) * len(SHARES), run))).float().mean())
 
     def _area(self, place: Int[Tensor, "n h w"], before: Tensor, after: Tensor) -> float:
         """Of the pictures in which the pixels become, one after another, those of `after` instead of `before`."""
