@@ -25,6 +25,7 @@ from striate.explaining.visualize import (
 from striate.explaining.visualize.ascent import Ascent
 from striate.explaining.visualize.look import looking
 from striate.explaining.visualize.palette import Palette
+from striate.hooks import PlaceError
 
 SPEC = InputSpec(channels=("blue", "green", "red"), height=16, width=16, mean=(0.4,) * 3, std=(0.25,) * 3)
 
@@ -62,6 +63,54 @@ def test_a_dream_raises_its_objective_stays_near_and_repeats() -> None:
     assert 0 < np.abs(dreamt.images[0] - picture).mean() <= 12 * 0.01
     assert dreamt.course.shape == (12, 1)
     assert [frame.shape for frame in dreamt.film()] == [(20, 26, 3)] * 3
+
+
+class Flattening(nn.Module):
+    """A network whose head takes one size of images only."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        torch.manual_seed(1)
+        self.stage1, self.stage2 = nn.Conv2d(3, 5, 3, padding=1), nn.Conv2d(5, 6, 3, stride=2)
+        self.head = nn.Linear(6 * 7 * 7, 4)
+
+    def forward(self, images: Tensor) -> Tensor:
+        return self.head(torch.relu(self.stage2(torch.relu(self.stage1(images)))).flatten(1))
+
+
+@pytest.mark.parametrize("size", [(16, 16), (20, 26), (41, 30)])
+def test_a_dream_runs_only_up_to_its_place_so_an_image_of_any_size_will_do(size: tuple[int, int]) -> None:
+    model, picture = Flattening(), photograph(0, size)
+    runs: list[int] = []
+    model.head.register_forward_hook(lambda *_: runs.append(1))
+    dreamt = deep_dream(model, picture, "stage2", SPEC, octaves=2, steps=2)
+    assert dreamt.images.shape == (1, *size, 3)
+    assert runs == [1]  # once, on the network's own size, to see that the place runs once
+    by_hand = deep_dream(model, picture, layer("stage2"), SPEC, octaves=2, steps=2)
+    np.testing.assert_array_equal(dreamt.images, by_hand.images)
+    operation = deep_dream(model, picture, ["relu:1", "stage2"], SPEC, octaves=1, steps=1)
+    assert operation.objective == "layer('relu:1') + layer('stage2')"
+
+
+def test_a_dream_of_bytes_is_that_of_their_shares() -> None:
+    picture = (photograph(0) * 255).astype(np.uint8)
+    one = deep_dream(Small(), picture, "second", SPEC, octaves=1, steps=1)
+    other = deep_dream(Small(), picture.astype(np.float32) / 255, "second", SPEC, octaves=1, steps=1)
+    np.testing.assert_array_equal(one.images, other.images)
+
+
+def test_what_a_dream_cannot_do_is_one_sentence() -> None:
+    with pytest.raises(ObjectiveError, match="cannot compute class_logit"):
+        deep_dream(Flattening(), photograph(0), class_logit(0), SPEC)
+    with pytest.raises(ObjectiveError, match="'stage2'"):
+        deep_dream(Flattening(), photograph(0), [], SPEC)
+
+    class Twice(Flattening):
+        def forward(self, images: Tensor) -> Tensor:
+            return super().forward(self.stage1(images)[:, :3])
+
+    with pytest.raises(PlaceError, match="ran 2 times"):
+        deep_dream(Twice(), photograph(0), "stage1", SPEC)
 
 
 def objective_of(model: nn.Module, picture: np.ndarray) -> float:

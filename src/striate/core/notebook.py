@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import html
+import io
 import sys
 from collections.abc import Iterable, Sequence
 
@@ -19,6 +20,17 @@ def in_notebook() -> bool:
     ipython = sys.modules.get("IPython")
     shell = ipython.get_ipython() if ipython is not None else None
     return shell is not None and getattr(shell, "kernel", None) is not None
+
+
+def show_png(png: bytes) -> None:
+    """Display an image in the notebook; elsewhere, open it in the system's image viewer."""
+    if in_notebook():
+        display = sys.modules["IPython"].display
+        display.display(display.Image(png))
+    else:
+        from PIL import Image
+
+        Image.open(io.BytesIO(png)).show()
 
 
 def text(value: object) -> str:

@@ -41,4 +41,5 @@ from striate.explaining.target import Target as Target
 from striate.explaining.target import TargetError as TargetError
 from striate.explaining.units import Units as Units
 from striate.explaining.visualize import Visualization as Visualization
+from striate.explaining.visualize import deep_dream as deep_dream
 from striate.explaining.visualize import maximize as maximize

@@ -6,6 +6,7 @@
 
 from striate.hooks.borrow import borrow as borrow
 from striate.hooks.capture import Captured as Captured
+from striate.hooks.capture import Reached as Reached
 from striate.hooks.capture import capture as capture
 from striate.hooks.listing import Ran as Ran
 from striate.hooks.listing import operations as operations

@@ -16,14 +16,19 @@ from striate.hooks._tap import tap, version, versions
 from striate.hooks.places import Operation, PlaceError, find
 
 
+class Reached(Exception):  # noqa: N818 – no error: the end of a forward pass that is not needed any further
+    """Every place of `capture(…, stop=True)` has been computed."""
+
+
 class Captured:
     """The activations of the last forward pass by the names they were asked for, as they stand in autograd's graph.
 
     `names` are those names, each once, in their order.
     """
 
-    def __init__(self, names: Sequence[str]) -> None:
+    def __init__(self, names: Sequence[str], *, stop: bool = False) -> None:
         self.names = tuple(dict.fromkeys(names))
+        self._stop = stop
         self._begin()
         self._end()
 
@@ -90,6 +95,8 @@ class Captured:
             # The hook knows the gradients of this pass only, and not the tensor: a circle would outlive its use.
             gradients = self._gradients
             kept.register_hook(lambda gradient: gradients.__setitem__(name, gradient.detach()))
+        if self._stop and all(self._calls[each] for each in self.names):
+            raise Reached
         return onward
 
     def _operations_seen(self) -> str:
@@ -101,7 +108,7 @@ class Captured:
 
 
 @contextmanager
-def capture(model: nn.Module, names: Sequence[str]) -> Iterator[Captured]:
+def capture(model: nn.Module, names: Sequence[str], *, stop: bool = False) -> Iterator[Captured]:
     """Within the block, keep what the named places compute whenever `model` is called.
 
         with capture(model, ["stage3", "relu:2"]) as captured:
@@ -117,13 +124,16 @@ def capture(model: nn.Module, names: Sequence[str]) -> Iterator[Captured]:
     so each place costs one copy of its map. Where autograd records and nothing before a place needs a gradient, the
     graph begins at it, so that with frozen parameters only what lies behind is recorded.
 
+    With `stop`, a forward pass raises `Reached` as soon as all places have been computed: what follows need not fit the
+    image. That a place runs more than once is then not noticed.
+
     Compiled regions run as the Python they were compiled from. `model` must be called itself, not a part of it.
 
     Raises:
         PlaceError: a place does not exist, lies within a scripted region, or gives something other than one map.
     """
     network = eager(model)
-    captured = Captured(names)
+    captured = Captured(names, stop=stop)
     wanted: dict[Operation, str] = {}
     with ExitStack() as stack:
         stack.enter_context(eagerly())

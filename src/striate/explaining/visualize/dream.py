@@ -2,24 +2,27 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+
 import numpy as np
 import torch
 import torch.nn.functional as F
-from jaxtyping import Float
+from jaxtyping import Float, UInt8
 from torch import Tensor, nn
 
 from striate.core.spec import InputSpec
 from striate.explaining.visualize.ascent import Ascent
 from striate.explaining.visualize.look import ObjectiveError, looking
 from striate.explaining.visualize.objective import Objective
+from striate.explaining.visualize.objectives import as_objective
 from striate.explaining.visualize.palette import Palette
 from striate.explaining.visualize.visualization import Progress, Recording, Visualization
 
 
 def deep_dream(
     model: nn.Module,
-    picture: Float[np.ndarray, "h w c"],
-    objective: Objective,
+    picture: Float[np.ndarray, "h w c"] | UInt8[np.ndarray, "h w c"],
+    objective: Objective | str | Sequence[str],
     spec: InputSpec,
     *,
     octaves: int = 4,
@@ -30,7 +33,9 @@ def deep_dream(
     seed: int = 0,
     progress: Progress | None = None,
 ) -> Visualization:
-    """`picture` (values from 0 to 1), changed to raise `objective`: `layer(place)`, as in the original, or another.
+    """Change `picture` (values from 0 to 1, or uint8) to raise `objective`, which may be the name of a place.
+
+    A place, as "stage2", stands for `layer("stage2")`, the objective of the original; several are added.
 
     From the smallest of `octaves` sizes, each `octave_scale` times larger than the one before, to the picture's own:
     the picture at that size, with what was dreamt so far enlarged and added, takes `steps` of
@@ -38,8 +43,8 @@ def deep_dream(
         x ← x + rate · g / mean |g|     then kept from 0 to 1
 
     while it is shifted at random, round its edges, so that no grid shows (Mordvintsev, Olah and Tyka 2015, "DeepDream:
-    a code example for visualizing neural networks"). `rate` is a share of full intensity. The network must take
-    pictures of all these sizes.
+    a code example for visualizing neural networks"). `rate` is a share of full intensity. The network runs only up
+    to the places of the objective, so the image may have any size that these take; its head need not.
 
     Raises:
         PictureError: the picture is not one for this network.
@@ -51,26 +56,43 @@ def deep_dream(
             f"There is at least 1 octave, and each is larger than the one before; received {octaves} octaves, "
             f"octave_scale {octave_scale:g}."
         )
+    aim = as_objective(objective)
     palette = Palette(spec)
     recording = Recording(octaves * steps, frames, progress)
     generator = torch.Generator().manual_seed(seed)
-    with looking(model, objective.places, palette) as eye:
-        ascent = Ascent(eye, objective)
+    with looking(model, aim.places, palette, part=not aim.reads_answer) as eye:
+        ascent = Ascent(eye, aim)
         photograph = palette.tensor(picture).to(eye.blank())
         height, width = photograph.shape[-2:]
         dreamt = torch.zeros_like(photograph)
         for octave in reversed(range(octaves)):
-            size = round(height / octave_scale**octave), round(width / octave_scale**octave)
+            size = max(1, round(height / octave_scale**octave)), max(1, round(width / octave_scale**octave))
             base = _resized(photograph, size)
             values = (base + _resized(dreamt, size)).clamp(0, 1).requires_grad_()
             for _ in range(steps):
                 shift = _shift(size, generator)
-                score, gradient = ascent.gradient(values, lambda: values.roll(shift, (2, 3)))  # noqa: B023
+                score, gradient = _gradient(ascent, values, lambda: values.roll(shift, (2, 3)))  # noqa: B023
                 with torch.no_grad():
                     values.add_(gradient, alpha=rate / gradient.abs().mean().item()).clamp_(0, 1)
                 recording.step(score, lambda: _resized(values, (height, width)))  # noqa: B023
             dreamt = values.detach() - base
         return recording.visualization(ascent, photograph + dreamt)
+
+
+def _gradient(ascent: Ascent, values: Tensor, seen: Callable[[], Tensor]) -> tuple[Tensor, Tensor]:
+    """The objective and its gradient.
+
+    Raises:
+        ObjectiveError: the network cannot run on images of this size.
+    """
+    try:
+        return ascent.gradient(values, seen)
+    except RuntimeError as error:
+        height, width = values.shape[-2:]
+        raise ObjectiveError(
+            f"The network cannot compute {ascent.objective} of an image of {height}×{width}: aim at an earlier place, "
+            f"dream in fewer octaves, or begin with an image of another size. ({str(error).splitlines()[0]})"
+        ) from error
 
 
 def _resized(pictures: Float[Tensor, "n c h w"], size: tuple[int, int]) -> Float[Tensor, "n c y x"]:

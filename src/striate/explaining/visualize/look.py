@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from striate.core.errors import StriateError
 from striate.explaining.visualize.palette import Palette
-from striate.hooks import Captured, borrow, capture
+from striate.hooks import Captured, Reached, borrow, capture
 
 
 class ObjectiveError(StriateError):
@@ -46,6 +46,8 @@ class Look:
         Raises:
             ObjectiveError: the network does not answer with rows of logits.
         """
+        if self.answer is None:
+            raise ObjectiveError("The network has run only up to the places of the objective: it has no answer here.")
         if not isinstance(self.answer, Tensor) or self.answer.ndim != 2:
             given = tuple(self.answer.shape) if isinstance(self.answer, Tensor) else type(self.answer).__name__
             raise ObjectiveError(
@@ -65,7 +67,11 @@ class Eye:
 
     def __call__(self, pictures: Float[Tensor, "n c h w"]) -> Look:
         given = self.palette.scaled(pictures).to(self.weights.device, self.weights.dtype)
-        return Look(self.captured, self.model(given))
+        try:
+            answer = self.model(given)
+        except Reached:
+            answer = None
+        return Look(self.captured, answer)
 
     def blank(self) -> Tensor:
         """Nothing, on the network's device, in the numbers in which a picture for it is held: at least float32."""
@@ -74,8 +80,18 @@ class Eye:
 
 
 @contextmanager
-def looking(model: nn.Module, places: Sequence[str], palette: Palette) -> Iterator[Eye]:
-    """Within the block `model` is borrowed, and looked into at `places`."""
-    weights = next((weight for weight in model.parameters() if weight.is_floating_point()), torch.zeros(1))
-    with borrow(model), capture(model, places) as captured:
-        yield Eye(model, palette, captured, weights.detach())
+def looking(model: nn.Module, places: Sequence[str], palette: Palette, *, part: bool = False) -> Iterator[Eye]:
+    """Within the block `model` is borrowed, and looked into at `places`.
+
+    With `part` it runs only up to them, so that images may have a size that its head does not take. Before, it runs
+    once as a whole, on an empty image of its own size, to make sure that each place runs once.
+    """
+    weights = next((weight for weight in model.parameters() if weight.is_floating_point()), torch.zeros(1)).detach()
+    with borrow(model):
+        if part:
+            with torch.no_grad(), capture(model, places) as whole:
+                model(weights.new_zeros(1, *palette.spec.shape))
+            for place in places:
+                _ = whole[place]
+        with capture(model, places, stop=part) as captured:
+            yield Eye(model, palette, captured, weights)

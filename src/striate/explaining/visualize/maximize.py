@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
@@ -12,6 +14,7 @@ from striate.explaining.visualize.canvas import Parameterization
 from striate.explaining.visualize.fourier import Fourier
 from striate.explaining.visualize.look import ObjectiveError, looking
 from striate.explaining.visualize.objective import Objective
+from striate.explaining.visualize.objectives import as_objective
 from striate.explaining.visualize.palette import Palette
 from striate.explaining.visualize.robustness import Robustness
 from striate.explaining.visualize.visualization import Progress, Recording, Visualization
@@ -22,7 +25,7 @@ _SEEN = Robustness()
 
 def maximize(
     model: nn.Module,
-    objective: Objective,
+    objective: Objective | str | Sequence[str],
     spec: InputSpec,
     *,
     count: int = 1,
@@ -35,6 +38,8 @@ def maximize(
     progress: Progress | None = None,
 ) -> Visualization:
     """Pictures that excite `objective`, from almost nothing, by `steps` of gradient ascent.
+
+    A place, as "stage2", stands for `layer("stage2")`: all that it computes; several are added.
 
     `spec` says how pictures are scaled for the network; they are made in its size unless `size` (height, width) is
     given. `count` pictures grow side by side from different starts. `parameterization` is how they are held:
@@ -51,12 +56,13 @@ def maximize(
         raise ObjectiveError(
             f"At least 1 picture of at least 1×1 pixels can be made; received count {count}, size {height}×{width}."
         )
+    aim = as_objective(objective)
     palette = Palette(spec)
     recording = Recording(steps, frames, progress)
     generator = torch.Generator().manual_seed(seed)
     down, right = robustness.margins((height, width)) if robustness else (0, 0)
-    with looking(model, objective.places, palette) as eye:
-        ascent = Ascent(eye, objective)
+    with looking(model, aim.places, palette) as eye:
+        ascent = Ascent(eye, aim)
         shape = count, height + 2 * down, width + 2 * right
         canvas = parameterization.canvas(palette, shape, generator, eye.blank())
 

@@ -44,6 +44,11 @@ class Objective:
         """All places that it reads, each once."""
         return tuple(dict.fromkeys(place for _, term in self.terms for place in term.places))
 
+    @property
+    def reads_answer(self) -> bool:
+        """Whether a term reads the network's answer: one that reads no place does."""
+        return any(not term.places for _, term in self.terms)
+
     def __call__(self, look: Look) -> Float[Tensor, " n"]:
         """Its value for each picture."""
         values = [weight * term.value(look) for weight, term in self.terms]

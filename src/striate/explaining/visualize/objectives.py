@@ -6,6 +6,7 @@ Activations are those of the named place, whatever the next operation makes of t
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from operator import index
 
 import numpy as np
@@ -87,6 +88,23 @@ def layer(place: str) -> Objective:
         return look.map(place).square().mean((1, 2, 3))
 
     return Objective.of(f"layer({place!r})", (place,), value)
+
+
+def as_objective(given: Objective | str | Sequence[str]) -> Objective:
+    """`given`, where a place or several stand for all that they see: `layer` of each, added.
+
+    Raises:
+        ObjectiveError: it is neither an objective nor a place.
+    """
+    if isinstance(given, Objective):
+        return given
+    places = [given] if isinstance(given, str) else given
+    if not isinstance(places, Sequence) or not places or not all(isinstance(place, str) for place in places):
+        raise ObjectiveError(
+            f"An objective is made by layer, channel, unit, class_logit or direction, or is the name of a place such "
+            f"as 'stage2'; received {given!r}."
+        )
+    return Objective(tuple(term for place in places for term in layer(place).terms))
 
 
 def _channel(look: Look, place: str, number: int) -> Float[Tensor, "n h w"]:

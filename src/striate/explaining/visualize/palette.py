@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, UInt8
 from torch import Tensor
 
 from striate.core.spec import RGB, InputSpec
@@ -43,13 +43,14 @@ class Palette:
         mean, std = (pictures.new_tensor(values)[:, None, None] for values in (self.spec.mean, self.spec.std))
         return (pictures[:, order] - mean) / std
 
-    def tensor(self, picture: Float[np.ndarray, "h w c"]) -> Float[Tensor, "1 c h w"]:
-        """A picture as a batch of one.
+    def tensor(self, picture: Float[np.ndarray, "h w c"] | UInt8[np.ndarray, "h w c"]) -> Float[Tensor, "1 c h w"]:
+        """An image as a batch of one; of whole numbers, it is taken for one of 8 bits.
 
         Raises:
             PictureError: it has other channels than the network, or values outside 0 to 1.
         """
         given = np.asarray(picture)
+        given = given.astype(np.float32) / 255 if given.dtype == np.uint8 else given
         if given.ndim != 3 or given.shape[2] != len(self.channels) or 0 in given.shape:
             raise PictureError(
                 f"Expected a picture (h, w, {len(self.channels)}) of {', '.join(self.channels)}; "
@@ -57,7 +58,7 @@ class Palette:
             )
         if given.dtype.kind != "f" or not (given.min() >= 0 and given.max() <= 1):
             raise PictureError(
-                f"A picture has float values from 0 to 1, full intensity; received {given.dtype} from "
+                f"A picture has float values from 0 to 1, full intensity, or is uint8; received {given.dtype} from "
                 f"{given.min():g} to {given.max():g}."
             )
         return torch.from_numpy(given.astype(np.float32)).permute(2, 0, 1)[None]

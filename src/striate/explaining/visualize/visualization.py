@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import torch
 from jaxtyping import Float, UInt8
+from PIL import Image
 from torch import Tensor
 
+from striate.core.files import make_folder, write_atomically
+from striate.core.notebook import show_png
 from striate.explaining.visualize.ascent import Ascent
 from striate.explaining.visualize.look import ObjectiveError
 from striate.explaining.visualize.palette import array, frame
@@ -33,6 +38,32 @@ class Visualization:
     score: Float[np.ndarray, " n"]
     course: Float[np.ndarray, "steps n"]
     frames: tuple[UInt8[np.ndarray, "n h w c"], ...]
+
+    def __repr__(self) -> str:
+        count, height, width, _ = self.images.shape
+        scores = ", ".join(f"{score:.4g}" for score in self.score[:4]) + (", …" if count > 4 else "")
+        return f"Visualization({self.objective}: {count} of {height}×{width}, score {scores})"
+
+    def save(self, path: str | Path) -> Path:
+        """Write the images, side by side, as a PNG.
+
+        Raises:
+            StriateError: the file cannot be written.
+        """
+        make_folder(Path(path).parent)
+        write_atomically(Path(path), self._repr_png_())
+        return Path(path)
+
+    def show(self) -> None:
+        """Display the images in a notebook; elsewhere, open them in the system's image viewer."""
+        show_png(self._repr_png_())
+
+    def _repr_png_(self) -> bytes:
+        beside = np.round(np.concatenate(list(self.images), axis=1) * 255).astype(np.uint8)
+        grey = beside if beside.shape[2] == 3 else beside[:, :, 0]
+        buffer = io.BytesIO()
+        Image.fromarray(grey).save(buffer, format="PNG")
+        return buffer.getvalue()
 
     def film(self, picture: int = 0) -> list[UInt8[np.ndarray, "h w c"]]:
         """The frames of one picture."""
