@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from striate.metrics.pointing import centre_points, chance_of_pointing, points_within, share_within
+from striate.core.errors import DataError
+from striate.metrics.pointing import centre_points, chance_of_pointing, pointing_game, points_within, share_within
 
 MASK = np.zeros((1, 4, 4), bool)
 MASK[0, 1:3, 1:3] = True
@@ -55,3 +56,22 @@ def test_the_centre_is_the_pixel_or_the_four_in_the_middle(side: int, middle: li
     masks[1] = ~masks[0]
     found = centre_points(masks)
     assert (found.correct, found.count) == (1, 2)
+
+
+def test_a_game_has_hits_and_energy_with_intervals_beside_chance() -> None:
+    """Three maps of 4 pixels: on the object with all, on it with three quarters, and beside it."""
+    masks = np.zeros((3, 2, 2), bool)
+    masks[:, 0, 0] = True
+    maps = np.array([[[4, 0], [0, 0]], [[3, 1], [0, 0]], [[0, 4], [0, 0]]], np.float32)
+    game = pointing_game(maps, masks)
+    assert (game.hits.correct, game.hits.count) == (2, 3)
+    assert game.energy == pytest.approx((1 + 0.75 + 0) / 3)
+    assert game.chance == 0.25
+    low, high = game.energy_interval
+    assert 0 <= low <= game.energy <= high <= 1
+    assert "66.67 % of 3" in str(game)
+    assert pointing_game(maps[:1], masks[:1]).energy_interval == (1, 1)
+    with pytest.raises(DataError, match="image 2 marks none"):
+        pointing_game(maps, masks & np.array([True, False, True])[:, None, None])
+    with pytest.raises(DataError, match="one size"):
+        pointing_game(maps, masks[:2])

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import json
 import os
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
+from torch import nn
 
 import striate
 from striate.classifier import Arguments, Classifier, Failure, Provenance, load_classifier, save_classifier
@@ -65,7 +68,7 @@ def fool(*given: Any, **options: Any) -> list[Fooling]:
     return [result for result in striate.fool(*given, **options) if not isinstance(result, Failure)]
 
 
-def test_a_sheet_for_each_picture_says_where_and_the_check_is_one_line(run: Path, photos: Path) -> None:
+def test_a_sheet_for_each_picture_says_where_and_the_check_is_a_verdict(run: Path, photos: Path) -> None:
     found = explain(run, photos / "0.png", photos / "1.png", check="1s")
     assert [result.sheet for result in found] == [run / "explanations" / f"{n}-grad_cam.png" for n in (0, 1)]
     answers = load_classifier(run).predict([photos / "0.png", photos / "1.png"])
@@ -74,9 +77,117 @@ def test_a_sheet_for_each_picture_says_where_and_the_check_is_one_line(run: Path
         assert (told.name, told.label) == (answer.name, answer.label)
         assert told.probability == pytest.approx(answer.probability, abs=1e-5)
         assert result.explained.target == answer.label
-        assert "\n" not in str(result.explained.check)
+        assert result.explained.check is not None
+        assert str(result.explained.check).split(":")[0] in ("trust", "do not trust", "no verdict")
         with Image.open(result.sheet) as sheet:
             assert sheet.width > sheet.height
+
+
+def test_a_map_is_checked_only_where_that_is_asked_for(
+    run: Path, photos: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert explain(run, photos / "0.png")[0].explained.check is None
+    with pytest.raises(SystemExit):
+        main(["explain", str(run), str(photos / "0.png"), "--check", "2min"])
+    said = capsys.readouterr().out
+    assert "check   do not trust" in said or "check   trust" in said
+    for row in ("randomisation", "deletion", "insertion", "ROAD", "edges"):
+        assert row in said
+    with pytest.raises(SystemExit):
+        main(["explain", str(run), str(photos / "0.png"), "--check", "2min", "--json"])
+    (document,) = json.loads(capsys.readouterr().out)
+    assert {"randomisation", "ROAD"} <= {row["name"] for row in document["check"]["rows"]}
+    assert document["check"]["trust"] in (True, False)
+
+
+def test_an_explanation_can_be_looked_at_saved_and_put_into_a_notebook(run: Path, photos: Path, tmp_path: Path) -> None:
+    found = striate.explain(run, photos / "0.png")
+    assert len(repr(found)) < 100
+    assert "0.png" in repr(found)
+    assert "grad_cam" in repr(found)
+    assert found[0]._repr_png_().startswith(b"\x89PNG")
+    assert "<img" in found._repr_html_()
+    assert found.save(tmp_path / "new" / "o.png") == [tmp_path / "new" / "o.png"]
+    assert found[0].save(tmp_path / "o.svg").read_text().startswith("<?xml")
+    with pytest.raises(ConfigError, match=r"saved as \.png or \.svg"):
+        found.save(tmp_path / "o.gif")
+    both = striate.explain(run, photos / "0.png", photos / "1.png")
+    assert sorted(path.name for path in both.save(tmp_path / "both")) == ["0.png", "1.png"]
+    with pytest.raises(DataError, match="2 results"):
+        _ = both.target
+
+
+def test_every_kind_of_image_gives_the_same_map(run: Path, photos: Path) -> None:
+    """A path, a PIL image, an array, and the tensor that preparation makes of it."""
+    classifier = load_classifier(run)
+    with Image.open(photos / "0.png") as opened:
+        image = opened.copy()
+    by_path = explain(run, photos / "0.png")[0]
+    prepared = by_path.explained.subject.images
+    for given in (image, np.asarray(image)):
+        np.testing.assert_allclose(explain(run, given)[0].map, by_path.map, atol=1e-5)
+        np.testing.assert_allclose(
+            explain(classifier.model, given, preparation=classifier.input)[0].map, by_path.map, atol=1e-5
+        )
+    for tensor in (prepared[0], prepared, torch.cat([prepared, prepared])):
+        found = explain(classifier.model, tensor)
+        assert len(found) == (len(tensor) if tensor.ndim == 4 else 1)
+        np.testing.assert_allclose(found[-1].map, by_path.map, atol=1e-5)
+        assert found[0].sheet is None
+
+
+def test_a_bare_module_is_explained_in_one_call_and_returned_as_found(photos: Path, tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    net = nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, 5)).train()
+    found = striate.explain(net, photos / "0.png", preparation=SPEC, out=tmp_path / "sheets")
+    assert net.training
+    assert found.target == found.label
+    assert found.label in {f"class {number}" for number in range(5)}
+    assert [path.name for path in (tmp_path / "sheets").iterdir()] == ["0-grad_cam.png"]
+    assert striate.explain(net, photos / "0.png", preparation=SPEC, target=3).target == "class 3"
+    assert striate.explain(net, photos / "0.png", preparation=lambda image: to_tensor(image)).map.shape == (60, 90)
+
+
+def test_what_a_module_needs_and_nobody_said_is_one_sentence(photos: Path) -> None:
+    net = nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU())
+    with pytest.raises(ConfigError, match="How are images prepared for Sequential") as told:
+        striate.explain(net, photos / "0.png")
+    assert "weights=" in str(told.value)
+    with pytest.raises(ConfigError, match="weights"):
+        striate.explain(net, photos / "0.png", weights="imagenet")
+    with pytest.raises(ConfigError, match="preparation"):
+        striate.explain(net, photos / "0.png", preparation="224")
+    with pytest.raises(StriateError, match="row of logits"):
+        striate.explain(net, photos / "0.png", preparation=SPEC)
+    with pytest.raises(DataError, match="An image is"):
+        striate.explain(net, {"an": "image"}, preparation=SPEC)
+    with pytest.raises(DataError, match="from 0 to 1"):
+        striate.explain(net, np.full((8, 8, 3), 200.0), preparation=SPEC)
+
+
+def test_the_pointing_game_is_played_with_masks_of_the_photo_or_of_the_input(
+    run: Path, photos: Path, tmp_path: Path
+) -> None:
+    found = striate.explain(run, photos / "0.png", photos / "1.png")
+    on_input = [one.map >= np.quantile(one.map, 0.9) for one in found if not isinstance(one, Failure)]
+    game = found.pointing_game(*on_input)
+    assert (game.hits.correct, game.hits.count) == (2, 2)
+    half = np.zeros((60, 90), bool)
+    half[:, 45:] = True  # the right half of the photo is the right half of the crop from its middle
+    mask = tmp_path / "half.png"
+    Image.fromarray(half.astype(np.uint8) * 255).save(mask)
+    right = np.zeros((32, 32), bool)
+    right[:, 16:] = True
+    assert found.pointing_game(mask, half) == found.pointing_game(right, right)
+    assert found.pointing_game(half, half).chance == 0.5
+    with pytest.raises(DataError, match="2 explained images"):
+        found.pointing_game(half)
+    with pytest.raises(DataError, match="A mask has the size"):
+        found.pointing_game(half, half[:10])
+
+
+def to_tensor(image: Image.Image) -> torch.Tensor:
+    return torch.from_numpy(np.asarray(image).copy()).permute(2, 0, 1) / 255
 
 
 def test_a_class_is_named_or_numbered_and_its_logit_is_what_is_explained(run: Path, photos: Path) -> None:

@@ -31,7 +31,7 @@ def command(
     their help in their annotations. Of a verb that uses the classifier of a run, its first argument, it is said if its
     training is not over.
     """
-    parameters = _parameters(verb)
+    parameters = [parameter for parameter in _parameters(verb) if not _of_python(parameter)]
     switches = [p for p in _parameters(show) if p.kind is p.KEYWORD_ONLY]
     names = {switch.name for switch in switches}
 
@@ -73,6 +73,11 @@ def _spelled(hint: Any) -> Any:
         return hint
     spelled = [each for each in typing.get_args(hint) if each is not Any]
     return functools.reduce(operator.or_, spelled)
+
+
+def _of_python(parameter: inspect.Parameter) -> bool:
+    """Whether a parameter takes objects of Python, annotated as Any: it has no option."""
+    return typing.get_args(parameter.annotation)[:1] == (Any,)
 
 
 def _worded(parameter: inspect.Parameter, hint: Any) -> inspect.Parameter:

@@ -11,14 +11,15 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from striate.explaining._lent import lent
+from striate.explaining._repr import ShortRepr
 from striate.explaining._share import shares
 from striate.explaining.layers import as_map, places_of
 from striate.explaining.pictures import suited
 from striate.hooks import capture
 
 
-@dataclass(frozen=True, eq=False)
-class ActivationMaps:
+@dataclass(frozen=True, eq=False, repr=False)
+class ActivationMaps(ShortRepr):
     """The maps of all units (channels) of `place` for each picture; a dense layer's are of one position, 1×1."""
 
     place: str

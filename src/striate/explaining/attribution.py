@@ -15,6 +15,15 @@ from striate.explaining.call import Call
 from striate.explaining.checks import Check, check
 from striate.explaining.method import Method
 
+_SHOWN = 8  # targets that a repr lists
+
+
+def _some(targets: tuple[int, ...] | None) -> str:
+    if targets is None:
+        return "a function"
+    shown = ", ".join(map(str, targets[:_SHOWN]))
+    return f"({shown}, …)" if len(targets) > _SHOWN else f"({shown})"
+
 
 @dataclass(frozen=True, eq=False)
 class Attribution:
@@ -38,6 +47,10 @@ class Attribution:
     notes: tuple[str, ...]
     residue: Float[np.ndarray, " n"] | None
     call: Call
+
+    def __repr__(self) -> str:
+        place = f", at={self.at!r}" if self.at else ""
+        return f"Attribution({self.method.name}, values {self.values.shape}, target={_some(self.target)}{place})"
 
     @property
     def settings(self) -> Mapping[str, Any]:

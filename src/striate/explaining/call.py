@@ -14,6 +14,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from striate.core.errors import StriateError
+from striate.explaining._repr import ShortRepr
 from striate.explaining.target import Target
 
 _SAMPLED = 64  # values of each tensor that enter the fingerprint
@@ -23,8 +24,8 @@ class CallError(StriateError):
     """A call that can no longer be made again."""
 
 
-@dataclass(frozen=True, eq=False)
-class Call:
+@dataclass(frozen=True, eq=False, repr=False)
+class Call(ShortRepr):
     """`function(model, images, target, **settings)`, with the model as it was.
 
     The model is held by a weak reference, so that an explanation keeps no network in memory.

@@ -10,14 +10,15 @@ from jaxtyping import Float
 from torch import nn
 
 from striate.core.errors import StriateError
+from striate.explaining._repr import ShortRepr
 
 
 class FilterError(StriateError):
     """Filters that a network does not have, or that are no pictures."""
 
 
-@dataclass(frozen=True, eq=False)
-class Filters:
+@dataclass(frozen=True, eq=False, repr=False)
+class Filters(ShortRepr):
     """The weights of the convolution at module path `layer`: k filters, over c channels of the map that it is given."""
 
     layer: str

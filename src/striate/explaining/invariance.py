@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from striate.core.errors import ConfigError, nearest
 from striate.explaining._lent import lent
+from striate.explaining._repr import ShortRepr
 from striate.explaining._share import shares
 from striate.explaining.layers import as_map, places_of
 from striate.explaining.pictures import suited
@@ -24,8 +25,8 @@ from striate.hooks import capture
 Change = Literal["shift", "scale", "rotation"]
 
 
-@dataclass(frozen=True, eq=False)
-class Invariance:
+@dataclass(frozen=True, eq=False, repr=False)
+class Invariance(ShortRepr):
     """What a change of each of n pictures, at each of a amounts, does to the features of p places and to the answer.
 
     `amounts` (a) are pixels downwards for "shift", a factor for "scale", degrees counterclockwise for "rotation".

@@ -10,6 +10,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
+from striate.explaining._repr import ShortRepr
 from striate.explaining._share import shares
 from striate.explaining.occluders import Fill, Positions, Sides, covers, positions
 from striate.explaining.occlusion import under_patches
@@ -19,8 +20,8 @@ from striate.explaining.target import Aim, Target, TargetError
 from striate.hooks import Captured, PlaceError, borrow, capture
 
 
-@dataclass(frozen=True, eq=False)
-class OcclusionMaps:
+@dataclass(frozen=True, eq=False, repr=False)
+class OcclusionMaps(ShortRepr):
     """What a patch at each position of a grid (r rows, c columns) does, for each of n pictures.
 
     `probability`: that of the true class, or of the one aimed at, `target` (figure 7 d); `activation`: the sum over the

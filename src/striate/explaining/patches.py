@@ -21,6 +21,7 @@ from jaxtyping import Bool, Float, Int, Shaped
 from torch import Tensor, nn
 
 from striate.explaining._lent import lent
+from striate.explaining._repr import ShortRepr
 from striate.explaining._stream import Pictures, in_shares, stream
 from striate.explaining.layers import as_map, places_of
 from striate.explaining.receptive import ReceptiveField, receptive_fields
@@ -28,8 +29,8 @@ from striate.explaining.units import Tally, Units
 from striate.hooks import capture
 
 
-@dataclass(frozen=True, eq=False)
-class TopPatches:
+@dataclass(frozen=True, eq=False, repr=False)
+class TopPatches(ShortRepr):
     """For each of the u units (channels) of `place`, the k patches of a set of pictures that excite it most.
 
     `values` (u k): the activations, the largest first. `index` (u k): the picture of each in its data set. `positions`

@@ -9,9 +9,11 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from striate.explaining._repr import ShortRepr
 
-@dataclass(frozen=True, eq=False)
-class Units:
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Units(ShortRepr):
     """The activity of each unit (channel) of `place` over all positions of all pictures of a pass.
 
     `smallest`, `largest`, `mean` (u): of its activations. `active` (u): the share of them above zero. `correlation`

@@ -2,13 +2,61 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 from jaxtyping import Bool, Float
 
+from striate.core.errors import DataError
 from striate.core.proportion import Proportion
+
+_RESAMPLES = 1000
 
 Maps = Float[np.ndarray, "n h w"]
 Masks = Bool[np.ndarray, "n h w"]
+
+
+@dataclass(frozen=True)
+class Pointing:
+    """Whether maps point at what is known to be there, beside what needs no map.
+
+    `hits`: the pointing game, as a proportion with its interval. `energy`: the mean share of the positive part of the
+    maps within the masks, and `energy_interval` its bootstrap interval of 95 %, over images (1,000 resamples). `chance`
+    is the mean share of the images that the masks cover: what a random pixel hits, and the energy of a constant map.
+    `centre`: how often the middle of the image lies on the object.
+    """
+
+    hits: Proportion
+    energy: float
+    energy_interval: tuple[float, float]
+    chance: float
+    centre: Proportion
+
+    def __str__(self) -> str:
+        low, high = self.energy_interval
+        return (
+            f"pointing game: {self.hits}; energy within the mask: {100 * self.energy:.2f} % (95 % interval "
+            f"{100 * low:.1f} % to {100 * high:.1f} %); a random pixel hits {100 * self.chance:.2f} %, the centre of "
+            f"the image {self.centre}"
+        )
+
+
+def pointing_game(maps: Maps, masks: Bool[np.ndarray, "m rows columns"]) -> Pointing:
+    """Play the pointing game and the energy-based one with maps and masks of one size, image by image.
+
+    Raises:
+        DataError: the sizes differ, there is no image, or a mask is empty.
+    """
+    if maps.shape != masks.shape or not len(maps):
+        raise DataError(f"Maps and masks are of one size (n, h, w); received {maps.shape} and {masks.shape}.")
+    empty = np.flatnonzero(~masks.any(axis=(1, 2)))
+    if len(empty):
+        raise DataError(f"A mask marks at least one pixel; that of image {empty[0] + 1} marks none.")
+    shares = share_within(maps, masks)
+    chosen = np.random.default_rng(0).integers(len(shares), size=(_RESAMPLES, len(shares)))
+    low, high = np.quantile(shares[chosen].mean(axis=1), (0.025, 0.975)).tolist()
+    hits = Proportion(int(points_within(maps, masks).sum()), len(maps))
+    return Pointing(hits, float(shares.mean()), (low, high), chance_of_pointing(masks), centre_points(masks))
 
 
 def points_within(maps: Maps, masks: Masks) -> Bool[np.ndarray, " n"]:

@@ -2,68 +2,78 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator
-from dataclasses import dataclass
+from collections.abc import Callable, Generator, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from striate.core.errors import ConfigError
 from striate.verbs._pictures import expand
 from striate.verbs._trained import classifier_of, folder_of
 from striate.verbs._verb import verb
+from striate.verbs.explanation import Explanation as Explanation
+from striate.verbs.explanation import Results as Results
 
 if TYPE_CHECKING:
+    from numpy import ndarray
+    from PIL.Image import Image
+    from torch import Tensor
+    from torch.nn import Module
+
     from striate.classifier import Classifier, Failure
     from striate.recipes.folder import Run
     from striate.recipes.stage import Progress
-    from striate.reporting.inside.explained import Explained
-
-
-@dataclass(frozen=True, eq=False)
-class Explanation:
-    """What was found about one picture, and the `sheet` that shows it."""
-
-    explained: Explained
-    sheet: Path
+    from striate.reporting.inside.own import OwnNetwork
+    from striate.reporting.inside.run import RunNetwork
+    from striate.reporting.inside.written import Folder
 
 
 @verb
 def explain(
-    run: str | Path | Run | Classifier,
+    run: str | Path | Run | Classifier | Module,
     /,
-    *pictures: str | Path,
+    *pictures: str | Path | Image | ndarray | Tensor,
     method: str | None = None,
-    target: str | int | None = None,
-    at: str | None = None,
+    target: str | int | Callable[[Any], Any] | None = None,
+    at: str | Module | None = None,
     compare: bool = False,
     check: str | None = None,
     dark: bool = False,
     out: str | Path | None = None,
     device: str = "auto",
-) -> Generator[Progress | Explanation | Failure, None, list[Explanation | Failure]]:
-    """Show where a classifier looked: a map of what speaks for its answer, over each picture.
+    preparation: Any = None,
+    weights: Any = None,
+) -> Generator[Progress | Explanation | Failure, None, Results[Explanation | Failure]]:
+    """Show where a network looked: a map of what speaks for its answer, over each image.
 
-    Each map is checked: it is made again with noise for weights, and pixels are taken out of the picture in its order.
-    The line that is printed says how that compares with chance.
+    With a check, each map is made again with random weights, and pixels are removed in its order; the verdict says
+    whether to trust the map.
 
     Example:
         striate.explain("runs/photos", "holiday/beach.jpg", method="occlusion")
 
     Args:
-        run: the run's folder, or a classifier's that was copied out of it.
-        pictures: files, folders (every picture in them), patterns in quotes, or - for a list on standard input.
+        run: the run's folder, or a classifier's that was copied out of it. In Python also any module that answers with
+            logits (n, k).
+        pictures: files, folders (every picture in them), patterns in quotes, or - for a list on standard input. In
+            Python also PIL images, arrays, and tensors (c, h, w): a float tensor is prepared already.
         method: how: grad-cam when not given; saliency, occlusion, integrated-gradients, rise and more (a wrong name
             lists them all).
         target: explain this class instead of the answer: its name, or its number from 0.
         at: the place in the network that the method reads, as in stage3; the last map before pooling when not given.
         compare: one sheet with the maps of all methods. They are not checked.
-        check: how long the check of a map may take, as in 30s; 10s when not given, none leaves it out.
+        check: check each map for at most this long, as in 10s; not checked when not given.
         dark: sheets on dark paper.
-        out: the folder for the sheets; 'explanations' within the run when not given.
-        device: auto (the fastest here), cpu, cuda, cuda:1 or mps.
+        out: the folder for the sheets; 'explanations' within the run when not given. For a module, sheets are written
+            only where it is given.
+        device: auto (the fastest here), cpu, cuda, cuda:1 or mps. A module stays where it is.
+        preparation: how images are prepared for a module: an InputSpec, torchvision's weights.transforms(), or a
+            function that makes a tensor (c, h, w) of a PIL image. timm's models bring theirs.
+        weights: torchvision's weights of a module, such as ResNet50_Weights.DEFAULT, which say how images are prepared
+            and what the classes are called.
 
     Raises:
-        ConfigError: there is no such method, class or length of time.
+        ConfigError: there is no such method, class or length of time, or nobody said how images are prepared.
         PlaceError: the network has no such place.
         DataError: a folder, a pattern or the list holds no picture.
         RunError: there is no classifier, or it is damaged.
@@ -75,36 +85,84 @@ def explain(
     from striate.data.decode import Unreadable
     from striate.explaining import METHODS
     from striate.explaining.checks.budget import Budget
-    from striate.plot import DARK, LIGHT, figure_png
     from striate.recipes.stage import watched
-    from striate.reporting.inside.explained import USUAL, explain_subject, explanation_sheet, method_named
-    from striate.reporting.inside.subject import class_number, look_at
-    from striate.reporting.inside.written import Folder, stem_of
+    from striate.reporting.inside.explained import USUAL, explain_subject, method_named
+    from striate.reporting.inside.subject import class_number
+    from striate.reporting.inside.written import stem_of
 
     methods = list(METHODS.values()) if compare else [method_named(method or USUAL)]
-    budget = None if compare or check == "none" else str(Budget(check or "10s"))
-    classifier = classifier_of(run, device)
-    number = None if target is None else class_number(classifier.labels, target)
-    theme = DARK if dark else LIGHT
-    folder = Folder((folder_of(run) or Path()) / "explanations" if out is None else Path(out))
-    results: list[Explanation | Failure] = []
-    for path in expand(pictures):
+    budget = None if compare or check in (None, "none") else str(Budget(check))
+    network = _network(run, device, preparation, weights)
+    folder = _folder(run, out)
+    results: Results[Explanation | Failure] = Results()
+    for name, image in _named(pictures):
         try:
-            subject = look_at(classifier, path)
+            subject = network.look(image, name)
         except Unreadable as error:
-            result: Explanation | Failure = Failure(str(path), error.why)
+            result: Explanation | Failure = Failure(name, error.why)
         else:
+            classes = network.classes(len(subject.prediction.probabilities))
+            aim = target if target is None or callable(target) else class_number(classes, target)
             explained = yield from watched(
-                f"explaining {path.name}",
-                lambda progress, subject=subject: explain_subject(
-                    classifier, subject, methods, target=number, at=at, budget=budget, progress=progress
+                f"explaining {Path(name).name}",
+                lambda progress, subject=subject, classes=classes, aim=aim: explain_subject(
+                    network.model, classes, subject, methods, target=aim, at=at, budget=budget, notes=network.notes,
+                    progress=progress,
                 ),
-            )
-            kind = "compared" if compare else methods[0].name
-            asked = None if target is None else f"as {explained.target}"
-            stem = stem_of(path, kind, at and f"at {at}", asked, "dark" if dark else None)
-            sheet = explanation_sheet(explained, classifier, theme=theme)
-            result = Explanation(explained, folder.write(stem, ".png", figure_png(sheet)))
+            )  # fmt: skip
+            result = Explanation(explained, dark=dark)
+            if folder is not None:
+                kind = "compared" if compare else methods[0].name
+                place = f"at {at}" if isinstance(at, str) else None
+                asked = None if target is None else f"as {explained.target}"
+                stem = stem_of(Path(name), kind, place, asked, "dark" if dark else None)
+                result = replace(result, sheet=folder.write(stem, ".png", result._repr_png_()))
         results.append(result)
         yield result
     return results
+
+
+def _network(run: Any, device: str, preparation: Any, weights: Any) -> OwnNetwork | RunNetwork:
+    """A module as it is; else the classifier of a run.
+
+    Raises:
+        ConfigError: a run is given a preparation, which it has of its own.
+    """
+    from torch import nn
+
+    from striate.reporting.inside.brought import brought
+    from striate.reporting.inside.own import OwnNetwork
+    from striate.reporting.inside.run import RunNetwork
+
+    if isinstance(run, nn.Module):
+        return OwnNetwork(run, brought(run, preparation=preparation, weights=weights))
+    if preparation is not None or weights is not None:
+        raise ConfigError("A run knows how images are prepared: leave out `preparation` and `weights`.")
+    return RunNetwork(classifier_of(run, device))
+
+
+def _folder(run: Any, out: str | Path | None) -> Folder | None:
+    """Where sheets go; None where none is written."""
+    from torch import nn
+
+    from striate.reporting.inside.written import Folder
+
+    if out is not None:
+        return Folder(Path(out))
+    return None if isinstance(run, nn.Module) else Folder((folder_of(run) or Path()) / "explanations")
+
+
+def _named(pictures: Sequence[Any]) -> Iterator[tuple[str, Any]]:
+    """Every image with its name: files by their paths, others by their number. A batch of tensors is taken apart."""
+    from torch import Tensor
+
+    if not pictures:
+        yield from ((str(path), path) for path in expand(()))
+    number = 0
+    for given in pictures:
+        if isinstance(given, (str, Path)):
+            yield from ((str(path), path) for path in expand((given,)))
+            continue
+        for image in given if isinstance(given, Tensor) and given.ndim == 4 else (given,):
+            number += 1
+            yield f"image {number}", image

@@ -77,7 +77,7 @@ def fool(
 
     attack = attack_named(method)
     classifier = classifier_of(run, device)
-    number = None if target is None else class_number(classifier.labels, target)
+    number = None if target is None else class_number(classifier.labels.classes, target)
     wish = Wish(attack, epsilon, norm, number, through_preparation)
     folder = Folder((folder_of(run) or Path()) / "fooled" if out is None else Path(out))
     results: list[Fooling | Failure] = []

@@ -11,12 +11,13 @@ import numpy as np
 from jaxtyping import Bool, Float, Float32, Float64, Int32, Int64
 
 from striate.core.spec import InputSpec
+from striate.explaining._repr import ShortRepr
 from striate.explaining.adversarial.goal import Goal
 from striate.explaining.adversarial.pixels import Pixels, levels_per_unit
 
 
-@dataclass(frozen=True, eq=False)
-class Answers:
+@dataclass(frozen=True, eq=False, repr=False)
+class Answers(ShortRepr):
     """What a network says of pictures, as logits (n k)."""
 
     logits: Float32[np.ndarray, "n k"]
@@ -36,8 +37,8 @@ class Answers:
         return self.probabilities(temperature).max(1)
 
 
-@dataclass(frozen=True, eq=False)
-class Adversarial:
+@dataclass(frozen=True, eq=False, repr=False)
+class Adversarial(ShortRepr):
     """Pictures, changed to be taken for something else.
 
     `original`, `adversarial` (n h w c): whole pixels, on the network's input grid or, through preparation, those of the
@@ -76,8 +77,8 @@ class Adversarial:
         return np.sqrt(np.square(self.change, dtype=np.float64).sum((1, 2, 3))) / levels_per_unit(self.spec)
 
 
-@dataclass(frozen=True, eq=False)
-class FoolingPictures:
+@dataclass(frozen=True, eq=False, repr=False)
+class FoolingPictures(ShortRepr):
     """Pictures made out of nothing, of which a network is sure.
 
     `pictures` (m h w c): whole pixels on its input grid, one for each of `classes` (m). `history` (steps + 1, m): the

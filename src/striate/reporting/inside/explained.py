@@ -4,16 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from striate.classifier import Classifier
+from torch import nn
+
 from striate.core.errors import ConfigError, StriateError
 from striate.core.registry import Registry
 from striate.explaining import METHODS, Attribution, Method
 from striate.explaining.checks import Check
 from striate.plot import LIGHT, Theme, Tile, coloured, overlay, overlay_scale, resized, tiles
-from striate.reporting.inside.subject import Subject
-from striate.reporting.inside.visible import Pixels, onto_original, shown, shown_input
+from striate.reporting.inside.subject import Answered, Subject
+from striate.reporting.inside.visible import Pixels, onto_original, shown
 from striate.reporting.numerals import percent
 
 if TYPE_CHECKING:
@@ -28,18 +29,20 @@ Progress = Callable[[int, int], None]
 
 @dataclass(frozen=True, eq=False)
 class Explained:
-    """One picture and why.
+    """One image and why.
 
-    `target` is the class explained: the answer, unless another was asked for. `attributions` has one member for each
-    method, `unsuited` names the methods that this network does not admit, each with the reason. `check` is that of the
-    only attribution, if it was asked for.
+    `target` is the class explained: the answer, unless another was asked for; "" where the target is a function.
+    `attributions` has one member for each method, `unsuited` names the methods that this network does not admit, each
+    with the reason. `check` is that of the only attribution, if it was asked for. `notes` are sentences that the reader
+    should know.
     """
 
-    subject: Subject
+    subject: Answered
     target: str
     attributions: tuple[Attribution, ...]
     unsuited: tuple[tuple[str, str], ...] = ()
     check: Check | None = None
+    notes: tuple[str, ...] = ()
 
 
 def method_named(name: str) -> Method:
@@ -53,13 +56,15 @@ def method_named(name: str) -> Method:
 
 
 def explain_subject(
-    classifier: Classifier,
-    subject: Subject,
+    model: nn.Module,
+    classes: Sequence[str],
+    subject: Answered,
     methods: Sequence[Method],
     *,
-    target: int | None = None,
-    at: str | None = None,
+    target: int | Callable[[Any], Any] | None = None,
+    at: str | nn.Module | None = None,
     budget: str | None = None,
+    notes: tuple[str, ...] = (),
     progress: Progress | None = None,
 ) -> Explained:
     """Explain the answer, or the class `target`, by each of `methods`; `at` goes to those that read a place.
@@ -72,13 +77,12 @@ def explain_subject(
     """
     if at is not None and not any(method.places for method in methods):
         raise ConfigError(f"{methods[0].title} reads no place in the network, so there is nothing for 'at' to choose.")
-    answer = classifier.labels.classes.index(subject.prediction.label)
-    aim = answer if target is None else target
+    aim = subject.answer if target is None else target
     found, unsuited = [], []
     for number, method in enumerate(methods):
         settings = {"at": at} if method.places and at is not None else {}
         try:
-            found.append(method.function(classifier.model, subject.images, aim, **settings))
+            found.append(method.function(model, subject.images, aim, **settings))
         except StriateError as error:
             if len(methods) == 1:
                 raise
@@ -86,22 +90,21 @@ def explain_subject(
         if progress:
             progress(number + 1, len(methods))
     check = found[0].check(budget) if budget and len(methods) == 1 else None
-    return Explained(subject, classifier.labels.classes[aim], tuple(found), tuple(unsuited), check)
+    return Explained(subject, "" if callable(aim) else classes[aim], tuple(found), tuple(unsuited), check, notes)
 
 
-def explanation_sheet(explained: Explained, classifier: Classifier, *, theme: Theme = LIGHT) -> Figure:
-    """The picture with its answer and, beside it, each map over it, with its scale.
+def explanation_sheet(explained: Explained, *, theme: Theme = LIGHT) -> Figure:
+    """The image with its answer and, beside it, each map over it, with its scale.
 
     One map is also laid onto the photo as it is, where that is larger than what the network is given.
     """
     subject, prediction = explained.subject, explained.subject.prediction
-    given = shown_input(subject.images[0].numpy(), classifier.input)
     answer = f"{prediction.label}, {percent(prediction.probability)}"
-    shown_tiles = [Tile(given, (answer, "as the network is given it"))]
-    shown_tiles += [_over(given, attribution) for attribution in explained.attributions]
-    if len(explained.attributions) == 1:
-        shown_tiles += _on_photo(explained, explained.attributions[0])
-    title = f"What speaks for {explained.target}"
+    shown_tiles = [Tile(subject.given, (answer, "as the network is given it"))]
+    shown_tiles += [_over(subject.given, attribution) for attribution in explained.attributions]
+    if len(explained.attributions) == 1 and isinstance(subject, Subject):
+        shown_tiles += _on_photo(subject, explained.attributions[0])
+    title = f"What speaks for {explained.target or 'the target'}"
     return tiles(shown_tiles, columns=_COLUMNS, title=title, note=_note(explained), theme=theme)
 
 
@@ -112,8 +115,7 @@ def _over(given: Pixels, attribution: Attribution) -> Tile:
     return Tile(drawn, (attribution.method.title, *place), overlay_scale(values, signed=signed))
 
 
-def _on_photo(explained: Explained, attribution: Attribution) -> list[Tile]:
-    subject = explained.subject
+def _on_photo(subject: Subject, attribution: Attribution) -> list[Tile]:
     photo = coloured(shown(subject.picture))
     if max(photo.shape[:2]) > _LARGEST:
         photo = resized(photo, _LARGEST / max(photo.shape[:2]))
@@ -132,4 +134,4 @@ def _note(explained: Explained) -> str:
     if False in kinds:
         told.append("The lighter the heat, the more it matters.")
     told.append("A scale is of one map alone; its end is drawn for the strongest hundredth.")
-    return " ".join(told)
+    return " ".join([*told, *explained.notes])

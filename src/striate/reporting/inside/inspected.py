@@ -9,7 +9,7 @@ from itertools import zip_longest
 
 import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, UInt8
 from torch import Tensor
 
 from striate.classifier import Classifier
@@ -195,9 +195,16 @@ def _map_sheets(classifier: Classifier, images: Float[Tensor, "1 c h w"]) -> tup
     sheets = []
     for found in activation_maps(classifier.model, images, _places(classifier)):
         count, height, width = found.values[0].shape
-        drawn = map_pictures(found.values[0, :_MAPS])
+        drawn = _drawn(found.values[0, :_MAPS])
         sheets.append(MapSheet(found.place, count, (height, width), len(drawn), sheet(drawn, paper=_BETWEEN)))
     return tuple(sheets)
+
+
+def _drawn(maps: Float[np.ndarray, "u h w"]) -> UInt8[np.ndarray, "u h w 3"]:
+    """Each map on its own scale; maps of one value on one scale, on which alone they can differ."""
+    if maps[0].size > 1:
+        return map_pictures(maps)
+    return map_pictures(maps.reshape(1, 1, -1))[0, 0][:, None, None]
 
 
 def _moved(classifier: Classifier, images: Float[Tensor, "n c h w"]) -> tuple[Moved, ...]:

@@ -12,6 +12,9 @@ from striate.reporting.numerals import count, percent, size
 from striate.reporting.page import Section, page
 from striate.reporting.pictures import figure_of, sharp
 
+_MISSING = "no time to make an image", "no patch", "no projection: see above"
+"""What stands in the place of an image that there is not."""
+
 _LEGIBLE = 240  # pixels: sheets are enlarged by whole pixels to about this
 
 
@@ -93,8 +96,10 @@ def _unit(place: PlaceShown, unit: UnitShown) -> Html:
     titles = ("the picture made for", "the strongest patches of", "the projections of")
     pictures = (unit.wanted, unit.patches, unit.projections)
     shown = [
-        h("span", class_="gap") if pixels is None else sharp(_legible(pixels), alt=f"{title} channel {unit.number}")
-        for title, pixels in zip(titles, pictures, strict=True)
+        h("span", missing, class_="gap")
+        if pixels is None
+        else sharp(_legible(pixels), alt=f"{title} channel {unit.number}")
+        for title, missing, pixels in zip(titles, _MISSING, pictures, strict=True)
     ]
     told = f" · largest {unit.largest:.3g}, above zero {percent(unit.active, 0)}"
     return h(
@@ -116,7 +121,7 @@ def _maps(inspection: Inspection) -> Section:
         told = f"{found.place}: {_of(found.shown, found.count, 'map')} of {size(found.size)}"
         sheets.append(_figure(found.sheet, told))
     lead = h("p", "What becomes of one picture. Each map has its own scale: paper is zero, deep teal its largest "
-             "value. A map with negative values has them in blue.")  # fmt: skip
+             "value; maps of one value share one scale. Negative values are blue.")  # fmt: skip
     return Section("maps", "One picture, layer by layer", lead, h("div", sheets, class_="sheets"))
 
 

@@ -1,7 +1,8 @@
-"""One picture before a classifier: as it is, as the network is given it, and what is said of it."""
+"""One image before a network: as it is, as the network is given it, and what the network answers."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -14,21 +15,32 @@ from striate.classifier import Classifier, Prediction
 from striate.core.errors import ConfigError, nearest
 from striate.core.geometry import Placement
 from striate.core.names import canonical
-from striate.core.spec import LabelSpec
 from striate.data.decode import decode
 from striate.data.picture import Picture
 from striate.data.prepared import placed
 from striate.data.transforms import prepare, scale
+from striate.reporting.inside.visible import Pixels, shown_input
 
 
 @dataclass(frozen=True, eq=False)
-class Subject:
-    """A picture, the same prepared for the network, where the one lies on the other, and the answer."""
+class Answered:
+    """An image prepared for a network, and the answer.
+
+    `given` is what the network is given, for the eye. `answer` is the number of the predicted class.
+    """
+
+    images: Float[Tensor, "1 c h w"]
+    given: Pixels
+    answer: int
+    prediction: Prediction
+
+
+@dataclass(frozen=True, eq=False)
+class Subject(Answered):
+    """The same with the image as it is, and where the one lies on the other."""
 
     picture: Picture
-    images: Float[Tensor, "1 c h w"]
     placement: Placement
-    prediction: Prediction
 
 
 def look_at(classifier: Classifier, path: Path, *, whole: bool = False) -> Subject:
@@ -46,20 +58,22 @@ def subject_of(classifier: Classifier, picture: Picture, name: str) -> Subject:
     prepared = prepare(picture, classifier.input)
     images = scale(torch.from_numpy(np.ascontiguousarray(prepared[None])), classifier.input)
     prediction = replace(classifier.predict(picture), name=name)
-    return Subject(picture, images, placed(picture, classifier.input), prediction)
+    given = shown_input(images[0].numpy(), classifier.input)
+    answer = classifier.labels.classes.index(prediction.label)
+    return Subject(images, given, answer, prediction, picture, placed(picture, classifier.input))
 
 
-def class_number(labels: LabelSpec, wanted: str | int) -> int:
+def class_number(classes: Sequence[str], wanted: str | int) -> int:
     """The number of a class that is named, or numbered from 0. A name that is a number is first of all a name.
 
     Raises:
         ConfigError: there is no such class.
     """
-    if isinstance(wanted, str) and (name := canonical(wanted)) in labels.classes:
-        return labels.classes.index(name)
-    if str(wanted).isdecimal() and int(wanted) < len(labels):
+    if isinstance(wanted, str) and (name := canonical(wanted)) in classes:
+        return classes.index(name)
+    if str(wanted).isdecimal() and int(wanted) < len(classes):
         return int(wanted)
     raise ConfigError(
-        f"The classifier knows no class {str(wanted)!r}: a class is named, or numbered from 0 to {len(labels) - 1}. "
-        f"{nearest(str(wanted), labels.classes)}"
+        f"The classifier knows no class {str(wanted)!r}: a class is named, or numbered from 0 to {len(classes) - 1}. "
+        f"{nearest(str(wanted), classes)}"
     )

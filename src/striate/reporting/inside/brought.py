@@ -1,0 +1,142 @@
+"""The preparation of images that a network brings with it, or that its user names."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from torch import Tensor, nn
+
+from striate.core.errors import ConfigError
+from striate.core.spec import GREY, RGB, Filter, InputSpec, ResizeRule
+
+Preparation = InputSpec | Callable[[Any], Tensor]
+"""The program that prepares an image, or a function that makes a tensor (c, h, w) of a PIL image."""
+
+_IMAGENET = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+_CROP = 0.875  # 224 of 256
+
+
+@dataclass(frozen=True)
+class Brought:
+    """How images are prepared, None where nobody said; `classes` are the names of the outputs, where they are known.
+
+    `note` says what was assumed, "" if nothing was.
+    """
+
+    preparation: Preparation | None
+    classes: tuple[str, ...] | None = None
+    note: str = ""
+
+
+def brought(model: nn.Module, *, preparation: Any = None, weights: Any = None) -> Brought:
+    """Find the preparation for `model`: the one that is named, else the one that the model carries.
+
+    `preparation` is an `InputSpec`, a preset of torchvision (`weights.transforms()`), or a function of a PIL image.
+    `weights` are torchvision's (`ResNet50_Weights.DEFAULT`), which also name the classes. A model of timm carries
+    `pretrained_cfg`, one of this zoo a card.
+
+    Raises:
+        ConfigError: what is given is none of these.
+    """
+    if preparation is not None and weights is not None:
+        raise ConfigError("`preparation` and `weights` both say how images are prepared: give one of them.")
+    if weights is not None:
+        return _of_weights(weights)
+    if preparation is not None:
+        return Brought(_as_preparation(preparation))
+    config = getattr(model, "pretrained_cfg", None)
+    if config is not None:
+        return Brought(_of_timm(config))
+    card = getattr(model, "card", None)
+    if card is not None and hasattr(card, "input"):
+        return _of_card(card)
+    return Brought(None)
+
+
+def _of_weights(weights: Any) -> Brought:
+    transforms, meta = getattr(weights, "transforms", None), getattr(weights, "meta", {})
+    if not callable(transforms):
+        raise ConfigError(
+            f"`weights` are torchvision's, such as ResNet50_Weights.DEFAULT; received {type(weights).__name__}."
+        )
+    names = meta.get("categories") if isinstance(meta, Mapping) else None
+    return Brought(_as_preparation(transforms()), None if names is None else _apart(names))
+
+
+def _as_preparation(given: Any) -> Preparation:
+    if isinstance(given, InputSpec):
+        return given
+    if all(hasattr(given, name) for name in ("crop_size", "resize_size", "mean", "std", "interpolation")):
+        return _of_preset(given)
+    if not callable(given):
+        raise ConfigError(
+            "`preparation` is an InputSpec, torchvision's weights.transforms(), or a function that makes a tensor "
+            f"(c, h, w) of a PIL image; received {type(given).__name__}."
+        )
+    return given
+
+
+def _of_preset(preset: Any) -> Preparation:
+    """torchvision's `ImageClassification`: the shorter side to `resize_size`, then a square from the centre.
+
+    The crop is taken as a share of the resized side, so sizes that do not divide may differ by a pixel.
+    """
+    (resized, *_), (side, *_) = _sides(preset.resize_size), _sides(preset.crop_size)
+    kind = str(getattr(preset.interpolation, "value", preset.interpolation))
+    if kind not in ("nearest", "bilinear", "bicubic") or len(preset.mean) != len(RGB) or side > resized:
+        return preset
+    return _rgb_spec((side, side), preset.mean, preset.std, kind, side / resized)
+
+
+def _of_timm(config: Any) -> InputSpec:
+    """timm's `pretrained_cfg`, as `timm.data.create_transform` reads it for evaluation."""
+    given: Mapping[str, Any] = config if isinstance(config, Mapping) else vars(config)
+    channels, height, width = given["input_size"]
+    kind = given.get("interpolation") or "bicubic"
+    kind = kind if kind in ("nearest", "bilinear", "bicubic") else "bicubic"
+    mean, std = (tuple(given[name])[:channels] for name in ("mean", "std"))
+    rules: dict[str, ResizeRule] = {"squash": "stretch", "border": "contain"}
+    return InputSpec(
+        channels=_channels(channels), height=height, width=width, mean=mean, std=std,
+        resize=rules.get(given.get("crop_mode") or "center", "cover"), crop=given.get("crop_pct") or _CROP,
+        filter=kind, decode_scale=0.0,
+    )  # fmt: skip
+
+
+def _of_card(card: Any) -> Brought:
+    """A card tells the size of the input; the scale is assumed, and the note says so."""
+    channels, height, width = card.input
+    if channels == len(RGB):
+        note = "Images are scaled by ImageNet's mean and std, an assumption: the card has none."
+        return Brought(_rgb_spec((height, width), *_IMAGENET, "bilinear", _CROP), note=note)
+    spec = InputSpec(
+        channels=_channels(channels), height=height, width=width, mean=(0.0,) * channels, std=(1.0,) * channels
+    )
+    return Brought(spec, note="Images are scaled from 0 to 1, an assumption: the card has no scale.")
+
+
+def _rgb_spec(
+    size: tuple[int, int], mean: Sequence[float], std: Sequence[float], kind: Filter | str, crop: float
+) -> InputSpec:
+    chosen: Any = kind
+    return InputSpec(
+        channels=RGB, height=size[0], width=size[1], mean=tuple(mean), std=tuple(std), crop=crop, filter=chosen,
+        decode_scale=0.0,
+    )  # fmt: skip
+
+
+def _channels(count: int) -> tuple[str, ...]:
+    return {1: GREY, 3: RGB}.get(count, tuple(f"channel{number}" for number in range(1, count + 1)))
+
+
+def _sides(size: Any) -> tuple[int, ...]:
+    return (int(size),) if isinstance(size, int) else tuple(int(side) for side in size)
+
+
+def _apart(names: Sequence[str]) -> tuple[str, ...]:
+    """Names that differ: where one stands twice, as "crane" in ImageNet, its number is put behind it."""
+    often = Counter(names)
+    return tuple(name if often[name] == 1 else f"{name} ({number})" for number, name in enumerate(names))
