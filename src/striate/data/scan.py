@@ -20,6 +20,7 @@ from striate.data.visible import visible
 Columns = dict[str, np.ndarray]
 
 _TOLD_EVERY = 100
+_MOST_PIECES, _MOST_AT_ONCE = 1000, 64  # a list of a million files that are missing costs little more than its threads
 
 
 @dataclass(frozen=True)
@@ -72,17 +73,25 @@ def _scan_each(store: Store, progress: Report | None) -> tuple[Columns, list[_Lo
     rows: list[Row] = []
     digests: list[bytes] = []
     looks: list[_Looks] = []
-    threads = usable_cores()
-    with closing(in_order(partial(_look, store), range(len(store)), threads=threads, ahead=4 * threads)) as found:
-        for row, digest, look in found:
-            rows.append(row)
-            digests.append(digest)
-            looks.append(look)
-            if progress and len(rows) % _TOLD_EVERY == 0:
-                progress(len(rows), len(store))
+    threads, count = usable_cores(), len(store)
+    size = min(_MOST_AT_ONCE, 1 + count // _MOST_PIECES)
+    parts = (range(start, min(start + size, count)) for start in range(0, count, size))
+    with closing(in_order(partial(_look_at, store), parts, threads=threads, ahead=4 * threads)) as found:
+        for part in found:
+            told = len(rows) // _TOLD_EVERY
+            for row, digest, look in part:
+                rows.append(row)
+                digests.append(digest)
+                looks.append(look)
+            if progress and len(rows) // _TOLD_EVERY > told:
+                progress(len(rows), count)
     columns = _columns(rows)
     columns["digests"] = _stacked(digests)
     return columns, looks
+
+
+def _look_at(store: Store, part: range) -> list[tuple[Row, bytes, _Looks]]:
+    return [_look(store, index) for index in part]
 
 
 def _look(store: Store, index: int) -> tuple[Row, bytes, _Looks]:
