@@ -456,7 +456,7 @@ def test_zeros_after_a_power_cut_are_cut_away(photos: Path, reports: None) -> No
 
 @pytest.mark.parametrize("content", [None, 3, [], {"a": 1}])
 @pytest.mark.parametrize("key", ["data", "base", "recipe", "difference"])
-def test_a_recipe_of_the_wrong_types_is_a_sentence(photos: Path, key: str, content: object) -> None:
+def test_a_recipe_of_the_wrong_types_is_a_sentence(reports: None, key: str, content: object) -> None:
     run = Run(Path("runs/x"))
     run.path.mkdir(parents=True)
     good = {"format": 1, "data": "digits", "base": "digits", "difference": {}, "execution": None, "recipe": {}}
