@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 from torch import Tensor, nn
 
 from promises.found import state
 from striate.core.spec import InputSpec
+from striate.explaining import activation_maps, saliency
 from striate.explaining.pictures import PictureError
 from striate.explaining.visualize import (
     ObjectiveError,
@@ -90,6 +94,18 @@ def test_a_dream_runs_only_up_to_its_place_so_an_image_of_any_size_will_do(size:
     np.testing.assert_array_equal(dreamt.images, by_hand.images)
     operation = deep_dream(model, picture, ["relu:1", "stage2"], SPEC, octaves=1, steps=1)
     assert operation.objective == "layer('relu:1') + layer('stage2')"
+
+
+def test_results_have_short_reprs_and_images_show_themselves(tmp_path: Path) -> None:
+    model, images = Small(), torch.zeros(3, 3, 16, 16)
+    dreamt = deep_dream(model, photograph(0), "second", SPEC, octaves=1, steps=1)
+    assert len(repr(dreamt)) < 120
+    with Image.open(dreamt.save(tmp_path / "new" / "dream.png")) as saved:
+        np.testing.assert_array_equal(np.asarray(saved), np.round(dreamt.images[0] * 255).astype(np.uint8))
+    assert dreamt._repr_png_().startswith(b"\x89PNG")
+    (maps,) = activation_maps(model, images, ["first"])
+    assert repr(maps) == "ActivationMaps(place='first', values=<float32 (3, 5, 16, 16)>)"
+    assert repr(saliency(model, images, [0, 1, 2])) == "Attribution(saliency, values (3, 3, 16, 16), target=(0, 1, 2))"
 
 
 def test_a_dream_of_bytes_is_that_of_their_shares() -> None:
