@@ -192,3 +192,22 @@ def test_progress_counts_up_to_all(folder: Path) -> None:
 def test_an_empty_data_set_has_an_empty_survey(tmp_path: Path) -> None:
     dataset = Dataset("none", FileStore(tmp_path, []), ("a",), np.zeros(0, np.int64))
     assert len(survey(dataset)) == 0
+
+
+def test_a_long_list_of_missing_files_is_looked_at_in_pieces_and_told(tmp_path: Path) -> None:
+    names = [f"{number}.png" for number in range(3000)]
+    told: list[tuple[int, int]] = []
+    dataset = Dataset("missing", FileStore(tmp_path, names), ("a",), np.zeros(3000, np.int64))
+    found = survey(dataset, progress=lambda done, total, stage=None: told.append((done, total)))
+    assert set(found.reasons.tolist()) == {"missing"}
+    assert len(told) > 30
+    assert told[-1] == (3000, 3000)
+
+
+@pytest.mark.parametrize("name", ["a.png/x.png", "x" * 300 + ".png", "self.png", "zero.png", "nul\0.png"])
+def test_what_cannot_be_opened_is_one_image_that_is_named(name: str, folder: Path) -> None:
+    (folder / "a.png").write_bytes((folder / "0.png").read_bytes())
+    (folder / "self.png").symlink_to("self.png")
+    (folder / "zero.png").symlink_to("/dev/zero")
+    found = survey(Dataset("odd", FileStore(folder, ["0.png", name]), ("a",), np.zeros(2, np.int64)))
+    assert found.readable.tolist() == [True, False]

@@ -109,6 +109,8 @@ def _content(path: Path) -> bytes:
             return _whole(descriptor)
         finally:
             os.close(descriptor)
+    except ValueError as error:  # a zero byte in its name
+        raise Refused("not readable", str(error)) from error
     except FileNotFoundError as error:
         raise Refused("missing") from error
     except PermissionError as error:
