@@ -21,6 +21,11 @@ class Section:
     lead: Child
     content: Child
 
+    @property
+    def label(self) -> str:
+        """The word as a link shows it: with a capital, but for a name of the network's own, which is its title too."""
+        return self.word if self.word == self.title else self.word.capitalize()
+
     def render(self) -> Html:
         """The section with its title and lead beside its content, or above it on a narrow screen."""
         return h(
@@ -34,7 +39,7 @@ class Section:
 def page(title: str, top: Html, sections: Sequence[Section], foot: Child) -> str:
     """A whole document."""
     style = files("striate.reporting").joinpath("style.css").read_text(encoding="utf-8")
-    links = [h("a", section.word, href=f"#{section.word}") for section in sections]
+    links = [h("a", section.label, href=f"#{section.word}") for section in sections]
     head = h(
         "head",
         h("meta", charset="utf-8"),

@@ -6,10 +6,14 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from striate.core.errors import ConfigError
+from striate.core.errors import ConfigError, ModelError
 
 if TYPE_CHECKING:
+    from torch.nn import Module
+
     from striate.models import Description, Unshared
+
+    Size = int | tuple[int, int]
 
 
 @dataclass(frozen=True)
@@ -28,10 +32,10 @@ class Summary:
 
 
 def summary(
-    model: str,
+    model: str | Module,
     /,
     *,
-    size: str | None = None,
+    size: str | Size | None = None,
     channels: int | None = None,
     classes: int | None = None,
     unshared: bool = False,
@@ -46,20 +50,27 @@ def summary(
 
     Args:
         model: the name of a network, as 'striate models' lists them, or one written down, as in
-            "(conv3-32 relu)*2 pool2 fc512 relu".
+            "(conv3-32 relu)*2 pool2 fc512 relu"; in Python any module too, with the size of its images.
         size: height and width of the input, as in 64 or 48x64.
-        channels: channels of the input (1 for grey, 3 for RGB).
+        channels: channels of the input (1 for grey, 3 for RGB); of a module, 3 if it is not given.
         classes: number of classes.
         unshared: tell too what the convolutions would need without weight sharing, locally and fully connected.
 
     Raises:
         ModelError: there is no such network, or it does not admit this input; the sentence names the smallest that
-            it does.
+            it does. A module is of no known size, or cannot be followed without data.
+        ConfigError: a size that cannot be read.
     """
+    from torch import nn
+
     from striate import models
 
+    if isinstance(model, nn.Module):
+        return _of_module(model, size, channels, classes, unshared=unshared)
+    if not isinstance(model, str):
+        raise ModelError(f"A model is a name or a torch.nn.Module; received {model!r} ({type(model).__name__}).")
     usual, usual_classes = models.usual_input(model)
-    shape = (usual[0] if channels is None else channels, *(_size(size) if size else usual[1:]))
+    shape = (usual[0] if channels is None else channels, *(usual[1:] if size is None else _size(size)))
     sketch = models.sketch_model(
         model, classes=usual_classes if classes is None else classes, channels=shape[0], size=shape[1:]
     )
@@ -67,8 +78,30 @@ def summary(
     return Summary(model, models.describe(sketch, shape), layers)
 
 
-def _size(text: str) -> tuple[int, int]:
-    match = re.fullmatch(r"([0-9]+)(?:\s*[x×,]\s*([0-9]+))?", text.strip())
-    if match is None:
-        raise ConfigError(f"A size is one number, or height x width as in 48x64; received {text!r}.")
-    return int(match[1]), int(match[2] or match[1])
+def _of_module(
+    module: Module, size: str | Size | None, channels: int | None, classes: int | None, *, unshared: bool
+) -> Summary:
+    """A module as it is built: its classes are its own, and its images are those of its card, if it has one."""
+    from striate import models
+
+    if classes is not None:
+        raise ModelError("A module is built already, and its number of classes is its own: leave classes out.")
+    card = getattr(module, "card", None)
+    usual = card.input if isinstance(card, models.ModelCard) else None
+    if size is None and usual is None:
+        raise ModelError("Give the size of the images that the module takes, as in size=224 or size=(48, 64).")
+    sides = usual[1:] if size is None and usual is not None else _size(size)
+    shape = ((usual[0] if usual else 3) if channels is None else channels, *sides)
+    layers = models.unshared(module, shape) if unshared else ()
+    return Summary(type(module).__name__, models.describe(module, shape), layers)
+
+
+def _size(size: object) -> tuple[int, int]:
+    if isinstance(size, str):
+        match = re.fullmatch(r"([0-9]{1,6})(?:\s*[x×,]\s*([0-9]{1,6}))?", size.strip())
+        if match is not None:
+            return int(match[1]), int(match[2] or match[1])
+    sides = (size, size) if isinstance(size, int) else size
+    if not isinstance(sides, (tuple, list)) or len(sides) != 2 or not all(type(side) is int for side in sides):
+        raise ConfigError(f"A size is one number, or height x width as in 48x64; received {size!r}.")
+    return sides[0], sides[1]

@@ -61,7 +61,7 @@ def show_summary(summary: Summary, *, json: Annotated[bool, Parameter(help="prin
     screen.print(
         "\nMACs are multiply-accumulates for one picture; memory is that of parameters and\n"
         "outputs for one picture, in float32. 'sees' is the receptive field and 'stride'\n"
-        "the step between neighbours, in pixels of the input; behind ≤ a value may see less."
+        "the step between neighbours, in pixels of the input. With ≤ it may see less."
     )
     for note in description.notes:
         screen.print(note)

@@ -37,7 +37,7 @@ def _top(inspection: Inspection) -> Html:
         h("p", "What its units want to see", class_="verdict"),
         h(
             "p",
-            f"found with {count(inspection.seen, 'picture')} of ",
+            f"Found with {count(inspection.seen, 'picture')} of ",
             h("b", name(inspection.source)),
             class_="trained",
         ),
