@@ -12,6 +12,7 @@ import struct
 from collections.abc import Callable, Iterator
 
 from striate.data.codecs.refusal import DAMAGED, TOO_MUCH_WORK, Refused, check_memory
+from striate.data.codecs.segments import PROGRESSIVE, segments
 
 _MOST_SCANS = 32  # of a JPEG; encoders make 10
 _MOST_SCANNED = 1_500_000_000  # pixels times scans: some 2 ns each
@@ -44,28 +45,16 @@ def check_cost(data: bytes) -> int:
 def _check_jpeg(data: bytes) -> int:
     """The sizes of a frame (ITU-T T.81, B.2.2), and how many scans go over it: every marker of one stands in the open,
     because 0xFF within a scan is followed by a zero."""
-    height, width, progressive = _jpeg_frame(data)
-    needed = check_memory(height, width, 12 if progressive else 6, len(data))
-    scans = data.count(b"\xff\xda")
+    found = segments(data)
+    kind, at = found.frame
+    height, width = struct.unpack_from(">HH", data, at + 5) if kind else (0, 0)
+    if not height or not width:
+        return 0
+    needed = check_memory(height, width, 12 if kind in PROGRESSIVE else 6, len(data))
+    scans = 1 if found.one_scan else data.count(b"\xff\xda")  # behind a scan of everything libjpeg reads no other
     if scans > _MOST_SCANS and scans * height * width > _MOST_SCANNED:
         raise Refused(TOO_MUCH_WORK, f"{scans} scans over {width}×{height} pixels")
     return needed
-
-
-def _jpeg_frame(data: bytes) -> tuple[int, int, bool]:
-    position = 2
-    while position < len(data):
-        position = data.index(b"\xff", position) if b"\xff" in data[position : position + 65536] else len(data)
-        marker = data[position + 1]
-        if 0xC0 <= marker <= 0xCF and marker not in (0xC4, 0xC8, 0xCC):
-            return (*struct.unpack_from(">HH", data, position + 5), marker in (0xC2, 0xC6, 0xCA, 0xCE))
-        if marker == 0xDA:
-            break
-        if marker in (0x00, 0x01, 0xFF) or 0xD0 <= marker <= 0xD9:
-            position += 1 if marker == 0xFF else 2
-        else:
-            position += 2 + struct.unpack_from(">H", data, position + 2)[0]
-    raise IndexError("no frame")
 
 
 def _check_png(data: bytes) -> int:

@@ -59,8 +59,8 @@ def _read(data: bytes, found: Segments, spec: InputSpec | None, note: str = "") 
     channels = CHANNELS_OF_MODE["L" if kind == "GRAY" else "RGB"]
     if kind == "CMYK":
         pixels = _through_inks(pixels, found.profile)
-    elif found.profile:
-        pixels = icc.to_srgb(pixels, channels, found.profile)
+    elif profile := found.profile:
+        pixels = icc.to_srgb(pixels, channels, profile)
     return Picture(exif.upright(pixels, orientation), channels, upright_size, orientation, f"JPEG {colour}", note=note)
 
 
