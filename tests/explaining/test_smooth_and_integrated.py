@@ -92,7 +92,7 @@ def test_steps_are_doubled_until_the_sum_is_near_enough_and_the_rest_is_told() -
     np.testing.assert_allclose(rough.values.sum((1, 2, 3)), [7.5 / 8, 0.5 / 8], rtol=1e-6)
     assert rough.residue is not None
     np.testing.assert_allclose(rough.residue, [0.0375 / 0.9, 0.0075 / 0.07], rtol=1e-4)
-    assert [note[:9] for note in rough.notes] == ["Picture 0", "Picture 1"]
+    assert [note[:9] for note in rough.notes] == ["Image 0: ", "Image 1: "]
 
 
 def test_what_is_near_enough_is_not_computed_again() -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 import signal
+import threading
 from collections.abc import Callable
 
 import pytest
@@ -159,3 +161,72 @@ def test_a_model_of_inference_tensors_can_be_borrowed() -> None:
         net = nn.Sequential(nn.Linear(2, 2), nn.BatchNorm1d(2)).eval().requires_grad_(False)
     with borrow(net), torch.inference_mode():
         net(torch.ones(3, 2))
+
+
+def _in_another_thread(work: Callable[[], None]) -> threading.Thread:
+    thread = threading.Thread(target=work)
+    thread.start()
+    return thread
+
+
+def test_threads_borrow_one_model_one_after_another() -> None:
+    """Each notes what it finds before and in the block; the first stays in it until all others have asked."""
+    net, told, asked = Net(), [], threading.Semaphore(0)
+    before = state(net)
+
+    def work() -> None:
+        asked.release()
+        with borrow(net):
+            told.append("in")
+            spoil(net)
+            told.append("out")
+
+    with borrow(net):
+        threads = [_in_another_thread(work) for _ in range(3)]
+        for _ in threads:
+            asked.acquire()
+        with borrow(net):  # again, by the thread that has it
+            pass
+        assert not told
+    for thread in threads:
+        thread.join()
+    assert told == ["in", "out"] * 3
+    assert state(net) == before
+
+
+def test_models_that_share_a_part_wait_for_each_other_and_others_do_not() -> None:
+    shared = nn.Linear(2, 2)
+    one, other, stranger = nn.Sequential(shared), nn.Sequential(nn.ReLU(), shared), nn.Sequential(nn.Linear(2, 2))
+    done = threading.Event()
+
+    def work(model: nn.Module) -> None:
+        with borrow(model):
+            done.set()
+
+    with borrow(one):
+        _in_another_thread(lambda: work(stranger)).join()
+        assert done.is_set()
+        done.clear()
+        waiting = _in_another_thread(lambda: work(other))
+        assert not done.is_set()
+    waiting.join()
+    assert done.is_set()
+
+
+def test_the_lock_is_given_back_after_an_error_and_hinders_no_copy_of_the_model() -> None:
+    net = Net()
+
+    def fail() -> None:
+        with borrow(net):
+            raise Spoiled
+
+    with pytest.raises(Spoiled):
+        fail()
+    entered = []
+
+    def work() -> None:
+        with borrow(net):
+            entered.append(copy.deepcopy(net.drop))
+
+    _in_another_thread(work).join()
+    assert len(entered) == 1

@@ -12,10 +12,13 @@ from striate.explaining.cam import cam as cam
 from striate.explaining.cam import grad_cam as grad_cam
 from striate.explaining.cam import grad_cam_plus_plus as grad_cam_plus_plus
 from striate.explaining.cam import guided_grad_cam as guided_grad_cam
+from striate.explaining.cam import hires_cam as hires_cam
+from striate.explaining.cam import layer_cam as layer_cam
 from striate.explaining.checks import Check as Check
 from striate.explaining.filters import FilterError as FilterError
 from striate.explaining.filters import Filters as Filters
 from striate.explaining.filters import filters as filters
+from striate.explaining.gradient import NoGradientError as NoGradientError
 from striate.explaining.gradient import input_x_gradient as input_x_gradient
 from striate.explaining.gradient import saliency as saliency
 from striate.explaining.guided import deconvnet as deconvnet
@@ -31,6 +34,8 @@ from striate.explaining.occlusion_maps import OcclusionMaps as OcclusionMaps
 from striate.explaining.occlusion_maps import occlusion_maps as occlusion_maps
 from striate.explaining.patches import TopPatches as TopPatches
 from striate.explaining.patches import top_patches as top_patches
+from striate.explaining.pictures import NetworkError as NetworkError
+from striate.explaining.places import NoMapError as NoMapError
 from striate.explaining.projection import project_patches as project_patches
 from striate.explaining.projection import project_units as project_units
 from striate.explaining.receptive import ReceptiveField as ReceptiveField

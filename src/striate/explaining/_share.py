@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import Any, TypeVar
 
 from torch import Tensor
@@ -15,6 +17,24 @@ MEMORY = 512 * 2**20
 
 MOST = 64
 """More at once than this has not been seen to be faster."""
+
+
+_ALONE: ContextVar[bool] = ContextVar("whether a pass takes one item only", default=False)
+
+
+@contextmanager
+def one_at_a_time() -> Iterator[None]:
+    """Within the block, each pass takes a single item: for networks that mix what lies in one batch."""
+    before = _ALONE.set(True)
+    try:
+        yield
+    finally:
+        _ALONE.reset(before)
+
+
+def alone() -> bool:
+    """Whether each pass is to take a single item."""
+    return _ALONE.get()
 
 
 class _Bytes(TorchDispatchMode):
@@ -62,7 +82,9 @@ def shares(count: int, run: Callable[[slice], Result]) -> Iterator[Result]:
 
 
 def tried(run: Callable[[], Result]) -> tuple[Result, int]:
-    """What `run` gives for one item, and how many at once fit into `MEMORY`."""
+    """What `run` gives for one item, and how many at once fit into `MEMORY`; one, where each must be alone."""
+    if alone():
+        return run(), 1
     counted = _Bytes()
     with counted:
         result = run()

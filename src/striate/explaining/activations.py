@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,10 +9,11 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from striate.explaining._apart import sharing
 from striate.explaining._lent import lent
 from striate.explaining._repr import ShortRepr
 from striate.explaining._share import shares
-from striate.explaining.layers import as_map, places_of
+from striate.explaining.layers import Places, as_map, places_of
 from striate.explaining.pictures import suited
 from striate.hooks import capture
 
@@ -27,7 +27,7 @@ class ActivationMaps(ShortRepr):
 
 
 def activation_maps(
-    model: nn.Module, images: Float[Tensor, "n c h w"], places: Sequence[str] | None = None
+    model: nn.Module, images: Float[Tensor, "n c h w"], places: Places | None = None
 ) -> tuple[ActivationMaps, ...]:
     """The activations of each place, in the order of `places`, as the network computes them.
 
@@ -43,7 +43,7 @@ def activation_maps(
         model(images[chosen])
         return [as_map(captured[place], place).to("cpu", torch.float32) for place in places]
 
-    with lent(model), torch.no_grad(), capture(model, places) as captured:
+    with lent(model), sharing(model, images), torch.no_grad(), capture(model, places) as captured:
         parts = list(shares(len(images), run))
     return tuple(
         ActivationMaps(place, torch.cat(maps).numpy())

@@ -8,9 +8,14 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from striate.core.errors import StriateError
 from striate.explaining._explains import Relevance, explains
 from striate.explaining.method import strongest
 from striate.explaining.target import Aim
+
+
+class NoGradientError(StriateError):
+    """A score through which no gradient comes back to the image."""
 
 
 @explains(title="Saliency", paper="Simonyan et al. 2013, section 3", signed=False, reduce=strongest)
@@ -36,7 +41,20 @@ def input_x_gradient(model: nn.Module, images: Float[Tensor, "n c h w"], aim: Ai
 def gradient(
     model: nn.Module, images: Float[Tensor, "n c h w"], score: Callable[[Tensor], Tensor]
 ) -> Float[Tensor, "n c h w"]:
-    """∂S/∂x of each picture's own score S, which `score` makes of the logits."""
+    """∂S/∂x of each image's own score S, which `score` makes of the answer.
+
+    Raises:
+        NoGradientError: no gradient comes from the score to the image.
+    """
     images = images.detach().requires_grad_()
-    (found,) = torch.autograd.grad(score(model(images)).sum(), images)
+    found = None
+    scores = score(model(images))
+    if scores.requires_grad:
+        (found,) = torch.autograd.grad(scores.sum(), images, allow_unused=True)
+    if found is None:
+        raise NoGradientError(
+            "No gradient comes from the score back to the image: the network, or the target if it is a function, "
+            "detaches what it computes, or runs a part under torch.no_grad or inference_mode. Explain it by a method "
+            "that needs no gradient, occlusion or rise, or by grad_cam at a place behind that part."
+        )
     return found

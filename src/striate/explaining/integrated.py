@@ -23,6 +23,7 @@ _FIRST = 8
     paper="Sundararajan et al. 2017, arXiv:1703.01365, equation 1",
     signed=True,
     additive=True,
+    variants=True,
 )
 def integrated_gradients(
     model: nn.Module,
@@ -77,12 +78,12 @@ def integrated_gradients(
             break
         steps *= 2
         sums.add(pending, [step / steps for step in range(1, steps, 2)])
-    notes = tuple(
-        f"Picture {picture}: after {steps} steps the values still miss the difference of scores, "
-        f"{difference[picture]:.3g}, by {missing[picture]:.2g}."
-        for picture in pending
-    )
-    return Relevance(values, notes=notes, difference=difference)
+    remarks = {
+        image: f"after {steps} steps the values still miss the difference of scores, {difference[image]:.3g}, by "
+        f"{missing[image]:.2g}."
+        for image in pending
+    }
+    return Relevance(values, remarks=remarks, difference=difference)
 
 
 class _Sums:

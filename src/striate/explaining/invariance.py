@@ -14,10 +14,11 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from striate.core.errors import ConfigError, nearest
+from striate.explaining._apart import sharing
 from striate.explaining._lent import lent
 from striate.explaining._repr import ShortRepr
 from striate.explaining._share import shares
-from striate.explaining.layers import as_map, places_of
+from striate.explaining.layers import Places, as_map, places_of
 from striate.explaining.pictures import suited
 from striate.explaining.target import Aim
 from striate.hooks import capture
@@ -56,7 +57,7 @@ def invariance(
     *,
     amounts: Sequence[int | float] | None = None,
     target: int | Sequence[int] | None = None,
-    places: Sequence[str] | None = None,
+    places: Places | None = None,
 ) -> Invariance:
     """Shift, scale or rotate the pictures by each of `amounts`, and measure how far features and answer move.
 
@@ -86,7 +87,7 @@ def invariance(
         logits = model(pictures)
         return [as_map(captured[place], place).flatten(1).float() for place in places], logits.float()
 
-    with lent(model), torch.no_grad(), capture(model, places) as captured:
+    with lent(model), sharing(model, images), torch.no_grad(), capture(model, places) as captured:
         clean, logits = _joined(shares(len(images), lambda part: look(images[part])))
         aim(logits)
         classes = torch.tensor(aim.classes, device=images.device)

@@ -11,7 +11,10 @@ from torch import Tensor, nn
 from striate.core.protocols import Described
 from striate.explaining._lent import lent
 from striate.explaining.pictures import suited
-from striate.hooks import PlaceError, Ran, operations
+from striate.hooks import PlaceError, Ran, operations, place_names
+
+Places = str | nn.Module | Sequence[str | nn.Module]
+"""One place or several: feature maps, modules or their paths, operations ("relu:3")."""
 
 _CONVOLUTIONS = ("conv2d", "conv_transpose2d")
 # What may follow a weighted operation and still belong to its layer.
@@ -49,10 +52,14 @@ def layers(model: nn.Module, images: Float[Tensor, "n c h w"]) -> tuple[str, ...
     return tuple(one.module if one.module and run_by[one.module] == 1 else one.place for one in found)
 
 
-def places_of(model: nn.Module, images: Float[Tensor, "n c h w"], places: Sequence[str] | None) -> tuple[str, ...]:
-    """`places`, each once; without any, the declared feature maps of `model`, and if it declares none, its layers."""
+def places_of(model: nn.Module, images: Float[Tensor, "n c h w"], places: Places | None) -> tuple[str, ...]:
+    """The names of `places`; without any, the declared feature maps of `model`, and if it declares none, its layers.
+
+    Raises:
+        PlaceError: one of them is neither a name nor a module of `model`, or there are none.
+    """
     if places is not None:
-        return tuple(dict.fromkeys(places))
+        return place_names(model, places)
     if isinstance(model, Described) and model.feature_maps:
         return tuple(a_map.name for a_map in model.feature_maps)
     return layers(model, images)

@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
 from striate.explaining._explains import Relevance, explains
-from striate.explaining._share import shares
-from striate.explaining.incremental import Approximation, Incremental, UntraceableError, approximately
+from striate.explaining._share import alone, shares
+from striate.explaining.incremental import Incremental, UntraceableError
 from striate.explaining.occluders import Fill, Positions, Sides, covers, positions
 from striate.explaining.target import Aim
 
 _WORTHWHILE = 1.2  # times the multiplications: the bookkeeping of boxes costs about as much as a tenth of them
 
 
-@explains(title="Occlusion", paper="Zeiler and Fergus 2014, section 4.2 (arXiv:1311.2901)", signed=True)
+@explains(title="Occlusion", paper="Zeiler and Fergus 2014, section 4.2 (arXiv:1311.2901)", signed=True, variants=True)
 @torch.no_grad()
 def occlusion(
     model: nn.Module,
@@ -28,7 +28,6 @@ def occlusion(
     stride: Sides | None = None,
     fill: Fill | str = "grey",
     seed: int = 0,
-    approximate: bool = False,
 ) -> Relevance:
     """How much the score drops when a patch hides a part of the picture.
 
@@ -45,27 +44,19 @@ def occlusion(
     covered.
 
     Where it saves work, only what each patch reaches is computed again (see `striate.explaining.incremental`): in
-    float32 the logits are then those of the whole network within 1e-4 of the largest. `approximate` computes less,
-    where there is a way to: only as far as a patch changes much, and in bf16 where the processor has it. The notes of
-    the result then say by how much its logits were found to be off.
+    float32 the logits are then those of the whole network within 1e-4 of the largest.
     """
     size = (images.shape[2], images.shape[3])
     places = positions(size, patch, stride)
     clean = aim(model(images))
     scores = torch.empty(len(images), len(places), device=clean.device, dtype=clean.dtype)
-    incremental, errors = _incremental(model, images[:1], places), []
+    incremental = _incremental(model, images[:1], places)
     for picture, pair in enumerate(zip(images.split(1), covers(images, fill, places, seed).split(1), strict=True)):
-        if incremental is None:
-            found = plainly(model, *pair, places)
-        elif approximate:
-            logits, told = approximately(incremental, *pair, places)
-            found = [(slice(None), logits)]
-            errors.append(told)
-        else:
-            found = incremental.logits(*pair, places)
+        found = plainly(model, *pair, places) if incremental is None else incremental.logits(*pair, places)
         for numbers, logits in found:
-            scores[picture, numbers] = aim(logits, [picture] * len(logits))
-    return Relevance(_spread(clean[:, None] - scores, places, size), notes=_told(errors))
+            covered = scores[picture, numbers]
+            scores[picture, numbers] = aim(logits, [picture] * len(covered))
+    return Relevance(_spread(clean[:, None] - scores, places, size))
 
 
 def plainly(
@@ -80,20 +71,13 @@ def plainly(
 
 def _incremental(model: nn.Module, image: Float[Tensor, "1 c h w"], places: Positions) -> Incremental | None:
     """`model` made ready for it, if its operations can be seen and enough of the work is saved."""
+    if alone():  # what it computes for one position would depend on the others
+        return None
     try:
         incremental = Incremental.of(model, image)
     except (UntraceableError, RuntimeError):  # a tensor of a kind that shows no more than its values, for one
         return None
     return incremental if incremental.saved(places) >= _WORTHWHILE else None
-
-
-def _told(errors: Sequence[Approximation]) -> tuple[str, ...]:
-    if not errors:
-        return ()
-    largest, compared = max(one.error for one in errors), sum(one.positions for one in errors)
-    return (
-        f"Approximate: at {compared} positions that were computed exactly too, logits are off by up to {largest:.2g}.",
-    )
 
 
 def under_patches(

@@ -10,14 +10,17 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
+from striate.explaining._apart import sharing
+from striate.explaining._lent import lent
 from striate.explaining._repr import ShortRepr
 from striate.explaining._share import shares
+from striate.explaining.layout import Grid, stated_layout
 from striate.explaining.occluders import Fill, Positions, Sides, covers, positions
 from striate.explaining.occlusion import under_patches
-from striate.explaining.pictures import suited
+from striate.explaining.pictures import is_network, suited
 from striate.explaining.places import last_map
 from striate.explaining.target import Aim, Target, TargetError
-from striate.hooks import Captured, PlaceError, borrow, capture
+from striate.hooks import Captured, capture, place_name
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -54,7 +57,8 @@ def occlusion_maps(
     images: Float[Tensor, "n c h w"],
     target: Target = None,
     *,
-    at: str | None = None,
+    at: str | nn.Module | None = None,
+    tokens: Grid | None = None,
     patch: Sides | None = None,
     stride: Sides | None = None,
     fill: Fill | str = "grey",
@@ -62,65 +66,74 @@ def occlusion_maps(
 ) -> OcclusionMaps:
     """The maps of figure 7 of Zeiler and Fergus 2014 (arXiv:1311.2901), section 4.2, position by position.
 
-    Probabilities are the softmax of the logits. `target` is the true class of each picture; None takes the one that the
-    network answers. `at` is the place whose most excited feature map is followed: by default the last map that has the
-    plan of the picture (the paper's is layer 5 of its network). The patch is that of `occlusion`. Unlike there, the
-    values belong to positions of the patch, as in the paper, and are not laid upon pixels.
+    Probabilities are the softmax of the logits. `target` is the true class of each image; None takes the one that the
+    network answers. `at` is the place whose most excited feature map is followed: by default the last map that is laid
+    out over the image (the paper's is layer 5 of its network); `tokens` is as in `grad_cam`. The patch is that of
+    `occlusion`. Unlike there, the values belong to positions of the patch, as in the paper, and are not laid upon
+    pixels.
 
     Raises:
         TargetError: there is no such class, or the target is a function.
         PlaceError: there is no such place, or it gives no maps.
         ConfigError: the patch or its stride do not fit the pictures.
     """
-    if callable(target):
-        raise TargetError("These maps show the probability of a class: give its number, not a function of the logits.")
+    is_network(model)
     aim = Aim(target)
-    with borrow(model):
+    if callable(aim.target):
+        raise TargetError("These maps show the probability of a class: give its number, not a function of the logits.")
+    with lent(model):
         images = suited(model, images)
-        places = positions((images.shape[2], images.shape[3]), patch, stride)
-        at = last_map(model, images) if at is None else at
-        shown = covers(images, fill, places, seed)
-        with capture(model, [at]) as captured:
-            logits = model(images)
+        size = (images.shape[2], images.shape[3])
+        places = positions(size, patch, stride)
+        at = last_map(model, images, Aim(aim.target), tokens).name if at is None else place_name(model, at)
+        with sharing(model, images), capture(model, [at]) as captured:
+            look = _Look(model, captured, at, tokens)
+            logits, sums = (
+                torch.cat(parts) for parts in zip(*shares(len(images), lambda n: look(images[n])), strict=True)
+            )
             aim(logits)
-            classes = aim.classes or ()
+            classes, units = aim.classes or (), sums.argmax(1)
             clean = logits.softmax(1)[torch.arange(len(images)), list(classes)]
-            sums = _sums(captured, at)
-            units = sums.argmax(1)
             found = [
-                _one(model, captured, at, pair, places, one, unit)
-                for *pair, one, unit in zip(images, shown, classes, units.tolist(), strict=True)
+                _one(look, pair, places, one, unit)
+                for *pair, one, unit in zip(
+                    images, covers(images, fill, places, seed), classes, units.tolist(), strict=True
+                )
             ]
     probability, activation, answer = (
         torch.stack(maps).reshape(len(images), *places.grid).cpu().numpy() for maps in zip(*found, strict=True)
     )
     return OcclusionMaps(
         classes, probability, _array(clean), at, tuple(units.tolist()), activation,
-        _array(sums.gather(1, units[:, None])[:, 0]), answer, tuple(logits.argmax(1).tolist()), places,
-        (images.shape[2], images.shape[3]),
+        _array(sums.gather(1, units[:, None])[:, 0]), answer, tuple(logits.argmax(1).tolist()), places, size,
     )  # fmt: skip
 
 
-def _one(
-    model: nn.Module, captured: Captured, at: str, pair: Sequence[Tensor], places: Positions, target: int, unit: int
-) -> tuple[Tensor, Tensor, Tensor]:
-    """For one picture and each position: the probability of `target`, the sum of `unit`, and the answer."""
+@dataclass(frozen=True)
+class _Look:
+    """The logits of images, and the total activation of each feature map of a place."""
+
+    model: nn.Module
+    captured: Captured
+    at: str
+    tokens: Grid | None
+
+    def __call__(self, images: Float[Tensor, "m c h w"]) -> tuple[Float[Tensor, "m k"], Float[Tensor, "m u"]]:
+        logits = self.model(images)
+        value = self.captured[self.at]
+        layout = stated_layout(self.at, value.shape, len(images), (images.shape[2], images.shape[3]), self.tokens)
+        return logits, layout.lay(value).sum((2, 3))
+
+
+def _one(look: _Look, pair: Sequence[Tensor], places: Positions, target: int, unit: int) -> tuple[Tensor, ...]:
+    """For one image and each position: the probability of `target`, the sum of `unit`, and the answer."""
     image, cover = pair
 
     def run(numbers: slice) -> tuple[Tensor, Tensor, Tensor]:
-        logits = model(under_patches(image, cover, places, range(len(places))[numbers]))
-        return logits.softmax(1)[:, target].float(), _sums(captured, at)[:, unit].float(), logits.argmax(1)
+        logits, sums = look(under_patches(image, cover, places, range(len(places))[numbers]))
+        return logits.softmax(1)[:, target].float(), sums[:, unit].float(), logits.argmax(1)
 
-    probability, activation, answer = zip(*shares(len(places), run), strict=True)
-    return torch.cat(probability), torch.cat(activation), torch.cat(answer)
-
-
-def _sums(captured: Captured, at: str) -> Float[Tensor, "m k"]:
-    """The total activation of each feature map of the place."""
-    maps = captured[at]
-    if maps.ndim != 4:
-        raise PlaceError(f"Place {at!r} gives {tuple(maps.shape)}, not feature maps (n, k, h, w): name one before it.")
-    return maps.sum((2, 3))
+    return tuple(torch.cat(parts) for parts in zip(*shares(len(places), run), strict=True))
 
 
 def _array(values: Tensor) -> np.ndarray:

@@ -10,7 +10,7 @@ for top in tops:
 
 from __future__ import annotations
 
-from collections.abc import Sequence, Set
+from collections.abc import Set
 from contextlib import closing
 from dataclasses import dataclass
 from itertools import chain
@@ -20,10 +20,11 @@ import torch
 from jaxtyping import Bool, Float, Int, Shaped
 from torch import Tensor, nn
 
+from striate.explaining._apart import sharing
 from striate.explaining._lent import lent
 from striate.explaining._repr import ShortRepr
 from striate.explaining._stream import Pictures, in_shares, stream
-from striate.explaining.layers import as_map, places_of
+from striate.explaining.layers import Places, as_map, places_of
 from striate.explaining.receptive import ReceptiveField, receptive_fields
 from striate.explaining.units import Tally, Units
 from striate.hooks import capture
@@ -80,7 +81,7 @@ class TopPatches(ShortRepr):
 
 
 def top_patches(
-    model: nn.Module, pictures: Pictures, places: Sequence[str] | None = None, *, count: int = 9
+    model: nn.Module, pictures: Pictures, places: Places | None = None, *, count: int = 9
 ) -> tuple[TopPatches, ...]:
     """The `count` patches that excite each unit of each place most, after Zeiler and Fergus 2014, figure 2.
 
@@ -108,7 +109,7 @@ def top_patches(
                 tally.add(maps)
             pool.add(index, images, set(torch.cat([best.numbers.flatten() for best in bests]).tolist()))
 
-        with lent(model), torch.no_grad(), capture(model, places) as captured:
+        with lent(model), sharing(model, first[1]), torch.no_grad(), capture(model, places) as captured:
             in_shares(chain([first], batches), look)
     fields = receptive_fields(model, first[1], places)
     kept = sorted(pool.pictures)

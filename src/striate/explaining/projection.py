@@ -9,12 +9,13 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
+from striate.explaining._apart import sharing
 from striate.explaining._lent import lent
 from striate.explaining._share import shares
 from striate.explaining.layers import as_map
 from striate.explaining.patches import TopPatches
 from striate.explaining.pictures import suited
-from striate.hooks import DECONVNET, NoRectifierError, PlaceError, capture, rewrite
+from striate.hooks import DECONVNET, NoRectifierError, PlaceError, capture, place_name, rewrite
 
 Position = tuple[int, int]
 
@@ -22,7 +23,7 @@ Position = tuple[int, int]
 def project_units(
     model: nn.Module,
     images: Float[Tensor, "n c h w"],
-    place: str,
+    place: str | nn.Module,
     units: Sequence[int],
     positions: Sequence[Position] | None = None,
 ) -> Float[np.ndarray, "n c h w"]:
@@ -39,15 +40,15 @@ def project_units(
         PlaceError: the place does not exist or has no such unit or position.
         RewriteError: the network rectifies by nothing that the rule knows, or its operations cannot be seen.
     """
-    images = suited(model, images)
+    images, name = suited(model, images), place_name(model, place)
     if len(units) != len(images) or (positions is not None and len(positions) != len(images)):
         raise PlaceError(f"There are {len(images)} pictures and {len(units)} units: give one, and one position, each.")
 
     def run(chosen: slice) -> Float[Tensor, "m c h w"]:
         where = None if positions is None else torch.tensor(list(positions[chosen]), device=images.device)
-        return _projected(model, images[chosen], place, torch.tensor(list(units[chosen]), device=images.device), where)
+        return _projected(model, images[chosen], name, torch.tensor(list(units[chosen]), device=images.device), where)
 
-    with lent(model):
+    with lent(model), sharing(model, images):
         found = torch.cat(list(shares(len(images), run)))
     return found.to("cpu", torch.float32).numpy()
 
@@ -77,7 +78,7 @@ def project_patches(
         for (nth, unit_, rank_), projection in zip(items[chosen], projections.cpu().float().numpy(), strict=True):
             found[nth, rank_] = top.cut(projection, unit_, rank_)
 
-    with lent(model):
+    with lent(model), sharing(model, suited(model, torch.from_numpy(top.pictures[:1]))):
         for _ in shares(len(items), run):
             pass
     return found

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,9 +11,9 @@ from torch import Tensor, nn
 
 from striate.explaining._lent import lent
 from striate.explaining._share import shares
-from striate.explaining.layers import as_map
+from striate.explaining.layers import Places, as_map
 from striate.explaining.pictures import suited
-from striate.hooks import capture
+from striate.hooks import capture, place_names
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,9 +39,7 @@ class ReceptiveField:
         return top, left, bottom, right
 
 
-def receptive_fields(
-    model: nn.Module, images: Float[Tensor, "n c h w"], places: Sequence[str]
-) -> tuple[ReceptiveField, ...]:
+def receptive_fields(model: nn.Module, images: Float[Tensor, "n c h w"], places: Places) -> tuple[ReceptiveField, ...]:
     """What the positions of each place see of pictures like the first of `images`.
 
     One row of the picture after another is made not-a-number, then one column after another. What is computed from it
@@ -53,7 +50,7 @@ def receptive_fields(
     A network that discards not-a-numbers, by `torch.where(x > 0, x, 0)` say, hides what it sees: where all positions
     of a map seem to see nothing, they are said to see the whole picture.
     """
-    picture = suited(model, images[:1])
+    picture, places = suited(model, images[:1]), place_names(model, places)
     height, width = picture.shape[-2:]
 
     def run(lines: slice) -> list[Bool[Tensor, "m h w"]]:

@@ -14,7 +14,7 @@ from striate.explaining._share import shares
 from striate.explaining.target import Aim
 
 
-@explains(title="RISE", paper="Petsiuk et al. 2018, arXiv:1806.07421, equation 6", signed=False)
+@explains(title="RISE", paper="Petsiuk et al. 2018, arXiv:1806.07421, equation 6", signed=False, variants=True)
 @torch.no_grad()
 def rise(
     model: nn.Module,

@@ -15,7 +15,13 @@ from striate.explaining.method import strongest
 from striate.explaining.target import Aim
 
 
-@explains(title="SmoothGrad", paper="Smilkov et al. 2017, arXiv:1706.03825, section 3", signed=False, reduce=strongest)
+@explains(
+    title="SmoothGrad",
+    paper="Smilkov et al. 2017, arXiv:1706.03825, section 3",
+    signed=False,
+    variants=True,
+    reduce=strongest,
+)
 def smoothgrad(
     model: nn.Module,
     images: Float[Tensor, "n c h w"],

@@ -1,20 +1,21 @@
-"""What an explanation explains: a score read from the logits, the same for every forward pass of one call."""
+"""What an explanation explains: a score read from the answer, the same for every forward pass of one call."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from operator import index
+from collections.abc import Callable, Iterable, Mapping, Sequence, Set
 from typing import Any
 
+import numpy as np
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
 from striate.core.errors import StriateError
 
-Target = int | Sequence[int] | Callable[[Tensor], Tensor] | None
-"""Whose score is explained: a class for all pictures, a class for each, a function of the logits (n k) that gives a
-score for each picture (n), or None for the class that the network takes each picture for."""
+Target = int | Sequence[int] | Iterable[int] | Tensor | np.ndarray | Callable[[Any], Tensor] | None
+"""Whose score is explained: a class for all images, a class for each (a list, tensor, array or other iterable of whole
+numbers), a function of the network's answer, whatever that is, that gives a score for each image (n), or None for the
+class that the network takes each image for."""
 
 
 class TargetError(StriateError):
@@ -22,37 +23,68 @@ class TargetError(StriateError):
 
 
 class Aim:
-    """A `Target` once it has met the logits of the pictures to be explained.
+    """A `Target` once it has met the answers to the images to be explained.
 
-    The first logits it reads are those of the pictures as they are; by them None becomes the predicted classes, and
-    these stay, however the pictures are changed later. `classes` are the classes aimed at, picture by picture (None for
-    a function), and `scores` those of the pictures as they are.
+    The first answer it reads is that to the images as they are; by it None becomes the predicted classes, and these
+    stay, however the images are changed later. `classes` are the classes aimed at, image by image (None for a
+    function), and `scores` those of the images as they are.
+
+    Raises:
+        TargetError: the target is neither a class, nor classes, nor a function.
     """
 
-    def __init__(self, target: Target) -> None:
-        self._target = target
+    def __init__(self, target: Any) -> None:  # a `Target`, which `settled` checks in sentences
+        self.target = settled(target)
         self._classes: Int[Tensor, " n"] | None = None
         self._scores: Float[Tensor, " n"] | None = None
 
-    def __call__(self, logits: Float[Tensor, "m k"], pictures: Sequence[int] | None = None) -> Float[Tensor, " m"]:
-        """The score of each row of `logits`: logits, unless the target is a function that makes something else of them.
+    def __call__(self, answer: Any, images: Sequence[int] | None = None) -> Float[Tensor, " m"]:
+        """The score of each row of `answer`: its logit, unless the target is a function of the answer.
 
-        `pictures` tells for each row which picture it belongs to, where the rows are not simply the pictures.
+        `images` tells for each row which image it belongs to, where the rows are not simply the images.
 
         Raises:
             TargetError: the network gave something other than rows of logits, or has no such class.
         """
-        checked = _rows(logits)
-        if callable(self._target):
-            scores = _score_of(self._target, checked)
+        if callable(self.target):
+            expected = None if self._scores is None else len(self._scores)
+            scores = _score_of(self.target, answer, expected if images is None else len(images))
         else:
+            logits = _rows(answer)
             if self._classes is None:
-                self._classes = _classes(self._target, checked)
-            rows = self._classes if pictures is None else self._classes[list(pictures)]
-            scores = checked.gather(1, rows[:, None]).squeeze(1)
+                self._classes = _classes(self.target, logits)
+            rows = self._classes if images is None else self._classes[list(images)]
+            scores = logits.gather(1, rows[:, None]).squeeze(1)
         if self._scores is None:
             self._scores = scores.detach()
         return scores
+
+    def answer(self, answer: Any) -> Any:
+        """What the score depends on: what a target that is a function makes of the network's answer, or all of it."""
+        return self.target(answer) if callable(self.target) else answer
+
+    def apart(self, images: int) -> list[Aim]:
+        """The same target for each of so many images by itself.
+
+        Raises:
+            TargetError: there is not one class for each.
+        """
+        if isinstance(self.target, list):
+            _as_many(self.target, images)
+        return [self.of(image) for image in range(images)]
+
+    def join(self, aims: Sequence[Aim]) -> None:
+        """Take over what the aims for single images have met."""
+        classes = [one._classes for one in aims if one._classes is not None]
+        self._classes = torch.cat(classes) if classes else None
+        self._scores = torch.cat([one.scores for one in aims])
+
+    def of(self, image: int) -> Aim:
+        """The same target for one of the images alone; it has met no answer yet, unless the classes are known."""
+        if self._classes is not None:
+            return Aim(int(self._classes[image]))
+        one = self.target[image : image + 1] if isinstance(self.target, list) else self.target
+        return Aim(one)
 
     @property
     def classes(self) -> tuple[int, ...] | None:
@@ -61,37 +93,85 @@ class Aim:
     @property
     def scores(self) -> Float[Tensor, " n"]:
         if self._scores is None:
-            raise RuntimeError("An explanation must score the pictures as they are before it ends.")
+            raise RuntimeError("An explanation must score the images as they are before it ends.")
         return self._scores
 
 
-def _rows(logits: Any) -> Float[Tensor, "m k"]:
-    if not isinstance(logits, Tensor) or logits.ndim != 2:
-        given = f"a tensor of shape {tuple(logits.shape)}" if isinstance(logits, Tensor) else type(logits).__name__
+def settled(target: Any) -> int | list[int] | Callable[[Any], Tensor] | None:
+    """A target in the form in which it is kept: an iterable is read once, and numbers are Python's.
+
+    Raises:
+        TargetError: it is neither a class, nor classes, nor a function.
+    """
+    if target is None or (callable(target) and not isinstance(target, (Tensor, np.ndarray))):
+        return target
+    if isinstance(target, (Tensor, np.ndarray)) and target.ndim > 1:
         raise TargetError(
-            f"An explanation needs a network that answers with a row of logits for each picture (n, k); this one gave "
-            f"{given}: wrap it in a module that returns the logits."
+            f"Targets are one class for all images, or a row of classes, one for each; received an array of shape "
+            f"{tuple(target.shape)}: give the numbers of the classes (of one-hot rows, their argmax)."
         )
-    return logits
+    if isinstance(target, (Tensor, np.ndarray)) and target.ndim == 1:
+        return [_class(one) for one in target]
+    if isinstance(target, Iterable) and not isinstance(target, (str, bytes, Mapping, Set, Tensor, np.ndarray)):
+        return [_class(one) for one in target]
+    return _class(target)
 
 
-def _score_of(target: Callable[[Tensor], Tensor], logits: Float[Tensor, "m k"]) -> Float[Tensor, " m"]:
-    scores = target(logits)
-    if not isinstance(scores, Tensor) or scores.shape != logits.shape[:1]:
+def _class(one: Any) -> int:
+    """A class as Python's own number, whoever wrote it."""
+    if isinstance(one, (Tensor, np.ndarray)) and one.ndim == 0:
+        one = one.item()
+    if isinstance(one, (str, bytes)):
         raise TargetError(
-            f"A target that is a function makes of logits {tuple(logits.shape)} one score for each picture, "
-            f"({len(logits)},); this one gave {tuple(scores.shape) if isinstance(scores, Tensor) else scores!r}."
+            f"A bare network knows its classes by number only, from 0; received the name {one!r}: give the number, or "
+            f"explain the classifier (striate.explain), which knows the names."
+        )
+    if isinstance(one, (bool, np.bool_)) or not isinstance(one, (int, np.integer)):
+        raise TargetError(
+            f"A target is a class (a whole number from 0), a class for each image, a function of the network's answer, "
+            f"or None; received {one!r} ({type(one).__name__})."
+        )
+    return int(one)
+
+
+def _rows(answer: Any) -> Float[Tensor, "m k"]:
+    if not isinstance(answer, Tensor) or answer.ndim != 2:
+        given = f"a tensor of shape {tuple(answer.shape)}" if isinstance(answer, Tensor) else type(answer).__name__
+        raise TargetError(
+            f"A target that is a class needs a network that answers with a row of logits for each image (n, k); this "
+            f"one gave {given}: give a function of that answer as the target, which returns a score for each image."
+        )
+    return answer
+
+
+def _score_of(target: Callable[[Any], Tensor], answer: Any, expected: int | None) -> Float[Tensor, " m"]:
+    scores = target(answer)
+    if not isinstance(scores, Tensor) or scores.ndim != 1 or len(scores) != (expected or len(scores)):
+        count = "one for each" if expected is None else f"({expected},)"
+        raise TargetError(
+            f"A target that is a function makes of the network's answer to a batch of images a tensor of scores, "
+            f"{count}; this one gave "
+            f"{f'a tensor of shape {tuple(scores.shape)}' if isinstance(scores, Tensor) else repr(scores)}."
+        )
+    if not scores.is_floating_point():
+        raise TargetError(
+            f"A target that is a function gives scores as floating-point numbers; this one gave {scores.dtype}, which "
+            f"no gradient passes: return a logit or probability, not a class."
         )
     return scores
 
 
-def _classes(target: int | Sequence[int] | None, logits: Float[Tensor, "n k"]) -> Int[Tensor, " n"]:
+def _as_many(classes: list[int], images: int) -> None:
+    if len(classes) != images:
+        raise TargetError(f"There are {images} images and {len(classes)} targets: give one class for each, or one.")
+
+
+def _classes(target: int | list[int] | None, logits: Float[Tensor, "n k"]) -> Int[Tensor, " n"]:
     count, known = logits.shape
     if target is None:
         return logits.detach().argmax(1)
-    wanted = [index(one) for one in target] if isinstance(target, Sequence) else [index(target)] * count
-    if len(wanted) != count:
-        raise TargetError(f"There are {count} pictures and {len(wanted)} targets: give one class for each, or one.")
+    wanted = target if isinstance(target, list) else [target] * count
+    _as_many(wanted, count)
     for one in wanted:
         if not 0 <= one < known:
             raise TargetError(f"The network tells {known} classes apart, 0 to {known - 1}; received target {one}.")

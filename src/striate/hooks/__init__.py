@@ -1,7 +1,8 @@
 """Looking into any network while it runs: three context managers, over which every explanation is written.
 
 `borrow` lends a model and brings it back as found; `capture` keeps what places of it compute, and their gradients;
-`rewrite` changes what its ReLUs pass backward. `operations` lists what there is to look at.
+`rewrite` changes what its ReLUs pass backward. `operations` lists what there is to look at, `listing` what runs
+within a block.
 """
 
 from striate.hooks.borrow import borrow as borrow
@@ -9,8 +10,11 @@ from striate.hooks.capture import Captured as Captured
 from striate.hooks.capture import Reached as Reached
 from striate.hooks.capture import capture as capture
 from striate.hooks.listing import Ran as Ran
+from striate.hooks.listing import listing as listing
 from striate.hooks.listing import operations as operations
 from striate.hooks.places import PlaceError as PlaceError
+from striate.hooks.places import place_name as place_name
+from striate.hooks.places import place_names as place_names
 from striate.hooks.rewrite import Rewritten as Rewritten
 from striate.hooks.rewrite import rewrite as rewrite
 from striate.hooks.rules import DECONVNET as DECONVNET

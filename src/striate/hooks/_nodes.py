@@ -88,6 +88,8 @@ def kind(node: Node) -> str:
         RewriteError: what runs behind the node is not to be seen: its backward is custom, scripted or compiled.
     """
     name = node.name()
+    if name == "BackwardHookFunctionBackward":  # where torch hangs a module's own backward hooks: it passes all on
+        return "Alias"
     if isinstance(node, BackwardCFunction):
         raise RewriteError(_custom(name.removesuffix("Backward")))
     if name in _PLUMBING:

@@ -17,12 +17,17 @@ _COMPILED = "._orig_mod"
 
 @contextmanager
 def eagerly() -> Iterator[None]:
-    """Compiled regions run as the Python that they were compiled from: compiled code heeds no hook."""
-    if "torch._dynamo" not in sys.modules:  # nothing was ever compiled; asking torch would load its compiler
-        yield
-        return
-    with torch.compiler.set_stance("force_eager"):
-        yield
+    """Within the block, compiled regions and torch's attention layers run as Python: fused code heeds no hook."""
+    fused = torch.backends.mha.get_fastpath_enabled()
+    torch.backends.mha.set_fastpath_enabled(False)
+    try:
+        if "torch._dynamo" not in sys.modules:  # nothing was ever compiled; asking torch would load its compiler
+            yield
+            return
+        with torch.compiler.set_stance("force_eager"):
+            yield
+    finally:
+        torch.backends.mha.set_fastpath_enabled(fused)
 
 
 def eager(model: nn.Module) -> nn.Module:

@@ -19,7 +19,7 @@ def versions(args: Sequence[Any], kwargs: Mapping[str, Any]) -> list[tuple[Tenso
     return [(value, version(value)) for value in (*args, *kwargs.values()) if isinstance(value, Tensor)]
 
 
-def tap(output: Tensor, before: Sequence[tuple[Tensor, int]]) -> tuple[Tensor, Tensor]:
+def tap(output: Tensor, before: Sequence[tuple[Tensor, int]], *, recording: bool) -> tuple[Tensor, Tensor]:
     """The value to keep of `output`, and the tensor with which the network goes on: a copy, made from the kept one.
 
     `before` are the tensors that made it, with their versions then. Where one of them is itself the output, others may
@@ -28,13 +28,17 @@ def tap(output: Tensor, before: Sequence[tuple[Tensor, int]]) -> tuple[Tensor, T
         new value            kept = output                 onward = copy of kept
         input, unchanged     kept = copy of output         onward = copy of kept
         input, changed       kept = copy of output         onward = output, overwritten with (the same) kept
+
+    `recording`: autograd recorded when the forward pass began. A network that runs its backbone under `no_grad` then
+    still has a graph that begins at the kept value.
     """
     found = next((count for tensor, count in before if tensor is output), None)
     kept = output if found is None else output.clone()
-    if torch.is_grad_enabled() and kept.is_floating_point() and not (kept.requires_grad or kept.is_inference()):
+    if recording and kept.is_floating_point() and not (kept.requires_grad or kept.is_inference()):
         kept.requires_grad_()
     if found is None or found == version(output):
-        return kept, kept.clone()
+        with torch.set_grad_enabled(recording):
+            return kept, kept.clone()
     if kept.requires_grad:
         # The values are the same, so what the operation saved of its result is still true of it.
         with torch.autograd.grad_mode._unsafe_preserve_version_counter(output):

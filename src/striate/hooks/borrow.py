@@ -9,6 +9,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from striate.hooks._locks import alone_with
+
 
 @contextmanager
 def borrow(model: nn.Module) -> Iterator[nn.Module]:
@@ -20,20 +22,22 @@ def borrow(model: nn.Module) -> Iterator[nn.Module]:
     of parameters are not kept: an explanation that changes weights works on a copy.
 
     Modes are set module by module, without calling `train()`, which some networks give effects of their own. One thread
-    at a time may borrow a model.
+    at a time borrows a model, or models that share modules: another one waits until they are brought back. The thread
+    that has borrowed a model may borrow it again.
     """
-    found = _Found(model)
-    gpus = {tensor.device.index for tensor in found.tensors if tensor.device.type == "cuda"}
-    with torch.random.fork_rng(devices=sorted(gpus)), torch.inference_mode(False), torch.enable_grad():
-        try:
-            found.calm()
-            yield model
-        finally:
+    with alone_with(model):
+        found = _Found(model)
+        gpus = {tensor.device.index for tensor in found.tensors if tensor.device.type == "cuda"}
+        with torch.random.fork_rng(devices=sorted(gpus)), torch.inference_mode(False), torch.enable_grad():
             try:
-                found.restore()
-            except KeyboardInterrupt:  # the second Ctrl-C of an impatient hand, amid the bringing back
-                found.restore()
-                raise
+                found.calm()
+                yield model
+            finally:
+                try:
+                    found.restore()
+                except KeyboardInterrupt:  # the second Ctrl-C of an impatient hand, amid the bringing back
+                    found.restore()
+                    raise
 
 
 # The dictionaries in which torch keeps a module's hooks of every kind.
@@ -86,7 +90,8 @@ class _Found:
                 buffer.copy_(value)
         for tensor, required, gradient in self._gradients:
             if tensor.requires_grad != required:
-                tensor.requires_grad_(required)
+                with torch.inference_mode(tensor.is_inference()):  # torch asks for it where they were made in it
+                    tensor.requires_grad_(required)
             if tensor.grad is not gradient:
                 tensor.grad = gradient
 

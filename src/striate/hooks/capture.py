@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
@@ -70,6 +71,7 @@ class Captured:
     def _begin(self) -> None:
         """A forward pass begins: what is kept of the one before is let go."""
         self._running = True
+        self._recording = torch.is_grad_enabled()
         self._calls: Counter[str] = Counter()
         self._kept: dict[str, tuple[Tensor, int]] = {}
         self._gradients: dict[str, Tensor] = {}
@@ -89,12 +91,13 @@ class Captured:
         self._calls[name] += 1
         if self._calls[name] > 1:
             return output
-        kept, onward = tap(output, before)
-        self._kept[name] = kept, version(kept)
-        if kept.requires_grad:
-            # The hook knows the gradients of this pass only, and not the tensor: a circle would outlive its use.
-            gradients = self._gradients
-            kept.register_hook(lambda gradient: gradients.__setitem__(name, gradient.detach()))
+        with torch._C.DisableTorchFunction():  # what is done here is no operation of the network's
+            kept, onward = tap(output, before, recording=self._recording)
+            self._kept[name] = kept, version(kept)
+            if kept.requires_grad:
+                # The hook knows the gradients of this pass only, and not the tensor: a circle would outlive its use.
+                gradients = self._gradients
+                kept.register_hook(lambda gradient: gradients.__setitem__(name, gradient.detach()))
         if self._stop and all(self._calls[each] for each in self.names):
             raise Reached
         return onward
@@ -122,7 +125,8 @@ def capture(model: nn.Module, names: Sequence[str], *, stop: bool = False) -> It
 
     A value is that which the place computed, even if the next operation overwrites it: the network goes on with a copy,
     so each place costs one copy of its map. Where autograd records and nothing before a place needs a gradient, the
-    graph begins at it, so that with frozen parameters only what lies behind is recorded.
+    graph begins at it, so that with frozen parameters only what lies behind is recorded. It begins likewise at the last
+    place of a part that the network itself runs under `torch.no_grad`.
 
     With `stop`, a forward pass raises `Reached` as soon as all places have been computed: what follows need not fit the
     image. That a place runs more than once is then not noticed.

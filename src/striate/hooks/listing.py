@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -45,20 +45,31 @@ def operations(model: nn.Module, images: Float[Tensor, "n c h w"]) -> tuple[Ran,
     Raises:
         PlaceError: a region of the network is scripted: what runs within cannot be counted.
     """
+    with torch.no_grad(), listing(model) as ran:
+        model(images)
+    return tuple(ran)
+
+
+@contextmanager
+def listing(model: nn.Module) -> Iterator[list[Ran]]:
+    """Within the block, list the operations of the last forward pass of `model` (see `operations`).
+
+    Raises:
+        PlaceError: a region of the network is scripted: what runs within cannot be counted.
+    """
     network = eager(model)
     for path in scripted(network):
         raise PlaceError(
             f"Operations cannot be listed past {f'module {path!r}' if path else 'the network'}, which is scripted: "
             f"name the place (`at`), or use the network it was scripted from."
         )
-    listing = _Listing()
-    with torch.no_grad(), eagerly(), watching(network, listing.begin, listing.end), ExitStack() as stack, listing:
+    listed = _Listing()
+    with eagerly(), watching(network, listed.begin, listed.end), ExitStack() as stack, listed:
         for path, module in modules_by_path(network).items():
-            enter, leave = _passing(listing.modules, path)
+            enter, leave = _passing(listed.modules, path)
             stack.callback(module.register_forward_pre_hook(enter).remove)
             stack.callback(module.register_forward_hook(leave, always_call=True).remove)
-        model(images)
-    return tuple(listing.ran)
+        yield listed.ran
 
 
 def _passing(modules: list[str], path: str) -> tuple[Callable[..., None], Callable[..., None]]:
@@ -84,6 +95,9 @@ class _Listing(TorchFunctionMode):
         self._running = False
 
     def begin(self) -> None:
+        self.ran.clear()
+        self.modules[1:] = []
+        self._counts.clear()
         self._running = True
 
     def end(self) -> None:

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Any
 
 from torch import nn
 
 from striate.core.errors import StriateError, nearest
 from striate.core.protocols import Described
-from striate.hooks._running import modules_by_path, scripted
+from striate.hooks._running import eager, modules_by_path, scripted
 
 _OPERATION = re.compile(r"([a-z]\w*):([1-9]\d*)")
 
@@ -24,6 +26,45 @@ class Operation:
 
     name: str
     number: int
+
+
+def place_name(model: nn.Module, place: Any) -> str:
+    """The name of a place that is given as a name, or as one of the modules of `model`: its path.
+
+    Raises:
+        PlaceError: it is neither.
+    """
+    if isinstance(place, str):
+        return place
+    if isinstance(place, nn.Module):
+        for path, module in modules_by_path(eager(model)).items():
+            if module is eager(place):
+                return path
+        raise PlaceError(
+            f"A place that is a module is one of the modules within the network; the {type(place).__name__} received "
+            f"is not: take it from this network, or name it by its path."
+        )
+    raise PlaceError(
+        f"A place is a name (a feature map, a module's path, an operation such as 'relu:3') or a module of the "
+        f"network; received {place!r}."
+    )
+
+
+def place_names(model: nn.Module, places: Any) -> tuple[str, ...]:
+    """The names of some places, each once; one place may stand alone.
+
+    Raises:
+        PlaceError: one of them is neither a name nor a module of `model`, or there are none.
+    """
+    one = isinstance(places, (str, nn.Module)) and not isinstance(places, (nn.ModuleList, nn.Sequential))
+    if isinstance(places, nn.Sequential) and any(module is places for module in model.modules()):
+        one = True
+    if not one and not isinstance(places, Iterable):
+        raise PlaceError(f"Places are names or modules, one or several; received {places!r}.")
+    names = tuple(dict.fromkeys(place_name(model, place) for place in ([places] if one else places)))
+    if not names:
+        raise PlaceError("Expected one place or several; received none.")
+    return names
 
 
 def find(model: nn.Module, name: str) -> nn.Module | Operation:

@@ -1,6 +1,4 @@
 """Occlusion that computes again only what a patch can reach, from the kept activations of the clean picture."""
 
-from striate.explaining.incremental.approximate import Approximation as Approximation
-from striate.explaining.incremental.approximate import approximately as approximately
 from striate.explaining.incremental.occluded import Incremental as Incremental
 from striate.explaining.incremental.recording import UntraceableError as UntraceableError

@@ -78,23 +78,6 @@ def whole(clean: Map, crops: Crops) -> Float[Tensor, "p c h w"]:
     return values
 
 
-def trimmed(clean: Map, crops: Crops, given_up: float) -> Crops:
-    """The same with smaller boxes: of all that a patch has changed (Σ |new - clean|), the share left out is at most
-    `given_up`, a quarter of it on each side.
-    """
-    smaller = [edge.copy() for edge in (crops.boxes.tops, crops.boxes.bottoms, crops.boxes.lefts, crops.boxes.rights)]
-    for (numbers, values), (_, before) in zip(crops.groups, gathered(clean, None, crops.boxes).groups, strict=True):
-        change = (values - before).abs_().sum(1, dtype=torch.float32)
-        for axis, (starts, stops) in ((2, smaller[:2]), (1, smaller[2:])):
-            lines = change.sum(axis).cpu().numpy()
-            allowed = given_up / 4 * lines.sum(1, keepdims=True)
-            from_start, from_end = (np.cumsum(one, 1) <= allowed for one in (lines, lines[:, ::-1]))
-            most = lines.shape[1] - 1
-            starts[numbers] += np.minimum(from_start.sum(1), most)
-            stops[numbers] = np.maximum(stops[numbers] - from_end.sum(1), starts[numbers] + 1)
-    return gathered(clean, crops, Boxes(*smaller))
-
-
 def _grid(starts: np.ndarray, stops: np.ndarray, step: int) -> Int[np.ndarray, "m side"]:
     return starts[:, None] + np.arange(0, int(stops[0] - starts[0]), step)
 

@@ -45,6 +45,8 @@ class Incremental:
         made = cls(in_place(folded(record(model, image))))
         with torch.no_grad():
             expected, found = model(image), made.program.logits(image)
+        if expected.ndim != 2:
+            raise UntraceableError("the answer is not a row of logits for each image")
         if not (found - expected).abs().max() <= TOLERANCE * expected.abs().max():
             raise UntraceableError("the operations do not give the network's logits")
         return made
@@ -58,12 +60,11 @@ class Incremental:
         image: Float[Tensor, "1 c h w"],
         cover: Float[Tensor, "1 c h w"],
         places: Positions,
-        given_up: float = 0.0,
     ) -> Iterator[tuple[slice, Float[Tensor, "m k"]]]:
         """The logits under the patch at each position, a share of them at a time: (positions, logits)."""
         with torch.no_grad():
             clean = Clean.of(self.program, image)
-        return replay(self.program, clean, cover, boxes(places), given_up)
+        return replay(self.program, clean, cover, boxes(places))
 
 
 def boxes(places: Positions) -> Boxes:

@@ -11,9 +11,9 @@ from jaxtyping import Float
 from torch import Tensor
 
 from striate.explaining.incremental.boxes import Boxes
-from striate.explaining.incremental.crops import Crops, Map, gathered, trimmed, whole
+from striate.explaining.incremental.crops import Crops, Map, gathered, whole
 from striate.explaining.incremental.program import Operation, Program, store
-from striate.explaining.incremental.rules import Maps, rule_of, window_of
+from striate.explaining.incremental.rules import Maps, rule_of
 
 MEMORY = 256 * 2**20
 """Bytes that the largest changed values of one go may take, with what they are computed from."""
@@ -51,29 +51,24 @@ class Clean:
 
 
 def replay(
-    program: Program, clean: Clean, cover: Float[Tensor, "1 c h w"], boxes: Boxes, given_up: float = 0.0
+    program: Program, clean: Clean, cover: Float[Tensor, "1 c h w"], boxes: Boxes
 ) -> Iterator[tuple[slice, Float[Tensor, "m k"]]]:
     """The logits under a patch in each of `boxes` that shows `cover` there, a share of the positions at a time.
 
     A value that is not confined to boxes is made whole, and so is everything after it: at the latest the head.
-    `given_up` makes it approximate: before every window, boxes are trimmed by so much (see `trimmed`).
     """
     shown = Map.of(cover)
     share = _at_once(program, reach(program, boxes), len(boxes))
     for start in range(0, len(boxes), share):
         positions = slice(start, min(len(boxes), start + share))
-        yield positions, _logits(program, clean, gathered(shown, None, boxes.at(positions)), given_up).to(cover.dtype)
+        yield positions, _logits(program, clean, gathered(shown, None, boxes.at(positions))).to(cover.dtype)
 
 
 @torch.no_grad()
-def _logits(program: Program, clean: Clean, patches: Crops, given_up: float) -> Float[Tensor, "m k"]:
-    trimming = _read_by_windows(program) if given_up else set()
+def _logits(program: Program, clean: Clean, patches: Crops) -> Float[Tensor, "m k"]:
     changed: dict[int, Any] = {0: patches}
     for operation, done in zip(program.operations, program.last_reads(), strict=True):
         _compute(program, operation, changed, clean.map, len(patches.boxes))
-        first = operation.outputs[0]
-        if first is not None and first in trimming and isinstance(changed[first], Crops):
-            changed[first] = trimmed(clean.map(first), changed[first], given_up)
         for number in done:
             changed.pop(number, None)
     return changed[program.output]
@@ -95,12 +90,6 @@ def _compute(program: Program, operation: Operation, changed: dict[int, Any], ma
     for number in boxes:
         changed[number] = whole(maps(number), changed[number])
     store(changed, operation, operation.run(changed, count))
-
-
-def _read_by_windows(program: Program) -> set[int]:
-    """The values that are read by what makes boxes grow."""
-    windows = ((one.inputs()[0], window_of(one)) for one in program.operations)
-    return {number for number, window in windows if window is not None and not window.single}
 
 
 def _averages(operation: Operation) -> bool:

@@ -108,7 +108,10 @@ def _pointwise_reach(operation: Operation, boxes: Any, shapes: Any) -> Boxes | N
     inputs = operation.inputs()
     if len({shapes[number][1:] for number in inputs}) > 1 or any(number not in boxes for number in inputs):
         return None
-    if operation.name != "native_batch_norm":
+    if operation.name == "native_batch_norm":
+        if operation.args[5]:  # the statistics are those of all that is given, so a patch changes every value
+            return None
+    else:
         for leaf in leaves((operation.args, operation.kwargs)):
             if isinstance(leaf, Tensor) and any(side > 1 for side in leaf.shape[-2:]):
                 return None
