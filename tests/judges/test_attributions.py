@@ -9,7 +9,9 @@ import captum.attr
 import numpy as np
 import pytest
 import pytorch_grad_cam
+import timm
 import torch
+import torchvision
 from pytorch_grad_cam.utils.model_targets import ClassifierOutputTarget
 from torch import Tensor, nn
 
@@ -18,12 +20,15 @@ from promises.subject import pictures
 from striate.explaining import (
     Attribution,
     deconvnet,
+    expected_gradients,
     grad_cam,
     grad_cam_plus_plus,
     guided_backpropagation,
     guided_grad_cam,
+    hires_cam,
     input_x_gradient,
     integrated_gradients,
+    layer_cam,
     saliency,
 )
 
@@ -101,6 +106,78 @@ def _by_pytorch_grad_cam(method: Any, model: nn.Module, layer: nn.Module) -> np.
 def test_pytorch_grad_cam_gives_the_same_of_maps(model: Modular) -> None:
     expected = _by_pytorch_grad_cam(pytorch_grad_cam.GradCAM, model, model.relu3)
     _alike(grad_cam(model, IMAGES, CLASS).values, expected)
+
+
+@pytest.mark.parametrize("at", ["relu1", "relu2", "relu3"])
+def test_pytorch_grad_cam_weighs_positions_alike(model: Modular, at: str) -> None:
+    layer = model.get_submodule(at)
+    expected = _by_pytorch_grad_cam(pytorch_grad_cam.LayerCAM, model, layer)
+    _alike(layer_cam(model, IMAGES, CLASS, at=at).values, expected)
+    expected = _by_pytorch_grad_cam(pytorch_grad_cam.HiResCAM, model, layer)
+    found = hires_cam(model, IMAGES, CLASS, at=at).values
+    assert (found < 0).any() or at == "relu3"
+    _alike(np.maximum(found, 0), expected)
+
+
+def test_captum_takes_the_same_expectation_of_a_linear_network() -> None:
+    """There every draw of a baseline gives its exact part: w ⊙ (x - x'), whatever α."""
+    torch.manual_seed(0)
+    linear, background = nn.Sequential(nn.Flatten(), nn.Linear(3 * 16 * 12, 3)), pictures(5, (16, 12), seed=7)
+    found = expected_gradients(linear, IMAGES, CLASS, background=background, samples=7)
+    # Captum draws baselines at random: of one at a time it has no choice.
+    shap = captum.attr.GradientShap(linear)
+    each = [shap.attribute(IMAGES, baselines=one[None], n_samples=1, stdevs=0.0, target=CLASS) for one in background]
+    _alike(found.values, torch.stack(each).mean(0))
+    assert found.residue is not None
+    assert (found.residue < 1e-4).all()
+
+
+def _small_vit() -> nn.Module:
+    return timm.models.VisionTransformer(img_size=32, patch_size=8, embed_dim=24, depth=3, num_heads=2, num_classes=5)
+
+
+def _small_mixer() -> nn.Module:
+    return timm.models.MlpMixer(img_size=32, patch_size=8, embed_dim=24, num_blocks=3, num_classes=5)
+
+
+def _small_swin() -> nn.Module:
+    return torchvision.models.SwinTransformer(
+        [4, 4], embed_dim=24, depths=[2, 2], num_heads=[2, 4], window_size=[4, 4], num_classes=5
+    )
+
+
+def _as_grid(tokens: Tensor) -> Tensor:
+    return tokens[:, tokens.shape[1] - 16 :].reshape(len(tokens), 4, 4, -1).permute(0, 3, 1, 2)
+
+
+@pytest.mark.parametrize(
+    ("build", "layer", "place", "reshape"),
+    [
+        (_small_vit, "blocks.2.norm1", "layer_norm:5", _as_grid),  # the last before the class token reads all others
+        (_small_mixer, "norm", "layer_norm:7", _as_grid),  # behind it all tokens are averaged
+        (_small_swin, "norm", "layer_norm:11", lambda maps: maps.permute(0, 3, 1, 2)),
+    ],
+    ids=["ViT", "Mixer", "Swin"],
+)
+@pytest.mark.filterwarnings("ignore")
+def test_pytorch_grad_cam_with_a_reshape_gives_the_same_of_tokens(
+    build: Callable[[], nn.Module], layer: str, place: str, reshape: Callable[[Tensor], Tensor]
+) -> None:
+    torch.manual_seed(0)
+    network, images = build().eval(), pictures(2, (32, 32))
+    for parameter in network.parameters():
+        nn.init.normal_(parameter, std=0.2)
+    with pytorch_grad_cam.GradCAM(network, [network.get_submodule(layer)], reshape_transform=reshape) as cam:
+        targets = [ClassifierOutputTarget(CLASS)] * 2
+        cam(input_tensor=images, targets=targets)
+        (maps,) = [each.numpy() for each in cam.activations_and_grads.activations]
+        (gradients,) = [each.numpy() for each in cam.activations_and_grads.gradients]
+    expected = np.maximum((gradients.mean((2, 3), keepdims=True) * maps).sum(1), 0)
+    for at in (None, layer):
+        found = grad_cam(network, images, CLASS, at=at)
+        assert found.at == (at or place)
+        assert any("laid out as 4 × 4" in note or "channels last" in note for note in found.notes)
+        _alike(found.values, expected)
 
 
 def test_grad_cam_plus_plus_is_the_paper_s_and_pytorch_grad_cam_adds_a_millionth(model: Modular) -> None:

@@ -13,6 +13,7 @@ from striate.explaining import METHODS, Attribution
 
 # As little work as a promise needs.
 SHORT: dict[str, dict[str, Any]] = {
+    "expected_gradients": {"samples": 8},
     "integrated_gradients": {"most_steps": 8},
     "occlusion": {"patch": 8},
     "rise": {"masks": 8},

@@ -15,6 +15,7 @@ from striate.explaining.cam import guided_grad_cam as guided_grad_cam
 from striate.explaining.cam import hires_cam as hires_cam
 from striate.explaining.cam import layer_cam as layer_cam
 from striate.explaining.checks import Check as Check
+from striate.explaining.expected import expected_gradients as expected_gradients
 from striate.explaining.filters import FilterError as FilterError
 from striate.explaining.filters import Filters as Filters
 from striate.explaining.filters import filters as filters

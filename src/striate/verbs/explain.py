@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -57,8 +58,8 @@ def explain(
             logits (n, k).
         pictures: files, folders (every picture in them), patterns in quotes, or - for a list on standard input. In
             Python also PIL images, arrays, and tensors (c, h, w): a float tensor is prepared already.
-        method: how: grad-cam when not given; saliency, occlusion, integrated-gradients, rise and more (a wrong name
-            lists them all).
+        method: how: grad-cam when not given, or saliency for a network without maps; occlusion, integrated-gradients,
+            rise and more (a wrong name lists them all).
         target: explain this class instead of the answer: its name, or its number from 0.
         at: the place in the network that the method reads, as in stage3; the last map before pooling when not given.
         compare: one sheet with the maps of all methods. They are not checked.
@@ -86,12 +87,13 @@ def explain(
     from striate.explaining import METHODS
     from striate.explaining.checks.budget import Budget
     from striate.recipes.stage import watched
-    from striate.reporting.inside.explained import USUAL, explain_subject, method_named
+    from striate.reporting.inside.explained import explain_subject, explain_usually, method_named
     from striate.reporting.inside.subject import class_number
     from striate.reporting.inside.written import stem_of
 
-    methods = list(METHODS.values()) if compare else [method_named(method or USUAL)]
+    methods = list(METHODS.values()) if compare else [] if method is None else [method_named(method)]
     budget = None if compare or check in (None, "none") else str(Budget(check))
+    explain_one = partial(explain_subject, methods=methods) if methods else explain_usually
     network = _network(run, device, preparation, weights)
     folder = _folder(run, out)
     results: Results[Explanation | Failure] = Results()
@@ -105,14 +107,14 @@ def explain(
             aim = target if target is None or callable(target) else class_number(classes, target)
             explained = yield from watched(
                 f"explaining {Path(name).name}",
-                lambda progress, subject=subject, classes=classes, aim=aim: explain_subject(
-                    network.model, classes, subject, methods, target=aim, at=at, budget=budget, notes=network.notes,
+                lambda progress, subject=subject, classes=classes, aim=aim: explain_one(
+                    network.model, classes, subject, target=aim, at=at, budget=budget, notes=network.notes,
                     progress=progress,
                 ),
             )  # fmt: skip
             result = Explanation(explained, dark=dark)
             if folder is not None:
-                kind = "compared" if compare else methods[0].name
+                kind = "compared" if compare else explained.attributions[0].method.name
                 place = f"at {at}" if isinstance(at, str) else None
                 asked = None if target is None else f"as {explained.target}"
                 stem = stem_of(Path(name), kind, place, asked, "dark" if dark else None)

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from torch import nn
 
 from striate.core.errors import ConfigError, StriateError
 from striate.core.registry import Registry
-from striate.explaining import METHODS, Attribution, Method
+from striate.explaining import METHODS, Attribution, Method, NoMapError
 from striate.explaining.checks import Check
 from striate.plot import LIGHT, Theme, Tile, coloured, overlay, overlay_scale, resized, tiles
 from striate.reporting.inside.subject import Answered, Subject
@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 USUAL = "grad_cam"
+WITHOUT_MAPS = "saliency"
+"""The usual method, and the one in its stead for a network in which no place is laid out over the image."""
 _COLUMNS = 4
 _LARGEST = 900  # pixels of the longer side of a photo under its map
 
@@ -53,6 +55,26 @@ def method_named(name: str) -> Method:
     """
     methods: Registry[Method] = METHODS
     return methods[name.strip().lower().replace("-", "_")]
+
+
+def explain_usually(model: nn.Module, classes: Sequence[str], subject: Answered, **settings: Any) -> Explained:
+    """Explain by the usual method or, where a network has no map for it to read, by saliency, with a note.
+
+    `settings` are those of `explain_subject`.
+
+    Raises:
+        StriateError: there is no such place.
+    """
+    try:
+        return explain_subject(model, classes, subject, [METHODS[USUAL]], **settings)
+    except NoMapError:
+        explained = explain_subject(model, classes, subject, [METHODS[WITHOUT_MAPS]], **settings)
+    (attribution,) = explained.attributions
+    note = (
+        f"{attribution.method.title} stands in for {METHODS[USUAL].title}, for the network has no map that is laid out "
+        f"over the image."
+    )
+    return replace(explained, attributions=(replace(attribution, notes=(note, *attribution.notes)),))
 
 
 def explain_subject(
