@@ -2,17 +2,16 @@
 
     python benchmarks/occlusion.py [--quick] [--rounds 3] [--threads N] [--only NETWORK] [--write]
 
-Four ways: Captum's `Occlusion`, of the batch sizes tried here at its best; ours with the whole network at every
-position, batch norms folded and channels last in memory, and at its best batch size too; ours as it is called,
-incremental, which has the same layout and folding and includes the recording of the network; and the same with
-`approximate=True`. Before they are timed, the incremental logits are compared with those of the network itself at all
-positions.
+Three ways: Captum's `Occlusion`, of the batch sizes tried here at its best; ours with the whole network at every
+position, batch norms folded and channels last in memory, and at its best batch size too; and ours as it is called,
+incremental, which has the same layout and folding and includes the recording of the network. Before they are timed,
+the incremental logits are compared with those of the network itself at all positions.
 
 VGG-16 and ResNet-18 have random weights (He et al. 2015), on which the speed does not depend; SqueezeNet and MobileNet
 v2 have weights trained on ImageNet, and a photo of a dog.
 
 Targets: VGG-16 at least 4 times Captum's speed and 3.5 times that of our whole network, ResNet-18 2 and 1.5 times; no
-logit off by more than 1e-4 of the largest; approximately, 10 times the speed of our whole network.
+logit off by more than 1e-4 of the largest.
 """
 
 from __future__ import annotations
@@ -36,7 +35,7 @@ from striate.core.spec import InputSpec
 from striate.data.decode import decode
 from striate.data.transforms import prepare, scale
 from striate.explaining import occlusion
-from striate.explaining.incremental import Incremental, approximately
+from striate.explaining.incremental import Incremental
 from striate.explaining.occluders import Positions, positions
 from striate.explaining.occlusion import plainly, under_patches
 from striate.models import create_model
@@ -52,7 +51,7 @@ PATCH, STRIDES, CLASS = 32, (16, 8), 160
 BATCHES = (1, 4, 16, 32)
 TARGETS = {"vgg16": (4.0, 3.5), "resnet18": (2.0, 1.5)}
 NETWORKS = ("vgg16", "resnet18", "squeezenet1_0", "mobilenet_v2")
-CAPTUM, WHOLE, INCREMENTAL, APPROXIMATE = "Captum", "whole network", "incremental", "approximate"
+CAPTUM, WHOLE, INCREMENTAL = "Captum", "whole network", "incremental"
 
 
 @dataclass(frozen=True)
@@ -88,8 +87,8 @@ def compare(one: Subject, stride: int, rounds: int, quick: bool) -> tuple[Table,
     perturbations = 4 if quick else best(lambda batch: by_captum(one, PATCH, batch))
     print(f"best batch sizes: Captum {perturbations}, whole network {batch}", flush=True)
 
-    def ours(approximate: bool) -> float:
-        occlusion(one.model, one.image, CLASS, patch=PATCH, stride=stride, approximate=approximate)
+    def ours() -> float:
+        occlusion(one.model, one.image, CLASS, patch=PATCH, stride=stride)
         return len(places)
 
     def of_captum() -> float:
@@ -100,13 +99,12 @@ def compare(one: Subject, stride: int, rounds: int, quick: bool) -> tuple[Table,
         {
             CAPTUM: of_captum,
             WHOLE: lambda: len(whole(one, incremental, places, batch)),
-            INCREMENTAL: lambda: ours(False),
-            APPROXIMATE: lambda: ours(True),
+            INCREMENTAL: ours,
         },
         rounds,
         unit="positions/s",
     )
-    return table, (*checked, f"{against_whole(table, INCREMENTAL):.2f}", f"{against_whole(table, APPROXIMATE):.2f}")
+    return table, (*checked, f"{against_whole(table, INCREMENTAL):.2f}")
 
 
 def _checked(one: Subject, incremental: Incremental, places: Positions) -> tuple[str, ...]:
@@ -114,12 +112,11 @@ def _checked(one: Subject, incremental: Incremental, places: Positions) -> tuple
     with torch.no_grad():
         expected = torch.cat([logits for _, logits in plainly(one.model, one.image, one.cover, places)])
     found = torch.cat([logits for _, logits in incremental.logits(one.image, one.cover, places)])
-    nearly, _ = approximately(incremental, one.image, one.cover, places)
-    off, roughly_off = (float((some - expected).abs().max() / expected.abs().max()) for some in (found, nearly))
+    off = float((found - expected).abs().max() / expected.abs().max())
     change = float((expected - one.model(one.image)).detach().abs().max() / expected.abs().max())
     if off > 1e-4:
         raise SystemExit(f"A logit is off by {off:.1e} of the largest.")
-    return f"{incremental.saved(places):.2f}", f"{change:.1e}", f"{off:.1e}", f"{roughly_off:.1e}"
+    return f"{incremental.saved(places):.2f}", f"{change:.1e}", f"{off:.1e}"
 
 
 @torch.no_grad()
@@ -194,8 +191,7 @@ def verdicts(tables: dict[str, Table]) -> Sequence[str]:
             captum_target, whole_target = TARGETS[name]
             found.append(
                 f"{heading}: {table[INCREMENTAL].ratio:.2f} times Captum (target: {captum_target:g}), "
-                f"{against_whole(table, INCREMENTAL):.2f} times our whole network (target: {whole_target:g}); "
-                f"approximately {against_whole(table, APPROXIMATE):.2f} times (target: 10)."
+                f"{against_whole(table, INCREMENTAL):.2f} times our whole network (target: {whole_target:g})."
             )
     return found
 
@@ -221,8 +217,8 @@ def main() -> None:
             )
             checks.append((heading, *row))
             print(f"{heading}\n{tables[heading].markdown()}\n", flush=True)
-    columns = ("", "operations saved", "largest change of a logit", "incremental off by", "approximate off by")
-    columns += ("incremental : whole network", "approximate : whole network")
+    columns = ("", "operations saved", "largest change of a logit", "incremental off by")
+    columns += ("incremental : whole network",)
     method = "Changes and errors are shares of the largest logit, over all positions; saved are multiplications."
     summary = Figures(columns, tuple(checks), method)
     threads = "one thread" if arguments.threads == 1 else f"{arguments.threads} threads"

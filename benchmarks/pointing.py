@@ -54,6 +54,7 @@ RECIPE = {
 """What differs from the recipe `photos`: the pictures are drawn in all places, sizes and colours as it is."""
 
 SETTINGS: Mapping[str, Mapping[str, Any]] = {
+    "expected_gradients": {"samples": 20},
     "rise": {"masks": 200},
     "smoothgrad": {"samples": 20},
     "integrated_gradients": {"tolerance": 0.05},
