@@ -128,7 +128,7 @@ _FORMS: dict[str, Any] = {
     "epochs": _is_number,
     "circumstances": _are(_is_text),
     "scores": _are(_are(_is_number)),
-    "temperature": _are(_is_number),
+    "temperature": _are(lambda value: isinstance(value, bool) or _is_number(value)),
     "unfinished": lambda value: value is None or isinstance(value, str),
 }
 
