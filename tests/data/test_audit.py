@@ -199,3 +199,19 @@ def test_where_the_channels_are_given_those_count_and_not_the_most(mixed: Path) 
     channels = tuple(f"channel{number}" for number in range(1, 6))
     found = audit(open_data(mixed), channels=channels)
     assert (len(found.unread), found.survey.readable.sum()) == (22, 1)
+
+
+def test_an_image_that_is_read_although_its_file_is_irregular_is_noted(tmp_path: Path) -> None:
+    for label in ("a", "b"):
+        (tmp_path / label).mkdir()
+        for number in range(3):
+            pixels = np.random.default_rng(number).integers(0, 256, (20, 20, 3), dtype=np.uint8)
+            Image.fromarray(pixels).save(tmp_path / label / f"{number}.jpg")
+    untidy = tmp_path / "a" / "0.jpg"
+    data = untidy.read_bytes()
+    at = data.index(b"\xff\xdb")
+    untidy.write_bytes(data[:at] + bytes(7) + data[at:])
+    found = audit(open_data(tmp_path))
+    (finding,) = [finding for finding in found.findings if finding.kind == "noted"]
+    assert finding.sentence.startswith("1 image is read")
+    assert "7 extraneous bytes" in finding.names[0]

@@ -11,6 +11,7 @@ import numpy as np
 
 from striate.data.facts import Group
 from striate.data.kinds import common_maximum
+from striate.data.picture import NOTED
 
 if TYPE_CHECKING:
     from striate.data.audit import Audit
@@ -154,6 +155,16 @@ def _rotated(audit: Audit) -> Iterator[Finding]:
         yield Finding("rotated", "note", f"{audit.rotated:,} {noun} turned upright by the EXIF orientation.")
 
 
+def _noted(audit: Audit) -> Iterator[Finding]:
+    noted = [row for row in audit.kinds if NOTED in row.what]
+    if noted:
+        count = sum(row.count for row in noted)
+        sentence = (
+            f"{many(count, 'image')} {'is' if count == 1 else 'are'} read although the file is irregular."
+        )
+        yield Finding("noted", "note", sentence, tuple(f"{row.count:,} × {row.what}" for row in noted))
+
+
 def _mixed_kinds(audit: Audit) -> Iterator[Finding]:
     channels = Counter[str]()
     for row in audit.kinds:
@@ -190,6 +201,7 @@ _RULES: tuple[Rule, ...] = (
     _missing_classes,
     _tiny_classes,
     _imbalance,
+    _noted,
     _mixed_kinds,
     _mixed_depths,
     _rotated,

@@ -10,6 +10,8 @@ from jaxtyping import Float32, UInt8, UInt16
 from striate.core.spec import GREY, RGB
 
 ALPHA = "alpha"
+NOTED = "; note: "
+"""What stands between the mode of an image and its note where both are told in one."""
 
 Pixels = UInt8[np.ndarray, "h w c"] | UInt16[np.ndarray, "h w c"] | Float32[np.ndarray, "h w c"]
 ManyPixels = UInt8[np.ndarray, "n h w c"] | UInt16[np.ndarray, "n h w c"] | Float32[np.ndarray, "n h w c"]

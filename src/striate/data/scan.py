@@ -13,7 +13,7 @@ from striate.data.content import DIGEST_BYTES, content_digest, content_digests, 
 from striate.data.dataset import ArrayStore, Store
 from striate.data.decode import Unreadable
 from striate.data.duplicates import SMALLEST_SIDE, stars, thumbnail, tint
-from striate.data.picture import Pixels, full_intensity
+from striate.data.picture import NOTED, Pixels, full_intensity
 from striate.data.threads import in_order, usable_cores
 from striate.data.visible import visible
 
@@ -101,7 +101,8 @@ def _look(store: Store, index: int) -> tuple[Row, bytes, _Looks]:
         return Row(error.reason, error.detail), bytes(DIGEST_BYTES), _Looks(bytes(DIGEST_BYTES))
     height, width = picture.pixels.shape[:2]
     channels = ",".join(picture.channels)
-    row = Row("", "", height, width, channels, picture.maximum, picture.mode, picture.orientation)
+    mode = f"{picture.mode}{NOTED}{picture.note}" if picture.note else picture.mode
+    row = Row("", "", height, width, channels, picture.maximum, mode, picture.orientation)
     digest = content_digest(picture.pixels, picture.channels, picture.prepared)
     return row, digest, _looks(digest, picture.pixels, picture.channels, picture.prepared)
 
