@@ -138,7 +138,6 @@ def _mirrored_integrated_gradients(model: nn.Module, images: Tensor, classes: li
         (_brightness, "it looks the same with random weights"),
         (_brightness_by_sign, "it looks the same with random weights"),
         (_constant, "the map is the same everywhere"),
-        (_class_independent, "it looks the same for another class"),
         (_mirrored_grad_cam, "removing what it marks changes the answer no more than removing other places"),
         (
             _mirrored_integrated_gradients,
@@ -151,6 +150,12 @@ def test_a_map_that_does_not_explain_the_network_fails(
 ) -> None:
     check = _method(draw)(net, images).check(LONG)
     assert (check.verdict.trust, str(check)) == (False, f"do not trust: {reason}")
+
+
+def test_a_map_that_is_the_same_for_every_class_fails(net: nn.Module, images: Tensor) -> None:
+    check = _method(_class_independent)(net, images).check(LONG)
+    assert check.verdict.trust is False
+    assert [row.passed for row in check.rows if row.name == "other class"] == [False]
 
 
 @pytest.mark.parametrize(
