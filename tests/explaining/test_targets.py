@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
@@ -12,9 +13,19 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+import striate
 from promises.strangers import stranger
 from promises.subject import pictures
-from striate.explaining import NetworkError, NoGradientError, TargetError, grad_cam, occlusion, saliency
+from striate.explaining import (
+    NetworkError,
+    NoGradientError,
+    NoMapError,
+    TargetError,
+    grad_cam,
+    guided_backpropagation,
+    occlusion,
+    saliency,
+)
 
 IMAGES = pictures(3, (16, 12))
 
@@ -175,3 +186,31 @@ def test_weights_and_images_of_inference_mode_are_explained(method: Callable[...
 def test_what_is_no_network_is_refused_in_a_sentence(model: Any, said: str) -> None:
     with pytest.raises(NetworkError, match=said):
         grad_cam(model, IMAGES)
+
+
+def test_a_model_that_holds_a_lock_is_checked() -> None:
+    model = stranger()
+    vars(model)["lock"] = threading.Lock()
+    assert saliency(model, IMAGES[:1], 1).check("2min").depths
+    assert isinstance(model.lock, type(threading.Lock()))
+
+
+@pytest.mark.parametrize("inner", ["conv1", "relu1", "head", ""])
+def test_backward_hooks_of_its_owner_do_not_hinder_guided_methods(inner: str) -> None:
+    expected = guided_backpropagation(stranger(), IMAGES, 1)
+    model = stranger()
+    model.get_submodule(inner).register_full_backward_hook(lambda *_: None)
+    found = guided_backpropagation(model, IMAGES, 1)
+    np.testing.assert_array_equal(found.values, expected.values)
+    assert found.notes == expected.notes
+
+
+def test_where_nothing_is_laid_out_over_the_image_the_verb_shows_saliency_and_says_so() -> None:
+    torch.manual_seed(0)
+    flat = nn.Sequential(nn.Flatten(), nn.Linear(192, 3)).eval()
+    (found,) = striate.explain(flat, torch.rand(3, 8, 8))
+    (attribution,) = found.explained.attributions
+    assert attribution.method.name == "saliency"
+    assert attribution.notes[0].startswith("Saliency stands in for Grad-CAM")
+    with pytest.raises(NoMapError):
+        striate.explain(flat, torch.rand(3, 8, 8), method="grad-cam")

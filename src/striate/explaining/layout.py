@@ -11,6 +11,8 @@ from torch import Tensor
 
 from striate.hooks import PlaceError
 
+Kind = Literal["channels first", "channels last", "tokens", "tokens first"]
+
 Grid = tuple[int, int]
 """Rows and columns."""
 
@@ -28,7 +30,7 @@ class Layout:
     them, such as a class token, are left out.
     """
 
-    kind: Literal["channels first", "channels last", "tokens", "tokens first"]
+    kind: Kind
     grid: Grid
     extra: int = 0
 
@@ -58,11 +60,19 @@ def layout_of(shape: Sequence[int], images: int, size: Grid, grid: Grid | None =
     `grid` states the rows and columns; otherwise they must have the proportions of the image.
     """
     if len(shape) == 4 and shape[0] == images:
-        for kind, sides in (("channels first", (shape[2], shape[3])), ("channels last", (shape[1], shape[2]))):
+        maps: tuple[tuple[Kind, Grid], ...] = (
+            ("channels first", (shape[2], shape[3])),
+            ("channels last", (shape[1], shape[2])),
+        )
+        for kind, sides in maps:
             if sides == grid or (grid is None and _alike(sides, size)):
                 return Layout(kind, sides)
     if len(shape) == 3:
-        for kind, count, rows in (("tokens", shape[1], shape[0]), ("tokens first", shape[0], shape[1])):
+        sequences: tuple[tuple[Kind, int, int], ...] = (
+            ("tokens", shape[1], shape[0]),
+            ("tokens first", shape[0], shape[1]),
+        )
+        for kind, count, rows in sequences:
             found = _grid_of(count, size) if grid is None else grid
             if rows == images and found is not None and 0 <= count - found[0] * found[1] <= _MOST_EXTRA_TOKENS:
                 return Layout(kind, found, count - found[0] * found[1])

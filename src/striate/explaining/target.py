@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence, Set
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -104,7 +104,7 @@ def settled(target: Any) -> int | list[int] | Callable[[Any], Tensor] | None:
         TargetError: it is neither a class, nor classes, nor a function.
     """
     if target is None or (callable(target) and not isinstance(target, (Tensor, np.ndarray))):
-        return target
+        return cast("Callable[[Any], Tensor] | None", target)
     if isinstance(target, (Tensor, np.ndarray)) and target.ndim > 1:
         raise TargetError(
             f"Targets are one class for all images, or a row of classes, one for each; received an array of shape "

@@ -61,7 +61,8 @@ def place_names(model: nn.Module, places: Any) -> tuple[str, ...]:
         one = True
     if not one and not isinstance(places, Iterable):
         raise PlaceError(f"Places are names or modules, one or several; received {places!r}.")
-    names = tuple(dict.fromkeys(place_name(model, place) for place in ([places] if one else places)))
+    several: Any = [places] if one else places
+    names = tuple(dict.fromkeys(place_name(model, place) for place in several))
     if not names:
         raise PlaceError("Expected one place or several; received none.")
     return names

@@ -18,6 +18,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
+_OF_EVERY_MODULE = frozenset(vars(nn.Module()))
 _FOR_STATISTICS = 32  # pictures at most
 
 
@@ -30,7 +31,7 @@ class Cascade:
     """
 
     def __init__(self, model: nn.Module, images: Float[Tensor, "n c h w"], seed: int) -> None:
-        self.network = copy.deepcopy(getattr(model, "_orig_mod", model))
+        self.network = _copied(getattr(model, "_orig_mod", model))
         self._images = images[:_FOR_STATISTICS]
         self._layers = _layers_from_top(self.network, images)
         self._noise = torch.Generator().manual_seed(seed)
@@ -49,6 +50,20 @@ class Cascade:
         with _estimating(self._layers[: self._done]):
             self.network(self._images.clone())  # which it may overwrite
         return self.network
+
+
+def _copied(model: nn.Module) -> nn.Module:
+    """A copy of a network; what it holds beside weights and modules and cannot be copied, a lock, is shared with it."""
+    shared: dict[int, Any] = {}
+    for module in model.modules():
+        for name, value in vars(module).items():
+            if name in _OF_EVERY_MODULE:
+                continue
+            try:
+                copy.deepcopy(value)
+            except TypeError:
+                shared[id(value)] = value
+    return copy.deepcopy(model, shared)
 
 
 def _layers_from_top(model: nn.Module, images: Tensor) -> list[nn.Module]:
