@@ -10,7 +10,7 @@ from striate.core.config import difference, from_json, to_json
 from striate.core.errors import ConfigError
 from striate.data.augment import Augmentation
 from striate.recipes.named import RECIPES, recipe_for
-from striate.recipes.recipe import AugmentationChoice, Recipe
+from striate.recipes.recipe import AugmentationChoice, LossChoice, Recipe
 
 
 @pytest.mark.parametrize("name", list(RECIPES))
@@ -88,3 +88,11 @@ def test_a_named_data_set_has_its_recipe_and_a_folder_of_that_name_the_one_for_p
     assert recipe in RECIPES
     for folder in (f"./{name}", f"data/{name}", Path(name), f"/photos/{name}/"):
         assert recipe_for(folder) == "photos"
+
+
+@pytest.mark.parametrize(("model", "weight"), [("nasnet_mobile", 0.4), ("googlenet", 0.3), ("inception_v3", 0.3)])
+def test_an_auxiliary_classifier_counts_as_its_authors_have_it_unless_a_weight_is_given(
+    model: str, weight: float
+) -> None:
+    assert LossChoice().auxiliary_weight(model) == weight
+    assert LossChoice(auxiliary=0.1).auxiliary_weight(model) == 0.1

@@ -6,7 +6,7 @@ import os
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from itertools import islice
-from typing import TypedDict, overload
+from typing import Any, TypedDict, overload
 
 import numpy as np
 import torch
@@ -163,7 +163,8 @@ class Classifier:
                 f"{'an' if type(images).__name__[0] in 'aeiouAEIOU' else 'a'} {type(images).__name__}."
             )
         results = []
-        for result in self.predictions(images if several else [images]):
+        given: Any = images if several else [images]
+        for result in self.predictions(given):
             if isinstance(result, Failure):
                 raise DataError(f"{result.name} cannot be read: {result.reason}.")
             results.append(result)

@@ -140,8 +140,7 @@ def _complete(
     for what, count in (("classes", classes), ("channels", channels)):
         if not _is_count(count):
             raise ModelError(f"{what} is a whole number; received {_told(count)}.")
-    height, width = map(int, pair)
-    return int(channels), (height, width), int(classes)
+    return int(channels), (int(pair[0]), int(pair[1])), int(classes)
 
 
 def _check_memory(name: str, needed: int) -> None:

@@ -62,7 +62,8 @@ class Folding:
         if changes:
             self.network = _changed(model, changes)
             self._folded = [
-                _Folded(*map(model.get_submodule, pair), self.network.get_submodule(pair[0])) for pair in changes.folded
+                _Folded(model.get_submodule(path), model.get_submodule(norm), self.network.get_submodule(path))
+                for path, norm in changes.folded
             ]
 
     def holds(self, model: nn.Module, shape: tuple[int, int, int]) -> bool:

@@ -318,7 +318,8 @@ _card = functools.partial(
     year=2017,
     paper="https://arxiv.org/abs/1707.07012",
     classes=1000,
-    notes="Padded by TensorFlow's rule, as the weights of the authors' code want it.",
+    notes="Padded by TensorFlow's rule, as the weights of the authors' code want it. Its auxiliary classifier's loss "
+    "counts 0.4.",
 )
 _COUNTED = "counted without the auxiliary classifier, and with batch norm's running statistics"
 

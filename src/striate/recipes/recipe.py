@@ -45,8 +45,9 @@ class InputChoice:
 class LossChoice:
     """The loss and its options; an option that is not given is the loss's own default.
 
-    `auxiliary` is by what the loss of each auxiliary classifier is multiplied before it is added, 0.3 where it is not
-    given; a network without any takes no such setting. At 0 they are not trained.
+    `auxiliary` is by what the loss of each auxiliary classifier is multiplied before it is added, where it is not given
+    what the network's authors use (NASNet's 0.4, else 0.3); a network without any takes no such setting. At 0 they are
+    not trained.
     """
 
     name: Literal["cross_entropy", "hinge"] = "cross_entropy"
@@ -63,10 +64,15 @@ class LossChoice:
         """The loss as a function of (logits, targets)."""
         return create_loss(self.name, **given(self, "name", "auxiliary"))
 
-    @property
-    def auxiliary_weight(self) -> float:
-        """The weight given, or that of Szegedy et al. 2015 (arXiv:1409.4842, section 5)."""
-        return 0.3 if self.auxiliary is None else self.auxiliary
+    def auxiliary_weight(self, model: str) -> float:
+        """The weight given, or that of the model's authors.
+
+        The code of NASNet (TF-Slim) has 0.4; others have that of Szegedy et al. 2015 (arXiv:1409.4842,
+        section 5).
+        """
+        if self.auxiliary is not None:
+            return self.auxiliary
+        return 0.4 if model.startswith("nasnet_") else 0.3
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -139,7 +139,7 @@ def _state(session: Session, execution: ExecutionPlan, network: nn.Module, steps
         seed=recipe.seed,
         clip_norm=recipe.optimizer.clip_norm,
         l1=recipe.optimizer.l1,
-        auxiliary=recipe.loss.auxiliary_weight,
+        auxiliary=recipe.loss.auxiliary_weight(recipe.model),
     )
 
 
@@ -173,7 +173,7 @@ def _execution(session: Session, network: nn.Module, start: Start) -> Generator[
                 network,
                 shape,
                 precision=recipe.precision,
-                auxiliary=recipe.loss.auxiliary_weight,
+                auxiliary=recipe.loss.auxiliary_weight(recipe.model),
                 progress=progress,
             ),
         )
