@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import unicodedata
 from pathlib import Path
+from typing import Literal
 
 import pytest
 from PIL import Image
@@ -13,6 +14,8 @@ from striate.data.audit import audit
 from striate.data.dataset import Dataset
 from striate.data.opening import open_data
 from striate.data.sources.splits import split_named
+
+Form = Literal["NFC", "NFD"]
 
 
 def fill(root: Path, *folders: str, count: int = 2) -> Path:
@@ -202,7 +205,7 @@ def test_a_single_folder_around_the_classes_is_named(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("forms", [("NFC", "NFD"), ("NFD", "NFC")])
-def test_class_names_in_either_unicode_form_are_one_class(tmp_path: Path, forms: tuple[str, str]) -> None:
+def test_class_names_in_either_unicode_form_are_one_class(tmp_path: Path, forms: tuple[Form, Form]) -> None:
     for split, form in zip(("train", "test"), forms, strict=True):
         fill(tmp_path, *(f"{split}/{unicodedata.normalize(form, name)}" for name in ("café", "Å", "한국", "が")))
     dataset = open_data(tmp_path)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import unicodedata
+from typing import Literal
 
 import pytest
 
@@ -11,6 +12,8 @@ from striate.data.augment import default_augmentation
 from striate.data.catalogue import DATASETS
 from striate.data.mirroring import mirroring
 from striate.data.opening import open_data
+
+Form = Literal["NFC", "NFD"]
 
 
 def spec(channels: tuple[str, ...] = RGB) -> InputSpec:
@@ -60,7 +63,7 @@ def test_words_that_only_resemble_sides_are_mirrored(classes: list[str]) -> None
 
 @pytest.mark.parametrize("form", ["NFC", "NFD"])
 @pytest.mark.parametrize("classes", [*groups(SIDED), *groups(PLAIN)], ids=" ".join)
-def test_the_unicode_form_of_names_does_not_matter(classes: list[str], form: str) -> None:
+def test_the_unicode_form_of_names_does_not_matter(classes: list[str], form: Form) -> None:
     assert (
         mirroring(spec(), [unicodedata.normalize(form, name) for name in classes]).allowed
         == mirroring(spec(), classes).allowed

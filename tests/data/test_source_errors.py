@@ -12,15 +12,19 @@ import unicodedata
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import pytest
 from PIL import Image
 
 from striate.core.errors import ConfigError, DataError, StriateError
+from striate.data.decode import decode
 from striate.data.opening import open_data
 from striate.data.sources.tree import Folder, pictures_in
 from striate.verbs._pictures import expand
+
+Form = Literal["NFC", "NFD"]
 
 
 def picture(path: Path, shade: int = 100) -> Path:
@@ -112,7 +116,7 @@ def test_a_path_through_a_file_says_so(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("forms", [("NFC", "NFD"), ("NFD", "NFC")])
-def test_a_path_is_found_under_either_unicode_form(tmp_path: Path, forms: tuple[str, str]) -> None:
+def test_a_path_is_found_under_either_unicode_form(tmp_path: Path, forms: tuple[Form, Form]) -> None:
     on_disk, given = (tmp_path / unicodedata.normalize(form, "Fotos für Zoë/Bär") for form in forms)
     cats_and_dogs(on_disk)
     picture(on_disk / "cat" / unicodedata.normalize(forms[0], "é.png"))
@@ -372,7 +376,7 @@ def test_labels_of_thousands_of_digits_are_ordered_like_numbers(table: Callable[
 
 @pytest.mark.parametrize("forms", [("NFC", "NFD"), ("NFD", "NFC")])
 def test_paths_and_labels_of_a_manifest_may_have_another_unicode_form_than_the_disk(
-    table: Callable[..., Path], forms: tuple[str, str]
+    table: Callable[..., Path], forms: tuple[Form, Form]
 ) -> None:
     root = table().parent
     on_disk, listed = (unicodedata.normalize(form, "Zoë/é") for form in forms)
@@ -416,6 +420,13 @@ def test_a_list_of_images_is_read_as_other_programs_write_it(
         content = content.replace("{0}".encode(encoding), "photos".encode(encoding))
     monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(content), encoding="utf-8"))
     assert list(expand(["-"])) == wanted
+
+
+def test_a_name_with_a_zero_byte_cannot_be_read_like_any_other(tmp_path: Path) -> None:
+    path = tmp_path / "a\0é.png"
+    assert list(expand([path])) == [path]
+    with pytest.raises(DataError, match="cannot be read"):
+        decode(path)
 
 
 def test_a_list_holds_the_bytes_of_names_that_are_not_utf8(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

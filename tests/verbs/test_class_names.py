@@ -5,20 +5,22 @@ from __future__ import annotations
 import json
 import unicodedata
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import pytest
 from PIL import Image
 
 import striate
-from striate.classifier import Arguments, Classifier, Provenance, load_classifier, save_classifier
+from striate.classifier import Arguments, Classifier, Prediction, Provenance, load_classifier, save_classifier
 from striate.core.errors import ConfigError, DataError
 from striate.core.spec import GREY, InputSpec, LabelSpec
 from striate.models import create_model
 from striate.reporting.inside.subject import class_number
 
 NAMES = ("café", "thé")
-FORMS = ("NFC", "NFD")
+Form = Literal["NFC", "NFD"]
+FORMS: tuple[Form, Form] = ("NFC", "NFD")
 
 
 @pytest.fixture(autouse=True)
@@ -46,7 +48,7 @@ def fill(folder: Path, seed: int, count: int = 4) -> Path:
 @pytest.mark.parametrize("stored", FORMS)
 @pytest.mark.parametrize("given", FORMS)
 def test_data_are_judged_in_whichever_unicode_form_their_classes_are_spelled(
-    tmp_path: Path, stored: str, given: str
+    tmp_path: Path, stored: Form, given: Form
 ) -> None:
     classifier = saved(tmp_path / "net", tuple(unicodedata.normalize(stored, name) for name in NAMES))
     for seed, name in enumerate(NAMES):
@@ -54,7 +56,7 @@ def test_data_are_judged_in_whichever_unicode_form_their_classes_are_spelled(
     verdict = striate.evaluate(classifier, tmp_path / "data")
     assert verdict.judgement.count == 8
     assert not verdict.unknown
-    assert class_number(load_classifier(classifier).labels, unicodedata.normalize(given, "thé")) == 1
+    assert class_number(load_classifier(classifier).labels.classes, unicodedata.normalize(given, "thé")) == 1
 
 
 @pytest.mark.parametrize("kind", ["folder", "csv", "npz", "idx"])
@@ -80,7 +82,7 @@ def test_data_of_one_class_are_judged_and_not_trained_on(tmp_path: Path, kind: s
     judgement = striate.evaluate(classifier, data).judgement
     assert judgement.count == 4
     by_hand = striate.predict(classifier, *sorted(images.iterdir()))
-    right = sum(answer.label == names[0] for answer in by_hand if not hasattr(answer, "reason"))
+    right = sum(isinstance(answer, Prediction) and answer.label == names[0] for answer in by_hand)
     assert judgement.top1.value == pytest.approx(right / 4)
     json.dumps(judgement.to_json(), allow_nan=False)
     with pytest.raises(DataError, match="one class only"):

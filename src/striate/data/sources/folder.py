@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import repeat
 from pathlib import Path
 
 from striate.core.errors import DataError
@@ -41,7 +42,7 @@ def open_folder(root: Path) -> Dataset:
         images = list(member.folder.images())
         paths += images
         labels += [member.label] * len(images)
-        splits += [member.split] * len(images)
+        splits.extend(repeat(member.split, len(images)))
     if not paths:
         raise _nothing(root, tree, layout)
     return by_label(root, FileStore(root, paths), labels, splits, _notes(layout), _cautions(tree, layout))

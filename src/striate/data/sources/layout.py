@@ -96,14 +96,17 @@ def _roles_of(top: Folder, at: Path) -> dict[Folder, Role]:
             f"({_names(doubtful)}). Call each split folder train, val or test and move the others out of there; if "
             "all of them are classes, give them names that mean no split."
         )
-    return called | dict.fromkeys(others, "other")
+    passed: dict[Folder, Role] = dict.fromkeys(others, "other")
+    return {**called, **passed}
 
 
 def _called_like_splits(top: Folder) -> dict[Folder, Role]:
     """The folders in `top` that are called like splits, all of them with the same other words or with none."""
     spelled = {folder: spelling(folder.name) for folder in top.holding}
     for rest in sorted({found.rest for found in spelled.values()}):
-        roles = {folder: found.role for folder, found in spelled.items() if found.role and found.rest == rest}
+        roles: dict[Folder, Role] = {
+            folder: found.role for folder, found in spelled.items() if found.role and found.rest == rest
+        }
         if set(roles.values()) & set(SPLITS) and (not rest or len(set(roles.values())) > 1):
             return roles
     return {}

@@ -109,13 +109,16 @@ def _classes(path: Path, names: np.ndarray | None, labels: _BySplit) -> tuple[li
     named = None if names is None else _names(path, "classes", names)
     if named is not None and all(array.dtype.kind in "iu" for array in labels.values()):
         return named, {split: array.astype(np.int64) for split, array in labels.items()}
-    texts = {split: _texts(path, array) for split, array in labels.items()}
+    texts: dict[Split | None, list[str]] = {split: _texts(path, array) for split, array in labels.items()}
     present = natural_order([text for array in texts.values() for text in array])
     classes = named if named is not None else present
     place = {name: number for number, name in enumerate(classes)}
     if unknown := [name for name in present if name not in place]:
         raise DataError(f"{path} holds labels that its classes do not: {listed(unknown)}.")
-    return classes, {split: np.array([place[text] for text in array], dtype=np.int64) for split, array in texts.items()}
+    numbers: _BySplit = {}
+    for split, array in texts.items():
+        numbers[split] = np.array([place[text] for text in array], dtype=np.int64)
+    return classes, numbers
 
 
 def _names(path: Path, what: str, array: np.ndarray) -> list[str]:

@@ -50,7 +50,7 @@ def spelling(name: str) -> Spelling:
     A name with two roles (`train_test`) has none.
     """
     words = _words(name)
-    roles = [_ROLES[word] for word in words if word in _ROLES]
+    roles: list[Role] = [_ROLES[word] for word in words if word in _ROLES]
     rest = tuple(word for word in words if word not in _ROLES and word not in _FILLERS)
     return Spelling(roles[0] if len(set(roles)) == 1 else None, rest)
 

@@ -71,7 +71,7 @@ def class_number(classes: Sequence[str], wanted: str | int) -> int:
     """
     if isinstance(wanted, str) and (name := canonical(wanted)) in classes:
         return classes.index(name)
-    if str(wanted).isdecimal() and int(wanted) < len(classes):
+    if str(wanted).isdecimal() and len(str(wanted)) < 10 and int(wanted) < len(classes):
         return int(wanted)
     raise ConfigError(
         f"The classifier knows no class {str(wanted)!r}: a class is named, or numbered from 0 to {len(classes) - 1}. "
