@@ -12,7 +12,9 @@ from typing import Any
 
 from striate.cli.commands import COMMANDS
 from striate.core.config import to_json
+from striate.recipes.effect import default_in_words
 from striate.recipes.named import RECIPES
+from striate.recipes.recipe import Recipe
 
 REFERENCE = Path(__file__).parent / "reference"
 
@@ -46,10 +48,12 @@ def recipes() -> str:
     columns = [_settings(recipe) for recipe in made.values()]
     parts = [
         "# Recipes",
-        "Written by `make docs`. Each setting can be changed with `--set key=value`; `none` takes a value away. Where "
-        "a cell is empty, the value follows from the data or is the default of the loss, optimizer or schedule.",
+        "Written by `make docs`. Each setting can be changed with `--set key=value`; `none` takes a value away. "
+        "*from the data*: it is decided when the data are known, and `striate train` prints what is in effect and why; "
+        "colour images are then shifted, scaled, changed in light and, where the class names allow it, mirrored. "
+        "*default*: that of the loss, optimizer or schedule. –: the one that is chosen has no such option.",
         "\n".join(f"- `{name}`: {inspect.getdoc(recipe)}" for name, recipe in RECIPES.items()),
-        _table(("setting", *made), [[f"`{key}`", *(_cell(c[key]) for c in columns)] for key in columns[0]]),
+        _table(("setting", *made), _rows(made, columns)),
     ]
     return "\n\n".join(parts) + "\n"
 
@@ -63,9 +67,14 @@ def _settings(group: Any, where: str = "") -> dict[str, Any]:
     return found
 
 
-def _cell(value: Any) -> str:
+def _rows(made: dict[str, Recipe], columns: list[dict[str, Any]]) -> list[list[str]]:
+    recipes = list(zip(made.values(), columns, strict=True))
+    return [[f"`{key}`", *(_cell(key, column[key], recipe) for recipe, column in recipes)] for key in columns[0]]
+
+
+def _cell(key: str, value: Any, recipe: Recipe) -> str:
     if value is None:
-        return ""
+        return default_in_words(key, recipe)
     return str(value).lower() if isinstance(value, bool) else f"{value:g}" if isinstance(value, float) else str(value)
 
 

@@ -2,14 +2,28 @@
 
 from __future__ import annotations
 
+import inspect
+import json
+import math
+import shlex
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
+from striate.classifier import Failure, Prediction
+from striate.cli import hints
 from striate.cli.commands import COMMANDS
 from striate.cli.main import main
+from striate.cli.show.console import percent, print_json
+from striate.cli.show.pace import Pace
+from striate.cli.show.predictions import show_predictions
+from striate.core.duration import Clock, Duration
+from striate.core.errors import command
+from striate.recipes.named import RECIPES
 
 
 def run(*words: str, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
@@ -92,3 +106,115 @@ def test_output_cut_off_by_its_reader_is_no_error(tmp_path: Path) -> None:
     code = f"{sys.executable} -m striate models --json | head -c 1"
     finished = subprocess.run(code, shell=True, capture_output=True, text=True, check=False)
     assert "Traceback" not in finished.stderr
+
+
+@pytest.mark.parametrize(
+    ("option", "sentence"),
+    [
+        ("--learning-rate=0.1", "Use --lr."),
+        ("--learning_rate=0.1", "Use --lr."),
+        ("--bs=8", "Use --batch-size."),
+        ("--image-size=64", "Use --size."),
+        ("--num-epochs=3", "Use --epochs."),
+        ("--gpu=0", "Use --device."),
+        ("--momentum=0.9", "--set optimizer.momentum=…"),
+        ("--start-factor=0.1", "--set schedule.start_factor=…"),
+        ("--label-smoothing=0.1", "--set loss.label_smoothing=…"),
+        ("--frobnicate=1", "--frobnicate"),
+    ],
+)
+def test_an_option_of_other_programs_is_told_as_it_is_called_here(
+    capsys: pytest.CaptureFixture[str], option: str, sentence: str
+) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(["train", "digits", option])
+    assert ended.value.code == 2
+    said = capsys.readouterr().err
+    assert sentence in said
+    assert said.count("\n") == 1
+
+
+def test_every_option_that_a_hint_names_exists() -> None:
+    """And every setting: a hint must not lead to another mistake."""
+    parameters = inspect.signature(COMMANDS["train"]).parameters
+    for name in hints._OPTIONS:
+        assert name.lstrip("-").replace("-", "_") in parameters, name
+    for key in hints._SETTINGS:
+        group = RECIPES["photos"]()
+        for part in key.split("."):
+            assert hasattr(group, part), key
+            group = getattr(group, part)
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        (["train", "digits", "--pretrained"], "no pretrained weights yet"),
+        (["train", "digits", "--device", "gpu"], "A device is auto, cpu, cuda"),
+        (["train", "digits", "--device", "cuda:99"], "This machine has no 'cuda:99'"),
+        (["train", "digits", "--size", "big"], "A size is"),
+        (["train", "digits", "--optimizer", "adamm"], "optimizer.name is one of sgd, adam, adamw"),
+        (["train", "digits", "--lr", "0.1", "--set", "optimizer.lr=0.2"], "optimizer.lr is given twice"),
+        (["predict", "runs/none", "a.png", "--device", "cuda:99"], "This machine has no 'cuda:99'"),
+    ],
+)
+def test_an_impossible_choice_is_one_sentence(
+    capsys: pytest.CaptureFixture[str], words: list[str], sentence: str
+) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(words)
+    said = capsys.readouterr().err
+    assert (ended.value.code, said.count("\n")) == (2, 1)
+    assert sentence in said
+
+
+@pytest.mark.parametrize("path", ["runs/plain", "my runs/a", "it's", 'say "so"', "$HOME;ls", "ünï"])
+def test_a_printed_command_means_the_same_to_a_shell(path: str) -> None:
+    assert shlex.split(command("resume", path)) == ["striate", "resume", path]
+
+
+def test_json_never_holds_what_is_not_json(capsys: pytest.CaptureFixture[str]) -> None:
+    print_json({"a": [math.nan, {"b": -math.inf}], "c": (1.5, math.inf)})
+    read = json.loads(capsys.readouterr().out, parse_constant=lambda name: pytest.fail(name))
+    assert read == {"a": [None, {"b": None}], "c": [1.5, None]}
+    assert percent(math.nan) == "–"
+
+
+def test_what_could_not_be_read_is_a_row_with_its_reason(capsys: pytest.CaptureFixture[str]) -> None:
+    results = [Prediction("a.png", "cat", 0.75, {"cat": 0.75, "dog": 0.25}), Failure("b.png", "missing")]
+    for form in ("json", "csv"):
+        with pytest.raises(SystemExit) as ended:
+            show_predictions(results, **{form: True})
+        assert ended.value.code == 1
+        said = capsys.readouterr()
+        assert "b.png cannot be read: missing" in said.err
+        if form == "csv":
+            assert said.out.splitlines() == [
+                "picture,class,probability,error",
+                "a.png,cat,0.750000,",
+                "b.png,,,missing",
+            ]
+        else:
+            rows = json.loads(said.out)
+            assert [(row["picture"], row["class"], row["error"]) for row in rows] == [
+                ("a.png", "cat", None),
+                ("b.png", None, "missing"),
+            ]
+
+
+@pytest.mark.parametrize("width", [40, 66, 80, 120])
+@pytest.mark.parametrize("steps", [34, 5_000_000])
+def test_a_line_of_progress_fits_the_terminal(width: int, steps: int) -> None:
+    started: Any = SimpleNamespace(
+        until=Duration(float(steps), "st"),
+        steps_per_epoch=37,
+        plan=SimpleNamespace(recipe=RECIPES["photos"]()),
+    )
+    pace = Pace(started)
+    pace.step(Clock(37, step=1), 12.3456)
+    pace.evaluated({"accuracy": 0.12345, "loss": 10.4321})
+    pace.step(Clock(37, step=steps // 3), 12.3456)
+    line = pace.line(width)
+    assert len(line) <= max(width, 60)
+    assert line.startswith("epoch ")
+    assert "step" in pace.line(200)

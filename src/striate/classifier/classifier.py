@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
@@ -189,10 +190,15 @@ class Classifier:
         except DataError as error:
             return Failure(name, str(error).rstrip("."))
 
-    def _answer(self, prepared: list[tuple[str, np.ndarray]]) -> list[Prediction]:
+    def _answer(self, prepared: list[tuple[str, np.ndarray]]) -> list[Prediction | Failure]:
         images = scale(torch.from_numpy(np.stack([pixels for _, pixels in prepared])), self.input)
         rows = self.probabilities(images).tolist()
-        return [self._prediction(name, row) for (name, _), row in zip(prepared, rows, strict=True)]
+        return [
+            self._prediction(name, row)
+            if all(map(math.isfinite, row))
+            else Failure(name, "the network's outputs for it are not finite numbers")
+            for (name, _), row in zip(prepared, rows, strict=True)
+        ]
 
     def _prediction(self, name: str, row: list[float]) -> Prediction:
         ranked = sorted(zip(self.labels.classes, row, strict=True), key=lambda pair: -pair[1])

@@ -7,7 +7,8 @@ import os
 import sys
 from collections.abc import Sequence
 
-from cyclopts import App, Parameter
+from cyclopts import App, Parameter, UnknownOptionError
+from rich.console import Console
 from rich.text import Text
 
 from striate.cli.command import usage
@@ -15,6 +16,8 @@ from striate.cli.commands import COMMANDS
 from striate.cli.show.console import complain
 from striate.core.errors import StriateError
 from striate.core.names import visible_lines
+
+_ENDLESS = 1000  # columns of text: a terminal breaks lines itself, and nothing else should
 
 
 def build() -> App:
@@ -27,7 +30,8 @@ def build() -> App:
         help_format="plaintext",
         default_parameter=Parameter(negative=()),
         version=_version,
-        error_formatter=lambda error: Text(f"striate: {visible_lines(str(error))}"),
+        error_formatter=_sentence,
+        error_console=Console(stderr=True, width=_ENDLESS),
     )
     for name, function in COMMANDS.items():
         app.command(function, name=name, usage=usage(function, name))
@@ -52,6 +56,18 @@ def main(words: Sequence[str] | None = None) -> None:
         # The reader (head, less) has gone; so that closing standard output at exit does not fail again:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(141)
+
+
+def _sentence(error: Exception) -> Text:
+    """A mistake on the command line in one line; an option that other programs have is told as it is called here."""
+    from striate.cli.hints import meant
+
+    if isinstance(error, UnknownOptionError) and error.command_chain and error.command_chain[0] == "train":
+        option = str(error.token.keyword or error.token.value)
+        hint = meant(option)
+        if hint:
+            return Text(visible_lines(f"striate: There is no option {option}. {hint}"))
+    return Text(f"striate: {visible_lines(str(error))}")
 
 
 def _version() -> str:

@@ -19,7 +19,7 @@ from striate.core.duration import Duration
 from striate.core.errors import ConfigError, nearest
 
 Settings = TypeVar("Settings")
-Overrides = Sequence[str] | Mapping[str, object]
+Overrides = str | Sequence[str] | Mapping[str, object]
 
 
 def to_json(settings: object) -> Any:
@@ -66,12 +66,14 @@ def override(settings: Settings, changes: Overrides) -> Settings:
 
 
 def pairs(changes: Overrides) -> list[tuple[str, object]]:
-    """Overrides in either form as (dotted key, value).
+    """Overrides in any form as (dotted key, value): a mapping, texts like "optimizer.lr=0.05", or one such text.
 
     Raises:
         ConfigError: a text is not of the form key=value.
     """
-    return list(changes.items()) if isinstance(changes, Mapping) else [_split(text) for text in changes]
+    if isinstance(changes, Mapping):
+        return list(changes.items())
+    return [_split(text) for text in ([changes] if isinstance(changes, str) else changes)]
 
 
 def difference(settings: object, base: object, *, where: str = "") -> dict[str, tuple[Any, Any]]:
@@ -102,6 +104,8 @@ def _is_group(value: object) -> bool:
 
 
 def _split(text: str) -> tuple[str, object]:
+    if not isinstance(text, str):
+        raise ConfigError(f"A setting is given as key=value, as in 'optimizer.lr=0.05'; received {text!r}.")
     key, equals, value = text.partition("=")
     if not equals or not key.strip():
         raise ConfigError(f"A setting is given as key=value, as in 'optimizer.lr=0.05'; received {text!r}.")

@@ -7,6 +7,7 @@ Any other exception is a defect of ours.
 from __future__ import annotations
 
 import difflib
+import shlex
 from collections.abc import Iterable
 
 
@@ -36,6 +37,15 @@ class BusyError(RunError):
 
 class TrainingError(StriateError):
     """A training that cannot go on."""
+
+
+def command(*words: object) -> str:
+    """A command of ours as it can be pasted into a shell, whatever its words hold.
+
+    >>> command("resume", "my runs/it's one")
+    'striate resume \'my runs/it\'"\'"\'s one\''
+    """
+    return shlex.join(["striate", *map(str, words)])
 
 
 def nearest(name: str, known: Iterable[str]) -> str:

@@ -138,7 +138,7 @@ def _imbalance(audit: Audit) -> Iterator[Finding]:
         yield Finding(
             "imbalance",
             "warning" if ratio >= _VERY_UNEVEN else "note",
-            f"{present[-1].name} has {ratio:.1f} times as many pictures as {present[0].name} "
+            f"{present[-1].name} has {ratio:.3g} times as many images as {present[0].name} "
             f"({present[-1].total:,} and {present[0].total:,}).",
         )
 
@@ -159,9 +159,7 @@ def _noted(audit: Audit) -> Iterator[Finding]:
     noted = [row for row in audit.kinds if NOTED in row.what]
     if noted:
         count = sum(row.count for row in noted)
-        sentence = (
-            f"{many(count, 'image')} {'is' if count == 1 else 'are'} read although the file is irregular."
-        )
+        sentence = f"{many(count, 'image')} {'is' if count == 1 else 'are'} read although the file is irregular."
         yield Finding("noted", "note", sentence, tuple(f"{row.count:,} × {row.what}" for row in noted))
 
 

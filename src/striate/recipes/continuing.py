@@ -17,7 +17,7 @@ from striate.recipes.folder import Plan, Run
 from striate.recipes.images import Changes
 from striate.recipes.origin import Origin, check_settings
 from striate.recipes.own_loaders import PreparedLoaders
-from striate.recipes.preparation import Prepared, TrainingData, opened, prepare_again, prepare_data
+from striate.recipes.preparation import Prepared, TrainingData, look_through, opened, prepare_again, prepare_data
 from striate.recipes.session import Session, Start
 from striate.recipes.stage import Progress
 from striate.training import Checkpoint, EarlyStopping, Ending, Journal, newest_checkpoint, read_events
@@ -107,7 +107,8 @@ def _anew(plan: Plan, loaders: Loaders | None) -> Generator[Progress, None, Trai
     """The data, prepared as for a new run."""
     if loaders is not None:
         return PreparedLoaders.read(loaders)
-    return (yield from prepare_data(plan.recipe, (yield from opened(plan.data))))
+    dataset = yield from opened(plan.data)
+    return (yield from prepare_data(plan.recipe, dataset, (yield from look_through(dataset))))
 
 
 def _again(

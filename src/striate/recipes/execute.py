@@ -6,9 +6,10 @@ from collections.abc import Generator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from striate.core import config
 from striate.core.config import Overrides, difference
-from striate.core.device import ExecutionPlan, settings_kept
-from striate.core.errors import RunError
+from striate.core.device import ExecutionPlan, device_named, settings_kept
+from striate.core.errors import ConfigError, RunError
 from striate.data.catalogue import OWN_LOADERS, is_named
 from striate.data.own_loaders import Loaders
 from striate.models import MODELS, OWN_MODELS, check_model
@@ -18,7 +19,8 @@ from striate.recipes.fitting import check_fit
 from striate.recipes.folder import Plan, Run, check_name, new_run
 from striate.recipes.named import RECIPES, recipe_for
 from striate.recipes.own_loaders import PreparedLoaders, fitted
-from striate.recipes.preparation import TrainingData, opened, prepare_data
+from striate.recipes.own_size import follow_model
+from striate.recipes.preparation import TrainingData, look_through, opened, prepare_data
 from striate.recipes.publishing import Publisher
 from striate.recipes.session import Session, Start, sit
 from striate.recipes.stage import Progress
@@ -62,14 +64,17 @@ def _prepared(data: str | Path | Loaders, choice: Choice) -> Generator[Progress,
     dataset = yield from opened(data)
     named = data if is_named(data) else str(Path(data).expanduser().resolve())
     plan = _plan(recipe_for(data), named, choice)
-    return plan, (yield from prepare_data(plan.recipe, dataset)), dataset.name
+    found = yield from look_through(dataset)
+    plan = follow_model(plan, _together(choice), found.survey)
+    return plan, (yield from prepare_data(plan.recipe, dataset, found)), dataset.name
 
 
 def _plan(suited: str, data: str, choice: Choice, loaders: Loaders | None = None) -> Plan:
     """Return the plan of a run on `data`, from the recipe chosen or the one that is suited."""
     base_name = choice.recipe or suited
     base = RECIPES[base_name]()
-    recipe = base.changed(choice.changes).changed(choice.settings)
+    recipe = base.changed(_together(choice))
+    device_named(recipe.device)  # an absent one is said before any image is read
     if loaders is not None:
         recipe = fitted(recipe, base, loaders)
     check_model(recipe.model)  # an unknown name is said before any picture is read
@@ -80,6 +85,18 @@ def _plan(suited: str, data: str, choice: Choice, loaders: Loaders | None = None
         difference=difference(recipe, base),
         execution=None if choice.execution_of is None else _execution_of(choice.execution_of),
     )
+
+
+def _together(choice: Choice) -> dict[str, object]:
+    """All that was chosen, in one mapping, so that the name of an optimizer and its options may come in any form.
+
+    Raises:
+        ConfigError: a setting was given twice.
+    """
+    settings = dict(config.pairs(choice.settings))
+    for key in choice.changes.keys() & settings.keys():
+        raise ConfigError(f"{key} is given twice, as an option and as a setting: leave one of them out.")
+    return {**choice.changes, **settings}
 
 
 def _short(model: str) -> str:

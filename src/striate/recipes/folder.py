@@ -8,7 +8,7 @@ import json
 import os
 import shlex
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -141,7 +141,8 @@ class Plan:
     `base` is the name of the recipe that `recipe` was made from, `difference` maps each setting in which they differ to
     (the base's value, this run's). `data` is what the user named, made absolute where it is a path. `execution` is the
     plan to repeat, where another run's was asked for. `end_before` is the end that the run had before another was asked
-    for; it tells a wanted change of `recipe.epochs` from one by hand.
+    for; it tells a wanted change of `recipe.epochs` from one by hand. `reasons` says of settings that nobody gave why
+    they are so.
     """
 
     recipe: Recipe
@@ -150,6 +151,7 @@ class Plan:
     difference: dict[str, tuple[Any, Any]]
     execution: ExecutionPlan | None = None
     end_before: Duration | None = None
+    reasons: dict[str, str] = field(default_factory=dict)
 
     def ending(self, end: Duration, before: Duration) -> Plan:
         """This plan with another end than `before`, the one that the training has followed so far."""
@@ -166,6 +168,7 @@ class Plan:
             "data": self.data,
             "base": self.base,
             "difference": self.difference,
+            "reasons": self.reasons,
             "execution": to_json(self.execution) if self.execution else None,
             "end_before": to_json(self.end_before),
             "recipe": to_json(self.recipe),
@@ -199,6 +202,7 @@ class Plan:
                 difference={key: (old, new) for key, (old, new) in content["difference"].items()},
                 execution=from_json(ExecutionPlan, content["execution"]) if content["execution"] else None,
                 end_before=None if before is None else Duration.parse(before),
+                reasons=dict(content.get("reasons", {})),
             )
         except (ConfigError, AttributeError, KeyError, TypeError, ValueError) as error:
             raise RunError(f"{run.recipe_file} is damaged ({error}). Restore it from a copy.") from error

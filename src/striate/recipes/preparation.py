@@ -10,7 +10,7 @@ from typing import Protocol, runtime_checkable
 import numpy as np
 
 from striate.classifier import Classifier, SeenImages
-from striate.core.errors import DataError, RunError
+from striate.core.errors import DataError, RunError, command
 from striate.core.files import write_json
 from striate.core.protocols import Batches
 from striate.core.spec import InputSpec, LabelSpec
@@ -207,13 +207,17 @@ class Prepared:
             write_images(run.images_file, self.dataset, self.audit)
 
 
-def prepare_data(recipe: Recipe, dataset: Dataset) -> Generator[Progress, None, Prepared]:
-    """Audit `dataset`, part it and measure how its pictures are to be fed.
+def look_through(dataset: Dataset) -> Generator[Progress, None, Audit]:
+    """Audit `dataset`."""
+    return (yield from watched("looking through the images", lambda progress: audit(dataset, progress=progress)))
+
+
+def prepare_data(recipe: Recipe, dataset: Dataset, found: Audit) -> Generator[Progress, None, Prepared]:
+    """Measure how the images of `dataset`, whose audit is `found`, are to be fed.
 
     Raises:
         DataError: more pictures are unreadable than the recipe admits, or nothing is left to train or validate on.
     """
-    found = yield from watched("looking through the pictures", lambda progress: audit(dataset, progress=progress))
     _check_readable(recipe, dataset, found)
     for part in ("train", "val"):
         if not len(found.parts[part]):
@@ -223,7 +227,7 @@ def prepare_data(recipe: Recipe, dataset: Dataset) -> Generator[Progress, None, 
             )
     choice = recipe.input
     spec = yield from watched(
-        "preparing the pictures",
+        "preparing the images",
         lambda progress: measure(
             dataset,
             found.survey,
@@ -251,7 +255,7 @@ def prepare_again(
         RunError: the data changed and `inexact` was not said, or it is not known how.
     """
     dataset = yield from opened(plan.data, minimum_classes=1)
-    found = yield from watched("looking through the pictures", lambda progress: audit(dataset, progress=progress))
+    found = yield from look_through(dataset)
     labels = LabelSpec(origin.classes)
     if found.digest == origin.first_data:
         return Prepared(dataset, found, origin.input, labels, recorded=True), None
@@ -291,5 +295,5 @@ def _check_readable(recipe: Recipe, dataset: Dataset, found: Audit) -> None:
         raise DataError(
             f"{len(found.unread)} of {len(dataset)} pictures of {dataset.name} cannot be read (the first is "
             f"{first.name}: {first.why}), which is more than the share of {recipe.unreadable:g} "
-            f"that the setting 'unreadable' admits. 'striate data {dataset.source}' lists them all."
+            f"that the setting 'unreadable' admits. They are all listed by: {command('data', dataset.source)}"
         )

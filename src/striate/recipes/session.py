@@ -11,7 +11,7 @@ from torch import nn
 
 from striate.classifier import Arguments
 from striate.core.config import digest, to_json
-from striate.core.device import ExecutionPlan
+from striate.core.device import ExecutionPlan, device_named
 from striate.core.duration import Clock
 from striate.core.errors import DataError
 from striate.core.protocols import Batches
@@ -173,6 +173,7 @@ def _execution(session: Session, network: nn.Module, start: Start) -> Generator[
                 network,
                 shape,
                 precision=recipe.precision,
+                device=device_named(recipe.device),
                 auxiliary=recipe.loss.auxiliary_weight(recipe.model),
                 progress=progress,
             ),

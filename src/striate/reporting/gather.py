@@ -25,6 +25,7 @@ from striate.data.dataset import SPLITS, Dataset
 from striate.data.opening import open_data
 from striate.metrics import Rows, Temperature
 from striate.models import MODELS, ModelCard, describe, sketch_model
+from striate.recipes.effect import settings_in_effect
 from striate.recipes.folder import Plan, Run
 from striate.recipes.images import named
 from striate.recipes.judging import Evaluation
@@ -74,6 +75,10 @@ def gather(run: Run) -> RunMaterial:
         rows=judged.rows if judged else None,
         temperature=_temperature(classifier),
         selected=plan.recipe.stop.keep == "best",
+        settings=tuple(
+            (each.name, each.value, each.reason)
+            for each in settings_in_effect(plan, classifier.input, classifier.labels)
+        ),
         filters=_first_filters(classifier),
         recipe=to_json(plan.recipe),
         difference=plan.difference,

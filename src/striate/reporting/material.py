@@ -95,11 +95,11 @@ class RunMaterial:
     one whose weights were kept, and `reason` why the training ended. `test` and `validation` are judgements of the two
     splits, with the temperature fitted on validation data, and `rows` the single answers behind `test`. `mistakes` are
     wrong answers, most confident first, and `surest` right ones; `explained` names the method of the mistakes' maps,
-    and `unexplained` says why there are none; `unread` says why the data could not be read again. `settings` are those
-    in effect, each with where it comes from. `filters` are the weights of the first layer that sees the picture, one
-    per output channel. `recipe` is in JSON form, `difference` maps a dotted key to (the recipe's value, the run's
-    value). `unfinished` says how far a training is that is not over. `provenance` maps labels to short texts, in the
-    order to show them.
+    and `unexplained` says why there are none; `unread` says why the data could not be read again. `settings` are
+    those in effect, as (name, value, where it comes from). `filters` are the weights of the first layer that sees
+    the picture, one per output channel. `recipe` is in JSON form, `difference` maps a dotted key to (the recipe's
+    value, the run's value). `unfinished` says how far a training is that is not over. `provenance` maps labels to
+    short texts, in the order to show them.
     """
 
     title: str
@@ -120,6 +120,7 @@ class RunMaterial:
     unread: str | None = None
     temperature: Temperature | None = None
     selected: bool = False
+    settings: tuple[tuple[str, str, str], ...] = ()
     audit: tuple[Finding, ...] | None = None
     filters: Float[np.ndarray, "n c h w"] | None = None
     recipe: Mapping[str, Any] | None = None

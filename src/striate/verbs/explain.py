@@ -38,7 +38,7 @@ def explain(
     target: str | int | Callable[[Any], Any] | None = None,
     at: str | Module | None = None,
     compare: bool = False,
-    check: str | None = None,
+    check: str | int | float | None = None,
     dark: bool = False,
     out: str | Path | None = None,
     device: str = "auto",

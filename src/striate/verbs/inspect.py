@@ -24,7 +24,7 @@ def inspect(
     *,
     pictures: int = 2000,
     units: int = 12,
-    time: str = "60s",
+    time: str | int | float = "60s",
     out: str | Path | None = None,
     device: str = "auto",
 ) -> Generator[Progress, None, Path]:

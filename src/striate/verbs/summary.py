@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from striate.core.errors import ConfigError, ModelError
+from striate.core.errors import ModelError
+from striate.verbs._size import size_of
 
 if TYPE_CHECKING:
     from torch.nn import Module
@@ -70,7 +70,7 @@ def summary(
     if not isinstance(model, str):
         raise ModelError(f"A model is a name or a torch.nn.Module; received {model!r} ({type(model).__name__}).")
     usual, usual_classes = models.usual_input(model)
-    shape = (usual[0] if channels is None else channels, *(usual[1:] if size is None else _size(size)))
+    shape = (usual[0] if channels is None else channels, *(usual[1:] if size is None else size_of(size)))
     sketch = models.sketch_model(
         model, classes=usual_classes if classes is None else classes, channels=shape[0], size=shape[1:]
     )
@@ -90,18 +90,7 @@ def _of_module(
     usual = card.input if isinstance(card, models.ModelCard) else None
     if size is None and usual is None:
         raise ModelError("Give the size of the images that the module takes, as in size=224 or size=(48, 64).")
-    sides = usual[1:] if size is None and usual is not None else _size(size)
+    sides = usual[1:] if size is None and usual is not None else size_of(size)
     shape = ((usual[0] if usual else 3) if channels is None else channels, *sides)
     layers = models.unshared(module, shape) if unshared else ()
     return Summary(type(module).__name__, models.describe(module, shape), layers)
-
-
-def _size(size: object) -> tuple[int, int]:
-    if isinstance(size, str):
-        match = re.fullmatch(r"([0-9]{1,6})(?:\s*[x×,]\s*([0-9]{1,6}))?", size.strip())
-        if match is not None:
-            return int(match[1]), int(match[2] or match[1])
-    sides = (size, size) if isinstance(size, int) else size
-    if not isinstance(sides, (tuple, list)) or len(sides) != 2 or not all(type(side) is int for side in sides):
-        raise ConfigError(f"A size is one number, or height x width as in 48x64; received {size!r}.")
-    return sides[0], sides[1]

@@ -6,6 +6,8 @@ from collections.abc import Generator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from striate.core.errors import ConfigError
+from striate.verbs._size import size_of
 from striate.verbs._verb import verb
 
 if TYPE_CHECKING:
@@ -23,9 +25,17 @@ def train(
     model: str | ModelSource | None = None,
     recipe: str | None = None,
     epochs: str | int | None = None,
+    batch_size: int | None = None,
+    lr: float | None = None,
+    optimizer: str | None = None,
+    weight_decay: float | None = None,
+    size: str | int | None = None,
     seed: int | None = None,
+    device: str | None = None,
     precision: str | None = None,
-    set: Sequence[str] | Mapping[str, object] = (),
+    workers: int | None = None,
+    pretrained: bool = False,
+    set: str | Sequence[str] | Mapping[str, object] = (),
     name: str | None = None,
     runs: str | Path = "runs",
     execution: str | Path | None = None,
@@ -46,8 +56,17 @@ def train(
             or a function or class that builds it (see `striate.register_model`).
         recipe: photos, digits, mnist or cifar; the one that suits the data when not given.
         epochs: how long to train: 30 or 30ep (epochs), 5000st (steps), 10min.
+        batch_size: how many images an update learns from.
+        lr: the highest learning rate of the schedule.
+        optimizer: sgd, adam or adamw.
+        weight_decay: how strongly weights are drawn towards zero.
+        size: height and width of the network's input, as in 224 or 48x64; what it is otherwise is printed with its
+            reason.
         seed: the one number that all randomness follows from.
+        device: auto (the fastest here), cpu, cuda, cuda:1 or mps.
         precision: float32 turns reduced precision off; auto lets a measured trial choose.
+        workers: how many threads decode images; one per core when not given.
+        pretrained: refused: there are no pretrained weights yet, and every training starts from random ones.
         set: any other setting of the recipe, as key=value; may be given several times. The run's recipe.json names them
             all.
         name: the run's name; made from data and model when not given.
@@ -57,12 +76,31 @@ def train(
     Raises:
         StriateError: something in the above is not possible; the sentence says what, and what is.
     """
+    if pretrained:
+        raise ConfigError(
+            "Striate has no pretrained weights yet: every training starts from random ones. Leave --pretrained out."
+        )
+
     from striate.models import registered
     from striate.recipes.execute import Choice, begin
     from striate.reporting import write_run_report
 
     known = model if model is None or isinstance(model, str) else registered(model)
-    chosen = {"model": known, "epochs": epochs, "seed": seed, "precision": precision}
+    height, width = (None, None) if size is None else size_of(size)
+    chosen = {
+        "model": known,
+        "epochs": epochs,
+        "batch_size": batch_size,
+        "optimizer.name": optimizer,
+        "optimizer.lr": lr,
+        "optimizer.weight_decay": weight_decay,
+        "input.height": height,
+        "input.width": width,
+        "seed": seed,
+        "device": device,
+        "precision": precision,
+        "loader_threads": workers,
+    }
     changes = {key: value for key, value in chosen.items() if value is not None}
     choice = Choice(
         recipe=recipe,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import math
 import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -41,8 +42,17 @@ def complain(sentence: str) -> None:
 
 
 def print_json(value: Any) -> None:
-    """One JSON document on standard output, for programs. Escapes of JSON keep each character of a name as it is."""
-    print(json_escaped(json.dumps(value, ensure_ascii=False, indent=2)))
+    """One JSON document on standard output, for programs. Escapes of JSON keep each character of a name as it is; JSON
+    has no NaN and no infinity, so they become null."""
+    print(json_escaped(json.dumps(_finite(value), ensure_ascii=False, indent=2, allow_nan=False)))
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, dict):
+        return {key: _finite(item) for key, item in value.items()}
+    return [_finite(item) for item in value] if isinstance(value, (list, tuple)) else value
 
 
 def print_csv(columns: Sequence[str], rows: Iterable[Row]) -> None:
@@ -90,7 +100,7 @@ def table(
 
 def percent(share: float | None, digits: int = 2) -> str:
     """`0.9917` as `99.17 %`; what is not known as a dash."""
-    return "–" if share is None else f"{100 * share:.{digits}f} %"
+    return "–" if share is None or not math.isfinite(share) else f"{100 * share:.{digits}f} %"
 
 
 def span(seconds: float) -> str:

@@ -12,12 +12,15 @@ from rich.table import Column
 from striate.cli.show.console import console
 from striate.cli.show.judgement import sentence
 from striate.cli.show.pace import Pace
+from striate.core.errors import command
 from striate.core.names import visible
+from striate.recipes.effect import settings_in_effect
 from striate.recipes.events import RunFinished, RunStarted
 from striate.recipes.images import named
 from striate.recipes.stage import Progress as Stage
 from striate.training.events import Evaluated, StepDone
 
+_BAR = 12
 _LINES = 30
 """At most about this many plain lines for one training, however many epochs it has."""
 
@@ -33,7 +36,7 @@ def display(quiet: bool) -> Iterator[Quiet | Plain | Live]:
     else:
         # On a narrow terminal the text goes on in a second line: the time left stands at its end.
         text = TextColumn("{task.description}", markup=False, table_column=Column(no_wrap=False))
-        columns = (BarColumn(bar_width=12), text)
+        columns = (BarColumn(bar_width=_BAR), text)
         with Progress(*columns, console=screen, transient=True) as bar:
             yield Live(screen, bar)
 
@@ -106,7 +109,7 @@ class Live(Plain):
 
     def stepped(self) -> None:
         """Move the bar to this step."""
-        self._move(self.pace.share, self.pace.line())
+        self._move(self.pace.share, self.pace.line(self.screen.width - _BAR - 2))
 
     def evaluated(self) -> None:
         """Keep a line for an accuracy that is the best so far."""
@@ -128,6 +131,8 @@ def started(event: RunStarted) -> str:
         f"recipe      {event.plan.base}, {event.until}, batches of {recipe.batch_size}, seed {recipe.seed}",
         f"execution   {event.execution.sentence()}",
     ]
+    in_effect = settings_in_effect(event.plan, event.input, event.labels)
+    lines += [f"{each.name:<11} {each.value}  ({each.reason})" for each in in_effect]
     lines += [f"difference  {key}: {old} → {new}" for key, (old, new) in event.plan.difference.items()]
     if not event.plan.difference:
         lines.append("difference  none: the recipe as it is")
@@ -142,5 +147,5 @@ def finished(event: RunFinished) -> str:
     lines += [f"{split:<11} {sentence(judgement)}" for split, judgement in event.judgements.items()]
     if event.unread:
         lines.append(f"left out    cannot be read any more: {named(event.unread)}")
-    lines += [f"report      {event.run.report_file}", f"predict     striate predict {event.run.path} PICTURES"]
+    lines += [f"report      {event.run.report_file}", f"predict     {command('predict', event.run.path)} PICTURES"]
     return "\n".join(lines)

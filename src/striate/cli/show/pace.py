@@ -37,20 +37,43 @@ class Pace:
         """Note the validation scores."""
         self.scores = scores
 
-    def line(self) -> str:
-        """Epoch, step, loss, validation, pictures per second and time left."""
+    def line(self, width: int = 80) -> str:
+        """Epoch, step, loss, validation, images per second and time left, as many of them as fit into `width` columns.
+
+        What matters least goes first: the step, the speed, the validation loss.
+        """
+        full, brief = self._validation(), self._validation(brief=True)
+        speed, left = self._speed()
+        start, loss = self._epoch(), f"loss {self._loss:.4f}"
+        forms = (
+            (start, self._step(), loss, full, speed, left),
+            (start, loss, full, speed, left),
+            (start, loss, full, left),
+            (start, loss, brief, left),
+            (start, brief or loss, left),
+        )
+        lines = ["  ".join(filter(None, form)) for form in forms]
+        return next((line for line in lines if len(line) <= width), lines[-1])
+
+    def _epoch(self) -> str:
+        return f"epoch {self._clock.epochs:.4g}" + (
+            "" if self._steps is None else f"/{self._steps / self._steps_per_epoch:g}"
+        )
+
+    def _step(self) -> str:
+        return f"step {self._clock.step}" + ("" if self._steps is None else f"/{self._steps}")
+
+    def _validation(self, *, brief: bool = False) -> str:
+        if not self.scores:
+            return ""
+        accuracy = f"validation {percent(self.scores.get('accuracy'))}"
+        return accuracy if brief else f"{accuracy} (loss {self.scores['loss']:.4f})"
+
+    def _speed(self) -> tuple[str, str]:
+        """Images per second, and the time left; empty before there is a pace."""
         began, share = self._first
         passed, gained = time.monotonic() - began, self.share - share
-        epochs = "" if self._steps is None else f"/{self._steps / self._steps_per_epoch:g}"
-        steps = "" if self._steps is None else f"/{self._steps}"
-        parts = [
-            f"epoch {self._clock.epochs:.4g}{epochs}",
-            f"step {self._clock.step}{steps}",
-            f"loss {self._loss:.4f}",
-        ]
-        if self.scores:
-            parts.append(f"validation {percent(self.scores.get('accuracy'))} (loss {self.scores['loss']:.4f})")
-        if passed > 0 and gained > 0:
-            speed = (self._clock.step - (self._first_step or 0)) * self._batch_size / passed
-            parts += [f"{speed:,.0f} pictures/s", f"{span(passed * (1 - self.share) / gained)} left"]
-        return "  ".join(parts)
+        if passed <= 0 or gained <= 0:
+            return "", ""
+        speed = (self._clock.step - (self._first_step or 0)) * self._batch_size / passed
+        return f"{speed:,.0f} images/s", f"{span(passed * (1 - self.share) / gained)} left"

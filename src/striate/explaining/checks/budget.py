@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Callable, Iterable, Iterator
 from typing import TypeVar
@@ -13,14 +14,14 @@ Piece = TypeVar("Piece")
 
 
 class Budget:
-    """A time that runs from now on, as in "30s" or "2min".
+    """A time that runs from now on, as in "30s" or "2min"; a bare number is of seconds.
 
     Raises:
         ConfigError: the text is no length of time.
     """
 
-    def __init__(self, length: str, now: Callable[[], float] = time.monotonic) -> None:
-        self._length = Duration.parse(length)
+    def __init__(self, length: str | int | float, now: Callable[[], float] = time.monotonic) -> None:
+        self._length = Duration.parse(f"{length}s" if re.fullmatch(r"[0-9]+(\.[0-9]+)?", str(length)) else length)
         if self._length.steps(1) is not None:
             raise ConfigError(f"The budget of a check is a time, as in '30s' or '2min'; received {length!r}.")
         self._now, self._start = now, now()

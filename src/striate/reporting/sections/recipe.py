@@ -16,6 +16,9 @@ def recipe(material: RunMaterial) -> Section | None:
         return None
     changed = material.difference or {}
     content: list[Child] = []
+    if material.settings:
+        shown = [[label, h("code", name(value)), why] for label, value, why in material.settings]
+        content.append(table(["in effect", "", "because"], shown, numeric_from=9))
     if changed:
         rows = [[h("code", key), _value(old), h("b", _value(new))] for key, (old, new) in changed.items()]
         content.append(table(["setting", "recipe", "this run"], rows, numeric_from=9))

@@ -1,0 +1,78 @@
+"""What is meant by an option that does not exist: other programs' names for ours."""
+
+from __future__ import annotations
+
+_OPTIONS = {
+    "--lr": "learning-rate learningrate lr0 eta base-lr max-lr",
+    "--batch-size": "bs batch batchsize b mini-batch-size train-batch-size",
+    "--epochs": "num-epochs n-epochs nepochs max-epochs epoch iterations steps max-steps num-steps e",
+    "--optimizer": "opt optim optimiser",
+    "--weight-decay": "wd weightdecay l2 decay",
+    "--size": "image-size img-size imgsz input-size img resolution resize crop-size image-height image-width",
+    "--seed": "random-seed random-state manual-seed",
+    "--device": "gpu gpus cuda cpu accelerator gpu-id devices use-cuda no-cuda",
+    "--workers": "num-workers threads j num-threads loader-threads dataloader-workers",
+    "--precision": "amp fp16 bf16 half mixed-precision dtype",
+    "--model": "arch architecture network net backbone m",
+    "--pretrained": "weights finetune fine-tune pretrain transfer",
+    "--runs": "output out-dir output-dir save-dir log-dir logdir project",
+    "--name": "run-name experiment exp",
+}
+_SETTINGS = {
+    "optimizer.momentum": "momentum beta1",
+    "optimizer.nesterov": "nesterov",
+    "optimizer.betas": "betas beta adam-betas",
+    "optimizer.epsilon": "eps epsilon adam-epsilon",
+    "optimizer.l1": "l1",
+    "optimizer.clip_norm": "clip clip-norm clip-grad grad-clip gradient-clip max-grad-norm gradient-clip-val",
+    "schedule.name": "schedule scheduler lr-scheduler lr-schedule sched lr-policy",
+    "schedule.warmup_share": "warmup warmup-epochs warmup-share warm-up lr-warmup warmup-ratio",
+    "schedule.every_epochs": "step-size lr-step-size decay-epochs",
+    "schedule.factor": "gamma lr-gamma decay-rate lr-decay",
+    "loss.name": "loss criterion",
+    "loss.label_smoothing": "label-smoothing smoothing",
+    "augmentation.flip": "flip hflip fliplr horizontal-flip mirror mirroring no-flip",
+    "augmentation.rotation_degrees": "rotation rotate degrees rotation-degrees",
+    "augmentation.shift": "shift translate",
+    "augmentation.scale": "scale zoom",
+    "augmentation.brightness": "brightness",
+    "augmentation.contrast": "contrast color-jitter jitter",
+    "augmentation.cutout": "cutout random-erasing erasing reprob",
+    "stop.patience": "patience early-stopping early-stop",
+    "stop.metric": "metric monitor eval-metric",
+    "stop.keep": "keep save-best best",
+    "input.crop": "crop crop-pct center-crop",
+    "input.resize": "resize-mode",
+    "evaluate_every": "eval-every eval-interval val-interval evaluate-every",
+    "unreadable": "unreadable",
+    "in_memory": "cache in-memory",
+}
+
+_MEANT = {
+    word: (f"Use {option}." if option.startswith("--") else f"It is a setting: --set {option}=…")
+    for group in (_OPTIONS, _SETTINGS)
+    for option, words in group.items()
+    for word in words.split()
+}
+
+
+def meant(option: str) -> str | None:
+    """What to type in the place of an option of `train` that does not exist; None where it is not known.
+
+    >>> meant("--learning-rate")
+    'Use --lr.'
+    """
+    word = option.partition("=")[0].lstrip("-").replace("_", "-").lower()
+    return _MEANT.get(word) or _setting(word)
+
+
+def _setting(word: str) -> str | None:
+    """A setting of the recipe by the end of its name, as in --start-factor."""
+    from striate.core.config import to_json
+    from striate.recipes.named import RECIPES
+
+    settings = to_json(RECIPES["photos"]())
+    names = [name for name, value in settings.items() if not isinstance(value, dict)]
+    names += [f"{group}.{name}" for group, values in settings.items() if isinstance(values, dict) for name in values]
+    found = (name for name in names if name.rpartition(".")[2].replace("_", "-") == word)
+    return next((f"It is a setting: --set {name}=…" for name in found), None)

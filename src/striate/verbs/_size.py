@@ -1,0 +1,23 @@
+"""A size of images as people write it."""
+
+from __future__ import annotations
+
+import re
+
+from striate.core.errors import ConfigError
+
+
+def size_of(size: object) -> tuple[int, int]:
+    """Height and width, of `64`, `"64"`, `"48x64"` or `(48, 64)`.
+
+    Raises:
+        ConfigError: this is no size.
+    """
+    if isinstance(size, str):
+        match = re.fullmatch(r"([0-9]{1,6})(?:\s*[x×,]\s*([0-9]{1,6}))?", size.strip())
+        if match is not None:
+            return int(match[1]), int(match[2] or match[1])
+    sides = (size, size) if isinstance(size, int) else size
+    if not isinstance(sides, (tuple, list)) or len(sides) != 2 or not all(type(side) is int for side in sides):
+        raise ConfigError(f"A size is one number, or height x width as in 48x64; received {size!r}.")
+    return sides[0], sides[1]
