@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import numpy as np
@@ -95,6 +96,7 @@ def test_a_temperature_is_used_only_where_it_is_shown_to_help(
 ) -> None:
     measured = Temperature(fitted=fitted, low=low, high=high, count=80, selected=selected)
     assert measured.value == used
+    assert Temperature.from_json(json.loads(json.dumps(measured.to_json()))) == measured
     assert measured.reason
 
 

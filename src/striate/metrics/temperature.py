@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
 
 import numpy as np
 from jaxtyping import Float, Int
@@ -40,6 +41,16 @@ class Temperature:
         """
         shown = self.low > 1 or (self.high < 1 and not self.selected)
         return self.fitted if shown else 1.0
+
+    def to_json(self) -> dict[str, float]:
+        """All of it as plain numbers; `selected` is 1 or 0."""
+        return {name: float(value) for name, value in asdict(self).items()}
+
+    @classmethod
+    def from_json(cls, value: Mapping[str, float]) -> Temperature:
+        """Read what `to_json` wrote."""
+        fitted, low, high = (float(value[name]) for name in ("fitted", "low", "high"))
+        return cls(fitted=fitted, low=low, high=high, count=int(value["count"]), selected=bool(value["selected"]))
 
     @property
     def reason(self) -> str:

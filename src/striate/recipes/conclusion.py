@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Generator
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 
 from striate.classifier import Classifier, save_classifier
 from striate.core.errors import DataError, RunError
@@ -70,7 +70,7 @@ def _calibrated(classifier: Classifier, outputs: Outputs | None, selected: bool)
     if outputs is None:
         return classifier
     temperature = measure_temperature(outputs.logits, outputs.targets, selected=selected)
-    provenance = replace(classifier.provenance, temperature=asdict(temperature))
+    provenance = replace(classifier.provenance, temperature=temperature.to_json())
     return replace(classifier, temperature=temperature.value, provenance=provenance)
 
 

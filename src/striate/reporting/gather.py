@@ -127,8 +127,8 @@ def _from_data(plan: Plan, classifier: Classifier, judged: Evaluation | None) ->
 
 
 def _temperature(classifier: Classifier) -> Temperature | None:
-    stored: dict[str, Any] = classifier.provenance.temperature
-    return Temperature(**stored) if stored else None
+    stored = classifier.provenance.temperature
+    return Temperature.from_json(stored) if stored else None
 
 
 def _best_epoch(events: list[dict[str, Any]]) -> float | None:
