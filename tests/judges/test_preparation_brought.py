@@ -16,9 +16,8 @@ from striate.data.picture import Picture
 from striate.data.transforms import prepare, scale
 from striate.reporting.inside.brought import brought
 
-
 TOLERANCE = 0.1
-"""Five grey levels, after division by std: where the longer side is no whole number, the libraries cut it and we round."""
+"""Five grey levels after division by std: others cut a longer side that is no whole number, and we round it."""
 
 
 def _photo() -> Image.Image:
