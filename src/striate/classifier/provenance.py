@@ -9,12 +9,12 @@ from dataclasses import dataclass, field
 class Provenance:
     """The origin of a set of weights.
 
-    `data`: what the user named, with its digest. `recipe`: the name of the base recipe, with the digest of the whole.
-    `epochs`: how long it was trained until these weights. `scores`: what was measured on them, split by split
-    (`{"test": {"accuracy": 0.991, …}}`). `temperature`: how the temperature was fitted: its value, its interval, on
-    how many images, and whether these chose the weights too. `circumstances`: machine, versions and execution plan of the training. `unfinished`: how far the
-    training was ("epoch 40 of 60") where it was still going on; the weights are then the best so far, and neither
-    judged nor calibrated.
+    `data`: what the user named, with its digest. `recipe`: the name of the base recipe, with the digest of the
+    whole. `epochs`: how long it was trained until these weights. `scores`: what was measured on them, split by
+    split (`{"test": {"accuracy": 0.991, …}}`). `temperature`: how the temperature was fitted: its value, its
+    interval, on how many images, and whether these chose the weights too. `circumstances`: machine, versions and
+    execution plan of the training. `unfinished`: how far the training was ("epoch 40 of 60") where it was still
+    going on; the weights are then the best so far, and neither judged nor calibrated.
     """
 
     run: str
