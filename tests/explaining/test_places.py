@@ -117,8 +117,9 @@ def _bent(x: Tensor) -> Tensor:
 @pytest.mark.parametrize("change", ["appended", "removed", "replaced", "replaced by another size", "patched", "a flag"])
 def test_the_place_is_that_of_the_network_as_it_is_now(change: str) -> None:
     body = nn.Sequential(nn.Conv2d(3, 6, 3, padding=1), nn.ReLU(), *_block(), *_block())
-    model = nn.Sequential(body, Ending("plain")).eval()
-    model[1].conv = nn.Conv2d(6, 6, 1)  # pyright: ignore[reportArgumentType]
+    ending = Ending("plain")
+    ending.conv = nn.Conv2d(6, 6, 1)
+    model = nn.Sequential(body, ending).eval()
     images = pictures(2, (24, 16))
     grad_cam(model, images, 1)
     match change:
@@ -131,9 +132,9 @@ def test_the_place_is_that_of_the_network_as_it_is_now(change: str) -> None:
         case "replaced by another size":
             body[4] = nn.Conv2d(6, 6, 3, stride=2, padding=1)
         case "patched":
-            model[1].forward = lambda x: F.adaptive_avg_pool2d(_bent(x), 1).flatten(1)[:, :2]
+            ending.forward = lambda x: F.adaptive_avg_pool2d(_bent(x), 1).flatten(1)[:, :2]
         case _:
-            model[1].end = "gated"
+            ending.end = "gated"
     found, expected = grad_cam(model, images, 1), grad_cam(copy.deepcopy(model), images, 1)
     assert found.at == expected.at
     np.testing.assert_array_equal(found.values, expected.values)
@@ -208,7 +209,7 @@ def test_a_place_can_be_given_as_the_module_itself() -> None:
     with pytest.raises(PlaceError, match="Conv2d received is not"):
         grad_cam(model, images, 1, at=nn.Conv2d(1, 1, 1))
     with pytest.raises(PlaceError, match="received 3"):
-        grad_cam(model, images, 1, at=3)
+        grad_cam(model, images, 1, at=3)  # pyright: ignore[reportArgumentType]
 
 
 @pytest.mark.parametrize("places", ["conv", ["conv"], ("conv", "conv")])

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 import striate
 from promises.strangers import stranger
 from promises.subject import pictures
+from striate.classifier import Failure
 from striate.explaining import (
     NetworkError,
     NoGradientError,
@@ -209,6 +210,7 @@ def test_where_nothing_is_laid_out_over_the_image_the_verb_shows_saliency_and_sa
     torch.manual_seed(0)
     flat = nn.Sequential(nn.Flatten(), nn.Linear(192, 3)).eval()
     (found,) = striate.explain(flat, torch.rand(3, 8, 8))
+    assert not isinstance(found, Failure)
     (attribution,) = found.explained.attributions
     assert attribution.method.name == "saliency"
     assert attribution.notes[0].startswith("Saliency stands in for Grad-CAM")

@@ -168,7 +168,7 @@ def test_pytorch_grad_cam_with_a_reshape_gives_the_same_of_tokens(
     for parameter in network.parameters():
         nn.init.normal_(parameter, std=0.2)
     with pytorch_grad_cam.GradCAM(network, [network.get_submodule(layer)], reshape_transform=reshape) as cam:
-        targets = [ClassifierOutputTarget(CLASS)] * 2
+        targets: list[Any] = [ClassifierOutputTarget(CLASS)] * 2
         cam(input_tensor=images, targets=targets)
         (maps,) = [each.numpy() for each in cam.activations_and_grads.activations]
         (gradients,) = [each.numpy() for each in cam.activations_and_grads.gradients]

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 import timm
 import torch
 import torchvision
 from PIL import Image
-from timm.data import create_transform, resolve_data_config
+from timm.data.config import resolve_data_config
+from timm.data.transforms_factory import create_transform
 
 import striate
 from striate.core.spec import InputSpec
@@ -52,7 +55,7 @@ def test_torchvisions_weights_prepare_as_torchvision_does(weights: torchvision.m
 @pytest.mark.parametrize("name", ["resnet18", "mobilenetv3_small_050", "vit_tiny_patch16_224"])
 def test_timms_models_bring_their_preparation(name: str) -> None:
     model = timm.create_model(name)
-    transform = create_transform(**resolve_data_config({}, model=model))
+    transform: Any = create_transform(**resolve_data_config({}, model=model))
     torch.testing.assert_close(_prepared(brought(model).preparation), transform(_photo())[None], atol=TOLERANCE, rtol=0)
 
 

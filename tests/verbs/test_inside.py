@@ -79,6 +79,7 @@ def test_a_sheet_for_each_picture_says_where_and_the_check_is_a_verdict(run: Pat
         assert result.explained.target == answer.label
         assert result.explained.check is not None
         assert str(result.explained.check).split(":")[0] in ("trust", "do not trust", "no verdict")
+        assert result.sheet is not None
         with Image.open(result.sheet) as sheet:
             assert sheet.width > sheet.height
 
@@ -102,13 +103,15 @@ def test_a_map_is_checked_only_where_that_is_asked_for(
 
 def test_an_explanation_can_be_looked_at_saved_and_put_into_a_notebook(run: Path, photos: Path, tmp_path: Path) -> None:
     found = striate.explain(run, photos / "0.png")
+    (one,) = found
+    assert not isinstance(one, Failure)
     assert len(repr(found)) < 100
     assert "0.png" in repr(found)
     assert "grad_cam" in repr(found)
-    assert found[0]._repr_png_().startswith(b"\x89PNG")
+    assert one._repr_png_().startswith(b"\x89PNG")
     assert "<img" in found._repr_html_()
     assert found.save(tmp_path / "new" / "o.png") == [tmp_path / "new" / "o.png"]
-    assert found[0].save(tmp_path / "o.svg").read_text().startswith("<?xml")
+    assert one.save(tmp_path / "o.svg").read_text().startswith("<?xml")
     with pytest.raises(ConfigError, match=r"saved as \.png or \.svg"):
         found.save(tmp_path / "o.gif")
     both = striate.explain(run, photos / "0.png", photos / "1.png")
@@ -160,7 +163,7 @@ def test_what_a_module_needs_and_nobody_said_is_one_sentence(photos: Path) -> No
     with pytest.raises(StriateError, match="row of logits"):
         striate.explain(net, photos / "0.png", preparation=SPEC)
     with pytest.raises(DataError, match="An image is"):
-        striate.explain(net, {"an": "image"}, preparation=SPEC)
+        striate.explain(net, {"an": "image"}, preparation=SPEC)  # pyright: ignore[reportArgumentType]
     with pytest.raises(DataError, match="from 0 to 1"):
         striate.explain(net, np.full((8, 8, 3), 200.0), preparation=SPEC)
 
@@ -214,6 +217,7 @@ def test_all_methods_are_compared_on_one_sheet_and_those_that_do_not_fit_are_nam
     explained = result.explained
     named = [attribution.method.title for attribution in explained.attributions] + [t for t, _ in explained.unsuited]
     assert sorted(named) == sorted(method.title for method in METHODS.values())
+    assert result.sheet is not None
     assert result.sheet.name == "0-compared.png"
 
 
@@ -292,6 +296,7 @@ def test_no_attack_or_explanation_overwrites_another_that_was_asked_for_otherwis
 def test_a_long_or_odd_name_of_a_photo_makes_a_name_of_a_sheet(run: Path, photos: Path, name: str) -> None:
     (photos / "0.png").rename(photos / f"{name}.png")
     (found,) = explain(run, photos / f"{name}.png", method="saliency", check="none")
+    assert found.sheet is not None
     assert found.sheet.exists()
 
 

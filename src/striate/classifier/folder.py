@@ -22,7 +22,7 @@ from striate.classifier.seen import SeenImages
 from striate.core.config import to_json
 from striate.core.errors import ModelError, RunError, StriateError
 from striate.core.files import make_folder, open_regular, rename, write_atomically, write_json
-from striate.models import OWN_MODELS, build_model, check_model, sketch_model
+from striate.models import OWN_MODELS, build_model, build_sketch, check_model
 from striate.models.weights import load_weights
 
 FORMAT = 1
@@ -208,7 +208,7 @@ def _check_shapes(described: Described, tensors: dict[str, torch.Tensor]) -> Non
     """
     if described.name in OWN_MODELS:
         return
-    expected = sketch_model(described.name, **described.arguments).state_dict()
+    expected = build_sketch(described.name, **described.arguments).state_dict()
     for name, place in expected.items():
         if name not in tensors or tensors[name].shape != place.shape:
             found = "×".join(map(str, tensors[name].shape)) if name in tensors else "not there"

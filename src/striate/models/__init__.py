@@ -45,6 +45,7 @@ from striate.models import wide_resnet as wide_resnet
 from striate.models import xception as xception
 from striate.models import zfnet as zfnet
 from striate.models._create import build_model as build_model
+from striate.models._create import build_sketch as build_sketch
 from striate.models._create import check_model as check_model
 from striate.models._create import create_model as create_model
 from striate.models._create import sketch_model as sketch_model

@@ -10,6 +10,7 @@ import functools
 import numbers
 import os
 from collections.abc import Callable, Iterator, Sequence
+from typing import Any
 
 import torch
 from torch import nn
@@ -98,10 +99,8 @@ def build_model(
 
 def sketch_model(
     name: str, *, classes: int | None = None, channels: int | None = None, size: int | tuple[int, int] | None = None
-) -> nn.Module:
+) -> Network:
     """The model as `create_model` builds it, on the meta device: all shapes, no weights, no memory.
-
-    One that was registered is built with its weights, since it need not work on that device.
 
     Raises:
         ModelError: as `create_model`.
@@ -123,6 +122,21 @@ def sketch_model(
         raise ModelError(_too_small(name, channels, size, classes, error)) from error
 
 
+def build_sketch(name: str, *, classes: int, channels: int, size: tuple[int, int]) -> nn.Module:
+    """Build the model as `build_model` does: on the meta device, as `sketch_model`, if it is not a registered one.
+
+    A registered model need not work on that device; it is built with its weights, and torch's random state is left as
+    found.
+
+    Raises:
+        ModelError: as `build_model`.
+    """
+    if name not in OWN_MODELS:
+        return sketch_model(name, classes=classes, channels=channels, size=size)
+    with torch.random.fork_rng(devices=[]):
+        return OWN_MODELS[name].build(channels=channels, size=size, classes=classes)
+
+
 def _complete(
     name: str, channels: int | None, size: int | tuple[int, int] | None, classes: int | None
 ) -> tuple[int, tuple[int, int], int]:
@@ -134,7 +148,7 @@ def _complete(
         channels = usual[0] if size is None else 3
     if classes is None:
         classes = usual_classes
-    pair = usual[1:] if size is None else (size, size) if _is_count(size) else size
+    pair: Any = usual[1:] if size is None else (size, size) if _is_count(size) else size
     if not (isinstance(pair, Sequence) and len(pair) == 2 and all(map(_is_count, pair))):
         raise ModelError(f"size is (height, width) in pixels, or one whole number for both; received {_told(size)}.")
     for what, count in (("classes", classes), ("channels", channels)):
@@ -189,10 +203,7 @@ def _builder(name: str) -> Callable[..., Network]:
     return functools.partial(build_written, name) if _is_written(name) else MODELS[name].build
 
 
-def _sketch(name: str, channels: int, size: tuple[int, int], classes: int) -> nn.Module:
-    if name in OWN_MODELS:
-        with torch.random.fork_rng(devices=[]):  # building it draws weights
-            return OWN_MODELS[name].build(channels=channels, size=size, classes=classes)
+def _sketch(name: str, channels: int, size: tuple[int, int], classes: int) -> Network:
     with torch.device("meta"):
         network = _builder(name)(channels=channels, size=size, classes=classes)
     output_shape(network, (channels, *size))

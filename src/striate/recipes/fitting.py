@@ -12,7 +12,7 @@ from torch.nn.modules.instancenorm import _InstanceNorm
 
 from striate.core.errors import ConfigError
 from striate.core.protocols import Auxiliary
-from striate.models import sketch_model
+from striate.models import build_sketch
 from striate.recipes.preparation import TrainingData
 from striate.recipes.recipe import Recipe
 
@@ -25,7 +25,7 @@ def check_fit(recipe: Recipe, prepared: TrainingData) -> None:
         ConfigError: it has no auxiliary classifiers and the recipe weights them, or it normalises over a single value.
     """
     channels, height, width = prepared.input.shape
-    network = sketch_model(recipe.model, classes=len(prepared.labels), channels=channels, size=(height, width))
+    network = build_sketch(recipe.model, classes=len(prepared.labels), channels=channels, size=(height, width))
     with_auxiliary = isinstance(network, Auxiliary) and bool(network.auxiliary_heads)
     if recipe.loss.auxiliary is not None and not with_auxiliary:
         raise ConfigError(

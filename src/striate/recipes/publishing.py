@@ -9,7 +9,7 @@ from torch import nn
 
 from striate.classifier import Classifier, Provenance, SeenImages, describe_standing, save_classifier
 from striate.core.config import digest
-from striate.models import sketch_model
+from striate.models import build_sketch
 from striate.recipes.folder import Run
 from striate.recipes.session import Session
 from striate.training import Checkpoint
@@ -65,6 +65,6 @@ def classifier_of(run: Run, session: Session, checkpoint: Checkpoint) -> Classif
 
 def _with_weights(session: Session, checkpoint: Checkpoint) -> nn.Module:
     """The network in eval mode with the tensors of `checkpoint` in the place of its own: no weights are drawn first."""
-    network = sketch_model(session.plan.recipe.model, **session.arguments)
+    network = build_sketch(session.plan.recipe.model, **session.arguments)
     network.load_state_dict(checkpoint.weights, assign=True)
     return network.eval()

@@ -24,7 +24,7 @@ from striate.data.audit import Audit, audit
 from striate.data.dataset import SPLITS, Dataset
 from striate.data.opening import open_data
 from striate.metrics import Rows, Temperature
-from striate.models import MODELS, ModelCard, describe, sketch_model
+from striate.models import MODELS, ModelCard, build_sketch, describe
 from striate.recipes.effect import settings_in_effect
 from striate.recipes.folder import Plan, Run
 from striate.recipes.images import named
@@ -225,7 +225,7 @@ def _card(classifier: Classifier) -> ModelCard | None:
     """Return the card of a model of the zoo or of a written network; a registered model has none."""
     if classifier.model_name in MODELS:
         return MODELS[classifier.model_name].card
-    return getattr(sketch_model(classifier.model_name, **classifier.arguments), "card", None)
+    return getattr(build_sketch(classifier.model_name, **classifier.arguments), "card", None)
 
 
 def _first_filters(classifier: Classifier) -> Float[np.ndarray, "n c h w"] | None:

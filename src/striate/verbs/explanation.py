@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from striate.metrics.pointing import Pointing
     from striate.reporting.inside.explained import Explained
 
-Member = TypeVar("Member", "Explanation", "Failure")
+Member = TypeVar("Member", bound="Explanation | Failure")
 
 
 @dataclass(frozen=True, eq=False)

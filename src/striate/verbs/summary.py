@@ -71,7 +71,7 @@ def summary(
         raise ModelError(f"A model is a name or a torch.nn.Module; received {model!r} ({type(model).__name__}).")
     usual, usual_classes = models.usual_input(model)
     shape = (usual[0] if channels is None else channels, *(usual[1:] if size is None else size_of(size)))
-    sketch = models.sketch_model(
+    sketch = models.build_sketch(
         model, classes=usual_classes if classes is None else classes, channels=shape[0], size=shape[1:]
     )
     layers = models.unshared(sketch, shape) if unshared else ()

@@ -52,6 +52,7 @@ def net() -> nn.Module:
     )
     images, targets = _scenes(1000, seed=1)
     optimizer = torch.optim.Adam(net.parameters(), 3e-3)
+    loss = torch.tensor(torch.inf)
     for step in range(200):
         batch = torch.arange(64 * step, 64 * step + 64) % len(images)
         loss = F.cross_entropy(net(images[batch]), targets[batch])
@@ -179,9 +180,10 @@ def test_a_map_that_explains_the_network_is_trusted(
 def test_a_network_of_two_opposite_classes_is_no_reason_to_distrust_a_gradient() -> None:
     """There the gradients of both logits are each other's negative, and their sizes the same."""
     torch.manual_seed(0)
-    net = nn.Sequential(nn.Conv2d(1, 8, 5), nn.ReLU(), nn.AdaptiveMaxPool2d(1), nn.Flatten(), nn.Linear(8, 2))
+    last = nn.Linear(8, 2)
+    net = nn.Sequential(nn.Conv2d(1, 8, 5), nn.ReLU(), nn.AdaptiveMaxPool2d(1), nn.Flatten(), last)
     with torch.no_grad():
-        net[4].weight[1] = -net[4].weight[0]
+        last.weight[1] = -last.weight[0]
     classes = METHODS["saliency"].function(net, _scenes(6, seed=3)[0]).check(LONG).classes
     assert classes is not None
     assert classes.trained == pytest.approx(1)

@@ -21,7 +21,7 @@ class Budget:
     """
 
     def __init__(self, length: str | int | float, now: Callable[[], float] = time.monotonic) -> None:
-        self._length = Duration.parse(f"{length}s" if re.fullmatch(r"[0-9]+(\.[0-9]+)?", str(length)) else length)
+        self._length = Duration.parse(f"{length}s" if re.fullmatch(r"[0-9]+(\.[0-9]+)?", str(length)) else str(length))
         if self._length.steps(1) is not None:
             raise ConfigError(f"The budget of a check is a time, as in '30s' or '2min'; received {length!r}.")
         self._now, self._start = now, now()

@@ -71,12 +71,13 @@ def _as_preparation(given: Any) -> Preparation:
         return given
     if all(hasattr(given, name) for name in ("crop_size", "resize_size", "mean", "std", "interpolation")):
         return _of_preset(given)
-    if not callable(given):
+    function: Any = given
+    if not callable(function):
         raise ConfigError(
             "`preparation` is an InputSpec, torchvision's weights.transforms(), or a function that makes a tensor "
             f"(c, h, w) of a PIL image; received {type(given).__name__}."
         )
-    return given
+    return function
 
 
 def _of_preset(preset: Any) -> Preparation:
