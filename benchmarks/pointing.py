@@ -61,7 +61,7 @@ SETTINGS: Mapping[str, Mapping[str, Any]] = {
 }
 """Where the default would take too long over 1,000 pictures."""
 
-PAGES = (REPOSITORY / "README.md", REPOSITORY / "docs" / "explanation" / "which-map-to-trust.md")
+PAGES = (REPOSITORY / "docs" / "explanation" / "which-map-to-trust.md",)
 """Where the first table stands between two lines `<!-- pointing -->`."""
 
 FRESH, AT_ONCE = 1, 50  # the seed of the pictures asked about; how many are explained together

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 from torch import Tensor, nn
 
@@ -71,13 +71,12 @@ def _as_preparation(given: Any) -> Preparation:
         return given
     if all(hasattr(given, name) for name in ("crop_size", "resize_size", "mean", "std", "interpolation")):
         return _of_preset(given)
-    function: Any = given
-    if not callable(function):
+    if not callable(given):
         raise ConfigError(
             "`preparation` is an InputSpec, torchvision's weights.transforms(), or a function that makes a tensor "
             f"(c, h, w) of a PIL image; received {type(given).__name__}."
         )
-    return function
+    return cast(Preparation, given)
 
 
 def _of_preset(preset: Any) -> Preparation:
