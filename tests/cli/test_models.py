@@ -115,3 +115,15 @@ def test_a_pattern_that_nothing_fits_lists_nothing(capsys: pytest.CaptureFixture
 )
 def test_large_counts_are_read_at_a_glance(count: int, shown: str) -> None:
     assert about(count) == shown
+
+
+def test_a_word_is_like_no_network_in_the_middle_of_whose_word_it_stands() -> None:
+    assert {card.family for card in striate.list_models(like="lenet")} == {"lenet5", "lenet5_1998"}
+    assert {card.name for card in striate.list_models(like="resnet")} >= {"resnet18", "inception_resnet_v2"}
+
+
+def test_the_name_of_a_family_is_answered_by_its_members() -> None:
+    with pytest.raises(ModelError, match=r"'resnet' is a family of models\. Choose one of resnet18, resnet34, "):
+        striate.train("digits", model="resnet")
+    with pytest.raises(ModelError, match="'vgg' is a family"):
+        striate.summary("vgg")

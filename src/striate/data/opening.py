@@ -10,6 +10,8 @@ from pathlib import Path
 
 from striate.core.errors import DataError, nearest
 from striate.data import catalogue
+from striate.data.catalogue import DATASETS as DATASETS
+from striate.data.catalogue import is_named as is_named
 from striate.data.dataset import Dataset
 from striate.data.download import Progress
 from striate.data.sources.registry import SOURCES

@@ -36,6 +36,7 @@ def check_model(name: str) -> None:
     if _is_written(name):
         written_classes(parse(name))
     elif name not in OWN_MODELS:
+        _check_family(name)
         MODELS[name]
 
 
@@ -52,6 +53,7 @@ def usual_input(name: str) -> tuple[tuple[int, int, int], int]:
         return _USUAL_INPUT, written_classes(parse(name)) or _USUAL_CLASSES
     if name in OWN_MODELS:
         return _USUAL_INPUT, _USUAL_CLASSES
+    _check_family(name)
     card = MODELS[name].card
     return card.input, card.classes
 
@@ -193,6 +195,13 @@ def _seeded(seed: int | None) -> Iterator[None]:
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(Stream(seed, "weights.initial").torch_seed())
         yield
+
+
+def _check_family(name: str) -> None:
+    """Refuse the name of a family that is no model's, and name its members."""
+    members = [] if name in MODELS else [model for model in MODELS if MODELS[model].card.family == name]
+    if members:
+        raise ModelError(f"{name!r} is a family of models. Choose one of {', '.join(members)}.")
 
 
 def _is_written(name: str) -> bool:

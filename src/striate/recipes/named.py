@@ -8,7 +8,7 @@ from pathlib import Path
 
 from striate.core.duration import Duration
 from striate.core.registry import Registry
-from striate.data.catalogue import DATASETS, is_named
+from striate.data.opening import DATASETS, is_named
 from striate.recipes.recipe import (
     AugmentationChoice,
     InputChoice,

@@ -70,10 +70,16 @@ def list_models(
 
 
 def _families(cards: list[ModelCard], word: str) -> set[str]:
-    """The families of a network; of what contains `word` in its name or its family's, if there is no such network."""
+    """Return the families of a network; if there is no such network, those of names in which a word begins so.
+
+    `lenet` begins `lenet5`, and no word of `mobilenet_v2`.
+    """
     folded = word.casefold()
     exactly = {card.family for card in cards if card.name.casefold() == folded}
-    found = exactly or {card.family for card in cards if folded in card.name.casefold() or folded in card.family}
+    begins = re.compile(rf"(?:^|[^a-z]){re.escape(folded)}")
+    found = exactly or {
+        card.family for card in cards if begins.search(card.name.casefold()) or begins.search(card.family)
+    }
     if not found:
         known = [card.name for card in cards]
         raise ModelError(f"No network is like {word!r}. {nearest(word, known)}")
