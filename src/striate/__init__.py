@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from striate.verbs.inspect import inspect as inspect
     from striate.verbs.list_models import list_models as list_models
     from striate.verbs.load import load as load
+    from striate.verbs.nearest import nearest as nearest
     from striate.verbs.predict import predict as predict
     from striate.verbs.report import report as report
     from striate.verbs.resume import resume as resume
@@ -43,6 +44,7 @@ _HOMES = {
     "inspect": "striate.verbs.inspect",
     "list_models": "striate.verbs.list_models",
     "load": "striate.verbs.load",
+    "nearest": "striate.verbs.nearest",
     "predict": "striate.verbs.predict",
     "register_model": "striate.models",
     "report": "striate.verbs.report",

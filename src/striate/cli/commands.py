@@ -9,6 +9,7 @@ from striate.cli.show.foolings import show_foolings
 from striate.cli.show.inspection import show_inspection
 from striate.cli.show.judgement import show_verdict
 from striate.cli.show.models import show_models, show_summary
+from striate.cli.show.neighbours import show_neighbours
 from striate.cli.show.predictions import show_predictions
 from striate.cli.show.report import show_report
 from striate.cli.show.training import show_training
@@ -19,6 +20,7 @@ from striate.verbs.finish import finish
 from striate.verbs.fool import fool
 from striate.verbs.inspect import inspect
 from striate.verbs.list_models import list_models
+from striate.verbs.nearest import nearest
 from striate.verbs.predict import predict
 from striate.verbs.report import report
 from striate.verbs.resume import resume
@@ -38,6 +40,9 @@ COMMANDS = {
         show_explanations,
         example="striate explain runs/photos holiday/*.jpg --method occlusion",
         uses_run=True,
+    ),
+    "nearest": command(
+        nearest, show_neighbours, example="striate nearest runs/photos holiday/*.jpg --count 5", uses_run=True
     ),
     "inspect": command(
         inspect, show_inspection, example="striate inspect runs/photos --units 24 --time 2min", uses_run=True

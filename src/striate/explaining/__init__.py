@@ -30,6 +30,8 @@ from striate.explaining.invariance import invariance as invariance
 from striate.explaining.layers import layers as layers
 from striate.explaining.method import METHODS as METHODS
 from striate.explaining.method import Method as Method
+from striate.explaining.nearest import Nearest as Nearest
+from striate.explaining.nearest import nearest_images as nearest_images
 from striate.explaining.occlusion import occlusion as occlusion
 from striate.explaining.occlusion_maps import OcclusionMaps as OcclusionMaps
 from striate.explaining.occlusion_maps import occlusion_maps as occlusion_maps
