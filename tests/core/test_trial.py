@@ -156,7 +156,7 @@ def test_a_plan_is_plain_data_and_says_what_it_is() -> None:
 
 def test_a_device_that_is_not_here_and_a_plan_without_threads_are_sentences() -> None:
     absent = next(device for device in ("mps", "cuda") if device not in devices())
-    with pytest.raises(ConfigError, match=f"This plan runs on '{absent}'; this machine has"):
+    with pytest.raises(ConfigError, match=f"This machine has no '{absent}'"):
         ExecutionPlan(device=absent).adopt(make_model())
     with pytest.raises(ConfigError, match="at least 1 thread"):
         ExecutionPlan(threads=0)

@@ -244,7 +244,7 @@ def test_progress_is_a_rising_function_of_cross_entropy_and_its_gradient_does_no
         ({"epsilon": 2.5}, r"received epsilon 2\.5, which is 2\.5 levels"),
         ({"epsilon": -1}, r"not negative; received -1"),
         ({"goal": Towards(9)}, "4 classes apart, 0 to 3; received target 9"),
-        ({"goal": Away([1])}, "There are 2 pictures and 1 targets"),
+        ({"goal": Away([1])}, "There are 2 images and 1 targets"),
         ({"spec": replace(COLOUR, maximum=1.0)}, "8 or 16 bits; this network takes values up to 1"),
         ({"norm": "l3"}, "There is no norm 'l3'"),
         ({"steps": 0}, "at least one step; received steps 0"),

@@ -163,7 +163,7 @@ def _as_grid(tokens: Tensor) -> Tensor:
 def test_pytorch_grad_cam_with_a_reshape_gives_the_same_of_tokens(
     build: Callable[[], nn.Module], layer: str, place: str, reshape: Callable[[Tensor], Tensor]
 ) -> None:
-    torch.manual_seed(0)
+    torch.manual_seed(2)
     network, images = build().eval(), pictures(2, (32, 32))
     for parameter in network.parameters():
         nn.init.normal_(parameter, std=0.2)

@@ -24,8 +24,8 @@ def _image(seed: int) -> Tensor:
 @pytest.mark.parametrize("share", [0.1, 0.5, 0.9])
 def test_pixels_are_imputed_as_the_authors_impute_them(share: float) -> None:
     removed = torch.rand(1, HEIGHT, WIDTH, generator=torch.Generator().manual_seed(0)) < share
-    judge = NoisyLinearImputer(noise=0)(_image(1)[0], (~removed[0]).float())
-    torch.testing.assert_close(imputed(_image(1), removed, noise=0)[0], judge, atol=5e-3, rtol=0)
+    judge = NoisyLinearImputer(noise=0.0)(_image(1)[0], (~removed[0]).float())
+    torch.testing.assert_close(imputed(_image(1), removed, noise=0.0)[0], judge, atol=5e-3, rtol=0)
 
 
 def test_the_mean_score_is_that_of_the_most_relevant_pixels_removed_first(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -28,7 +28,7 @@ class Small(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         maps = torch.relu(self.conv(x))
-        if float(maps.detach().mean()) < 0:
+        if maps.mean().item() < 0:
             maps = -maps
         return self.last(maps.mean(dim=(2, 3)))
 

@@ -197,7 +197,7 @@ def test_what_is_imputed_is_smooth_and_what_remains_is_untouched() -> None:
     removed = torch.zeros(1, 12, 14, dtype=torch.bool)
     removed[0, 3:8, 4:11] = True
     holed = torch.where(removed[:, None], 99.0, image)
-    torch.testing.assert_close(imputed(holed, removed, noise=0), image, atol=0.05, rtol=0)
+    torch.testing.assert_close(imputed(holed, removed, noise=0.0), image, atol=0.05, rtol=0)
     noisy = imputed(holed, removed, seed=1)
     assert torch.equal(noisy[~removed[:, None]], image[~removed[:, None]])
     assert torch.equal(noisy, imputed(holed, removed, seed=1))
