@@ -33,7 +33,7 @@ def inside(run: Path) -> None:
     """What the tutorial on looking inside shows, from the folder of the run that it has trained."""
     shown = {
         "explained.png": run / "explanations" / "IMG_0021-grad_cam.png",
-        "fooled.png": run / "fooled" / "IMG_0003-pgd-sheet.png",
+        "fooled.png": run / "fooled" / "IMG_0003-pgd-3-sheet.png",
     }
     for number, (layer, channel) in enumerate((("relu1_1", 2), ("relu1_2", 3), ("relu2_1", 3)), 1):
         shown[f"wanted{number}.png"] = run / "inspection" / f"features.{layer}" / f"channel-{channel:03}.png"
