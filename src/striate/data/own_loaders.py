@@ -33,7 +33,7 @@ class Loaders:
 
     Where the order and the augmentation of a loader come from torch's random numbers, they depend on the run's seed,
     the epoch and the batch alone, so that a resumed run repeats them. The generator of a loader that has one is seeded
-    anew at each epoch.
+    at the start of each epoch.
 
     Example:
         loaders = striate.Loaders(train, val, classes=["cat", "dog"], mean=(0.5,) * 3, std=(0.25,) * 3)

@@ -48,7 +48,7 @@ def fool(
     """Change pictures a little, so that a classifier takes them for something else.
 
     For each picture: a sheet with the picture, the change (amplified, and by how much) and the result; and the result
-    alone as a PNG. Whether it fools is told of that PNG, read back. Changes are in grey levels of 0 to 255.
+    alone as a PNG. The verdict is that of this PNG, read back. Changes are in grey levels of 0 to 255.
 
     Example:
         striate.fool("runs/photos", "holiday/beach.jpg", epsilon=4, target="coin")

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 def report(run: str | Path | Run, /) -> Path:
-    """Write the report of a run anew, as one HTML file that opens offline, and say where it lies.
+    """Write the report of a run again, as one HTML file that opens offline, and return its path.
 
     Example:
         striate.report("runs/photos")

@@ -24,11 +24,11 @@ def resume(
     inexact: bool = False,
     loaders: Loaders | None = None,
 ) -> Generator[RunEvent, None, Run]:
-    """Go on with a run that was stopped, killed or crashed, from its last good checkpoint.
+    """Resume a run that was stopped, killed or crashed, from its last good checkpoint.
 
     The result is bit for bit that of a run that was never stopped, on the same kind of machine with the same versions.
     Elsewhere, and where settings or images changed in between, the differences are named, and it goes on only with
-    --inexact. A run that is complete is not trained any further, only judged and reported anew, unless it is given
+    --inexact. A run that is complete is not trained any further, only evaluated and reported again, unless it is given
     another end.
 
     Example:
