@@ -163,13 +163,17 @@ def test_a_text_that_begins_with_a_layer_or_has_spaces_or_brackets_is_taken_for_
     assert is_notation(name)
 
 
-@pytest.mark.parametrize(
-    "name", ["", "lenet6", "vgg-16", "convnext-tiny", "convnext", "resnet50.pt", "fcn", "poolnet", "gapnet"]
-)
+@pytest.mark.parametrize("name", ["", "lenet6", "vgg-16", "convnext-tiny", "resnet50.pt", "fcn", "poolnet", "gapnet"])
 def test_what_looks_like_a_name_is_taken_for_one_and_the_nearest_is_offered(name: str) -> None:
     assert not is_notation(name)
     with pytest.raises(ModelError, match="There is no model"):
         check_model(name)
+
+
+def test_the_name_of_a_family_is_answered_with_its_members() -> None:
+    assert not is_notation("convnext")
+    with pytest.raises(ModelError, match=r"'convnext' is a family of models. Choose one of .*convnext_tiny"):
+        check_model("convnext")
 
 
 def test_no_model_of_the_zoo_has_a_name_that_could_be_a_network_written_down() -> None:
