@@ -22,8 +22,8 @@ from _measure import Figures, write_result
 from striate.classifier import Classifier, load_classifier
 from striate.core.spec import RGB, InputSpec
 from striate.data.dataset import Dataset
-from striate.data.opening import open_data
-from striate.data.transforms import prepare, scale
+from striate.data.preparation.transforms import prepare, scale
+from striate.data.sources.opening import open_data
 
 SIDES = (32, 64, 128)
 DECODE_SCALES = (1.0, 1.5, 2.0, 3.0)

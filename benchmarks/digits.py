@@ -28,10 +28,10 @@ import numpy as np
 import striate
 from _measure import Figures, write_result
 from striate.core.proportion import Proportion
-from striate.data.content import content_digests
+from striate.data.audit.digests import content_digests
 from striate.data.dataset import ArrayStore
-from striate.data.digits import digits
-from striate.recipes.judging import Evaluation
+from striate.data.sources.digits import digits
+from striate.runs.evaluate import Evaluation
 
 FOLDS = 5
 TARGET = 0.985

@@ -32,12 +32,12 @@ from torch import Tensor, nn
 from _measure import Figures, Table, interleave, write_result
 from _sides import real_data
 from striate.core.spec import InputSpec
-from striate.data.decode import decode
-from striate.data.transforms import prepare, scale
+from striate.data.images.decode import decode
+from striate.data.preparation.transforms import prepare, scale
 from striate.explaining import occlusion
-from striate.explaining.incremental import Incremental
-from striate.explaining.occluders import Positions, positions
-from striate.explaining.occlusion import plainly, under_patches
+from striate.explaining.occluding.incremental import Incremental
+from striate.explaining.occluding.occlusion import plainly, under_patches
+from striate.explaining.occluding.patch_grid import Positions, positions
 from striate.models import create_model
 from striate.models.weights import (
     MOBILENET_V2_INPUT,

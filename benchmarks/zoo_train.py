@@ -36,8 +36,8 @@ sys.path.insert(0, str(REPOSITORY / "tests"))
 
 from promises.subject import smallest_of_each_family, subject
 from striate.models import MODELS
-from striate.recipes.folder import open_run
-from striate.recipes.judging import Evaluation
+from striate.runs.evaluate import Evaluation
+from striate.runs.folder import open_run
 from striate.training import read_events
 
 BATCH, SIDE = 32, 32

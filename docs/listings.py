@@ -12,9 +12,9 @@ from typing import Any
 
 from striate.cli.commands import COMMANDS
 from striate.core.config import to_json
-from striate.recipes.effect import default_in_words
-from striate.recipes.named import RECIPES
-from striate.recipes.recipe import Recipe
+from striate.runs.effect import default_in_words
+from striate.runs.recipe import Recipe
+from striate.runs.recipes import RECIPES
 
 REFERENCE = Path(__file__).parent / "reference"
 

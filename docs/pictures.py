@@ -11,8 +11,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from striate.data.digits import digits
-from striate.data.shapes import ShapesOptions, make
+from striate.data.sources.digits import digits
+from striate.data.synthetic.shapes import ShapesOptions, make
 from striate.plot import png, sheet
 
 PICTURES = Path(__file__).parent / "pictures"

@@ -16,7 +16,7 @@ from jaxtyping import install_import_hook
 # Before anything of striate is imported: every annotated shape is checked at each call. The floors above have no
 # shapes, and name in their annotations what only a type checker imports.
 _WITH_SHAPES = (
-    *("core", "data", "hooks", "layers", "metrics", "plot", "training", "explaining", "classifier", "recipes"),
+    *("core", "data", "hooks", "layers", "metrics", "plot", "training", "explaining", "classifier", "runs"),
     "reporting",
 )
 # Nor has what overhears every operation of a network: there, checks would take most of the suite's time.
@@ -27,7 +27,7 @@ install_import_hook(
 )
 
 from striate.core.allocator import tune_process  # noqa: E402 (after the hook)
-from striate.data.threads import usable_cores  # noqa: E402 (after the hook)
+from striate.core.threads import usable_cores  # noqa: E402 (after the hook)
 
 # Workers share the cores, each with its children: threads that wait for one another's cores spend minutes spinning.
 _WORKERS = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))

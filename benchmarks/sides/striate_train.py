@@ -12,8 +12,7 @@ import tempfile
 import numpy as np
 
 import striate
-from striate.recipes import execute  # noqa: F401  (imports are not timed, on any side)
-from striate.recipes.events import RunFinished, RunStarted
+from striate.runs.events import RunFinished, RunStarted
 from striate.training import Evaluated, StepDone
 
 from .job import Job, Stopwatch

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from striate.core.allocator import tune_process as tune_process
-    from striate.data.own_loaders import Loaders as Loaders
+    from striate.data.loading.own_loaders import Loaders as Loaders
     from striate.models import register_model as register_model
     from striate.verbs.audit import audit as audit
     from striate.verbs.evaluate import evaluate as evaluate
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from striate.verbs.train import train as train
 
 _HOMES = {
-    "Loaders": "striate.data.own_loaders",
+    "Loaders": "striate.data.loading.own_loaders",
     "audit": "striate.verbs.audit",
     "evaluate": "striate.verbs.evaluate",
     "explain": "striate.verbs.explain",

@@ -23,7 +23,7 @@ from striate.cli.show.pace import Pace
 from striate.cli.show.predictions import show_predictions
 from striate.core.duration import Clock, Duration
 from striate.core.errors import command
-from striate.recipes.named import RECIPES
+from striate.runs.recipes import RECIPES
 
 
 def run(*words: str, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:

@@ -16,7 +16,7 @@ from promises.strangers import WRITTEN, Modular, stranger
 from promises.subject import smallest_of_each_family, subject
 from striate.core.errors import StriateError
 from striate.core.spec import InputSpec
-from striate.data.picture import channel_names
+from striate.data.images.decoded import channel_names
 from striate.explaining.adversarial import ATTACKS, Adversarial, Away, Towards
 from striate.explaining.target import TargetError
 

@@ -15,7 +15,7 @@ from striate.core.config import override
 from striate.core.errors import ConfigError
 from striate.core.rng import Stream
 from striate.core.spec import GREY, RGB, InputSpec
-from striate.data.augment import AUGMENTATIONS, Augmentation, augment, default_augmentation
+from striate.data.augmentation.augment import AUGMENTATIONS, Augmentation, augment, default_augmentation
 
 STRENGTHS = {
     "flip": True,

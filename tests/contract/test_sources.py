@@ -12,9 +12,9 @@ import pytest
 from PIL import Image
 
 from striate.core.errors import DataError
-from striate.data.catalogue import DATASETS
 from striate.data.dataset import SPLITS, Dataset, Split
-from striate.data.opening import open_data
+from striate.data.sources.named_registry import DATASETS
+from striate.data.sources.opening import open_data
 from striate.data.sources.registry import SOURCES
 
 # Twelve pictures, 32×32 RGB (the size that the strictest of them, CIFAR's layout, prescribes), each of one colour that

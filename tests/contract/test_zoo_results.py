@@ -25,7 +25,7 @@ def test_a_models_record_is_of_the_code_that_builds_it_and_of_no_other() -> None
 
 
 def test_what_computes_belongs_to_the_code_and_what_only_tells_does_not() -> None:
-    code = _code("striate.models.vgg")
+    code = _code("striate.models.families.vgg")
     assert "def forward" in code
     assert "Dropout(0.5)" in code
     assert "Published" not in code

@@ -11,12 +11,12 @@ import pytest
 import tifffile
 from PIL import Image
 
-from striate.data.audit import Audit, audit
+from striate.data.audit.audit import Audit, audit
+from striate.data.audit.warnings import many
 from striate.data.dataset import ArrayStore, Dataset, numbered
-from striate.data.digits import digits
-from striate.data.findings import many
-from striate.data.opening import open_data
-from striate.data.shapes import ShapesOptions, make
+from striate.data.sources.digits import digits
+from striate.data.sources.opening import open_data
+from striate.data.synthetic.shapes import ShapesOptions, make
 
 
 @pytest.fixture(autouse=True)

@@ -15,10 +15,10 @@ import tifffile
 from PIL import Image
 
 from striate.core import memory
-from striate.data.codecs import refusal
-from striate.data.codecs.bounds import check_cost
-from striate.data.codecs.refusal import Refused
-from striate.data.decode import Unreadable, decode
+from striate.data.images.codecs import refusal
+from striate.data.images.codecs.bounds import check_cost
+from striate.data.images.codecs.refusal import Refused
+from striate.data.images.decode import Unreadable, decode
 
 
 def _saved(image: Image.Image, kind: str, **options: Any) -> bytes:

@@ -14,8 +14,8 @@ import tifffile
 from PIL import Image, ImageCms
 
 from striate.core.spec import InputSpec
-from striate.data.codecs import icc
-from striate.data.decode import decode
+from striate.data.images.codecs import icc
+from striate.data.images.decode import decode
 
 
 def made(kind: str, **options: Any) -> bytes:

@@ -18,8 +18,8 @@ import pytest
 import tifffile
 from PIL import Image, ImageOps
 
-from striate.data.codecs import refusal
-from striate.data.decode import Unreadable, decode
+from striate.data.images.codecs import refusal
+from striate.data.images.decode import Unreadable, decode
 
 MUTANTS = 250
 

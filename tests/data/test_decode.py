@@ -20,10 +20,10 @@ from PIL import Image, ImageOps
 
 from striate.core.geometry import place
 from striate.core.spec import InputSpec
-from striate.data.codecs import png, refusal
-from striate.data.codecs.jpeg import fraction
-from striate.data.decode import Unreadable, decode
-from striate.data.picture import Picture
+from striate.data.images.codecs import png, refusal
+from striate.data.images.codecs.jpeg import fraction
+from striate.data.images.decode import Unreadable, decode
+from striate.data.images.decoded import Picture
 
 
 def scene(height: int = 40, width: int = 56) -> np.ndarray:
@@ -246,7 +246,7 @@ def test_a_compressed_tiff_without_imagecodecs_says_what_to_install() -> None:
     data = as_tiff(SIXTEEN[..., :3], photometric="rgb", compression="zstd")
     code = (
         "import sys; sys.modules['imagecodecs'] = None\n"
-        "from striate.data.decode import Unreadable, decode\n"
+        "from striate.data.images.decode import Unreadable, decode\n"
         "try: decode(sys.stdin.buffer.read())\n"
         "except Unreadable as error: print(error)"
     )

@@ -8,8 +8,8 @@ from importlib.resources import files
 import numpy as np
 from sklearn.datasets import load_digits
 
-from striate.data.catalogue import open_named
-from striate.data.digits import digits
+from striate.data.sources.digits import digits
+from striate.data.sources.named_registry import open_named
 
 
 def test_pixels_and_labels_are_those_of_the_original() -> None:
@@ -42,7 +42,7 @@ def test_parts_stay_what_they_were() -> None:
 
 
 def test_licence_lies_beside_the_data() -> None:
-    text = (files("striate.data") / "digits.txt").read_text("utf-8")
+    text = (files("striate.data.sources") / "digits.txt").read_text("utf-8")
     assert "CC BY 4.0" in text
     assert "10.24432/C50P49" in text
 

@@ -19,10 +19,10 @@ import pytest
 
 from striate.core.errors import DataError, RunError, StriateError
 from striate.core.files import locked
-from striate.data import catalogue, download, named
-from striate.data.download import Remote, fetch
-from striate.data.opening import open_data
+from striate.data.sources import download, named, named_registry
 from striate.data.sources.cifar import CIFAR100
+from striate.data.sources.download import Remote, fetch
+from striate.data.sources.opening import open_data
 
 CONTENT = np.random.default_rng(5).bytes(300_000)
 
@@ -325,8 +325,8 @@ def small_cifar100(server: tuple[str, Manners], tmp_path: Path, monkeypatch: pyt
     wanted = remote(address, name="cifar-100-binary.tar.gz", content=content)
     monkeypatch.setenv("STRIATE_CACHE", str(tmp_path / "cache"))
     monkeypatch.delenv("STRIATE_DATA", raising=False)
-    registry = type(catalogue.DATASETS)("data set", DataError)
-    monkeypatch.setattr(catalogue, "DATASETS", registry)
+    registry = type(named_registry.DATASETS)("data set", DataError)
+    monkeypatch.setattr(named_registry, "DATASETS", registry)
     monkeypatch.setattr(named, "DATASETS", registry)
     named._add_cifar("cifar100", "five pictures", CIFAR100, wanted)
     return manners

@@ -10,11 +10,11 @@ import numpy as np
 import pytest
 from PIL import Image, ImageOps
 
+from striate.data.audit.align import likeness
+from striate.data.audit.duplicates import hashes, stars, thumbnail
+from striate.data.audit.survey import Survey, survey
 from striate.data.dataset import ArrayStore, Dataset, FileStore, numbered
-from striate.data.duplicates import hashes, stars, thumbnail
-from striate.data.register import likeness
-from striate.data.shapes import ShapesOptions, make
-from striate.data.survey import Survey, survey
+from striate.data.synthetic.shapes import ShapesOptions, make
 
 
 @pytest.fixture(autouse=True)

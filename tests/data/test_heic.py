@@ -11,7 +11,7 @@ import pillow_heif
 import pytest
 from PIL import Image, ImageOps
 
-from striate.data.decode import Unreadable, decode
+from striate.data.images.decode import Unreadable, decode
 
 RGB, GREY, ALPHA = ("red", "green", "blue"), ("grey",), ("alpha",)
 
@@ -113,7 +113,7 @@ def test_a_film_in_the_same_container_is_unsupported() -> None:
 def test_without_the_decoder_of_heic_the_remedy_is_named() -> None:
     code = (
         "import sys; sys.modules['pi_heif'] = None\n"
-        "from striate.data.decode import Unreadable, decode\n"
+        "from striate.data.images.decode import Unreadable, decode\n"
         "try: decode(sys.stdin.buffer.read())\n"
         "except Unreadable as error: print(error)"
     )
@@ -124,7 +124,7 @@ def test_without_the_decoder_of_heic_the_remedy_is_named() -> None:
 def test_nothing_is_registered_with_pillow() -> None:
     """Whoever uses Striate in a program of his own finds Pillow as it was."""
     code = (
-        "import sys\nfrom PIL import Image\nfrom striate.data.decode import decode\n"
+        "import sys\nfrom PIL import Image\nfrom striate.data.images.decode import decode\n"
         "Image.init(); before = set(Image.OPEN)\ndecode(sys.stdin.buffer.read())\n"
         "print(set(Image.OPEN) - before, 'HEIF' in Image.OPEN)"
     )

@@ -11,7 +11,7 @@ import pytest
 import simplejpeg
 from PIL import Image
 
-from striate.data.decode import Unreadable, decode
+from striate.data.images.decode import Unreadable, decode
 
 
 def smooth() -> Image.Image:

@@ -13,11 +13,11 @@ from PIL import Image
 from striate.core.batch import Batch
 from striate.core.errors import ConfigError, DataError
 from striate.core.spec import GREY, RGB, InputSpec
-from striate.data.augment import Augmentation
+from striate.data.augmentation.augment import Augmentation
 from striate.data.dataset import ArrayStore, Dataset, FileStore, numbered
-from striate.data.loader import Loader
-from striate.data.picture import Picture
-from striate.data.transforms import prepare, scale
+from striate.data.images.decoded import Picture
+from striate.data.loading.loader import Loader
+from striate.data.preparation.transforms import prepare, scale
 
 COUNT = 53
 SPEC = InputSpec(channels=RGB, height=16, width=16, mean=(0.4, 0.5, 0.6), std=(0.2, 0.25, 0.3))

@@ -14,12 +14,12 @@ from PIL import Image
 
 from striate.core.errors import DataError
 from striate.core.spec import GREY, RGB
-from striate.data import measure as measuring
+from striate.data.audit.survey import Survey
 from striate.data.dataset import ArrayStore, Dataset, FileStore, numbered
-from striate.data.measure import measure
-from striate.data.opening import open_data
-from striate.data.survey import Survey
-from striate.data.transforms import normalise, scale, to_shares
+from striate.data.preparation import measure as measuring
+from striate.data.preparation.measure import measure
+from striate.data.preparation.transforms import normalise, scale, to_shares
+from striate.data.sources.opening import open_data
 
 
 def survey_of(

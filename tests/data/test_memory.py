@@ -17,12 +17,13 @@ from PIL import Image
 from striate.core import files
 from striate.core.memory import available_memory
 from striate.core.spec import GREY, RGB, InputSpec
-from striate.data import cachefile, memory
 from striate.data.dataset import ArrayStore, Dataset, FileStore, numbered
-from striate.data.decode import decode
-from striate.data.memory import hold
-from striate.data.picture import Picture
-from striate.data.transforms import prepare
+from striate.data.images.decode import decode
+from striate.data.images.decoded import Picture
+from striate.data.loading import cache as cache_files
+from striate.data.loading import memory
+from striate.data.loading.memory import hold
+from striate.data.preparation.transforms import prepare
 
 SPEC = InputSpec(channels=RGB, height=12, width=12, mean=(0.5,) * 3, std=(0.5,) * 3)
 COUNT = 20
@@ -176,8 +177,8 @@ import sys, hashlib, numpy as np
 from pathlib import Path
 from striate.core.spec import RGB, InputSpec
 from striate.data.dataset import Dataset, FileStore
-from striate.data.memory import hold
-from striate.data.picture import Picture
+from striate.data.loading.memory import hold
+from striate.data.images.decoded import Picture
 names = [f"{number}.png" for number in range(20)]
 data = Dataset("photos", FileStore(Path(sys.argv[1]), names), ("a", "b"), np.zeros(20, np.int64))
 spec = InputSpec(channels=RGB, height=12, width=12, mean=(0.5,) * 3, std=(0.5,) * 3)
@@ -230,12 +231,12 @@ def test_arrays_that_need_nothing_are_used_as_they_lie(planar):
 
 def test_the_folder_forgets_what_was_not_used_for_longest(tmp_path, monkeypatch):
     one = np.arange(10_000, dtype=np.uint8)
-    monkeypatch.setattr(cachefile, "_FOLDER_LIMIT", 50_000)  # room for three files of 14,096 bytes
+    monkeypatch.setattr(cache_files, "_FOLDER_LIMIT", 50_000)  # room for three files of 14,096 bytes
     for number in range(5):
-        buffer, array = cachefile.reserve(one.shape, one.dtype)
+        buffer, array = cache_files.reserve(one.shape, one.dtype)
         array[:] = one
-        cachefile.keep(tmp_path / str(number), buffer, array)
+        cache_files.keep(tmp_path / str(number), buffer, array)
         os.utime(tmp_path / str(number), (time.time() - 100 + number, time.time()))
         if number > 0:
-            assert cachefile.find(tmp_path / "0", one.shape, one.dtype) is not None  # used, so kept
+            assert cache_files.find(tmp_path / "0", one.shape, one.dtype) is not None  # used, so kept
     assert sorted(path.name for path in tmp_path.iterdir()) == ["0", "3", "4"]

@@ -8,10 +8,10 @@ from typing import Literal
 import pytest
 
 from striate.core.spec import GREY, RGB, InputSpec
-from striate.data.augment import default_augmentation
-from striate.data.catalogue import DATASETS
-from striate.data.mirroring import mirroring
-from striate.data.opening import open_data
+from striate.data.augmentation.augment import default_augmentation
+from striate.data.augmentation.mirroring import mirroring
+from striate.data.sources.named_registry import DATASETS
+from striate.data.sources.opening import open_data
 
 Form = Literal["NFC", "NFD"]
 

@@ -12,9 +12,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from striate.data import named
-from striate.data.download import Remote
-from striate.data.opening import open_data
+from striate.data.sources import named
+from striate.data.sources.download import Remote
+from striate.data.sources.opening import open_data
 
 RealData = Callable[[str], Path]
 
@@ -84,6 +84,6 @@ def test_cifar10_is_found_in_its_official_layout(
 
 
 def test_opening_data_does_not_load_torch() -> None:
-    code = "import sys, striate.data.opening; sys.exit('torch' in sys.modules or 'matplotlib' in sys.modules)"
+    code = "import sys, striate.data.sources.opening; sys.exit('torch' in sys.modules or 'matplotlib' in sys.modules)"
     environment = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
     assert subprocess.run([sys.executable, "-c", code], env=environment, check=False).returncode == 0

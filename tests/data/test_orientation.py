@@ -11,7 +11,7 @@ import pytest
 import tifffile
 from PIL import Image, ImageOps
 
-from striate.data.decode import decode
+from striate.data.images.decode import decode
 
 PIXELS = np.random.default_rng(0).integers(0, 256, (24, 40, 3), dtype=np.uint8)
 FORMS = {"BYTE": (1, "B"), "SHORT": (3, "H"), "LONG": (4, "L"), "SSHORT": (8, "h"), "SLONG": (9, "l")}

@@ -15,12 +15,12 @@ from PIL import Image
 from striate.core.errors import DataError
 from striate.core.geometry import Placement, place
 from striate.core.spec import GREY, RGB, InputSpec
-from striate.data.content import content_digest
-from striate.data.decode import decode
-from striate.data.encode import to_png
-from striate.data.prepared import placed
-from striate.data.reread import reread
-from striate.data.transforms import prepare
+from striate.data.audit.digests import content_digest
+from striate.data.images.decode import decode
+from striate.data.images.encode import to_png
+from striate.data.preparation.png_round_trip import reread
+from striate.data.preparation.prepared import placed
+from striate.data.preparation.transforms import prepare
 
 SPEC = InputSpec(channels=RGB, height=14, width=12, mean=(0.5,) * 3, std=(0.2,) * 3, crop=0.875)
 

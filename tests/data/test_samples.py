@@ -8,8 +8,8 @@ import zlib
 import numpy as np
 import pytest
 
-from striate.data.codecs import png
-from striate.data.decode import Unreadable, decode
+from striate.data.images.codecs import png
+from striate.data.images.decode import Unreadable, decode
 
 
 def chunk(name: bytes, content: bytes) -> bytes:

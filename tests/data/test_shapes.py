@@ -11,11 +11,11 @@ from scipy import ndimage, stats
 from skimage.draw import polygon2mask
 
 from striate.core.errors import ConfigError
-from striate.data.catalogue import open_named
-from striate.data.made.forms import FORMS
-from striate.data.made.painting import paint
-from striate.data.made.scene import LEAST, MOST, VERSION, Scene, draw
-from striate.data.shapes import CLASSES, Made, ShapesOptions, make, shapes
+from striate.data.sources.named_registry import open_named
+from striate.data.synthetic.painting import paint
+from striate.data.synthetic.scene import LEAST, MOST, VERSION, Scene, draw
+from striate.data.synthetic.shapes import CLASSES, Made, ShapesOptions, make, shapes
+from striate.data.synthetic.shapes_masks import FORMS
 
 PIXELS = 64 * 64
 MANY = 8000

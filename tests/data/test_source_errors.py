@@ -19,10 +19,10 @@ import pytest
 from PIL import Image
 
 from striate.core.errors import ConfigError, DataError, StriateError
-from striate.data.decode import decode
-from striate.data.opening import open_data
+from striate.data.images.decode import decode
+from striate.data.sources.opening import open_data
 from striate.data.sources.tree import Folder, pictures_in
-from striate.verbs._pictures import expand
+from striate.verbs._images import expand
 
 Form = Literal["NFC", "NFD"]
 
@@ -695,8 +695,8 @@ def test_a_pipe_is_refused_and_never_waited_for(
         os.mkfifo(tmp_path / "data" / name)
     given = tmp_path / "data" / (names[0] if names[0].startswith("data") else "")
     code = (
-        "import sys; from striate.core.errors import DataError; from striate.data.audit import audit\n"
-        "from striate.data.opening import open_data\n"
+        "import sys; from striate.core.errors import DataError; from striate.data.audit.audit import audit\n"
+        "from striate.data.sources.opening import open_data\n"
         "try: print({row.reason for row in audit(open_data(sys.argv[1])).unread})\n"
         "except DataError as error: print(error)"
     )

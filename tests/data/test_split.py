@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 
 from striate.core.errors import ConfigError
-from striate.data.content import content_digests
+from striate.data.audit.digests import content_digests
+from striate.data.audit.survey import survey
 from striate.data.dataset import ArrayStore, Dataset, FileStore, Split, numbered
 from striate.data.split import Fractions, Parts, by_content, lacking, split
-from striate.data.survey import survey
 
 
 @pytest.fixture(autouse=True)

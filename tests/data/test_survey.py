@@ -13,10 +13,10 @@ import pytest
 from PIL import Image
 
 from striate.core.spec import InputSpec
-from striate.data.content import array_digest, content_digest, content_digests
+from striate.data.audit.digests import array_digest, content_digest, content_digests
+from striate.data.audit.survey import Survey, data_digest, survey
 from striate.data.dataset import ArrayStore, Dataset, FileStore, numbered
-from striate.data.picture import Picture
-from striate.data.survey import Survey, data_digest, survey
+from striate.data.images.decoded import Picture
 
 
 @pytest.fixture(autouse=True)
@@ -169,7 +169,7 @@ def test_without_a_place_for_the_cache_it_goes_without(folder: Path, cache: Path
 
 def test_two_processes_at_once(folder: Path) -> None:
     code = (
-        "import sys, numpy as np; from pathlib import Path; from striate.data.survey import survey;"
+        "import sys, numpy as np; from pathlib import Path; from striate.data.audit.survey import survey;"
         "from striate.data.dataset import Dataset, FileStore; root = Path(sys.argv[1]);"
         "names = sorted(path.name for path in root.iterdir());"
         "data = Dataset('x', FileStore(root, names), ('a',), np.zeros(len(names), np.int64));"

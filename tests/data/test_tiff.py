@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import tifffile
 
-from striate.data.decode import Unreadable, decode
+from striate.data.images.decode import Unreadable, decode
 
 RGB, GREY, ALPHA = ("red", "green", "blue"), ("grey",), ("alpha",)
 BT601, BT709 = (0.299, 0.587, 0.114), (0.2126, 0.7152, 0.0722)

@@ -14,9 +14,9 @@ from reference import preparation
 from striate.core.errors import DataError
 from striate.core.geometry import place
 from striate.core.spec import GREY, RGB, Filter, InputSpec, ResizeRule
-from striate.data import resample
-from striate.data.picture import Picture
-from striate.data.transforms import normalise, prepare, prepare_many, scale, to_shares
+from striate.data.images.decoded import Picture
+from striate.data.preparation import resample
+from striate.data.preparation.transforms import normalise, prepare, prepare_many, scale, to_shares
 
 RGBA = (*RGB, "alpha")
 FIVE = ("a", "b", "c", "d", "e")

@@ -13,9 +13,9 @@ import tifffile
 from PIL import Image
 
 from striate.core.spec import GREY, RGB
+from striate.data.audit.survey import Survey, survey
+from striate.data.audit.visible import visible
 from striate.data.dataset import ArrayStore, Dataset, FileStore, numbered
-from striate.data.survey import Survey, survey
-from striate.data.visible import visible
 
 RGBA = (*RGB, "alpha")
 

@@ -13,12 +13,12 @@ import torch
 from torch import Tensor, nn
 
 from striate.core.spec import GREY, RGB, InputSpec
-from striate.data.transforms import scale
+from striate.data.preparation.transforms import scale
 from striate.explaining.adversarial import ATTACKS, Adversarial, AttackError, Away, Towards, fgsm, pgd
+from striate.explaining.adversarial.attacked import Subject
 from striate.explaining.adversarial.goal import Chase
 from striate.explaining.adversarial.norms import NORMS
 from striate.explaining.adversarial.pixels import OnGrid, to_levels
-from striate.explaining.adversarial.subject import Subject
 from striate.explaining.target import TargetError
 
 CPU = torch.device("cpu")

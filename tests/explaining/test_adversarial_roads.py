@@ -13,11 +13,11 @@ from torch import nn
 
 from striate.classifier import Arguments, Classifier, Provenance, save_classifier
 from striate.core.spec import RGB, Filter, InputSpec, LabelSpec, ResizeRule
-from striate.data.decode import decode
-from striate.data.encode import to_png
-from striate.data.picture import Picture
-from striate.data.reread import reread
-from striate.data.transforms import prepare
+from striate.data.images.decode import decode
+from striate.data.images.decoded import Picture
+from striate.data.images.encode import to_png
+from striate.data.preparation.png_round_trip import reread
+from striate.data.preparation.transforms import prepare
 from striate.explaining.adversarial import ThroughPreparation, lbfgs, pgd
 from striate.models import create_model
 from striate.verbs.predict import predict

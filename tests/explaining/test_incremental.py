@@ -12,13 +12,13 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from striate.explaining import occlusion
-from striate.explaining.incremental import Incremental, UntraceableError
-from striate.explaining.incremental.boxes import Boxes, Window
-from striate.explaining.incremental.occluded import boxes
-from striate.explaining.incremental.program import Program
-from striate.explaining.incremental.replay import reach
-from striate.explaining.occluders import Positions, positions
-from striate.explaining.occlusion import plainly
+from striate.explaining.occluding.incremental import Incremental, UntraceableError
+from striate.explaining.occluding.incremental.boxes import Boxes, Window
+from striate.explaining.occluding.incremental.model import boxes
+from striate.explaining.occluding.incremental.program import Program
+from striate.explaining.occluding.incremental.replay import reach
+from striate.explaining.occluding.occlusion import plainly
+from striate.explaining.occluding.patch_grid import Positions, positions
 
 SIZE = (27, 22)
 _CLASSES = 4
@@ -241,7 +241,7 @@ def test_operations_that_do_not_give_the_logits_are_noticed(monkeypatch: pytest.
         return replace(program, operations=(*program.operations[:place], silent, *program.operations[place + 1 :]))
 
     model, image, _ = _ready(NETWORKS["strided, padded, dilated"][0])
-    monkeypatch.setattr("striate.explaining.incremental.occluded.in_place", without_its_last_relu)
+    monkeypatch.setattr("striate.explaining.occluding.incremental.model.in_place", without_its_last_relu)
     with pytest.raises(UntraceableError, match="do not give"):
         Incremental.of(model, image)
 

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from striate.core.batch import Batch
 from striate.core.errors import ConfigError
 from striate.explaining import NotFiniteError, nearest_images
-from striate.explaining.pictures import PictureError
+from striate.explaining.model_input import PictureError
 from striate.hooks import PlaceError
 
 

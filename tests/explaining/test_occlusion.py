@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from striate.core.errors import ConfigError
 from striate.explaining import METHODS, occlusion
-from striate.explaining.occluders import covers, positions
+from striate.explaining.occluding.patch_grid import covers, positions
 
 
 def _linear(channels: int, height: int, width: int) -> nn.Module:

@@ -16,8 +16,8 @@ from promises.subject import pictures
 from reference.top_patches import cut, strongest
 from striate.core.batch import Batch
 from striate.explaining import TopPatches, top_patches
-from striate.explaining.patches import _Pool
-from striate.explaining.pictures import PictureError
+from striate.explaining.inspection.patches import _Pool
+from striate.explaining.model_input import PictureError
 from striate.hooks import PlaceError
 
 SIZE = (14, 11)

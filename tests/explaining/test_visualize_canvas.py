@@ -10,11 +10,11 @@ import torch
 
 from reference.pictures import askew, from_frequencies
 from striate.core.spec import InputSpec
-from striate.explaining.pictures import PictureError
+from striate.explaining.model_input import PictureError
 from striate.explaining.visualize import BlurredPixels, Fourier, ObjectiveError, Pixels, Robustness
+from striate.explaining.visualize.color import Palette
 from striate.explaining.visualize.fourier import COLOUR_MATRIX
-from striate.explaining.visualize.palette import Palette
-from striate.explaining.visualize.robustness import sampled
+from striate.explaining.visualize.transform import sampled
 
 LIKE = torch.empty(0, dtype=torch.float64)
 

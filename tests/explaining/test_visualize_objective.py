@@ -18,8 +18,8 @@ from striate.explaining.visualize import (
     style,
     unit,
 )
-from striate.explaining.visualize.likeness import gram
-from striate.explaining.visualize.look import Look
+from striate.explaining.visualize.model_view import Look
+from striate.explaining.visualize.similarity import gram
 
 # Two pictures; two channels of 1 × 2 positions.
 MAPS = torch.tensor([[[[1.0, 2.0]], [[3.0, 5.0]]], [[[0.0, -1.0]], [[4.0, 2.0]]]])

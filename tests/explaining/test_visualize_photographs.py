@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from promises.found import state
 from striate.core.spec import InputSpec
 from striate.explaining import activation_maps, saliency
-from striate.explaining.pictures import PictureError
+from striate.explaining.model_input import PictureError
 from striate.explaining.visualize import (
     ObjectiveError,
     channel,
@@ -27,8 +27,8 @@ from striate.explaining.visualize import (
     transfer_style,
 )
 from striate.explaining.visualize.ascent import Ascent
-from striate.explaining.visualize.look import looking
-from striate.explaining.visualize.palette import Palette
+from striate.explaining.visualize.color import Palette
+from striate.explaining.visualize.model_view import looking
 from striate.hooks import PlaceError
 
 SPEC = InputSpec(channels=("blue", "green", "red"), height=16, width=16, mean=(0.4,) * 3, std=(0.25,) * 3)

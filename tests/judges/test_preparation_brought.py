@@ -15,9 +15,9 @@ from timm.data.transforms_factory import create_transform
 
 import striate
 from striate.core.spec import InputSpec
-from striate.data.picture import Picture
-from striate.data.transforms import prepare, scale
-from striate.reporting.inside.brought import brought
+from striate.data.images.decoded import Picture
+from striate.data.preparation.transforms import prepare, scale
+from striate.reporting.sheets.own_preparation import brought
 
 TOLERANCE = 0.1
 """Five grey levels after division by std: others cut a longer side that is no whole number, and we round it."""

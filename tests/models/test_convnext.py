@@ -8,7 +8,7 @@ from torch import nn
 
 from striate.layers import LayerScale, StochasticDepth
 from striate.models import create_model, describe, sketch_model
-from striate.models.convnext import Block
+from striate.models.families.convnext import Block
 
 
 @pytest.mark.parametrize(

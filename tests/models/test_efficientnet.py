@@ -10,8 +10,8 @@ from torch import nn
 
 from striate.layers import SqueezeExcitation, StochasticDepth
 from striate.models import MODELS, Network, create_model, describe, sketch_model
-from striate.models.efficientnet import Block, MBConv
-from striate.models.efficientnet_v2 import FusedMBConv
+from striate.models.families.efficientnet import Block, MBConv
+from striate.models.families.efficientnet_v2 import FusedMBConv
 
 B = [f"efficientnet_b{number}" for number in range(8)]
 

@@ -6,8 +6,8 @@ import pytest
 import torch
 
 from striate.models import describe, sketch_model
-from striate.models.inception_resnet import V1, Residual
-from striate.models.inception_v2 import SeparableStem
+from striate.models.families.inception_resnet import V1, Residual
+from striate.models.families.inception_v2 import SeparableStem
 
 SIZES = {
     # "Batch normalization", figure 5.

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from striate.models import describe, sketch_model
-from striate.models.mobilenet_v1 import DepthwiseSeparable
-from striate.models.mobilenet_v2 import InvertedResidual, thinned
+from striate.models.families.mobilenet_v1 import DepthwiseSeparable
+from striate.models.families.mobilenet_v2 import InvertedResidual, thinned
 
 
 @pytest.mark.parametrize("outputs", [64, 512])

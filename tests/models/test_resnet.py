@@ -11,16 +11,16 @@ from torch.nn import functional as F
 
 from striate.models import MODELS, create_model
 from striate.models._stages import Block
-from striate.models.identity_mappings import (
+from striate.models.families.identity_mappings import (
     ConvShortcut,
     DropoutShortcut,
     ExclusivelyGated,
     Scaled,
     ShortcutGated,
 )
-from striate.models.resnet_cifar import BlockA, ZeroPadded
-from striate.models.resnext import Aggregated
-from striate.models.stochastic_depth import DroppedBlock, DroppedBottleneck
+from striate.models.families.resnet_cifar import BlockA, ZeroPadded
+from striate.models.families.resnext import Aggregated
+from striate.models.families.stochastic_depth import DroppedBlock, DroppedBottleneck
 
 
 def _random(module: nn.Module) -> nn.Module:

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn.utils import parametrizations
 
 from striate.models import MODELS
-from striate.models._shadow import shadow
+from striate.models._meta import shadow
 
 
 class Odd(nn.Module):

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from striate.models import create_model, describe, sketch_model
-from striate.models.highway import Highway
+from striate.models.families.highway import Highway
 
 
 def _shapes(name: str, size: tuple[int, int], classes: int) -> dict[str, tuple[int, ...]]:

@@ -29,9 +29,9 @@ from striate.core.device import ExecutionPlan
 from striate.core.duration import Clock, Duration
 from striate.core.rng import Stream
 from striate.core.spec import InputSpec
-from striate.data.augment import Augmentation
+from striate.data.augmentation.augment import Augmentation
 from striate.data.dataset import Dataset, FileStore
-from striate.data.loader import Loader
+from striate.data.loading.loader import Loader
 from striate.training import (
     EarlyStopping,
     Journal,
@@ -42,7 +42,7 @@ from striate.training import (
     create_optimizer,
     create_schedule,
     evaluate,
-    journal,
+    event_log,
     newest_checkpoint,
     read_checkpoint,
     read_events,
@@ -88,7 +88,7 @@ def make_pictures(folder: Path) -> None:
 
 def sit(pictures: Path, run: Path, sitting: Sitting) -> None:
     """Train in this process from the last good checkpoint in `run`, to the end or to the kill."""
-    journal.LINES_PER_EPOCH = 2  # so that checkpoints fall between lines, and the sums between them must be kept
+    event_log.LINES_PER_EPOCH = 2  # so that checkpoints fall between lines, and the sums between them must be kept
     if sitting.kill is not None and sitting.kill.boundary is not None:
         _arm(sitting.kill)
     train, val = (_loader(pictures, part, sitting.threads) for part in ("train", "val"))
@@ -123,13 +123,13 @@ def outcome(run: Path) -> tuple[str, list[dict[str, Any]]]:
     digest = hashlib.sha256()
     for name, value in sorted(final.tensors.items()):
         digest.update(name.encode() + value.reshape(-1).view(torch.uint8).numpy().tobytes())
-    return digest.hexdigest(), journal.without_wall(read_events(run / "events.jsonl"))
+    return digest.hexdigest(), event_log.without_wall(read_events(run / "events.jsonl"))
 
 
 def server() -> ForkServerContext:
     """The fork server, with everything heavy loaded once."""
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["torch", "striate.training", "striate.data.loader", "rehearsal.resume"])
+    context.set_forkserver_preload(["torch", "striate.training", "striate.data.loading.loader", "rehearsal.resume"])
     return context
 
 

@@ -16,7 +16,7 @@ from PIL import Image
 
 from striate.metrics import Judgement, Rows, Temperature, judge
 from striate.reporting.material import DataFacts, Example, Finding, LayerRow, ModelFacts, RunMaterial
-from striate.reporting.run import render, write_report
+from striate.reporting.render import render, write_report
 
 VOID = {"meta", "img", "br"}
 HOSTILE = [

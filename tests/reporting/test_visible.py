@@ -6,9 +6,9 @@ import numpy as np
 
 from striate.core.geometry import place
 from striate.core.spec import InputSpec
-from striate.data.picture import Picture
-from striate.data.transforms import prepare
-from striate.reporting.inside.visible import onto_original, shown, shown_input
+from striate.data.images.decoded import Picture
+from striate.data.preparation.transforms import prepare
+from striate.reporting.sheets.rgb import onto_original, shown, shown_input
 
 
 def _spec(**changes: object) -> InputSpec:

@@ -15,7 +15,7 @@ from torch.utils.data import DataLoader, Dataset
 
 import striate
 from striate.core.errors import ConfigError, DataError, RunError
-from striate.data.own_loaders import LoaderBatches, Loaders
+from striate.data.loading.own_loaders import LoaderBatches, Loaders
 from striate.training import SafePoint
 
 QUICK = ["epochs=3"]

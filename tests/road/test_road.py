@@ -20,10 +20,10 @@ from PIL import Image
 import striate
 from striate.core import files
 from striate.core.errors import DataError, RunError
-from striate.data.opening import open_data
-from striate.recipes.events import RunFinished, RunStarted
+from striate.data.sources.opening import open_data
+from striate.runs.events import RunFinished, RunStarted
 from striate.training import Evaluated, SafePoint, read_events
-from striate.training.journal import without_wall
+from striate.training.event_log import without_wall
 
 QUICK = ["epochs=2", "stop.metric=loss"]
 

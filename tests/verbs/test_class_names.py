@@ -16,7 +16,7 @@ from striate.classifier import Arguments, Classifier, Prediction, Provenance, lo
 from striate.core.errors import ConfigError, DataError
 from striate.core.spec import GREY, InputSpec, LabelSpec
 from striate.models import create_model
-from striate.reporting.inside.subject import class_number
+from striate.reporting.sheets.input_image import class_number
 
 NAMES = ("café", "thé")
 Form = Literal["NFC", "NFD"]

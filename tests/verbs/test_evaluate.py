@@ -14,9 +14,9 @@ from PIL import Image
 import striate
 from striate.cli.main import main
 from striate.core.errors import ConfigError, DataError
-from striate.data.audit import audit
-from striate.data.opening import open_data
-from striate.recipes.folder import Run
+from striate.data.audit.audit import audit
+from striate.data.sources.opening import open_data
+from striate.runs.folder import Run
 
 
 def noise(folder: Path, count: int, seed: int) -> None:

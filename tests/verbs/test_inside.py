@@ -18,7 +18,7 @@ from striate.classifier import Arguments, Classifier, Failure, Provenance, load_
 from striate.cli.main import main
 from striate.core.errors import ConfigError, DataError, StriateError
 from striate.core.spec import RGB, InputSpec, LabelSpec
-from striate.data.decode import decode
+from striate.data.images.decode import decode
 from striate.models import create_model
 from striate.verbs.explain import Explanation
 from striate.verbs.fool import Fooling
@@ -341,7 +341,7 @@ def test_an_inspection_that_fails_leaves_the_former_one(
     page.parent.mkdir(exist_ok=True)
     page.write_text("<title>Inside an earlier run · Striate</title>", "utf-8")
     before = page.read_bytes()
-    monkeypatch.setattr("striate.reporting.inside.folder.inspection_page", lambda inspection: 1 / 0)
+    monkeypatch.setattr("striate.reporting.inspection.folder.inspection_page", lambda inspection: 1 / 0)
     with pytest.raises(ZeroDivisionError):
         striate.inspect(run, photos.parent, units=1, time="1s")
     assert page.read_bytes() == before

@@ -14,7 +14,7 @@ import pytest
 
 import striate
 from striate.core.notebook import table
-from striate.recipes.stage import Progress
+from striate.runs.stage import Progress
 from striate.verbs._verb import verb
 
 VERBS = [name for name in dir(striate) if name not in ("__version__", "tune_process", "Loaders")]

@@ -13,8 +13,8 @@ import striate
 from striate.classifier import Failure
 from striate.cli.main import main
 from striate.core.errors import ConfigError
-from striate.recipes.folder import Run
-from striate.recipes.images import read_images
+from striate.runs.folder import Run
+from striate.runs.images import read_images
 from striate.verbs.nearest import Nearest
 
 

@@ -10,7 +10,7 @@ import pytest
 
 import striate
 from striate.core.notebook import table
-from striate.data.opening import open_data
+from striate.data.sources.opening import open_data
 
 
 @pytest.fixture(scope="module")

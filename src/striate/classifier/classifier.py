@@ -14,16 +14,16 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from striate.classifier._folded import Running
 from striate.classifier.images import ImageLike, as_picture, check_prepared, many
 from striate.classifier.provenance import Provenance
-from striate.classifier.running import Running
 from striate.classifier.seen import SeenImages
 from striate.core.errors import DataError
 from striate.core.notebook import table
 from striate.core.spec import InputSpec, LabelSpec
-from striate.data.decode import Unreadable
-from striate.data.picture import Picture
-from striate.data.transforms import prepare, scale
+from striate.data.images.decode import Unreadable
+from striate.data.images.decoded import Picture
+from striate.data.preparation.transforms import prepare, scale
 
 
 class Arguments(TypedDict):

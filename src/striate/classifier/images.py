@@ -13,8 +13,8 @@ from torch import Tensor
 
 from striate.core.errors import DataError, ModelError
 from striate.core.spec import GREY, RGB, InputSpec
-from striate.data.decode import decode
-from striate.data.picture import ALPHA, Picture, channel_names
+from striate.data.images.decode import decode
+from striate.data.images.decoded import ALPHA, Picture, channel_names
 
 ImageLike = str | os.PathLike[str] | bytes | np.ndarray | Tensor | Image.Image | Picture
 

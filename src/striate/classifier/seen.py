@@ -19,8 +19,8 @@ _BYTES = 16  # of each SHA-256: two different images have one digest in 10³⁸
 
 @dataclass(frozen=True, eq=False)
 class SeenImages:
-    """Content digests (see `striate.data.content`) of the images that a classifier was trained on, `train`, and of
-    those by which its epoch and its temperature were chosen, `val`.
+    """Content digests (see `striate.data.audit.digests`) of the images that a classifier was trained on, `train`,
+    and of those by which its epoch and its temperature were chosen, `val`.
 
     The digests are of decoded pixels, so that a copy is known under any name, in any folder and in any lossless format.
     """

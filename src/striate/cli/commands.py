@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from striate.cli.command import command
+from striate.cli.show.attacks import show_foolings
 from striate.cli.show.audit import show_audit
+from striate.cli.show.evaluation import show_verdict
 from striate.cli.show.explanations import show_explanations
-from striate.cli.show.foolings import show_foolings
 from striate.cli.show.inspection import show_inspection
-from striate.cli.show.judgement import show_verdict
 from striate.cli.show.models import show_models, show_summary
 from striate.cli.show.neighbours import show_neighbours
 from striate.cli.show.predictions import show_predictions

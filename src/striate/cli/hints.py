@@ -69,7 +69,7 @@ def meant(option: str) -> str | None:
 def _setting(word: str) -> str | None:
     """A setting of the recipe by the end of its name, as in --start-factor."""
     from striate.core.config import to_json
-    from striate.recipes.named import RECIPES
+    from striate.runs.recipes import RECIPES
 
     settings = to_json(RECIPES["photos"]())
     names = [name for name, value in settings.items() if not isinstance(value, dict)]

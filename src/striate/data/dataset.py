@@ -15,8 +15,8 @@ from striate.core.files import file_digest
 from striate.core.names import legible
 from striate.core.notebook import table
 from striate.core.spec import InputSpec
-from striate.data.decode import decode
-from striate.data.picture import ManyPixels, Picture, channel_names
+from striate.data.images.decode import decode
+from striate.data.images.decoded import ManyPixels, Picture, channel_names
 
 Split = Literal["train", "val", "test"]
 SPLITS: tuple[Split, ...] = ("train", "val", "test")

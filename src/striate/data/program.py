@@ -7,9 +7,10 @@ import hashlib
 import importlib.metadata
 import importlib.resources
 from contextlib import suppress
+from pathlib import Path
 
 _LIBRARIES = ("striate", "numpy", "torch", "Pillow", "simplejpeg", "tifffile", "imagecodecs", "pi-heif")
-_SOURCES = ("striate.data", "striate.data.codecs", "striate.core")
+_SOURCES = ("striate.data", "striate.core")
 
 
 @functools.cache
@@ -23,9 +24,9 @@ def program_digest() -> str:
 
     digest = hashlib.sha256("\n".join([*map(_version, _LIBRARIES), torch.backends.cpu.get_cpu_capability()]).encode())
     for package in _SOURCES:
-        modules = [entry for entry in importlib.resources.files(package).iterdir() if entry.name.endswith(".py")]
-        for module in sorted(modules, key=lambda entry: entry.name):
-            digest.update(f"\n{package} {module.name}\n".encode())
+        folder = Path(str(importlib.resources.files(package)))
+        for module in sorted(folder.rglob("*.py")):
+            digest.update(f"\n{package} {module.relative_to(folder).as_posix()}\n".encode())
             digest.update(module.read_bytes())
     return digest.hexdigest()
 

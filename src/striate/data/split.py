@@ -9,9 +9,9 @@ import numpy as np
 from jaxtyping import Int64, UInt8
 
 from striate.core.errors import ConfigError
-from striate.data.content import DIGEST_BYTES
+from striate.data.audit.digests import DIGEST_BYTES
+from striate.data.audit.survey import Survey
 from striate.data.dataset import SPLITS, Dataset, Split
-from striate.data.survey import Survey
 
 Parts = dict[Split, np.ndarray]
 

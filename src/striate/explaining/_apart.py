@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.utils._pytree import tree_leaves
 
 from striate.core.rng import Stream
-from striate.explaining._share import one_at_a_time
+from striate.explaining._batching import one_at_a_time
 
 NOTE = "The network mixes the images of a batch (batch statistics, for one), so each was run in a pass of its own."
 

@@ -10,8 +10,8 @@ from torch import Tensor, nn
 
 from striate.core.batch import Batch
 from striate.core.protocols import Batches
-from striate.explaining._share import Shares
-from striate.explaining.pictures import PictureError, suited
+from striate.explaining._batching import Shares
+from striate.explaining.model_input import PictureError, suited
 
 Pictures = Batches | Iterable[Batch] | Iterable[tuple[Any, Tensor]]
 """Many pictures: what a trainer reads (its epoch 0), batches, or pairs of the pictures' indices and the pictures."""

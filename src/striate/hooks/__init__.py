@@ -5,18 +5,18 @@
 within a block.
 """
 
-from striate.hooks.borrow import borrow as borrow
-from striate.hooks.capture import Captured as Captured
-from striate.hooks.capture import Reached as Reached
-from striate.hooks.capture import capture as capture
-from striate.hooks.listing import Ran as Ran
-from striate.hooks.listing import listing as listing
-from striate.hooks.listing import operations as operations
+from striate.hooks._borrow import borrow as borrow
+from striate.hooks._capture import Captured as Captured
+from striate.hooks._capture import Reached as Reached
+from striate.hooks._capture import capture as capture
+from striate.hooks._listing import Ran as Ran
+from striate.hooks._listing import listing as listing
+from striate.hooks._listing import operations as operations
+from striate.hooks._rewrite import Rewritten as Rewritten
+from striate.hooks._rewrite import rewrite as rewrite
 from striate.hooks.places import PlaceError as PlaceError
 from striate.hooks.places import place_name as place_name
 from striate.hooks.places import place_names as place_names
-from striate.hooks.rewrite import Rewritten as Rewritten
-from striate.hooks.rewrite import rewrite as rewrite
 from striate.hooks.rules import DECONVNET as DECONVNET
 from striate.hooks.rules import GUIDED as GUIDED
 from striate.hooks.rules import NoRectifierError as NoRectifierError

@@ -11,7 +11,7 @@ from torch import nn
 
 from striate.core.errors import StriateError, nearest
 from striate.core.protocols import Described
-from striate.hooks._running import eager, modules_by_path, scripted
+from striate.hooks._compiled import eager, modules_by_path, scripted
 
 _OPERATION = re.compile(r"([a-z]\w*):([1-9]\d*)")
 

@@ -4,8 +4,8 @@ from striate.metrics.calibration import Bin as Bin
 from striate.metrics.calibration import Calibration as Calibration
 from striate.metrics.confusion import ClassScore as ClassScore
 from striate.metrics.confusion import ConfusedPair as ConfusedPair
-from striate.metrics.judgement import Judgement as Judgement
-from striate.metrics.judgement import judge as judge
+from striate.metrics.evaluation import Judgement as Judgement
+from striate.metrics.evaluation import judge as judge
 from striate.metrics.pointing import centre_points as centre_points
 from striate.metrics.pointing import chance_of_pointing as chance_of_pointing
 from striate.metrics.pointing import points_within as points_within

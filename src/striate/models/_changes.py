@@ -20,8 +20,8 @@ from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from striate.layers import Add, Conv1dSame, Conv2dSame, Conv3dSame, LayerScale, Pointwise
+from striate.models._meta import shadow
 from striate.models._operations import CONVOLUTION, arguments, aten
-from striate.models._shadow import shadow
 from striate.models._shapes import sketched
 from striate.models._trace import floating_type
 

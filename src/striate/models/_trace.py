@@ -14,9 +14,9 @@ from torch.nn.parameter import is_lazy
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from striate.core.errors import ModelError
+from striate.models._meta import shadow
 from striate.models._operations import Sharing, Window, arguments, macs, sharing, window
 from striate.models._receptive import Sight, Sights, tensors
-from striate.models._shadow import shadow
 from striate.models._shapes import sketched
 
 Shape = tuple[int, ...]

@@ -11,8 +11,8 @@ from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from striate.layers import SeparableConv2d, SqueezeExcitation
+from striate.models._meta import shadow
 from striate.models._operations import arguments
-from striate.models._shadow import shadow
 from striate.models._shapes import sketched
 from striate.models._trace import Shape, floating_type
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.resources import files
 
-from striate.reporting.markup import Child, Html, h, join
+from striate.reporting.html import Child, Html, h, join
 
 _POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
 """The browser is told to load nothing but what stands in the file, and to run nothing at all."""

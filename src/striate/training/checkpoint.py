@@ -26,8 +26,8 @@ from striate.core.device import ExecutionPlan
 from striate.core.duration import Clock
 from striate.core.errors import RunError, StriateError, TrainingError
 from striate.core.files import open_regular, write_atomically
-from striate.training.circumstances import circumstances
-from striate.training.journal import Mark
+from striate.training.environment import circumstances
+from striate.training.event_log import Mark
 from striate.training.state import TrainState
 
 FORMAT = 1

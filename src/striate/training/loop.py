@@ -13,7 +13,7 @@ from striate.core.errors import TrainingError
 from striate.core.protocols import Batches
 from striate.training.events import Evaluated, Event, SafePoint, StepDone
 from striate.training.state import TrainState
-from striate.training.step import step
+from striate.training.update import step
 
 EPOCH = Duration(1.0, "ep")
 

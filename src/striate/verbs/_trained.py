@@ -10,7 +10,7 @@ from striate.core.errors import ConfigError
 
 if TYPE_CHECKING:
     from striate.classifier import Classifier
-    from striate.recipes.folder import Run
+    from striate.runs.folder import Run
 
 Trained: TypeAlias = "Run | Classifier | str | os.PathLike[str]"
 
@@ -54,7 +54,7 @@ def path_of(trained: str | os.PathLike[str]) -> Path:
 
 def run_of(trained: Trained) -> Run | None:
     """The run to which a folder belongs, its own or the one around its classifier; None where there is none."""
-    from striate.recipes.folder import Run
+    from striate.runs.folder import Run
 
     folder = folder_of(trained)
     if folder is None:
@@ -72,7 +72,7 @@ def own_data(trained: Trained) -> str:
         ConfigError: this is a classifier without its run, which has no data.
         RunError: the run is damaged.
     """
-    from striate.recipes.folder import Plan
+    from striate.runs.folder import Plan
 
     run = run_of(trained)
     if run is None:

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 from striate.verbs._verb import verb
 
 if TYPE_CHECKING:
-    from striate.data.audit import Audit
-    from striate.recipes.stage import Progress
+    from striate.data.audit.audit import Audit
+    from striate.runs.stage import Progress
 
 
 @verb
@@ -31,9 +31,9 @@ def audit(data: str | Path, /) -> Generator[Progress, None, Audit]:
     Raises:
         DataError: there are no pictures there; the sentence says what was looked for.
     """
-    from striate.data.audit import audit as look_through
-    from striate.data.opening import open_data
-    from striate.recipes.stage import watched
+    from striate.data.audit.audit import audit as look_through
+    from striate.data.sources.opening import open_data
+    from striate.runs.stage import watched
 
     dataset = open_data(data)
     return (yield from watched("reading pictures", lambda progress: look_through(dataset, progress=progress)))

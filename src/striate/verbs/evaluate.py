@@ -14,9 +14,9 @@ from striate.verbs._verb import verb
 if TYPE_CHECKING:
     from striate.classifier import Classifier
     from striate.metrics import Judgement
-    from striate.recipes.folder import Run
-    from striate.recipes.judging import Seen
-    from striate.recipes.stage import Progress
+    from striate.runs.evaluate import Seen
+    from striate.runs.folder import Run
+    from striate.runs.stage import Progress
 
 
 @dataclass(frozen=True)
@@ -71,11 +71,11 @@ def evaluate(
     """
     import numpy as np
 
-    from striate.data.audit import audit
-    from striate.data.opening import open_data
-    from striate.recipes.images import own_parts
-    from striate.recipes.judging import answers, evaluation, matched, sort_out
-    from striate.recipes.stage import watched
+    from striate.data.audit.audit import audit
+    from striate.data.sources.opening import open_data
+    from striate.runs.evaluate import answers, evaluation, matched, sort_out
+    from striate.runs.images import own_parts
+    from striate.runs.stage import watched
 
     classifier = classifier_of(run, device)
     source, its_run = own_data(run) if data is None else data, run_of(run)

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from striate.core.errors import ConfigError
-from striate.verbs._pictures import expand
+from striate.verbs._images import expand
 from striate.verbs._trained import classifier_of, folder_of
 from striate.verbs._verb import verb
 from striate.verbs.explanation import Explanation as Explanation
@@ -22,11 +22,11 @@ if TYPE_CHECKING:
     from torch.nn import Module
 
     from striate.classifier import Classifier, Failure
-    from striate.recipes.folder import Run
-    from striate.recipes.stage import Progress
-    from striate.reporting.inside.own import OwnNetwork
-    from striate.reporting.inside.run import RunNetwork
-    from striate.reporting.inside.written import Folder
+    from striate.reporting.sheets.output_folder import Folder
+    from striate.reporting.sheets.own_model import OwnNetwork
+    from striate.reporting.sheets.run_model import RunNetwork
+    from striate.runs.folder import Run
+    from striate.runs.stage import Progress
 
 
 @verb
@@ -83,13 +83,13 @@ def explain(
         raise ConfigError("--compare shows all methods, and --method chooses one: leave one of them out.")
 
     from striate.classifier import Failure
-    from striate.data.decode import Unreadable
+    from striate.data.images.decode import Unreadable
     from striate.explaining import METHODS
     from striate.explaining.checks.budget import Budget
-    from striate.recipes.stage import watched
-    from striate.reporting.inside.explained import explain_subject, explain_usually, method_named
-    from striate.reporting.inside.subject import class_number
-    from striate.reporting.inside.written import stem_of
+    from striate.reporting.sheets.explanation import explain_subject, explain_usually, method_named
+    from striate.reporting.sheets.input_image import class_number
+    from striate.reporting.sheets.output_folder import stem_of
+    from striate.runs.stage import watched
 
     methods = list(METHODS.values()) if compare else [] if method is None else [method_named(method)]
     budget = None if compare or check in (None, "none") else str(Budget(check))
@@ -132,9 +132,9 @@ def _network(run: Any, device: str, preparation: Any, weights: Any) -> OwnNetwor
     """
     from torch import nn
 
-    from striate.reporting.inside.brought import brought
-    from striate.reporting.inside.own import OwnNetwork
-    from striate.reporting.inside.run import RunNetwork
+    from striate.reporting.sheets.own_model import OwnNetwork
+    from striate.reporting.sheets.own_preparation import brought
+    from striate.reporting.sheets.run_model import RunNetwork
 
     if isinstance(run, nn.Module):
         return OwnNetwork(run, brought(run, preparation=preparation, weights=weights))
@@ -147,7 +147,7 @@ def _folder(run: Any, out: str | Path | None) -> Folder | None:
     """Where sheets go; None where none is written."""
     from torch import nn
 
-    from striate.reporting.inside.written import Folder
+    from striate.reporting.sheets.output_folder import Folder
 
     if out is not None:
         return Folder(Path(out))

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from striate.classifier import Failure
     from striate.metrics.pointing import Pointing
-    from striate.reporting.inside.explained import Explained
+    from striate.reporting.sheets.explanation import Explained
 
 Member = TypeVar("Member", bound="Explanation | Failure")
 
@@ -55,7 +55,7 @@ class Explanation:
     def figure(self) -> Figure:
         """The sheet as a figure of Matplotlib."""
         from striate.plot import DARK, LIGHT
-        from striate.reporting.inside.explained import explanation_sheet
+        from striate.reporting.sheets.explanation import explanation_sheet
 
         return explanation_sheet(self.explained, theme=DARK if self.dark else LIGHT)
 
@@ -108,7 +108,7 @@ class Results(list[Member]):
             ConfigError: the ending is neither .png nor .svg.
             StriateError: a file cannot be written.
         """
-        from striate.reporting.inside.written import Folder
+        from striate.reporting.sheets.output_folder import Folder
 
         found = self._explanations()
         if len(found) == 1:
@@ -155,7 +155,7 @@ class Results(list[Member]):
         import numpy as np
 
         from striate.metrics.pointing import pointing_game
-        from striate.reporting.inside.masks import mask_on_input
+        from striate.reporting.sheets.masks import mask_on_input
 
         found = self._explanations()
         if len(masks) != len(self) or len(found) != len(self):

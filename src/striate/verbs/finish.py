@@ -10,10 +10,10 @@ from striate.verbs._trained import path_of
 from striate.verbs._verb import verb
 
 if TYPE_CHECKING:
-    from striate.data.own_loaders import Loaders
-    from striate.recipes.events import RunFinished
-    from striate.recipes.folder import Run
-    from striate.recipes.stage import Progress
+    from striate.data.loading.own_loaders import Loaders
+    from striate.runs.events import RunFinished
+    from striate.runs.folder import Run
+    from striate.runs.stage import Progress
 
 
 @verb
@@ -35,9 +35,9 @@ def finish(run: str | Path | Run, /, *, loaders: Loaders | None = None) -> Gener
         RunError: there is no such run, it is busy, or it has not made a step yet.
         DataError: none of its images can be read.
     """
-    from striate.recipes.continuing import finish_run
-    from striate.recipes.folder import open_run
     from striate.reporting import write_run_report
+    from striate.runs.continuing import finish_run
+    from striate.runs.folder import open_run
 
     opened = open_run(path_of(run))
     yield from finish_run(opened, loaders=loaders)

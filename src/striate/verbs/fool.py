@@ -7,16 +7,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from striate.verbs._pictures import expand
+from striate.verbs._images import expand
 from striate.verbs._trained import classifier_of, folder_of
 from striate.verbs._verb import verb
 
 if TYPE_CHECKING:
     from striate.classifier import Classifier, Failure
-    from striate.recipes.folder import Run
-    from striate.recipes.stage import Progress
-    from striate.reporting.inside.fooled import Fooled, Wish
-    from striate.reporting.inside.written import Folder
+    from striate.reporting.sheets.attack import Fooled, Wish
+    from striate.reporting.sheets.output_folder import Folder
+    from striate.runs.folder import Run
+    from striate.runs.stage import Progress
 
 
 @dataclass(frozen=True, eq=False)
@@ -69,11 +69,11 @@ def fool(
         StriateError: there is no such attack, class or picture, or no classifier; the sentence says which.
     """
     from striate.classifier import Failure
-    from striate.data.decode import Unreadable
-    from striate.recipes.stage import watched
-    from striate.reporting.inside.fooled import Wish, attack_named, fool_subject
-    from striate.reporting.inside.subject import class_number, look_at
-    from striate.reporting.inside.written import Folder
+    from striate.data.images.decode import Unreadable
+    from striate.reporting.sheets.attack import Wish, attack_named, fool_subject
+    from striate.reporting.sheets.input_image import class_number, look_at
+    from striate.reporting.sheets.output_folder import Folder
+    from striate.runs.stage import watched
 
     attack = attack_named(method)
     classifier = classifier_of(run, device)
@@ -100,8 +100,8 @@ def fool(
 def _written(fooled: Fooled, classifier: Classifier, wish: Wish, path: Path, folder: Folder, *, dark: bool) -> Fooling:
     """The attack with its files, named after all that was asked for, so that no other attack overwrites them."""
     from striate.plot import DARK, LIGHT, figure_png
-    from striate.reporting.inside.fooled import fooling_sheet
-    from striate.reporting.inside.written import stem_of
+    from striate.reporting.sheets.attack import fooling_sheet
+    from striate.reporting.sheets.output_folder import stem_of
 
     if fooled.already:
         return Fooling(fooled, None, None)

@@ -12,8 +12,8 @@ from striate.verbs._verb import verb
 
 if TYPE_CHECKING:
     from striate.classifier import Classifier
-    from striate.recipes.folder import Run
-    from striate.recipes.stage import Progress
+    from striate.runs.folder import Run
+    from striate.runs.stage import Progress
 
 
 @verb
@@ -57,12 +57,12 @@ def inspect(
 
     import numpy as np
 
-    from striate.data.audit import audit
-    from striate.data.opening import open_data
+    from striate.data.audit.audit import audit
+    from striate.data.sources.opening import open_data
     from striate.explaining.checks.budget import Budget
-    from striate.recipes.stage import watched
-    from striate.reporting.inside.folder import is_inspection, write_inspection
-    from striate.reporting.inside.inspected import Extent, inspect_classifier
+    from striate.reporting.inspection.folder import is_inspection, write_inspection
+    from striate.reporting.inspection.inspect import Extent, inspect_classifier
+    from striate.runs.stage import watched
 
     extent = Extent(pictures, units, str(Budget(time)))
     classifier = classifier_of(run, device)

@@ -9,7 +9,7 @@ from striate.verbs._trained import classifier_of
 
 if TYPE_CHECKING:
     from striate.classifier import Classifier
-    from striate.recipes.folder import Run
+    from striate.runs.folder import Run
 
 
 def load(run: str | Path | Run | Classifier, /, *, device: str = "auto") -> Classifier:

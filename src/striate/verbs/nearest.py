@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from striate.core.errors import ConfigError, DataError
-from striate.verbs._pictures import expand
+from striate.verbs._images import expand
 from striate.verbs._trained import classifier_of, folder_of, own_data, run_of
 from striate.verbs._verb import verb
 
@@ -17,10 +17,10 @@ if TYPE_CHECKING:
 
     from striate.classifier import Classifier, Failure
     from striate.data.dataset import Dataset
-    from striate.recipes.folder import Run
-    from striate.recipes.stage import Progress
-    from striate.reporting.inside.neighbours import Neighbour, Neighbourhood
-    from striate.reporting.inside.written import Folder
+    from striate.reporting.sheets.neighbours import Neighbour, Neighbourhood
+    from striate.reporting.sheets.output_folder import Folder
+    from striate.runs.folder import Run
+    from striate.runs.stage import Progress
 
 
 @dataclass(frozen=True, eq=False)
@@ -80,11 +80,11 @@ def nearest(
         raise ConfigError(f"At least 1 training image is looked for; received a count of {count}.")
 
     from striate.classifier import Failure
-    from striate.data.decode import Unreadable
-    from striate.recipes.stage import watched
-    from striate.reporting.inside.neighbours import find_neighbours
-    from striate.reporting.inside.subject import Subject, look_at
-    from striate.reporting.inside.written import Folder
+    from striate.data.images.decode import Unreadable
+    from striate.reporting.sheets.input_image import Subject, look_at
+    from striate.reporting.sheets.neighbours import find_neighbours
+    from striate.reporting.sheets.output_folder import Folder
+    from striate.runs.stage import watched
 
     classifier = classifier_of(run, device)
     source = own_data(run)
@@ -118,11 +118,11 @@ def _training_images(
     """The data of a run, and the indices of those images that it was trained on."""
     import numpy as np
 
-    from striate.data.audit import audit
-    from striate.data.opening import open_data
-    from striate.recipes.images import own_parts
-    from striate.recipes.judging import matched
-    from striate.recipes.stage import watched
+    from striate.data.audit.audit import audit
+    from striate.data.sources.opening import open_data
+    from striate.runs.evaluate import matched
+    from striate.runs.images import own_parts
+    from striate.runs.stage import watched
 
     dataset, known, _ = matched(open_data(source, minimum_classes=1), classifier.labels)
     audited = yield from watched(
@@ -139,8 +139,8 @@ def _training_images(
 
 def _written(found: Neighbourhood, folder: Folder) -> Nearest:
     from striate.plot import figure_png
-    from striate.reporting.inside.neighbours import neighbours_sheet
-    from striate.reporting.inside.written import stem_of
+    from striate.reporting.sheets.neighbours import neighbours_sheet
+    from striate.reporting.sheets.output_folder import stem_of
 
     stem = stem_of(Path(found.prediction.name), "nearest")
     return Nearest(found, folder.write(stem, ".png", figure_png(neighbours_sheet(found))))

@@ -6,13 +6,13 @@ from collections.abc import Generator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from striate.verbs._pictures import expand
+from striate.verbs._images import expand
 from striate.verbs._trained import classifier_of
 from striate.verbs._verb import verb
 
 if TYPE_CHECKING:
     from striate.classifier import Classifier, Failure, Prediction
-    from striate.recipes.folder import Run
+    from striate.runs.folder import Run
 
 
 @verb

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from striate.verbs._trained import path_of
 
 if TYPE_CHECKING:
-    from striate.recipes.folder import Run
+    from striate.runs.folder import Run
 
 
 def report(run: str | Path | Run, /) -> Path:
@@ -23,7 +23,7 @@ def report(run: str | Path | Run, /) -> Path:
     Raises:
         RunError: there is no such run, or it has not been judged yet.
     """
-    from striate.recipes.folder import open_run
     from striate.reporting import write_run_report
+    from striate.runs.folder import open_run
 
     return write_run_report(open_run(path_of(run)))

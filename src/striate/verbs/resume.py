@@ -10,9 +10,9 @@ from striate.verbs._trained import path_of
 from striate.verbs._verb import verb
 
 if TYPE_CHECKING:
-    from striate.data.own_loaders import Loaders
-    from striate.recipes.execute import RunEvent
-    from striate.recipes.folder import Run
+    from striate.data.loading.own_loaders import Loaders
+    from striate.runs.folder import Run
+    from striate.runs.start import RunEvent
 
 
 @verb
@@ -45,9 +45,9 @@ def resume(
     Raises:
         RunError: there is no such run, it is busy, it is past the end asked for, or going on would not be exact.
     """
-    from striate.recipes.continuing import go_on
-    from striate.recipes.folder import open_run
     from striate.reporting import write_run_report
+    from striate.runs.continuing import go_on
+    from striate.runs.folder import open_run
 
     opened = open_run(path_of(run))
     yield from go_on(opened, inexact=inexact, epochs=epochs, loaders=loaders)

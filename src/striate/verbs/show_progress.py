@@ -57,8 +57,8 @@ class _Follower:
         self._loss = 0.0
 
     def show(self, event: object) -> None:
-        from striate.recipes.events import RunStarted
-        from striate.recipes.stage import Progress
+        from striate.runs.events import RunStarted
+        from striate.runs.stage import Progress
         from striate.training.events import Evaluated, StepDone
 
         match event:

@@ -11,10 +11,10 @@ from striate.verbs._size import size_of
 from striate.verbs._verb import verb
 
 if TYPE_CHECKING:
-    from striate.data.own_loaders import Loaders
+    from striate.data.loading.own_loaders import Loaders
     from striate.models import ModelSource
-    from striate.recipes.execute import RunEvent
-    from striate.recipes.folder import Run
+    from striate.runs.folder import Run
+    from striate.runs.start import RunEvent
 
 
 @verb
@@ -82,8 +82,8 @@ def train(
         )
 
     from striate.models import registered
-    from striate.recipes.execute import Choice, begin
     from striate.reporting import write_run_report
+    from striate.runs.start import Choice, begin
 
     known = model if model is None or isinstance(model, str) else registered(model)
     height, width = (None, None) if size is None else size_of(size)

@@ -16,11 +16,11 @@ from torch import Tensor, nn
 
 from striate.core.errors import ConfigError
 from striate.explaining import METHODS, Attribution, grad_cam, guided_backpropagation, integrated_gradients, saliency
-from striate.explaining.call import Call, CallError
 from striate.explaining.checks import Beside, Check, Noise, Row
 from striate.explaining.checks.checking import NOISE_NETWORKS
 from striate.explaining.checks.edges import edges
 from striate.explaining.checks.weights import Cascade
+from striate.explaining.invocation import Call, CallError
 
 SIDE, PLACES = 16, ((3, 4), (8, 2))  # of an object of 5 × 5 pixels, in each picture
 MUCH = "30min"  # of time: no clock decides a test

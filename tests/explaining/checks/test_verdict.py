@@ -17,10 +17,10 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from striate.explaining import METHODS, Attribution, grad_cam, integrated_gradients
-from striate.explaining.call import Call
 from striate.explaining.checks.areas import centred
 from striate.explaining.checks.edges import edges
 from striate.explaining.checks.road import imputed
+from striate.explaining.invocation import Call
 from striate.hooks import capture
 
 SIDE, FORM, CLASSES = 16, 7, 3

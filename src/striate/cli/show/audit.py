@@ -12,8 +12,8 @@ from striate.cli.show.stages import followed
 from striate.core.names import visible
 
 if TYPE_CHECKING:
-    from striate.data.audit import Audit
-    from striate.recipes.stage import Progress
+    from striate.data.audit.audit import Audit
+    from striate.runs.stage import Progress
 
 _MARKS = {"fine": " ", "note": "·", "warning": "!"}
 _NAMES = 5

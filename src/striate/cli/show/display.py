@@ -10,14 +10,14 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn
 from rich.table import Column
 
 from striate.cli.show.console import console
-from striate.cli.show.judgement import sentence
+from striate.cli.show.evaluation import sentence
 from striate.cli.show.pace import Pace
 from striate.core.errors import command
 from striate.core.names import visible
-from striate.recipes.effect import settings_in_effect
-from striate.recipes.events import RunFinished, RunStarted
-from striate.recipes.images import named
-from striate.recipes.stage import Progress as Stage
+from striate.runs.effect import settings_in_effect
+from striate.runs.events import RunFinished, RunStarted
+from striate.runs.images import named
+from striate.runs.stage import Progress as Stage
 from striate.training.events import Evaluated, StepDone
 
 _BAR = 12

@@ -10,7 +10,7 @@ from striate.cli.show.console import print_path
 from striate.cli.show.stages import followed
 
 if TYPE_CHECKING:
-    from striate.recipes.stage import Progress
+    from striate.runs.stage import Progress
 
 
 def show_inspection(events: Generator[Progress, None, Path]) -> None:

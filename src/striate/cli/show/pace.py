@@ -7,7 +7,7 @@ from collections.abc import Mapping
 
 from striate.cli.show.console import percent, span
 from striate.core.duration import Clock
-from striate.recipes.events import RunStarted
+from striate.runs.events import RunStarted
 
 
 class Pace:

@@ -37,6 +37,6 @@ def followed(events: Generator[Any, None, Result], each: Callable[[Any], None] |
 
 
 def _is_progress(event: Any) -> bool:
-    from striate.recipes.stage import Progress
+    from striate.runs.stage import Progress
 
     return isinstance(event, Progress)

@@ -21,7 +21,7 @@ def show_training(
     """Follow a training to its end, or to the safe point after Ctrl-C (exit status 130)."""
     from striate.cli.show.display import display
     from striate.core.allocator import tune_process
-    from striate.recipes.events import RunStarted
+    from striate.runs.events import RunStarted
     from striate.training.events import SafePoint
 
     tuning = tune_process()  # before the first large buffer; this process is ours

@@ -1,1 +1,1 @@
-"""Where labelled pictures come from: one module for each kind of source; `striate.data.opening` chooses among them."""
+"""Sources of labelled images: one module for each kind; `striate.data.sources.opening` chooses among them."""

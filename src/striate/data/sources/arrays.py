@@ -11,7 +11,7 @@ from jaxtyping import Int64
 
 from striate.core.errors import DataError
 from striate.data.dataset import ArrayStore, Dataset, Split, numbered
-from striate.data.picture import ManyPixels
+from striate.data.images.decoded import ManyPixels
 from striate.data.sources.registry import listed, title_of
 
 

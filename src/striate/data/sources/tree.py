@@ -9,7 +9,7 @@ from functools import cached_property
 from pathlib import Path
 
 from striate.core.registry import natural_key
-from striate.data.decode import SUFFIXES
+from striate.data.images.decode import SUFFIXES
 
 
 @dataclass(eq=False)

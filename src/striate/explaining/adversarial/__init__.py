@@ -21,29 +21,29 @@ Pictures of nothing of which a network is sure:
     ascend_from_noise(model, spec, classes, steps=200, seed=0) -> FoolingPictures
     evolve(model, spec, encoding="cppn", generations=100, seed=0) -> FoolingPictures      one for every class
 
-A result becomes a file by `striate.data.encode.to_png(pixels, spec.channels, prepared_for=spec)`, which says in the
-file that it is prepared. A photo is attacked by `ThroughPreparation(spec, partial(reread, spec=spec))`, with
-`striate.data.reread.reread` as the real road, and written by `to_png` without `prepared_for`.
+A result becomes a file by `striate.data.images.encode.to_png(pixels, spec.channels, prepared_for=spec)`, which says
+in the file that it is prepared. A photo is attacked by `ThroughPreparation(spec, partial(reread, spec=spec))`, with
+`striate.data.preparation.png_round_trip.reread` as the real road, and written by `to_png` without `prepared_for`.
 
 All distances are in pixel units of 0 to 255, whatever the depth: `linf` is the largest change of any value, `l2` the
 root of the sum of the squares of all changes. Rounding to whole pixels is a part of each attack, and `fooled` says
 whether the rounded picture fools. Not fooled is a result like any other.
 """
 
+from striate.explaining.adversarial._fgsm import fgsm as fgsm
+from striate.explaining.adversarial._from_noise import ascend_from_noise as ascend_from_noise
+from striate.explaining.adversarial._lbfgs import lbfgs as lbfgs
+from striate.explaining.adversarial._linear import own_weights as own_weights
+from striate.explaining.adversarial._pgd import pgd as pgd
 from striate.explaining.adversarial.attack import ATTACKS as ATTACKS
 from striate.explaining.adversarial.attack import AttackMethod as AttackMethod
 from striate.explaining.adversarial.curve import Curve as Curve
 from striate.explaining.adversarial.curve import accuracy_curve as accuracy_curve
 from striate.explaining.adversarial.evolution import ENCODINGS as ENCODINGS
 from striate.explaining.adversarial.evolution import evolve as evolve
-from striate.explaining.adversarial.fgsm import fgsm as fgsm
-from striate.explaining.adversarial.from_noise import ascend_from_noise as ascend_from_noise
 from striate.explaining.adversarial.goal import Away as Away
 from striate.explaining.adversarial.goal import Goal as Goal
 from striate.explaining.adversarial.goal import Towards as Towards
-from striate.explaining.adversarial.lbfgs import lbfgs as lbfgs
-from striate.explaining.adversarial.own_weights import own_weights as own_weights
-from striate.explaining.adversarial.pgd import pgd as pgd
 from striate.explaining.adversarial.pixels import AttackError as AttackError
 from striate.explaining.adversarial.preparation import ThroughPreparation as ThroughPreparation
 from striate.explaining.adversarial.result import Adversarial as Adversarial

@@ -14,11 +14,11 @@ from torch import Tensor, nn
 
 from striate.core.registry import Registry
 from striate.core.spec import InputSpec
-from striate.explaining._settings import around
+from striate.explaining._options import around
+from striate.explaining.adversarial.attacked import Levels, Subject
 from striate.explaining.adversarial.goal import ANY_OTHER, Chase, Goal
 from striate.explaining.adversarial.pixels import AttackError, OnGrid, Pixels, Road, checked, to_levels, to_pixels
 from striate.explaining.adversarial.result import Adversarial, Answers
-from striate.explaining.adversarial.subject import Levels, Subject
 from striate.hooks import borrow
 
 Settings = ParamSpec("Settings")

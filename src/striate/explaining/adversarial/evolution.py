@@ -12,11 +12,11 @@ from torch import nn
 from striate.core.registry import Registry
 from striate.core.rng import Stream
 from striate.core.spec import InputSpec
+from striate.explaining.adversarial.attacked import Subject
 from striate.explaining.adversarial.cppn import Cppn
 from striate.explaining.adversarial.direct import Direct
 from striate.explaining.adversarial.pixels import AttackError, OnGrid, Pixels, depth, to_levels
 from striate.explaining.adversarial.result import Answers, FoolingPictures
-from striate.explaining.adversarial.subject import Subject
 from striate.hooks import borrow
 
 

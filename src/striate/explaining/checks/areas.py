@@ -16,7 +16,7 @@ import torch.nn.functional as F
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from striate.explaining._share import shares
+from striate.explaining._batching import shares
 from striate.explaining.checks.road import SHARES, imputed, removed_count
 
 STEPS = 10

@@ -12,7 +12,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from striate.explaining.call import Call
+from striate.explaining.attribution.methods import Method
 from striate.explaining.checks.areas import Rounds, centred, moved
 from striate.explaining.checks.budget import Budget
 from striate.explaining.checks.edges import edges
@@ -20,8 +20,8 @@ from striate.explaining.checks.result import Beside, Classes, Deletions, Depth, 
 from striate.explaining.checks.similarity import correlation, rank_correlation, ranks, structural_similarity
 from striate.explaining.checks.verdict import Check
 from striate.explaining.checks.weights import Cascade
-from striate.explaining.method import Method
-from striate.explaining.pictures import suited
+from striate.explaining.invocation import Call
+from striate.explaining.model_input import suited
 from striate.hooks import borrow
 
 NOISE_NETWORKS = 4

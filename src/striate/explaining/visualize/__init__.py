@@ -6,15 +6,10 @@ Four choices are independent of each other: what is excited (`objectives`), how 
 `BlurredPixels`, `Pixels`), how it is seen (`Robustness`), and the loop.
 """
 
+from striate.explaining.visualize._maximize import maximize as maximize
 from striate.explaining.visualize.dream import deep_dream as deep_dream
 from striate.explaining.visualize.fourier import Fourier as Fourier
-from striate.explaining.visualize.likeness import content as content
-from striate.explaining.visualize.likeness import diversity as diversity
-from striate.explaining.visualize.likeness import grams_of as grams_of
-from striate.explaining.visualize.likeness import maps_of as maps_of
-from striate.explaining.visualize.likeness import style as style
-from striate.explaining.visualize.look import ObjectiveError as ObjectiveError
-from striate.explaining.visualize.maximize import maximize as maximize
+from striate.explaining.visualize.model_view import ObjectiveError as ObjectiveError
 from striate.explaining.visualize.objective import Objective as Objective
 from striate.explaining.visualize.objectives import channel as channel
 from striate.explaining.visualize.objectives import class_logit as class_logit
@@ -23,6 +18,11 @@ from striate.explaining.visualize.objectives import layer as layer
 from striate.explaining.visualize.objectives import unit as unit
 from striate.explaining.visualize.pixels import BlurredPixels as BlurredPixels
 from striate.explaining.visualize.pixels import Pixels as Pixels
-from striate.explaining.visualize.robustness import Robustness as Robustness
+from striate.explaining.visualize.similarity import content as content
+from striate.explaining.visualize.similarity import diversity as diversity
+from striate.explaining.visualize.similarity import grams_of as grams_of
+from striate.explaining.visualize.similarity import maps_of as maps_of
+from striate.explaining.visualize.similarity import style as style
 from striate.explaining.visualize.transfer import transfer_style as transfer_style
+from striate.explaining.visualize.transform import Robustness as Robustness
 from striate.explaining.visualize.visualization import Visualization as Visualization

@@ -9,7 +9,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from striate.explaining.visualize.look import Eye, ObjectiveError
+from striate.explaining.visualize.model_view import Eye, ObjectiveError
 from striate.explaining.visualize.objective import Objective
 from striate.hooks import RewriteError, Rule, rewrite
 

@@ -8,7 +8,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from striate.explaining.visualize.palette import Palette
+from striate.explaining.visualize.color import Palette
 
 
 @runtime_checkable

@@ -12,10 +12,10 @@ from torch import Tensor, nn
 
 from striate.core.spec import InputSpec
 from striate.explaining.visualize.ascent import Ascent
-from striate.explaining.visualize.look import ObjectiveError, looking
+from striate.explaining.visualize.color import Palette
+from striate.explaining.visualize.model_view import ObjectiveError, looking
 from striate.explaining.visualize.objective import Objective
 from striate.explaining.visualize.objectives import as_objective
-from striate.explaining.visualize.palette import Palette
 from striate.explaining.visualize.visualization import Progress, Recording, Visualization
 
 

@@ -9,7 +9,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from striate.explaining.visualize.canvas import Canvas
-from striate.explaining.visualize.palette import Palette
+from striate.explaining.visualize.color import Palette
 
 COLOUR_MATRIX = (
     (0.26, 0.09, 0.02),

@@ -10,7 +10,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from striate.explaining.visualize.look import Look
+from striate.explaining.visualize.model_view import Look
 
 
 @dataclass(frozen=True, eq=False)

@@ -11,8 +11,8 @@ from jaxtyping import Float
 from torch import Tensor
 
 from striate.explaining.visualize.canvas import Canvas
-from striate.explaining.visualize.look import ObjectiveError
-from striate.explaining.visualize.palette import Palette
+from striate.explaining.visualize.color import Palette
+from striate.explaining.visualize.model_view import ObjectiveError
 
 _START = 0.01
 Pictures = Float[Tensor, "n c h w"]

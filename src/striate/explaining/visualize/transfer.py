@@ -11,10 +11,10 @@ from torch import Tensor, nn
 
 from striate.core.spec import InputSpec
 from striate.explaining.visualize.ascent import Ascent
+from striate.explaining.visualize.color import Palette
 from striate.explaining.visualize.fourier import Fourier
-from striate.explaining.visualize.likeness import content, grams_of, maps_of, style
-from striate.explaining.visualize.look import looking
-from striate.explaining.visualize.palette import Palette
+from striate.explaining.visualize.model_view import looking
+from striate.explaining.visualize.similarity import content, grams_of, maps_of, style
 from striate.explaining.visualize.visualization import Progress, Recording, Visualization
 
 _HISTORY = 20  # steps from which L-BFGS knows the curvature

@@ -16,8 +16,8 @@ from torch import Tensor
 from striate.core.files import make_folder, write_atomically
 from striate.core.notebook import show_png
 from striate.explaining.visualize.ascent import Ascent
-from striate.explaining.visualize.look import ObjectiveError
-from striate.explaining.visualize.palette import array, frame
+from striate.explaining.visualize.color import array, frame
+from striate.explaining.visualize.model_view import ObjectiveError
 
 Progress = Callable[[int, int], None]
 """Called as `progress(done, total)`."""

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from striate.reporting.charts.scale import Scale, logarithmic_ticks, ticks
-from striate.reporting.markup import Html, h
+from striate.reporting.html import Html, h
 
 WIDTH, HEIGHT = 410.0, 260.0
 _LEFT, _RIGHT, _TOP, _BOTTOM = 52.0, 12.0, 24.0, 34.0

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from striate.reporting.markup import Html, h
+from striate.reporting.html import Html, h
 
 MOST = 160
 """Beyond so many classes a cell is smaller than a screen can show."""

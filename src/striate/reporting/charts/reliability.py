@@ -6,8 +6,8 @@ import math
 
 from striate.metrics import Bin, Calibration
 from striate.reporting.charts.scale import Scale, ticks
-from striate.reporting.markup import Html, h
-from striate.reporting.numerals import percent
+from striate.reporting.html import Html, h
+from striate.reporting.numbers import percent
 
 _SIDE, _LEFT, _TOP, _BARS = 300.0, 44.0, 10.0, 46.0
 _HEIGHT = _TOP + _SIDE + _BARS + 42

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from striate.metrics import Rows
-from striate.reporting.markup import Html, h
-from striate.reporting.numerals import percent
+from striate.reporting.html import Html, h
+from striate.reporting.numbers import percent
 
 _WIDTH, _HEIGHT, _MOST = 1000.0, 64.0, 160
 

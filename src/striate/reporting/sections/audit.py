@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from striate.reporting.markup import Html, h, name
+from striate.reporting.html import Html, h, name
 from striate.reporting.material import Finding, RunMaterial
-from striate.reporting.numerals import count
+from striate.reporting.numbers import count
 from striate.reporting.page import Section, folded
 
 _AT_ONCE = 3

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from striate.metrics import ClassScore, Judgement
-from striate.reporting.markup import Child, Html, h, name
+from striate.reporting.html import Child, Html, h, name
 from striate.reporting.material import RunMaterial
-from striate.reporting.numerals import NOT_KNOWN, count, figure, listed, percent
+from striate.reporting.numbers import NOT_KNOWN, count, figure, listed, percent
 from striate.reporting.page import Section, folded, table
 
 _AT_ONCE = 24

@@ -6,9 +6,9 @@ from collections.abc import Callable
 
 from striate.metrics import Judgement, Temperature
 from striate.reporting.charts.reliability import reliability
-from striate.reporting.markup import Child, Html, h
+from striate.reporting.html import Child, Html, h
 from striate.reporting.material import RunMaterial
-from striate.reporting.numerals import count, figure, percent, proportion
+from striate.reporting.numbers import count, figure, percent, proportion
 from striate.reporting.page import Section, table
 
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from striate.metrics import ConfusedPair, Judgement
 from striate.reporting.charts import matrix
-from striate.reporting.markup import Child, Html, h, name
+from striate.reporting.html import Child, Html, h, name
 from striate.reporting.material import RunMaterial
-from striate.reporting.numerals import count, figure, percent
+from striate.reporting.numbers import count, figure, percent
 from striate.reporting.page import Section
 
 _PAIRS = 8

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from striate.reporting.markup import Child, Html, h, name
+from striate.reporting.html import Child, Html, h, name
 from striate.reporting.material import DataFacts, RunMaterial
-from striate.reporting.numerals import count, listed, percent
+from striate.reporting.numbers import count, listed, percent
 from striate.reporting.page import Section, facts, folded, table
 
 _WORDS = {"train": "training", "val": "validation", "test": "test"}

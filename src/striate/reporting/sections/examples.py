@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from striate.reporting.markup import Child, Html, h, name
+from striate.reporting.html import Child, Html, h, name
+from striate.reporting.inline_images import picture
 from striate.reporting.material import Example, RunMaterial
-from striate.reporting.numerals import percent
+from striate.reporting.numbers import percent
 from striate.reporting.page import Section
-from striate.reporting.pictures import picture
 
 SURE = 0.9
 """The confidence from which on an answer is called sure."""

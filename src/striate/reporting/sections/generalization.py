@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from striate.core.proportion import Proportion, difference
 from striate.metrics import Judgement
-from striate.reporting.markup import Child, Html, h
+from striate.reporting.html import Child, Html, h
 from striate.reporting.material import RunMaterial
-from striate.reporting.numerals import figure, interval, percent, proportion
+from striate.reporting.numbers import figure, interval, percent, proportion
 from striate.reporting.page import Section, table
 
 SMALL = 0.05

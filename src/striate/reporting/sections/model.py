@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from striate.plot import filter_pictures
-from striate.reporting.markup import Child, h, name
+from striate.reporting.html import Child, h, name
+from striate.reporting.inline_images import picture
 from striate.reporting.material import LayerRow, ModelFacts, RunMaterial
-from striate.reporting.numerals import count, short, size
+from striate.reporting.numbers import count, short, size
 from striate.reporting.page import Section, folded, table
-from striate.reporting.pictures import picture
 
 _AT_ONCE = 40
 _MOST_FILTERS = 128

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from striate.reporting.markup import Child, Html, h, name
+from striate.reporting.html import Child, Html, h, name
 from striate.reporting.material import RunMaterial
 from striate.reporting.page import Section, facts, folded, table
 

@@ -7,9 +7,9 @@ import math
 from striate.reporting.charts.curves import Axis, Line, curves
 from striate.reporting.charts.scale import ticks
 from striate.reporting.history import History, Point, overfitting, read_history
-from striate.reporting.markup import Child, Html, h
+from striate.reporting.html import Child, Html, h
 from striate.reporting.material import RunMaterial
-from striate.reporting.numerals import percent
+from striate.reporting.numbers import percent
 from striate.reporting.page import Section
 
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from striate.metrics import Judgement
 from striate.reporting.charts.stripes import stripes
 from striate.reporting.history import read_history
-from striate.reporting.markup import Child, Html, h, name
+from striate.reporting.html import Child, Html, h, name
 from striate.reporting.material import RunMaterial
-from striate.reporting.numerals import NOT_KNOWN, count, figure, interval, percent, proportion, size
+from striate.reporting.numbers import NOT_KNOWN, count, figure, interval, percent, proportion, size
 
 
 def verdict(material: RunMaterial) -> Html:

@@ -1,0 +1,95 @@
+"""How well a classifier does: sentences and a table for people, JSON for programs."""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Annotated
+
+from cyclopts import Parameter
+
+from striate.cli.show.console import console, percent, print_json, table
+from striate.cli.show.stages import followed
+
+if TYPE_CHECKING:
+    from striate.metrics import Judgement
+    from striate.runs.stage import Progress
+    from striate.verbs.evaluate import Verdict
+
+_PAIRS = 5
+
+
+def show_verdict(
+    events: Generator[Progress, None, Verdict],
+    *,
+    json: Annotated[bool, Parameter(help="print JSON, with the confusion matrix and the calibration.")] = False,
+) -> None:
+    """Print accuracy with its interval, the other scores, each class, and what is confused with what."""
+    verdict = followed(events)
+    if json:
+        seen = None if verdict.seen is None else asdict(verdict.seen)
+        content = {"data": verdict.data, "split": verdict.split, "unreadable": verdict.unreadable, "seen": seen}
+        print_json({**content, "unknown": list(verdict.unknown), **verdict.judgement.to_json()})
+        return
+    screen = console()
+    screen.print(f"{verdict.data}, {verdict.split}: {sentence(verdict.judgement)}\n")
+    screen.print("\n".join(_scores(verdict.judgement)))
+    screen.print()
+    screen.print(_classes(verdict.judgement))
+    for pair in verdict.judgement.most_confused(_PAIRS):
+        screen.print(f"{pair.given} taken for {pair.predicted}: {pair.count}")
+    screen.print(seen_sentence(verdict))
+    if verdict.unknown:
+        names = ", ".join(verdict.unknown)
+        screen.print(f"Left out, because the classifier does not know their class: pictures of {names}.")
+    if verdict.unreadable:
+        screen.print(f"Pictures left out because they cannot be read: {verdict.unreadable:,}.")
+
+
+def seen_sentence(verdict: Verdict) -> str:
+    """What is known of images that the classifier has seen before, and what was done with them."""
+    seen = verdict.seen
+    if seen is None:
+        return "Whether the classifier was trained on some of these images is not known: it has no record of them."
+    number = seen.training + seen.validation
+    if not number:
+        return "None of these images was seen in training or validation."
+    if seen.left_out:
+        return (
+            f"Warning: images left out because the classifier has seen them: {number:,} ({seen}). "
+            "To judge them too: --all-images"
+        )
+    return f"Warning: {number:,} of these images were seen before ({seen}), so this is no test on unseen images."
+
+
+def sentence(judgement: Judgement) -> str:
+    """`98.61 % of 359 right (95 % interval 96.8 % to 99.4 %)`."""
+    interval = judgement.top1.interval
+    between = f" (95 % interval {percent(interval[0], 1)} to {percent(interval[1], 1)})" if interval else ""
+    return f"{percent(judgement.top1.value)} of {judgement.count:,} right{between}"
+
+
+def _scores(judgement: Judgement) -> list[str]:
+    shown = judgement.calibrated or judgement.as_trained
+    lines = [
+        f"balanced accuracy  {percent(judgement.balanced_accuracy)}",
+        f"macro F1           {percent(judgement.macro_f1)}",
+        f"ROC AUC            {_number(judgement.auc)}",
+        f"loss               {judgement.loss:.4f}",
+        f"calibration error  {percent(shown.ece)} at temperature {shown.temperature:.3g}",
+    ]
+    if judgement.top5 is not None:
+        lines.insert(0, f"top-5 accuracy     {percent(judgement.top5.value)}")
+    return lines
+
+
+def _classes(judgement: Judgement) -> object:
+    rows = [
+        [score.name, score.support, percent(score.precision, 1), percent(score.recall, 1), percent(score.f1, 1)]
+        for score in judgement.per_class
+    ]
+    return table(["class", "pictures", "precision", "recall", "F1"], rows)
+
+
+def _number(value: float | None) -> str:
+    return "–" if value is None else f"{value:.4f}"

@@ -1,0 +1,62 @@
+"""What a picture is, apart from how it was stored: a digest of its decoded, upright pixels."""
+
+from __future__ import annotations
+
+import hashlib
+
+import numpy as np
+from jaxtyping import UInt8
+
+from striate.data.images.decoded import ManyPixels, Pixels
+
+DIGEST_BYTES = 32
+_AT_ONCE = 1024  # pictures: what is not contiguous in memory is copied by so many
+
+
+def content_digest(pixels: Pixels, channels: tuple[str, ...], prepared: str = "") -> bytes:
+    """SHA-256 of the pixels (little-endian, row by row) behind a line with their shape, depth and channels, and with
+    what they say that they are prepared for, if they do: the same pixels then become another input.
+
+    The same picture has the same digest as a PNG, as a row of an IDX file and on any machine.
+    """
+    digest = hashlib.sha256(_heading(pixels.shape, pixels.dtype, channels) + prepared.encode())
+    digest.update(_plain(pixels))
+    return digest.digest()
+
+
+def content_digests(pixels: ManyPixels, channels: tuple[str, ...]) -> UInt8[np.ndarray, "n 32"]:
+    """The content digest of each row of an array of pictures."""
+    heading = hashlib.sha256(_heading(pixels.shape[1:], pixels.dtype, channels))
+    size = pixels[:1].nbytes
+    found = bytearray()
+    for start in range(0, len(pixels), _AT_ONCE):
+        content = _plain(pixels[start : start + _AT_ONCE])
+        for at in range(0, len(content), size):
+            digest = heading.copy()
+            digest.update(content[at : at + size])
+            found += digest.digest()
+    return np.frombuffer(bytes(found), np.uint8).reshape(len(pixels), DIGEST_BYTES)
+
+
+def array_digest(pixels: ManyPixels, channels: tuple[str, ...]) -> str:
+    """One SHA-256 for a whole array of pictures, in hexadecimal."""
+    digest = hashlib.sha256(_heading(pixels.shape, pixels.dtype, channels))
+    for start in range(0, len(pixels), _AT_ONCE):
+        digest.update(_plain(pixels[start : start + _AT_ONCE]))
+    return digest.hexdigest()
+
+
+def _heading(shape: tuple[int, ...], dtype: np.dtype, channels: tuple[str, ...]) -> bytes:
+    return f"{'×'.join(map(str, shape))} {np.dtype(dtype).name} {','.join(channels)}\n".encode()
+
+
+def _plain(pixels: np.ndarray) -> memoryview:
+    """The bytes of the pixels as contiguous little-endian numbers: without a copy, for most pictures and machines."""
+    return np.ascontiguousarray(pixels, pixels.dtype.newbyteorder("<")).data.cast("B")
+
+
+def first_of_equals(digests: UInt8[np.ndarray, "n 32"]) -> np.ndarray:
+    """For each digest the index of the first one equal to it (itself, where it is the only one): int64, (n,)."""
+    keys = np.ascontiguousarray(digests).view(f"V{DIGEST_BYTES}").reshape(-1)
+    _, first, inverse = np.unique(keys, return_index=True, return_inverse=True)
+    return first[inverse].astype(np.int64)

@@ -1,0 +1,175 @@
+"""Near duplicates: the same photo resized, saved again, or cropped a little.
+
+A hash proposes, a comparison of pixels confirms; both look at a grey thumbnail. The hash holds the signs of its coarse
+gradients (the difference hash of N. Krawetz, "Kind of like that", 2013; here in both directions, over 8×8 cells). The
+comparison is `striate.data.audit.align`.
+
+Groups are stars: each member was compared with its group's representative and found alike. Chains of likeness (single
+linkage) join what has nothing in common.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+
+import numpy as np
+from jaxtyping import Bool, Float64, Int8, Int64, UInt8, UInt64
+from PIL import Image
+
+from striate.core.spec import RGB
+from striate.core.threads import in_order, usable_cores
+from striate.data.audit.align import FLAT, likeness
+from striate.data.images.decoded import Pixels, full_intensity
+
+SMALLEST_SIDE = 64
+"""Pictures with a shorter side than this (in pixels) are duplicates only when their pixels are equal."""
+
+THUMBNAIL = 48
+"""Height and width of the thumbnails."""
+
+_CELLS = 8
+# The limits lie in wide gaps. Among 400 photos, 79,800 unrelated pairs differ in 27 to 83 of the 112 bits (mean 56) and
+# correlate by at most 0.82; copies cropped by 3 %, halved or saved at JPEG quality 40 differ in at most 22, correlate
+# by at least 0.98, and their worst block is at most 0.34 off (0.52 in made pictures full of fine checks; 1.0 and more
+# between unrelated photos).
+_MOST_BITS = 28
+_LEAST_CORRELATION = 0.95
+_MOST_BLOCK_ERROR = 0.6
+_ASPECT = 1.12  # sides in proportions further apart than this are no crop by a few per cent
+_NARROW = 1 / 16  # of full intensity: a smaller range is stretched
+_STRUCTURE = 0.25  # of the std of the pixels: what averaging over cells leaves less of is noise, and not stretched
+_OTHER_TINT = 0.5  # of the stronger tint; red and green differ by 1.4, a copy cropped by 3 % by 0.2
+_LEAST_TINT = 4.0  # half levels (root mean square): below, there is no colour to compare
+_ROUND = 16  # proposals compared at once; after a round without a single likeness the rest, less alike, is left
+_PIECE = 256  # pictures between two reports
+
+
+def thumbnail(pixels: Pixels) -> UInt8[np.ndarray, "48 48"]:
+    """Average the brightness of an image (see `data.audit.visible`) over 48×48 cells; all channels count alike.
+
+    The levels are those of 8 bits. An image whose values leave full intensity, or reach over less than a sixteenth of
+    it (10 bits stored in 16, physical quantities, numbers of classes), is stretched to its own range.
+    """
+    bright = pixels[:, :, 0] if pixels.shape[2] == 1 else pixels.mean(axis=2, dtype=np.float32)
+    full = full_intensity(pixels.dtype)
+    low, high = float(bright.min()), float(bright.max())
+    if low < high and (low < 0 or high > full or high - low < _NARROW * full):
+        cells = _boxes((bright.astype(np.float32) - np.float32(low)) * np.float32(255 / (high - low)))
+        if high > full or low < 0 or float(cells.std()) > _STRUCTURE * float(bright.std()) * 255 / (high - low):
+            return np.rint(cells).clip(0, 255).astype(np.uint8)
+    if bright.dtype != np.uint8:
+        bright = (bright * (255 / full)).clip(0, 255).astype(np.uint8)
+    return _boxes(bright)
+
+
+def tint(pixels: Pixels) -> Int8[np.ndarray, "8 8 2"]:
+    """How much redder and how much bluer than green each of 8×8 cells of an image is, in half levels of 8 bits.
+
+    Images that are not red, green and blue have no tint.
+    """
+    if pixels.shape[2] != len(RGB):
+        return np.zeros((_CELLS, _CELLS, 2), np.int8)
+    levels = pixels if pixels.dtype == np.uint8 else (pixels * (255 / full_intensity(pixels.dtype))).clip(0, 255)
+    image = Image.fromarray(levels.astype(np.uint8, copy=False))
+    cells = np.asarray(image.resize((_CELLS, _CELLS), Image.Resampling.BOX)).astype(np.int16)
+    return ((cells[:, :, [0, 2]] - cells[:, :, 1:2]) // 2).astype(np.int8)
+
+
+def _boxes(bright: np.ndarray) -> np.ndarray:
+    return np.asarray(Image.fromarray(bright).resize((THUMBNAIL, THUMBNAIL), Image.Resampling.BOX))
+
+
+def hashes(thumbnails: UInt8[np.ndarray, "n 48 48"]) -> UInt64[np.ndarray, "n 2"]:
+    """112 bits for each thumbnail: where the next of 8×8 cells, rightwards and downwards, is the brighter one.
+
+    Brighter by more than one grey level, so that an even surface has the same bits however it was compressed.
+    """
+    size = THUMBNAIL // _CELLS
+    cells = thumbnails.astype(np.int64).reshape(-1, _CELLS, size, _CELLS, size).sum((2, 4))
+    least = size * size
+    bits = [cells[:, :, 1:] - cells[:, :, :-1] > least, cells[:, 1:] - cells[:, :-1] > least]
+    packed = np.packbits(np.concatenate([bit.reshape(len(cells), -1) for bit in bits], axis=1), axis=1)
+    return np.pad(packed, ((0, 0), (0, 16 - packed.shape[1]))).view(np.uint64)
+
+
+def stars(
+    thumbnails: UInt8[np.ndarray, "n 48 48"],
+    aspects: Float64[np.ndarray, " n"],
+    ranks: Int64[np.ndarray, " n"],
+    tints: Int8[np.ndarray, "n 8 8 2"] | None = None,
+    progress: Callable[[int, int], None] | None = None,
+) -> Int64[np.ndarray, " n"]:
+    """For each picture the representative of its group of near duplicates; itself, where it is alone.
+
+    Whoever resembles most others by its hash is asked first, takes those that the comparison of pixels confirms, and
+    they are taken. `ranks` settles ties, and so makes the groups a matter of content, not of order: the pictures'
+    places when sorted by digest. `aspects` is width over height. With `tints`, images of different colours are not
+    alike; a grey copy of a coloured image is. Each picture is looked at twice: while it works,
+    `progress(done, all)` counts both.
+    """
+    codes = hashes(thumbnails)
+    report = progress or (lambda done, total: None)
+    neighbours = _neighbours(codes, lambda done: report(done, 2 * len(codes)))
+    order = np.lexsort((ranks, -neighbours))
+    representative = np.full(len(codes), -1, np.int64)
+    for place, index in enumerate(order.tolist()):
+        if place % _PIECE == 0:
+            report(len(codes) + place, 2 * len(codes))
+        if representative[index] >= 0:
+            continue
+        representative[index] = index
+        if not neighbours[index]:
+            continue
+        distance = _distances(codes[index], codes)
+        ratio = aspects / aspects[index]
+        free = (representative < 0) & (distance <= _MOST_BITS) & (ratio < _ASPECT) & (ratio > 1 / _ASPECT)
+        proposed = np.flatnonzero(free)
+        proposed = proposed[np.lexsort((ranks[proposed], distance[proposed]))]
+        for start in range(0, len(proposed), _ROUND):
+            candidates = proposed[start : start + _ROUND]
+            correlation, worst = likeness(thumbnails[index], thumbnails[candidates])
+            similar = (correlation >= _LEAST_CORRELATION) & (worst <= _MOST_BLOCK_ERROR)
+            if tints is not None:
+                flat = thumbnails[index].std() < FLAT
+                similar &= _same_tint(tints[index], tints[candidates], grey_copies=not flat)
+            confirmed = candidates[similar]
+            representative[confirmed] = index
+            if not len(confirmed):
+                break
+    return representative
+
+
+def _same_tint(
+    tint: Int8[np.ndarray, "8 8 2"], others: Int8[np.ndarray, "n 8 8 2"], *, grey_copies: bool
+) -> Bool[np.ndarray, " n"]:
+    """Which of `others` have the colours of `tint`; with `grey_copies`, also where one of the two has no colour."""
+    strength = _root_mean_square(tint[None])
+    strengths = _root_mean_square(others)
+    difference = _root_mean_square(others.astype(np.float32) - tint)
+    same = difference <= np.maximum(_LEAST_TINT, _OTHER_TINT * np.maximum(strength, strengths))
+    return same | ((strength < 1) | (strengths < 1)) if grey_copies else same
+
+
+def _root_mean_square(tints: np.ndarray) -> Float64[np.ndarray, " n"]:
+    return np.sqrt(np.square(tints, dtype=np.float64).mean((1, 2, 3)))
+
+
+def _distances(code: UInt64[np.ndarray, " 2"], codes: UInt64[np.ndarray, "n 2"]) -> UInt8[np.ndarray, " n"]:
+    """In how many bits each of `codes` differs from `code`."""
+    return np.bitwise_count(codes[:, 0] ^ code[0]) + np.bitwise_count(codes[:, 1] ^ code[1])
+
+
+def _neighbours(codes: UInt64[np.ndarray, "n 2"], report: Callable[[int], None]) -> Int64[np.ndarray, " n"]:
+    """For each hash how many others lie within the limit: n² comparisons, in threads. `report(done)` between pieces."""
+    threads = usable_cores()
+    parts = (slice(start, start + _PIECE) for start in range(0, len(codes), _PIECE))
+    found: list[int] = []
+    for counts in in_order(partial(_count_near, codes), parts, threads=threads, ahead=2 * threads):
+        report(len(found))
+        found += counts
+    return np.array(found, np.int64)
+
+
+def _count_near(codes: UInt64[np.ndarray, "n 2"], part: slice) -> list[int]:
+    return [int(np.count_nonzero(_distances(code, codes) <= _MOST_BITS)) - 1 for code in codes[part]]

@@ -1,1 +1,0 @@
-"""What each file format needs; `striate.data.decode` is the one door to them."""

@@ -1,0 +1,17 @@
+"""Premultiplied alpha: colours that a file holds already multiplied by their opacity."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from striate.data.images.decoded import full_intensity
+
+
+def straight(pixels: np.ndarray) -> np.ndarray:
+    """`pixels` (h, w, c), whose last channel is alpha, with each colour divided by it; where all is clear, as it is."""
+    full = full_intensity(pixels.dtype)
+    alpha = pixels[..., -1:].astype(np.float32)
+    colours = pixels[..., :-1].astype(np.float32) * np.divide(full, alpha, out=np.ones_like(alpha), where=alpha > 0)
+    if pixels.dtype != np.float32:
+        colours = np.rint(np.minimum(colours, full))
+    return np.concatenate([colours.astype(pixels.dtype), pixels[..., -1:]], axis=2)

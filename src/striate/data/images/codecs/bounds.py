@@ -1,0 +1,222 @@
+"""What decoding a file will cost, counted from its structure before any of it is decoded.
+
+A file of a few bytes may ask for gigabytes of memory or for minutes of work without a single error in it: a canvas of
+16384×16384, pages that name each other, hundreds of scans. Each rule here is cheap, and generous to what cameras,
+scanners and programs write.
+"""
+
+from __future__ import annotations
+
+import re
+import struct
+from collections.abc import Callable, Iterator
+
+from striate.data.images.codecs.refusal import DAMAGED, TOO_MUCH_WORK, Refused, check_memory
+from striate.data.images.codecs.segments import PROGRESSIVE, segments
+
+_MOST_SCANS = 32  # of a JPEG; encoders make 10
+_MOST_SCANNED = 1_500_000_000  # pixels times scans: some 2 ns each
+_MOST_CHUNKS = 100_000  # of a PNG, its pixels apart
+_MOST_RUN_LENGTH = 1 << 24  # pixels, and bytes, of a run-length BMP, which Pillow decodes in Python
+_MOST_NUMBERS = 5_000_000  # written as text in a PNM
+_MOST_DIGITS = 1 << 26  # of a PNM of one bit, written as text
+_MOST_COMMENTS = 1 << 16  # bytes in front of the pixels of a PNM, and comments among them
+_MOST_PAGES, _MOST_TAGS, _MOST_STRIPS = 4096, 1 << 17, 1 << 17  # of a TIFF
+_MOST_PROPERTIES = 1 << 16  # bytes at the head of a HEIC or AVIF file
+_TYPE_BYTES = (0, 1, 1, 2, 4, 8, 1, 1, 2, 4, 8, 4, 8, 4, 0, 0, 8, 8, 8)  # of a TIFF's types of values
+_WHOLE = {1: "B", 3: "H", 4: "L", 16: "Q"}  # the types of whole numbers
+_WIDTH, _HEIGHT, _BITS, _SAMPLES, _STRIPS, _TILES = 256, 257, 258, 277, 273, 324
+
+
+def check_cost(data: bytes) -> int:
+    """Refuse a file that would cost far more memory or time than its pixels are worth.
+
+    Returns the bytes of memory that decoding needs, about; 0 where the file is not understood and left to the decoder.
+
+    Raises:
+        Refused: too many pixels, or too much work; the detail says what of.
+    """
+    try:
+        return next((check(data) for start, at, check in _CHECKS if data.startswith(start, at)), 0)
+    except (struct.error, IndexError, ValueError):
+        return 0
+
+
+def _check_jpeg(data: bytes) -> int:
+    """The sizes of a frame (ITU-T T.81, B.2.2), and how many scans go over it: every marker of one stands in the open,
+    because 0xFF within a scan is followed by a zero."""
+    found = segments(data)
+    kind, at = found.frame
+    height, width = struct.unpack_from(">HH", data, at + 5) if kind else (0, 0)
+    if not height or not width:
+        return 0
+    needed = check_memory(height, width, 12 if kind in PROGRESSIVE else 6, len(data))
+    scans = 1 if found.one_scan else data.count(b"\xff\xda")  # behind a scan of everything libjpeg reads no other
+    if scans > _MOST_SCANS and scans * height * width > _MOST_SCANNED:
+        raise Refused(TOO_MUCH_WORK, f"{scans} scans over {width}×{height} pixels")
+    return needed
+
+
+def _check_png(data: bytes) -> int:
+    width, height, depth, colour = struct.unpack_from(">LLBB", data, 16)
+    stored = others = 0
+    position = 8
+    while position + 8 <= len(data):
+        (length,) = struct.unpack_from(">L", data, position)
+        if data[position + 4 : position + 8] == b"IDAT":
+            stored += length
+        elif (others := others + 1) > _MOST_CHUNKS:
+            raise Refused(TOO_MUCH_WORK, f"more than {_MOST_CHUNKS:,} chunks beside its pixels")
+        position += 12 + length
+    samples = {0: 1, 2: 3, 3: 4, 4: 2, 6: 4}.get(colour, 4)
+    held = 1 if colour in (0, 3) else 4  # by Pillow
+    return check_memory(height, width, 6 * samples if depth == 16 else held + 2 * samples, stored)
+
+
+def _check_gif(data: bytes) -> int:
+    """The screen, enlarged by the first frame where that reaches over it (GIF89a, 18 and 20)."""
+    width, height = struct.unpack_from("<HH", data, 6)
+    position = 13 + (3 << (data[10] & 7) + 1 if data[10] & 0x80 else 0)
+    while data[position] == 0x21:
+        position += 2
+        while length := data[position]:
+            position += 1 + length
+        position += 1
+    if data[position] == 0x2C:
+        left, top, wide, high = struct.unpack_from("<HHHH", data, position + 1)
+        width, height = max(width, left + wide), max(height, top + high)
+    return check_memory(height, width, 13, len(data))
+
+
+def _check_webp(data: bytes) -> int:
+    kind = data[12:16]
+    if kind == b"VP8X":
+        width, height = (int.from_bytes(data[at : at + 3], "little") + 1 for at in (24, 27))
+    elif kind == b"VP8L":
+        (bits,) = struct.unpack_from("<L", data, 21)
+        width, height = (bits & 0x3FFF) + 1, (bits >> 14 & 0x3FFF) + 1
+    else:
+        width, height = (side & 0x3FFF for side in struct.unpack_from("<HH", data, 26))
+    return check_memory(height, width, 16, len(data))
+
+
+def _check_heif(data: bytes) -> int:
+    """The sizes of all images of the file, tiles and thumbnails too: the largest is the image (ISO/IEC 23008-12,
+    6.5.3)."""
+    needed = position = 0
+    while (position := data.find(b"ispe", position + 1, _MOST_PROPERTIES)) >= 0:
+        width, height = struct.unpack_from(">LL", data, position + 8)
+        needed = max(needed, check_memory(height, width, 12, len(data)))
+    return needed
+
+
+def _check_bmp(data: bytes) -> int:
+    if int.from_bytes(data[14:18], "little") == 12:
+        return 0  # sides of 16 bits, and never compressed
+    width, height, _, _, compression = struct.unpack_from("<llHHL", data, 18)
+    width, height = abs(width), abs(height)
+    if compression in (1, 2) and max(width * height, len(data)) > _MOST_RUN_LENGTH:
+        raise Refused(TOO_MUCH_WORK, f"{width}×{height} pixels in runs; convert it to PNG")
+    return check_memory(height, width, 10, len(data))
+
+
+def _check_pnm(data: bytes) -> int:
+    header = re.match(rb"P([1-6])(?:\s+|#[^\r\n]*[\r\n])+(\d{1,9})(?:\s+|#[^\r\n]*[\r\n])+(\d{1,9})", data)
+    if header is None or header.end() > _MOST_COMMENTS:
+        if data.find(b"#", 0, 1024) >= 0 and len(data) > _MOST_COMMENTS:
+            raise Refused(TOO_MUCH_WORK, f"more than {_MOST_COMMENTS:,} bytes before its pixels")
+        return 0
+    kind, width, height = (int(number) for number in header.groups())
+    numbers = width * height * (3 if kind == 3 else 1)
+    if kind <= 3 and (
+        numbers > (_MOST_DIGITS if kind == 1 else _MOST_NUMBERS) or data.count(b"#") > _MOST_COMMENTS >> 6
+    ):
+        raise Refused(TOO_MUCH_WORK, f"{numbers:,} numbers written as text; convert it to PNG")
+    if data.count(b"#", 0, _MOST_COMMENTS) and _comment_reaches(data, header.end()):
+        raise Refused(TOO_MUCH_WORK, f"more than {_MOST_COMMENTS:,} bytes before its pixels")
+    return check_memory(height, width, 12, len(data))
+
+
+def _comment_reaches(data: bytes, position: int) -> bool:
+    """Whether a comment behind the size goes on for longer than comments do."""
+    rest = data[position : position + _MOST_COMMENTS].lstrip()
+    return rest.startswith(b"#") and not re.match(rb"(?:#[^\r\n]*[\r\n]\s*)+\d", rest)
+
+
+class _Tiff:
+    """The directories of a TIFF (TIFF 6.0, section 2), or of a BigTIFF."""
+
+    def __init__(self, data: bytes) -> None:
+        self._data = data
+        self._order = "<" if data[:2] == b"II" else ">"
+        self._big = 43 in data[2:4]
+        self._count, self._entry, self._offset = ("Q", "HHQ", "Q") if self._big else ("H", "HHL", "L")
+
+    def check(self) -> int:
+        """Refuse pages without an end, more than are read, and a first page too large for its bytes."""
+        tags = values = needed = 0
+        seen: set[int] = set()
+        (at,) = self._read(self._offset, 8 if self._big else 4)
+        while at:
+            if at in seen:
+                raise Refused(DAMAGED, "its pages name each other as the next")
+            seen.add(at)
+            (count,) = self._read(self._count, at)
+            tags += count
+            if len(seen) > _MOST_PAGES or tags > _MOST_TAGS:
+                raise Refused(TOO_MUCH_WORK, f"more than {_MOST_PAGES:,} pages or {_MOST_TAGS:,} tags")
+            page = dict(self._page(at, count))
+            values += sum(number * _bytes_of(kind) for kind, number, _ in page.values())
+            if values > 2 * len(self._data) + (1 << 20):
+                raise Refused(TOO_MUCH_WORK, "its tags hold more bytes than the file")
+            if len(seen) == 1:
+                needed = self._check_size(page)
+            at = self._next(at, count)
+        return needed
+
+    def _check_size(self, page: dict[int, tuple[int, int, int]]) -> int:
+        for tag in (_STRIPS, _TILES):
+            if page.get(tag, (0, 0, 0))[1] > _MOST_STRIPS:
+                raise Refused(TOO_MUCH_WORK, f"more than {_MOST_STRIPS:,} strips or tiles")
+        width, height = (page.get(tag, (0, 0, 0))[2] for tag in (_WIDTH, _HEIGHT))
+        samples = page.get(_SAMPLES, (0, 0, 1))[2]
+        _, number, bits = page.get(_BITS, (3, 1, 1))
+        if number * 2 > struct.calcsize("=" + self._offset):  # one for each sample, elsewhere in the file
+            (bits,) = self._read("H", bits)
+        return check_memory(height, width, max(13, 3 * samples * -(-bits // 8)), len(self._data))
+
+    def _page(self, at: int, count: int) -> Iterator[tuple[int, tuple[int, int, int]]]:
+        """Type, number and (first) value of each tag of the directory at `at`."""
+        size = struct.calcsize("=" + self._entry + self._offset)
+        start = at + struct.calcsize("=" + self._count)
+        for entry in range(start, start + size * count, size):
+            tag, kind, number = self._read(self._entry, entry)
+            inline = number * _bytes_of(kind) <= struct.calcsize("=" + self._offset)
+            field = _WHOLE.get(kind, self._offset) if inline else self._offset
+            yield tag, (kind, number, self._read(field, entry + struct.calcsize("=" + self._entry))[0])
+
+    def _next(self, at: int, count: int) -> int:
+        size = struct.calcsize("=" + self._entry + self._offset)
+        return self._read(self._offset, at + struct.calcsize("=" + self._count) + size * count)[0]
+
+    def _read(self, form: str, at: int) -> tuple[int, ...]:
+        if at >= len(self._data):  # which may be more than a machine word holds
+            raise struct.error("beyond the end of the file")
+        return struct.unpack_from(self._order + form, self._data, at)
+
+
+def _bytes_of(kind: int) -> int:
+    return _TYPE_BYTES[kind] if kind < len(_TYPE_BYTES) else 0
+
+
+_CHECKS: tuple[tuple[bytes, int, Callable[[bytes], int]], ...] = (
+    (b"\xff\xd8\xff", 0, _check_jpeg),
+    (b"\x89PNG", 0, _check_png),
+    (b"GIF8", 0, _check_gif),
+    (b"RIFF", 0, _check_webp),
+    (b"BM", 0, _check_bmp),
+    (b"ftyp", 4, _check_heif),
+    (b"P", 0, _check_pnm),
+    *((start, 0, lambda data: _Tiff(data).check()) for start in (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")),
+)
+"""With what a file begins, where, and what counts the cost of such files."""

@@ -1,0 +1,58 @@
+"""HEIC, which phones write, through libheif, and AVIF through Pillow: both lie in the container of ISO/IEC 23008-12."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from striate.data.images.codecs import icc, pillow
+from striate.data.images.codecs.alpha import straight
+from striate.data.images.codecs.refusal import DAMAGED, TOO_LARGE, TRUNCATED, UNSUPPORTED, Refused, check_size
+from striate.data.images.decoded import CHANNELS_OF_MODE, Picture
+
+_AVIF = frozenset([b"avif", b"avis"])
+_HEIF = frozenset([b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"hevm", b"hevs", b"mif1", b"mif2", b"msf1"])
+_MODES = {1: "L", 2: "LA", 3: "RGB", 4: "RGBA"}  # by the number of channels
+
+
+def read(data: bytes) -> Picture:
+    """Decode the primary image of a HEIC or AVIF file, upright, its colours in sRGB.
+
+    The file's own turning and mirroring (`irot`, `imir`) count, and a copy of the orientation in its EXIF data does
+    not, as the standard says. HEIC of 10 and 12 bits is kept in 16; of AVIF Pillow gives 8.
+    """
+    length = int.from_bytes(data[:4], "big")
+    brands = {data[at : at + 4] for at in (8, *range(16, min(length, len(data), 1024), 4))}
+    if data[8:12] in _AVIF or (brands & _AVIF and not brands & (_HEIF - {b"mif1", b"mif2", b"msf1"})):
+        return pillow.read(data, "AVIF")
+    if not brands & _HEIF:
+        raise Refused(UNSUPPORTED, "a film or a raw image of a camera; save it as JPEG or PNG")
+    try:
+        import pi_heif
+    except ImportError as error:
+        raise Refused(UNSUPPORTED, "HEIC needs pi-heif: pip install pi-heif; or save it as JPEG or PNG") from error
+    try:
+        file = pi_heif.open_heif(data, convert_hdr_to_8bit=False, hdr_to_16bit=False)
+        check_size(file.size[1], file.size[0])
+        pixels = np.array(file)  # a copy: the memory of libheif goes when `file` does
+        mode, bits, profile = file.mode, file.info["bit_depth"], file.info.get("icc_profile", b"")
+    except (Refused, MemoryError):
+        raise
+    except Exception as error:  # on damaged bytes a decoder may raise anything; all of it means the same
+        raise _refusal(error) from error
+    pixels = pixels.reshape(*pixels.shape[:2], -1)
+    channels = CHANNELS_OF_MODE[_MODES[pixels.shape[2]]]
+    if bits > 8:
+        pixels = np.rint(pixels * (65535 / (2**bits - 1))).astype(np.uint16)
+    if file.premultiplied_alpha:
+        pixels = straight(pixels)
+    pixels = icc.to_srgb(pixels, channels, profile)
+    return Picture(pixels, channels, pixels.shape[:2], mode=f"HEIC {mode}")
+
+
+def _refusal(error: Exception) -> Refused:
+    message = " ".join(str(error).split())
+    if isinstance(error, SyntaxError) or "unsupported" in message.lower() or "not been built in" in message:
+        return Refused(UNSUPPORTED, f"{message}; save it as JPEG or PNG")
+    if "limit exceeded" in message:
+        return Refused(TOO_LARGE, message)
+    return Refused(TRUNCATED if "end of file" in message else DAMAGED, message)

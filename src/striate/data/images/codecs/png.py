@@ -1,0 +1,178 @@
+"""PNG: whole or refused, and 16 bits kept."""
+
+from __future__ import annotations
+
+import io
+import struct
+import zlib
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from functools import partial
+
+import numpy as np
+from PIL import Image
+from PIL.PngImagePlugin import PngImageFile
+
+from striate.data.images.codecs import icc, pillow
+from striate.data.images.codecs.refusal import DAMAGED, TRUNCATED, Refused, check_size
+from striate.data.images.decoded import CHANNELS_OF_MODE, Picture
+
+_SIGNATURE_LENGTH = 8
+_GREY, _COLOUR, _GREY_ALPHA = 0, 2, 4  # colour types
+_SAMPLES = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}  # samples of a pixel by colour type
+_MODES = {1: "L", 2: "LA", 3: "RGB", 4: "RGBA"}  # by the number of channels
+_ADAM7 = ((0, 0, 8, 8), (0, 4, 8, 8), (4, 0, 8, 4), (0, 2, 4, 4), (2, 0, 4, 2), (0, 1, 2, 2), (1, 0, 2, 1))
+_PIECE = 1 << 20
+_OF_PIXELS = frozenset([b"IHDR", b"PLTE", b"tRNS", b"IDAT", b"IEND"])
+
+PREPARED = b"Striate prepared"
+"""Keyword of the text chunk that names the grid for which an image is prepared (`data.preparation.prepared`)."""
+
+
+@dataclass(frozen=True)
+class _Header:
+    width: int
+    height: int
+    depth: int
+    colour: int
+    interlaced: bool
+
+    @property
+    def inflated(self) -> int:
+        """How many bytes the pixels take once inflated: per row of each pass, one for its filter and the samples."""
+        passes = _ADAM7 if self.interlaced else ((0, 0, 1, 1),)
+        total = 0
+        for top, left, down, right in passes:
+            rows, columns = -(-(self.height - top) // down), -(-(self.width - left) // right)
+            if rows > 0 and columns > 0:
+                total += rows * (1 + (columns * self.depth * _SAMPLES[self.colour] + 7) // 8)
+        return total
+
+
+def read(data: bytes) -> Picture:
+    """Decode a PNG.
+
+    Pillow fills up with black what the file does not hold if its compressed stream merely ends early, and does not
+    look at every checksum. So the file is first judged by its own measures: the checksums of its chunks, its end
+    mark, and the number of bytes that its pixels need (ISO/IEC 15948, sections 5 and 10).
+    """
+    header, clear, prepared, pixel_chunks = _parse(data)
+    check_size(header.height, header.width)
+    _check_complete(header, pixel_chunks)
+    try:
+        picture = pillow.read(data, "PNG", partial(_expand, data, header, clear))
+    except Refused as refusal:  # of the pixels nothing is missing
+        bare = _bare(data)
+        picture = pillow.read(bare, "PNG", partial(_expand, bare, header, clear))
+        picture = replace(picture, note=f"what the file holds beside its pixels is left out ({refusal.detail})")
+    mode = f"PNG {_MODES[picture.pixels.shape[2]]};16" if picture.pixels.dtype == np.uint16 else picture.mode
+    return replace(picture, mode=mode, prepared=prepared)
+
+
+def _parse(data: bytes) -> tuple[_Header, bytes, str, list[memoryview]]:
+    """The header, what is clear (the chunk tRNS), what it is prepared for, and the pieces of compressed pixels."""
+    header: _Header | None = None
+    clear = b""
+    prepared = ""
+    pieces: list[memoryview] = []
+    for name, content in _chunks(data):
+        if name == b"IHDR" and len(content) == 13:
+            width, height, depth, colour, _, _, interlace = struct.unpack(">LLBBBBB", content)
+            if colour not in _SAMPLES or depth not in (1, 2, 4, 8, 16) or interlace > 1:
+                raise Refused(DAMAGED, "its header holds impossible values")
+            header = _Header(width, height, depth, colour, bool(interlace))
+        elif name == b"tRNS":
+            clear = bytes(content)
+        elif name == b"tEXt" and bytes(content[: len(PREPARED) + 1]) == PREPARED + b"\0":
+            prepared = bytes(content[len(PREPARED) + 1 :]).decode("latin-1")
+        elif name == b"IDAT":
+            pieces.append(content)
+    if header is None:
+        raise Refused(DAMAGED, "it has no header")
+    return header, clear, prepared, pieces
+
+
+def _bare(data: bytes) -> bytes:
+    """The PNG without its texts, profile and later frames, over which Pillow has stumbled."""
+    parts = [
+        struct.pack(">L", len(content)) + name + content + struct.pack(">L", zlib.crc32(name + content))
+        for name, content in ((name, bytes(content)) for name, content in [*_chunks(data), (b"IEND", b"")])
+        if name in _OF_PIXELS
+    ]
+    return data[:_SIGNATURE_LENGTH] + b"".join(parts)
+
+
+def _chunks(data: bytes) -> Iterator[tuple[bytes, memoryview]]:
+    """Name and content of each chunk up to the end mark; a chunk that decoding needs must have the right checksum."""
+    view = memoryview(data)
+    position = _SIGNATURE_LENGTH
+    while True:
+        if position + 12 > len(data):
+            raise Refused(TRUNCATED, "it stops before its end mark")
+        (length,) = struct.unpack_from(">L", data, position)
+        name = data[position + 4 : position + 8]
+        end = position + 8 + length
+        if end + 4 > len(data):
+            raise Refused(TRUNCATED, f"it stops inside its chunk {name.decode('latin-1')!r}")
+        needed = name[:1].isupper()
+        if needed and zlib.crc32(view[position + 4 : end]) != struct.unpack_from(">L", data, end)[0]:
+            raise Refused(DAMAGED, f"the checksum of its chunk {name.decode('latin-1')!r} is wrong")
+        if name == b"IEND":
+            return
+        yield name, view[position + 8 : end]
+        position = end + 4
+
+
+def _check_complete(header: _Header, pieces: list[memoryview]) -> None:
+    """Inflate the pixels once, keeping none, to know that all of them are there."""
+    inflater = zlib.decompressobj()
+    missing = header.inflated
+    try:
+        for piece in pieces:
+            rest: bytes | memoryview = piece
+            while rest and missing > 0:
+                missing -= len(inflater.decompress(rest, _PIECE))
+                rest = inflater.unconsumed_tail
+            # What the inflater holds back when a piece is used up comes with the next one, or with the flush.
+        if missing > 0:
+            missing -= len(inflater.flush())
+    except zlib.error as error:
+        raise Refused(DAMAGED, f"its pixels cannot be inflated: {error}") from error
+    if missing > 0:
+        raise Refused(TRUNCATED, f"{missing:,} of {header.inflated:,} bytes of pixels are missing")
+
+
+def _expand(data: bytes, header: _Header, clear: bytes, image: Image.Image) -> tuple[np.ndarray, tuple[str, ...]]:
+    """Pixels and channels of `image`, which Pillow has read from `data`; a clear colour becomes alpha."""
+    if header.depth == 16:
+        return _sixteen_bit(data, header, clear, image)
+    if clear and header.colour in (_GREY, _COLOUR):
+        # The chunk holds samples, of which the lowest bits count; Pillow compares them with grey levels up to 255.
+        full = 2**header.depth - 1
+        samples = [(one & full) * 255 // full for one in struct.unpack(f">{_SAMPLES[header.colour]}H", clear)]
+        image.info["transparency"] = samples[0] if len(samples) == 1 else tuple(samples)
+    return pillow.expanded(image)
+
+
+def _sixteen_bit(data: bytes, header: _Header, clear: bytes, image: Image.Image) -> tuple[np.ndarray, tuple[str, ...]]:
+    """The same of 16 bits, of which Pillow keeps all but in plain grey only the high bytes."""
+    if header.colour == _GREY:
+        pixels = np.asarray(image).astype(np.uint16)[..., None]
+    elif header.colour == _GREY_ALPHA:  # two bytes of grey and two of alpha are four of anything
+        four = _reread(data, "RGBA")
+        pixels = four[..., 0::2].astype(np.uint16) << 8 | four[..., 1::2]
+    else:  # read as little-endian, the low bytes are the high ones
+        low = _reread(data, "RGB;16L" if header.colour == _COLOUR else "RGBA;16L")
+        pixels = np.asarray(image).astype(np.uint16) << 8 | low
+    if clear and header.colour in (_GREY, _COLOUR):
+        is_clear = (pixels == np.frombuffer(clear, ">u2")).all(axis=2, keepdims=True)
+        pixels = np.concatenate([pixels, np.where(is_clear, 0, 65535).astype(np.uint16)], axis=2)
+    channels = CHANNELS_OF_MODE[_MODES[pixels.shape[2]]]
+    return icc.to_srgb(pixels, channels, image.info.get("icc_profile") or b""), channels
+
+
+def _reread(data: bytes, unpacker: str) -> np.ndarray:
+    """The pixels (h, w, c) with each sample taken apart by another of Pillow's unpackers."""
+    with PngImageFile(io.BytesIO(data)) as image:
+        image.tile = [tile._replace(args=unpacker) for tile in image.tile]
+        return np.array(image)

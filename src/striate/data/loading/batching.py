@@ -1,0 +1,46 @@
+"""Prepared pictures in any order that is asked for, and the pieces and batches in which they are asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from striate.core.errors import DataError
+from striate.core.spec import InputSpec
+from striate.data.dataset import ArrayStore, Dataset
+from striate.data.images.decode import Unreadable
+from striate.data.images.reading import Indices, pieces
+from striate.data.preparation.transforms import ManyPrepared, Prepared, prepare, prepare_many
+
+
+def prepare_rows(dataset: Dataset, spec: InputSpec, index: Indices) -> Sequence[Prepared] | ManyPrepared:
+    """The pictures `index`, prepared one after the other in this thread; not stacked, because the reader will do that.
+
+    Raises:
+        DataError: a picture cannot be read now, or is not of the kind that `spec` wants; the message names it.
+    """
+    store = dataset.store
+    if isinstance(store, ArrayStore):
+        return prepare_many(store.pixels[index], store.channels, store.pixels.shape[1:3], spec)
+    return [_prepare_one(dataset, int(one), spec) for one in index]
+
+
+def _prepare_one(dataset: Dataset, index: int, spec: InputSpec) -> Prepared:
+    try:
+        return prepare(dataset.store.read(index, spec), spec)
+    except Unreadable:
+        raise  # it names the picture
+    except DataError as error:
+        raise DataError(f"{dataset.store.name(index)}: {error}") from error
+
+
+def batches_of(index: Indices, size: int) -> list[Indices]:
+    """`index` in batches of `size`, the last one smaller; but what would be a batch of one joins the one before it.
+
+    A batch norm cannot learn from one picture alone where its map is a single pixel: there is nothing to vary.
+    """
+    batches = list(pieces(index, size))
+    if size > 1 and len(batches) > 1 and len(batches[-1]) == 1:
+        batches[-2:] = [np.concatenate(batches[-2:])]
+    return batches

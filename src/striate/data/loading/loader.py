@@ -1,0 +1,143 @@
+"""Batches for training and judging: the same ones, bit for bit, however many threads work and wherever one starts.
+
+Order and augmentation are functions of (seed, stream, epoch, index), so nothing is replayed and nothing is carried
+over. Where the prepared pictures fit in memory, a batch is a gather and the scale. Where they do not, threads decode a
+little ahead of the reader. There are no worker processes: they would have to send every picture from one memory to
+another.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from contextlib import closing
+from functools import partial
+from typing import Literal
+
+import numpy as np
+import torch
+from jaxtyping import UInt8
+from torch import Tensor
+
+from striate.core.batch import Batch
+from striate.core.errors import ConfigError, DataError
+from striate.core.rng import Stream
+from striate.core.spec import InputSpec
+from striate.core.threads import in_order, usable_cores
+from striate.data.augmentation.augment import Augmentation, augment
+from striate.data.dataset import Dataset
+from striate.data.images.reading import Indices, pieces
+from striate.data.loading.batching import batches_of, prepare_rows
+from striate.data.loading.memory import Held, Progress, hold
+from striate.data.preparation.transforms import ManyPrepared, normalise, scale, to_shares
+
+_PIECE = 8  # pictures per task: enough to make a task's cost small, few enough to share the last batch out evenly
+_BATCHES_AHEAD = 2
+
+
+class Loader:
+    """The batches of the samples `indices` of a data set, epoch after epoch (`core.protocols.Batches`)."""
+
+    def __init__(
+        self,
+        dataset: Dataset,
+        indices: Indices,
+        spec: InputSpec,
+        *,
+        batch_size: int,
+        steps: int | None = None,
+        seed: int = 0,
+        shuffle: bool = True,
+        augmentation: Augmentation | None = None,
+        digests: UInt8[np.ndarray, "n 32"] | None = None,
+        memory: Literal["auto", "never"] = "auto",
+        threads: int | None = None,
+        device: str | torch.device = "cpu",
+        progress: Progress | None = None,
+    ) -> None:
+        """Prepare to load; what fits in memory is decoded now, and `progress` hears of it.
+
+        `steps`: how many batches an epoch has, of as equal sizes as they can be, where `batch_size` does not decide it.
+        `digests`: the content digest of every picture of the data set; with it, decoded pictures are kept in the cache
+        folder. `memory="never"`: decode in every epoch. `threads`: how many decode, by default one per core; 0 is the
+        reader's own.
+
+        Raises:
+            DataError: there is nothing to load, or a picture cannot be read; the message names it.
+            ConfigError: batch size or threads cannot be.
+        """
+        if batch_size < 1 or (threads is not None and threads < 0):
+            raise ConfigError(
+                f"A batch holds at least 1 picture and threads are at least 0; received {batch_size} and {threads}."
+            )
+        if not len(indices):
+            raise DataError(f"{dataset.name}: there are no pictures to load.")
+        self._dataset, self._indices, self._spec = dataset, indices, spec
+        self._batch_size, self._seed, self._shuffle = batch_size, seed, shuffle
+        self._length = len(batches_of(indices, batch_size)) if steps is None else steps
+        self._steps = steps
+        self._augmentation = augmentation if augmentation is not None and augmentation.active else None
+        self._threads = usable_cores() if threads is None else threads
+        self._device = torch.device(device)
+        self._held = None
+        if memory == "auto":
+            self._held = hold(dataset, indices, spec, digests=digests, threads=self._threads, progress=progress)
+
+    @property
+    def in_memory(self) -> bool:
+        """Whether the prepared pictures are held in memory."""
+        return self._held is not None
+
+    def __len__(self) -> int:
+        return self._length
+
+    def epoch(self, epoch: int, *, start: int = 0) -> Generator[Batch, None, None]:
+        """The batches of an epoch from number `start` on. Closing the iterator releases its threads.
+
+        Raises:
+            DataError: a picture that could be read before cannot be read now; the message names it.
+        """
+        batches = self._order(epoch)[start:]
+        read = self._decode(batches) if self._held is None else self._gather(batches, self._held)
+        with closing(read):
+            for index, images in zip(batches, read, strict=True):
+                yield self._batch(index, images, epoch)
+
+    def _order(self, epoch: int) -> list[Indices]:
+        """The sample indices of each batch of an epoch."""
+        order = self._indices
+        if self._shuffle:
+            order = order[Stream(self._seed, "order").permutation(len(order), epoch=epoch)]
+        return batches_of(order, self._batch_size) if self._steps is None else np.array_split(order, self._steps)
+
+    def _gather(self, batches: list[Indices], held: Held) -> Generator[ManyPrepared, None, None]:
+        yield from map(held.take, batches)
+
+    def _decode(self, batches: list[Indices]) -> Generator[ManyPrepared, None, None]:
+        cut = [list(pieces(index, _PIECE)) for index in batches]
+        ahead = self._threads + _BATCHES_AHEAD * -(-self._batch_size // _PIECE)
+        work, items = partial(prepare_rows, self._dataset, self._spec), (piece for batch in cut for piece in batch)
+        rows = in_order(work, items, threads=self._threads, ahead=ahead)
+        with closing(rows):
+            for batch in cut:
+                yield np.stack([row for _ in batch for row in next(rows)])
+
+    def _batch(self, index: Indices, images: ManyPrepared, epoch: int) -> Batch:
+        raw = torch.from_numpy(images).to(self._device)
+        return Batch(
+            images=self._scaled(raw, index, epoch),
+            targets=torch.from_numpy(self._dataset.targets[index]).to(self._device),
+            index=torch.from_numpy(index.copy()).to(self._device),
+        )
+
+    def _scaled(self, raw: Tensor, index: Indices, epoch: int) -> Tensor:
+        if self._augmentation is None:
+            return scale(raw, self._spec)
+        changed = augment(
+            to_shares(raw, self._spec),
+            index,
+            epoch=epoch,
+            seed=self._seed,
+            augmentation=self._augmentation,
+            blank=self._spec.mean,
+        )
+        return normalise(changed, self._spec)

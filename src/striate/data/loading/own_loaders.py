@@ -1,0 +1,190 @@
+"""Batches from loaders of the user's own, such as torch's `DataLoader`."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+from collections.abc import Iterable, Iterator, Sequence, Sized
+from dataclasses import KW_ONLY, dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from striate.core.batch import Batch
+from striate.core.errors import DataError
+from striate.core.rng import Stream
+from striate.core.spec import InputSpec, LabelSpec
+from striate.data.dataset import SPLITS, Split
+from striate.data.images.decoded import channel_names
+
+Pairs = Iterable[Any]  # of pairs (images, labels); what is yielded is checked as it is read
+
+
+@dataclass(frozen=True, eq=False)
+class Loaders:
+    """Loaders to train, validate and test on, in place of a folder of images.
+
+    Each is iterated once an epoch, has a length (`len(loader)` batches), and yields pairs: images (n, c, h, w),
+    floating, prepared as the model takes them, and labels (n,), whole numbers from 0. `test` may be left out.
+
+    `classes` are the class names in the order of the labels. `mean` and `std`, a number for each channel, are those by
+    which the loaders standardise values from 0 to 1: with them the classifier prepares image files in the same way.
+
+    Where the order and the augmentation of a loader come from torch's random numbers, they depend on the run's seed,
+    the epoch and the batch alone, so that a resumed run repeats them. The generator of a loader that has one is seeded
+    at the start of each epoch.
+
+    Example:
+        loaders = striate.Loaders(train, val, classes=["cat", "dog"], mean=(0.5,) * 3, std=(0.25,) * 3)
+        run = striate.train(loaders, model="resnet18")
+    """
+
+    train: Pairs
+    val: Pairs
+    test: Pairs | None = None
+    _: KW_ONLY
+    classes: Sequence[str]
+    mean: Sequence[float]
+    std: Sequence[float]
+
+    def splits(self) -> dict[Split, Pairs]:
+        """Return the loaders that there are, by split."""
+        loaders = {"train": self.train, "val": self.val, "test": self.test}
+        return {split: loader for split in SPLITS if (loader := loaders[split]) is not None}
+
+    def specs(self) -> tuple[InputSpec, LabelSpec]:
+        """Read one batch of each loader; return what the model is fed and what its outputs mean.
+
+        Raises:
+            DataError: a loader yields something else than batches of images and labels, or they differ in shape.
+        """
+        labels = LabelSpec(tuple(self.classes))
+        shapes = {split: tuple(next(self.batches(split).epoch(0)).images.shape[1:]) for split in self.splits()}
+        if len(set(shapes.values())) > 1:
+            said = ", ".join(f"{split} {'×'.join(map(str, shape))}" for split, shape in shapes.items())
+            raise DataError(f"All loaders yield images of one shape (channels × height × width); received {said}.")
+        channels, height, width = shapes["train"]
+        if len(self.mean) != channels or len(self.std) != channels:
+            raise DataError(
+                f"The images have {channels} channels, and there are {len(self.mean)} means and {len(self.std)} stds. "
+                "Pass one of each for every channel."
+            )
+        spec = InputSpec(
+            channels=channel_names(channels), height=height, width=width, mean=tuple(self.mean), std=tuple(self.std)
+        )
+        return spec, labels
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """The number of images of each loader whose data set has a length."""
+        sets = {split: getattr(loader, "dataset", None) for split, loader in self.splits().items()}
+        return {split: len(images) for split, images in sets.items() if isinstance(images, Sized)}
+
+    @property
+    def digest(self) -> str:
+        """A digest by which other loaders are noticed: lengths, classes, scaling, the first labels of validation."""
+        lengths = {split: len(self.batches(split)) for split in self.splits()}
+        first = next(self.batches("val").epoch(0)).targets.tolist()
+        known = repr((lengths, self.counts, tuple(self.classes), tuple(self.mean), tuple(self.std), first))
+        return hashlib.sha256(known.encode()).hexdigest()
+
+    def batches(self, split: Split, *, seed: int = 0) -> LoaderBatches:
+        """Return the batches of a split, whose random numbers come from `seed`.
+
+        Raises:
+            DataError: the loader has no length, or is empty.
+        """
+        return LoaderBatches(self.splits()[split], split, len(self.classes), seed=seed)
+
+
+class LoaderBatches:
+    """The batches of one loader, epoch after epoch (`core.protocols.Batches`).
+
+    A sample's index is its place in the epoch.
+    """
+
+    def __init__(self, loader: Pairs, split: Split, classes: int, *, seed: int = 0) -> None:
+        """Wrap `loader`.
+
+        Raises:
+            DataError: it has no length, or is empty.
+        """
+        try:
+            self._length = len(loader)  # pyright: ignore[reportArgumentType]
+        except TypeError as error:
+            raise DataError(
+                f"The {split} loader has no length. Give it a __len__ that returns its number of batches."
+            ) from error
+        if not self._length:
+            raise DataError(f"The {split} loader has no batches.")
+        self._loader, self._split, self._classes, self._seed = loader, split, classes, seed
+
+    def __len__(self) -> int:
+        return self._length
+
+    def epoch(self, epoch: int, *, start: int = 0) -> Iterator[Batch]:
+        """Yield the batches of an epoch from number `start` on; those before are drawn and left out.
+
+        Raises:
+            DataError: a batch is not a pair of images and labels, or there are not as many as the loader's length says.
+        """
+        with _seeded(self._seed, epoch, 0) as seed:
+            iterator = self._begin(epoch, seed)
+        index = 0
+        for number in range(self._length):
+            with _seeded(self._seed, epoch, number + 1):
+                pair = next(iterator, None)
+            if pair is None:
+                raise DataError(
+                    f"The {self._split} loader ended after {number} batches; its length says {self._length}."
+                )
+            batch = self._batch(pair, index)
+            index += len(batch)
+            if number >= start:
+                yield batch
+
+    def _begin(self, epoch: int, seed: int) -> Iterator[Any]:
+        """Start an iteration of the loader, whose own generator and sampler are set to this epoch."""
+        generator = getattr(self._loader, "generator", None)
+        if isinstance(generator, torch.Generator):
+            generator.manual_seed(seed)
+        set_epoch = getattr(getattr(self._loader, "sampler", None), "set_epoch", None)
+        if callable(set_epoch):
+            set_epoch(epoch)
+        return iter(self._loader)
+
+    def _batch(self, pair: Any, index: int) -> Batch:
+        if not isinstance(pair, (tuple, list)) or len(pair) != 2 or not all(isinstance(part, Tensor) for part in pair):
+            raise DataError(
+                f"The {self._split} loader yields a {type(pair).__name__}; expected a pair of tensors: images "
+                "(n, c, h, w) and labels (n,)."
+            )
+        images, targets = pair
+        if not len(images):
+            raise DataError(f"The {self._split} loader yields an empty batch.")
+        if images.ndim != 4 or not images.is_floating_point():
+            raise DataError(
+                f"The {self._split} loader yields images of shape {tuple(images.shape)} and type {images.dtype}; "
+                "expected (n, c, h, w), floating, as the model takes them."
+            )
+        if targets.shape != images.shape[:1] or targets.is_floating_point() or targets.is_complex():
+            raise DataError(
+                f"The {self._split} loader yields labels of shape {tuple(targets.shape)} and type {targets.dtype} for "
+                f"{len(images)} images; expected ({len(images)},), whole numbers."
+            )
+        if not 0 <= int(targets.min()) <= int(targets.max()) < self._classes:
+            raise DataError(
+                f"The {self._split} loader yields labels from {int(targets.min())} to {int(targets.max())}; "
+                f"{self._classes} classes are numbered from 0 to {self._classes - 1}."
+            )
+        return Batch(images.float(), targets.long(), torch.arange(index, index + len(images)))
+
+
+@contextlib.contextmanager
+def _seeded(seed: int, *counters: int) -> Iterator[int]:
+    """Draw torch's random numbers from (seed, counters), and give the state back as found."""
+    drawn = Stream(seed, "own loader").torch_seed(*counters)
+    with torch.random.fork_rng(devices=[]):
+        torch.default_generator.manual_seed(drawn)
+        yield drawn

@@ -1,6 +1,0 @@
-"""How the pictures of `striate.data.shapes` are made: what is drawn by lot, forms, textures, and the painting.
-
-The same numbers must come out on every machine, because a digest of them is promised. So only operations are used that
-IEEE 754 rounds in one way (sums, products, quotients, square roots, comparisons), element by element: no sines, whose
-last bit differs from processor to processor, and no sums over many numbers, whose order does.
-"""

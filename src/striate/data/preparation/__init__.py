@@ -1,0 +1,1 @@
+"""Turn a decoded image into the input of a network."""

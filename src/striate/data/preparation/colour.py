@@ -1,0 +1,112 @@
+"""The first third of preparation: the channels that the network wants, in its order and depth, nothing see-through."""
+
+from __future__ import annotations
+
+import numpy as np
+from jaxtyping import Float32, UInt8, UInt16
+
+from striate.core.errors import DataError
+from striate.core.spec import GREY, RGB, InputSpec
+from striate.data.images.decoded import ALPHA, ManyPixels, full_intensity
+
+_DTYPES = {255.0: np.dtype(np.uint8), 65535.0: np.dtype(np.uint16)}
+
+_AT_ONCE = 1 << 18  # pixels
+
+Arranged = UInt8[np.ndarray, "n h w k"] | UInt16[np.ndarray, "n h w k"] | Float32[np.ndarray, "n h w k"]
+
+# ITU-R BT.601 luma (0.299, 0.587, 0.114) in 65,536ths: whole numbers give every machine the same grey, and Pillow's.
+_LUMA = {"red": 19595, "green": 38470, "blue": 7471}
+
+
+def storage_dtype(spec: InputSpec) -> np.dtype:
+    """The type in which pictures prepared for `spec` are held: uint8 and uint16 for 8 and 16 bits, else float32."""
+    return _DTYPES.get(spec.maximum, np.dtype(np.float32))
+
+
+def arrange(pixels: ManyPixels, channels: tuple[str, ...], spec: InputSpec) -> Arranged:
+    """`pixels`, whose channels are `channels`, with the channels and the depth of `spec`.
+
+    Alpha is laid over `spec.background`; channels that both know by name are picked in the order of `spec`; grey is
+    repeated for colours, and colours are weighed to grey by their luma.
+
+    Raises:
+        DataError: the pictures lack a channel that the network wants.
+    """
+    if ALPHA in channels and ALPHA not in spec.channels:
+        pixels, channels = lay_over(pixels, channels, spec.background), without_alpha(channels)
+    return _to_depth(_pick(pixels, channels, spec.channels), spec)
+
+
+def without_alpha(channels: tuple[str, ...]) -> tuple[str, ...]:
+    """`channels` but alpha."""
+    return tuple(channel for channel in channels if channel != ALPHA)
+
+
+def lay_over(pixels: ManyPixels, channels: tuple[str, ...], background: float) -> Arranged:
+    """The other channels over a background (in shares of full intensity): ground + (pixel - ground) · alpha."""
+    place = channels.index(ALPHA)
+    laid = np.empty((*pixels.shape[:3], pixels.shape[3] - 1), pixels.dtype)
+    rows = max(1, _AT_ONCE // max(1, pixels.shape[0] * pixels.shape[2]))  # in float32 they take many times their bytes
+    for start in range(0, pixels.shape[1], rows):
+        part = pixels[:, start : start + rows]
+        laid[:, start : start + rows] = _laid_over(np.delete(part, place, axis=3), part[..., [place]], background)
+    return laid
+
+
+def _laid_over(colours: np.ndarray, alpha: np.ndarray, background: float) -> np.ndarray:
+    full = full_intensity(colours.dtype)
+    ground = np.float32(background * full)
+    share = alpha.astype(np.float32) / np.float32(full)
+    return _rounded(ground + (colours.astype(np.float32) - ground) * share, colours.dtype)
+
+
+def admits(channels: tuple[str, ...], wanted: tuple[str, ...]) -> bool:
+    """Whether `arrange` can give an image of `channels` those that are `wanted`."""
+    opaque = channels if ALPHA in wanted else without_alpha(channels)
+    return (
+        set(wanted) <= set(opaque)
+        or (opaque == GREY and set(wanted) <= set(RGB))
+        or (wanted == GREY and set(opaque) == set(RGB))
+    )
+
+
+def _pick(pixels: ManyPixels, channels: tuple[str, ...], wanted: tuple[str, ...]) -> Arranged:
+    if channels == wanted:
+        return pixels
+    if set(wanted) <= set(channels):
+        return pixels[..., [channels.index(channel) for channel in wanted]]
+    if channels == GREY and set(wanted) <= set(RGB):
+        return np.repeat(pixels, len(wanted), axis=3)
+    if wanted == GREY and set(channels) == set(RGB):
+        return _luma(pixels, channels)
+    raise DataError(
+        f"The network takes the channels {', '.join(wanted)}; the picture has {', '.join(channels)}. "
+        "Give it pictures of the kind that it was trained on."
+    )
+
+
+def _luma(pixels: ManyPixels, channels: tuple[str, ...]) -> Arranged:
+    if pixels.dtype == np.float32:
+        weights = np.array([_LUMA[channel] / 65536 for channel in channels], np.float32)
+        return (pixels * weights).sum(axis=3, keepdims=True)
+    # 65535 · 65536 + 32768 still fits in 32 bits.
+    weighed = sum(pixels[..., [i]].astype(np.uint32) * np.uint32(_LUMA[channel]) for i, channel in enumerate(channels))
+    return ((np.asarray(weighed, np.uint32) + np.uint32(1 << 15)) >> np.uint32(16)).astype(pixels.dtype)
+
+
+def _to_depth(pixels: ManyPixels, spec: InputSpec) -> ManyPixels:
+    """Full intensity becomes full intensity: 8 bits to 16 is × 257 exactly, 16 to 8 its rounded inverse."""
+    target = storage_dtype(spec)
+    if pixels.dtype == target and full_intensity(target) == spec.maximum:
+        return pixels
+    if (pixels.dtype, target) == (np.uint8, np.uint16):
+        return pixels.astype(np.uint16) * np.uint16(257)
+    ratio = np.float32(spec.maximum / full_intensity(pixels.dtype))
+    return _rounded(pixels.astype(np.float32) * ratio, target)
+
+
+def _rounded(values: np.ndarray, dtype: np.dtype) -> ManyPixels:
+    if dtype == np.float32:
+        return values
+    return np.clip(np.rint(values), 0, full_intensity(dtype)).astype(dtype)

@@ -1,0 +1,143 @@
+"""What the data are, said as an `InputSpec`: measured on the pictures to train on, and on nothing else."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import replace
+from functools import partial
+
+import numpy as np
+
+from striate.core.errors import DataError
+from striate.core.spec import InputSpec, ResizeRule
+from striate.core.threads import in_order, usable_cores
+from striate.data.audit.survey import Survey
+from striate.data.dataset import Dataset
+from striate.data.images.kinds import common_channels, common_maximum, left_out, named
+from striate.data.images.reading import Indices, pieces
+from striate.data.loading.batching import prepare_rows
+from striate.data.loading.memory import Progress, hold
+from striate.data.preparation.transforms import ManyPrepared
+
+LARGEST_SIDE = 64  # for small networks; whoever wants more says so
+_VALUES = 2**30  # how many values are looked at for mean and std
+_PIECE = 64
+_DIGITS = 6
+_ROUNDING = 4 * float(np.finfo(np.float32).eps)  # relative to the mean: a spread that resampling a constant may leave
+
+
+def measure(
+    dataset: Dataset,
+    survey: Survey,
+    indices: Indices,
+    *,
+    height: int | None = None,
+    width: int | None = None,
+    resize: ResizeRule = "cover",
+    crop: float = 1.0,
+    decode_scale: float = 2.0,
+    largest_side: int = LARGEST_SIDE,
+    progress: Progress | None = None,
+) -> InputSpec:
+    """How the pictures of `dataset` are to be prepared; `indices` are those to train on, and nothing else is measured.
+
+    Grey stays grey if all pictures are; one in colour makes all of them colour. The depth is that of most. The size,
+    where it is not given (one side given means a square), is the size of more than half of the pictures, shrunk to
+    `largest_side`; else a square of the median shorter side, at most `largest_side`. Mean and std are over all pixels
+    of the prepared pictures, of every k-th picture where these are more than about a thousand million values: a
+    function of the data alone, not of the machine.
+
+    Raises:
+        DataError: there is nothing to train on, or the pictures do not have the same kinds of channels.
+    """
+    index = np.unique(indices)
+    index = index[survey.readable[index]]
+    if not len(index):
+        raise DataError(f"{dataset.name}: there is no readable picture to train on.")
+    if height is None and width is None:
+        height, width = _size(survey.heights[index], survey.widths[index], largest_side)
+    channels = _channels(dataset, index, survey.channels[index])
+    spec = InputSpec(
+        channels=channels,
+        height=height or width or 0,
+        width=width or height or 0,
+        mean=(0.0,) * len(channels),
+        std=(1.0,) * len(channels),
+        maximum=common_maximum(survey.maxima[index]),
+        resize=resize,
+        crop=crop,
+        decode_scale=decode_scale,
+    )
+    mean, std = _moments(_prepared(dataset, survey, index, spec, progress), spec)
+    return replace(spec, mean=mean, std=std)
+
+
+def _channels(dataset: Dataset, index: Indices, kinds: np.ndarray) -> tuple[str, ...]:
+    """The channels that all images can be given; `kinds` are those of the images `index`, each comma-separated."""
+    wanted = common_channels(kinds)
+    odd = np.flatnonzero(left_out(kinds, wanted))
+    if len(odd):
+        first, has = dataset.store.name(int(index[odd[0]])), tuple(str(kinds[odd[0]]).split(","))
+        raise DataError(
+            f"{dataset.name}: all images need the same channels (grey and colour may be mixed). Most have "
+            f"{named(wanted)}; {first} has {named(has)}. "
+            "Convert it, or leave it out."
+        )
+    return wanted
+
+
+def _size(heights: np.ndarray, widths: np.ndarray, largest_side: int) -> tuple[int, int]:
+    sizes, counts = np.unique(np.stack([heights, widths], axis=1), axis=0, return_counts=True)
+    if 2 * counts.max() > len(heights):
+        height, width = (int(side) for side in sizes[counts.argmax()])
+        shrink = min(1.0, largest_side / max(height, width))
+        return max(1, round(height * shrink)), max(1, round(width * shrink))
+    side = min(largest_side, int(np.median(np.minimum(heights, widths))))
+    return side, side
+
+
+def _prepared(
+    dataset: Dataset, survey: Survey, index: Indices, spec: InputSpec, progress: Progress | None
+) -> Iterator[ManyPrepared]:
+    """The pictures by which mean and std are measured, in pieces that are the same on every machine."""
+    step = -(-len(index) * int(np.prod(spec.shape)) // _VALUES)
+    # All of them are what the training will ask for next, so they are held (and cached), if they can be.
+    held = hold(dataset, index, spec, digests=survey.digests, progress=progress) if step == 1 else None
+    chosen = pieces(index[::step], _PIECE)
+    if held is not None:
+        return map(held.take, chosen)
+    threads = usable_cores()
+    rows = in_order(partial(prepare_rows, dataset, spec), chosen, threads=threads, ahead=2 * threads)
+    return (np.stack(list(piece)) for piece in rows)
+
+
+def _moments(prepared: Iterator[ManyPrepared], spec: InputSpec) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """Mean and std of each channel in shares of full intensity; 1 is the std of a constant channel.
+
+    Both are rounded to six decimals, or to six significant digits of the std where that is finer, so that data of any
+    scale are standardised alike. Values are taken relative to the first pixel, so that a large offset does not cancel
+    the squares. For whole numbers every sum is exact in float64 (a piece's squares stay below 2⁵³) in any order.
+    """
+    count, first, total, squares = 0, np.zeros((1, 1, 1, 1)), np.zeros(len(spec.channels)), np.zeros(len(spec.channels))
+    for pixels in prepared:
+        values = pixels.astype(np.float64)
+        if not count:
+            first = values[:1, :, :1, :1].copy()
+        values -= first
+        total += values.sum(axis=(0, 2, 3))
+        squares += np.square(values, out=values).sum(axis=(0, 2, 3))
+        count += values[:, 0].size
+    offset = total / count
+    std = np.sqrt(np.maximum(squares / count - offset**2, 0)) / spec.maximum
+    mean = (first.reshape(-1) + offset) / spec.maximum
+    constant = std <= _ROUNDING * np.abs(mean)
+    moments = [_rounded(*pair) for pair in zip(mean.tolist(), np.where(constant, 0, std).tolist(), strict=True)]
+    return tuple(mean for mean, _ in moments), tuple(std for _, std in moments)
+
+
+def _rounded(mean: float, std: float) -> tuple[float, float]:
+    """A mean and a std to as many decimals as give the std (of a constant channel the mean) six significant digits."""
+    scale = std or abs(mean) or 1.0
+    decimals = max(_DIGITS, _DIGITS - 1 - math.floor(math.log10(scale)))
+    return round(mean, decimals), round(std, decimals) or 1.0

@@ -1,0 +1,69 @@
+"""The second third of preparation: pixels onto another grid."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from jaxtyping import Float32, UInt8, UInt16
+from torch.nn import functional as F
+
+from striate.core.spec import Filter
+from striate.data.images.decoded import ManyPixels, full_intensity
+from striate.data.preparation.window import resample_window
+
+Resized = (
+    UInt8[np.ndarray, "n rows columns c"]
+    | UInt16[np.ndarray, "n rows columns c"]
+    | Float32[np.ndarray, "n rows columns c"]
+)
+
+_AFFORDABLE = 1 << 26  # values of an image between or behind the two passes of a resize
+_LONGEST = 1 << 20  # pixels of a side: torch keeps a table of all weights along it
+_WHOLE = slice(None)
+
+
+def resize(
+    pixels: ManyPixels,
+    height: int,
+    width: int,
+    *,
+    filter: Filter,
+    antialias: bool,
+    rows: slice = _WHOLE,
+    columns: slice = _WHOLE,
+) -> Resized:
+    """The window `rows` × `columns` of `pixels` resampled to `height` × `width`, in their own depth.
+
+    Values are rounded to the nearest one, and never lie beyond it. With `antialias` the filter is widened by the factor
+    of shrinking, as in Pillow (of which `nearest` has no such form). 8-bit pictures of up to four channels take torch's
+    vectorised whole-number path, which runs on the calling thread alone, so many threads may do this at once. An image
+    so long and thin that its enlargement would fill the memory is computed within the window only
+    (`striate.data.preparation.window`), to within a level or two.
+    """
+    if pixels.shape[1:3] == (height, width):
+        return pixels[:, rows, columns]
+    if filter == "nearest":
+        return pixels[:, _nearest(pixels.shape[1], height, rows)][:, :, _nearest(pixels.shape[2], width, columns)]
+    largest = max(pixels.shape[1], height) * width * pixels.shape[3]
+    if largest > _AFFORDABLE or max(pixels.shape[1:3]) > _LONGEST:
+        ranges = range(height)[rows], range(width)[columns]
+        return _in_depth(resample_window(pixels, (height, width), ranges, filter, antialias), pixels.dtype)
+    exact = pixels.dtype == np.uint8
+    source = np.require(pixels if exact else pixels.astype(np.float32), requirements=("C", "W"))
+    resized = F.interpolate(
+        torch.from_numpy(source).permute(0, 3, 1, 2), (height, width), mode=filter, antialias=antialias
+    )
+    result = resized.permute(0, 2, 3, 1).numpy()[:, rows, columns]
+    return result if exact else _in_depth(result, pixels.dtype)
+
+
+def _in_depth(values: np.ndarray, dtype: np.dtype) -> Resized:
+    if dtype == np.float32:
+        return values.astype(np.float32, copy=False)
+    return np.clip(np.rint(values), 0, full_intensity(dtype)).astype(dtype)
+
+
+def _nearest(before: int, after: int, window: slice) -> np.ndarray:
+    """The old pixel under the centre of each new one of `window`."""
+    new = range(after)[window]
+    return ((2 * np.arange(new.start, new.stop) + 1) * before) // (2 * after)

@@ -1,0 +1,63 @@
+"""Data sets that have a name: `digits`, `shapes`, `mnist` … Each one is registered by the module that makes it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeGuard
+
+from striate.core.config import override
+from striate.core.errors import ConfigError, DataError
+from striate.core.registry import Registry
+from striate.data.dataset import Dataset
+from striate.data.sources.download import Progress
+
+
+@dataclass(frozen=True)
+class NoOptions:
+    """Of a data set that is always the same."""
+
+
+@dataclass(frozen=True)
+class Named:
+    """How a named data set is opened.
+
+    `open(options)` makes it, with `options` a frozen dataclass whose defaults are the set's own. Before that,
+    `provide(progress)`, if there is one, brings what is not on this machine. `recipe` is the name of the recipe that
+    suits it.
+    """
+
+    title: str
+    open: Callable[[Any], Dataset]
+    options: type = NoOptions
+    provide: Callable[[Progress | None], None] | None = None
+    recipe: str = "photos"
+
+
+OWN_LOADERS = "(loaders of your own)"  # in the place of a name or a path, in a run's recipe
+
+DATASETS: Registry[Named] = Registry("data set", DataError)
+
+
+def is_named(source: str | Path) -> TypeGuard[str]:
+    """Whether `source` is the name of a data set; a `Path` never is, so that a folder of that name can be meant."""
+    return isinstance(source, str) and source.partition(":")[0] in DATASETS
+
+
+def open_named(text: str, progress: Progress | None = None) -> Dataset:
+    """Open a data set by its name and, where it has any, options: `"digits"`, `"shapes:count=2000,seed=1"`.
+
+    Raises:
+        DataError: there is no data set of this name, or its files could not be had.
+        ConfigError: it does not have such an option.
+    """
+    name, _, settings = text.partition(":")
+    entry = DATASETS[name]
+    try:
+        options = override(entry.options(), [setting for setting in settings.split(",") if setting])
+    except ConfigError as error:
+        raise ConfigError(f"{text}: {error}") from error
+    if entry.provide:
+        entry.provide(progress)
+    return entry.open(options)

@@ -1,0 +1,117 @@
+"""One function opens all data: by name, or by what lies at a path."""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib
+import os
+import re
+from pathlib import Path
+
+from striate.core.errors import DataError, nearest
+from striate.data.dataset import Dataset
+from striate.data.sources import named_registry
+from striate.data.sources.download import Progress
+from striate.data.sources.named_registry import DATASETS as DATASETS
+from striate.data.sources.named_registry import is_named as is_named
+from striate.data.sources.registry import SOURCES
+from striate.data.sources.text import Finder
+
+# Kinds of sources and named data sets register themselves when their modules are imported.
+_SOURCES = ("folder", "manifest", "idx", "cifar", "npz")
+_NAMED = ("sources.named", "sources.digits", "synthetic.shapes")
+# Also as a path has it, in which two slashes are one. A Windows drive is a single letter.
+_URL = re.compile(r"([a-z][a-z0-9+.-]+):/+(?=[^/])", re.IGNORECASE)
+
+for _module in (*(f"sources.{name}" for name in _SOURCES), *_NAMED):
+    importlib.import_module(f"striate.data.{_module}")
+
+
+def open_data(source: str | Path, *, minimum_classes: int = 2, progress: Progress | None = None) -> Dataset:
+    """Open the data that `source` names.
+
+    A name is one of the named data sets, with options behind a colon (`"digits"`, `"shapes:count=2000,seed=1"`); to
+    open a folder that is called like one, write `./digits`. Anything else is a path: a folder with a folder for each
+    class, a CSV file, a folder of IDX files, a folder in CIFAR's binary layout, or an npz file. `progress(file, done,
+    total)` is told of downloads, in bytes. Training needs `minimum_classes` of 2; for judging, 1 will do.
+
+    Raises:
+        DataError: there is nothing of that name, or the data are not in order: one sentence that says what to do.
+    """
+    text = str(source)
+    if text == named_registry.OWN_LOADERS:
+        raise DataError("A run on loaders of your own does not store their images. Pass the data, or the loaders.")
+    named = named_registry.is_named(source)
+    dataset = named_registry.open_named(source, progress) if named else _open_path(source, text)
+    dataset = dataclasses.replace(dataset, source=text, cautions=(*dataset.cautions, *_also_a_folder(source)))
+    if len(dataset.classes) < minimum_classes:
+        raise DataError(
+            f"{text} has pictures of one class only, {dataset.classes[0]!r}; a classifier tells at least two apart. "
+            + (" ".join(dataset.cautions) or "Add the pictures of another class.")
+        )
+    return dataset
+
+
+def refuse_url(source: str | Path) -> None:
+    """Refuse an address on the network in the place of a path.
+
+    Raises:
+        DataError: `source` is a URL.
+    """
+    match = _URL.match(str(source))
+    if match:
+        name = str(source).rstrip("/").rpartition("/")[2] or "the file"
+        raise DataError(
+            f"{source} is a URL, and Striate opens files on this machine. "
+            + (
+                "Write the path without file://."
+                if match[1].lower() == "file"
+                else f"Download it first, then name the file: {name}"
+            )
+        )
+
+
+def _also_a_folder(source: str | Path) -> list[str]:
+    """A caution where the name of a named data set is that of a folder here too."""
+    if not named_registry.is_named(source) or not os.path.isdir(source):
+        return []
+    return [f"{source} is the named data set; the folder of that name in this place is written ./{source}"]
+
+
+def _open_path(source: str | Path, text: str) -> Dataset:
+    refuse_url(source)
+    if "\0" in text:
+        raise DataError(f"{text!r} is not a path: no path has a zero byte.")
+    try:
+        path = Finder().find(Path(source).expanduser())
+        exists = path.exists()
+        entries = [entry for entry in SOURCES.values() if exists and entry.recognises(path)]
+    except OSError as error:
+        raise DataError(f"{text} cannot be looked at: {error.strerror or error}.") from error
+    except RuntimeError as error:
+        raise DataError(
+            f"{text} begins with ~ and a name, and there is no user of that name. A folder that is called so is "
+            f"written ./{text}."
+        ) from error
+    if not exists:
+        raise DataError(f"There is nothing at {text}, and no data set of that name. {_nearest(path, text)}")
+    if not entries:
+        kinds = "; ".join(entry.title for entry in SOURCES.values())
+        raise DataError(f"{text} is of no kind that can be opened. What can: {kinds}.")
+    return entries[0].open(path)
+
+
+def _nearest(path: Path, text: str) -> str:
+    """What may have been meant: a named data set, if it is a bare word, else a neighbour of the first missing part."""
+    if os.sep not in text and not path.suffix:
+        return nearest(text.partition(":")[0], named_registry.DATASETS)
+    missing = path
+    while not os.path.exists(missing.parent):
+        missing = missing.parent
+    if not missing.parent.is_dir():
+        return f"{missing.parent} is a file, not a folder."
+    try:
+        neighbours = [entry.name for entry in missing.parent.iterdir() if not entry.name.startswith(".")]
+    except OSError as error:
+        return f"{missing.parent} cannot be listed: {error.strerror or error}."
+    return nearest(missing.name, neighbours) if 0 < len(neighbours) <= 20 else f"Look into {missing.parent.resolve()}."

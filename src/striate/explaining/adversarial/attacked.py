@@ -1,0 +1,87 @@
+"""The network as an attack sees it: pixels in, logits out, and the gradient of a score for each pixel."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor, nn
+
+from striate.explaining._batching import Shares
+from striate.explaining.adversarial.goal import Chase
+from striate.explaining.adversarial.pixels import Road, depth, to_levels, to_pixels
+
+Levels = Float[Tensor, "n c h w"]
+
+
+class Subject:
+    """A borrowed network behind a road. Pixels are levels in float32, whatever kind of numbers the network takes."""
+
+    def __init__(self, model: nn.Module, road: Road) -> None:
+        self._model, self._road = model, road
+        self._forward, self._both_ways = Shares(), Shares()
+        weights = next((weight for weight in model.parameters() if weight.is_floating_point()), torch.empty(0))
+        self.device, self._dtype = weights.device, weights.dtype
+        self.spec, self.depth = road.spec, depth(road.spec)
+        self._factor, self._offset = (
+            torch.from_numpy(np.array(column, np.float32).reshape(1, -1, 1, 1)).to(self.device)
+            for column in road.spec.scaling
+        )
+
+    def logits(self, prepared: Levels) -> Float[Tensor, "n k"]:
+        """The network's answer to levels of its input grid: one product and one sum, rounded as in `data.transforms`,
+        then the network."""
+        return self._model((prepared * self._factor + self._offset).to(self._dtype))
+
+    @torch.no_grad()
+    def answers(self, whole: Levels) -> Float[Tensor, "n k"]:
+        """The logits, in float32, of pixels that are whole numbers, after the real road."""
+
+        def run(part: slice) -> Tensor:
+            pixels = self._road.real(to_pixels(whole[part], self.depth))
+            return self.logits(to_levels(pixels, self.device)).float()
+
+        return torch.cat(list(self._forward(len(whole), run)))
+
+    @torch.no_grad()
+    def unrounded(self, pixels: Levels) -> Float[Tensor, "n k"]:
+        """The logits, in float32, of pixels of any value, whole or not, after the soft road."""
+        return torch.cat(
+            list(self._forward(len(pixels), lambda part: self.logits(self._road.soft(pixels[part])).float()))
+        )
+
+    def ascent(self, pixels: Levels, chase: Chase) -> tuple[Levels, Float[Tensor, "n k"]]:
+        """∂progress/∂pixel of each picture's own progress (see `Chase.progress`), and its logits."""
+        return self._gradient(pixels, lambda part, logits: chase[part].progress(logits))
+
+    def slopes(self, pixels: Levels, chase: Chase) -> Levels:
+        """∂z/∂pixel of the logit of each picture's class."""
+        gradient, _ = self._gradient(pixels, lambda part, logits: logits.gather(1, chase.classes[part, None]))
+        return gradient
+
+    def _gradient(
+        self, pixels: Levels, score: Callable[[slice, Tensor], Tensor]
+    ) -> tuple[Levels, Float[Tensor, "n k"]]:
+        def run(part: slice) -> tuple[Tensor, Tensor]:
+            given = pixels[part].detach().requires_grad_()
+            logits = self.logits(self._road.soft(given))
+            (gradient,) = torch.autograd.grad(score(part, logits).sum(), given)
+            return gradient, logits.detach().float()
+
+        gradients, logits = zip(*self._both_ways(len(pixels), run), strict=True)
+        return torch.cat(gradients), torch.cat(logits)
+
+    def reach(self, pixels: Levels) -> Bool[Tensor, "n c h w"]:
+        """Which pixels the network is given anything of. What a crop cuts away is not among them."""
+        middle = torch.full_like(pixels, self.spec.maximum / 2).requires_grad_()
+        prepared = self._road.soft(middle)
+        # Weights without a pattern: where a filter has both signs, an even sum could cancel.
+        weights = 0.5 + torch.rand(prepared.shape, generator=torch.Generator().manual_seed(0)).to(prepared)
+        (gradient,) = torch.autograd.grad((prepared * weights).sum(), middle)
+        return gradient != 0
+
+    def boxed(self, pixels: Levels) -> Levels:
+        """The nearest pixels that exist: 0 to the largest value."""
+        return pixels.clamp(0, self.spec.maximum)

@@ -1,0 +1,82 @@
+"""Random masks, each weighted by what the network makes of the picture behind it."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from striate.core.errors import ConfigError
+from striate.core.rng import Stream
+from striate.explaining._batching import shares
+from striate.explaining.attribution._method import Relevance, explains
+from striate.explaining.target import Aim
+
+
+@explains(title="RISE", paper="Petsiuk et al. 2018, arXiv:1806.07421, equation 6", signed=False, variants=True)
+@torch.no_grad()
+def rise(
+    model: nn.Module,
+    images: Float[Tensor, "n c h w"],
+    aim: Aim,
+    *,
+    masks: int = 2000,
+    cells: int = 7,
+    shown: float = 0.5,
+    seed: int = 0,
+) -> Relevance:
+    """How probable the class is, on average, in pictures that show a pixel and hide others at random.
+
+        values = 1/(shown · masks) · Σ P(x ⊙ M) · M
+
+    Values (n h w). Each mask is a grid of `cells` × `cells`, each cell 1 with probability `shown`, else 0, enlarged
+    bilinearly by the size of a cell to one cell more than the picture, of which a part at random is taken. The network
+    is only asked, so it can be of any kind. Hidden means 0 in prepared numbers, usually the mean of the data.
+
+    As in the paper the score is a probability, the softmax of the logits (of a target that is a function, its own
+    value); the `score` in the result is the logit, as everywhere. The paper takes 4,000 to 8,000 masks; fewer leave
+    more noise. The cells are ⌈h / cells⌉ pixels high, where the paper rounds down, so that the masks suffice for
+    pictures of every size. Every picture meets the same masks.
+
+    Raises:
+        ConfigError: there are no masks or cells, or all is shown, or nothing.
+    """
+    if masks < 1 or cells < 1 or not 0 < shown < 1:
+        raise ConfigError(
+            f"RISE needs masks and cells from 1 on and a share shown between 0 and 1; received {masks}, {cells} and "
+            f"{shown:g}."
+        )
+    aim(model(images))
+    drawn = _Masks(masks, cells, shown, images.shape[2:], Stream(seed, "explaining.rise").torch_generator())
+    values = torch.zeros(len(images), *images.shape[2:], device=images.device)
+
+    def run(share: slice) -> None:
+        pictures = [number // masks for number in range(share.start, share.stop)]
+        hiding = drawn.of([number % masks for number in range(share.start, share.stop)]).to(images.device)
+        logits = model(images[pictures] * hiding[:, None].to(images.dtype))
+        score = aim(logits if aim.classes is None else logits.float().softmax(1), pictures)
+        weighted = score.float()[:, None, None] * hiding
+        values.index_add_(0, torch.tensor(pictures, device=values.device), weighted)
+
+    for _ in shares(len(images) * masks, run):
+        pass
+    return Relevance(values / (shown * masks))
+
+
+class _Masks:
+    """Random masks by their number; only their grids are kept."""
+
+    def __init__(self, count: int, cells: int, shown: float, size: torch.Size, generator: torch.Generator) -> None:
+        self._size = size
+        self._cell = [-(-side // cells) for side in size]
+        self._grids = (torch.rand(count, 1, cells, cells, generator=generator) < shown).float()
+        begins = [torch.randint(side, (count,), generator=generator) for side in self._cell]
+        self._begins = torch.stack(begins, 1).tolist()
+        self._whole = [(cells + 1) * side for side in self._cell]
+
+    def of(self, numbers: list[int]) -> Float[Tensor, "m h w"]:
+        enlarged = F.interpolate(self._grids[numbers], self._whole, mode="bilinear", align_corners=False)[:, 0]
+        height, width = self._size
+        parts = zip(enlarged, (self._begins[number] for number in numbers), strict=True)
+        return torch.stack([mask[top : top + height, left : left + width] for mask, (top, left) in parts])

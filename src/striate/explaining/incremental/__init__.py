@@ -1,4 +1,0 @@
-"""Occlusion that computes again only what a patch can reach, from the kept activations of the clean picture."""
-
-from striate.explaining.incremental.occluded import Incremental as Incremental
-from striate.explaining.incremental.recording import UntraceableError as UntraceableError

@@ -1,0 +1,1 @@
+"""Look inside a network: activations, filters, units, receptive fields, nearest images."""

@@ -1,0 +1,51 @@
+"""What a network makes of a picture, layer by layer."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from striate.explaining._apart import sharing
+from striate.explaining._batching import shares
+from striate.explaining._borrowed import lent
+from striate.explaining._repr import ShortRepr
+from striate.explaining.inspection.layers import Places, as_map, places_of
+from striate.explaining.model_input import suited
+from striate.hooks import capture
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class ActivationMaps(ShortRepr):
+    """The maps of all units (channels) of `place` for each picture; a dense layer's are of one position, 1×1."""
+
+    place: str
+    values: Float[np.ndarray, "n u h w"]
+
+
+def activation_maps(
+    model: nn.Module, images: Float[Tensor, "n c h w"], places: Places | None = None
+) -> tuple[ActivationMaps, ...]:
+    """The activations of each place, in the order of `places`, as the network computes them.
+
+    Without `places`, the declared feature maps, and for a network that declares none, its `layers`.
+
+    Raises:
+        PlaceError: a place does not exist, or gives no map.
+    """
+    images = suited(model, images)
+    places = places_of(model, images, places)
+
+    def run(chosen: slice) -> list[Float[Tensor, "m u h w"]]:
+        model(images[chosen])
+        return [as_map(captured[place], place).to("cpu", torch.float32) for place in places]
+
+    with lent(model), sharing(model, images), torch.no_grad(), capture(model, places) as captured:
+        parts = list(shares(len(images), run))
+    return tuple(
+        ActivationMaps(place, torch.cat(maps).numpy())
+        for place, maps in zip(places, zip(*parts, strict=True), strict=True)
+    )

@@ -1,0 +1,1 @@
+"""Occlusion: how the score changes where a patch covers the image."""

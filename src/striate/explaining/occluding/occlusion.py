@@ -1,0 +1,100 @@
+"""Occlusion: what the score loses where a patch hides the picture."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from striate.explaining._batching import alone, shares
+from striate.explaining.attribution._method import Relevance, explains
+from striate.explaining.occluding.incremental import Incremental, UntraceableError
+from striate.explaining.occluding.patch_grid import Fill, Positions, Sides, covers, positions
+from striate.explaining.target import Aim
+
+_WORTHWHILE = 1.2  # times the multiplications: the bookkeeping of boxes costs about as much as a tenth of them
+
+
+@explains(title="Occlusion", paper="Zeiler and Fergus 2014, section 4.2 (arXiv:1311.2901)", signed=True, variants=True)
+@torch.no_grad()
+def occlusion(
+    model: nn.Module,
+    images: Float[Tensor, "n c h w"],
+    aim: Aim,
+    *,
+    patch: Sides | None = None,
+    stride: Sides | None = None,
+    fill: Fill | str = "grey",
+    seed: int = 0,
+) -> Relevance:
+    """How much the score drops when a patch hides a part of the picture.
+
+        R(pixel) = mean of S(x) - S(x under the patch) over the patches that cover the pixel
+
+    Positive where hiding takes from the score: what lies there speaks for it. Values (n h w), in units of the score.
+    The patch covers all channels. It is `patch` pixels high and wide (one number, or two; a seventh of the picture if
+    not given) and moves by `stride` (half of it); the last of a row or column may be cut by the border. `fill` is what
+    it shows (see `Fill`), `seed` the noise, if it shows noise. On a linear network, with patches of one pixel, R is
+    Σ_c w ⊙ (x - fill).
+
+    Zeiler and Fergus map the true class's probability over the positions of a grey patch; those maps are
+    `occlusion_maps`. Here it is the drop of the logit, which no other class can hide, laid upon the pixels that were
+    covered.
+
+    Where it saves work, only what each patch reaches is computed again (`explaining.occluding.incremental`): in
+    float32 the logits are then those of the whole network within 1e-4 of the largest.
+    """
+    size = (images.shape[2], images.shape[3])
+    places = positions(size, patch, stride)
+    clean = aim(model(images))
+    scores = torch.empty(len(images), len(places), device=clean.device, dtype=clean.dtype)
+    incremental = _incremental(model, images[:1], places)
+    for picture, pair in enumerate(zip(images.split(1), covers(images, fill, places, seed).split(1), strict=True)):
+        found = plainly(model, *pair, places) if incremental is None else incremental.logits(*pair, places)
+        for numbers, logits in found:
+            covered = scores[picture, numbers]
+            scores[picture, numbers] = aim(logits, [picture] * len(covered))
+    return Relevance(_spread(clean[:, None] - scores, places, size))
+
+
+def plainly(
+    model: nn.Module, image: Float[Tensor, "1 c h w"], cover: Float[Tensor, "1 c h w"], places: Positions
+) -> Iterator[tuple[slice, Float[Tensor, "m k"]]]:
+    """The logits under a patch at each position, by running all of the network there: (positions, logits)."""
+    return shares(
+        len(places),
+        lambda numbers: (numbers, model(under_patches(image[0], cover[0], places, range(len(places))[numbers]))),
+    )
+
+
+def _incremental(model: nn.Module, image: Float[Tensor, "1 c h w"], places: Positions) -> Incremental | None:
+    """`model` made ready for it, if its operations can be seen and enough of the work is saved."""
+    if alone():  # what it computes for one position would depend on the others
+        return None
+    try:
+        incremental = Incremental.of(model, image)
+    except (UntraceableError, RuntimeError):  # a tensor of a kind that shows no more than its values, for one
+        return None
+    return incremental if incremental.saved(places) >= _WORTHWHILE else None
+
+
+def under_patches(
+    image: Float[Tensor, "c h w"], cover: Float[Tensor, "c h w"], places: Positions, numbers: range
+) -> Float[Tensor, "m c h w"]:
+    variants = image.repeat(len(numbers), 1, 1, 1)
+    for variant, number in zip(variants, numbers, strict=True):
+        rows, columns = places.box(number)
+        variant[:, rows, columns] = cover[:, rows, columns]
+    return variants
+
+
+def _spread(drops: Float[Tensor, "n positions"], places: Positions, size: tuple[int, int]) -> Float[Tensor, "n h w"]:
+    """For each pixel the mean of the drops of the patches that cover it."""
+    sums, counts = drops.new_zeros(len(drops), *size, dtype=torch.float32), drops.new_zeros(size, dtype=torch.float32)
+    for number, drop in enumerate(drops.float().unbind(1)):
+        rows, columns = places.box(number)
+        sums[:, rows, columns] += drop[:, None, None]
+        counts[rows, columns] += 1
+    return sums / counts

@@ -1,0 +1,140 @@
+"""The three maps of Zeiler and Fergus's figure 7: what a grey patch does to the answer and to a feature map."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+
+from striate.explaining._apart import sharing
+from striate.explaining._batching import shares
+from striate.explaining._borrowed import lent
+from striate.explaining._repr import ShortRepr
+from striate.explaining.layout import Grid, stated_layout
+from striate.explaining.model_input import is_network, suited
+from striate.explaining.occluding.occlusion import under_patches
+from striate.explaining.occluding.patch_grid import Fill, Positions, Sides, covers, positions
+from striate.explaining.places import last_map
+from striate.explaining.target import Aim, Target, TargetError
+from striate.hooks import Captured, capture, place_name
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class OcclusionMaps(ShortRepr):
+    """What a patch at each position of a grid (r rows, c columns) does, for each of n pictures.
+
+    `probability`: that of the true class, or of the one aimed at, `target` (figure 7 d); `activation`: the sum over the
+    feature map `unit` of the place `at`, the one with the largest sum on the clean picture (figure 7 b); `answer`: the
+    class that is most probable (figure 7 e). The `clean_…` are those without a patch. `places` tells where the patches
+    lay, `centres` where on the picture each value is to be drawn, `size` the picture's height and width.
+    """
+
+    target: tuple[int, ...]
+    probability: Float[np.ndarray, "n r c"]
+    clean_probability: Float[np.ndarray, " n"]
+    at: str
+    unit: tuple[int, ...]
+    activation: Float[np.ndarray, "n r c"]
+    clean_activation: Float[np.ndarray, " n"]
+    answer: Int[np.ndarray, "n r c"]
+    clean_answer: tuple[int, ...]
+    places: Positions
+    size: tuple[int, int]
+
+    @property
+    def centres(self) -> tuple[Float[np.ndarray, " r"], Float[np.ndarray, " c"]]:
+        """In pixels from the upper left corner of the picture: of the rows, and of the columns."""
+        return (self.places.tops + self.places.bottoms) / 2.0, (self.places.lefts + self.places.rights) / 2.0
+
+
+@torch.no_grad()
+def occlusion_maps(
+    model: nn.Module,
+    images: Float[Tensor, "n c h w"],
+    target: Target = None,
+    *,
+    at: str | nn.Module | None = None,
+    tokens: Grid | None = None,
+    patch: Sides | None = None,
+    stride: Sides | None = None,
+    fill: Fill | str = "grey",
+    seed: int = 0,
+) -> OcclusionMaps:
+    """The maps of figure 7 of Zeiler and Fergus 2014 (arXiv:1311.2901), section 4.2, position by position.
+
+    Probabilities are the softmax of the logits. `target` is the true class of each image; None takes the one that the
+    network answers. `at` is the place whose most excited feature map is followed: by default the last map that is laid
+    out over the image (the paper's is layer 5 of its network); `tokens` is as in `grad_cam`. The patch is that of
+    `occlusion`. Unlike there, the values belong to positions of the patch, as in the paper, and are not laid upon
+    pixels.
+
+    Raises:
+        TargetError: there is no such class, or the target is a function.
+        PlaceError: there is no such place, or it gives no maps.
+        ConfigError: the patch or its stride do not fit the pictures.
+    """
+    is_network(model)
+    aim = Aim(target)
+    if callable(aim.target):
+        raise TargetError("These maps show the probability of a class: give its number, not a function of the logits.")
+    with lent(model):
+        images = suited(model, images)
+        size = (images.shape[2], images.shape[3])
+        places = positions(size, patch, stride)
+        at = last_map(model, images, Aim(aim.target), tokens).name if at is None else place_name(model, at)
+        with sharing(model, images), capture(model, [at]) as captured:
+            look = _Look(model, captured, at, tokens)
+            logits, sums = (
+                torch.cat(parts) for parts in zip(*shares(len(images), lambda n: look(images[n])), strict=True)
+            )
+            aim(logits)
+            classes, units = aim.classes or (), sums.argmax(1)
+            clean = logits.softmax(1)[torch.arange(len(images)), list(classes)]
+            found = [
+                _one(look, pair, places, one, unit)
+                for *pair, one, unit in zip(
+                    images, covers(images, fill, places, seed), classes, units.tolist(), strict=True
+                )
+            ]
+    probability, activation, answer = (
+        torch.stack(maps).reshape(len(images), *places.grid).cpu().numpy() for maps in zip(*found, strict=True)
+    )
+    return OcclusionMaps(
+        classes, probability, _array(clean), at, tuple(units.tolist()), activation,
+        _array(sums.gather(1, units[:, None])[:, 0]), answer, tuple(logits.argmax(1).tolist()), places, size,
+    )  # fmt: skip
+
+
+@dataclass(frozen=True)
+class _Look:
+    """The logits of images, and the total activation of each feature map of a place."""
+
+    model: nn.Module
+    captured: Captured
+    at: str
+    tokens: Grid | None
+
+    def __call__(self, images: Float[Tensor, "m c h w"]) -> tuple[Float[Tensor, "m k"], Float[Tensor, "m u"]]:
+        logits = self.model(images)
+        value = self.captured[self.at]
+        layout = stated_layout(self.at, value.shape, len(images), (images.shape[2], images.shape[3]), self.tokens)
+        return logits, layout.lay(value).sum((2, 3))
+
+
+def _one(look: _Look, pair: Sequence[Tensor], places: Positions, target: int, unit: int) -> tuple[Tensor, ...]:
+    """For one image and each position: the probability of `target`, the sum of `unit`, and the answer."""
+    image, cover = pair
+
+    def run(numbers: slice) -> tuple[Tensor, Tensor, Tensor]:
+        logits, sums = look(under_patches(image, cover, places, range(len(places))[numbers]))
+        return logits.softmax(1)[:, target].float(), sums[:, unit].float(), logits.argmax(1)
+
+    return tuple(torch.cat(parts) for parts in zip(*shares(len(places), run), strict=True))
+
+
+def _array(values: Tensor) -> np.ndarray:
+    return values.detach().float().cpu().numpy()

@@ -1,0 +1,314 @@
+"""Inception-ResNet: Inception modules whose sum with their input, and not they themselves, is handed on.
+
+Szegedy, Ioffe, Vanhoucke and Alemi, "Inception-v4, Inception-ResNet and the impact of residual connections on
+learning", AAAI 2017, arXiv:1602.07261, figures 10 to 19; the paper's network without shortcuts is in `inception_v4.py`.
+
+Each block's branches meet in a 1×1 convolution without ReLU that brings them to the channels of the block's input, and
+without batch normalization, which the authors left out there to save memory (section 3.2). What it gives is multiplied
+by a small factor before the sum, without which wide networks died (section 3.3 names 0.1 to 0.3); the factors of each
+kind of block are those of the authors' code, TF-Slim. So are epsilon (0.001) and the default of the first weights
+(He's, arXiv:1502.01852; Xavier's here where no ReLU follows); its batch normalization's momentum of 0.0003 is for
+millions of steps, here it is torch's 0.1.
+
+Three networks. `inception_resnet_v1` and `inception_resnet_v2_2016` have the paper's sizes: figure 15, with 5, 10 and 5
+blocks. (Figures 17 and 19 print 1154 and 2048 for the blocks' channels; the reductions before them give 1152 and 2144,
+and only with these can the sums be made.) `inception_resnet_v2` is the network whose weights the authors published, and
+timm's and Keras's after it: the blocks are those of figures 16 to 19, but 10, 20 and 10 of them, on 320, 1088 and 2080
+channels; the stem is Inception-v3's and an Inception module; the last block has neither factor nor ReLU, and 1536
+filters of 1×1 follow it.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections import OrderedDict
+from dataclasses import dataclass
+
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from striate.core.protocols import FeatureMap
+from striate.layers import Add, Branches, GlobalAveragePool, he_, xavier_
+from striate.models._reach import Reach
+from striate.models._zoo import ModelCard, Network, Published, register
+from striate.models.families.inception_v4 import NormedConvolution, ReductionA, Stem, halving, row, stem_reach
+
+Pair = tuple[int, int]
+Steps = tuple[tuple[int, int | Pair], ...]
+
+
+@dataclass(frozen=True)
+class Sizes:
+    """The filters and kernels of a network's blocks: for each kind, its branches; for the reductions, their filters.
+
+    `reduction_a` are k, l, m and n of the paper's table 1. `reduction_b` are the filters of its three branches of
+    convolutions, each beginning with 1×1 and ending with 3×3/2.
+    """
+
+    a: tuple[Steps, ...]
+    b: tuple[Steps, ...]
+    c: tuple[Steps, ...]
+    reduction_a: tuple[int, int, int, int]
+    reduction_b: tuple[tuple[int, ...], ...]
+
+
+# Figures 10, 11, 13 and 12.
+V1 = Sizes(
+    a=(((32, 1),), ((32, 1), (32, 3)), ((32, 1), (32, 3), (32, 3))),
+    b=(((128, 1),), ((128, 1), (128, (1, 7)), (128, (7, 1)))),
+    c=(((192, 1),), ((192, 1), (192, (1, 3)), (192, (3, 1)))),
+    reduction_a=(192, 192, 256, 384),
+    reduction_b=((256, 384), (256, 256), (256, 256, 256)),
+)
+# Figures 16, 17, 19 and 18.
+V2 = Sizes(
+    a=(((32, 1),), ((32, 1), (32, 3)), ((32, 1), (48, 3), (64, 3))),
+    b=(((192, 1),), ((128, 1), (160, (1, 7)), (192, (7, 1)))),
+    c=(((192, 1),), ((192, 1), (224, (1, 3)), (256, (3, 1)))),
+    reduction_a=(256, 256, 384, 384),
+    reduction_b=((256, 384), (256, 288), (256, 288, 320)),
+)
+# By what the branches of blocks A, B and C are multiplied before the sum.
+FACTORS = (0.17, 0.10, 0.20)
+
+
+class Scale(nn.Module):
+    """Its input times a constant."""
+
+    def __init__(self, factor: float) -> None:
+        super().__init__()
+        self.factor = factor
+
+    def forward(self, x: Float[Tensor, "n c h w"]) -> Float[Tensor, "n c h w"]:
+        return x * self.factor
+
+    def extra_repr(self) -> str:
+        return f"{self.factor}"
+
+
+class Residual(nn.Module):
+    """x + factor · W·branches(x), where W is a 1×1 convolution (figures 10, 11, 13, 16, 17 and 19 but their ReLU)."""
+
+    def __init__(self, channels: int, branches: tuple[Steps, ...], factor: float) -> None:
+        super().__init__()
+        self.branches = Branches(
+            **{f"branch{number}": row(channels, *steps) for number, steps in enumerate(branches, start=1)}
+        )
+        self.linear = nn.Conv2d(sum(steps[-1][0] for steps in branches), channels, 1)
+        self.scale = Scale(factor)
+        self.add = Add()
+
+    def forward(self, x: Float[Tensor, "n c h w"]) -> Float[Tensor, "n c h w"]:
+        return self.add(x, self.scale(self.linear(self.branches(x))))
+
+
+def _blocks(count: int, channels: int, branches: tuple[Steps, ...], factor: float) -> nn.Sequential:
+    return nn.Sequential(
+        *(
+            nn.Sequential(OrderedDict(residual=Residual(channels, branches, factor), relu=nn.ReLU()))
+            for _ in range(count)
+        )
+    )
+
+
+class ReductionB(Branches):
+    """From 17×17 to 8×8 (figures 12 and 18)."""
+
+    def __init__(self, inputs: int, sizes: tuple[tuple[int, ...], ...]) -> None:
+        super().__init__(
+            **{
+                f"branch{number}": halving(
+                    row(inputs, (widths[0], 1), *((width, 3) for width in widths[1:-1])), widths[-2], widths[-1]
+                )
+                for number, widths in enumerate(sizes, 1)
+            },
+            pool=nn.MaxPool2d(3, 2),
+        )
+
+
+@dataclass(frozen=True)
+class Front:
+    """What comes before the first block: the layers, the channels they give, and what their maps see."""
+
+    layers: nn.Sequential
+    channels: int
+    maps: tuple[FeatureMap, ...]
+    reach: Reach
+
+
+class InceptionResNet(Network):
+    """Figure 15: `counts` blocks A, B and C behind `front`, with the reductions between them.
+
+    `closing`, if any, is what follows them and gives `features` channels.
+    """
+
+    head = "fc"
+
+    def __init__(
+        self,
+        front: Front,
+        sizes: Sizes,
+        classes: int,
+        *,
+        counts: tuple[int, int, int] = (5, 10, 5),
+        closing: int | None = None,
+    ) -> None:
+        super().__init__()
+        first = front.channels
+        second = first + sizes.reduction_a[2] + sizes.reduction_a[3]
+        third = second + sum(widths[-1] for widths in sizes.reduction_b)
+        self.stem = front.layers
+        self.stage2 = _blocks(counts[0], first, sizes.a, FACTORS[0])
+        self.reduction_a = ReductionA(first, *sizes.reduction_a)
+        self.stage3 = _blocks(counts[1], second, sizes.b, FACTORS[1])
+        self.reduction_b = ReductionB(second, sizes.reduction_b)
+        self.stage4 = _blocks(counts[2], third, sizes.c, FACTORS[2])
+        if closing is not None:
+            self.stage4[-1] = nn.Sequential(
+                OrderedDict(residual=Residual(third, sizes.c, 1.0), conv=NormedConvolution(third, closing, 1))
+            )
+        features = third if closing is None else closing
+        self.pool = GlobalAveragePool()
+        self.dropout = nn.Dropout(0.2)
+        self.fc = nn.Linear(features, classes)
+        self.feature_maps = _feature_maps(
+            front, counts, (first, second, features), "relu" if closing is None else "conv.relu"
+        )
+        he_(self)
+        for layer in (self.fc, *(module.linear for module in self.modules() if isinstance(module, Residual))):
+            xavier_(layer)  # no ReLU follows it
+
+    def forward(self, x: Float[Tensor, "n c h w"]) -> Float[Tensor, "n k"]:
+        x = self.stage2(self.stem(x))
+        x = self.stage3(self.reduction_a(x))
+        x = self.stage4(self.reduction_b(x))
+        return self.fc(self.dropout(self.pool(x)))
+
+
+def _feature_maps(
+    front: Front, counts: tuple[int, int, int], channels: tuple[int, int, int], last: str
+) -> tuple[FeatureMap, ...]:
+    seen, places = front.reach, []
+    for stage, (count, kernel) in enumerate(zip(counts, (5, 7, 3), strict=True), start=2):
+        for _ in range(count):
+            seen = seen.window(kernel)
+        path = last if stage == 4 else "relu"
+        places.append(seen.place(f"stage{stage}", f"stage{stage}.{count - 1}.{path}", channels[stage - 2]))
+        seen = seen.window(3).window(3, 2)
+    return (*front.maps, *places)
+
+
+def _first_layers(channels: int) -> OrderedDict[str, nn.Module]:
+    """What figure 14 and the published network begin with: from 299×299 pixels to 71×71 places, 192 channels."""
+    return OrderedDict(
+        conv1=NormedConvolution(channels, 32, 3, 2, valid=True),
+        conv2=NormedConvolution(32, 32, 3, valid=True),
+        conv3=NormedConvolution(32, 64, 3),
+        pool1=nn.MaxPool2d(3, 2),
+        conv4=NormedConvolution(64, 80, 1),
+        conv5=NormedConvolution(80, 192, 3, valid=True),
+    )
+
+
+def _first_maps() -> tuple[tuple[FeatureMap, ...], Reach]:
+    half = Reach().window(3, 2).window(3).window(3)
+    quarter = half.window(3, 2).window(3)
+    return (half.place("stem", "stem.conv3.relu", 64), quarter.place("stage1", "stem.conv5.relu", 192)), quarter
+
+
+def front_v1(channels: int) -> Front:
+    """Figure 14: 35×35 places and 256 channels."""
+    layers = _first_layers(channels) | {"conv6": NormedConvolution(192, 256, 3, 2, valid=True)}
+    maps, quarter = _first_maps()
+    return Front(nn.Sequential(OrderedDict(layers)), 256, maps, quarter.window(3, 2))
+
+
+def front_v2(channels: int) -> Front:
+    """Figure 3, the stem of Inception-v4: 35×35 places and 384 channels."""
+    half, quarter, eighth = stem_reach()
+    maps = half.place("stem", "stem.conv3.relu", 64), quarter.place("stage1", "stem.mixed.concat", 192)
+    return Front(Stem(channels), 384, maps, eighth)
+
+
+def front_published(channels: int) -> Front:
+    """The stem of Inception-v3 and an Inception module: 35×35 places and 320 channels."""
+    means = nn.AvgPool2d(3, 1, 1, count_include_pad=False)
+    mixed = Branches(
+        branch1x1=NormedConvolution(192, 96, 1),
+        branch5x5=row(192, (48, 1), (64, 5)),
+        double3x3=row(192, (64, 1), (96, 3), (96, 3)),
+        pool=nn.Sequential(OrderedDict(pool=means, project=NormedConvolution(192, 64, 1))),
+    )
+    layers = _first_layers(channels) | {"pool2": nn.MaxPool2d(3, 2), "mixed": mixed}
+    maps, quarter = _first_maps()
+    return Front(nn.Sequential(OrderedDict(layers)), 320, maps, quarter.window(3, 2).window(5))
+
+
+_card = functools.partial(
+    ModelCard,
+    family="inception_resnet",
+    title="Inception-v4, Inception-ResNet and the impact of residual connections on learning",
+    authors="Szegedy, Ioffe, Vanhoucke, Alemi",
+    year=2016,
+    paper="https://arxiv.org/abs/1602.07261",
+    input=(3, 299, 299),
+    classes=1000,
+)
+_table_2 = functools.partial(
+    Published,
+    source="the paper, table 2",
+    data="ImageNet 2012 validation without the blacklisted pictures",
+    protocol="single net, 1 crop, 2016",
+)
+
+
+@register(
+    _card(
+        name="inception_resnet_v1",
+        parameters=22_756_328,
+        macs=6_206_361_696,
+        depth=93,
+        published=(_table_2(top1=78.7, top5=94.5),),
+    )
+)
+def inception_resnet_v1(*, channels: int, size: tuple[int, int], classes: int) -> Network:
+    """Inception-ResNet-v1, about as costly as Inception-v3."""
+    return InceptionResNet(front_v1(channels), V1, classes)
+
+
+@register(
+    _card(
+        name="inception_resnet_v2_2016",
+        parameters=32_433_928,
+        macs=9_257_953_632,
+        depth=96,
+        published=(_table_2(top1=80.1, top5=95.1),),
+    )
+)
+def inception_resnet_v2_2016(*, channels: int, size: tuple[int, int], classes: int) -> Network:
+    """Inception-ResNet-v2 with the sizes that the paper draws, about as costly as Inception-v4."""
+    return InceptionResNet(front_v2(channels), V2, classes)
+
+
+@register(
+    _card(
+        name="inception_resnet_v2",
+        parameters=55_843_464,
+        macs=13_155_794_016,
+        depth=176,
+        published=(
+            Published(
+                source="https://keras.io/api/applications/",
+                parameters="55.9 M",
+                top1=80.3,
+                top5=95.3,
+                protocol="single net, 1 crop of 299",
+                differs="counts batch norm's running means and variances too, and has no scales there",
+            ),
+        ),
+        notes="The paper's table 2 is of the sizes that it draws, inception_resnet_v2_2016.",
+    )
+)
+def inception_resnet_v2(*, channels: int, size: tuple[int, int], classes: int) -> Network:
+    """Inception-ResNet-v2 as its authors published it, and timm and Keras after them."""
+    return InceptionResNet(front_published(channels), V2, classes, counts=(10, 20, 10), closing=1536)

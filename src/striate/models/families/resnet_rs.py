@@ -1,0 +1,225 @@
+"""ResNet-RS: ResNet-D with gates, made deeper more than wider and trained longer, which made it good again.
+
+Bello, Fedus, Du, Cubuk, Srinivas, Lin, Shlens and Zoph, "Revisiting ResNets: improved training and scaling
+strategies", NeurIPS 2021, arXiv:2103.07579. ResNet-D, in which a 3×3 convolution takes the place of the stem's pooling,
+and squeeze-and-excitation, a quarter as wide, stands at the end of each branch (section 4); dropout before the last
+layer and, from 200 layers on, stochastic depth (the rates of the authors' configurations). Depths and picture sizes
+are those of the released nets. The number in a name is ResNet's: it counts neither the three layers more in the stem
+nor two for each gate, which the depth on our cards does.
+
+Stochastic depth drops more in later stages: two, three, four and five fifths of the rate in stages 1 to 4 (the authors'
+code, which counts the stem as the first fifth).
+The paper says nothing of initial weights: He's with the fan-in are taken, and zero for the scale of each branch's last
+batch norm, as in ResNet-D. The authors' batch norm keeps the last batch's statistics only (momentum 0), because they
+average weights and statistics over many steps besides; a network by itself cannot, so the momentum is torch's, 0.1.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections import OrderedDict
+from collections.abc import Sequence
+
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from striate.layers import Add, GlobalAveragePool, SqueezeExcitation, StochasticDepth, he_
+from striate.models._reach import Reach
+from striate.models._stages import Block, Stages
+from striate.models._zoo import ModelCard, Network, Published, register
+from striate.models.families.resnet_d import averaging_projection, deep_stem
+
+
+class BottleneckRS(Block):
+    """ResNet-D's bottleneck with a gate behind its last batch norm, left out at a rate in training."""
+
+    last = "relu3"
+
+    def __init__(self, inputs: int, width: int, stride: int, drop: float) -> None:
+        super().__init__()
+        self.outputs, self.stride = 4 * width, stride
+        self.conv1 = nn.Conv2d(inputs, width, 1, bias=False)
+        self.norm1 = nn.BatchNorm2d(width)
+        self.relu1 = nn.ReLU()
+        self.conv2 = nn.Conv2d(width, width, 3, stride, padding=1, bias=False)
+        self.norm2 = nn.BatchNorm2d(width)
+        self.relu2 = nn.ReLU()
+        self.conv3 = nn.Conv2d(width, self.outputs, 1, bias=False)
+        self.norm3 = nn.BatchNorm2d(self.outputs)
+        self.gate = SqueezeExcitation(self.outputs, self.outputs // 4)
+        self.drop = StochasticDepth(drop)
+        self.shortcut = averaging_projection(inputs, self.outputs, stride)
+        self.add = Add()
+        self.relu3 = nn.ReLU()
+        nn.init.zeros_(self.norm3.weight)
+
+    def forward(self, x: Float[Tensor, "n c h w"]) -> Float[Tensor, "n k y x"]:
+        branch = self.relu1(self.norm1(self.conv1(x)))
+        branch = self.relu2(self.norm2(self.conv2(branch)))
+        branch = self.gate(self.norm3(self.conv3(branch)))
+        return self.relu3(self.add(self.drop(branch), self.shortcut(x)))
+
+    def reach(self, seen: Reach) -> Reach:
+        return seen.window(3, self.stride).everywhere()
+
+
+class ResNetRS(Network):
+    """Four stages of `blocks`, `dropout` before the last layer; `drop` is stochastic depth's rate in the last stage."""
+
+    head = "fc"
+
+    def __init__(
+        self, channels: int, classes: int, blocks: Sequence[int], *, dropout: float = 0.25, drop: float = 0.0
+    ) -> None:
+        super().__init__()
+        self.stem = deep_stem(channels)
+        conv = nn.Conv2d(64, 64, 3, 2, padding=1, bias=False)
+        self.shrink = nn.Sequential(OrderedDict(conv=conv, norm=nn.BatchNorm2d(64), relu=nn.ReLU()))
+        seen = Reach().window(3, 2).window(3).window(3)
+        stem = seen.place("stem", "stem.relu3", 64)
+        rates = iter([drop * (stage + 1) / 5 for stage, count in enumerate(blocks, start=1) for _ in range(count)])
+        stages = Stages(lambda *shape: BottleneckRS(*shape, drop=next(rates)), 64, seen.window(3, 2))
+        self.stage1 = stages.stack(64, blocks[0])
+        self.stage2 = stages.stack(128, blocks[1], stride=2)
+        self.stage3 = stages.stack(256, blocks[2], stride=2)
+        self.stage4 = stages.stack(512, blocks[3], stride=2)
+        self.feature_maps = (stem, *stages.maps)
+        self.pool = GlobalAveragePool()
+        self.dropout = nn.Dropout(dropout)
+        self.fc = nn.Linear(stages.outputs, classes)
+        he_(self)
+
+    def forward(self, x: Float[Tensor, "n c h w"]) -> Float[Tensor, "n k"]:
+        x = self.shrink(self.stem(x))
+        x = self.stage4(self.stage3(self.stage2(self.stage1(x))))
+        return self.fc(self.dropout(self.pool(x)))
+
+
+_card = functools.partial(
+    ModelCard,
+    family="resnet_rs",
+    title="Revisiting ResNets: improved training and scaling strategies",
+    authors="Bello, Fedus, Du, Cubuk, Srinivas, Lin, Shlens, Zoph",
+    year=2021,
+    paper="https://arxiv.org/abs/2103.07579",
+    classes=1000,
+    notes="The depth counts the stem's four convolutions and the two layers of each gate.",
+)
+_released = functools.partial(
+    Published, source="https://github.com/tensorflow/tpu/tree/master/models/official/resnet/resnet_rs"
+)
+
+
+@register(
+    _card(
+        name="resnet_rs50",
+        input=(3, 160, 160),
+        parameters=35_691_912,
+        macs=2_278_629_376,
+        depth=85,
+        published=(_released(top1=78.8, protocol="single net, one crop, 160×160"),),
+    )
+)
+def resnet_rs50(*, channels: int, size: tuple[int, int], classes: int) -> Network:
+    """ResNet-RS-50: 3, 4, 6 and 3 blocks."""
+    return ResNetRS(channels, classes, (3, 4, 6, 3))
+
+
+@register(
+    _card(
+        name="resnet_rs101",
+        input=(3, 192, 192),
+        parameters=63_618_696,
+        macs=6_012_157_952,
+        depth=170,
+        published=(
+            _released(top1=81.2, protocol="single net, one crop, 192×192"),
+            _released(top1=80.3, protocol="single net, one crop, 160×160"),
+        ),
+    )
+)
+def resnet_rs101(*, channels: int, size: tuple[int, int], classes: int) -> Network:
+    """ResNet-RS-101: 3, 4, 23 and 3 blocks."""
+    return ResNetRS(channels, classes, (3, 4, 23, 3))
+
+
+@register(
+    _card(
+        name="resnet_rs152",
+        input=(3, 256, 256),
+        parameters=86_621_576,
+        macs=15_527_886_848,
+        depth=255,
+        published=(
+            _released(top1=83.0, protocol="single net, one crop, 256×256"),
+            _released(top1=82.2, protocol="single net, one crop, 224×224"),
+            _released(top1=82.0, protocol="single net, one crop, 192×192"),
+        ),
+    )
+)
+def resnet_rs152(*, channels: int, size: tuple[int, int], classes: int) -> Network:
+    """ResNet-RS-152: 3, 8, 36 and 3 blocks."""
+    return ResNetRS(channels, classes, (3, 8, 36, 3))
+
+
+@register(
+    _card(
+        name="resnet_rs200",
+        input=(3, 256, 256),
+        parameters=93_209_992,
+        macs=20_093_386_752,
+        depth=335,
+        published=(_released(top1=83.4, protocol="single net, one crop, 256×256"),),
+    )
+)
+def resnet_rs200(*, channels: int, size: tuple[int, int], classes: int) -> Network:
+    """ResNet-RS-200: 3, 24, 36 and 3 blocks."""
+    return ResNetRS(channels, classes, (3, 24, 36, 3), drop=0.1)
+
+
+@register(
+    _card(
+        name="resnet_rs270",
+        input=(3, 256, 256),
+        parameters=129_861_448,
+        macs=26_950_189_056,
+        depth=455,
+        published=(_released(top1=83.8, protocol="single net, one crop, 256×256"),),
+    )
+)
+def resnet_rs270(*, channels: int, size: tuple[int, int], classes: int) -> Network:
+    """ResNet-RS-270: 4, 29, 53 and 4 blocks."""
+    return ResNetRS(channels, classes, (4, 29, 53, 4), drop=0.1)
+
+
+@register(
+    _card(
+        name="resnet_rs350",
+        input=(3, 256, 256),
+        parameters=163_956_168,
+        macs=34_376_597_504,
+        depth=585,
+        published=(
+            _released(top1=84.0, protocol="single net, one crop, 256×256"),
+            _released(top1=84.2, protocol="single net, one crop, 320×320; trained with dropout of 0.4"),
+        ),
+    )
+)
+def resnet_rs350(*, channels: int, size: tuple[int, int], classes: int) -> Network:
+    """ResNet-RS-350: 4, 36, 72 and 4 blocks."""
+    return ResNetRS(channels, classes, (4, 36, 72, 4), drop=0.1)
+
+
+@register(
+    _card(
+        name="resnet_rs420",
+        input=(3, 320, 320),
+        parameters=191_891_656,
+        macs=63_942_344_704,
+        depth=700,
+        published=(_released(top1=84.4, protocol="single net, one crop, 320×320"),),
+    )
+)
+def resnet_rs420(*, channels: int, size: tuple[int, int], classes: int) -> Network:
+    """ResNet-RS-420: 4, 44, 87 and 4 blocks."""
+    return ResNetRS(channels, classes, (4, 44, 87, 4), dropout=0.4, drop=0.1)

@@ -1,0 +1,84 @@
+"""A map laid over the picture that it explains."""
+
+from __future__ import annotations
+
+from typing import TypeAlias
+
+import numpy as np
+from jaxtyping import Float
+
+from striate.plot._tiles import Scale
+from striate.plot.colormap import HEAT, SIGNED, Colormap
+from striate.plot.pixels import Pixels, Rgb, coloured
+
+_LUMA = np.array([0.299, 0.587, 0.114])
+_DEEPEST, _LIGHTEST = 24.0, 232.0
+_FAINT, _FULL = 0.5, 0.8  # opacity of the colours where there is nothing, and at the end of the scale
+_OUTSIDE = 0.35
+
+Map: TypeAlias = Float[np.ndarray, "rows columns"]
+
+
+def reach(values: Float[np.ndarray, ...], *, share: float = 0.99) -> float:
+    """Where the colours of a map end: the magnitude that `share` of its values keep within.
+
+    Gradients have a few values far above all others, which would leave everything else dark. What lies beyond is drawn
+    as the end of the scale. NaN is no value.
+    """
+    magnitudes = np.abs(values[np.isfinite(values)])
+    if not magnitudes.size:
+        return 0.0
+    return float(np.quantile(magnitudes, share)) or float(magnitudes.max())
+
+
+def overlay(picture: Pixels, values: Map, *, signed: bool = False, largest: float | None = None) -> Rgb:
+    """`values` in colours over `picture`, of which the light and shade remain, but not the colours.
+
+    An amount is drawn in `HEAT` from its smallest value to `largest`; a signed map in `SIGNED`, from -`largest` to
+    `largest` (by default `reach(values)`). The more there is of it, the less of the picture shines through. Where a
+    value is NaN, the network saw nothing: there the picture is shown dimmed.
+
+    Raises:
+        ValueError: picture and map are not of one size.
+    """
+    if picture.shape[:2] != values.shape:
+        raise ValueError(f"a map of {values.shape} does not fit a picture of {picture.shape[:2]}")
+    least, most = _ends(values, signed, largest)
+    flat = np.full_like(values, 0.5 if signed else 0.0)
+    shares = (values - least) / (most - least) if most > least else flat
+    grey = _softened(coloured(picture))
+    strength = np.abs(2 * shares - 1) if signed else shares
+    opacity = _FAINT + (_FULL - _FAINT) * np.clip(np.nan_to_num(strength), 0, 1)[..., None]
+    laid = (1 - opacity) * grey + opacity * _colormap(signed)(shares)
+    unseen = ~np.isfinite(values)
+    laid[unseen] = _OUTSIDE * grey[unseen] + (1 - _OUTSIDE) * _LIGHTEST
+    return np.rint(laid).astype(np.uint8)
+
+
+def overlay_scale(values: Map, *, signed: bool = False, largest: float | None = None) -> Scale:
+    """The scale of what `overlay` draws of the same arguments, to stand beside it."""
+    least, most = _ends(values, signed, largest)
+    return Scale(_colormap(signed), least=_written(least), middle="0" if signed else "", most=_written(most))
+
+
+def _ends(values: Map, signed: bool, largest: float | None) -> tuple[float, float]:
+    """The values at the two ends of the scale."""
+    most = reach(values) if largest is None else largest
+    if signed:
+        return -most, most
+    seen = values[np.isfinite(values)]
+    return (min(float(seen.min()), most) if seen.size else 0.0), most
+
+
+def _written(value: float) -> str:
+    return f"{value:.3g}".replace("-", "−")
+
+
+def _colormap(signed: bool) -> Colormap:
+    return SIGNED if signed else HEAT
+
+
+def _softened(picture: Rgb) -> Float[np.ndarray, "h w 3"]:
+    """Light and shade, kept from black and white so that colours over them stay themselves."""
+    light = picture @ _LUMA / 255
+    return np.repeat((_DEEPEST + (_LIGHTEST - _DEEPEST) * light)[..., None], 3, axis=2)

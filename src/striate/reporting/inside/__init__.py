@@ -1,1 +1,0 @@
-"""Where a classifier meets its explanations: pictures with maps over them, what units want, what fools it."""

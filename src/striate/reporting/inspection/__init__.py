@@ -1,0 +1,1 @@
+"""The page of an inspection: filters, maps and units of a network."""

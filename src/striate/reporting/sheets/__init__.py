@@ -1,0 +1,1 @@
+"""Sheets that join an image with its explanation, an attack or its neighbours."""

@@ -1,0 +1,55 @@
+"""Masks of a user's own, laid onto the grid of a network's input as the image was."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from jaxtyping import Bool
+from PIL import Image
+
+from striate.core.errors import DataError
+from striate.data.images.decode import decode
+from striate.reporting.sheets.input_image import Answered, Subject
+
+
+def mask_on_input(mask: Any, subject: Answered) -> Bool[np.ndarray, "h w"]:
+    """The pixels of the network's input whose centres lie on the mask.
+
+    `mask` has the size of the upright image, or that of the input: a boolean array (h, w), or the path of an image, a
+    PIL image or an array of numbers, of which all that is not 0 is marked.
+
+    Raises:
+        DataError: it has neither size.
+    """
+    marked = _marked(mask)
+    size = (subject.images.shape[2], subject.images.shape[3])
+    if isinstance(subject, Subject) and marked.shape == subject.placement.original:
+        rows, columns = (_sampled(subject, axis, size[axis], marked.shape[axis]) for axis in (0, 1))
+        inside = np.outer(rows >= 0, columns >= 0)
+        return marked[np.maximum(rows, 0)][:, np.maximum(columns, 0)] & inside
+    if marked.shape == size:
+        return marked
+    original = f"{subject.placement.original} as the image, or " if isinstance(subject, Subject) else ""
+    raise DataError(f"A mask has the size (h, w) {original}{size} as the network's input; received {marked.shape}.")
+
+
+def _marked(mask: Any) -> Bool[np.ndarray, "h w"]:
+    if isinstance(mask, (str, Path)):
+        values = decode(Path(mask)).pixels
+    elif isinstance(mask, Image.Image):
+        values = np.asarray(mask.convert("L") if mask.mode == "P" else mask)
+    else:
+        values = np.asarray(mask)
+    values = values.any(axis=2) if values.ndim == 3 else values
+    if values.ndim != 2:
+        raise DataError(f"A mask is a boolean array (h, w) or an image; received an array of shape {values.shape}.")
+    return values != 0
+
+
+def _sampled(subject: Subject, axis: int, count: int, length: int) -> np.ndarray:
+    """The row (or column) of the image under the centre of each of the input; -1 where padding lies."""
+    points = [subject.placement.to_original(place + 0.5, place + 0.5)[axis] for place in range(count)]
+    found = np.floor(points).astype(int)
+    return np.where((found >= 0) & (found < length), found, -1)

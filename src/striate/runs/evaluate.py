@@ -1,0 +1,217 @@
+"""Judge a classifier on pictures it has not seen, and keep the rows, so that every number leads back to its files."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, replace
+
+import numpy as np
+
+from striate.classifier import Classifier, SeenImages
+from striate.core.device import plain_plan
+from striate.core.errors import DataError, RunError
+from striate.core.files import make_folder, read_regular, sweep, write_atomically, write_json
+from striate.core.spec import LabelSpec
+from striate.data.dataset import Dataset
+from striate.data.images.decode import Unreadable
+from striate.data.loading.loader import Loader
+from striate.metrics import Judgement, Rows, judge
+from striate.runs.folder import Run, read_judgement
+from striate.training.evaluation import Outputs, evaluate
+
+BATCH_SIZE = 256
+
+_COLUMNS = ("index", "picture", "class", "answer", "confidence")
+
+ReportProgress = Callable[[int, int], None]
+
+
+@dataclass(frozen=True)
+class Seen:
+    """How many images of an evaluation the classifier had seen before: in `training`, and (other ones) in `validation`,
+    where its epoch and its temperature were chosen. `left_out`: they are not among those judged."""
+
+    training: int
+    validation: int
+    left_out: bool
+
+    def __str__(self) -> str:
+        return f"{self.training:,} in training, {self.validation:,} in validation"
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """One split, judged: the rows of its answers and all that is said about them. `data` is what the user named,
+    `names` the name of the image of each row; `seen` is None where the classifier does not record what it has seen.
+    `epochs`: how long the weights had been trained, None where it is not recorded. `unread`: the names of images that
+    could not be read any more."""
+
+    name: str
+    data: str
+    rows: Rows
+    names: tuple[str, ...]
+    judgement: Judgement
+    seen: Seen | None = None
+    epochs: float | None = None
+    unread: tuple[str, ...] = ()
+
+    def write(self, run: Run) -> None:
+        """Keep it in the run: the judgement as JSON, and a line of CSV per picture, so that each number leads back to
+        its files."""
+        make_folder(run.evaluations)
+        sweep(run.evaluations)
+        table = io.StringIO(newline="")
+        writer = csv.writer(table, lineterminator="\n")
+        writer.writerow(_COLUMNS)
+        classes = self.judgement.classes
+        for index, name, given, predicted, confidence in zip(
+            self.rows.index.tolist(),
+            self.names,
+            self.rows.targets.tolist(),
+            self.rows.predicted.tolist(),
+            self.rows.confidence.tolist(),
+            strict=True,
+        ):
+            writer.writerow([index, name, classes[given], classes[predicted], repr(confidence)])
+        # A file name need not be proper text; what cannot be encoded goes as the bytes it was.
+        write_atomically(run.evaluations / f"{self.name}.csv", table.getvalue().encode(errors="surrogateescape"))
+        seen = None if self.seen is None else asdict(self.seen)
+        content = {
+            "data": self.data,
+            "seen": seen,
+            "epochs": self.epochs,
+            "unread": list(self.unread),
+            "judgement": self.judgement.to_json(),
+        }
+        write_json(run.evaluations / f"{self.name}.json", content)
+
+    @classmethod
+    def read(cls, run: Run, name: str) -> Evaluation | None:
+        """Read one that was kept; None if there is none.
+
+        Raises:
+            RunError: it is damaged.
+        """
+        path = run.evaluations / f"{name}.json"
+        if not path.exists():
+            return None
+        judgement, content = read_judgement(path)
+        try:
+            text = read_regular(path.with_suffix(".csv")).decode(errors="surrogateescape")
+            rows = list(csv.DictReader(io.StringIO(text, newline="")))
+            numbers = {label: number for number, label in enumerate(judgement.classes)}
+            columns = Rows(
+                index=np.array([int(row["index"]) for row in rows], np.int64),
+                targets=np.array([numbers[row["class"]] for row in rows], np.int64),
+                predicted=np.array([numbers[row["answer"]] for row in rows], np.int64),
+                confidence=np.array([float(row["confidence"]) for row in rows]),
+            )
+            seen = Seen(**content["seen"]) if content.get("seen") else None
+            names = tuple(row["picture"] for row in rows)
+            unread = tuple(map(str, content.get("unread", ())))
+            return cls(name, content["data"], columns, names, judgement, seen, content.get("epochs"), unread)
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise RunError(f"The evaluation {path} is damaged ({error}). Evaluate the run again.") from error
+
+
+class GoneError(DataError):
+    """Images of which none can be read any more."""
+
+
+def answers(
+    classifier: Classifier, dataset: Dataset, indices: np.ndarray, *, progress: ReportProgress | None = None
+) -> Outputs:
+    """The logits of `classifier` for the images `indices`, prepared and computed as in prediction, on its device.
+
+    Images that cannot be read any more are left out: `Outputs.index` says which were judged.
+
+    Raises:
+        GoneError: none of the images can be read.
+    """
+
+    def judged(indices: np.ndarray) -> Outputs:
+        loader = Loader(
+            dataset, indices, classifier.input, batch_size=BATCH_SIZE, shuffle=False, memory="never", progress=progress
+        )
+        return evaluate(classifier.model, loader, plain_plan(str(classifier.device)))
+
+    try:
+        return judged(indices)
+    except Unreadable as error:
+        remaining = indices[[_can_be_read(dataset, index) for index in indices.tolist()]]
+        if len(remaining) == len(indices):
+            raise  # it can be read again: somebody is at work on the files
+        if not len(remaining):
+            raise GoneError(f"None of the {len(indices):,} images to judge can be read any more: {error}") from error
+        return judged(remaining)
+
+
+def _can_be_read(dataset: Dataset, index: int) -> bool:
+    try:
+        dataset.store.read(index)
+    except Unreadable:
+        return False
+    return True
+
+
+def unread(dataset: Dataset, indices: np.ndarray, outputs: Outputs | None) -> tuple[str, ...]:
+    """The names of those of `indices` that were left out of `outputs`; of all where there are no outputs."""
+    left_out = indices if outputs is None else np.setdiff1d(indices, outputs.index)
+    return tuple(dataset.store.name(index) for index in left_out.tolist())
+
+
+def sort_out(
+    images: SeenImages | None, indices: np.ndarray, digests: np.ndarray, *, keep: bool
+) -> tuple[np.ndarray, Seen | None]:
+    """Those of `indices` that are judged, and how many of them the classifier had seen; seen ones are left out unless
+    `keep`. `digests` are those of the whole data set. Where nothing is recorded, nothing is left out."""
+    if images is None:
+        return indices, None
+    trained, validated = images.among(digests[indices])
+    seen = Seen(int(trained.sum()), int(validated.sum()), left_out=not keep)
+    return indices if keep else indices[~(trained | validated)], seen
+
+
+def evaluation(
+    name: str,
+    data: str,
+    names: tuple[str, ...],
+    classifier: Classifier,
+    outputs: Outputs,
+    seen: Seen | None,
+    unread: tuple[str, ...] = (),
+) -> Evaluation:
+    """Judge `outputs`, the answers to images called `names`, with the classifier's temperature if it has one; `unread`
+    is recorded beside them."""
+    temperature = None if classifier.temperature == 1 else classifier.temperature
+    rows = Rows.of(outputs.logits, outputs.targets, outputs.index, classifier.temperature)
+    judgement = judge(outputs.logits, outputs.targets, classifier.labels.classes, temperature=temperature)
+    return Evaluation(name, data, rows, names, judgement, seen, classifier.provenance.epochs, unread)
+
+
+def matched(dataset: Dataset, labels: LabelSpec) -> tuple[Dataset, np.ndarray, tuple[str, ...]]:
+    """Match `dataset` to a classifier's `labels` by class name.
+
+    Returns the data with their targets as the classifier numbers its classes, the indices of the pictures whose class
+    it knows, and the names of the classes that it does not (their pictures must be left out: they have no number).
+
+    Raises:
+        DataError: no class is known to the classifier.
+    """
+    numbers = {name: number for number, name in enumerate(labels.classes)}
+    table = np.array([numbers.get(name, -1) for name in dataset.classes], np.int64)
+    targets = table[dataset.targets]
+    unknown = tuple(name for name in dataset.classes if name not in numbers)
+    known = np.flatnonzero(targets >= 0)
+    if not len(known):
+        raise DataError(
+            f"{dataset.name} has no class that the classifier knows: it has {_listed(dataset.classes)}, and the "
+            f"classifier tells {_listed(labels.classes)} apart. Rename the folders or the labels."
+        )
+    return replace(dataset, classes=labels.classes, targets=np.maximum(targets, 0)), known, unknown
+
+
+def _listed(names: tuple[str, ...]) -> str:
+    return ", ".join(names[:5]) + (" …" if len(names) > 5 else "")

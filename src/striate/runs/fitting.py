@@ -1,0 +1,94 @@
+"""Whether a network can be trained on batches as a recipe makes them: asked before a run has a folder."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+
+import torch
+from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
+from torch.nn.modules.instancenorm import _InstanceNorm
+
+from striate.core.errors import ConfigError
+from striate.core.protocols import Auxiliary
+from striate.models import build_sketch
+from striate.runs.prepare import TrainingData
+from striate.runs.recipe import Recipe
+
+
+def check_fit(recipe: Recipe, prepared: TrainingData) -> None:
+    """Look whether `recipe` can train its network on the images of `prepared`.
+
+    Raises:
+        ModelError: the network does not take images of this size.
+        ConfigError: it has no auxiliary classifiers and the recipe weights them, or it normalises over a single value.
+    """
+    channels, height, width = prepared.input.shape
+    network = build_sketch(recipe.model, classes=len(prepared.labels), channels=channels, size=(height, width))
+    with_auxiliary = isinstance(network, Auxiliary) and bool(network.auxiliary_heads)
+    if recipe.loss.auxiliary is not None and not with_auxiliary:
+        raise ConfigError(
+            f"loss.auxiliary is the weight of auxiliary classifiers, and {recipe.model} has none for pictures of "
+            f"{height}×{width}. Leave the setting out."
+        )
+    shape = (prepared.smallest_batch(recipe), channels, height, width)
+    check_norms(network, shape, auxiliary=recipe.loss.auxiliary_weight(recipe.model) > 0)
+
+
+def check_norms(network: nn.Module, shape: tuple[int, int, int, int], *, auxiliary: bool = False) -> None:
+    """Look whether each normalization of `network` has more than one value per channel in a batch of `shape`.
+
+    Torch refuses to take the variance of one value (`torch.nn.functional.batch_norm`), in the middle of a step. The
+    network computes one batch of zeros in training mode; its buffers may change.
+
+    Raises:
+        ConfigError: a normalization has a single value; the sentence names it, and the batch size.
+    """
+    device = next((parameter.device for parameter in network.parameters()), torch.device("cpu"))
+    images = torch.zeros(shape, device=device)
+    with _watched_norms(network, shape[0]), torch.no_grad(), torch.random.fork_rng(devices=[]):
+        network.train()
+        try:
+            if auxiliary and isinstance(network, Auxiliary):
+                network.forward_with_auxiliary(images)
+            else:
+                network(images)
+        except ValueError as error:  # of a normalization that is no module
+            if str(error).startswith("Expected more than 1"):
+                raise _single("A normalization of this network", shape[0]) from error
+        except RuntimeError:
+            pass  # an operation that a sketch cannot compute, or a mistake that the first step will tell
+        finally:
+            network.eval()
+
+
+@contextlib.contextmanager
+def _watched_norms(network: nn.Module, count: int) -> Iterator[None]:
+    """Inside, a normalization over a single value raises a sentence that names it."""
+    names = {module: name for name, module in network.named_modules()}
+
+    def look(module: nn.Module, arguments: tuple[Tensor, ...]) -> None:
+        values = arguments[0]
+        over_batch = isinstance(module, _BatchNorm)
+        if over_batch and not (module.training or module.running_mean is None):
+            return
+        if values.shape[2:].numel() * (len(values) if over_batch else 1) == 1:
+            raise _single(f"{names[module]} ({type(module).__name__})", count)
+
+    norms = [module for module in network.modules() if isinstance(module, (_BatchNorm, _InstanceNorm))]
+    handles = [module.register_forward_pre_hook(look) for module in norms]
+    try:
+        yield
+    finally:
+        for handle in handles:
+            handle.remove()
+
+
+def _single(who: str, count: int) -> ConfigError:
+    batch = "" if count > 1 else " in a batch of 1"
+    return ConfigError(
+        f"{who} normalises over a single value of each channel{batch}, which leaves nothing of it. "
+        "Choose a batch_size of at least 2 (and more than one training image), larger images (input.height, "
+        "input.width), or another model."
+    )

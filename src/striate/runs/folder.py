@@ -1,0 +1,319 @@
+"""A run as a folder: where each part lies, and who may write in it."""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import json
+import os
+import shlex
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from striate.classifier import Classifier, load_classifier
+from striate.core.config import from_json, to_json
+from striate.core.device import ExecutionPlan
+from striate.core.duration import Duration
+from striate.core.errors import BusyError, ConfigError, RunError, nearest
+from striate.core.files import locked, make_folder, open_regular, storage_error, sweep, sync_folder, write_json
+from striate.core.notebook import table
+from striate.metrics import Judgement
+from striate.runs.recipe import Recipe
+
+FORMAT = 1
+LOCK = ".lock"
+
+
+@dataclass(frozen=True)
+class Run:
+    """The folder of one training run. Its parts:
+
+    recipe.json    the recipe, its base, and what it was trained on      checkpoints/   where it can go on
+    events.jsonl   the one record of what happened                       evaluations/   how it was judged
+    audit.json     what was found in the data                            classifier/    the trained thing
+    images.csv     which images it was started with, where they are files
+    report.html    all of it, to read
+
+    A run is path-like: whatever takes the path of a run takes the run.
+    """
+
+    path: Path
+
+    def __fspath__(self) -> str:
+        return str(self.path)
+
+    def __repr__(self) -> str:
+        return f"Run({str(self.path)!r})"
+
+    def _repr_html_(self) -> str:
+        rows = [
+            (name, scores.count, f"{scores.top1.value or 0:.2%}", f"{low:.1%} to {high:.1%}")
+            for name, scores in self.scores.items()
+            for low, high in [scores.top1.interval or (0.0, 1.0)]
+        ]
+        columns = ("judged on", "images", "accuracy", "95 % interval")
+        return table(columns, rows, title=f"Run {self.path}", note=f"report: {self.report_file}")
+
+    @property
+    def name(self) -> str:
+        return self.path.name
+
+    @property
+    def argument(self) -> str:
+        """The path as it is typed in a shell."""
+        return shlex.quote(str(self.path))
+
+    @property
+    def recipe_file(self) -> Path:
+        return self.path / "recipe.json"
+
+    @property
+    def events_file(self) -> Path:
+        return self.path / "events.jsonl"
+
+    @property
+    def audit_file(self) -> Path:
+        return self.path / "audit.json"
+
+    @property
+    def images_file(self) -> Path:
+        return self.path / "images.csv"
+
+    @property
+    def checkpoints(self) -> Path:
+        return self.path / "checkpoints"
+
+    @property
+    def evaluations(self) -> Path:
+        return self.path / "evaluations"
+
+    @property
+    def classifier_folder(self) -> Path:
+        return self.path / "classifier"
+
+    @property
+    def classifier(self) -> Classifier:
+        """The trained classifier, read from its folder anew at each call.
+
+        Raises:
+            RunError: the run has no classifier yet, or it is damaged.
+        """
+        return load_classifier(self.path)
+
+    @property
+    def scores(self) -> dict[str, Judgement]:
+        """Everything that was measured, by the name of what was judged: `run.scores["test"].top1.interval`.
+
+        Training judges `train`, `val` and `test`; `striate.evaluate` adds what it judges. Empty before the training has
+        ended.
+
+        Raises:
+            RunError: an evaluation is damaged.
+        """
+        return {file.stem: read_judgement(file)[0] for file in sorted(self.evaluations.glob("*.json"))}
+
+    @property
+    def report_file(self) -> Path:
+        return self.path / "report.html"
+
+    @contextlib.contextmanager
+    def writing(self) -> Iterator[None]:
+        """Be the only process that trains or ends this run, and remove what a killed one left half-written.
+
+        Raises:
+            RunError: another process is writing in it, or the folder cannot be written.
+        """
+        busy = (
+            f"Another process is writing in {self.path}. Wait until it has ended, stop it (Ctrl-C there), or give this "
+            "run another name."
+        )
+        with locked(self.path / LOCK, busy=busy):
+            sweep(self.path)
+            yield
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """What a run sets out to do, as `recipe.json` holds it.
+
+    `base` is the name of the recipe that `recipe` was made from, `difference` maps each setting in which they differ to
+    (the base's value, this run's). `data` is what the user named, made absolute where it is a path. `execution` is the
+    plan to repeat, where another run's was asked for. `end_before` is the end that the run had before another was asked
+    for; it tells a wanted change of `recipe.epochs` from one by hand. `reasons` says of settings that nobody gave why
+    they are so.
+    """
+
+    recipe: Recipe
+    base: str
+    data: str
+    difference: dict[str, tuple[Any, Any]]
+    execution: ExecutionPlan | None = None
+    end_before: Duration | None = None
+    reasons: dict[str, str] = field(default_factory=dict)
+
+    def ending(self, end: Duration, before: Duration) -> Plan:
+        """This plan with another end than `before`, the one that the training has followed so far."""
+        changed = {key: values for key, values in self.difference.items() if key != "epochs"}
+        of_base = self.difference.get("epochs", (to_json(self.recipe.epochs),))[0]
+        if of_base != to_json(end):
+            changed["epochs"] = (of_base, to_json(end))
+        return replace(self, recipe=replace(self.recipe, epochs=end), difference=changed, end_before=before)
+
+    def write(self, run: Run) -> None:
+        """Write `recipe.json` into `run`."""
+        content = {
+            "format": FORMAT,
+            "data": self.data,
+            "base": self.base,
+            "difference": self.difference,
+            "reasons": self.reasons,
+            "execution": to_json(self.execution) if self.execution else None,
+            "end_before": to_json(self.end_before),
+            "recipe": to_json(self.recipe),
+        }
+        write_json(run.recipe_file, content)
+
+    @classmethod
+    def read(cls, run: Run) -> Plan:
+        """Read `recipe.json` of `run`.
+
+        Raises:
+            RunError: it is missing, damaged, or of another format.
+        """
+        try:
+            with open_regular(run.recipe_file) as file:
+                content = json.loads(file.read())
+        except (OSError, ValueError, RecursionError) as error:
+            raise RunError(f"{run.recipe_file} cannot be read ({error}). Restore it from a copy.") from error
+        found = content.get("format") if isinstance(content, dict) else None
+        if found != FORMAT:
+            raise RunError(f"{run.recipe_file} has format {found!r}; this version of Striate reads format {FORMAT}.")
+        try:
+            for key in ("base", "data"):
+                if not isinstance(content[key], str):
+                    raise ValueError(f"{key} is a text; received {content[key]!r}")
+            before = content.get("end_before")
+            return cls(
+                recipe=from_json(Recipe, content["recipe"]),
+                base=content["base"],
+                data=content["data"],
+                difference={key: (old, new) for key, (old, new) in content["difference"].items()},
+                execution=from_json(ExecutionPlan, content["execution"]) if content["execution"] else None,
+                end_before=None if before is None else Duration.parse(before),
+                reasons=dict(content.get("reasons", {})),
+            )
+        except (ConfigError, AttributeError, KeyError, TypeError, ValueError) as error:
+            raise RunError(f"{run.recipe_file} is damaged ({error}). Restore it from a copy.") from error
+
+
+def read_judgement(file: Path) -> tuple[Judgement, dict[str, Any]]:
+    """The judgement that an evaluation's `file` holds, and all that the file holds.
+
+    Raises:
+        RunError: the file cannot be read, or is damaged.
+    """
+    try:
+        with open_regular(file) as opened:
+            content = json.loads(opened.read())
+        return Judgement.from_json(content["judgement"]), content
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
+        raise RunError(f"The evaluation {file} is damaged ({error}). Evaluate the run again.") from error
+
+
+@contextlib.contextmanager
+def new_run(folder: Path, name: str | None, stem: str) -> Iterator[Run]:
+    """Make the folder of a new run and be the only process that writes in it: `folder/name`, or the first of `stem`,
+    `stem-2`, `stem-3` … that is free.
+
+    A folder in which a run was only about to begin (its process was killed, or the disk was full) is free. A run has
+    begun when `Plan.write` has written into it.
+
+    Raises:
+        RunError: a run of that name is there already, or the folder cannot be written.
+    """
+    for candidate in [name] if name else _numbered(stem):
+        run = Run(folder / candidate)
+        if not is_free(run):
+            continue
+        make_folder(run.path)
+        with contextlib.suppress(OSError):  # where a folder cannot be synced, it is there all the same
+            sync_folder(folder)
+        with contextlib.ExitStack() as stack:
+            try:
+                stack.enter_context(run.writing())
+            except BusyError:
+                continue
+            if is_free(run):  # as it was before another process began and ended in it
+                yield run
+                return
+    raise _taken(Run(folder / str(name)))
+
+
+def is_free(run: Run) -> bool:
+    """Whether there is nothing at the run's path but what a beginning that was cut short leaves.
+
+    Raises:
+        RunError: the folder cannot be read.
+    """
+    try:
+        names = [entry.name for entry in os.scandir(run.path)]
+    except FileNotFoundError:
+        return not run.path.is_symlink()
+    except NotADirectoryError:
+        return False
+    except OSError as error:
+        raise storage_error(run.path, error) from error
+    return all(name == LOCK or name.startswith(f".{run.recipe_file.name}.") for name in names)
+
+
+def check_name(folder: Path, name: str) -> None:
+    """Refuse early a name that `new_run` would refuse after long work.
+
+    Raises:
+        RunError: the name is no name of a folder, or is taken.
+    """
+    if Path(name).name != name or name in ("", ".", ".."):
+        raise RunError(f"A run's name is the name of a folder, without slashes; received {name!r}.")
+    if not is_free(Run(folder / name)):
+        raise _taken(Run(folder / name))
+
+
+def _numbered(stem: str) -> Iterator[str]:
+    yield stem
+    yield from (f"{stem}-{number}" for number in itertools.count(2))
+
+
+def _taken(run: Run) -> RunError:
+    if run.recipe_file.exists():
+        return RunError(
+            f"{run.path} is there already. Choose another --name, or go on with it: striate resume {run.argument}"
+        )
+    return RunError(f"{run.path} is there already, and is no run. Choose another --name, or move it away.")
+
+
+def open_run(path: str | os.PathLike[str]) -> Run:
+    """The run at `path`.
+
+    Raises:
+        RunError: there is no run there; the nearest of the folder is offered.
+    """
+    run = Run(Path(path))
+    try:
+        if run.recipe_file.exists():
+            return run
+        begun = run.path.is_dir() and is_free(run)
+        folder = run.path.parent
+        siblings = [p.name for p in folder.iterdir() if (p / "recipe.json").exists()] if folder.is_dir() else []
+    except (OSError, ValueError) as error:  # a folder that is closed to this user, or a name that is none
+        raise RunError(
+            f"{str(run.path)!r} cannot be opened ({error}). Name a run's folder that you may read."
+        ) from error
+    if begun:
+        raise RunError(
+            f"The training of {run.path} was stopped before it began. Begin it: striate train DATA --name "
+            f"{shlex.quote(run.name)}"
+        )
+    hint = nearest(run.name, siblings) if siblings else "A run is made by 'striate train DATA'."
+    raise RunError(f"There is no run in {run.path}. {hint}")

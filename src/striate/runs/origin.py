@@ -1,0 +1,118 @@
+"""What a run was trained with so far, as its record says, and how what it would go on with differs from that."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from striate.core.config import difference, digest, from_json
+from striate.core.device import ExecutionPlan
+from striate.core.errors import ConfigError, RunError
+from striate.core.spec import InputSpec
+from striate.runs.folder import Plan, Run
+from striate.runs.recipe import Recipe
+from striate.training import Checkpoint, first_event, read_events
+
+_WITHOUT_EFFECT = ("loader_threads", "in_memory", "unreadable")
+_FIXED = ("model", "batch_size", "optimizer.name", "input.")
+"""Settings that cannot change within a run: its weights, its statistics or its steps would have another form."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Origin:
+    """What the journal says up to a checkpoint.
+
+    `first_data`, `input`, `classes` and `execution` are those of the first sitting. `data` and `recipe` are the latest:
+    those with which the run went on where they had changed. `recipe` is None where only its digest is known.
+    """
+
+    recipe: Recipe | None
+    recipe_digest: str
+    first_data: str
+    data: str
+    input: InputSpec
+    classes: tuple[str, ...]
+    execution: ExecutionPlan
+
+    @classmethod
+    def read(cls, run: Run, checkpoint: Checkpoint | None) -> Origin | None:
+        """Read the origin of what `checkpoint` holds; None where nothing was recorded yet.
+
+        Raises:
+            RunError: the record does not say what the run was started with.
+        """
+        if checkpoint is None:
+            event = first_event(run.events_file)
+            events = [] if event is None else [event]
+        else:
+            events = read_events(run.events_file, length=checkpoint.mark.length)
+        if not events and checkpoint is None:
+            return None
+        if not events:
+            raise RunError(f"{run.events_file} is empty, though {run.checkpoints} is not. Restore it from a copy.")
+        first = events[0]
+        latest = first | _latest(events)
+        try:
+            return cls(
+                recipe=_recipe(latest.get("recipe")),
+                recipe_digest=latest["recipe_sha256"],
+                first_data=first["data_sha256"],
+                data=latest["data_sha256"],
+                input=from_json(InputSpec, first["input"]),
+                classes=tuple(first["classes"]),
+                execution=from_json(ExecutionPlan, first["execution"]),
+            )
+        except (KeyError, TypeError, ValueError, ConfigError) as error:
+            raise RunError(
+                f"{run.events_file} does not say what this run was started with ({error}). Restore it from a copy."
+            ) from error
+
+    def changed_settings(self, plan: Plan) -> dict[str, tuple[Any, Any]]:
+        """The settings of `plan` that change the result and are not those of the training so far: (old, new) by name.
+
+        A new end that was asked for by `striate resume --epochs` is not among them.
+        """
+        if self.recipe is None:
+            same = digest(plan.recipe) == self.recipe_digest
+            return {} if same else {"recipe": (self.recipe_digest[:12], digest(plan.recipe)[:12])}
+        changed = difference(plan.recipe, self.recipe)
+        if plan.end_before == self.recipe.epochs:
+            changed.pop("epochs", None)
+        return {key: values for key, values in changed.items() if key not in _WITHOUT_EFFECT}
+
+
+def check_settings(run: Run, origin: Origin, plan: Plan, *, inexact: bool) -> list[str]:
+    """Compare the settings of `plan` with those of the training so far: a phrase for each that changed.
+
+    Raises:
+        RunError: a setting changed and `inexact` was not said, or it is one that cannot change within a run.
+    """
+    changed = origin.changed_settings(plan)
+    phrases = [f"{key} {old} → {new}" for key, (old, new) in changed.items()]
+    fixed = [key for key in changed if key.startswith(_FIXED)]
+    if fixed:
+        raise RunError(
+            f"{run.recipe_file} was changed since the training began: {', '.join(phrases)}. Within a run "
+            f"{', '.join(fixed)} cannot change: restore the former value, or start a new run."
+        )
+    if phrases and not inexact:
+        raise RunError(
+            f"{run.recipe_file} was changed since the training began: {', '.join(phrases)}. Restore the former values, "
+            "or go on with the new ones by --inexact."
+        )
+    return phrases
+
+
+def _latest(events: list[dict[str, Any]]) -> dict[str, Any]:
+    """What the last line says that changed something, without what belongs to that line alone."""
+    lines = [event for event in events if event["event"] == "resumed"]
+    kept = ("recipe", "recipe_sha256", "data_sha256")
+    return {key: lines[-1][key] for key in kept if key in lines[-1]} if lines else {}
+
+
+def _recipe(stored: object) -> Recipe | None:
+    """The recipe of the record; None where it has none, or one of another version."""
+    try:
+        return None if stored is None else from_json(Recipe, stored)
+    except ConfigError:
+        return None

@@ -1,0 +1,116 @@
+"""Loaders of the user's own as the data of a run: trained and judged like a folder of images, but without an audit."""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Iterator
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+
+from striate.classifier import Classifier
+from striate.core.batch import Batch
+from striate.core.config import difference
+from striate.core.device import plain_plan
+from striate.core.errors import ConfigError
+from striate.core.protocols import Batches
+from striate.core.spec import InputSpec, LabelSpec
+from striate.data.dataset import Split
+from striate.data.loading.own_loaders import LoaderBatches, Loaders
+from striate.runs.folder import Run
+from striate.runs.prepare import LEARNED
+from striate.runs.recipe import Recipe
+from striate.runs.stage import Progress
+from striate.training import Outputs
+from striate.training.evaluation import evaluate
+
+_OF_THE_LOADER = ("input", "augmentation", "batch_size", "in_memory", "loader_threads", "unreadable")
+
+
+@dataclass(frozen=True, eq=False)
+class PreparedLoaders:
+    """Loaders with what one batch of each says of them (`recipes.preparation.TrainingData`)."""
+
+    loaders: Loaders
+    input: InputSpec
+    labels: LabelSpec
+    digest: str
+    warnings: tuple[str, ...] = ()
+    digests: np.ndarray = field(default_factory=lambda: np.empty((0, 32), np.uint8))
+    seen: None = None
+
+    @classmethod
+    def read(cls, loaders: Loaders) -> PreparedLoaders:
+        """Read one batch of each loader.
+
+        Raises:
+            DataError: a loader yields something else than batches of images and labels.
+        """
+        spec, labels = loaders.specs()
+        return cls(loaders, spec, labels, loaders.digest)
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """The number of images of each loader whose data set has a length."""
+        return self.loaders.counts
+
+    def load(self, recipe: Recipe) -> Generator[Progress, None, tuple[Batches, Batches]]:
+        """Return the batches to train on and those to validate by."""
+        yield from ()
+        return self.loaders.batches("train", seed=recipe.seed), self.loaders.batches("val", seed=recipe.seed)
+
+    def answers(self, classifier: Classifier, split: Split) -> Generator[Progress, None, Outputs | None]:
+        """Judge a split; of the training loader the first batches."""
+        yield from ()
+        if split not in self.loaders.splits():
+            return None
+        batches: Batches = self.loaders.batches(split)
+        if split == "train":
+            batches = _First(batches, LEARNED)
+        return evaluate(classifier.model, batches, plain_plan(str(classifier.device)))
+
+    def names(self, split: Split, index: np.ndarray) -> tuple[str, ...]:
+        """Return names of images by their place in the loader."""
+        return tuple(f"{split} {number:05d}" for number in index.tolist())
+
+    def unread(self, split: Split, outputs: Outputs | None) -> tuple[str, ...]:
+        """Return nothing: what a loader does not yield has no name."""
+        return ()
+
+    def smallest_batch(self, recipe: Recipe) -> int:
+        """Return the size of the last batch, where the length of the data set tells it; else that of the first."""
+        count, steps = self.counts.get("train"), len(self.loaders.batches("train"))
+        last = recipe.batch_size if count is None else count - (steps - 1) * recipe.batch_size
+        return last if 0 < last < recipe.batch_size else recipe.batch_size
+
+    def record(self, run: Run) -> None:
+        """Write nothing: there is no audit."""
+
+
+class _First:
+    """The first batches of an epoch, until at least `count` images."""
+
+    def __init__(self, batches: LoaderBatches, count: int) -> None:
+        self._batches, self._count = batches, count
+
+    def __len__(self) -> int:
+        return len(self._batches)
+
+    def epoch(self, epoch: int, *, start: int = 0) -> Iterator[Batch]:
+        drawn = 0
+        for batch in self._batches.epoch(epoch, start=start):
+            yield batch
+            drawn += len(batch)
+            if drawn >= self._count:
+                return
+
+
+def fitted(recipe: Recipe, base: Recipe, loaders: Loaders) -> Recipe:
+    """Return `recipe` with the batch size of the loader.
+
+    Raises:
+        ConfigError: a setting that differs from `base` is the loader's own business and would change nothing.
+    """
+    idle = [key for key in difference(recipe, base) if key.split(".")[0] in _OF_THE_LOADER]
+    if idle:
+        raise ConfigError(f"{idle[0]} has no effect, because your loaders prepare the batches. Leave it out.")
+    return replace(recipe, batch_size=len(next(loaders.batches("train").epoch(0))))

@@ -1,0 +1,127 @@
+"""A whole run: from what the user chose to a trained and judged classifier, as one stream of events."""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from striate.core import config
+from striate.core.config import Overrides, difference
+from striate.core.device import ExecutionPlan, device_named, settings_kept
+from striate.core.errors import ConfigError, RunError
+from striate.data.loading.own_loaders import Loaders
+from striate.data.sources.named_registry import OWN_LOADERS, is_named
+from striate.models import MODELS, OWN_MODELS, check_model
+from striate.runs.conclude import conclude
+from striate.runs.events import RunFinished, RunStarted
+from striate.runs.fitting import check_fit
+from striate.runs.folder import Plan, Run, check_name, new_run
+from striate.runs.own_loaders import PreparedLoaders, fitted
+from striate.runs.own_size import follow_model
+from striate.runs.prepare import TrainingData, look_through, opened, prepare_data
+from striate.runs.publishing import Publisher
+from striate.runs.recipes import RECIPES, recipe_for
+from striate.runs.stage import Progress
+from striate.runs.train import Session, Start, sit
+from striate.training import Event, newest_checkpoint
+
+RunEvent = Progress | RunStarted | Event | RunFinished
+
+
+@dataclass(frozen=True, kw_only=True)
+class Choice:
+    """What a user chose for a new run; what is None follows from the data. `changes` come before `settings`."""
+
+    recipe: str | None
+    changes: Mapping[str, object]
+    settings: Overrides
+    name: str | None
+    folder: Path
+    execution_of: Path | None
+
+
+def begin(data: str | Path | Loaders, choice: Choice) -> Generator[RunEvent, None, Run]:
+    """Start a new run. Its folder is made when everything that can be wrong has been looked at.
+
+    Raises:
+        StriateError: something in the choice, the data or the folder is not possible.
+    """
+    if choice.name is not None:
+        check_name(choice.folder, choice.name)
+    plan, prepared, stem = yield from _prepared(data, choice)
+    check_fit(plan.recipe, prepared)
+    with new_run(choice.folder, choice.name, f"{stem}-{_short(plan.recipe.model)}") as run, settings_kept():
+        plan.write(run)
+        yield from carry_out(run, plan, prepared, Start())
+    return run
+
+
+def _prepared(data: str | Path | Loaders, choice: Choice) -> Generator[Progress, None, tuple[Plan, TrainingData, str]]:
+    """Return the plan, the data ready to train on, and the beginning of a name for the run."""
+    if isinstance(data, Loaders):
+        return _plan("photos", OWN_LOADERS, choice, data), PreparedLoaders.read(data), "loaders"
+    dataset = yield from opened(data)
+    named = data if is_named(data) else str(Path(data).expanduser().resolve())
+    plan = _plan(recipe_for(data), named, choice)
+    found = yield from look_through(dataset)
+    plan = follow_model(plan, _together(choice), found.survey)
+    return plan, (yield from prepare_data(plan.recipe, dataset, found)), dataset.name
+
+
+def _plan(suited: str, data: str, choice: Choice, loaders: Loaders | None = None) -> Plan:
+    """Return the plan of a run on `data`, from the recipe chosen or the one that is suited."""
+    base_name = choice.recipe or suited
+    base = RECIPES[base_name]()
+    recipe = base.changed(_together(choice))
+    device_named(recipe.device)  # an absent one is said before any image is read
+    if loaders is not None:
+        recipe = fitted(recipe, base, loaders)
+    check_model(recipe.model)  # an unknown name is said before any picture is read
+    return Plan(
+        recipe=recipe,
+        base=base_name,
+        data=data,
+        difference=difference(recipe, base),
+        execution=None if choice.execution_of is None else _execution_of(choice.execution_of),
+    )
+
+
+def _together(choice: Choice) -> dict[str, object]:
+    """All that was chosen, in one mapping, so that the name of an optimizer and its options may come in any form.
+
+    Raises:
+        ConfigError: a setting was given twice.
+    """
+    settings = dict(config.pairs(choice.settings))
+    for key in choice.changes.keys() & settings.keys():
+        raise ConfigError(f"{key} is given twice, as an option and as a setting: leave one of them out.")
+    return {**choice.changes, **settings}
+
+
+def _short(model: str) -> str:
+    """A model as a part of a folder's name."""
+    return model if model in MODELS or model in OWN_MODELS else "written"
+
+
+def _execution_of(path: Path) -> ExecutionPlan:
+    checkpoint, _ = newest_checkpoint(Run(path).checkpoints)
+    if checkpoint is None:
+        raise RunError(f"{path} has no checkpoint that says how it was executed.")
+    return checkpoint.plan
+
+
+def carry_out(run: Run, plan: Plan, prepared: TrainingData, start: Start) -> Generator[RunEvent, None, None]:
+    """Train to the end from where `start` says, and judge what came of it."""
+    prepared.record(run)
+    session = Session(plan, prepared)
+    batches = yield from prepared.load(plan.recipe)
+    ending = yield from sit(run, session, batches, start, Publisher(run, session))
+    conclusion = yield from conclude(run, session, ending)
+    yield RunFinished(
+        run=run,
+        reason=ending.reason,
+        kept_epoch=conclusion.kept_epoch,
+        judgements=conclusion.judgements,
+        unread=conclusion.unread,
+    )

@@ -1,0 +1,199 @@
+"""One sitting of a run, from prepared data to the last safe point: the one place where data, model and trainer meet."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Generator
+from dataclasses import dataclass
+from typing import Any
+
+from torch import nn
+
+from striate.classifier import Arguments
+from striate.core.config import digest, to_json
+from striate.core.device import ExecutionPlan, device_named
+from striate.core.duration import Clock
+from striate.core.errors import DataError
+from striate.core.protocols import Batches
+from striate.core.trial import choose_plan
+from striate.models import build_model
+from striate.runs.events import RunStarted
+from striate.runs.folder import Plan, Run
+from striate.runs.prepare import TrainingData
+from striate.runs.stage import Progress, watched
+from striate.training import (
+    Checkpoint,
+    EarlyStopping,
+    Ending,
+    Event,
+    Journal,
+    Publish,
+    TrainState,
+    circumstances,
+    differences,
+    evaluate,
+    require_exact,
+    restore,
+    run_sitting,
+)
+
+
+@dataclass(frozen=True, eq=False)
+class Session:
+    """What is trained on what."""
+
+    plan: Plan
+    prepared: TrainingData
+
+    @property
+    def arguments(self) -> Arguments:
+        """With which the zoo builds the network."""
+        channels, height, width = self.prepared.input.shape
+        return Arguments(classes=len(self.prepared.labels), channels=channels, size=(height, width))
+
+    def build(self) -> nn.Module:
+        """The network anew, as it was before the first step."""
+        recipe = self.plan.recipe
+        return build_model(recipe.model, seed=recipe.seed, **self.arguments)
+
+
+@dataclass(frozen=True, eq=False)
+class Start:
+    """From where a sitting starts: from nothing, or from `checkpoint`.
+
+    `execution` is that of the sittings before, where there were any. `refused`: a sentence for each checkpoint that
+    could not be used. `changes`: in phrases what is not as it was. `inexact`: other last bits are accepted.
+    """
+
+    checkpoint: Checkpoint | None = None
+    execution: ExecutionPlan | None = None
+    refused: tuple[str, ...] = ()
+    changes: tuple[str, ...] = ()
+    inexact: bool = False
+
+
+def sit(
+    run: Run, session: Session, batches: tuple[Batches, Batches], start: Start, publish: Publish
+) -> Generator[Progress | RunStarted | Event, None, Ending]:
+    """Train until the recipe's end, from where `start` says; `batches` are those to learn from and to validate by.
+
+    Raises:
+        RunError: going on would not be exact, and that was not accepted.
+        DataError: an image cannot be read any more.
+        TrainingError: the loss is not finite.
+    """
+    recipe, checkpoint = session.plan.recipe, start.checkpoint
+    train, validation = batches
+    network = session.build()
+    execution = yield from _execution(session, network, start)
+    changes = start.changes
+    if checkpoint is not None:
+        if not start.inexact:
+            require_exact(checkpoint.circumstances, circumstances(execution))
+        changes = (*changes, *differences(checkpoint.circumstances, circumstances(execution)))
+    state = _state(session, execution, network, len(train))
+    if checkpoint is not None:
+        restore(state, checkpoint)
+    with Journal(run.events_file, checkpoint.mark if checkpoint else None) as journal:
+        if checkpoint is None:
+            journal.write("started", **_facts(session, execution))
+        elif changes:
+            session.plan.write(run)  # its end may be another
+            journal.write("resumed", clock=state.clock, changes=list(changes), **_facts(session, execution))
+        yield _started(run, session, state, start, changes)
+        with contextlib.closing(
+            run_sitting(
+                state,
+                train,
+                until=recipe.epochs,
+                journal=journal,
+                checkpoints=run.checkpoints,
+                stopping=EarlyStopping(recipe.stop.metric, recipe.stop.patience),
+                evaluate=lambda: evaluate(state.model, validation, execution).scores(),
+                every=recipe.evaluate_every,
+                publish=publish,
+            )
+        ) as events:
+            try:
+                ending = yield from events
+            except DataError as error:
+                raise DataError(
+                    f"{error} The training is saved at {recipe.epochs.position(state.clock)}. Restore the image and go "
+                    f"on: striate resume {run.argument}. Or use what remains: striate resume {run.argument} --inexact, "
+                    f"or striate finish {run.argument}"
+                ) from error
+        journal.write("finished", clock=state.clock, reason=ending.reason, best_step=ending.best_step)
+    return ending
+
+
+def _state(session: Session, execution: ExecutionPlan, network: nn.Module, steps_per_epoch: int) -> TrainState:
+    recipe = session.plan.recipe
+    model = execution.adopt(network)
+    return TrainState(
+        model=model,
+        optimizer=recipe.optimizer.create(model),
+        schedule=recipe.schedule.create(recipe.epochs),
+        loss=recipe.loss.create(),
+        clock=Clock(steps_per_epoch),
+        plan=execution,
+        seed=recipe.seed,
+        clip_norm=recipe.optimizer.clip_norm,
+        l1=recipe.optimizer.l1,
+        auxiliary=recipe.loss.auxiliary_weight(recipe.model),
+    )
+
+
+def _facts(session: Session, execution: ExecutionPlan) -> dict[str, Any]:
+    """What a sitting starts with, the same in every repetition."""
+    prepared, recipe = session.prepared, session.plan.recipe
+    return {
+        "model": recipe.model,
+        "recipe_sha256": digest(recipe),
+        "data_sha256": prepared.digest,
+        "input": to_json(prepared.input),
+        "classes": list(prepared.labels.classes),
+        "counts": prepared.counts,
+        "recipe": to_json(recipe),
+        "execution": to_json(execution),
+        "circumstances": circumstances(execution),
+    }
+
+
+def _execution(session: Session, network: nn.Module, start: Start) -> Generator[Progress, None, ExecutionPlan]:
+    """The plan of this run, once it has one; else that of the run it repeats; else the winner of a trial."""
+    plan = session.plan
+    known = (start.execution if start.checkpoint is None else start.checkpoint.plan) or plan.execution
+    if known is not None:
+        return known
+    shape, recipe = (plan.recipe.batch_size, *session.prepared.input.shape), plan.recipe
+    return (
+        yield from watched(
+            "trying ways to compute a step",
+            lambda progress: choose_plan(
+                network,
+                shape,
+                precision=recipe.precision,
+                device=device_named(recipe.device),
+                auxiliary=recipe.loss.auxiliary_weight(recipe.model),
+                progress=progress,
+            ),
+        )
+    )
+
+
+def _started(run: Run, session: Session, state: TrainState, start: Start, changes: tuple[str, ...]) -> RunStarted:
+    prepared = session.prepared
+    return RunStarted(
+        run=run,
+        plan=session.plan,
+        until=session.plan.recipe.epochs,
+        counts=prepared.counts,
+        input=prepared.input,
+        labels=prepared.labels,
+        parameters=sum(parameter.numel() for parameter in state.model.parameters()),
+        steps_per_epoch=state.clock.steps_per_epoch,
+        execution=state.plan,
+        findings=(*start.refused, *prepared.warnings),
+        resumed_at=start.checkpoint.clock.step if start.checkpoint else None,
+        changes=changes,
+    )

@@ -1,0 +1,64 @@
+"""The pictures that a verb is given: files, folders, patterns, a list on standard input."""
+
+from __future__ import annotations
+
+import glob
+import os
+import sys
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+from striate.core.errors import DataError
+from striate.core.registry import natural_key
+from striate.data.sources.text import Finder, decode_text
+
+
+def expand(pictures: Iterable[str | Path]) -> Iterator[Path]:
+    """The files that are meant, in the order given; those of a folder in natural order.
+
+    A file that does not exist is passed on: it is named with the others that cannot be read. A name in another Unicode
+    form than the file's is the file's name.
+
+    Raises:
+        DataError: a folder cannot be listed or holds no image, a pattern matches nothing, or something is a URL.
+    """
+    if not pictures:
+        raise DataError("Name at least one picture, folder or pattern, or - for a list on standard input.")
+    finder = Finder()
+    for given in pictures:
+        files = _listed() if str(given) == "-" else _meant(given, finder)
+        if not files:
+            raise DataError(f"{given} holds no picture.")
+        yield from (finder.find(path) for path in files)
+
+
+def _meant(given: str | Path, finder: Finder) -> list[Path]:
+    from striate.data.sources.opening import refuse_url
+    from striate.data.sources.tree import pictures_in
+
+    refuse_url(given)
+    text, path = str(given), finder.find(Path(given))
+    if os.path.isdir(path):
+        try:
+            return pictures_in(path)
+        except OSError as error:
+            raise DataError(f"{path} cannot be listed: {error.strerror or error}.") from error
+    if os.path.lexists(path) or not glob.has_magic(text):
+        return [path]
+    return [Path(match) for match in sorted(glob.glob(text, recursive=True), key=natural_key)]
+
+
+def _listed() -> list[Path]:
+    """The files that standard input lists: a line each, or ended by zero bytes, as `find -print0` writes them.
+
+    A line that is not UTF-8 is a file name all the same: its bytes are kept.
+    """
+    from striate.data.sources.opening import refuse_url
+
+    source = getattr(sys.stdin, "buffer", None)
+    text = sys.stdin.read() if source is None else decode_text(source.read(), errors="surrogateescape")
+    lines = text.split("\0") if "\0" in text else [line.rstrip("\r") for line in text.split("\n")]
+    names = [name.removeprefix("\ufeff") for name in lines if name.strip()]
+    for name in names:
+        refuse_url(name)
+    return [Path(name) for name in names]
