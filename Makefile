@@ -32,6 +32,7 @@ bench: .venv-bench/ready
 	.venv-bench/bin/python -m benchmarks
 
 zoo: .venv-test/ready
+	STRIATE_FAMILIES=all $(TEST)/python -m pytest -n 2 --dist worksteal tests/contract tests/judges/test_zoo.py
 	$(TEST)/python benchmarks/zoo.py --write
 
 zoo-train: .venv-test/ready

@@ -10,11 +10,11 @@ import torch
 from torch import Tensor, nn
 
 from promises.found import state
-from promises.subject import pictures, smallest_of_each_family, subject
+from promises.subject import pictures, families, subject
 from striate.hooks import DECONVNET, GUIDED, RewriteError, Rule, borrow, capture, rewrite
 from striate.models import Network
 
-pytestmark = pytest.mark.parametrize("name", smallest_of_each_family(), scope="module")
+pytestmark = pytest.mark.parametrize("name", families(), scope="module")
 
 
 @pytest.fixture

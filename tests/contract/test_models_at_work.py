@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 
 from promises import at_work, recorded
-from promises.subject import Promise, smallest_of_each_family, subject
+from promises.subject import Promise, families, subject
 
-pytestmark = pytest.mark.parametrize("name", smallest_of_each_family(), scope="module")
+pytestmark = pytest.mark.parametrize("name", families(), scope="module")
 
 # Exporting takes a hundredth of a second for each layer. Where there are more, `make zoo` has exported the network, and
 # here its record, which must be of these sources, is asked.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import functools
+import os
 import re
 from collections.abc import Callable
 from typing import Any
@@ -103,6 +104,22 @@ def smallest_of_each_family() -> list[str]:
         members.setdefault(MODELS[name].card.family, []).append(MODELS[name].card)
     chosen = {min(cards, key=lambda card: card.parameters).name for cards in members.values()}
     return [name for name in MODELS if name in chosen]
+
+
+# One small network for each kind of block.
+_REPRESENTATIVES = (
+    *("mlp", "lenet5", "lenet5_1998", "tiny_vgg", "cifar10_maxnorm", "nin", "highway11", "resnet20", "squeezenet1_1"),
+    *("densenet_bc100_12", "googlenet_bn", "mobilenet_v2_035", "efficientnet_b0", "convnext_tiny"),
+    "resnet110_stochastic_depth",
+)
+
+
+def families() -> list[str]:
+    """Return one network for each kind of block; with `STRIATE_FAMILIES=all`, as `make zoo` runs, one of each family."""
+    chosen = smallest_of_each_family()
+    if os.environ.get("STRIATE_FAMILIES") == "all":
+        return chosen
+    return [name for name in chosen if name in _REPRESENTATIVES]
 
 
 def pictures(count: int, size: tuple[int, int], channels: int = 3, seed: int = 3) -> Tensor:
