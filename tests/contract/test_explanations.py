@@ -15,7 +15,7 @@ from promises.explained import explain, it_is_explained
 from promises.filled import filled
 from promises.found import state
 from promises.strangers import WRITTEN, InPlace, Modular, stranger
-from promises.subject import pictures, families, subject
+from promises.subject import families, pictures, subject
 from striate.core.errors import StriateError
 from striate.explaining import METHODS, NotFiniteError, TargetError
 from striate.models import MODELS, Network

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from promises.found import state
-from promises.subject import pictures, families, subject
+from promises.subject import families, pictures, subject
 from striate.hooks import DECONVNET, GUIDED, RewriteError, Rule, borrow, capture, rewrite
 from striate.models import Network
 

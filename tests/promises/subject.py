@@ -115,7 +115,7 @@ _REPRESENTATIVES = (
 
 
 def families() -> list[str]:
-    """Return one network for each kind of block; with `STRIATE_FAMILIES=all`, as `make zoo` runs, one of each family."""
+    """Return one network for each kind of block; with `STRIATE_FAMILIES=all`, as in `make zoo`, one of each family."""
     chosen = smallest_of_each_family()
     if os.environ.get("STRIATE_FAMILIES") == "all":
         return chosen
