@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from network_figure import Box, network
 from torch import nn
 
 from striate.layers import AvgPool2dSame, MaxPool2dSame, SeparableConv2d, SqueezeExcitation
 from striate.models.graph import INPUT, Graph, Node
-from striate.plot import Box, network
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -14,10 +14,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from drawings import drawing
+from tradeoff import Point, tradeoff
 
 from striate.models import MODELS, ModelCard, Published, describe, list_models, sketch_model
 from striate.models.graph import graph
-from striate.plot import Point, figure_svg, tradeoff
+from striate.plot import figure_svg
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

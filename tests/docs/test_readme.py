@@ -28,7 +28,6 @@ def program(name: str) -> ModuleType:
     return module
 
 
-sys.path.insert(0, str(REPOSITORY / "docs"))  # its programs use each other
 blocks = program("blocks")
 SOURCES = {address for card in list_models() for address in (card.paper, *(row.source for row in card.published))}
 PAGES = [REPOSITORY / "README.md", *sorted((REPOSITORY / "docs").rglob("*.md"))]

@@ -20,12 +20,7 @@ os.environ.setdefault("KERAS_BACKEND", "torch")
 keras: Any = pytest.importorskip("keras")
 
 _KERAS: dict[str, Any] = {
-    "Conv1dSame": keras.layers.Conv1D,
     "Conv2dSame": keras.layers.Conv2D,
-    "Conv3dSame": keras.layers.Conv3D,
-    "ConvTranspose1dSame": keras.layers.Conv1DTranspose,
-    "ConvTranspose2dSame": keras.layers.Conv2DTranspose,
-    "ConvTranspose3dSame": keras.layers.Conv3DTranspose,
     "MaxPool2dSame": keras.layers.MaxPooling2D,
     "AvgPool2dSame": keras.layers.AveragePooling2D,
 }
@@ -42,20 +37,16 @@ def _asked(judge: Any, x: Tensor) -> Tensor:
     return output.permute(0, x.ndim - 1, *range(1, x.ndim - 1))
 
 
-@pytest.mark.parametrize("sizes", [(8, 9, 7), (7, 6, 8), (5, 5, 4)])
+@pytest.mark.parametrize("sizes", [(8, 9), (7, 6), (5, 5)])
 @pytest.mark.parametrize(("kernel", "stride", "dilation"), [(3, 2, 1), (2, 1, 1), (4, 3, 1), (3, 1, 2), (1, 2, 1)])
-@pytest.mark.parametrize("axes", [1, 2, 3])
-@pytest.mark.parametrize("kind", ["Conv", "ConvTranspose"])
-def test_convolutions_are_those_of_keras(
-    kind: str, axes: int, kernel: int, stride: int, dilation: int, sizes: tuple[int, ...]
-) -> None:
-    name = f"{kind}{axes}dSame"
-    ours = getattr(layers, name)(3, 5, kernel, stride, dilation).double()
-    theirs = _KERAS[name](5, kernel, stride, "same", dilation_rate=dilation, dtype="float64")
-    x = _random(2, 3, *sizes[:axes])
-    theirs.build((None, *sizes[:axes], 3))
-    # Keras has the kernel's axes first, then inputs and outputs; transposed, outputs and inputs.
-    theirs.set_weights([ours.weight.detach().permute(*range(2, axes + 2), 1, 0).numpy(), ours.bias.detach().numpy()])
+def test_convolutions_are_those_of_keras(kernel: int, stride: int, dilation: int, sizes: tuple[int, ...]) -> None:
+    ours = layers.Conv2dSame(3, 5, kernel, stride, dilation).double()
+    theirs = _KERAS["Conv2dSame"](5, kernel, stride, "same", dilation_rate=dilation, dtype="float64")
+    x = _random(2, 3, *sizes)
+    theirs.build((None, *sizes, 3))
+    assert ours.bias is not None
+    # Keras has the kernel's axes first, then inputs and outputs.
+    theirs.set_weights([ours.weight.detach().permute(2, 3, 1, 0).numpy(), ours.bias.detach().numpy()])
     torch.testing.assert_close(ours(x), _asked(theirs, x))
 
 

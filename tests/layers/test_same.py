@@ -1,4 +1,4 @@
-"""TensorFlow's "same" padding against loops over pixels, against the adjoint, and against numbers worked by hand."""
+"""TensorFlow's "same" padding against loops over pixels, and against numbers worked by hand."""
 
 from __future__ import annotations
 
@@ -16,24 +16,15 @@ from torch.nn import functional as F
 from reference import padding as slow
 from striate.layers import (
     AvgPool2dSame,
-    Conv1dSame,
     Conv2dSame,
-    Conv3dSame,
-    ConvTranspose1dSame,
-    ConvTranspose2dSame,
-    ConvTranspose3dSame,
     MaxPool2dSame,
     SeparableConv2d,
 )
 
-_CONVOLUTIONS: dict[int, Any] = {1: Conv1dSame, 2: Conv2dSame, 3: Conv3dSame}
-_TRANSPOSED: dict[int, Any] = {1: ConvTranspose1dSame, 2: ConvTranspose2dSame, 3: ConvTranspose3dSame}
-_CONVOLVE: dict[int, Callable[..., Tensor]] = {1: F.conv1d, 2: F.conv2d, 3: F.conv3d}
-
+Axes = tuple[tuple[int, int, int, int], ...]
 # Size, kernel, stride and dilation of an axis: also kernels longer than the map and strides longer than the kernel.
 _axis = st.tuples(st.integers(1, 7), st.integers(1, 4), st.integers(1, 3), st.integers(1, 2))
-_short_axis = st.tuples(st.integers(1, 3), st.integers(1, 3), st.integers(1, 2), st.integers(1, 2))
-_axes = st.lists(_axis, min_size=1, max_size=2) | st.tuples(*[_short_axis] * 3).map(list)
+_axes = st.tuples(_axis, _axis)
 _many = settings(max_examples=60, deadline=None, derandomize=True)
 
 
@@ -55,46 +46,14 @@ def _same(fast: Tensor, expected: np.ndarray) -> None:
     torch.testing.assert_close(fast.detach(), torch.from_numpy(expected))
 
 
-def _turned(axes: list[tuple[int, int, int, int]]) -> tuple[Any, Any, Any, Any]:
-    """Sizes, kernels, strides and dilations of all axes; in one dimension numbers, as the layers take them."""
-    size, *windows = zip(*axes, strict=True)
-    kernel, stride, dilation = (window[0] if len(axes) == 1 else window for window in windows)
-    return size, kernel, stride, dilation
-
-
 @_many
 @given(axes=_axes)
-def test_convolutions_are_those_of_a_loop_over_all_places(axes: list[tuple[int, int, int, int]]) -> None:
-    size, kernel, stride, dilation = _turned(axes)
-    layer = _randomised(_CONVOLUTIONS[len(axes)](2, 4, kernel, stride, dilation, groups=2))
+def test_convolutions_are_those_of_a_loop_over_all_places(axes: Axes) -> None:
+    size, kernel, stride, dilation = zip(*axes, strict=True)
+    layer = _randomised(Conv2dSame(2, 4, kernel, stride, dilation, groups=2))
     x = _random(1, 2, *size)
     weight, bias = _numbers(layer.weight), _numbers(layer.bias)
     _same(layer(x)[0], slow.convolve(x[0].numpy(), weight, bias, layer.stride, layer.dilation, groups=2))
-
-
-@_many
-@given(axes=_axes)
-def test_transposed_convolutions_spread_each_place_over_what_would_have_seen_it(
-    axes: list[tuple[int, int, int, int]],
-) -> None:
-    size, kernel, stride, dilation = _turned(axes)
-    layer = _randomised(_TRANSPOSED[len(axes)](2, 3, kernel, stride, dilation))
-    x = _random(1, 2, *size)
-    weight, bias = _numbers(layer.weight), _numbers(layer.bias)
-    _same(layer(x)[0], slow.transpose(x[0].numpy(), weight, bias, layer.stride, layer.dilation))
-
-
-@_many
-@given(axes=_axes, groups=st.sampled_from([1, 2]))
-def test_a_transposed_convolution_is_the_adjoint_of_the_convolution_with_its_weights(
-    axes: list[tuple[int, int, int, int]], groups: int
-) -> None:
-    size, kernel, stride, dilation = _turned(axes)
-    up = _randomised(_TRANSPOSED[len(axes)](4, 6, kernel, stride, dilation, groups, bias=False))
-    down = _CONVOLUTIONS[len(axes)](6, 4, kernel, stride, dilation, groups, bias=False).double()
-    down.weight = up.weight
-    few, many = _random(1, 4, *size), _random(1, 6, *(n * s for n, s in zip(size, up.stride, strict=True)))
-    torch.testing.assert_close((up(few) * many).sum(), (few * down(many)).sum())
 
 
 @pytest.mark.parametrize(("layer", "reduce"), [(MaxPool2dSame, max), (AvgPool2dSame, np.mean)])
@@ -117,9 +76,6 @@ def test_the_odd_row_is_padded_behind() -> None:
     assert conv(x).flatten().tolist() == [6, 7]
     assert AvgPool2dSame((1, 3), (1, 2))(x).flatten().tolist() == [2, 3.5]
     assert MaxPool2dSame((1, 3), (1, 2))(x).flatten().tolist() == [3, 4]
-    up = ConvTranspose2dSame(1, 1, (1, 3), (1, 2), bias=False)
-    nn.init.ones_(up.weight)
-    assert up(torch.tensor([[[[1.0, 10.0]]]])).flatten().tolist() == [1, 1, 11, 10]
 
 
 def test_where_both_ends_get_the_same_nothing_is_copied() -> None:
@@ -130,11 +86,9 @@ def test_where_both_ends_get_the_same_nothing_is_copied() -> None:
 
 
 @pytest.mark.filterwarnings("ignore:Using padding='same'")  # torch tells that it copies
-@pytest.mark.parametrize("axes", [1, 2, 3])
-def test_with_a_stride_of_one_it_is_what_torch_calls_same(axes: int) -> None:
-    layer = _randomised(_CONVOLUTIONS[axes](2, 3, 4 if axes == 1 else (4,) * axes))
-    x = _random(1, 2, *[6, 5, 4][:axes])
-    torch.testing.assert_close(layer(x), _CONVOLVE[axes](x, layer.weight, layer.bias, padding="same"))
+def test_with_a_stride_of_one_it_is_what_torch_calls_same() -> None:
+    layer, x = _randomised(Conv2dSame(2, 3, (4, 4))), _random(1, 2, 6, 5)
+    torch.testing.assert_close(layer(x), F.conv2d(x, layer.weight, layer.bias, padding="same"))
 
 
 @pytest.mark.parametrize("padding", ["same", 1, (0, 1)])
@@ -153,12 +107,8 @@ def test_a_separable_convolution_is_one_convolution_of_low_rank(padding: Any) ->
 @pytest.mark.parametrize(
     ("layer", "shape"),
     [
-        (Conv1dSame(2, 4, 4, 3, 2, groups=2), (2, 2, 7)),
         (Conv2dSame(2, 3, (3, 2), 2), (1, 2, 4, 5)),
-        (Conv3dSame(1, 2, 2, 2), (1, 1, 3, 4, 2)),
-        (ConvTranspose1dSame(2, 4, 2, 3, groups=2), (1, 2, 4)),
-        (ConvTranspose2dSame(2, 3, 3, 2), (1, 2, 3, 2)),
-        (ConvTranspose3dSame(1, 2, 2, (1, 2, 3)), (1, 1, 2, 2, 2)),
+        (Conv2dSame(2, 4, 4, 3, 2, groups=2), (2, 2, 7, 4)),
         (AvgPool2dSame(3, 2), (1, 2, 4, 5)),
         (AvgPool2dSame(2, 1), (1, 2, 4, 5)),
         (MaxPool2dSame(3, 2), (1, 2, 4, 5)),
@@ -178,9 +128,11 @@ def test_gradients_are_those_of_small_changes(layer: nn.Module, shape: tuple[int
 
 @_many
 @given(axes=_axes)
-def test_in_use_maps_are_padded_as_in_training_whatever_their_order(axes: list[tuple[int, int, int, int]]) -> None:
-    size, kernel, stride, dilation = _turned(axes)
-    layer = _randomised(_CONVOLUTIONS[len(axes)](3, 2, kernel, stride, dilation))
+def test_in_use_maps_are_padded_as_in_training_whatever_their_order(
+    axes: tuple[tuple[int, int, int, int], ...],
+) -> None:
+    size, kernel, stride, dilation = zip(*axes, strict=True)
+    layer = _randomised(Conv2dSame(3, 2, kernel, stride, dilation))
     x = _random(2, 3, *size)
     channels_last = x.movedim(1, -1).contiguous().movedim(-1, 1)
     expected = layer(x).detach()

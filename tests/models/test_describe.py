@@ -277,8 +277,6 @@ def _mix() -> nn.Module:
         (layers.MaxPool2dSame(2, 1), (3, 3)),
         (layers.AvgPool2dSame((4, 3), (1, 2)), (5, 4)),
         (layers.SeparableConv2d(4, 4, 3, 2, "same"), (4, 4)),
-        (layers.ConvTranspose2dSame(4, 4, 3, 2), (3, 3)),
-        (layers.ConvTranspose2dSame(4, 4, 1, 2), (2, 2)),
         (layers.LocalResponseNorm(3, alpha=1.0), (2, 2)),
         (layers.LayerNorm2d(4), (2, 2)),
         (layers.StochasticDepth(0.5), (2, 2)),

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import string
 import subprocess
 import sys
 import xml.etree.ElementTree as ET
@@ -13,20 +12,21 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 
-from striate.plot import confusion, curves, figure_png, figure_svg, reliability
+from striate.plot import Tile, figure_png, figure_svg, lines, tiles
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-MATRIX = np.array([[8, 2], [0, 5]])
 FIGURES: dict[str, Callable[[], Figure]] = {
-    "curves": lambda: curves(
-        {"training": [(1.0, 0.9), (2.0, 0.5)], "validation": [(2.0, 0.7)]}, quantity="loss", best_epoch=2.0
+    "one curve": lambda: lines({"answer": [(1.0, 0.9), (2.0, 0.5)]}, across="shift, pixels", up="probability"),
+    "layers": lambda: lines(
+        {f"stage & <b> {k}": [(float(x), float(k * x)) for x in range(3)] for k in range(6)},
+        across="shift, pixels", up="distance", ordered=True,
     ),
-    "confusion": lambda: confusion(MATRIX, ["cat", "dog & <b>"]),
-    "many classes": lambda: confusion(np.eye(26, dtype=np.int64), list(string.ascii_lowercase)),
-    "reliability": lambda: reliability({"as trained": [(0.9, 0.7, 10)], "after": [(0.7, 0.7, 10)]}),
-}
+    "tiles": lambda: tiles(
+        [Tile(np.zeros((8, 8, 1), np.uint8), ("dog & <b>", "a file"))], title="Why", note="Because."
+    ),
+}  # fmt: skip
 
 
 @pytest.fixture(params=list(FIGURES))
@@ -54,28 +54,22 @@ def _texts(figure: Figure) -> list[str]:
 
 
 def test_a_figure_says_what_it_shows() -> None:
-    assert {"training", "validation", "epoch", "loss", "best: 2"} <= set(_texts(FIGURES["curves"]()))
-    assert {"cat", "dog & <b>", "8", "2", "5"} <= set(_texts(FIGURES["confusion"]()))
-    assert {"as trained", "after", "confidence"} <= set(_texts(FIGURES["reliability"]()))
+    assert {"shift, pixels", "probability"} <= set(_texts(FIGURES["one curve"]()))
+    assert {"shift, pixels", "distance", "stage & <b> 0", "stage & <b> 5"} <= set(_texts(FIGURES["layers"]()))
+    assert {"Why", "Because.", "dog & <b>", "a file"} <= set(_texts(FIGURES["tiles"]()))
 
 
-def test_cells_that_count_nothing_carry_no_number() -> None:
-    assert "0" not in _texts(FIGURES["confusion"]())
-
-
-def test_the_diagonal_and_the_rest_have_the_colours_of_right_and_wrong() -> None:
-    (image,) = FIGURES["confusion"]().axes[0].images
-    colours = np.asarray(image.get_array())
-    right, wrong, empty, all_right = colours[0, 0], colours[0, 1], colours[1, 0], colours[1, 1]
-    assert all_right.tolist() == [0x0F, 0x7B, 0x6C]
-    assert empty.tolist() == [0xF3, 0xF1, 0xEB]
-    assert right[1] > right[0], "teal"
-    assert wrong[0] > wrong[1], "vermilion"
+def test_the_colours_of_ordered_curves_get_deeper() -> None:
+    colours = [line.get_color() for line in FIGURES["layers"]().axes[0].get_lines()]
+    lightness = [sum(int(colour[start : start + 2], 16) for start in (1, 3, 5)) for colour in map(str, colours)]
+    assert lightness == sorted(set(lightness), reverse=True)
 
 
 def test_too_many_curves_are_refused() -> None:
     with pytest.raises(ValueError, match="at most 4 curves"):
-        curves({str(k): [(0.0, 0.0)] for k in range(5)}, quantity="loss")
+        lines({str(k): [(0.0, 0.0)] for k in range(5)}, across="x", up="y")
+    with pytest.raises(ValueError, match="at most 12 curves"):
+        lines({str(k): [(0.0, 0.0)] for k in range(13)}, across="x", up="y", ordered=True)
 
 
 def test_importing_the_package_loads_neither_torch_nor_matplotlib() -> None:
@@ -87,11 +81,11 @@ def test_importing_the_package_loads_neither_torch_nor_matplotlib() -> None:
 def test_drawing_leaves_pyplot_and_the_settings_alone() -> None:
     code = (
         "import sys, matplotlib\n"
-        "from striate.plot import curves, figure_svg\n"
+        "from striate.plot import lines, figure_svg\n"
         # Reading the setting `backend` is what imports pyplot.
         "def settings(): return {k: matplotlib.rcParams[k] for k in matplotlib.rcParams if k != 'backend'}\n"
         "before = settings()\n"
-        "figure_svg(curves({'a': [(0.0, 1.0)]}, quantity='loss'))\n"
+        "figure_svg(lines({'a': [(0.0, 1.0)]}, across='x', up='y'))\n"
         "print('matplotlib.pyplot' in sys.modules, settings() == before)\n"
     )
     ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

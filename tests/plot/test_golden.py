@@ -20,28 +20,19 @@ from PIL import Image
 from striate.plot import (
     DARK,
     LIGHT,
-    Band,
-    Box,
     Theme,
     Tile,
-    beside,
-    confusion,
-    curves,
     figure_png,
     figure_svg,
     filter_pictures,
     fooling,
-    gif,
     lines,
     map_pictures,
-    network,
     overlay,
     overlay_scale,
     png,
-    reliability,
     sheet,
     tiles,
-    webp,
 )
 
 if TYPE_CHECKING:
@@ -101,9 +92,8 @@ def _sheets(theme: Theme) -> Figure:
         [
             Tile(sheet(filter_pictures(_filters()), columns=4, paper=theme.grey), ("filters of the first layer",)),
             Tile(sheet(maps, paper=theme.grey), ("maps", "with negative values, and without")),
-            Tile(
-                beside(nine, others, paper=theme.grey), ("stage2, 7", "nine strongest patches, and what it saw there")
-            ),
+            Tile(nine, ("stage2, 7", "nine strongest patches")),
+            Tile(others, ("their projections",)),
         ],
         side=1.6,
         theme=theme,
@@ -121,11 +111,9 @@ def _fooled(theme: Theme) -> Figure:
 def _lines(theme: Theme) -> Figure:
     x = np.linspace(0, 1, 11)
     return lines(
-        {"Grad-CAM": list(zip(x, np.exp(-4 * x), strict=True))},
-        across="share of the picture deleted",
+        {"Grad-CAM": list(zip(x, np.exp(-4 * x), strict=True)), "random": list(zip(x, 1 - 0.5 * x, strict=True))},
+        across="fraction of the image deleted",
         up="logit",
-        band=Band("twenty random orders", [(float(a), 0.8 - 0.6 * float(a), 1 - 0.5 * float(a)) for a in x]),
-        title="Deletion",
         theme=theme,
     )
 
@@ -142,14 +130,6 @@ FIGURES: dict[str, Callable[[Theme], Figure]] = {
     "fooled": _fooled,
     "lines": _lines,
     "layers": _layers,
-    "curves": lambda theme: curves({"a": [(0.0, 1.0), (1.0, 0.5)]}, quantity="loss", best_epoch=1.0, theme=theme),
-    "confusion": lambda theme: confusion(np.array([[8, 2], [0, 5]]), ["cat", "dog"], theme=theme),
-    "reliability": lambda theme: reliability({"after": [(0.7, 0.7, 10), (0.9, 0.8, 30)]}, theme=theme),
-    "network": lambda theme: network(
-        [Box(("input",), "input"), Box(("3×3 conv, 8",), "weighted"), Box(("+",), "junction")],
-        [(0, 1), (1, 2), (0, 2)],
-        theme=theme,
-    ),
 }
 
 
@@ -158,24 +138,6 @@ FIGURES: dict[str, Callable[[Theme], Figure]] = {
 def test_a_figure_looks_as_it_did(name: str, theme: Theme) -> None:
     drawn = figure_png(FIGURES[name](theme), dots_per_inch=_SMALL)
     _compare(f"{name}_{'light' if theme is LIGHT else 'dark'}.png", drawn)
-
-
-@pytest.mark.parametrize("kind", ["gif", "webp"])
-def test_a_moving_picture_has_the_frames_and_times_it_was_given(kind: str) -> None:
-    frames = np.stack([np.roll(_photo(24, 32), 4 * step, axis=1) for step in range(4)])
-    data = (gif if kind == "gif" else webp)(frames, milliseconds=70, hold=900)
-    assert data == (gif if kind == "gif" else webp)(frames, milliseconds=70, hold=900)
-    with Image.open(io.BytesIO(data)) as image:
-        assert image.n_frames == 4  # pyright: ignore[reportAttributeAccessIssue]
-        assert image.info["loop"] == 0
-        shown, times = [], []
-        for number in range(4):
-            image.seek(number)
-            shown.append(np.asarray(image.convert("RGB")).astype(int))
-            times.append(image.info["duration"])
-    assert times == [70, 70, 70, 900]
-    # A GIF has 256 colours for all frames; a WebP has every pixel.
-    assert np.abs(np.stack(shown) - frames).mean() <= (6 if kind == "gif" else 0)
 
 
 @pytest.mark.parametrize("name", FIGURES)

@@ -10,9 +10,7 @@ from striate.plot import (
     SIGNED,
     Tile,
     amplified,
-    beside,
     coloured,
-    fitted,
     fooling,
     map_pictures,
     overlay,
@@ -107,12 +105,3 @@ def test_maps_with_and_without_a_sign_have_their_own_colours() -> None:
     assert drawn[1].tolist() == SIGNED(np.array([[0.0, 1.0]])).tolist()
     assert (drawn[0, 0, 0] == drawn[2, 0, 0]).all()
     assert drawn[0, 0, 1].sum() < 200
-
-
-def test_pictures_of_different_heights_stand_beside_each_other_on_paper() -> None:
-    one, other = np.zeros((2, 2, 3), np.uint8), np.full((4, 3, 3), 9, np.uint8)
-    joined = beside(one, other, gap=1)
-    assert joined.shape == (4, 6, 3)
-    assert joined[:, 0, 0].tolist() == [255, 0, 0, 255]
-    with pytest.raises(ValueError, match="do not fit"):
-        fitted(other, 3, 3)

@@ -47,19 +47,6 @@ def convolve(
     return out
 
 
-def transpose(
-    x: np.ndarray, weight: np.ndarray, bias: np.ndarray, stride: Sequence[int], dilation: Sequence[int]
-) -> np.ndarray:
-    """x (c, …), weight (c, k, …), bias (k) → (k, n · stride, …): each input is spread to what would have seen it."""
-    size = [n * s for n, s in zip(x.shape[1:], stride, strict=True)]
-    out = np.zeros((weight.shape[1], *size)) + bias.reshape(-1, *[1] * len(size))
-    for place, inside in windows(size, weight.shape[2:], stride, dilation):
-        for k, c in itertools.product(range(weight.shape[1]), range(len(x))):
-            for tap, at in inside:
-                out[(k, *at)] += x[(c, *place)] * weight[(c, k, *tap)]
-    return out
-
-
 def pool(
     x: np.ndarray, kernel: Sequence[int], stride: Sequence[int], reduce: Callable[[list[float]], float]
 ) -> np.ndarray:

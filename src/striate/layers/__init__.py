@@ -9,9 +9,7 @@ what it lacks, or has in another form than the papers.
 from striate.layers.attention import SqueezeExcitation as SqueezeExcitation
 from striate.layers.constraint import MaxNormConv2d as MaxNormConv2d
 from striate.layers.constraint import MaxNormLinear as MaxNormLinear
-from striate.layers.conv import Conv1dSame as Conv1dSame
 from striate.layers.conv import Conv2dSame as Conv2dSame
-from striate.layers.conv import Conv3dSame as Conv3dSame
 from striate.layers.conv import Pointwise as Pointwise
 from striate.layers.conv import SeparableConv2d as SeparableConv2d
 from striate.layers.inception import Branches as Branches
@@ -28,6 +26,3 @@ from striate.layers.pooling import MaxPool2dSame as MaxPool2dSame
 from striate.layers.residual import Add as Add
 from striate.layers.residual import LayerScale as LayerScale
 from striate.layers.residual import StochasticDepth as StochasticDepth
-from striate.layers.transposed import ConvTranspose1dSame as ConvTranspose1dSame
-from striate.layers.transposed import ConvTranspose2dSame as ConvTranspose2dSame
-from striate.layers.transposed import ConvTranspose3dSame as ConvTranspose3dSame

@@ -12,27 +12,6 @@ from torch.nn import functional as F
 from striate.layers.same import same_padding
 
 Pair = tuple[int, int]
-Triple = tuple[int, int, int]
-
-
-class Conv1dSame(nn.Conv1d):
-    """A convolution of ceil(n / stride) places, padded with zeros by TensorFlow's rule."""
-
-    def __init__(
-        self,
-        in_channels: int,
-        out_channels: int,
-        kernel_size: int,
-        stride: int = 1,
-        dilation: int = 1,
-        groups: int = 1,
-        bias: bool = True,
-    ) -> None:
-        super().__init__(in_channels, out_channels, kernel_size, stride, 0, dilation, groups, bias)
-
-    def forward(self, input: Float[Tensor, "n c l"]) -> Float[Tensor, "n k x"]:
-        padded, padding = _pad(self, input)
-        return F.conv1d(padded, self.weight, self.bias, self.stride, padding, self.dilation, self.groups)
 
 
 class Conv2dSame(nn.Conv2d):
@@ -56,26 +35,6 @@ class Conv2dSame(nn.Conv2d):
     def forward(self, input: Float[Tensor, "n c h w"]) -> Float[Tensor, "n k y x"]:
         padded, padding = _pad(self, input)
         return F.conv2d(padded, self.weight, self.bias, self.stride, padding, self.dilation, self.groups)
-
-
-class Conv3dSame(nn.Conv3d):
-    """A convolution of ceil(n / stride) places along each of three axes, padded with zeros by TensorFlow's rule."""
-
-    def __init__(
-        self,
-        in_channels: int,
-        out_channels: int,
-        kernel_size: int | Triple,
-        stride: int | Triple = 1,
-        dilation: int | Triple = 1,
-        groups: int = 1,
-        bias: bool = True,
-    ) -> None:
-        super().__init__(in_channels, out_channels, kernel_size, stride, 0, dilation, groups, bias)
-
-    def forward(self, input: Float[Tensor, "n c d h w"]) -> Float[Tensor, "n k z y x"]:
-        padded, padding = _pad(self, input)
-        return F.conv3d(padded, self.weight, self.bias, self.stride, padding, self.dilation, self.groups)
 
 
 class Pointwise(nn.Linear):
@@ -119,7 +78,7 @@ class SeparableConv2d(nn.Module):
         return self.pointwise(self.depthwise(x))
 
 
-def _pad(layer: nn.Conv1d | nn.Conv2d | nn.Conv3d, x: Tensor) -> tuple[Tensor, Sequence[int]]:
+def _pad(layer: nn.Conv2d, x: Tensor) -> tuple[Tensor, Sequence[int]]:
     """`x`, and the padding that the convolution itself adds to both ends of each axis.
 
     Where both ends get the same, nothing is copied.

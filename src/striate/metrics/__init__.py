@@ -14,7 +14,6 @@ from striate.metrics.ranking import predict as predict
 from striate.metrics.rows import Rows as Rows
 from striate.metrics.scores import METRICS as METRICS
 from striate.metrics.scores import Metric as Metric
-from striate.metrics.tally import Tally as Tally
 from striate.metrics.temperature import Temperature as Temperature
 from striate.metrics.temperature import fit_temperature as fit_temperature
 from striate.metrics.temperature import measure_temperature as measure_temperature

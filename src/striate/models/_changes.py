@@ -19,14 +19,14 @@ import torch
 from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from striate.layers import Add, Conv1dSame, Conv2dSame, Conv3dSame, LayerScale, Pointwise
+from striate.layers import Add, Conv2dSame, LayerScale, Pointwise
 from striate.models._meta import shadow
 from striate.models._operations import CONVOLUTION, arguments, aten
 from striate.models._shapes import sketched
 from striate.models._trace import floating_type
 
 # By their exact classes: what a class derived from these does to its weights is not known.
-_CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d, Conv1dSame, Conv2dSame, Conv3dSame, Pointwise)
+_CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d, Conv2dSame, Pointwise)
 _LINES = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d, LayerScale)
 _ACTIVATIONS = (nn.ReLU, nn.ReLU6, nn.SiLU, nn.Hardswish, nn.Hardtanh, nn.LeakyReLU, nn.ELU)
 # What writes a value of its own, however its arguments lie in memory. (A copy for the sake of order may be none.)

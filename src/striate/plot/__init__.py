@@ -1,29 +1,17 @@
-"""Pictures from arrays: no torch, no network, only numbers and the bytes of a PNG, JPEG, GIF, WebP or SVG."""
+"""Pictures from arrays: numbers in, the bytes of a PNG, JPEG or SVG out."""
 
-from striate.plot._confusion import confusion as confusion
-from striate.plot._curves import Band as Band
-from striate.plot._curves import curves as curves
-from striate.plot._curves import lines as lines
 from striate.plot._fooling import amplified as amplified
 from striate.plot._fooling import fooling as fooling
-from striate.plot._network import Box as Box
-from striate.plot._network import network as network
+from striate.plot._lines import lines as lines
 from striate.plot._overlay import overlay as overlay
 from striate.plot._overlay import overlay_scale as overlay_scale
 from striate.plot._overlay import reach as reach
-from striate.plot._reliability import reliability as reliability
-from striate.plot._sheet import beside as beside
 from striate.plot._sheet import filter_pictures as filter_pictures
-from striate.plot._sheet import fitted as fitted
 from striate.plot._sheet import map_pictures as map_pictures
 from striate.plot._sheet import sheet as sheet
 from striate.plot._tiles import Scale as Scale
 from striate.plot._tiles import Tile as Tile
 from striate.plot._tiles import tiles as tiles
-from striate.plot._tradeoff import Point as Point
-from striate.plot._tradeoff import tradeoff as tradeoff
-from striate.plot.animation import gif as gif
-from striate.plot.animation import webp as webp
 from striate.plot.colormap import AMOUNT as AMOUNT
 from striate.plot.colormap import HEAT as HEAT
 from striate.plot.colormap import SIGNED as SIGNED

@@ -15,20 +15,21 @@ _LUMA = np.array([0.299, 0.587, 0.114])
 _DEEPEST, _LIGHTEST = 24.0, 232.0
 _FAINT, _FULL = 0.5, 0.8  # opacity of the colours where there is nothing, and at the end of the scale
 _OUTSIDE = 0.35
+_PERCENTILE = 0.99
 
 Map: TypeAlias = Float[np.ndarray, "rows columns"]
 
 
-def reach(values: Float[np.ndarray, ...], *, share: float = 0.99) -> float:
-    """Where the colours of a map end: the magnitude that `share` of its values keep within.
+def reach(values: Float[np.ndarray, ...]) -> float:
+    """Return the end of the colour scale of a map: the 99th percentile of its magnitudes, NaN ignored.
 
-    Gradients have a few values far above all others, which would leave everything else dark. What lies beyond is drawn
-    as the end of the scale. NaN is no value.
+    Gradients have a few values far above all others, which would leave everything else dark. Larger values are drawn
+    as the end of the scale.
     """
     magnitudes = np.abs(values[np.isfinite(values)])
     if not magnitudes.size:
         return 0.0
-    return float(np.quantile(magnitudes, share)) or float(magnitudes.max())
+    return float(np.quantile(magnitudes, _PERCENTILE)) or float(magnitudes.max())
 
 
 def overlay(picture: Pixels, values: Map, *, signed: bool = False, largest: float | None = None) -> Rgb:

@@ -8,7 +8,6 @@ import numpy as np
 from jaxtyping import Float, UInt8
 
 from striate.plot.colormap import signed
-from striate.plot.pixels import Pixels, Rgb, coloured
 from striate.plot.theme import LIGHT, Theme
 
 
@@ -56,27 +55,3 @@ def map_pictures(maps: Float[np.ndarray, "n h w"], *, theme: Theme = LIGHT) -> U
         else:
             drawn.append(theme.amount(values / largest if largest else values))
     return np.stack(drawn) if drawn else np.zeros((*maps.shape, 3), dtype=np.uint8)
-
-
-def fitted(pixels: Pixels, height: int, width: int, *, paper: int = 255) -> UInt8[np.ndarray, "{height} {width} 3"]:
-    """A picture that may be smaller, in the middle of `height` × `width` pixels of paper.
-
-    Raises:
-        ValueError: it is larger.
-    """
-    if pixels.shape[0] > height or pixels.shape[1] > width:
-        raise ValueError(f"{pixels.shape[:2]} pixels do not fit into {height} × {width}")
-    canvas = np.full((height, width, 3), paper, dtype=np.uint8)
-    top, left = (height - pixels.shape[0]) // 2, (width - pixels.shape[1]) // 2
-    canvas[top : top + pixels.shape[0], left : left + pixels.shape[1]] = coloured(pixels)
-    return canvas
-
-
-def beside(
-    one: Rgb, other: UInt8[np.ndarray, "h2 w2 3"], *, gap: int = 4, paper: int = 255
-) -> UInt8[np.ndarray, "height width 3"]:
-    """Two pictures next to each other, on paper that is as high as the higher."""
-    height = max(len(one), len(other))
-    between = np.full((height, gap, 3), paper, dtype=np.uint8)
-    sides = [fitted(picture, height, picture.shape[1], paper=paper) for picture in (one, other)]
-    return np.concatenate([sides[0], between, sides[1]], axis=1)

@@ -1,4 +1,4 @@
-"""What an accuracy costs: networks by their operations, their accuracy and their size."""
+"""Chart the accuracy of networks against their cost."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from striate.plot import LIGHT
 from striate.plot.figure import new_figure
-from striate.plot.theme import LIGHT, Theme
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
     from matplotlib.transforms import BboxBase
 
-_MORE = ("#8a5a9e", "#b8860b")
+_COLOURS = (LIGHT.second, LIGHT.wrong, LIGHT.right, LIGHT.ink, "#8a5a9e", "#b8860b", LIGHT.third)
 _AREA = 1.1  # square points per million parameters
 _FONT = 8  # points
 _PIXELS_PER_POINT = 100 / 72
@@ -34,13 +34,13 @@ class Point:
     parameters: float
 
 
-def tradeoff(points: Sequence[Point], *, theme: Theme = LIGHT) -> Figure:
-    """Accuracy against multiply-accumulates (logarithmic), parameters as areas; a family's members are joined."""
-    figure, axes = new_figure(8.6, 6.0, theme)
+def tradeoff(points: Sequence[Point]) -> Figure:
+    """Draw accuracy against MACs (logarithmic), parameters as areas; join the members of a family."""
+    figure, axes = new_figure(8.6, 6.0)
     families: dict[str, list[Point]] = {}
     for point in points:
         families.setdefault(point.family, []).append(point)
-    for members, colour in zip(families.values(), cycle(_colours(theme)), strict=False):
+    for members, colour in zip(families.values(), cycle(_COLOURS), strict=False):
         members.sort(key=lambda point: point.macs)
         x, y = [point.macs / 1e9 for point in members], [point.accuracy for point in members]
         areas = [_AREA * point.parameters / 1e6 + 6 for point in members]
@@ -48,25 +48,21 @@ def tradeoff(points: Sequence[Point], *, theme: Theme = LIGHT) -> Figure:
         axes.scatter(x, y, s=areas, color=colour, alpha=0.55, linewidths=0)
     axes.set_xscale("log")
     axes.xaxis.set_major_formatter("{x:g}")
-    axes.set_xlabel("multiply-accumulates of one picture, in billions")
+    axes.set_xlabel("multiply-accumulates of one image, in billions")
     axes.set_ylabel("top-1 accuracy, per cent")
-    _sizes(axes, theme)
-    _label(axes, families, theme)
+    _sizes(axes)
+    _label(axes, families)
     return figure
 
 
-def _colours(theme: Theme) -> tuple[str, ...]:
-    return theme.second, theme.wrong, theme.right, theme.ink, *_MORE, theme.third
-
-
-def _label(axes: Axes, families: Mapping[str, list[Point]], theme: Theme) -> None:
+def _label(axes: Axes, families: Mapping[str, list[Point]]) -> None:
     """Each family's name at one of its points, where it covers no other name and as few points as may be."""
     figure = axes.figure
     figure.draw_without_rendering()  # pyright: ignore[reportAttributeAccessIssue] (a figure, not a part of one)
     to_pixels = axes.transData.transform
     discs = to_pixels([(point.macs / 1e9, point.accuracy) for members in families.values() for point in members])
     taken: list[BboxBase] = []
-    for (family, members), colour in zip(families.items(), cycle(_colours(theme)), strict=False):
+    for (family, members), colour in zip(families.items(), cycle(_COLOURS), strict=False):
         text = family.replace("_", " ")
         at, box = min(
             (place for point in members for place in _offers(to_pixels((point.macs / 1e9, point.accuracy)), text)),
@@ -97,10 +93,10 @@ def _crowding(box: BboxBase, taken: list[BboxBase], discs: np.ndarray, frame: Bb
     return 100 * bool(outside) + 20 * covered + int(hidden.sum())
 
 
-def _sizes(axes: Axes, theme: Theme) -> None:
+def _sizes(axes: Axes) -> None:
     """A key to the areas."""
     for millions in (5, 25, 100):
         axes.scatter(
-            [], [], s=_AREA * millions + 6, color=theme.soft, alpha=0.55, linewidths=0, label=f"{millions} M parameters"
+            [], [], s=_AREA * millions + 6, color=LIGHT.soft, alpha=0.55, linewidths=0, label=f"{millions} M parameters"
         )
-    axes.legend(frameon=False, labelcolor=theme.soft, loc="lower right")
+    axes.legend(frameon=False, labelcolor=LIGHT.soft, loc="lower right")

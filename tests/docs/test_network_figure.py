@@ -7,8 +7,9 @@ import itertools
 import numpy as np
 import pytest
 from matplotlib.patches import FancyArrowPatch, FancyBboxPatch
+from network_figure import Box, network
 
-from striate.plot import Box, figure_png, network
+from striate.plot import figure_png
 
 RESIDUAL = ["input", "3×3 conv", "3×3 conv", "+"], [(0, 1), (1, 2), (2, 3), (0, 3)]
 INCEPTION = (

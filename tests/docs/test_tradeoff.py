@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 
-from striate.plot import Point, tradeoff
+from tradeoff import Point, tradeoff
 
 
 def test_names_do_not_cover_each_other_and_every_network_has_its_disc() -> None:

@@ -1,4 +1,4 @@
-"""A network as boxes and the paths between them, laid out in rows from top to bottom."""
+"""Draw a network as boxes and the paths between them, in rows from top to bottom."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from striate.plot import LIGHT
 from striate.plot.figure import new_figure
-from striate.plot.theme import LIGHT, Theme
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -19,11 +19,13 @@ if TYPE_CHECKING:
 _LINE, _ROW_GAP, _COLUMN_GAP = 0.19, 0.28, 0.22  # inches: a line of text, between rows, between columns
 _LETTER, _LEAST = 0.068, 0.5
 _SWEEPS = 24
+_COLOURS = {"input": "#f4f2ec", "weighted": "#d9e5f7", "pooling": "#fbe8c8", "junction": "#ffffff", "gate": "#f3dcec",
+            "other": "#eceae4"}  # fmt: skip
 
 
 @dataclass(frozen=True)
 class Box:
-    """One box: its lines of text, and the kind of thing that it is (a key of the theme's `boxes`)."""
+    """One box: its lines of text, and its kind (a key of `_COLOURS`)."""
 
     lines: tuple[str, ...]
     kind: str = "other"
@@ -47,8 +49,8 @@ class _Place:
         return self.box.size[0] if self.box else 0.1
 
 
-def network(boxes: Sequence[Box], edges: Sequence[tuple[int, int]], *, theme: Theme = LIGHT) -> Figure:
-    """`boxes` joined by `edges` (from, to), which lead from earlier boxes to later ones."""
+def network(boxes: Sequence[Box], edges: Sequence[tuple[int, int]]) -> Figure:
+    """Draw `boxes` joined by `edges` (from, to), which lead from earlier boxes to later ones."""
     places, joints, paths = _rows(boxes, edges)
     _arrange(places, joints)
     depth = 1 + max(place.row for place in places)
@@ -59,17 +61,17 @@ def network(boxes: Sequence[Box], edges: Sequence[tuple[int, int]], *, theme: Th
         max(place.x + place.width / 2 for place in places) + 0.08,
     )
     bottom, top = float(middles[-1]) - heights[-1] / 2 - 0.08, float(middles[0]) + heights[0] / 2 + 0.08
-    figure, axes = new_figure(right - left, top - bottom, theme)
+    figure, axes = new_figure(right - left, top - bottom)
     figure.set_layout_engine("none")
     axes.set_position((0, 0, 1, 1))
     axes.set_axis_off()
     axes.set_xlim(left, right)
     axes.set_ylim(bottom, top)
     for path in paths:
-        _draw_path(axes, [places[number] for number in path], middles, heights, theme)
+        _draw_path(axes, [places[number] for number in path], middles, heights)
     for place in places:
         if place.box:
-            _draw_box(axes, place.box, place.x, float(middles[place.row]), theme)
+            _draw_box(axes, place.box, place.x, float(middles[place.row]))
     return figure
 
 
@@ -144,7 +146,7 @@ def _settle(places: list[_Place], members: list[int], wishes: list[float]) -> No
         places[number].x = base + offset
 
 
-def _draw_box(axes: Axes, box: Box, x: float, y: float, theme: Theme) -> None:
+def _draw_box(axes: Axes, box: Box, x: float, y: float) -> None:
     from matplotlib.patches import FancyBboxPatch
 
     width, height = box.size
@@ -154,8 +156,8 @@ def _draw_box(axes: Axes, box: Box, x: float, y: float, theme: Theme) -> None:
             width,
             height,
             boxstyle="round,pad=0,rounding_size=0.07",
-            facecolor=theme.boxes[box.kind],
-            edgecolor=theme.soft,
+            facecolor=_COLOURS[box.kind],
+            edgecolor=LIGHT.soft,
             linewidth=0.7,
         )
     )
@@ -167,12 +169,12 @@ def _draw_box(axes: Axes, box: Box, x: float, y: float, theme: Theme) -> None:
             line,
             ha="center",
             va="center_baseline",
-            color=theme.ink if number == 0 else theme.soft,
+            color=LIGHT.ink if number == 0 else LIGHT.soft,
             fontsize=8,
         )
 
 
-def _draw_path(axes: Axes, path: list[_Place], middles: np.ndarray, heights: list[float], theme: Theme) -> None:
+def _draw_path(axes: Axes, path: list[_Place], middles: np.ndarray, heights: list[float]) -> None:
     """A curve from the lower edge of the first box to the upper edge of the last, straight past the rows between."""
     from matplotlib.patches import FancyArrowPatch
     from matplotlib.path import Path
@@ -194,8 +196,8 @@ def _draw_path(axes: Axes, path: list[_Place], middles: np.ndarray, heights: lis
         FancyArrowPatch(
             path=Path(vertices, codes),
             arrowstyle="-|>,head_length=2.4,head_width=1.5",
-            facecolor=theme.soft,
-            edgecolor=theme.soft,
+            facecolor=LIGHT.soft,
+            edgecolor=LIGHT.soft,
             linewidth=0.8,
             shrinkA=0,
             shrinkB=0,
