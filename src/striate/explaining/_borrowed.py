@@ -14,7 +14,7 @@ from striate.hooks import borrow
 
 @contextmanager
 def lent(model: nn.Module) -> Iterator[None]:
-    """Within the block, `model` is borrowed (see `striate.hooks._borrow`), and works on copies of what it is given.
+    """Within the block, `model` is borrowed (see `striate.hooks.borrow`), and works on copies of what it is given.
 
     Weights that were made in inference mode, through which autograd does not differentiate, are replaced by copies; the
     loan brings the weights themselves back.

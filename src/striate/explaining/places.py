@@ -14,7 +14,7 @@ from striate.core.protocols import Described
 from striate.explaining.layout import Grid, Layout, layout_of
 from striate.explaining.probing import AGREEING, agreements, receiving
 from striate.explaining.target import Aim
-from striate.hooks import PlaceError, Ran, capture, listing
+from striate.hooks import OperationRecord, PlaceError, capture, listing
 
 _LAYING_OUT = (
     *("contiguous", "flatten", "getitem", "movedim", "permute", "reshape", "swapaxes", "swapdims", "transpose"),
@@ -66,7 +66,7 @@ def remember(model: nn.Module, images: Float[Tensor, "n c h w"], tokens: Grid | 
     _KNOWN.setdefault(model, {})[tuple(images.shape[1:]), tokens] = known
 
 
-def signature(ran: Sequence[Ran]) -> tuple[object, ...]:
+def signature(ran: Sequence[OperationRecord]) -> tuple[object, ...]:
     """What changes when a network runs other operations, or on maps of other sizes, whatever the number of images."""
     return tuple((one.place, one.shape[2:], one.changed, one.module) for one in ran)
 
@@ -103,10 +103,10 @@ def last_map(model: nn.Module, images: Float[Tensor, "n c h w"], aim: Aim, token
 
 
 def candidates(
-    ran: Sequence[Ran], image: Float[Tensor, "1 c h w"], tokens: Grid | None = None
-) -> list[tuple[MapPlace, Ran]]:
+    ran: Sequence[OperationRecord], image: Float[Tensor, "1 c h w"], tokens: Grid | None = None
+) -> list[tuple[MapPlace, OperationRecord]]:
     """The operations that, by their names and shapes, may give a map laid out over the image, in their order."""
-    found: list[tuple[MapPlace, Ran]] = []
+    found: list[tuple[MapPlace, OperationRecord]] = []
     for one in ran:
         if not one.changed or one.operation in (*_POOLING, *_COMPARING) or "pool" in one.operation:
             continue
@@ -118,7 +118,9 @@ def candidates(
 
 
 @torch.no_grad()
-def _named(model: nn.Module, image: Float[Tensor, "1 c h w"], found: list[tuple[MapPlace, Ran]]) -> MapPlace:
+def _named(
+    model: nn.Module, image: Float[Tensor, "1 c h w"], found: list[tuple[MapPlace, OperationRecord]]
+) -> MapPlace:
     """The last of these places by the name that says most: a declared feature map, or what computed its values."""
     place, ran = found[-1]
     others = [place]
@@ -133,7 +135,7 @@ def _named(model: nn.Module, image: Float[Tensor, "1 c h w"], found: list[tuple[
     return others[-1] if torch.equal(maps[0], maps[-1]) else place
 
 
-def _nothing_to_read(ran: Sequence[Ran]) -> str:
+def _nothing_to_read(ran: Sequence[OperationRecord]) -> str:
     tokens = [one for one in ran if len(one.shape) == 3 and one.operation in _OF_TOKENS]
     if tokens:
         last = tokens[-1]

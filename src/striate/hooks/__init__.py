@@ -1,24 +1,24 @@
-"""Looking into any network while it runs: three context managers, over which every explanation is written.
+"""Look into any network while it runs: three context managers, on which every explanation is built.
 
-`borrow` lends a model and brings it back as found; `capture` keeps what places of it compute, and their gradients;
-`rewrite` changes what its ReLUs pass backward. `operations` lists what there is to look at, `listing` what runs
-within a block.
+`borrow` borrows a model and restores it as found; `capture` keeps the activations of named places and their gradients;
+`rewrite` changes the gradient that ReLUs pass backward. `operations` lists the places of a forward pass, `listing`
+those of a pass within a block.
 """
 
 from striate.hooks._borrow import borrow as borrow
 from striate.hooks._capture import Captured as Captured
 from striate.hooks._capture import Reached as Reached
 from striate.hooks._capture import capture as capture
-from striate.hooks._listing import Ran as Ran
-from striate.hooks._listing import listing as listing
-from striate.hooks._listing import operations as operations
+from striate.hooks._operations import OperationRecord as OperationRecord
+from striate.hooks._operations import listing as listing
+from striate.hooks._operations import operations as operations
+from striate.hooks._places import PlaceError as PlaceError
+from striate.hooks._places import place_name as place_name
+from striate.hooks._places import place_names as place_names
 from striate.hooks._rewrite import Rewritten as Rewritten
 from striate.hooks._rewrite import rewrite as rewrite
-from striate.hooks.places import PlaceError as PlaceError
-from striate.hooks.places import place_name as place_name
-from striate.hooks.places import place_names as place_names
-from striate.hooks.rules import DECONVNET as DECONVNET
-from striate.hooks.rules import GUIDED as GUIDED
-from striate.hooks.rules import NoRectifierError as NoRectifierError
-from striate.hooks.rules import RewriteError as RewriteError
-from striate.hooks.rules import Rule as Rule
+from striate.hooks._rules import DECONVNET as DECONVNET
+from striate.hooks._rules import GUIDED as GUIDED
+from striate.hooks._rules import NoRectifierError as NoRectifierError
+from striate.hooks._rules import RewriteError as RewriteError
+from striate.hooks._rules import Rule as Rule

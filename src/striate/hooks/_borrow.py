@@ -1,31 +1,31 @@
-"""Borrow a model and bring it back as found."""
+"""Borrow a model and restore it as found."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
+from threading import Lock, RLock
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import torch
 from torch import Tensor, nn
 
-from striate.hooks._locks import alone_with
-
 
 @contextmanager
 def borrow(model: nn.Module) -> Iterator[nn.Module]:
-    """Within the block `model` is in eval mode, no parameter needs a gradient, autograd records; then all is as found.
+    """Within the block, put `model` in eval mode with frozen parameters and autograd on; afterwards, restore it.
 
-    As found means, after success, an error and Ctrl-C alike: each module's train or eval mode and hooks, each
-    parameter's and buffer's `requires_grad` and `.grad`, which tensors they are, the values of the buffers (a batch
-    norm's statistics), torch's random state (on the CPU and the model's GPUs), and whether autograd records. The values
-    of parameters are not kept: an explanation that changes weights works on a copy.
+    Restored are, after success, an error and Ctrl-C alike: each module's train or eval mode and hooks, each parameter's
+    and buffer's `requires_grad` and `.grad`, their identity, the values of the buffers (a batch norm's statistics),
+    torch's random state (on the CPU and the model's GPUs), and whether autograd records. The values of parameters are
+    not restored: an explanation that changes weights works on a copy.
 
-    Modes are set module by module, without calling `train()`, which some networks give effects of their own. One thread
-    at a time borrows a model, or models that share modules: another one waits until they are brought back. The thread
-    that has borrowed a model may borrow it again.
+    Modes are set module by module, without calling `train()`, which some networks override with side effects. One
+    thread at a time borrows a model, or models that share modules: another thread waits until they are restored. The
+    thread that has borrowed a model may borrow it again.
     """
-    with alone_with(model):
+    with _exclusive(model):
         found = _Found(model)
         gpus = {tensor.device.index for tensor in found.tensors if tensor.device.type == "cuda"}
         with torch.random.fork_rng(devices=sorted(gpus)), torch.inference_mode(False), torch.enable_grad():
@@ -35,7 +35,7 @@ def borrow(model: nn.Module) -> Iterator[nn.Module]:
             finally:
                 try:
                     found.restore()
-                except KeyboardInterrupt:  # the second Ctrl-C of an impatient hand, amid the bringing back
+                except KeyboardInterrupt:  # a second Ctrl-C during restore
                     found.restore()
                     raise
 
@@ -46,9 +46,9 @@ _KIND = "_is_full_backward_hook"
 
 
 class _Found:
-    """How a model was found. Taking it down changes nothing.
+    """The state in which a model was found. Recording it changes nothing.
 
-    What is as it was is not set again: a module sets slowly, and large networks have many.
+    Only what differs is set again: setting an attribute of a module is slow, and large networks have many modules.
     """
 
     def __init__(self, model: nn.Module) -> None:
@@ -62,7 +62,7 @@ class _Found:
         self._values = [(buffer, buffer.detach().clone()) for buffer in buffers if _writable(buffer)]
 
     def calm(self) -> None:
-        """All modules in eval mode; nothing needs a gradient or holds one."""
+        """Put all modules in eval mode; freeze all tensors and remove their gradients."""
         for module, training, _ in self._modes:
             if training:
                 module.training = False
@@ -82,22 +82,25 @@ class _Found:
             if (holder or held) and not _same(holder, held):
                 holder.clear()
                 holder.update(held)
-        # Batch norm changes its statistics without counting it, so whatever their version, they are written back; and
-        # without counting that either: graphs that a caller has made of them remain good.
+        # Batch norm changes its statistics without raising their version, so they are always written back, and again
+        # without raising it: graphs that a caller has built on them remain valid.
         counted = tuple(buffer for buffer, _ in self._values if not buffer.is_inference())
         with torch.inference_mode(), torch.autograd.grad_mode._unsafe_preserve_version_counter(counted):
             for buffer, value in self._values:
                 buffer.copy_(value)
         for tensor, required, gradient in self._gradients:
             if tensor.requires_grad != required:
-                with torch.inference_mode(tensor.is_inference()):  # torch asks for it where they were made in it
+                with torch.inference_mode(tensor.is_inference()):  # required for tensors made in it
                     tensor.requires_grad_(required)
             if tensor.grad is not gradient:
                 tensor.grad = gradient
 
 
 def _holders(module: nn.Module) -> list[dict[Any, Any]]:
-    """Where a module keeps its hooks, parameters and buffers (a scripted one keeps some of them elsewhere)."""
+    """Return the dictionaries of a module's hooks, parameters and buffers.
+
+    A scripted module keeps some of them elsewhere.
+    """
     holders = vars(module)
     kept = [holders.get(name) for name in (*_HOOKS, "_parameters", "_buffers")]
     return [holder for holder in kept if isinstance(holder, dict)]
@@ -108,10 +111,31 @@ def _held(holder: Any) -> list[Tensor]:
 
 
 def _writable(tensor: Tensor) -> bool:
-    """Whether each value has a place of its own, and so can be changed at all: those of an expanded tensor have not."""
+    """Whether each value has memory of its own, and so can be written: those of an expanded tensor do not."""
     return all(step or size == 1 for step, size in zip(tensor.stride(), tensor.shape, strict=True))
 
 
 def _same(holder: dict[Any, Any], held: dict[Any, Any]) -> bool:
     """Whether the same keys hold the same objects, in the same order."""
     return list(holder) == list(held) and all(holder[key] is value for key, value in held.items())
+
+
+_MAKING = Lock()
+_LOCKS: WeakKeyDictionary[nn.Module, Any] = WeakKeyDictionary()
+"""A re-entrant lock for each module that was ever borrowed. It is kept beside the module, which can still be copied and
+pickled, and goes with it."""
+
+
+@contextmanager
+def _exclusive(model: nn.Module) -> Iterator[None]:
+    """Within the block, keep other threads out of such a block for `model` or any module of it.
+
+    The locks of all its modules are taken, always in the same order, so that two threads whose models share modules
+    cannot deadlock.
+    """
+    with _MAKING:
+        locks = {id(module): _LOCKS.setdefault(module, RLock()) for module in model.modules()}
+    with ExitStack() as held:
+        for _, lock in sorted(locks.items()):
+            held.enter_context(lock)
+        yield

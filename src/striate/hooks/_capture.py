@@ -1,4 +1,4 @@
-"""Keep what places of a network compute, and the gradients that reach them."""
+"""Keep the activations of places in a network, and the gradients that reach them."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ from torch.overrides import TorchFunctionMode
 from striate.hooks._compiled import eager, eagerly, watching
 from striate.hooks._inplace import tap, version, versions
 from striate.hooks._names import computed, operation
-from striate.hooks.places import Operation, PlaceError, find
+from striate.hooks._places import Operation, PlaceError, find
 
 
-class Reached(Exception):  # noqa: N818 – no error: the end of a forward pass that is not needed any further
+class Reached(Exception):  # noqa: N818 – not an error: it ends a forward pass early
     """Every place of `capture(…, stop=True)` has been computed."""
 
 
 class Captured:
-    """The activations of the last forward pass by the names they were asked for, as they stand in autograd's graph.
+    """The activations of the last forward pass by the names of their places, within autograd's graph.
 
     `names` are those names, each once, in their order.
     """
@@ -34,13 +34,13 @@ class Captured:
         self._end()
 
     def __getitem__(self, name: str) -> Tensor:
-        """The value of place `name`, as it was before any later operation changed it in place.
+        """Return the value of place `name`, as it was before any later operation changed it in place.
 
         Raises:
-            PlaceError: `name` was not asked for, did not run, ran more than once, or was changed by something unseen.
+            PlaceError: `name` was not captured, did not run, ran more than once, or was changed by a hidden operation.
         """
         if name not in self.names:
-            raise PlaceError(f"Place {name!r} was not captured; asked for were {', '.join(self.names)}.")
+            raise PlaceError(f"Place {name!r} was not captured; received the places {', '.join(self.names)}.")
         calls = self._calls[name]
         if calls == 0:
             raise PlaceError(f"Place {name!r} did not run in the block. {self._operations_seen()}")
@@ -51,14 +51,16 @@ class Captured:
             )
         kept, found = self._kept[name]
         if version(kept) != found:
-            raise PlaceError(f"Place {name!r} was changed unseen, in place, after it was captured: its value is lost.")
+            raise PlaceError(
+                f"Place {name!r} was changed in place by a hidden operation after it was captured: its value is lost."
+            )
         return kept
 
     def gradient(self, name: str) -> Tensor:
-        """What the last backward pass brought to place `name`: of the same shape as its activation.
+        """Return the gradient of place `name` in the last backward pass, of the same shape as its activation.
 
         Raises:
-            PlaceError: none reached it, or the place itself cannot be given.
+            PlaceError: no gradient reached it, or the activation itself cannot be returned.
         """
         _ = self[name]
         if name not in self._gradients:
@@ -69,7 +71,7 @@ class Captured:
         return self._gradients[name]
 
     def _begin(self) -> None:
-        """A forward pass begins: what is kept of the one before is let go."""
+        """Start a forward pass: drop the values of the one before."""
         self._running = True
         self._recording = torch.is_grad_enabled()
         self._calls: Counter[str] = Counter()
@@ -81,21 +83,22 @@ class Captured:
         self._running = False
 
     def _keep(self, name: str, output: Any, before: Sequence[tuple[Tensor, int]]) -> Any:
-        """Keep the output of a place; what the network is to go on with in its stead."""
+        """Keep the output of a place; return the tensor with which the network continues."""
         if not self._running:
             return output
         if not isinstance(output, Tensor):
             raise PlaceError(
-                f"Place {name!r} gives {type(output).__name__}, not one map: name a place within or behind it."
+                f"Place {name!r} must return one map; it returns {type(output).__name__}: name a place within or "
+                f"after it."
             )
         self._calls[name] += 1
         if self._calls[name] > 1:
             return output
-        with torch._C.DisableTorchFunction():  # what is done here is no operation of the network's
+        with torch._C.DisableTorchFunction():  # not an operation of the network
             kept, onward = tap(output, before, recording=self._recording)
             self._kept[name] = kept, version(kept)
             if kept.requires_grad:
-                # The hook knows the gradients of this pass only, and not the tensor: a circle would outlive its use.
+                # The hook must not hold the tensor, which would be a reference cycle.
                 gradients = self._gradients
                 kept.register_hook(lambda gradient: gradients.__setitem__(name, gradient.detach()))
         if self._stop and all(self._calls[each] for each in self.names):
@@ -103,7 +106,7 @@ class Captured:
         return onward
 
     def _operations_seen(self) -> str:
-        """The end of a sentence: which operations ran, if they were listened to."""
+        """Return a sentence that lists the operations that ran, if they were counted."""
         if not self._operations:
             return "Operations are named as 'relu:3', the third ReLU of a forward pass."
         ran = ", ".join(f"{name}:1" if count == 1 else f"{name}:1…{count}" for name, count in self._operations.items())
@@ -112,29 +115,29 @@ class Captured:
 
 @contextmanager
 def capture(model: nn.Module, names: Sequence[str], *, stop: bool = False) -> Iterator[Captured]:
-    """Within the block, keep what the named places compute whenever `model` is called.
+    """Within the block, keep the activations of the named places whenever `model` is called.
 
         with capture(model, ["stage3", "relu:2"]) as captured:
             logits = model(images)
         gradient, = torch.autograd.grad(logits[:, 3].sum(), captured["stage3"])
 
-    A name is that of a declared feature map, the path of a module, or an operation as the network's Python calls it,
+    A name is that of a declared feature map, the path of a module, or an operation that the network's Python calls,
     counted in a forward pass from 1: "relu:3" is the third ReLU, whether module, function, method or in place, "add:2"
-    the second sum. What runs within one function of torch (the products in `F.multi_head_attention_forward`, say) or in
-    a scripted function has no name of its own and is not counted.
+    the second sum. Operations within one function of torch (the products in `F.multi_head_attention_forward`, for
+    example) or in a scripted function have no names of their own and are not counted.
 
-    A value is that which the place computed, even if the next operation overwrites it: the network goes on with a copy,
-    so each place costs one copy of its map. Where autograd records and nothing before a place needs a gradient, the
-    graph begins at it, so that with frozen parameters only what lies behind is recorded. It begins likewise at the last
+    A value is that of the place itself, even if the next operation overwrites it: the network continues with a copy, so
+    each place costs one copy of its map. Where autograd records and nothing before a place needs a gradient, the graph
+    begins at the place, so that with frozen parameters only what follows is recorded. It likewise begins at the last
     place of a part that the network itself runs under `torch.no_grad`.
 
-    With `stop`, a forward pass raises `Reached` as soon as all places have been computed: what follows need not fit the
-    image. That a place runs more than once is then not noticed.
+    With `stop`, a forward pass raises `Reached` as soon as all places have been computed: the layers that follow need
+    not fit the image. Whether a place would run again is then not known.
 
-    Compiled regions run as the Python they were compiled from. `model` must be called itself, not a part of it.
+    Compiled regions run as the Python they were compiled from. Call `model` itself, not a part of it.
 
     Raises:
-        PlaceError: a place does not exist, lies within a scripted region, or gives something other than one map.
+        PlaceError: a place does not exist, lies within a scripted region, or its value is not one map.
     """
     network = eager(model)
     captured = Captured(names, stop=stop)
@@ -154,7 +157,7 @@ def capture(model: nn.Module, names: Sequence[str], *, stop: bool = False) -> It
 
 
 def _hook(module: nn.Module, name: str, captured: Captured, stack: ExitStack) -> None:
-    """Have the output of `module` kept until `stack` is closed."""
+    """Keep the output of `module` until `stack` is closed."""
     before: list[tuple[Tensor, int]] = []
 
     def begin(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
@@ -170,7 +173,7 @@ def _hook(module: nn.Module, name: str, captured: Captured, stack: ExitStack) ->
 
 
 class _Operations(TorchFunctionMode):
-    """Counts the operations of each forward pass and has the wanted ones kept."""
+    """Count the operations of each forward pass and keep the wanted ones."""
 
     def __init__(self, captured: Captured, wanted: Mapping[Operation, str]) -> None:
         super().__init__()

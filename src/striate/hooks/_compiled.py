@@ -1,5 +1,6 @@
-"""What torch may have made of a network's Python: compiled regions, which can be run as Python, and scripted, which
-cannot; and whether the network is running.
+"""Compiled and scripted regions of a network, and the start and end of its forward passes.
+
+Compiled regions can run as the Python they were compiled from; scripted ones cannot.
 """
 
 from __future__ import annotations
@@ -17,11 +18,11 @@ _COMPILED = "._orig_mod"
 
 @contextmanager
 def eagerly() -> Iterator[None]:
-    """Within the block, compiled regions and torch's attention layers run as Python: fused code heeds no hook."""
+    """Within the block, run compiled regions and torch's attention layers as Python: fused code ignores hooks."""
     fused = torch.backends.mha.get_fastpath_enabled()
     torch.backends.mha.set_fastpath_enabled(False)
     try:
-        if "torch._dynamo" not in sys.modules:  # nothing was ever compiled; asking torch would load its compiler
+        if "torch._dynamo" not in sys.modules:  # nothing was compiled; the call below would load the compiler
             yield
             return
         with torch.compiler.set_stance("force_eager"):
@@ -31,18 +32,18 @@ def eagerly() -> Iterator[None]:
 
 
 def eager(model: nn.Module) -> nn.Module:
-    """The network that `torch.compile` wrapped, or `model` itself."""
+    """Return the network that `torch.compile` wrapped, or `model` itself."""
     return getattr(model, "_orig_mod", model)
 
 
 def modules_by_path(model: nn.Module) -> dict[str, nn.Module]:
-    """Every module under each of its paths, as if no part were compiled; the whole network is not among them."""
+    """Map each path to its module, as if no part were compiled; the whole network is not included."""
     found = {path.replace(_COMPILED, ""): module for path, module in model.named_modules(remove_duplicate=False)}
     return {path: module for path, module in found.items() if path}
 
 
 def scripted(model: nn.Module) -> list[str]:
-    """The paths of the scripted or traced regions, of each its outermost module."""
+    """Return the paths of the scripted or traced regions, the outermost module of each."""
     paths: list[str] = []
     for path, module in model.named_modules():
         if isinstance(module, torch.jit.ScriptModule) and not any(_within(path, outer) for outer in paths):
@@ -58,9 +59,9 @@ def _within(path: str, outer: str) -> bool:
 def watching(
     model: nn.Module, begin: Callable[[], None] = lambda: None, end: Callable[[], None] = lambda: None
 ) -> Iterator[None]:
-    """Within the block, `begin` and `end` are called where a forward pass of `model` begins and ends, or fails.
+    """Within the block, call `begin` and `end` where a forward pass of `model` begins and where it ends or fails.
 
-    What checkpointing computes again in a backward pass lies outside.
+    A part that checkpointing computes again in a backward pass lies outside.
     """
 
     def before(module: nn.Module, given: Any) -> None:

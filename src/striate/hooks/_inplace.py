@@ -1,4 +1,4 @@
-"""Taking a value out of a running network so that nothing later changes it and the gradient still passes through it."""
+"""Take a value out of a running network so that nothing changes it later and the gradient still passes through it."""
 
 from __future__ import annotations
 
@@ -10,20 +10,21 @@ from torch import Tensor
 
 
 def version(tensor: Tensor) -> int:
-    """How often a tensor was changed in place; tensors of inference mode do not count."""
+    """Return how often a tensor was changed in place; tensors made in inference mode do not count."""
     return 0 if tensor.is_inference() else tensor._version
 
 
 def versions(args: Sequence[Any], kwargs: Mapping[str, Any]) -> list[tuple[Tensor, int]]:
-    """The tensors that a call is given, with their versions."""
+    """Return the tensors among the arguments of a call, with their versions."""
     return [(value, version(value)) for value in (*args, *kwargs.values()) if isinstance(value, Tensor)]
 
 
 def tap(output: Tensor, before: Sequence[tuple[Tensor, int]], *, recording: bool) -> tuple[Tensor, Tensor]:
-    """The value to keep of `output`, and the tensor with which the network goes on: a copy, made from the kept one.
+    """Return the value to keep of `output`, and the tensor with which the network continues: a copy of the kept one.
 
-    `before` are the tensors that made it, with their versions then. Where one of them is itself the output, others may
-    hold it too, and the copies are laid so that it does not matter whether they go on with it or with what is returned:
+    `before` are the tensors among the operation's inputs, with their versions before it ran. Where one of them is the
+    output itself, other code may hold it too, and the copies are arranged so that it does not matter whether that code
+    continues with it or with the returned tensor:
 
         new value            kept = output                 onward = copy of kept
         input, unchanged     kept = copy of output         onward = copy of kept

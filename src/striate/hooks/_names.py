@@ -1,4 +1,4 @@
-"""One name for one operation, however a network's Python spells it."""
+"""One name for each operation, however a network's Python spells it."""
 
 from __future__ import annotations
 
@@ -26,9 +26,9 @@ _OTHER_SPELLINGS = {
 
 
 def operation(function: Callable[..., Any], args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> str:
-    """What a function of torch is called here: `F.relu`, `torch.relu_` and `Tensor.relu` are all "relu".
+    """Return the name of an operation: `F.relu`, `torch.relu_` and `Tensor.relu` are all "relu".
 
-    A hardtanh from 0 to 6 is "relu6", as which `nn.ReLU6` computes it. Reading an attribute is "".
+    A hardtanh from 0 to 6 is "relu6", because `nn.ReLU6` computes it so. Reading an attribute is "".
     """
     name = getattr(function, "__name__", "")
     if name == "__get__":
@@ -46,6 +46,6 @@ def in_place(function: Callable[..., Any], kwargs: Mapping[str, Any]) -> bool:
 
 
 def computed(output: Any) -> bool:
-    """Whether a function of torch gave a map (or several), not a shape, a number or a mask: such are counted."""
+    """Whether a function of torch returned one map or several, not a shape, number or mask; only maps are counted."""
     first = output[0] if isinstance(output, (tuple, list)) and output else output
     return isinstance(first, Tensor) and first.is_floating_point()

@@ -91,7 +91,7 @@ def explains(
 ) -> Callable[[Formula[Settings]], Explanation[Settings]]:
     """Register the formula below as a method of its own name, and make it the function that people call.
 
-    Within the formula the model is borrowed (see `striate.hooks._borrow`): in eval mode, frozen, with autograd
+    Within the formula the model is borrowed (see `striate.hooks.borrow`): in eval mode, frozen, with autograd
     recording; it is given copies, for it may overwrite them. The pictures have the model's device and kind of numbers.
     `aim` gives the score of logits; the formula must hand it the logits of the pictures as they are first. The
     arguments are described at `Method`; `variants`: the formula gives many variants of an image to the network at once.

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from striate.core.protocols import Described
 from striate.explaining._borrowed import lent
 from striate.explaining.model_input import suited
-from striate.hooks import PlaceError, Ran, operations, place_names
+from striate.hooks import OperationRecord, PlaceError, operations, place_names
 
 Places = str | nn.Module | Sequence[str | nn.Module]
 """One place or several: feature maps, modules or their paths, operations ("relu:3")."""
@@ -37,8 +37,8 @@ def layers(model: nn.Module, images: Float[Tensor, "n c h w"]) -> tuple[str, ...
     """
     with lent(model):
         ran = [one for one in operations(model, suited(model, images[:1])) if one.changed]
-    found: list[Ran] = []
-    last: Ran | None = None  # of a layer that may go on
+    found: list[OperationRecord] = []
+    last: OperationRecord | None = None  # of a layer that may go on
     for one in ran:
         if one.operation in _CONVOLUTIONS or (one.operation == "linear" and len(one.shape) == 2):
             found.append(one)

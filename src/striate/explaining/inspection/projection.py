@@ -99,7 +99,7 @@ def _projected(
         with rewrite(model, DECONVNET):
             return _gradient(model, images, place, units, positions)
     except NoRectifierError as error:
-        if error.passed:
+        if error.unruled:
             raise
     # Below the first ReLU all is linear, and the plain gradient is the filters transposed.
     return _gradient(model, images, place, units, positions)

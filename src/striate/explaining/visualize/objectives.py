@@ -1,7 +1,7 @@
 """The things of a network that can be excited: a unit, a channel, a class, a direction, a layer.
 
 Activations are those of the named place, whatever the next operation makes of them (a place is named as for
-`striate.hooks._capture`). Each objective is one number for each picture.
+`striate.hooks.capture`). Each objective is one number for each picture.
 """
 
 from __future__ import annotations

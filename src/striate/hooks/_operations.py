@@ -1,4 +1,4 @@
-"""List what runs in a network, by the names under which it can be captured."""
+"""List the operations that run in a network, by the names under which they can be captured."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ from torch.overrides import TorchFunctionMode
 from striate.hooks._compiled import eager, eagerly, modules_by_path, scripted, watching
 from striate.hooks._inplace import version, versions
 from striate.hooks._names import computed, operation
-from striate.hooks.places import PlaceError
+from striate.hooks._places import PlaceError
 
 
 @dataclass(frozen=True)
-class Ran:
-    """An operation of a forward pass: its place ("relu:3") and the shape of what it gave.
+class OperationRecord:
+    """An operation of a forward pass: its place ("relu:3") and the shape of its output.
 
-    `changed` is whether it computed anything: dropout at rest gives back the very tensor that it was given. `module` is
-    the path of the innermost module that ran it, "" for the whole network.
+    `changed` is whether it computed anything: dropout in eval mode returns its input tensor. `module` is the path of
+    the innermost module that ran it, "" for the whole network.
     """
 
     place: str
@@ -37,13 +37,13 @@ class Ran:
         return self.place.partition(":")[0]
 
 
-def operations(model: nn.Module, images: Float[Tensor, "n c h w"]) -> tuple[Ran, ...]:
-    """The operations that give one map each, in the order in which `model` runs them on `images`.
+def operations(model: nn.Module, images: Float[Tensor, "n c h w"]) -> tuple[OperationRecord, ...]:
+    """List the operations that return one map each, in the order in which `model` runs them on `images`.
 
-    Nothing is kept of them, and autograd does not record. `model` runs as it is: lend it with `borrow` first.
+    No values are kept, and autograd does not record. `model` runs in its current mode: `borrow` it first.
 
     Raises:
-        PlaceError: a region of the network is scripted: what runs within cannot be counted.
+        PlaceError: a region of the network is scripted, so that its operations cannot be counted.
     """
     with torch.no_grad(), listing(model) as ran:
         model(images)
@@ -51,17 +51,17 @@ def operations(model: nn.Module, images: Float[Tensor, "n c h w"]) -> tuple[Ran,
 
 
 @contextmanager
-def listing(model: nn.Module) -> Iterator[list[Ran]]:
+def listing(model: nn.Module) -> Iterator[list[OperationRecord]]:
     """Within the block, list the operations of the last forward pass of `model` (see `operations`).
 
     Raises:
-        PlaceError: a region of the network is scripted: what runs within cannot be counted.
+        PlaceError: a region of the network is scripted, so that its operations cannot be counted.
     """
     network = eager(model)
     for path in scripted(network):
         raise PlaceError(
             f"Operations cannot be listed past {f'module {path!r}' if path else 'the network'}, which is scripted: "
-            f"name the place (`at`), or use the network it was scripted from."
+            f"name the place (`at`), or use the network before scripting."
         )
     listed = _Listing()
     with eagerly(), watching(network, listed.begin, listed.end), ExitStack() as stack, listed:
@@ -73,7 +73,7 @@ def listing(model: nn.Module) -> Iterator[list[Ran]]:
 
 
 def _passing(modules: list[str], path: str) -> tuple[Callable[..., None], Callable[..., None]]:
-    """Hooks that tell of a module's beginning and end."""
+    """Return hooks that add a module's path to the running ones and remove it."""
 
     def enter(module: nn.Module, given: Any) -> None:
         modules.append(path)
@@ -85,11 +85,11 @@ def _passing(modules: list[str], path: str) -> tuple[Callable[..., None], Callab
 
 
 class _Listing(TorchFunctionMode):
-    """Counts operations as `capture` does; `modules` are those that run, the innermost last."""
+    """Count operations as `capture` does; `modules` are the running ones, the innermost last."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.ran: list[Ran] = []
+        self.ran: list[OperationRecord] = []
         self.modules = [""]
         self._counts: Counter[str] = Counter()
         self._running = False
@@ -115,5 +115,7 @@ class _Listing(TorchFunctionMode):
         self._counts[name] += 1
         if isinstance(output, Tensor):
             same = any(tensor is output and found == version(output) for tensor, found in before)
-            self.ran.append(Ran(f"{name}:{self._counts[name]}", tuple(output.shape), not same, self.modules[-1]))
+            self.ran.append(
+                OperationRecord(f"{name}:{self._counts[name]}", tuple(output.shape), not same, self.modules[-1])
+            )
         return output

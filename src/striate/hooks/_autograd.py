@@ -1,13 +1,13 @@
-"""Reading a node of autograd's graph: which operation made it, and what it does to the gradient.
+"""Read autograd's graph: which operation made a node, and what it does to the gradient.
 
-Autograd writes down each operation as it ran, whoever called it and however it was spelled: `nn.ReLU`, `F.relu_`,
+Autograd records each operation as it ran, whoever called it and however it was spelled: `nn.ReLU`, `F.relu_`,
 `torch.relu` and the ReLU inside a recurrent cell all leave a `ReluBackward0`.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Set
+from collections.abc import Iterable, Set
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,18 +15,20 @@ import torch
 from torch import Tensor
 from torch.autograd.function import BackwardCFunction
 
-from striate.hooks.rules import RewriteError, Rule
+from striate.hooks._rules import RewriteError, Rule
 
-Node = Any  # torch.autograd.graph.Node, of which not all nodes say that they are one
+Node = Any  # torch.autograd.graph.Node, which not all nodes inherit from
 COPY_SLICES = "torch::autograd::CopySlices"
+
+_LEAF = "torch::autograd::AccumulateGrad"
 
 _KIND = re.compile(r"(\w+)Backward\d*")
 _WORD_BORDER = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
-_PLUMBING = {"torch::autograd::AccumulateGrad": "AccumulateGrad", "torch::autograd::CopyBackwards": "Copy"}
+_PLUMBING = {_LEAF: "AccumulateGrad", "torch::autograd::CopyBackwards": "Copy"}
 
-# Rectifiers whose own gradient is g where the unit is active, and 0 elsewhere: it says where that was.
+# Rectifiers whose own gradient is g where the unit is active, and 0 elsewhere.
 _HINGED = {"Relu": "relu", "Hardtanh": "hardtanh", "Threshold": "threshold"}
-# Those that pass something of g elsewhere too: what they were given is read.
+# Those that pass a part of g elsewhere too, so that their input must be read.
 _SMOOTH = {"LeakyRelu": "leaky_relu", "Elu": "elu", "Silu": "silu", "Gelu": "gelu"}
 POOLS = {
     "MaxPool2DWithIndices": "max_pool2d",
@@ -62,7 +64,7 @@ _BATCH_NORMS = ("NativeBatchNorm", "CudnnBatchNorm", "MiopenBatchNorm")
 
 @dataclass(frozen=True)
 class Rectified:
-    """A rectifier as it ran: its name, which of the node's inputs it rectified, and (if read) what stood there."""
+    """A rectifier as it ran: its name, the node's input that it rectified, and that input's value, if read."""
 
     name: str
     edge: int = 0
@@ -70,7 +72,10 @@ class Rectified:
     ceiling: Tensor | float | int | None = None
 
     def gradient(self, rule: Rule, arrived: Tensor, plain: Tensor) -> Tensor:
-        """What the rule passes to the rectified input of what arrived; `plain` is what the operation itself passes."""
+        """Apply the rule: return the gradient for the rectified input.
+
+        `arrived` is the gradient of the output, `plain` the operation's own gradient of the input.
+        """
         if not rule.gated:
             passed = rule.backward(arrived, None)
         elif self.given is None:  # hinged: the plain gradient is gated already
@@ -82,13 +87,13 @@ class Rectified:
 
 
 def kind(node: Node) -> str:
-    """The operation of a node in autograd's spelling, "MaxPool2DWithIndices" say.
+    """Return the operation of a node in autograd's spelling, for example "MaxPool2DWithIndices".
 
     Raises:
-        RewriteError: what runs behind the node is not to be seen: its backward is custom, scripted or compiled.
+        RewriteError: the node's operations are hidden: its backward is custom, scripted or compiled.
     """
     name = node.name()
-    if name == "BackwardHookFunctionBackward":  # where torch hangs a module's own backward hooks: it passes all on
+    if name == "BackwardHookFunctionBackward":  # torch's node for a module's backward hooks: it passes all
         return "Alias"
     if isinstance(node, BackwardCFunction):
         raise RewriteError(_custom(name.removesuffix("Backward")))
@@ -116,15 +121,15 @@ def _custom(name: str) -> str:
 
 
 def plain_name(kind: str) -> str:
-    """The name under which an operation is listed: "NativeGroupNorm" is "group_norm"."""
+    """Return the name under which an operation is listed: "NativeGroupNorm" is "group_norm"."""
     return _WORD_BORDER.sub("_", kind.removeprefix("Native").removesuffix("Kernel")).lower()
 
 
 def rectified(node: Node, kind: str, gated: bool) -> Rectified | None:
-    """The rectifier that a node is, None if none; what it was given is read only where a gated rule needs it.
+    """Return the rectifier that a node is, or None; its input is read only where a gated rule needs it.
 
-    clamp and maximum rectify where their bound is 0. Of celu, prelu, rrelu, softplus, mish, hardswish and their like
-    the papers' rules know nothing, nor does a name tell a ReLU built of other operations: they are none.
+    clamp and maximum rectify where their bound is 0. The papers' rules do not cover celu, prelu, rrelu, softplus, mish,
+    hardswish and the like, and a ReLU built from other operations cannot be recognised: these are not rectifiers here.
     """
     if kind in _HINGED:
         six = kind == "Hardtanh" and (node._saved_min_val, node._saved_max_val) == (0, 6)
@@ -145,10 +150,10 @@ def rectified(node: Node, kind: str, gated: bool) -> Rectified | None:
 
 
 def linear(node: Node, kind: str, varies: tuple[bool, ...], weights: Set[int]) -> bool:
-    """Whether an operation is linear in the picture, as far as can be told; `varies` says which inputs depend on it.
+    """Whether an operation is known to be linear in the image; `varies` marks the inputs that depend on it.
 
-    `weights` are the addresses of the model's parameters and buffers: a map multiplied by any other map is not counted
-    as linear, for that may be a mask computed from the picture.
+    `weights` are the addresses of the model's parameters and buffers: a map multiplied by any other map does not count
+    as linear, because that may be a mask computed from the image.
     """
     if _LINEAR.fullmatch(kind):
         return True
@@ -162,7 +167,7 @@ def linear(node: Node, kind: str, varies: tuple[bool, ...], weights: Set[int]) -
 
 
 def _scaling(node: Node, edge: int, kind: str, weights: Set[int]) -> bool:
-    """Whether the other factor is a number or made of the model's own weights."""
+    """Whether the other factor is a number or computed from the model's own weights."""
     others = node.next_functions
     if len(others) > 1 and others[1 - edge][0] is not None:
         return True
@@ -177,7 +182,7 @@ def _scaling(node: Node, edge: int, kind: str, weights: Set[int]) -> bool:
 
 
 def _bound(node: Node, field: str, kind: str) -> Any:
-    """A bound of clamp: a number, a tensor, or None."""
+    """Return a bound of clamp: a number, a tensor, or None."""
     return _read(node, field, kind) if hasattr(node, f"_raw{field}") else getattr(node, field)
 
 
@@ -186,14 +191,14 @@ def _zero(bound: Any) -> bool:
 
 
 def _read(node: Node, field: str, kind: str) -> Tensor | None:
-    """What an operation saved for its backward.
+    """Return a tensor that an operation saved for its backward.
 
     Raises:
-        RewriteError: hooks have packed it away (checkpointing does), and it can be unpacked only once.
+        RewriteError: hooks on saved tensors have packed it (checkpointing does), and it can be unpacked only once.
     """
     if _packed(getattr(node, f"_raw{field}")):
         raise RewriteError(
-            f"What {plain_name(kind)} was given is needed, and is packed away by hooks on saved tensors, as in a "
+            f"The input of {plain_name(kind)} is needed, and hooks on saved tensors have packed it, as in a "
             f"checkpointed region: switch checkpointing off."
         )
     saved = getattr(node, field)
@@ -202,3 +207,41 @@ def _read(node: Node, field: str, kind: str) -> Tensor | None:
 
 def _packed(raw: Any) -> bool:
     return getattr(raw, "unpack_hook", None) is not None
+
+
+@dataclass(frozen=True)
+class Visit:
+    """A node, its number in autograd, and which of its inputs depend on a leaf other than a parameter."""
+
+    node: Node
+    number: int
+    varies: tuple[bool, ...]
+
+
+def visits(outputs: Iterable[Tensor], parameters: Set[int]) -> list[Visit]:
+    """List the nodes that lead to `outputs` and depend on the image, or on any other leaf, oldest first.
+
+    `parameters` are the ids of the leaf tensors that do not count.
+    """
+    met = _behind(outputs)
+    depends = {node: id(node.variable) not in parameters for node in met if node.name() == _LEAF}
+    walked: list[Visit] = []
+    # Autograd numbers nodes as they are made, so every node comes after those whose results it was given.
+    for node in sorted((node for node in met if node not in depends), key=lambda node: node._sequence_nr()):
+        varies = tuple(depends.get(before, False) for before, _ in node.next_functions)
+        depends[node] = any(varies)
+        if depends[node]:
+            walked.append(Visit(node, node._sequence_nr(), varies))
+    return walked
+
+
+def _behind(outputs: Iterable[Tensor]) -> set[Node]:
+    """Return every node that a backward pass from `outputs` may reach."""
+    waiting = [output.grad_fn for output in outputs if output.grad_fn is not None]
+    met: set[Node] = set(waiting)
+    while waiting:
+        for before, _ in waiting.pop().next_functions:
+            if before is not None and before not in met:
+                met.add(before)
+                waiting.append(before)
+    return met

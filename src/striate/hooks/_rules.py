@@ -1,4 +1,4 @@
-"""What a ReLU passes backward, other than its gradient."""
+"""Rules for the gradient of a ReLU other than its own."""
 
 from __future__ import annotations
 
@@ -17,25 +17,25 @@ class RewriteError(StriateError):
 
 
 class NoRectifierError(RewriteError):
-    """Nothing between the score and the picture rectifies; `passed` are the other operations there that bend."""
+    """Nothing between the score and the image rectifies; `unruled` are the other non-linear operations there."""
 
-    def __init__(self, message: str, passed: Mapping[str, int]) -> None:
+    def __init__(self, message: str, unruled: Mapping[str, int]) -> None:
         super().__init__(message)
-        self.passed = passed
+        self.unruled = unruled
 
 
 @dataclass(frozen=True)
 class Rule:
-    """How the gradient passes backward through what rectifies: a ReLU, or what stands in its place.
+    """How the gradient passes backward through a rectifier: a ReLU or a similar activation.
 
         g ← max(g, 0)                 everywhere
         g ← max(g, 0) · [a > 0]       if `gated`: only where the unit was active
 
-    a is what was rectified. Max-pooling passes g to the position that won, the "switch" (Zeiler and Fergus), which is
-    its plain gradient; where windows overlap, what comes to one position is added. All linear operations pass their
-    plain gradient, their own weights transposed: convolutions, batch norm with its stored statistics (times γ/σ, so
-    that a negative γ turns the sign: the papers, older than batch norm, have no rule for it), sums (to each term the
-    whole of g), concatenation (to each part its share), average pooling.
+    a is the rectified value. Max-pooling passes g to the position of the maximum, the "switch" (Zeiler and Fergus),
+    which is its plain gradient; where windows overlap, the gradients of one position are added. All linear operations
+    pass their plain gradient, their own weights transposed: convolutions, batch norm with its stored statistics (times
+    γ/σ, so that a negative γ turns the sign: the papers, older than batch norm, have no rule for it), sums (to each
+    term the whole of g), concatenation (to each part its slice), average pooling.
     """
 
     name: str
@@ -43,7 +43,7 @@ class Rule:
     paper: str
 
     def backward(self, gradient: Float[Tensor, "*#s"], active: Bool[Tensor, "*#s"] | None) -> Float[Tensor, "*#s"]:
-        """What is passed on of `gradient`; `active` says where a > 0, and is needed only by a gated rule."""
+        """Return the gradient to pass on; `active` says where a > 0, and only a gated rule needs it."""
         positive = gradient.clamp(min=0)
         return positive if active is None else torch.where(active, positive, 0)
 

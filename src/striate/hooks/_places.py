@@ -1,4 +1,4 @@
-"""The names by which a place in a network is asked for."""
+"""Names of places in a network."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _OPERATION = re.compile(r"([a-z]\w*):([1-9]\d*)")
 
 
 class PlaceError(StriateError):
-    """A place that a network does not have, or that cannot be looked at."""
+    """A place that a network does not have, or that cannot be looked into."""
 
 
 @dataclass(frozen=True)
@@ -29,7 +29,7 @@ class Operation:
 
 
 def place_name(model: nn.Module, place: Any) -> str:
-    """The name of a place that is given as a name, or as one of the modules of `model`: its path.
+    """Return the name of a place: a name as it is, a module of `model` as its path.
 
     Raises:
         PlaceError: it is neither.
@@ -41,17 +41,17 @@ def place_name(model: nn.Module, place: Any) -> str:
             if module is eager(place):
                 return path
         raise PlaceError(
-            f"A place that is a module is one of the modules within the network; the {type(place).__name__} received "
-            f"is not: take it from this network, or name it by its path."
+            f"A place must be a module of the network; received a {type(place).__name__} that is not: take it from "
+            f"this network, or name it by its path."
         )
     raise PlaceError(
-        f"A place is a name (a feature map, a module's path, an operation such as 'relu:3') or a module of the "
+        f"A place must be a name (a feature map, a module's path, an operation such as 'relu:3') or a module of the "
         f"network; received {place!r}."
     )
 
 
 def place_names(model: nn.Module, places: Any) -> tuple[str, ...]:
-    """The names of some places, each once; one place may stand alone.
+    """Return the names of one place or several, each once.
 
     Raises:
         PlaceError: one of them is neither a name nor a module of `model`, or there are none.
@@ -60,7 +60,7 @@ def place_names(model: nn.Module, places: Any) -> tuple[str, ...]:
     if isinstance(places, nn.Sequential) and any(module is places for module in model.modules()):
         one = True
     if not one and not isinstance(places, Iterable):
-        raise PlaceError(f"Places are names or modules, one or several; received {places!r}.")
+        raise PlaceError(f"Places must be names or modules, one or several; received {places!r}.")
     several: Any = [places] if one else places
     names = tuple(dict.fromkeys(place_name(model, place) for place in several))
     if not names:
@@ -69,7 +69,7 @@ def place_names(model: nn.Module, places: Any) -> tuple[str, ...]:
 
 
 def find(model: nn.Module, name: str) -> nn.Module | Operation:
-    """What `name` stands for: a declared feature map before a module's path before an operation ("relu:3").
+    """Look up a place: first as a declared feature map, then as a module's path, then as an operation ("relu:3").
 
     Raises:
         PlaceError: there is no such place, or it lies in a scripted region, where nothing can be seen.
@@ -81,21 +81,22 @@ def find(model: nn.Module, name: str) -> nn.Module | Operation:
         for region in scripted(model):
             if region in ("", path) or path.startswith(f"{region}."):
                 raise PlaceError(
-                    f"Place {name!r} is or lies within {_called(region)}, which is scripted and cannot be looked into: "
-                    f"use the network it was scripted from."
+                    f"Place {name!r} is or lies within {_called(region)}, which is scripted and hides its operations: "
+                    f"use the network before scripting."
                 )
         return modules[path]
     match = _OPERATION.fullmatch(name)
     if match is None:
         known = nearest(name, [*declared, *modules])
         raise PlaceError(
-            f"A place is a feature map, a module's path, or an operation such as 'relu:3'; received {name!r}. {known}"
+            f"A place must be a feature map, a module's path, or an operation such as 'relu:3'; received {name!r}. "
+            f"{known}"
         )
     regions = scripted(model)
     if regions:
         raise PlaceError(
             f"Operations cannot be counted past {_called(regions[0])}, which is scripted: name a module instead of "
-            f"{name!r}, or use the network it was scripted from."
+            f"{name!r}, or use the network before scripting."
         )
     return Operation(match[1], int(match[2]))
 
