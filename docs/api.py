@@ -22,7 +22,8 @@ _PACKAGES = {
     "striate.explaining.visualize": "Images made to excite a unit, a channel or a class.",
     "striate.hooks": "Look into a running model and change its backward pass.",
     "striate.metrics": "Scores, with their intervals.",
-    "striate.models": "The zoo, and what a network is made of.",
+    "striate.models": "The zoo, and networks by name.",
+    "striate.tracing": "One forward pass, recorded: layers, receptive fields, graph, folding.",
 }
 _SECTION = re.compile(r"^(Args|Raises|Example|Examples|Returns|Yields):$")
 

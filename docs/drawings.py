@@ -8,7 +8,7 @@ from network_figure import Box, network
 from torch import nn
 
 from striate.layers import AvgPool2dSame, MaxPool2dSame, SeparableConv2d, SqueezeExcitation
-from striate.models.graph import INPUT, Graph, Node
+from striate.tracing import INPUT, Graph, Node
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

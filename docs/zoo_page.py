@@ -16,9 +16,9 @@ from typing import TYPE_CHECKING
 from drawings import drawing
 from tradeoff import Point, tradeoff
 
-from striate.models import MODELS, ModelCard, Published, describe, list_models, sketch_model
-from striate.models.graph import graph
+from striate.models import MODELS, ModelCard, Published, list_models, sketch_model
 from striate.plot import figure_svg
+from striate.tracing import describe, graph
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -9,7 +9,8 @@ they are 512 numbers, and a picture may have any size. Both networks are written
 
 from __future__ import annotations
 
-from striate.models import create_model, describe, sketch_model
+from striate.models import create_model, sketch_model
+from striate.tracing import describe
 
 FEATURES = (
     "(conv3-64 relu)*2 pool2 (conv3-128 relu)*2 pool2 (conv3-256 relu)*3 pool2 "

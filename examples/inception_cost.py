@@ -12,8 +12,8 @@ from __future__ import annotations
 
 from torch import nn
 
-from striate.models import Description, describe
 from striate.models.families.googlenet import Inception, NaiveInception
+from striate.tracing import Description, describe
 
 SHAPE = 256, 28, 28  # channels, rows, columns
 ONES, THREES, FIVES, BOTTLENECK = 128, 192, 96, 64

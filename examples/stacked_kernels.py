@@ -14,7 +14,8 @@ from __future__ import annotations
 import torch
 from torch import nn
 
-from striate.models import Network, create_model, describe
+from striate.models import Network, create_model
+from striate.tracing import describe
 
 CHANNELS = 16
 SIDE = 32

@@ -10,7 +10,8 @@ about 5 % of the parameters, so that the first are best shared out by pictures, 
 
 from __future__ import annotations
 
-from striate.models import describe, sketch_model
+from striate.models import sketch_model
+from striate.tracing import describe
 
 # Each layer as: the inputs of one output (kernel area × channels of its column), outputs at one place, places.
 LAYERS = {

@@ -19,7 +19,7 @@ from judges.parity import Judge, compare
 from promises import at_work, beginning, declared, published
 from promises.subject import Promise, Subject, smallest_of_each_family
 from striate.models import sketch_model
-from striate.models.describe import describe
+from striate.tracing import describe
 
 PROMISES: tuple[Promise, ...] = (
     *declared.PROMISES,

@@ -15,7 +15,7 @@ from torch.nn.utils import parametrize
 from striate.classifier import Arguments, Classifier, Provenance
 from striate.core.spec import RGB, InputSpec, LabelSpec
 from striate.models import create_model
-from striate.models._changes import find_changes
+from striate.tracing import plan_fold
 
 SIDE = 24
 
@@ -249,4 +249,4 @@ def test_a_defect_inside_the_network_is_not_taken_for_a_network_that_cannot_be_f
             raise KeyError("defect")
 
     with pytest.raises(KeyError, match="defect"):
-        find_changes(Broken(), (3, SIDE, SIDE))
+        plan_fold(Broken(), (3, SIDE, SIDE))

@@ -6,7 +6,7 @@ import pytest
 import torch
 import torchvision
 
-from striate.models import describe
+from striate.tracing import describe
 
 
 @pytest.mark.parametrize(

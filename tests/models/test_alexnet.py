@@ -6,7 +6,8 @@ import pytest
 import torch
 
 from reference.alexnet import two_columns
-from striate.models import create_model, describe, sketch_model
+from striate.models import create_model, sketch_model
+from striate.tracing import describe
 
 
 def test_groups_are_the_two_columns_of_2012() -> None:

@@ -7,8 +7,9 @@ import torch
 from torch import nn
 
 from striate.layers import LayerScale, StochasticDepth
-from striate.models import create_model, describe, sketch_model
+from striate.models import create_model, sketch_model
 from striate.models.families.convnext import Block
+from striate.tracing import describe
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,8 @@ from __future__ import annotations
 import torch
 
 from striate.core.protocols import Constrained
-from striate.models import MODELS, create_model, describe, sketch_model
+from striate.models import MODELS, create_model, sketch_model
+from striate.tracing import describe
 
 
 def test_the_dogs_and_cats_network_has_the_courses_sizes_and_parameters() -> None:

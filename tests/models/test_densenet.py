@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from striate.models import describe, sketch_model
+from striate.models import sketch_model
+from striate.tracing import describe
 
 
 def test_the_network_for_cifar_counts_as_its_name_says() -> None:

@@ -16,7 +16,8 @@ from torch.utils.flop_counter import FlopCounterMode
 from reference.receptive import extent, make_positive, seen_rows_and_columns, unseen_at_the_end
 from striate import layers
 from striate.core.errors import ModelError
-from striate.models import Unshared, create_model, describe, unshared
+from striate.models import create_model
+from striate.tracing import WithoutWeightSharing, describe, without_weight_sharing
 
 
 def test_lenet5_is_the_table_that_people_work_out_by_hand() -> None:
@@ -67,11 +68,13 @@ def test_an_unshared_first_layer_of_alexnet_needs_105_million_parameters() -> No
     """CS231n's notes: 55 × 55 × 96 units with 11 × 11 × 3 weights and a bias each, against 34,944 shared ones."""
     network = nn.Sequential(nn.Conv2d(3, 96, 11, stride=4), nn.ReLU(), nn.Flatten(), nn.Linear(290_400, 2))
     full = 227 * 227 * 3 * 290_400 + 290_400
-    assert unshared(network.to("meta"), (3, 227, 227)) == (Unshared("0", 34_944, 105_705_600, full),)
+    assert without_weight_sharing(network.to("meta"), (3, 227, 227)) == (
+        WithoutWeightSharing("0", 34_944, 105_705_600, full),
+    )
 
 
 def test_unshared_numbers_of_a_grouped_convolution_without_bias_are_its_layers_own() -> None:
-    (saved,) = unshared(nn.Conv2d(4, 6, 3, groups=2, bias=False), (4, 5, 6))
+    (saved,) = without_weight_sharing(nn.Conv2d(4, 6, 3, groups=2, bias=False), (4, 5, 6))
     assert (saved.shared, saved.locally_connected) == (6 * 2 * 9, 3 * 4 * 6 * 2 * 9)
     assert saved.fully_connected == 4 * 5 * 6 * 6 * 3 * 4
 

@@ -9,9 +9,10 @@ import torch
 from torch import nn
 
 from striate.layers import SqueezeExcitation, StochasticDepth
-from striate.models import MODELS, Network, create_model, describe, sketch_model
+from striate.models import MODELS, Network, create_model, sketch_model
 from striate.models.families.efficientnet import Block, MBConv
 from striate.models.families.efficientnet_v2 import FusedMBConv
+from striate.tracing import describe
 
 B = [f"efficientnet_b{number}" for number in range(8)]
 

@@ -13,8 +13,7 @@ from torch.nn import functional as F
 from judges.parity import calibrating, randomise
 from striate.layers import Add, Conv2dSame
 from striate.models import create_model
-from striate.models._changes import Changes, find_changes
-from striate.models.folding import fold
+from striate.tracing import FoldPlan, fold, plan_fold
 
 SHAPE = (3, 24, 20)
 
@@ -57,7 +56,7 @@ def _same(network: nn.Module, folded: nn.Module, shape: tuple[int, int, int] = S
 def test_a_folded_network_gives_what_the_network_gives(name: str, norms: int, activations: int, sums: int) -> None:
     shape = (3, 64, 48)
     network = _settled(create_model(name, classes=5, size=shape[1:]), shape)
-    changes = find_changes(network, shape)
+    changes = plan_fold(network, shape)
     assert (len(changes.folded), len(changes.in_place), len(changes.summed)) == (norms, activations, sums)
     _same(network, fold(network, shape), shape)
 
@@ -150,7 +149,7 @@ class NeedsData(Plain):
 @pytest.mark.parametrize("kind", [Plain, Unusual])
 def test_a_norm_right_behind_its_convolution_is_folded(kind: Callable[[], Plain]) -> None:
     network = _settled(kind())
-    assert find_changes(network, SHAPE) == Changes((("conv", "norm"),), ("relu",))
+    assert plan_fold(network, SHAPE) == FoldPlan((("conv", "norm"),), ("relu",))
     _same(network, fold(network, SHAPE))
 
 
@@ -163,7 +162,7 @@ def test_a_norm_right_behind_its_convolution_is_folded(kind: Callable[[], Plain]
 def test_what_is_not_proved_to_be_a_convolution_and_its_own_norm_is_left_alone(kind: Callable[[], Plain]) -> None:
     network = kind().eval()
     network(_pictures())
-    assert find_changes(network, SHAPE).folded == ()
+    assert plan_fold(network, SHAPE).folded == ()
 
 
 class Aliased(Plain):
@@ -180,7 +179,7 @@ class Aliased(Plain):
 
 def test_a_norm_that_goes_by_several_names_is_folded_under_all_of_them() -> None:
     network = _settled(Aliased())
-    assert find_changes(network, SHAPE).folded == (("conv", "norm"),)
+    assert plan_fold(network, SHAPE).folded == (("conv", "norm"),)
     _same(network, fold(network, SHAPE))
 
 
@@ -203,7 +202,7 @@ class SeesItsInputLater(nn.Module):
 def test_an_activation_does_not_work_in_place_where_its_input_is_seen_elsewhere() -> None:
     network = SeesItsInputLater().eval()
     network(_pictures())
-    assert find_changes(network, SHAPE) == Changes()
+    assert plan_fold(network, SHAPE) == FoldPlan()
     assert fold(network, SHAPE) is network
 
 
@@ -223,7 +222,7 @@ class Sums(nn.Module):
 def test_a_sum_is_not_made_in_place_where_that_would_be_another_sum() -> None:
     network = Sums().eval()
     network(_pictures())
-    assert find_changes(network, SHAPE) == Changes()
+    assert plan_fold(network, SHAPE) == FoldPlan()
 
 
 def test_the_network_is_left_as_it_is_and_shares_what_is_not_folded() -> None:
@@ -260,7 +259,7 @@ class ReadsThemThroughData(ReadsItsWeights):
 @pytest.mark.parametrize("kind", [ReadsItsWeights, ReadsThemThroughData])
 def test_a_convolution_whose_weights_something_else_reads_is_not_folded(kind: type[Plain]) -> None:
     network = _settled(kind())
-    assert find_changes(network, SHAPE).folded == ()
+    assert plan_fold(network, SHAPE).folded == ()
     _same(network, fold(network, SHAPE))
 
 
@@ -268,7 +267,7 @@ def test_a_convolution_with_a_forward_of_its_own_is_not_folded() -> None:
     network = _settled(Plain())
     convolution = network.get_submodule("conv")
     convolution.forward = lambda x: F.conv2d(x, convolution.get_parameter("weight").abs(), padding=1)
-    assert find_changes(network, SHAPE).folded == ()
+    assert plan_fold(network, SHAPE).folded == ()
 
 
 def test_a_tensor_that_is_no_parameter_is_shared() -> None:

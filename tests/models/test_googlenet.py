@@ -10,8 +10,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from striate.models import create_model, describe, sketch_model
+from striate.models import create_model, sketch_model
 from striate.models.families.googlenet import GoogLeNet, Inception, NaiveInception
+from striate.tracing import describe
 
 # Table 1: height (and width) and channels of the output, millions of operations.
 TABLE_1 = {

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from striate.models import sketch_model
-from striate.models.graph import INPUT, Graph, graph
+from striate.tracing import INPUT, Graph, graph
 
 
 def _named(found: Graph) -> set[tuple[str, str]]:

@@ -5,9 +5,10 @@ from __future__ import annotations
 import pytest
 import torch
 
-from striate.models import describe, sketch_model
+from striate.models import sketch_model
 from striate.models.families.inception_resnet import V1, Residual
 from striate.models.families.inception_v2 import SeparableStem
+from striate.tracing import describe
 
 SIZES = {
     # "Batch normalization", figure 5.

@@ -9,8 +9,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from striate.models import create_model, describe
+from striate.models import create_model
 from striate.models.families.lenet5_1998 import LeNet5Of1998, class_codes
+from striate.tracing import describe
 
 # Table I as printed: a column for each of C3's sixteen maps, a row for each of S2's six.
 _TABLE_1 = (

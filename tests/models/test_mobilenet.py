@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from striate.models import describe, sketch_model
+from striate.models import sketch_model
 from striate.models.families.mobilenet_v1 import DepthwiseSeparable
 from striate.models.families.mobilenet_v2 import InvertedResidual, thinned
+from striate.tracing import describe
 
 
 @pytest.mark.parametrize("outputs", [64, 512])

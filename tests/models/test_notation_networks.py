@@ -9,8 +9,9 @@ import torch
 from torch import Tensor
 
 from striate.core.errors import ModelError
-from striate.models import create_model, describe, list_models, sketch_model, usual_input
+from striate.models import create_model, list_models, sketch_model, usual_input
 from striate.models.notation import NotationError
+from striate.tracing import describe
 
 _AS_PRINTED = "FC-4096 FC-4096 FC-1000 soft-max"
 _BN_TAIL = "(fc4096 relu dropout.5)*2 FC-K"

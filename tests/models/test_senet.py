@@ -6,7 +6,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from striate.models import create_model, describe, sketch_model
+from striate.models import create_model, sketch_model
+from striate.tracing import describe
 
 # Ioffe and Szegedy's figure 5, as the authors' SE-BN-Inception.prototxt has it: 1×1, 3×3 reduce, 3×3, double 3×3
 # reduce, double 3×3, pool and its projection. Without a 1×1 the module halves the size.

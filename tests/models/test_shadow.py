@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn.utils import parametrizations
 
 from striate.models import MODELS
-from striate.models._meta import shadow
+from striate.tracing import meta_copy
 
 
 class Odd(nn.Module):
@@ -46,7 +46,7 @@ class Owned(nn.Module):
 
 def test_it_has_the_same_modules_with_the_same_settings_and_no_data() -> None:
     original = MODELS["lenet5"].build(channels=1, size=(28, 28), classes=3)
-    made = shadow(original)
+    made = meta_copy(original)
     assert repr(made) == repr(original)
     assert {tensor.device.type for tensor in made.state_dict().values()} == {"meta"}
     assert [path for path, _ in made.named_parameters()] == [path for path, _ in original.named_parameters()]
@@ -58,7 +58,7 @@ def test_it_has_the_same_modules_with_the_same_settings_and_no_data() -> None:
 
 def test_what_modules_share_stays_shared_and_what_they_hold_is_theirs_alone() -> None:
     original = Odd()
-    made = shadow(original)
+    made = meta_copy(original)
     assert isinstance(made, Odd)
     assert made.shared is made.again is made.seen[0]
     assert made.seen[1]["me"] is made
@@ -77,21 +77,21 @@ def test_hooks_stay_behind() -> None:
     for module in original.modules():
         module.register_forward_hook(lambda module, given, output: calls.append(module))
         module.register_forward_pre_hook(lambda module, given, kwargs: calls.append(module), with_kwargs=True)
-    shadow(original)(torch.empty(1, 2, device="meta"))
+    meta_copy(original)(torch.empty(1, 2, device="meta"))
     assert calls == []
     original(torch.ones(1, 2))
     assert len(calls) == 6
 
 
 def test_a_module_that_says_how_it_is_copied_is_copied_so() -> None:
-    made = shadow(nn.Sequential(Owned()))
+    made = meta_copy(nn.Sequential(Owned()))
     assert isinstance(made, nn.Sequential)
     assert isinstance(made[0], Owned)
     assert made[0].copies == 1
 
 
 def test_a_recurrent_layer_still_finds_its_weights() -> None:
-    outputs, _ = shadow(nn.GRU(3, 4))(torch.empty(5, 2, 3, device="meta"))
+    outputs, _ = meta_copy(nn.GRU(3, 4))(torch.empty(5, 2, 3, device="meta"))
     assert outputs.shape == (5, 2, 4)
 
 
@@ -99,6 +99,6 @@ def test_parametrized_and_compiled_forms_are_copied_as_deepcopy_would() -> None:
     original = nn.Sequential(parametrizations.weight_norm(nn.Linear(3, 2)))
     traced = torch.fx.symbolic_trace(nn.Sequential(nn.Linear(3, 2), nn.ReLU()))
     for network in (original, traced):
-        made = shadow(network)
+        made = meta_copy(network)
         assert repr(made) == repr(copy.deepcopy(network))
         assert made(torch.empty(4, 3, device="meta")).shape == (4, 2)

@@ -16,8 +16,8 @@ from torch import Tensor
 from torch.nn import functional as F
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from striate.models._operations import arguments
-from striate.models._shapes import _RULES, sketched
+from striate.tracing.operations import arguments
+from striate.tracing.shapes import _RULES, infer
 
 
 class Compare(TorchDispatchMode):
@@ -28,7 +28,7 @@ class Compare(TorchDispatchMode):
         self.ruled: set[Any] = set()
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        ours = sketched(func, arguments(func, args, kwargs or {}))
+        ours = infer(func, arguments(func, args, kwargs or {}))
         try:
             theirs = func(*args, **(kwargs or {}))
         except RuntimeError:
@@ -156,7 +156,8 @@ def test_what_does_not_fit_is_left_to_torch_and_its_sentence(wrong: Callable[[],
 def test_building_a_network_loads_no_compiler() -> None:
     program = (
         "import sys\n"
-        "from striate.models import create_model, describe\n"
+        "from striate.models import create_model\n"
+        "from striate.tracing import describe\n"
         "for name in ('lenet5', 'tiny_vgg'):\n"
         "    describe(create_model(name, classes=3, size=(64, 64), seed=1), (3, 64, 64))\n"
         "print(*{'torch._dynamo', 'sympy'} & set(sys.modules))"

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from torch import nn
 
-from striate.models import describe, sketch_model
+from striate.models import sketch_model
+from striate.tracing import describe
 
 _TABLE_1 = {
     "conv1": (111, 96, 14_208),

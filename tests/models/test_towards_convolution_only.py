@@ -7,8 +7,9 @@ import math
 import pytest
 import torch
 
-from striate.models import create_model, describe, sketch_model
+from striate.models import create_model, sketch_model
 from striate.models.families.highway import Highway
+from striate.tracing import describe
 
 
 def _shapes(name: str, size: tuple[int, int], classes: int) -> dict[str, tuple[int, ...]]:

@@ -9,7 +9,8 @@ import torch
 from torch import nn
 
 from striate.layers import LocalResponseNorm
-from striate.models import create_model, describe, sketch_model
+from striate.models import create_model, sketch_model
+from striate.tracing import describe
 
 # Table 1: the convolutions of each configuration, kernel and filters, "M" where a pooling stands.
 _TABLE_1 = {

@@ -6,7 +6,8 @@ import pytest
 import torch
 
 from striate.core.protocols import Constrained
-from striate.models import create_model, describe, sketch_model
+from striate.models import create_model, sketch_model
+from striate.tracing import describe
 
 
 @pytest.mark.parametrize(("name", "widths"), [("zfnet", (384, 384, 256)), ("zfnet_wide", (512, 1024, 512))])

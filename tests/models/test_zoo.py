@@ -10,8 +10,8 @@ import torch
 
 from striate.core.errors import ModelError
 from striate.models import MODELS, Network, create_model, list_models
-from striate.models._fit import smallest_side
 from striate.models._zoo import ModelCard, register
+from striate.tracing import smallest_side
 
 
 def _names(pattern: str | None = None) -> list[str]:

@@ -16,7 +16,8 @@ from torch.utils.flop_counter import FlopCounterMode
 from promises.declared import outputs
 from promises.subject import CLASSES, Subject, all_logits, heads, pictures
 from striate.core.errors import ModelError
-from striate.models import Network, describe, sketch_model
+from striate.models import Network, sketch_model
+from striate.tracing import describe
 
 aten = torch.ops.aten
 _ACTIVATION_OPERATIONS = {

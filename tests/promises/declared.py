@@ -6,7 +6,8 @@ from torch import nn
 
 from promises.subject import CLASSES, HUGE, Subject, heads
 from striate.core.protocols import Described
-from striate.models import Description, Network, list_models
+from striate.models import Network, list_models
+from striate.tracing import Description
 
 ACTIVATIONS = tuple(
     kind

@@ -12,9 +12,6 @@ from striate.models import MODELS
 
 _SOURCES = Path(__file__).resolve().parents[2] / "src"
 _PACKAGES = ("striate.layers", "striate.models.")
-# What follows a network instead of building it. It tells a constructor the size of a map at most, and the number of
-# parameters on the card proves that size whenever the tests run.
-_FOLLOWERS = {"striate.models._fit", "striate.models._trace"}
 
 
 def digest_of(name: str) -> str:
@@ -35,7 +32,7 @@ def _closure(module: str) -> frozenset[str]:
     found, waiting = set[str](), [module]
     while waiting:
         module = waiting.pop()
-        if module not in found and module not in _FOLLOWERS:
+        if module not in found:
             found.add(module)
             waiting += [name for name in _imported(module) if name.startswith(_PACKAGES)]
     return frozenset(found)

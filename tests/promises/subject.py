@@ -15,7 +15,8 @@ from torch import Tensor, nn
 from judges.parity import calibrating, randomise, still
 from striate.core.errors import ModelError
 from striate.core.protocols import Auxiliary
-from striate.models import MODELS, Description, ModelCard, Network, create_model, describe, sketch_model
+from striate.models import MODELS, ModelCard, Network, create_model, sketch_model
+from striate.tracing import Description, describe
 
 CLASSES = 5
 # On the meta device a large picture costs nothing. No chain of kernels sees as far; a gate over all of it does.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from torch import nn
 
-from striate.models.folding import Folding
+from striate.tracing import Folding
 
 
 class Running:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import enum
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
@@ -73,3 +74,20 @@ class Described(Protocol):
     head: str
 
     def get_submodule(self, target: str) -> nn.Module: ...
+
+
+class LayerRole(enum.Enum):
+    """What a tracer may rely on in a layer of our own: the class attribute `layer_role`.
+
+    A mark holds for its class alone and is not inherited: what a derived class computes is not known.
+    """
+
+    CONVOLUTION = "computes each output channel from one row of `weight` and `bias`, and reads them nowhere else"
+    SCALE = "multiplies each channel by its number in `weight`"
+    SUM = "adds its arguments"
+    UNIT = "is drawn as one node of a graph, although it has modules inside"
+
+
+def role_of(module: nn.Module) -> LayerRole | None:
+    """Return the role with which the class of `module` is marked."""
+    return vars(type(module)).get("layer_role")

@@ -7,6 +7,8 @@ from collections.abc import Callable
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from striate.core.protocols import LayerRole
+
 
 class SqueezeExcitation(nn.Module):
     """Multiply each channel by a number in (0, 1) that two small layers make of all channels' means.
@@ -15,6 +17,8 @@ class SqueezeExcitation(nn.Module):
     between the two layers, channels / 16 in the paper. They are fully connected, with biases, written as 1×1
     convolutions of a map of one pixel. `activation` and `gate` make the modules behind them.
     """
+
+    layer_role = LayerRole.UNIT
 
     def __init__(
         self,

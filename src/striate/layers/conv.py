@@ -9,6 +9,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from striate.core.protocols import LayerRole
 from striate.layers.same import same_padding
 
 Pair = tuple[int, int]
@@ -19,6 +20,8 @@ class Conv2dSame(nn.Conv2d):
 
     With `groups` the number of channels it is TensorFlow's depthwise convolution.
     """
+
+    layer_role = LayerRole.CONVOLUTION
 
     def __init__(
         self,
@@ -43,6 +46,8 @@ class Pointwise(nn.Linear):
     Where maps lie so in memory it is the faster form, and in training more than in use.
     """
 
+    layer_role = LayerRole.CONVOLUTION
+
     def forward(self, input: Float[Tensor, "n c h w"]) -> Float[Tensor, "n k h w"]:
         return F.linear(input.permute(0, 2, 3, 1), self.weight, self.bias).permute(0, 3, 1, 2)
 
@@ -54,6 +59,8 @@ class SeparableConv2d(nn.Module):
     between Chollet, "Xception: deep learning with depthwise separable convolutions", CVPR 2017, arXiv:1610.02357,
     section 4.7. `padding` may be "same": TensorFlow's rule, with any stride. The one bias is the 1×1 convolution's.
     """
+
+    layer_role = LayerRole.UNIT
 
     def __init__(
         self,

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from striate.core.errors import ModelError
+from striate.core.protocols import LayerRole
 
 
 class Add(nn.Module):
@@ -15,6 +16,8 @@ class Add(nn.Module):
 
     He, Zhang, Ren and Sun, "Deep residual learning for image recognition", CVPR 2016, arXiv:1512.03385, eq. 1.
     """
+
+    layer_role = LayerRole.SUM
 
     def forward(self, *maps: Float[Tensor, "n c *size"]) -> Float[Tensor, "n c *size"]:
         total = maps[0]
@@ -59,6 +62,8 @@ class LayerScale(nn.Module):
     Touvron, Cord, Sablayrolles, Synnaeve and Jégou, "Going deeper with image transformers", ICCV 2021,
     arXiv:2103.17239, section 2.
     """
+
+    layer_role = LayerRole.SCALE
 
     def __init__(self, channels: int, initial: float = 1e-6) -> None:
         super().__init__()

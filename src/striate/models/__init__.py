@@ -17,9 +17,3 @@ from striate.models._zoo import ModelCard as ModelCard
 from striate.models._zoo import Network as Network
 from striate.models._zoo import Published as Published
 from striate.models._zoo import list_models as list_models
-from striate.models.describe import Description as Description
-from striate.models.describe import Row as Row
-from striate.models.describe import Totals as Totals
-from striate.models.describe import Unshared as Unshared
-from striate.models.describe import describe as describe
-from striate.models.describe import unshared as unshared

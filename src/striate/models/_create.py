@@ -17,11 +17,10 @@ from torch import nn
 
 from striate.core.errors import ModelError
 from striate.core.rng import Stream
-from striate.models._fit import output_shape, smallest_side
 from striate.models._own import OWN_MODELS
-from striate.models._trace import EmptyMapError
 from striate.models._zoo import MODELS, Network
 from striate.models.notation import build_written, is_notation, parse, written_classes
+from striate.tracing import EmptyMapError, output_shape, smallest_side
 
 _LARGEST = 2**16
 _USUAL_INPUT, _USUAL_CLASSES = (3, 224, 224), 1000  # ImageNet's, for a written network, which says nothing of them

@@ -24,7 +24,7 @@ from striate.data.audit.audit import Audit, audit
 from striate.data.dataset import SPLITS, Dataset
 from striate.data.sources.opening import open_data
 from striate.metrics import Rows, Temperature
-from striate.models import MODELS, ModelCard, build_sketch, describe
+from striate.models import MODELS, ModelCard, build_sketch
 from striate.reporting.material import DataFacts, Example, Finding, LayerRow, ModelFacts, RunMaterial
 from striate.reporting.render import write_report
 from striate.reporting.sheets.mistake_maps import why
@@ -33,6 +33,7 @@ from striate.runs.effect import settings_in_effect
 from striate.runs.evaluate import Evaluation
 from striate.runs.folder import Plan, Run
 from striate.runs.images import named
+from striate.tracing import describe
 from striate.training import read_events
 
 _MISTAKES, _SUREST = 24, 12

@@ -11,7 +11,7 @@ from striate.verbs._size import size_of
 if TYPE_CHECKING:
     from torch.nn import Module
 
-    from striate.models import Description, Unshared
+    from striate.tracing import Description, WithoutWeightSharing
 
     Size = int | tuple[int, int]
 
@@ -22,7 +22,7 @@ class Summary:
 
     model: str
     description: Description
-    unshared: tuple[Unshared, ...]
+    unshared: tuple[WithoutWeightSharing, ...]
 
     def __repr__(self) -> str:
         return f"Summary({self.model!r}: {self.description!r})"
@@ -63,7 +63,7 @@ def summary(
     """
     from torch import nn
 
-    from striate import models
+    from striate import models, tracing
 
     if isinstance(model, nn.Module):
         return _of_module(model, size, channels, classes, unshared=unshared)
@@ -74,15 +74,15 @@ def summary(
     sketch = models.build_sketch(
         model, classes=usual_classes if classes is None else classes, channels=shape[0], size=shape[1:]
     )
-    layers = models.unshared(sketch, shape) if unshared else ()
-    return Summary(model, models.describe(sketch, shape), layers)
+    layers = tracing.without_weight_sharing(sketch, shape) if unshared else ()
+    return Summary(model, tracing.describe(sketch, shape), layers)
 
 
 def _of_module(
     module: Module, size: str | Size | None, channels: int | None, classes: int | None, *, unshared: bool
 ) -> Summary:
     """A module as it is built: its classes are its own, and its images are those of its card, if it has one."""
-    from striate import models
+    from striate import models, tracing
 
     if classes is not None:
         raise ModelError("A module is built already, and its number of classes is its own: leave classes out.")
@@ -92,5 +92,5 @@ def _of_module(
         raise ModelError("Give the size of the images that the module takes, as in size=224 or size=(48, 64).")
     sides = usual[1:] if size is None and usual is not None else size_of(size)
     shape = ((usual[0] if usual else 3) if channels is None else channels, *sides)
-    layers = models.unshared(module, shape) if unshared else ()
-    return Summary(type(module).__name__, models.describe(module, shape), layers)
+    layers = tracing.without_weight_sharing(module, shape) if unshared else ()
+    return Summary(type(module).__name__, tracing.describe(module, shape), layers)

@@ -21,9 +21,9 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from striate.layers import LocalResponseNorm, normal_
-from striate.models._fit import output_shape
 from striate.models._reach import Reach
 from striate.models._zoo import ModelCard, Network, Published, register
+from striate.tracing import output_shape
 
 _FIRST = Reach().window(11, 4)
 _SECOND = _FIRST.window(3, 2).window(5)

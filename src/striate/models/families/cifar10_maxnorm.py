@@ -19,9 +19,9 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from striate.layers import MaxNormConv2d, MaxNormLinear, xavier_
-from striate.models._fit import output_shape
 from striate.models._reach import Reach
 from striate.models._zoo import ModelCard, Network, register
+from striate.tracing import output_shape
 
 
 class CIFAR10MaxNorm(Network):

@@ -17,9 +17,9 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from striate.layers import he_, xavier_
-from striate.models._fit import output_shape
 from striate.models._reach import Reach
 from striate.models._zoo import ModelCard, Network, register
+from striate.tracing import output_shape
 
 _FIRST = Reach().window(5)
 _SECOND = _FIRST.window(2, 2).window(5)

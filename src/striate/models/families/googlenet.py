@@ -35,10 +35,9 @@ from torch import Tensor, nn
 
 from striate.core.protocols import FeatureMap
 from striate.layers import Branches, GlobalAveragePool, LocalResponseNorm, he_, xavier_
-from striate.models._fit import output_shape
 from striate.models._reach import Reach
-from striate.models._trace import EmptyMapError
 from striate.models._zoo import ModelCard, Network, Published, register
+from striate.tracing import EmptyMapError, output_shape
 
 # Table 1: filters of the 1×1; reduction, 3×3; reduction, 5×5; projection behind the pooling.
 MODULES = {

@@ -31,9 +31,9 @@ from torch.nn import functional as F
 
 from striate.core.rng import Stream
 from striate.layers import Concat
-from striate.models._fit import output_shape
 from striate.models._reach import Reach
 from striate.models._zoo import ModelCard, Network, Published, register
+from striate.tracing import output_shape
 
 _PAPER_SIDE = 32
 

@@ -39,8 +39,8 @@ from striate.layers import (
     xavier_,
 )
 from striate.models._reach import Reach
-from striate.models._trace import EmptyMapError
 from striate.models._zoo import ModelCard, Network, Published, register
+from striate.tracing import EmptyMapError
 
 _batch_norm = functools.partial(nn.BatchNorm2d, eps=1e-3)
 

@@ -18,8 +18,8 @@ from torch import Tensor, nn
 
 from striate.core.protocols import FeatureMap
 from striate.layers import xavier_
-from striate.models._fit import output_shape
 from striate.models._zoo import ModelCard, Network, register
+from striate.tracing import output_shape
 
 
 class TinyVGG(Network):

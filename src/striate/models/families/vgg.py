@@ -25,9 +25,9 @@ from torch import Tensor, nn
 
 from striate.core.protocols import FeatureMap
 from striate.layers import LocalResponseNorm, xavier_
-from striate.models._fit import output_shape
 from striate.models._reach import Reach
 from striate.models._zoo import ModelCard, Network, Published, register
+from striate.tracing import output_shape
 
 Blocks = tuple[tuple[int, ...], ...]
 

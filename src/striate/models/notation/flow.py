@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import NoReturn
 
-from striate.models._operations import Window
 from striate.models._reach import Reach
 from striate.models.notation.mistake import LostMapError, NotationError
 from striate.models.notation.tree import Placed
+from striate.tracing import Window
 
 
 @dataclass(frozen=True)

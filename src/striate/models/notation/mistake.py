@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from striate.core.errors import ModelError
-from striate.models._trace import EmptyMapError
+from striate.tracing import EmptyMapError
 
 _AROUND = 36  # characters shown on either side of the mistake
 

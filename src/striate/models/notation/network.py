@@ -10,11 +10,11 @@ from torch import Tensor, nn
 from striate.core.protocols import FeatureMap
 from striate.models._reach import Reach
 from striate.models._zoo import ModelCard, Network
-from striate.models.describe import describe
 from striate.models.notation.assembly import Assembly
 from striate.models.notation.closing import check_classes, ending
 from striate.models.notation.flow import Flow
 from striate.models.notation.grammar import Notation, parse
+from striate.tracing import describe
 
 FAMILY = "notation"
 

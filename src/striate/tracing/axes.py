@@ -1,4 +1,4 @@
-"""Where one axis of a tensor goes in an operation: which windows move over it, and which dimension it becomes."""
+"""Map an input axis to an output axis of an ATen operation, with the window that moves over it."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from torch import Tensor
 
-from striate.models._operations import CONVOLUTION, FACTORS, PRODUCTS, Window, aten
+from striate.tracing.operations import CONVOLUTION, FACTORS, PRODUCTS, Window, aten
+from striate.tracing.recorder import Value
 
 Move = tuple[int, int, int]  # reach, stride, padding
 
@@ -26,7 +26,7 @@ _SAME_PLACE = {
     aten.native_dropout.default,
 }
 _SOFTMAXES = {aten._softmax.default, aten._log_softmax.default, aten._safe_softmax.default}
-_RUNNING = {aten.cumsum.default, aten.cumprod.default}  # each position sees those before it
+_RUNNING = {aten.cumsum.default, aten.cumprod.default}  # each position reads those before it
 _ALONG_ONE = {
     aten.cat.default,
     aten.split.Tensor,
@@ -73,19 +73,19 @@ class Step:
 
     function: Any
     given: dict[str, Any]
-    source: Tensor
-    output: Tensor
+    source: Value
+    output: Value
     window: Window | None
 
 
 def slid(axis: int, step: Step) -> Move | None:
-    """How a window, a padding or a slice moves over `axis`."""
+    """Return how a window, a padding or a slice moves over `axis`; None for other operations."""
     ndim, given = step.source.ndim, step.given
     if step.window is not None and axis >= ndim - 2:
         number = axis - (ndim - 2)
         return step.window.reach[number], step.window.stride[number], step.window.padding[number]
     if step.function in _PADS:
-        pad = given["pad"] if "pad" in given else given["padding"]  # before and behind, the last dimension first
+        pad = given["pad"] if "pad" in given else given["padding"]  # before and after, the last dimension first
         number = 2 * (ndim - 1 - axis)
         return 1, 1, pad[number] if number < len(pad) else 0
     if step.function is aten.slice.Tensor:
@@ -97,7 +97,7 @@ def slid(axis: int, step: Step) -> Move | None:
 
 
 def slid_transposed(axis: int, step: Step) -> Move | None:
-    """How a transposed convolution's window moves over `axis`."""
+    """Return how the window of a transposed convolution moves over `axis`."""
     if step.function is not CONVOLUTION or not step.given["transposed"] or step.source.ndim != 4 or axis < 2:
         return None
     given = step.given
@@ -109,7 +109,7 @@ def slid_transposed(axis: int, step: Step) -> Move | None:
 
 
 def kept(axis: int, step: Step) -> int | None:
-    """Which dimension of the output is `axis` of the source, position by position; None if its positions are mixed."""
+    """Return the output's dimension that is `axis` of the source, position by position; None if positions are mixed."""
     function, given, source, output = step.function, step.given, step.source, step.output
     if torch.Tag.pointwise in function.tags or function is aten.expand.default:
         place = axis + output.ndim - source.ndim  # broadcasting counts from the last dimension
@@ -139,14 +139,16 @@ def kept(axis: int, step: Step) -> int | None:
 
 
 def in_place_of(step: Step) -> bool:
-    """Whether each value of the output stands where the one value that it is made of stood, in a map of its shape."""
+    """Return whether each number of the output is computed from the one in its place, in a map of the same shape."""
     normed = step.function in _BATCH_NORMS and not _of_the_batch(step)
     return normed or step.function in _SAME_PLACE
 
 
 def mixed(axis: int, step: Step) -> bool:
-    """Whether each position along `axis` keeps its place, and sees all others: behind a norm that takes its statistics
-    from the map, or a softmax."""
+    """Return whether each position along `axis` keeps its place and reads all others.
+
+    So it is in a norm that takes its statistics from the map, and in a softmax.
+    """
     function, given, ndim = step.function, step.given, step.source.ndim
     if _of_the_batch(step):
         return axis != 1
@@ -158,12 +160,12 @@ def mixed(axis: int, step: Step) -> bool:
 
 
 def before(axis: int, step: Step) -> bool:
-    """Whether each position along `axis` keeps its place and sees, at most, all others: a running sum."""
+    """Return whether each position along `axis` keeps its place and reads at most all others: a running sum."""
     return step.function in _RUNNING and step.given["dim"] % step.source.ndim == axis
 
 
 def summed(axis: int, step: Step) -> bool:
-    """Whether each value of the output is made of all positions along `axis`."""
+    """Return whether each number of the output is computed from all positions along `axis`."""
     function, ndim = step.function, step.source.ndim
     if function in _OVER_ALL or mixed(axis, step):
         return True
@@ -175,9 +177,9 @@ def summed(axis: int, step: Step) -> bool:
 
 
 def redistributed(axis: int, step: Step) -> int | None:
-    """Along which dimension of the output the positions of `axis` lie, though no longer one for one; None if unknown.
+    """Return the output's dimension along which the positions of `axis` lie, no longer one for one; None if unknown.
 
-    All of them are in there: behind an adaptive pooling, an enlargement, another order, a reshaping.
+    All of them are in it: after an adaptive pooling, an upsampling, another order, a reshaping.
     """
     function, source, output = step.function, step.source, step.output
     if function in _ADAPTIVE or function in _REORDERED or (step.window is not None and axis >= source.ndim - 2):
@@ -187,18 +189,18 @@ def redistributed(axis: int, step: Step) -> int | None:
     return _inside(axis, source, output) if function in RESHAPES else None
 
 
-def _inside(axis: int, source: Tensor, output: Tensor) -> int | None:
-    """The dimension into which a reshaping lays all of `axis`, perhaps together with others."""
-    before, behind = math.prod(source.shape[:axis]), math.prod(source.shape[axis + 1 :])
+def _inside(axis: int, source: Value, output: Value) -> int | None:
+    """Return the dimension into which a reshaping puts all of `axis`, perhaps together with others."""
+    before, after = math.prod(source.shape[:axis]), math.prod(source.shape[axis + 1 :])
     for place in range(output.ndim):
         others = math.prod(output.shape[:place]), math.prod(output.shape[place + 1 :])
-        if all(others) and before % others[0] == 0 and behind % others[1] == 0:
+        if all(others) and before % others[0] == 0 and after % others[1] == 0:
             return place
     return None
 
 
 def _of_the_batch(step: Step) -> bool:
-    """Whether a batch norm takes mean and variance from what it is given."""
+    """Return whether a batch norm takes mean and variance from its input."""
     return step.function in _BATCH_NORMS and bool(step.given.get("training", step.given.get("train")))
 
 
@@ -207,15 +209,15 @@ def _dims(given: dict[str, Any], ndim: int) -> set[int]:
     return {dims % ndim} if isinstance(dims, int) else {dim % ndim for dim in dims or range(ndim)}
 
 
-def _unreduced(axis: int, given: dict[str, Any], source: Tensor) -> int | None:
+def _unreduced(axis: int, given: dict[str, Any], source: Value) -> int | None:
     dims = _dims(given, source.ndim)
     if axis in dims:
         return None
     return axis if given["keepdim"] else axis - sum(dim < axis for dim in dims)
 
 
-def _reshaped(axis: int, source: Tensor, output: Tensor) -> int | None:
-    """The dimension as long as `axis` before which as many numbers lie."""
+def _reshaped(axis: int, source: Value, output: Value) -> int | None:
+    """Return the dimension as long as `axis` with as many numbers before it."""
     if output.ndim < 3:
         return None
     before = math.prod(source.shape[:axis])
@@ -228,10 +230,10 @@ def _reshaped(axis: int, source: Tensor, output: Tensor) -> int | None:
 
 
 def multiplied(step: Step) -> bool:
-    """Whether the source is the left factor of a matrix product: its last dimension is mixed, the others are kept."""
+    """Return whether the source is the left factor of a matrix product: its last dimension is mixed."""
     return step.given.get(PRODUCTS.get(step.function, "")) is step.source
 
 
 def _multiplies(step: Step) -> bool:
-    """Whether the source is the right factor of a matrix product: the dimension before its last is mixed."""
+    """Return whether the source is the right factor of a matrix product: the dimension before its last is mixed."""
     return step.given.get(FACTORS.get(step.function, "")) is step.source

@@ -1,32 +1,34 @@
-"""What a network is made of, for pictures of any size, before any training and without computing anything."""
+"""Describe a network layer by layer for images of any size, without computing anything."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
 from torch import nn
 
 from striate.core.errors import ModelError
 from striate.core.notebook import table
-from striate.models._fit import smallest_side
-from striate.models._operations import Window
-from striate.models._receptive import Span
-from striate.models._trace import Call, EmptyMapError, Shape, trace
+from striate.tracing.calls import Call, trace
+from striate.tracing.fields import AxisField
+from striate.tracing.operations import Window
+from striate.tracing.recorder import EmptyMapError, Shape, by
+
+_LARGEST = 4096
 
 
 @dataclass(frozen=True)
 class Row:
-    """One layer at work: a call of a module that has none inside it, or that computes something itself.
+    """One call of a layer: of a module that has none inside it, or that computes something itself.
 
     `path` is the module's ("" is the network itself), `kind` its class, `detail` its window (kernel/stride, padding).
-    Shapes are those of one picture, without the batch. `macs` are multiply-accumulates. `receptive_field` is how many
-    input pixels one value sees (y, x), padding included; where `bound` is true a value may see less, as behind an
-    enlargement, an adaptive pooling, a shuffling or another operation of unknown reach.
-    `stride` is how many input pixels lie between two neighbours (y, x); None where a value has no position. Where a
-    value does not depend on the picture, both are None. `parameter_bytes` and `activation_bytes` are the memory of
-    the parameters (buffers apart) and of the values written for one picture; a view or a change in place writes none.
-    Parameters stand in the row of the call that first reads them, which may be another module's.
+    Shapes are those of one image, without the batch. `macs` are multiply-accumulates. `receptive_field` is the number
+    of input pixels that one value sees (y, x), padding included; where `bound` is true a value may see less, as after
+    an upsampling, an adaptive pooling, a shuffling or another operation of unknown reach. `stride` is the number of
+    input pixels between two neighbours (y, x); None where a value has no position. Where a value does not depend on the
+    image, both are None. `parameter_bytes` and `activation_bytes` are the memory of the parameters (without buffers)
+    and of the values written for one image; a view or a change in place writes none. Parameters stand in the row of the
+    call that first reads them, which may be another module's.
     """
 
     path: str
@@ -46,7 +48,7 @@ class Row:
 
 @dataclass(frozen=True)
 class Totals:
-    """Sums over a network: `parameters` with those not reached, `depth` the weighted layers on the longest path."""
+    """Sums over a network: `parameters` includes unused ones, `depth` is the weighted layers on the longest path."""
 
     parameters: int
     trainable: int
@@ -58,7 +60,7 @@ class Totals:
 
 @dataclass(frozen=True)
 class Description:
-    """A network laid open for pictures of one shape (c, h, w). `notes` are sentences, those of the rows among them."""
+    """The layers of a network for images of one shape (c, h, w). `notes` are sentences, those of the rows included."""
 
     input_shape: tuple[int, int, int]
     rows: tuple[Row, ...]
@@ -85,13 +87,13 @@ class Description:
         return table(columns, rows, title=repr(self), note=" ".join(self.notes))
 
     def row(self, path: str) -> Row:
-        """The first row of the module at `path`."""
+        """Return the first row of the module at `path`."""
         return next(row for row in self.rows if row.path == path)
 
 
 @dataclass(frozen=True)
-class Unshared:
-    """What a convolution needs (`shared`), and what it would need as a layer of another kind.
+class WithoutWeightSharing:
+    """The parameters of a convolution (`shared`), and those of the same layer without weight sharing.
 
     `locally_connected`: a filter and a bias of its own at each position. `fully_connected`: every output connected to
     every input, and a bias each.
@@ -104,13 +106,13 @@ class Unshared:
 
 
 def describe(model: nn.Module, shape: tuple[int, int, int]) -> Description:
-    """Lay a network open for pictures of `shape` (channels, height, width).
+    """Describe a network for images of `shape` (channels, height, width).
 
-    Any `nn.Module` will do, functional calls and reused modules included. A copy without data is run once in eval mode
-    on the meta device; `model` is left as it is, and its hooks do not run.
+    Any `nn.Module` works, with functional calls and reused modules. A copy without data runs once in eval mode on the
+    meta device; `model` and its hooks neither run nor change.
 
     Raises:
-        ModelError: the picture is too small (the sentence names the smallest size that works), or does not fit; or the
+        ModelError: the image is too small (the message names the smallest size that works), or does not fit; or the
             network needs values and not only shapes, or is lazy and has seen no data.
     """
     calls = _calls(model, shape)
@@ -124,17 +126,33 @@ def describe(model: nn.Module, shape: tuple[int, int, int]) -> Description:
     return Description(shape, rows, _totals(model, rows, calls[-1]), tuple(notes))
 
 
-def unshared(model: nn.Module, shape: tuple[int, int, int]) -> tuple[Unshared, ...]:
-    """What each convolution would need without weight sharing, locally or fully connected, for pictures of `shape`.
+def without_weight_sharing(model: nn.Module, shape: tuple[int, int, int]) -> tuple[WithoutWeightSharing, ...]:
+    """Count the parameters of each convolution without weight sharing, for images of `shape` (c, h, w).
 
     Raises:
         ModelError: as `describe`.
     """
     return tuple(
-        Unshared(call.path, saved.shared, saved.local, saved.full)
+        WithoutWeightSharing(call.path, saved.shared, saved.local, saved.full)
         for call in _calls(model, shape)
         for saved in call.sharings
     )
+
+
+def smallest_side(works: Callable[[int], bool]) -> int | None:
+    """Find the smallest side of a square image for which `works` holds, up to 4096; None if there is none.
+
+    What works for one side works for every longer one, so the search is by bisection.
+    """
+    too_small, enough = 0, 1
+    while not works(enough):
+        if enough >= _LARGEST:
+            return None
+        too_small, enough = enough, 2 * enough
+    while enough - too_small > 1:
+        middle = (too_small + enough) // 2
+        too_small, enough = (too_small, middle) if works(middle) else (middle, enough)
+    return enough
 
 
 def _calls(model: nn.Module, shape: tuple[int, int, int]) -> list[Call]:
@@ -149,7 +167,7 @@ def _calls(model: nn.Module, shape: tuple[int, int, int]) -> list[Call]:
 
 
 def _has_room(model: nn.Module, shape: tuple[int, int, int]) -> bool:
-    """Whether no map is empty; a head that was built for another size is not the question here."""
+    """Return whether no map is empty; a head that was built for another size does not matter here."""
     try:
         trace(model, shape)
     except EmptyMapError:
@@ -165,12 +183,12 @@ def _lower(error: Exception) -> str:
 
 
 def _row(call: Call, module: nn.Module, parameters: Mapping[str, nn.Parameter]) -> Row | None:
-    """The row of `call`, if the module did something itself."""
+    """Return the row of `call`; None if the module did nothing itself."""
     own = [parameters[path] for path in call.parameters]
     leaf = next(module.children(), None) is None
     if not (leaf or own or call.bytes or call.macs or call.windows):
         return None
-    sight = call.sight
+    seen = call.seen
     return Row(
         path=call.path,
         kind=type(module).__name__,
@@ -179,12 +197,12 @@ def _row(call: Call, module: nn.Module, parameters: Mapping[str, nn.Parameter]) 
         output_shape=call.output_shape,
         parameters=sum(p.numel() for p in own),
         macs=call.macs,
-        receptive_field=(sight.y.field, sight.x.field) if sight else None,
-        stride=_stride(sight.y, sight.x) if sight else None,
+        receptive_field=(seen.y.size, seen.x.size) if seen else None,
+        stride=_stride(seen.y, seen.x) if seen else None,
         parameter_bytes=_bytes(own),
         activation_bytes=call.bytes,
         notes=tuple(note for window in call.windows if (note := _misfit(call, window))),
-        bound=sight.bound if sight else False,
+        bound=seen.bound if seen else False,
     )
 
 
@@ -194,7 +212,7 @@ def _totals(model: nn.Module, rows: tuple[Row, ...], last: Call) -> Totals:
         parameters=sum(p.numel() for p in parameters),
         trainable=sum(p.numel() for p in parameters if p.requires_grad),
         macs=sum(row.macs for row in rows),
-        depth=last.sight.depth if last.sight else 0,
+        depth=last.seen.depth if last.seen else 0,
         parameter_bytes=_bytes(parameters),
         activation_bytes=sum(row.activation_bytes for row in rows),
     )
@@ -204,18 +222,18 @@ def _bytes(parameters: Iterable[nn.Parameter]) -> int:
     return sum(p.numel() * p.element_size() for p in parameters)
 
 
-def _stride(y: Span, x: Span) -> tuple[float, float] | None:
+def _stride(y: AxisField, x: AxisField) -> tuple[float, float] | None:
     return None if y.stride is None or x.stride is None else (float(y.stride), float(x.stride))
 
 
 def _detail(window: Window) -> str:
-    padding = f", padding {_by(window.padding)}" if any(window.padding) else ""
-    dilation = f", dilation {_by(window.dilation)}" if max(window.dilation) > 1 else ""
+    padding = f", padding {by(window.padding)}" if any(window.padding) else ""
+    dilation = f", dilation {by(window.dilation)}" if max(window.dilation) > 1 else ""
     return _over(window) + padding + dilation
 
 
 def _misfit(call: Call, window: Window) -> str | None:
-    """The sentence about a kernel that does not fit its input; None if every row and column is reached."""
+    """Return the note on a kernel that does not fit its input; None if every row and column is read."""
     rows, columns = window.dropped
     if not rows and not columns:
         return None
@@ -228,16 +246,12 @@ def _misfit(call: Call, window: Window) -> str | None:
         lost = "the last row and column"
     name = call.path or "The network"
     y, x = window.positions
-    return f"{name}: {_over(window)} on {_by(window.size)} would fit {y:g}×{x:g} times; it drops {lost}."
+    return f"{name}: {_over(window)} on {by(window.size)} would fit {y:g}×{x:g} times; it drops {lost}."
 
 
 def _over(window: Window) -> str:
-    """A window as people write it: 3×3, or 3×3/2 with a stride."""
+    """Write a window as 3×3, or 3×3/2 with a stride."""
     stride = window.stride
     if stride == (1, 1):
-        return _by(window.kernel)
-    return f"{_by(window.kernel)}/{stride[0] if stride[0] == stride[1] else _by(stride)}"
-
-
-def _by(pair: tuple[int, int]) -> str:
-    return f"{pair[0]}×{pair[1]}"
+        return by(window.kernel)
+    return f"{by(window.kernel)}/{stride[0] if stride[0] == stride[1] else by(stride)}"

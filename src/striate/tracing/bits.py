@@ -1,4 +1,4 @@
-"""Whether a tensor in the CPU's memory still holds the numbers that it held, whoever wrote to it."""
+"""Detect any write to a tensor in the CPU's memory."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-_WHOLE = {1: torch.uint8, 2: torch.int16, 4: torch.int32, 8: torch.int64}  # the whole numbers of as many bytes
+_WHOLE = {1: torch.uint8, 2: torch.int16, 4: torch.int32, 8: torch.int64}  # integers of as many bytes
 _SMALL = 2**16  # bytes up to which copying them costs less than calling NumPy's comparison
 
 
 class Bits:
-    """The bits of a tensor at one moment, beside those in its memory now.
+    """The bits of a tensor at one moment, to compare with those in its memory later.
 
     A write through `.data` or through NumPy leaves no trace but the numbers themselves, so all of them are compared: at
     7 to 10 GB/s, and about 2 µs for each tensor. NaN is equal to itself here, and 0 is not equal to -0.
@@ -25,7 +25,7 @@ class Bits:
         self._kept = self._live.tobytes() if self._small else self._live.copy("K")
 
     def changed(self) -> bool:
-        """Whether the tensor holds other numbers now, or lies elsewhere in memory."""
+        """Return whether the tensor holds other numbers now, or lies elsewhere in memory."""
         if _form(self._tensor) != self._form:
             return True
         if self._small:
@@ -34,5 +34,5 @@ class Bits:
 
 
 def _form(tensor: Tensor) -> tuple[object, ...]:
-    # The address is given to nothing else meanwhile: the view above keeps the memory.
+    # The address stays valid: the view above keeps the memory.
     return tensor.data_ptr(), tensor.shape, tensor.stride(), tensor.dtype

@@ -1,9 +1,8 @@
-"""What the usual operations give, without data: the shapes alone, worked out here.
+"""Shapes of the outputs of common operations on the meta device.
 
-torch can do it too, on its meta device; but in torch 2.13 nearly all its rules there are written in Python and load its
-compiler (1.3 s of every process), and each costs a tenth of a millisecond and more, which very deep networks feel. So
-the operations that networks are made of have their rules here, and all others, and all that would be an error, are left
-to torch. The tests hold the two beside each other.
+torch infers them too; but in torch 2.13 nearly all its rules for the meta device are written in Python and load its
+compiler (1.3 s of every process), and each takes a tenth of a millisecond and more. So the operations that networks
+consist of have their rules here, and all others, and all errors, are left to torch. The tests compare the two.
 """
 
 from __future__ import annotations
@@ -15,20 +14,20 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from striate.models._operations import CONVOLUTION, aten
+from striate.tracing.operations import CONVOLUTION, aten
 
 Given = dict[str, Any]
 Rule = Callable[[Given], Any]
 
 
-def sketched(function: Any, given: Given) -> Any:
-    """What `function` gives for `given` (arguments by name) on the meta device; None where torch is to say it."""
+def infer(function: Any, given: Given) -> Any:
+    """Return the output of `function` for `given` (arguments by name) on the meta device; None to leave it to torch."""
     rule = _RULES.get(function)
     return rule(given) if rule else None
 
 
 def _like(given: Given) -> Any:
-    """The same shape, type and order in memory: what is computed number by number."""
+    """Return the shape, type and order in memory of the input: the operation works number by number."""
     source = given["self"]
     if not source.is_floating_point():
         return None
@@ -40,7 +39,7 @@ def _in_place(given: Given) -> Any:
 
 
 def _paired(given: Given) -> Any:
-    """Sums, products and the like of two tensors, or of one and a number."""
+    """Broadcast two tensors, or one and a number, as in a sum or a product."""
     one, other = given["self"], given["other"]
     if not isinstance(other, Tensor) or other.shape == one.shape:
         same = not isinstance(other, Tensor) or other.dtype == one.dtype
@@ -51,7 +50,7 @@ def _paired(given: Given) -> Any:
 
 
 def _fit(one: Sequence[int], other: Sequence[int]) -> bool:
-    """Whether two shapes can be broadcast."""
+    """Return whether two shapes can be broadcast."""
     pairs = zip(reversed(one), reversed(other), strict=False)
     return all(a == b or 1 in (a, b) for a, b in pairs)
 
@@ -118,7 +117,7 @@ def _slid(
 
 
 def _averaged(given: Given) -> Any:
-    """The mean over some axes."""
+    """Reduce some axes, as in a mean."""
     source, axes = given["self"], given["dim"]
     if not axes or given["dtype"] is not None or not source.is_floating_point():
         return None
@@ -128,7 +127,7 @@ def _averaged(given: Given) -> Any:
 
 
 def _gathered(given: Given) -> Any:
-    """Adaptive average pooling: the size that is asked for."""
+    """Return the requested size, as in adaptive average pooling."""
     source = given["self"]
     return _empty(source, (*source.shape[:-2], *given["output_size"]))
 
@@ -150,7 +149,7 @@ def _layer_normed(given: Given) -> Any:
 
 
 def _product(left: str, right: str) -> Rule:
-    """A matrix product (… i, j) (… j, k), perhaps with something added."""
+    """Make the rule of a matrix product (… i, j) (… j, k), perhaps with an addend."""
 
     def rule(given: Given) -> Any:
         a, b = given[left], given[right]

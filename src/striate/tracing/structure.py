@@ -1,6 +1,6 @@
-"""Whether a network is still built as it was: its modules, what they hold, and their attributes.
+"""Detect any change in how a network is built: its modules, their attributes and tensors.
 
-Tensors are compared by identity; what is written into them is not seen here.
+Tensors are compared by identity; writes into them are not detected here.
 """
 
 from __future__ import annotations
@@ -16,23 +16,23 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-# The attributes that every module has: tensors and modules by name, which are read by themselves, hooks, and the mode.
+# The attributes that every module has: tensors and modules by name, which are compared separately, hooks, and the mode.
 _COMMON = frozenset(vars(nn.Module()))
 _FIXED = {int, bool, float, complex, str, bytes, type(None), torch.dtype, torch.device, torch.Size, torch.memory_format}
-_ONE = (type, FunctionType, BuiltinFunctionType, enum.Enum, Tensor, torch._ops.OpOverload)  # the same or another
+_ONE = (type, FunctionType, BuiltinFunctionType, enum.Enum, Tensor, torch._ops.OpOverload)  # compared by identity
 _CONTAINERS = (tuple, list, dict, OrderedDict)
 
 
-class Unwatchable(Exception):  # noqa: N818 (no mistake of anybody's: such a network runs as it is)
-    """A network holds something whose changes cannot be seen; the message is the end of a sentence."""
+class Unwatchable(Exception):  # noqa: N818 (no error of the user's: such a network runs as it is)
+    """A network holds something whose changes cannot be detected; the message is the end of a sentence."""
 
 
 class Structure:
-    """How a network is built. Two are equal where nothing but the numbers in its tensors may differ."""
+    """How a network is built: two are equal where nothing but the numbers in its tensors may differ."""
 
     def __init__(self, model: nn.Module) -> None:
         self._entries: list[object] = []
-        self._held: list[object] = []  # what is told apart by its identity
+        self._held: list[object] = []  # what is compared by identity
         self._modules = {id(module) for module in model.modules()}
         for module in model.modules():
             self._module(module)
@@ -76,23 +76,23 @@ class Structure:
             raise Unwatchable(f"{held}, whose changes cannot be seen")
 
     def _is_one(self, value: Any, *, top: bool) -> bool:
-        """Whether the value is told by its identity: what cannot change, a module that is read by itself, a tensor."""
+        """Return whether the value is compared by identity: a constant, a module of the network, a tensor."""
         if isinstance(value, nn.Module):
             return id(value) in self._modules
         return isinstance(value, _ONE) and (top or not isinstance(value, Tensor))
 
 
 def structure(model: nn.Module) -> Structure:
-    """How `model` is built now.
+    """Record how `model` is built now.
 
     Raises:
-        Unwatchable: it holds something else than modules, tensors, numbers, words, functions, and containers of them.
+        Unwatchable: it holds something else than modules, tensors, numbers, strings, functions, and containers of them.
     """
     return Structure(model)
 
 
 def _is_fixed(value: Any) -> bool:
-    """Whether equal means the same: numbers and words, and tuples and sets of them."""
+    """Return whether equal values are the same: numbers and strings, and tuples and sets of them."""
     kind = type(value)
     return kind in _FIXED or (kind in (tuple, frozenset, set) and all(type(item) in _FIXED for item in value))
 

@@ -1,7 +1,7 @@
-"""A copy of a network that computes nothing: all its tensors on the meta device, no hooks, in eval mode.
+"""A copy of a module on the meta device, which holds shapes and no data.
 
-`copy.deepcopy` asks twenty questions for each attribute of each module. What nearly all modules hold (numbers, words,
-other modules, tensors) is copied here by its kind, three times as fast; all else is left to deepcopy.
+`copy.deepcopy` makes some twenty checks for each attribute of each module. What nearly all modules hold (numbers,
+strings, other modules, tensors) is copied here by its type, three times as fast; everything else is left to deepcopy.
 """
 
 from __future__ import annotations
@@ -15,11 +15,11 @@ from torch import Tensor, nn
 
 Memo = dict[int, Any]
 
-_FIXED = {int, float, complex, bool, str, bytes, type(None), type, torch.dtype, torch.device}  # taken as they are
+_FIXED = {int, float, complex, bool, str, bytes, type(None), type, torch.dtype, torch.device}  # returned as they are
 
 
-def shadow(model: nn.Module) -> nn.Module:
-    """A copy of `model` in eval mode, without data (all its tensors on the meta device) and without hooks."""
+def meta_copy(model: nn.Module) -> nn.Module:
+    """Copy `model` to the meta device, in eval mode and without its hooks."""
     memo: Memo = {}
     modules = list(model.modules())
     for module in modules:
@@ -34,17 +34,22 @@ def shadow(model: nn.Module) -> nn.Module:
                 memo[id(value)] = OrderedDict()
     for module in reversed(modules):  # those inside others come first
         if id(module) not in memo:
-            _copy(module, memo) if _usual(module) else copy.deepcopy(module, memo)
+            _copy(module, memo) if _is_usual(module) else copy.deepcopy(module, memo)
     return memo[id(model)].eval()
 
 
+def floating_type(model: nn.Module) -> torch.dtype:
+    """Return the type of the numbers that `model` computes with."""
+    return next((p.dtype for p in model.parameters() if p.is_floating_point()), torch.float32)
+
+
 def _holds_hooks(name: str, value: object) -> bool:
-    """Or which of them want what: `_forward_hooks`, `_forward_hooks_with_kwargs`."""
+    """Whether the attribute holds hooks, or flags of them: `_forward_hooks`, `_forward_hooks_with_kwargs`."""
     return "_hooks" in name and isinstance(value, OrderedDict)
 
 
-def _usual(module: nn.Module) -> bool:
-    """Whether the module is copied by way of its state, the attributes by name."""
+def _is_usual(module: nn.Module) -> bool:
+    """Whether deepcopy would copy the module by its state, attribute by attribute."""
     kind = type(module)
     if hasattr(kind, "__deepcopy__") or kind.__getstate__ is not nn.Module.__getstate__:
         return False
@@ -52,7 +57,7 @@ def _usual(module: nn.Module) -> bool:
 
 
 def _copy(module: nn.Module, memo: Memo) -> None:
-    """What deepcopy does with such a module: its state is copied, and set in one that was not initialised."""
+    """Copy the state into a new module that was not initialised, as deepcopy does."""
     memo[id(module)] = made = type(module).__new__(type(module))
     made.__setstate__({name: _value(value, memo) for name, value in module.__getstate__().items()})
 

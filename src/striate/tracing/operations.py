@@ -1,7 +1,6 @@
-"""What one operation of torch does to a map: its window, its multiply-accumulates, the weights it shares.
+"""One operation of ATen: its window, its multiply-accumulates, the weights it shares.
 
-Operations are read as they are dispatched (`aten.convolution`, `aten.max_pool2d_with_indices` …), so it makes no
-difference whether a module, a function or a method called for them.
+Arguments are given by the names of the operation's schema; a tensor may stand for itself or be a `Value` of a record.
 """
 
 from __future__ import annotations
@@ -11,14 +10,13 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from torch import Tensor
 
 aten = torch.ops.aten
 
 CONVOLUTION = aten.convolution.default
 _MAX_POOL = aten.max_pool2d_with_indices.default
 _AVERAGE_POOLS = (aten.avg_pool2d.default, aten.avg_pool3d.default)
-# Matrix products by the name of their left factor, whose columns are what is summed over.
+# Matrix products by the name of their left factor, whose columns are summed over.
 PRODUCTS = {
     aten.mm.default: "self",
     aten.bmm.default: "self",
@@ -30,7 +28,7 @@ PRODUCTS = {
     aten.dot.default: "self",
     aten.vdot.default: "self",
 }
-# The right factors, whose rows are.
+# The same by their right factor, whose rows are.
 FACTORS = {
     aten.mm.default: "mat2",
     aten.bmm.default: "mat2",
@@ -44,7 +42,10 @@ Pair = tuple[int, int]
 
 @dataclass(frozen=True)
 class Window:
-    """How a convolution or a pooling slides over the rows and columns of a map of `size`; pairs are (y, x)."""
+    """How a convolution or a pooling slides over the rows and columns of a map of `size`; pairs are (y, x).
+
+    Output o reads inputs o · stride - padding + 0 … (kernel - 1) · dilation. A negative padding begins within the map.
+    """
 
     size: Pair
     kernel: Pair
@@ -55,7 +56,7 @@ class Window:
 
     @property
     def reach(self) -> Pair:
-        """Rows and columns from the first to the last that one position sees, both included."""
+        """Rows and columns from the first to the last that one position reads, both included."""
         return _pair(d * (k - 1) + 1 for k, d in zip(self.kernel, self.dilation, strict=True))
 
     @property
@@ -68,17 +69,17 @@ class Window:
 
     @property
     def empty(self) -> bool:
-        """Whether no position is left: the kernel is larger than the padded map, by more than it may hang over."""
+        """Whether no position is left: the kernel exceeds the padded map by more than it may overhang."""
         over = (s - 1 if self.ceil else 0 for s in self.stride)
         sides = zip(self.size, self.padding, self.reach, over, strict=True)
         return any(n + 2 * p + more < r for n, p, r, more in sides)
 
     @property
     def dropped(self) -> Pair:
-        """How many rows and columns at the bottom and right no position reaches, though they make no whole step.
+        """Rows and columns at the bottom and right that no position reads, because they make no whole step.
 
-        Padding may make up for a misfit. Behind a kernel shorter than its stride a gap of their difference is no loss
-        of the last ones: such a gap is behind every position.
+        Padding may make up for a misfit. After a kernel shorter than its stride a gap of their difference is no loss:
+        there is such a gap after every position.
         """
         if self.ceil:
             return 0, 0
@@ -92,7 +93,7 @@ class Window:
 
 @dataclass(frozen=True)
 class Sharing:
-    """A convolution's trainable numbers, and what the same layer would need without sharing them.
+    """The parameters of a convolution, and those of the same layer without weight sharing.
 
     `local`: a filter of its own for each position (locally connected). `full`: every output connected to every input
     (fully connected).
@@ -104,15 +105,15 @@ class Sharing:
 
 
 def arguments(function: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:
-    """The arguments of a dispatched operation by the names of its schema, defaults included."""
+    """Return the arguments of a dispatched operation by the names of its schema, defaults included."""
     named = {argument.name: argument.default_value for argument in function._schema.arguments}
     return named | dict(zip(named, args, strict=False)) | kwargs
 
 
 def window(function: Any, given: dict[str, Any]) -> Window | None:
-    """The window with which an operation slides over rows and columns; None if it does not slide over a map.
+    """Return the window with which an operation slides over rows and columns; None if it does not slide over a map.
 
-    Windows in one and three dimensions count by what they do to the last two; a transposed convolution is none.
+    Windows in three dimensions count by their last two; a transposed convolution is none.
     """
     if function is CONVOLUTION and not given["transposed"] and given["input"].ndim >= 4:
         kernel = given["weight"].shape[2:]
@@ -129,14 +130,14 @@ def window(function: Any, given: dict[str, Any]) -> Window | None:
 
 
 def macs(function: Any, given: dict[str, Any], output: Any) -> int:
-    """Multiply-accumulates of an operation: those of convolutions and products of matrices, biases not counted.
+    """Count the multiply-accumulates of an operation: of convolutions and matrix products, without biases.
 
-    A bilinear layer has one for each weight and place; attention has those of its two products, of queries with keys
-    and of what they weigh with values.
+    A bilinear layer has one for each weight and position; attention has those of its two products, of queries with
+    keys and of the attention weights with values.
     """
     if function is CONVOLUTION:
-        # Each number of the output (of the input, if transposed) meets one filter, whose area and depth lie in the
-        # weight's shape behind the first dimension, groups already divided out.
+        # Each number of the output (of the input, if transposed) meets one filter, whose area and depth are the
+        # weight's shape after the first dimension, groups already divided out.
         slid_over = given["input"] if given["transposed"] else output
         return slid_over.numel() * math.prod(given["weight"].shape[1:])
     if function is aten.addbmm.default:
@@ -152,7 +153,7 @@ def macs(function: Any, given: dict[str, Any], output: Any) -> int:
 
 
 def weighted(function: Any, factors: int) -> bool:
-    """Whether an operation counts in a network's depth; `factors` of its inputs depend on the image.
+    """Return whether an operation counts in a network's depth; `factors` of its inputs depend on the image.
 
     The product of two maps, as in attention, has no weights.
     """
@@ -161,8 +162,8 @@ def weighted(function: Any, factors: int) -> bool:
     return function is CONVOLUTION or (function in PRODUCTS and factors == 1)
 
 
-def sharing(function: Any, given: dict[str, Any], output: Tensor) -> Sharing | None:
-    """What a convolution saves by sharing its filters; None for all else."""
+def sharing(function: Any, given: dict[str, Any], output: Any) -> Sharing | None:
+    """Return what a convolution saves by sharing its filters; None for other operations."""
     if function is not CONVOLUTION or given["transposed"]:
         return None
     biases = output.shape[1] if given["bias"] is not None else 0
@@ -172,13 +173,13 @@ def sharing(function: Any, given: dict[str, Any], output: Tensor) -> Sharing | N
     return Sharing(shared, shared * math.prod(output.shape[2:]), full)
 
 
-def _window(image: Tensor, kernel: Any, stride: Any, padding: Any, dilation: Any, ceil: bool = False) -> Window:
+def _window(image: Any, kernel: Any, stride: Any, padding: Any, dilation: Any, ceil: bool = False) -> Window:
     size = (image.shape[-2], image.shape[-1])
     return Window(size, _last_two(kernel), _last_two(stride), _last_two(padding), _last_two(dilation), ceil)
 
 
 def _last_two(values: Any) -> Pair:
-    """A window's numbers in y and x: one number stands for all dimensions."""
+    """Return a window's numbers in y and x: one number stands for all dimensions."""
     return (values[0], values[0]) if len(values) == 1 else (values[-2], values[-1])
 
 
