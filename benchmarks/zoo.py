@@ -4,10 +4,10 @@
 
 Each model is asked in a process of its own, so that no memory adds up; these are forked from one that has loaded all
 judges, which takes longer than many a model's questions. What was found is said at once, and kept in `runs/zoo.jsonl`,
-so that the study goes on where it was stopped. Each row carries the digest of the code that builds its network
-(`promises.sources`), and a test compares it with the code as it is: a model whose code has changed is asked again, and
-the rows of the others are taken from the table in `results/`. With `--write`, the table of all models is written there;
-it is written where something does not hold, too, and says so, but the command then fails.
+so that the study goes on where it was stopped. Each row carries the digest of what its network computes
+(`promises.behaviour`), and a test compares it with the network as it is: a model whose digest has changed is asked
+again, and the rows of the others are taken from the table in `results/`. With `--write`, the table of all models is
+written there; where something does not hold, it is written too, and says so, but the command then fails.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from sides.zoo_asked import ask
 
 sys.path.insert(0, str(REPOSITORY / "tests"))
 
-from promises.sources import digest_of
+from promises.behaviour import digest_of
 from striate.models import MODELS, list_models
 
 Found = Mapping[str, Any]
@@ -38,7 +38,7 @@ _QUICK = ("linear", "lenet5", "resnet20")
 
 
 class Notebook:
-    """What was found, model by model, for the code that builds each now."""
+    """What was found, model by model, for each network as it is now."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -57,7 +57,7 @@ class Notebook:
 
 
 def written() -> dict[str, Row]:
-    """The rows of the table in `results/` that are of the code as it is, and say that all was kept."""
+    """The rows of the table in `results/` that are of the networks as they are, and say that all was kept."""
     rows = {row[0]: tuple(row) for row in json.loads(_RESULT.read_text(encoding="utf-8"))["tables"]["Models"]["rows"]}
     return {name: row for name, row in rows.items() if name in MODELS and _holds(row) and row[-1] == digest_of(name)}
 
@@ -104,9 +104,9 @@ METHOD = (
     "Parameters, multiply-accumulates and depth are counted at the card's input, and are the card's. Promises are the "
     "questions of `tests/promises/`. Beside a judge both have the same random weights: the largest difference of a "
     "logit (float32) and of a parameter's gradient (float64), relative to the largest value. The smallest member of "
-    "each family memorises 32 pictures: updates until the loss is below 0.05. The last column is the digest of the "
-    "code that builds the network: a row stands as long as that code does, and what describes and counts a network is "
-    "asked of every card whenever the tests run."
+    "each family memorises 32 pictures: updates until the loss is below 0.05. The last column is the digest of what "
+    "the network computes, operation by operation: a row stands as long as that is the same, and what describes and "
+    "counts a network is asked of every card whenever the tests run."
 )
 
 
@@ -115,7 +115,9 @@ def main() -> None:
     parser.add_argument("--only", help="only models whose name fits, with * and ? as in file names")
     parser.add_argument("--quick", action="store_true", help="three small models: to see that it works")
     parser.add_argument("--again", action="store_true", help="ask those again that had a problem")
-    parser.add_argument("--all", action="store_true", help="ask those too whose rows in results/ are of the same code")
+    parser.add_argument(
+        "--all", action="store_true", help="ask those too whose rows in results/ are of the same network"
+    )
     parser.add_argument("--write", action="store_true", help="write results/zoo.md and .json")
     arguments = parser.parse_args()
     names = list(_QUICK) if arguments.quick else [card.name for card in list_models(arguments.only)]

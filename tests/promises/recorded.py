@@ -7,7 +7,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from promises.sources import digest_of
+from promises.behaviour import digest_of
 
 _RESULT = Path(__file__).resolve().parents[2] / "results" / "zoo.json"
 
@@ -29,8 +29,8 @@ def kept_every_promise(name: str) -> None:
     """`make zoo` found that the model keeps all promises.
 
     Raises:
-        AssertionError: it does not, or was not asked since the code that builds it changed.
+        AssertionError: it does not, or was not asked since what it computes changed.
     """
-    assert models()[name]["code"] == digest_of(name), f"the code that builds {name} has changed since: make zoo"
+    assert models()[name]["code"] == digest_of(name), f"{name} computes something else since: make zoo"
     kept, promises = models()[name]["promises kept"].split(" of ")
     assert kept == promises
