@@ -68,7 +68,7 @@ def test_each_help_has_an_example(name: str) -> None:
         (["explain", "runs/none", "a.png", "--method", "rise", "--compare"], "leave one of them out"),
         (["explain", "runs/none", "a.png", "--check", "3ep"], "'30s' or '2min'"),
         (["inspect", "runs/none"], "There is no classifier in runs/none"),
-        (["inspect", "runs/none", "--units", "0"], "At least 1 picture and 1 unit"),
+        (["inspect", "runs/none", "--units", "0"], "At least 1 image and 1 unit"),
         (["fool", "runs/none", "a.png"], "There is no classifier in runs/none"),
         (["fool", "runs/none", "a.png", "--method", "pgdd"], "Did you mean 'pgd'?"),
         (["report", "runs/none"], "There is no run in runs/none"),
@@ -182,21 +182,27 @@ def test_json_never_holds_what_is_not_json(capsys: pytest.CaptureFixture[str]) -
 
 def test_what_could_not_be_read_is_a_row_with_its_reason(capsys: pytest.CaptureFixture[str]) -> None:
     results = [Prediction("a.png", "cat", 0.75, {"cat": 0.75, "dog": 0.25}), Failure("b.png", "missing")]
+
+    def answer(on_result: Any = None) -> list[Prediction | Failure]:
+        for result in results if on_result else ():
+            on_result(result)
+        return results
+
     for form in ("json", "csv"):
         with pytest.raises(SystemExit) as ended:
-            show_predictions(results, **{form: True})
+            show_predictions(answer, **{form: True})
         assert ended.value.code == 1
         said = capsys.readouterr()
         assert "b.png cannot be read: missing" in said.err
         if form == "csv":
             assert said.out.splitlines() == [
-                "picture,class,probability,error",
+                "image,class,probability,error",
                 "a.png,cat,0.750000,",
                 "b.png,,,missing",
             ]
         else:
             rows = json.loads(said.out)
-            assert [(row["picture"], row["class"], row["error"]) for row in rows] == [
+            assert [(row["image"], row["class"], row["error"]) for row in rows] == [
                 ("a.png", "cat", None),
                 ("b.png", None, "missing"),
             ]

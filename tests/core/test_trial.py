@@ -135,11 +135,11 @@ def test_bf16_is_tried_only_where_the_processor_computes_in_it(
 
 
 def test_a_trial_says_how_far_it_is_and_a_remembered_one_nothing() -> None:
-    told: list[tuple[int, int]] = []
+    told: list[tuple[str, int, int]] = []
     for _ in range(2):
         trial.choose_plan(make_model(), SHAPE, precision="float32", progress=lambda *done: told.append(done))
     plans = trial.candidates(make_model(), plain_plan(), "float32")
-    assert told == [(number, len(plans)) for number in range(len(plans) + 1)]
+    assert told == [("trying ways to compute a step", number, len(plans)) for number in range(len(plans) + 1)]
 
 
 def test_a_cache_that_cannot_be_written_does_not_stop_the_run(cache: Path) -> None:

@@ -120,7 +120,7 @@ def test_a_file_is_fetched_whole_with_progress_and_not_asked_for_again(
         fetch([remote(address)], folder, progress=lambda *news: told.append(news))
     assert (folder / "file.bin").read_bytes() == CONTENT
     assert manners.asked == [""]
-    assert told[-1] == ("file.bin", len(CONTENT), len(CONTENT))
+    assert told[-1] == ("downloading file.bin", len(CONTENT), len(CONTENT))
     assert [done for _, done, _ in told] == sorted({done for _, done, _ in told})
     assert {path.name for path in folder.iterdir()} == {"file.bin", ".download.lock"}
 

@@ -120,11 +120,11 @@ def test_groups_follow_content_and_not_order() -> None:
 def test_comparing_many_pictures_says_how_far_it_is() -> None:
     pictures = np.random.default_rng(2).integers(0, 256, (300, 64, 64, 1), np.uint8)
     dataset = Dataset("array", ArrayStore(pictures, numbered("picture", 300)), ("all",), np.zeros(300, np.int64))
-    told: list[tuple[str | None, int, int]] = []
-    survey(dataset, progress=lambda done, total, stage=None: told.append((stage, done, total)))
-    assert told[0] == (None, 300, 300)
-    # Twice 300 pictures, told every 256.
-    assert told[1:] == [("comparing pictures", done, 600) for done in (0, 256, 300, 556)]
+    told: list[tuple[str, int, int]] = []
+    survey(dataset, progress=lambda *report: told.append(report))
+    assert told[0] == ("looking through the images", 300, 300)
+    # Twice 300 images, reported every 256.
+    assert told[1:] == [("comparing images", done, 600) for done in (0, 256, 300, 556)]
 
 
 def test_small_pictures_are_duplicates_only_when_equal() -> None:

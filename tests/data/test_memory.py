@@ -6,6 +6,7 @@ import errno
 import os
 import subprocess
 import sys
+import threading
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -69,12 +70,12 @@ def test_rows_are_found_by_their_index(photos, cache):
 
 def test_with_digests_pictures_are_decoded_once_and_then_mapped(photos, cache):
     index = np.array([1, 5, 6])
-    told: list[tuple[int, int]] = []
-    first = hold(photos, index, SPEC, digests=DIGESTS, progress=lambda done, count: told.append((done, count)))
+    reported: list[tuple[str, int, int]] = []
+    first = hold(photos, index, SPEC, digests=DIGESTS, progress=lambda *report: reported.append(report))
     again = hold(without_decoding(photos), index, SPEC, digests=DIGESTS)
     assert first is not None
     assert again is not None
-    assert told == [(3, 3)]
+    assert reported == [("preparing the images", 3, 3)]
     assert len(list(cache.iterdir())) == 1
     for held in (first, again):
         assert not held.pixels.flags.writeable  # mapped, not copied
@@ -120,8 +121,18 @@ def test_a_file_that_is_changed_is_decoded_again(photos, cache, tmp_path):
     assert (held.take(np.array([2])) == np.array([1, 2, 3]).reshape(1, 3, 1, 1)).all()
 
 
+def test_an_interrupt_stops_the_threads_and_leaves_nothing_in_the_cache(photos, cache):
+    def interrupt(stage: str, done: int, total: int) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        hold(photos, np.arange(4), SPEC, digests=DIGESTS, threads=2, progress=interrupt)
+    assert not cache.exists()
+    assert not [thread.name for thread in threading.enumerate() if thread.name.startswith("striate-worker")]
+
+
 def test_a_file_that_is_changed_while_it_is_prepared_is_not_kept(photos, cache, tmp_path):
-    def change(done: int, total: int) -> None:
+    def change(stage: str, done: int, total: int) -> None:
         Image.new("RGB", (30, 20), (1, 2, 3)).save(tmp_path / "2.png")
 
     hold(photos, np.arange(4), SPEC, digests=DIGESTS, progress=change)
@@ -174,6 +185,7 @@ def test_without_a_place_for_the_cache_pictures_are_held_all_the_same(photos, ca
 
 BUILD = """
 import sys, hashlib, numpy as np
+import threading
 from pathlib import Path
 from striate.core.spec import RGB, InputSpec
 from striate.data.dataset import Dataset, FileStore

@@ -185,7 +185,7 @@ def test_two_processes_at_once(folder: Path) -> None:
 
 def test_progress_counts_up_to_all(folder: Path) -> None:
     told: list[tuple[int, int]] = []
-    survey(_files(folder), progress=lambda done, count, stage=None: told.append((done, count)))
+    survey(_files(folder), progress=lambda _, done, total: told.append((done, total)))
     assert told[-1] == (6, 6)
 
 
@@ -198,7 +198,7 @@ def test_a_long_list_of_missing_files_is_looked_at_in_pieces_and_told(tmp_path: 
     names = [f"{number}.png" for number in range(3000)]
     told: list[tuple[int, int]] = []
     dataset = Dataset("missing", FileStore(tmp_path, names), ("a",), np.zeros(3000, np.int64))
-    found = survey(dataset, progress=lambda done, total, stage=None: told.append((done, total)))
+    found = survey(dataset, progress=lambda _, done, total: told.append((done, total)))
     assert set(found.reasons.tolist()) == {"missing"}
     assert len(told) > 30
     assert told[-1] == (3000, 3000)

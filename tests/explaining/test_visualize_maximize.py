@@ -88,11 +88,11 @@ def test_the_default_draws_the_same_pictures_bit_for_bit_and_others_by_another_s
 
 
 def test_course_frames_and_progress_tell_of_every_step() -> None:
-    told: list[tuple[int, int]] = []
+    reported: list[tuple[str, int, int]] = []
     grown = maximize(
-        Stranger(), class_logit(0), spec(), steps=5, frames=2, progress=lambda done, total: told.append((done, total))
+        Stranger(), class_logit(0), spec(), steps=5, frames=2, progress=lambda *report: reported.append(report)
     )
-    assert told == [(done, 5) for done in range(1, 6)]
+    assert reported == [("making the image", done, 5) for done in range(1, 6)]
     assert grown.course.shape == (5, 1)
     assert len(grown.frames) == 2
     assert grown.objective == "class_logit(0)"

@@ -239,7 +239,7 @@ def test_pictures_of_one_name_do_not_overwrite_each_other_and_unreadable_ones_ar
     found = striate.explain(run, photos / "0.png", tmp_path / "none.png", other, check="none", out=tmp_path / "out")
     assert isinstance(found[1], Failure)
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["0-grad_cam-2.png", "0-grad_cam.png"]
-    with pytest.raises(DataError, match="at least one picture"):
+    with pytest.raises(DataError, match="at least one image"):
         explain(run)
 
 
@@ -316,7 +316,7 @@ def test_what_already_answers_so_is_left_as_it_is(run: Path, photos: Path) -> No
     (found,) = fool(run, photos / "0.png", target=label)
     assert (found.fooled.already, found.fooled.fooled) == (True, False)
     assert not found.fooled.adversarial.change.any()
-    assert (found.sheet, found.picture) == (None, None)
+    assert (found.sheet, found.image) == (None, None)
     assert not (run / "fooled").exists()
 
 

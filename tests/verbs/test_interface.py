@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import importlib.metadata
 import inspect
+import io
 import re
 import sys
 import types
-from collections.abc import Generator
 from typing import Any
 
 import pytest
 
 import striate
 from striate.core.notebook import table
-from striate.runs.stage import Progress
-from striate.verbs._verb import verb
+from striate.core.progress import Progress, silent
+from striate.verbs._verb import with_progress
+from striate.verbs.show_progress import display
 
 VERBS = [name for name in dir(striate) if name not in ("__version__", "tune_process", "Loaders")]
 
@@ -36,21 +37,40 @@ def test_the_help_of_a_verb_is_about_python(name: str) -> None:
         assert f"\n    {parameter}: " in help_text, f"{parameter} is not explained"
 
 
-@verb
-def count(upto: int, /) -> Generator[Progress, None, list[int]]:
-    """Count.
-
-    Args:
-        upto: how far.
-    """
+@with_progress
+def count(upto: int, /, *, progress: Progress | None = None) -> list[int]:
+    """Count."""
     for number in range(upto):
-        yield Progress("counting", number + 1, upto)
+        (progress or silent)("counting", number + 1, upto)
     return list(range(upto))
 
 
-def test_a_verb_returns_what_its_generator_returns_and_says_so() -> None:
-    assert count(3) == [0, 1, 2]
-    assert str(inspect.signature(count)).endswith("-> 'list[int]'")
+def test_a_verb_calls_the_progress_that_it_is_given() -> None:
+    reported: list[tuple[str, int, int]] = []
+    assert count(3, progress=lambda *report: reported.append(report)) == [0, 1, 2]
+    assert reported == [("counting", number, 3) for number in (1, 2, 3)]
+
+
+def test_only_trainings_have_events_and_their_signature_shows_what_the_call_returns() -> None:
+    assert [name for name in VERBS if hasattr(getattr(striate, name), "events")] == ["finish", "resume", "train"]
+    assert str(inspect.signature(striate.train)).endswith("-> 'Run'")
+
+
+def test_a_terminal_bar_is_erased_before_something_is_printed(monkeypatch: pytest.MonkeyPatch) -> None:
+    terminal = io.StringIO()
+    monkeypatch.setattr(sys, "stdout", terminal)
+    monkeypatch.setattr(sys, "stderr", terminal)
+    monkeypatch.setenv("FORCE_COLOR", "1")  # for rich, a terminal
+    monkeypatch.setattr(terminal, "isatty", lambda: True)
+    with display() as shown:
+        shown.progress("counting", 1, 2)
+        shown.clear()
+        print("between")
+        shown.progress("counting", 2, 2)
+    before, after = terminal.getvalue().split("between")
+    assert "counting: 1 of 2" in before
+    assert before.endswith("\x1b[2K")  # erase the line
+    assert "counting: 2 of 2" in after
 
 
 def test_a_verb_shows_nothing_where_nobody_looks(capfd: pytest.CaptureFixture[str]) -> None:

@@ -26,10 +26,10 @@ def command(
 ) -> Callable[..., None]:
     """Return a function for the command line: the verb's parameters, then those of `show` that only concern showing.
 
-    `show` takes what the verb returns, or its events where it has them, and keyword-only switches of its own. The help
-    is the verb's docstring with `example`, a command, in place of the one in Python; the switches of `show` carry
-    their help in their annotations. Of a verb that uses the classifier of a run, its first argument, it is said if its
-    training is not over.
+    `show` receives the call to make, of the verb or, for a training, of its events, and keyword-only switches of its
+    own. The help is the verb's docstring with `example`, a command, in place of the one in Python; the switches of
+    `show` carry their help in their annotations. With `uses_run`, the command warns if the training of the run, its
+    first argument, is not complete.
     """
     parameters = [parameter for parameter in _parameters(verb) if not _of_python(parameter)]
     switches = [p for p in _parameters(show) if p.kind is p.KEYWORD_ONLY]
@@ -39,12 +39,11 @@ def command(
         shown = {name: kwargs.pop(name) for name in names & kwargs.keys()}
         if uses_run:
             say_if_unfinished(args[0])
-        work = getattr(verb, "events", verb)
-        show(work(*args, **kwargs), **shown)
+        show(functools.partial(getattr(verb, "events", verb), *args, **kwargs), **shown)
 
     signature = inspect.Signature([*parameters, *switches])
     run.__name__ = getattr(verb, "__name__", "command")
-    run.__doc__ = _flowing(_for_terminal(inspect.getdoc(getattr(verb, "events", verb)) or "", example))
+    run.__doc__ = _flowing(_for_terminal(inspect.getdoc(verb) or "", example))
     run.__signature__ = signature
     run.__annotations__ = {name: parameter.annotation for name, parameter in signature.parameters.items()}
     return run
@@ -56,7 +55,7 @@ def _parameters(function: Callable[..., Any]) -> list[inspect.Parameter]:
     What is imported for the type checker only has no meaning here and counts as Any: no text spells such a value, so
     an option that takes nothing else is for Python only.
     """
-    target: Any = getattr(function, "events", function)
+    target: Any = inspect.unwrap(function)
     names = ChainMap(target.__globals__, dict(vars(builtins)), defaultdict(lambda: Any))
     hints = typing.get_type_hints(target, localns=names, include_extras=True)
     signature = inspect.signature(target)
@@ -68,10 +67,10 @@ def _parameters(function: Callable[..., Any]) -> list[inspect.Parameter]:
 
 
 def _spelled(hint: Any) -> Any:
-    """Return a hint without what no text can spell."""
+    """Return a hint without what no text can spell: functions, and what counts as Any."""
     if typing.get_origin(hint) not in (typing.Union, types.UnionType):
         return hint
-    spelled = [each for each in typing.get_args(hint) if each is not Any]
+    spelled = [each for each in typing.get_args(hint) if each is not Any and typing.get_origin(each) is not Callable]
     return functools.reduce(operator.or_, spelled)
 
 

@@ -1,4 +1,4 @@
-"""Ctrl-C once asks a training to stop at its next safe point; twice stops it now."""
+"""Ctrl-C during a training: once stops it at the next safe point, twice at once."""
 
 from __future__ import annotations
 
@@ -11,16 +11,20 @@ from types import FrameType
 
 
 class Interrupt:
-    """Whether somebody has pressed Ctrl-C (or the system asked the process to end), and the exit `status` that says so
-    (128 and the signal's number, as in shells)."""
+    """A request to stop, by Ctrl-C or SIGTERM.
+
+    While `deferred` is true, the first request only sets `requested`; every other raises `KeyboardInterrupt`. `status`
+    is the exit status for it: 128 and the signal's number, as in shells.
+    """
 
     def __init__(self) -> None:
+        self.deferred = False
         self.requested = False
         self.status = 128 + signal.SIGINT
 
     def ask(self, number: int, frame: FrameType | None) -> None:
-        """Signal handler: note the first request, obey the second at once."""
-        if self.requested:
+        """Handle a signal."""
+        if self.requested or not self.deferred:
             raise KeyboardInterrupt
         self.requested = True
         self.status = 128 + number
@@ -29,7 +33,7 @@ class Interrupt:
 
 @contextlib.contextmanager
 def interruptible() -> Iterator[Interrupt]:
-    """Catch SIGINT and SIGTERM inside the block; the former handlers come back after it."""
+    """Catch SIGINT and SIGTERM inside the block, and restore the former handlers after it."""
     interrupt = Interrupt()
     if threading.current_thread() is not threading.main_thread():
         yield interrupt  # signals reach only the main thread

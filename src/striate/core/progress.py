@@ -1,12 +1,21 @@
-"""How long work says how far it is."""
+"""The progress callback of long work: one signature, from a download to the command line's bar."""
 
 from __future__ import annotations
 
-from typing import Protocol, runtime_checkable
+from collections.abc import Callable
+from typing import TypeAlias
+
+Progress: TypeAlias = Callable[[str, int, int], None]
+"""Called as `progress(stage, done, total)`: of the work that `stage` names, `done` of `total` pieces are done.
+
+It is called in the thread that does the work. What it raises ends the work.
+"""
 
 
-@runtime_checkable
-class Report(Protocol):
-    """Is told that `done` of `total` pieces are done: of the work itself, or of that part of it which `stage` names."""
+def silent(stage: str, done: int, total: int) -> None:
+    """Show nothing."""
 
-    def __call__(self, done: int, total: int, stage: str | None = None, /) -> None: ...
+
+def renamed(progress: Progress, stage: str) -> Progress:
+    """Return a callback that reports every stage of a job as `stage`."""
+    return lambda _, done, total: progress(stage, done, total)

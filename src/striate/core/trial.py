@@ -24,6 +24,7 @@ from striate.core.config import from_json, to_json
 from striate.core.device import ExecutionPlan, Layout, Precision, computes_in_bf16, machine, plain_plan
 from striate.core.errors import StriateError
 from striate.core.files import cache_folder, read_regular, write_json
+from striate.core.progress import Progress, silent
 
 WINS_BY = 1.10
 """A plan takes another's place if it is this many times as fast: less is noise, and the choice should repeat itself."""
@@ -37,6 +38,7 @@ TOLERANCES: dict[Precision, float] = {"float32": 1e-3, "bf16": 0.1}
 """How far a plan's gradient may be from that of the plain plan, as a share of its length. bf16 keeps 8 bits, so that
 one rounding is off by up to 0.4 %, and layers add theirs up."""
 
+_STAGE = "trying ways to compute a step"
 _WARMUP, _HOPELESS = 3, 2.0
 _LEAST_ROUNDS, _MOST_ROUNDS, _SECONDS = 3, 12, 0.3
 
@@ -56,7 +58,7 @@ def choose_plan(
     precision: Literal["auto", "float32"] = "auto",
     device: str | None = None,
     auxiliary: float = 0.0,
-    progress: Callable[[int, int], None] | None = None,
+    progress: Progress = silent,
 ) -> ExecutionPlan:
     """How to train `model` on batches of `shape` (pictures, channels, height, width) on this machine.
 
@@ -65,7 +67,7 @@ def choose_plan(
     consumed. A plan is admitted if its gradient is that of the plain float32 plan within `TOLERANCES`, and wins if it
     is `WINS_BY` times as fast as the best before it in the fixed order of `candidates` (`MORE_CORES_WIN_BY`, if it
     takes more cores). `precision="float32"` admits no other. Auxiliary classifiers take part, at their weight. The
-    answer is cached for this machine, network and shape. Where plans are tried, `progress(done, total)` counts them.
+    answer is cached for this machine, network and shape. `progress` counts the plans tried.
     """
     plans = candidates(model, plain_plan(device), precision)
     if len(plans) == 1:
@@ -76,7 +78,7 @@ def choose_plan(
         return cached
     with _untouched_randomness(plans[0]):
         sample = _made_up(model, shape, auxiliary)
-        seconds = seconds_per_step(model, sample, plans, progress or _untold)
+        seconds = seconds_per_step(model, sample, plans, progress)
         chosen = choose(seconds, lambda plan: agrees(model, sample, plan, plans[0]))
     with contextlib.suppress(StriateError, OSError):  # an unwritable cache costs the next trial, not this run
         file.parent.mkdir(parents=True, exist_ok=True)
@@ -116,15 +118,11 @@ def choose(seconds: Mapping[ExecutionPlan, float], admitted: Callable[[Execution
     return best
 
 
-def _untold(done: int, total: int) -> None:
-    """Nobody wants to know."""
-
-
 def seconds_per_step(
     model: nn.Module,
     sample: Sample,
     plans: Sequence[ExecutionPlan],
-    progress: Callable[[int, int], None] = _untold,
+    progress: Progress = silent,
 ) -> dict[ExecutionPlan, float]:
     """The time of a training step under each plan: the median over rounds in which the plans take turns.
 
@@ -135,7 +133,7 @@ def seconds_per_step(
     alone: dict[tuple[Layout, Precision], float] = {}
     best = math.inf
     for number, plan in enumerate(plans):
-        progress(number, len(plans))
+        progress(_STAGE, number, len(plans))
         if alone.get((plan.layout, plan.precision), 0.0) / plan.cores > best:
             continue  # it would lose even if all its cores helped perfectly
         copied = plan.adopt(copy.deepcopy(model)).train()
@@ -156,7 +154,7 @@ def seconds_per_step(
             break
         for plan, copied in models.items():
             times[plan].append(_step_seconds(copied, sample, plan))
-    progress(len(plans), len(plans))
+    progress(_STAGE, len(plans), len(plans))
     return {plan: statistics.median(measured) for plan, measured in times.items()}
 
 

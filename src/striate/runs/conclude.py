@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Generator
 from dataclasses import dataclass, replace
 
 from striate.classifier import Classifier, save_classifier
@@ -13,7 +12,6 @@ from striate.metrics import Judgement, measure_temperature
 from striate.runs.evaluate import Evaluation, evaluation, sort_out
 from striate.runs.folder import Run
 from striate.runs.publishing import classifier_of
-from striate.runs.stage import Progress
 from striate.runs.train import Session
 from striate.training import (
     Checkpoint,
@@ -36,7 +34,7 @@ class Conclusion:
     unread: tuple[str, ...] = ()
 
 
-def conclude(run: Run, session: Session, ending: Ending) -> Generator[Progress, None, Conclusion]:
+def conclude(run: Run, session: Session, ending: Ending) -> Conclusion:
     """Judge the weights to keep on each split, and write classifier and evaluations into `run`.
 
     The temperature is fitted on the validation split, which may also have chosen the epoch, so only what is said of the
@@ -48,7 +46,7 @@ def conclude(run: Run, session: Session, ending: Ending) -> Generator[Progress, 
     judged: dict[Split, Outputs] = {}
     gone: dict[Split, tuple[str, ...]] = {}
     for split in SPLITS:
-        outputs = yield from prepared.answers(classifier, split)
+        outputs = prepared.answers(classifier, split)
         gone[split] = prepared.unread(split, outputs)
         if outputs is not None:
             judged[split] = outputs

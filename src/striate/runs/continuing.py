@@ -8,7 +8,10 @@ from dataclasses import replace
 from striate.core.device import settings_kept
 from striate.core.duration import Duration
 from striate.core.errors import RunError
+from striate.core.progress import Progress, silent
+from striate.data.audit.audit import audit
 from striate.data.loading.own_loaders import Loaders
+from striate.data.sources.opening import open_data
 from striate.runs.conclude import conclude
 from striate.runs.ending import check_end, consequence
 from striate.runs.events import RunFinished
@@ -16,15 +19,19 @@ from striate.runs.folder import Plan, Run
 from striate.runs.images import Changes
 from striate.runs.origin import Origin, check_settings
 from striate.runs.own_loaders import PreparedLoaders
-from striate.runs.prepare import Prepared, TrainingData, look_through, opened, prepare_again, prepare_data
-from striate.runs.stage import Progress
+from striate.runs.prepare import Prepared, TrainingData, prepare_again, prepare_data
 from striate.runs.start import RunEvent, carry_out
 from striate.runs.train import Session, Start
 from striate.training import Checkpoint, EarlyStopping, Ending, Journal, newest_checkpoint, read_events
 
 
 def go_on(
-    run: Run, *, inexact: bool, epochs: str | int | None = None, loaders: Loaders | None = None
+    run: Run,
+    *,
+    inexact: bool,
+    epochs: str | int | None = None,
+    loaders: Loaders | None = None,
+    progress: Progress = silent,
 ) -> Generator[RunEvent, None, None]:
     """Go on with a run from its last good checkpoint, to its end or to another one; of a run that is complete, judge it
     anew. A run that was trained on loaders needs them again.
@@ -42,20 +49,20 @@ def go_on(
         origin = Origin.read(run, checkpoint)
         if origin is None:  # it was killed before it had made a step
             plan = plan if end is None else plan.ending(end, before=plan.recipe.epochs)
-            prepared = yield from _anew(plan, loaders)
-            yield from carry_out(run, plan, prepared, Start(refused=tuple(refused)))
+            prepared = _anew(plan, loaders, progress)
+            yield from carry_out(run, plan, prepared, Start(refused=tuple(refused)), progress=progress)
             return
         plan, changes = _planned(run, plan, origin, checkpoint, end, inexact=inexact)
-        prepared, lost = yield from _again(plan, run, origin, loaders, inexact=inexact)
+        prepared, lost = _again(plan, run, origin, loaders, inexact=inexact, progress=progress)
         if lost is not None:
             changes.append(f"data: {lost}; the other images are used as before")
         if isinstance(prepared, Prepared) and lost is not None and checkpoint is not None:
             prepared = replace(prepared, steps=checkpoint.clock.steps_per_epoch)
         start = Start(checkpoint, origin.execution, tuple(refused), tuple(changes), inexact=inexact)
-        yield from carry_out(run, plan, prepared, start)
+        yield from carry_out(run, plan, prepared, start, progress=progress)
 
 
-def finish_run(run: Run, *, loaders: Loaders | None = None) -> Generator[Progress | RunFinished, None, None]:
+def finish_run(run: Run, *, loaders: Loaders | None = None, progress: Progress = silent) -> RunFinished:
     """End a run where its last good checkpoint stands: judge the weights to keep, and write the classifier.
 
     Images that cannot be read any more are left out. A run that was trained on loaders needs them again.
@@ -73,13 +80,13 @@ def finish_run(run: Run, *, loaders: Loaders | None = None) -> Generator[Progres
                 f"{run.path} has learned nothing yet that could be kept. Go on with it: striate resume {run.argument}"
             )
         plan = replace(plan, recipe=origin.recipe or plan.recipe)
-        prepared, lost = yield from _again(plan, run, origin, loaders, inexact=True)
+        prepared, lost = _again(plan, run, origin, loaders, inexact=True, progress=progress)
         with Journal(run.events_file, checkpoint.mark) as journal:
             ending = _ending(run, plan, checkpoint)
             journal.write("finished", clock=checkpoint.clock, reason=ending.reason, best_step=ending.best_step)
-        conclusion = yield from conclude(run, Session(plan, prepared), ending)
+        conclusion = conclude(run, Session(plan, prepared), ending)
         gone = conclusion.unread if lost is None else (*lost.missing, *conclusion.unread)
-        yield RunFinished(
+        return RunFinished(
             run=run,
             reason=ending.reason,
             kept_epoch=conclusion.kept_epoch,
@@ -103,20 +110,20 @@ def _planned(
     return plan, changes
 
 
-def _anew(plan: Plan, loaders: Loaders | None) -> Generator[Progress, None, TrainingData]:
+def _anew(plan: Plan, loaders: Loaders | None, progress: Progress) -> TrainingData:
     """The data, prepared as for a new run."""
     if loaders is not None:
         return PreparedLoaders.read(loaders)
-    dataset = yield from opened(plan.data)
-    return (yield from prepare_data(plan.recipe, dataset, (yield from look_through(dataset))))
+    dataset = open_data(plan.data, progress=progress)
+    return prepare_data(plan.recipe, dataset, audit(dataset, progress=progress), progress=progress)
 
 
 def _again(
-    plan: Plan, run: Run, origin: Origin, loaders: Loaders | None, *, inexact: bool
-) -> Generator[Progress, None, tuple[TrainingData, Changes | None]]:
+    plan: Plan, run: Run, origin: Origin, loaders: Loaders | None, *, inexact: bool, progress: Progress
+) -> tuple[TrainingData, Changes | None]:
     """The data as they were prepared when the run began, and what changed since."""
     if loaders is None:
-        return (yield from prepare_again(plan, run, origin, inexact=inexact))
+        return prepare_again(plan, run, origin, inexact=inexact, progress=progress)
     prepared = PreparedLoaders.read(loaders)
     if prepared.digest != origin.first_data:
         raise RunError(

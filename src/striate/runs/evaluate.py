@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 
 import numpy as np
@@ -13,6 +12,7 @@ from striate.classifier import Classifier, SeenImages
 from striate.core.device import plain_plan
 from striate.core.errors import DataError, RunError
 from striate.core.files import make_folder, read_regular, sweep, write_atomically, write_json
+from striate.core.progress import Progress, silent
 from striate.core.spec import LabelSpec
 from striate.data.dataset import Dataset
 from striate.data.images.decode import Unreadable
@@ -24,8 +24,6 @@ from striate.training.evaluation import Outputs, evaluate
 BATCH_SIZE = 256
 
 _COLUMNS = ("index", "picture", "class", "answer", "confidence")
-
-ReportProgress = Callable[[int, int], None]
 
 
 @dataclass(frozen=True)
@@ -120,9 +118,7 @@ class GoneError(DataError):
     """Images of which none can be read any more."""
 
 
-def answers(
-    classifier: Classifier, dataset: Dataset, indices: np.ndarray, *, progress: ReportProgress | None = None
-) -> Outputs:
+def answers(classifier: Classifier, dataset: Dataset, indices: np.ndarray, *, progress: Progress = silent) -> Outputs:
     """The logits of `classifier` for the images `indices`, prepared and computed as in prediction, on its device.
 
     Images that cannot be read any more are left out: `Outputs.index` says which were judged.
@@ -132,10 +128,8 @@ def answers(
     """
 
     def judged(indices: np.ndarray) -> Outputs:
-        loader = Loader(
-            dataset, indices, classifier.input, batch_size=BATCH_SIZE, shuffle=False, memory="never", progress=progress
-        )
-        return evaluate(classifier.model, loader, plain_plan(str(classifier.device)))
+        loader = Loader(dataset, indices, classifier.input, batch_size=BATCH_SIZE, shuffle=False, memory="never")
+        return evaluate(classifier.model, loader, plain_plan(str(classifier.device)), progress=progress)
 
     try:
         return judged(indices)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -12,6 +12,7 @@ from striate.core.batch import Batch
 from striate.core.config import difference
 from striate.core.device import plain_plan
 from striate.core.errors import ConfigError
+from striate.core.progress import Progress, silent
 from striate.core.protocols import Batches
 from striate.core.spec import InputSpec, LabelSpec
 from striate.data.dataset import Split
@@ -19,7 +20,6 @@ from striate.data.loading.own_loaders import LoaderBatches, Loaders
 from striate.runs.folder import Run
 from striate.runs.prepare import LEARNED
 from striate.runs.recipe import Recipe
-from striate.runs.stage import Progress
 from striate.training import Outputs
 from striate.training.evaluation import evaluate
 
@@ -53,14 +53,12 @@ class PreparedLoaders:
         """The number of images of each loader whose data set has a length."""
         return self.loaders.counts
 
-    def load(self, recipe: Recipe) -> Generator[Progress, None, tuple[Batches, Batches]]:
+    def load(self, recipe: Recipe, *, progress: Progress = silent) -> tuple[Batches, Batches]:
         """Return the batches to train on and those to validate by."""
-        yield from ()
         return self.loaders.batches("train", seed=recipe.seed), self.loaders.batches("val", seed=recipe.seed)
 
-    def answers(self, classifier: Classifier, split: Split) -> Generator[Progress, None, Outputs | None]:
+    def answers(self, classifier: Classifier, split: Split) -> Outputs | None:
         """Judge a split; of the training loader the first batches."""
-        yield from ()
         if split not in self.loaders.splits():
             return None
         batches: Batches = self.loaders.batches(split)

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator
 from dataclasses import dataclass, replace
-from pathlib import Path
-from typing import Protocol, runtime_checkable
+from typing import Literal, Protocol, runtime_checkable
 
 import numpy as np
 
 from striate.classifier import Classifier, SeenImages
 from striate.core.errors import DataError, RunError, command
 from striate.core.files import write_json
+from striate.core.progress import Progress, renamed, silent
 from striate.core.protocols import Batches
 from striate.core.spec import InputSpec, LabelSpec
 from striate.data.audit.audit import Audit, audit
@@ -27,11 +26,9 @@ from striate.runs.folder import Plan, Run
 from striate.runs.images import Changes, compare, read_images, write_images
 from striate.runs.origin import Origin
 from striate.runs.recipe import Recipe
-from striate.runs.stage import Progress, watched
 from striate.training import Outputs
 
 LEARNED = 2000  # as many images of the training split, at most about, are judged
-_SPLIT_NAMES: dict[Split, str] = {"train": "training", "val": "validation", "test": "test"}
 
 
 @runtime_checkable
@@ -58,11 +55,11 @@ class TrainingData(Protocol):
     @property
     def seen(self) -> SeenImages | None: ...
 
-    def load(self, recipe: Recipe) -> Generator[Progress, None, tuple[Batches, Batches]]:
+    def load(self, recipe: Recipe, *, progress: Progress = silent) -> tuple[Batches, Batches]:
         """Return the batches to train on and those to validate each epoch by."""
         ...
 
-    def answers(self, classifier: Classifier, split: Split) -> Generator[Progress, None, Outputs | None]:
+    def answers(self, classifier: Classifier, split: Split) -> Outputs | None:
         """Return the classifier's outputs for a split, of the training split for some 2,000 images; None if empty."""
         ...
 
@@ -128,7 +125,7 @@ class Prepared:
         """The images of the training and validation splits."""
         return SeenImages(self.digests[self.parts["train"]], self.digests[self.parts["val"]])
 
-    def load(self, recipe: Recipe) -> Generator[Progress, None, tuple[Batches, Batches]]:
+    def load(self, recipe: Recipe, *, progress: Progress = silent) -> tuple[Batches, Batches]:
         """Make the loaders; images that fit in memory are decoded now.
 
         Raises:
@@ -142,43 +139,32 @@ class Prepared:
             )
         augmentation = recipe.augmentation.over(default_augmentation(self.input, self.labels.classes))
 
-        def loader(split: Split) -> Generator[Progress, None, Loader]:
+        def loader(split: Literal["train", "val"]) -> Loader:
             learning = split == "train"
-            return (
-                yield from watched(
-                    f"loading the {_SPLIT_NAMES[split]} split",
-                    lambda progress: Loader(
-                        self.dataset,
-                        self.parts[split],
-                        self.input,
-                        batch_size=recipe.batch_size if learning else 256,
-                        steps=self.steps if learning else None,
-                        seed=recipe.seed,
-                        shuffle=learning,
-                        augmentation=augmentation if learning else None,
-                        digests=self.digests,
-                        memory="auto" if recipe.in_memory else "never",
-                        threads=recipe.loader_threads,
-                        progress=progress,
-                    ),
-                )
+            return Loader(
+                self.dataset,
+                self.parts[split],
+                self.input,
+                batch_size=recipe.batch_size if learning else 256,
+                steps=self.steps if learning else None,
+                seed=recipe.seed,
+                shuffle=learning,
+                augmentation=augmentation if learning else None,
+                digests=self.digests,
+                memory="auto" if recipe.in_memory else "never",
+                threads=recipe.loader_threads,
+                progress=renamed(progress, f"loading the {'training' if learning else 'validation'} split"),
             )
 
-        train = yield from loader("train")
-        return train, (yield from loader("val"))
+        return loader("train"), loader("val")
 
-    def answers(self, classifier: Classifier, split: Split) -> Generator[Progress, None, Outputs | None]:
+    def answers(self, classifier: Classifier, split: Split) -> Outputs | None:
         """Judge a split without images that cannot be read any more; None where none is left."""
         indices = self._judged(split)
         if not len(indices):
             return None
         try:
-            return (
-                yield from watched(
-                    f"judging the {_SPLIT_NAMES[split]} split",
-                    lambda progress: answers(classifier, self.dataset, indices, progress=progress),
-                )
-            )
+            return answers(classifier, self.dataset, indices)
         except GoneError:
             return None
 
@@ -207,12 +193,7 @@ class Prepared:
             write_images(run.images_file, self.dataset, self.audit)
 
 
-def look_through(dataset: Dataset) -> Generator[Progress, None, Audit]:
-    """Audit `dataset`."""
-    return (yield from watched("looking through the images", lambda progress: audit(dataset, progress=progress)))
-
-
-def prepare_data(recipe: Recipe, dataset: Dataset, found: Audit) -> Generator[Progress, None, Prepared]:
+def prepare_data(recipe: Recipe, dataset: Dataset, found: Audit, *, progress: Progress = silent) -> Prepared:
     """Measure how the images of `dataset`, whose audit is `found`, are to be fed.
 
     Raises:
@@ -226,26 +207,23 @@ def prepare_data(recipe: Recipe, dataset: Dataset, found: Audit) -> Generator[Pr
                 "each epoch by."
             )
     choice = recipe.input
-    spec = yield from watched(
-        "preparing the images",
-        lambda progress: measure(
-            dataset,
-            found.survey,
-            found.parts["train"],
-            height=choice.height,
-            width=choice.width,
-            resize=choice.resize,
-            crop=choice.crop,
-            decode_scale=choice.decode_scale,
-            progress=progress,
-        ),
+    spec = measure(
+        dataset,
+        found.survey,
+        found.parts["train"],
+        height=choice.height,
+        width=choice.width,
+        resize=choice.resize,
+        crop=choice.crop,
+        decode_scale=choice.decode_scale,
+        progress=progress,
     )
     return Prepared(dataset, found, spec, LabelSpec(dataset.classes))
 
 
 def prepare_again(
-    plan: Plan, run: Run, origin: Origin, *, inexact: bool
-) -> Generator[Progress, None, tuple[Prepared, Changes | None]]:
+    plan: Plan, run: Run, origin: Origin, *, inexact: bool, progress: Progress = silent
+) -> tuple[Prepared, Changes | None]:
     """Prepare the data of a run that was begun before, as they were prepared then, and say what changed since.
 
     Of files that were deleted, changed or added since, only the others are used, each in the split in which it was.
@@ -254,8 +232,8 @@ def prepare_again(
         DataError: there are no data any more, or none of the images is left.
         RunError: the data changed and `inexact` was not said, or it is not known how.
     """
-    dataset = yield from opened(plan.data, minimum_classes=1)
-    found = yield from look_through(dataset)
+    dataset = open_data(plan.data, minimum_classes=1, progress=progress)
+    found = audit(dataset, progress=progress)
     labels = LabelSpec(origin.classes)
     if found.digest == origin.first_data:
         return Prepared(dataset, found, origin.input, labels, recorded=True), None
@@ -275,18 +253,6 @@ def prepare_again(
 
 
 _OTHER_DATA = "The data are not those that this run was started with"
-
-
-def opened(data: str | Path, *, minimum_classes: int = 2) -> Generator[Progress, None, Dataset]:
-    """The data, fetched first where they are named ones that are not here yet (in bytes)."""
-    return (
-        yield from watched(
-            "fetching the data",
-            lambda report: open_data(
-                data, minimum_classes=minimum_classes, progress=lambda file, done, total: report(done, total)
-            ),
-        )
-    )
 
 
 def _check_readable(recipe: Recipe, dataset: Dataset, found: Audit) -> None:

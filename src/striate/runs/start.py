@@ -10,8 +10,11 @@ from striate.core import config
 from striate.core.config import Overrides, difference
 from striate.core.device import ExecutionPlan, device_named, settings_kept
 from striate.core.errors import ConfigError, RunError
+from striate.core.progress import Progress, silent
+from striate.data.audit.audit import audit
 from striate.data.loading.own_loaders import Loaders
 from striate.data.sources.named_registry import OWN_LOADERS, is_named
+from striate.data.sources.opening import open_data
 from striate.models import MODELS, OWN_MODELS, check_model
 from striate.runs.conclude import conclude
 from striate.runs.events import RunFinished, RunStarted
@@ -19,14 +22,13 @@ from striate.runs.fitting import check_fit
 from striate.runs.folder import Plan, Run, check_name, new_run
 from striate.runs.own_loaders import PreparedLoaders, fitted
 from striate.runs.own_size import follow_model
-from striate.runs.prepare import TrainingData, look_through, opened, prepare_data
+from striate.runs.prepare import TrainingData, prepare_data
 from striate.runs.publishing import Publisher
 from striate.runs.recipes import RECIPES, recipe_for
-from striate.runs.stage import Progress
 from striate.runs.train import Session, Start, sit
 from striate.training import Event, newest_checkpoint
 
-RunEvent = Progress | RunStarted | Event | RunFinished
+RunEvent = RunStarted | Event | RunFinished
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,7 +43,7 @@ class Choice:
     execution_of: Path | None
 
 
-def begin(data: str | Path | Loaders, choice: Choice) -> Generator[RunEvent, None, Run]:
+def begin(data: str | Path | Loaders, choice: Choice, *, progress: Progress = silent) -> Generator[RunEvent, None, Run]:
     """Start a new run. Its folder is made when everything that can be wrong has been looked at.
 
     Raises:
@@ -49,24 +51,24 @@ def begin(data: str | Path | Loaders, choice: Choice) -> Generator[RunEvent, Non
     """
     if choice.name is not None:
         check_name(choice.folder, choice.name)
-    plan, prepared, stem = yield from _prepared(data, choice)
+    plan, prepared, stem = _prepared(data, choice, progress)
     check_fit(plan.recipe, prepared)
     with new_run(choice.folder, choice.name, f"{stem}-{_short(plan.recipe.model)}") as run, settings_kept():
         plan.write(run)
-        yield from carry_out(run, plan, prepared, Start())
+        yield from carry_out(run, plan, prepared, Start(), progress=progress)
     return run
 
 
-def _prepared(data: str | Path | Loaders, choice: Choice) -> Generator[Progress, None, tuple[Plan, TrainingData, str]]:
+def _prepared(data: str | Path | Loaders, choice: Choice, progress: Progress) -> tuple[Plan, TrainingData, str]:
     """Return the plan, the data ready to train on, and the beginning of a name for the run."""
     if isinstance(data, Loaders):
         return _plan("photos", OWN_LOADERS, choice, data), PreparedLoaders.read(data), "loaders"
-    dataset = yield from opened(data)
+    dataset = open_data(data, progress=progress)
     named = data if is_named(data) else str(Path(data).expanduser().resolve())
     plan = _plan(recipe_for(data), named, choice)
-    found = yield from look_through(dataset)
+    found = audit(dataset, progress=progress)
     plan = follow_model(plan, _together(choice), found.survey)
-    return plan, (yield from prepare_data(plan.recipe, dataset, found)), dataset.name
+    return plan, prepare_data(plan.recipe, dataset, found, progress=progress), dataset.name
 
 
 def _plan(suited: str, data: str, choice: Choice, loaders: Loaders | None = None) -> Plan:
@@ -111,13 +113,15 @@ def _execution_of(path: Path) -> ExecutionPlan:
     return checkpoint.plan
 
 
-def carry_out(run: Run, plan: Plan, prepared: TrainingData, start: Start) -> Generator[RunEvent, None, None]:
+def carry_out(
+    run: Run, plan: Plan, prepared: TrainingData, start: Start, *, progress: Progress = silent
+) -> Generator[RunEvent, None, None]:
     """Train to the end from where `start` says, and judge what came of it."""
     prepared.record(run)
     session = Session(plan, prepared)
-    batches = yield from prepared.load(plan.recipe)
-    ending = yield from sit(run, session, batches, start, Publisher(run, session))
-    conclusion = yield from conclude(run, session, ending)
+    batches = prepared.load(plan.recipe, progress=progress)
+    ending = yield from sit(run, session, batches, start, Publisher(run, session), progress=progress)
+    conclusion = conclude(run, session, ending)
     yield RunFinished(
         run=run,
         reason=ending.reason,

@@ -14,13 +14,13 @@ from striate.core.config import digest, to_json
 from striate.core.device import ExecutionPlan, device_named
 from striate.core.duration import Clock
 from striate.core.errors import DataError
+from striate.core.progress import Progress, silent
 from striate.core.protocols import Batches
 from striate.core.trial import choose_plan
 from striate.models import build_model
 from striate.runs.events import RunStarted
 from striate.runs.folder import Plan, Run
 from striate.runs.prepare import TrainingData
-from striate.runs.stage import Progress, watched
 from striate.training import (
     Checkpoint,
     EarlyStopping,
@@ -73,8 +73,14 @@ class Start:
 
 
 def sit(
-    run: Run, session: Session, batches: tuple[Batches, Batches], start: Start, publish: Publish
-) -> Generator[Progress | RunStarted | Event, None, Ending]:
+    run: Run,
+    session: Session,
+    batches: tuple[Batches, Batches],
+    start: Start,
+    publish: Publish,
+    *,
+    progress: Progress = silent,
+) -> Generator[RunStarted | Event, None, Ending]:
     """Train until the recipe's end, from where `start` says; `batches` are those to learn from and to validate by.
 
     Raises:
@@ -85,7 +91,7 @@ def sit(
     recipe, checkpoint = session.plan.recipe, start.checkpoint
     train, validation = batches
     network = session.build()
-    execution = yield from _execution(session, network, start)
+    execution = _execution(session, network, start, progress)
     changes = start.changes
     if checkpoint is not None:
         if not start.inexact:
@@ -159,25 +165,20 @@ def _facts(session: Session, execution: ExecutionPlan) -> dict[str, Any]:
     }
 
 
-def _execution(session: Session, network: nn.Module, start: Start) -> Generator[Progress, None, ExecutionPlan]:
+def _execution(session: Session, network: nn.Module, start: Start, progress: Progress) -> ExecutionPlan:
     """The plan of this run, once it has one; else that of the run it repeats; else the winner of a trial."""
     plan = session.plan
     known = (start.execution if start.checkpoint is None else start.checkpoint.plan) or plan.execution
     if known is not None:
         return known
     shape, recipe = (plan.recipe.batch_size, *session.prepared.input.shape), plan.recipe
-    return (
-        yield from watched(
-            "trying ways to compute a step",
-            lambda progress: choose_plan(
-                network,
-                shape,
-                precision=recipe.precision,
-                device=device_named(recipe.device),
-                auxiliary=recipe.loss.auxiliary_weight(recipe.model),
-                progress=progress,
-            ),
-        )
+    return choose_plan(
+        network,
+        shape,
+        precision=recipe.precision,
+        device=device_named(recipe.device),
+        auxiliary=recipe.loss.auxiliary_weight(recipe.model),
+        progress=progress,
     )
 
 

@@ -13,6 +13,7 @@ from torch import nn
 
 from striate.core.device import ExecutionPlan
 from striate.core.errors import DataError
+from striate.core.progress import Progress, silent
 from striate.core.protocols import Batches
 from striate.metrics import METRICS
 
@@ -31,7 +32,7 @@ class Outputs:
         return {name: value for name, value in values.items() if value is not None}
 
 
-def evaluate(model: nn.Module, batches: Batches, plan: ExecutionPlan) -> Outputs:
+def evaluate(model: nn.Module, batches: Batches, plan: ExecutionPlan, *, progress: Progress = silent) -> Outputs:
     """The answers of `model` to epoch 0 of `batches`, executed as `plan` says.
 
     The model keeps its modes, module by module; gradients and torch's random state are not touched.
@@ -41,12 +42,13 @@ def evaluate(model: nn.Module, batches: Batches, plan: ExecutionPlan) -> Outputs
     """
     logits, targets, index = [], [], []
     with answering(model), torch.inference_mode():
-        for batch in batches.epoch(0):
+        for number, batch in enumerate(batches.epoch(0), start=1):
             with plan.autocast():
                 answer = model(plan.place(batch.images))
             logits.append(answer.float().cpu())
             targets.append(batch.targets.cpu())
             index.append(batch.index.cpu())
+            progress("evaluating", number, len(batches))
     if not logits:
         raise DataError("There is nothing to evaluate: the split has no picture. Choose another split.")
     return Outputs(torch.cat(logits).numpy(), torch.cat(targets).numpy(), torch.cat(index).numpy())

@@ -1,34 +1,70 @@
-"""The pictures that a verb is given: files, folders, patterns, a list on standard input."""
+"""The images that a verb works on: files, folders, patterns, a list on standard input, one after another."""
 
 from __future__ import annotations
 
 import glob
 import os
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar
 
 from striate.core.errors import DataError
 from striate.core.registry import natural_key
 from striate.data.sources.text import Finder, decode_text
 
+if TYPE_CHECKING:
+    from striate.classifier import Failure
 
-def expand(pictures: Iterable[str | Path]) -> Iterator[Path]:
-    """The files that are meant, in the order given; those of a folder in natural order.
+Image = TypeVar("Image")
+Result = TypeVar("Result")
 
-    A file that does not exist is passed on: it is named with the others that cannot be read. A name in another Unicode
-    form than the file's is the file's name.
+
+def each(
+    images: Iterable[tuple[str, Image]],
+    work: Callable[[Image, str], Result],
+    on_result: Callable[[Result | Failure], None] | None = None,
+) -> list[Result | Failure]:
+    """Return `work(image, name)` for each image and its name; an image that cannot be read gives a `Failure`.
+
+    `on_result` receives each result as soon as it is there.
+    """
+    from striate.classifier import Failure
+    from striate.data.images.decode import Unreadable
+
+    results: list[Result | Failure] = []
+    for name, image in images:
+        try:
+            result: Result | Failure = work(image, name)
+        except Unreadable as error:
+            result = Failure(name, error.why)
+        results.append(result)
+        if on_result is not None:
+            on_result(result)
+    return results
+
+
+def named(images: Iterable[str | Path]) -> Iterator[tuple[str, Path]]:
+    """Yield the path of each file that `expand` finds, as text and as a path."""
+    return ((str(path), path) for path in expand(images))
+
+
+def expand(images: Iterable[str | Path]) -> Iterator[Path]:
+    """Yield the files that are meant, in the order given; those of a folder in natural order.
+
+    The path of a file that does not exist is yielded too, so that it is reported with the others that cannot be read.
+    A name in another Unicode form than the file's is the file's name.
 
     Raises:
         DataError: a folder cannot be listed or holds no image, a pattern matches nothing, or something is a URL.
     """
-    if not pictures:
-        raise DataError("Name at least one picture, folder or pattern, or - for a list on standard input.")
+    if not images:
+        raise DataError("Name at least one image, folder or pattern, or - for a list on standard input.")
     finder = Finder()
-    for given in pictures:
+    for given in images:
         files = _listed() if str(given) == "-" else _meant(given, finder)
         if not files:
-            raise DataError(f"{given} holds no picture.")
+            raise DataError(f"{given} holds no image.")
         yield from (finder.find(path) for path in files)
 
 
@@ -49,7 +85,7 @@ def _meant(given: str | Path, finder: Finder) -> list[Path]:
 
 
 def _listed() -> list[Path]:
-    """The files that standard input lists: a line each, or ended by zero bytes, as `find -print0` writes them.
+    """Return the files that standard input lists: one per line, or ended by zero bytes, as `find -print0` writes them.
 
     A line that is not UTF-8 is a file name all the same: its bytes are kept.
     """

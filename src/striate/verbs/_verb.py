@@ -1,4 +1,4 @@
-"""The form of a verb that takes time: call it for its result, or read its events while it works."""
+"""Decorators of the verbs: progress where a person looks, and the events of a training."""
 
 from __future__ import annotations
 
@@ -8,51 +8,67 @@ import inspect
 from collections.abc import Callable, Generator
 from typing import Any, ParamSpec, Protocol, TypeVar
 
+from striate.verbs.show_progress import display
+
 Parameters = ParamSpec("Parameters")
 Event = TypeVar("Event")
 Result = TypeVar("Result")
+Out = TypeVar("Out", covariant=True)
 
 
-class Verb(Protocol[Parameters, Event, Result]):
-    """A function that works to the end and returns, with the same work as a stream of events beside it.
+def with_progress(function: Callable[Parameters, Result]) -> Callable[Parameters, Result]:
+    """Show a bar on a terminal or in a notebook while `function` works, unless the caller passes `progress`."""
 
-    `train("photos/")` returns the run; `train.events("photos/")` yields what happens, and leaving that loop (`break`)
-    stops the work at a safe point. Both have one signature.
+    @functools.wraps(function)
+    def run(*args: Parameters.args, **kwargs: Parameters.kwargs) -> Result:
+        if kwargs.get("progress") is not None:
+            return function(*args, **kwargs)
+        with display() as shown:
+            kwargs["progress"] = shown.progress
+            return function(*args, **kwargs)
+
+    return run
+
+
+class Training(Protocol[Parameters, Event, Out]):
+    """A function that trains to the end and returns the run, and yields the same training's events by `events`.
+
+    Leave a loop over the events by `break`: at a `SafePoint` it saves, elsewhere the last checkpoint stands.
     """
 
-    events: Callable[Parameters, Generator[Event, None, Result]]
+    events: Callable[Parameters, Generator[Event, None, Any]]
 
-    def __call__(self, *args: Parameters.args, **kwargs: Parameters.kwargs) -> Result: ...
+    def __call__(self, *args: Parameters.args, **kwargs: Parameters.kwargs) -> Out: ...
 
 
-def verb(function: Callable[Parameters, Generator[Event, None, Result]]) -> Verb[Parameters, Event, Result]:
-    """Make a verb of a generator function that yields events and returns the result.
+def training(function: Callable[Parameters, Generator[Event, None, Result]]) -> Training[Parameters, Event, Result]:
+    """Make a verb of a generator function that yields the events of a training and returns the result.
 
-    `help(verb)` and `inspect.signature(verb)` show what the call returns, not the generator.
+    `help` and `inspect.signature` show what the call returns, not the generator.
     """
 
     @functools.wraps(function)
     def run(*args: Parameters.args, **kwargs: Parameters.kwargs) -> Result:
-        from striate.verbs.show_progress import display
-
-        with display() as show:
+        with display() as shown:
+            if kwargs.get("progress") is None:
+                kwargs["progress"] = shown.progress
             events = function(*args, **kwargs)
             while True:
                 try:
-                    show(next(events))
+                    shown.event(next(events))
                 except StopIteration as done:
                     return done.value
 
     signature = inspect.signature(function)
-    made: Any = run
-    made.__signature__ = signature.replace(return_annotation=_returned(signature.return_annotation))
-    made.events = function
-    return made
+    verb: Any = run
+    verb.__signature__ = signature.replace(return_annotation=_returned(signature.return_annotation))
+    verb.events = function
+    return verb
 
 
 def _returned(annotation: str) -> str:
     """Return the last argument of `Generator[…, …, Result]`, as the annotation spells it."""
     subscript = ast.parse(annotation, mode="eval").body
     if not isinstance(subscript, ast.Subscript) or not isinstance(subscript.slice, ast.Tuple):
-        raise TypeError(f"A verb's function is annotated to return Generator[Event, None, Result]; found {annotation}.")
+        raise TypeError(f"A training's function is annotated to return Generator[Event, None, Result]: {annotation}.")
     return ast.unparse(subscript.slice.elts[-1])

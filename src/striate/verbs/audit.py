@@ -1,25 +1,25 @@
-"""Look at data before anything is trained on them."""
+"""Look through data before training on them."""
 
 from __future__ import annotations
 
-from collections.abc import Generator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from striate.verbs._verb import verb
+from striate.core.progress import silent
+from striate.verbs._verb import with_progress
 
 if TYPE_CHECKING:
+    from striate.core.progress import Progress
     from striate.data.audit.audit import Audit
-    from striate.runs.stage import Progress
 
 
-@verb
-def audit(data: str | Path, /) -> Generator[Progress, None, Audit]:
+@with_progress
+def audit(data: str | Path, /, *, progress: Progress | None = None) -> Audit:
     """Look through a data set: what is in it, and what may be wrong with it.
 
-    Counts per class, sizes, unreadable files with their reasons, exact and near duplicates, duplicates across splits
-    or with different labels, tiny classes, imbalance, pictures rotated by EXIF. Nothing is changed. The result is
-    cached by content, so the second time is at once.
+    The audit counts images per class, sizes, unreadable files with their reasons, exact and near duplicates, duplicates
+    across splits or with different labels, tiny classes, imbalance, and images rotated by EXIF. Nothing is changed. The
+    result is cached by content, so a second audit is quick.
 
     Example:
         print(striate.audit("photos/").warnings)
@@ -27,13 +27,13 @@ def audit(data: str | Path, /) -> Generator[Progress, None, Audit]:
     Args:
         data: a folder with a folder per class, a CSV file (path,label[,split]), IDX, CIFAR or npz files, or a name:
             digits, shapes, mnist, fashion-mnist, cifar10, cifar100.
+        progress: called as progress(stage, done, total); by default a bar on a terminal or in a notebook.
 
     Raises:
-        DataError: there are no pictures there; the sentence says what was looked for.
+        DataError: there are no images; the sentence says what was looked for.
     """
     from striate.data.audit.audit import audit as look_through
     from striate.data.sources.opening import open_data
-    from striate.runs.stage import watched
 
-    dataset = open_data(data)
-    return (yield from watched("reading pictures", lambda progress: look_through(dataset, progress=progress)))
+    report = progress or silent
+    return look_through(open_data(data, progress=report), progress=report)

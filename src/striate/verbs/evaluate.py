@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from striate.core.errors import DataError
+from striate.core.progress import silent
 from striate.verbs._trained import classifier_of, own_data, run_of
-from striate.verbs._verb import verb
+from striate.verbs._verb import with_progress
 
 if TYPE_CHECKING:
     from striate.classifier import Classifier
+    from striate.core.progress import Progress
     from striate.metrics import Judgement
     from striate.runs.evaluate import Seen
     from striate.runs.folder import Run
-    from striate.runs.stage import Progress
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,7 @@ class Verdict:
         return self.judgement._repr_html_()
 
 
-@verb
+@with_progress
 def evaluate(
     run: str | Path | Run | Classifier,
     data: str | Path | None = None,
@@ -48,7 +48,8 @@ def evaluate(
     split: Literal["train", "val", "test", "all"] | None = None,
     all_images: bool = False,
     device: str = "auto",
-) -> Generator[Progress, None, Verdict]:
+    progress: Progress | None = None,
+) -> Verdict:
     """Judge a run: on the test split of its own data, or on other data, whose classes are matched by name.
 
     Of other data, images that the classifier was trained or validated on are left out and counted: they are recognised
@@ -63,6 +64,7 @@ def evaluate(
         split: which split: train, val, test or all.
         all_images: judge images of the training and the validation too; the result says how many.
         device: auto (the fastest here), cpu, cuda, cuda:1 or mps.
+        progress: called as progress(stage, done, total); by default a bar on a terminal or in a notebook.
 
     Raises:
         RunError: there is no classifier, or it is damaged.
@@ -75,16 +77,13 @@ def evaluate(
     from striate.data.sources.opening import open_data
     from striate.runs.evaluate import answers, evaluation, matched, sort_out
     from striate.runs.images import own_parts
-    from striate.runs.stage import watched
 
+    report = progress or silent
     classifier = classifier_of(run, device)
     source, its_run = own_data(run) if data is None else data, run_of(run)
     chosen = split or ("test" if data is None else "all")
-    dataset, known, unknown = matched(open_data(source, minimum_classes=1), classifier.labels)
-    found = yield from watched(
-        "looking through the images",
-        lambda progress: audit(dataset, channels=classifier.input.channels, progress=progress),
-    )
+    dataset, known, unknown = matched(open_data(source, minimum_classes=1, progress=report), classifier.labels)
+    found = audit(dataset, channels=classifier.input.channels, progress=report)
     readable = found.survey.readable
     parts = own_parts(its_run, dataset, found) if data is None and its_run is not None else found.parts
     wanted = np.flatnonzero(readable) if chosen == "all" else parts[chosen]
@@ -98,7 +97,7 @@ def evaluate(
             f"The classifier has seen every image of {source} in its training ({seen}), so they cannot test it. "
             "Name other data, or judge them all the same with --all-images."
         )
-    outputs = yield from watched("judging", lambda progress: answers(classifier, dataset, indices, progress=progress))
+    outputs = answers(classifier, dataset, indices, progress=report)
     name = chosen if data is None else f"{dataset.name}-{chosen}"
     names = tuple(dataset.store.name(index) for index in outputs.index.tolist())
     judged = evaluation(name, str(source), names, classifier, outputs, seen)

@@ -1,17 +1,18 @@
-"""Say why a classifier answers as it does."""
+"""Explain the answers of a classifier."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from striate.core.errors import ConfigError
-from striate.verbs._images import expand
+from striate.core.progress import silent
+from striate.verbs._images import each, expand
 from striate.verbs._trained import classifier_of, folder_of
-from striate.verbs._verb import verb
+from striate.verbs._verb import with_progress
 from striate.verbs.explanation import Explanation as Explanation
 from striate.verbs.explanation import Results as Results
 
@@ -22,18 +23,18 @@ if TYPE_CHECKING:
     from torch.nn import Module
 
     from striate.classifier import Classifier, Failure
+    from striate.core.progress import Progress
     from striate.reporting.sheets.output_folder import Folder
     from striate.reporting.sheets.own_model import OwnNetwork
     from striate.reporting.sheets.run_model import RunNetwork
     from striate.runs.folder import Run
-    from striate.runs.stage import Progress
 
 
-@verb
+@with_progress
 def explain(
     run: str | Path | Run | Classifier | Module,
     /,
-    *pictures: str | Path | Image | ndarray | Tensor,
+    *images: str | Path | Image | ndarray | Tensor,
     method: str | None = None,
     target: str | int | Callable[[Any], Any] | None = None,
     at: str | Module | None = None,
@@ -44,88 +45,91 @@ def explain(
     device: str = "auto",
     preparation: Any = None,
     weights: Any = None,
-) -> Generator[Progress | Explanation | Failure, None, Results[Explanation | Failure]]:
-    """Show where a network looked: a map of what speaks for its answer, over each image.
+    progress: Progress | None = None,
+    on_result: Callable[[Explanation | Failure], None] | None = None,
+) -> Results[Explanation | Failure]:
+    """Show where a network looked: over each image, a map of what supports its answer.
 
-    With a check, each map is made again with random weights, and pixels are removed in its order; the verdict says
+    With a check, each map is computed again with random weights, and pixels are removed in its order; the verdict says
     whether to trust the map.
 
     Example:
         striate.explain("runs/photos", "holiday/beach.jpg", method="occlusion")
 
     Args:
-        run: the run's folder, or a classifier's that was copied out of it. In Python also any module that answers with
-            logits (n, k).
-        pictures: files, folders (every picture in them), patterns in quotes, or - for a list on standard input. In
-            Python also PIL images, arrays, and tensors (c, h, w): a float tensor is prepared already.
-        method: how: grad-cam when not given, or saliency for a network without maps; occlusion, integrated-gradients,
-            rise and more (a wrong name lists them all).
-        target: explain this class instead of the answer: its name, or its number from 0.
-        at: the place in the network that the method reads, as in stage3; the last map before pooling when not given.
-        compare: one sheet with the maps of all methods. They are not checked.
-        check: check each map for at most this long, as in 10s; not checked when not given.
-        dark: sheets on dark paper.
-        out: the folder for the sheets; 'explanations' within the run when not given. For a module, sheets are written
-            only where it is given.
+        run: the run's folder, or a classifier's folder that was copied out of it. In Python also any module that
+            returns logits (n, k).
+        images: files, folders (every image in them), patterns in quotes, or - for a list on standard input. In Python
+            also PIL images, arrays, and tensors (c, h, w); a float tensor counts as prepared.
+        method: grad-cam by default, saliency for a network without maps; occlusion, integrated-gradients, rise and more
+            (a wrong name lists them all).
+        target: explain this class instead of the predicted one: its name, or its number from 0.
+        at: the place in the network that the method reads, as in stage3; by default the last map before pooling.
+        compare: draw one sheet with the maps of all methods. They are not checked.
+        check: check each map for at most this long, as in 10s; by default it is not checked.
+        dark: draw sheets on dark paper.
+        out: the folder for the sheets; by default 'explanations' within the run. For a module, sheets are written only
+            if it is given.
         device: auto (the fastest here), cpu, cuda, cuda:1 or mps. A module stays where it is.
         preparation: how images are prepared for a module: an InputSpec, torchvision's weights.transforms(), or a
-            function that makes a tensor (c, h, w) of a PIL image. timm's models bring theirs.
-        weights: torchvision's weights of a module, such as ResNet50_Weights.DEFAULT, which say how images are prepared
-            and what the classes are called.
+            function from a PIL image to a tensor (c, h, w). timm's models bring theirs.
+        weights: torchvision's weights of a module, such as ResNet50_Weights.DEFAULT, which hold the preparation and the
+            names of the classes.
+        progress: called as progress(stage, done, total); by default a bar on a terminal or in a notebook.
+        on_result: called with each result as soon as it is there.
 
     Raises:
-        ConfigError: there is no such method, class or length of time, or nobody said how images are prepared.
+        ConfigError: there is no such method, class or length of time, or the preparation of images is not known.
         PlaceError: the network has no such place.
-        DataError: a folder, a pattern or the list holds no picture.
+        DataError: a folder, a pattern or the list holds no image.
         RunError: there is no classifier, or it is damaged.
     """
     if compare and method is not None:
         raise ConfigError("--compare shows all methods, and --method chooses one: leave one of them out.")
 
-    from striate.classifier import Failure
-    from striate.data.images.decode import Unreadable
     from striate.explaining import METHODS
     from striate.explaining.checks.budget import Budget
     from striate.reporting.sheets.explanation import explain_subject, explain_usually, method_named
     from striate.reporting.sheets.input_image import class_number
-    from striate.reporting.sheets.output_folder import stem_of
-    from striate.runs.stage import watched
 
     methods = list(METHODS.values()) if compare else [] if method is None else [method_named(method)]
-    budget = None if compare or check in (None, "none") else str(Budget(check))
     explain_one = partial(explain_subject, methods=methods) if methods else explain_usually
-    network = _network(run, device, preparation, weights)
-    folder = _folder(run, out)
-    results: Results[Explanation | Failure] = Results()
-    for name, image in _named(pictures):
-        try:
-            subject = network.look(image, name)
-        except Unreadable as error:
-            result: Explanation | Failure = Failure(name, error.why)
-        else:
-            classes = network.classes(len(subject.prediction.probabilities))
-            aim = target if target is None or callable(target) else class_number(classes, target)
-            explained = yield from watched(
-                f"explaining {Path(name).name}",
-                lambda progress, subject=subject, classes=classes, aim=aim: explain_one(
-                    network.model, classes, subject, target=aim, at=at, budget=budget, notes=network.notes,
-                    progress=progress,
-                ),
-            )  # fmt: skip
-            result = Explanation(explained, dark=dark)
-            if folder is not None:
-                kind = "compared" if compare else explained.attributions[0].method.name
-                place = f"at {at}" if isinstance(at, str) else None
-                asked = None if target is None else f"as {explained.target}"
-                stem = stem_of(Path(name), kind, place, asked, "dark" if dark else None)
-                result = replace(result, sheet=folder.write(stem, ".png", result._repr_png_()))
-        results.append(result)
-        yield result
-    return results
+    budget = None if compare or check in (None, "none") else str(Budget(check))
+    network, folder = _network(run, device, preparation, weights), _folder(run, out)
+
+    def work(image: Any, name: str) -> Explanation:
+        subject = network.look(image, name)
+        classes = network.classes(len(subject.prediction.probabilities))
+        explained = explain_one(
+            network.model,
+            classes,
+            subject,
+            target=target if target is None or callable(target) else class_number(classes, target),
+            at=at,
+            budget=budget,
+            notes=network.notes,
+            progress=progress or silent,
+        )
+        kind = "compared" if compare else explained.attributions[0].method.name
+        place = f"at {at}" if isinstance(at, str) else None
+        asked = None if target is None else f"as {explained.target}"
+        return _written(Explanation(explained, dark=dark), folder, kind, place, asked)
+
+    return Results(each(_named(images), work, on_result))
+
+
+def _written(found: Explanation, folder: Folder | None, *kinds: str | None) -> Explanation:
+    """Return `found` with its sheet, named after all that was asked for, so that no other sheet overwrites it."""
+    from striate.reporting.sheets.output_folder import stem_of
+
+    if folder is None:
+        return found
+    stem = stem_of(Path(found.explained.subject.prediction.name), *kinds, "dark" if found.dark else None)
+    return replace(found, sheet=folder.write(stem, ".png", found._repr_png_()))
 
 
 def _network(run: Any, device: str, preparation: Any, weights: Any) -> OwnNetwork | RunNetwork:
-    """A module as it is; else the classifier of a run.
+    """Return a module as it is, else the classifier of a run.
 
     Raises:
         ConfigError: a run is given a preparation, which it has of its own.
@@ -144,7 +148,7 @@ def _network(run: Any, device: str, preparation: Any, weights: Any) -> OwnNetwor
 
 
 def _folder(run: Any, out: str | Path | None) -> Folder | None:
-    """Where sheets go; None where none is written."""
+    """Return the folder for sheets; None where none is written."""
     from torch import nn
 
     from striate.reporting.sheets.output_folder import Folder
@@ -154,14 +158,14 @@ def _folder(run: Any, out: str | Path | None) -> Folder | None:
     return None if isinstance(run, nn.Module) else Folder((folder_of(run) or Path()) / "explanations")
 
 
-def _named(pictures: Sequence[Any]) -> Iterator[tuple[str, Any]]:
-    """Every image with its name: files by their paths, others by their number. A batch of tensors is taken apart."""
+def _named(images: Sequence[Any]) -> Iterator[tuple[str, Any]]:
+    """Yield every image with its name: files by their paths, others by their number. A batch of tensors is split."""
     from torch import Tensor
 
-    if not pictures:
+    if not images:
         yield from ((str(path), path) for path in expand(()))
     number = 0
-    for given in pictures:
+    for given in images:
         if isinstance(given, (str, Path)):
             yield from ((str(path), path) for path in expand((given,)))
             continue

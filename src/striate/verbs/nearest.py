@@ -1,26 +1,27 @@
-"""Find the training images that are most like an image."""
+"""Find the training images that are most similar to an image."""
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from striate.core.errors import ConfigError, DataError
-from striate.verbs._images import expand
+from striate.core.progress import silent
+from striate.verbs._images import each, named
 from striate.verbs._trained import classifier_of, folder_of, own_data, run_of
-from striate.verbs._verb import verb
+from striate.verbs._verb import with_progress
 
 if TYPE_CHECKING:
     from numpy import ndarray
 
     from striate.classifier import Classifier, Failure
+    from striate.core.progress import Progress
     from striate.data.dataset import Dataset
     from striate.reporting.sheets.neighbours import Neighbour, Neighbourhood
     from striate.reporting.sheets.output_folder import Folder
     from striate.runs.folder import Run
-    from striate.runs.stage import Progress
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,7 +46,7 @@ class Nearest:
         return f"Nearest({Path(self.name).name!r}: {Path(first.name).name!r}, {first.label}, {first.similarity:.3f}, …)"
 
 
-@verb
+@with_progress
 def nearest(
     run: str | Path | Run,
     /,
@@ -53,12 +54,13 @@ def nearest(
     count: int = 8,
     out: str | Path | None = None,
     device: str = "auto",
-) -> Generator[Progress | Nearest | Failure, None, list[Nearest | Failure]]:
-    """Find the training images that a network takes to be most like an image.
+    progress: Progress | None = None,
+    on_result: Callable[[Nearest | Failure], None] | None = None,
+) -> list[Nearest | Failure]:
+    """Find the training images that are most similar to an image for the network.
 
-    Two images are alike where the features that the last layer is given point the same way: the similarity is the
-    cosine between them, at most 1. Every image of the run's training split is compared. A sheet for each image shows
-    it beside its nearest training images.
+    The similarity of two images is the cosine between their inputs to the last layer, at most 1. Every image of the
+    run's training split is compared. A sheet for each image shows it beside its nearest training images.
 
     Example:
         striate.nearest("runs/photos", "holiday/beach.jpg", count=5)
@@ -67,8 +69,10 @@ def nearest(
         run: the run's folder; its data must still be there.
         images: files, folders (every image in them), patterns in quotes, or - for a list on standard input.
         count: how many training images to find for each image.
-        out: the folder for the sheets; 'nearest' within the run when not given.
+        out: the folder for the sheets; by default 'nearest' within the run.
         device: auto (the fastest here), cpu, cuda, cuda:1 or mps.
+        progress: called as progress(stage, done, total); by default a bar on a terminal or in a notebook.
+        on_result: called with each result as soon as it is there.
 
     Raises:
         ConfigError: the count is less than 1, or this is a classifier without its run.
@@ -80,55 +84,41 @@ def nearest(
         raise ConfigError(f"At least 1 training image is looked for; received a count of {count}.")
 
     from striate.classifier import Failure
-    from striate.data.images.decode import Unreadable
-    from striate.reporting.sheets.input_image import Subject, look_at
+    from striate.reporting.sheets.input_image import look_at
     from striate.reporting.sheets.neighbours import find_neighbours
     from striate.reporting.sheets.output_folder import Folder
-    from striate.runs.stage import watched
 
-    classifier = classifier_of(run, device)
-    source = own_data(run)
-    looked: list[Subject | Failure] = []
-    for path in expand(images):
-        try:
-            looked.append(look_at(classifier, path))
-        except Unreadable as error:
-            looked.append(Failure(str(path), error.why))
-    subjects = [one for one in looked if isinstance(one, Subject)]
+    report = progress or silent
+    classifier, source = classifier_of(run, device), own_data(run)
+    looked = each(named(images), lambda path, _: look_at(classifier, path))
+    subjects = [one for one in looked if not isinstance(one, Failure)]
     found: tuple[Neighbourhood, ...] = ()
     if subjects:
-        dataset, indices = yield from _training_images(run, source, classifier)
-        found = yield from watched(
-            "comparing with the training images",
-            lambda progress: find_neighbours(classifier, subjects, dataset, indices, count=count, progress=progress),
-        )
+        dataset, indices = _training_images(run, source, classifier, report)
+        found = find_neighbours(classifier, subjects, dataset, indices, count=count, progress=report)
     folder = Folder((folder_of(run) or Path()) / "nearest" if out is None else Path(out))
     neighbourhoods = iter(found)
     results: list[Nearest | Failure] = []
     for one in looked:
-        result = one if isinstance(one, Failure) else _written(next(neighbourhoods), folder)
-        results.append(result)
-        yield result
+        results.append(one if isinstance(one, Failure) else _written(next(neighbourhoods), folder))
+        if on_result is not None:
+            on_result(results[-1])
     return results
 
 
 def _training_images(
-    run: str | Path | Run, source: str, classifier: Classifier
-) -> Generator[Progress, None, tuple[Dataset, ndarray]]:
-    """The data of a run, and the indices of those images that it was trained on."""
+    run: str | Path | Run, source: str, classifier: Classifier, progress: Progress
+) -> tuple[Dataset, ndarray]:
+    """Return the data of a run, and the indices of the images that it was trained on."""
     import numpy as np
 
     from striate.data.audit.audit import audit
     from striate.data.sources.opening import open_data
     from striate.runs.evaluate import matched
     from striate.runs.images import own_parts
-    from striate.runs.stage import watched
 
-    dataset, known, _ = matched(open_data(source, minimum_classes=1), classifier.labels)
-    audited = yield from watched(
-        "looking through the images",
-        lambda progress: audit(dataset, channels=classifier.input.channels, progress=progress),
-    )
+    dataset, known, _ = matched(open_data(source, minimum_classes=1, progress=progress), classifier.labels)
+    audited = audit(dataset, channels=classifier.input.channels, progress=progress)
     its_run = run_of(run)
     parts = audited.parts if its_run is None else own_parts(its_run, dataset, audited)
     indices = np.intersect1d(parts["train"], known)

@@ -1,4 +1,4 @@
-"""Go on with a training that was stopped, killed or crashed."""
+"""Resume a training that was stopped, killed or crashed."""
 
 from __future__ import annotations
 
@@ -6,16 +6,18 @@ from collections.abc import Generator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from striate.core.progress import silent
 from striate.verbs._trained import path_of
-from striate.verbs._verb import verb
+from striate.verbs._verb import training
 
 if TYPE_CHECKING:
+    from striate.core.progress import Progress
     from striate.data.loading.own_loaders import Loaders
     from striate.runs.folder import Run
     from striate.runs.start import RunEvent
 
 
-@verb
+@training
 def resume(
     run: str | Path | Run,
     /,
@@ -23,12 +25,13 @@ def resume(
     epochs: str | int | None = None,
     inexact: bool = False,
     loaders: Loaders | None = None,
+    progress: Progress | None = None,
 ) -> Generator[RunEvent, None, Run]:
     """Resume a run that was stopped, killed or crashed, from its last good checkpoint.
 
     The result is bit for bit that of a run that was never stopped, on the same kind of machine with the same versions.
-    Elsewhere, and where settings or images changed in between, the differences are named, and it goes on only with
-    --inexact. A run that is complete is not trained any further, only evaluated and reported again, unless it is given
+    On other machines or versions, and where settings or images changed, the differences are named and the run resumes
+    only with --inexact. A complete run is evaluated and reported again without further training, unless it is given
     another end.
 
     Example:
@@ -36,20 +39,21 @@ def resume(
 
     Args:
         run: the run's folder.
-        epochs: train until another end than the recipe's: 100 or 100ep (epochs, from the start on), 5000st, 10min. The
-            run prints what follows from it: a schedule that depends on the end changes its course.
-        inexact: go on although the machine, versions, settings or images are not those of the start; what differs is
-            printed and recorded.
+        epochs: train until another end than the recipe's: 100 or 100ep (epochs in all), 5000st, 10min. The run prints
+            what follows: a schedule that depends on the end changes its course.
+        inexact: resume although the machine, versions, settings or images are not those of the start; the differences
+            are printed and recorded.
         loaders: the loaders that the run was trained on, if it was: they are not stored.
+        progress: called as progress(stage, done, total); by default a bar on a terminal or in a notebook.
 
     Raises:
-        RunError: there is no such run, it is busy, it is past the end asked for, or going on would not be exact.
+        RunError: there is no such run, it is busy, it is past the end asked for, or resuming would not be exact.
     """
     from striate.reporting import write_run_report
     from striate.runs.continuing import go_on
     from striate.runs.folder import open_run
 
     opened = open_run(path_of(run))
-    yield from go_on(opened, inexact=inexact, epochs=epochs, loaders=loaders)
+    yield from go_on(opened, inexact=inexact, epochs=epochs, loaders=loaders, progress=progress or silent)
     write_run_report(opened)
     return opened

@@ -1,18 +1,20 @@
-"""The progress that verbs show when they are called from Python: a bar in a notebook or on a terminal."""
+"""The progress that verbs show: a bar in a notebook or on a terminal, nothing elsewhere."""
 
 from __future__ import annotations
 
 import contextlib
 import sys
 import time
-from collections.abc import Callable, Iterator
-from typing import Any
+from collections.abc import Iterator
+from typing import Any, Protocol
 
+from striate.core.names import visible
 from striate.core.notebook import in_notebook, table, text
 
 _SECONDS_BETWEEN = 0.1  # redrawing more often costs time and is not seen
 _EVALUATIONS_SHOWN = 8
 
+Row = tuple[str, str, str, str]
 
 _wanted: bool | None = None
 
@@ -31,40 +33,41 @@ def show_progress(wanted: bool | None, /) -> None:
 
 
 @contextlib.contextmanager
-def display() -> Iterator[Callable[[object], None]]:
-    """Yield a function that takes the events of a verb and shows how far the work is."""
+def display() -> Iterator[Display]:
+    """Yield what shows progress in this process; a bar on a terminal is removed at the end of the block."""
     notebook = in_notebook()
-    if not (notebook or sys.stderr.isatty() if _wanted is None else _wanted):
-        yield _nothing
-        return
-    with _Notebook() if notebook else _Terminal() as drawn:
-        yield _Follower(drawn).show
+    wanted = (notebook or sys.stderr.isatty()) if _wanted is None else _wanted
+    shown = Display((_Notebook() if notebook else _Terminal()) if wanted else None)
+    try:
+        yield shown
+    finally:
+        shown.clear()
 
 
-def _nothing(event: object) -> None:
-    """Show nothing."""
+class Display:
+    """Draw progress and the events of a training as a line of text, a fraction done, and rows of evaluations."""
 
-
-class _Follower:
-    """Turns events into a line of text, a fraction done and rows of evaluations, and draws them."""
-
-    def __init__(self, drawn: _Notebook | _Terminal) -> None:
-        self._drawn = drawn
+    def __init__(self, canvas: _Canvas | None) -> None:
+        self._canvas = canvas
         self._last = -1.0
         self._until: Any = None
         self._scores = ""
-        self._rows: list[tuple[str, str, str, str]] = []
+        self._rows: list[Row] = []
         self._loss = 0.0
 
-    def show(self, event: object) -> None:
+    def progress(self, stage: str, done: int, total: int) -> None:
+        """Show how far a stage is (`core.progress.Progress`)."""
+        if self._canvas is not None:
+            self._draw(f"{stage}: {done:,} of {total:,}", done / max(total, 1), at_once=done == total)
+
+    def event(self, event: object) -> None:
+        """Show where a training stands."""
+        if self._canvas is None:
+            return
         from striate.runs.events import RunStarted
-        from striate.runs.stage import Progress
         from striate.training.events import Evaluated, StepDone
 
         match event:
-            case Progress():
-                of = f"{event.stage}: {event.done:,} of {event.total:,}"
-                self._draw(of, event.done / max(event.total, 1), at_once=event.done == event.total)
             case RunStarted():
                 self._until = event.until
             case StepDone():
@@ -77,46 +80,59 @@ class _Follower:
                 row = f"{event.clock.epochs:.4g}", f"{self._loss:.4f}", f"{event.scores['loss']:.4f}", f"{accuracy:.2%}"
                 self._rows.append(row)
 
+    def clear(self) -> None:
+        """Remove a terminal's bar, so that something can be printed; the next progress draws it again."""
+        if self._canvas is not None:
+            self._canvas.clear()
+        self._last = -1.0
+
     def _draw(self, line: str, fraction: float, *, at_once: bool = False) -> None:
         now = time.monotonic()
-        if at_once or now - self._last >= _SECONDS_BETWEEN:
+        if self._canvas is not None and (at_once or now - self._last >= _SECONDS_BETWEEN):
             self._last = now
-            self._drawn.draw(line, fraction, self._rows[-_EVALUATIONS_SHOWN:])
+            self._canvas.draw(line, fraction, self._rows[-_EVALUATIONS_SHOWN:])
+
+
+class _Canvas(Protocol):
+    def draw(self, line: str, fraction: float, rows: list[Row]) -> None: ...
+    def clear(self) -> None: ...
 
 
 class _Terminal:
-    """A bar on standard error that is removed when the work is done."""
+    """A bar on standard error."""
 
-    def __enter__(self) -> _Terminal:
-        from rich.console import Console
-        from rich.progress import BarColumn, Progress, TextColumn
+    def __init__(self) -> None:
+        self._bar: Any = None
 
-        columns = BarColumn(bar_width=12), TextColumn("{task.description}", markup=False)
-        self._bar = Progress(*columns, console=Console(stderr=True), transient=True)
-        self._bar.start()
-        self._task = self._bar.add_task("", total=1.0)
-        return self
+    def draw(self, line: str, fraction: float, rows: list[Row]) -> None:
+        if self._bar is None:
+            from rich.console import Console
+            from rich.progress import BarColumn, Progress, TextColumn
 
-    def __exit__(self, *_: object) -> None:
-        self._bar.stop()
+            columns = BarColumn(bar_width=12), TextColumn("{task.description}", markup=False)
+            self._bar = Progress(*columns, console=Console(stderr=True), transient=True)
+            self._task = self._bar.add_task("", total=1.0)
+            self._bar.start()
+        self._bar.update(self._task, description=visible(line), completed=fraction)
 
-    def draw(self, line: str, fraction: float, rows: list[tuple[str, str, str, str]]) -> None:
-        self._bar.update(self._task, description=line, completed=fraction)
+    def clear(self) -> None:
+        if self._bar is not None:
+            self._bar.stop()
+            self._bar = None
 
 
 class _Notebook:
     """A bar and the last evaluations in the output of a cell, updated in place."""
 
-    def __enter__(self) -> _Notebook:
+    def __init__(self) -> None:
         ipython: Any = sys.modules["IPython"]
         self._html = ipython.display.HTML
         self._output = ipython.display.display(self._html(""), display_id=True)
-        return self
 
-    def __exit__(self, *_: object) -> None:
-        """Leave the last state in the cell: an interrupted training shows how far it came."""
-
-    def draw(self, line: str, fraction: float, rows: list[tuple[str, str, str, str]]) -> None:
+    def draw(self, line: str, fraction: float, rows: list[Row]) -> None:
         bar = f'<progress max="1" value="{fraction:.4f}" style="width: 100%; max-width: 40em"></progress>'
         shown = table(("epoch", "loss", "validation loss", "validation accuracy"), rows) if rows else ""
         self._output.update(self._html(f"<div>{bar}<br>{text(line)}</div>{shown}"))
+
+    def clear(self) -> None:
+        """Leave the last state in the cell: an interrupted training shows how far it came."""

@@ -7,17 +7,19 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from striate.core.errors import ConfigError
+from striate.core.progress import silent
 from striate.verbs._size import size_of
-from striate.verbs._verb import verb
+from striate.verbs._verb import training
 
 if TYPE_CHECKING:
+    from striate.core.progress import Progress
     from striate.data.loading.own_loaders import Loaders
     from striate.models import ModelSource
     from striate.runs.folder import Run
     from striate.runs.start import RunEvent
 
 
-@verb
+@training
 def train(
     data: str | Path | Loaders,
     /,
@@ -39,6 +41,7 @@ def train(
     name: str | None = None,
     runs: str | Path = "runs",
     execution: str | Path | None = None,
+    progress: Progress | None = None,
 ) -> Generator[RunEvent, None, Run]:
     """Train a classifier on pictures, judge it on pictures it has not seen, and write the report.
 
@@ -72,6 +75,7 @@ def train(
         name: the run's name; made from data and model when not given.
         runs: the folder that holds the runs.
         execution: a run whose execution (memory layout, precision, threads) is repeated instead of a new trial.
+        progress: called as progress(stage, done, total); by default a bar on a terminal or in a notebook.
 
     Raises:
         StriateError: something in the above is not possible; the sentence says what, and what is.
@@ -110,6 +114,6 @@ def train(
         folder=Path(runs),
         execution_of=None if execution is None else Path(execution),
     )
-    run = yield from begin(data, choice)
+    run = yield from begin(data, choice, progress=progress or silent)
     write_run_report(run)
     return run

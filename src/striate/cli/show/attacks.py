@@ -1,13 +1,12 @@
-"""What came of attacks, picture by picture: the answers before and after, how large the change is, and the files."""
+"""Attacks, image by image: the answers before and after, the size of the change, and the files."""
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Generator
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable
+from typing import TYPE_CHECKING
 
-from striate.cli.show.console import complain, console, percent
-from striate.cli.show.stages import followed
+from striate.cli.show.console import console, percent
+from striate.cli.show.results import end, followed
 from striate.core.names import visible
 
 if TYPE_CHECKING:
@@ -15,25 +14,13 @@ if TYPE_CHECKING:
     from striate.verbs.fool import Fooling
 
 
-def show_foolings(events: Generator[Any, None, list[Fooling | Failure]]) -> None:
-    """Print each as it comes; pictures that could not be read are named on standard error (status 1)."""
-    from striate.classifier import Failure
-
+def show_attacks(work: Callable[..., list[Fooling | Failure]]) -> None:
+    """Print each attack as soon as it is there; images that cannot be read are named at the end (status 1)."""
     screen = console()
-    fooled: list[bool] = []
-
-    def show(event: Fooling | Failure) -> None:
-        if not isinstance(event, Failure):
-            fooled.append(event.fooled.fooled)
-            screen.print("\n".join(_lines(event)))
-
-    failures = [result for result in followed(events, show) if isinstance(result, Failure)]
-    if len(fooled) > 1:
-        screen.print(f"{sum(fooled)} of {len(fooled)} fooled")
-    for failure in failures:
-        complain(f"{failure.name} cannot be read: {failure.reason}.")
-    if failures:
-        sys.exit(1)
+    attacks, failures = followed(work, lambda attack: screen.print("\n".join(_lines(attack))))
+    if len(attacks) > 1:
+        screen.print(f"{sum(attack.fooled.fooled for attack in attacks)} of {len(attacks)} fooled")
+    end(failures)
 
 
 def _lines(fooling: Fooling) -> list[str]:
@@ -48,7 +35,7 @@ def _lines(fooling: Fooling) -> list[str]:
         f"{visible(before.name)}: {_said(before)} → {_said(fooled.after)}; {verdict}{within}",
         f"    change  {change}",
         f"    sheet   {fooling.sheet}",
-        f"    picture {fooling.picture}",
+        f"    image   {fooling.image}",
     ]
 
 

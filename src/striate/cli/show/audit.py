@@ -1,34 +1,32 @@
-"""What is in a data set, and what may be wrong with it."""
+"""The audit of a data set: what is in it, and what may be wrong with it."""
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
 from striate.cli.show.console import console, print_json, table
-from striate.cli.show.stages import followed
 from striate.core.names import visible
 
 if TYPE_CHECKING:
     from striate.data.audit.audit import Audit
-    from striate.runs.stage import Progress
 
 _MARKS = {"fine": " ", "note": "·", "warning": "!"}
 _NAMES = 5
 
 
 def show_audit(
-    events: Generator[Progress, None, Audit],
+    work: Callable[..., Audit],
     *,
     json: Annotated[
         bool, Parameter(help="print JSON, with every unreadable file and every group of duplicates.")
     ] = False,
-    all: Annotated[bool, Parameter(help="name all pictures that a finding is about, not only the first few.")] = False,
+    all: Annotated[bool, Parameter(help="name all images that a finding is about, not only the first few.")] = False,
 ) -> None:
-    """Print the counts per class and part, then the findings, those that ask for attention marked."""
-    audit = followed(events)
+    """Print the counts per class and split, then the findings, with a mark at warnings."""
+    audit = work()
     if json:
         print_json(audit.to_json())
         return

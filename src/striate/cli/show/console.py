@@ -7,7 +7,7 @@ import io
 import json
 import math
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -55,12 +55,11 @@ def _finite(value: Any) -> Any:
     return [_finite(item) for item in value] if isinstance(value, (list, tuple)) else value
 
 
-def print_csv(columns: Sequence[str], rows: Iterable[Row]) -> None:
-    """One CSV table on standard output, for programs, with names as they are."""
-    for row in (columns, *rows):
-        line = io.StringIO(newline="")
-        csv.writer(line, lineterminator="\n").writerow(row)
-        _put(line.getvalue())
+def print_csv(row: Row) -> None:
+    """Print a row of CSV on standard output, for programs, with names as they are."""
+    line = io.StringIO(newline="")
+    csv.writer(line, lineterminator="\n").writerow(row)
+    _put(line.getvalue())
 
 
 def print_path(path: Path) -> None:

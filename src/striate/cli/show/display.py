@@ -17,7 +17,6 @@ from striate.core.names import visible
 from striate.runs.effect import settings_in_effect
 from striate.runs.events import RunFinished, RunStarted
 from striate.runs.images import named
-from striate.runs.stage import Progress as Stage
 from striate.training.events import Evaluated, StepDone
 
 _BAR = 12
@@ -45,7 +44,10 @@ class Quiet:
     """Shows nothing."""
 
     def show(self, event: object) -> None:
-        """Nothing."""
+        """Show nothing."""
+
+    def stage(self, name: str, done: int, total: int) -> None:
+        """Show nothing."""
 
 
 class Plain:
@@ -68,8 +70,6 @@ class Plain:
             case Evaluated():
                 self.pace.evaluated(event.scores)
                 self.evaluated()
-            case Stage():
-                self.stage(event.stage, event.done, event.total)
             case RunFinished():
                 self.screen.print(finished(event))
 

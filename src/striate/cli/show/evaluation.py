@@ -2,30 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import Callable
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
 from striate.cli.show.console import console, percent, print_json, table
-from striate.cli.show.stages import followed
 
 if TYPE_CHECKING:
     from striate.metrics import Judgement
-    from striate.runs.stage import Progress
     from striate.verbs.evaluate import Verdict
 
 _PAIRS = 5
 
 
 def show_verdict(
-    events: Generator[Progress, None, Verdict],
+    work: Callable[..., Verdict],
     *,
     json: Annotated[bool, Parameter(help="print JSON, with the confusion matrix and the calibration.")] = False,
 ) -> None:
     """Print accuracy with its interval, the other scores, each class, and what is confused with what."""
-    verdict = followed(events)
+    verdict = work()
     if json:
         seen = None if verdict.seen is None else asdict(verdict.seen)
         content = {"data": verdict.data, "split": verdict.split, "unreadable": verdict.unreadable, "seen": seen}
@@ -41,9 +39,9 @@ def show_verdict(
     screen.print(seen_sentence(verdict))
     if verdict.unknown:
         names = ", ".join(verdict.unknown)
-        screen.print(f"Left out, because the classifier does not know their class: pictures of {names}.")
+        screen.print(f"Left out, because the classifier does not know their class: images of {names}.")
     if verdict.unreadable:
-        screen.print(f"Pictures left out because they cannot be read: {verdict.unreadable:,}.")
+        screen.print(f"Images left out because they cannot be read: {verdict.unreadable:,}.")
 
 
 def seen_sentence(verdict: Verdict) -> str:
@@ -88,7 +86,7 @@ def _classes(judgement: Judgement) -> object:
         [score.name, score.support, percent(score.precision, 1), percent(score.recall, 1), percent(score.f1, 1)]
         for score in judgement.per_class
     ]
-    return table(["class", "pictures", "precision", "recall", "F1"], rows)
+    return table(["class", "images", "precision", "recall", "F1"], rows)
 
 
 def _number(value: float | None) -> str:

@@ -1,15 +1,14 @@
-"""What an explanation found, image by image: the answer, where the sheet lies, and the verdict of its check."""
+"""Explanations, image by image: the answer, the path of the sheet, and the verdict of its check."""
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Generator
-from typing import TYPE_CHECKING, Annotated, Any
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
-from striate.cli.show.console import complain, console, percent, print_json, table
-from striate.cli.show.stages import followed
+from striate.cli.show.console import console, percent, print_json, table
+from striate.cli.show.results import end, followed
 from striate.core.names import visible
 
 if TYPE_CHECKING:
@@ -21,31 +20,23 @@ if TYPE_CHECKING:
 
 
 def show_explanations(
-    events: Generator[Any, None, list[Explanation | Failure]],
+    work: Callable[..., list[Explanation | Failure]],
     *,
     json: Annotated[bool, Parameter(help="print one JSON list, with all numbers of the check.")] = False,
 ) -> None:
-    """Print each as it comes; images that could not be read are named on standard error (status 1)."""
-    from striate.classifier import Failure
-
+    """Print each explanation as soon as it is there; images that cannot be read are named at the end (status 1)."""
     screen = console()
 
-    def show(event: Explanation | Failure) -> None:
-        if isinstance(event, Failure) or json:
-            return
-        screen.print("\n".join(_lines(event)))
-        check = event.explained.check
+    def show(explanation: Explanation) -> None:
+        screen.print("\n".join(_lines(explanation)))
+        check = explanation.explained.check
         if check is not None and check.rows:
             screen.print(_table(check))
 
-    results = followed(events, show)
+    explanations, failures = followed(work, (lambda _: None) if json else show)
     if json:
-        print_json([_as_dict(result) for result in results if not isinstance(result, Failure)])
-    failures = [result for result in results if isinstance(result, Failure)]
-    for failure in failures:
-        complain(f"{failure.name} cannot be read: {failure.reason}.")
-    if failures:
-        sys.exit(1)
+        print_json([_as_dict(explanation) for explanation in explanations])
+    end(failures)
 
 
 def _lines(explanation: Explanation) -> list[str]:
@@ -88,7 +79,7 @@ def _chance(row: Row) -> str:
 def _as_dict(explanation: Explanation) -> dict[str, object]:
     explained = explanation.explained
     return {
-        "picture": explained.subject.prediction.name,
+        "image": explained.subject.prediction.name,
         "class": explanation.label,
         "explained": explanation.target,
         "probability": round(explanation.probability, 6),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated
 
@@ -15,11 +16,12 @@ if TYPE_CHECKING:
 
 
 def show_models(
-    cards: list[ModelCard],
+    work: Callable[..., list[ModelCard]],
     *,
     json: Annotated[bool, Parameter(help="print JSON: exact counts, and what the papers print.")] = False,
 ) -> None:
-    """One line per network, at its card's input, within 80 columns: counts to three digits."""
+    """Print a line per model, at the input of its card, within 80 columns: counts to three digits."""
+    cards = work()
     if json:
         print_json([asdict(card) for card in cards])
         return
@@ -32,8 +34,9 @@ def show_models(
     console().print(table(["name", "family", "year", "input", "parameters", "MACs"], rows, left=2, gap=1))
 
 
-def show_summary(summary: Summary, *, json: Annotated[bool, Parameter(help="print JSON.")] = False) -> None:
-    """The table of layers with its totals, and the sentences on what does not fit."""
+def show_summary(work: Callable[..., Summary], *, json: Annotated[bool, Parameter(help="print JSON.")] = False) -> None:
+    """Print the table of layers with its totals, and notes on what does not fit."""
+    summary = work()
     if json:
         print_json(asdict(summary))
         return

@@ -1,15 +1,14 @@
-"""The training images most like each image, with their classes and similarities."""
+"""The training images most similar to each image, with their classes and similarities."""
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Generator
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import Parameter
 
-from striate.cli.show.console import complain, console, percent, print_json
-from striate.cli.show.stages import followed
+from striate.cli.show.console import console, percent, print_json
+from striate.cli.show.results import end, followed
 from striate.core.names import visible
 
 if TYPE_CHECKING:
@@ -18,27 +17,20 @@ if TYPE_CHECKING:
 
 
 def show_neighbours(
-    events: Generator[Any, None, list[Nearest | Failure]],
+    work: Callable[..., list[Nearest | Failure]],
     *,
     json: Annotated[bool, Parameter(help="print one JSON list.")] = False,
 ) -> None:
-    """Print each as it comes; images that could not be read are named on standard error (status 1)."""
-    from striate.classifier import Failure
-
+    """Print the neighbours of each image; images that cannot be read are named at the end (status 1)."""
     screen = console()
 
-    def show(event: Nearest | Failure) -> None:
-        if not isinstance(event, Failure) and not json:
-            screen.print("\n".join(_lines(event)))
+    def show(nearest: Nearest) -> None:
+        screen.print("\n".join(_lines(nearest)))
 
-    results = followed(events, show)
+    found, failures = followed(work, (lambda _: None) if json else show)
     if json:
-        print_json([_as_dict(result) for result in results if not isinstance(result, Failure)])
-    failures = [result for result in results if isinstance(result, Failure)]
-    for failure in failures:
-        complain(f"{failure.name} cannot be read: {failure.reason}.")
-    if failures:
-        sys.exit(1)
+        print_json([_as_dict(nearest) for nearest in found])
+    end(failures)
 
 
 def _lines(nearest: Nearest) -> list[str]:

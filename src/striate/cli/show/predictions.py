@@ -1,14 +1,14 @@
-"""Answers about pictures: a table for people, JSON and CSV for programs."""
+"""Predictions: a table for people, JSON and CSV for programs."""
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
-from striate.cli.show.console import complain, console, percent, print_csv, print_json, table
+from striate.cli.show.console import console, percent, print_csv, print_json, table
+from striate.cli.show.results import end
 from striate.core.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -16,37 +16,29 @@ if TYPE_CHECKING:
 
 
 def show_predictions(
-    predictions: Iterable[Prediction | Failure],
+    work: Callable[..., list[Prediction | Failure]],
     *,
     json: Annotated[bool, Parameter(help="print one JSON list, with the probability of every class.")] = False,
-    csv: Annotated[bool, Parameter(help="print CSV, a line per picture.")] = False,
+    csv: Annotated[bool, Parameter(help="print CSV, a line per image.")] = False,
 ) -> None:
-    """Print what was said of each image; those that could not be read are rows with a reason in JSON and CSV, and are
-    named on standard error (status 1)."""
-    if json and csv:
-        raise ConfigError("Choose one of --json and --csv.")
-    failures: list[Failure] = []
-    results = _noted(predictions, failures)
-    if json:
-        print_json([_as_dict(result) for result in results])
-    elif csv:
-        print_csv(["picture", "class", "probability", "error"], map(_as_row, results))
-    else:
-        _print_table(results)
-    for failure in failures:
-        complain(f"{failure.name} cannot be read: {failure.reason}.")
-    if failures:
-        sys.exit(1)
+    """Print the answer for each image.
 
-
-def _noted(predictions: Iterable[Prediction | Failure], failures: list[Failure]) -> Iterator[Prediction | Failure]:
-    """The results as they come; the failures among them are noted."""
+    Images that cannot be read are rows with a reason in JSON and CSV, and are named on standard error (status 1).
+    """
     from striate.classifier import Failure
 
-    for result in predictions:
-        if isinstance(result, Failure):
-            failures.append(result)
-        yield result
+    if json and csv:
+        raise ConfigError("Choose one of --json and --csv.")
+    if csv:
+        print_csv(["image", "class", "probability", "error"])
+        results = work(on_result=lambda result: print_csv(_as_row(result)))
+    else:
+        results = work()
+    if json:
+        print_json([_as_dict(result) for result in results])
+    elif not csv:
+        _print_table([result for result in results if not isinstance(result, Failure)])
+    end(result for result in results if isinstance(result, Failure))
 
 
 def _as_dict(result: Prediction | Failure) -> dict[str, object]:
@@ -54,14 +46,14 @@ def _as_dict(result: Prediction | Failure) -> dict[str, object]:
 
     if isinstance(result, Failure):
         return {
-            "picture": result.name,
+            "image": result.name,
             "class": None,
             "probability": None,
             "probabilities": None,
             "error": result.reason,
         }
     return {
-        "picture": result.name,
+        "image": result.name,
         "class": result.label,
         "probability": round(result.probability, 6),
         "probabilities": {label: round(value, 6) for label, value in result.probabilities.items()},
@@ -77,15 +69,11 @@ def _as_row(result: Prediction | Failure) -> tuple[str, str, str, str]:
     return result.name, result.label, f"{result.probability:.6f}", ""
 
 
-def _print_table(results: Iterable[Prediction | Failure]) -> None:
-    from striate.classifier import Failure
-
+def _print_table(answers: Sequence[Prediction]) -> None:
     rows = []
-    for answer in results:
-        if isinstance(answer, Failure):
-            continue
+    for answer in answers:
         others = list(answer.probabilities.items())[1:3]
         runners_up = ", ".join(f"{label} {percent(value, 1)}" for label, value in others if value >= 0.001)
         rows.append([answer.name, answer.label, f"{percent(answer.probability, 1):>7}", runners_up])
     if rows:
-        console().print(table(["picture", "class", "probability", "then"], rows, left=4))
+        console().print(table(["image", "class", "probability", "then"], rows, left=4))

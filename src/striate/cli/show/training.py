@@ -1,10 +1,10 @@
-"""A training at the command line: followed to its end, or to the safe point after Ctrl-C."""
+"""Show a training: follow it to its end, or to the safe point after Ctrl-C."""
 
 from __future__ import annotations
 
 import contextlib
 import sys
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from typing import Annotated, Any
 
 from cyclopts import Parameter
@@ -14,11 +14,14 @@ from striate.core.names import visible
 
 
 def show_training(
-    events: Generator[Any, None, Any],
+    work: Callable[..., Generator[Any, None, Any]],
     *,
     quiet: Annotated[bool, Parameter(help="print nothing but errors.")] = False,
 ) -> None:
-    """Follow a training to its end, or to the safe point after Ctrl-C (exit status 130)."""
+    """Follow a training to its end, or to the safe point after Ctrl-C (exit status 130).
+
+    Before the first step Ctrl-C ends the process at once: there is nothing to save.
+    """
     from striate.cli.show.display import display
     from striate.core.allocator import tune_process
     from striate.runs.events import RunStarted
@@ -28,13 +31,17 @@ def show_training(
     if not tuning.applied and not quiet:
         print(f"allocator   {tuning.reason}")
     started, last = None, None
-    with interruptible() as interrupt, contextlib.closing(events), display(quiet) as shown:
+    with (
+        interruptible() as interrupt,
+        display(quiet) as shown,
+        contextlib.closing(work(progress=shown.stage)) as events,
+    ):
         for event in events:
             shown.show(event)
-            started = event if isinstance(event, RunStarted) else started
+            if isinstance(event, RunStarted):
+                started, interrupt.deferred = event, True
             last = event if isinstance(event, SafePoint) else last
-            # Before the training there is nothing to save; during it, only a safe point owes nothing.
-            if interrupt.requested and (started is None or event is last):
+            if interrupt.requested and event is last:  # only at a safe point no event is owed
                 break
         else:
             return
@@ -45,5 +52,5 @@ def show_training(
         print(f"stopped     at {started.until.position(last.clock)}, and saved")
         print(f"resume      striate resume {run}")
         print(f"finish      striate finish {run}")
-        print(f"predict     striate predict {run} PICTURES")
+        print(f"predict     striate predict {run} IMAGES")
     sys.exit(interrupt.status)

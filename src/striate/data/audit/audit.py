@@ -11,7 +11,7 @@ import numpy as np
 
 from striate.core.config import to_json
 from striate.core.notebook import table
-from striate.core.progress import Report
+from striate.core.progress import Progress, silent
 from striate.data.audit import statistics
 from striate.data.audit.duplicates import SMALLEST_SIDE
 from striate.data.audit.statistics import ClassCount, Counted, Group, Sizes, Unread
@@ -99,12 +99,11 @@ def audit(
     *,
     fractions: Fractions | None = None,
     channels: tuple[str, ...] | None = None,
-    progress: Report | None = None,
+    progress: Progress = silent,
 ) -> Audit:
     """Survey `dataset` (see `striate.data.audit.survey`), part it (see `striate.data.split`) and count what is there.
 
     Images that cannot be given `channels`, by default those of most of the data, are left out like unreadable ones.
-    `progress` is told how many pictures are decoded, and how far their comparison is.
     """
     found = survey(dataset, channels=channels, progress=progress)
     parts = split(dataset, found, fractions)

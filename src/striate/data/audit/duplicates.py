@@ -10,13 +10,14 @@ linkage) join what has nothing in common.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from contextlib import closing
 from functools import partial
 
 import numpy as np
 from jaxtyping import Bool, Float64, Int8, Int64, UInt8, UInt64
 from PIL import Image
 
+from striate.core.progress import Progress, silent
 from striate.core.spec import RGB
 from striate.core.threads import in_order, usable_cores
 from striate.data.audit.align import FLAT, likeness
@@ -43,6 +44,7 @@ _OTHER_TINT = 0.5  # of the stronger tint; red and green differ by 1.4, a copy c
 _LEAST_TINT = 4.0  # half levels (root mean square): below, there is no colour to compare
 _ROUND = 16  # proposals compared at once; after a round without a single likeness the rest, less alike, is left
 _PIECE = 256  # pictures between two reports
+_STAGE = "comparing images"
 
 
 def thumbnail(pixels: Pixels) -> UInt8[np.ndarray, "48 48"]:
@@ -98,24 +100,22 @@ def stars(
     aspects: Float64[np.ndarray, " n"],
     ranks: Int64[np.ndarray, " n"],
     tints: Int8[np.ndarray, "n 8 8 2"] | None = None,
-    progress: Callable[[int, int], None] | None = None,
+    progress: Progress = silent,
 ) -> Int64[np.ndarray, " n"]:
     """For each picture the representative of its group of near duplicates; itself, where it is alone.
 
     Whoever resembles most others by its hash is asked first, takes those that the comparison of pixels confirms, and
     they are taken. `ranks` settles ties, and so makes the groups a matter of content, not of order: the pictures'
     places when sorted by digest. `aspects` is width over height. With `tints`, images of different colours are not
-    alike; a grey copy of a coloured image is. Each picture is looked at twice: while it works,
-    `progress(done, all)` counts both.
+    alike; a grey copy of a coloured image is. `progress` counts each image twice, for hashes and for pixels.
     """
     codes = hashes(thumbnails)
-    report = progress or (lambda done, total: None)
-    neighbours = _neighbours(codes, lambda done: report(done, 2 * len(codes)))
+    neighbours = _neighbours(codes, progress)
     order = np.lexsort((ranks, -neighbours))
     representative = np.full(len(codes), -1, np.int64)
     for place, index in enumerate(order.tolist()):
         if place % _PIECE == 0:
-            report(len(codes) + place, 2 * len(codes))
+            progress(_STAGE, len(codes) + place, 2 * len(codes))
         if representative[index] >= 0:
             continue
         representative[index] = index
@@ -160,14 +160,15 @@ def _distances(code: UInt64[np.ndarray, " 2"], codes: UInt64[np.ndarray, "n 2"])
     return np.bitwise_count(codes[:, 0] ^ code[0]) + np.bitwise_count(codes[:, 1] ^ code[1])
 
 
-def _neighbours(codes: UInt64[np.ndarray, "n 2"], report: Callable[[int], None]) -> Int64[np.ndarray, " n"]:
-    """For each hash how many others lie within the limit: n² comparisons, in threads. `report(done)` between pieces."""
+def _neighbours(codes: UInt64[np.ndarray, "n 2"], progress: Progress) -> Int64[np.ndarray, " n"]:
+    """Count for each hash how many others lie within the limit: n² comparisons, in threads."""
     threads = usable_cores()
     parts = (slice(start, start + _PIECE) for start in range(0, len(codes), _PIECE))
     found: list[int] = []
-    for counts in in_order(partial(_count_near, codes), parts, threads=threads, ahead=2 * threads):
-        report(len(found))
-        found += counts
+    with closing(in_order(partial(_count_near, codes), parts, threads=threads, ahead=2 * threads)) as counted:
+        for counts in counted:
+            progress(_STAGE, len(found), 2 * len(codes))
+            found += counts
     return np.array(found, np.int64)
 
 

@@ -8,7 +8,7 @@ from functools import partial
 
 import numpy as np
 
-from striate.core.progress import Report
+from striate.core.progress import Progress, silent
 from striate.core.threads import in_order, usable_cores
 from striate.data.audit.digests import DIGEST_BYTES, content_digest, content_digests, first_of_equals
 from striate.data.audit.duplicates import SMALLEST_SIDE, stars, thumbnail, tint
@@ -19,7 +19,8 @@ from striate.data.images.decoded import NOTED, Pixels, full_intensity
 
 Columns = dict[str, np.ndarray]
 
-_TOLD_EVERY = 100
+_STAGE = "looking through the images"
+_REPORTED_EVERY = 100
 _MOST_PIECES, _MOST_AT_ONCE = 1000, 64  # a list of a million files that are missing costs little more than its threads
 
 
@@ -46,11 +47,10 @@ class _Looks:
     tint: np.ndarray | None = None
 
 
-def scan(store: Store, progress: Report | None = None) -> Columns:
-    """The columns of a `Survey` of `store`; `progress` is told how far it is."""
+def scan(store: Store, progress: Progress = silent) -> Columns:
+    """Return the columns of a `Survey` of `store`."""
     columns, looks = _scan_array(store) if isinstance(store, ArrayStore) else _scan_each(store, progress)
-    if progress:
-        progress(len(store), len(store))
+    progress(_STAGE, len(store), len(store))
     columns["visible"] = _stacked([look.digest for look in looks])
     columns["alike"] = _alike(columns, looks, progress)
     return columns
@@ -68,7 +68,7 @@ def _scan_array(store: ArrayStore) -> tuple[Columns, list[_Looks]]:
     return columns, [_looks(*one, store.channels) for one in zip(digests, pixels, strict=True)]
 
 
-def _scan_each(store: Store, progress: Report | None) -> tuple[Columns, list[_Looks]]:
+def _scan_each(store: Store, progress: Progress) -> tuple[Columns, list[_Looks]]:
     """Decode in threads: the decoders release the interpreter lock."""
     rows: list[Row] = []
     digests: list[bytes] = []
@@ -78,13 +78,13 @@ def _scan_each(store: Store, progress: Report | None) -> tuple[Columns, list[_Lo
     parts = (range(start, min(start + size, count)) for start in range(0, count, size))
     with closing(in_order(partial(_look_at, store), parts, threads=threads, ahead=4 * threads)) as found:
         for part in found:
-            told = len(rows) // _TOLD_EVERY
+            reported = len(rows) // _REPORTED_EVERY
             for row, digest, look in part:
                 rows.append(row)
                 digests.append(digest)
                 looks.append(look)
-            if progress and len(rows) // _TOLD_EVERY > told:
-                progress(len(rows), count)
+            if len(rows) // _REPORTED_EVERY > reported:
+                progress(_STAGE, len(rows), count)
     columns = _columns(rows)
     columns["digests"] = _stacked(digests)
     return columns, looks
@@ -127,7 +127,7 @@ def _columns(rows: list[Row]) -> Columns:
     }
 
 
-def _alike(columns: Columns, looks: list[_Looks], progress: Report | None) -> np.ndarray:
+def _alike(columns: Columns, looks: list[_Looks], progress: Progress) -> np.ndarray:
     """Groups of near duplicates: stars among the images large enough, one of each kind of equal ones."""
     digests = columns["visible"]
     everyone = np.arange(len(digests))
@@ -137,10 +137,5 @@ def _alike(columns: Columns, looks: list[_Looks], progress: Report | None) -> np
         aspects = columns["widths"][asked] / columns["heights"][asked]
         order = np.argsort(np.ascontiguousarray(digests[asked]).view(f"S{DIGEST_BYTES}").reshape(-1), kind="stable")
         small, tints = (np.stack([getattr(looks[at], name) for at in asked]) for name in ("thumbnail", "tint"))
-        told = partial(_comparing, progress) if progress else None
-        alike[asked] = asked[stars(small, aspects, np.argsort(order), tints, told)]
+        alike[asked] = asked[stars(small, aspects, np.argsort(order), tints, progress)]
     return alike[alike]
-
-
-def _comparing(progress: Report, done: int, total: int) -> None:
-    progress(done, total, "comparing pictures")

@@ -16,7 +16,7 @@ from jaxtyping import Bool, Float64, Int64, Shaped, UInt8
 
 from striate.core.errors import StriateError
 from striate.core.files import cache_folder, open_regular, write_atomically
-from striate.core.progress import Report
+from striate.core.progress import Progress, silent
 from striate.data.audit.digests import array_digest, first_of_equals
 from striate.data.audit.scan import scan
 from striate.data.dataset import SPLITS, ArrayStore, Dataset, FileStore, Store
@@ -73,8 +73,8 @@ class Survey:
         return np.where(sizes > large_group(len(self)), np.arange(len(self)), self.alike)
 
 
-def survey(dataset: Dataset, *, channels: tuple[str, ...] | None = None, progress: Report | None = None) -> Survey:
-    """Look at every picture of `dataset` once; `progress` is told how far it is.
+def survey(dataset: Dataset, *, channels: tuple[str, ...] | None = None, progress: Progress = silent) -> Survey:
+    """Look at every picture of `dataset` once.
 
     An image that cannot be given `channels` (by default those of most of the data) counts as unreadable.
 
@@ -87,7 +87,7 @@ def survey(dataset: Dataset, *, channels: tuple[str, ...] | None = None, progres
     if known:
         return _of_channels(known, channels)
     found = Survey(**scan(dataset.store, progress))
-    if path and key == _key(dataset.store, None):  # else a file was changed meanwhile
+    if path and key == _key(dataset.store):  # else a file was changed meanwhile
         _keep(path, found)
     return _of_channels(found, channels)
 
@@ -120,7 +120,7 @@ def data_digest(dataset: Dataset, survey: Survey) -> str:
     return digest.hexdigest()
 
 
-def _key(store: Store, progress: Report | None) -> str | None:
+def _key(store: Store, progress: Progress = silent) -> str | None:
     """A digest of everything that the survey of `store` depends on; None for a store of a kind that has no bytes."""
     digest = hashlib.sha256(program_digest().encode())
     if isinstance(store, FileStore):

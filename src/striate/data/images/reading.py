@@ -8,7 +8,7 @@ from contextlib import closing
 import numpy as np
 from jaxtyping import Int64
 
-from striate.core.progress import Report
+from striate.core.progress import Progress, silent
 from striate.core.threads import in_order, usable_cores
 from striate.data.dataset import FileStore
 
@@ -17,8 +17,8 @@ _FILES = 64  # read by a thread before it reports
 Indices = Int64[np.ndarray, " _"]
 
 
-def digests_of(store: FileStore, index: Indices, progress: Report | None = None) -> Iterator[str]:
-    """The digest of each file of `index`, read in threads; `progress` is told how far it is."""
+def digests_of(store: FileStore, index: Indices, progress: Progress = silent) -> Iterator[str]:
+    """Yield the digest of each file of `index`, read in threads."""
     threads = usable_cores()
     parts = pieces(index, _FILES)
     read = in_order(lambda part: [store.digest(int(one)) for one in part], parts, threads=threads, ahead=4 * threads)
@@ -27,8 +27,8 @@ def digests_of(store: FileStore, index: Indices, progress: Report | None = None)
         for digests in read:
             yield from digests
             done += len(digests)
-            if progress and len(index) > _FILES:
-                progress(done, len(index), "reading files")
+            if len(index) > _FILES:
+                progress("reading files", done, len(index))
 
 
 def pieces(index: Indices, size: int) -> Iterator[Indices]:

@@ -20,6 +20,7 @@ from torch import Tensor
 
 from striate.core.batch import Batch
 from striate.core.errors import ConfigError, DataError
+from striate.core.progress import Progress, silent
 from striate.core.rng import Stream
 from striate.core.spec import InputSpec
 from striate.core.threads import in_order, usable_cores
@@ -27,7 +28,7 @@ from striate.data.augmentation.augment import Augmentation, augment
 from striate.data.dataset import Dataset
 from striate.data.images.reading import Indices, pieces
 from striate.data.loading.batching import batches_of, prepare_rows
-from striate.data.loading.memory import Held, Progress, hold
+from striate.data.loading.memory import Held, hold
 from striate.data.preparation.transforms import ManyPrepared, normalise, scale, to_shares
 
 _PIECE = 8  # pictures per task: enough to make a task's cost small, few enough to share the last batch out evenly
@@ -52,9 +53,9 @@ class Loader:
         memory: Literal["auto", "never"] = "auto",
         threads: int | None = None,
         device: str | torch.device = "cpu",
-        progress: Progress | None = None,
+        progress: Progress = silent,
     ) -> None:
-        """Prepare to load; what fits in memory is decoded now, and `progress` hears of it.
+        """Prepare to load; what fits in memory is decoded now.
 
         `steps`: how many batches an epoch has, of as equal sizes as they can be, where `batch_size` does not decide it.
         `digests`: the content digest of every picture of the data set; with it, decoded pictures are kept in the cache

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
+from contextlib import closing
 from dataclasses import dataclass, replace
 from functools import partial
 
@@ -14,6 +14,7 @@ from striate.core import config
 from striate.core.files import cache_folder
 from striate.core.geometry import place
 from striate.core.memory import available_memory
+from striate.core.progress import Progress, silent
 from striate.core.spec import InputSpec
 from striate.core.threads import in_order, usable_cores
 from striate.data.dataset import ArrayStore, Dataset, FileStore, Store
@@ -23,8 +24,6 @@ from striate.data.loading.batching import prepare_rows
 from striate.data.preparation.colour import storage_dtype
 from striate.data.preparation.transforms import ManyPrepared
 from striate.data.program import program_digest
-
-Progress = Callable[[int, int], None]  # how many pictures are prepared, of how many
 
 _PIECE = 16
 _MEMORY_SHARE = 0.5  # of what is free: the training needs the rest
@@ -49,7 +48,7 @@ def hold(
     *,
     digests: UInt8[np.ndarray, "n 32"] | None = None,
     threads: int | None = None,
-    progress: Progress | None = None,
+    progress: Progress = silent,
 ) -> Held | None:
     """The pictures `indices` prepared by `spec`, in memory; None if they do not fit.
 
@@ -101,18 +100,18 @@ def _fill(
     index: Indices,
     spec: InputSpec,
     threads: int,
-    progress: Progress | None,
+    progress: Progress,
 ) -> None:
     prepared = in_order(
         partial(prepare_rows, dataset, spec), pieces(index, _PIECE), threads=threads, ahead=4 * max(1, threads)
     )
     done = 0
-    for rows in prepared:
-        for row in rows:
-            pixels[done] = row
-            done += 1
-        if progress is not None:
-            progress(done, len(index))
+    with closing(prepared):
+        for rows in prepared:
+            for row in rows:
+                pixels[done] = row
+                done += 1
+            progress("preparing the images", done, len(index))
 
 
 def _key(store: Store, index: Indices, digests: np.ndarray | None, spec: InputSpec) -> str | None:

@@ -10,6 +10,7 @@ from functools import partial
 import numpy as np
 
 from striate.core.errors import DataError
+from striate.core.progress import Progress, silent
 from striate.core.spec import InputSpec, ResizeRule
 from striate.core.threads import in_order, usable_cores
 from striate.data.audit.survey import Survey
@@ -17,7 +18,7 @@ from striate.data.dataset import Dataset
 from striate.data.images.kinds import common_channels, common_maximum, left_out, named
 from striate.data.images.reading import Indices, pieces
 from striate.data.loading.batching import prepare_rows
-from striate.data.loading.memory import Progress, hold
+from striate.data.loading.memory import hold
 from striate.data.preparation.transforms import ManyPrepared
 
 LARGEST_SIDE = 64  # for small networks; whoever wants more says so
@@ -38,7 +39,7 @@ def measure(
     crop: float = 1.0,
     decode_scale: float = 2.0,
     largest_side: int = LARGEST_SIDE,
-    progress: Progress | None = None,
+    progress: Progress = silent,
 ) -> InputSpec:
     """How the pictures of `dataset` are to be prepared; `indices` are those to train on, and nothing else is measured.
 
@@ -98,7 +99,7 @@ def _size(heights: np.ndarray, widths: np.ndarray, largest_side: int) -> tuple[i
 
 
 def _prepared(
-    dataset: Dataset, survey: Survey, index: Indices, spec: InputSpec, progress: Progress | None
+    dataset: Dataset, survey: Survey, index: Indices, spec: InputSpec, progress: Progress
 ) -> Iterator[ManyPrepared]:
     """The pictures by which mean and std are measured, in pieces that are the same on every machine."""
     step = -(-len(index) * int(np.prod(spec.shape)) // _VALUES)

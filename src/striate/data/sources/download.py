@@ -10,16 +10,14 @@ import re
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
 from striate.core.errors import DataError
 from striate.core.files import locked, storage_error, sync_folder
-
-Progress = Callable[[str, int, int], None]
-"""`progress(file, done, total)`, in bytes."""
+from striate.core.progress import Progress, silent
 
 _PIECE = 1 << 16
 _TIMEOUT_SECONDS = 30.0
@@ -44,8 +42,8 @@ class _Broken(Exception):  # noqa: N818 – an answer between the functions of t
     """A transfer that did not succeed, and why."""
 
 
-def fetch(remotes: Sequence[Remote], folder: Path, *, progress: Progress | None = None) -> None:
-    """Bring those of `remotes` that `folder` lacks into it; each is whole and checked, or absent.
+def fetch(remotes: Sequence[Remote], folder: Path, *, progress: Progress = silent) -> None:
+    """Download those of `remotes` that `folder` lacks; each is whole and checked, or absent. `progress` counts bytes.
 
     Raises:
         DataError: none of its addresses gave a file; the sentence says which files to put where by other means.
@@ -73,7 +71,7 @@ def fetch(remotes: Sequence[Remote], folder: Path, *, progress: Progress | None 
                 ) from reason
 
 
-def _fetch_one(remote: Remote, target: Path, progress: Progress | None) -> None:
+def _fetch_one(remote: Remote, target: Path, progress: Progress) -> None:
     """Try the addresses in order; what one began the next may finish, because the digest decides in the end."""
     partial = target.with_name(f".{target.name}.part")
     reasons: list[str] = []
@@ -92,7 +90,7 @@ def _fetch_one(remote: Remote, target: Path, progress: Progress | None) -> None:
     raise _Broken("; ".join(reasons))
 
 
-def _fetch_from(remote: Remote, address: str, partial: Path, progress: Progress | None) -> None:
+def _fetch_from(remote: Remote, address: str, partial: Path, progress: Progress) -> None:
     """Complete `partial` from `address` and check it; if what lay there before spoils it, begin once from nothing."""
     inherited = _size(partial) > 0
     _complete(remote, address, partial, progress)
@@ -105,7 +103,7 @@ def _fetch_from(remote: Remote, address: str, partial: Path, progress: Progress 
         _check(remote, partial)
 
 
-def _complete(remote: Remote, address: str, partial: Path, progress: Progress | None) -> None:
+def _complete(remote: Remote, address: str, partial: Path, progress: Progress) -> None:
     """Transfer until the file has its size; a transfer that breaks off is taken up again as long as it gets on.
 
     An address gets so many requests and no more, however little each of them brings.
@@ -140,7 +138,7 @@ def _size(path: Path) -> int:
         raise storage_error(path, error) from error
 
 
-def _transfer(remote: Remote, address: str, partial: Path, progress: Progress | None) -> None:
+def _transfer(remote: Remote, address: str, partial: Path, progress: Progress) -> None:
     """One request for what is missing, appended as it comes; a server that cannot begin in the middle begins anew."""
     response, done = _ask(remote, address, _size(partial))
     pace = _Pace()
@@ -149,8 +147,7 @@ def _transfer(remote: Remote, address: str, partial: Path, progress: Progress | 
             file.write(piece)
             done += len(piece)
             pace.require(len(piece))
-            if progress:
-                progress(remote.name, done, remote.size)
+            progress(f"downloading {remote.name}", done, remote.size)
         file.flush()
         os.fsync(file.fileno())
 

@@ -10,9 +10,10 @@ from pathlib import Path
 
 from striate.core.errors import DataError, StriateError
 from striate.core.files import cache_folder, make_folder, write_atomically
+from striate.core.progress import Progress
 from striate.data.dataset import Dataset
 from striate.data.sources import cifar, idx
-from striate.data.sources.download import Progress, Remote, fetch
+from striate.data.sources.download import Remote, fetch
 from striate.data.sources.named_registry import DATASETS, Named, NoOptions
 
 _MNIST = ("https://ossci-datasets.s3.amazonaws.com/mnist", "https://storage.googleapis.com/cvdf-datasets/mnist")
@@ -71,14 +72,14 @@ def _add_idx(name: str, title: str, remotes: Sequence[Remote], classes: Sequence
         dataset = idx.open_idx(_found(find(), name))
         return dataclasses.replace(dataset, name=name, classes=tuple(classes or dataset.classes))
 
-    def provide(progress: Progress | None) -> None:
+    def provide(progress: Progress) -> None:
         if find() is None:
             _fetch(name, remotes, progress)
 
     DATASETS.add(name, Named(title, open_, provide=provide, recipe="mnist"))
 
 
-def _fetch(name: str, remotes: Sequence[Remote], progress: Progress | None) -> Path:
+def _fetch(name: str, remotes: Sequence[Remote], progress: Progress) -> Path:
     """Fetch what belongs to a data set into the cache, and give the folder.
 
     Raises:
@@ -119,7 +120,7 @@ def _add_cifar(name: str, title: str, layout: cifar.Layout, archive: Remote) -> 
     def open_(_: NoOptions) -> Dataset:
         return dataclasses.replace(cifar.open_cifar(_found(find(), name)), name=name)
 
-    def provide(progress: Progress | None) -> None:
+    def provide(progress: Progress) -> None:
         if find() is None:
             folder = _fetch(name, [archive], progress)
             unpack(folder / archive.name, folder / layout.folder, layout.files)

@@ -9,9 +9,9 @@ from typing import Any, TypeGuard
 
 from striate.core.config import override
 from striate.core.errors import ConfigError, DataError
+from striate.core.progress import Progress, silent
 from striate.core.registry import Registry
 from striate.data.dataset import Dataset
-from striate.data.sources.download import Progress
 
 
 @dataclass(frozen=True)
@@ -31,7 +31,7 @@ class Named:
     title: str
     open: Callable[[Any], Dataset]
     options: type = NoOptions
-    provide: Callable[[Progress | None], None] | None = None
+    provide: Callable[[Progress], None] | None = None
     recipe: str = "photos"
 
 
@@ -45,7 +45,7 @@ def is_named(source: str | Path) -> TypeGuard[str]:
     return isinstance(source, str) and source.partition(":")[0] in DATASETS
 
 
-def open_named(text: str, progress: Progress | None = None) -> Dataset:
+def open_named(text: str, progress: Progress = silent) -> Dataset:
     """Open a data set by its name and, where it has any, options: `"digits"`, `"shapes:count=2000,seed=1"`.
 
     Raises:

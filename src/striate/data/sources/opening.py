@@ -9,9 +9,9 @@ import re
 from pathlib import Path
 
 from striate.core.errors import DataError, nearest
+from striate.core.progress import Progress, silent
 from striate.data.dataset import Dataset
 from striate.data.sources import named_registry
-from striate.data.sources.download import Progress
 from striate.data.sources.named_registry import DATASETS as DATASETS
 from striate.data.sources.named_registry import is_named as is_named
 from striate.data.sources.registry import SOURCES
@@ -27,13 +27,13 @@ for _module in (*(f"sources.{name}" for name in _SOURCES), *_NAMED):
     importlib.import_module(f"striate.data.{_module}")
 
 
-def open_data(source: str | Path, *, minimum_classes: int = 2, progress: Progress | None = None) -> Dataset:
+def open_data(source: str | Path, *, minimum_classes: int = 2, progress: Progress = silent) -> Dataset:
     """Open the data that `source` names.
 
     A name is one of the named data sets, with options behind a colon (`"digits"`, `"shapes:count=2000,seed=1"`); to
     open a folder that is called like one, write `./digits`. Anything else is a path: a folder with a folder for each
-    class, a CSV file, a folder of IDX files, a folder in CIFAR's binary layout, or an npz file. `progress(file, done,
-    total)` is told of downloads, in bytes. Training needs `minimum_classes` of 2; for judging, 1 will do.
+    class, a CSV file, a folder of IDX files, a folder in CIFAR's binary layout, or an npz file. `progress` counts the
+    bytes of downloads. Training needs `minimum_classes` of 2; for judging, 1 will do.
 
     Raises:
         DataError: there is nothing of that name, or the data are not in order: one sentence that says what to do.

@@ -8,6 +8,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from striate.core.progress import Progress, silent
 from striate.core.spec import InputSpec
 from striate.explaining.visualize.ascent import Ascent
 from striate.explaining.visualize.canvas import Parameterization
@@ -17,7 +18,7 @@ from striate.explaining.visualize.model_view import ObjectiveError, looking
 from striate.explaining.visualize.objective import Objective
 from striate.explaining.visualize.objectives import as_objective
 from striate.explaining.visualize.transform import Robustness
-from striate.explaining.visualize.visualization import Progress, Recording, Visualization
+from striate.explaining.visualize.visualization import Recording, Visualization
 
 _HELD = Fourier()
 _SEEN = Robustness()
@@ -35,7 +36,7 @@ def maximize(
     steps: int = 128,
     frames: int = 0,
     seed: int = 0,
-    progress: Progress | None = None,
+    progress: Progress = silent,
 ) -> Visualization:
     """Pictures that excite `objective`, from almost nothing, by `steps` of gradient ascent.
 

@@ -10,13 +10,14 @@ import torch.nn.functional as F
 from jaxtyping import Float, UInt8
 from torch import Tensor, nn
 
+from striate.core.progress import Progress, silent
 from striate.core.spec import InputSpec
 from striate.explaining.visualize.ascent import Ascent
 from striate.explaining.visualize.color import Palette
 from striate.explaining.visualize.model_view import ObjectiveError, looking
 from striate.explaining.visualize.objective import Objective
 from striate.explaining.visualize.objectives import as_objective
-from striate.explaining.visualize.visualization import Progress, Recording, Visualization
+from striate.explaining.visualize.visualization import Recording, Visualization
 
 
 def deep_dream(
@@ -31,7 +32,7 @@ def deep_dream(
     rate: float = 0.005,
     frames: int = 0,
     seed: int = 0,
-    progress: Progress | None = None,
+    progress: Progress = silent,
 ) -> Visualization:
     """Change `picture` (values from 0 to 1, or uint8) to raise `objective`, which may be the name of a place.
 

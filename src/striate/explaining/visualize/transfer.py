@@ -9,13 +9,14 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from striate.core.progress import Progress, silent
 from striate.core.spec import InputSpec
 from striate.explaining.visualize.ascent import Ascent
 from striate.explaining.visualize.color import Palette
 from striate.explaining.visualize.fourier import Fourier
 from striate.explaining.visualize.model_view import looking
 from striate.explaining.visualize.similarity import content, grams_of, maps_of, style
-from striate.explaining.visualize.visualization import Progress, Recording, Visualization
+from striate.explaining.visualize.visualization import Recording, Visualization
 
 _HISTORY = 20  # steps from which L-BFGS knows the curvature
 
@@ -31,7 +32,7 @@ def transfer_style(
     style_weight: float = 100.0,
     steps: int = 80,
     frames: int = 0,
-    progress: Progress | None = None,
+    progress: Progress = silent,
 ) -> Visualization:
     """The picture `things` drawn in the manner of the picture `manner` (values from 0 to 1; any two sizes).
 

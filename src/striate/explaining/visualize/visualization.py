@@ -15,12 +15,10 @@ from torch import Tensor
 
 from striate.core.files import make_folder, write_atomically
 from striate.core.notebook import show_png
+from striate.core.progress import Progress
 from striate.explaining.visualize.ascent import Ascent
 from striate.explaining.visualize.color import array, frame
 from striate.explaining.visualize.model_view import ObjectiveError
-
-Progress = Callable[[int, int], None]
-"""Called as `progress(done, total)`."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -73,7 +71,7 @@ class Visualization:
 class Recording:
     """What is kept of the steps of an ascent, and told of them."""
 
-    def __init__(self, steps: int, frames: int, progress: Progress | None) -> None:
+    def __init__(self, steps: int, frames: int, progress: Progress) -> None:
         if steps < 1 or not 0 <= frames <= steps:
             raise ObjectiveError(
                 f"An ascent has at least 1 step, and from 0 frames to one for each step; received {steps} steps, "
@@ -91,8 +89,7 @@ class Recording:
         done = len(self._course)
         if done in self._kept:
             self._frames.append(frame(pictures()))
-        if self._progress:
-            self._progress(done, self._steps)
+        self._progress("making the image", done, self._steps)
 
     def visualization(self, ascent: Ascent, pictures: Float[Tensor, "n c h w"]) -> Visualization:
         """The result, of which `pictures` are the last."""

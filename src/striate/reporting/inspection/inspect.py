@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from itertools import zip_longest
@@ -15,6 +15,7 @@ from torch import Tensor
 from striate.classifier import Classifier
 from striate.core.batch import Batch
 from striate.core.errors import StriateError
+from striate.core.progress import Progress, silent
 from striate.data.dataset import Dataset
 from striate.data.loading.loader import Loader
 from striate.explaining import (
@@ -32,7 +33,6 @@ from striate.plot import coloured, filter_pictures, map_pictures, sheet
 from striate.reporting.inspection.material import FilterSheet, Inspection, MapSheet, Moved, PlaceShown, UnitShown
 from striate.reporting.inspection.unit_images import CLASSES, Key, Rgb, make_wanted
 from striate.reporting.sheets.rgb import in_eight_bits, shown_input
-from striate.runs.stage import Progress, watched
 
 _BATCH = 64
 _FILTERS, _SLICES, _MAPS, _CLASSES, _MOVED = 64, 12, 64, 12, 8
@@ -52,26 +52,30 @@ class Extent:
 
 
 def inspect_classifier(
-    classifier: Classifier, dataset: Dataset, indices: np.ndarray, title: str, extent: Extent
-) -> Generator[Progress, None, Inspection]:
+    classifier: Classifier,
+    dataset: Dataset,
+    indices: np.ndarray,
+    title: str,
+    extent: Extent,
+    *,
+    progress: Progress = silent,
+) -> Inspection:
     """Look through `classifier` with the pictures `indices` of `dataset`, as many as `extent` says, evenly chosen."""
     spec = classifier.input
     some = indices[np.linspace(0, len(indices) - 1, min(extent.pictures, len(indices))).round().astype(int)]
     loader = Loader(dataset, some, spec, batch_size=_BATCH, shuffle=False, memory="never")
-    tops = yield from watched("looking for the strongest patches", lambda progress: _tops(classifier, loader, progress))
+    tops = _tops(classifier, loader, progress)
     chosen = {top.place: _chosen(top, extent.units) for top in tops}
-    projections, notes = yield from watched("projecting them", lambda _: _projected(classifier, tops, chosen))
+    projections, notes = _projected(classifier, tops, chosen)
     wishes = _wishes(chosen, len(classifier.labels))
-    wanted = yield from watched(
-        "making what units want", lambda progress: make_wanted(classifier, wishes, extent.time, progress)
-    )
+    wanted = make_wanted(classifier, wishes, extent.time, progress)
     if len(wanted) < len(wishes):
         notes.append(
             f"Pictures were made for {len(wanted)} of {len(wishes)} classes and units: in {extent.time} there was no "
             "time for more."
         )
     images = _first_images(loader)
-    moved = yield from watched("moving pictures", lambda _: _moved(classifier, images))
+    moved = _moved(classifier, images)
     name = dataset.store.name(int(some[0]))
     return Inspection(
         title=title,
@@ -91,13 +95,13 @@ def inspect_classifier(
     )
 
 
-def _tops(classifier: Classifier, loader: Loader, progress: Callable[[int, int], None]) -> tuple[TopPatches, ...]:
-    def told() -> Iterator[Batch]:
+def _tops(classifier: Classifier, loader: Loader, progress: Progress) -> tuple[TopPatches, ...]:
+    def batches() -> Iterator[Batch]:
         for number, batch in enumerate(loader.epoch(0)):
             yield batch
-            progress(number + 1, len(loader))
+            progress("looking for the strongest patches", number + 1, len(loader))
 
-    return top_patches(classifier.model, told(), _places(classifier))
+    return top_patches(classifier.model, batches(), _places(classifier))
 
 
 def _places(classifier: Classifier) -> tuple[str, ...] | None:

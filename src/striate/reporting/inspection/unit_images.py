@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from jaxtyping import UInt8
 
 from striate.classifier import Classifier
+from striate.core.progress import Progress
 from striate.explaining.checks.budget import Budget
 from striate.explaining.visualize import Objective, channel, class_logit, maximize
 from striate.plot import coloured
@@ -20,16 +21,14 @@ CLASSES = ""
 """In place of a place: the number is that of a class."""
 
 
-def make_wanted(
-    classifier: Classifier, wishes: Sequence[Key], time: str, progress: Callable[[int, int], None]
-) -> Mapping[Key, Rgb]:
+def make_wanted(classifier: Classifier, wishes: Sequence[Key], time: str, progress: Progress) -> Mapping[Key, Rgb]:
     """For each (place, channel), or (`CLASSES`, number), the picture that excites it most, while the time lasts."""
     made: dict[Key, Rgb] = {}
     for key in Budget(time).spend(wishes):
         found = maximize(classifier.model, _objective(key), classifier.input)
         values = np.moveaxis(found.images[0], -1, 0)
         made[key] = coloured(in_eight_bits(values, found.channels))
-        progress(len(made), len(wishes))
+        progress("making what units want", len(made), len(wishes))
     return made
 
 

@@ -5,12 +5,15 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from striate.classifier import Classifier, Prediction
 from striate.core.errors import ConfigError
+from striate.core.progress import Progress, silent
 from striate.data.images.decode import decode
 from striate.explaining.adversarial import ATTACKS, Adversarial, AttackMethod, Away, Towards
 from striate.plot import LIGHT, Theme, fooling
@@ -66,9 +69,7 @@ def attack_named(name: str) -> AttackMethod:
     return ATTACKS[name.strip().lower().replace("-", "_")]
 
 
-def fool_subject(
-    classifier: Classifier, subject: Subject, wish: Wish, *, progress: Callable[[int, int], None] | None = None
-) -> Fooled:
+def fool_subject(classifier: Classifier, subject: Subject, wish: Wish, *, progress: Progress = silent) -> Fooled:
     """Attack one picture, with a growing ε until it fools, unless one ε is asked for.
 
     Raises:
@@ -76,7 +77,8 @@ def fool_subject(
         AttackError: there is no such ε or norm, or the network is not one that the attack is made for.
     """
     start = (on_photo if wish.through_preparation else on_grid)(classifier, subject)
-    found, epsilon = _attacked(classifier, start, wish, progress)
+    stage = f"fooling with {Path(subject.prediction.name).name}"
+    found, epsilon = _attacked(classifier, start, wish, partial(progress, stage))
     file = start.file(found.adversarial[0])
     after = replace(classifier.predict(decode(file, classifier.input)), name=subject.prediction.name)
     turned = after.label != subject.prediction.label if wish.target is None else _is(classifier, after, wish.target)
@@ -84,15 +86,14 @@ def fool_subject(
 
 
 def _attacked(
-    classifier: Classifier, start: Start, wish: Wish, progress: Callable[[int, int], None] | None
+    classifier: Classifier, start: Start, wish: Wish, progress: Callable[[int, int], None]
 ) -> tuple[Adversarial, int | float | None]:
     """The first attempt that fools, or the last, and its ε."""
     goal = Away() if wish.target is None else Towards(wish.target)
     *earlier, last = _radii(wish)
     for number, epsilon in enumerate(earlier):
         found = wish.method.function(classifier.model, start.road, start.pixels, goal, **_settings(wish, epsilon))
-        if progress:
-            progress(number + 1, len(earlier) + 1)
+        progress(number + 1, len(earlier) + 1)
         if found.fooled[0] or found.already[0]:
             return found, epsilon
     return wish.method.function(classifier.model, start.road, start.pixels, goal, **_settings(wish, last)), last

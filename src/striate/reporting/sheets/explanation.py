@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from torch import nn
 
 from striate.core.errors import ConfigError, StriateError
+from striate.core.progress import Progress, silent
 from striate.core.registry import Registry
 from striate.explaining import METHODS, Attribution, Method, NoMapError
 from striate.explaining.checks import Check
@@ -25,8 +27,6 @@ WITHOUT_MAPS = "saliency"
 """The usual method, and the one in its stead for a network in which no place is laid out over the image."""
 _COLUMNS = 4
 _LARGEST = 900  # pixels of the longer side of a photo under its map
-
-Progress = Callable[[int, int], None]
 
 
 @dataclass(frozen=True, eq=False)
@@ -87,7 +87,7 @@ def explain_subject(
     at: str | nn.Module | None = None,
     budget: str | None = None,
     notes: tuple[str, ...] = (),
-    progress: Progress | None = None,
+    progress: Progress = silent,
 ) -> Explained:
     """Explain the answer, or the class `target`, by each of `methods`; `at` goes to those that read a place.
 
@@ -109,8 +109,7 @@ def explain_subject(
             if len(methods) == 1:
                 raise
             unsuited.append((method.title, str(error)))
-        if progress:
-            progress(number + 1, len(methods))
+        progress(f"explaining {Path(subject.prediction.name).name}", number + 1, len(methods))
     check = found[0].check(budget) if budget and len(methods) == 1 else None
     return Explained(subject, "" if callable(aim) else classes[aim], tuple(found), tuple(unsuited), check, notes)
 

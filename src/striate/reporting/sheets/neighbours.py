@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -11,6 +11,7 @@ import torch
 
 from striate.classifier import Classifier, Prediction
 from striate.core.batch import Batch
+from striate.core.progress import Progress, silent
 from striate.data.dataset import Dataset
 from striate.data.loading.loader import Loader
 from striate.explaining import nearest_images
@@ -57,7 +58,7 @@ def find_neighbours(
     indices: np.ndarray,
     *,
     count: int = 8,
-    progress: Callable[[int, int], None] | None = None,
+    progress: Progress = silent,
 ) -> tuple[Neighbourhood, ...]:
     """Find the `count` images among `indices` of `dataset` that are nearest to each of `subjects`, in one pass.
 
@@ -68,14 +69,13 @@ def find_neighbours(
     spec = classifier.input
     loader = Loader(dataset, indices, spec, batch_size=_BATCH, shuffle=False, memory="never")
 
-    def told() -> Iterator[Batch]:
+    def batches() -> Iterator[Batch]:
         for number, batch in enumerate(loader.epoch(0)):
             yield batch
-            if progress:
-                progress(number + 1, len(loader))
+            progress("comparing with the training images", number + 1, len(loader))
 
     images = torch.cat([subject.images for subject in subjects])
-    found = nearest_images(classifier.model, images, told(), count=count)
+    found = nearest_images(classifier.model, images, batches(), count=count)
     shown = _shown(classifier, dataset, np.unique(found.index))
     return tuple(
         Neighbourhood(

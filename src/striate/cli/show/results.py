@@ -1,0 +1,50 @@
+"""Results of one image after another: each is printed as soon as it is there, and failures at the end."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING, TypeVar
+
+from striate.cli.show.console import complain
+
+if TYPE_CHECKING:
+    from striate.classifier import Failure
+
+Result = TypeVar("Result")
+
+
+def followed(
+    work: Callable[..., Iterable[Result | Failure]], show: Callable[[Result], None]
+) -> tuple[list[Result], list[Failure]]:
+    """Run `work(progress=…, on_result=…)` with a bar on standard error, and `show` each result in between.
+
+    Returns the results, and the images that could not be read.
+    """
+    from striate.classifier import Failure
+    from striate.verbs.show_progress import display
+
+    results: list[Result] = []
+    failures: list[Failure] = []
+
+    with display() as shown:
+
+        def found(result: Result | Failure) -> None:
+            if isinstance(result, Failure):
+                failures.append(result)
+                return
+            results.append(result)
+            shown.clear()
+            show(result)
+
+        work(progress=shown.progress, on_result=found)
+    return results, failures
+
+
+def end(failures: Iterable[Failure]) -> None:
+    """Name the images that could not be read on standard error; if there are any, exit with status 1."""
+    failures = list(failures)
+    for failure in failures:
+        complain(f"{failure.name} cannot be read: {failure.reason}.")
+    if failures:
+        sys.exit(1)
