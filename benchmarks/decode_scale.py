@@ -32,8 +32,8 @@ COLUMNS = ("", "decoded smaller", "mean difference", "99th percentile", "largest
 
 def _prepared(dataset: Dataset, index: int, spec: InputSpec) -> tuple[np.ndarray, bool]:
     """The photo as the network would see it, and whether it was decoded at a fraction of its size."""
-    picture = dataset.store.read(index, spec)
-    return prepare(picture, spec).astype(np.int16), picture.pixels.shape[:2] != picture.original
+    image = dataset.store.read(index, spec)
+    return prepare(image, spec).astype(np.int16), image.pixels.shape[:2] != image.original
 
 
 def compare(dataset: Dataset, base: InputSpec, changed: InputSpec, *, smaller_only: bool) -> tuple[str, ...]:

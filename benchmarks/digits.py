@@ -3,11 +3,11 @@
     python benchmarks/digits.py [--quick] [--write]
 
 Seeds: the embedded digits with their fixed 60/20/20 parts, seeds 0 to 4 as fixed beforehand; the accuracy is that on
-the 360 or so test pictures, which no choice in the recipe has seen.
+the 360 or so test images, which no choice in the recipe has seen.
 
-Folds: the pictures of each class, in the order of their content digests, are dealt out to five folds. Each fold is
+Folds: the images of each class, in the order of their content digests, are dealt out to five folds. Each fold is
 judged once, by a classifier trained with the recipe's settings and seed 0 on the other four, a quarter of which it
-holds out to choose the best epoch: 60/20/20 again. So all 1,797 pictures are judged by a classifier that has not seen
+holds out to choose the best epoch: 60/20/20 again. So all 1,797 images are judged by a classifier that has not seen
 them. (The recipe was tuned on the validation part of the fixed split, which the folds judge too: the seeds' accuracy is
 free of that, the folds' nearly so.)
 
@@ -46,7 +46,7 @@ def test_accuracy(data: str | Path, seed: int, folder: Path) -> Proportion:
 
 
 def fold_numbers(digests: np.ndarray, targets: np.ndarray) -> np.ndarray:
-    """The fold of each picture: those of a class, by rising digest, are dealt out in turn."""
+    """The fold of each image: those of a class, by rising digest, are dealt out in turn."""
     rising = sorted(range(len(targets)), key=lambda index: digests[index].tobytes())
     folds, dealt = np.zeros(len(targets), np.int64), np.zeros(targets.max() + 1, np.int64)
     for index in rising:

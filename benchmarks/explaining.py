@@ -1,13 +1,13 @@
-"""Grad-CAM beside pytorch-grad-cam: the same network, weights, place and pictures, one by one and 32 at once.
+"""Grad-CAM beside pytorch-grad-cam: the same network, weights, place and images, one by one and 32 at once.
 
     python benchmarks/explaining.py [--quick] [--rounds 7] [--write]
 
-Both are given the place, both answer with maps of the size of the pictures. pytorch-grad-cam is used as its
+Both are given the place, both answer with maps of the size of the images. pytorch-grad-cam is used as its
 documentation shows it: made once, its hooks in place, the network in eval mode. Ours is called anew each time: it
 borrows the network and brings it back. In each table both run in turn; before that, their maps are compared as they are
 before scaling and enlarging.
 
-Target: at least 2.5 times as many pictures in a second, one by one and 32 at once, of the ResNets. Of MobileNet v2,
+Target: at least 2.5 times as many images in a second, one by one and 32 at once, of the ResNets. Of MobileNet v2,
 whose backward pass is no longer than its forward pass, that cannot be: half of the other's time is the forward pass.
 """
 
@@ -50,7 +50,7 @@ def theirs(model: Network) -> GradCAM:
 
 
 def answer(cam: GradCAM, images: Tensor) -> int:
-    """Their maps, of the size of the pictures; how many they are."""
+    """Their maps, of the size of the images; how many they are."""
     targets: list[Any] = [ClassifierOutputTarget(CLASS)] * len(images)
     return len(cam(input_tensor=images, targets=targets))
 

@@ -4,7 +4,7 @@
 
 `striate.train` with the recipe for MNIST in a process of its own, with cold caches. Its resident memory is read at the
 end of each epoch, its peak (the audit, the judging and the report included) at the end. The memory-mapped cache of
-decoded pictures counts with the pages that are resident.
+decoded images counts with the pages that are resident.
 
 Growth is the median of the last ten epochs over the median of the second to eleventh: the first one still fills
 buffers. (With fewer than fifty epochs, of the last fifth and of as many after the first.) Linux only: it is asked of

@@ -1,8 +1,8 @@
-"""How many pictures a second a whole training learns from: Striate, a plain PyTorch loop, Keras 3.
+"""How many images a second a whole training learns from: Striate, a plain PyTorch loop, Keras 3.
 
     python benchmarks/mnist_throughput.py [--quick] [--rounds 3] [--epochs 3] [--write]
 
-One job (`benchmarks/sides/job.py`): LeNet-5 on MNIST, batches of 128, SGD with Nesterov's momentum, 5,000 pictures held
+One job (`benchmarks/sides/job.py`): LeNet-5 on MNIST, batches of 128, SGD with Nesterov's momentum, 5,000 images held
 out and judged after each epoch. The peers are a PyTorch loop over `DataLoader`, the same over tensors that were made
 ready beforehand, and Keras' `fit` with JAX and with torch; each with the best of its plain settings, found by a short
 trial. Each runs in a process of its own, in turn, round after round.
@@ -42,10 +42,10 @@ class Side:
         return run_side(self.module, replace(job, options=dict(options)).to_argument(), environment=self.environment)
 
     def best_settings(self, job: Job) -> Mapping[str, Any]:
-        """Those whose second epoch over a quarter of the pictures is the shortest; the first one warms up."""
+        """Those whose second epoch over a quarter of the images is the shortest; the first one warms up."""
         if len(self.settings) == 1:
             return self.settings[0]
-        trial = replace(job, epochs=2, pictures=15_000, held_out=1_000)
+        trial = replace(job, epochs=2, images=15_000, held_out=1_000)
         return min(self.settings, key=lambda options: later_seconds(self.run(trial, options)))
 
 
@@ -62,7 +62,7 @@ SIDES = {
     ),
 }
 
-# Sides differ in their first weights and in the order of the pictures. Twice the loss would be another job.
+# Sides differ in their first weights and in the order of the images. Twice the loss would be another job.
 _ALIKE = 1.5
 
 
@@ -72,13 +72,13 @@ def later_seconds(answer: Answer) -> float:
 
 
 def whole_rate(answer: Answer) -> float:
-    """Pictures per second from after the imports to the end of the last epoch."""
-    return answer["pictures"] * len(answer["epoch_ends"]) / answer["epoch_ends"][-1]
+    """Images per second from after the imports to the end of the last epoch."""
+    return answer["images"] * len(answer["epoch_ends"]) / answer["epoch_ends"][-1]
 
 
 def later_rate(answer: Answer) -> float:
-    """Pictures per second of all epochs but the first."""
-    return answer["pictures"] * (len(answer["epoch_ends"]) - 1) / later_seconds(answer)
+    """Images per second of all epochs but the first."""
+    return answer["images"] * (len(answer["epoch_ends"]) - 1) / later_seconds(answer)
 
 
 def check_equal_work(answers: Mapping[str, list[Answer]]) -> None:
@@ -110,9 +110,9 @@ def work_done(answers: Mapping[str, list[Answer]], chosen: Mapping[str, Mapping[
         losses = median(answer["losses"][-1] for answer in found)
         accuracies = median(answer["accuracies"][-1] for answer in found)
         told = found[0].get("execution", settings)
-        rows.append((name, f"{losses:.4f}", f"{accuracies:.2%}", f"{found[0]['pictures']:,}", told))
+        rows.append((name, f"{losses:.4f}", f"{accuracies:.2%}", f"{found[0]['images']:,}", told))
     return Figures(
-        ("", "training loss", "held-out accuracy", "pictures an epoch", "settings"),
+        ("", "training loss", "held-out accuracy", "images an epoch", "settings"),
         tuple(rows),
         "Loss (mean of the steps of the last epoch) and accuracy are medians over the rounds.",
     )

@@ -4,7 +4,7 @@
 
 Striate: `striate train mnist --seed S` with seeds 0 to 4 and cold caches, each a process of its own, from its start
 until classifier and judgement are written: imports, audit, trial of execution plans, training, judging. (The report
-comes after; the time to the end of the process is told too.) The accuracy is that on the 10,000 test pictures.
+comes after; the time to the end of the process is told too.) The accuracy is that on the 10,000 test images.
 
 The example (`benchmarks/sides/torch_example.py`): from the start of its process too. It trains for 14 epochs; to spare
 time a stated number of whole ones, each with its test, is measured before and after Striate's runs and scaled to 14.

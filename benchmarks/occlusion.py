@@ -1,4 +1,4 @@
-"""Occlusion beside Captum's: pictures of 224×224, a patch of 32×32 at every 16th and at every 8th pixel.
+"""Occlusion beside Captum's: images of 224×224, a patch of 32×32 at every 16th and at every 8th pixel.
 
     python benchmarks/occlusion.py [--quick] [--rounds 3] [--threads N] [--only NETWORK] [--write]
 
@@ -56,7 +56,7 @@ CAPTUM, WHOLE, INCREMENTAL = "Captum", "whole network", "incremental"
 
 @dataclass(frozen=True)
 class Subject:
-    """A network in eval mode, a picture for it, and what its patches show."""
+    """A network in eval mode, an image for it, and what its patches show."""
 
     model: nn.Module
     image: Tensor

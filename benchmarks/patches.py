@@ -1,14 +1,14 @@
-"""What every unit of a network looks for, over 10,000 pictures: how long it takes, and how much memory.
+"""What every unit of a network looks for, over 10,000 images: how long it takes, and how much memory.
 
     python benchmarks/patches.py [--quick] [--runs FOLDER] [--write]
 
 `tiny_vgg` is trained on `shapes`. Then of every layer (four convolutions and the dense layer of the classes) and every
-channel the nine patches are found that excite it most among 10,000 fresh pictures, with the dead and the redundant
+channel the nine patches are found that excite it most among 10,000 fresh images, with the dead and the redundant
 channels from the same pass, and beside each patch its deconvnet projection is computed: figure 2 of Zeiler and Fergus
-2014, for the whole network. The pictures are drawn beforehand; their preparation (to floats, scaled) is timed with the
+2014, for the whole network. The images are drawn beforehand; their preparation (to floats, scaled) is timed with the
 pass. The trained network is kept in the folder and found there again.
 
-Memory is the most that the process has held resident, after a pass over the first quarter of the pictures and after
+Memory is the most that the process has held resident, after a pass over the first quarter of the images and after
 the whole: it should not grow. Target: two minutes for all of it.
 """
 
@@ -46,10 +46,10 @@ RECIPE = {
     "augmentation.contrast": 0,
     "stop.keep": "last",
 }
-"""What differs from the recipe `photos`: the pictures are drawn in all places, sizes and colours as it is. The network
+"""What differs from the recipe `photos`: the images are drawn in all places, sizes and colours as it is. The network
 is small for them: it needs many, and of 12,000 it learns by heart what it should have learnt in general."""
 
-FRESH, BATCH = 1, 100  # the seed of the pictures looked at; how many come at once
+FRESH, BATCH = 1, 100  # the seed of the images looked at; how many come at once
 
 
 def trained(runs: Path, *, quick: bool) -> Classifier:
@@ -74,7 +74,7 @@ def trained(runs: Path, *, quick: bool) -> Classifier:
 
 
 def stream(classifier: Classifier, pixels: np.ndarray) -> Iterator[tuple[range, Tensor]]:
-    """The pictures as the network takes them, a batch at a time."""
+    """The images as the network takes them, a batch at a time."""
     for start in range(0, len(pixels), BATCH):
         part = pixels[start : start + BATCH]
         prepared = prepare_many(part, RGB, part.shape[1:3], classifier.input)
@@ -93,7 +93,7 @@ def look(classifier: Classifier, pixels: np.ndarray) -> tuple[tuple[TopPatches, 
 
 
 def share_right(classifier: Classifier, pixels: np.ndarray) -> float:
-    """How many of the pictures the network takes for what they are."""
+    """How many of the images the network takes for what they are."""
     right = 0
     with torch.no_grad():
         for index, images in stream(classifier, pixels):
@@ -119,7 +119,7 @@ def measured(classifier: Classifier, count: int, rounds: int) -> tuple[dict[str,
     passes, projections = [one[1] for one in timed], [one[2] for one in timed]
     totals = [sum(one[1:]) for one in timed]
     rows = (
-        _row(f"nine patches of every channel, {count:,} pictures", passes),
+        _row(f"nine patches of every channel, {count:,} images", passes),
         _row("their projections", projections),
         _row("together", totals),
     )
@@ -127,9 +127,9 @@ def measured(classifier: Classifier, count: int, rounds: int) -> tuple[dict[str,
     tops = timed[0][0]
     right = share_right(classifier, made.pixels)
     told = (
-        f"The network is right on {right:.1%} of these pictures. Top-9 patches and projections of all "
-        f"{sum(len(top.values) for top in tops)} channels over {count:,} pictures take {median(totals):.1f} s (target: "
-        f"at most {MOST_SECONDS}). Most memory resident: {quarter:.0f} MB after {count // 4:,} pictures, "
+        f"The network is right on {right:.1%} of these images. Top-9 patches and projections of all "
+        f"{sum(len(top.values) for top in tops)} channels over {count:,} images take {median(totals):.1f} s (target: "
+        f"at most {MOST_SECONDS}). Most memory resident: {quarter:.0f} MB after {count // 4:,} images, "
         f"{whole:.0f} MB after {count:,}."
     )
     return {"`tiny_vgg`, trained on `shapes`": seconds, "The channels": channels(tops)}, told
@@ -150,7 +150,7 @@ def channels(tops: tuple[TopPatches, ...]) -> Figures:
     return Figures(
         ("layer", "channels", "dead", "redundant pairs", "sees, pixels"),
         rows,
-        "Dead: the same at every position of every picture. Redundant: correlated by at least 0.95.",
+        "Dead: the same at every position of every image. Redundant: correlated by at least 0.95.",
     )
 
 
@@ -160,7 +160,7 @@ def _row(name: str, seconds: list[float]) -> tuple[str, str, str]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--quick", action="store_true", help="little training, few pictures: to see that it works")
+    parser.add_argument("--quick", action="store_true", help="little training, few images: to see that it works")
     parser.add_argument("--runs", type=Path, default=REPOSITORY / "runs" / "patches")
     parser.add_argument("--write", action="store_true", help="write results/patches.md and .json")
     arguments = parser.parse_args()

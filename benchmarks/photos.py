@@ -4,7 +4,7 @@
 
 Both read, decode, shrink (antialiased, bilinear), cut out the centre and scale every photo, into float32 batches of 64,
 on all cores; nothing is held in memory between epochs. Decoding alone, and decoding and preparing in one plain loop on
-one thread, show how much of the cores the loader turns into pictures; a process per core that decodes and prepares its
+one thread, show how much of the cores the loader turns into images; a process per core that decodes and prepares its
 share of the photos and makes no batches of them shows how much there is to be had. The allocator is set as `striate
 train` sets it, for all of them.
 """
@@ -77,16 +77,16 @@ def _striate(dataset: Dataset, spec: InputSpec, threads: int | None) -> Callable
 def _one_thread(dataset: Dataset, spec: InputSpec, then: Callable[..., object] | None) -> Callable[[], float]:
     def work() -> float:
         for index in range(len(dataset)):
-            picture = dataset.store.read(index, spec)
+            image = dataset.store.read(index, spec)
             if then is not None:
-                then(picture, spec)
+                then(image, spec)
         return float(len(dataset))
 
     return work
 
 
 def _processes(dataset: Dataset, spec: InputSpec, cores: int) -> Callable[[], float]:
-    # Each is started with its photos once and then told to go through them: no picture and no index is sent.
+    # Each is started with its photos once and then told to go through them: no image and no index is sent.
     context, shares = multiprocessing.get_context("fork"), np.array_split(np.arange(len(dataset)), cores)
     workers = []
     for share in shares:

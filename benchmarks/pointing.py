@@ -1,14 +1,14 @@
-"""Do the maps point at what the answer is about? All methods on made pictures, of which the truth is known.
+"""Do the maps point at what the answer is about? All methods on made images, of which the truth is known.
 
     python benchmarks/pointing.py [--quick] [--runs FOLDER] [--write]
 
-A small residual network is trained on `shapes` and explains the true class of 1,000 fresh pictures, of a seed that no
+A small residual network is trained on `shapes` and explains the true class of 1,000 fresh images, of a seed that no
 training has seen. A map hits where its largest value lies on the object: no pixel of tolerance. Beside stand chance
-(the mean share of the picture that is object) and the centre of the picture.
+(the mean share of the image that is object) and the centre of the image.
 
-A second network is trained where a patch in a corner tells the class by its colour, and then asked about fresh pictures
+A second network is trained where a patch in a corner tells the class by its colour, and then asked about fresh images
 in which the colour means nothing. How much of each map of its own answer lies on the patch? Beside stands the first
-network, which has never seen a patch, on the same pictures.
+network, which has never seen a patch, on the same images.
 
 The trained networks are kept in the folder and found there again. The first table also goes into `PAGES`.
 """
@@ -51,7 +51,7 @@ RECIPE = {
     "augmentation.contrast": 0,
     "stop.keep": "last",
 }
-"""What differs from the recipe `photos`: the pictures are drawn in all places, sizes and colours as it is."""
+"""What differs from the recipe `photos`: the images are drawn in all places, sizes and colours as it is."""
 
 SETTINGS: Mapping[str, Mapping[str, Any]] = {
     "expected_gradients": {"samples": 20},
@@ -59,17 +59,17 @@ SETTINGS: Mapping[str, Mapping[str, Any]] = {
     "smoothgrad": {"samples": 20},
     "integrated_gradients": {"tolerance": 0.05},
 }
-"""Where the default would take too long over 1,000 pictures."""
+"""Where the default would take too long over 1,000 images."""
 
 PAGES = (REPOSITORY / "docs" / "explanation" / "which-map-to-trust.md",)
 """Where the first table stands between two lines `<!-- pointing -->`."""
 
-FRESH, AT_ONCE = 1, 50  # the seed of the pictures asked about; how many are explained together
+FRESH, AT_ONCE = 1, 50  # the seed of the images asked about; how many are explained together
 
 
 @dataclass(frozen=True, eq=False)
 class Asked:
-    """Pictures as the networks take them, their classes, and where object and patch lie."""
+    """Images as the networks take them, their classes, and where object and patch lie."""
 
     images: Tensor
     targets: np.ndarray
@@ -144,17 +144,17 @@ def pointing(classifier: Classifier, count: int) -> tuple[Figures, str]:
         lines.append((row.name, *_cells(share), *_cells(of_right), missed_by))
         print(*lines[-1], sep="  ", flush=True)
     centre, centre_right = centre_points(masks), centre_points(masks[right])
-    lines.append(("the centre of the picture", *_cells(centre), *_cells(centre_right), "–"))
+    lines.append(("the centre of the image", *_cells(centre), *_cells(centre_right), "–"))
     chance, chance_right = (f"{chance_of_pointing(each):.1%}" for each in (masks, masks[right]))
     lines.append(("chance: a pixel by lot", chance, "–", chance_right, "–", "–"))
     accuracy = Proportion(int(right.sum()), count)
     told = (
-        f"The network is right on {accuracy.value:.1%} of the {count:,} pictures ({_interval(accuracy)}). "
+        f"The network is right on {accuracy.value:.1%} of the {count:,} images ({_interval(accuracy)}). "
         f"The best map is that of {best[1]}: {best[0]:.1%} (wanted: at least 95 %)."
     )
     columns = ("method", "hits, all", "95 % interval", "hits, answered rightly", "95 % interval", "misses lie off by")
     method = (
-        f"The true class of {count:,} fresh pictures is explained; {int(right.sum()):,} are answered rightly. The "
+        f"The true class of {count:,} fresh images is explained; {int(right.sum()):,} are answered rightly. The "
         f"largest value must lie on the object itself; where it does not, the last column is the median distance to "
         f"it, in pixels. Settings in brackets differ from the defaults. Intervals are Wilson's."
     )
@@ -175,16 +175,16 @@ def shortcut(betrayed: Classifier, honest: Classifier, count: int) -> tuple[Figu
         lines.append((row.name, *(f"{share.mean():.1%}" for share in shares)))
         print(*lines[-1], sep="  ", flush=True)
     area = f"{chance_of_pointing(asked.made.patches):.1%}"
-    lines.append(("chance: the patch's share of the picture", area, area))
+    lines.append(("chance: the patch's share of the image", area, area))
     right = (Proportion(int((each.answers(betrayed) == each.targets).sum()), count) for each in (telling, asked))
     told_by_patch, alone = (f"{share.value:.1%} ({_interval(share)})" for share in right)
     told = (
-        f"The network that was taught the patch is right on {told_by_patch} of fresh pictures where the patch tells "
+        f"The network that was taught the patch is right on {told_by_patch} of fresh images where the patch tells "
         f"the class, and on {alone} where it means nothing."
     )
     columns = ("method", "of the map on the patch: network taught it", "network that never saw one")
     method = (
-        f"Means over {count:,} fresh pictures in which the colour of the patch means nothing, of the positive part of "
+        f"Means over {count:,} fresh images in which the colour of the patch means nothing, of the positive part of "
         f"the map of each network's own answer."
     )
     return Figures(columns, tuple(lines), method), told
@@ -215,7 +215,7 @@ def _interval(share: Proportion) -> str:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--quick", action="store_true", help="little training, few pictures: to see that it works")
+    parser.add_argument("--quick", action="store_true", help="little training, few images: to see that it works")
     parser.add_argument("--runs", type=Path, default=REPOSITORY / "runs" / "pointing")
     parser.add_argument("--write", action="store_true", help="write results/pointing.md and .json")
     arguments = parser.parse_args()
@@ -226,7 +226,7 @@ def main() -> None:
     betrayed = trained(f"{prefix}shortcut", f"shapes:count={sizes[1]},shortcut=patch", epochs[1], arguments.runs)
     game, of_game = pointing(honest, counts[0])
     shares, of_shares = shortcut(betrayed, honest, counts[1])
-    training = f"`{MODEL}`, trained on `shapes` for {epochs[0]} epochs of {sizes[0] * 3 // 5:,} pictures, and where a "
+    training = f"`{MODEL}`, trained on `shapes` for {epochs[0]} epochs of {sizes[0] * 3 // 5:,} images, and where a "
     training += f"patch tells the class, for {epochs[1]} of {sizes[1] * 3 // 5:,}."
     notes = [training, of_game, of_shares]
     print(game.markdown(), shares.markdown(), *notes, sep="\n\n")

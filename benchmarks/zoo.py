@@ -104,7 +104,7 @@ METHOD = (
     "Parameters, multiply-accumulates and depth are counted at the card's input, and are the card's. Promises are the "
     "questions of `tests/promises/`. Beside a judge both have the same random weights: the largest difference of a "
     "logit (float32) and of a parameter's gradient (float64), relative to the largest value. The smallest member of "
-    "each family memorises 32 pictures: updates until the loss is below 0.05. The last column is the digest of what "
+    "each family memorises 32 images: updates until the loss is below 0.05. The last column is the digest of what "
     "the network computes, operation by operation: a row stands as long as that is the same, and what describes and "
     "counts a network is asked of every card whenever the tests run."
 )

@@ -2,7 +2,7 @@
 
     python benchmarks/zoo_cost.py [--quick] [--rounds 9] [--batch 8] [--threads N] [--only NETWORK] [--write]
 
-Six networks, float32, pictures of 224×224 with their channels last in memory, the same number of threads. A training
+Six networks, float32, images of 224×224 with their channels last in memory, the same number of threads. A training
 step is forward, cross-entropy, backward and SGD with momentum. Ours runs forward twice: as built, and as a `Classifier`
 runs it, with batch norms folded into convolutions. Each side of each task is a process of its own, which is asked for
 one piece of work a round, in turn with the others; ratios of time are taken within a round, memory is the most that the
@@ -152,7 +152,7 @@ def main() -> None:
     parser.add_argument("--batch", type=int, default=8)
     parser.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)))
     parser.add_argument("--only", choices=NETWORKS, action="append", help="this network (may be given again)")
-    parser.add_argument("--quick", action="store_true", help="one round of one picture: to see that it works")
+    parser.add_argument("--quick", action="store_true", help="one round of one image: to see that it works")
     parser.add_argument("--write", action="store_true", help="write results/zoo_cost.md and .json")
     arguments = parser.parse_args()
     networks: Sequence[str] = arguments.only or NETWORKS
@@ -161,7 +161,7 @@ def main() -> None:
     findings = measure(networks, rounds, size)
     tables = {quantity.heading: table_of(findings, networks, quantity, batch) for quantity in QUANTITIES}
     notes = [
-        f"float32, batches of {batch} pictures of {_SIDE}×{_SIDE}, channels last, {arguments.threads} threads. "
+        f"float32, batches of {batch} images of {_SIDE}×{_SIDE}, channels last, {arguments.threads} threads. "
         f"The setting: glibc's allocator told to keep freed buffers, on both sides.",
         *(verdict(findings, networks, quantity) for quantity in QUANTITIES),
     ]

@@ -3,9 +3,9 @@
     python benchmarks/zoo_train.py CIFAR10 [--steps 100] [--longer 300] [--runs FOLDER] [--only FAMILY …] [--write]
 
 CIFAR10 is a folder with the official binary batches. Of each batch the first fifth is taken, so that judging all these
-networks does not take longer than training them: 7,500 pictures to learn from, 2,000 to be judged on. The member with
-the fewest parameters of each family sees the same pictures in the same order: so many steps of 32 pictures, AdamW at
-one learning rate with one cycle, no augmentation, seed 0, pictures of 32 × 32 or as large as the model needs. Nothing
+networks does not take longer than training them: 7,500 images to learn from, 2,000 to be judged on. The member with
+the fewest parameters of each family sees the same images in the same order: so many steps of 32 images, AdamW at
+one learning rate with one cycle, no augmentation, seed 0, images of 32 × 32 or as large as the model needs. Nothing
 is tuned for any of them: networks of 2012 that want weeks at a small learning rate, and those of 2022 that want months
 of augmentation, get what fits none of them best. Each accuracy is that of one training.
 
@@ -42,11 +42,11 @@ from striate.training import read_events
 
 BATCH, SIDE = 32, 32
 CHANCE = 0.1
-RECORD, TAKEN = 3073, 2_000  # bytes of a picture with its label; how many of each batch
+RECORD, TAKEN = 3073, 2_000  # bytes of an image with its label; how many of each batch
 
 
 def part_of(data: Path, folder: Path) -> Path:
-    """The first pictures of each official batch, as a data set of the same form."""
+    """The first images of each official batch, as a data set of the same form."""
     folder.mkdir(parents=True, exist_ok=True)
     for file in (*data.glob("*_batch*.bin"), data / "batches.meta.txt"):
         (folder / file.name).write_bytes(file.read_bytes()[: RECORD * TAKEN])
@@ -129,13 +129,13 @@ def told(trained: Sequence[Trained], steps: int) -> tuple[Figures, str]:
     table = Figures(
         columns,
         tuple(member.row() for member in trained),
-        f"{steps} steps of {BATCH} pictures each, one training each, seed 0; chance is 10 %, a loss of {log(10):.2f}. "
+        f"{steps} steps of {BATCH} images each, one training each, seed 0; chance is 10 %, a loss of {log(10):.2f}. "
         "The loss is that of training, with the auxiliary classifiers' where there are any.",
     )
     falling = sum(member.losses[1] < member.losses[0] for member in trained)
     learned = sum(member.learned for member in trained)
     return table, (
-        f"After {steps} steps ({steps * BATCH:,} pictures) {learned} of {len(trained)} families are above chance, and "
+        f"After {steps} steps ({steps * BATCH:,} images) {learned} of {len(trained)} families are above chance, and "
         f"the loss of {falling} has fallen."
     )
 

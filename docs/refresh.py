@@ -1,9 +1,9 @@
-"""Run the commands of README and docs at full length, put what they print into the pages, and make the pictures.
+"""Run the commands of README and docs at full length, put what they print into the pages, and make the images.
 
     python docs/refresh.py [--here] [PAGE …]        (make docs)
 
 Every page is run in a copy of the tree, from nothing. `--here` leaves the installation of `make demo` out and uses the
-environment that runs this. The reference pages and pictures are made last.
+environment that runs this. The reference pages and images are made last.
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ import tempfile
 from pathlib import Path
 
 import api
+import figures
 import listings
-import pictures
 import zoo_page
 from blocks import REPOSITORY, Block, blocks, copy_of_the_tree, pages, run_page
 
@@ -67,10 +67,10 @@ def main() -> None:
             page = refreshed((REPOSITORY / path).read_text("utf-8"), tree, here=options.here)
             (REPOSITORY / path).write_text(page, "utf-8")
             if path.name == "looking-inside.md":
-                pictures.inside(tree / "runs" / "inside")
+                figures.inside(tree / "runs" / "inside")
             if path.name == "README.md":
-                pictures.report(tree / "runs" / "demo" / "report.html")
-    pictures.sheets()
+                figures.report(tree / "runs" / "demo" / "report.html")
+    figures.sheets()
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""The pictures and the table of docs/explanation/what-a-unit-wants.md.
+"""The images and the table of docs/explanation/what-a-unit-wants.md.
 
     STRIATE_DATA=… python docs/wants.py
 
@@ -27,7 +27,7 @@ from striate.models.weights import (
 )
 from striate.plot import png, sheet
 
-PICTURES = Path(__file__).parent / "pictures"
+IMAGES = Path(__file__).parent / "images"
 SIZE = 128
 CLASSES = {"goldfish": 1, "flamingo": 130, "zebra": 340}
 SHOWN = "zebra"
@@ -46,7 +46,7 @@ def state(name: str) -> dict[str, torch.Tensor]:
 
 
 def networks() -> tuple[Network, Network]:
-    """The one for which pictures are made, and another one, that is asked about them."""
+    """The one for which images are made, and another one, that is asked about them."""
     asked = create_model("mobilenet_v2", classes=1000, channels=3, size=MOBILENET_V2_INPUT.size)
     load_weights(asked, mobilenet_v2_folded(state("mobilenet_v2"), asked))
     other = create_model("squeezenet1_0", classes=1000, channels=3, size=SQUEEZENET_INPUT.size)
@@ -55,19 +55,19 @@ def networks() -> tuple[Network, Network]:
 
 
 @torch.no_grad()
-def rank(network: Network, picture: np.ndarray, number: int) -> int:
-    """As the how manieth of a thousand the other network takes class `number` in a picture."""
-    given = torch.from_numpy(picture).permute(2, 0, 1)[None].flip(1)  # blue, green, red
+def rank(network: Network, image: np.ndarray, number: int) -> int:
+    """As the how manieth of a thousand the other network takes class `number` in an image."""
+    given = torch.from_numpy(image).permute(2, 0, 1)[None].flip(1)  # blue, green, red
     given = F.interpolate(given, SQUEEZENET_INPUT.size, mode="bilinear", align_corners=False)
     mean, std = (torch.tensor(values)[:, None, None] for values in (SQUEEZENET_INPUT.mean, SQUEEZENET_INPUT.std))
     logits = network((given - mean) / std)[0]
     return int((logits > logits[number]).sum()) + 1
 
 
-def fine_grain(picture: np.ndarray) -> float:
-    """The share of a picture's variance in waves shorter than four pixels."""
-    power = np.abs(np.fft.fft2(picture - picture.mean((0, 1)), axes=(0, 1))) ** 2
-    down, across = (np.abs(np.fft.fftfreq(side)) for side in picture.shape[:2])
+def fine_grain(image: np.ndarray) -> float:
+    """The share of an image's variance in waves shorter than four pixels."""
+    power = np.abs(np.fft.fft2(image - image.mean((0, 1)), axes=(0, 1))) ** 2
+    down, across = (np.abs(np.fft.fftfreq(side)) for side in image.shape[:2])
     return float(power[np.hypot(down[:, None], across) > 0.25].sum() / power.sum())
 
 
@@ -78,14 +78,14 @@ def main() -> None:
         cells = []
         for name, number in CLASSES.items():
             found = maximize(asked, class_logit(number), MOBILENET_V2_INPUT, size=(SIZE, SIZE), **settings)
-            picture = found.images[0]
-            cells.append(f"{found.score[0]:.0f} · {fine_grain(picture):.1%} · {rank(other, picture, number)}")
-            shown += [picture] if name == SHOWN else []
-            best += [picture] if not settings else []
+            image = found.images[0]
+            cells.append(f"{found.score[0]:.0f} · {fine_grain(image):.1%} · {rank(other, image, number)}")
+            shown += [image] if name == SHOWN else []
+            best += [image] if not settings else []
         print(f"| {way} | {' | '.join(cells)} |", flush=True)
-    for file, pictures in (("wants-zebra.png", shown), ("wants-classes.png", best)):
-        pixels = np.round(np.stack(pictures) * 255).astype(np.uint8)
-        (PICTURES / file).write_bytes(png(sheet(pixels, columns=len(pictures), gap=6)))
+    for file, images in (("wants-zebra.png", shown), ("wants-classes.png", best)):
+        pixels = np.round(np.stack(images) * 255).astype(np.uint8)
+        (IMAGES / file).write_bytes(png(sheet(pixels, columns=len(images), gap=6)))
 
 
 if __name__ == "__main__":

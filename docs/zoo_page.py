@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 PAGE = Path(__file__).parent / "reference" / "zoo.md"
-PICTURES = Path(__file__).parent / "pictures" / "zoo"
+IMAGES = Path(__file__).parent / "images" / "zoo"
 
 # What is drawn of each family: a model, and the path of a block in it; an empty path is the whole network.
 BLOCKS = {
@@ -82,7 +82,7 @@ as their sources print them, and how they were taken stands beside them. The sam
 models`, `striate summary NAME`. What was asked of each model, and beside which other libraries:
 [the table of `make zoo`](../../results/zoo.md).
 
-![Accuracy on ImageNet against multiply-accumulates](../pictures/zoo/tradeoff.svg)
+![Accuracy on ImageNet against multiply-accumulates](../images/zoo/tradeoff.svg)
 
 Each point is a published accuracy of a single network, one crop of each image of ImageNet's validation set; its
 multiply-accumulates are counted for the size of that crop, and the area of its disc is the number of parameters. Sizes
@@ -112,7 +112,7 @@ def _section(family: str, cards: list[ModelCard]) -> str:
         f"## {family}\n",
         _about(cards[0]) + "\n",
         *(line + "\n" for line in told),
-        f"![{part.replace('`', '')}](../pictures/zoo/{family}.svg)\n",
+        f"![{part.replace('`', '')}](../images/zoo/{family}.svg)\n",
         f"*{part}*\n",
         *_table(cards),
         "",
@@ -184,11 +184,11 @@ def _drawn(family: str) -> Figure:
 
 
 def write() -> None:
-    """The page and its pictures."""
-    PICTURES.mkdir(parents=True, exist_ok=True)
+    """The page and its images."""
+    IMAGES.mkdir(parents=True, exist_ok=True)
     for family in families():
-        (PICTURES / f"{family}.svg").write_bytes(figure_svg(_drawn(family)))
-    (PICTURES / "tradeoff.svg").write_bytes(figure_svg(chart()))
+        (IMAGES / f"{family}.svg").write_bytes(figure_svg(_drawn(family)))
+    (IMAGES / "tradeoff.svg").write_bytes(figure_svg(chart()))
     PAGE.write_text(page(), encoding="utf-8")
 
 

@@ -4,7 +4,7 @@
 
 VGG-16 ends in 512 maps of 7×7. Laid out in a row they are 25,088 numbers, and the first fully connected layer has 4096
 weights for each. Averaged, as Lin, Chen and Yan proposed (Network in Network, ICLR 2014, arXiv:1312.4400, section 3.2),
-they are 512 numbers, and a picture may have any size. Both networks are written down here, layer by layer.
+they are 512 numbers, and an image may have any size. Both networks are written down here, layer by layer.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ def main() -> None:
     print(f"Of the operations it saves {fewer / (fewer + operations['global average']):.1%} of the head's alone,")
     print("which are few: a weight of a fully connected layer is used once, one of a convolution at each place.")
 
-    # And the size of the picture is free: the averaged network takes what the other, built for 224×224, cannot.
+    # And the size of the image is free: the averaged network takes what the other, built for 224×224, cannot.
     small = f"conv3-8 relu pool2 {HEADS['global average']}"
     first = create_model(small, classes=10, size=(32, 32), seed=0).state_dict()
     create_model(small, classes=10, size=(64, 48)).load_state_dict(first)

@@ -1,4 +1,4 @@
-"""What `make demo` runs: train on the embedded digits, evaluate, predict a few pictures, and say where the report is.
+"""What `make demo` runs: train on the embedded digits, evaluate, predict a few images, and say where the report is.
 
 Each line that begins with $ is a command that you can type yourself.
 """

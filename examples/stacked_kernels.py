@@ -5,7 +5,7 @@
 Simonyan and Zisserman 2015, arXiv:1409.1556, section 2.3, which counts, for C channels in and out and without biases,
 3·(3²·C²) = 27·C² weights against 7²·C² = 49·C²: 81 % more.
 
-What a layer sees is found twice: by arithmetic, as `describe` has it, and by asking which pixels of a picture change
+What a layer sees is found twice: by arithmetic, as `describe` has it, and by asking which pixels of an image change
 one value in the middle of the last map.
 """
 
@@ -28,7 +28,7 @@ def stacked(count: int, kernel: int) -> Network:
 
 
 def seen(network: Network) -> tuple[int, int]:
-    """The rows and columns of the picture that one value in the middle of the last map depends on."""
+    """The rows and columns of the image that one value in the middle of the last map depends on."""
     for weights in network.parameters():
         weights.data = weights.data.abs() + 0.01  # nothing cancels, no ReLU is shut
     place = network.feature_maps[-1]
@@ -38,9 +38,9 @@ def seen(network: Network) -> tuple[int, int]:
         values.append(output)
 
     network.get_submodule(place.module).register_forward_hook(note)
-    picture = torch.rand(1, CHANNELS, SIDE, SIDE).requires_grad_()
-    network(picture)
-    (gradient,) = torch.autograd.grad(values[0][0, :, SIDE // 2, SIDE // 2].sum(), picture)
+    image = torch.rand(1, CHANNELS, SIDE, SIDE).requires_grad_()
+    network(image)
+    (gradient,) = torch.autograd.grad(values[0][0, :, SIDE // 2, SIDE // 2].sum(), image)
     changed = gradient[0].abs().amax(dim=0) > 0
     return int(changed.any(dim=1).sum()), int(changed.any(dim=0).sum())
 

@@ -2,10 +2,10 @@
 
     python examples/where_alexnet_is_heavy.py
 
-Krizhevsky, Sutskever and Hinton 2012, the two-column network on 227×227 pictures. Each layer's share is worked out by
+Krizhevsky, Sutskever and Hinton 2012, the two-column network on 227×227 images. Each layer's share is worked out by
 hand from its shape and compared with what `describe` counts. Krizhevsky, "One weird trick for parallelizing
 convolutional neural networks", 2014, arXiv:1404.5997, builds on it: convolutions have about 90 to 95 % of the work and
-about 5 % of the parameters, so that the first are best shared out by pictures, the second by units.
+about 5 % of the parameters, so that the first are best shared out by images, the second by units.
 """
 
 from __future__ import annotations

@@ -11,16 +11,16 @@ from typing import Any
 
 @dataclass(frozen=True, kw_only=True)
 class Job:
-    """Train LeNet-5 on MNIST by SGD with Nesterov's momentum at a constant rate; judge `held_out` pictures each epoch.
+    """Train LeNet-5 on MNIST by SGD with Nesterov's momentum at a constant rate; judge `held_out` images each epoch.
 
-    Of the 60,000 training pictures, the peers hold out the last ones, Striate as many chosen by content. `pictures`
+    Of the 60,000 training images, the peers hold out the last ones, Striate as many chosen by content. `images`
     bounds what the peers read, for a trial of their settings. `options` are a side's own: a number of workers, a
     memory layout.
     """
 
     data: str
     epochs: int
-    pictures: int = 60_000
+    images: int = 60_000
     held_out: int = 5_000
     batch_size: int = 128
     lr: float = 0.01
@@ -46,11 +46,11 @@ class Stopwatch:
     def epoch_ended(self) -> None:
         self._epoch_ends.append(time.perf_counter() - self._start)
 
-    def answer(self, *, pictures: int, losses: list[float], accuracies: list[float], **more: object) -> None:
+    def answer(self, *, images: int, losses: list[float], accuracies: list[float], **more: object) -> None:
         """Print the side's answer.
 
-        `pictures` learnt from in one epoch; `losses` of training (the mean of an epoch's steps, as it went) and
-        `accuracies` on the held-out pictures, one number for each epoch.
+        `images` learnt from in one epoch; `losses` of training (the mean of an epoch's steps, as it went) and
+        `accuracies` on the held-out images, one number for each epoch.
         """
-        told = {"pictures": pictures, "losses": losses, "accuracies": accuracies}
+        told = {"images": images, "losses": losses, "accuracies": accuracies}
         print(json.dumps(told | {"epoch_ends": self._epoch_ends} | more))

@@ -47,8 +47,8 @@ def main(job: Job) -> None:
     keras.utils.set_random_seed(job.seed)
     data_format = job.options.get("data_format", "channels_last")
     keras.config.set_image_data_format(data_format)
-    pictures, labels = (array[: job.pictures] for array in mnist.read(job.data, "train"))
-    x = np.expand_dims(pictures, 1 if data_format == "channels_first" else -1)
+    images, labels = (array[: job.images] for array in mnist.read(job.data, "train"))
+    x = np.expand_dims(images, 1 if data_format == "channels_first" else -1)
     x = ((x / np.float32(255)) - np.float32(mnist.MEAN)) / np.float32(mnist.STD)
     border = len(x) - job.held_out
     model: Any = lenet5(x.shape[1:])
@@ -68,7 +68,7 @@ def main(job: Job) -> None:
         verbose=0,
         callbacks=[EpochEnds(watch)],
     ).history
-    watch.answer(pictures=border, losses=history["loss"], accuracies=history["val_accuracy"])
+    watch.answer(images=border, losses=history["loss"], accuracies=history["val_accuracy"])
 
 
 if __name__ == "__main__":

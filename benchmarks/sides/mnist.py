@@ -12,9 +12,9 @@ MEAN, STD = 0.1307, 0.3081
 
 
 def read(folder: str | Path, part: str) -> tuple[np.ndarray, np.ndarray]:
-    """The pictures (n, 28, 28) and labels (n,) of `train` or `t10k`, both uint8."""
-    pictures = _idx(Path(folder) / f"{part}-images-idx3-ubyte.gz", header=16).reshape(-1, 28, 28)
-    return pictures, _idx(Path(folder) / f"{part}-labels-idx1-ubyte.gz", header=8)
+    """The images (n, 28, 28) and labels (n,) of `train` or `t10k`, both uint8."""
+    images = _idx(Path(folder) / f"{part}-images-idx3-ubyte.gz", header=16).reshape(-1, 28, 28)
+    return images, _idx(Path(folder) / f"{part}-labels-idx1-ubyte.gz", header=8)
 
 
 def _idx(path: Path, header: int) -> np.ndarray:

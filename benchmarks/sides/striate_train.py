@@ -35,14 +35,14 @@ def settings(job: Job) -> dict[str, object]:
 
 def main(job: Job, folder: str) -> None:
     watch = Stopwatch()
-    losses, accuracies, steps, execution, pictures = [], [], [], "", 0
+    losses, accuracies, steps, execution, images = [], [], [], "", 0
     events = striate.train.events(
         job.data, model="lenet5", recipe="mnist", epochs=job.epochs, seed=job.seed, set=settings(job), runs=folder
     )
     for event in events:
         match event:
             case RunStarted():
-                execution, pictures = event.execution.sentence(), event.counts["train"]
+                execution, images = event.execution.sentence(), event.counts["train"]
             case StepDone(loss=loss):
                 steps.append(loss)
             case Evaluated(scores=scores):
@@ -52,7 +52,7 @@ def main(job: Job, folder: str) -> None:
                 steps.clear()
             case RunFinished():
                 break
-    watch.answer(pictures=pictures, losses=losses, accuracies=accuracies, execution=execution)
+    watch.answer(images=images, losses=losses, accuracies=accuracies, execution=execution)
 
 
 if __name__ == "__main__":

@@ -4,8 +4,8 @@
 
 Convolutions of 32 and 64 3×3 kernels, max pooling, dropout of 0.25 and 0.5, a layer of 128, log-softmax; Adadelta with
 a rate of 1.0 that is multiplied by 0.7 after each epoch; batches of 64; the test set, in batches of 1,000, after each
-of 14 epochs. No workers and the pictures in their given order, as the example has it where there is no accelerator. The
-pictures are converted one by one, but without torchvision's detour over Pillow: that is in the example's favour.
+of 14 epochs. No workers and the images in their given order, as the example has it where there is no accelerator. The
+images are converted one by one, but without torchvision's detour over Pillow: that is in the example's favour.
 """
 
 from __future__ import annotations
@@ -60,8 +60,8 @@ def main(data: str, epochs: int) -> None:
 
 
 def digits(data: str, part: str) -> Digits:
-    pictures, labels = mnist.read(data, part)
-    return Digits(torch.from_numpy(pictures), torch.from_numpy(labels).long())
+    images, labels = mnist.read(data, part)
+    return Digits(torch.from_numpy(images), torch.from_numpy(labels).long())
 
 
 def train(model: nn.Module, loader: DataLoader, optimizer: torch.optim.Optimizer) -> None:

@@ -1,8 +1,8 @@
 """A plain PyTorch loop over `DataLoader`, as the tutorials write it: python -m sides.torch_loop JOB
 
-The data set converts and normalises each picture when it is asked for, as torchvision's `MNIST` does with `ToTensor`
+The data set converts and normalises each image when it is asked for, as torchvision's `MNIST` does with `ToTensor`
 and `Normalize`, but without its detour over Pillow: that is in the peer's favour. Option `workers`: the loader's
-processes. Option `ready_tensors`: normalise all pictures at once beforehand and serve them by `TensorDataset`.
+processes. Option `ready_tensors`: normalise all images at once beforehand and serve them by `TensorDataset`.
 """
 
 from __future__ import annotations
@@ -17,15 +17,15 @@ from .job import Job, Stopwatch
 
 
 class Digits(Dataset):
-    def __init__(self, pictures: torch.Tensor, labels: torch.Tensor) -> None:
-        self.pictures, self.labels = pictures, labels
+    def __init__(self, images: torch.Tensor, labels: torch.Tensor) -> None:
+        self.images, self.labels = images, labels
 
     def __len__(self) -> int:
         return len(self.labels)
 
     def __getitem__(self, index: int) -> tuple[torch.Tensor, torch.Tensor]:
-        picture = self.pictures[index].unsqueeze(0).float().div(255)
-        return picture.sub_(mnist.MEAN).div_(mnist.STD), self.labels[index]
+        image = self.images[index].unsqueeze(0).float().div(255)
+        return image.sub_(mnist.MEAN).div_(mnist.STD), self.labels[index]
 
 
 class LeNet5(nn.Module):
@@ -57,17 +57,17 @@ def main(job: Job) -> None:
         losses.append(train_epoch(model, train_loader, optimizer))
         accuracies.append(accuracy(model, held_out_loader))
         watch.epoch_ended()
-    watch.answer(pictures=job.pictures - job.held_out, losses=losses, accuracies=accuracies)
+    watch.answer(images=job.images - job.held_out, losses=losses, accuracies=accuracies)
 
 
 def loaders(job: Job) -> tuple[DataLoader, DataLoader]:
-    pictures, labels = (torch.from_numpy(array[: job.pictures]) for array in mnist.read(job.data, "train"))
+    images, labels = (torch.from_numpy(array[: job.images]) for array in mnist.read(job.data, "train"))
     labels, border = labels.long(), len(labels) - job.held_out
     if job.options.get("ready_tensors"):
-        ready = pictures.unsqueeze(1).float().div(255).sub_(mnist.MEAN).div_(mnist.STD)
+        ready = images.unsqueeze(1).float().div(255).sub_(mnist.MEAN).div_(mnist.STD)
         parts = TensorDataset(ready[:border], labels[:border]), TensorDataset(ready[border:], labels[border:])
     else:
-        parts = Digits(pictures[:border], labels[:border]), Digits(pictures[border:], labels[border:])
+        parts = Digits(images[:border], labels[:border]), Digits(images[border:], labels[border:])
     workers = job.options.get("workers", 0)
     settings = {"num_workers": workers, "persistent_workers": workers > 0}
     return (

@@ -27,7 +27,7 @@ PROMISES: tuple[Promise, ...] = (
     *at_work.PROMISES,
     beginning.it_starts_with_sensible_sizes,
 )
-# Multiply-accumulates of one picture up to which gradients are compared too: they need much memory, in float64.
+# Multiply-accumulates of one image up to which gradients are compared too: they need much memory, in float64.
 MOST_FOR_GRADIENTS = 8e9
 
 

@@ -24,7 +24,7 @@ _CLASSES = 1000
 
 @dataclass(frozen=True, kw_only=True)
 class Job:
-    """`ours` or torchvision's `network`; batches of `batch` pictures of `side` pixels, channels last in memory.
+    """`ours` or torchvision's `network`; batches of `batch` images of `side` pixels, channels last in memory.
 
     `tuned`: glibc's allocator is told to keep freed buffers. `training` is a step of SGD with momentum, `forward` the
     network in eval mode as built, `classifier` the same as a `Classifier` runs it.
@@ -64,14 +64,14 @@ def piece_of_work(job: Job, network: Any) -> Callable[[], None]:
     """What is timed."""
     import torch
 
-    pictures = torch.randn(job.batch, 3, job.side, job.side).to(memory_format=torch.channels_last)
+    images = torch.randn(job.batch, 3, job.side, job.side).to(memory_format=torch.channels_last)
     if job.task == "training":
         targets = torch.arange(job.batch) % _CLASSES
         optimizer = torch.optim.SGD(network.train().parameters(), lr=1e-4, momentum=0.9)
 
         def work() -> None:
             optimizer.zero_grad()
-            torch.nn.functional.cross_entropy(network(pictures), targets).backward()
+            torch.nn.functional.cross_entropy(network(images), targets).backward()
             optimizer.step()
 
     elif job.task == "forward":
@@ -79,13 +79,13 @@ def piece_of_work(job: Job, network: Any) -> Callable[[], None]:
 
         def work() -> None:
             with torch.inference_mode():
-                network(pictures)
+                network(images)
 
     else:
         classifier = as_classifier(job, network)
 
         def work() -> None:
-            classifier.logits(pictures)
+            classifier.logits(images)
 
     return work
 

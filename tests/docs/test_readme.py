@@ -90,7 +90,7 @@ def test_the_page_about_the_zoo_says_what_the_cards_say_and_shows_every_family()
     zoo = program("zoo_page")
     assert zoo.PAGE.read_text("utf-8") == zoo.page(), "zoo.md is old; run python docs/zoo_page.py"
     assert set(zoo.BLOCKS) == set(zoo.families())
-    assert {path.stem for path in zoo.PICTURES.glob("*.svg")} == {*zoo.families(), "tradeoff"}
+    assert {path.stem for path in zoo.IMAGES.glob("*.svg")} == {*zoo.families(), "tradeoff"}
 
 
 def test_the_readme_counts_the_zoo_rightly() -> None:
@@ -110,6 +110,6 @@ def test_no_tracked_file_names_a_package_registry_or_a_folder_of_some_machine() 
 
 
 def test_pictures_are_small() -> None:
-    sizes = {path.name: path.stat().st_size for path in (REPOSITORY / "docs" / "pictures").iterdir()}
+    sizes = {path.name: path.stat().st_size for path in (REPOSITORY / "docs" / "images").iterdir()}
     assert sizes
     assert max(sizes.values()) <= 300_000, sizes

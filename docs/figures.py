@@ -1,4 +1,4 @@
-"""The pictures of README and docs, made by the program itself."""
+"""The images of README and docs, made by the program itself."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from striate.data.sources.digits import digits
 from striate.data.synthetic.shapes import ShapesOptions, make
 from striate.plot import png, sheet
 
-PICTURES = Path(__file__).parent / "pictures"
+IMAGES = Path(__file__).parent / "images"
 _BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 
 
@@ -39,14 +39,14 @@ def inside(run: Path) -> None:
         shown[f"wanted{number}.png"] = run / "inspection" / f"features.{layer}" / f"channel-{channel:03}.png"
     for name, path in shown.items():
         if path.exists():  # which channels are dead, and so have no sheet, is for each training to say
-            shutil.copy2(path, PICTURES / name)
+            shutil.copy2(path, IMAGES / name)
 
 
 def report(page: Path) -> None:
-    """The top of a run's report as a browser shows it. Needs Chromium; without it the old picture stays."""
+    """The top of a run's report as a browser shows it. Needs Chromium; without it the old image stays."""
     browser = next(filter(None, map(shutil.which, _BROWSERS)), None)
     if browser is None:
-        print("No Chromium here: docs/pictures/report.png stays as it was.", file=sys.stderr)
+        print("No Chromium here: docs/images/report.png stays as it was.", file=sys.stderr)
         return
     with tempfile.TemporaryDirectory() as folder:
         shot = Path(folder) / "report.png"
@@ -56,14 +56,14 @@ def report(page: Path) -> None:
             _write("report.png", np.asarray(image.convert("RGB")))
 
 
-def _large(pictures: np.ndarray, times: int) -> np.ndarray:
+def _large(images: np.ndarray, times: int) -> np.ndarray:
     """Every pixel as a square of `times` × `times`."""
-    return pictures.repeat(times, axis=1).repeat(times, axis=2)
+    return images.repeat(times, axis=1).repeat(times, axis=2)
 
 
 def _write(name: str, pixels: np.ndarray) -> None:
-    PICTURES.mkdir(exist_ok=True)
-    (PICTURES / name).write_bytes(png(pixels))
+    IMAGES.mkdir(exist_ok=True)
+    (IMAGES / name).write_bytes(png(pixels))
 
 
 if __name__ == "__main__":
