@@ -2,9 +2,9 @@
 # make test    the whole suite, lint, types and import contract, in an environment of its own
 # make lint    the quick half of that
 # make bench   the measurements of benchmarks/, written to results/
-# make zoo     all that is asked of a model asked of every model, beside every judge, written to results/ (hours)
+# make zoo     ask every promise of every model and every judge, written to results/ (hours)
 # make zoo-train CIFAR10=<folder of the binary batches>   one small network of each family on CIFAR-10 (an hour and a half)
-# make docs    the pictures and pages that the program writes about itself
+# make docs    run the commands of every page, and write their outputs, the figures and the reference pages
 
 PYTHON ?= python3
 # Another build of torch, as a package index: make demo TORCH_INDEX=<the index that torch's install page names>

@@ -37,6 +37,12 @@ def page() -> str:
     return "\n\n".join(parts) + "\n"
 
 
+def interface() -> list[str]:
+    """Return every public name with its signature, one line each."""
+    every = [(package, name, value) for package in _PACKAGES for name, value in _public(package)]
+    return [f"{package}.{' '.join(_signature(name, value).split())}" for package, name, value in every]
+
+
 def write() -> None:
     """Write the page."""
     PAGE.write_text(page(), "utf-8")

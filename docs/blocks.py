@@ -6,6 +6,7 @@ comment above it may shorten what is shown: <!-- first 12, last 4 lines -->.
 
 from __future__ import annotations
 
+import hashlib
 import os
 import re
 import shutil
@@ -15,8 +16,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+import api
+
 REPOSITORY = Path(__file__).resolve().parent.parent
 NOT_RUN = "make test"  # it would run itself
+RAN = REPOSITORY / "docs" / "ran.json"
+"""The digest of each page when `make docs` last ran it."""
 
 _BLOCK = re.compile(r"(?:<!-- first (\d+), last (\d+) lines -->\n)?^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
@@ -48,6 +53,12 @@ def pages() -> list[Path]:
     """The pages that have something to run, as paths in the repository."""
     every = [REPOSITORY / "README.md", *sorted((REPOSITORY / "docs").rglob("*.md"))]
     return [path.relative_to(REPOSITORY) for path in every if any(b.runs for b in blocks(path.read_text("utf-8")))]
+
+
+def digest(page: str) -> str:
+    """Return a digest of what a page runs and of the interface that it runs against: names and signatures."""
+    lines = [*(block.text for block in blocks(page) if block.runs), *api.interface()]
+    return hashlib.sha256("\n".join(lines).encode()).hexdigest()[:16]
 
 
 def copy_of_the_tree(folder: Path) -> Path:

@@ -9,6 +9,7 @@ environment that runs this. The reference pages and images are made last.
 from __future__ import annotations
 
 import argparse
+import json
 import sys
 import tempfile
 from pathlib import Path
@@ -17,7 +18,7 @@ import api
 import figures
 import listings
 import zoo_page
-from blocks import REPOSITORY, Block, blocks, copy_of_the_tree, pages, run_page
+from blocks import RAN, REPOSITORY, Block, blocks, copy_of_the_tree, digest, pages, run_page
 
 _DEMO = "python examples/demo.py"
 _HOME = "/home/you/striate"  # stands in the pages for the folder of the copy
@@ -51,9 +52,15 @@ def _shortened(output: str, block: Block) -> str:
     return "\n".join(lines) + "\n"
 
 
+def _note_that_it_ran(path: Path, page: str) -> None:
+    ran = json.loads(RAN.read_text("utf-8")) if RAN.exists() else {}
+    kept = {name: ran[name] for name in map(str, pages()) if name in ran}
+    RAN.write_text(json.dumps(kept | {str(path): digest(page)}, indent=2, sort_keys=True) + "\n", "utf-8")
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--here", action="store_true", help="do not install anew")
+    parser.add_argument("--here", action="store_true", help="use this environment, install nothing")
     parser.add_argument("page", nargs="*", help="only these pages")
     options = parser.parse_args()
     api.write()
@@ -66,6 +73,7 @@ def main() -> None:
                 (tree / ".venv").symlink_to(sys.prefix)
             page = refreshed((REPOSITORY / path).read_text("utf-8"), tree, here=options.here)
             (REPOSITORY / path).write_text(page, "utf-8")
+            _note_that_it_ran(path, page)
             if path.name == "looking-inside.md":
                 figures.inside(tree / "runs" / "inside")
             if path.name == "README.md":

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import importlib.util
 import itertools
+import json
+import os
 import re
 import subprocess
 import sys
@@ -38,7 +40,18 @@ def tracked() -> list[Path]:
     return [REPOSITORY / name for name in names.split("\0") if name and (REPOSITORY / name).is_file()]
 
 
-@pytest.mark.parametrize("page", blocks.pages(), ids=str)
+def test_every_page_ran_with_the_interface_of_today() -> None:
+    """`make docs` runs all pages and writes down what it ran. Here README runs, and with `STRIATE_PAGES=all` all do."""
+    ran = json.loads(blocks.RAN.read_text("utf-8"))
+    today = {str(page): blocks.digest((REPOSITORY / page).read_text("utf-8")) for page in blocks.pages()}
+    changed = [page for page in today if ran.get(page) != today[page]]
+    assert not changed, f"run make docs, or python docs/refresh.py --here {' '.join(changed)}"
+
+
+_RUN = blocks.pages() if os.environ.get("STRIATE_PAGES") == "all" else [Path("README.md")]
+
+
+@pytest.mark.parametrize("page", _RUN, ids=str)
 def test_every_command_and_program_of_a_page_runs_from_nothing(page: Path, tmp_path: Path) -> None:
     tree = blocks.copy_of_the_tree(tmp_path / "striate")
     for block, finished in blocks.run_page((tree / page).read_text("utf-8"), tree):
