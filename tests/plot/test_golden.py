@@ -24,10 +24,10 @@ from striate.plot import (
     Tile,
     figure_png,
     figure_svg,
-    filter_pictures,
+    filter_images,
     fooling,
     lines,
-    map_pictures,
+    map_images,
     overlay,
     overlay_scale,
     png,
@@ -85,12 +85,12 @@ def _overlays(theme: Theme) -> Figure:
 
 
 def _sheets(theme: Theme) -> Figure:
-    maps = map_pictures(np.stack([_bump(12, 12), np.maximum(_bump(12, 12), 0)]), theme=theme)
-    patches, projections = np.stack([_photo(14, 14)] * 9), map_pictures(np.stack([_bump(14, 14)] * 9), theme=theme)
+    maps = map_images(np.stack([_bump(12, 12), np.maximum(_bump(12, 12), 0)]), theme=theme)
+    patches, projections = np.stack([_photo(14, 14)] * 9), map_images(np.stack([_bump(14, 14)] * 9), theme=theme)
     nine, others = (sheet(pictures, paper=theme.grey) for pictures in (patches, projections))
     return tiles(
         [
-            Tile(sheet(filter_pictures(_filters()), columns=4, paper=theme.grey), ("filters of the first layer",)),
+            Tile(sheet(filter_images(_filters()), columns=4, paper=theme.grey), ("filters of the first layer",)),
             Tile(sheet(maps, paper=theme.grey), ("maps", "with negative values, and without")),
             Tile(nine, ("stage2, 7", "nine strongest patches")),
             Tile(others, ("their projections",)),
@@ -105,7 +105,7 @@ def _fooled(theme: Theme) -> Figure:
     step = np.where(np.random.default_rng(0).random(photo.shape) < 0.5, -3, 3)
     after = np.clip(photo.astype(int) + step, 0, 255).astype(np.uint8)
     said = ("meadow 97.0 %",), ("ocean 88.1 %", "fooled")
-    return fooling(photo, after, said_before=said[0], said_after=said[1], title="Three grey levels", theme=theme)
+    return fooling(photo, after, caption_before=said[0], caption_after=said[1], title="Three grey levels", theme=theme)
 
 
 def _lines(theme: Theme) -> Figure:

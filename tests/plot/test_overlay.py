@@ -12,7 +12,7 @@ from striate.plot import (
     amplified,
     coloured,
     fooling,
-    map_pictures,
+    map_images,
     overlay,
     overlay_scale,
     reach,
@@ -80,12 +80,12 @@ def test_a_change_is_multiplied_by_the_number_that_is_said() -> None:
     assert times == 37
     assert drawn.tolist() == [[[128 + 111, 128 - 111, 128]]]
     after = np.full((4, 4, 3), 131, np.uint8)
-    figure = fooling(coloured(GREY), after, said_before=("cat",), said_after=("dog",))
+    figure = fooling(coloured(GREY), after, caption_before=("cat",), caption_after=("dog",))
     said = " ".join(text.get_text() for text in figure.texts)
     assert "×37" in said
     assert "at most 3 of 255 grey levels" in said
     with pytest.raises(ValueError, match="differ in size"):
-        fooling(GREY, after, said_before=(), said_after=())
+        fooling(GREY, after, caption_before=(), caption_after=())
 
 
 def test_a_small_picture_is_enlarged_by_whole_pixels_and_a_large_one_keeps_its_proportions() -> None:
@@ -101,7 +101,7 @@ def test_a_sheet_without_pictures_is_refused() -> None:
 
 
 def test_maps_with_and_without_a_sign_have_their_own_colours() -> None:
-    drawn = map_pictures(np.array([[[0.0, 2.0]], [[-1.0, 1.0]], [[0.0, 0.0]]]))
+    drawn = map_images(np.array([[[0.0, 2.0]], [[-1.0, 1.0]], [[0.0, 0.0]]]))
     assert drawn[1].tolist() == SIGNED(np.array([[0.0, 1.0]])).tolist()
     assert (drawn[0, 0, 0] == drawn[2, 0, 0]).all()
     assert drawn[0, 0, 1].sum() < 200

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from striate.plot import SIGNED, filter_pictures, jpeg, png, sheet
+from striate.plot import SIGNED, filter_images, jpeg, png, sheet
 
 
 def test_pictures_lie_row_by_row_with_paper_between_them() -> None:
@@ -28,19 +28,19 @@ def test_is_as_square_as_it_gets(count: int, shape: tuple[int, int]) -> None:
 def test_filters_over_colours_are_shown_in_colours_around_mid_grey() -> None:
     weights = np.zeros((1, 3, 1, 3))
     weights[0, 0, 0] = [-1.0, 0.0, 1.0]
-    assert filter_pictures(weights)[0, 0].tolist() == [[0, 128, 128], [128, 128, 128], [255, 128, 128]]
+    assert filter_images(weights)[0, 0].tolist() == [[0, 128, 128], [128, 128, 128], [255, 128, 128]]
 
 
 def test_filters_over_other_channels_stand_side_by_side_in_signed_colours() -> None:
     weights = np.array([[[[1.0]], [[-1.0]]], [[[0.5]], [[0.0]]]])
-    drawn = filter_pictures(weights)
+    drawn = filter_images(weights)
     assert drawn.shape == (2, 1, 3, 3)
     assert np.array_equal(drawn[0, 0], SIGNED(np.array([1.0, 0.5, 0.0])))
     assert np.array_equal(drawn[1, 0], SIGNED(np.array([0.75, 0.5, 0.5]))), "all filters are on one scale"
 
 
 def test_weights_that_are_all_zero_are_drawn() -> None:
-    assert (filter_pictures(np.zeros((2, 3, 2, 2))) == 128).all()
+    assert (filter_images(np.zeros((2, 3, 2, 2))) == 128).all()
 
 
 @pytest.mark.parametrize("channels", [1, 3, 4])

@@ -1,4 +1,4 @@
-"""Pictures from arrays: numbers in, the bytes of a PNG, JPEG or SVG out."""
+"""Figures and images from arrays: numbers in, the bytes of a PNG, JPEG or SVG out."""
 
 from striate.plot._fooling import amplified as amplified
 from striate.plot._fooling import fooling as fooling
@@ -6,8 +6,8 @@ from striate.plot._lines import lines as lines
 from striate.plot._overlay import overlay as overlay
 from striate.plot._overlay import overlay_scale as overlay_scale
 from striate.plot._overlay import reach as reach
-from striate.plot._sheet import filter_pictures as filter_pictures
-from striate.plot._sheet import map_pictures as map_pictures
+from striate.plot._sheet import filter_images as filter_images
+from striate.plot._sheet import map_images as map_images
 from striate.plot._sheet import sheet as sheet
 from striate.plot._tiles import Scale as Scale
 from striate.plot._tiles import Tile as Tile

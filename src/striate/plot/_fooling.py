@@ -1,4 +1,4 @@
-"""A picture, the change that fools a network, and the result, side by side."""
+"""An image, the change of an attack, and the result, side by side."""
 
 from __future__ import annotations
 
@@ -15,12 +15,11 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 _MIDDLE = 128
-_ROOM = 112  # how far from mid-grey the largest change is drawn at most
+_ROOM = 112  # largest distance from mid-grey of an amplified change
 
 
 def amplified(change: Int16[np.ndarray, "h w c"]) -> tuple[Pixels, int]:
-    """A change of pixels around mid-grey, multiplied by a whole number so that its largest part is plain to see; and
-    that number."""
+    """Draw a change around mid-grey, multiplied by a whole number; return the pixels and that number."""
     largest = int(np.abs(change).max(initial=0))
     times = max(1, _ROOM // largest) if largest else 1
     return np.clip(change.astype(np.int32) * times + _MIDDLE, 0, 255).astype(np.uint8), times
@@ -30,26 +29,24 @@ def fooling(
     before: Pixels,
     after: UInt8[np.ndarray, "rows columns k"],
     *,
-    said_before: tuple[str, ...],
-    said_after: tuple[str, ...],
+    caption_before: tuple[str, ...],
+    caption_after: tuple[str, ...],
     title: str = "",
     theme: Theme = LIGHT,
 ) -> Figure:
-    """The picture, the change and the result; under the change stands how large it is and how much it is amplified.
-
-    The change is in grey levels, of 0 to 255.
+    """Draw the image, the amplified change and the result; state the size of the change in grey levels of 0 to 255.
 
     Raises:
-        ValueError: the two pictures are not of one size.
+        ValueError: the two images differ in size.
     """
     if before.shape != after.shape:
-        raise ValueError(f"the pictures differ in size: {before.shape} and {after.shape}")
+        raise ValueError(f"the images differ in size: {before.shape} and {after.shape}")
     change = after.astype(np.int16) - before
     drawn, times = amplified(change)
     root = float(np.sqrt(np.mean(np.square(change, dtype=np.float64))))
-    told = (
-        f"the change, ×{times}" if times > 1 else "the change, as it is",
+    caption = (
+        f"the change, ×{times}" if times > 1 else "the change",
         f"at most {np.abs(change).max(initial=0)} of 255 grey levels, {root:.2g} in root mean square",
     )
-    shown = [Tile(before, said_before), Tile(drawn, told), Tile(after, said_after)]
+    shown = [Tile(before, caption_before), Tile(drawn, caption), Tile(after, caption_after)]
     return tiles(shown, title=title, theme=theme)

@@ -1,4 +1,4 @@
-"""A map laid over the picture that it explains."""
+"""A map laid over the image that it explains."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from striate.plot.pixels import Pixels, Rgb, coloured
 
 _LUMA = np.array([0.299, 0.587, 0.114])
 _DEEPEST, _LIGHTEST = 24.0, 232.0
-_FAINT, _FULL = 0.5, 0.8  # opacity of the colours where there is nothing, and at the end of the scale
+_FAINT, _FULL = 0.5, 0.8  # opacity of the colours at zero, and at the end of the scale
 _OUTSIDE = 0.35
 _PERCENTILE = 0.99
 
@@ -32,43 +32,43 @@ def reach(values: Float[np.ndarray, ...]) -> float:
     return float(np.quantile(magnitudes, _PERCENTILE)) or float(magnitudes.max())
 
 
-def overlay(picture: Pixels, values: Map, *, signed: bool = False, largest: float | None = None) -> Rgb:
-    """`values` in colours over `picture`, of which the light and shade remain, but not the colours.
+def overlay(image: Pixels, values: Map, *, signed: bool = False, largest: float | None = None) -> Rgb:
+    """Draw `values` in colours over the grey levels of `image`.
 
     An amount is drawn in `HEAT` from its smallest value to `largest`; a signed map in `SIGNED`, from -`largest` to
-    `largest` (by default `reach(values)`). The more there is of it, the less of the picture shines through. Where a
-    value is NaN, the network saw nothing: there the picture is shown dimmed.
+    `largest` (by default `reach(values)`). Opacity grows with the magnitude. Where a value is NaN, outside the
+    network's input, the image is dimmed.
 
     Raises:
-        ValueError: picture and map are not of one size.
+        ValueError: image and map differ in size.
     """
-    if picture.shape[:2] != values.shape:
-        raise ValueError(f"a map of {values.shape} does not fit a picture of {picture.shape[:2]}")
+    if image.shape[:2] != values.shape:
+        raise ValueError(f"a map of {values.shape} does not fit an image of {image.shape[:2]}")
     least, most = _ends(values, signed, largest)
     flat = np.full_like(values, 0.5 if signed else 0.0)
-    shares = (values - least) / (most - least) if most > least else flat
-    grey = _softened(coloured(picture))
-    strength = np.abs(2 * shares - 1) if signed else shares
+    fractions = (values - least) / (most - least) if most > least else flat
+    grey = _softened(coloured(image))
+    strength = np.abs(2 * fractions - 1) if signed else fractions
     opacity = _FAINT + (_FULL - _FAINT) * np.clip(np.nan_to_num(strength), 0, 1)[..., None]
-    laid = (1 - opacity) * grey + opacity * _colormap(signed)(shares)
+    laid = (1 - opacity) * grey + opacity * _colormap(signed)(fractions)
     unseen = ~np.isfinite(values)
     laid[unseen] = _OUTSIDE * grey[unseen] + (1 - _OUTSIDE) * _LIGHTEST
     return np.rint(laid).astype(np.uint8)
 
 
 def overlay_scale(values: Map, *, signed: bool = False, largest: float | None = None) -> Scale:
-    """The scale of what `overlay` draws of the same arguments, to stand beside it."""
+    """Return the scale of what `overlay` draws from the same arguments."""
     least, most = _ends(values, signed, largest)
     return Scale(_colormap(signed), least=_written(least), middle="0" if signed else "", most=_written(most))
 
 
 def _ends(values: Map, signed: bool, largest: float | None) -> tuple[float, float]:
-    """The values at the two ends of the scale."""
+    """Return the values at the two ends of the scale."""
     most = reach(values) if largest is None else largest
     if signed:
         return -most, most
-    seen = values[np.isfinite(values)]
-    return (min(float(seen.min()), most) if seen.size else 0.0), most
+    finite = values[np.isfinite(values)]
+    return (min(float(finite.min()), most) if finite.size else 0.0), most
 
 
 def _written(value: float) -> str:
@@ -79,7 +79,7 @@ def _colormap(signed: bool) -> Colormap:
     return SIGNED if signed else HEAT
 
 
-def _softened(picture: Rgb) -> Float[np.ndarray, "h w 3"]:
-    """Light and shade, kept from black and white so that colours over them stay themselves."""
-    light = picture @ _LUMA / 255
+def _softened(image: Rgb) -> Float[np.ndarray, "h w 3"]:
+    """Return the grey levels, kept from black and white so that colours over them remain distinct."""
+    light = image @ _LUMA / 255
     return np.repeat((_DEEPEST + (_LIGHTEST - _DEEPEST) * light)[..., None], 3, axis=2)

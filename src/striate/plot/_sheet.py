@@ -1,4 +1,4 @@
-"""Many small pictures on one sheet, and weights as pictures."""
+"""Grids of small images; weights and activation maps as images."""
 
 from __future__ import annotations
 
@@ -12,24 +12,24 @@ from striate.plot.theme import LIGHT, Theme
 
 
 def sheet(
-    pictures: UInt8[np.ndarray, "n h w 3"], *, columns: int | None = None, gap: int = 1, paper: int = 255
+    images: UInt8[np.ndarray, "n h w 3"], *, columns: int | None = None, gap: int = 1, paper: int = 255
 ) -> UInt8[np.ndarray, "height width 3"]:
-    """Lay `pictures` out row by row, `gap` pixels apart, on paper of one grey; as square as it gets by default."""
-    count, height, width, _ = pictures.shape
+    """Lay `images` out row by row, `gap` pixels apart, on paper of one grey level; by default as square as possible."""
+    count, height, width, _ = images.shape
     across = columns or math.ceil(math.sqrt(count))
     down = math.ceil(count / across)
     canvas = np.full((down * (height + gap) - gap, across * (width + gap) - gap, 3), paper, dtype=np.uint8)
-    for place, pixels in enumerate(pictures):
+    for place, pixels in enumerate(images):
         top, left = place // across * (height + gap), place % across * (width + gap)
         canvas[top : top + height, left : left + width] = pixels
     return canvas
 
 
-def filter_pictures(weights: Float[np.ndarray, "n c h w"]) -> UInt8[np.ndarray, "n h width 3"]:
-    """Each filter as a picture, on one scale for all of them, so that strong and weak can be told apart.
+def filter_images(weights: Float[np.ndarray, "n c h w"]) -> UInt8[np.ndarray, "n h width 3"]:
+    """Draw each filter as an image, all on one scale.
 
-    With three channels a filter is shown in their colours, mid-grey being zero; otherwise each channel in `signed`
-    colours, side by side with a pixel between them (`width` = c · w + c - 1).
+    A filter of three channels is drawn in their colours, with zero as mid-grey. Otherwise the channels are drawn in
+    `signed` colours, side by side with a pixel between them (`width` = c · w + c - 1).
     """
     largest = float(np.abs(weights).max(initial=0.0))
     if weights.shape[1] == 3:
@@ -42,10 +42,10 @@ def filter_pictures(weights: Float[np.ndarray, "n c h w"]) -> UInt8[np.ndarray, 
     return signed(strip, largest=largest)
 
 
-def map_pictures(maps: Float[np.ndarray, "n h w"], *, theme: Theme = LIGHT) -> UInt8[np.ndarray, "n h w 3"]:
-    """Each activation map as a picture, on a scale of its own: paper is 0, the deepest colour its largest value.
+def map_images(maps: Float[np.ndarray, "n h w"], *, theme: Theme = LIGHT) -> UInt8[np.ndarray, "n h w 3"]:
+    """Draw each activation map on its own scale, from 0 (paper) to its largest value.
 
-    Where a map has negative values, it is drawn in colours with a sign.
+    A map with negative values is drawn in signed colours.
     """
     drawn = []
     for values in maps:

@@ -1,4 +1,4 @@
-"""Pictures beside each other with words under them and the scale of their colours at their side."""
+"""Images beside each other, with captions and colour scales."""
 
 from __future__ import annotations
 
@@ -17,19 +17,19 @@ from striate.plot.theme import LIGHT, Theme
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-# All lengths are dots of a PNG at its usual resolution, so that each pixel of a picture is a whole number of dots.
+# All lengths are dots of a PNG at its usual resolution, so that each pixel of an image is a whole number of dots.
 _MARGIN, _GAP, _LINE, _UNDER = 36, 36, 28, 12
 _TITLE_LINE, _BAR, _BAR_GAP, _BAR_LABEL = 44, 14, 14, 92
 _TITLE, _CAPTION = 11.0, 8.0  # points
-_LETTER = 0.56 * DOTS_PER_INCH / 72  # dots that a letter takes for each point of its size, on the average
-_SMALL = 96  # up to this side a picture's pixels are shown as squares
+_LETTER = 0.56 * DOTS_PER_INCH / 72  # mean width of a letter in dots, for each point of its size
+_SMALL = 96  # images up to this side are enlarged by whole pixels
 
 
 @dataclass(frozen=True)
 class Scale:
-    """What the colours of a picture mean: the values at the two ends of a colour map, or words for them.
+    """The colour scale of an image: a colormap and the labels at its two ends.
 
-    `middle` is said at the middle of the bar, where it means something (the zero of a signed map).
+    `middle` is the label at the middle of the bar (the zero of a signed map), or "".
     """
 
     colormap: Colormap
@@ -40,7 +40,7 @@ class Scale:
 
 @dataclass(frozen=True, eq=False)
 class Tile:
-    """One picture: grey or RGB pixels, the lines under it (the first stands out), and its scale, if it has one."""
+    """One image: grey or RGB pixels, the lines of its caption (the first is emphasised), and its scale, if any."""
 
     pixels: Pixels
     caption: tuple[str, ...] = ()
@@ -49,7 +49,7 @@ class Tile:
 
 @dataclass(frozen=True, eq=False)
 class _Laid:
-    """A tile brought to its size, its caption broken into lines: (text, whether it belongs to the first)."""
+    """A tile at its final size, its caption broken into lines: (text, whether it is emphasised)."""
 
     pixels: Rgb
     lines: tuple[tuple[str, bool], ...]
@@ -73,16 +73,16 @@ def tiles(
     side: float = 2.2,
     theme: Theme = LIGHT,
 ) -> Figure:
-    """A sheet of pictures, `columns` in a row (all in one by default), each about `side` inches at its longer side.
+    """Draw a sheet of images, `columns` in a row (all in one by default), with a longer side of about `side` inches.
 
-    Small pictures are enlarged by whole pixels, large ones resampled. `title` stands above and `note` below it; lines
-    that are too long are broken.
+    Small images are enlarged by whole pixels, large ones resampled. `title` is at the top, with `note` under it; long
+    lines are broken.
 
     Raises:
-        ValueError: there is nothing to show.
+        ValueError: there are no images.
     """
     if not shown:
-        raise ValueError("a sheet needs at least one picture")
+        raise ValueError("a sheet needs at least one image")
     laid = [_laid(tile, round(side * DOTS_PER_INCH)) for tile in shown]
     across = columns or len(laid)
     rows = [laid[start : start + across] for start in range(0, len(laid), across)]
@@ -113,7 +113,7 @@ def tiles(
 
 
 class _Page:
-    """A figure on which things are put at dots counted from its upper left corner."""
+    """A figure whose coordinates are dots from its upper left corner."""
 
     def __init__(self, width: int, height: int, theme: Theme) -> None:
         self._size = width, height
@@ -121,14 +121,14 @@ class _Page:
         self.figure = empty_figure(width / DOTS_PER_INCH, height / DOTS_PER_INCH, theme)
 
     def write(self, x: int, y: int, text: str, *, size: float, strong: bool, middle: bool = False) -> None:
-        """`text` with its upper left corner at (x, y), or the middle of its left edge there."""
+        """Write `text` with its upper left corner at (x, y), or the middle of its left edge there."""
         colour = self._theme.ink if strong else self._theme.soft
         up = "center" if middle else "top"
         where = x / self._size[0], 1 - y / self._size[1]
         self.figure.text(*where, text, size=size, color=colour, ha="left", va=up, parse_math=False)
 
     def lay(self, tile: _Laid, x: int, y: int) -> None:
-        """A tile with its upper left corner at (x, y), its scale at its right and its caption below."""
+        """Draw a tile with its upper left corner at (x, y), its scale at the right and its caption below."""
         self._paste(tile.pixels, x, y)
         if tile.scale:
             self._scale(tile.scale, x + tile.pixels.shape[1] + _BAR_GAP, y, tile.height)
@@ -140,9 +140,9 @@ class _Page:
         self._paste(np.repeat(ramp[:, None], _BAR, axis=1), x, y)
         beside = x + _BAR + 10
         ends = (0.0, scale.most), (0.5, scale.middle), (1.0, scale.least)
-        for share, text in ends:
-            # The words stay within the height of the bar.
-            at = y + round(share * height) + round((0.5 - share) * 20)
+        for fraction, text in ends:
+            # The labels stay within the height of the bar.
+            at = y + round(fraction * height) + round((0.5 - fraction) * 20)
             self.write(beside, at, text, size=_CAPTION - 1, strong=False, middle=True)
 
     def _paste(self, pixels: Rgb, x: int, y: int) -> None:
@@ -165,5 +165,5 @@ def _laid(tile: Tile, side: int) -> _Laid:
 
 
 def _broken(text: str, width: int, size: float = _CAPTION) -> list[str]:
-    """`text` in lines that are about `width` dots wide at most."""
+    """Break `text` into lines of at most about `width` dots."""
     return textwrap.wrap(text, max(8, int(width / (_LETTER * size))))

@@ -1,7 +1,7 @@
-"""Colour maps: for amounts, for amounts with a sign, and for heat that lies over a picture.
+"""Colormaps for amounts, for signed values, and for heat maps over an image.
 
 All are interpolated in Oklab (B. Ottosson, "A perceptual color space for image processing", 2020), so that equal steps
-of the value look like equal steps, and lightness alone tells the order: they survive a grey print.
+of the value look equal. Lightness alone gives the order, so they can be printed in grey.
 """
 
 from __future__ import annotations
@@ -29,13 +29,13 @@ _TO_LAB = np.array(
 
 @dataclass(frozen=True)
 class Colormap:
-    """Colours at even steps (as `#rrggbb`), and everything between them."""
+    """Colours (as `#rrggbb`) at even steps, interpolated between them."""
 
     name: str
     anchors: tuple[str, ...]
 
     def __call__(self, values: Float[np.ndarray, ...]) -> UInt8[np.ndarray, "... 3"]:
-        """The colours of values from 0 to 1; what lies outside is drawn as the nearer end, NaN as the first colour."""
+        """Map values from 0 to 1 to colours; values outside map to the nearer end, NaN to the first colour."""
         lab = _oklab(np.array([_rgb(anchor) for anchor in self.anchors]))
         place = np.clip(np.nan_to_num(values), 0.0, 1.0)
         at = np.linspace(0.0, 1.0, len(self.anchors))
@@ -44,7 +44,7 @@ class Colormap:
 
 
 AMOUNT = Colormap("amount", ("#fbfaf6", "#b9dcd3", "#58ab9d", "#0f7467", "#063d3a"))
-"""From paper to deep teal: 0 is nothing, 1 is all."""
+"""From paper (0) to deep teal (1)."""
 
 SIGNED = Colormap("signed", ("#123f6b", "#5b95c4", "#f7f5f0", "#dd8358", "#7e2a0c"))
 """Blue for negative, paper for zero (at 0.5), vermilion for positive."""
@@ -53,16 +53,16 @@ AMOUNT_ON_DARK = Colormap("amount on dark", ("#1b1b1e", "#1e4844", "#298478", "#
 SIGNED_ON_DARK = Colormap(
     "signed on dark", ("#9cc8f2", "#4e85b8", "#314f6c", "#1b1b1e", "#643929", "#bf633a", "#ffb893")
 )
-"""The same where paper is dark: the more, the lighter."""
+"""The same on dark paper: larger magnitudes are lighter."""
 
 HEAT = Colormap("heat", ("#0d0b1a", "#3f1851", "#8f2e5f", "#c05051", "#e47943", "#f7b454", "#fdf3c0"))
-"""From night through ember to light, to be laid over a picture."""
+"""From dark through red to light, for heat maps over an image."""
 
 
 def signed(
     values: Float[np.ndarray, ...], *, largest: float | None = None, colormap: Colormap = SIGNED
 ) -> UInt8[np.ndarray, "... 3"]:
-    """Colour values with a sign; zero is the middle, ±`largest` (by default the largest magnitude) are the ends."""
+    """Map signed values to colours: zero to the middle, ±`largest` (by default the largest magnitude) to the ends."""
     reach = largest if largest is not None else float(np.abs(values).max(initial=0.0))
     return colormap(values / (2 * reach) + 0.5 if reach else np.full_like(values, 0.5))
 

@@ -1,7 +1,7 @@
-"""Figures that stand alone, for papers, slides and notebooks: one style, no global state, the same bytes each time.
+"""Figures in one style, without global state and with reproducible bytes.
 
-Matplotlib is used by its objects (`Figure` and a canvas), never through pyplot, which keeps figures alive and
-settings in one place for the whole process.
+Matplotlib is used through its objects (`Figure` and a canvas), never through pyplot, which keeps figures alive and has
+global settings.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _STYLE: Any = {
 
 
 def empty_figure(width: float, height: float, theme: Theme = LIGHT) -> Figure:
-    """A figure of so many inches, with nothing on it."""
+    """Create an empty figure of `width` × `height` inches."""
     import matplotlib
     from matplotlib.figure import Figure
 
@@ -35,7 +35,7 @@ def empty_figure(width: float, height: float, theme: Theme = LIGHT) -> Figure:
 
 
 def new_figure(width: float, height: float, theme: Theme = LIGHT) -> tuple[Figure, Axes]:
-    """An empty figure of so many inches, and its one pair of axes: with no frame but a grid behind."""
+    """Create a figure of `width` × `height` inches with one pair of axes, with a grid instead of a frame."""
     import matplotlib
 
     figure = empty_figure(width, height, theme)
@@ -53,12 +53,12 @@ def new_figure(width: float, height: float, theme: Theme = LIGHT) -> tuple[Figur
 
 
 def figure_png(figure: Figure, *, dots_per_inch: int = DOTS_PER_INCH) -> bytes:
-    """The figure as a PNG without dates."""
+    """Encode the figure as a PNG without dates."""
     return _bytes(figure, format="png", dpi=dots_per_inch, metadata={"Software": None})
 
 
 def figure_svg(figure: Figure) -> bytes:
-    """The figure as an SVG whose text is text; without dates, and with the same names inside each time."""
+    """Encode the figure as an SVG whose text is text, without dates and with reproducible identifiers."""
     return _bytes(figure, format="svg", metadata={"Date": None, "Creator": None})
 
 
@@ -68,6 +68,6 @@ def _bytes(figure: Figure, **options: Any) -> bytes:
     buffer = io.BytesIO()
     with matplotlib.rc_context(_STYLE):
         figure.draw_without_rendering()
-        figure.set_layout_engine("none")  # solved once: each further solution would move it by a hair
+        figure.set_layout_engine("none")  # solved once: a second solution would differ slightly
         figure.savefig(buffer, **options)
     return buffer.getvalue()

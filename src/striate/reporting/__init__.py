@@ -1,3 +1,3 @@
-"""What people read when a job is done: one file, offline, from plain values."""
+"""Reports, sheets and inspection pages: self-contained files about a trained model."""
 
 from striate.reporting.build import write_run_report as write_run_report

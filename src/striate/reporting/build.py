@@ -1,8 +1,7 @@
-"""From a run's folder to what its report is made from."""
+"""Read the material of a report from the folder of a run."""
 
 from __future__ import annotations
 
-import contextlib
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -18,15 +17,15 @@ from striate.classifier import Classifier, load_classifier
 from striate.core.config import to_json
 from striate.core.device import device_named
 from striate.core.errors import ModelError, StriateError
-from striate.core.files import sweep
+from striate.core.files import sweep, write_atomically
 from striate.core.spec import InputSpec
 from striate.data.audit.audit import Audit, audit
 from striate.data.dataset import SPLITS, Dataset
 from striate.data.sources.opening import open_data
 from striate.metrics import Rows, Temperature
 from striate.models import MODELS, ModelCard, build_sketch
-from striate.reporting.material import DataFacts, Example, Finding, LayerRow, ModelFacts, RunMaterial
-from striate.reporting.render import write_report
+from striate.reporting.material import Example, ModelFacts, RunMaterial
+from striate.reporting.render import render
 from striate.reporting.sheets.mistake_maps import why
 from striate.reporting.sheets.rgb import shown
 from striate.runs.effect import settings_in_effect
@@ -40,20 +39,21 @@ _MISTAKES, _SUREST = 24, 12
 
 
 def write_run_report(run: Run) -> Path:
-    """Write the report of `run` into its folder, and say where it lies.
+    """Write the report of `run` into its folder and return its path.
 
-    Pictures are read from the data again; where the data are no longer there, the report does without them.
+    Images are read from the data again; if the data no longer exist, the report has none.
 
     Raises:
         RunError: the run has no classifier yet, or is damaged.
+        StriateError: the folder cannot be written, or the disk is full.
     """
     sweep(run.path)
-    write_report(gather(run), run.report_file)
+    write_atomically(run.report_file, render(read_material(run)))
     return run.report_file
 
 
-def gather(run: Run) -> RunMaterial:
-    """Everything that the report of `run` shows.
+def read_material(run: Run) -> RunMaterial:
+    """Read the material of the report of `run`.
 
     Raises:
         RunError: the run has no classifier yet, or is damaged.
@@ -90,13 +90,13 @@ def gather(run: Run) -> RunMaterial:
 
 
 def _evaluation(run: Run, split: str, classifier: Classifier) -> Evaluation | None:
-    """How the weights of `classifier` were judged on a split; None where they were not, or others were."""
+    """Read the evaluation of a split; None if there is none for the weights of `classifier`."""
     found = Evaluation.read(run, split)
     return found if found and found.epochs in (None, classifier.provenance.epochs) else None
 
 
 def _found_again(dataset: Dataset, found: Audit, judged: Evaluation) -> Rows:
-    """The rows of the judged images that are still there, under the indices that they have now."""
+    """Return the rows of evaluated images that still exist, under the indices that they have now."""
     numbers = {name: number for number, name in enumerate(dataset.store.names) if found.survey.readable[number]}
     kept = [row for row, name in enumerate(judged.names) if name in numbers]
     rows = judged.rows
@@ -109,15 +109,12 @@ def _found_again(dataset: Dataset, found: Audit, judged: Evaluation) -> Rows:
 
 
 def _from_data(plan: Plan, classifier: Classifier, judged: Evaluation | None) -> dict[str, Any]:
-    """What is read from the data again: facts, findings and answers to look at.
-
-    Of data that have gone or changed, what could not be read, and why: the report says it and does without.
-    """
+    """Read the audit and the images of answers from the data; if that fails, the reason as `unread`."""
     found: dict[str, Any] = {}
     try:
         dataset = open_data(plan.data)
         looked = audit(dataset)
-        found |= {"data": _data(dataset, looked), "audit": _findings(looked)}
+        found |= {"audit": looked, "given_splits": tuple(dataset.splits)}
         if judged is not None:
             rows, classes = _found_again(dataset, looked, judged), judged.judgement.classes
             found |= _with_maps(classifier, dataset, tuple(_examples(dataset, classes, rows.worst(_MISTAKES))))
@@ -133,35 +130,10 @@ def _temperature(classifier: Classifier) -> Temperature | None:
 
 
 def _best_epoch(events: list[dict[str, Any]]) -> float | None:
-    """The epoch of the evaluation that was best by the metric that the run followed."""
+    """Return the epoch of the evaluation that was best by the metric of the run."""
     best = next((event["best_step"] for event in events if event["event"] == "finished"), None)
     clocks = (event["clock"] for event in events if event["event"] == "evaluated")
     return next((float(clock["epoch"]) for clock in clocks if clock["step"] == best), None)
-
-
-def _data(dataset: Dataset, found: Audit) -> DataFacts:
-    parts = found.parts
-    counts = {
-        part: np.bincount(dataset.targets[parts[part]], minlength=len(dataset.classes)).tolist()
-        for part in SPLITS
-        if len(parts[part])
-    }
-    brought = [part for part in SPLITS if part in dataset.splits]
-    made = [part for part in counts if part not in brought]
-    kinds = ((brought, "brought by the data"), (made, "split by Striate"))
-    origin = "; ".join(f"{', '.join(names)}: {how}" for names, how in kinds if names)
-    return DataFacts(
-        name=dataset.name,
-        source=dataset.source,
-        classes=dataset.classes,
-        counts=counts,
-        origin=origin,
-        left_out=len(found.unread),
-    )
-
-
-def _findings(found: Audit) -> tuple[Finding, ...]:
-    return tuple(Finding(sentence=item.sentence, level=item.level, names=item.names) for item in found.findings)
 
 
 def _examples(dataset: Dataset, classes: tuple[str, ...], rows: Rows) -> Iterator[Example]:
@@ -169,7 +141,7 @@ def _examples(dataset: Dataset, classes: tuple[str, ...], rows: Rows) -> Iterato
         rows.index.tolist(), rows.targets.tolist(), rows.predicted.tolist(), rows.confidence.tolist(), strict=True
     ):
         yield Example(
-            picture=shown(dataset.store.read(index)),
+            image=shown(dataset.store.read(index)),
             name=dataset.store.name(index),
             index=index,
             given=classes[target],
@@ -179,7 +151,7 @@ def _examples(dataset: Dataset, classes: tuple[str, ...], rows: Rows) -> Iterato
 
 
 def _with_maps(classifier: Classifier, dataset: Dataset, mistakes: tuple[Example, ...]) -> dict[str, Any]:
-    """The mistakes with maps of what spoke for the wrong answers and how these were made; or without, and why."""
+    """Add maps that explain the wrong answers, and their method; or the reason why there are none."""
     if not mistakes:
         return {"mistakes": mistakes}
     pictures = [dataset.store.read(example.index) for example in mistakes]
@@ -191,47 +163,28 @@ def _with_maps(classifier: Classifier, dataset: Dataset, mistakes: tuple[Example
 
 
 def _model(classifier: Classifier) -> ModelFacts:
-    card = _card(classifier)
-    layers: tuple[LayerRow, ...] = ()
-    parameters, macs = sum(parameter.numel() for parameter in classifier.model.parameters()), None
-    with contextlib.suppress(ModelError):  # a model of the user's own need not be traceable
-        description = describe(classifier.model, classifier.input.shape)
-        macs = description.totals.macs
-        layers = tuple(
-            LayerRow(
-                name=row.path,
-                kind=f"{row.kind} {row.detail}".strip(),
-                output=row.output_shape,
-                parameters=row.parameters,
-                macs=row.macs,
-                receptive_field=row.receptive_field,
-                bound=row.bound,
-            )
-            for row in description.rows
-        )
-    return ModelFacts(
-        name=classifier.model_name,
-        title=card.title if card else "a model of your own",
-        input=classifier.input.shape,
-        parameters=parameters,
-        macs=macs,
-        layers=layers,
-        authors=card.authors if card else None,
-        year=card.year if card else None,
-        paper=card.paper if card else None,
+    parameters = sum(parameter.numel() for parameter in classifier.model.parameters())
+    facts = ModelFacts(
+        name=classifier.model_name, input=classifier.input.shape, parameters=parameters, card=_card(classifier)
     )
+    try:
+        return replace(facts, layers=describe(classifier.model, classifier.input.shape))
+    except ModelError as error:  # a model of the user's own may be untraceable
+        return replace(facts, untraced=str(error))
 
 
 def _card(classifier: Classifier) -> ModelCard | None:
-    """Return the card of a model of the zoo or of a written network; a registered model has none."""
+    """Return the card of a zoo model or of an architecture string; None for a registered model."""
     if classifier.model_name in MODELS:
         return MODELS[classifier.model_name].card
     return getattr(build_sketch(classifier.model_name, **classifier.arguments), "card", None)
 
 
 def _first_filters(classifier: Classifier) -> Float[np.ndarray, "n c h w"] | None:
-    """The weights of the first layer, if they can be seen as pictures: those of a convolution are, and a linear layer
-    over all pixels has one as large as the input for each of its outputs."""
+    """Return the weights of the first layer as images; None if they have no spatial layout.
+
+    A linear layer over all pixels has a filter of the size of the input for each of its outputs.
+    """
     layers = (module for module in classifier.model.modules() if isinstance(module, (nn.Conv2d, nn.Linear)))
     first = next(layers, None)
     if first is None:
@@ -254,21 +207,21 @@ def _provenance(
         "data digest": origin.data_digest,
         "recipe": f"{origin.recipe} (digest {origin.recipe_digest[:12]}…)",
         "seed": str(origin.seed),
-        "best epoch": f"{origin.epochs:g}",
-        "time spent training": f"{seconds:.1f} s",
-        "written": origin.created,
+        "epochs": f"{origin.epochs:g}",
+        "training time": f"{seconds:.1f} s",
+        "created": origin.created,
     }
     changes = [phrase for event in events if event["event"] == "resumed" for phrase in event.get("changes", ())]
     gone = [name for each in evaluations for name in each.unread]
     if changes:
-        facts["changed on the way"] = "; ".join(changes)
+        facts["changed during training"] = "; ".join(changes)
     if gone:
-        facts["not judged"] = f"images that could not be read any more: {named(tuple(gone))}"
-    return facts | origin.circumstances | {"input": _fed(classifier.input)}
+        facts["not evaluated"] = f"images that could no longer be read: {named(tuple(gone))}"
+    return facts | origin.circumstances | {"input": _preparation(classifier.input)}
 
 
-def _fed(spec: InputSpec) -> str:
-    """How pictures are prepared, in words."""
+def _preparation(spec: InputSpec) -> str:
+    """Describe the preparation of images."""
     moments = ", ".join(
         f"{name} {mean:.4g} ± {std:.4g}" for name, mean, std in zip(spec.channels, spec.mean, spec.std, strict=True)
     )

@@ -1,38 +1,47 @@
-"""HTML that is balanced and escaped by construction: text becomes markup in one place only."""
+"""HTML elements, balanced and escaped by construction, and images inlined into them."""
 
 from __future__ import annotations
 
+import base64
 import html
-from collections.abc import Iterable
-from typing import Any, TypeAlias
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+import numpy as np
+from jaxtyping import UInt8
 
 from striate.core.names import visible
+from striate.plot import DARK, LIGHT, Theme, figure_svg, jpeg, png
 
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+_SMALL, _LARGEST, _LARGEST_SHARP = 96, 360, 1000  # pixels of the longer side of an inlined image
 _VOID = {"br", "img", "meta", "source"}
 
 
 class Html(str):
-    """Markup. Every other string is text, and is escaped before it becomes part of a page."""
+    """Markup. Every other string is text and is escaped when it is added to a page."""
 
     __slots__ = ()
 
 
-# The members of an iterable are children too; the checker that runs in tests cannot follow a type into itself.
+# The members of an iterable are children too; the type checker of the tests does not support recursive types.
 Child: TypeAlias = str | Iterable[Any] | None
 Value: TypeAlias = str | int | float | None
 
 
 def escape(text: str) -> Html:
-    """`text` as it may stand between tags and inside quoted attributes.
+    """Escape `text` for use between tags and inside quoted attributes.
 
-    What would be invisible or cannot be written as UTF-8 is spelled out: control characters, characters that change
-    the writing direction, and the surrogates that stand for the bytes of a file name that is no UTF-8.
+    Control characters, characters that change the writing direction, and the surrogates of undecodable bytes in file
+    names are spelled out.
     """
     return Html(html.escape(visible(text)))
 
 
 def join(children: Iterable[Child]) -> Html:
-    """Children one after another; text is escaped, None is nothing, lists are laid out."""
+    """Concatenate children; escape text, omit None, flatten lists."""
     parts: list[str] = []
     for child in children:
         if isinstance(child, Html):
@@ -45,7 +54,10 @@ def join(children: Iterable[Child]) -> Html:
 
 
 def h(tag: str, *children: Child, **attributes: Value) -> Html:
-    """One element. `class_` is written `class`, other underscores become hyphens; None and False leave one out."""
+    """Build an element.
+
+    The attribute `class_` is written `class`; other underscores become hyphens. None and False omit an attribute.
+    """
     written = "".join(
         f" {_attribute(name)}" if value is True else f' {_attribute(name)}="{escape(_plain(value))}"'
         for name, value in attributes.items()
@@ -55,8 +67,36 @@ def h(tag: str, *children: Child, **attributes: Value) -> Html:
 
 
 def name(text: str, **attributes: Value) -> Html:
-    """A name that somebody else chose, isolated so that its writing direction stays its own."""
+    """Isolate a name from outside, so that its writing direction does not affect the text around it."""
     return h("bdi", text, **attributes)
+
+
+def image(pixels: UInt8[np.ndarray, "h w c"], *, alt: str, largest: int = _LARGEST) -> Html:
+    """Inline an image: up to 96 pixels losslessly and with visible pixels, larger as a JPEG."""
+    height, width = pixels.shape[:2]
+    if max(height, width) <= _SMALL:
+        return h("img", src=_address("image/png", png(pixels)), alt=alt, class_="pixels", width=width, height=height)
+    data, (height, width) = jpeg(pixels, largest=largest)
+    return h("img", src=_address("image/jpeg", data), alt=alt, width=width, height=height)
+
+
+def sharp(pixels: UInt8[np.ndarray, "h w c"], *, alt: str) -> Html:
+    """Inline a sheet of small images losslessly; as a JPEG if it is larger than 1,000 pixels."""
+    height, width = pixels.shape[:2]
+    if max(height, width) > _LARGEST_SHARP:
+        return image(pixels, alt=alt, largest=_LARGEST_SHARP)
+    return h("img", src=_address("image/png", png(pixels)), alt=alt, class_="pixels", width=width, height=height)
+
+
+def figure_of(make: Callable[[Theme], Figure], *, alt: str) -> Html:
+    """Inline a figure in two themes; the browser chooses the one that fits the page."""
+    light, dark = (_address("image/svg+xml", figure_svg(make(theme))) for theme in (LIGHT, DARK))
+    source = h("source", srcset=dark, media="(prefers-color-scheme: dark)")
+    return h("picture", source, h("img", src=light, alt=alt))
+
+
+def _address(kind: str, data: bytes) -> str:
+    return f"data:{kind};base64,{base64.b64encode(data).decode()}"
 
 
 def _attribute(name: str) -> str:
@@ -64,5 +104,5 @@ def _attribute(name: str) -> str:
 
 
 def _plain(value: str | int | float) -> str:
-    """Numbers in attributes are coordinates: two decimals are a fiftieth of a pixel."""
+    """Format a coordinate with two decimals, enough for a fiftieth of a pixel."""
     return f"{value:.2f}".rstrip("0").rstrip(".") if isinstance(value, float) else str(value)

@@ -1,4 +1,4 @@
-"""The page around the sections: head, style, navigation, foot. Nothing in it asks for another file."""
+"""The page around the sections: head, style, navigation and footer, without external resources."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from importlib.resources import files
 from striate.reporting.html import Child, Html, h, join
 
 _POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
-"""The browser is told to load nothing but what stands in the file, and to run nothing at all."""
+"""Forbids the browser to load anything from outside the file, and to run scripts."""
 
 
 @dataclass(frozen=True)
 class Section:
-    """One part of a page: `word` for links to it, `lead` the sentence or two that say what is seen."""
+    """A section of a page: `word` is its anchor, `lead` one or two sentences about its content."""
 
     word: str
     title: str
@@ -23,11 +23,11 @@ class Section:
 
     @property
     def label(self) -> str:
-        """The word as a link shows it: with a capital, but for a name of the network's own, which is its title too."""
+        """The text of links to the section: `word`, capitalized unless it is also the title (the path of a module)."""
         return self.word if self.word == self.title else self.word.capitalize()
 
     def render(self) -> Html:
-        """The section with its title and lead beside its content, or above it on a narrow screen."""
+        """Render title and lead beside the content, or above it on a narrow screen."""
         return h(
             "section",
             h("header", h("h2", self.title), h("div", self.lead, class_="lead")),
@@ -37,7 +37,7 @@ class Section:
 
 
 def page(title: str, top: Html, sections: Sequence[Section], foot: Child) -> str:
-    """A whole document."""
+    """Render a complete HTML document."""
     style = files("striate.reporting").joinpath("style.css").read_text(encoding="utf-8")
     links = [h("a", section.label, href=f"#{section.word}") for section in sections]
     head = h(
@@ -60,13 +60,13 @@ def page(title: str, top: Html, sections: Sequence[Section], foot: Child) -> str
 
 
 def facts(pairs: Sequence[tuple[str, Child]]) -> Html:
-    """Labels with their values; a pair without a value is left out."""
+    """List labels with their values; omit pairs without a value."""
     shown = [h("div", h("dt", label), h("dd", value)) for label, value in pairs if value]
     return h("dl", shown, class_="facts")
 
 
 def table(heads: Sequence[str], rows: Sequence[Sequence[Child]], *, numeric_from: int = 1, class_: str = "") -> Html:
-    """A table whose columns from `numeric_from` on hold numbers."""
+    """Build a table whose columns from `numeric_from` on are numbers."""
 
     def kind(column: int) -> str | None:
         return "number" if column >= numeric_from else None
@@ -77,5 +77,5 @@ def table(heads: Sequence[str], rows: Sequence[Sequence[Child]], *, numeric_from
 
 
 def folded(summary: str, *content: Child) -> Html:
-    """Content that opens on demand; printing opens it."""
+    """Fold content under a summary; it is open in print."""
     return h("details", h("summary", summary), *content)

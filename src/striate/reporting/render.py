@@ -1,18 +1,13 @@
-"""The report of a run: one HTML file that needs nothing else."""
+"""The report of a run: one HTML file without external resources."""
 
 from __future__ import annotations
 
-from pathlib import Path
-
-from striate.core.files import write_atomically
 from striate.reporting.html import h
 from striate.reporting.material import RunMaterial as RunMaterial
 from striate.reporting.page import page
-from striate.reporting.sections.audit import audit
-from striate.reporting.sections.classes import classes
+from striate.reporting.sections.classes import classes, confusions
 from striate.reporting.sections.confidence import confidence
-from striate.reporting.sections.confusions import confusions
-from striate.reporting.sections.data import data
+from striate.reporting.sections.data import audit, data
 from striate.reporting.sections.examples import examples
 from striate.reporting.sections.generalization import generalization
 from striate.reporting.sections.model import filters, model
@@ -27,18 +22,7 @@ _SECTIONS = (
 
 
 def render(material: RunMaterial) -> str:
-    """The report as one HTML document: no script, no address outside itself."""
+    """Render the report as one HTML document without scripts or external addresses."""
     sections = [section for make in _SECTIONS if (section := make(material)) is not None]
-    foot = h(
-        "p", "Written by Striate. Every score on this page carries its full value and its place in the evaluation."
-    )
+    foot = h("p", "Written by Striate. Every score on this page carries its full value and its path in the evaluation.")
     return page(f"{material.title} · Striate", verdict(material), sections, foot)
-
-
-def write_report(material: RunMaterial, path: Path) -> None:
-    """Write the report to `path`, whole or not at all.
-
-    Raises:
-        StriateError: the folder cannot be written, or the disk is full.
-    """
-    write_atomically(path, render(material))

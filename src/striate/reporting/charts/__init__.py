@@ -1,1 +1,1 @@
-"""Charts as inline SVG in the page's own colours, so that they follow it onto paper and into the dark."""
+"""Charts of a report as inline SVG, coloured by its style sheet."""

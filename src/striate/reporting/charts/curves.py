@@ -1,20 +1,64 @@
-"""One quantity over the epochs: lines that carry their own names, and a mark at the epoch that was kept."""
+"""Charts over an axis: curves of a training, and the reliability diagram."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from striate.reporting.charts.scale import Scale, logarithmic_ticks, ticks
+from striate.metrics import Bin, Calibration
 from striate.reporting.html import Html, h
+from striate.reporting.numbers import percent
 
 WIDTH, HEIGHT = 410.0, 260.0
 _LEFT, _RIGHT, _TOP, _BOTTOM = 52.0, 12.0, 24.0, 34.0
+_SIDE, _RELIABILITY_LEFT, _RELIABILITY_TOP, _BARS = 300.0, 44.0, 10.0, 46.0
+_RELIABILITY_HEIGHT = _RELIABILITY_TOP + _SIDE + _BARS + 42
+_TICKS = 5
+
+
+@dataclass(frozen=True)
+class Scale:
+    """Linear or logarithmic map from `low` … `high` to the coordinates `start` … `end`."""
+
+    low: float
+    high: float
+    start: float
+    end: float
+    logarithmic: bool = False
+
+    def __call__(self, value: float) -> float:
+        """Return the coordinate of `value`."""
+        low, high = self._bend(self.low), self._bend(self.high)
+        fraction = (self._bend(value) - low) / (high - low) if high > low else 0.5
+        return self.start + fraction * (self.end - self.start)
+
+    def _bend(self, value: float) -> float:
+        return math.log10(max(value, 1e-12)) if self.logarithmic else value
+
+
+def ticks(low: float, high: float) -> list[float]:
+    """Return about 5 round numbers in `low` … `high`, in steps of 1, 2 or 5 times a power of ten."""
+    if high <= low:
+        return [low]
+    rough = (high - low) / _TICKS
+    power = 10.0 ** math.floor(math.log10(rough))
+    step = next(unit * power for unit in (1, 2, 5, 10) if unit * power >= rough * 0.999)
+    first = math.ceil(low / step - 1e-9)
+    return [round(i * step, 12) for i in range(first, math.floor(high / step + 1e-9) + 1)]
+
+
+def logarithmic_ticks(low: float, high: float) -> list[float]:
+    """Return powers of ten in `low` … `high`; with 2 and 5 times them where the range is short."""
+    few = math.log10(high / low) < 2.5
+    units = (1, 2, 5) if few else (1,)
+    powers = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
+    return [value for power in powers for unit in units if low <= (value := unit * 10.0**power) <= high]
 
 
 @dataclass(frozen=True)
 class Line:
-    """A named curve; `style` is its class in the style sheet."""
+    """A named curve; `style` is its CSS class."""
 
     name: str
     style: str
@@ -23,7 +67,7 @@ class Line:
 
 @dataclass(frozen=True)
 class Axis:
-    """How values are written, and the range that is shown."""
+    """The range of an axis, and the function that formats its values."""
 
     write: Callable[[float], str]
     low: float
@@ -32,9 +76,9 @@ class Axis:
 
 
 def curves(lines: Sequence[Line], axis: Axis, *, title: str, best: float | None) -> Html:
-    """Draw `lines` over epochs; `best` is the epoch to mark.
+    """Draw `lines` over epochs as an SVG; mark the epoch `best`.
 
-    At most some 300 points of a line are drawn: each the mean of its neighbours, which is what an eye would see.
+    A line of more than 300 points is drawn as the means of groups of neighbours.
     """
     lines = [Line(line.name, line.style, _thin(line.points)) for line in lines if line.points]
     last = max(line.points[-1][0] for line in lines)
@@ -84,7 +128,7 @@ def _best_mark(best: float, across: Scale) -> list[Html]:
 
 
 def _draw(line: Line, across: Scale, up: Scale, axis: Axis) -> list[Html]:
-    """The line, and on it dots to hover over where they are few enough to tell apart."""
+    """Draw the line, with dots to hover over where there are at most 120."""
     places = [(across(x), up(min(max(y, axis.low), axis.high)), x, y) for x, y in line.points]
     path = " ".join(f"{px:.1f},{py:.1f}" for px, py, _, _ in places)
     parts = [h("polyline", points=path, class_=f"line {line.style}")]
@@ -96,3 +140,64 @@ def _draw(line: Line, across: Scale, up: Scale, axis: Axis) -> list[Html]:
             for px, py, x, y in places
         ]  # fmt: skip
     return parts
+
+
+def reliability(as_trained: Calibration, calibrated: Calibration | None) -> Html:
+    """Draw accuracy over confidence as an SVG, as trained and after the fitted temperature.
+
+    The diagonal is perfect calibration. Whiskers are Wilson's 95 % intervals; the strip below counts the answers.
+    """
+    x = Scale(0.0, 1.0, _RELIABILITY_LEFT, _RELIABILITY_LEFT + _SIDE)
+    y = Scale(0.0, 1.0, _RELIABILITY_TOP + _SIDE, _RELIABILITY_TOP)
+    shown = [(as_trained, "before")] + ([(calibrated, "after")] if calibrated else [])
+    return h(
+        "svg",
+        [_level(tick, x, y) for tick in ticks(0.0, 1.0)],
+        h("line", x1=x(0.0), y1=y(0.0), x2=x(1.0), y2=y(1.0), class_="diagonal"),
+        [_points(measured, style, x, y) for measured, style in shown],
+        _counts(calibrated or as_trained, x),
+        h("text", "confidence", x=x(0.5), y=_RELIABILITY_HEIGHT - 2, text_anchor="middle", class_="unit"),
+        h("text", "accuracy", x=_RELIABILITY_LEFT + 5, y=_RELIABILITY_TOP + 10, class_="unit"),
+        viewBox=f"0 0 {_RELIABILITY_LEFT + _SIDE + 12:.0f} {_RELIABILITY_HEIGHT:.0f}",
+        class_="chart reliability",
+        role="img",
+        aria_label="Reliability diagram",
+    )
+
+
+def _level(fraction: float, x: Scale, y: Scale) -> list[Html]:
+    text = f"{100 * fraction:.0f}"
+    return [
+        h("line", x1=x(0.0), x2=x(1.0), y1=y(fraction), y2=y(fraction), class_="grid"),
+        h("text", text, x=_RELIABILITY_LEFT - 7, y=y(fraction) + 4, text_anchor="end"),
+        h("text", text, x=x(fraction), y=_RELIABILITY_TOP + _SIDE + _BARS + 22, text_anchor="middle"),
+    ]
+
+
+def _points(measured: Calibration, style: str, x: Scale, y: Scale) -> Html:
+    """Draw a dot for each bin with answers; its area grows with their number."""
+    most = max(b.right.count for b in measured.bins)
+    filled = [b for b in measured.bins if b.right.count]
+    return h("g", [_point(b, 2.0 + 5.0 * math.sqrt(b.right.count / most), x, y) for b in filled], class_=style)
+
+
+def _point(b: Bin, radius: float, x: Scale, y: Scale) -> Html:
+    accuracy, confidence = b.right.value or 0.0, b.confidence or 0.0
+    low, high = b.right.interval or (accuracy, accuracy)
+    what = f"{b.right.correct} of {b.right.count} correct at a mean confidence of {percent(confidence)}"
+    return h(
+        "g",
+        h("title", what),
+        h("line", x1=x(confidence), x2=x(confidence), y1=y(low), y2=y(high), class_="whisker"),
+        h("circle", cx=x(confidence), cy=y(accuracy), r=radius, class_="dot"),
+    )
+
+
+def _counts(measured: Calibration, x: Scale) -> list[Html]:
+    base, most = _RELIABILITY_TOP + _SIDE + _BARS + 6, max(b.right.count for b in measured.bins)
+    return [
+        h("rect", h("title", f"{b.right.count} answers"), x=x(b.low) + 1, width=x(b.high) - x(b.low) - 2,
+          y=base - tall, height=tall, class_="count")
+        for b in measured.bins
+        if (tall := max(1.5, (_BARS - 10) * b.right.count / most) if b.right.count else 0.0)
+    ]  # fmt: skip

@@ -29,7 +29,7 @@ from striate.explaining import (
     project_patches,
     top_patches,
 )
-from striate.plot import coloured, filter_pictures, map_pictures, sheet
+from striate.plot import coloured, filter_images, map_images, sheet
 from striate.reporting.inspection.material import FilterSheet, Inspection, MapSheet, Moved, PlaceShown, UnitShown
 from striate.reporting.inspection.unit_images import CLASSES, Key, Rgb, make_wanted
 from striate.reporting.sheets.rgb import in_eight_bits, shown_input
@@ -174,10 +174,10 @@ def _filter_sheets(classifier: Classifier) -> tuple[FilterSheet, ...]:
     for found in _filters(classifier):
         count, channels, height, width = found.weights.shape
         if channels in (1, 3):
-            drawn, said = filter_pictures(found.weights[:_FILTERS]), "each as a picture, on one scale"
+            drawn, said = filter_images(found.weights[:_FILTERS]), "each as a picture, on one scale"
         else:
             part = found.slices()[:_SLICES, :_SLICES]
-            drawn = filter_pictures(part.reshape(-1, 1, height, width))
+            drawn = filter_images(part.reshape(-1, 1, height, width))
             said = f"a row for each filter, its first {part.shape[1]} of {channels} channels side by side"
         columns = None if channels in (1, 3) else min(channels, _SLICES)
         shown = min(count, _FILTERS if channels in (1, 3) else _SLICES)
@@ -207,8 +207,8 @@ def _map_sheets(classifier: Classifier, images: Float[Tensor, "1 c h w"]) -> tup
 def _drawn(maps: Float[np.ndarray, "u h w"]) -> UInt8[np.ndarray, "u h w 3"]:
     """Each map on its own scale; maps of one value on one scale, on which alone they can differ."""
     if maps[0].size > 1:
-        return map_pictures(maps)
-    return map_pictures(maps.reshape(1, 1, -1))[0, 0][:, None, None]
+        return map_images(maps)
+    return map_images(maps.reshape(1, 1, -1))[0, 0][:, None, None]
 
 
 def _moved(classifier: Classifier, images: Float[Tensor, "n c h w"]) -> tuple[Moved, ...]:

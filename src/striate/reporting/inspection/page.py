@@ -6,8 +6,7 @@ import re
 from collections.abc import Iterator
 
 from striate.plot import enlarged, lines
-from striate.reporting.html import Child, Html, h, name
-from striate.reporting.inline_images import figure_of, sharp
+from striate.reporting.html import Child, Html, figure_of, h, name, sharp
 from striate.reporting.inspection.material import Inspection, Moved, PlaceShown, Rgb, UnitShown
 from striate.reporting.numbers import count, percent, size
 from striate.reporting.page import Section, page

@@ -1,1 +1,1 @@
-"""The parts of a run's report, each a function of the run's material; None where there is nothing to show."""
+"""Sections of a run's report: functions of its material that return None where there is nothing to show."""

@@ -1,8 +1,9 @@
-"""Every class by itself."""
+"""Scores of each class, and the confusion matrix."""
 
 from __future__ import annotations
 
-from striate.metrics import ClassScore, Judgement
+from striate.metrics import ClassScore, ConfusedPair, Judgement
+from striate.reporting.charts import answers
 from striate.reporting.html import Child, Html, h, name
 from striate.reporting.material import RunMaterial
 from striate.reporting.numbers import NOT_KNOWN, count, figure, listed, percent
@@ -10,37 +11,37 @@ from striate.reporting.page import Section, folded, table
 
 _AT_ONCE = 24
 _WEAKEST = 12
+_PAIRS = 8
 _HEADS = ("class", "images", "precision", "recall", "F1", "AUC")
 
 
 def classes(material: RunMaterial) -> Section | None:
-    """Precision, recall, F1 and support with small bars; of many classes the weakest first."""
+    """Show precision, recall, F1 and support of each class; of more than 24 classes the weakest first."""
     judgement = material.test
     if judgement is None:
         return None
     rows = [_row(k, score) for k, score in enumerate(judgement.per_class)]
     whole = table(_HEADS, rows, class_="scores")
     if len(rows) <= _AT_ONCE:
-        return Section("classes", "Class by class", _words(judgement), whole)
+        return Section("classes", "Scores by class", _words(judgement), whole)
     order = sorted(range(len(rows)), key=lambda k: (judgement.per_class[k].f1 is None, judgement.per_class[k].f1))
     weakest = table(_HEADS, [rows[k] for k in order[:_WEAKEST]], class_="scores")
     content = [h("h3", f"The {_WEAKEST} weakest"), weakest, folded(f"All {len(rows)} classes", whole)]
-    return Section("classes", "Class by class", _words(judgement), content)
+    return Section("classes", "Scores by class", _words(judgement), content)
 
 
 def _words(judgement: Judgement) -> list[Child]:
     said: list[Child] = [
-        h("p", h("b", "Precision"), ": of the images it called so, how many were. ", h("b", "Recall"),
-          ": of the images that were so, how many it found."),
-    ]  # fmt: skip
+        h("p", h("b", "Precision"), ": the fraction of the images predicted as the class that belong to it. "),
+        h("p", h("b", "Recall"), ": the fraction of the images of the class that are predicted as it."),
+    ]
     low, k = min((score.recall, k) for k, score in enumerate(judgement.per_class) if score.recall is not None)
     if low < 1:
         found = figure(low, percent(low), f"test.per_class.{k}.recall")
-        said.append(h("p", "Hardest to find: ", h("b", name(judgement.classes[k])), ", with ", found, " found."))
+        said.append(h("p", "Lowest recall: ", h("b", name(judgement.classes[k])), ", ", found, "."))
     if judgement.missing:
-        said.append(h(
-            "p", "Without test images, so not judged: ", listed(judgement.missing), ".", class_="warning"
-        ))  # fmt: skip
+        missing = listed(judgement.missing)
+        said.append(h("p", "Classes without test images, which are not evaluated: ", missing, ".", class_="warning"))
     return said
 
 
@@ -56,7 +57,49 @@ def _row(k: int, score: ClassScore) -> list[Child]:
     ]
 
 
-def _bar(share: float | None, of: str) -> list[Html]:
-    if share is None:
+def _bar(value: float | None, of: str) -> list[Html]:
+    if value is None:
         return [figure(None, NOT_KNOWN, of)]
-    return [figure(share, percent(share), of), h("i", class_="bar right", style=f"--share:{share:.4f}")]
+    return [figure(value, percent(value), of), h("i", class_="bar right", style=f"--share:{value:.4f}")]
+
+
+def confusions(material: RunMaterial) -> Section | None:
+    """Show the confusion matrix, and list the pairs of classes most often confused."""
+    judgement = material.test
+    if judgement is None:
+        return None
+    wrong = judgement.count - judgement.top1.correct
+    lead: list[Child] = [h("p", _summary(judgement, wrong))]
+    lead.append(h("p", "Each row is a true class; a deeper colour is a larger fraction of the row."))
+    drawn = answers.matrix(judgement.confusion, judgement.classes) if len(judgement.classes) <= answers.MOST else None
+    if drawn is None:
+        lead.append(h("p", f"With {len(judgement.classes)} classes the matrix is too large to draw."))
+    content = h("div", drawn, _pairs(judgement), class_="beside")
+    return Section("confusion", "Confusion matrix", lead, content)
+
+
+def _summary(judgement: Judgement, wrong: int) -> str:
+    if not wrong:
+        return f"No mistakes in {count(judgement.count, 'image')}."
+    pairs = judgement.most_confused(len(judgement.classes) ** 2)
+    top = sum(pair.count for pair in pairs[:3])
+    if len(pairs) > 3 and top / wrong >= 0.5:
+        return f"{count(wrong, 'mistake')}; three pairs of classes account for {percent(top / wrong, 0)} of them."
+    return f"{count(wrong, 'mistake')} in {count(len(pairs), 'pair')} of classes."
+
+
+def _pairs(judgement: Judgement) -> Html | None:
+    pairs = judgement.most_confused(_PAIRS)
+    if not pairs:
+        return None
+    items = [h("li", _pair(judgement, pair)) for pair in pairs]
+    return h("div", h("h3", "Most often confused"), h("ol", items, class_="pairs"))
+
+
+def _pair(judgement: Judgement, pair: ConfusedPair) -> list[Child]:
+    cell = f"test.confusion.{judgement.classes.index(pair.given)}.{judgement.classes.index(pair.predicted)}"
+    return [
+        h("span", name(pair.given), h("span", " → ", class_="arrow"), name(pair.predicted), class_="pair"),
+        h("span", figure(pair.count, count(pair.count), cell), f" of {count(pair.support)}", class_="of"),
+        h("i", class_="bar wrong", style=f"--share:{pair.count / pair.support:.4f}"),
+    ]

@@ -1,4 +1,4 @@
-"""Training, validation and test beside each other: what the scores of seen images are worth on unseen ones."""
+"""Scores on training, validation and test images, compared."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from striate.reporting.numbers import figure, interval, percent, proportion
 from striate.reporting.page import Section, table
 
 SMALL = 0.05
-"""A gap between seen and unseen images that is at most this large, with its whole interval, is called small."""
+"""Largest gap between seen and unseen images, as the end of its interval, that is reported as small."""
 
 
 def generalization(material: RunMaterial) -> Section | None:
-    """Accuracy, loss and calibration error of each split, and what their differences allow to be said."""
+    """Show accuracy, loss and calibration error of each split, and say what their differences mean."""
     judged = [
         (label, key, judgement)
         for label, key, judgement in (
@@ -29,7 +29,7 @@ def generalization(material: RunMaterial) -> Section | None:
     rows = [_row(label, key, judgement) for label, key, judgement in judged]
     heads = ["split", "images", "accuracy", "95 % interval", "loss", "calibration error"]
     lead: list[Child] = [h("p", sentence, class_=kind) for sentence, kind in _sentences(material)]
-    return Section("generalization", "On images it has not seen", lead, table(heads, rows))
+    return Section("generalization", "Generalization", lead, table(heads, rows))
 
 
 def _row(label: str, key: str, judgement: Judgement) -> list[Child]:
@@ -46,7 +46,7 @@ def _row(label: str, key: str, judgement: Judgement) -> list[Child]:
 
 
 def _sentences(material: RunMaterial) -> list[tuple[Child, str | None]]:
-    """Each sentence with the class of its paragraph: a warning, or none."""
+    """Return each sentence with the CSS class of its paragraph."""
     said: list[tuple[Child, str | None]] = []
     unseen, word = (material.test, "test") if material.test else (material.validation, "validation")
     if material.train and unseen:
@@ -54,43 +54,44 @@ def _sentences(material: RunMaterial) -> list[tuple[Child, str | None]]:
     if material.validation and material.test:
         said.append(_optimistic(material.validation.top1, material.test.top1))
     if material.validation and material.selected:
-        told = "The epoch was chosen by its score on the validation images, and the temperature was fitted on them: "
-        said.append((told + "they are no longer unseen, and their scores are optimistic.", None))
+        chosen = "The epoch was chosen, and the temperature was fitted, on the validation images, "
+        said.append((chosen + "so their scores are optimistic.", None))
     return said
 
 
 def _overfit(seen: Proportion, unseen: Proportion, word: str) -> tuple[Child, str | None]:
-    """Whether the classifier does better on what it was trained on, as far as the numbers of images allow to say."""
+    """Compare training images with unseen ones, as far as the number of images allows."""
     low, high = difference(seen, unseen) or (-1.0, 1.0)
-    both = f"{_share(seen)} of training images are right, {_share(unseen)} of {word} images"
+    both = f"{_percent(seen)} of training images are correct, {_percent(unseen)} of {word} images"
     if low > 0:
-        gap = f"{_points(low)} to {_points(high)} percentage points more (95 % interval)"
-        found: Html | str = h("b", "It over-fits") if low > SMALL else "It does better on what it was trained on"
+        gap = f"a gap of {_points(low)} to {_points(high)} percentage points (95 % interval)"
+        found: Html | str = h("b", "The model overfits") if low > SMALL else "Training images score better"
         return [found, f": {both}, {gap}."], "warning" if low > SMALL else None
     if high <= SMALL:
-        return f"No over-fitting was found: {both}, at most {_points(high)} percentage points more (95 %).", None
+        gap = f"a gap of at most {_points(high)} percentage points (95 % interval)" if high > 0 else "no gap"
+        return f"No overfitting was found: {both}, {gap}.", None
     return (
-        f"Whether it over-fits is not decided: {both}; with so few images the gap lies anywhere from {_points(low)} to "
-        f"{_points(high)} percentage points."
+        f"Overfitting cannot be decided: {both}; with so few images the gap may be {_points(low)} to {_points(high)} "
+        f"percentage points."
     ), None
 
 
 def _optimistic(validation: Proportion, test: Proportion) -> tuple[Child, str | None]:
-    """Whether validation and test tell the same."""
+    """Compare validation images with test images."""
     low, high = difference(validation, test) or (-1.0, 1.0)
-    both = f"{_share(validation)} of validation images are right, {_share(test)} of test images"
+    both = f"{_percent(validation)} of validation images are correct, {_percent(test)} of test images"
     gap = f"{_points(low)} to {_points(high)} percentage points apart (95 % interval)"
     if low > 0:
         named = h("b", "Validation is better than test")
-        return [named, f": {both}, {gap}. Believe the test: it chose nothing."], "warning"
+        return [named, f": {both}, {gap}. The test score is the unbiased one."], "warning"
     if high < 0:
         return [h("b", "Test is better than validation"), f": {both}, {gap}. The splits may differ in kind."], "warning"
     return f"Validation and test agree within their intervals: {both}.", None
 
 
-def _share(measured: Proportion) -> str:
+def _percent(measured: Proportion) -> str:
     return percent(measured.value or 0.0)
 
 
-def _points(share: float) -> str:
-    return f"{100 * share:.1f}"
+def _points(difference: float) -> str:
+    return f"{100 * difference:.1f}"

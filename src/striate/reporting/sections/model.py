@@ -1,70 +1,73 @@
-"""The network, layer by layer, and what its first layer looks for."""
+"""The network: its layers, and the filters of the first one."""
 
 from __future__ import annotations
 
-from striate.plot import filter_pictures
-from striate.reporting.html import Child, h, name
-from striate.reporting.inline_images import picture
-from striate.reporting.material import LayerRow, ModelFacts, RunMaterial
+from striate.plot import filter_images
+from striate.reporting.html import Child, h, image, name
+from striate.reporting.material import ModelFacts, RunMaterial
 from striate.reporting.numbers import count, short, size
 from striate.reporting.page import Section, folded, table
+from striate.tracing import Row
 
 _AT_ONCE = 40
 _MOST_FILTERS = 128
-_HEADS = ("layer", "kind", "output", "parameters", "MACs", "sees")
+_HEADS = ("layer", "kind", "output", "parameters", "MACs", "receptive field")
 
 
 def model(material: RunMaterial) -> Section | None:
-    """The table of layers: output shape, parameters, multiply-accumulates and receptive field."""
+    """Show the table of layers: output shape, parameters, MACs and receptive field."""
     facts = material.model
     if facts is None:
         return None
-    lead: list[Child] = [
-        h("p", h("b", name(facts.name)), ": ", name(facts.title), _citation(facts)),
-        h("p", _cost(facts)),
-    ]
-    whole = table(_HEADS, [_row(layer, facts) for layer in facts.layers], numeric_from=2, class_="layers")
-    content = folded(f"All {len(facts.layers)} layers", whole) if len(facts.layers) > _AT_ONCE else whole
-    return Section("network", "The network", lead, content if facts.layers else None)
+    lead: list[Child] = [h("p", h("b", name(facts.name)), ": ", *_title(facts)), h("p", _cost(facts))]
+    if facts.layers is None:
+        return Section("network", "Network", lead, None)
+    rows = facts.layers.rows
+    whole = table(_HEADS, [_row(row, facts) for row in rows], numeric_from=2, class_="layers")
+    content = folded(f"All {len(rows)} layers", whole) if len(rows) > _AT_ONCE else whole
+    return Section("network", "Network", lead, content)
 
 
-def _citation(facts: ModelFacts) -> str:
-    parts = [part for part in (facts.authors, str(facts.year) if facts.year else None, facts.paper) if part]
-    return f" ({', '.join(parts)})." if parts else "."
+def _title(facts: ModelFacts) -> list[Child]:
+    card = facts.card
+    if card is None:
+        return ["a model of your own."]
+    parts = [part for part in (card.authors, str(card.year) if card.year else None, card.paper) if part]
+    return [name(card.title), f" ({', '.join(parts)})." if parts else "."]
 
 
-def _cost(facts: ModelFacts) -> str:
+def _cost(facts: ModelFacts) -> list[Child]:
     parameters = count(facts.parameters, "parameter")
-    if facts.macs is None:
-        return f"{parameters}. Its layers are not listed, because its forward pass cannot be traced."
-    return f"{parameters} and {short(facts.macs)} multiply-accumulates for an image of {size(facts.input)}."
+    if facts.layers is None:
+        return [f"{parameters}. Its layers cannot be listed: ", name(facts.untraced or "it is not traced.")]
+    return [f"{parameters} and {short(facts.layers.totals.macs)} MACs for an image of {size(facts.input)}."]
 
 
-def _row(layer: LayerRow, facts: ModelFacts) -> list[Child]:
-    share = layer.parameters / max(1, facts.parameters)
-    bar = h("i", class_="bar plain", style=f"--share:{share:.4f}") if layer.parameters else None
+def _row(row: Row, facts: ModelFacts) -> list[Child]:
+    fraction = row.parameters / max(1, facts.parameters)
+    bar = h("i", class_="bar plain", style=f"--share:{fraction:.4f}") if row.parameters else None
     return [
-        h("code", layer.name),
-        layer.kind,
-        size(layer.output),
-        [count(layer.parameters) if layer.parameters else "·", bar],
-        short(layer.macs) if layer.macs else "·",
-        f"{'≤ ' if layer.bound else ''}{size(layer.receptive_field)}" if layer.receptive_field else "·",
+        h("code", row.path),
+        f"{row.kind} {row.detail}".strip(),
+        size(row.output_shape),
+        [count(row.parameters) if row.parameters else "·", bar],
+        short(row.macs) if row.macs else "·",
+        f"{'≤ ' if row.bound else ''}{size(row.receptive_field)}" if row.receptive_field else "·",
     ]
 
 
 def filters(material: RunMaterial) -> Section | None:
-    """The weights that meet the picture first, as pictures."""
+    """Show the weights of the first layer as images."""
     weights = material.filters
     if weights is None or not len(weights):
         return None
     total, channels, height, width = weights.shape
-    pictures = filter_pictures(weights)[:_MOST_FILTERS]
-    shown = [h("li", picture(pixels, alt=f"filter {k + 1}")) for k, pixels in enumerate(pictures)]
+    images = filter_images(weights)[:_MOST_FILTERS]
+    shown = [h("li", image(pixels, alt=f"filter {k + 1}")) for k, pixels in enumerate(images)]
     scale = (
-        "Mid-grey is zero; the colours are those of the three channels."
+        "Mid-grey is zero; the colours are the three channels."
         if channels == 3
-        else "Vermilion is positive, blue negative, paper zero" + ("; channels side by side." if channels > 1 else ".")
+        else "Red is positive, blue negative, white zero" + ("; channels side by side." if channels > 1 else ".")
     )
     lead: list[Child] = [h("p", f"{count(total, 'filter')} of {size((height, width))} pixels, on one scale. {scale}")]
     if total > _MOST_FILTERS:
@@ -72,7 +75,7 @@ def filters(material: RunMaterial) -> Section | None:
     wide = channels not in (1, 3) or max(height, width) > 16
     return Section(
         "filters",
-        "What its first layer looks for",
+        "First-layer filters",
         lead,
         h("ul", shown, class_="filters" + " wide" * wide + " few" * (total <= 16)),
     )

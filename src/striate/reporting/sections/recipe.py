@@ -1,4 +1,4 @@
-"""How it was made: every setting, those that were changed first, and where it was made."""
+"""The settings of a run, and the environment that it was made in."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from striate.reporting.page import Section, facts, folded, table
 
 
 def recipe(material: RunMaterial) -> Section | None:
-    """The difference from the named recipe, then all settings."""
+    """Show the settings in effect, the differences from the named recipe, then all settings."""
     if material.recipe is None and material.difference is None:
         return None
     changed = material.difference or {}
     content: list[Child] = []
     if material.settings:
         shown = [[label, h("code", name(value)), why] for label, value, why in material.settings]
-        content.append(table(["in effect", "", "because"], shown, numeric_from=9))
+        content.append(table(["in effect", "value", "reason"], shown, numeric_from=9))
     if changed:
         rows = [[h("code", key), _value(old), h("b", _value(new))] for key, (old, new) in changed.items()]
         content.append(table(["setting", "recipe", "this run"], rows, numeric_from=9))
@@ -28,16 +28,16 @@ def recipe(material: RunMaterial) -> Section | None:
         content.append(folded(f"All {len(flat)} settings", facts(pairs)))
     number = len(changed)
     said = f"{number} setting{'s differ' if number != 1 else ' differs'} from the recipe." if number else None
-    return Section("recipe", "How it was made", h("p", said or "Made exactly by the recipe."), content)
+    return Section("recipe", "Recipe", h("p", said or "The settings are those of the recipe."), content)
 
 
 def provenance(material: RunMaterial) -> Section | None:
-    """Seed, versions, hardware, digests, duration."""
+    """Show seed, versions, hardware, digests and duration."""
     if not material.provenance:
         return None
     pairs: list[tuple[str, Child]] = [(label, name(text)) for label, text in material.provenance.items()]
-    lead = h("p", "What it takes to make this run again, and to know that it is the same.")
-    return Section("origin", "Where it comes from", lead, h("div", facts(pairs), class_="provenance"))
+    lead = h("p", "What is needed to repeat this run and to verify the result.")
+    return Section("provenance", "Provenance", lead, h("div", facts(pairs), class_="provenance"))
 
 
 def _value(value: Any) -> Html:

@@ -1,30 +1,93 @@
-"""How the training went: two charts, and what they say in words."""
+"""The course of a training, read from its events: charts, and sentences about them."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from statistics import median
+from typing import Any
 
-from striate.reporting.charts.curves import Axis, Line, curves
-from striate.reporting.charts.scale import ticks
-from striate.reporting.history import History, Point, overfitting, read_history
+from striate.reporting.charts.curves import Axis, Line, curves, ticks
 from striate.reporting.html import Child, Html, h
 from striate.reporting.material import RunMaterial
 from striate.reporting.numbers import percent
 from striate.reporting.page import Section
 
+OVERFITTING_RISE = 0.1
+"""Rise of the validation loss above its lowest value, relative to it, that is reported as overfitting."""
+
+Point = tuple[float, float]
+
+
+@dataclass(frozen=True)
+class History:
+    """Curves over epochs; `epochs` is the length of the run."""
+
+    training_loss: tuple[Point, ...]
+    validation_loss: tuple[Point, ...]
+    validation_accuracy: tuple[Point, ...]
+    learning_rate: tuple[Point, ...]
+    epochs: float
+
+
+def read_history(events: Sequence[Mapping[str, Any]]) -> History:
+    """Read curves from the events `step` and `evaluated`; ignore other events."""
+    relevant = [event for event in events if event["event"] in ("step", "evaluated")]
+    per_epoch = _steps_per_epoch([event["clock"] for event in relevant])
+    places = [(event["clock"]["step"] / per_epoch, event) for event in relevant]
+    steps = [(x, event) for x, event in places if event["event"] == "step"]
+    scored = [(x, event["scores"]) for x, event in places if event["event"] == "evaluated"]
+    return History(
+        training_loss=tuple((x, event["loss"]) for x, event in steps),
+        validation_loss=tuple((x, scores["loss"]) for x, scores in scored if "loss" in scores),
+        validation_accuracy=tuple((x, scores["accuracy"]) for x, scores in scored if "accuracy" in scores),
+        learning_rate=tuple((x, event["lr"]) for x, event in steps),
+        epochs=max((x for x, _ in places), default=0.0),
+    )
+
+
+def _steps_per_epoch(clocks: Sequence[Mapping[str, int]]) -> float:
+    """Return the steps of an epoch: step / epoch is exact at the end of an epoch, and larger elsewhere.
+
+    A run that ended within its first epoch is drawn as one epoch.
+    """
+    ratios = [clock["step"] / clock["epoch"] for clock in clocks if clock["epoch"]]
+    return min(ratios) if ratios else float(max((clock["step"] for clock in clocks), default=1))
+
+
+def overfitting(history: History) -> tuple[float, float] | None:
+    """Return (the epoch after which the validation loss rose, its relative rise) if the run overfits, else None.
+
+    A run overfits if the validation loss ends more than `OVERFITTING_RISE` above its lowest value while the training
+    loss kept falling. Medians of neighbouring evaluations are compared (a fifth of all, at least three) against noise.
+    """
+    losses = history.validation_loss
+    width = max(3, len(losses) // 5)
+    steady = [
+        (losses[k + width // 2][0], median(y for _, y in losses[k : k + width])) for k in range(len(losses) - width + 1)
+    ]
+    if not steady:
+        return None
+    turn, lowest = min(reversed(steady), key=lambda point: point[1])
+    rise = steady[-1][1] / lowest - 1 if lowest > 0 else 0.0
+    before = [loss for x, loss in history.training_loss if x <= turn]
+    fell_on = bool(before) and history.training_loss[-1][1] < before[-1]
+    return (turn, rise) if rise > OVERFITTING_RISE and fell_on else None
+
 
 def training(material: RunMaterial) -> Section | None:
-    """Loss and accuracy over the epochs, the best epoch marked, over-fitting named."""
+    """Show loss, accuracy and learning rate over the epochs; mark the best epoch and report overfitting."""
     history = read_history(material.events)
     if not history.training_loss and not history.validation_loss:
         return None
     best = _best_epoch(material, history)
     charts = [chart for chart in (_loss(history, best), _accuracy(history, best), _rate(history)) if chart]
-    return Section("learning", "How it learned", _words(material, history, best), h("div", charts, class_="charts"))
+    return Section("training", "Training", _words(material, history, best), h("div", charts, class_="charts"))
 
 
 def _best_epoch(material: RunMaterial, history: History) -> float | None:
-    """What the run says; where it says nothing, the first of the highest validation accuracy."""
+    """Return the best epoch of the run; if it is not recorded, the first of the highest validation accuracy."""
     if material.best_epoch is not None:
         return material.best_epoch
     return max(history.validation_accuracy, key=lambda point: point[1], default=(None,))[0]
@@ -33,16 +96,16 @@ def _best_epoch(material: RunMaterial, history: History) -> float | None:
 def _words(material: RunMaterial, history: History, best: float | None) -> list[Child]:
     said: list[Child] = []
     if history.epochs == 1:
-        said.append(h("p", "There was only one epoch."))
+        said.append(h("p", "The run has one epoch."))
     elif best is not None:
         kept = best if material.kept_epoch is None else material.kept_epoch
-        also = "" if kept == best else f" Its best evaluation was after epoch {best:g}."
-        said.append(h("p", f"The weights kept are those of epoch {kept:g} of {history.epochs:.4g}.{also}"))
+        also = "" if kept == best else f" The best evaluation was after epoch {best:g}."
+        said.append(h("p", f"The kept weights are those of epoch {kept:g} of {history.epochs:.4g}.{also}"))
     if material.selected and history.epochs > 1:
-        said.append(h("p", "The epoch was chosen by these same validation images, so their scores are optimistic."))
+        said.append(h("p", "The epoch was chosen on these validation images, so their scores are optimistic."))
     said.append(_overfitting(history))
     if material.reason:
-        said.append(h("p", f"It ended: {material.reason}."))
+        said.append(h("p", f"End of training: {material.reason}."))
     return said
 
 
@@ -50,13 +113,13 @@ def _overfitting(history: History) -> Html:
     found = overfitting(history)
     if found:
         epoch, rise = found
-        rose = f"the validation loss ended {percent(rise, 0)} above its lowest, while the training loss fell on."
-        return h("p", h("b", f"Over-fitting from about epoch {epoch:.3g} on"), f": {rose}", class_="warning")
+        rose = f"the validation loss ended {percent(rise, 0)} above its lowest value while the training loss fell."
+        return h("p", h("b", f"Overfitting after about epoch {epoch:.3g}"), f": {rose}", class_="warning")
     if not history.validation_loss:
-        return h("p", "There was no validation part, so over-fitting would not have been seen.")
+        return h("p", "Without a validation split, overfitting cannot be detected.")
     if len(history.validation_loss) < 3:
-        return h("p", "Too few evaluations to speak of a course.")
-    return h("p", "The validation loss ended at or near its lowest.")
+        return h("p", "There are too few evaluations to detect overfitting.")
+    return h("p", "The validation loss ended at or near its lowest value.")
 
 
 def _figure(title: str, lines: list[Line], axis: Axis, best: float | None) -> Html:
@@ -92,7 +155,7 @@ def _accuracy(history: History, best: float | None) -> Html | None:
 
 
 def _around(values: list[float]) -> tuple[float, float]:
-    """A range that shows the differences: from a little below the lowest to the top."""
+    """Return a range around `values` in which their differences can be seen."""
     low, high = min(values), max(values)
     room = max(0.25 * (high - low), 0.005)
     return max(0.0, low - room), min(1.0, high + room)

@@ -106,8 +106,8 @@ def fooling_sheet(fooled: Fooled, classifier: Classifier, *, theme: Theme = LIGH
     verdict = "fooled, read back from its file" if fooled.fooled else "not fooled"
     return fooling(
         *pixels,
-        said_before=(_said(before),),
-        said_after=(_said(after), verdict),
+        caption_before=(_said(before),),
+        caption_after=(_said(after), verdict),
         title=f"{before.label} taken for {after.label}" if fooled.fooled else f"Still {before.label}",
         theme=theme,
     )

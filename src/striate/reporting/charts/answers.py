@@ -1,22 +1,28 @@
-"""The confusion matrix, readable from 2 classes to some hundred."""
+"""Charts of single answers: the confusion matrix, and one strip of all answers."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
+
+from striate.metrics import Rows
 from striate.reporting.html import Html, h
+from striate.reporting.numbers import percent
 
 MOST = 160
-"""Beyond so many classes a cell is smaller than a screen can show."""
+"""Number of classes above which a cell is too small for a screen."""
 
 _BESIDE, _LABEL = 12, 16
+_WIDTH, _HEIGHT, _STRIPES = 1000.0, 64.0, 160
 
 
 def matrix(cells: Sequence[Sequence[int]], classes: Sequence[str]) -> Html:
-    """True classes down, answers across; each row's shares as depth of colour, right and wrong in different ones.
+    """Draw the confusion matrix as an SVG: true classes down, answers across.
 
-    Numbers stand in the cells as long as they are readable. Every cell that counts something tells it when pointed at.
+    The depth of colour is the fraction of the row; correct and wrong cells differ in hue. Up to 24 classes, cells show
+    their counts; each cell that is not empty shows it on hover.
     """
     grid = _Grid.of(classes)
     squares = [_cell(cells, classes, i, j, grid) for i, row in enumerate(cells) for j, n in enumerate(row) if n]
@@ -28,7 +34,7 @@ def matrix(cells: Sequence[Sequence[int]], classes: Sequence[str]) -> Html:
         h("rect", x=grid.margin, y=grid.margin, width=inside, height=inside, class_="field"),
         [_labels(k, name, grid) for k, name in enumerate(classes)],
         squares,
-        h("text", "answered", x=middle, y=10, text_anchor="middle", class_="unit"),
+        h("text", "predicted", x=middle, y=10, text_anchor="middle", class_="unit"),
         h(
             "text",
             "true",
@@ -48,7 +54,7 @@ def matrix(cells: Sequence[Sequence[int]], classes: Sequence[str]) -> Html:
 
 @dataclass(frozen=True)
 class _Grid:
-    """Sizes in pixels: one cell, the text, and the room for labels at the left and the top."""
+    """Sizes in pixels: of a cell, of the text, and of the margin for labels at the left and the top."""
 
     pitch: float
     font: float
@@ -67,7 +73,7 @@ class _Grid:
 
 
 def cut(text: str, most: int) -> str:
-    """`text`, or its beginning and its end around an ellipsis where it is too long."""
+    """Shorten `text` to `most` characters: its start and its end around an ellipsis."""
     return text if len(text) <= most else f"{text[: most - most // 3 - 1]}…{text[-(most // 3) :]}"
 
 
@@ -86,10 +92,44 @@ def _cell(cells: Sequence[Sequence[int]], classes: Sequence[str], i: int, j: int
     number, support = cells[i][j], sum(cells[i])
     depth = 0.12 + 0.88 * (number / support) ** 0.6
     x, y, gap = grid.margin + j * grid.pitch, grid.margin + i * grid.pitch, 1.0 if grid.numbered else 0.25
-    what = f"{number} of {support} {classes[i]}" + ("" if i == j else f" taken for {classes[j]}")
+    what = f"{number} of {support} {classes[i]}" + ("" if i == j else f" predicted as {classes[j]}")
     square = h("rect", x=x + gap / 2, y=y + gap / 2, width=grid.pitch - gap, height=grid.pitch - gap,
                rx=2.0 if grid.numbered else None, fill_opacity=depth)  # fmt: skip
     written = h("text", str(number), x=x + grid.pitch / 2, y=y + grid.pitch / 2 + 4, text_anchor="middle",
                 data_value=number, data_of=f"test.confusion.{i}.{j}")  # fmt: skip
     style = ("right" if i == j else "wrong") + (" deep" if depth > 0.55 else "")
     return h("g", h("title", what), square, written if grid.numbered else None, class_=f"cell {style}")
+
+
+def stripes(rows: Rows) -> Html:
+    """Draw all answers in order of confidence as an SVG, the least confident on the left.
+
+    Each stripe is one image, or a group of neighbours where there are more than 160. The fraction of wrong answers in
+    a group is coloured from the top.
+    """
+    order = np.lexsort((rows.index, rows.confidence))
+    groups = np.array_split(order, min(len(order), _STRIPES))
+    pitch = _WIDTH / len(groups)
+    return h(
+        "svg",
+        [_stripe(rows.take(group), place * pitch, pitch) for place, group in enumerate(groups)],
+        viewBox=f"0 0 {_WIDTH:.0f} {_HEIGHT:.0f}",
+        preserveAspectRatio="none",
+        class_="stripes",
+        role="img",
+        aria_label="Answers in order of confidence; wrong ones are marked",
+    )
+
+
+def _stripe(group: Rows, x: float, pitch: float) -> Html:
+    right, total = int(group.right.sum()), len(group.index)
+    low, high = float(group.confidence.min()), float(group.confidence.max())
+    sure = percent(low) if total == 1 else f"{percent(low)} to {percent(high)}"
+    top = _HEIGHT * (total - right) / total
+    width = pitch * 0.72
+    return h(
+        "g",
+        h("title", f"confidence {sure}: {right} of {total} correct"),
+        h("rect", x=x, y=top, width=width, height=_HEIGHT - top, class_="right") if right else None,
+        h("rect", x=x, y=0, width=width, height=top, class_="wrong") if right < total else None,
+    )
