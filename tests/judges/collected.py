@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import importlib
-import os
 from pathlib import Path
 
 from judges.parity import Judge
+from promises.subject import families
 from striate.models import MODELS
 
 
@@ -15,22 +15,14 @@ def all_judges() -> list[Judge]:
     return [judge for file in files for judge in importlib.import_module(f"judges.nets.{file.stem}").JUDGES]
 
 
-_MOST_PARAMETERS, _MOST_MACS = 15e6, 1.6e9
-
-
 def one_of_each_family() -> list[Judge]:
-    """Return the first judge of the smallest judged member of each family that is compared within seconds.
+    """Return the first judge of the smallest judged member of each family that `promises.subject.families` names.
 
-    With `STRIATE_FAMILIES=all`, as `make zoo` runs, of every family. `results/zoo.json` records every judge's verdict.
+    `results/zoo.json` records the verdict of every judge, on the networks as they are.
     """
     chosen: dict[str, Judge] = {}
-    known = [judge for judge in all_judges() if judge.name in MODELS]
+    kinds = {MODELS[name].card.family for name in families()}
+    known = [judge for judge in all_judges() if judge.name in MODELS and MODELS[judge.name].card.family in kinds]
     for judge in sorted(known, key=lambda judge: MODELS[judge.name].card.parameters):
         chosen.setdefault(MODELS[judge.name].card.family, judge)
-    everything = os.environ.get("STRIATE_FAMILIES") == "all"
-    return sorted((judge for judge in chosen.values() if everything or _is_quick(judge)), key=lambda judge: judge.name)
-
-
-def _is_quick(judge: Judge) -> bool:
-    card = MODELS[judge.name].card
-    return card.parameters <= _MOST_PARAMETERS and card.macs <= _MOST_MACS
+    return sorted(chosen.values(), key=lambda judge: judge.name)
