@@ -13,12 +13,13 @@ from torch import Tensor, nn
 
 from striate.explaining import occlusion
 from striate.explaining.occluding.incremental import Incremental, UntraceableError
-from striate.explaining.occluding.incremental.boxes import Boxes, Window
+from striate.explaining.occluding.incremental.boxes import Boxes, outputs_of
 from striate.explaining.occluding.incremental.model import boxes
 from striate.explaining.occluding.incremental.program import Program
 from striate.explaining.occluding.incremental.replay import reach
 from striate.explaining.occluding.occlusion import plainly
 from striate.explaining.occluding.patch_grid import Positions, positions
+from striate.tracing import Window
 
 SIZE = (27, 22)
 _CLASSES = 4
@@ -144,7 +145,7 @@ def test_all_but_the_head_is_confined_to_what_the_patch_reaches(name: str) -> No
     model, image, _ = _ready(build)
     program = Incremental.of(model, image).program
     reached = reach(program, boxes(positions(SIZE, 5, 5)))
-    assert len(program.operations) + 1 - len(reached) == whole
+    assert len(program.instructions) + 1 - len(reached) == whole
 
 
 def test_what_a_patch_reaches_is_what_changes() -> None:
@@ -153,9 +154,9 @@ def test_what_a_patch_reaches_is_what_changes() -> None:
     places = positions((30, 30), 4, 3)
     for kernel, stride, dilation, padding in [(3, 1, 1, 1), (3, 2, 1, 0), (5, 1, 1, 2), (2, 2, 1, 0), (3, 2, 2, 3)]:
         weights = torch.rand(1, 1, kernel, kernel) + 0.1
-        window = Window((kernel, kernel), (stride, stride), (dilation, dilation), (padding, padding))
+        window = Window((30, 30), (kernel, kernel), (stride, stride), (padding, padding), (dilation, dilation))
         clean = F.conv2d(torch.zeros(1, 1, 30, 30), weights, None, stride, padding, dilation)
-        reached = window.reached(boxes(places), (clean.shape[2], clean.shape[3]))
+        reached = outputs_of(boxes(places), window, (clean.shape[2], clean.shape[3]))
         for number in range(len(places)):
             picture = torch.zeros(1, 1, 30, 30)
             picture[(0, 0, *places.box(number))] = 1
@@ -232,17 +233,20 @@ def test_what_cannot_be_written_down_is_run_whole(build: Callable[[], nn.Module]
         drops = (model(image)[:, 1] - logits[:, 1]).numpy()
     found = occlusion(model, image, 1, patch=6, stride=4, fill=cover[0])
     np.testing.assert_allclose(found.values[0, 0, 0], drops[0], rtol=1e-5, atol=1e-7)
+    assert found.notes[0].startswith("The whole network ran for each patch: ")
 
 
 def test_operations_that_do_not_give_the_logits_are_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
     def without_its_last_relu(program: Program) -> Program:
-        place = max(number for number, one in enumerate(program.operations) if one.name == "relu")
-        silent = replace(program.operations[place], function=torch.ops.aten.neg.default)
-        return replace(program, operations=(*program.operations[:place], silent, *program.operations[place + 1 :]))
+        place = max(number for number, one in enumerate(program.instructions) if one.name == "relu")
+        silent = replace(program.instructions[place], function=torch.ops.aten.neg.default)
+        return replace(
+            program, instructions=(*program.instructions[:place], silent, *program.instructions[place + 1 :])
+        )
 
     model, image, _ = _ready(NETWORKS["strided, padded, dilated"][0])
     monkeypatch.setattr("striate.explaining.occluding.incremental.model.in_place", without_its_last_relu)
-    with pytest.raises(UntraceableError, match="do not give"):
+    with pytest.raises(UntraceableError, match="same logits"):
         Incremental.of(model, image)
 
 

@@ -50,13 +50,13 @@ def occlusion(
     places = positions(size, patch, stride)
     clean = aim(model(images))
     scores = torch.empty(len(images), len(places), device=clean.device, dtype=clean.dtype)
-    incremental = _incremental(model, images[:1], places)
+    incremental, notes = _incremental(model, images[:1], places)
     for picture, pair in enumerate(zip(images.split(1), covers(images, fill, places, seed).split(1), strict=True)):
         found = plainly(model, *pair, places) if incremental is None else incremental.logits(*pair, places)
         for numbers, logits in found:
             covered = scores[picture, numbers]
             scores[picture, numbers] = aim(logits, [picture] * len(covered))
-    return Relevance(_spread(clean[:, None] - scores, places, size))
+    return Relevance(_spread(clean[:, None] - scores, places, size), notes=notes)
 
 
 def plainly(
@@ -69,15 +69,18 @@ def plainly(
     )
 
 
-def _incremental(model: nn.Module, image: Float[Tensor, "1 c h w"], places: Positions) -> Incremental | None:
-    """`model` made ready for it, if its operations can be seen and enough of the work is saved."""
+def _incremental(
+    model: nn.Module, image: Float[Tensor, "1 c h w"], places: Positions
+) -> tuple[Incremental | None, tuple[str, ...]]:
+    """Prepare `model`, if its operations can be recorded and enough work is saved; else None, and a note why."""
     if alone():  # what it computes for one position would depend on the others
-        return None
+        return None, ()
     try:
         incremental = Incremental.of(model, image)
-    except (UntraceableError, RuntimeError):  # a tensor of a kind that shows no more than its values, for one
-        return None
-    return incremental if incremental.saved(places) >= _WORTHWHILE else None
+    except (UntraceableError, RuntimeError) as error:  # RuntimeError: a tensor subclass that hides its storage
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0].rstrip(".")
+        return None, (f"The whole network ran for each patch: {reason}.",)
+    return (incremental if incremental.saved(places) >= _WORTHWHILE else None), ()
 
 
 def under_patches(

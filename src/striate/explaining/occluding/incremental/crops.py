@@ -1,4 +1,4 @@
-"""What a patch has changed in a map: for each position the values within its box; elsewhere the clean map holds."""
+"""Values that a patch changes in a map: for each position those within its box; elsewhere the clean map holds."""
 
 from __future__ import annotations
 
@@ -33,30 +33,30 @@ class Map:
 
 @dataclass(frozen=True, eq=False)
 class Crops:
-    """The changed values at every position: `boxes` tells where, `groups` hold them, boxes of one size in one batch."""
+    """The changed values at every position: `boxes` are where, `groups` hold them, boxes of one size in one batch."""
 
     boxes: Boxes
     groups: tuple[Group, ...]
 
     @functools.cached_property
     def found_at(self) -> tuple[Int[np.ndarray, " p"], Int[np.ndarray, " p"]]:
-        """For each position its group, and its place in the batch of that group."""
+        """Return for each position its group, and its place in the batch of that group."""
         group, place = np.empty((2, len(self.boxes)), dtype=np.int64)
         for number, (numbers, _) in enumerate(self.groups):
             group[numbers], place[numbers] = number, np.arange(len(numbers))
         return group, place
 
     def changed(self, change: Callable[[Tensor], Tensor]) -> Crops:
-        """The same boxes with other values."""
+        """Return the same boxes with other values."""
         return Crops(self.boxes, tuple((numbers, change(values)) for numbers, values in self.groups))
 
 
 def gathered(
     clean: Map, crops: Crops | None, wanted: Boxes, fill: float = 0.0, step: tuple[int, int] = (1, 1)
 ) -> Crops:
-    """The values in other boxes: the changed ones where there are any, else the clean, and `fill` beyond the border.
+    """Return the values in other boxes: changed ones where there are any, else clean, and `fill` beyond the border.
 
-    With a `step`, only every so many-th row and column of a box is taken.
+    With a `step`, only every `step`-th row and column of a box is taken.
     """
     groups = []
     for numbers in wanted.by_size():
@@ -71,7 +71,7 @@ def gathered(
 
 
 def whole(clean: Map, crops: Crops) -> Float[Tensor, "p c h w"]:
-    """The whole map of every position."""
+    """Return the whole map of every position."""
     count = len(crops.boxes)
     everything = Boxes(*(np.full(count, edge) for edge in (0, clean.height, 0, clean.width)))
     ((_, values),) = gathered(clean, crops, everything).groups
@@ -83,7 +83,7 @@ def _grid(starts: np.ndarray, stops: np.ndarray, step: int) -> Int[np.ndarray, "
 
 
 def _index(rows: np.ndarray, columns: np.ndarray, width: int) -> np.ndarray:
-    """The numbers of pixels in a map of this width: (m, h, w)."""
+    """Return the numbers of pixels in a map of this width: (m, h, w)."""
     return rows[:, :, None] * width + columns[:, None, :]
 
 
@@ -105,7 +105,7 @@ def _lay(
     crops: Crops,
     step: tuple[int, int],
 ) -> None:
-    """Lay the changed values of these positions over the clean ones."""
+    """Write the changed values of these positions over the clean ones."""
     group, place = (found[numbers] for found in crops.found_at)
     for one in np.unique(group):
         mine = np.flatnonzero(group == one)
@@ -126,7 +126,7 @@ def _lay(
 def _places(
     starts: np.ndarray, stops: np.ndarray, origins: np.ndarray, side: int, step: int
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Where lines of a box lie in another that begins at `origins`, and which of them it has."""
+    """Return where lines of a box lie in another that begins at `origins`, and which of them it has."""
     offsets = _grid(starts, stops, 1) - origins[:, None]
     places = offsets // step
     return places, (offsets % step == 0) & (places >= 0) & (places < side)

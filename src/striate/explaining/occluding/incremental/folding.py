@@ -1,4 +1,4 @@
-"""What is done to a list of operations before it runs many times: batch norms folded, ReLUs in place."""
+"""Prepare a program to run many times: batch norms folded, ReLUs in place, kernels with their channels last."""
 
 from __future__ import annotations
 
@@ -7,70 +7,62 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from striate.explaining.occluding.incremental.program import Operation, Program, Ref
-
-_WEIGHT, _BIAS, _TRANSPOSED = 1, 2, 6  # among the arguments of a convolution
+from striate.explaining.occluding.incremental.program import Instruction, Program, Ref
+from striate.tracing import folded_weights, norm_line
 
 
 def folded(program: Program) -> Program:
-    """`program` with every batch norm folded into the convolution that it alone reads.
-
-        w' = w · γ / √(σ² + ε)          b' = (b - μ) · γ / √(σ² + ε) + β
-
-    computed in double precision and then rounded; kernels are laid with their channels last.
-    """
-    readers, made = program.readers(), {one.outputs[0]: one for one in program.operations}
-    replaced: dict[int, Operation | None] = {}
-    for norm in program.operations:
-        if norm.name != "native_batch_norm" or not isinstance(norm.args[0], Ref):
+    """Fold every batch norm into the convolution whose output it alone reads (see `tracing.fold`)."""
+    readers, made = program.readers(), {one.outputs[0]: one for one in program.instructions}
+    replaced: dict[int, Instruction | None] = {}
+    for norm in program.instructions:
+        read = norm.given.get("input")
+        if norm.name != "native_batch_norm" or not isinstance(read, Ref):
             continue
-        read = norm.args[0].number
-        convolution = made.get(read)
-        if convolution is None or convolution.name != "convolution" or len(readers[read]) > 1:
+        convolution = made.get(read.number)
+        if convolution is None or convolution.name != "convolution" or len(readers[read.number]) > 1:
             continue
-        if read == program.output or not _constant(convolution) or _training(norm):
+        if read.number == program.output or not _is_constant(convolution) or _uses_the_batch(norm):
             continue
         replaced[id(norm)] = None
         replaced[id(convolution)] = _with_norm(convolution, norm)
-    operations = (replaced.get(id(one), one) for one in program.operations)
-    return replace(program, operations=tuple(_laid(one) for one in operations if one is not None))
+    instructions = (replaced.get(id(one), one) for one in program.instructions)
+    return replace(program, instructions=tuple(_channels_last(one) for one in instructions if one is not None))
 
 
 def in_place(program: Program) -> Program:
-    """`program` with a ReLU working in place where it alone reads what a convolution or a sum has just written."""
-    readers, made = program.readers(), {one.outputs[0]: one for one in program.operations}
+    """Let a ReLU work in place where it alone reads the output of a convolution, a norm or a sum."""
+    readers, made = program.readers(), {one.outputs[0]: one for one in program.instructions}
 
-    def changed(one: Operation) -> Operation:
+    def changed(one: Instruction) -> Instruction:
         number = one.inputs()[0]
         fresh = number in made and made[number].name in ("convolution", "native_batch_norm", "add")
         if one.name != "relu" or not fresh or len(readers[number]) > 1:
             return one
         return replace(one, function=torch.ops.aten.relu_.default)
 
-    return replace(program, operations=tuple(changed(one) for one in program.operations))
+    return replace(program, instructions=tuple(changed(one) for one in program.instructions))
 
 
-def _constant(convolution: Operation) -> bool:
-    return isinstance(convolution.args[_WEIGHT], Tensor) and not convolution.args[_TRANSPOSED]
+def _is_constant(convolution: Instruction) -> bool:
+    return isinstance(convolution.given["weight"], Tensor) and not convolution.given["transposed"]
 
 
-def _training(norm: Operation) -> bool:
-    return bool(norm.args[5]) or any(not isinstance(one, Tensor) for one in norm.args[3:5])
+def _uses_the_batch(norm: Instruction) -> bool:
+    statistics = norm.given["running_mean"], norm.given["running_var"]
+    return bool(norm.given["training"]) or any(not isinstance(each, Tensor) for each in statistics)
 
 
-def _with_norm(convolution: Operation, norm: Operation) -> Operation:
-    weight, bias = convolution.args[_WEIGHT], convolution.args[_BIAS]
-    scale, shift, mean, variance = norm.args[1:5]
-    factor = (variance.double() + norm.args[7]).rsqrt() * (1 if scale is None else scale)
-    constant = ((0 if bias is None else bias) - mean.double()) * factor + (0 if shift is None else shift)
-    changed = (weight.double() * factor[:, None, None, None]).to(weight.dtype), constant.to(weight.dtype)
-    return replace(convolution, args=(convolution.args[0], *changed, *convolution.args[3:]), outputs=norm.outputs[:1])
+def _with_norm(convolution: Instruction, norm: Instruction) -> Instruction:
+    given = norm.given
+    line = norm_line(given["running_mean"], given["running_var"], given["eps"], given["weight"], given["bias"])
+    weight, bias = folded_weights(convolution.given["weight"], convolution.given["bias"], *line)
+    return replace(convolution, given={**convolution.given, "weight": weight, "bias": bias}, outputs=norm.outputs[:1])
 
 
-def _laid(operation: Operation) -> Operation:
-    if operation.name != "convolution" or not isinstance(operation.args[_WEIGHT], Tensor):
-        return operation
-    weight = operation.args[_WEIGHT]
-    if weight.ndim == 4:
-        weight = weight.contiguous(memory_format=torch.channels_last)
-    return replace(operation, args=(operation.args[0], weight, *operation.args[2:]))
+def _channels_last(instruction: Instruction) -> Instruction:
+    weight = instruction.given.get("weight")
+    if instruction.name != "convolution" or not isinstance(weight, Tensor) or weight.ndim != 4:
+        return instruction
+    laid = weight.contiguous(memory_format=torch.channels_last)
+    return replace(instruction, given={**instruction.given, "weight": laid})

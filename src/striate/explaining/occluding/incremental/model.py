@@ -1,4 +1,4 @@
-"""A network made ready to be run again and again with a patch on its picture."""
+"""A network prepared to run many times with a patch on its image."""
 
 from __future__ import annotations
 
@@ -11,49 +11,49 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from striate.explaining.occluding.incremental.boxes import Boxes
-from striate.explaining.occluding.incremental.cost import saved
 from striate.explaining.occluding.incremental.folding import folded, in_place
 from striate.explaining.occluding.incremental.program import Program
 from striate.explaining.occluding.incremental.recording import UntraceableError, record
-from striate.explaining.occluding.incremental.replay import Clean, replay
+from striate.explaining.occluding.incremental.replay import Clean, replay, saving
 from striate.explaining.occluding.patch_grid import Positions
 
 TOLERANCE = 1e-4
-"""By how much the clean logits of the network and of what was written down of it may differ, as a share of the largest
-of them. It is the rounding of other sums in another order; more means that something was not seen."""
+"""Largest difference between the clean logits of the network and those of its program, relative to the largest of them.
+It is the rounding of other sums in another order; more means that something was not recorded."""
 
 
 @dataclass(frozen=True, eq=False)
 class Incremental:
-    """A network as its operations, batch norms folded into convolutions; to be made within `hooks.borrow`.
+    """A network as a program, batch norms folded into convolutions; create it within `hooks.borrow`.
 
-    The operations are computed as torch computes them, on boxes where a patch reaches no further and on whole maps
-    where it does; so the logits are those of the whole network but for rounding.
+    Instructions run on boxes where a patch reaches no further, and on whole maps where it does; so the logits are those
+    of the whole network up to rounding.
     """
 
     program: Program
 
     @classmethod
     def of(cls, model: nn.Module, image: Float[Tensor, "1 c h w"]) -> Incremental:
-        """
+        """Record `model` on one image.
+
         Raises:
-            UntraceableError: `model` cannot be written down as a list of operations in float32 (or double), or that
-                list does not give its logits.
+            UntraceableError: `model` cannot be written down as a program in float32 (or double), or the program does
+                not compute its logits.
         """
         if image.dtype not in (torch.float32, torch.float64):
-            raise UntraceableError("folding batch norms would change what is computed in few bits")
+            raise UntraceableError("folding batch norms would change the results in half precision")
         made = cls(in_place(folded(record(model, image))))
         with torch.no_grad():
             expected, found = model(image), made.program.logits(image)
         if expected.ndim != 2:
-            raise UntraceableError("the answer is not a row of logits for each image")
+            raise UntraceableError("it does not return one row of logits for each image")
         if not (found - expected).abs().max() <= TOLERANCE * expected.abs().max():
-            raise UntraceableError("the operations do not give the network's logits")
+            raise UntraceableError("its recorded operations do not give the same logits")
         return made
 
     def saved(self, places: Positions) -> float:
-        """How many times fewer multiplications it takes than the whole network at every position."""
-        return saved(self.program, boxes(places))
+        """Return how many times fewer multiplications it takes than the whole network at every position."""
+        return saving(self.program, boxes(places))
 
     def logits(
         self,
@@ -61,14 +61,14 @@ class Incremental:
         cover: Float[Tensor, "1 c h w"],
         places: Positions,
     ) -> Iterator[tuple[slice, Float[Tensor, "m k"]]]:
-        """The logits under the patch at each position, a share of them at a time: (positions, logits)."""
+        """Yield the logits under the patch at each position, some at a time: (positions, logits)."""
         with torch.no_grad():
             clean = Clean.of(self.program, image)
         return replay(self.program, clean, cover, boxes(places))
 
 
 def boxes(places: Positions) -> Boxes:
-    """The patches themselves, position by position."""
+    """Return the patches themselves, position by position."""
     rows, columns = places.grid
     tops, bottoms = (np.repeat(edge, columns) for edge in (places.tops, places.bottoms))
     lefts, rights = (np.tile(edge, rows) for edge in (places.lefts, places.rights))

@@ -1,4 +1,4 @@
-"""A network as the list of operations that it runs on a batch of pictures."""
+"""A network as the list of functions of ATen that it runs on a batch of images."""
 
 from __future__ import annotations
 
@@ -8,117 +8,122 @@ from typing import Any
 
 from torch import Tensor
 
+from striate.tracing import Window
+
 
 @dataclass(frozen=True)
 class Ref:
-    """Stands among the arguments of an operation for a value that depends on the pictures."""
+    """Stands among the arguments of an instruction for a value that depends on the images."""
 
     number: int
 
 
 @dataclass(frozen=True)
-class Batch:
-    """Stands for a size that depends on the number of pictures n: slope · n + offset."""
+class BatchSize:
+    """Stands for a size that depends on the number of images n: slope · n + offset."""
 
     slope: int
     offset: int
 
-    def at(self, pictures: int) -> int:
-        return self.slope * pictures + self.offset
+    def at(self, images: int) -> int:
+        return self.slope * images + self.offset
 
 
 @dataclass(frozen=True)
-class Operation:
-    """One function of torch's own set (ATen), with `Ref` for values, `Batch` for sizes, and constants as they are.
+class Instruction:
+    """One function of ATen and its arguments by name: `Ref` for values, `BatchSize` for sizes, and constants.
 
-    `outputs` are the numbers of what it gives; None for what is no tensor.
+    `outputs` are the numbers of its results; None for what is no tensor. `window` is what a convolution, pooling,
+    padding or slice of maps reads for each position.
     """
 
     function: Callable[..., Any]
     name: str
-    args: tuple[Any, ...]
-    kwargs: Mapping[str, Any]
+    given: Mapping[str, Any]
     outputs: tuple[int | None, ...]
+    window: Window | None = None
 
     def inputs(self) -> list[int]:
-        """The numbers of the values that it reads, in the order of its arguments."""
-        return [leaf.number for leaf in leaves((self.args, self.kwargs)) if isinstance(leaf, Ref)]
+        """Return the numbers of the values that it reads, in the order of its arguments."""
+        return [leaf.number for leaf in leaves(self.given) if isinstance(leaf, Ref)]
 
-    def run(self, values: Mapping[int, Any], pictures: int) -> Any:
-        """What it gives, reading `values`, for a batch of so many pictures."""
+    def run(self, values: Mapping[int, Any], images: int) -> Any:
+        """Compute its results from `values`, for a batch of so many images."""
 
         def fill(leaf: Any) -> Any:
             if isinstance(leaf, Ref):
                 return values[leaf.number]
-            return leaf.at(pictures) if isinstance(leaf, Batch) else leaf
+            return leaf.at(images) if isinstance(leaf, BatchSize) else leaf
 
-        return self.function(*mapped(self.args, fill), **mapped(self.kwargs, fill))
+        return self.function(**mapped(self.given, fill))
 
 
 @dataclass(frozen=True)
 class Program:
-    """Operations in the order in which they run; value 0 is the pictures, value `output` the logits.
+    """Instructions in the order in which they run; value `image` is the images, value `output` the logits.
 
-    `shapes` are those of the values for one picture, the batch left out.
+    `shapes` are those of the values for one image, without the batch.
     """
 
-    operations: tuple[Operation, ...]
+    instructions: tuple[Instruction, ...]
+    image: int
     output: int
     shapes: Mapping[int, tuple[int, ...]]
 
     def run(self, images: Tensor) -> dict[int, Tensor]:
-        """Every value for these pictures, by its number."""
-        values: dict[int, Tensor] = {0: images}
-        for operation in self.operations:
-            store(values, operation, operation.run(values, len(images)))
+        """Compute every value for these images, by its number."""
+        values: dict[int, Tensor] = {self.image: images}
+        for instruction in self.instructions:
+            store(values, instruction, instruction.run(values, len(images)))
         return values
 
     def logits(self, images: Tensor) -> Tensor:
-        """The answer alone: no value is held longer than it is read."""
-        values: dict[int, Tensor] = {0: images}
-        for operation, done in zip(self.operations, self.last_reads(), strict=True):
-            store(values, operation, operation.run(values, len(images)))
+        """Compute the logits; each value is released after it is last read."""
+        values: dict[int, Tensor] = {self.image: images}
+        for instruction, done in zip(self.instructions, self.last_reads(), strict=True):
+            store(values, instruction, instruction.run(values, len(images)))
             for number in done:
                 del values[number]
         return values[self.output]
 
     def last_reads(self) -> list[list[int]]:
-        """For each operation, the values that nobody reads after it."""
+        """Return for each instruction the values that nothing reads after it."""
         seen = {self.output}
         found: list[list[int]] = []
-        for operation in reversed(self.operations):
-            met = {*operation.inputs(), *(one for one in operation.outputs if one is not None)}
+        for instruction in reversed(self.instructions):
+            met = {*instruction.inputs(), *(one for one in instruction.outputs if one is not None)}
             found.append(sorted(met - seen))
             seen |= met
         return found[::-1]
 
-    def readers(self) -> dict[int, list[Operation]]:
-        """The operations that read each value."""
-        found: dict[int, list[Operation]] = {number: [] for number in self.shapes}
-        for operation in self.operations:
-            for number in dict.fromkeys(operation.inputs()):
-                found[number].append(operation)
+    def readers(self) -> dict[int, list[Instruction]]:
+        """Return the instructions that read each value."""
+        found: dict[int, list[Instruction]] = {number: [] for number in self.shapes}
+        for instruction in self.instructions:
+            for number in dict.fromkeys(instruction.inputs()):
+                found[number].append(instruction)
         return found
 
     def needed(self) -> Program:
-        """The same without the operations on which the logits do not depend."""
+        """Return the program without the instructions on which the logits do not depend."""
         wanted, kept = {self.output}, []
-        for operation in reversed(self.operations):
-            if wanted.intersection(operation.outputs):
-                wanted.update(operation.inputs())
-                kept.append(operation)
-        return Program(tuple(reversed(kept)), self.output, self.shapes)
+        for instruction in reversed(self.instructions):
+            if wanted.intersection(instruction.outputs):
+                wanted.update(instruction.inputs())
+                kept.append(instruction)
+        return Program(tuple(reversed(kept)), self.image, self.output, self.shapes)
 
 
-def store(values: MutableMapping[int, Any], operation: Operation, given: Any) -> None:
-    """Put what `operation` has given into `values`."""
-    for number, value in zip(operation.outputs, given if isinstance(given, (tuple, list)) else (given,), strict=True):
+def store(values: MutableMapping[int, Any], instruction: Instruction, results: Any) -> None:
+    """Put the results of `instruction` into `values`."""
+    listed = results if isinstance(results, (tuple, list)) else (results,)
+    for number, value in zip(instruction.outputs, listed, strict=True):
         if number is not None:
             values[number] = value
 
 
 def mapped(tree: Any, change: Callable[[Any], Any]) -> Any:
-    """`tree` of tuples, lists and dictionaries with every leaf changed."""
+    """Return `tree` of tuples, lists and dictionaries with every leaf changed."""
     if isinstance(tree, (tuple, list)):
         return type(tree)(mapped(item, change) for item in tree)
     if isinstance(tree, Mapping):
@@ -127,7 +132,7 @@ def mapped(tree: Any, change: Callable[[Any], Any]) -> Any:
 
 
 def leaves(tree: Any) -> Iterator[Any]:
-    """Everything in `tree` that is no tuple, list or dictionary, in order."""
+    """Yield everything in `tree` that is no tuple, list or dictionary, in order."""
     if isinstance(tree, (tuple, list)):
         for item in tree:
             yield from leaves(item)

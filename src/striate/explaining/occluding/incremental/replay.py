@@ -1,7 +1,8 @@
-"""Run a network again under every patch, computing only what the patch can reach."""
+"""Run a program again under every patch, computing only what the patch can reach."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -12,30 +13,48 @@ from torch import Tensor
 
 from striate.explaining.occluding.incremental.boxes import Boxes
 from striate.explaining.occluding.incremental.crops import Crops, Map, gathered, whole
-from striate.explaining.occluding.incremental.program import Operation, Program, store
+from striate.explaining.occluding.incremental.program import Instruction, Program, leaves, store
 from striate.explaining.occluding.incremental.rules import Maps, rule_of
 
 MEMORY = 256 * 2**20
-"""Bytes that the largest changed values of one go may take, with what they are computed from."""
+"""Bytes that the largest changed values of one pass may take, with those that they are computed from."""
 
 
 def reach(program: Program, boxes: Boxes) -> dict[int, Boxes]:
-    """The boxes of every value that patches in `boxes` change only within boxes; the other values change as a whole."""
-    found = {0: boxes}
+    """Return the boxes of values that patches in `boxes` change only within boxes; other values change as a whole."""
+    found = {program.image: boxes}
     readers = program.readers()
-    for operation in program.operations:
-        rule, (first, *others) = rule_of(operation), operation.outputs
+    for instruction in program.instructions:
+        rule, (first, *others) = rule_of(instruction), instruction.outputs
         if rule is None or first is None or any(readers.get(one or -1) for one in others):
             continue
-        reached = rule.reach(operation, found, program.shapes)
+        reached = rule.reach(instruction, found, program.shapes)
         if reached is not None:
             found[first] = reached
     return found
 
 
+def saving(program: Program, boxes: Boxes) -> float:
+    """Return how many times fewer multiplications the patches take than the whole network at these positions."""
+    reached = reach(program, boxes)
+    whole = sum(_products(program, one, {}, len(boxes)) for one in program.instructions)
+    confined = sum(_products(program, one, reached, len(boxes)) for one in program.instructions)
+    return whole / confined if confined else 1.0
+
+
+def _products(program: Program, instruction: Instruction, reached: Mapping[int, Boxes], count: int) -> float:
+    """Count the products of a convolution or a matrix; others are few beside them."""
+    weights = [one for one in leaves(instruction.given) if isinstance(one, Tensor) and one.ndim > 1]
+    output = instruction.outputs[0]
+    if instruction.name not in ("convolution", "addmm", "mm") or not weights or output is None:
+        return 0.0
+    pixels = reached[output].area() if output in reached else count * math.prod(program.shapes[output][1:])
+    return float(weights[0].numel() * pixels)
+
+
 @dataclass(frozen=True, eq=False)
 class Clean:
-    """What a network computes for a picture as it is: the views of its values from which changed ones are made."""
+    """The values of a program for an unchanged image, and their views as maps from which changed ones are computed."""
 
     values: Mapping[int, Tensor]
     maps: dict[int, Map]
@@ -53,9 +72,9 @@ class Clean:
 def replay(
     program: Program, clean: Clean, cover: Float[Tensor, "1 c h w"], boxes: Boxes
 ) -> Iterator[tuple[slice, Float[Tensor, "m k"]]]:
-    """The logits under a patch in each of `boxes` that shows `cover` there, a share of the positions at a time.
+    """Yield the logits under a patch in each of `boxes` that shows `cover` there, some positions at a time.
 
-    A value that is not confined to boxes is made whole, and so is everything after it: at the latest the head.
+    A value that is not confined to boxes is computed whole, and so is everything after it: at the latest the head.
     """
     shown = Map.of(cover)
     share = _at_once(program, reach(program, boxes), len(boxes))
@@ -66,39 +85,39 @@ def replay(
 
 @torch.no_grad()
 def _logits(program: Program, clean: Clean, patches: Crops) -> Float[Tensor, "m k"]:
-    changed: dict[int, Any] = {0: patches}
-    for operation, done in zip(program.operations, program.last_reads(), strict=True):
-        _compute(program, operation, changed, clean.map, len(patches.boxes))
+    changed: dict[int, Any] = {program.image: patches}
+    for instruction, done in zip(program.instructions, program.last_reads(), strict=True):
+        _compute(program, instruction, changed, clean.map, len(patches.boxes))
         for number in done:
             changed.pop(number, None)
     return changed[program.output]
 
 
-def _compute(program: Program, operation: Operation, changed: dict[int, Any], maps: Maps, count: int) -> None:
-    """One operation for `count` positions, on boxes where it can be confined to them, else on whole maps."""
-    inputs = {number: changed[number] for number in operation.inputs()}
+def _compute(program: Program, instruction: Instruction, changed: dict[int, Any], maps: Maps, count: int) -> None:
+    """Run one instruction for `count` positions, on boxes where it can be confined to them, else on whole maps."""
+    inputs = {number: changed[number] for number in instruction.inputs()}
     boxes = {number: one.boxes for number, one in inputs.items() if isinstance(one, Crops)}
-    rule, first, number = rule_of(operation), operation.outputs[0], operation.inputs()[0]
+    rule, first, number = rule_of(instruction), instruction.outputs[0], instruction.inputs()[0]
     if rule is not None and first is not None:
-        reached = rule.reach(operation, boxes, program.shapes)
+        reached = rule.reach(instruction, boxes, program.shapes)
         if reached is not None:
-            changed[first] = rule.compute(operation, inputs, reached, maps)
+            changed[first] = rule.compute(instruction, inputs, reached, maps)
             return
-    if number in boxes and _averages(operation):
-        store(changed, operation, _updated_mean(maps(number), inputs[number], keep=operation.args[2:3] == (True,)))
+    if number in boxes and _averages(instruction):
+        store(changed, instruction, _updated_mean(maps(number), inputs[number], keep=instruction.given["keepdim"]))
         return
     for number in boxes:
         changed[number] = whole(maps(number), changed[number])
-    store(changed, operation, operation.run(changed, count))
+    store(changed, instruction, instruction.run(changed, count))
 
 
-def _averages(operation: Operation) -> bool:
-    """Whether this is a mean over all pixels."""
-    return operation.name == "mean" and sorted(side % 4 for side in operation.args[1] or ()) == [2, 3]
+def _averages(instruction: Instruction) -> bool:
+    """Return whether this is a mean over all pixels."""
+    return instruction.name == "mean" and sorted(side % 4 for side in instruction.given.get("dim") or ()) == [2, 3]
 
 
 def _updated_mean(clean: Map, crops: Crops, keep: bool) -> Tensor:
-    """The mean over all pixels: that of the clean map, and what its boxes have changed since."""
+    """Return the mean over all pixels: that of the clean map plus what its boxes change."""
     before = gathered(clean, None, crops.boxes)
     means = clean.rows.mean(0).repeat(len(crops.boxes), 1)
     for (numbers, new), (_, old) in zip(crops.groups, before.groups, strict=True):
@@ -107,7 +126,7 @@ def _updated_mean(clean: Map, crops: Crops, keep: bool) -> Tensor:
 
 
 def _at_once(program: Program, reached: Mapping[int, Boxes], count: int) -> int:
-    """For how many positions an operation's input and output fit into `MEMORY`."""
+    """Return for how many positions the input and output of every instruction fit into `MEMORY`."""
 
     def numbers(value: int) -> float:
         channels, *sides = program.shapes[value] or (1,)
@@ -116,7 +135,10 @@ def _at_once(program: Program, reached: Mapping[int, Boxes], count: int) -> int:
         return float(torch.Size((channels, *sides)).numel())
 
     most = max(
-        sum(numbers(value) for value in {*operation.inputs(), *(one for one in operation.outputs if one is not None)})
-        for operation in program.operations
+        sum(
+            numbers(value)
+            for value in {*instruction.inputs(), *(one for one in instruction.outputs if one is not None)}
+        )
+        for instruction in program.instructions
     )
     return max(1, min(count, int(MEMORY / (8 * most))))

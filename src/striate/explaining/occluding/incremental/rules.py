@@ -1,4 +1,4 @@
-"""How each operation treats a map of which only a box has changed: what it reaches, and how that is computed."""
+"""Compute instructions on maps of which only boxes have changed: the boxes of the output, and the values in them."""
 
 from __future__ import annotations
 
@@ -10,18 +10,20 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from striate.explaining.occluding.incremental.boxes import Boxes, Pair, Window
+from striate.explaining.occluding.incremental.boxes import Boxes, inputs_of, outputs_of
 from striate.explaining.occluding.incremental.crops import Crops, Map, gathered
-from striate.explaining.occluding.incremental.program import Operation, Ref, leaves
+from striate.explaining.occluding.incremental.program import Instruction, Ref, leaves
+from striate.tracing import Operation, Window
 
+Pair = tuple[int, int]
 Maps = Callable[[int], Map]
-Reach = Callable[[Operation, Mapping[int, Boxes], Mapping[int, tuple[int, ...]]], Boxes | None]
-Compute = Callable[[Operation, Mapping[int, Crops], Boxes, Maps], Crops]
+Reach = Callable[[Instruction, Mapping[int, Boxes], Mapping[int, tuple[int, ...]]], Boxes | None]
+Compute = Callable[[Instruction, Mapping[int, Crops], Boxes, Maps], Crops]
 
 
 @dataclass(frozen=True)
 class Rule:
-    """`reach` gives the boxes of the output (None: it is not confined to boxes), `compute` the values in them."""
+    """`reach` returns the boxes of the output (None: it is not confined to boxes), `compute` the values in them."""
 
     reach: Reach
     compute: Compute
@@ -69,110 +71,105 @@ _POINTWISE = {
 }
 
 
-def rule_of(operation: Operation) -> Rule | None:
-    """How `operation` goes on boxes; None if nothing is known of it, so that it is given whole maps."""
-    return _RULES.get(operation.name)
+def rule_of(instruction: Instruction) -> Rule | None:
+    """Return the rule of an instruction; None without one, so that it is run on whole maps."""
+    return _RULES.get(instruction.name)
 
 
 def window_of(operation: Operation) -> Window | None:
-    """What a convolution, pooling, padding or slice of maps reads."""
-    args = operation.args
-    match operation.name:
-        case "convolution":
-            if args[6] or not isinstance(args[1], Tensor) or args[1].ndim != 4:
-                return None
-            return Window(_pair(args[1].shape[2:]), _pair(args[3]), _pair(args[5]), _pair(args[4]))
-        case "max_pool2d_with_indices":
-            kernel, stride, padding, dilation, _ = _filled(args[1:], ([], [], 0, 1, False))
-            return Window(_pair(kernel), _pair(stride or kernel), _pair(dilation), _pair(padding))
-        case "avg_pool2d":
-            kernel, stride, padding, *_ = _filled(args[1:], ([], [], 0))
-            return Window(_pair(kernel), _pair(stride or kernel), (1, 1), _pair(padding))
-        case "constant_pad_nd" if len(args[1]) <= 6:
-            left, _, top, _ = _filled(args[1], (0, 0, 0, 0))[:4]
-            return Window(padding=(top, left))
-        case "slice":
-            dimension, start, _, step = _filled(args[1:], (0, 0, None, 1))
-            if dimension not in (2, 3) or (start or 0) < 0:
-                return None
-            begin = -(start or 0)
-            return Window(
-                stride=(step, 1) if dimension == 2 else (1, step),
-                padding=(begin, 0) if dimension == 2 else (0, begin),
-            )
+    """Return what a convolution, pooling, padding or slice of maps reads; None for other operations."""
+    given, name = operation.given, operation.function._schema.name
+    if operation.window is not None:
+        return operation.window if operation.inputs[0].ndim == 4 else None
+    if name == "aten::constant_pad_nd" and len(given["pad"]) <= 6:
+        left, _, top, _ = (*given["pad"], 0, 0, 0)[:4]
+        return _shift(operation, padding=(top, left))
+    if name == "aten::slice" and given["dim"] in (2, 3) and (given["start"] or 0) >= 0:
+        begin, step = -(given["start"] or 0), given["step"]
+        vertical = given["dim"] == 2
+        return _shift(
+            operation,
+            padding=(begin, 0) if vertical else (0, begin),
+            stride=(step, 1) if vertical else (1, step),
+        )
     return None
 
 
-def _pointwise_reach(operation: Operation, boxes: Any, shapes: Any) -> Boxes | None:
-    """The union of the boxes of all maps read; constants must be the same for all pixels."""
-    inputs = operation.inputs()
+def _shift(operation: Operation, padding: Pair, stride: Pair = (1, 1)) -> Window:
+    height, width = operation.inputs[0].shape[-2:]
+    return Window((height, width), kernel=(1, 1), stride=stride, padding=padding, dilation=(1, 1))
+
+
+def _pointwise_reach(instruction: Instruction, boxes: Any, shapes: Any) -> Boxes | None:
+    """Return the union of the boxes of all maps read; constants must be the same for all pixels."""
+    inputs = instruction.inputs()
     if len({shapes[number][1:] for number in inputs}) > 1 or any(number not in boxes for number in inputs):
         return None
-    if operation.name == "native_batch_norm":
-        if operation.args[5]:  # the statistics are those of all that is given, so a patch changes every value
+    if instruction.name == "native_batch_norm":
+        if instruction.given["training"]:  # the statistics are those of the whole input, so a patch changes every value
             return None
     else:
-        for leaf in leaves((operation.args, operation.kwargs)):
+        for leaf in leaves(instruction.given):
             if isinstance(leaf, Tensor) and any(side > 1 for side in leaf.shape[-2:]):
                 return None
     return _united([boxes[number] for number in inputs])
 
 
-def _pointwise(operation: Operation, crops: Mapping[int, Crops], boxes: Boxes, maps: Maps) -> Crops:
-    inputs = {number: _on(boxes, number, crops, maps) for number in operation.inputs()}
+def _pointwise(instruction: Instruction, crops: Mapping[int, Crops], boxes: Boxes, maps: Maps) -> Crops:
+    inputs = {number: _on(boxes, number, crops, maps) for number in instruction.inputs()}
     groups = []
     for place, (numbers, _) in enumerate(next(iter(inputs.values())).groups):
         values = {number: crop.groups[place][1] for number, crop in inputs.items()}
-        given = operation.run(values, len(numbers))
-        groups.append((numbers, given[0] if isinstance(given, tuple) else given))
+        results = instruction.run(values, len(numbers))
+        groups.append((numbers, results[0] if isinstance(results, tuple) else results))
     return Crops(boxes, tuple(groups))
 
 
-def _joining_reach(operation: Operation, boxes: Any, shapes: Any) -> Boxes | None:
-    joined, dimension = _filled(operation.args, ([], 0))
-    inputs, parts = operation.inputs(), list(leaves(joined))
-    if dimension not in (1, -3) or not all(isinstance(part, Ref) and part.number in boxes for part in parts):
+def _joining_reach(instruction: Instruction, boxes: Any, shapes: Any) -> Boxes | None:
+    parts = instruction.given["tensors"]
+    if instruction.given["dim"] not in (1, -3):
         return None
-    return _united([boxes[number] for number in inputs])
-
-
-def _window_reach(operation: Operation, boxes: Any, shapes: Any) -> Boxes | None:
-    (number,) = operation.inputs()
-    window = window_of(operation)
-    if window is None or number not in boxes:
+    if not all(isinstance(part, Ref) and part.number in boxes for part in parts):
         return None
-    return window.reached(boxes[number], shapes[operation.outputs[0]][1:])
+    return _united([boxes[part.number] for part in parts])
 
 
-def _convolution(operation: Operation, crops: Mapping[int, Crops], boxes: Boxes, maps: Maps) -> Crops:
-    _, weight, bias, _, _, dilation, _, _, groups = operation.args
-    read, stride = _read(operation, crops, boxes, maps)
+def _window_reach(instruction: Instruction, boxes: Any, shapes: Any) -> Boxes | None:
+    number, *computed = instruction.inputs()
+    if instruction.window is None or computed or number not in boxes:
+        return None
+    return outputs_of(boxes[number], instruction.window, shapes[instruction.outputs[0]][1:])
+
+
+def _convolution(instruction: Instruction, crops: Mapping[int, Crops], boxes: Boxes, maps: Maps) -> Crops:
+    weight, bias, dilation, groups = (instruction.given[name] for name in ("weight", "bias", "dilation", "groups"))
+    read, stride = _read(instruction, crops, boxes, maps)
     return _in(boxes, read.changed(lambda values: F.conv2d(values, weight, bias, stride, 0, dilation, groups)))
 
 
-def _largest(operation: Operation, crops: Mapping[int, Crops], boxes: Boxes, maps: Maps) -> Crops:
-    window = _window(operation)
-    read, stride = _read(operation, crops, boxes, maps, fill=-torch.inf)
+def _largest(instruction: Instruction, crops: Mapping[int, Crops], boxes: Boxes, maps: Maps) -> Crops:
+    window = _window(instruction)
+    read, stride = _read(instruction, crops, boxes, maps, fill=-torch.inf)
     return _in(boxes, read.changed(lambda values: F.max_pool2d(values, window.kernel, stride, 0, window.dilation)))
 
 
-def _average(operation: Operation, crops: Mapping[int, Crops], boxes: Boxes, maps: Maps) -> Crops:
-    """Sums over the windows, divided by what the whole operation divides by there, which differs at borders."""
-    window = _window(operation)
-    read, stride = _read(operation, crops, boxes, maps)
+def _average(instruction: Instruction, crops: Mapping[int, Crops], boxes: Boxes, maps: Maps) -> Crops:
+    """Divide the sums over the windows by what the whole instruction divides by there, which differs at borders."""
+    window = _window(instruction)
+    read, stride = _read(instruction, crops, boxes, maps)
     sums = _in(boxes, read.changed(lambda values: F.avg_pool2d(values, window.kernel, stride, divisor_override=1)))
-    (number,) = operation.inputs()
+    (number,) = instruction.inputs()
     clean = maps(number)
-    shares = gathered(_shares(operation, clean), None, boxes)
+    shares = gathered(_shares(instruction, clean), None, boxes)
     pairs = zip(sums.groups, shares.groups, strict=True)
     return Crops(boxes, tuple((numbers, values * share) for (numbers, values), (_, share) in pairs))
 
 
-def _shares(operation: Operation, clean: Map) -> Map:
-    """What each output of an average pooling multiplies the sum of its window with."""
+def _shares(instruction: Instruction, clean: Map) -> Map:
+    """Return the factor with which each output of an average pooling multiplies the sum of its window."""
     ones = clean.rows.new_ones(1, 1, clean.height, clean.width)
-    window = _window(operation)
-    averages = operation.run({operation.inputs()[0]: ones}, 1)
+    window = _window(instruction)
+    averages = instruction.run({instruction.inputs()[0]: ones}, 1)
     (down, right), (top, left) = window.stride, window.padding
     below = (averages.shape[2] - 1) * down + window.kernel[0] - top - clean.height
     beside = (averages.shape[3] - 1) * right + window.kernel[1] - left - clean.width
@@ -180,30 +177,31 @@ def _shares(operation: Operation, clean: Map) -> Map:
     return Map.of(averages / inside.clamp(min=1))
 
 
-def _moved(operation: Operation, crops: Mapping[int, Crops], boxes: Boxes, maps: Maps) -> Crops:
-    """A padding or a slice takes values to other places."""
-    (number,) = operation.inputs()
-    window = _window(operation)
-    pads = _filled(operation.args[1], (0, 0, 0, 0)) if operation.name == "constant_pad_nd" else (0, 0, 0, 0)
-    fill = _filled(operation.args[2:], (0,))[0] if operation.name == "constant_pad_nd" else 0.0
-    moved = _in(boxes, gathered(maps(number), crops[number], window.read(boxes), float(fill), window.stride))
-    return moved.changed(lambda values: F.pad(values, (0, 0, 0, 0, *pads[4:]), value=fill)) if pads[4:] else moved
+def _moved(instruction: Instruction, crops: Mapping[int, Crops], boxes: Boxes, maps: Maps) -> Crops:
+    """Move values to other positions, as a padding or a slice does."""
+    (number,) = instruction.inputs()
+    window = _window(instruction)
+    channels, fill = instruction.given.get("pad", ())[4:], instruction.given.get("value", 0.0)
+    read = gathered(maps(number), crops[number], inputs_of(boxes, window), float(fill), window.stride)
+    moved = _in(boxes, read)
+    return moved.changed(lambda values: F.pad(values, (0, 0, 0, 0, *channels), value=fill)) if channels else moved
 
 
 def _read(
-    operation: Operation, crops: Mapping[int, Crops], boxes: Boxes, maps: Maps, fill: float = 0.0
+    instruction: Instruction, crops: Mapping[int, Crops], boxes: Boxes, maps: Maps, fill: float = 0.0
 ) -> tuple[Crops, Pair]:
-    """What a window operation reads to compute its outputs in `boxes`, and the stride with which it goes over that.
+    """Return what a window reads to compute its outputs in `boxes`, and the stride with which it moves over that.
 
     Where every output reads one input, only those are taken, so that no stride is left.
     """
-    (number,) = operation.inputs()
-    window = _window(operation)
-    if window.plain and boxes.same(crops[number].boxes):
+    (number,) = instruction.inputs()
+    window = _window(instruction)
+    single = window.kernel == (1, 1)  # every output reads one input
+    if single and window.stride == (1, 1) and window.padding == (0, 0) and boxes.same(crops[number].boxes):
         return crops[number], window.stride
-    step = window.stride if window.single else (1, 1)
-    read = gathered(maps(number), crops[number], window.read(boxes), fill, step)
-    return read, (1, 1) if window.single else window.stride
+    step = window.stride if single else (1, 1)
+    read = gathered(maps(number), crops[number], inputs_of(boxes, window), fill, step)
+    return read, (1, 1) if single else window.stride
 
 
 def _on(boxes: Boxes, number: int, crops: Mapping[int, Crops], maps: Maps) -> Crops:
@@ -222,22 +220,9 @@ def _united(parts: list[Boxes]) -> Boxes:
     return joined
 
 
-def _window(operation: Operation) -> Window:
-    window = window_of(operation)
-    assert window is not None
-    return window
-
-
-def _pair(sides: Any) -> Pair:
-    """Torch gives one number for both directions as itself or alone in a list."""
-    if isinstance(sides, int):
-        return sides, sides
-    return (sides[0], sides[0]) if len(sides) == 1 else (sides[0], sides[1])
-
-
-def _filled(given: Any, defaults: tuple[Any, ...]) -> tuple[Any, ...]:
-    """Arguments, and the defaults of those left out."""
-    return (*given, *defaults[len(given) :])
+def _window(instruction: Instruction) -> Window:
+    assert instruction.window is not None
+    return instruction.window
 
 
 _RULES = {name: Rule(_pointwise_reach, _pointwise) for name in _POINTWISE} | {
