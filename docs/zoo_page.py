@@ -1,22 +1,30 @@
-"""The page about the zoo, from the models' cards, with a drawing of each family's block and a chart of what they cost.
+"""Write the page about the zoo from the models' cards, with a drawing of each family's block and a chart of accuracy.
 
-python docs/zoo_page.py
+    python docs/zoo_page.py [--count]
+
+With `--count`, the parameters, MACs and depth of every model are counted first and written to its card, in
+`src/striate/models/cards/`; all other fields stay. A new model is registered in its family's file and gets a card with
+the title and authors of its paper, its input and classes; the counts are then added by this command.
 """
 
 from __future__ import annotations
 
+import argparse
+import importlib
 import inspect
+import json
 import re
-import sys
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+import torch
 from drawings import drawing
 from tradeoff import Point, tradeoff
 
 from striate.models import MODELS, ModelCard, Published, list_models, sketch_model
+from striate.models._zoo import card_table
 from striate.plot import figure_svg
 from striate.tracing import describe, graph
 
@@ -25,6 +33,10 @@ if TYPE_CHECKING:
 
 PAGE = Path(__file__).parent / "reference" / "zoo.md"
 IMAGES = Path(__file__).parent / "images" / "zoo"
+
+# The fields of a card, as they are written.
+_ORDER = ("title", "authors", "year", "paper", "input", "classes", "parameters", "macs", "depth")
+_ORDER += ("notes", "initial", "published")
 
 # What is drawn of each family: a model, and the path of a block in it; an empty path is the whole network.
 BLOCKS = {
@@ -122,8 +134,8 @@ def _section(family: str, cards: list[ModelCard]) -> str:
 
 
 def _about(card: ModelCard) -> str:
-    """The first line of the file in which the model is."""
-    module = sys.modules[MODELS[card.name].build.__module__]
+    """Return the first line of the family's file."""
+    module = importlib.import_module(f"striate.models.families.{card.family}")
     return (inspect.getdoc(module) or "").splitlines()[0]
 
 
@@ -192,5 +204,50 @@ def write() -> None:
     PAGE.write_text(page(), encoding="utf-8")
 
 
+def count(names: Iterable[str]) -> None:
+    """Count every model of the families `names` and write the counts to its card."""
+    for family in names:
+        table = json.loads(card_table(family).read_text(encoding="utf-8"))
+        for name, card in table["models"].items():
+            card |= counted(name, table["common"] | card)
+        card_table(family).write_text(card_text(table), encoding="utf-8")
+
+
+def counted(name: str, card: Mapping[str, Any]) -> dict[str, int]:
+    """Return the parameters, MACs and depth of the model `name` for the card's input and classes."""
+    entry, (channels, *size) = MODELS[name], card["input"]
+    with torch.device("meta"):
+        network = entry.assemble(channels=channels, size=tuple(size), classes=card["classes"])
+    totals = describe(network, (channels, *size)).totals
+    return {"parameters": totals.parameters, "macs": totals.macs, "depth": totals.depth}
+
+
+def card_text(table: Mapping[str, Any]) -> str:
+    """Return a family's cards as JSON, with a line for each field and each published row."""
+    models = [f"    {_json(name)}: {{\n{_fields(card, ' ' * 6)}\n    }}" for name, card in table["models"].items()]
+    common = _fields(table["common"], " " * 4)
+    return '{\n  "common": {\n' + common + '\n  },\n  "models": {\n' + ",\n".join(models) + "\n  }\n}\n"
+
+
+def _fields(card: Mapping[str, Any], indent: str) -> str:
+    ordered = sorted(card.items(), key=lambda item: _ORDER.index(item[0]))
+    return ",\n".join(f"{indent}{_json(name)}: {_value(name, value, indent)}" for name, value in ordered)
+
+
+def _value(name: str, value: Any, indent: str) -> str:
+    if name != "published":
+        return _json(value)
+    rows = ",\n".join(f"{indent}  {_json(row)}" for row in value)
+    return f"[\n{rows}\n{indent}]"
+
+
+def _json(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False)
+
+
 if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--count", action="store_true", help="count the models first, and write their cards")
+    if parser.parse_args().count:
+        count({entry.family for entry in MODELS.values()})
     write()

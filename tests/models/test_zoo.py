@@ -10,7 +10,7 @@ import torch
 
 from striate.core.errors import ModelError
 from striate.models import MODELS, Network, create_model, list_models
-from striate.models._zoo import ModelCard, register
+from striate.models._zoo import register_family
 from striate.tracing import smallest_side
 
 
@@ -57,17 +57,15 @@ def test_without_a_seed_weights_are_drawn_from_torchs_own_state() -> None:
 
 
 def test_a_second_model_of_one_name_is_a_defect() -> None:
-    card = ModelCard(
-        name="linear", family="", title="", authors="", year=0, paper="", input=(1, 1, 1), classes=1, parameters=0,
-        macs=0, depth=0,
-    )  # fmt: skip
-
-    def twice(*, channels: int, size: tuple[int, int], classes: int) -> Network:
-        return Network()
-
+    before = MODELS["linear"]
     with pytest.raises(ValueError, match="model 'linear' is registered twice"):
-        register(card)(twice)
-    assert MODELS["linear"].card is not card
+        register_family("lines", Network, {"linear": {}})
+    assert MODELS["linear"] is before
+
+
+def test_a_network_gets_the_size_only_where_it_has_a_parameter_for_it() -> None:
+    assert MODELS["resnet18"].assemble(channels=3, size=(1, 1), classes=2).get_submodule("fc").out_features == 2
+    assert MODELS["linear"].assemble(channels=3, size=(4, 5), classes=2).get_submodule("fc").in_features == 60
 
 
 @pytest.mark.parametrize("limit", [1, 2, 3, 12, 16, 63, 64, 65, 4096])

@@ -198,7 +198,7 @@ def _seeded(seed: int | None) -> Iterator[None]:
 
 def _check_family(name: str) -> None:
     """Refuse the name of a family that is no model's, and name its members."""
-    members = [] if name in MODELS else [model for model in MODELS if MODELS[model].card.family == name]
+    members = [] if name in MODELS else [model for model in MODELS if MODELS[model].family == name]
     if members:
         raise ModelError(f"{name!r} is a family of models. Choose one of {', '.join(members)}.")
 

@@ -3,8 +3,13 @@
 from __future__ import annotations
 
 import fnmatch
-from collections.abc import Callable
+import functools
+import inspect
+import json
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
 from torch import nn
 
@@ -78,32 +83,55 @@ class Network(nn.Module):
 
 @dataclass(frozen=True)
 class Builder:
-    """An entry of the zoo: `build(channels=, size=, classes=)` gives the network, with its initial weights."""
+    """An entry of the zoo: a network's class, or a function that builds it, and the options of one variant."""
 
-    card: ModelCard
-    build: Callable[..., Network]
+    name: str
+    family: str
+    network: Callable[..., Network]
+    options: Mapping[str, Any]
+
+    @functools.cached_property
+    def card(self) -> ModelCard:
+        """The model's card; its family's table is read when the first of its cards is used."""
+        table = _read_table(self.family)
+        fields = table["common"] | table["models"][self.name]
+        published = tuple(Published(**row) for row in fields.pop("published", ()))
+        fields["input"] = tuple(fields["input"])
+        return ModelCard(name=self.name, family=self.family, published=published, **fields)
+
+    def build(self, *, channels: int, size: tuple[int, int], classes: int) -> Network:
+        """Build the network with its initial weights and its card, for images of `size` (height, width)."""
+        network = self.assemble(channels=channels, size=size, classes=classes)
+        network.card = self.card
+        return network
+
+    def assemble(self, *, channels: int, size: tuple[int, int], classes: int) -> Network:
+        """Build the network without reading its card."""
+        sized = {"size": size} if "size" in inspect.signature(self.network).parameters else {}
+        return self.network(channels=channels, classes=classes, **sized, **self.options)
 
 
 MODELS: Registry[Builder] = Registry("model", ModelError)
 
 
-def register(card: ModelCard) -> Callable[[Callable[..., Network]], Callable[..., Network]]:
-    """Enter the decorated function into the zoo under the card's name.
+def register_family(family: str, network: Callable[..., Network], variants: Mapping[str, Mapping[str, Any]]) -> None:
+    """Enter the variants of a family into the zoo, by name.
 
-    The function takes `channels`, `size` (height, width) and `classes` by keyword.
+    `network` takes `channels` and `classes` by keyword, `size` (height, width) if it has a parameter of this name, and
+    the options of the variant. The cards are in `cards/FAMILY.json`.
     """
+    for name, options in variants.items():
+        MODELS.add(name, Builder(name, family, network, options))
 
-    def enter(build: Callable[..., Network]) -> Callable[..., Network]:
-        def built(*, channels: int, size: tuple[int, int], classes: int) -> Network:
-            network = build(channels=channels, size=size, classes=classes)
-            network.card = card
-            return network
 
-        built.__doc__, built.__name__, built.__module__ = build.__doc__, build.__name__, build.__module__
-        MODELS.add(card.name, Builder(card, built))
-        return built
+def card_table(family: str) -> Path:
+    """Return the path of a family's cards: the fields that all share, and those of each model."""
+    return Path(__file__).with_name("cards") / f"{family}.json"
 
-    return enter
+
+@functools.cache
+def _read_table(family: str) -> dict[str, Any]:
+    return json.loads(card_table(family).read_text(encoding="utf-8"))
 
 
 def list_models(pattern: str | None = None) -> list[ModelCard]:

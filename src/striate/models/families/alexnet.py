@@ -19,7 +19,7 @@ from torch import Tensor, nn
 
 from striate.layers import he_, normal_
 from striate.models._reach import Reach
-from striate.models._zoo import ModelCard, Network, Published, register
+from striate.models._zoo import Network, register_family
 from striate.tracing import output_shape
 
 _FIRST = Reach().window(11, 4)
@@ -78,32 +78,4 @@ class AlexNet(Network):
         return self.fc8(x)
 
 
-@register(
-    ModelCard(
-        name="alexnet",
-        family="alexnet",
-        title="One weird trick for parallelizing convolutional neural networks",
-        authors="Krizhevsky",
-        year=2014,
-        paper="https://arxiv.org/abs/1404.5997",
-        input=(3, 224, 224),
-        classes=1000,
-        parameters=61_100_840,
-        macs=714_188_480,
-        depth=8,
-        published=(
-            Published(
-                source="https://docs.pytorch.org/vision/stable/models.html",
-                parameters="61.1 M",
-                macs="0.71 G",
-                top1=56.522,
-                top5=79.066,
-                protocol="single net, one crop, 224×224; weights IMAGENET1K_V1",
-            ),
-        ),
-        notes="One column, without response normalisation, as torchvision ships it.",
-    )
-)
-def alexnet(*, channels: int, size: tuple[int, int], classes: int) -> Network:
-    """AlexNet in one column, for pictures from 63×63 pixels on."""
-    return AlexNet(channels, size, classes)
+register_family("alexnet", AlexNet, {"alexnet": {}})

@@ -22,7 +22,7 @@ from torch import Tensor, nn
 
 from striate.layers import LocalResponseNorm, normal_
 from striate.models._reach import Reach
-from striate.models._zoo import ModelCard, Network, Published, register
+from striate.models._zoo import Network, register_family
 from striate.tracing import output_shape
 
 _FIRST = Reach().window(11, 4)
@@ -93,32 +93,4 @@ class AlexNet2012(Network):
         return self.fc8(x)
 
 
-@register(
-    ModelCard(
-        name="alexnet_2012",
-        family="alexnet_2012",
-        title="ImageNet classification with deep convolutional neural networks",
-        authors="Krizhevsky, Sutskever, Hinton",
-        year=2012,
-        paper="https://papers.nips.cc/paper/4824-imagenet-classification-with-deep-convolutional-neural-networks",
-        input=(3, 227, 227),
-        classes=1000,
-        parameters=60_965_224,
-        macs=724_406_816,
-        depth=8,
-        published=(
-            Published(
-                source="the paper, table 2 (parameters: abstract)",
-                parameters="60 M",
-                top1=59.3,
-                top5=81.8,
-                protocol="single net, 10 crops of 224×224, 2012",
-                differs="60 million is a round number in the abstract; the layers of section 3.5 make 60,965,224",
-            ),
-        ),
-        notes="Two columns as groups, response normalisation, overlapping pooling. 224×224, as printed, does not fit.",
-    )
-)
-def alexnet_2012(*, channels: int, size: tuple[int, int], classes: int) -> Network:
-    """The AlexNet of the 2012 paper, for pictures from 67×67 pixels on."""
-    return AlexNet2012(channels, size, classes)
+register_family("alexnet_2012", AlexNet2012, {"alexnet_2012": {}})

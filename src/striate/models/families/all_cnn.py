@@ -19,7 +19,6 @@ class whose map the last ReLU shut for all pictures at the start would never lea
 
 from __future__ import annotations
 
-import functools
 from collections import OrderedDict
 
 from jaxtyping import Float
@@ -27,7 +26,7 @@ from torch import Tensor, nn
 
 from striate.layers import GlobalAveragePool, he_, normal_
 from striate.models._reach import Reach
-from striate.models._zoo import ModelCard, Network, Published, register
+from striate.models._zoo import Network, register_family
 
 Kernels = tuple[tuple[int, int], ...]
 
@@ -79,76 +78,12 @@ class AllCNN(Network):
         return self.pool(self.features(x))
 
 
-_card = functools.partial(
-    ModelCard,
-    family="all_cnn",
-    title="Striving for simplicity: the all convolutional net",
-    authors="Springenberg, Dosovitskiy, Brox, Riedmiller",
-    year=2014,
-    paper="https://arxiv.org/abs/1412.6806",
-    input=(3, 32, 32),
-    classes=10,
-)
-_published = functools.partial(
-    Published,
-    source="the paper, table 3",
-    data="CIFAR-10 test",
-    protocol="single net, one view, no augmentation, 2014",
-)
-
-
-@register(_card(name="all_cnn_a", parameters=1_254_250, macs=181_145_088, depth=7, published=(_published(top1=89.70),)))
-def all_cnn_a(*, channels: int, size: tuple[int, int], classes: int) -> Network:
-    """Model A with convolutions for its poolings, for pictures from 9×9 pixels on."""
-    return AllCNN(channels, classes, _ALL_A)
-
-
-@register(_card(name="all_cnn_b", parameters=1_300_618, macs=200_019_456, depth=9, published=(_published(top1=90.90),)))
-def all_cnn_b(*, channels: int, size: tuple[int, int], classes: int) -> Network:
-    """Model B with convolutions for its poolings, for pictures from 9×9 pixels on."""
-    return AllCNN(channels, classes, _ALL_B)
-
-
-@register(
-    _card(
-        name="all_cnn_c",
-        parameters=1_369_738,
-        macs=270_798_336,
-        depth=9,
-        published=(
-            _published(parameters="1.4 M", top1=90.92),
-            _published(
-                source="the paper, table 4",
-                top1=92.75,
-                protocol="single net, one view, trained with flips and translations, 2014",
-            ),
-        ),
-    )
-)
-def all_cnn_c(*, channels: int, size: tuple[int, int], classes: int) -> Network:
-    """Model C with convolutions for its poolings, for pictures from 9×9 pixels on."""
-    return AllCNN(channels, classes, _ALL_C)
-
-
-@register(
-    _card(name="strided_cnn_a", parameters=839_242, macs=44_674_560, depth=5, published=(_published(top1=86.54),))
-)
-def strided_cnn_a(*, channels: int, size: tuple[int, int], classes: int) -> Network:
-    """Model A with strides for its poolings, for pictures from 9×9 pixels on."""
-    return AllCNN(channels, classes, _STRIDED_A)
-
-
-@register(
-    _card(name="strided_cnn_b", parameters=885_610, macs=143_396_352, depth=7, published=(_published(top1=89.02),))
-)
-def strided_cnn_b(*, channels: int, size: tuple[int, int], classes: int) -> Network:
-    """Model B with strides for its poolings, for pictures from 9×9 pixels on."""
-    return AllCNN(channels, classes, _STRIDED_B)
-
-
-@register(
-    _card(name="strided_cnn_c", parameters=954_730, macs=100_929_024, depth=7, published=(_published(top1=89.81),))
-)
-def strided_cnn_c(*, channels: int, size: tuple[int, int], classes: int) -> Network:
-    """Model C with strides for its poolings, for pictures from 9×9 pixels on."""
-    return AllCNN(channels, classes, _STRIDED_C)
+VARIANTS = {
+    "all_cnn_a": dict(kernels=_ALL_A),
+    "all_cnn_b": dict(kernels=_ALL_B),
+    "all_cnn_c": dict(kernels=_ALL_C),
+    "strided_cnn_a": dict(kernels=_STRIDED_A),
+    "strided_cnn_b": dict(kernels=_STRIDED_B),
+    "strided_cnn_c": dict(kernels=_STRIDED_C),
+}
+register_family("all_cnn", AllCNN, VARIANTS)

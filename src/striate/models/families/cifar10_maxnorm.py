@@ -20,7 +20,7 @@ from torch import Tensor, nn
 
 from striate.layers import MaxNormConv2d, MaxNormLinear, xavier_
 from striate.models._reach import Reach
-from striate.models._zoo import ModelCard, Network, register
+from striate.models._zoo import Network, register_family
 from striate.tracing import output_shape
 
 
@@ -58,22 +58,4 @@ class CIFAR10MaxNorm(Network):
         return self.fc2(self.drop3(self.relu3(self.fc1(x))))
 
 
-@register(
-    ModelCard(
-        name="cifar10_maxnorm",
-        family="cifar10_maxnorm",
-        title="Object recognition in photographs (in: Deep learning with Python)",
-        authors="Brownlee",
-        year=2016,
-        paper="https://machinelearningmastery.com/object-recognition-convolutional-neural-networks-keras-deep-learning-library/",
-        input=(3, 32, 32),
-        classes=10,
-        parameters=4_210_090,
-        macs=14_521_344,
-        depth=4,
-        notes="Two 3×3×32 layers with max-norm 3, dropout 0.2 and 0.5, and 512 units, which have most parameters.",
-    )
-)
-def cifar10_maxnorm(*, channels: int, size: tuple[int, int], classes: int) -> Network:
-    """The courses' CIFAR-10 network with max-norm, for pictures from 2×2 pixels on."""
-    return CIFAR10MaxNorm(channels, size, classes)
+register_family("cifar10_maxnorm", CIFAR10MaxNorm, {"cifar10_maxnorm": {}})

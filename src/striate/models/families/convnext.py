@@ -14,7 +14,6 @@ all; here it is cut at two deviations, as the name says.
 
 from __future__ import annotations
 
-import functools
 from collections import OrderedDict
 
 from jaxtyping import Float
@@ -30,7 +29,7 @@ from striate.layers import (
     truncated_normal_,
 )
 from striate.models._reach import Reach
-from striate.models._zoo import ModelCard, Network, Published, register
+from striate.models._zoo import Network, register_family
 
 _EPSILON = 1e-6
 
@@ -109,70 +108,10 @@ class ConvNeXt(Network):
         return self.fc(self.norm(self.pool(x)))
 
 
-_card = functools.partial(
-    ModelCard,
-    family="convnext",
-    title="A ConvNet for the 2020s",
-    authors="Liu, Mao, Wu, Feichtenhofer, Darrell, Xie",
-    year=2022,
-    paper="https://arxiv.org/abs/2201.03545",
-    input=(3, 224, 224),
-    classes=1000,
-)
-_table_1 = functools.partial(Published, source="the paper, table 1", protocol="single net, one crop of 224×224")
-
-
-@register(
-    _card(
-        name="convnext_tiny",
-        parameters=28_589_128,
-        macs=4_455_531_264,
-        depth=59,
-        published=(_table_1(parameters="29 M", macs="4.5 G", top1=82.1),),
-    )
-)
-def convnext_tiny(*, channels: int, size: tuple[int, int], classes: int) -> Network:
-    """ConvNeXt-T: 96 channels at first, 18 blocks, in size like ResNet-50."""
-    return ConvNeXt(channels, classes, widths=(96, 192, 384, 768), blocks=(3, 3, 9, 3), drop=0.1)
-
-
-@register(
-    _card(
-        name="convnext_small",
-        parameters=50_223_688,
-        macs=8_683_712_256,
-        depth=113,
-        published=(_table_1(parameters="50 M", macs="8.7 G", top1=83.1),),
-    )
-)
-def convnext_small(*, channels: int, size: tuple[int, int], classes: int) -> Network:
-    """ConvNeXt-S: 96 channels at first, 36 blocks."""
-    return ConvNeXt(channels, classes, widths=(96, 192, 384, 768), drop=0.4)
-
-
-@register(
-    _card(
-        name="convnext_base",
-        parameters=88_591_464,
-        macs=15_354_729_472,
-        depth=113,
-        published=(_table_1(parameters="89 M", macs="15.4 G", top1=83.8),),
-    )
-)
-def convnext_base(*, channels: int, size: tuple[int, int], classes: int) -> Network:
-    """ConvNeXt-B: 128 channels at first, 36 blocks."""
-    return ConvNeXt(channels, classes, widths=(128, 256, 512, 1024), drop=0.5)
-
-
-@register(
-    _card(
-        name="convnext_large",
-        parameters=197_767_336,
-        macs=34_361_433_600,
-        depth=113,
-        published=(_table_1(parameters="198 M", macs="34.4 G", top1=84.3),),
-    )
-)
-def convnext_large(*, channels: int, size: tuple[int, int], classes: int) -> Network:
-    """ConvNeXt-L: 192 channels at first, 36 blocks."""
-    return ConvNeXt(channels, classes, widths=(192, 384, 768, 1536), drop=0.5)
+VARIANTS = {
+    "convnext_tiny": dict(widths=(96, 192, 384, 768), blocks=(3, 3, 9, 3), drop=0.1),
+    "convnext_small": dict(widths=(96, 192, 384, 768), drop=0.4),
+    "convnext_base": dict(widths=(128, 256, 512, 1024), drop=0.5),
+    "convnext_large": dict(widths=(192, 384, 768, 1536), drop=0.5),
+}
+register_family("convnext", ConvNeXt, VARIANTS)

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from striate.layers import he_, xavier_
 from striate.models._reach import Reach
-from striate.models._zoo import ModelCard, Network, register
+from striate.models._zoo import Network, register_family
 from striate.tracing import output_shape
 
 _FIRST = Reach().window(5)
@@ -60,22 +60,4 @@ class DeepMNIST(Network):
         return self.fc2(self.drop(self.relu3(self.fc1(x))))
 
 
-@register(
-    ModelCard(
-        name="deep_mnist",
-        family="deep_mnist",
-        title="Deep MNIST for experts (TensorFlow tutorial)",
-        authors="the TensorFlow authors",
-        year=2015,
-        paper="https://github.com/tensorflow/tensorflow/tree/r0.7/tensorflow/examples/tutorials/mnist",
-        input=(1, 28, 28),
-        classes=10,
-        parameters=3_274_634,
-        macs=13_883_904,
-        depth=4,
-        notes="With kernels of 5×5 that keep the size; the courses' 32-64-1024 with 3×3 is mnist_cnn.",
-    )
-)
-def deep_mnist(*, channels: int, size: tuple[int, int], classes: int) -> Network:
-    """The 32-64-1024 classifier, for pictures from 4×4 pixels on."""
-    return DeepMNIST(channels, size, classes)
+register_family("deep_mnist", DeepMNIST, {"deep_mnist": {}})

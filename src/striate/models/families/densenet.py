@@ -14,7 +14,6 @@ convolution is the paper's for data without augmentation only, and is left out.
 
 from __future__ import annotations
 
-import functools
 from collections import OrderedDict
 
 from jaxtyping import Float
@@ -23,7 +22,7 @@ from torch import Tensor, nn
 from striate.core.protocols import FeatureMap
 from striate.layers import Concat, GlobalAveragePool, he_, xavier_
 from striate.models._reach import Reach
-from striate.models._zoo import ModelCard, Network, Published, register
+from striate.models._zoo import Network, register_family
 
 
 class DenseLayer(nn.Module):
@@ -127,103 +126,14 @@ def _for_cifar(channels: int, classes: int, depth: int, growth: int) -> DenseNet
     return DenseNet(stem, place, seen, width=2 * growth, growth=growth, layers=(count,) * 3, classes=classes)
 
 
-_card = functools.partial(
-    ModelCard,
-    family="densenet",
-    title="Densely connected convolutional networks",
-    authors="Huang, Liu, van der Maaten, Weinberger",
-    year=2016,
-    paper="https://arxiv.org/abs/1608.06993",
-    input=(3, 224, 224),
-    classes=1000,
-)
-_one_crop = functools.partial(Published, source="the paper, table 3", protocol="single net, one 224×224 crop, 2016")
-_ten_crops = functools.partial(Published, source="the paper, table 3", protocol="single net, 10 crops, 2016")
-
-
-@register(
-    _card(
-        name="densenet121",
-        parameters=7_978_856,
-        macs=2_834_161_664,
-        depth=121,
-        published=(_one_crop(top1=74.98, top5=92.29), _ten_crops(top1=76.39, top5=93.34)),
-    )
-)
-def densenet121(*, channels: int, size: tuple[int, int], classes: int) -> Network:
-    """DenseNet-121: 6, 12, 24, 16 layers."""
-    return _for_imagenet(channels, classes, (6, 12, 24, 16))
-
-
-@register(
-    _card(
-        name="densenet169",
-        parameters=14_149_480,
-        macs=3_359_843_328,
-        depth=169,
-        published=(_one_crop(top1=76.20, top5=93.15), _ten_crops(top1=77.92, top5=94.08)),
-    )
-)
-def densenet169(*, channels: int, size: tuple[int, int], classes: int) -> Network:
-    """DenseNet-169: 6, 12, 32, 32 layers."""
-    return _for_imagenet(channels, classes, (6, 12, 32, 32))
-
-
-@register(
-    _card(
-        name="densenet201",
-        parameters=20_013_928,
-        macs=4_291_365_888,
-        depth=201,
-        published=(_one_crop(top1=77.42, top5=93.66), _ten_crops(top1=78.54, top5=94.46)),
-    )
-)
-def densenet201(*, channels: int, size: tuple[int, int], classes: int) -> Network:
-    """DenseNet-201: 6, 12, 48, 32 layers."""
-    return _for_imagenet(channels, classes, (6, 12, 48, 32))
-
-
-@register(
-    _card(
-        name="densenet264",
-        parameters=33_337_704,
-        macs=5_751_653_376,
-        depth=265,
-        published=(_one_crop(top1=77.85, top5=93.88), _ten_crops(top1=79.20, top5=94.71)),
-        notes="It has 265 layers: table 1 calls it one short. Other libraries ship DenseNet-161 (k = 48) instead.",
-    )
-)
-def densenet264(*, channels: int, size: tuple[int, int], classes: int) -> Network:
-    """DenseNet-264: 6, 12, 64, 48 layers."""
-    return _for_imagenet(channels, classes, (6, 12, 64, 48))
-
-
-@register(
-    _card(
-        name="densenet_bc100_12",
-        input=(3, 32, 32),
-        classes=10,
-        parameters=769_162,
-        macs=287_929_692,
-        depth=100,
-        published=(
-            Published(
-                source="the paper, table 2",
-                parameters="0.8 M",
-                top1=95.49,
-                data="CIFAR-10 test, trained with shifts and mirroring",
-                protocol="single net, 2016",
-            ),
-            Published(
-                source="the paper, table 2",
-                parameters="0.8 M",
-                top1=77.73,
-                data="CIFAR-100 test, trained with shifts and mirroring",
-                protocol="single net, 2016",
-            ),
-        ),
-    )
-)
-def densenet_bc100_12(*, channels: int, size: tuple[int, int], classes: int) -> Network:
-    """DenseNet-BC for CIFAR with 100 layers and k = 12."""
-    return _for_cifar(channels, classes, depth=100, growth=12)
+IMAGENET = {
+    "densenet121": dict(layers=(6, 12, 24, 16)),
+    "densenet169": dict(layers=(6, 12, 32, 32)),
+    "densenet201": dict(layers=(6, 12, 48, 32)),
+    "densenet264": dict(layers=(6, 12, 64, 48)),
+}
+CIFAR = {
+    "densenet_bc100_12": dict(depth=100, growth=12),
+}
+register_family("densenet", _for_imagenet, IMAGENET)
+register_family("densenet", _for_cifar, CIFAR)

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from striate.layers import he_, xavier_
 from striate.models._reach import Reach
-from striate.models._zoo import ModelCard, Network, register
+from striate.models._zoo import Network, register_family
 from striate.tracing import output_shape
 
 _FIRST = Reach().window(5)
@@ -61,22 +61,4 @@ class DigitNet(Network):
         return self.fc3(x)
 
 
-@register(
-    ModelCard(
-        name="digit_net",
-        family="digit_net",
-        title="Gradient-based learning applied to document recognition",
-        authors="LeCun, Bottou, Bengio, Haffner",
-        year=1998,
-        paper="https://doi.org/10.1109/5.726791",
-        input=(1, 32, 32),
-        classes=10,
-        parameters=63_802,
-        macs=418_600,
-        depth=5,
-        notes="The courses' 6-16-120-100, after LeNet-5.",
-    )
-)
-def digit_net(*, channels: int, size: tuple[int, int], classes: int) -> Network:
-    """The courses' digit network, for pictures from 16×16 pixels on."""
-    return DigitNet(channels, size, classes)
+register_family("digit_net", DigitNet, {"digit_net": {}})

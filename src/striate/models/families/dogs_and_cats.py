@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from striate.layers import xavier_
 from striate.models._reach import Reach
-from striate.models._zoo import ModelCard, Network, register
+from striate.models._zoo import Network, register_family
 from striate.tracing import output_shape
 
 _FIRST = Reach().window(3)
@@ -75,22 +75,4 @@ class DogsAndCats(Network):
         return self.fc3(x)
 
 
-@register(
-    ModelCard(
-        name="dogs_and_cats",
-        family="dogs_and_cats",
-        title="Deep learning with Python, section 5.2",
-        authors="Chollet",
-        year=2017,
-        paper="https://www.manning.com/books/deep-learning-with-python",
-        input=(3, 150, 150),
-        classes=2,
-        parameters=5_615_682,
-        macs=277_203_584,
-        depth=7,
-        notes="With the courses' one sigmoid unit for two logits it has 5,615,553 parameters.",
-    )
-)
-def dogs_and_cats(*, channels: int, size: tuple[int, int], classes: int) -> Network:
-    """The courses' dogs-and-cats network, for images from 16×16 pixels on."""
-    return DogsAndCats(channels, size, classes)
+register_family("dogs_and_cats", DogsAndCats, {"dogs_and_cats": {}})

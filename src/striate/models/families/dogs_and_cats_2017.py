@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from striate.layers import xavier_
 from striate.models._reach import Reach
-from striate.models._zoo import ModelCard, Network, register
+from striate.models._zoo import Network, register_family
 from striate.tracing import output_shape
 
 _FIRST = Reach().window(3)
@@ -71,22 +71,4 @@ class DogsAndCats2017(Network):
         return self.fc2(self.relu5(self.fc1(x)))
 
 
-@register(
-    ModelCard(
-        name="dogs_and_cats_2017",
-        family="dogs_and_cats",
-        title="Deep learning with Python, section 5.2",
-        authors="Chollet",
-        year=2017,
-        paper="https://www.manning.com/books/deep-learning-with-python",
-        input=(3, 150, 150),
-        classes=2,
-        parameters=3_453_634,
-        macs=236_096_000,
-        depth=6,
-        notes="The courses' form is dogs_and_cats. With the book's one sigmoid unit this has 3,453,121 parameters.",
-    )
-)
-def dogs_and_cats_2017(*, channels: int, size: tuple[int, int], classes: int) -> Network:
-    """The book's dogs-and-cats network, for images from 46×46 pixels on."""
-    return DogsAndCats2017(channels, size, classes)
+register_family("dogs_and_cats", DogsAndCats2017, {"dogs_and_cats_2017": {}})

@@ -30,7 +30,7 @@ from torch import Tensor, nn
 
 from striate.layers import Add, GlobalAveragePool, SqueezeExcitation, StochasticDepth, he_
 from striate.models._reach import Reach
-from striate.models._zoo import ModelCard, Network, Published, register
+from striate.models._zoo import Network, register_family
 
 _batch_norm = functools.partial(nn.BatchNorm2d, eps=1e-3, momentum=0.01)
 _DROP = 0.2  # with stochastic depth, the l-th of L blocks (from 0) is dropped at the rate 0.2 · l / L
@@ -199,153 +199,14 @@ def _scaled(channels: int, classes: int, *, width: float, depth: float, dropout:
     )
 
 
-PADDED = "Padded alike at both ends; the accuracies are of the authors' weights, which want TensorFlow's padding."
-_card = functools.partial(
-    ModelCard,
-    family="efficientnet",
-    title="EfficientNet: rethinking model scaling for convolutional neural networks",
-    authors="Tan, Le",
-    year=2019,
-    paper="https://arxiv.org/abs/1905.11946",
-    classes=1000,
-    notes=PADDED,
-)
-_table_2 = functools.partial(Published, source="the paper, table 2", protocol="single net, one crop")
-
-
-@register(
-    _card(
-        name="efficientnet_b0",
-        input=(3, 224, 224),
-        parameters=5_288_548,
-        macs=385_814_752,
-        depth=82,
-        published=(_table_2(parameters="5.3 M", macs="0.39 G", top1=77.1, top5=93.3),),
-    )
-)
-def efficientnet_b0(*, channels: int, size: tuple[int, int], classes: int) -> Network:
-    """EfficientNet-B0: the network that the others multiply."""
-    return _scaled(channels, classes, width=1.0, depth=1.0, dropout=0.2)
-
-
-@register(
-    _card(
-        name="efficientnet_b1",
-        input=(3, 240, 240),
-        parameters=7_794_184,
-        macs=686_802_832,
-        depth=116,
-        published=(
-            _table_2(
-                parameters="7.8 M", macs="0.70 G", top1=79.1, top5=94.4, differs="the released factors give 0.69 G"
-            ),
-        ),
-    )
-)
-def efficientnet_b1(*, channels: int, size: tuple[int, int], classes: int) -> Network:
-    """EfficientNet-B1: B0 with widths times 1.0 and depths times 1.1, meant for 240×240."""
-    return _scaled(channels, classes, width=1.0, depth=1.1, dropout=0.2)
-
-
-@register(
-    _card(
-        name="efficientnet_b2",
-        input=(3, 260, 260),
-        parameters=9_109_994,
-        macs=993_561_872,
-        depth=116,
-        published=(
-            _table_2(
-                parameters="9.2 M",
-                macs="1.0 G",
-                top1=80.1,
-                top5=94.9,
-                differs="9.2 M counts batch norm's running statistics too; B1's 7.8 M does not",
-            ),
-        ),
-    )
-)
-def efficientnet_b2(*, channels: int, size: tuple[int, int], classes: int) -> Network:
-    """EfficientNet-B2: B0 with widths times 1.1 and depths times 1.2, meant for 260×260."""
-    return _scaled(channels, classes, width=1.1, depth=1.2, dropout=0.3)
-
-
-@register(
-    _card(
-        name="efficientnet_b3",
-        input=(3, 300, 300),
-        parameters=12_233_232,
-        macs=1_827_141_392,
-        depth=131,
-        published=(_table_2(parameters="12 M", macs="1.8 G", top1=81.6, top5=95.7),),
-    )
-)
-def efficientnet_b3(*, channels: int, size: tuple[int, int], classes: int) -> Network:
-    """EfficientNet-B3: B0 with widths times 1.2 and depths times 1.4, meant for 300×300."""
-    return _scaled(channels, classes, width=1.2, depth=1.4, dropout=0.3)
-
-
-@register(
-    _card(
-        name="efficientnet_b4",
-        input=(3, 380, 380),
-        parameters=19_341_616,
-        macs=4_393_771_024,
-        depth=161,
-        published=(
-            _table_2(parameters="19 M", macs="4.2 G", top1=82.9, top5=96.4, differs="the released factors give 4.4 G"),
-        ),
-    )
-)
-def efficientnet_b4(*, channels: int, size: tuple[int, int], classes: int) -> Network:
-    """EfficientNet-B4: B0 with widths times 1.4 and depths times 1.8, meant for 380×380."""
-    return _scaled(channels, classes, width=1.4, depth=1.8, dropout=0.4)
-
-
-@register(
-    _card(
-        name="efficientnet_b5",
-        input=(3, 456, 456),
-        parameters=30_389_784,
-        macs=10_266_384_752,
-        depth=195,
-        published=(
-            _table_2(parameters="30 M", macs="9.9 G", top1=83.6, top5=96.7, differs="the released factors give 10.3 G"),
-        ),
-    )
-)
-def efficientnet_b5(*, channels: int, size: tuple[int, int], classes: int) -> Network:
-    """EfficientNet-B5: B0 with widths times 1.6 and depths times 2.2, meant for 456×456."""
-    return _scaled(channels, classes, width=1.6, depth=2.2, dropout=0.4)
-
-
-@register(
-    _card(
-        name="efficientnet_b6",
-        input=(3, 528, 528),
-        parameters=43_040_704,
-        macs=19_067_593_536,
-        depth=225,
-        published=(_table_2(parameters="43 M", macs="19 G", top1=84.0, top5=96.8),),
-    )
-)
-def efficientnet_b6(*, channels: int, size: tuple[int, int], classes: int) -> Network:
-    """EfficientNet-B6: B0 with widths times 1.8 and depths times 2.6, meant for 528×528."""
-    return _scaled(channels, classes, width=1.8, depth=2.6, dropout=0.5)
-
-
-@register(
-    _card(
-        name="efficientnet_b7",
-        input=(3, 600, 600),
-        parameters=66_347_960,
-        macs=37_745_884_192,
-        depth=274,
-        published=(
-            _table_2(parameters="66 M", macs="37 G", top1=84.3, top5=97.0, differs="the released factors give 37.7 G"),
-        ),
-    )
-)
-def efficientnet_b7(*, channels: int, size: tuple[int, int], classes: int) -> Network:
-    """EfficientNet-B7: B0 with widths times 2.0 and depths times 3.1, meant for 600×600."""
-    return _scaled(channels, classes, width=2.0, depth=3.1, dropout=0.5)
+VARIANTS = {
+    "efficientnet_b0": dict(width=1.0, depth=1.0, dropout=0.2),
+    "efficientnet_b1": dict(width=1.0, depth=1.1, dropout=0.2),
+    "efficientnet_b2": dict(width=1.1, depth=1.2, dropout=0.3),
+    "efficientnet_b3": dict(width=1.2, depth=1.4, dropout=0.3),
+    "efficientnet_b4": dict(width=1.4, depth=1.8, dropout=0.4),
+    "efficientnet_b5": dict(width=1.6, depth=2.2, dropout=0.4),
+    "efficientnet_b6": dict(width=1.8, depth=2.6, dropout=0.5),
+    "efficientnet_b7": dict(width=2.0, depth=3.1, dropout=0.5),
+}
+register_family("efficientnet", _scaled, VARIANTS)

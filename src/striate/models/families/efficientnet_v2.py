@@ -21,8 +21,8 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from striate.models._reach import Reach
-from striate.models._zoo import ModelCard, Network, Published, register
-from striate.models.families.efficientnet import PADDED, Block, EfficientNet, MBConv, Row, conv_norm, conv_norm_act
+from striate.models._zoo import register_family
+from striate.models.families.efficientnet import Block, EfficientNet, MBConv, Row, conv_norm, conv_norm_act
 
 
 class FusedMBConv(Block):
@@ -105,133 +105,16 @@ def _scaled(channels: int, classes: int, *, width: float, depth: float, dropout:
     )
 
 
-_card = functools.partial(
-    ModelCard,
-    family="efficientnet_v2",
-    title="EfficientNetV2: smaller models and faster training",
-    authors="Tan, Le",
-    year=2021,
-    paper="https://arxiv.org/abs/2104.00298",
-    classes=1000,
-    notes=PADDED,
-)
-_table_7 = functools.partial(Published, source="the paper, table 7", protocol="single net, one crop")
-_release = functools.partial(
-    Published,
-    source="https://github.com/google/automl/tree/master/efficientnetv2",
-    protocol="single net, one crop",
-)
-
-
-@register(
-    _card(
-        name="efficientnet_v2_b0",
-        input=(3, 224, 224),
-        parameters=7_139_704,
-        macs=718_086_176,
-        depth=92,
-        published=(_release(parameters="7.1 M", macs="0.72 G", top1=78.7),),
-    )
-)
-def efficientnet_v2_b0(*, channels: int, size: tuple[int, int], classes: int) -> Network:
-    """EfficientNetV2-B0: the base network."""
-    return _scaled(channels, classes, width=1.0, depth=1.0, dropout=0.2)
-
-
-@register(
-    _card(
-        name="efficientnet_v2_b1",
-        input=(3, 240, 240),
-        parameters=8_141_052,
-        macs=1_196_819_360,
-        depth=112,
-        published=(_release(parameters="8.1 M", macs="1.2 G", top1=79.8),),
-    )
-)
-def efficientnet_v2_b1(*, channels: int, size: tuple[int, int], classes: int) -> Network:
-    """EfficientNetV2-B1: the base network with widths times 1.0 and depths times 1.1, meant for 240×240."""
-    return _scaled(channels, classes, width=1.0, depth=1.1, dropout=0.2)
-
-
-@register(
-    _card(
-        name="efficientnet_v2_b2",
-        input=(3, 260, 260),
-        parameters=10_096_086,
-        macs=1_697_542_832,
-        depth=117,
-        published=(_release(parameters="10.1 M", macs="1.7 G", top1=80.5),),
-    )
-)
-def efficientnet_v2_b2(*, channels: int, size: tuple[int, int], classes: int) -> Network:
-    """EfficientNetV2-B2: the base network with widths times 1.1 and depths times 1.2, meant for 260×260."""
-    return _scaled(channels, classes, width=1.1, depth=1.2, dropout=0.3)
-
-
-@register(
-    _card(
-        name="efficientnet_v2_b3",
-        input=(3, 300, 300),
-        parameters=14_358_406,
-        macs=3_011_458_816,
-        depth=137,
-        published=(_release(parameters="14.4 M", macs="3.0 G", top1=82.1),),
-    )
-)
-def efficientnet_v2_b3(*, channels: int, size: tuple[int, int], classes: int) -> Network:
-    """EfficientNetV2-B3: the base network with widths times 1.2 and depths times 1.4, meant for 300×300."""
-    return _scaled(channels, classes, width=1.2, depth=1.4, dropout=0.3)
-
-
-@register(
-    _card(
-        name="efficientnet_v2_s",
-        input=(3, 384, 384),
-        parameters=21_458_488,
-        macs=8_365_617_152,
-        depth=171,
-        published=(
-            _table_7(parameters="22 M", macs="8.8 G", top1=83.9, differs="table 4 gives 21.5 M and 8.4 G"),
-            _release(parameters="21.5 M", macs="8.4 G", top1=83.9),
-        ),
-    )
-)
-def efficientnet_v2_s(*, channels: int, size: tuple[int, int], classes: int) -> Network:
-    """EfficientNetV2-S, meant for 384×384."""
-    return EfficientNet(channels, classes, stem=24, rows=S, top=1280, dropout=0.2)
-
-
-@register(
-    _card(
-        name="efficientnet_v2_m",
-        input=(3, 480, 480),
-        parameters=54_139_356,
-        macs=24_582_460_384,
-        depth=246,
-        published=(
-            _table_7(parameters="54 M", macs="24 G", top1=85.1, differs="the released rows give 24.6 G"),
-            _release(parameters="54.1 M", macs="24.7 G", top1=85.2, differs="its rows give 24.6 G"),
-        ),
-    )
-)
-def efficientnet_v2_m(*, channels: int, size: tuple[int, int], classes: int) -> Network:
-    """EfficientNetV2-M, meant for 480×480."""
-    return EfficientNet(channels, classes, stem=24, rows=M, top=1280, dropout=0.3)
-
-
-@register(
-    _card(
-        name="efficientnet_v2_l",
-        input=(3, 480, 480),
-        parameters=118_515_272,
-        macs=56_079_699_008,
-        depth=340,
-        published=(
-            _table_7(parameters="120 M", macs="53 G", top1=85.7, differs="the released rows give 118.5 M and 56.1 G"),
-            _release(parameters="119.5 M", macs="56.3 G", top1=85.7, differs="its rows give 118.5 M and 56.1 G"),
-        ),
-    )
-)
-def efficientnet_v2_l(*, channels: int, size: tuple[int, int], classes: int) -> Network:
-    """EfficientNetV2-L, meant for 480×480."""
-    return EfficientNet(channels, classes, stem=32, rows=L, top=1280, dropout=0.4)
+SCALED = {
+    "efficientnet_v2_b0": dict(width=1.0, depth=1.0, dropout=0.2),
+    "efficientnet_v2_b1": dict(width=1.0, depth=1.1, dropout=0.2),
+    "efficientnet_v2_b2": dict(width=1.1, depth=1.2, dropout=0.3),
+    "efficientnet_v2_b3": dict(width=1.2, depth=1.4, dropout=0.3),
+}
+SEARCHED = {
+    "efficientnet_v2_s": dict(stem=24, rows=S, top=1280, dropout=0.2),
+    "efficientnet_v2_m": dict(stem=24, rows=M, top=1280, dropout=0.3),
+    "efficientnet_v2_l": dict(stem=32, rows=L, top=1280, dropout=0.4),
+}
+register_family("efficientnet_v2", _scaled, SCALED)
+register_family("efficientnet_v2", EfficientNet, SEARCHED)

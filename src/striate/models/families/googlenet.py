@@ -36,7 +36,7 @@ from torch import Tensor, nn
 from striate.core.protocols import FeatureMap
 from striate.layers import Branches, GlobalAveragePool, LocalResponseNorm, he_, xavier_
 from striate.models._reach import Reach
-from striate.models._zoo import ModelCard, Network, Published, register
+from striate.models._zoo import Network, register_family
 from striate.tracing import EmptyMapError, output_shape
 
 # Table 1: filters of the 1×1; reduction, 3×3; reduction, 5×5; projection behind the pooling.
@@ -239,62 +239,8 @@ def _feature_maps(form: Form) -> tuple[FeatureMap, ...]:
     )
 
 
-_card = functools.partial(
-    ModelCard,
-    family="googlenet",
-    title="Going deeper with convolutions",
-    authors="Szegedy, Liu, Jia, Sermanet, Reed, Anguelov, Erhan, Vanhoucke, Rabinovich",
-    year=2014,
-    paper="https://arxiv.org/abs/1409.4842",
-    input=(3, 224, 224),
-    classes=1000,
-)
-
-
-@register(
-    _card(
-        name="googlenet",
-        parameters=13_378_280,
-        macs=1_582_671_872,
-        depth=22,
-        published=(
-            Published(
-                source="the paper, section 1",
-                macs="1.5 G",
-                differs="table 1, which adds up to it, counts the first convolution as separable: 34 M, not 118 M",
-            ),
-            Published(source="the paper, table 3", top5=89.93, protocol="single net, 1 crop, 2014"),
-            Published(source="the paper, table 3", top5=92.11, protocol="single net, 144 crops, 2014"),
-            Published(source="the paper, table 3", top5=93.33, protocol="ensemble of 7 nets, 144 crops, 2014"),
-        ),
-        notes="6,998,552 of the parameters are used for an answer; the others are the two auxiliary classifiers'.",
-    )
-)
-def googlenet(*, channels: int, size: tuple[int, int], classes: int) -> Network:
-    """GoogLeNet as in the paper, with its auxiliary classifiers for pictures from 79×79 pixels on."""
-    return GoogLeNet(PAPER, channels, size, classes)
-
-
-@register(
-    _card(
-        name="googlenet_bn",
-        parameters=13_004_888,
-        macs=1_498_376_192,
-        depth=22,
-        published=(
-            Published(
-                source="https://docs.pytorch.org/vision/stable/models/generated/torchvision.models.googlenet.html",
-                parameters="6,624,904",
-                macs="1.50 G",
-                top1=69.778,
-                top5=89.53,
-                protocol="single net, 1 crop of 224 from 256",
-                differs="without the two auxiliary classifiers, which that page's weights do not use",
-            ),
-        ),
-        notes="6,624,904 of the parameters are used for an answer; the others are the two auxiliary classifiers'.",
-    )
-)
-def googlenet_bn(*, channels: int, size: tuple[int, int], classes: int) -> Network:
-    """GoogLeNet as torchvision ships it: batch normalization, 3×3 for the paper's 5×5."""
-    return GoogLeNet(TORCHVISION, channels, size, classes)
+VARIANTS = {
+    "googlenet": dict(form=PAPER),
+    "googlenet_bn": dict(form=TORCHVISION),
+}
+register_family("googlenet", GoogLeNet, VARIANTS)

@@ -17,7 +17,6 @@ a spread of one, by the look of it by mistake: not here).
 
 from __future__ import annotations
 
-import functools
 from collections import OrderedDict
 
 from jaxtyping import Float
@@ -26,7 +25,7 @@ from torch import Tensor, nn
 from striate.core.protocols import FeatureMap
 from striate.layers import Add, GlobalAveragePool, xavier_
 from striate.models._reach import Reach
-from striate.models._zoo import ModelCard, Network, Published, register
+from striate.models._zoo import Network, register_family
 
 
 class Highway(nn.Module):
@@ -92,50 +91,8 @@ class HighwayNetwork(Network):
         return self.fc(self.drop(self.pool(self.features(x))))
 
 
-_card = functools.partial(
-    ModelCard,
-    family="highway",
-    title="Highway networks",
-    authors="Srivastava, Greff, Schmidhuber",
-    year=2015,
-    paper="https://arxiv.org/abs/1505.00387",
-    input=(3, 32, 32),
-    classes=10,
-    initial="Each plain layer's ReLU halves the variance that Glorot's weights keep; highway layers give nothing back.",
-)
-_published = functools.partial(
-    Published,
-    source="the paper, table 1",
-    data="CIFAR-10 test",
-    protocol="single net, one view, trained with translations and flips, 2015",
-)
-
-
-@register(
-    _card(
-        name="highway11",
-        parameters=236_778,
-        macs=32_164_352,
-        depth=11,
-        published=(
-            _published(parameters="236 K", top1=89.18, differs="the paper says about 236K and not of which widths"),
-        ),
-    )
-)
-def highway11(*, channels: int, size: tuple[int, int], classes: int) -> Network:
-    """Highway 1, after FitNet 1: 11 layers, for pictures from 4×4 pixels on."""
-    return HighwayNetwork(channels, classes, widths=(16, 32, 64), highways=(2, 2, 2), last=256)
-
-
-@register(
-    _card(
-        name="highway19",
-        parameters=2_256_838,
-        macs=330_826_728,
-        depth=19,
-        published=(_published(parameters="2.3 M", top1=92.24),),
-    )
-)
-def highway19(*, channels: int, size: tuple[int, int], classes: int) -> Network:
-    """Highway 2, after FitNet 4: 19 layers, for pictures from 4×4 pixels on."""
-    return HighwayNetwork(channels, classes, widths=(32, 80, 128), highways=(4, 5, 5), last=100)
+VARIANTS = {
+    "highway11": dict(widths=(16, 32, 64), highways=(2, 2, 2), last=256),
+    "highway19": dict(widths=(32, 80, 128), highways=(4, 5, 5), last=100),
+}
+register_family("highway", HighwayNetwork, VARIANTS)

@@ -20,14 +20,13 @@ behind every convolution), behind the gates' convolution none, as it would take 
 
 from __future__ import annotations
 
-import functools
 from collections import OrderedDict
 
 from jaxtyping import Float
 from torch import Tensor, nn
 
 from striate.models._stages import MakeBlock
-from striate.models._zoo import ModelCard, Network, Published, register
+from striate.models._zoo import Network, register_family
 from striate.models.families.resnet_cifar import BlockA, CifarResNet
 
 _GATE_BIAS = -6.0
@@ -86,80 +85,11 @@ def _resnet110(channels: int, classes: int, make_block: MakeBlock) -> Network:
     return network
 
 
-_card = functools.partial(
-    ModelCard,
-    family="identity_mappings",
-    title="Identity mappings in deep residual networks",
-    authors="He, Zhang, Ren, Sun",
-    year=2016,
-    paper="https://arxiv.org/abs/1603.05027",
-    input=(3, 32, 32),
-    classes=10,
-)
-_table_1 = functools.partial(
-    Published, source="the paper, table 1", data="CIFAR-10 test", protocol="single net, the median of 5"
-)
-
-
-@register(
-    _card(name="resnet110_scaled", parameters=1_727_962, macs=252_887_680, depth=110, published=(_table_1(top1=87.65),))
-)
-def resnet110_scaled(*, channels: int, size: tuple[int, int], classes: int) -> Network:
-    """ResNet-110 with half the shortcut and half the branch."""
-    return _resnet110(channels, classes, Scaled)
-
-
-@register(
-    _card(
-        name="resnet110_exclusive_gates",
-        parameters=1_824_186,
-        macs=266_781_312,
-        depth=110,
-        published=(_table_1(top1=91.30),),
-    )
-)
-def resnet110_exclusive_gates(*, channels: int, size: tuple[int, int], classes: int) -> Network:
-    """ResNet-110 with gates that share out between branch and shortcut."""
-    return _resnet110(channels, classes, ExclusivelyGated)
-
-
-@register(
-    _card(
-        name="resnet110_shortcut_gates",
-        parameters=1_824_186,
-        macs=266_781_312,
-        depth=110,
-        published=(_table_1(top1=93.09),),
-    )
-)
-def resnet110_shortcut_gates(*, channels: int, size: tuple[int, int], classes: int) -> Network:
-    """ResNet-110 with gates on its shortcuts."""
-    return _resnet110(channels, classes, ShortcutGated)
-
-
-@register(
-    _card(
-        name="resnet110_conv_shortcuts",
-        parameters=1_826_202,
-        macs=266_781_312,
-        depth=110,
-        published=(_table_1(top1=87.78),),
-    )
-)
-def resnet110_conv_shortcuts(*, channels: int, size: tuple[int, int], classes: int) -> Network:
-    """ResNet-110 with a 1×1 convolution for every shortcut."""
-    return _resnet110(channels, classes, ConvShortcut)
-
-
-@register(
-    _card(
-        name="resnet110_dropout_shortcuts",
-        parameters=1_727_962,
-        macs=252_887_680,
-        depth=110,
-        notes="The paper reports no error below 20 %: the training fails.",
-    )
-)
-def resnet110_dropout_shortcuts(*, channels: int, size: tuple[int, int], classes: int) -> Network:
-    """ResNet-110 with dropout of a half on its shortcuts."""
-    return _resnet110(channels, classes, DropoutShortcut)
+VARIANTS = {
+    "resnet110_scaled": dict(make_block=Scaled),
+    "resnet110_exclusive_gates": dict(make_block=ExclusivelyGated),
+    "resnet110_shortcut_gates": dict(make_block=ShortcutGated),
+    "resnet110_conv_shortcuts": dict(make_block=ConvShortcut),
+    "resnet110_dropout_shortcuts": dict(make_block=DropoutShortcut),
+}
+register_family("identity_mappings", _resnet110, VARIANTS)

@@ -20,8 +20,8 @@ filters of 1×1 follow it.
 
 from __future__ import annotations
 
-import functools
 from collections import OrderedDict
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from jaxtyping import Float
@@ -30,7 +30,7 @@ from torch import Tensor, nn
 from striate.core.protocols import FeatureMap
 from striate.layers import Add, Branches, GlobalAveragePool, he_, xavier_
 from striate.models._reach import Reach
-from striate.models._zoo import ModelCard, Network, Published, register
+from striate.models._zoo import Network, register_family
 from striate.models.families.inception_v4 import NormedConvolution, ReductionA, Stem, halving, row, stem_reach
 
 Pair = tuple[int, int]
@@ -137,23 +137,25 @@ class Front:
 
 
 class InceptionResNet(Network):
-    """Figure 15: `counts` blocks A, B and C behind `front`, with the reductions between them.
+    """Figure 15: `counts` blocks A, B and C after the first layers, with the reductions between them.
 
-    `closing`, if any, is what follows them and gives `features` channels.
+    `make_front` builds the first layers; `closing` is the channels of a last 1×1 convolution, if there is one.
     """
 
     head = "fc"
 
     def __init__(
         self,
-        front: Front,
-        sizes: Sizes,
+        channels: int,
         classes: int,
         *,
+        make_front: Callable[[int], Front],
+        sizes: Sizes,
         counts: tuple[int, int, int] = (5, 10, 5),
         closing: int | None = None,
     ) -> None:
         super().__init__()
+        front = make_front(channels)
         first = front.channels
         second = first + sizes.reduction_a[2] + sizes.reduction_a[3]
         third = second + sum(widths[-1] for widths in sizes.reduction_b)
@@ -244,71 +246,9 @@ def front_published(channels: int) -> Front:
     return Front(nn.Sequential(OrderedDict(layers)), 320, maps, quarter.window(3, 2).window(5))
 
 
-_card = functools.partial(
-    ModelCard,
-    family="inception_resnet",
-    title="Inception-v4, Inception-ResNet and the impact of residual connections on learning",
-    authors="Szegedy, Ioffe, Vanhoucke, Alemi",
-    year=2016,
-    paper="https://arxiv.org/abs/1602.07261",
-    input=(3, 299, 299),
-    classes=1000,
-)
-_table_2 = functools.partial(
-    Published,
-    source="the paper, table 2",
-    data="ImageNet 2012 validation without the blacklisted pictures",
-    protocol="single net, 1 crop, 2016",
-)
-
-
-@register(
-    _card(
-        name="inception_resnet_v1",
-        parameters=22_756_328,
-        macs=6_206_361_696,
-        depth=93,
-        published=(_table_2(top1=78.7, top5=94.5),),
-    )
-)
-def inception_resnet_v1(*, channels: int, size: tuple[int, int], classes: int) -> Network:
-    """Inception-ResNet-v1, about as costly as Inception-v3."""
-    return InceptionResNet(front_v1(channels), V1, classes)
-
-
-@register(
-    _card(
-        name="inception_resnet_v2_2016",
-        parameters=32_433_928,
-        macs=9_257_953_632,
-        depth=96,
-        published=(_table_2(top1=80.1, top5=95.1),),
-    )
-)
-def inception_resnet_v2_2016(*, channels: int, size: tuple[int, int], classes: int) -> Network:
-    """Inception-ResNet-v2 with the sizes that the paper draws, about as costly as Inception-v4."""
-    return InceptionResNet(front_v2(channels), V2, classes)
-
-
-@register(
-    _card(
-        name="inception_resnet_v2",
-        parameters=55_843_464,
-        macs=13_155_794_016,
-        depth=176,
-        published=(
-            Published(
-                source="https://keras.io/api/applications/",
-                parameters="55.9 M",
-                top1=80.3,
-                top5=95.3,
-                protocol="single net, 1 crop of 299",
-                differs="counts batch norm's running means and variances too, and has no scales there",
-            ),
-        ),
-        notes="The paper's table 2 is of the sizes that it draws, inception_resnet_v2_2016.",
-    )
-)
-def inception_resnet_v2(*, channels: int, size: tuple[int, int], classes: int) -> Network:
-    """Inception-ResNet-v2 as its authors published it, and timm and Keras after them."""
-    return InceptionResNet(front_published(channels), V2, classes, counts=(10, 20, 10), closing=1536)
+VARIANTS = {
+    "inception_resnet_v1": dict(make_front=front_v1, sizes=V1),
+    "inception_resnet_v2_2016": dict(make_front=front_v2, sizes=V2),
+    "inception_resnet_v2": dict(make_front=front_published, sizes=V2, counts=(10, 20, 10), closing=1536),
+}
+register_family("inception_resnet", InceptionResNet, VARIANTS)

@@ -28,7 +28,7 @@ from torch import Tensor, nn
 from striate.core.protocols import FeatureMap
 from striate.layers import AvgPool2dSame, Branches, Conv2dSame, GlobalAveragePool, MaxPool2dSame, he_, xavier_
 from striate.models._reach import Reach
-from striate.models._zoo import ModelCard, Network, Published, register
+from striate.models._zoo import Network, register_family
 
 # Figure 5: filters of the 1×1; reduction, 3×3; reduction, double 3×3; projection; the pooling before it.
 MODULES = {
@@ -175,26 +175,4 @@ def _feature_maps() -> tuple[FeatureMap, ...]:
     )
 
 
-@register(
-    ModelCard(
-        name="inception_v2",
-        family="inception_v2",
-        title="Batch normalization: accelerating deep network training by reducing internal covariate shift",
-        authors="Ioffe, Szegedy",
-        year=2015,
-        paper="https://arxiv.org/abs/1502.03167",
-        input=(3, 224, 224),
-        classes=1000,
-        parameters=11_188_288,
-        macs=1_934_857_216,
-        depth=35,
-        published=(
-            Published(source="the paper, figure 3 (BN-x30)", top1=74.8, protocol="single net, 1 crop, 2015"),
-            Published(source="the paper, figure 4", top5=95.1, protocol="ensemble of 6 nets, 144 crops, 2015"),
-        ),
-        notes="BN-Inception; 'Inception-v2' in arXiv:1512.00567 is another network.",
-    )
-)
-def inception_v2(*, channels: int, size: tuple[int, int], classes: int) -> Network:
-    """BN-Inception, for pictures of any size."""
-    return InceptionV2(channels, classes)
+register_family("inception_v2", InceptionV2, {"inception_v2": {}})

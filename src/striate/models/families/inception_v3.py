@@ -30,7 +30,7 @@ from torch import Tensor, nn
 from striate.core.protocols import FeatureMap
 from striate.layers import Branches, GlobalAveragePool, he_, xavier_
 from striate.models._reach import Reach
-from striate.models._zoo import ModelCard, Network, Published, register
+from striate.models._zoo import Network, register_family
 from striate.tracing import EmptyMapError, output_shape
 
 Pair = tuple[int, int]
@@ -256,39 +256,4 @@ def _feature_maps() -> tuple[FeatureMap, ...]:
     )
 
 
-@register(
-    ModelCard(
-        name="inception_v3",
-        family="inception_v3",
-        title="Rethinking the Inception architecture for computer vision",
-        authors="Szegedy, Vanhoucke, Ioffe, Shlens, Wojna",
-        year=2015,
-        paper="https://arxiv.org/abs/1512.00567",
-        input=(3, 299, 299),
-        classes=1000,
-        parameters=27_161_264,
-        macs=5_713_216_096,
-        depth=48,
-        published=(
-            Published(
-                source="the paper, table 3",
-                top1=78.8,
-                top5=94.4,
-                data="ImageNet 2012 validation without the blacklisted pictures",
-                protocol="single net, 1 crop, 48,238 images, 2015",
-            ),
-            Published(
-                source="https://docs.pytorch.org/vision/stable/models/generated/torchvision.models.inception_v3.html",
-                parameters="27,161,264",
-                macs="5.71 G",
-                top1=77.294,
-                top5=93.45,
-                protocol="single net, 1 crop of 299 from 342",
-            ),
-        ),
-        notes="23,834,568 of the parameters are used for an answer; the others are the auxiliary classifier's.",
-    )
-)
-def inception_v3(*, channels: int, size: tuple[int, int], classes: int) -> Network:
-    """Inception-v3, for pictures from 75×75 pixels on; with its auxiliary classifier from 299×299 on."""
-    return InceptionV3(channels, size, classes)
+register_family("inception_v3", InceptionV3, {"inception_v3": {}})

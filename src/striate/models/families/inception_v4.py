@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from striate.core.protocols import FeatureMap
 from striate.layers import Branches, GlobalAveragePool, he_, xavier_
 from striate.models._reach import Reach
-from striate.models._zoo import ModelCard, Network, Published, register
+from striate.models._zoo import Network, register_family
 
 Pair = tuple[int, int]
 
@@ -211,30 +211,4 @@ def _feature_maps() -> tuple[FeatureMap, ...]:
     )
 
 
-@register(
-    ModelCard(
-        name="inception_v4",
-        family="inception_v4",
-        title="Inception-v4, Inception-ResNet and the impact of residual connections on learning",
-        authors="Szegedy, Ioffe, Vanhoucke, Alemi",
-        year=2016,
-        paper="https://arxiv.org/abs/1602.07261",
-        input=(3, 299, 299),
-        classes=1000,
-        parameters=42_679_816,
-        macs=12_253_974_624,
-        depth=76,
-        published=(
-            Published(
-                source="the paper, table 2",
-                top1=80.0,
-                top5=95.0,
-                data="ImageNet 2012 validation without the blacklisted pictures",
-                protocol="single net, 1 crop, 2016",
-            ),
-        ),
-    )
-)
-def inception_v4(*, channels: int, size: tuple[int, int], classes: int) -> Network:
-    """Inception-v4, for pictures from 75×75 pixels on."""
-    return InceptionV4(channels, classes)
+register_family("inception_v4", InceptionV4, {"inception_v4": {}})

@@ -15,7 +15,6 @@ own form; `lenet5_rgb` is what courses make of it for colour pictures of 32×32,
 
 from __future__ import annotations
 
-import functools
 import math
 from collections import OrderedDict
 
@@ -24,7 +23,7 @@ from torch import Tensor, nn
 
 from striate.layers import he_, xavier_
 from striate.models._reach import Reach
-from striate.models._zoo import ModelCard, Network, register
+from striate.models._zoo import Network, register_family
 from striate.tracing import output_shape
 
 _PAPER_SIDE = 32
@@ -76,42 +75,8 @@ class LeNet5(Network):
         return self.fc3(x)
 
 
-_card = functools.partial(
-    ModelCard,
-    family="lenet5",
-    title="Gradient-based learning applied to document recognition",
-    authors="LeCun, Bottou, Bengio, Haffner",
-    year=1998,
-    paper="https://doi.org/10.1109/5.726791",
-    classes=10,
-    depth=5,
-)
-
-
-@register(
-    _card(
-        name="lenet5",
-        input=(1, 32, 32),
-        parameters=61_706,
-        macs=416_520,
-        notes="The usual modern form. The paper's own has 60,000 trainable parameters: its C3 is partly connected.",
-    )
-)
-def lenet5(*, channels: int, size: tuple[int, int], classes: int) -> Network:
-    """LeNet-5 with ReLU and max pooling, for pictures from 12×12 pixels on."""
-    return LeNet5(channels, size, classes)
-
-
-@register(
-    _card(
-        name="lenet5_rgb",
-        input=(3, 32, 32),
-        parameters=62_958,
-        macs=849_320,
-        notes="The courses' form for colour. A widely shown slide gives its convolutions 208 and 416 parameters, "
-        "as if each filter saw one map only: they have 608 and 3,216.",
-    )
-)
-def lenet5_rgb(*, channels: int, size: tuple[int, int], classes: int) -> Network:
-    """LeNet-5 with 8 and 16 filters, for pictures from 12×12 pixels on."""
-    return LeNet5(channels, size, classes, filters=8)
+VARIANTS = {
+    "lenet5": {},
+    "lenet5_rgb": dict(filters=8),
+}
+register_family("lenet5", LeNet5, VARIANTS)

@@ -32,7 +32,7 @@ from torch.nn import functional as F
 from striate.core.rng import Stream
 from striate.layers import Concat
 from striate.models._reach import Reach
-from striate.models._zoo import ModelCard, Network, Published, register
+from striate.models._zoo import Network, register_family
 from striate.tracing import output_shape
 
 _PAPER_SIDE = 32
@@ -179,32 +179,4 @@ def _initialise_(network: nn.Module) -> None:
                 nn.init.zeros_(layer.bias)
 
 
-@register(
-    ModelCard(
-        name="lenet5_1998",
-        family="lenet5_1998",
-        title="Gradient-based learning applied to document recognition",
-        authors="LeCun, Bottou, Bengio, Haffner",
-        year=1998,
-        paper="https://doi.org/10.1109/5.726791",
-        input=(1, 32, 32),
-        classes=10,
-        parameters=60_000,
-        macs=326_520,
-        depth=5,
-        published=(
-            Published(
-                source="the paper, section II-B",
-                parameters="60,000",
-                top1=99.05,
-                data="MNIST test",
-                protocol="figure 9",
-            ),
-        ),
-        notes="Trainable subsampling, partial connections, and as logits minus the squared distances to bitmaps.",
-        initial="A bound of 2.4 / F is made for inputs that agree, as neighbours do; sums of noise shrink by √F.",
-    )
-)
-def lenet5_1998(*, channels: int, size: tuple[int, int], classes: int) -> Network:
-    """LeNet-5 as in 1998, for pictures from 28×28 pixels on."""
-    return LeNet5Of1998(channels, size, classes)
+register_family("lenet5_1998", LeNet5Of1998, {"lenet5_1998": {}})

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from striate.core.protocols import FeatureMap
 from striate.layers import xavier_
-from striate.models._zoo import ModelCard, Network, register
+from striate.models._zoo import Network, register_family
 
 
 class Linear(Network):
@@ -36,22 +36,4 @@ class Linear(Network):
         return self.fc(self.flatten(x))
 
 
-@register(
-    ModelCard(
-        name="linear",
-        family="linear",
-        title="Gradient-based learning applied to document recognition (baseline linear classifier)",
-        authors="LeCun, Bottou, Bengio, Haffner",
-        year=1998,
-        paper="https://doi.org/10.1109/5.726791",
-        input=(1, 28, 28),
-        classes=10,
-        parameters=7_850,
-        macs=7_840,
-        depth=1,
-        notes="One template per class. The paper gives it 7,850 parameters and 12 % error on MNIST.",
-    )
-)
-def linear(*, channels: int, size: tuple[int, int], classes: int) -> Network:
-    """The one-template-per-class classifier, for pictures of any size."""
-    return Linear(channels, size, classes)
+register_family("linear", Linear, {"linear": {}})

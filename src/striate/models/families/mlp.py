@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from striate.core.protocols import FeatureMap
 from striate.layers import he_, xavier_
-from striate.models._zoo import ModelCard, Network, register
+from striate.models._zoo import Network, register_family
 
 
 class MLP(Network):
@@ -41,22 +41,4 @@ class MLP(Network):
         return self.fc3(x)
 
 
-@register(
-    ModelCard(
-        name="mlp",
-        family="mlp",
-        title="Gradient-based learning applied to document recognition (two-hidden-layer network)",
-        authors="LeCun, Bottou, Bengio, Haffner",
-        year=1998,
-        paper="https://doi.org/10.1109/5.726791",
-        input=(1, 28, 28),
-        classes=10,
-        parameters=266_610,
-        macs=266_200,
-        depth=3,
-        notes="28×28-300-100-10; the paper gives it 3.05 % error on MNIST. ReLU for the paper's tanh.",
-    )
-)
-def mlp(*, channels: int, size: tuple[int, int], classes: int) -> Network:
-    """Two hidden layers of 300 and 100 units, for pictures of any size."""
-    return MLP(channels, size, classes)
+register_family("mlp", MLP, {"mlp": {}})

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from striate.layers import he_, xavier_
 from striate.models._reach import Reach
-from striate.models._zoo import ModelCard, Network, register
+from striate.models._zoo import Network, register_family
 from striate.tracing import output_shape
 
 _FIRST = Reach().window(3)
@@ -57,22 +57,4 @@ class MNISTCNN(Network):
         return self.fc2(self.relu3(self.fc1(x)))
 
 
-@register(
-    ModelCard(
-        name="mnist_cnn",
-        family="mnist_cnn",
-        title="Gradient-based learning applied to document recognition",
-        authors="LeCun, Bottou, Bengio, Haffner",
-        year=1998,
-        paper="https://doi.org/10.1109/5.726791",
-        input=(1, 28, 28),
-        classes=10,
-        parameters=1_668_490,
-        macs=4_073_600,
-        depth=4,
-        notes="The courses' 32-64-1024 with unpadded 3×3 convolutions.",
-    )
-)
-def mnist_cnn(*, channels: int, size: tuple[int, int], classes: int) -> Network:
-    """The courses' 32-64-1024 classifier, for images from 10×10 pixels on."""
-    return MNISTCNN(channels, size, classes)
+register_family("mnist_cnn", MNISTCNN, {"mnist_cnn": {}})

@@ -21,7 +21,7 @@ from torch import Tensor, nn
 
 from striate.layers import Conv2dSame, GlobalAveragePool, truncated_normal_
 from striate.models._reach import Reach
-from striate.models._zoo import ModelCard, Network, Published, register
+from striate.models._zoo import Network, register_family
 
 _batch_norm = functools.partial(nn.BatchNorm2d, eps=1e-3)
 # Table 1: for each stage, the filters and strides of its blocks, before the width multiplier.
@@ -83,82 +83,10 @@ class MobileNetV1(Network):
         return self.fc(self.pool(self.stages(x)))
 
 
-_card = functools.partial(
-    ModelCard,
-    family="mobilenet_v1",
-    title="MobileNets: efficient convolutional neural networks for mobile vision applications",
-    authors="Howard, Zhu, Chen, Kalenichenko, Wang, Weyand, Andreetto, Adam",
-    year=2017,
-    paper="https://arxiv.org/abs/1704.04861",
-    input=(3, 224, 224),
-    classes=1000,
-    notes="Padded by TensorFlow's rule, and with ReLU6, as the weights of the authors' code want it.",
-)
-_paper = functools.partial(Published, source="the paper, table 6", protocol="single net, 224×224, 2017")
-_code = functools.partial(
-    Published,
-    source="https://github.com/tensorflow/models/blob/master/research/slim/nets/mobilenet_v1.md",
-    protocol="single net, one 224×224 crop, 2018",
-)
-
-
-@register(
-    _card(
-        name="mobilenet_v1",
-        parameters=4_231_976,
-        macs=568_740_352,
-        depth=28,
-        published=(_paper(parameters="4.2 M", macs="569 M", top1=70.6), _code(macs="569 M", top1=70.9, top5=89.9)),
-    )
-)
-def mobilenet_v1(*, channels: int, size: tuple[int, int], classes: int) -> Network:
-    """MobileNet v1 of full width."""
-    return MobileNetV1(channels, classes, width=1.0)
-
-
-@register(
-    _card(
-        name="mobilenet_v1_075",
-        parameters=2_585_560,
-        macs=325_400_448,
-        depth=28,
-        published=(
-            _paper(parameters="2.6 M", macs="325 M", top1=68.4),
-            _code(macs="317 M", top1=68.4, top5=88.2, differs="the paper's 325 M is what is counted"),
-        ),
-    )
-)
-def mobilenet_v1_075(*, channels: int, size: tuple[int, int], classes: int) -> Network:
-    """MobileNet v1 of width 0.75."""
-    return MobileNetV1(channels, classes, width=0.75)
-
-
-@register(
-    _card(
-        name="mobilenet_v1_050",
-        parameters=1_331_592,
-        macs=149_497_088,
-        depth=28,
-        published=(
-            _paper(parameters="1.3 M", macs="149 M", top1=63.7),
-            _code(macs="150 M", top1=63.3, top5=84.9, differs="149.5 M rounded up"),
-        ),
-    )
-)
-def mobilenet_v1_050(*, channels: int, size: tuple[int, int], classes: int) -> Network:
-    """MobileNet v1 of width 0.5."""
-    return MobileNetV1(channels, classes, width=0.5)
-
-
-@register(
-    _card(
-        name="mobilenet_v1_025",
-        parameters=470_072,
-        macs=41_030_272,
-        depth=28,
-        published=(_paper(parameters="0.5 M", macs="41 M", top1=50.6), _code(macs="41 M", top1=49.8, top5=74.2)),
-    )
-)
-def mobilenet_v1_025(*, channels: int, size: tuple[int, int], classes: int) -> Network:
-    """MobileNet v1 of width 0.25."""
-    return MobileNetV1(channels, classes, width=0.25)
+VARIANTS = {
+    "mobilenet_v1": dict(width=1.0),
+    "mobilenet_v1_075": dict(width=0.75),
+    "mobilenet_v1_050": dict(width=0.5),
+    "mobilenet_v1_025": dict(width=0.25),
+}
+register_family("mobilenet_v1", MobileNetV1, VARIANTS)

@@ -23,7 +23,7 @@ from torch import Tensor, nn
 
 from striate.layers import Add, Conv2dSame, GlobalAveragePool, truncated_normal_
 from striate.models._reach import Reach
-from striate.models._zoo import ModelCard, Network, Published, register
+from striate.models._zoo import Network, register_family
 
 _batch_norm = functools.partial(nn.BatchNorm2d, eps=1e-3)
 # Table 2: for each stage, the (t, c, n, s) of its rows: expansion, filters, number of blocks, stride of the first.
@@ -114,97 +114,11 @@ class MobileNetV2(Network):
         return self.fc(self.dropout(self.pool(x)))
 
 
-_card = functools.partial(
-    ModelCard,
-    family="mobilenet_v2",
-    title="MobileNetV2: inverted residuals and linear bottlenecks",
-    authors="Sandler, Howard, Zhu, Zhmoginov, Chen",
-    year=2018,
-    paper="https://arxiv.org/abs/1801.04381",
-    input=(3, 224, 224),
-    classes=1000,
-    notes="Padded by TensorFlow's rule, as the weights of the authors' code want it.",
-)
-_paper = functools.partial(Published, source="the paper, table 4", protocol="single net, 224×224, 2018")
-_code = functools.partial(
-    Published,
-    source="https://github.com/tensorflow/models/tree/master/research/slim/nets/mobilenet",
-    protocol="single net, one 224×224 crop, 2018",
-    differs="parameters are counted without batch norm's, and millions are cut",
-)
-
-
-@register(
-    _card(
-        name="mobilenet_v2",
-        parameters=3_504_872,
-        macs=300_774_272,
-        depth=53,
-        published=(
-            _paper(parameters="3.4 M", macs="300 M", top1=72.0, differs="3.47 M without batch norm, cut to two digits"),
-            _code(parameters="3.47 M", macs="300 M", top1=71.8, top5=91.0),
-        ),
-    )
-)
-def mobilenet_v2(*, channels: int, size: tuple[int, int], classes: int) -> Network:
-    """MobileNet v2 of full width."""
-    return MobileNetV2(channels, classes, width=1.0)
-
-
-@register(
-    _card(
-        name="mobilenet_v2_140",
-        parameters=6_108_776,
-        macs=582_195_824,
-        depth=53,
-        published=(
-            _paper(parameters="6.9 M", macs="585 M", top1=74.7, differs="the authors' later table has 6.06 M"),
-            _code(parameters="6.06 M", macs="582 M", top1=75.0, top5=92.5),
-        ),
-    )
-)
-def mobilenet_v2_140(*, channels: int, size: tuple[int, int], classes: int) -> Network:
-    """MobileNet v2 of width 1.4."""
-    return MobileNetV2(channels, classes, width=1.4)
-
-
-@register(
-    _card(
-        name="mobilenet_v2_075",
-        parameters=2_636_424,
-        macs=209_069_792,
-        depth=53,
-        published=(_code(parameters="2.61 M", macs="209 M", top1=69.8, top5=89.6),),
-    )
-)
-def mobilenet_v2_075(*, channels: int, size: tuple[int, int], classes: int) -> Network:
-    """MobileNet v2 of width 0.75."""
-    return MobileNetV2(channels, classes, width=0.75)
-
-
-@register(
-    _card(
-        name="mobilenet_v2_050",
-        parameters=1_968_680,
-        macs=97_131_840,
-        depth=53,
-        published=(_code(parameters="1.95 M", macs="97 M", top1=65.4, top5=86.4),),
-    )
-)
-def mobilenet_v2_050(*, channels: int, size: tuple[int, int], classes: int) -> Network:
-    """MobileNet v2 of width 0.5."""
-    return MobileNetV2(channels, classes, width=0.5)
-
-
-@register(
-    _card(
-        name="mobilenet_v2_035",
-        parameters=1_677_128,
-        macs=59_285_808,
-        depth=53,
-        published=(_code(parameters="1.66 M", macs="59 M", top1=60.3, top5=82.9),),
-    )
-)
-def mobilenet_v2_035(*, channels: int, size: tuple[int, int], classes: int) -> Network:
-    """MobileNet v2 of width 0.35."""
-    return MobileNetV2(channels, classes, width=0.35)
+VARIANTS = {
+    "mobilenet_v2": dict(width=1.0),
+    "mobilenet_v2_140": dict(width=1.4),
+    "mobilenet_v2_075": dict(width=0.75),
+    "mobilenet_v2_050": dict(width=0.5),
+    "mobilenet_v2_035": dict(width=0.35),
+}
+register_family("mobilenet_v2", MobileNetV2, VARIANTS)

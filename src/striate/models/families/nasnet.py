@@ -39,7 +39,7 @@ from striate.layers import (
     xavier_,
 )
 from striate.models._reach import Reach
-from striate.models._zoo import ModelCard, Network, Published, register
+from striate.models._zoo import Network, register_family
 from striate.tracing import EmptyMapError
 
 _batch_norm = functools.partial(nn.BatchNorm2d, eps=1e-3)
@@ -310,65 +310,8 @@ class NASNet(Network):
         return self.fc(self.dropout(self.pool(self.relu(x))))
 
 
-_card = functools.partial(
-    ModelCard,
-    family="nasnet",
-    title="Learning transferable architectures for scalable image recognition",
-    authors="Zoph, Vasudevan, Shlens, Le",
-    year=2017,
-    paper="https://arxiv.org/abs/1707.07012",
-    classes=1000,
-    notes="Padded by TensorFlow's rule, as the weights of the authors' code want it. Its auxiliary classifier's loss "
-    "counts 0.4.",
-)
-_COUNTED = "counted without the auxiliary classifier, and with batch norm's running statistics"
-
-
-@register(
-    _card(
-        name="nasnet_mobile",
-        input=(3, 224, 224),
-        parameters=7_701_218,
-        macs=563_638_816,
-        depth=98,
-        published=(
-            Published(
-                source="the paper, table 3",
-                parameters="5.3 M",
-                macs="564 M",
-                top1=74.0,
-                top5=91.6,
-                protocol="single net, 224×224, 2017",
-                differs=_COUNTED,
-            ),
-        ),
-    )
-)
-def nasnet_mobile(*, channels: int, size: tuple[int, int], classes: int) -> Network:
-    """NASNet-A (4 @ 1056), without drop path."""
-    return NASNet(channels, size, classes, stem=32, filters=44, repeats=4, skips=False, drop=0.0)
-
-
-@register(
-    _card(
-        name="nasnet_large",
-        input=(3, 331, 331),
-        parameters=93_320_934,
-        macs=23_783_414_658,
-        depth=128,
-        published=(
-            Published(
-                source="the paper, table 2",
-                parameters="88.9 M",
-                macs="23.8 B",
-                top1=82.7,
-                top5=96.2,
-                protocol="single net, 331×331, 2017",
-                differs=_COUNTED,
-            ),
-        ),
-    )
-)
-def nasnet_large(*, channels: int, size: tuple[int, int], classes: int) -> Network:
-    """NASNet-A (6 @ 4032), whose last cell drops paths at a rate of 0.3."""
-    return NASNet(channels, size, classes, stem=96, filters=168, repeats=6, skips=True, drop=0.3)
+VARIANTS = {
+    "nasnet_mobile": dict(stem=32, filters=44, repeats=4, skips=False, drop=0.0),
+    "nasnet_large": dict(stem=96, filters=168, repeats=6, skips=True, drop=0.3),
+}
+register_family("nasnet", NASNet, VARIANTS)

@@ -15,7 +15,6 @@ ReLU shut for all pictures at the start would never learn.
 
 from __future__ import annotations
 
-import functools
 from collections import OrderedDict
 
 from jaxtyping import Float
@@ -24,7 +23,7 @@ from torch import Tensor, nn
 from striate.core.protocols import FeatureMap
 from striate.layers import GlobalAveragePool, normal_
 from striate.models._reach import Reach
-from striate.models._zoo import ModelCard, Network, Published, register
+from striate.models._zoo import Network, register_family
 
 
 class MLPConv(nn.Sequential):
@@ -62,43 +61,8 @@ class NIN(Network):
         return self.pool(self.features(x))
 
 
-_card = functools.partial(
-    ModelCard,
-    family="nin",
-    title="Network in network",
-    authors="Lin, Chen, Yan",
-    year=2013,
-    paper="https://arxiv.org/abs/1312.4400",
-    initial="The authors' weights of spread 0.05 are small for 1×1 kernels: each of those halves the spread.",
-)
-
-
-@register(
-    _card(
-        name="nin",
-        input=(3, 32, 32),
-        classes=10,
-        parameters=966_986,
-        macs=222_486_528,
-        depth=9,
-        published=(
-            Published(
-                source="the paper, table 1",
-                top1=89.59,
-                data="CIFAR-10 test",
-                protocol="single net, one view, with dropout, no augmentation",
-            ),
-            Published(
-                source="the paper, table 1",
-                top1=91.19,
-                data="CIFAR-10 test",
-                protocol="single net, one view, with dropout, trained with translations and flips",
-            ),
-        ),
-    )
-)
-def nin(*, channels: int, size: tuple[int, int], classes: int) -> Network:
-    """The form for CIFAR-10, for pictures from 4×4 pixels on."""
+def nin(channels: int, classes: int) -> Network:
+    """Build the form for CIFAR-10."""
     features = nn.Sequential(
         OrderedDict(
             mlpconv1=MLPConv(channels, (192, 160, 96), 5, padding=2),
@@ -121,19 +85,8 @@ def nin(*, channels: int, size: tuple[int, int], classes: int) -> Network:
     return NIN(features, maps, head="features.mlpconv3.mlp2")
 
 
-@register(
-    _card(
-        name="nin_imagenet",
-        input=(3, 224, 224),
-        classes=1000,
-        parameters=7_595_176,
-        macs=1_100_188_800,
-        depth=12,
-        notes="Not in the paper: the network that its authors published for ImageNet.",
-    )
-)
-def nin_imagenet(*, channels: int, size: tuple[int, int], classes: int) -> Network:
-    """The form for ImageNet, for pictures from 39×39 pixels on."""
+def nin_imagenet(channels: int, classes: int) -> Network:
+    """Build the form for ImageNet."""
     features = nn.Sequential(
         OrderedDict(
             mlpconv1=MLPConv(channels, (96, 96, 96), 11, stride=4),
@@ -161,3 +114,7 @@ def nin_imagenet(*, channels: int, size: tuple[int, int], classes: int) -> Netwo
         normal_(network.get_submodule(path), std=0.01)
     nn.init.ones_(network.get_parameter(f"{network.head}.bias"))
     return network
+
+
+register_family("nin", nin, {"nin": {}})
+register_family("nin", nin_imagenet, {"nin_imagenet": {}})

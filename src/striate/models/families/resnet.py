@@ -19,7 +19,6 @@ of batch norm: torch's, 0.1 and 1e-5, are those of the Torch code, too.
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Sequence
 
 from jaxtyping import Float
@@ -28,7 +27,7 @@ from torch import Tensor, nn
 from striate.layers import Add, GlobalAveragePool, he_
 from striate.models._reach import Reach
 from striate.models._stages import Block, MakeBlock, Stages
-from striate.models._zoo import ModelCard, Network, Published, register
+from striate.models._zoo import Network, register_family
 
 
 def projection(inputs: int, outputs: int, stride: int) -> nn.Module:
@@ -137,193 +136,15 @@ class ResNet(Network):
         return self.fc(self.pool2(x))
 
 
-_card = functools.partial(
-    ModelCard,
-    family="resnet",
-    title="Deep residual learning for image recognition",
-    authors="He, Zhang, Ren, Sun",
-    year=2015,
-    paper="https://arxiv.org/abs/1512.03385",
-    input=(3, 224, 224),
-    classes=1000,
-)
-_2015 = functools.partial(
-    _card,
-    notes="Stride in the first 1×1 convolution, as in the paper; the form that torchvision has goes without _2015.",
-)
-_ten_crops = functools.partial(Published, protocol="single net, 10 crops, 224×224")
-_torchvision = functools.partial(
-    Published,
-    source="https://docs.pytorch.org/vision/stable/models.html",
-    protocol="single net, one crop, 224×224; weights IMAGENET1K_V1",
-)
-
-
-@register(
-    _card(
-        name="resnet18",
-        parameters=11_689_512,
-        macs=1_814_073_344,
-        depth=18,
-        published=(
-            _ten_crops(
-                source="the paper, tables 1 and 2 (shortcuts of option A)",
-                macs="1.8 G",
-                top1=72.12,
-            ),
-            _torchvision(parameters="11.7 M", macs="1.81 G", top1=69.758, top5=89.078),
-        ),
-    )
-)
-def resnet18(*, channels: int, size: tuple[int, int], classes: int) -> Network:
-    """ResNet-18: basic blocks, two in each stage."""
-    return ResNet(channels, classes, BasicBlock, (2, 2, 2, 2))
-
-
-@register(
-    _card(
-        name="resnet34",
-        parameters=21_797_672,
-        macs=3_663_761_408,
-        depth=34,
-        published=(
-            _ten_crops(
-                source="the paper, tables 1 and 3 (ResNet-34 B)",
-                macs="3.6 G",
-                top1=75.48,
-                top5=92.54,
-                differs="table 1 leaves out the projections of option B: 3.64 G without, 3.66 G with them",
-            ),
-            _torchvision(parameters="21.8 M", macs="3.66 G", top1=73.314, top5=91.42),
-        ),
-    )
-)
-def resnet34(*, channels: int, size: tuple[int, int], classes: int) -> Network:
-    """ResNet-34: basic blocks, 3, 4, 6 and 3."""
-    return ResNet(channels, classes, BasicBlock, (3, 4, 6, 3))
-
-
-@register(
-    _card(
-        name="resnet50",
-        parameters=25_557_032,
-        macs=4_089_184_256,
-        depth=50,
-        published=(_torchvision(parameters="25.6 M", macs="4.09 G", top1=76.13, top5=92.862),),
-        notes="Stride in the 3×3 convolution, as torchvision has it (v1.5); the paper's form is resnet50_2015.",
-    )
-)
-def resnet50(*, channels: int, size: tuple[int, int], classes: int) -> Network:
-    """ResNet-50 with the stride in the 3×3 convolutions: bottlenecks, 3, 4, 6 and 3."""
-    return ResNet(channels, classes, Bottleneck, (3, 4, 6, 3))
-
-
-@register(
-    _card(
-        name="resnet101",
-        parameters=44_549_160,
-        macs=7_801_405_440,
-        depth=101,
-        published=(_torchvision(parameters="44.5 M", macs="7.80 G", top1=77.374, top5=93.546),),
-        notes="Stride in the 3×3 convolution, as torchvision has it (v1.5); the paper's form is resnet101_2015.",
-    )
-)
-def resnet101(*, channels: int, size: tuple[int, int], classes: int) -> Network:
-    """ResNet-101 with the stride in the 3×3 convolutions: bottlenecks, 3, 4, 23 and 3."""
-    return ResNet(channels, classes, Bottleneck, (3, 4, 23, 3))
-
-
-@register(
-    _card(
-        name="resnet152",
-        parameters=60_192_808,
-        macs=11_513_626_624,
-        depth=152,
-        published=(_torchvision(parameters="60.2 M", macs="11.51 G", top1=78.312, top5=94.046),),
-        notes="Stride in the 3×3 convolution, as torchvision has it (v1.5); the paper's form is resnet152_2015.",
-    )
-)
-def resnet152(*, channels: int, size: tuple[int, int], classes: int) -> Network:
-    """ResNet-152 with the stride in the 3×3 convolutions: bottlenecks, 3, 8, 36 and 3."""
-    return ResNet(channels, classes, Bottleneck, (3, 8, 36, 3))
-
-
-@register(
-    _card(
-        name="resnet200",
-        parameters=64_673_832,
-        macs=15_007_481_856,
-        depth=200,
-        published=(
-            Published(
-                source="Identity mappings in deep residual networks, arXiv:1603.05027, table 5",
-                top1=78.2,
-                top5=94.0,
-                protocol="single net, one crop, 320×320",
-            ),
-        ),
-        notes="Not in the paper: the authors' next one has it beside the pre-activated form, resnet200_v2, which it "
-        "is worse than. Stride in the 3×3 convolution.",
-    )
-)
-def resnet200(*, channels: int, size: tuple[int, int], classes: int) -> Network:
-    """ResNet-200 with the stride in the 3×3 convolutions: bottlenecks, 3, 24, 36 and 3."""
-    return ResNet(channels, classes, Bottleneck, (3, 24, 36, 3))
-
-
-@register(
-    _2015(
-        name="resnet50_2015",
-        parameters=25_557_032,
-        macs=3_857_973_248,
-        depth=50,
-        published=(
-            _ten_crops(
-                source="the paper, tables 1 and 3",
-                macs="3.8 G",
-                top1=77.15,
-                top5=93.29,
-                differs="3.858 G, cut off after one place; the paper rounds its other figures",
-            ),
-        ),
-    )
-)
-def resnet50_2015(*, channels: int, size: tuple[int, int], classes: int) -> Network:
-    """ResNet-50 with the stride in the first 1×1 convolutions."""
-    return ResNet(channels, classes, Bottleneck2015, (3, 4, 6, 3))
-
-
-@register(
-    _2015(
-        name="resnet101_2015",
-        parameters=44_549_160,
-        macs=7_570_194_432,
-        depth=101,
-        published=(_ten_crops(source="the paper, tables 1 and 3", macs="7.6 G", top1=78.25, top5=93.95),),
-    )
-)
-def resnet101_2015(*, channels: int, size: tuple[int, int], classes: int) -> Network:
-    """ResNet-101 with the stride in the first 1×1 convolutions."""
-    return ResNet(channels, classes, Bottleneck2015, (3, 4, 23, 3))
-
-
-@register(
-    _2015(
-        name="resnet152_2015",
-        parameters=60_192_808,
-        macs=11_282_415_616,
-        depth=152,
-        published=(
-            _ten_crops(source="the paper, tables 1 and 3", macs="11.3 G", top1=78.57, top5=94.29),
-            Published(
-                source="the paper, table 5",
-                top5=96.43,
-                protocol="ensemble of six nets of several depths, fully convolutional at several scales, ILSVRC 2015",
-                data="ImageNet 2012 test",
-            ),
-        ),
-    )
-)
-def resnet152_2015(*, channels: int, size: tuple[int, int], classes: int) -> Network:
-    """ResNet-152 with the stride in the first 1×1 convolutions."""
-    return ResNet(channels, classes, Bottleneck2015, (3, 8, 36, 3))
+VARIANTS = {
+    "resnet18": dict(make_block=BasicBlock, blocks=(2, 2, 2, 2)),
+    "resnet34": dict(make_block=BasicBlock, blocks=(3, 4, 6, 3)),
+    "resnet50": dict(make_block=Bottleneck, blocks=(3, 4, 6, 3)),
+    "resnet101": dict(make_block=Bottleneck, blocks=(3, 4, 23, 3)),
+    "resnet152": dict(make_block=Bottleneck, blocks=(3, 8, 36, 3)),
+    "resnet200": dict(make_block=Bottleneck, blocks=(3, 24, 36, 3)),
+    "resnet50_2015": dict(make_block=Bottleneck2015, blocks=(3, 4, 6, 3)),
+    "resnet101_2015": dict(make_block=Bottleneck2015, blocks=(3, 4, 23, 3)),
+    "resnet152_2015": dict(make_block=Bottleneck2015, blocks=(3, 8, 36, 3)),
+}
+register_family("resnet", ResNet, VARIANTS)

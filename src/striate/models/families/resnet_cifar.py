@@ -14,8 +14,6 @@ nothing, are torch's; initial weights are He's with the fan-in.
 
 from __future__ import annotations
 
-import functools
-
 from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -23,7 +21,7 @@ from torch.nn import functional as F
 from striate.layers import Add, GlobalAveragePool, he_
 from striate.models._reach import Reach
 from striate.models._stages import Block, MakeBlock, Stages
-from striate.models._zoo import ModelCard, Network, Published, register
+from striate.models._zoo import Network, register_family
 
 
 class ZeroPadded(nn.Module):
@@ -112,145 +110,18 @@ class CifarResNet(Network):
         return self.fc(self.pool(x))
 
 
-_SUM_OF_200 = "Logits are large: each of 200 blocks in a stage adds a map of unit variance to the sum."
-_card = functools.partial(
-    ModelCard,
-    family="resnet_cifar",
-    title="Deep residual learning for image recognition",
-    authors="He, Zhang, Ren, Sun",
-    year=2015,
-    paper="https://arxiv.org/abs/1512.03385",
-    input=(3, 32, 32),
-    classes=10,
-)
-_b = functools.partial(
-    _card, notes="Option B, 1×1 convolutions for shortcuts that change the shape: the paper tries them on ImageNet."
-)
-_table_6 = functools.partial(
-    Published, source="the paper, table 6", data="CIFAR-10 test", protocol="single net, one view of 32×32"
-)
-
-
-@register(
-    _card(
-        name="resnet20",
-        parameters=269_722,
-        macs=40_551_040,
-        depth=20,
-        published=(_table_6(parameters="0.27 M", top1=91.25),),
-    )
-)
-def resnet20(*, channels: int, size: tuple[int, int], classes: int) -> Network:
-    """ResNet-20 for CIFAR-10: three blocks in each of three stages."""
-    return CifarResNet(channels, classes, BlockA, 20)
-
-
-@register(
-    _card(
-        name="resnet32",
-        parameters=464_154,
-        macs=68_862_592,
-        depth=32,
-        published=(_table_6(parameters="0.46 M", top1=92.49),),
-    )
-)
-def resnet32(*, channels: int, size: tuple[int, int], classes: int) -> Network:
-    """ResNet-32 for CIFAR-10: five blocks in each of three stages."""
-    return CifarResNet(channels, classes, BlockA, 32)
-
-
-@register(
-    _card(
-        name="resnet44",
-        parameters=658_586,
-        macs=97_174_144,
-        depth=44,
-        published=(_table_6(parameters="0.66 M", top1=92.83),),
-    )
-)
-def resnet44(*, channels: int, size: tuple[int, int], classes: int) -> Network:
-    """ResNet-44 for CIFAR-10: seven blocks in each of three stages."""
-    return CifarResNet(channels, classes, BlockA, 44)
-
-
-@register(
-    _card(
-        name="resnet56",
-        parameters=853_018,
-        macs=125_485_696,
-        depth=56,
-        published=(_table_6(parameters="0.85 M", top1=93.03),),
-    )
-)
-def resnet56(*, channels: int, size: tuple[int, int], classes: int) -> Network:
-    """ResNet-56 for CIFAR-10: nine blocks in each of three stages."""
-    return CifarResNet(channels, classes, BlockA, 56)
-
-
-@register(
-    _card(
-        name="resnet110",
-        parameters=1_727_962,
-        macs=252_887_680,
-        depth=110,
-        published=(
-            _table_6(
-                parameters="1.7 M", top1=93.57, protocol="single net, one view of 32×32; the best of 5 (93.39 ± 0.16)"
-            ),
-        ),
-    )
-)
-def resnet110(*, channels: int, size: tuple[int, int], classes: int) -> Network:
-    """ResNet-110 for CIFAR-10: eighteen blocks in each of three stages."""
-    return CifarResNet(channels, classes, BlockA, 110)
-
-
-@register(
-    _card(
-        name="resnet1202",
-        parameters=19_421_274,
-        macs=2_829_238_912,
-        depth=1202,
-        published=(_table_6(parameters="19.4 M", top1=92.07),),
-        initial=_SUM_OF_200,
-    )
-)
-def resnet1202(*, channels: int, size: tuple[int, int], classes: int) -> Network:
-    """ResNet-1202 for CIFAR-10: two hundred blocks in each of three stages, and worse than 110 layers."""
-    return CifarResNet(channels, classes, BlockA, 1202)
-
-
-@register(_b(name="resnet20_b", parameters=272_474, macs=40_813_184, depth=20))
-def resnet20_b(*, channels: int, size: tuple[int, int], classes: int) -> Network:
-    """ResNet-20 for CIFAR-10 with 1×1 convolutions where a shortcut changes the shape."""
-    return CifarResNet(channels, classes, BlockB, 20)
-
-
-@register(_b(name="resnet32_b", parameters=466_906, macs=69_124_736, depth=32))
-def resnet32_b(*, channels: int, size: tuple[int, int], classes: int) -> Network:
-    """ResNet-32 for CIFAR-10 with 1×1 convolutions where a shortcut changes the shape."""
-    return CifarResNet(channels, classes, BlockB, 32)
-
-
-@register(_b(name="resnet44_b", parameters=661_338, macs=97_436_288, depth=44))
-def resnet44_b(*, channels: int, size: tuple[int, int], classes: int) -> Network:
-    """ResNet-44 for CIFAR-10 with 1×1 convolutions where a shortcut changes the shape."""
-    return CifarResNet(channels, classes, BlockB, 44)
-
-
-@register(_b(name="resnet56_b", parameters=855_770, macs=125_747_840, depth=56))
-def resnet56_b(*, channels: int, size: tuple[int, int], classes: int) -> Network:
-    """ResNet-56 for CIFAR-10 with 1×1 convolutions where a shortcut changes the shape."""
-    return CifarResNet(channels, classes, BlockB, 56)
-
-
-@register(_b(name="resnet110_b", parameters=1_730_714, macs=253_149_824, depth=110))
-def resnet110_b(*, channels: int, size: tuple[int, int], classes: int) -> Network:
-    """ResNet-110 for CIFAR-10 with 1×1 convolutions where a shortcut changes the shape."""
-    return CifarResNet(channels, classes, BlockB, 110)
-
-
-@register(_b(name="resnet1202_b", parameters=19_424_026, macs=2_829_501_056, depth=1202, initial=_SUM_OF_200))
-def resnet1202_b(*, channels: int, size: tuple[int, int], classes: int) -> Network:
-    """ResNet-1202 for CIFAR-10 with 1×1 convolutions where a shortcut changes the shape."""
-    return CifarResNet(channels, classes, BlockB, 1202)
+VARIANTS = {
+    "resnet20": dict(make_block=BlockA, layers=20),
+    "resnet32": dict(make_block=BlockA, layers=32),
+    "resnet44": dict(make_block=BlockA, layers=44),
+    "resnet56": dict(make_block=BlockA, layers=56),
+    "resnet110": dict(make_block=BlockA, layers=110),
+    "resnet1202": dict(make_block=BlockA, layers=1202),
+    "resnet20_b": dict(make_block=BlockB, layers=20),
+    "resnet32_b": dict(make_block=BlockB, layers=32),
+    "resnet44_b": dict(make_block=BlockB, layers=44),
+    "resnet56_b": dict(make_block=BlockB, layers=56),
+    "resnet110_b": dict(make_block=BlockB, layers=110),
+    "resnet1202_b": dict(make_block=BlockB, layers=1202),
+}
+register_family("resnet_cifar", CifarResNet, VARIANTS)

@@ -14,7 +14,6 @@ The paper has 50 layers; 101 and 152 are the same changes to those ResNets, as i
 
 from __future__ import annotations
 
-import functools
 from collections import OrderedDict
 from collections.abc import Sequence
 
@@ -24,7 +23,7 @@ from torch import Tensor, nn
 from striate.layers import Add, GlobalAveragePool, xavier_
 from striate.models._reach import Reach
 from striate.models._stages import Block, Stages
-from striate.models._zoo import ModelCard, Network, Published, register
+from striate.models._zoo import Network, register_family
 
 
 def averaging_projection(inputs: int, outputs: int, stride: int) -> nn.Module:
@@ -106,54 +105,9 @@ class ResNetD(Network):
         return self.fc(self.pool2(x))
 
 
-_card = functools.partial(
-    ModelCard,
-    family="resnet_d",
-    title="Bag of tricks for image classification with convolutional neural networks",
-    authors="He, Zhang, Zhang, Zhang, Xie, Li",
-    year=2018,
-    paper="https://arxiv.org/abs/1812.01187",
-    input=(3, 224, 224),
-    classes=1000,
-    notes="The depth counts the stem's three convolutions, where ResNet has one.",
-)
-
-
-@register(
-    _card(
-        name="resnet50d",
-        parameters=25_576_264,
-        macs=4_328_824_832,
-        depth=52,
-        published=(
-            Published(
-                source="the paper, table 5",
-                macs="4.3 G",
-                top1=77.16,
-                top5=93.52,
-                protocol="single net, one crop, 224×224",
-            ),
-            Published(
-                source="the paper, table 6",
-                top1=79.29,
-                top5=94.63,
-                protocol="single net, one crop, 224×224; with cosine decay, label smoothing, mixup and distillation",
-            ),
-        ),
-    )
-)
-def resnet50d(*, channels: int, size: tuple[int, int], classes: int) -> Network:
-    """ResNet-50-D: bottlenecks, 3, 4, 6 and 3."""
-    return ResNetD(channels, classes, (3, 4, 6, 3))
-
-
-@register(_card(name="resnet101d", parameters=44_568_392, macs=8_041_046_016, depth=103))
-def resnet101d(*, channels: int, size: tuple[int, int], classes: int) -> Network:
-    """ResNet-101-D: bottlenecks, 3, 4, 23 and 3."""
-    return ResNetD(channels, classes, (3, 4, 23, 3))
-
-
-@register(_card(name="resnet152d", parameters=60_212_040, macs=11_753_267_200, depth=154))
-def resnet152d(*, channels: int, size: tuple[int, int], classes: int) -> Network:
-    """ResNet-152-D: bottlenecks, 3, 8, 36 and 3."""
-    return ResNetD(channels, classes, (3, 8, 36, 3))
+VARIANTS = {
+    "resnet50d": dict(blocks=(3, 4, 6, 3)),
+    "resnet101d": dict(blocks=(3, 4, 23, 3)),
+    "resnet152d": dict(blocks=(3, 8, 36, 3)),
+}
+register_family("resnet_d", ResNetD, VARIANTS)

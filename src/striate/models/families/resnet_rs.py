@@ -16,7 +16,6 @@ average weights and statistics over many steps besides; a network by itself cann
 
 from __future__ import annotations
 
-import functools
 from collections import OrderedDict
 from collections.abc import Sequence
 
@@ -26,7 +25,7 @@ from torch import Tensor, nn
 from striate.layers import Add, GlobalAveragePool, SqueezeExcitation, StochasticDepth, he_
 from striate.models._reach import Reach
 from striate.models._stages import Block, Stages
-from striate.models._zoo import ModelCard, Network, Published, register
+from striate.models._zoo import Network, register_family
 from striate.models.families.resnet_d import averaging_projection, deep_stem
 
 
@@ -95,131 +94,13 @@ class ResNetRS(Network):
         return self.fc(self.dropout(self.pool(x)))
 
 
-_card = functools.partial(
-    ModelCard,
-    family="resnet_rs",
-    title="Revisiting ResNets: improved training and scaling strategies",
-    authors="Bello, Fedus, Du, Cubuk, Srinivas, Lin, Shlens, Zoph",
-    year=2021,
-    paper="https://arxiv.org/abs/2103.07579",
-    classes=1000,
-    notes="The depth counts the stem's four convolutions and the two layers of each gate.",
-)
-_released = functools.partial(
-    Published, source="https://github.com/tensorflow/tpu/tree/master/models/official/resnet/resnet_rs"
-)
-
-
-@register(
-    _card(
-        name="resnet_rs50",
-        input=(3, 160, 160),
-        parameters=35_691_912,
-        macs=2_278_629_376,
-        depth=85,
-        published=(_released(top1=78.8, protocol="single net, one crop, 160×160"),),
-    )
-)
-def resnet_rs50(*, channels: int, size: tuple[int, int], classes: int) -> Network:
-    """ResNet-RS-50: 3, 4, 6 and 3 blocks."""
-    return ResNetRS(channels, classes, (3, 4, 6, 3))
-
-
-@register(
-    _card(
-        name="resnet_rs101",
-        input=(3, 192, 192),
-        parameters=63_618_696,
-        macs=6_012_157_952,
-        depth=170,
-        published=(
-            _released(top1=81.2, protocol="single net, one crop, 192×192"),
-            _released(top1=80.3, protocol="single net, one crop, 160×160"),
-        ),
-    )
-)
-def resnet_rs101(*, channels: int, size: tuple[int, int], classes: int) -> Network:
-    """ResNet-RS-101: 3, 4, 23 and 3 blocks."""
-    return ResNetRS(channels, classes, (3, 4, 23, 3))
-
-
-@register(
-    _card(
-        name="resnet_rs152",
-        input=(3, 256, 256),
-        parameters=86_621_576,
-        macs=15_527_886_848,
-        depth=255,
-        published=(
-            _released(top1=83.0, protocol="single net, one crop, 256×256"),
-            _released(top1=82.2, protocol="single net, one crop, 224×224"),
-            _released(top1=82.0, protocol="single net, one crop, 192×192"),
-        ),
-    )
-)
-def resnet_rs152(*, channels: int, size: tuple[int, int], classes: int) -> Network:
-    """ResNet-RS-152: 3, 8, 36 and 3 blocks."""
-    return ResNetRS(channels, classes, (3, 8, 36, 3))
-
-
-@register(
-    _card(
-        name="resnet_rs200",
-        input=(3, 256, 256),
-        parameters=93_209_992,
-        macs=20_093_386_752,
-        depth=335,
-        published=(_released(top1=83.4, protocol="single net, one crop, 256×256"),),
-    )
-)
-def resnet_rs200(*, channels: int, size: tuple[int, int], classes: int) -> Network:
-    """ResNet-RS-200: 3, 24, 36 and 3 blocks."""
-    return ResNetRS(channels, classes, (3, 24, 36, 3), drop=0.1)
-
-
-@register(
-    _card(
-        name="resnet_rs270",
-        input=(3, 256, 256),
-        parameters=129_861_448,
-        macs=26_950_189_056,
-        depth=455,
-        published=(_released(top1=83.8, protocol="single net, one crop, 256×256"),),
-    )
-)
-def resnet_rs270(*, channels: int, size: tuple[int, int], classes: int) -> Network:
-    """ResNet-RS-270: 4, 29, 53 and 4 blocks."""
-    return ResNetRS(channels, classes, (4, 29, 53, 4), drop=0.1)
-
-
-@register(
-    _card(
-        name="resnet_rs350",
-        input=(3, 256, 256),
-        parameters=163_956_168,
-        macs=34_376_597_504,
-        depth=585,
-        published=(
-            _released(top1=84.0, protocol="single net, one crop, 256×256"),
-            _released(top1=84.2, protocol="single net, one crop, 320×320; trained with dropout of 0.4"),
-        ),
-    )
-)
-def resnet_rs350(*, channels: int, size: tuple[int, int], classes: int) -> Network:
-    """ResNet-RS-350: 4, 36, 72 and 4 blocks."""
-    return ResNetRS(channels, classes, (4, 36, 72, 4), drop=0.1)
-
-
-@register(
-    _card(
-        name="resnet_rs420",
-        input=(3, 320, 320),
-        parameters=191_891_656,
-        macs=63_942_344_704,
-        depth=700,
-        published=(_released(top1=84.4, protocol="single net, one crop, 320×320"),),
-    )
-)
-def resnet_rs420(*, channels: int, size: tuple[int, int], classes: int) -> Network:
-    """ResNet-RS-420: 4, 44, 87 and 4 blocks."""
-    return ResNetRS(channels, classes, (4, 44, 87, 4), dropout=0.4, drop=0.1)
+VARIANTS = {
+    "resnet_rs50": dict(blocks=(3, 4, 6, 3)),
+    "resnet_rs101": dict(blocks=(3, 4, 23, 3)),
+    "resnet_rs152": dict(blocks=(3, 8, 36, 3)),
+    "resnet_rs200": dict(blocks=(3, 24, 36, 3), drop=0.1),
+    "resnet_rs270": dict(blocks=(4, 29, 53, 4), drop=0.1),
+    "resnet_rs350": dict(blocks=(4, 36, 72, 4), drop=0.1),
+    "resnet_rs420": dict(blocks=(4, 44, 87, 4), dropout=0.4, drop=0.1),
+}
+register_family("resnet_rs", ResNetRS, VARIANTS)

@@ -19,7 +19,6 @@ authors' released code; batch norm's momentum and epsilon are torch's.
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Sequence
 
 from jaxtyping import Float
@@ -28,7 +27,7 @@ from torch import Tensor, nn
 from striate.layers import Add, GlobalAveragePool, he_
 from striate.models._reach import Reach
 from striate.models._stages import Block, Stages
-from striate.models._zoo import ModelCard, Network, Published, register
+from striate.models._zoo import Network, register_family
 
 
 class PreActivated(Block):
@@ -95,60 +94,10 @@ class ResNetV2(Network):
         return self.fc(self.pool2(self.relu(self.norm(x))))
 
 
-_card = functools.partial(
-    ModelCard,
-    family="resnet_v2",
-    title="Identity mappings in deep residual networks",
-    authors="He, Zhang, Ren, Sun",
-    year=2016,
-    paper="https://arxiv.org/abs/1603.05027",
-    input=(3, 224, 224),
-    classes=1000,
-    notes="The paper's form, as timm has it, not Keras's, which halves maps in the last block of a stage.",
-)
-_table_5 = functools.partial(Published, source="the paper, table 5", protocol="single net, one crop, 320×320")
-
-
-@register(_card(name="resnet50_v2", parameters=25_549_352, macs=4_089_184_256, depth=50))
-def resnet50_v2(*, channels: int, size: tuple[int, int], classes: int) -> Network:
-    """ResNet-50 with pre-activation: bottlenecks, 3, 4, 6 and 3."""
-    return ResNetV2(channels, classes, (3, 4, 6, 3))
-
-
-@register(_card(name="resnet101_v2", parameters=44_541_480, macs=7_801_405_440, depth=101))
-def resnet101_v2(*, channels: int, size: tuple[int, int], classes: int) -> Network:
-    """ResNet-101 with pre-activation: bottlenecks, 3, 4, 23 and 3."""
-    return ResNetV2(channels, classes, (3, 4, 23, 3))
-
-
-@register(
-    _card(
-        name="resnet152_v2",
-        parameters=60_185_128,
-        macs=11_513_626_624,
-        depth=152,
-        published=(_table_5(top1=78.9, top5=94.5),),
-    )
-)
-def resnet152_v2(*, channels: int, size: tuple[int, int], classes: int) -> Network:
-    """ResNet-152 with pre-activation: bottlenecks, 3, 8, 36 and 3."""
-    return ResNetV2(channels, classes, (3, 8, 36, 3))
-
-
-@register(
-    _card(
-        name="resnet200_v2",
-        parameters=64_666_152,
-        macs=15_007_481_856,
-        depth=200,
-        published=(
-            _table_5(top1=79.3, top5=94.7),
-            _table_5(
-                top1=79.9, top5=95.2, protocol="single net, one crop, 320×320; trained with aspect ratios varied, too"
-            ),
-        ),
-    )
-)
-def resnet200_v2(*, channels: int, size: tuple[int, int], classes: int) -> Network:
-    """ResNet-200 with pre-activation: bottlenecks, 3, 24, 36 and 3."""
-    return ResNetV2(channels, classes, (3, 24, 36, 3))
+VARIANTS = {
+    "resnet50_v2": dict(blocks=(3, 4, 6, 3)),
+    "resnet101_v2": dict(blocks=(3, 4, 23, 3)),
+    "resnet152_v2": dict(blocks=(3, 8, 36, 3)),
+    "resnet200_v2": dict(blocks=(3, 24, 36, 3)),
+}
+register_family("resnet_v2", ResNetV2, VARIANTS)

@@ -16,6 +16,7 @@ torch's.
 from __future__ import annotations
 
 import functools
+from collections.abc import Sequence
 
 from jaxtyping import Float
 from torch import Tensor, nn
@@ -23,7 +24,7 @@ from torch import Tensor, nn
 from striate.layers import Add
 from striate.models._reach import Reach
 from striate.models._stages import Block
-from striate.models._zoo import ModelCard, Network, Published, register
+from striate.models._zoo import Network, register_family
 from striate.models.families.resnet import ResNet, projection
 
 
@@ -58,98 +59,16 @@ class Aggregated(Block):
         return seen.window(3, self.stride)
 
 
-_card = functools.partial(
-    ModelCard,
-    family="resnext",
-    title="Aggregated residual transformations for deep neural networks",
-    authors="Xie, Girshick, Dollár, Tu, He",
-    year=2016,
-    paper="https://arxiv.org/abs/1611.05431",
-    input=(3, 224, 224),
-    classes=1000,
-)
-_paper = functools.partial(Published, protocol="single net, one crop, 224×224")
-_torchvision = functools.partial(Published, source="https://docs.pytorch.org/vision/stable/models.html")
+def resnext(channels: int, classes: int, *, cardinality: int, path_width: int, blocks: Sequence[int]) -> Network:
+    """Build a ResNet of aggregated blocks: `cardinality` paths, `path_width` channels wide in the first stage."""
+    make_block = functools.partial(Aggregated, cardinality=cardinality, path_width=path_width)
+    return ResNet(channels, classes, make_block, blocks)
 
 
-@register(
-    _card(
-        name="resnext50_32x4d",
-        parameters=25_028_904,
-        macs=4_230_479_872,
-        depth=50,
-        published=(
-            _paper(source="the paper, tables 1 and 3", parameters="25.0 M", macs="4.2 G", top1=77.8),
-            _torchvision(
-                parameters="25.0 M",
-                macs="4.23 G",
-                top1=77.618,
-                top5=93.698,
-                protocol="single net, one crop, 224×224; weights IMAGENET1K_V1",
-            ),
-        ),
-    )
-)
-def resnext50_32x4d(*, channels: int, size: tuple[int, int], classes: int) -> Network:
-    """ResNeXt-50 with 32 paths of width 4."""
-    return ResNet(channels, classes, functools.partial(Aggregated, cardinality=32, path_width=4), (3, 4, 6, 3))
-
-
-@register(
-    _card(
-        name="resnext101_32x4d",
-        parameters=44_177_704,
-        macs=7_969_996_800,
-        depth=101,
-        published=(_paper(source="the paper, table 3", top1=78.8),),
-    )
-)
-def resnext101_32x4d(*, channels: int, size: tuple[int, int], classes: int) -> Network:
-    """ResNeXt-101 with 32 paths of width 4, the cost of ResNet-101."""
-    return ResNet(channels, classes, functools.partial(Aggregated, cardinality=32, path_width=4), (3, 4, 23, 3))
-
-
-@register(
-    _card(
-        name="resnext101_32x8d",
-        parameters=88_791_336,
-        macs=16_414_015_488,
-        depth=101,
-        published=(
-            _torchvision(
-                parameters="88.8 M",
-                macs="16.41 G",
-                top1=79.312,
-                top5=94.526,
-                protocol="single net, one crop, 224×224; weights IMAGENET1K_V1",
-            ),
-        ),
-        notes="Not in the paper: Mahajan et al., arXiv:1805.00932, made this size usual.",
-    )
-)
-def resnext101_32x8d(*, channels: int, size: tuple[int, int], classes: int) -> Network:
-    """ResNeXt-101 with 32 paths of width 8."""
-    return ResNet(channels, classes, functools.partial(Aggregated, cardinality=32, path_width=8), (3, 4, 23, 3))
-
-
-@register(
-    _card(
-        name="resnext101_64x4d",
-        parameters=83_455_272,
-        macs=15_460_270_080,
-        depth=101,
-        published=(
-            _paper(source="the paper, table 5", top1=79.6, top5=94.7),
-            _torchvision(
-                parameters="83.5 M",
-                macs="15.46 G",
-                top1=83.246,
-                top5=96.454,
-                protocol="single net, one crop, 224×224; trained by a later recipe",
-            ),
-        ),
-    )
-)
-def resnext101_64x4d(*, channels: int, size: tuple[int, int], classes: int) -> Network:
-    """ResNeXt-101 with 64 paths of width 4, twice the cost of ResNet-101."""
-    return ResNet(channels, classes, functools.partial(Aggregated, cardinality=64, path_width=4), (3, 4, 23, 3))
+VARIANTS = {
+    "resnext50_32x4d": dict(cardinality=32, path_width=4, blocks=(3, 4, 6, 3)),
+    "resnext101_32x4d": dict(cardinality=32, path_width=4, blocks=(3, 4, 23, 3)),
+    "resnext101_32x8d": dict(cardinality=32, path_width=8, blocks=(3, 4, 23, 3)),
+    "resnext101_64x4d": dict(cardinality=64, path_width=4, blocks=(3, 4, 23, 3)),
+}
+register_family("resnext", resnext, VARIANTS)

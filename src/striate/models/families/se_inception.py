@@ -19,7 +19,7 @@ from torch import Tensor, nn
 
 from striate.layers import Concat, GlobalAveragePool, MaxPool2dSame, SqueezeExcitation, he_, xavier_
 from striate.models._reach import Reach
-from striate.models._zoo import ModelCard, Network, Published, register
+from striate.models._zoo import Network, register_family
 
 _REDUCTION = 16
 
@@ -128,38 +128,4 @@ def _mean() -> nn.Module:
     return nn.AvgPool2d(3, 1, padding=1)
 
 
-@register(
-    ModelCard(
-        name="se_inception",
-        family="se_inception",
-        title="Squeeze-and-excitation networks",
-        authors="Hu, Shen, Albanie, Sun, Wu",
-        year=2017,
-        paper="https://arxiv.org/abs/1709.01507",
-        input=(3, 224, 224),
-        classes=1000,
-        parameters=11_931_622,
-        macs=2_033_239_424,
-        depth=54,
-        published=(
-            Published(
-                source="the paper, table 2",
-                macs="2.04 G",
-                top1=75.77,
-                top5=92.86,
-                protocol="single net, one 224×224 crop, 2017",
-                differs="seems to count the means and products of the gates too",
-            ),
-            Published(
-                source="https://github.com/hujie-frank/SENet",
-                top1=76.38,
-                top5=92.96,
-                protocol="single net, one 224×224 crop, 2017",
-            ),
-        ),
-        notes="The paper's SE-BN-Inception. The depth counts the two layers of each gate.",
-    )
-)
-def se_inception(*, channels: int, size: tuple[int, int], classes: int) -> Network:
-    """BN-Inception with a squeeze-and-excitation behind each module."""
-    return SEInception(channels, classes)
+register_family("se_inception", SEInception, {"se_inception": {}})

@@ -15,7 +15,6 @@ for no ReLU follows it. SE-Inception has a file of its own.
 
 from __future__ import annotations
 
-import functools
 from collections import OrderedDict
 from dataclasses import dataclass
 
@@ -24,7 +23,7 @@ from torch import Tensor, nn
 
 from striate.layers import Add, GlobalAveragePool, SqueezeExcitation, he_, xavier_
 from striate.models._reach import Reach
-from striate.models._zoo import ModelCard, Network, Published, register
+from striate.models._zoo import Network, register_family
 
 _REDUCTION = 16
 
@@ -145,112 +144,12 @@ class SENet(Network):
         return self.fc(self.dropout(self.average(x)))
 
 
-_CAFFE = "A stage's stride is in its first 1×1 convolution. The depth counts the two layers of each gate."
-_card = functools.partial(
-    ModelCard,
-    family="senet",
-    title="Squeeze-and-excitation networks",
-    authors="Hu, Shen, Albanie, Sun, Wu",
-    year=2017,
-    paper="https://arxiv.org/abs/1709.01507",
-    input=(3, 224, 224),
-    classes=1000,
-    notes="The depth counts the two layers of each gate.",
-)
-_one_crop = functools.partial(Published, protocol="single net, one 224×224 crop, 2017")
-_paper = functools.partial(
-    _one_crop, source="the paper, table 2", differs="seems to count the means and products of the gates too"
-)
-_code = functools.partial(_one_crop, source="https://github.com/hujie-frank/SENet")
-
-
-@register(
-    _card(
-        name="se_resnet50",
-        parameters=28_088_024,
-        macs=3_860_488_192,
-        depth=82,
-        published=(_paper(top1=76.71, top5=93.38, macs="3.87 G"), _code(top1=77.63, top5=93.64)),
-        notes=_CAFFE,
-    )
-)
-def se_resnet50(*, channels: int, size: tuple[int, int], classes: int) -> Network:
-    """SE-ResNet-50: 3, 4, 6, 3 blocks."""
-    return SENet(channels, classes, RESNET, (3, 4, 6, 3))
-
-
-@register(
-    _card(
-        name="se_resnet101",
-        parameters=49_326_872,
-        macs=7_574_937_600,
-        depth=167,
-        published=(_paper(top1=77.62, top5=93.93, macs="7.60 G"), _code(top1=78.25, top5=94.28)),
-        notes=_CAFFE,
-    )
-)
-def se_resnet101(*, channels: int, size: tuple[int, int], classes: int) -> Network:
-    """SE-ResNet-101: 3, 4, 23, 3 blocks."""
-    return SENet(channels, classes, RESNET, (3, 4, 23, 3))
-
-
-@register(
-    _card(
-        name="se_resnet152",
-        parameters=66_821_848,
-        macs=11_288_993_792,
-        depth=252,
-        published=(_paper(top1=78.43, top5=94.27, macs="11.32 G"), _code(top1=78.66, top5=94.46)),
-        notes=_CAFFE,
-    )
-)
-def se_resnet152(*, channels: int, size: tuple[int, int], classes: int) -> Network:
-    """SE-ResNet-152: 3, 8, 36, 3 blocks."""
-    return SENet(channels, classes, RESNET, (3, 8, 36, 3))
-
-
-@register(
-    _card(
-        name="se_resnext50_32x4d",
-        parameters=27_559_896,
-        macs=4_232_994_816,
-        depth=82,
-        published=(_paper(top1=78.90, top5=94.51, macs="4.25 G"), _code(top1=79.03, top5=94.46)),
-    )
-)
-def se_resnext50_32x4d(*, channels: int, size: tuple[int, int], classes: int) -> Network:
-    """SE-ResNeXt-50 with 32 groups of 4 channels: 3, 4, 6, 3 blocks."""
-    return SENet(channels, classes, RESNEXT, (3, 4, 6, 3))
-
-
-@register(
-    _card(
-        name="se_resnext101_32x4d",
-        parameters=48_955_416,
-        macs=7_974_739_968,
-        depth=167,
-        published=(_paper(top1=79.30, top5=94.99, macs="8.00 G"), _code(top1=80.19, top5=95.04)),
-    )
-)
-def se_resnext101_32x4d(*, channels: int, size: tuple[int, int], classes: int) -> Network:
-    """SE-ResNeXt-101 with 32 groups of 4 channels: 3, 4, 23, 3 blocks."""
-    return SENet(channels, classes, RESNEXT, (3, 4, 23, 3))
-
-
-@register(
-    _card(
-        name="senet154",
-        parameters=115_088_984,
-        macs=20_688_363_520,
-        depth=254,
-        published=(
-            _code(top1=81.32, top5=95.53),
-            Published(source="the paper", top1=82.72, top5=96.21, protocol="single net, one 320×320 crop, 2017"),
-        ),
-        notes="The network of the ILSVRC 2017 entry; the entry itself, an ensemble, had 2.251 % top-5 error. The depth "
-        "counts the two layers of each gate and the stem's three convolutions.",
-    )
-)
-def senet154(*, channels: int, size: tuple[int, int], classes: int) -> Network:
-    """SENet-154: 3, 8, 36, 3 blocks of 64 groups."""
-    return SENet(channels, classes, CHALLENGE, (3, 8, 36, 3))
+VARIANTS = {
+    "se_resnet50": dict(plan=RESNET, blocks=(3, 4, 6, 3)),
+    "se_resnet101": dict(plan=RESNET, blocks=(3, 4, 23, 3)),
+    "se_resnet152": dict(plan=RESNET, blocks=(3, 8, 36, 3)),
+    "se_resnext50_32x4d": dict(plan=RESNEXT, blocks=(3, 4, 6, 3)),
+    "se_resnext101_32x4d": dict(plan=RESNEXT, blocks=(3, 4, 23, 3)),
+    "senet154": dict(plan=CHALLENGE, blocks=(3, 8, 36, 3)),
+}
+register_family("senet", SENet, VARIANTS)

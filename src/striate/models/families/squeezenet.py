@@ -17,7 +17,6 @@ let their last window hang over the end, as Caffe does.
 
 from __future__ import annotations
 
-import functools
 from collections import OrderedDict
 
 from jaxtyping import Float
@@ -25,7 +24,7 @@ from torch import Tensor, nn
 
 from striate.layers import Concat, GlobalAveragePool, normal_
 from striate.models._reach import Reach
-from striate.models._zoo import ModelCard, Network, Published, register
+from striate.models._zoo import Network, register_family
 
 # Table 1, the same in both versions: maps between the layers of fire2 to fire9, and filters of each kind behind them.
 _FIRES = ((16, 64), (16, 64), (32, 128), (32, 128), (48, 192), (48, 192), (64, 256), (64, 256))
@@ -98,52 +97,8 @@ def _initialise_(network: SqueezeNet) -> None:
     nn.init.ones_(network.get_parameter("conv10.bias"))
 
 
-_card = functools.partial(
-    ModelCard,
-    family="squeezenet",
-    title="SqueezeNet: AlexNet-level accuracy with 50x fewer parameters and <0.5MB model size",
-    authors="Iandola, Han, Moskewicz, Ashraf, Dally, Keutzer",
-    year=2016,
-    paper="https://arxiv.org/abs/1602.07360",
-    input=(3, 224, 224),
-    classes=1000,
-    depth=18,
-    initial="The authors' weights keep the variance without ReLUs, so each ReLU halves it: the first logits are small.",
-)
-
-
-_torchvision = functools.partial(
-    Published,
-    source="https://docs.pytorch.org/vision/stable/models.html",
-    protocol="single net, one crop, 224×224; weights IMAGENET1K_V1",
-)
-
-
-@register(
-    _card(
-        name="squeezenet1_0",
-        parameters=1_248_424,
-        macs=818_924_576,
-        published=(
-            Published(source="the paper, table 1", parameters="1,248,424"),
-            Published(source="the paper, table 2", top1=57.5, top5=80.3, protocol="single net, 2016"),
-            _torchvision(macs="0.82 G", top1=58.092, top5=80.42),
-        ),
-    )
-)
-def squeezenet1_0(*, channels: int, size: tuple[int, int], classes: int) -> Network:
-    """SqueezeNet as in the paper, for pictures from 21×21 pixels on."""
-    return SqueezeNet(channels, classes, filters=96, kernel=7, pooled=(4, 8))
-
-
-@register(
-    _card(
-        name="squeezenet1_1",
-        parameters=1_235_496,
-        macs=349_151_936,
-        published=(_torchvision(macs="0.35 G", top1=58.178, top5=80.624),),
-    )
-)
-def squeezenet1_1(*, channels: int, size: tuple[int, int], classes: int) -> Network:
-    """SqueezeNet 1.1, smaller at the start and pooled earlier, for pictures from 17×17 pixels on."""
-    return SqueezeNet(channels, classes, filters=64, kernel=3, pooled=(3, 5))
+VARIANTS = {
+    "squeezenet1_0": dict(filters=96, kernel=7, pooled=(4, 8)),
+    "squeezenet1_1": dict(filters=64, kernel=3, pooled=(3, 5)),
+}
+register_family("squeezenet", SqueezeNet, VARIANTS)

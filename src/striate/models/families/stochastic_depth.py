@@ -17,16 +17,15 @@ code).
 
 from __future__ import annotations
 
-import functools
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from jaxtyping import Float
 from torch import Tensor, nn
 
 from striate.layers import StochasticDepth
 from striate.models._stages import Block, MakeBlock
-from striate.models._zoo import ModelCard, Network, Published, register
+from striate.models._zoo import Network, register_family
 from striate.models.families.resnet import Bottleneck, ResNet
 from striate.models.families.resnet_cifar import BlockA, CifarResNet
 
@@ -67,63 +66,20 @@ def linear_decay(make_block: Callable[[int, int, int, float], Block], blocks: in
     return lambda inputs, width, stride: make_block(inputs, width, stride, next(rates))
 
 
-_card = functools.partial(
-    ModelCard,
-    family="stochastic_depth",
-    title="Deep networks with stochastic depth",
-    authors="Huang, Sun, Liu, Sedra, Weinberger",
-    year=2016,
-    paper="https://arxiv.org/abs/1603.09382",
-)
-_cifar = functools.partial(_card, input=(3, 32, 32), classes=10)
-_cifar_test = functools.partial(Published, data="CIFAR-10 test")
+def for_cifar(channels: int, classes: int, layers: int) -> Network:
+    """Build the network for CIFAR-10, whose last block survives in half of the steps."""
+    return CifarResNet(channels, classes, linear_decay(DroppedBlock, (layers - 2) // 2, survival=0.5), layers)
 
 
-@register(
-    _cifar(
-        name="resnet110_stochastic_depth",
-        parameters=1_727_962,
-        macs=252_887_680,
-        depth=110,
-        published=(
-            _cifar_test(
-                source="https://github.com/yueatsprograms/Stochastic_Depth",
-                top1=94.77,
-                protocol="single net, one view, at the epoch with the best validation error",
-            ),
-        ),
-    )
-)
-def resnet110_stochastic_depth(*, channels: int, size: tuple[int, int], classes: int) -> Network:
-    """ResNet-110 for CIFAR-10, of which about 40 of 54 blocks train at a time."""
-    return CifarResNet(channels, classes, linear_decay(DroppedBlock, 54, survival=0.5), 110)
+def for_imagenet(channels: int, classes: int, blocks: Sequence[int]) -> Network:
+    """Build the network for ImageNet, whose last block survives in half of the steps."""
+    return ResNet(channels, classes, linear_decay(DroppedBottleneck, sum(blocks), survival=0.5), blocks)
 
 
-@register(
-    _cifar(
-        name="resnet1202_stochastic_depth",
-        parameters=19_421_274,
-        macs=2_829_238_912,
-        depth=1202,
-        published=(_cifar_test(source="the paper, abstract", top1=95.09, protocol="single net, one view"),),
-        initial="Logits are large: each of 200 blocks in a stage adds a map of up to unit variance to the sum.",
-    )
-)
-def resnet1202_stochastic_depth(*, channels: int, size: tuple[int, int], classes: int) -> Network:
-    """ResNet-1202 for CIFAR-10, which only so is better than 110 layers."""
-    return CifarResNet(channels, classes, linear_decay(DroppedBlock, 600, survival=0.5), 1202)
-
-
-@register(
-    _card(
-        name="resnet152_stochastic_depth",
-        input=(3, 224, 224),
-        classes=1000,
-        parameters=60_192_808,
-        macs=11_513_626_624,
-        depth=152,
-    )
-)
-def resnet152_stochastic_depth(*, channels: int, size: tuple[int, int], classes: int) -> Network:
-    """ResNet-152 for ImageNet with stochastic depth."""
-    return ResNet(channels, classes, linear_decay(DroppedBottleneck, 50, survival=0.5), (3, 8, 36, 3))
+CIFAR = {
+    "resnet110_stochastic_depth": dict(layers=110),
+    "resnet1202_stochastic_depth": dict(layers=1202),
+}
+IMAGENET = {"resnet152_stochastic_depth": dict(blocks=(3, 8, 36, 3))}
+register_family("stochastic_depth", for_cifar, CIFAR)
+register_family("stochastic_depth", for_imagenet, IMAGENET)

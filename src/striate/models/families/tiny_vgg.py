@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from striate.core.protocols import FeatureMap
 from striate.layers import xavier_
-from striate.models._zoo import ModelCard, Network, register
+from striate.models._zoo import Network, register_family
 from striate.tracing import output_shape
 
 
@@ -59,21 +59,4 @@ class TinyVGG(Network):
         return self.fc(self.flatten(self.features(x)))
 
 
-@register(
-    ModelCard(
-        name="tiny_vgg",
-        family="tiny_vgg",
-        title="CNN Explainer: learning convolutional neural networks with interactive visualization",
-        authors="Wang, Turko, Shaikh, Park, Das, Hohman, Kahng, Chau",
-        year=2020,
-        paper="https://arxiv.org/abs/2004.15004",
-        input=(3, 64, 64),
-        classes=10,
-        parameters=19_920,
-        macs=5_608_780,
-        depth=5,
-    )
-)
-def tiny_vgg(*, channels: int, size: tuple[int, int], classes: int) -> Network:
-    """CNN Explainer's network, for pictures from 16×16 pixels on."""
-    return TinyVGG(channels, size, classes)
+register_family("tiny_vgg", TinyVGG, {"tiny_vgg": {}})

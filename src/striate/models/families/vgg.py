@@ -15,7 +15,6 @@ keeps its bias, which the norm makes idle, because everyone's weights for these 
 
 from __future__ import annotations
 
-import functools
 import math
 from collections import OrderedDict
 from typing import Literal
@@ -26,7 +25,7 @@ from torch import Tensor, nn
 from striate.core.protocols import FeatureMap
 from striate.layers import LocalResponseNorm, xavier_
 from striate.models._reach import Reach
-from striate.models._zoo import ModelCard, Network, Published, register
+from striate.models._zoo import Network, register_family
 from striate.tracing import output_shape
 
 Blocks = tuple[tuple[int, ...], ...]
@@ -106,191 +105,17 @@ def _feature_maps(blocks: Blocks) -> tuple[FeatureMap, ...]:
     return tuple(maps)
 
 
-_card = functools.partial(
-    ModelCard,
-    family="vgg",
-    title="Very deep convolutional networks for large-scale image recognition",
-    authors="Simonyan, Zisserman",
-    year=2014,
-    paper="https://arxiv.org/abs/1409.1556",
-    input=(3, 224, 224),
-    classes=1000,
-)
-_fading = "Glorot's weights, which the paper names, halve the variance with each ReLU, so that first logits are small."
-_plain = functools.partial(_card, initial=_fading)
-_table3 = functools.partial(
-    Published,
-    source="the paper, table 3 (parameters: table 2)",
-    protocol="single net, one scale (256 pixels; trained at 256), dense over the whole picture, 2014",
-)
-_jittered = "single net, one scale (384 pixels; trained at 256 to 512), dense over the whole picture, 2014"
-
-
-_torchvision = functools.partial(
-    Published,
-    source="https://docs.pytorch.org/vision/stable/models.html",
-    protocol="single net, one crop, 224×224; weights IMAGENET1K_V1",
-)
-
-
-@register(
-    _plain(
-        name="vgg11",
-        parameters=132_863_336,
-        macs=7_609_090_048,
-        depth=11,
-        published=(
-            _table3(parameters="133 M", top1=70.4, top5=89.6),
-            _torchvision(macs="7.61 G", top1=69.02, top5=88.628),
-        ),
-    )
-)
-def vgg11(*, channels: int, size: tuple[int, int], classes: int) -> Network:
-    """VGG A, for pictures from 32×32 pixels on."""
-    return VGG(channels, size, classes, _A)
-
-
-@register(
-    _plain(
-        name="vgg11_lrn",
-        parameters=132_863_336,
-        macs=7_609_090_048,
-        depth=11,
-        published=(_table3(parameters="133 M", top1=70.3, top5=89.5),),
-    )
-)
-def vgg11_lrn(*, channels: int, size: tuple[int, int], classes: int) -> Network:
-    """VGG A-LRN: A with response normalisation, which the paper found to be of no use."""
-    return VGG(channels, size, classes, _A, norm="response")
-
-
-@register(
-    _plain(
-        name="vgg13",
-        parameters=133_047_848,
-        macs=11_308_466_176,
-        depth=13,
-        published=(
-            _table3(parameters="133 M", top1=71.3, top5=90.1),
-            _torchvision(macs="11.31 G", top1=69.928, top5=89.246),
-        ),
-    )
-)
-def vgg13(*, channels: int, size: tuple[int, int], classes: int) -> Network:
-    """VGG B, for pictures from 32×32 pixels on."""
-    return VGG(channels, size, classes, _B)
-
-
-@register(
-    _plain(
-        name="vgg16_1x1",
-        parameters=133_638_952,
-        macs=11_770_888_192,
-        depth=16,
-        published=(
-            _table3(parameters="134 M", top1=71.9, top5=90.6),
-            _table3(parameters="134 M", top1=72.7, top5=91.2, protocol=_jittered),
-        ),
-    )
-)
-def vgg16_1x1(*, channels: int, size: tuple[int, int], classes: int) -> Network:
-    """VGG C: 16 layers, three of them 1×1 convolutions."""
-    return VGG(channels, size, classes, _C)
-
-
-@register(
-    _plain(
-        name="vgg16",
-        parameters=138_357_544,
-        macs=15_470_264_320,
-        depth=16,
-        published=(
-            _table3(parameters="138 M", top1=73.0, top5=91.2),
-            _table3(parameters="138 M", top1=74.4, top5=91.9, protocol=_jittered),
-            _torchvision(macs="15.47 G", top1=71.592, top5=90.382),
-        ),
-    )
-)
-def vgg16(*, channels: int, size: tuple[int, int], classes: int) -> Network:
-    """VGG D, the one that everybody uses, for pictures from 32×32 pixels on."""
-    return VGG(channels, size, classes, _D)
-
-
-@register(
-    _plain(
-        name="vgg19",
-        parameters=143_667_240,
-        macs=19_632_062_464,
-        depth=19,
-        published=(
-            _table3(parameters="144 M", top1=72.7, top5=91.0),
-            _table3(parameters="144 M", top1=74.5, top5=92.0, protocol=_jittered),
-            _torchvision(macs="19.63 G", top1=72.376, top5=90.876),
-        ),
-    )
-)
-def vgg19(*, channels: int, size: tuple[int, int], classes: int) -> Network:
-    """VGG E, for pictures from 32×32 pixels on."""
-    return VGG(channels, size, classes, _E)
-
-
-@register(
-    _card(
-        name="vgg11_bn",
-        parameters=132_868_840,
-        macs=7_609_090_048,
-        depth=11,
-        published=(_torchvision(macs="7.61 G", top1=70.37, top5=89.81),),
-    )
-)
-def vgg11_bn(*, channels: int, size: tuple[int, int], classes: int) -> Network:
-    """VGG A with batch norm."""
-    return VGG(channels, size, classes, _A, norm="batch")
-
-
-@register(
-    _card(
-        name="vgg13_bn",
-        parameters=133_053_736,
-        macs=11_308_466_176,
-        depth=13,
-        published=(_torchvision(macs="11.31 G", top1=71.586, top5=90.374),),
-    )
-)
-def vgg13_bn(*, channels: int, size: tuple[int, int], classes: int) -> Network:
-    """VGG B with batch norm."""
-    return VGG(channels, size, classes, _B, norm="batch")
-
-
-@register(_card(name="vgg16_1x1_bn", parameters=133_647_400, macs=11_770_888_192, depth=16))
-def vgg16_1x1_bn(*, channels: int, size: tuple[int, int], classes: int) -> Network:
-    """VGG C with batch norm."""
-    return VGG(channels, size, classes, _C, norm="batch")
-
-
-@register(
-    _card(
-        name="vgg16_bn",
-        parameters=138_365_992,
-        macs=15_470_264_320,
-        depth=16,
-        published=(_torchvision(macs="15.47 G", top1=73.36, top5=91.516),),
-    )
-)
-def vgg16_bn(*, channels: int, size: tuple[int, int], classes: int) -> Network:
-    """VGG D with batch norm."""
-    return VGG(channels, size, classes, _D, norm="batch")
-
-
-@register(
-    _card(
-        name="vgg19_bn",
-        parameters=143_678_248,
-        macs=19_632_062_464,
-        depth=19,
-        published=(_torchvision(macs="19.63 G", top1=74.218, top5=91.842),),
-    )
-)
-def vgg19_bn(*, channels: int, size: tuple[int, int], classes: int) -> Network:
-    """VGG E with batch norm."""
-    return VGG(channels, size, classes, _E, norm="batch")
+VARIANTS = {
+    "vgg11": dict(blocks=_A),
+    "vgg11_lrn": dict(blocks=_A, norm="response"),
+    "vgg13": dict(blocks=_B),
+    "vgg16_1x1": dict(blocks=_C),
+    "vgg16": dict(blocks=_D),
+    "vgg19": dict(blocks=_E),
+    "vgg11_bn": dict(blocks=_A, norm="batch"),
+    "vgg13_bn": dict(blocks=_B, norm="batch"),
+    "vgg16_1x1_bn": dict(blocks=_C, norm="batch"),
+    "vgg16_bn": dict(blocks=_D, norm="batch"),
+    "vgg19_bn": dict(blocks=_E, norm="batch"),
+}
+register_family("vgg", VGG, VARIANTS)

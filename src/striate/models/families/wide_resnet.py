@@ -24,7 +24,7 @@ from torch import Tensor, nn
 from striate.layers import Add, GlobalAveragePool, he_
 from striate.models._reach import Reach
 from striate.models._stages import Block, Stages
-from striate.models._zoo import ModelCard, Network, Published, register
+from striate.models._zoo import Network, register_family
 from striate.models.families.resnet import ResNet, projection
 
 
@@ -117,110 +117,18 @@ class WideBottleneck(Block):
         return seen.window(3, self.stride)
 
 
-_card = functools.partial(
-    ModelCard,
-    family="wide_resnet",
-    title="Wide residual networks",
-    authors="Zagoruyko, Komodakis",
-    year=2016,
-    paper="https://arxiv.org/abs/1605.07146",
-)
-
-
 def _counted_by_name(layers: int) -> str:
     return f"The name's {layers} counts all convolutions, those of three shortcuts too, and not the classifier."
 
 
-_cifar = functools.partial(_card, input=(3, 32, 32), classes=10)
-_cifar_test = functools.partial(Published, data="CIFAR-10 test", protocol="single net, one view, the median of 5")
-
-
-@register(
-    _cifar(
-        name="wide_resnet16_8",
-        parameters=10_961_370,
-        macs=1_548_145_664,
-        depth=14,
-        published=(_cifar_test(source="the paper, table 5", parameters="11.0 M", top1=95.73),),
-        notes=_counted_by_name(16),
-    )
-)
-def wide_resnet16_8(*, channels: int, size: tuple[int, int], classes: int) -> Network:
-    """WRN-16-8 for CIFAR: two blocks in each of three stages, eight times as wide."""
-    return WideResNet(channels, classes, 16, 8)
-
-
-@register(
-    _cifar(
-        name="wide_resnet28_10",
-        parameters=36_479_194,
-        macs=5_243_328_768,
-        depth=26,
-        published=(_cifar_test(source="the paper, table 5", parameters="36.5 M", top1=96.00),),
-        notes=_counted_by_name(28),
-    )
-)
-def wide_resnet28_10(*, channels: int, size: tuple[int, int], classes: int) -> Network:
-    """WRN-28-10 for CIFAR: four blocks in each of three stages, ten times as wide."""
-    return WideResNet(channels, classes, 28, 10)
-
-
-@register(
-    _cifar(
-        name="wide_resnet28_10_dropout",
-        parameters=36_479_194,
-        macs=5_243_328_768,
-        depth=26,
-        published=(_cifar_test(source="the paper, table 6", top1=96.11),),
-        notes=_counted_by_name(28),
-    )
-)
-def wide_resnet28_10_dropout(*, channels: int, size: tuple[int, int], classes: int) -> Network:
-    """WRN-28-10 for CIFAR with dropout of 0.3 between the convolutions of each block."""
-    return WideResNet(channels, classes, 28, 10, dropout=0.3)
-
-
-@register(
-    _cifar(
-        name="wide_resnet40_4",
-        parameters=8_949_210,
-        macs=1_298_582_016,
-        depth=38,
-        published=(_cifar_test(source="the paper, table 5", parameters="8.9 M", top1=95.47),),
-        notes=_counted_by_name(40),
-    )
-)
-def wide_resnet40_4(*, channels: int, size: tuple[int, int], classes: int) -> Network:
-    """WRN-40-4 for CIFAR: six blocks in each of three stages, four times as wide."""
-    return WideResNet(channels, classes, 40, 4)
-
-
-@register(
-    _card(
-        name="wide_resnet50_2",
-        input=(3, 224, 224),
-        classes=1000,
-        parameters=68_883_240,
-        macs=11_398_021_120,
-        depth=50,
-        published=(
-            Published(
-                source="https://github.com/szagoruyko/wide-residual-networks",
-                top1=78.1,
-                top5=93.97,
-                protocol="single net, one crop",
-            ),
-            Published(
-                source="https://docs.pytorch.org/vision/stable/models.html",
-                parameters="68.9 M",
-                macs="11.40 G",
-                top1=78.468,
-                top5=94.086,
-                protocol="single net, one crop, 224×224; weights IMAGENET1K_V1",
-            ),
-        ),
-    )
-)
-def wide_resnet50_2(*, channels: int, size: tuple[int, int], classes: int) -> Network:
-    """WRN-50-2 for ImageNet: ResNet-50 with bottlenecks twice as wide inside."""
-    return ResNet(channels, classes, functools.partial(WideBottleneck, widening=2), (3, 4, 6, 3))
+CIFAR = {
+    "wide_resnet16_8": dict(layers=16, widening=8),
+    "wide_resnet28_10": dict(layers=28, widening=10),
+    "wide_resnet28_10_dropout": dict(layers=28, widening=10, dropout=0.3),
+    "wide_resnet40_4": dict(layers=40, widening=4),
+}
+IMAGENET = {
+    "wide_resnet50_2": dict(make_block=functools.partial(WideBottleneck, widening=2), blocks=(3, 4, 6, 3)),
+}
+register_family("wide_resnet", WideResNet, CIFAR)
+register_family("wide_resnet", ResNet, IMAGENET)

@@ -22,7 +22,7 @@ from torch import Tensor, nn
 from striate.core.protocols import FeatureMap
 from striate.layers import Add, Conv2dSame, GlobalAveragePool, MaxPool2dSame, SeparableConv2d, xavier_
 from striate.models._reach import Reach
-from striate.models._zoo import ModelCard, Network, Published, register
+from striate.models._zoo import Network, register_family
 
 _MIDDLE_BLOCKS = 8
 
@@ -126,38 +126,4 @@ def _feature_maps() -> tuple[FeatureMap, ...]:
     )
 
 
-@register(
-    ModelCard(
-        name="xception",
-        family="xception",
-        title="Xception: deep learning with depthwise separable convolutions",
-        authors="Chollet",
-        year=2016,
-        paper="https://arxiv.org/abs/1610.02357",
-        input=(3, 299, 299),
-        classes=1000,
-        parameters=22_855_952,
-        macs=8_357_403_496,
-        depth=71,
-        published=(
-            Published(
-                source="the paper, tables 1 and 3",
-                parameters="22,855,952",
-                top1=79.0,
-                top5=94.5,
-                protocol="single net, 1 crop, 2016",
-            ),
-            Published(
-                source="https://keras.io/api/applications/",
-                parameters="22.9 M",
-                top1=79.0,
-                top5=94.5,
-                protocol="single net, 1 crop of 299",
-            ),
-        ),
-        notes="Of the paper's 36 convolutional layers 34 are separable and count as two here; with the classifier 71.",
-    )
-)
-def xception(*, channels: int, size: tuple[int, int], classes: int) -> Network:
-    """Xception, for pictures from 7×7 pixels on."""
-    return Xception(channels, classes)
+register_family("xception", Xception, {"xception": {}})

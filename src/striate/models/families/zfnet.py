@@ -16,7 +16,6 @@ a largest norm of 0.1 √n for a filter of n weights.
 
 from __future__ import annotations
 
-import functools
 import math
 from collections import OrderedDict
 
@@ -25,7 +24,7 @@ from torch import Tensor, nn
 
 from striate.layers import LocalResponseNorm, MaxNormConv2d, normal_
 from striate.models._reach import Reach
-from striate.models._zoo import ModelCard, Network, Published, register
+from striate.models._zoo import Network, register_family
 from striate.tracing import output_shape
 
 _FIRST = Reach().window(7, 2)
@@ -93,30 +92,8 @@ def _convolution(inputs: int, outputs: int, kernel: int, stride: int = 1, paddin
     return MaxNormConv2d(inputs, outputs, kernel, stride, padding, max_norm=largest)
 
 
-_card = functools.partial(
-    ModelCard,
-    family="zfnet",
-    title="Visualizing and understanding convolutional networks",
-    authors="Zeiler, Fergus",
-    year=2013,
-    paper="https://arxiv.org/abs/1311.2901",
-    input=(3, 224, 224),
-    classes=1000,
-    depth=8,
-    initial="With a spread of 0.01, and without AlexNet's biases of one, values shrink from layer to layer.",
-)
-_published = functools.partial(Published, source="the paper, table 2", protocol="single net, 10 crops of 224×224, 2013")
-
-
-@register(_card(name="zfnet", parameters=62_357_608, macs=1_168_032_896, published=(_published(top1=61.6, top5=83.5),)))
-def zfnet(*, channels: int, size: tuple[int, int], classes: int) -> Network:
-    """ZFNet as in figure 3, for pictures from 47×47 pixels on."""
-    return ZFNet(channels, size, classes)
-
-
-@register(
-    _card(name="zfnet_wide", parameters=107_627_624, macs=2_476_704_896, published=(_published(top1=62.5, top5=84.0),))
-)
-def zfnet_wide(*, channels: int, size: tuple[int, int], classes: int) -> Network:
-    """ZFNet with 512, 1024 and 512 filters in its last three convolutions (table 2, b)."""
-    return ZFNet(channels, size, classes, widths=(512, 1024, 512))
+VARIANTS = {
+    "zfnet": {},
+    "zfnet_wide": dict(widths=(512, 1024, 512)),
+}
+register_family("zfnet", ZFNet, VARIANTS)
