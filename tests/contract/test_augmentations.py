@@ -10,27 +10,39 @@ import pytest
 import torch
 
 from reference import augmentation as reference
-from striate.core import config
-from striate.core.config import override
+from striate.core.config import from_json, to_json
 from striate.core.errors import ConfigError
 from striate.core.rng import Stream
 from striate.core.spec import GREY, RGB, InputSpec
-from striate.data.augmentation.augment import AUGMENTATIONS, Augmentation, augment, default_augmentation
+from striate.data.augmentation.augment import augment, augmentations_in_effect, check_list, default_augmentations
+from striate.data.augmentation.augmentations import (
+    AUGMENTATIONS,
+    Augmentation,
+    Brightness,
+    Flip,
+    FromData,
+    Geometric,
+    Photometric,
+    Rotation,
+    Scale,
+    Shift,
+)
 
 STRENGTHS = {
-    "flip": True,
+    "flip": 0.5,
     "shift": 0.15,
-    "rotation_degrees": 25.0,
+    "rotation": 25.0,
     "scale": 0.3,
     "brightness": 0.5,
     "contrast": 0.9,
     "cutout": 0.4,
 }
-EVERYTHING = Augmentation(**STRENGTHS)
+CHANGES = [name for name in AUGMENTATIONS if name != "from_data"]
 SHAPES = [(1, 28, 28), (3, 13, 20), (5, 9, 6)]
 SEED, EPOCH = 3, 7
+STREAMS = {"rotation": "augment.rotation_degrees"}  # as in the first version
 
-every_augmentation = pytest.mark.parametrize("name", list(AUGMENTATIONS))
+every_augmentation = pytest.mark.parametrize("name", CHANGES)
 every_shape = pytest.mark.parametrize("shape", SHAPES)
 
 
@@ -38,24 +50,32 @@ def pictures(count: int, shape: tuple[int, ...]) -> torch.Tensor:
     return torch.rand(count, *shape, generator=torch.Generator().manual_seed(0))
 
 
-def changed(images: torch.Tensor, index: np.ndarray, settings: Augmentation, epoch: int = EPOCH) -> torch.Tensor:
+def changed(images: torch.Tensor, index: np.ndarray, *used: Augmentation, epoch: int = EPOCH) -> torch.Tensor:
     blank = [0.1 * channel for channel in range(images.shape[1])]
-    return augment(images, index, epoch=epoch, seed=SEED, augmentation=settings, blank=blank)
+    return augment(images, index, epoch=epoch, seed=SEED, augmentations=used, blank=blank)
 
 
-def alone(name: str) -> Augmentation:
-    return Augmentation(**{name: STRENGTHS[name]})
+def alone(name: str, strength: float | None = None) -> Augmentation:
+    """Return an augmentation of a strength, which is its first option."""
+    member = AUGMENTATIONS[name]
+    return member(**{dataclasses.fields(member)[0].name: STRENGTHS[name] if strength is None else strength})
 
 
-def test_settings_and_registry_name_the_same_things():
-    assert {field.name for field in dataclasses.fields(Augmentation)} == set(AUGMENTATIONS) == set(STRENGTHS)
+EVERYTHING = tuple(alone(name) for name in STRENGTHS)
+
+
+def test_each_augmentation_has_a_strength_to_test_it_at_and_is_geometric_or_photometric():
+    assert set(CHANGES) == set(STRENGTHS)
+    assert all(isinstance(each, (Geometric, Photometric)) for each in EVERYTHING)
 
 
 @every_augmentation
 @every_shape
 def test_equals_its_slow_reference(name, shape):
     images, index = pictures(40, shape), np.arange(100, 140)
-    draws = Stream(SEED, f"augment.{name}").uniform(epoch=EPOCH, index=index, draws=AUGMENTATIONS[name].draws)
+    draws = Stream(SEED, STREAMS.get(name, f"augment.{name}")).uniform(
+        epoch=EPOCH, index=index, draws=AUGMENTATIONS[name].draws
+    )
     blank = np.array([0.1 * channel for channel in range(shape[0])], np.float32)
     received = changed(images, index, alone(name)).numpy()
     for row in range(40):
@@ -74,9 +94,9 @@ def test_does_something_and_leaves_what_it_was_given(name):
 @every_augmentation
 def test_is_nothing_at_strength_zero(name):
     images = pictures(8, (3, 16, 16))
-    off = Augmentation(**{name: type(STRENGTHS[name])(0)})
-    assert off.active == ()
-    assert torch.equal(changed(images, np.arange(8), off), images)
+    used = augmentations_in_effect((alone(name, 0.0),), spec(RGB), ["cat"])
+    assert used == ()
+    assert torch.equal(changed(images, np.arange(8), *used), images)
 
 
 @every_augmentation
@@ -84,18 +104,17 @@ def test_is_nearly_nothing_at_a_very_small_strength(name):
     if name in ("flip", "cutout"):
         pytest.skip("a mirror has no small form, and a cut has a pixel at least")
     images = pictures(8, (3, 16, 16))
-    small = override(Augmentation(), {name: 1e-4})
-    assert torch.allclose(changed(images, np.arange(8), small), images, atol=2e-3)
+    assert torch.allclose(changed(images, np.arange(8), alone(name, 1e-4)), images, atol=2e-3)
 
 
-@pytest.mark.parametrize("name", [*AUGMENTATIONS, "everything"])
+@pytest.mark.parametrize("name", [*CHANGES, "everything"])
 @every_shape
 def test_a_picture_gets_the_same_bits_in_any_batch(name, shape):
-    settings = EVERYTHING if name == "everything" else alone(name)
+    used = EVERYTHING if name == "everything" else (alone(name),)
     images, index = pictures(33, shape), np.random.default_rng(1).permutation(1000)[:33]
-    together = changed(images, index, settings)
+    together = changed(images, index, *used)
     for rows in ([0], [32], [5, 4], list(range(7, 20)), [1, 1, 31]):
-        assert torch.equal(changed(images[rows], index[rows], settings), together[rows])
+        assert torch.equal(changed(images[rows], index[rows], *used), together[rows])
 
 
 @every_augmentation
@@ -107,12 +126,12 @@ def test_epochs_seeds_and_samples_differ(name):
     assert not all(torch.equal(one, first[0]) for one in first)
 
 
-@pytest.mark.parametrize("name", [*AUGMENTATIONS, "everything"])
+@pytest.mark.parametrize("name", [*CHANGES, "everything"])
 @pytest.mark.parametrize(("low", "high"), [(0.0, 1.0), (-2.0, 3.0)])
 def test_values_stay_in_range(name, low, high):
     images = pictures(64, (3, 12, 12)) * (high - low) + low
-    settings = EVERYTHING if name == "everything" else alone(name)
-    result = changed(images, np.arange(64), settings)
+    used = EVERYTHING if name == "everything" else (alone(name),)
+    result = changed(images, np.arange(64), *used)
     assert result.min() >= low - 1e-6
     assert result.max() <= high + 1e-6
 
@@ -122,10 +141,11 @@ def test_moves_compose_into_the_moves_one_after_the_other():
     y, x = torch.meshgrid(torch.linspace(0, 3, 48), torch.linspace(0, 2, 40), indexing="ij")
     images = (torch.sin(x + y) * torch.cos(x) / 2 + 0.5).expand(16, 1, 48, 40)
     index = np.arange(16)
-    once = changed(images, index, Augmentation(flip=True, rotation_degrees=10.0, scale=0.1))
+    moves = Flip(), Rotation(degrees=10.0), Scale(fraction=0.1)
+    once = changed(images, index, *moves)
     stepwise = images
-    for settings in (Augmentation(flip=True), Augmentation(rotation_degrees=10.0), Augmentation(scale=0.1)):
-        stepwise = changed(stepwise, index, settings)
+    for move in moves:
+        stepwise = changed(stepwise, index, move)
     centre = (..., slice(8, 40), slice(8, 32))
     assert torch.allclose(once[centre], stepwise[centre], atol=5e-3)
 
@@ -133,22 +153,71 @@ def test_moves_compose_into_the_moves_one_after_the_other():
 def test_shifts_reach_every_pixel_of_their_range_and_none_beyond():
     images = torch.zeros(4000, 1, 20, 20)
     images[:, :, 10, 10] = 1
-    where = changed(images, np.arange(4000), Augmentation(shift=0.1)).flatten(1).argmax(dim=1)
+    where = changed(images, np.arange(4000), Shift(fraction=0.1)).flatten(1).argmax(dim=1)
     reached = {(int(at) // 20 - 10, int(at) % 20 - 10) for at in where}
     assert reached == set(itertools.product(range(-2, 3), repeat=2))
 
 
+def test_augmentations_are_applied_in_the_order_of_the_list():
+    images, index = pictures(16, (3, 12, 12)), np.arange(16)
+    first, second = Shift(fraction=0.3), Brightness(fraction=0.9)
+    for used in ((first, second), (second, first)):
+        one_by_one = changed(changed(images, index, used[0]), index, used[1])
+        assert torch.equal(changed(images, index, *used), one_by_one)
+    moved, cut = alone("shift"), alone("cutout")
+    assert not torch.equal(changed(images, index, moved, cut), changed(images, index, cut, moved))
+
+
+def test_geometric_augmentations_that_a_photometric_one_divides_are_two_resamplings():
+    images, index = pictures(4, (3, 12, 12)), np.arange(4)
+    used = Rotation(degrees=10.0), Brightness(fraction=0.5), Scale(fraction=0.3)
+    one_by_one = images
+    for each in used:
+        one_by_one = changed(one_by_one, index, each)
+    assert torch.equal(changed(images, index, *used), one_by_one)
+
+
 @pytest.mark.parametrize(
-    ("name", "value"), [("shift", -0.1), ("shift", 0.6), ("cutout", 1.5), ("rotation_degrees", 200.0)]
+    ("name", "value"),
+    [("shift", -0.1), ("shift", 0.6), ("cutout", 1.5), ("rotation", 200.0), ("flip", 1.5), ("scale", -1.0)],
 )
-def test_impossible_strengths_are_refused_by_name(name, value):
-    with pytest.raises(ConfigError, match=f"{name} is from 0 to"):
-        Augmentation(**{name: value})
+def test_impossible_strengths_are_refused(name, value):
+    with pytest.raises(ConfigError, match=r"must be at least 0 and at most .*; received"):
+        alone(name, value)
 
 
-def test_settings_go_through_json_and_overrides():
-    assert config.from_json(Augmentation, config.to_json(EVERYTHING)) == EVERYTHING
-    assert override(Augmentation(), ["flip=yes", "shift=0.2"]) == Augmentation(flip=True, shift=0.2)
+@every_augmentation
+def test_settings_go_through_json(name):
+    assert from_json(Augmentation, to_json(alone(name))) == alone(name)
+    assert from_json(Augmentation, name) == AUGMENTATIONS[name]()
+
+
+def test_what_is_listed_after_from_data_replaces_what_follows_from_the_data_in_its_place():
+    usual = augmentations_in_effect((FromData(),), spec(RGB), ["cat", "dog"])
+    names = ["flip", "shift", "scale", "brightness", "contrast"]
+    assert [each.name for each in usual] == names
+    listed = (FromData(), Scale(fraction=0.3), Flip(probability=0.0), Rotation(degrees=4.0))
+    used = augmentations_in_effect(listed, spec(RGB), ["cat", "dog"])
+    assert [each.name for each in used] == ["shift", "rotation", "scale", "brightness", "contrast"]
+    assert Scale(fraction=0.3) in used
+    assert augmentations_in_effect((Scale(fraction=0.3),), spec(RGB), ["cat", "dog"]) == (Scale(fraction=0.3),)
+
+
+@pytest.mark.parametrize(
+    ("listed", "sentence"),
+    [
+        ((Shift(), Shift(fraction=0.2)), "augmentation must hold each augmentation once; received shift, shift"),
+        ((Shift(), FromData()), "augmentation must hold from_data first or not at all; received shift, from_data"),
+    ],
+)
+def test_a_list_in_which_an_entry_would_have_no_effect_is_refused(listed, sentence):
+    with pytest.raises(ConfigError, match=sentence):
+        check_list(listed)
+
+
+def spec(channels):
+    count = len(channels)
+    return InputSpec(channels=channels, height=8, width=8, mean=(0.5,) * count, std=(0.5,) * count)
 
 
 @pytest.mark.parametrize(
@@ -164,8 +233,7 @@ def test_settings_go_through_json_and_overrides():
     ],
 )
 def test_what_is_on_by_default_follows_from_the_data(channels, classes, flipped):
-    count = len(channels)
-    spec = InputSpec(channels=channels, height=8, width=8, mean=(0.5,) * count, std=(0.5,) * count)
-    chosen = default_augmentation(spec, classes)
-    assert chosen.flip == flipped
-    assert chosen.active
+    chosen = default_augmentations(spec(channels), classes)
+    assert [each.name for each in chosen] == list(STRENGTHS)
+    assert chosen[0].active == flipped
+    assert any(each.active for each in chosen)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import dataclasses
 from collections.abc import Callable
 from typing import Any
 
@@ -11,10 +12,10 @@ import torch
 from torch import nn
 
 from reference import optimizers as reference
+from striate.core.config import from_json
 from striate.core.device import ExecutionPlan, Layout
 from striate.core.errors import ConfigError
-from striate.training.named import options
-from striate.training.optimizers import OPTIMIZERS, create_optimizer, split_parameters
+from striate.training.optimizers import OPTIMIZERS, OptimizerSettings, split_parameters
 
 OPTIONS: dict[str, list[dict[str, Any]]] = {
     "sgd": [{}, {"momentum": 0.5}, {"momentum": 0.8, "nesterov": True}],
@@ -42,14 +43,16 @@ class One(nn.Module):
 
 @pytest.mark.parametrize("name", OPTIMIZERS)
 def test_every_option_is_tried(name: str) -> None:
-    assert {key for chosen in OPTIONS[name] for key in chosen} == set(options(OPTIMIZERS[name]))
+    assert {key for chosen in OPTIONS[name] for key in chosen} == {
+        option.name for option in dataclasses.fields(OPTIMIZERS[name])
+    } - {option.name for option in dataclasses.fields(OptimizerSettings)}
 
 
 @pytest.mark.parametrize(("name", "chosen"), CASES)
 def test_follows_its_papers_rule_and_decays_the_weight_but_not_the_bias(name: str, chosen: dict[str, Any]) -> None:
     gradients = [0.5, -1.0, 0.25, 2.0, -0.125]
     model = One(0.7, -0.3)
-    optimizer = create_optimizer(name, model, lr=0.1, weight_decay=0.05, **chosen)
+    optimizer = OPTIMIZERS[name](lr=0.1, weight_decay=0.05, **chosen).create(model)
     for gradient in gradients:
         for parameter in model.parameters():
             parameter.grad = torch.full_like(parameter, gradient)
@@ -101,7 +104,7 @@ def test_the_fused_kernel_computes_what_torchs_plain_loop_computes_in_either_lay
     ends = []
     for fused in (True, False):
         model, generator = copy.deepcopy(start), torch.Generator().manual_seed(4)
-        optimizer = create_optimizer(name, model, lr=0.01, weight_decay=0.01)
+        optimizer = OPTIMIZERS[name](lr=0.01, weight_decay=0.01).create(model)
         for group in optimizer.param_groups:
             assert group["fused"] is True
             group["fused"] = fused
@@ -118,14 +121,14 @@ def test_the_fused_kernel_computes_what_torchs_plain_loop_computes_in_either_lay
     ("name", "chosen", "sentence"),
     [
         ("sgd", {"betas": (0.9, 0.99)}, "The optimizer 'sgd' has no option 'betas'"),
-        ("sgd", {"momentum": 1.0}, "momentum is at least 0 and below 1; received 1"),
-        ("sgd", {"momentum": 0.0, "nesterov": True}, "nesterov looks ahead along the momentum"),
-        ("adam", {"betas": (0.9, 1.0)}, "betas are two numbers, at least 0 and below 1"),
-        ("adamw", {"lr": 0.0}, "lr is more than 0"),
-        ("adamw", {"weight_decay": -0.1}, "weight_decay at least 0"),
+        ("sgd", {"momentum": 1.0}, "momentum must be at least 0 and below 1; received 1"),
+        ("sgd", {"momentum": 0.0, "nesterov": True}, "nesterov needs momentum above 0"),
+        ("adam", {"betas": (0.9, 1.0)}, "betas must be two numbers, at least 0 and below 1"),
+        ("adamw", {"lr": 0.0}, "lr must be above 0"),
+        ("adamw", {"weight_decay": -0.1}, "weight_decay must be at least 0"),
         ("adamm", {}, "There is no optimizer 'adamm'. Did you mean 'adam'"),
     ],
 )
 def test_what_cannot_be_is_refused(name: str, chosen: dict[str, Any], sentence: str) -> None:
     with pytest.raises(ConfigError, match=sentence):
-        create_optimizer(name, One(0.0, 0.0), **({"lr": 0.1} | chosen))
+        from_json(OptimizerSettings, {"name": name, **chosen})

@@ -10,9 +10,10 @@ import torch
 from torch.optim import SGD
 from torch.optim import lr_scheduler as judge
 
+from striate.core.config import from_json
 from striate.core.duration import Clock, Duration
 from striate.core.errors import ConfigError
-from striate.training.schedules import SCHEDULES, Position, cosine, create_schedule, one_cycle, step, time_decay
+from striate.training.schedules import SCHEDULES, Cosine, OneCycle, Position, Schedule, Step, TimeDecay
 
 LENGTHS = ["10ep", "500st"]
 
@@ -20,14 +21,14 @@ LENGTHS = ["10ep", "500st"]
 @pytest.mark.parametrize("name", SCHEDULES)
 @pytest.mark.parametrize("length", LENGTHS)
 def test_a_factor_between_nothing_and_the_base_rate_that_moves_every_update(name: str, length: str) -> None:
-    factor = create_schedule(name, Duration.parse(length))
+    factor = SCHEDULES[name]().over(Duration.parse(length))
     values = [factor(Clock(50, at)) for at in range(500)]
     assert all(0 < value <= 1 for value in values)
 
 
 @pytest.mark.parametrize("name", SCHEDULES)
 def test_the_same_position_has_the_same_factor_in_any_order_and_after_the_end(name: str) -> None:
-    factor = create_schedule(name, Duration.parse("4ep"))
+    factor = SCHEDULES[name]().over(Duration.parse("4ep"))
     forward = [factor(Clock(25, at)) for at in range(100)]
     assert [factor(Clock(25, at)) for at in reversed(range(100))] == forward[::-1]
     assert 0 <= factor(Clock(25, 130)) <= 1
@@ -35,7 +36,7 @@ def test_the_same_position_has_the_same_factor_in_any_order_and_after_the_end(na
 
 @pytest.mark.parametrize("name", SCHEDULES)
 def test_epochs_and_the_same_number_of_steps_are_the_same_length(name: str) -> None:
-    by_epochs, by_steps = (create_schedule(name, Duration.parse(text)) for text in ("4ep", "100st"))
+    by_epochs, by_steps = (SCHEDULES[name]().over(Duration.parse(text)) for text in ("4ep", "100st"))
     assert [by_epochs(Clock(25, at)) for at in range(100)] == pytest.approx(
         [by_steps(Clock(25, at)) for at in range(100)]
     )
@@ -43,43 +44,43 @@ def test_epochs_and_the_same_number_of_steps_are_the_same_length(name: str) -> N
 
 @pytest.mark.parametrize("name", SCHEDULES)
 def test_a_length_of_time_follows_the_seconds(name: str) -> None:
-    factor = create_schedule(name, Duration.parse("10min"))
+    factor = SCHEDULES[name]().over(Duration.parse("10min"))
     assert all(0 <= factor(Clock(10, 3, seconds)) <= 1 for seconds in (0.0, 300.0, 601.0))
 
 
 @pytest.mark.parametrize(
-    ("share", "value"),
+    ("fraction", "value"),
     [(0.0, 0.0), (0.1, 0.5), (0.2, 1.0), (0.6, 0.55), (1.0, 0.1)],
 )
-def test_cosine_at_its_knots(share: float, value: float) -> None:
-    position = Position(epochs=99.0, share=share)
-    assert cosine(position, warmup_share=0.2, final_factor=0.1) == pytest.approx(value)
+def test_cosine_at_its_knots(fraction: float, value: float) -> None:
+    schedule = Cosine(warmup_fraction=0.2, final_factor=0.1)
+    assert schedule(Position(epochs=99.0, fraction=fraction)) == pytest.approx(value)
 
 
 @pytest.mark.parametrize(
-    ("share", "value"),
+    ("fraction", "value"),
     [(0.0, 0.04), (0.15, 0.52), (0.3, 1.0), (0.65, 0.5), (1.0, 0.0)],
 )
-def test_one_cycle_at_its_knots(share: float, value: float) -> None:
-    assert one_cycle(Position(epochs=99.0, share=share)) == pytest.approx(value)
+def test_one_cycle_at_its_knots(fraction: float, value: float) -> None:
+    assert OneCycle()(Position(epochs=99.0, fraction=fraction)) == pytest.approx(value)
 
 
 @pytest.mark.parametrize(("epochs", "value"), [(0.0, 1.0), (29.99, 1.0), (30.0, 0.1), (60.0, 0.01), (89.0, 0.01)])
 def test_step_at_its_knots(epochs: float, value: float) -> None:
-    assert step(Position(epochs=epochs, share=0.5)) == pytest.approx(value)
+    assert Step()(Position(epochs=epochs, fraction=0.5)) == pytest.approx(value)
 
 
 @pytest.mark.parametrize(("epochs", "value"), [(0.0, 1.0), (2.0, 0.5), (6.0, 0.25)])
 def test_time_decay_at_its_knots(epochs: float, value: float) -> None:
-    assert time_decay(Position(epochs=epochs, share=0.5), decay_per_epoch=0.5) == pytest.approx(value)
+    assert TimeDecay(decay_per_epoch=0.5)(Position(epochs=epochs, fraction=0.5)) == pytest.approx(value)
 
 
 def test_an_update_uses_the_middle_of_its_stretch() -> None:
-    factor = create_schedule("cosine", Duration.parse("4st"))
+    factor = Cosine().over(Duration.parse("4st"))
     assert [factor(Clock(2, at)) for at in range(4)] == pytest.approx(
-        [(1 + math.cos(math.pi * share)) / 2 for share in (0.125, 0.375, 0.625, 0.875)]
+        [(1 + math.cos(math.pi * fraction)) / 2 for fraction in (0.125, 0.375, 0.625, 0.875)]
     )
-    halves = create_schedule("step", Duration.parse("4ep"), every_epochs=2.0, factor=0.5)
+    halves = Step(every_epochs=2.0, factor=0.5).over(Duration.parse("4ep"))
     assert [halves(Clock(3, at)) for at in range(12)] == [1.0] * 6 + [0.5] * 6
 
 
@@ -98,29 +99,31 @@ def optimizer() -> SGD:
 
 
 def test_cosine_and_one_cycle_and_step_are_torchs_at_the_same_positions() -> None:
-    shares = [at / 20 for at in range(21)]
+    fractions = [at / 20 for at in range(21)]
     annealing = judge.CosineAnnealingLR(optimizer(), T_max=20)
-    assert [cosine(Position(0.0, share)) for share in shares] == pytest.approx(rates(annealing, 21), abs=1e-12)
+    assert [Cosine()(Position(0.0, fraction)) for fraction in fractions] == pytest.approx(
+        rates(annealing, 21), abs=1e-12
+    )
     cycle = judge.OneCycleLR(
         optimizer(), max_lr=1.0, total_steps=21, pct_start=(0.3 * 20 + 1) / 21, div_factor=25, final_div_factor=1e12
     )
-    assert [one_cycle(Position(0.0, share)) for share in shares] == pytest.approx(rates(cycle, 21), abs=1e-9)
+    assert [OneCycle()(Position(0.0, fraction)) for fraction in fractions] == pytest.approx(rates(cycle, 21), abs=1e-9)
     steps = judge.StepLR(optimizer(), step_size=30, gamma=0.1)
-    assert [step(Position(float(at), 0.0)) for at in range(90)] == pytest.approx(rates(steps, 90))
+    assert [Step()(Position(float(at), 0.0)) for at in range(90)] == pytest.approx(rates(steps, 90))
 
 
 @pytest.mark.parametrize(
     ("name", "chosen", "sentence"),
     [
-        ("cosine", {"warmup_share": 1.0}, "warmup_share is at least 0 and below 1; received 1"),
-        ("one_cycle", {"final_factor": -0.1}, "final_factor is a share from 0 to 1; received -0.1"),
-        ("one_cycle", {"start_factor": 2.0}, "start_factor is a share from 0 to 1; received 2"),
-        ("step", {"every_epochs": 0.0}, "every_epochs is more than 0; received 0"),
-        ("time_decay", {"decay_per_epoch": -1.0}, "decay_per_epoch is at least 0; received -1"),
-        ("constant", {"warmup_share": 0.1}, "The schedule 'constant' has no option 'warmup_share'. It has none."),
+        ("cosine", {"warmup_fraction": 1.0}, "warmup_fraction must be at least 0 and below 1; received 1"),
+        ("one_cycle", {"final_factor": -0.1}, "final_factor must be at least 0 and at most 1; received -0.1"),
+        ("one_cycle", {"start_factor": 2.0}, "start_factor must be at least 0 and at most 1; received 2"),
+        ("step", {"every_epochs": 0.0}, "every_epochs must be above 0; received 0"),
+        ("time_decay", {"decay_per_epoch": -1.0}, "decay_per_epoch must be at least 0; received -1"),
+        ("constant", {"warmup_fraction": 0.1}, "The schedule 'constant' has no option 'warmup_fraction'. It has none."),
         ("step", {"factr": 0.1}, "The schedule 'step' has no option 'factr'. Did you mean 'factor'"),
     ],
 )
 def test_what_cannot_be_is_refused_before_the_training(name: str, chosen: dict[str, float], sentence: str) -> None:
     with pytest.raises(ConfigError, match=sentence):
-        create_schedule(name, Duration.parse("3ep"), **chosen)
+        from_json(Schedule, {"name": name, **chosen})

@@ -13,7 +13,7 @@ from PIL import Image
 from striate.core.batch import Batch
 from striate.core.errors import ConfigError, DataError
 from striate.core.spec import GREY, RGB, InputSpec
-from striate.data.augmentation.augment import Augmentation
+from striate.data.augmentation.augmentations import Contrast, Cutout, Flip, Rotation, Shift
 from striate.data.dataset import ArrayStore, Dataset, FileStore, numbered
 from striate.data.images.decoded import Picture
 from striate.data.loading.loader import Loader
@@ -21,7 +21,7 @@ from striate.data.preparation.transforms import prepare, scale
 
 COUNT = 53
 SPEC = InputSpec(channels=RGB, height=16, width=16, mean=(0.4, 0.5, 0.6), std=(0.2, 0.25, 0.3))
-AUGMENTATION = Augmentation(flip=True, shift=0.1, rotation_degrees=10.0, contrast=0.3, cutout=0.2)
+AUGMENTATIONS = (Flip(), Shift(fraction=0.1), Rotation(degrees=10.0), Contrast(fraction=0.3), Cutout(fraction=0.2))
 
 
 @pytest.fixture(scope="module")
@@ -74,14 +74,14 @@ def working_threads() -> list[str]:
     return [thread.name for thread in threading.enumerate() if thread.name.startswith("striate-worker")]
 
 
-@pytest.mark.parametrize("augmentation", [None, AUGMENTATION])
-def test_batches_are_the_same_bits_in_memory_and_with_any_number_of_threads(photos, augmentation):
+@pytest.mark.parametrize("augmentations", [(), AUGMENTATIONS])
+def test_batches_are_the_same_bits_in_memory_and_with_any_number_of_threads(photos, augmentations):
     indices = np.arange(2, COUNT)
     made = []
     for memory in ("auto", "never"):
         for threads in (0, 1, 4):
             loader = Loader(
-                photos, indices, SPEC, batch_size=8, seed=5, augmentation=augmentation, memory=memory, threads=threads
+                photos, indices, SPEC, batch_size=8, seed=5, augmentations=augmentations, memory=memory, threads=threads
             )
             made.append([bits(list(loader.epoch(epoch))) for epoch in (0, 3)])
     assert all(other == made[0] for other in made)
@@ -90,7 +90,7 @@ def test_batches_are_the_same_bits_in_memory_and_with_any_number_of_threads(phot
 
 @pytest.mark.parametrize("memory", ["auto", "never"])
 def test_an_epoch_can_be_entered_at_any_batch(photos, memory):
-    loader = Loader(photos, np.arange(COUNT), SPEC, batch_size=6, augmentation=AUGMENTATION, memory=memory, threads=2)
+    loader = Loader(photos, np.arange(COUNT), SPEC, batch_size=6, augmentations=AUGMENTATIONS, memory=memory, threads=2)
     whole = bits(list(loader.epoch(4)))
     assert len(whole) == len(loader) == 9
     for start in (0, 1, 5, 8, 9):
@@ -127,7 +127,7 @@ def test_seeds_give_other_orders(photos):
 
 def test_what_a_picture_looks_like_does_not_depend_on_the_batch_size(photos):
     def by_index(batch_size: int) -> dict[int, bytes]:
-        loader = Loader(photos, np.arange(COUNT), SPEC, batch_size=batch_size, augmentation=AUGMENTATION)
+        loader = Loader(photos, np.arange(COUNT), SPEC, batch_size=batch_size, augmentations=AUGMENTATIONS)
         return {
             int(index): image.numpy().tobytes()
             for batch in loader.epoch(2)

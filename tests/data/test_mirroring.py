@@ -8,7 +8,8 @@ from typing import Literal
 import pytest
 
 from striate.core.spec import GREY, RGB, InputSpec
-from striate.data.augmentation.augment import default_augmentation
+from striate.data.augmentation.augment import augmentations_in_effect
+from striate.data.augmentation.augmentations import Flip, FromData
 from striate.data.augmentation.mirroring import mirroring
 from striate.data.sources.named_registry import DATASETS
 from striate.data.sources.opening import open_data
@@ -52,13 +53,13 @@ def test_classes_that_a_mirror_may_exchange_are_not_mirrored(classes: list[str])
     found = mirroring(spec(), classes)
     assert not found.allowed
     assert any(repr(name) in found.reason for name in classes) or "numbers" in found.reason
-    assert not default_augmentation(spec(), classes).flip
+    assert Flip() not in augmentations_in_effect((FromData(),), spec(), classes)
 
 
 @pytest.mark.parametrize("classes", groups(PLAIN), ids=" ".join)
 def test_words_that_only_resemble_sides_are_mirrored(classes: list[str]) -> None:
     assert mirroring(spec(), classes).allowed
-    assert default_augmentation(spec(), classes).flip
+    assert Flip() in augmentations_in_effect((FromData(),), spec(), classes)
 
 
 @pytest.mark.parametrize("form", ["NFC", "NFD"])

@@ -31,7 +31,7 @@ def _about_centre(picture: np.ndarray, matrix: np.ndarray) -> np.ndarray:
     )
 
 
-def rotation_degrees(picture: np.ndarray, draws: np.ndarray, strength: float, blank: np.ndarray) -> np.ndarray:
+def rotation(picture: np.ndarray, draws: np.ndarray, strength: float, blank: np.ndarray) -> np.ndarray:
     angle = math.radians(strength * (2 * draws[0] - 1))
     return _about_centre(picture, np.array([[math.cos(angle), math.sin(angle)], [-math.sin(angle), math.cos(angle)]]))
 

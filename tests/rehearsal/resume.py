@@ -29,7 +29,7 @@ from striate.core.device import ExecutionPlan
 from striate.core.duration import Clock, Duration
 from striate.core.rng import Stream
 from striate.core.spec import InputSpec
-from striate.data.augmentation.augment import Augmentation
+from striate.data.augmentation.augmentations import Brightness, Flip, Shift
 from striate.data.dataset import Dataset, FileStore
 from striate.data.loading.loader import Loader
 from striate.training import (
@@ -38,9 +38,6 @@ from striate.training import (
     Saving,
     StepDone,
     TrainState,
-    create_loss,
-    create_optimizer,
-    create_schedule,
     evaluate,
     event_log,
     newest_checkpoint,
@@ -49,6 +46,9 @@ from striate.training import (
     restore,
     run_sitting,
 )
+from striate.training.losses import CrossEntropy
+from striate.training.optimizers import AdamW
+from striate.training.schedules import OneCycle
 
 PICTURES, BATCH, EPOCHS = 36, 5, 4
 TRAINING_PICTURES = 28
@@ -212,7 +212,7 @@ def _loader(pictures: Path, part: str, threads: int) -> Loader:
         batch_size=BATCH,
         seed=11,
         shuffle=part == "train",
-        augmentation=Augmentation(flip=True, shift=0.2, brightness=0.2) if part == "train" else None,
+        augmentations=(Flip(), Shift(fraction=0.2), Brightness(fraction=0.2)) if part == "train" else (),
         memory="never",
         threads=threads,
     )
@@ -231,9 +231,9 @@ def _state(steps_per_epoch: int) -> tuple[TrainState, Duration]:
     until = Duration(float(EPOCHS), "ep")
     state = TrainState(
         model=model,
-        optimizer=create_optimizer("adamw", model, lr=3e-3, weight_decay=0.01),
-        schedule=create_schedule("one_cycle", until),
-        loss=create_loss("cross_entropy", label_smoothing=0.1),
+        optimizer=AdamW(lr=3e-3, weight_decay=0.01).create(model),
+        schedule=OneCycle().over(until),
+        loss=CrossEntropy(label_smoothing=0.1),
         clock=Clock(steps_per_epoch),
         plan=plan,
         seed=11,

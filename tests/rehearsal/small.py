@@ -12,7 +12,10 @@ from torch import Tensor, nn
 from striate.core.batch import Batch
 from striate.core.device import ExecutionPlan
 from striate.core.duration import Clock, Duration
-from striate.training import TrainState, create_loss, create_optimizer, create_schedule
+from striate.training import TrainState
+from striate.training.losses import CrossEntropy
+from striate.training.optimizers import SGD
+from striate.training.schedules import Constant
 
 
 class MadeBatches:
@@ -68,9 +71,9 @@ def make_state(model: nn.Module | None = None, *, count: int = 5, lr: float = 0.
     """Nesterov's momentum at a constant rate, unless `changes` say otherwise."""
     model = make_model() if model is None else model
     parts: dict[str, Any] = {
-        "optimizer": create_optimizer("sgd", model, lr=lr, momentum=0.9, nesterov=True),
-        "schedule": create_schedule("constant", Duration.parse("3ep")),
-        "loss": create_loss("cross_entropy"),
+        "optimizer": SGD(lr=lr, momentum=0.9, nesterov=True).create(model),
+        "schedule": Constant().over(Duration.parse("3ep")),
+        "loss": CrossEntropy(),
         "clock": Clock(count),
         "plan": ExecutionPlan(threads=1),
     }

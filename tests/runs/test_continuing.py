@@ -250,7 +250,10 @@ def test_a_kill_right_after_the_end_was_changed_keeps_the_wish(photos: Path) -> 
         ({"optimizer__lr": 0.5}, r"optimizer\.lr 0\.002 → 0\.5"),
         ({"optimizer__weight_decay": 0.2}, r"optimizer\.weight_decay 0\.01 → 0\.2"),
         ({"seed": 7}, "seed 0 → 7"),
-        ({"augmentation__shift": 0.2}, r"augmentation\.shift None → 0\.2"),
+        (
+            {"augmentation": ["from_data", {"name": "shift", "fraction": 0.2}]},
+            r"augmentation\.shift\.fraction None → 0\.2",
+        ),
         ({"epochs": "9ep"}, "epochs 4ep → 9ep"),
         ({"stop__keep": "last", "seed": 1}, r"stop\.keep best → last, seed 0 → 1"),
     ],
@@ -459,7 +462,7 @@ def test_zeros_after_a_power_cut_are_cut_away(photos: Path, reports: None) -> No
 def test_a_recipe_of_the_wrong_types_is_a_sentence(reports: None, key: str, content: object) -> None:
     run = Run(Path("runs/x"))
     run.path.mkdir(parents=True)
-    good = {"format": 1, "data": "digits", "base": "digits", "difference": {}, "execution": None, "recipe": {}}
+    good = {"format": 2, "data": "digits", "base": "digits", "difference": {}, "execution": None, "recipe": {}}
     run.recipe_file.write_text(json.dumps(good | {key: content}))
     for way in (striate.resume, striate.finish, striate.report):
         with pytest.raises(RunError, match=r"recipe\.json is damaged"):

@@ -1,4 +1,4 @@
-"""Settings of a run: strict, with defaults that belong to the chosen rule, and a difference that says what changed."""
+"""Settings of a run: strict, with defaults that belong to the chosen thing, and a difference that says what changed."""
 
 from __future__ import annotations
 
@@ -6,11 +6,14 @@ from pathlib import Path
 
 import pytest
 
-from striate.core.config import difference, from_json, to_json
+from striate.core.config import difference, from_json, override, to_json
 from striate.core.errors import ConfigError
-from striate.data.augmentation.augment import Augmentation
-from striate.runs.recipe import AugmentationChoice, LossChoice, Recipe
+from striate.data.augmentation.augmentations import Brightness, Cutout, Flip, FromData, Rotation, Scale, Shift
+from striate.runs.recipe import Recipe, read_recipe
 from striate.runs.recipes import RECIPES, recipe_for
+from striate.training.losses import CrossEntropy
+from striate.training.optimizers import SGD, Adam, AdamW
+from striate.training.schedules import OneCycle, Step
 
 
 @pytest.mark.parametrize("name", list(RECIPES))
@@ -22,56 +25,129 @@ def test_every_recipe_survives_the_way_to_json_and_back(name: str) -> None:
 @pytest.mark.parametrize(
     ("setting", "sentence"),
     [
-        ("lr=0.1", "Did you mean 'optimizer.lr'"),
-        ("optimizer.lrr=0.1", "Did you mean 'optimizer.lr'"),
+        ("lr=0.1", "There is no setting 'lr'. Did you mean 'optimizer.lr'?"),
+        ("optimizer.lrr=0.1", "The optimizer 'sgd' has no option 'lrr'. Did you mean 'lr'?"),
+        ("optimizer.name=adamm", "There is no optimizer 'adamm'. Did you mean 'adam'?"),
+        ("optimizer=3", "There is no optimizer '3'."),
         ("epochs=-3", "more than nothing"),
-        ("batch_size=0", "at least 1"),
+        ("batch_size=0", "batch_size must be at least 1; received 0."),
         ("batch_size=many", "whole number"),
-        ("optimizer.lr=fast", "number"),
-        ("optimizer.lr=0", "more than 0"),
-        ("optimizer.momentum=1.5", "momentum"),
-        ("schedule.warmup_share=1", "warmup_share"),
-        ("schedule.every_epochs=3", "no option 'every_epochs'"),
-        ("loss.margin=1", "no option 'margin'"),
-        ("loss.label_smoothing=1", "label_smoothing"),
-        ("loss.auxiliary=-0.3", "at least 0"),
-        ("augmentation.shift=0.9", "shift"),
-        ("input.height=0", "at least 1 pixel"),
-        ("input.crop=1.2", "at most 1"),
+        ("optimizer.lr=fast", "optimizer.lr is a number; received 'fast'."),
+        ("optimizer.lr=0", "optimizer.lr must be above 0; received 0."),
+        ("optimizer.momentum=1.5", "optimizer.momentum must be at least 0 and below 1; received 1.5."),
+        ("optimizer.momentum=0", "optimizer.nesterov needs momentum above 0"),
+        ("schedule.warmup_fraction=1", "schedule.warmup_fraction must be at least 0 and below 1; received 1."),
+        ("schedule.every_epochs=3", "The schedule 'one_cycle' has no option 'every_epochs'"),
+        ("loss.margin=1", "The loss 'cross_entropy' has no option 'margin'"),
+        ("loss.label_smoothing=1", "loss.label_smoothing must be at least 0 and below 1"),
+        ("loss.auxiliary=-0.3", "loss.auxiliary must be at least 0; received -0.3."),
+        ("augmentation.shift=0.9", "augmentation.shift.fraction must be at least 0 and at most 0.5; received 0.9."),
+        ("augmentation.shift=lots", "augmentation.shift.fraction is a number; received 'lots'."),
+        ("augmentation.sift=0.1", "There is no augmentation 'sift'. Did you mean 'shift'?"),
+        ("augmentation.shift.degrees=9", "The augmentation 'shift' has no option 'degrees'. Known are: fraction."),
+        ("augmentation.from_data=0.5", "augmentation.from_data has no options: set it to true or false"),
+        ("augmentation=shift,from_data", "augmentation must hold from_data first"),
+        ("flip=true", "Did you mean 'augmentation.flip'?"),
+        ("input.height=0", "input.height must be at least 1; received 0."),
+        ("input.crop=1.2", "input.crop must be above 0 and at most 1; received 1.2."),
+        ("input.decode_scale=0.5", "input.decode_scale must be at least 1; received 0.5."),
         ("input.resize=squash", "stretch, cover, contain"),
-        ("stop.patience=0", "at least 1"),
+        ("stop.patience=0", "stop.patience must be at least 1; received 0."),
         ("precision=float16", "auto, float32"),
-        ("seed=-1", "at least 0"),
+        ("unreadable=2", "unreadable must be at least 0 and at most 1; received 2."),
+        ("seed=-1", "seed must be at least 0; received -1."),
         ("batch_size", "key=value"),
     ],
 )
 def test_an_impossible_setting_is_one_sentence(setting: str, sentence: str) -> None:
     with pytest.raises(ConfigError) as caught:
-        RECIPES["digits"]().changed([setting])
+        override(RECIPES["digits"](), [setting])
     assert sentence in str(caught.value)
     assert "\n" not in str(caught.value)
 
 
 def test_another_optimizer_brings_its_own_defaults_and_not_those_of_the_one_it_replaces() -> None:
-    recipe = RECIPES["digits"]().changed(["optimizer.name=adam"])
-    assert recipe.optimizer.momentum is None
-    assert recipe.optimizer.rate == 1e-3
+    assert override(RECIPES["digits"](), ["optimizer.name=adam"]).optimizer == Adam()
+    assert override(RECIPES["digits"](), ["optimizer=adam"]).optimizer == Adam()
 
 
-def test_options_of_another_rule_may_be_set_together_with_its_name_in_any_order() -> None:
+def test_the_name_that_is_chosen_already_keeps_the_options_of_the_recipe() -> None:
+    recipe = RECIPES["digits"]()
+    assert override(recipe, ["optimizer.name=sgd", "optimizer.lr=0.1"]).optimizer == SGD(
+        lr=0.1, momentum=0.9, nesterov=True, weight_decay=5e-4
+    )
+
+
+def test_options_of_another_thing_may_be_set_together_with_its_name_in_any_order() -> None:
     changes = ["schedule.every_epochs=5", "schedule.name=step"]
-    assert RECIPES["digits"]().changed(changes) == RECIPES["digits"]().changed(changes[::-1])
+    first, second = (override(RECIPES["digits"](), order) for order in (changes, changes[::-1]))
+    assert first == second
+    assert first.schedule == Step(every_epochs=5.0)
+
+
+def test_options_that_depend_on_another_are_checked_together() -> None:
+    for changes in (
+        ["optimizer.momentum=0", "optimizer.nesterov=no"],
+        ["optimizer.nesterov=no", "optimizer.momentum=0"],
+    ):
+        assert override(RECIPES["digits"](), changes).optimizer == SGD(momentum=0.0, weight_decay=5e-4)
+
+
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        ({"augmentation.shift": 0.2}, (FromData(), Shift(fraction=0.2))),
+        ({"augmentation.shift": "0.2"}, (FromData(), Shift(fraction=0.2))),
+        ({"augmentation.shift": {"fraction": 0.2}}, (FromData(), Shift(fraction=0.2))),
+        ({"augmentation.shift": Shift(fraction=0.2)}, (FromData(), Shift(fraction=0.2))),
+        ({"augmentation.shift.fraction": 0.2}, (FromData(), Shift(fraction=0.2))),
+        ({"augmentation.flip": "true"}, (FromData(), Flip())),
+        ({"augmentation.flip": True}, (FromData(), Flip())),
+        ({"augmentation.flip": "false"}, (FromData(), Flip(probability=0.0))),
+        ({"augmentation.flip": "none"}, (FromData(), Flip(probability=0.0))),
+        ({"augmentation.flip": None}, (FromData(), Flip(probability=0.0))),
+        ({"augmentation.from_data": False}, ()),
+        ({"augmentation": "none"}, ()),
+        ({"augmentation": []}, ()),
+        ({"augmentation": "flip,shift"}, (Flip(), Shift())),
+        ({"augmentation": ["flip", {"name": "shift", "fraction": 0.2}]}, (Flip(), Shift(fraction=0.2))),
+        ({"augmentation": [Flip(), Shift(fraction=0.2)]}, (Flip(), Shift(fraction=0.2))),
+        ({"augmentation": "flip", "augmentation.scale": 0.3}, (Flip(), Scale(fraction=0.3))),
+        (["augmentation=flip,shift", "augmentation.flip.probability=0.1"], (Flip(probability=0.1), Shift())),
+    ],
+)
+def test_one_of_the_augmentations_or_all_of_them_can_be_set(changes: dict[str, object], expected: tuple) -> None:
+    assert override(RECIPES["photos"](), changes).augmentation == expected
+
+
+def test_an_augmentation_that_the_recipe_lists_is_changed_in_its_place() -> None:
+    changed = override(RECIPES["digits"](), ["augmentation.rotation=20", "augmentation.brightness=0.1"])
+    assert changed.augmentation == (
+        FromData(),
+        Shift(fraction=0.1),
+        Rotation(degrees=20.0),
+        Scale(fraction=0.1),
+        Brightness(fraction=0.1),
+    )
 
 
 def test_the_difference_names_what_was_changed_and_nothing_else() -> None:
     base = RECIPES["digits"]()
-    changed = base.changed(["optimizer.lr=0.2", "epochs=3"])
-    assert difference(changed, base) == {"epochs": (str(base.epochs), "3ep"), "optimizer.lr": (base.optimizer.lr, 0.2)}
-
-
-def test_what_is_not_chosen_of_the_augmentation_follows_from_the_data() -> None:
-    default = Augmentation(flip=True, shift=0.1, brightness=0.2)
-    assert AugmentationChoice(flip=False).over(default) == Augmentation(flip=False, shift=0.1, brightness=0.2)
+    changed = override(base, ["optimizer.lr=0.2", "epochs=3", "augmentation.shift=0.2", "augmentation.flip=yes"])
+    assert difference(changed, base) == {
+        "epochs": (str(base.epochs), "3ep"),
+        "optimizer.lr": (base.optimizer.lr, 0.2),
+        "augmentation.shift.fraction": (0.1, 0.2),
+        "augmentation.flip.probability": (None, 0.5),
+    }
+    exchanged = override(base, ["schedule.name=step", "schedule.every_epochs=5", "augmentation=scale,shift"])
+    assert difference(exchanged, base) == {
+        "schedule.name": ("one_cycle", "step"),
+        "schedule.every_epochs": (None, 5.0),
+        "augmentation.from_data": (True, None),
+        "augmentation.rotation.degrees": (10.0, None),
+        "augmentation": (["from_data", "shift", "rotation", "scale"], ["scale", "shift"]),
+    }
 
 
 def test_data_that_nobody_knows_get_the_recipe_for_photos() -> None:
@@ -94,5 +170,71 @@ def test_a_named_data_set_has_its_recipe_and_a_folder_of_that_name_the_one_for_p
 def test_an_auxiliary_classifier_counts_as_its_authors_have_it_unless_a_weight_is_given(
     model: str, weight: float
 ) -> None:
-    assert LossChoice().auxiliary_weight(model) == weight
-    assert LossChoice(auxiliary=0.1).auxiliary_weight(model) == 0.1
+    recipe = override(RECIPES["photos"](), {"model": model})
+    assert recipe.auxiliary_weight == weight
+    assert override(recipe, {"loss.auxiliary": 0.1}).auxiliary_weight == 0.1
+
+
+FORMAT_1 = {
+    "model": "lenet5",
+    "epochs": "4ep",
+    "batch_size": 8,
+    "input": {"height": 12, "width": None, "resize": "cover", "crop": 1.0, "decode_scale": 2.0},
+    "augmentation": {
+        "flip": False,
+        "shift": None,
+        "rotation_degrees": 10.0,
+        "scale": 0.0,
+        "brightness": None,
+        "contrast": None,
+        "cutout": 0.3,
+    },
+    "loss": {"name": "cross_entropy", "label_smoothing": 0.1, "margin": None, "auxiliary": None},
+    "optimizer": {
+        "name": "adamw",
+        "lr": 0.002,
+        "momentum": None,
+        "nesterov": None,
+        "betas": [0.8, 0.9],
+        "epsilon": None,
+        "weight_decay": 0.01,
+        "l1": 0.0,
+        "clip_norm": 1.0,
+    },
+    "schedule": {
+        "name": "one_cycle",
+        "warmup_share": 0.2,
+        "start_factor": None,
+        "final_factor": None,
+        "every_epochs": None,
+        "factor": None,
+        "decay_per_epoch": None,
+    },
+    "stop": {"metric": "loss", "keep": "best", "patience": None},
+    "evaluate_every": "1ep",
+    "precision": "float32",
+    "device": "cpu",
+    "in_memory": True,
+    "loader_threads": None,
+    "unreadable": 0.05,
+    "seed": 0,
+}
+
+
+def test_a_recipe_of_format_1_is_read_as_the_same_settings() -> None:
+    recipe = read_recipe(FORMAT_1)
+    assert recipe.augmentation == (
+        FromData(),
+        Flip(probability=0.0),
+        Rotation(degrees=10.0),
+        Scale(fraction=0.0),
+        Cutout(fraction=0.3),
+    )
+    assert recipe.loss == CrossEntropy(label_smoothing=0.1)
+    assert recipe.optimizer == AdamW(lr=0.002, betas=(0.8, 0.9), weight_decay=0.01, clip_norm=1.0)
+    assert recipe.schedule == OneCycle(warmup_fraction=0.2)
+    assert (recipe.input.height, recipe.stop.metric, recipe.batch_size) == (12, "loss", 8)
+    assert read_recipe(to_json(recipe)) == recipe
+    without = {"augmentation": {"flip": True}, "optimizer": {"name": "adam", "lr": None}}
+    assert read_recipe(FORMAT_1 | without).optimizer == Adam()
+    assert read_recipe(FORMAT_1 | without).augmentation == (FromData(), Flip())

@@ -17,7 +17,6 @@ from striate.training import (
     OPTIMIZERS,
     Mark,
     TrainState,
-    create_optimizer,
     newest_checkpoint,
     read_checkpoint,
     restore,
@@ -31,7 +30,7 @@ UNTIL = Duration.parse("7st")
 
 def make(name: str, plan: ExecutionPlan) -> TrainState:
     model = plan.adopt(make_model())
-    return make_state(model, plan=plan, optimizer=create_optimizer(name, model, lr=0.01, weight_decay=0.01))
+    return make_state(model, plan=plan, optimizer=OPTIMIZERS[name](lr=0.01, weight_decay=0.01).create(model))
 
 
 @pytest.mark.parametrize("layout", ["contiguous", "channels_last"])

@@ -26,13 +26,13 @@ _SETTINGS = {
     "optimizer.l1": "l1",
     "optimizer.clip_norm": "clip clip-norm clip-grad grad-clip gradient-clip max-grad-norm gradient-clip-val",
     "schedule.name": "schedule scheduler lr-scheduler lr-schedule sched lr-policy",
-    "schedule.warmup_share": "warmup warmup-epochs warmup-share warm-up lr-warmup warmup-ratio",
+    "schedule.warmup_fraction": "warmup warmup-epochs warmup-share warm-up lr-warmup warmup-ratio",
     "schedule.every_epochs": "step-size lr-step-size decay-epochs",
     "schedule.factor": "gamma lr-gamma decay-rate lr-decay",
     "loss.name": "loss criterion",
     "loss.label_smoothing": "label-smoothing smoothing",
     "augmentation.flip": "flip hflip fliplr horizontal-flip mirror mirroring no-flip",
-    "augmentation.rotation_degrees": "rotation rotate degrees rotation-degrees",
+    "augmentation.rotation": "rotation rotate degrees rotation-degrees",
     "augmentation.shift": "shift translate",
     "augmentation.scale": "scale zoom",
     "augmentation.brightness": "brightness",
@@ -68,11 +68,8 @@ def meant(option: str) -> str | None:
 
 def _setting(word: str) -> str | None:
     """A setting of the recipe by the end of its name, as in --start-factor."""
-    from striate.core.config import to_json
-    from striate.runs.recipes import RECIPES
+    from striate.core.config import setting_keys
+    from striate.runs.recipe import Recipe
 
-    settings = to_json(RECIPES["photos"]())
-    names = [name for name, value in settings.items() if not isinstance(value, dict)]
-    names += [f"{group}.{name}" for group, values in settings.items() if isinstance(values, dict) for name in values]
-    found = (name for name in names if name.rpartition(".")[2].replace("_", "-") == word)
+    found = (name for name in setting_keys(Recipe) if name.rpartition(".")[2].replace("_", "-") == word)
     return next((f"It is a setting: --set {name}=…" for name in found), None)

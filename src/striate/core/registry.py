@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
-from typing import TypeVar
+from typing import Any, ClassVar, TypeVar
 
 from striate.core.errors import ConfigError, StriateError, nearest
 
@@ -42,6 +42,17 @@ class Registry(Mapping[str, Entry]):
         self._entries[name] = entry
         return entry
 
+    def name_of(self, entry: Entry) -> str:
+        """Return the name under which `entry` is registered.
+
+        Raises:
+            StriateError: it is not registered.
+        """
+        for name, known in self._entries.items():
+            if known is entry:
+                return name
+        raise self._error(f"{entry!r} is not a registered {self.kind}. Register it first: REGISTRY.add(name, …).")
+
     def __getitem__(self, name: str) -> Entry:
         if name not in self._entries:
             raise self._error(f"There is no {self.kind} {name!r}. {nearest(name, self)}")
@@ -55,3 +66,23 @@ class Registry(Mapping[str, Entry]):
 
     def __len__(self) -> int:
         return len(self._entries)
+
+
+class Registered:
+    """Base of a kind of settings whose members are chosen by name: a loss, an optimizer, a schedule, an augmentation.
+
+    A kind is a subclass that sets `registry`. A member of the kind is a frozen dataclass derived from it and added to
+    the registry. Its fields are its options: their types, defaults and documentation (the `Args:` of the docstring)
+    stand there and nowhere else. What is registered can be used at once in settings, by name (`core.config`).
+    """
+
+    registry: ClassVar[Registry[Any]]
+
+    @property
+    def name(self) -> str:
+        """Name under which the type is registered.
+
+        Raises:
+            ConfigError: it is not registered.
+        """
+        return self.registry.name_of(type(self))

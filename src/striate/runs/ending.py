@@ -28,13 +28,13 @@ def check_end(run: Run, end: Duration, clock: Clock) -> None:
 def consequence(recipe: Recipe, before: Duration, clock: Clock) -> str:
     """Say what it means that the training, which stands at `clock`, followed the end `before` until now."""
     changed = f"epochs {before} → {recipe.epochs}"
-    old, new = (recipe.schedule.create(end) for end in (before, recipe.epochs))
+    old, new = (recipe.schedule.over(end) for end in (before, recipe.epochs))
     places = [_at(clock, number / (_SAMPLES - 1)) for number in range(_SAMPLES)] if clock.step else []
     if all(old(place) == new(place) for place in places):
         if _evaluated_extra(recipe, before, clock):
             return f"{changed}; the result is that of a training meant for it, but for an evaluation at its former end"
         return f"{changed}; the result is exactly that of a training meant for {recipe.epochs} from the start"
-    rate = recipe.optimizer.rate
+    rate = recipe.optimizer.lr
     return (
         f"{changed}; the schedule {recipe.schedule.name!r} depends on the end: it followed {before} until now and "
         f"follows {recipe.epochs} from here on, so the next learning rate is {rate * new(clock):.3g} instead of "

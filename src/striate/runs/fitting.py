@@ -33,7 +33,7 @@ def check_fit(recipe: Recipe, prepared: TrainingData) -> None:
             f"{height}×{width}. Leave the setting out."
         )
     shape = (prepared.smallest_batch(recipe), channels, height, width)
-    check_norms(network, shape, auxiliary=recipe.loss.auxiliary_weight(recipe.model) > 0)
+    check_norms(network, shape, auxiliary=recipe.auxiliary_weight > 0)
 
 
 def check_norms(network: nn.Module, shape: tuple[int, int, int, int], *, auxiliary: bool = False) -> None:

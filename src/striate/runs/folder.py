@@ -20,9 +20,10 @@ from striate.core.errors import BusyError, ConfigError, RunError, nearest
 from striate.core.files import locked, make_folder, open_regular, storage_error, sweep, sync_folder, write_json
 from striate.core.notebook import table
 from striate.metrics import Judgement
-from striate.runs.recipe import Recipe
+from striate.runs.recipe import Recipe, read_recipe
 
-FORMAT = 1
+FORMAT = 2
+READABLE = (1, 2)
 LOCK = ".lock"
 
 
@@ -188,15 +189,15 @@ class Plan:
         except (OSError, ValueError, RecursionError) as error:
             raise RunError(f"{run.recipe_file} cannot be read ({error}). Restore it from a copy.") from error
         found = content.get("format") if isinstance(content, dict) else None
-        if found != FORMAT:
-            raise RunError(f"{run.recipe_file} has format {found!r}; this version of Striate reads format {FORMAT}.")
+        if found not in READABLE:
+            raise RunError(f"{run.recipe_file} has format {found!r}; this version of Striate reads formats 1 and 2.")
         try:
             for key in ("base", "data"):
                 if not isinstance(content[key], str):
                     raise ValueError(f"{key} is a text; received {content[key]!r}")
             before = content.get("end_before")
             return cls(
-                recipe=from_json(Recipe, content["recipe"]),
+                recipe=read_recipe(content["recipe"]),
                 base=content["base"],
                 data=content["data"],
                 difference={key: (old, new) for key, (old, new) in content["difference"].items()},

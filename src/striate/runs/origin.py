@@ -10,7 +10,7 @@ from striate.core.device import ExecutionPlan
 from striate.core.errors import ConfigError, RunError
 from striate.core.spec import InputSpec
 from striate.runs.folder import Plan, Run
-from striate.runs.recipe import Recipe
+from striate.runs.recipe import Recipe, read_recipe
 from striate.training import Checkpoint, first_event, read_events
 
 _WITHOUT_EFFECT = ("loader_threads", "in_memory", "unreadable")
@@ -113,6 +113,6 @@ def _latest(events: list[dict[str, Any]]) -> dict[str, Any]:
 def _recipe(stored: object) -> Recipe | None:
     """The recipe of the record; None where it has none, or one of another version."""
     try:
-        return None if stored is None else from_json(Recipe, stored)
+        return None if stored is None else read_recipe(stored)
     except ConfigError:
         return None

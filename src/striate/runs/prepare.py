@@ -14,7 +14,7 @@ from striate.core.progress import Progress, renamed, silent
 from striate.core.protocols import Batches
 from striate.core.spec import InputSpec, LabelSpec
 from striate.data.audit.audit import Audit, audit
-from striate.data.augmentation.augment import default_augmentation
+from striate.data.augmentation.augment import augmentations_in_effect
 from striate.data.dataset import Dataset, Split
 from striate.data.loading.batching import batches_of
 from striate.data.loading.loader import Loader
@@ -137,7 +137,7 @@ class Prepared:
                 f"Too few of the images that this run was started with remain ({count:,} to train on, {validation:,} "
                 "to validate). Restore them, or end the run where it is: striate finish."
             )
-        augmentation = recipe.augmentation.over(default_augmentation(self.input, self.labels.classes))
+        augmentations = augmentations_in_effect(recipe.augmentation, self.input, self.labels.classes)
 
         def loader(split: Literal["train", "val"]) -> Loader:
             learning = split == "train"
@@ -149,7 +149,7 @@ class Prepared:
                 steps=self.steps if learning else None,
                 seed=recipe.seed,
                 shuffle=learning,
-                augmentation=augmentation if learning else None,
+                augmentations=augmentations if learning else (),
                 digests=self.digests,
                 memory="auto" if recipe.in_memory else "never",
                 threads=recipe.loader_threads,

@@ -6,8 +6,7 @@ from collections.abc import Generator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from striate.core import config
-from striate.core.config import Overrides, difference
+from striate.core.config import Overrides, difference, override, parse_overrides
 from striate.core.device import ExecutionPlan, device_named, settings_kept
 from striate.core.errors import ConfigError, RunError
 from striate.core.progress import Progress, silent
@@ -75,7 +74,7 @@ def _plan(suited: str, data: str, choice: Choice, loaders: Loaders | None = None
     """Return the plan of a run on `data`, from the recipe chosen or the one that is suited."""
     base_name = choice.recipe or suited
     base = RECIPES[base_name]()
-    recipe = base.changed(_together(choice))
+    recipe = override(base, _together(choice))
     device_named(recipe.device)  # an absent one is said before any image is read
     if loaders is not None:
         recipe = fitted(recipe, base, loaders)
@@ -95,7 +94,7 @@ def _together(choice: Choice) -> dict[str, object]:
     Raises:
         ConfigError: a setting was given twice.
     """
-    settings = dict(config.pairs(choice.settings))
+    settings = dict(parse_overrides(choice.settings))
     for key in choice.changes.keys() & settings.keys():
         raise ConfigError(f"{key} is given twice, as an option and as a setting: leave one of them out.")
     return {**choice.changes, **settings}

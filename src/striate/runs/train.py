@@ -138,14 +138,14 @@ def _state(session: Session, execution: ExecutionPlan, network: nn.Module, steps
     return TrainState(
         model=model,
         optimizer=recipe.optimizer.create(model),
-        schedule=recipe.schedule.create(recipe.epochs),
-        loss=recipe.loss.create(),
+        schedule=recipe.schedule.over(recipe.epochs),
+        loss=recipe.loss,
         clock=Clock(steps_per_epoch),
         plan=execution,
         seed=recipe.seed,
         clip_norm=recipe.optimizer.clip_norm,
         l1=recipe.optimizer.l1,
-        auxiliary=recipe.loss.auxiliary_weight(recipe.model),
+        auxiliary=recipe.auxiliary_weight,
     )
 
 
@@ -177,7 +177,7 @@ def _execution(session: Session, network: nn.Module, start: Start, progress: Pro
         shape,
         precision=recipe.precision,
         device=device_named(recipe.device),
-        auxiliary=recipe.loss.auxiliary_weight(recipe.model),
+        auxiliary=recipe.auxiliary_weight,
         progress=progress,
     )
 

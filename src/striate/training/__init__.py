@@ -24,12 +24,12 @@ from striate.training.events import SafePoint as SafePoint
 from striate.training.events import StepDone as StepDone
 from striate.training.loop import train as train
 from striate.training.losses import LOSSES as LOSSES
-from striate.training.losses import create_loss as create_loss
-from striate.training.named import options as options
+from striate.training.losses import Loss as Loss
 from striate.training.optimizers import OPTIMIZERS as OPTIMIZERS
-from striate.training.optimizers import create_optimizer as create_optimizer
+from striate.training.optimizers import OptimizerSettings as OptimizerSettings
 from striate.training.schedules import SCHEDULES as SCHEDULES
-from striate.training.schedules import create_schedule as create_schedule
+from striate.training.schedules import Position as Position
+from striate.training.schedules import Schedule as Schedule
 from striate.training.session import Ending as Ending
 from striate.training.session import run_sitting as run_sitting
 from striate.training.state import TrainState as TrainState

@@ -1,56 +1,76 @@
-"""The rules of the update: torch's, with the decay of weights kept off biases and normalizations."""
+"""Optimizers: torch's, with weight decay kept off biases and normalizations."""
 
 from __future__ import annotations
 
 import inspect
+from abc import ABC, abstractmethod
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import torch
-from torch import nn
+from torch import nn, optim
 from torch.nn.modules.batchnorm import _NormBase  # every batch and instance normalization, and nothing else
-from torch.optim import SGD, Adam, AdamW, Optimizer
+from torch.optim import Optimizer
 
 from striate.core.errors import ConfigError
-from striate.core.registry import Registry
-from striate.training.named import bind
+from striate.core.registry import Registered, Registry
+from striate.core.scalars import check_range
 
 Groups = list[dict[str, Any]]
 
-OPTIMIZERS: Registry[Callable[..., Optimizer]] = Registry("optimizer")
+OPTIMIZERS: Registry[type[OptimizerSettings]] = Registry("optimizer")
 
 _LEFT_OUT = "__dynamo_disable"
 _NORMALIZATIONS = (_NormBase, nn.GroupNorm, nn.LayerNorm, nn.RMSNorm)
 
 
-def create_optimizer(name: str, model: nn.Module, *, lr: float, weight_decay: float = 0.0, **chosen: Any) -> Optimizer:
-    """The registered optimizer `name` over the trainable parameters of `model`, in two groups: `weights`, which decay,
-    and the rest (biases, normalizations), which do not.
+@dataclass(frozen=True, kw_only=True)
+class OptimizerSettings(Registered, ABC):
+    """The options of an optimizer, from which `create` makes it.
 
-    `lr` is the base rate that a schedule multiplies. `weight_decay` is the L2 penalty of `sgd` and `adam` (added to the
-    gradient: weight_decay · w) and the decoupled decay of `adamw`. Create it after the model has taken its place on
-    its device.
-
-    Raises:
-        ConfigError: there is no such optimizer or option, or the option's value cannot be.
+    Args:
+        lr: base learning rate for the recipe's batch size; the schedule multiplies it.
+        weight_decay: L2 penalty on weights, never on biases and normalizations: sgd and adam add weight_decay · w to
+            the gradient, adamw decays weights apart from it.
+        l1: L1 penalty on the same weights, as the factor of Σ|w|.
+        clip_norm: largest norm of the gradient of all parameters together; none does not clip.
     """
-    rule = bind(OPTIMIZERS, name, chosen)
-    if lr <= 0 or weight_decay < 0:
-        raise ConfigError(f"lr is more than 0 and weight_decay at least 0; received {lr:g} and {weight_decay:g}.")
-    decayed, others = split_parameters(model)
-    groups = [
-        {"params": decayed, "weight_decay": weight_decay, "lr": lr, "initial_lr": lr},
-        {"params": others, "weight_decay": 0.0, "lr": lr, "initial_lr": lr},
-    ]
-    return rule([group for group in groups if group["params"]])
+
+    registry = OPTIMIZERS
+
+    lr: float
+    weight_decay: float = 0.0
+    l1: float = 0.0
+    clip_norm: float | None = None
+
+    def __post_init__(self) -> None:
+        check_range(self, "lr", "clip_norm", above=0)
+        check_range(self, "weight_decay", "l1", at_least=0)
+
+    def create(self, model: nn.Module) -> Optimizer:
+        """Return the optimizer over the trainable parameters of `model`, which must be on its device.
+
+        There are two groups: weights, which decay, and the rest (biases, normalizations), which does not.
+        """
+        decayed, others = split_parameters(model)
+        groups = [
+            {"params": decayed, "weight_decay": self.weight_decay, "lr": self.lr, "initial_lr": self.lr},
+            {"params": others, "weight_decay": 0.0, "lr": self.lr, "initial_lr": self.lr},
+        ]
+        return self.build([group for group in groups if group["params"]])
+
+    @abstractmethod
+    def build(self, groups: Groups) -> Optimizer:
+        """Return the optimizer over parameter groups, which hold their own `lr` and `weight_decay`."""
 
 
-def _leave_compiler_unloaded(rule: type[Optimizer]) -> Callable[..., Optimizer]:
-    """`rule` without the import of torch's compiler, more than a second of every process that trains.
+def _without_compiler(rule: type[Optimizer]) -> Callable[..., Optimizer]:
+    """Return `rule` without the import of torch's compiler, which takes more than a second in every process.
 
-    torch's optimizers load the compiler only to have themselves left out of what it compiles: some methods at their
-    first call, unless they carry the mark that this leaves behind, and `step` in the wrapper that turns gradients off.
-    Nothing is compiled here. A torch that does this in another way is not affected.
+    torch's optimizers import the compiler only to exclude themselves from compilation: some methods at their first
+    call, unless they carry the mark set here, and `step` in the wrapper that disables gradients. Nothing is compiled
+    here. A version of torch that does this in another way is not affected.
     """
     for method in (rule.add_param_group, rule.zero_grad, rule.state_dict, rule.load_state_dict):
         plain = inspect.unwrap(method)
@@ -60,10 +80,10 @@ def _leave_compiler_unloaded(rule: type[Optimizer]) -> Callable[..., Optimizer]:
 
 
 def split_parameters(model: nn.Module) -> tuple[list[nn.Parameter], list[nn.Parameter]]:
-    """The trainable parameters of `model`: the weights that penalties act on, and all others, each once.
+    """Return the trainable parameters of `model`, each once: those that penalties act on, and all others.
 
-    Penalties shrink the function by shrinking the weights; a bias or a normalization's scale bends nothing, and
-    decaying it costs accuracy (He et al. 2018, arXiv:1812.01187, section 3.1).
+    Penalties act on weights of at least two dimensions. Decaying biases and the parameters of normalizations costs
+    accuracy (He et al. 2018, arXiv:1812.01187, section 3.1).
     """
     weights: list[nn.Parameter] = []
     others: list[nn.Parameter] = []
@@ -78,41 +98,74 @@ def split_parameters(model: nn.Module) -> tuple[list[nn.Parameter], list[nn.Para
     return weights, others
 
 
-_SGD, _Adam, _AdamW = (_leave_compiler_unloaded(rule) for rule in (SGD, Adam, AdamW))
+_SGD, _Adam, _AdamW = (_without_compiler(rule) for rule in (optim.SGD, optim.Adam, optim.AdamW))
 
-# torch's fused kernels do an update in one pass over memory, with one call from Python instead of several for each
-# parameter: that is most of the update's time in a small network.
-
-
-def sgd(groups: Groups, *, momentum: float = 0.9, nesterov: bool = False) -> Optimizer:
-    """Gradient descent with a heavy ball: v ← μ v + g, w ← w - lr v (Polyak 1964), or with Nesterov's look-ahead
-    w ← w - lr (g + μ v), in the form of Sutskever et al. 2013. As in torch the rate multiplies the velocity, where they
-    put it inside."""
-    if not 0 <= momentum < 1:
-        raise ConfigError(f"momentum is at least 0 and below 1; received {momentum:g}.")
-    if nesterov and momentum == 0:
-        raise ConfigError("nesterov looks ahead along the momentum; give it some, or turn it off (nesterov=false).")
-    return _SGD(groups, momentum=momentum, nesterov=nesterov, fused=True)
+# torch's fused kernels make one pass over memory and one call from Python for all parameters. Separate calls are most
+# of the time of an update in a small network.
 
 
-def adam(groups: Groups, *, betas: tuple[float, ...] = (0.9, 0.999), epsilon: float = 1e-8) -> Optimizer:
-    """Each weight has its own rate from running means of gradient and squared gradient (Kingma and Ba 2014,
-    arXiv:1412.6980, algorithm 1)."""
-    return _Adam(groups, betas=_betas(betas), eps=epsilon, fused=True)
+@dataclass(frozen=True, kw_only=True)
+class SGD(OptimizerSettings):
+    """Gradient descent with momentum: v ← μ v + g, w ← w - lr v (Polyak 1964).
+
+    With Nesterov's momentum, w ← w - lr (g + μ v), in the form of Sutskever et al. 2013. As in torch, the learning
+    rate multiplies the velocity; in the paper it multiplies the gradient inside.
+
+    Args:
+        momentum: μ, at least 0 and below 1.
+        nesterov: use Nesterov's momentum; needs momentum above 0.
+    """
+
+    lr: float = 0.05
+    momentum: float = 0.9
+    nesterov: bool = False
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_range(self, "momentum", at_least=0, below=1)
+        if self.nesterov and self.momentum == 0:
+            raise ConfigError("nesterov needs momentum above 0; received momentum 0. Raise it, or set nesterov=false.")
+
+    def build(self, groups: Groups) -> Optimizer:
+        return _SGD(groups, momentum=self.momentum, nesterov=self.nesterov, fused=True)
 
 
-def adamw(groups: Groups, *, betas: tuple[float, ...] = (0.9, 0.999), epsilon: float = 1e-8) -> Optimizer:
-    """Adam with the decay taken out of the gradient: w ← w - lr · weight_decay · w beside Adam's own move
-    (Loshchilov and Hutter 2017, arXiv:1711.05101, algorithm 2)."""
-    return _AdamW(groups, betas=_betas(betas), eps=epsilon, fused=True)
+@dataclass(frozen=True, kw_only=True)
+class Adam(OptimizerSettings):
+    """Adam: each weight has its own rate from running means of gradient and squared gradient.
+
+    Kingma and Ba 2014, arXiv:1412.6980, algorithm 1.
+
+    Args:
+        betas: decay of the running means of the gradient and of its square, each at least 0 and below 1.
+        epsilon: added to the denominator.
+    """
+
+    lr: float = 1e-3
+    betas: tuple[float, ...] = (0.9, 0.999)
+    epsilon: float = 1e-8
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_range(self, "epsilon", at_least=0)
+        if len(self.betas) != 2 or not all(0 <= beta < 1 for beta in self.betas):
+            raise ConfigError(f"betas must be two numbers, at least 0 and below 1; received {self.betas}.")
+
+    def build(self, groups: Groups) -> Optimizer:
+        return _Adam(groups, betas=(self.betas[0], self.betas[1]), eps=self.epsilon, fused=True)
 
 
-def _betas(betas: tuple[float, ...]) -> tuple[float, float]:
-    if len(betas) != 2 or not all(0 <= beta < 1 for beta in betas):
-        raise ConfigError(f"betas are two numbers, at least 0 and below 1; received {betas}.")
-    return betas[0], betas[1]
+@dataclass(frozen=True, kw_only=True)
+class AdamW(Adam):
+    """Adam with decoupled weight decay: w ← w - lr · weight_decay · w, beside Adam's own step.
+
+    Loshchilov and Hutter 2017, arXiv:1711.05101, algorithm 2.
+    """
+
+    def build(self, groups: Groups) -> Optimizer:
+        return _AdamW(groups, betas=(self.betas[0], self.betas[1]), eps=self.epsilon, fused=True)
 
 
-OPTIMIZERS.add("sgd", sgd)
-OPTIMIZERS.add("adam", adam)
-OPTIMIZERS.add("adamw", adamw)
+OPTIMIZERS.add("sgd", SGD)
+OPTIMIZERS.add("adam", Adam)
+OPTIMIZERS.add("adamw", AdamW)

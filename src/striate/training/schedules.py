@@ -1,118 +1,163 @@
-"""How the learning rate changes over a training: pure functions of the position, giving a factor of the base rate.
+"""Learning-rate schedules: pure functions of the position in training that return a factor of the base rate.
 
 A schedule has no state, so there is nothing to save and nothing to step. An update uses the value in the middle of the
-stretch of training that it covers: the first update of a warm-up from nothing then moves the weights, the last of a
-cosine too, and no update falls onto a knot and its rounding.
+interval that it covers: the first update of a warm-up from 0 then changes the weights, as does the last of a cosine,
+and no update falls on a knot and its rounding.
 """
 
 from __future__ import annotations
 
 import math
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Any
 
 from striate.core.duration import Clock, Duration
-from striate.core.errors import ConfigError
-from striate.core.registry import Registry
-from striate.training.named import bind
+from striate.core.registry import Registered, Registry
+from striate.core.scalars import check_range
 
 
 @dataclass(frozen=True)
 class Position:
-    """Where in a training: `epochs` gone by, with fractions, and `share` of the whole length, from 0 to 1."""
+    """Position in training: `epochs` completed, with fractions, and `fraction` of the whole length, from 0 to 1."""
 
     epochs: float
-    share: float
+    fraction: float
 
 
-Schedule = Callable[[Clock], float]
-
-SCHEDULES: Registry[Callable[..., float]] = Registry("schedule")
+SCHEDULES: Registry[type[Schedule]] = Registry("schedule")
 
 
-def create_schedule(name: str, length: Duration, **chosen: Any) -> Schedule:
-    """The registered schedule `name` over a training of `length`: the factor for the update that follows a clock.
+@dataclass(frozen=True, kw_only=True)
+class Schedule(Registered, ABC):
+    """A schedule with its options, called with a `Position`."""
 
-    Where `length` is a time, the factor depends on how fast the machine is, and a repeated run gets others.
+    registry = SCHEDULES
 
-    Raises:
-        ConfigError: there is no such schedule or option, or the option's value cannot be.
+    @abstractmethod
+    def __call__(self, position: Position) -> float:
+        """Return the factor of the base learning rate at `position`."""
+
+    def over(self, length: Duration) -> Callable[[Clock], float]:
+        """Return the factor as a function of the clock before an update, for training of `length`.
+
+        Where `length` is a time, the factor depends on the speed of the machine, and no two runs have the same.
+        """
+
+        def factor(clock: Clock) -> float:
+            middle = (length.progress(clock) + length.progress(replace(clock, step=clock.step + 1))) / 2
+            return self(Position((clock.step + 0.5) / clock.steps_per_epoch, min(middle, 1.0)))
+
+        return factor
+
+
+@dataclass(frozen=True, kw_only=True)
+class Constant(Schedule):
+    """The base rate throughout."""
+
+    def __call__(self, position: Position) -> float:
+        return 1.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Step(Schedule):
+    """The rate is multiplied by `factor` every `every_epochs` epochs: factor^⌊epochs / every_epochs⌋.
+
+    Args:
+        every_epochs: epochs between two changes, above 0.
+        factor: what multiplies the rate at each change, above 0.
     """
-    schedule = bind(SCHEDULES, name, chosen)
-    schedule(Position(0.0, 0.0))  # an impossible value is refused now, not at the first step
 
-    def factor(clock: Clock) -> float:
-        share = (length.progress(clock) + length.progress(replace(clock, step=clock.step + 1))) / 2
-        return schedule(Position((clock.step + 0.5) / clock.steps_per_epoch, min(share, 1.0)))
+    every_epochs: float = 30.0
+    factor: float = 0.1
 
-    return factor
+    def __post_init__(self) -> None:
+        check_range(self, "every_epochs", "factor", above=0)
 
-
-def constant(position: Position) -> float:
-    """Always the base rate."""
-    return 1.0
+    def __call__(self, position: Position) -> float:
+        return self.factor ** math.floor(position.epochs / self.every_epochs)
 
 
-def step(position: Position, *, every_epochs: float = 30.0, factor: float = 0.1) -> float:
-    """The rate is multiplied by `factor` after every `every_epochs` epochs: factor^⌊epochs / every⌋."""
-    _positive(every_epochs=every_epochs, factor=factor)
-    return factor ** math.floor(position.epochs / every_epochs)
+@dataclass(frozen=True, kw_only=True)
+class TimeDecay(Schedule):
+    """The rate decays as 1 / (1 + decay_per_epoch · epochs).
 
+    The sum of the rates diverges, so any distance can be covered, and the sum of their squares converges, so the noise
+    vanishes (Robbins and Monro 1951).
 
-def time_decay(position: Position, *, decay_per_epoch: float = 0.1) -> float:
-    """The rate falls as 1 / (1 + decay · epochs): the sum of the rates diverges, so that any distance can be gone, and
-    that of their squares does not, so that the noise dies out (Robbins and Monro 1951)."""
-    if decay_per_epoch < 0:
-        raise ConfigError(f"decay_per_epoch is at least 0; received {decay_per_epoch:g}.")
-    return 1.0 / (1.0 + decay_per_epoch * position.epochs)
-
-
-def cosine(position: Position, *, warmup_share: float = 0.0, final_factor: float = 0.0) -> float:
-    """Half a cosine from 1 down to `final_factor` (Loshchilov and Hutter 2016, arXiv:1608.03983, eq. 5, without
-    restarts), after a linear warm-up from 0 over `warmup_share` of the training (Goyal et al. 2017, arXiv:1706.02677,
-    section 2.2)."""
-    _shares(warmup_share, final_factor)
-    if position.share < warmup_share:
-        return position.share / warmup_share
-    return _anneal(1.0, final_factor, (position.share - warmup_share) / (1.0 - warmup_share))
-
-
-def one_cycle(
-    position: Position, *, warmup_share: float = 0.3, start_factor: float = 0.04, final_factor: float = 0.0
-) -> float:
-    """Up from `start_factor` to 1 during `warmup_share` of the training and down to `final_factor` in the rest, by
-    cosines (Smith and Topin 2017, arXiv:1708.07120).
-
-    As in fastai and torch both stretches are cosines where the paper's are straight; momentum stays as it is.
+    Args:
+        decay_per_epoch: at least 0.
     """
-    _shares(warmup_share, final_factor)
-    if not 0 <= start_factor <= 1:
-        raise ConfigError(f"start_factor is a share from 0 to 1; received {start_factor:g}.")
-    if position.share < warmup_share:
-        return _anneal(start_factor, 1.0, position.share / warmup_share)
-    return _anneal(1.0, final_factor, (position.share - warmup_share) / (1.0 - warmup_share))
+
+    decay_per_epoch: float = 0.1
+
+    def __post_init__(self) -> None:
+        check_range(self, "decay_per_epoch", at_least=0)
+
+    def __call__(self, position: Position) -> float:
+        return 1.0 / (1.0 + self.decay_per_epoch * position.epochs)
 
 
-def _anneal(start: float, end: float, share: float) -> float:
-    return end + (start - end) * (1.0 + math.cos(math.pi * share)) / 2.0
+@dataclass(frozen=True, kw_only=True)
+class Cosine(Schedule):
+    """Half a cosine from 1 down to `final_factor`, after a linear warm-up from 0.
+
+    Loshchilov and Hutter 2016, arXiv:1608.03983, eq. 5, without restarts; the warm-up is that of Goyal et al. 2017,
+    arXiv:1706.02677, section 2.2.
+
+    Args:
+        warmup_fraction: fraction of the training that the warm-up takes, at least 0 and below 1.
+        final_factor: factor at the end, from 0 to 1.
+    """
+
+    warmup_fraction: float = 0.0
+    final_factor: float = 0.0
+
+    def __post_init__(self) -> None:
+        check_range(self, "warmup_fraction", at_least=0, below=1)
+        check_range(self, "final_factor", at_least=0, at_most=1)
+
+    def __call__(self, position: Position) -> float:
+        if position.fraction < self.warmup_fraction:
+            return position.fraction / self.warmup_fraction
+        descent = (position.fraction - self.warmup_fraction) / (1.0 - self.warmup_fraction)
+        return _anneal(1.0, self.final_factor, descent)
 
 
-def _shares(warmup_share: float, final_factor: float) -> None:
-    if not 0 <= warmup_share < 1:
-        raise ConfigError(f"warmup_share is at least 0 and below 1; received {warmup_share:g}.")
-    if not 0 <= final_factor <= 1:
-        raise ConfigError(f"final_factor is a share from 0 to 1; received {final_factor:g}.")
+@dataclass(frozen=True, kw_only=True)
+class OneCycle(Schedule):
+    """From `start_factor` up to 1 during the warm-up, then down to `final_factor`, both by cosines.
+
+    Smith and Topin 2017, arXiv:1708.07120. As in fastai and torch, both parts are cosines where the paper has straight
+    lines. Momentum stays constant.
+
+    Args:
+        warmup_fraction: fraction of the training that the warm-up takes, at least 0 and below 1.
+        start_factor: factor at the start, from 0 to 1.
+        final_factor: factor at the end, from 0 to 1.
+    """
+
+    warmup_fraction: float = 0.3
+    start_factor: float = 0.04
+    final_factor: float = 0.0
+
+    def __post_init__(self) -> None:
+        check_range(self, "warmup_fraction", at_least=0, below=1)
+        check_range(self, "start_factor", "final_factor", at_least=0, at_most=1)
+
+    def __call__(self, position: Position) -> float:
+        if position.fraction < self.warmup_fraction:
+            return _anneal(self.start_factor, 1.0, position.fraction / self.warmup_fraction)
+        descent = (position.fraction - self.warmup_fraction) / (1.0 - self.warmup_fraction)
+        return _anneal(1.0, self.final_factor, descent)
 
 
-def _positive(**values: float) -> None:
-    for name, value in values.items():
-        if value <= 0:
-            raise ConfigError(f"{name} is more than 0; received {value:g}.")
+def _anneal(start: float, end: float, fraction: float) -> float:
+    return end + (start - end) * (1.0 + math.cos(math.pi * fraction)) / 2.0
 
 
-SCHEDULES.add("constant", constant)
-SCHEDULES.add("step", step)
-SCHEDULES.add("time_decay", time_decay)
-SCHEDULES.add("cosine", cosine)
-SCHEDULES.add("one_cycle", one_cycle)
+SCHEDULES.add("constant", Constant)
+SCHEDULES.add("step", Step)
+SCHEDULES.add("time_decay", TimeDecay)
+SCHEDULES.add("cosine", Cosine)
+SCHEDULES.add("one_cycle", OneCycle)

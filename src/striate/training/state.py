@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from torch import nn
@@ -13,7 +14,6 @@ from striate.core.protocols import Constrained
 from striate.core.rng import Stream
 from striate.training.losses import Loss
 from striate.training.optimizers import split_parameters
-from striate.training.schedules import Schedule
 
 
 @dataclass(kw_only=True)
@@ -30,7 +30,7 @@ class TrainState:
 
     model: nn.Module
     optimizer: Optimizer
-    schedule: Schedule
+    schedule: Callable[[Clock], float]
     loss: Loss
     clock: Clock
     plan: ExecutionPlan
@@ -49,5 +49,5 @@ class TrainState:
         self.parameters = (*weights, *others)
         self.weights = tuple(weights)
         self.constrained = tuple(module for module in self.model.modules() if isinstance(module, Constrained))
-        for group in self.optimizer.param_groups:  # one made elsewhere than by create_optimizer
+        for group in self.optimizer.param_groups:  # one not from OptimizerSettings.create
             group.setdefault("initial_lr", group["lr"])

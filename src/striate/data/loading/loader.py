@@ -8,7 +8,7 @@ another.
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 from contextlib import closing
 from functools import partial
 from typing import Literal
@@ -24,7 +24,8 @@ from striate.core.progress import Progress, silent
 from striate.core.rng import Stream
 from striate.core.spec import InputSpec
 from striate.core.threads import in_order, usable_cores
-from striate.data.augmentation.augment import Augmentation, augment
+from striate.data.augmentation.augment import augment
+from striate.data.augmentation.augmentations import Augmentation
 from striate.data.dataset import Dataset
 from striate.data.images.reading import Indices, pieces
 from striate.data.loading.batching import batches_of, prepare_rows
@@ -48,7 +49,7 @@ class Loader:
         steps: int | None = None,
         seed: int = 0,
         shuffle: bool = True,
-        augmentation: Augmentation | None = None,
+        augmentations: Sequence[Augmentation] = (),
         digests: UInt8[np.ndarray, "n 32"] | None = None,
         memory: Literal["auto", "never"] = "auto",
         threads: int | None = None,
@@ -76,7 +77,7 @@ class Loader:
         self._batch_size, self._seed, self._shuffle = batch_size, seed, shuffle
         self._length = len(batches_of(indices, batch_size)) if steps is None else steps
         self._steps = steps
-        self._augmentation = augmentation if augmentation is not None and augmentation.active else None
+        self._augmentations = tuple(augmentations)
         self._threads = usable_cores() if threads is None else threads
         self._device = torch.device(device)
         self._held = None
@@ -131,14 +132,14 @@ class Loader:
         )
 
     def _scaled(self, raw: Tensor, index: Indices, epoch: int) -> Tensor:
-        if self._augmentation is None:
+        if not self._augmentations:
             return scale(raw, self._spec)
         changed = augment(
             to_shares(raw, self._spec),
             index,
             epoch=epoch,
             seed=self._seed,
-            augmentation=self._augmentation,
+            augmentations=self._augmentations,
             blank=self._spec.mean,
         )
         return normalise(changed, self._spec)

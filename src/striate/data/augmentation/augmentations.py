@@ -1,0 +1,263 @@
+"""Augmentations: random changes of an image that keep its label, vectorised over the batch, on its device.
+
+Images hold fractions of full intensity (`transforms.to_shares`).
+"""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+from typing import ClassVar
+
+import numpy as np
+import torch
+from jaxtyping import Float, Float64
+from torch import Tensor
+
+from striate.core.registry import Registered, Registry
+from striate.core.scalars import check_range
+from striate.data.augmentation import affine
+
+Draws = Float64[np.ndarray, "n d"]  # uniform in [0, 1), one row for each image
+
+AUGMENTATIONS: Registry[type[Augmentation]] = Registry("augmentation")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Augmentation(Registered):
+    """A random change of training images, with its options.
+
+    The first option is its strength: 0 turns the augmentation off. The draws of an image are a function of the seed,
+    the augmentation's name, the epoch and the image's index, so they do not depend on other augmentations.
+    """
+
+    registry = AUGMENTATIONS
+
+    draws: ClassVar[int] = 1
+    """Number of uniform draws per image."""
+
+    @property
+    def stream(self) -> str:
+        """Name of the random stream of the draws."""
+        return f"augment.{self.name}"
+
+    @property
+    def active(self) -> bool:
+        """Whether the strength is not 0."""
+        return all(getattr(self, option.name) for option in fields(self)[:1])
+
+
+class Geometric(Augmentation):
+    """An augmentation that moves pixels. Consecutive ones are composed, so that an image is resampled once at most."""
+
+    whole: ClassVar[bool] = False
+    """Whether it mirrors and shifts by whole pixels only, which needs no resampling."""
+
+    @abstractmethod
+    def matrices(self, draws: Draws, height: int, width: int) -> affine.Matrices:
+        """Return a matrix for each row of `draws` that maps points of the new image to points of the old one."""
+
+
+class Photometric(Augmentation):
+    """An augmentation that changes values of pixels."""
+
+    @abstractmethod
+    def apply(self, images: Float[Tensor, "n c h w"], draws: Draws, blank: Sequence[float]) -> Tensor:
+        """Return changed images; `blank` is the mean value of each channel."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class FromData(Augmentation):
+    """The augmentations that suit the data, decided when the data are known (see `default_augmentations`).
+
+    It stands first in a list. Augmentations after it replace those of their names, and others follow at the end.
+    """
+
+
+@dataclass(frozen=True, kw_only=True)
+class Flip(Geometric):
+    """Mirror an image left to right.
+
+    Args:
+        probability: fraction of the images that are mirrored, from 0 to 1.
+    """
+
+    whole = True
+
+    probability: float = 0.5
+
+    def __post_init__(self) -> None:
+        check_range(self, "probability", at_least=0, at_most=1)
+
+    def matrices(self, draws: Draws, height: int, width: int) -> affine.Matrices:
+        return affine.diagonal(np.where(draws[:, 0] < self.probability, -1.0, 1.0), 1.0, len(draws))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Shift(Geometric):
+    """Shift by whole pixels in both directions, each number up to the largest equally likely.
+
+    The same as padding by the largest shift and a random crop.
+
+    Args:
+        fraction: largest shift as a fraction of the side, from 0 to 0.5.
+    """
+
+    draws = 2
+    whole = True
+
+    fraction: float = 0.1
+
+    def __post_init__(self) -> None:
+        check_range(self, "fraction", at_least=0, at_most=0.5)
+
+    def matrices(self, draws: Draws, height: int, width: int) -> affine.Matrices:
+        reach_x, reach_y = round(self.fraction * width), round(self.fraction * height)
+        x = np.floor(draws[:, 0] * (2 * reach_x + 1)) - reach_x
+        y = np.floor(draws[:, 1] * (2 * reach_y + 1)) - reach_y
+        return affine.translation(x, y)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rotation(Geometric):
+    """Rotate about the centre, in both directions.
+
+    Args:
+        degrees: largest angle, from 0 to 180.
+    """
+
+    degrees: float = 10.0
+
+    def __post_init__(self) -> None:
+        check_range(self, "degrees", at_least=0, at_most=180)
+
+    @property
+    def stream(self) -> str:
+        """Name of the random stream, the same as in the first version, so that runs can be repeated."""
+        return "augment.rotation_degrees"
+
+    def matrices(self, draws: Draws, height: int, width: int) -> affine.Matrices:
+        return affine.rotation(np.radians(self.degrees * _signed(draws[:, 0])))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Scale(Geometric):
+    """Scale about the centre by (1 + fraction)^u with u uniform in [-1, 1): larger and smaller are equally likely.
+
+    Args:
+        fraction: by how much an image is enlarged at most, from 0 to 1; the smallest scale is the inverse.
+    """
+
+    fraction: float = 0.1
+
+    def __post_init__(self) -> None:
+        check_range(self, "fraction", at_least=0, at_most=1)
+
+    def matrices(self, draws: Draws, height: int, width: int) -> affine.Matrices:
+        factor = (1 + self.fraction) ** -_signed(draws[:, 0])
+        return affine.diagonal(factor, factor, len(draws))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Brightness(Photometric):
+    """Multiply all values by a factor; black stays black.
+
+    Args:
+        fraction: largest distance of the factor from 1, from 0 to 1.
+    """
+
+    fraction: float = 0.2
+
+    def __post_init__(self) -> None:
+        check_range(self, "fraction", at_least=0, at_most=1)
+
+    def apply(self, images: Float[Tensor, "n c h w"], draws: Draws, blank: Sequence[float]) -> Tensor:
+        return _in_range(images * _factor(images, draws, self.fraction), images)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Contrast(Photometric):
+    """Multiply the distance from the image's mean by a factor. The mean is over all channels alike, without luma.
+
+    Args:
+        fraction: largest distance of the factor from 1, from 0 to 1.
+    """
+
+    fraction: float = 0.2
+
+    def __post_init__(self) -> None:
+        check_range(self, "fraction", at_least=0, at_most=1)
+
+    def apply(self, images: Float[Tensor, "n c h w"], draws: Draws, blank: Sequence[float]) -> Tensor:
+        mean = _mean(images)
+        return _in_range((images - mean).mul_(_factor(images, draws, self.fraction)).add_(mean), images)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Cutout(Photometric):
+    """Set a square to the mean of each channel (DeVries and Taylor 2017, arXiv:1708.04552).
+
+    The centre is any pixel, so that the square may extend beyond the border.
+
+    Args:
+        fraction: side of the square as a fraction of the shorter side, from 0 to 1.
+    """
+
+    draws = 2
+
+    fraction: float = 0.25
+
+    def __post_init__(self) -> None:
+        check_range(self, "fraction", at_least=0, at_most=1)
+
+    def apply(self, images: Float[Tensor, "n c h w"], draws: Draws, blank: Sequence[float]) -> Tensor:
+        height, width = images.shape[2:]
+        side = max(1, round(self.fraction * min(height, width)))
+
+        def inside(draw: np.ndarray, size: int) -> np.ndarray:
+            start = np.floor(draw * size).astype(np.int64)[:, None] - side // 2
+            return (np.arange(size) >= start) & (np.arange(size) < start + side)
+
+        square = inside(draws[:, 0], height)[:, :, None] & inside(draws[:, 1], width)[:, None, :]
+        mask = torch.from_numpy(square[:, None]).to(images.device)
+        return torch.where(mask, torch.tensor(blank).to(images).view(1, -1, 1, 1), images)
+
+
+def _signed(draws: np.ndarray) -> np.ndarray:
+    """Map [0, 1) to [-1, 1)."""
+    return 2 * draws - 1
+
+
+def _factor(images: Tensor, draws: Draws, fraction: float) -> Float[Tensor, "n 1 1 1"]:
+    return torch.from_numpy(1 + fraction * _signed(draws[:, 0])).to(images).view(-1, 1, 1, 1)
+
+
+def _mean(images: Float[Tensor, "n c h w"]) -> Float[Tensor, "n 1 1 1"]:
+    """Return the mean of each image, summed by halving: a library's sum may depend on the size of the batch."""
+    sums = images.reshape(len(images), -1)
+    count = sums.shape[1]
+    while sums.shape[1] > 1:
+        half = sums.shape[1] // 2
+        halved = sums[:, :half] + sums[:, half : 2 * half]
+        if sums.shape[1] % 2:
+            halved[:, 0] += sums[:, -1]
+        sums = halved
+    return (sums / count).view(-1, 1, 1, 1)
+
+
+def _in_range(changed: Tensor, images: Tensor) -> Tensor:
+    """Clamp to 0 to 1, or to the range of an image that exceeds it."""
+    low = images.amin(dim=(1, 2, 3), keepdim=True).clamp(max=0)
+    high = images.amax(dim=(1, 2, 3), keepdim=True).clamp(min=1)
+    return torch.clamp(changed, low, high)
+
+
+AUGMENTATIONS.add("from_data", FromData)
+AUGMENTATIONS.add("flip", Flip)
+AUGMENTATIONS.add("shift", Shift)
+AUGMENTATIONS.add("rotation", Rotation)
+AUGMENTATIONS.add("scale", Scale)
+AUGMENTATIONS.add("brightness", Brightness)
+AUGMENTATIONS.add("contrast", Contrast)
+AUGMENTATIONS.add("cutout", Cutout)
