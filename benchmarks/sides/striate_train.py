@@ -28,7 +28,7 @@ def settings(job: Job) -> dict[str, object]:
         "optimizer.weight_decay": 0.0,
         "schedule.name": "constant",
         "augmentation.shift": 0.0,
-        "augmentation.rotation_degrees": 0.0,
+        "augmentation.rotation": 0.0,
         "augmentation.scale": 0.0,
     }
 
