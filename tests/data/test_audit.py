@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +17,7 @@ from striate.data.audit.warnings import many
 from striate.data.dataset import ArrayStore, Dataset, numbered
 from striate.data.sources.digits import digits
 from striate.data.sources.opening import open_data
+from striate.data.split import split
 from striate.data.synthetic.shapes import ShapesOptions, make
 
 
@@ -48,9 +50,13 @@ def found(tmp_path: Path) -> Audit:
     (root / "train/cat/empty.jpg").write_bytes(b"")
     (root / "train/dog/cut.png").write_bytes((root / "train/cat/00.png").read_bytes()[:500])
     pictures[0].save(root / "train/dog/the-cat-again.png")  # equal, other label
-    pictures[1].save(root / "test/cat/the-same.bmp")  # equal, across parts
-    pictures[2].save(root / "test/cat/nearly.jpg", quality=60)  # alike, across parts
-    return audit(open_data(root))
+    pictures[1].save(root / "test/cat/the-same.bmp")  # equal, across splits
+    pictures[2].save(root / "test/cat/nearly.jpg", quality=60)  # alike, across splits
+    return _divided(audit(open_data(root)))
+
+
+def _divided(found: Audit) -> Audit:
+    return replace(found, splits=split(found.dataset, found.index))
 
 
 def _kinds(found: Audit, level: str) -> set[str]:
@@ -66,8 +72,8 @@ def test_everything_planted_is_found(found: Audit) -> None:
     assert _kinds(found, "warning") == {
         "unreadable",
         "equal, other label",
-        "equal, across parts",
-        "alike, across parts",
+        "equal, across splits",
+        "alike, across splits",
         "missing class",
         "tiny class",
         "imbalance",
@@ -89,8 +95,8 @@ def test_unreadable_pictures_are_named_with_their_reasons(found: Audit) -> None:
         ("train/dog/cut.png", "truncated"),
     }
     assert _sentence(found, "unreadable") in (
-        "2 pictures of 59 cannot be read and are left out: 1 empty, 1 truncated.",
-        "2 pictures of 59 cannot be read and are left out: 1 truncated, 1 empty.",
+        "2 images of 59 cannot be read and are left out: 1 empty, 1 truncated.",
+        "2 images of 59 cannot be read and are left out: 1 truncated, 1 empty.",
     )
 
 
@@ -100,7 +106,7 @@ def test_duplicates_are_named_with_classes_and_parts(found: Audit) -> None:
     assert label.classes == ("cat", "dog")
     leak = equal[frozenset({"train/cat/01.png", "test/cat/the-same.bmp"})]
     assert leak.classes == ("cat",)
-    assert len(leak.parts) == 2
+    assert len(leak.splits) == 2
     (alike,) = [group for group in found.groups if group.kind == "alike"]
     assert set(alike.names) == {"train/cat/02.png", "test/cat/nearly.jpg"}
 
@@ -110,24 +116,24 @@ def test_sizes_kinds_and_rotation(found: Audit) -> None:
     assert (found.sizes.smallest, found.sizes.distinct) == ((40, 30), 3)
     assert found.sizes.median == (80, 96)
     assert found.rotated == 1
-    assert sum(row.count for row in found.kinds) == found.pictures - 2
+    assert sum(row.count for row in found.kinds) == found.images - 2
 
 
 def test_json_holds_it_all(found: Audit) -> None:
     content = json.loads(json.dumps(found.to_json()))
-    assert content["pictures"] == 59
+    assert content["images"] == 59
     assert {row["name"] for row in content["unreadable"]} == {row.name for row in found.unread}
     assert [row["sentence"] for row in content["findings"]] == [finding.sentence for finding in found.findings]
     assert len(content["duplicates"]) == len(found.groups)
     assert content["digest"] == found.digest
-    assert sum(content["parts"].values()) == 57
+    assert sum(content["splits"].values()) == 57
 
 
 def test_sentences_are_whole(found: Audit) -> None:
     for finding in found.findings:
         assert finding.sentence[0].isupper() or finding.sentence[0].isdigit() or finding.kind == "imbalance"
         assert finding.sentence.endswith(".")
-    assert [many(1, "class"), many(2, "class"), many(1200, "picture")] == ["1 class", "2 classes", "1,200 pictures"]
+    assert [many(1, "class"), many(2, "class"), many(1200, "image")] == ["1 class", "2 classes", "1,200 images"]
 
 
 def test_a_group_above_one_percent_is_reported() -> None:
@@ -140,19 +146,19 @@ def test_a_group_above_one_percent_is_reported() -> None:
 
 
 def test_good_data_have_no_warning() -> None:
-    found = audit(digits())
+    found = _divided(audit(digits()))
     assert found.warnings == ()
-    assert _sentence(found, "contents") == "1,797 pictures in 10 classes, all of 8×8 pixels."
+    assert _sentence(found, "contents") == "1,797 images in 10 classes, all of 8×8 pixels."
     assert _kinds(found, "fine") == {"contents", "equal"}  # too small to be compared for likeness
-    assert {part: len(indices) for part, indices in found.parts.items()} == {"train": 1079, "val": 359, "test": 359}
+    assert {name: len(indices) for name, indices in found.splits.items()} == {"train": 1079, "val": 359, "test": 359}
 
 
 def test_mnist_has_no_duplicates_across_labels(real_data: Callable[[str], Path]) -> None:
     found = audit(open_data(real_data("mnist")))
-    assert found.pictures == 70_000
+    assert found.images == 70_000
     assert not [group for group in found.groups if len(group.classes) > 1]
     assert found.warnings == ()
-    assert len(found.parts["test"]) == 10_000
+    assert len(found.splits["test"]) == 10_000
 
 
 def test_photos_have_no_warning(real_data: Callable[[str], Path]) -> None:
@@ -184,7 +190,7 @@ def test_an_image_of_other_channels_is_named_and_in_no_split(mixed: Path) -> Non
     (row,) = found.unread
     assert (row.name, row.reason) == ("b/five.tif", "other channels")
     assert "channel5; most have: red, green, blue" in row.detail
-    assert sum(len(indices) for indices in found.parts.values()) == 22
+    assert sum(len(indices) for indices in _divided(found).splits.values()) == 22
 
 
 def test_mixed_depths_are_told_and_the_images_named(mixed: Path) -> None:
@@ -198,7 +204,7 @@ def test_where_the_channels_are_given_those_count_and_not_the_most(mixed: Path) 
     """As for a classifier that is judged on images of which most are of another kind."""
     channels = tuple(f"channel{number}" for number in range(1, 6))
     found = audit(open_data(mixed), channels=channels)
-    assert (len(found.unread), found.survey.readable.sum()) == (22, 1)
+    assert (len(found.unread), found.index.readable.sum()) == (22, 1)
 
 
 def test_an_image_that_is_read_although_its_file_is_irregular_is_noted(tmp_path: Path) -> None:
@@ -215,3 +221,28 @@ def test_an_image_that_is_read_although_its_file_is_irregular_is_noted(tmp_path:
     (finding,) = [finding for finding in found.findings if finding.kind == "noted"]
     assert finding.sentence.startswith("1 image is read")
     assert "7 extraneous bytes" in finding.names[0]
+
+
+def test_the_audit_alone_takes_the_splits_of_the_data_and_makes_none() -> None:
+    dataset = replace(digits(), splits={})
+    assert all(len(indices) == 0 for indices in audit(dataset).splits.values())
+    brought = replace(dataset, splits={"test": np.array([5, 3])})
+    assert {name: indices.tolist() for name, indices in audit(brought).splits.items()} == {
+        "train": [],
+        "val": [],
+        "test": [3, 5],
+    }
+
+
+def test_other_splits_are_audited_without_reading_the_images_again(found: Audit) -> None:
+    """A leak and a missing class follow the splits; what the images are does not."""
+    places = {name: number for number, name in enumerate(found.dataset.store.names)}
+    cats = np.array([places["train/cat/00.png"], places["train/cat/01.png"]])
+    again = places["train/dog/the-cat-again.png"]
+    other = replace(found, splits={"train": cats[:1], "val": cats[1:], "test": np.array([again])})
+    assert other.index is found.index
+    assert other.sizes == found.sizes
+    leaks = [group.names for group in other.groups if len(group.splits) > 1]
+    assert leaks == [("train/cat/00.png", "train/dog/the-cat-again.png")]
+    assert other.lacking["train"] == ("class2", "dog")
+    assert [(row.train, row.val, row.test) for row in other.classes] == [(1, 1, 0), (0, 0, 0), (0, 0, 1)]

@@ -12,7 +12,7 @@ from PIL import Image, ImageOps
 
 from striate.data.audit.align import likeness
 from striate.data.audit.duplicates import hashes, stars, thumbnail
-from striate.data.audit.survey import Survey, survey
+from striate.data.audit.index import ImageIndex, index_images
 from striate.data.dataset import ArrayStore, Dataset, FileStore, numbered
 from striate.data.synthetic.shapes import ShapesOptions, make
 
@@ -36,8 +36,8 @@ def _copies(picture: Image.Image) -> Iterator[Image.Image]:
     yield picture.crop((right, down, width, height))
 
 
-def _planted(folder: Path, originals: list[Image.Image]) -> tuple[Survey, np.ndarray]:
-    """The survey of a folder with the originals and their copies, and which original each picture comes from."""
+def _planted(folder: Path, originals: list[Image.Image]) -> tuple[ImageIndex, np.ndarray]:
+    """The index of a folder with the originals and their copies, and which original each picture comes from."""
     names, source = [], []
     for number, picture in enumerate(originals):
         for copy, version in enumerate([picture, *_copies(picture)]):
@@ -46,7 +46,7 @@ def _planted(folder: Path, originals: list[Image.Image]) -> tuple[Survey, np.nda
             version.save(folder / names[-1], compress_level=1)
             source.append(number)
     dataset = Dataset("planted", FileStore(folder, names), ("all",), np.zeros(len(names), np.int64))
-    return survey(dataset), np.array(source)
+    return index_images(dataset), np.array(source)
 
 
 def _precision_and_recall(alike: np.ndarray, source: np.ndarray) -> tuple[float, float]:
@@ -64,7 +64,7 @@ def test_planted_copies_of_photos_and_made_pictures(
     made = [Image.fromarray(pixels) for pixels in make(np.arange(60), ShapesOptions(seed=7)).pixels]
     made = [picture.resize((96, 96)) for picture in made]
     found, source = _planted(tmp_path, photos + made)
-    precision, recall = _precision_and_recall(found.alike, source)
+    precision, recall = _precision_and_recall(found.near_duplicate_of, source)
     record_property("precision", float(precision))
     record_property("recall", float(recall))
     assert len(source) > 6 * 100
@@ -79,14 +79,14 @@ def _some(folder: Path) -> list[Path]:
 def test_planted_copies_of_made_pictures(tmp_path: Path) -> None:
     pixels = make(np.arange(80), ShapesOptions(seed=8)).pixels
     found, source = _planted(tmp_path, [Image.fromarray(picture).resize((80, 80)) for picture in pixels])
-    precision, recall = _precision_and_recall(found.alike, source)
+    precision, recall = _precision_and_recall(found.near_duplicate_of, source)
     assert precision == 1.0
     assert recall >= 0.99
 
 
-def _survey_of(pictures: np.ndarray) -> Survey:
+def _index_of(pictures: np.ndarray) -> ImageIndex:
     count = len(pictures)
-    return survey(
+    return index_images(
         Dataset("array", ArrayStore(pictures, numbered("picture", count)), ("all",), np.zeros(count, np.int64))
     )
 
@@ -100,12 +100,12 @@ def _scenery(size: int, seed: int = 0) -> np.ndarray:
 def test_groups_are_stars_and_not_chains() -> None:
     wide = _scenery(128)
     panned = np.stack([wide[:, shift : shift + 128] for shift in range(0, 128, 2)])[..., None]  # 64 steps of 1.6 %
-    found = _survey_of(panned)
+    found = _index_of(panned)
     thumbnails = np.stack([thumbnail(picture) for picture in panned])
-    sizes = np.bincount(found.alike)
+    sizes = np.bincount(found.near_duplicate_of)
     assert 1 < sizes.max() < 10  # a chain would join all 64
-    for index, first in enumerate(found.alike.tolist()):
-        assert found.alike[first] == first
+    for index, first in enumerate(found.near_duplicate_of.tolist()):
+        assert found.near_duplicate_of[first] == first
         assert index == first or likeness(thumbnails[first], thumbnails[[index]])[0] >= 0.95
 
 
@@ -113,15 +113,15 @@ def test_groups_follow_content_and_not_order() -> None:
     wide = _scenery(128)
     panned = np.stack([wide[:, shift : shift + 128] for shift in range(0, 128, 2)])[..., None]
     order = np.random.default_rng(1).permutation(len(panned))
-    straight, mixed = _survey_of(panned), _survey_of(panned[order])
-    assert (order[mixed.alike] == straight.alike[order]).all()
+    straight, mixed = _index_of(panned), _index_of(panned[order])
+    assert (order[mixed.near_duplicate_of] == straight.near_duplicate_of[order]).all()
 
 
 def test_comparing_many_pictures_says_how_far_it_is() -> None:
     pictures = np.random.default_rng(2).integers(0, 256, (300, 64, 64, 1), np.uint8)
     dataset = Dataset("array", ArrayStore(pictures, numbered("picture", 300)), ("all",), np.zeros(300, np.int64))
     told: list[tuple[str, int, int]] = []
-    survey(dataset, progress=lambda *report: told.append(report))
+    index_images(dataset, progress=lambda *report: told.append(report))
     assert told[0] == ("looking through the images", 300, 300)
     # Twice 300 images, reported every 256.
     assert told[1:] == [("comparing images", done, 600) for done in (0, 256, 300, 556)]
@@ -131,9 +131,9 @@ def test_small_pictures_are_duplicates_only_when_equal() -> None:
     picture = np.asarray(Image.fromarray(_scenery(64)[:, :64]).resize((63, 63)))
     nearly = picture.copy()
     nearly[5, 5] ^= 1
-    assert _survey_of(np.stack([picture, nearly, picture])[..., None]).alike.tolist() == [0, 1, 0]
+    assert _index_of(np.stack([picture, nearly, picture])[..., None]).near_duplicate_of.tolist() == [0, 1, 0]
     larger = [np.pad(one, ((0, 1), (0, 1)), mode="edge") for one in (picture, nearly, picture)]
-    groups = _survey_of(np.stack(larger)[..., None]).alike
+    groups = _index_of(np.stack(larger)[..., None]).near_duplicate_of
     assert len(set(groups.tolist())) == 1
 
 
@@ -141,7 +141,7 @@ def test_a_small_thing_makes_a_difference() -> None:
     ground = _scenery(128)[:, :128]
     other = ground.copy()
     other[40:70, 40:70] = 255 - other[40:70, 40:70]
-    assert _survey_of(np.stack([ground, other])[..., None]).alike.tolist() == [0, 1]
+    assert _index_of(np.stack([ground, other])[..., None]).near_duplicate_of.tolist() == [0, 1]
 
 
 def test_hash_is_that_of_the_obvious_loop() -> None:

@@ -1,18 +1,20 @@
-"""Parts: by content, stratified, look-alikes together; what the data bring is never moved."""
+"""Splits: by content, stratified, near duplicates together; what the data bring is never moved."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from striate.core.errors import ConfigError
+from striate.data.audit.audit import audit
 from striate.data.audit.digests import content_digests
-from striate.data.audit.survey import survey
-from striate.data.dataset import ArrayStore, Dataset, FileStore, Split, numbered
-from striate.data.split import Fractions, Parts, by_content, lacking, split
+from striate.data.audit.index import index_images
+from striate.data.dataset import SPLITS, ArrayStore, Dataset, FileStore, Split, Splits, numbered
+from striate.data.split import Fractions, by_content, cross_validation_splits, split
 
 
 @pytest.fixture(autouse=True)
@@ -29,37 +31,46 @@ def _pixels(count: int, seed: int = 0) -> np.ndarray:
     return np.random.default_rng(seed).integers(0, 256, (count, 6, 5, 1), np.uint8)
 
 
-def _parts(dataset: Dataset, fractions: Fractions | None = None) -> Parts:
-    return split(dataset, survey(dataset), fractions)
+def _splits(dataset: Dataset, fractions: Fractions | None = None) -> Splits:
+    return split(dataset, index_images(dataset), fractions=fractions)
+
+
+def _split_of(splits: Splits, count: int) -> np.ndarray:
+    """The split of each of `count` images; "" for none."""
+    found = np.full(count, "", object)
+    for name, indices in splits.items():
+        assert (found[indices] == "").all(), "an image in two splits"
+        found[indices] = name
+    return found
 
 
 def test_everything_is_parted_once_and_each_class_by_the_shares() -> None:
     targets = np.repeat(np.arange(3, dtype=np.int64), [100, 51, 10])
-    parts = _parts(_dataset(_pixels(161), targets))
-    assert (np.sort(np.concatenate(list(parts.values()))) == np.arange(161)).all()
-    assert np.bincount(targets[parts["val"]]).tolist() == [20, 10, 2]
-    assert np.bincount(targets[parts["test"]]).tolist() == [20, 10, 2]
+    splits = _splits(_dataset(_pixels(161), targets))
+    assert (np.sort(np.concatenate(list(splits.values()))) == np.arange(161)).all()
+    assert np.bincount(targets[splits["val"]]).tolist() == [20, 10, 2]
+    assert np.bincount(targets[splits["test"]]).tolist() == [20, 10, 2]
 
 
 @pytest.mark.parametrize(("count", "expected"), [(1, (1, 0, 0)), (2, (2, 0, 0)), (3, (1, 1, 1)), (4, (2, 1, 1))])
 def test_classes_of_a_few_pictures(count: int, expected: tuple[int, int, int]) -> None:
     targets = np.repeat(np.arange(2, dtype=np.int64), [count, 50])
-    parts = _parts(_dataset(_pixels(count + 50), targets))
-    assert tuple(np.count_nonzero(targets[parts[part]] == 0) for part in ("train", "val", "test")) == expected
+    splits = _splits(_dataset(_pixels(count + 50), targets))
+    assert tuple(np.count_nonzero(targets[splits[name]] == 0) for name in ("train", "val", "test")) == expected
 
 
 def test_parts_do_not_depend_on_names_or_order() -> None:
     pixels, targets = _pixels(200), np.arange(200, dtype=np.int64) % 4
     order = np.random.default_rng(1).permutation(200)
-    straight, mixed = _parts(_dataset(pixels, targets)), _parts(_dataset(pixels[order], targets[order]))
-    for part, indices in straight.items():
-        assert set(order[mixed[part]].tolist()) == set(indices.tolist())
+    straight, mixed = _splits(_dataset(pixels, targets)), _splits(_dataset(pixels[order], targets[order]))
+    for name, indices in straight.items():
+        assert set(order[mixed[name]].tolist()) == set(indices.tolist())
 
 
 def test_a_picture_more_moves_only_pictures_at_a_border() -> None:
     pixels, targets = _pixels(301), np.zeros(301, np.int64)
-    before, after = _parts(_dataset(pixels[:300], targets[:300])), _parts(_dataset(pixels, targets))
-    moved = sum(len(set(before[part].tolist()) - set(after[part].tolist())) for part in before)
+    before, after = _splits(_dataset(pixels[:300], targets[:300])), _splits(_dataset(pixels, targets))
+    moved = sum(len(set(before[name].tolist()) - set(after[name].tolist())) for name in before)
     assert moved <= 2
 
 
@@ -76,12 +87,10 @@ def test_equal_pictures_stay_together_across_classes_too() -> None:
     pixels = _pixels(120)
     pixels[60:90] = pixels[:30]
     targets = np.repeat(np.arange(2, dtype=np.int64), 60)
-    parts = _parts(_dataset(pixels, targets))
-    part = np.empty(120, object)
-    for name, indices in parts.items():
-        part[indices] = name
-    assert (part[60:90] == part[:30]).all()
-    assert {len(parts["val"]), len(parts["test"])} <= {23, 24, 25}
+    splits = _splits(_dataset(pixels, targets))
+    split_of = _split_of(splits, 120)
+    assert (split_of[60:90] == split_of[:30]).all()
+    assert {len(splits["val"]), len(splits["test"])} <= {23, 24, 25}
 
 
 def test_a_group_larger_than_the_room_left_goes_elsewhere() -> None:
@@ -97,41 +106,41 @@ def test_groups_too_large_to_bind_are_parted() -> None:
     pixels = _pixels(300)
     pixels[:60] = pixels[0]
     dataset = _dataset(pixels, np.zeros(300, np.int64))
-    assert (survey(dataset).together[:60] == np.arange(60)).all()
+    assert (index_images(dataset).inseparable[:60] == np.arange(60)).all()
     pixels = _pixels(300)
     pixels[:10] = pixels[0]  # more than 1 %, and few
-    parts = _parts(_dataset(pixels, np.zeros(300, np.int64)))
-    assert sum(bool(set(range(10)) & set(indices.tolist())) for indices in parts.values()) == 1
+    splits = _splits(_dataset(pixels, np.zeros(300, np.int64)))
+    assert sum(bool(set(range(10)) & set(indices.tolist())) for indices in splits.values()) == 1
 
 
 def test_what_the_data_bring_is_not_moved() -> None:
     pixels, targets = _pixels(100), np.arange(100, dtype=np.int64) % 2
     train, test = np.arange(80), np.arange(80, 100)
-    parts = _parts(_dataset(pixels, targets, {"train": train, "test": test}))
-    assert (parts["test"] == test).all()
-    assert (np.sort(np.concatenate([parts["train"], parts["val"]])) == train).all()
-    assert len(parts["val"]) == 20  # validation's quarter of what is not test
+    splits = _splits(_dataset(pixels, targets, {"train": train, "test": test}))
+    assert (splits["test"] == test).all()
+    assert (np.sort(np.concatenate([splits["train"], splits["val"]])) == train).all()
+    assert len(splits["val"]) == 20  # validation's quarter of what is not test
     whole: dict[Split, np.ndarray] = {"train": np.arange(50), "val": np.arange(50, 70), "test": np.arange(70, 100)}
-    parts = _parts(_dataset(pixels, targets, whole))
-    assert all((parts[part] == indices).all() for part, indices in whole.items())
+    splits = _splits(_dataset(pixels, targets, whole))
+    assert all((splits[name] == indices).all() for name, indices in whole.items())
 
 
 def test_a_test_part_alone_is_left_alone() -> None:
     dataset = _dataset(_pixels(30), np.arange(30, dtype=np.int64) % 2, {"test": np.arange(30)})
-    parts = _parts(dataset)
-    assert len(parts["test"]) == 30
-    assert len(parts["train"]) == len(parts["val"]) == 0
+    splits = _splits(dataset)
+    assert len(splits["test"]) == 30
+    assert len(splits["train"]) == len(splits["val"]) == 0
 
 
 def test_pictures_in_no_part_join_training() -> None:
     dataset = _dataset(_pixels(30), np.zeros(30, np.int64), {"val": np.arange(5), "test": np.arange(5, 10)})
-    assert _parts(dataset)["train"].tolist() == list(range(10, 30))
+    assert _splits(dataset)["train"].tolist() == list(range(10, 30))
 
 
 def test_large_training_parts_give_no_more_than_validation_needs() -> None:
     targets = np.zeros(40_000, np.int64)
     dataset = _dataset(_pixels(40_000), targets, {"train": np.arange(39_000), "test": np.arange(39_000, 40_000)})
-    assert len(_parts(dataset)["val"]) == pytest.approx(5000, abs=1)
+    assert len(_splits(dataset)["val"]) == pytest.approx(5000, abs=1)
 
 
 def test_unreadable_pictures_are_in_no_part(tmp_path: Path) -> None:
@@ -139,20 +148,104 @@ def test_unreadable_pictures_are_in_no_part(tmp_path: Path) -> None:
     for name in names:
         (tmp_path / name).write_bytes(b"")
     dataset = Dataset("broken", FileStore(tmp_path, names), ("a", "b"), np.array([0, 0, 1, 1]), {"test": np.arange(2)})
-    assert all(len(indices) == 0 for indices in _parts(dataset).values())
+    assert all(len(indices) == 0 for indices in _splits(dataset).values())
 
 
 def test_a_part_that_lacks_a_class_is_named() -> None:
     dataset = _dataset(_pixels(52), np.repeat(np.arange(2, dtype=np.int64), [50, 2]))
-    assert lacking(dataset, _parts(dataset)) == {"val": ("class1",), "test": ("class1",)}
+    assert replace(audit(dataset), splits=_splits(dataset)).lacking == {"val": ("class1",), "test": ("class1",)}
 
 
 @pytest.mark.parametrize(("val", "test"), [(-0.1, 0.2), (0.5, 0.5), (0.2, 1.0)])
 def test_impossible_shares_are_a_sentence(val: float, test: float) -> None:
-    with pytest.raises(ConfigError, match="leave something to train on"):
+    with pytest.raises(ConfigError, match="their sum is below 1"):
         Fractions(val, test)
 
 
 def test_no_share_makes_no_part() -> None:
-    parts = _parts(_dataset(_pixels(50), np.zeros(50, np.int64)), Fractions(0.2, 0.0))
-    assert {part: len(indices) for part, indices in parts.items()} == {"train": 40, "val": 10, "test": 0}
+    splits = _splits(_dataset(_pixels(50), np.zeros(50, np.int64)), Fractions(0.2, 0.0))
+    assert {name: len(indices) for name, indices in splits.items()} == {"train": 40, "val": 10, "test": 0}
+
+
+def test_no_group_is_in_two_splits() -> None:
+    """Of 40 patients with 1 to 7 images each, of both classes; an image without a patient is a group of its own."""
+    sizes = 1 + np.arange(40) % 7
+    patients = np.random.default_rng(3).permutation(np.repeat(np.arange(40), sizes))
+    dataset = _dataset(_pixels(len(patients)), np.arange(len(patients), dtype=np.int64) % 2)
+    split_of = _split_of(split(dataset, index_images(dataset), groups=patients), len(patients))
+    assert set(split_of.tolist()) == set(SPLITS)
+    assert all(len(set(split_of[patients == patient])) == 1 for patient in range(40))
+    alone = split(dataset, index_images(dataset), groups=np.arange(len(patients)))
+    assert all((alone[name] == indices).all() for name, indices in _splits(dataset).items())
+
+
+def test_groups_and_near_duplicates_that_meet_stay_together() -> None:
+    """Images 0 and 1 are equal, 1 and 2 of one group, 2 and 3 equal: by hand, 0 to 3 are inseparable."""
+    pixels = _pixels(60)
+    pixels[1], pixels[3] = pixels[0], pixels[2]
+    groups = np.arange(100, 160)
+    groups[2] = groups[1]
+    dataset = _dataset(pixels, np.zeros(60, np.int64))
+    for fractions in (Fractions(0.2, 0.2), Fractions(0.45, 0.5), Fractions(0.1, 0.0)):
+        splits = split(dataset, index_images(dataset), fractions=fractions, groups=groups)
+        assert len(set(_split_of(splits, 60)[:4])) == 1
+    for fold in cross_validation_splits(dataset, index_images(dataset), folds=10, groups=groups):
+        assert len(set(_split_of(fold, 60)[:4])) == 1
+
+
+def test_there_is_a_group_for_each_image() -> None:
+    dataset = _dataset(_pixels(20), np.zeros(20, np.int64))
+    with pytest.raises(ConfigError, match="received 19 for 20 images"):
+        split(dataset, index_images(dataset), groups=np.zeros(19, np.int64))
+
+
+@pytest.mark.parametrize("folds", [2, 3, 5, 10])
+def test_each_image_is_in_one_test_fold_and_classes_are_even(folds: int) -> None:
+    targets = np.repeat(np.arange(3, dtype=np.int64), [100, 50, 11])
+    dataset = _dataset(_pixels(161), targets)
+    found = cross_validation_splits(dataset, index_images(dataset), folds=folds)
+    assert len(found) == folds
+    assert (np.sort(np.concatenate([fold["test"] for fold in found])) == np.arange(161)).all()
+    counts = np.stack([np.bincount(targets[fold["test"]], minlength=3) for fold in found])
+    assert (counts.max(0) - counts.min(0) <= 1).all()
+    assert np.ptp(counts.sum(1)) <= 1
+    for fold in found:
+        assert (_split_of(fold, 161) != "").all()  # what is not tested is learned from or validated by
+        assert len(fold["val"]) == pytest.approx(0.2 * 161, abs=2)
+        assert all((np.diff(indices) > 0).all() for indices in fold.values())
+
+
+def test_no_group_and_no_near_duplicates_are_in_two_splits_of_a_fold() -> None:
+    pixels = _pixels(120)
+    pixels[60:90] = pixels[:30]
+    patients = np.arange(120) // 4
+    dataset = _dataset(pixels, np.arange(120, dtype=np.int64) // 60)
+    for fold in cross_validation_splits(dataset, index_images(dataset), folds=4, groups=patients):
+        split_of = _split_of(fold, 120)
+        assert (split_of[60:90] == split_of[:30]).all()
+        assert all(len(set(split_of[patients == patient])) == 1 for patient in range(30))
+
+
+def test_folds_do_not_depend_on_names_or_order() -> None:
+    pixels, targets = _pixels(90), np.arange(90, dtype=np.int64) % 3
+    order = np.random.default_rng(1).permutation(90)
+    straight, mixed = _dataset(pixels, targets), _dataset(pixels[order], targets[order])
+    pairs = zip(*(cross_validation_splits(one, index_images(one)) for one in (straight, mixed)), strict=True)
+    for one, other in pairs:
+        assert all(set(order[other[name]].tolist()) == set(one[name].tolist()) for name in SPLITS)
+
+
+def test_a_test_split_of_the_data_is_in_no_fold() -> None:
+    dataset = _dataset(
+        _pixels(50), np.arange(50, dtype=np.int64) % 2, {"test": np.arange(10), "val": np.arange(10, 20)}
+    )
+    found = cross_validation_splits(dataset, index_images(dataset), folds=4)
+    assert np.sort(np.concatenate([fold["test"] for fold in found])).tolist() == list(range(10, 50))
+    assert all((_split_of(fold, 50)[:10] == "").all() for fold in found)
+
+
+@pytest.mark.parametrize(("folds", "val"), [(1, 0.2), (0, 0.2), (2, 0.5), (5, 0.8), (5, 0.0), (31, 0.1)])
+def test_impossible_folds_are_a_sentence(folds: int, val: float) -> None:
+    dataset = _dataset(_pixels(30), np.zeros(30, np.int64))
+    with pytest.raises(ConfigError, match=f"received {folds} folds"):
+        cross_validation_splits(dataset, index_images(dataset), folds=folds, val=val)

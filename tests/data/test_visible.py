@@ -13,7 +13,7 @@ import tifffile
 from PIL import Image
 
 from striate.core.spec import GREY, RGB
-from striate.data.audit.survey import Survey, survey
+from striate.data.audit.index import ImageIndex, index_images
 from striate.data.audit.visible import visible
 from striate.data.dataset import ArrayStore, Dataset, FileStore, numbered
 
@@ -32,20 +32,22 @@ def _waves(side: int, seed: int) -> np.ndarray:
     return (smooth - smooth.min()) / np.ptp(smooth)
 
 
-def _surveyed(folder: Path, files: dict[str, bytes]) -> Survey:
+def _indexed(folder: Path, files: dict[str, bytes]) -> ImageIndex:
     for name, content in files.items():
         (folder / name).write_bytes(content)
-    return survey(Dataset("files", FileStore(folder, list(files)), ("all",), np.zeros(len(files), np.int64)))
+    return index_images(Dataset("files", FileStore(folder, list(files)), ("all",), np.zeros(len(files), np.int64)))
 
 
-def _surveyed_array(pixels: np.ndarray) -> Survey:
+def _indexed_array(pixels: np.ndarray) -> ImageIndex:
     names = numbered("picture", len(pixels))
-    return survey(Dataset("array", ArrayStore(pixels, names), ("all",), np.zeros(len(pixels), np.int64)))
+    return index_images(Dataset("array", ArrayStore(pixels, names), ("all",), np.zeros(len(pixels), np.int64)))
 
 
-def _groups(found: Survey) -> list[int]:
+def _groups(found: ImageIndex) -> list[int]:
     """For each image the first one that is alike."""
-    return [found.alike.tolist().index(representative) for representative in found.alike.tolist()]
+    return [
+        found.near_duplicate_of.tolist().index(representative) for representative in found.near_duplicate_of.tolist()
+    ]
 
 
 def _saved(image: Image.Image, kind: str, **options: Any) -> bytes:
@@ -79,9 +81,9 @@ def _every_storage(grey: np.ndarray) -> dict[str, bytes]:
 def test_one_image_in_every_storage_is_one_group_of_equal_ones(side: int, tmp_path: Path) -> None:
     files = _every_storage(np.rint(_waves(side, 0) * 255).astype(np.uint8))
     other = _saved(Image.fromarray(np.rint(_waves(side, 1) * 255).astype(np.uint8)), "PNG")
-    found = _surveyed(tmp_path, {**files, "other.png": other})
+    found = _indexed(tmp_path, {**files, "other.png": other})
     assert (found.reasons == "").all()
-    assert found.equal.tolist() == [0] * len(files) + [len(files)]
+    assert found.duplicate_of.tolist() == [0] * len(files) + [len(files)]
 
 
 def test_transparency_shows_the_white_behind_it(tmp_path: Path) -> None:
@@ -98,8 +100,8 @@ def test_transparency_shows_the_white_behind_it(tmp_path: Path) -> None:
     }
     files["LA.tif"] = _tiff(np.dstack([ink, clear]).astype(np.uint16) * 257, extrasamples=["unassalpha"])
     ink[clear > 0] += ink[clear > 0] == 1  # the clear level itself must not be ink
-    found = _surveyed(tmp_path, files)
-    assert found.equal[[1, 2, 4]].tolist() == [0, 0, 0]
+    found = _indexed(tmp_path, files)
+    assert found.duplicate_of[[1, 2, 4]].tolist() == [0, 0, 0]
 
 
 def test_what_cannot_be_said_with_less_is_kept() -> None:
@@ -133,9 +135,9 @@ _DIFFERENT: dict[str, Callable[[np.ndarray], bytes]] = {
 @pytest.mark.parametrize("kind", _DIFFERENT)
 def test_different_images_are_not_alike_in_any_storage(kind: str, tmp_path: Path) -> None:
     files = {f"{seed}.bin": _DIFFERENT[kind](_waves(96, seed)) for seed in range(40)}
-    found = _surveyed(tmp_path, files)
+    found = _indexed(tmp_path, files)
     assert (found.reasons == "").all()
-    assert found.alike.tolist() == list(range(40))
+    assert found.near_duplicate_of.tolist() == list(range(40))
 
 
 @pytest.mark.parametrize("kind", ["10 bits in 16", "small floats", "negative floats"])
@@ -145,13 +147,13 @@ def test_copies_at_half_the_size_are_alike_in_narrow_and_wide_ranges(kind: str, 
         values = _waves(160, seed)
         files[f"{seed} whole"] = _DIFFERENT[kind](values)
         files[f"{seed} half"] = _DIFFERENT[kind](values.reshape(80, 2, 80, 2).mean((1, 3)))
-    assert _groups(_surveyed(tmp_path, files)) == [at // 2 * 2 for at in range(16)]
+    assert _groups(_indexed(tmp_path, files)) == [at // 2 * 2 for at in range(16)]
 
 
 def test_images_of_one_colour_each_are_alike_only_in_the_same_colour() -> None:
     colours = [(255, 0, 0), (0, 255, 0), (0, 0, 255), (85, 85, 85), (254, 0, 0)]
     pixels = np.stack([np.full((64, 64, 3), colour, np.uint8) for colour in colours])
-    assert _groups(_surveyed_array(pixels)) == [0, 1, 2, 3, 0]
+    assert _groups(_indexed_array(pixels)) == [0, 1, 2, 3, 0]
 
 
 def test_one_drawing_in_other_colours_is_another_image_and_its_grey_copy_is_alike() -> None:
@@ -159,7 +161,7 @@ def test_one_drawing_in_other_colours_is_another_image_and_its_grey_copy_is_alik
     empty = np.zeros_like(values)
     red, green = np.dstack([values, empty, empty]), np.dstack([empty, values, empty])
     paler = np.dstack([values, empty + 3, empty])
-    found = _surveyed_array(np.stack([red, green, paler]))
-    assert found.alike[0] == found.alike[2] != found.alike[1]
+    found = _indexed_array(np.stack([red, green, paler]))
+    assert found.near_duplicate_of[0] == found.near_duplicate_of[2] != found.near_duplicate_of[1]
     grey = np.repeat(values[..., None] // 3, 3, axis=2)
-    assert _groups(_surveyed_array(np.stack([red, grey]))) == [0, 0]
+    assert _groups(_indexed_array(np.stack([red, grey]))) == [0, 0]

@@ -15,12 +15,12 @@ import pytest
 from PIL import Image
 
 from striate.data.audit.audit import Audit, audit
-from striate.data.audit.statistics import Unread
 from striate.data.dataset import ArrayStore, Dataset, numbered
 from striate.metrics import Judgement, Rows, Temperature, judge
 from striate.models import ModelCard
 from striate.reporting.material import Example, ModelFacts, RunMaterial
 from striate.reporting.render import render
+from striate.runs.prepare import divide
 from striate.tracing import Description, Row, Totals
 
 VOID = {"meta", "img", "br"}
@@ -91,16 +91,21 @@ def _audit(classes: tuple[str, ...]) -> Audit:
     """Audit 3 images of each class; all of a class are equal, which is a warning with names."""
     numbers = np.repeat(np.arange(len(classes), dtype=np.int64), 3)
     pixels = np.repeat(np.repeat(numbers.astype(np.uint8)[:, None, None, None], 8, axis=1), 8, axis=2)
-    return audit(Dataset("d", ArrayStore(pixels, numbered("image", len(pixels))), classes, numbers, source="d/"))
+    dataset = Dataset("d", ArrayStore(pixels, numbered("image", len(pixels))), classes, numbers, source="d/")
+    return divide(audit(dataset))
 
 
 def _hostile_audit(text: str) -> Audit:
     tame = _audit(("a", "b"))
-    classes = tuple(dataclasses.replace(row, name=text) for row in tame.classes)
-    unread = (Unread(text, "damaged", text),) * 5
-    return dataclasses.replace(
-        tame, name=text, source=text, classes=classes, unread=unread, notes=(text,), cautions=(text,)
+    names = [text] * tame.images
+    assert isinstance(tame.dataset.store, ArrayStore)
+    store = ArrayStore(tame.dataset.store.pixels, names)
+    dataset = dataclasses.replace(
+        tame.dataset, name=text, source=text, classes=(text, text), store=store, notes=(text,), cautions=(text,)
     )
+    reasons = np.array(["damaged"] * 5 + [""] * (tame.images - 5))
+    index = dataclasses.replace(tame.index, reasons=reasons, details=np.array(names))
+    return dataclasses.replace(tame, dataset=dataset, index=index)
 
 
 def _model(text: str) -> ModelFacts:

@@ -17,6 +17,7 @@ from striate.core.errors import ConfigError, DataError
 from striate.data.audit.audit import audit
 from striate.data.sources.opening import open_data
 from striate.runs.folder import Run
+from striate.runs.prepare import divide
 
 
 def noise(folder: Path, count: int, seed: int) -> None:
@@ -50,7 +51,7 @@ def run(trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
 
 
 def splits() -> dict[str, int]:
-    return {split: len(indices) for split, indices in audit(open_data("photos")).parts.items()}
+    return {split: len(indices) for split, indices in divide(audit(open_data("photos"))).splits.items()}
 
 
 def shown(capsys: pytest.CaptureFixture[str], *words: str) -> str:
@@ -73,7 +74,7 @@ def test_images_of_the_training_are_left_out_and_counted(run: Run) -> None:
 def test_copies_are_known_by_their_pixels_under_other_names_and_in_other_formats(run: Run, tmp_path: Path) -> None:
     noise(tmp_path / "mixed", 3, seed=1)
     dataset = open_data("photos")
-    for index in audit(dataset).parts["train"][:4].tolist():
+    for index in divide(audit(dataset)).splits["train"][:4].tolist():
         given = Image.open(tmp_path / "photos" / dataset.store.name(index))
         given.save(tmp_path / "mixed" / dataset.classes[dataset.targets[index]] / f"copy{index}.bmp")
     verdict = striate.evaluate(run, "mixed")

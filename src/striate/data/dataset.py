@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, Protocol, runtime_checkable
@@ -14,12 +15,18 @@ from jaxtyping import Int64
 from striate.core.files import file_digest
 from striate.core.names import legible
 from striate.core.notebook import table
+from striate.core.progress import Progress, silent
 from striate.core.spec import InputSpec
+from striate.core.threads import in_order, usable_cores
 from striate.data.images.decode import decode
 from striate.data.images.decoded import ManyPixels, Picture, channel_names
 
 Split = Literal["train", "val", "test"]
 SPLITS: tuple[Split, ...] = ("train", "val", "test")
+Indices = Int64[np.ndarray, " _"]
+Splits = dict[Split, Indices]
+
+_FILES = 64  # read by a thread before it reports
 
 
 @runtime_checkable
@@ -77,6 +84,19 @@ class FileStore:
         except (OSError, ValueError) as error:  # a zero byte in a name is a ValueError
             return f"error {getattr(error, 'errno', None)}"
 
+    def digests(self, indices: Indices, progress: Progress = silent) -> Iterator[str]:
+        """Yield `digest` of each of `indices`, read in threads; `progress` counts them."""
+        threads = usable_cores()
+        pieces = (indices[start : start + _FILES] for start in range(0, len(indices), _FILES))
+        work = in_order(lambda piece: [*map(self.digest, piece.tolist())], pieces, threads=threads, ahead=4 * threads)
+        done = 0
+        with closing(work):
+            for digests in work:
+                yield from digests
+                done += len(digests)
+                if len(indices) > _FILES:
+                    progress("reading files", done, len(indices))
+
     def read(self, index: int, spec: InputSpec | None = None) -> Picture:
         """Decode the file of picture `index`.
 
@@ -129,7 +149,7 @@ class Dataset:
     store: Store
     classes: tuple[str, ...]
     targets: Int64[np.ndarray, " n"]
-    splits: Mapping[Split, Int64[np.ndarray, " _"]] = field(default_factory=dict)
+    splits: Mapping[Split, Indices] = field(default_factory=dict)
     source: str = ""
     masks: Callable[[int], np.ndarray] | None = None
     notes: tuple[str, ...] = ()

@@ -1,8 +1,11 @@
-"""Parts for training, validation and test: by content, stratified, look-alikes together, the same on every machine."""
+"""Divide a data set for training, validation and test: by content, stratified, near duplicates together.
+
+Content decides, not names, order or machine: the digest of an image takes the place of a random draw.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,19 +13,19 @@ from jaxtyping import Int64, UInt8
 
 from striate.core.errors import ConfigError
 from striate.data.audit.digests import DIGEST_BYTES
-from striate.data.audit.survey import Survey
-from striate.data.dataset import SPLITS, Dataset, Split
+from striate.data.audit.index import ImageIndex
+from striate.data.dataset import Dataset, Split, Splits
 
-Parts = dict[Split, np.ndarray]
-
-# A validation part is there to compare one epoch with another: 5,000 pictures tell accuracies apart to 0.7 points
-# (one standard error, at worst), and what it takes beyond that is missed in training.
+# Validation compares one epoch with another: 5,000 images measure accuracy to 0.7 points (one standard error, at
+# worst), and more images would be missed in training.
 _ENOUGH_FOR_VALIDATION = 5000
+
+Groups = Int64[np.ndarray, " n"]
 
 
 @dataclass(frozen=True)
 class Fractions:
-    """Which share of the pictures goes to validation and to test; the rest is for training."""
+    """Fractions of the images for validation and for test; the rest is for training."""
 
     val: float = 0.2
     test: float = 0.2
@@ -30,66 +33,97 @@ class Fractions:
     def __post_init__(self) -> None:
         if min(self.val, self.test) < 0 or self.val + self.test >= 1:
             raise ConfigError(
-                "The shares for validation and test are at least 0 and leave something to train on; "
-                f"received {self.val:g} and {self.test:g}."
+                "The fractions for validation and test are at least 0 and their sum is below 1, so that images are "
+                f"left for training; received {self.val:g} and {self.test:g}."
             )
 
 
-def split(dataset: Dataset, survey: Survey, fractions: Fractions | None = None) -> Parts:
-    """The indices of the three parts, each in rising order; a part may be empty.
+def split(
+    dataset: Dataset, index: ImageIndex, *, fractions: Fractions | None = None, groups: Groups | None = None
+) -> Splits:
+    """Return the indices of the three splits, each in ascending order; a split may be empty.
 
-    What the data bring stays where it is. Parts that they do not bring are carved out of their train part, and out of
-    the pictures that they place nowhere. Unreadable pictures are in no part.
+    Splits that the data bring (`Dataset.splits`) stay as they are. Those that they do not bring are taken from their
+    training split and from images that they place in none. Unreadable images are in no split.
+
+    `groups` holds a number for each image; images of one number (a patient, a film) stay in one split, as near
+    duplicates do. Both hold among the images that are divided here.
+
+    Raises:
+        ConfigError: there is not one group number for each image.
     """
     fractions = fractions or Fractions()
-    readable = survey.readable
-    parts: Parts = {part: _kept(dataset.splits.get(part), readable) for part in SPLITS}
+    splits = index.splits_of(dataset)
     placed = np.zeros(len(dataset), bool)
-    for part in ("val", "test"):
-        placed[parts[part]] = True
-    pool = np.flatnonzero(readable & ~placed)
-    shares: tuple[tuple[Split, float], ...] = (("val", fractions.val), ("test", fractions.test))
+    placed[np.concatenate([splits["val"], splits["test"]])] = True
+    pool = np.flatnonzero(index.readable & ~placed)
+    wanted: tuple[tuple[Split, float], ...] = (("val", fractions.val), ("test", fractions.test))
     missing: dict[Split, float] = {}
-    for part, share in shares:
-        if share > 0 and part not in dataset.splits:
-            missing[part] = share
-    if "test" not in missing and "val" in missing:
-        # Out of train alone: validation's share of what is not test, and no more than it has a use for.
-        missing["val"] = min(missing["val"] / (1 - fractions.test), _ENOUGH_FOR_VALIDATION / max(1, len(pool)))
-    groups = survey.together[pool]
-    carved = by_content(survey.digests[pool], dataset.targets[pool], missing, groups)
-    parts["train"] = pool[carved < 0]
-    for number, part in enumerate(missing):
-        parts[part] = pool[carved == number]
-    return parts
+    for name, fraction in wanted:
+        if fraction > 0 and name not in dataset.splits:
+            missing[name] = fraction
+    if "test" not in missing and "val" in missing:  # of the training split alone: validation's share of it
+        missing["val"] = _for_validation(missing["val"] / (1 - fractions.test), len(pool))
+    carved = by_content(index.digests[pool], dataset.targets[pool], missing, _inseparable(index, groups)[pool])
+    splits["train"] = pool[carved < 0]
+    for number, name in enumerate(missing):
+        splits[name] = pool[carved == number]
+    return splits
+
+
+def cross_validation_splits(
+    dataset: Dataset, index: ImageIndex, *, folds: int = 5, val: float = 0.2, groups: Groups | None = None
+) -> tuple[Splits, ...]:
+    """Return the splits of each fold: every image is in the test split of exactly one.
+
+    Classes are distributed evenly over the folds. Of the images of the other folds, those of the fraction `val` of all
+    images are for validation. Images that the data themselves place in the test split are in no fold, so that they
+    remain for a last evaluation. `groups` is as in `split`; a group and near duplicates are in one fold together.
+
+    Raises:
+        ConfigError: there are fewer than 2 folds, more folds than groups of images, nothing is left for training, or
+            there is not one group number for each image.
+    """
+    if folds < 2 or not 0 < val < 1 - 1 / folds:
+        raise ConfigError(
+            "Cross-validation has at least 2 folds, and the fractions for validation and for test (1/folds) leave "
+            f"images for training; received {folds} folds and a validation fraction of {val:g}."
+        )
+    pool = np.setdiff1d(np.flatnonzero(index.readable), index.splits_of(dataset)["test"])
+    digests, targets, owners = index.digests[pool], dataset.targets[pool], _inseparable(index, groups)[pool]
+    if folds > len(np.unique(owners)):
+        raise ConfigError(
+            f"Each fold has at least one image; received {folds} folds for {len(np.unique(owners))} images or groups "
+            "of images that stay together."
+        )
+    fold_of = _balanced(digests, targets, owners, folds)
+    found: list[Splits] = []
+    for fold in range(folds):
+        rest = np.flatnonzero(fold_of != fold)
+        fraction = _for_validation(val / (1 - 1 / folds), len(rest))
+        in_val = by_content(digests[rest], targets[rest], {"val": fraction}, owners[rest]) == 0
+        found.append({"train": pool[rest[~in_val]], "val": pool[rest[in_val]], "test": pool[fold_of == fold]})
+    return tuple(found)
 
 
 def by_content(
     digests: UInt8[np.ndarray, "n 32"],
     targets: Int64[np.ndarray, " n"],
-    shares: Mapping[Split, float],
-    groups: Int64[np.ndarray, " n"] | None = None,
+    fractions: Mapping[Split, float],
+    groups: Groups | None = None,
 ) -> Int64[np.ndarray, " n"]:
-    """To which of `shares` (by its place among them) each picture goes; -1 to none of them.
+    """Return the split of each image, by its place among `fractions`; -1 for none.
 
-    Class by class, whole groups in the order of their smallest digest fill one part after the other: each gets its
-    share of the class, rounded, at least one picture where the class has a picture for each part, and never a group
-    that is larger than the room that is left. A digest is as good as a draw, and it belongs to the picture: names,
-    order and machine do not matter, and a picture more moves only the pictures at a border. A group counts for the
-    class of its picture with the smallest digest.
+    Class by class, whole groups in the order of their smallest digest fill one split after the other: each gets its
+    fraction of the class, rounded, at least one image where the class has an image for each split, and never a group
+    that is larger than the room that is left. One image more moves only images at a border. A group counts for the
+    class of its image with the smallest digest.
     """
-    order = np.argsort(np.ascontiguousarray(digests).view(f"S{DIGEST_BYTES}").reshape(-1), kind="stable")
     owners = np.arange(len(targets)) if groups is None else groups
-    members: dict[int, list[int]] = {}
-    for index, owner in zip(order.tolist(), owners[order].tolist(), strict=True):
-        members.setdefault(owner, []).append(index)  # groups, and the pictures of each group, by rising digest
-    classes: dict[int, list[list[int]]] = {}
-    for group in members.values():
-        classes.setdefault(int(targets[group[0]]), []).append(group)
     placed = np.full(len(targets), -1, np.int64)
-    for of_class in classes.values():
-        room = _room(sum(map(len, of_class)), list(shares.values()))
-        for group in of_class:
+    for members in _groups_by_class(digests, targets, owners):
+        room = _room(sum(map(len, members)), list(fractions.values()))
+        for group in members:
             fitting = next((number for number, left in enumerate(room) if left >= len(group)), None)
             if fitting is not None:
                 placed[group] = fitting
@@ -99,23 +133,62 @@ def by_content(
     return placed
 
 
-def _room(count: int, shares: list[float]) -> list[int]:
-    """How many of a class's `count` pictures each part takes."""
-    least = 1 if count > len(shares) else 0
-    return [max(least, int(count * share + 0.5)) for share in shares]
+def _balanced(
+    digests: UInt8[np.ndarray, "n 32"], targets: Int64[np.ndarray, " n"], groups: Groups, folds: int
+) -> Int64[np.ndarray, " n"]:
+    """Return the fold of each image.
+
+    Class by class, the largest groups first, each goes to the fold with the fewest images of its class; of equal ones,
+    to the one with the fewest images.
+    """
+    placed = np.empty(len(targets), np.int64)
+    totals = [0] * folds
+    for members in _groups_by_class(digests, targets, groups):
+        counts = [0] * folds
+        for group in sorted(members, key=len, reverse=True):
+            fold = min(range(folds), key=lambda number: (counts[number], totals[number]))
+            placed[group] = fold
+            counts[fold] += len(group)
+            totals[fold] += len(group)
+    return placed
 
 
-def _kept(indices: np.ndarray | None, readable: np.ndarray) -> np.ndarray:
-    indices = np.empty(0, np.int64) if indices is None else np.sort(indices)
-    return indices[readable[indices]]
+def _groups_by_class(digests: np.ndarray, targets: np.ndarray, groups: Groups) -> list[Sequence[list[int]]]:
+    """Return for each class its groups as lists of indices, groups and indices in the order of their digests."""
+    order = np.argsort(np.ascontiguousarray(digests).view(f"S{DIGEST_BYTES}").reshape(-1), kind="stable")
+    members: dict[int, list[int]] = {}
+    for index, owner in zip(order.tolist(), groups[order].tolist(), strict=True):
+        members.setdefault(owner, []).append(index)
+    classes: dict[int, list[list[int]]] = {}
+    for group in members.values():
+        classes.setdefault(int(targets[group[0]]), []).append(group)
+    return list(classes.values())
 
 
-def lacking(dataset: Dataset, parts: Mapping[Split, np.ndarray]) -> dict[Split, tuple[str, ...]]:
-    """The classes of which a part (one that is not empty) has no picture."""
-    found: dict[Split, tuple[str, ...]] = {}
-    for part, indices in parts.items():
-        counts = np.bincount(dataset.targets[indices], minlength=len(dataset.classes))
-        names = tuple(name for name, count in zip(dataset.classes, counts, strict=True) if not count)
-        if len(indices) and names:
-            found[part] = names
-    return found
+def _room(count: int, fractions: list[float]) -> list[int]:
+    """Return how many of a class's `count` images each split takes."""
+    least = 1 if count > len(fractions) else 0
+    return [max(least, int(count * fraction + 0.5)) for fraction in fractions]
+
+
+def _for_validation(fraction: float, count: int) -> float:
+    """Return the fraction of `count` images for validation, which are no more than it has a use for."""
+    return min(fraction, _ENOUGH_FOR_VALIDATION / max(1, count))
+
+
+def _inseparable(index: ImageIndex, groups: Groups | None) -> Groups:
+    """Return the group of each image that stays in one split: near duplicates and `groups`, joined where they meet."""
+    if groups is None:
+        return index.inseparable
+    if len(groups) != len(index):
+        raise ConfigError(f"There is one group number for each image; received {len(groups)} for {len(index)} images.")
+    _, given = np.unique(groups, return_inverse=True)
+    joined = index.inseparable
+    while True:  # each round gives every member of a group the smallest number in it, until none changes
+        before = joined
+        for owners in (given, index.inseparable):
+            smallest = np.full(len(owners), len(owners), np.int64)
+            np.minimum.at(smallest, owners, joined)
+            joined = smallest[owners]
+        if (joined == before).all():
+            return joined

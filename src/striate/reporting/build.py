@@ -32,6 +32,7 @@ from striate.runs.effect import settings_in_effect
 from striate.runs.evaluate import Evaluation
 from striate.runs.folder import Plan, Run
 from striate.runs.images import named
+from striate.runs.prepare import divide
 from striate.tracing import describe
 from striate.training import read_events
 
@@ -97,7 +98,7 @@ def _evaluation(run: Run, split: str, classifier: Classifier) -> Evaluation | No
 
 def _found_again(dataset: Dataset, found: Audit, judged: Evaluation) -> Rows:
     """Return the rows of evaluated images that still exist, under the indices that they have now."""
-    numbers = {name: number for number, name in enumerate(dataset.store.names) if found.survey.readable[number]}
+    numbers = {name: number for number, name in enumerate(dataset.store.names) if found.index.readable[number]}
     kept = [row for row, name in enumerate(judged.names) if name in numbers]
     rows = judged.rows
     return Rows(
@@ -113,8 +114,8 @@ def _from_data(plan: Plan, classifier: Classifier, judged: Evaluation | None) ->
     found: dict[str, Any] = {}
     try:
         dataset = open_data(plan.data)
-        looked = audit(dataset)
-        found |= {"audit": looked, "given_splits": tuple(dataset.splits)}
+        looked = divide(audit(dataset))
+        found["audit"] = looked
         if judged is not None:
             rows, classes = _found_again(dataset, looked, judged), judged.judgement.classes
             found |= _with_maps(classifier, dataset, tuple(_examples(dataset, classes, rows.worst(_MISTAKES))))

@@ -60,8 +60,7 @@ class RunMaterial:
     shown, `temperature` the fitted temperature. `mistakes` are wrong answers, most confident first, with maps made by
     the method `explained`, or without because of `unexplained`; `surest` are correct answers.
 
-    Data: `audit` is the audit of the data as they are now, `given_splits` the splits that the data define themselves.
-    `unread` is the reason why the data could not be read again.
+    Data: `audit` is the audit of the data as they are now; `unread` is the reason why they could not be read again.
 
     Model and settings: `filters` are the weights of the first layer, one filter for each output channel. `settings` are
     those in effect, as (name, value, reason); `recipe` is in JSON form; `difference` maps a dotted key to (the recipe's
@@ -85,7 +84,6 @@ class RunMaterial:
     explained: str | None = None
     unexplained: str | None = None
     audit: Audit | None = None
-    given_splits: tuple[str, ...] = ()
     unread: str | None = None
     model: ModelFacts | None = None
     filters: Float[np.ndarray, "n c h w"] | None = None

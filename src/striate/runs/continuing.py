@@ -114,8 +114,8 @@ def _anew(plan: Plan, loaders: Loaders | None, progress: Progress) -> TrainingDa
     """The data, prepared as for a new run."""
     if loaders is not None:
         return PreparedLoaders.read(loaders)
-    dataset = open_data(plan.data, progress=progress)
-    return prepare_data(plan.recipe, dataset, audit(dataset, progress=progress), progress=progress)
+    found = audit(open_data(plan.data, progress=progress), progress=progress)
+    return prepare_data(plan.recipe, found, progress=progress)
 
 
 def _again(

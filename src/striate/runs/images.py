@@ -16,9 +16,9 @@ import numpy as np
 
 from striate.core.errors import RunError
 from striate.core.files import open_regular, write_atomically
-from striate.data.audit.audit import Audit
-from striate.data.dataset import SPLITS, Dataset, FileStore
-from striate.data.split import Parts
+from striate.data.audit.index import ImageIndex
+from striate.data.dataset import SPLITS, Dataset, FileStore, Splits
+from striate.data.split import split
 from striate.runs.folder import Run
 
 _COLUMNS = ("image", "class", "split", "sha256")
@@ -64,8 +64,8 @@ def _count(names: tuple[str, ...]) -> str:
     return "1 image" if len(names) == 1 else f"{len(names):,} images"
 
 
-def write_images(path: Path, dataset: Dataset, found: Audit) -> None:
-    """Record the images of `dataset` that are in a split. Data that are no files of their own are not recorded.
+def write_images(path: Path, dataset: Dataset, index: ImageIndex, splits: Splits) -> None:
+    """Record the images of `dataset` that are in `splits`. Data that are not files of their own are not recorded.
 
     Raises:
         RunError: the file cannot be written, or the disk is full.
@@ -75,8 +75,10 @@ def write_images(path: Path, dataset: Dataset, found: Audit) -> None:
     text = io.StringIO(newline="")
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(_COLUMNS)
-    for name, entry in _entries(dataset, found).items():
-        writer.writerow([name, entry.label, entry.split, entry.digest])
+    for name in SPLITS:
+        for number in splits[name].tolist():
+            label, digest = _content(dataset, index, number)
+            writer.writerow([dataset.store.name(number), label, name, digest])
     write_atomically(path, text.getvalue().encode(errors="surrogateescape"))
 
 
@@ -98,50 +100,42 @@ def read_images(path: Path) -> dict[str, Entry] | None:
         raise RunError(f"{path} is damaged ({error}). Restore it from a copy.") from error
 
 
-def compare(then: Mapping[str, Entry], dataset: Dataset, found: Audit) -> tuple[Changes, Parts]:
+def compare(then: Mapping[str, Entry], dataset: Dataset, index: ImageIndex) -> tuple[Changes, Splits]:
     """Compare the images of `dataset` with those of the record.
 
     Returns what changed, and the splits of the record with the images that are as they were.
     """
-    now = _entries(dataset, found)
-    readable = {name for name, known in zip(dataset.store.names, found.survey.readable.tolist(), strict=True) if known}
-    same = {name for name, entry in then.items() if name in now and _is(entry, now[name])}
+    names = dataset.store.names
+    now = {names[number]: number for number in np.flatnonzero(index.readable).tolist()}
+    same = {
+        name
+        for name, entry in then.items()
+        if name in now and (entry.label, entry.digest) == _content(dataset, index, now[name])
+    }
     changes = Changes(
-        missing=tuple(name for name in then if name not in readable),
-        changed=tuple(name for name in then if name in readable and name not in same),
+        missing=tuple(name for name in then if name not in now),
+        changed=tuple(name for name in then if name in now and name not in same),
         added=tuple(name for name in now if name not in then),
     )
-    numbers = {name: number for number, name in enumerate(dataset.store.names) if name in same}
-    parts: Parts = {
-        split: np.array(sorted(numbers[name] for name in same if then[name].split == split), np.int64)
-        for split in SPLITS
+    splits: Splits = {
+        split: np.array(sorted(now[name] for name in same if then[name].split == split), np.int64) for split in SPLITS
     }
-    return changes, parts
+    return changes, splits
 
 
-def own_parts(run: Run, dataset: Dataset, found: Audit) -> Parts:
-    """The splits of a run's own data: those of the training, with the images that are as they were then.
+def own_splits(run: Run | None, dataset: Dataset, index: ImageIndex) -> Splits:
+    """Return the splits of a run's own data: those of the training, with the images that are as they were then.
 
-    To divide changed data anew would move images of the training into the test.
+    A new division of changed data would move training images to the test split. Where nothing is recorded, the data
+    are divided as for a new run.
 
     Raises:
         RunError: the record is damaged.
     """
-    recorded = read_images(run.images_file)
-    return found.parts if recorded is None else compare(recorded, dataset, found)[1]
+    recorded = read_images(run.images_file) if run else None
+    return split(dataset, index) if recorded is None else compare(recorded, dataset, index)[1]
 
 
-def _is(then: Entry, now: Entry) -> bool:
-    return (then.label, then.digest) == (now.label, now.digest)
-
-
-def _entries(dataset: Dataset, found: Audit) -> dict[str, Entry]:
-    """An entry for each image that is in a split."""
-    entries: dict[str, Entry] = {}
-    for split in SPLITS:
-        for index in found.parts[split].tolist():
-            label = dataset.classes[dataset.targets[index]]
-            entries[dataset.store.name(index)] = Entry(
-                label, split, found.survey.digests[index].tobytes().hex()[:_DIGITS]
-            )
-    return entries
+def _content(dataset: Dataset, index: ImageIndex, number: int) -> tuple[str, str]:
+    """Return the class of an image and the digest of its pixels, as they are recorded."""
+    return dataset.classes[dataset.targets[number]], index.digests[number].tobytes().hex()[:_DIGITS]

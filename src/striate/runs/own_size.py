@@ -8,13 +8,13 @@ from dataclasses import replace
 import numpy as np
 
 from striate.core.config import difference
-from striate.data.audit.survey import Survey
+from striate.data.audit.index import ImageIndex
 from striate.models import MODELS
 from striate.runs.folder import Plan
 from striate.runs.recipes import RECIPES
 
 
-def follow_model(plan: Plan, chosen: Collection[str], survey: Survey) -> Plan:
+def follow_model(plan: Plan, chosen: Collection[str], index: ImageIndex) -> Plan:
     """The plan with the size of the input on the model's card, where the user chose the model and no size.
 
     An image is not enlarged beyond the larger of the recipe's own size and the median shorter side of the images: that
@@ -26,7 +26,7 @@ def follow_model(plan: Plan, chosen: Collection[str], survey: Survey) -> Plan:
     if not free or usual is None or recipe.model == base.model or recipe.model not in MODELS:
         return plan
     height, width = MODELS[recipe.model].card.input[1:]
-    shorter = np.minimum(survey.heights, survey.widths)[survey.readable]
+    shorter = np.minimum(index.heights, index.widths)[index.readable]
     most = max(usual, int(np.median(shorter)) if len(shorter) else 0)
     made_for = f"{recipe.model} is made for {height}×{width}"
     if max(height, width) > most:

@@ -1,4 +1,4 @@
-"""From what the user named to data that are ready to train on: opened, audited, parted, measured."""
+"""Prepare data for training: open, audit, split, measure."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from striate.core.protocols import Batches
 from striate.core.spec import InputSpec, LabelSpec
 from striate.data.audit.audit import Audit, audit
 from striate.data.augmentation.augment import augmentations_in_effect
-from striate.data.dataset import Dataset, Split
+from striate.data.dataset import Dataset, Split, Splits
 from striate.data.loading.batching import batches_of
 from striate.data.loading.loader import Loader
 from striate.data.preparation.measure import measure
 from striate.data.sources.opening import open_data
-from striate.data.split import Parts
+from striate.data.split import split
 from striate.runs.evaluate import GoneError, answers, matched, unread
 from striate.runs.folder import Plan, Run
 from striate.runs.images import Changes, compare, read_images, write_images
@@ -28,6 +28,7 @@ from striate.runs.origin import Origin
 from striate.runs.recipe import Recipe
 from striate.training import Outputs
 
+_SPLIT_NAMES: dict[Split, str] = {"train": "training", "val": "validation", "test": "test"}
 LEARNED = 2000  # as many images of the training split, at most about, are judged
 
 
@@ -96,14 +97,14 @@ class Prepared:
     steps: int | None = None
 
     @property
-    def parts(self) -> Parts:
-        """The indices of each part, unreadable pictures in none of them."""
-        return self.audit.parts
+    def splits(self) -> Splits:
+        """The indices of each split; unreadable images are in none."""
+        return self.audit.splits
 
     @property
     def counts(self) -> dict[str, int]:
-        """The number of pictures in each split that has any."""
-        return {part: len(indices) for part, indices in self.parts.items() if len(indices)}
+        """The number of images in each split that has any."""
+        return {split: len(indices) for split, indices in self.splits.items() if len(indices)}
 
     @property
     def digest(self) -> str:
@@ -118,12 +119,12 @@ class Prepared:
     @property
     def digests(self) -> np.ndarray:
         """The content digest of each image of the data set."""
-        return self.audit.survey.digests
+        return self.audit.index.digests
 
     @property
     def seen(self) -> SeenImages:
         """The images of the training and validation splits."""
-        return SeenImages(self.digests[self.parts["train"]], self.digests[self.parts["val"]])
+        return SeenImages(self.digests[self.splits["train"]], self.digests[self.splits["val"]])
 
     def load(self, recipe: Recipe, *, progress: Progress = silent) -> tuple[Batches, Batches]:
         """Make the loaders; images that fit in memory are decoded now.
@@ -131,7 +132,7 @@ class Prepared:
         Raises:
             DataError: too few images are left.
         """
-        count, validation = (len(self.parts[split]) for split in ("train", "val"))
+        count, validation = (len(self.splits[split]) for split in ("train", "val"))
         if not validation or count < 2 * (self.steps or 0):
             raise DataError(
                 f"Too few of the images that this run was started with remain ({count:,} to train on, {validation:,} "
@@ -143,7 +144,7 @@ class Prepared:
             learning = split == "train"
             return Loader(
                 self.dataset,
-                self.parts[split],
+                self.splits[split],
                 self.input,
                 batch_size=recipe.batch_size if learning else 256,
                 steps=self.steps if learning else None,
@@ -153,7 +154,7 @@ class Prepared:
                 digests=self.digests,
                 memory="auto" if recipe.in_memory else "never",
                 threads=recipe.loader_threads,
-                progress=renamed(progress, f"loading the {'training' if learning else 'validation'} split"),
+                progress=renamed(progress, f"loading the {_SPLIT_NAMES[split]} split"),
             )
 
         return loader("train"), loader("val")
@@ -171,7 +172,7 @@ class Prepared:
     def _judged(self, split: Split) -> np.ndarray:
         """The images of a split that are judged: of the training split as many as `LEARNED`, evenly chosen, enough to
         see how much better the classifier does on what it has learned from."""
-        indices = self.parts[split]
+        indices = self.splits[split]
         return indices[:: max(1, -(-len(indices) // LEARNED))] if split == "train" else indices
 
     def names(self, split: Split, index: np.ndarray) -> tuple[str, ...]:
@@ -184,33 +185,48 @@ class Prepared:
 
     def smallest_batch(self, recipe: Recipe) -> int:
         """Return how many images the smallest batch of an epoch has."""
-        return min(map(len, batches_of(self.parts["train"], recipe.batch_size)))
+        return min(map(len, batches_of(self.splits["train"], recipe.batch_size)))
 
     def record(self, run: Run) -> None:
         """Write the audit into the run, and which images it begins with."""
         write_json(run.audit_file, self.audit.to_json())
         if not self.recorded:
-            write_images(run.images_file, self.dataset, self.audit)
+            write_images(run.images_file, self.dataset, self.audit.index, self.splits)
 
 
-def prepare_data(recipe: Recipe, dataset: Dataset, found: Audit, *, progress: Progress = silent) -> Prepared:
-    """Measure how the images of `dataset`, whose audit is `found`, are to be fed.
+def divide(found: Audit, given: Splits | None = None) -> Audit:
+    """Return the audit of the splits to train on: `given` ones as they are, or those of `striate.data.split.split`.
+
+    Given splits become those of the data, and so change their digest.
+    """
+    if given is None:
+        return replace(found, splits=split(found.dataset, found.index))
+    dataset = replace(found.dataset, splits=given)
+    return replace(found, dataset=dataset, splits=found.index.splits_of(dataset))
+
+
+def prepare_data(
+    recipe: Recipe, found: Audit, splits: Splits | None = None, *, progress: Progress = silent
+) -> Prepared:
+    """Divide the audited data (see `divide`), and measure how the images are prepared.
 
     Raises:
-        DataError: more pictures are unreadable than the recipe admits, or nothing is left to train or validate on.
+        DataError: more images are unreadable than the recipe admits, or none is left to train or validate on.
     """
-    _check_readable(recipe, dataset, found)
-    for part in ("train", "val"):
-        if not len(found.parts[part]):
+    found = divide(found, splits)
+    dataset = found.dataset
+    _check_readable(recipe, found)
+    for name in ("train", "val"):
+        if not len(found.splits[name]):
             raise DataError(
-                f"{dataset.name} leaves no picture for {part}: a training needs some to learn from and some to judge "
-                "each epoch by."
+                f"{dataset.name} has no image for the {_SPLIT_NAMES[name]} split; training needs at least one to learn "
+                "from and one to validate each epoch by. Add images."
             )
     choice = recipe.input
     spec = measure(
         dataset,
-        found.survey,
-        found.parts["train"],
+        found.index,
+        found.splits["train"],
         height=choice.height,
         width=choice.width,
         resize=choice.resize,
@@ -233,33 +249,37 @@ def prepare_again(
         RunError: the data changed and `inexact` was not said, or it is not known how.
     """
     dataset = open_data(plan.data, minimum_classes=1, progress=progress)
-    found = audit(dataset, progress=progress)
+    found = divide(audit(dataset, progress=progress))
     labels = LabelSpec(origin.classes)
     if found.digest == origin.first_data:
         return Prepared(dataset, found, origin.input, labels, recorded=True), None
     recorded = read_images(run.images_file)
     if recorded is None:
         raise RunError(f"{_OTHER_DATA}: images, labels or splits changed. Restore them, or start a new run.")
-    changes, parts = compare(recorded, dataset, found)
+    changes, splits = compare(recorded, dataset, found.index)
+    given = divide(found, splits)
+    if given.digest == origin.first_data:  # it was started with splits of its own
+        return Prepared(dataset, given, origin.input, labels, recorded=True), None
     if found.digest != origin.data and not inexact:
         raise RunError(
             f"{_OTHER_DATA}: {changes}. Restore them, or go on with what remains of them: striate resume "
             f"{run.argument} --inexact, or striate finish {run.argument}"
         )
-    if not any(len(indices) for indices in parts.values()):
+    if not any(len(indices) for indices in splits.values()):
         raise DataError(f"None of the images that this run was started with is left in {plan.data}. Restore them.")
     dataset, _, _ = matched(dataset, labels)
-    return Prepared(dataset, replace(found, parts=parts), origin.input, labels, recorded=True), changes
+    return Prepared(dataset, replace(found, splits=splits), origin.input, labels, recorded=True), changes
 
 
 _OTHER_DATA = "The data are not those that this run was started with"
 
 
-def _check_readable(recipe: Recipe, dataset: Dataset, found: Audit) -> None:
+def _check_readable(recipe: Recipe, found: Audit) -> None:
+    dataset = found.dataset
     if len(found.unread) > recipe.unreadable * len(dataset):
         first = found.unread[0]
         raise DataError(
-            f"{len(found.unread)} of {len(dataset)} pictures of {dataset.name} cannot be read (the first is "
+            f"{len(found.unread)} of {len(dataset)} images of {dataset.name} cannot be read (the first is "
             f"{first.name}: {first.why}), which is more than the share of {recipe.unreadable:g} "
             f"that the setting 'unreadable' admits. They are all listed by: {command('data', dataset.source)}"
         )

@@ -66,8 +66,8 @@ def _prepared(data: str | Path | Loaders, choice: Choice, progress: Progress) ->
     named = data if is_named(data) else str(Path(data).expanduser().resolve())
     plan = _plan(recipe_for(data), named, choice)
     found = audit(dataset, progress=progress)
-    plan = follow_model(plan, _together(choice), found.survey)
-    return plan, prepare_data(plan.recipe, dataset, found, progress=progress), dataset.name
+    plan = follow_model(plan, _together(choice), found.index)
+    return plan, prepare_data(plan.recipe, found, progress=progress), dataset.name
 
 
 def _plan(suited: str, data: str, choice: Choice, loaders: Loaders | None = None) -> Plan:

@@ -1,4 +1,4 @@
-"""Look through data before training on them."""
+"""Audit data before training."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ if TYPE_CHECKING:
 
 @with_progress
 def audit(data: str | Path, /, *, progress: Progress | None = None) -> Audit:
-    """Look through a data set: what is in it, and what may be wrong with it.
+    """Audit a data set: report what is in it, and what may be wrong with it.
 
-    The audit counts images per class, sizes, unreadable files with their reasons, exact and near duplicates, duplicates
-    across splits or with different labels, tiny classes, imbalance, and images rotated by EXIF. Nothing is changed. The
-    result is cached by content, so a second audit is quick.
+    The audit counts images per class and split (as training would divide the data), sizes, unreadable files with their
+    reasons, exact and near duplicates, duplicates across splits or with different labels, tiny classes, imbalance, and
+    images rotated by EXIF. Nothing is changed. The result is cached by content, so a second audit is quick.
 
     Example:
         print(striate.audit("photos/").warnings)
@@ -34,6 +34,7 @@ def audit(data: str | Path, /, *, progress: Progress | None = None) -> Audit:
     """
     from striate.data.audit.audit import audit as look_through
     from striate.data.sources.opening import open_data
+    from striate.runs.prepare import divide
 
     report = progress or silent
-    return look_through(open_data(data, progress=report), progress=report)
+    return divide(look_through(open_data(data, progress=report), progress=report))

@@ -76,22 +76,23 @@ def evaluate(
     from striate.data.audit.audit import audit
     from striate.data.sources.opening import open_data
     from striate.runs.evaluate import answers, evaluation, matched, sort_out
-    from striate.runs.images import own_parts
+    from striate.runs.images import own_splits
 
     report = progress or silent
     classifier = classifier_of(run, device)
     source, its_run = own_data(run) if data is None else data, run_of(run)
     chosen = split or ("test" if data is None else "all")
     dataset, known, unknown = matched(open_data(source, minimum_classes=1, progress=report), classifier.labels)
-    found = audit(dataset, channels=classifier.input.channels, progress=report)
-    readable = found.survey.readable
-    parts = own_parts(its_run, dataset, found) if data is None and its_run is not None else found.parts
-    wanted = np.flatnonzero(readable) if chosen == "all" else parts[chosen]
+    index = audit(dataset, channels=classifier.input.channels, progress=report).index
+    if chosen == "all":
+        wanted = np.flatnonzero(index.readable)
+    else:
+        wanted = own_splits(its_run if data is None else None, dataset, index)[chosen]
     indices = np.intersect1d(wanted, known)
     if not len(indices):
         raise DataError(f"{source} has no image in the split {chosen!r}. Choose another with --split.")
     its_own = data is None and chosen != "all"  # a split of the run's own data is judged as it was asked for
-    indices, seen = sort_out(classifier.seen, indices, found.survey.digests, keep=all_images or its_own)
+    indices, seen = sort_out(classifier.seen, indices, index.digests, keep=all_images or its_own)
     if not len(indices):
         raise DataError(
             f"The classifier has seen every image of {source} in its training ({seen}), so they cannot test it. "
@@ -103,4 +104,4 @@ def evaluate(
     judged = evaluation(name, str(source), names, classifier, outputs, seen)
     if its_run:
         judged.write(its_run)
-    return Verdict(str(source), chosen, judged.judgement, unknown, int((~readable[known]).sum()), seen)
+    return Verdict(str(source), chosen, judged.judgement, unknown, int((~index.readable[known]).sum()), seen)

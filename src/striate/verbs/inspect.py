@@ -64,6 +64,7 @@ def inspect(
     from striate.explaining.checks.budget import Budget
     from striate.reporting.inspection.folder import is_inspection, write_inspection
     from striate.reporting.inspection.inspect import Extent, inspect_classifier
+    from striate.runs.prepare import divide
 
     report = progress or silent
     extent = Extent(images, units, str(Budget(time)))
@@ -74,7 +75,7 @@ def inspect(
         raise ConfigError(f"{folder} is there already and is no inspection. Choose another folder with --out.")
     dataset = open_data(own_data(run) if data is None else data, progress=report)
     found = audit(dataset, channels=classifier.input.channels, progress=report)
-    indices = found.parts["train"] if data is None else np.flatnonzero(found.survey.readable)
+    indices = divide(found).splits["train"] if data is None else np.flatnonzero(found.index.readable)
     if not len(indices):
         raise DataError(f"{dataset.name} has no image to inspect.")
     inspection = inspect_classifier(classifier, dataset, indices, title, extent, progress=report)

@@ -115,13 +115,11 @@ def _training_images(
     from striate.data.audit.audit import audit
     from striate.data.sources.opening import open_data
     from striate.runs.evaluate import matched
-    from striate.runs.images import own_parts
+    from striate.runs.images import own_splits
 
     dataset, known, _ = matched(open_data(source, minimum_classes=1, progress=progress), classifier.labels)
-    audited = audit(dataset, channels=classifier.input.channels, progress=progress)
-    its_run = run_of(run)
-    parts = audited.parts if its_run is None else own_parts(its_run, dataset, audited)
-    indices = np.intersect1d(parts["train"], known)
+    index = audit(dataset, channels=classifier.input.channels, progress=progress).index
+    indices = np.intersect1d(own_splits(run_of(run), dataset, index)["train"], known)
     if not len(indices):
         raise DataError(f"{source} has none of the images that the run was trained on: put them back.")
     return dataset, indices

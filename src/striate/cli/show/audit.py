@@ -33,7 +33,7 @@ def show_audit(
     screen = console()
     rows = [[row.name, row.train, row.val, row.test, row.total] for row in audit.classes]
     sums = [sum(column) for column in list(zip(*rows, strict=True))[1:]]
-    screen.print(f"{audit.source}\n")
+    screen.print(f"{audit.dataset.source}\n")
     screen.print(table(["class", "train", "val", "test", "all"], rows, total=["all", *sums]))
     screen.print()
     for finding in audit.findings:

@@ -1,22 +1,23 @@
-"""What there is in a data set, counted: the facts of an audit, before anything is made of them."""
+"""Statistics of a data set: counts, sizes, kinds of files, unreadable images and groups of duplicates."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Literal
 
 import numpy as np
-from jaxtyping import Int64
 
-from striate.data.audit.survey import Survey, large_group
-from striate.data.dataset import SPLITS, Dataset, Split
+from striate.data.audit.duplicates import SMALLEST_SIDE
+from striate.data.audit.index import ImageIndex, largest_group
+from striate.data.dataset import SPLITS, Dataset, Split, Splits
 
 # Plain settings types only: `core.config.to_json` writes these rows.
 
 
 @dataclass(frozen=True)
 class ClassCount:
-    """The readable pictures of one class, in all and in each part."""
+    """Number of readable images of one class, in all and in each split."""
 
     name: str
     total: int
@@ -27,7 +28,7 @@ class ClassCount:
 
 @dataclass(frozen=True)
 class Sizes:
-    """Height and width of the upright pictures: the smallest and the largest by area, the median of each side."""
+    """Height and width of the upright images: the smallest and the largest by area, the median of each side."""
 
     smallest: tuple[int, ...]
     median: tuple[int, ...]
@@ -37,7 +38,7 @@ class Sizes:
 
 @dataclass(frozen=True)
 class Counted:
-    """How many pictures are of one kind."""
+    """Number of images of one kind."""
 
     what: str
     count: int
@@ -45,7 +46,7 @@ class Counted:
 
 @dataclass(frozen=True)
 class Unread:
-    """A picture that cannot be read, and why: `reason` in a word, `detail` with more."""
+    """An image that cannot be read: `reason` in a word, and `detail`."""
 
     name: str
     reason: str
@@ -53,81 +54,124 @@ class Unread:
 
     @property
     def why(self) -> str:
-        """The reason and its detail, in one."""
+        """Reason and detail in one."""
         return f"{self.reason} ({self.detail})" if self.detail else self.reason
 
 
 @dataclass(frozen=True)
 class Group:
-    """Pictures that are equal, or alike: the representative first.
+    """Images that are equal or near duplicates: the representative first.
 
-    `classes` and `parts` are those of its members, each once. A `large` group is so large that it does not bind the
-    parts.
+    `classes` and `splits` are those of its members, each once. A `large` group may be divided between splits.
     """
 
     kind: Literal["equal", "alike"]
     names: tuple[str, ...]
     classes: tuple[str, ...]
-    parts: tuple[str, ...]
+    splits: tuple[str, ...]
     large: bool
 
 
-def class_counts(dataset: Dataset, survey: Survey, parts: dict[Split, np.ndarray]) -> tuple[ClassCount, ...]:
-    """One row for each class, in the order of the classes."""
-    chosen = [np.flatnonzero(survey.readable), *(parts[part] for part in SPLITS)]
-    columns = [np.bincount(dataset.targets[indices], minlength=len(dataset.classes)).tolist() for indices in chosen]
-    return tuple(ClassCount(name, *row) for name, *row in zip(dataset.classes, *columns, strict=True))
+@dataclass(frozen=True, eq=False)
+class Statistics:
+    """What `dataset` contains, counted over its `index` and over `splits`."""
 
+    dataset: Dataset
+    index: ImageIndex
+    splits: Splits
 
-def sizes(survey: Survey) -> Sizes | None:
-    """The sizes of the readable pictures; None where there are none."""
-    heights, widths = survey.heights[survey.readable], survey.widths[survey.readable]
-    if not len(heights):
-        return None
-    area = heights * widths
-    ends = [(int(heights[at]), int(widths[at])) for at in (area.argmin(), area.argmax())]
-    median = (int(np.median(heights)), int(np.median(widths)))
-    return Sizes(ends[0], median, ends[1], len(np.unique(heights << 32 | widths)))
+    @property
+    def images(self) -> int:
+        """Number of images, unreadable ones included."""
+        return len(self.index)
 
+    @cached_property
+    def classes(self) -> tuple[ClassCount, ...]:
+        """One row for each class, in the order of the classes."""
+        chosen = [np.flatnonzero(self.index.readable), *(self.splits[split] for split in SPLITS)]
+        columns = [self._per_class(indices).tolist() for indices in chosen]
+        return tuple(ClassCount(name, *row) for name, *row in zip(self.dataset.classes, *columns, strict=True))
 
-def kinds(survey: Survey) -> tuple[Counted, ...]:
-    """How the files hold their pictures, and which channels these have; the commonest first."""
-    modes, counts = np.unique(
-        np.char.add(np.char.add(survey.modes, ": "), survey.channels)[survey.readable], return_counts=True
-    )
-    return tuple(Counted(str(modes[at]), int(counts[at])) for at in np.argsort(-counts, kind="stable"))
+    @cached_property
+    def lacking(self) -> dict[Split, tuple[str, ...]]:
+        """The classes of which a split that is not empty has no image."""
+        found: dict[Split, tuple[str, ...]] = {}
+        for split, indices in self.splits.items():
+            counts = self._per_class(indices)
+            names = tuple(name for name, count in zip(self.dataset.classes, counts, strict=True) if not count)
+            if len(indices) and names:
+                found[split] = names
+        return found
 
+    def _per_class(self, indices: np.ndarray) -> np.ndarray:
+        return np.bincount(self.dataset.targets[indices], minlength=len(self.dataset.classes))
 
-def unread(dataset: Dataset, survey: Survey) -> tuple[Unread, ...]:
-    """The unreadable pictures."""
-    return tuple(
-        Unread(dataset.store.name(index), str(survey.reasons[index]), str(survey.details[index]))
-        for index in np.flatnonzero(~survey.readable).tolist()
-    )
+    @cached_property
+    def sizes(self) -> Sizes | None:
+        """The sizes of the readable images; None where there are none."""
+        heights, widths = self.index.heights[self.index.readable], self.index.widths[self.index.readable]
+        if not len(heights):
+            return None
+        area = heights * widths
+        ends = [(int(heights[at]), int(widths[at])) for at in (area.argmin(), area.argmax())]
+        median = (int(np.median(heights)), int(np.median(widths)))
+        return Sizes(ends[0], median, ends[1], len(np.unique(heights << 32 | widths)))
 
+    @cached_property
+    def kinds(self) -> tuple[Counted, ...]:
+        """How the files store their images, and which channels these have; the most frequent first."""
+        modes, counts = np.unique(
+            np.char.add(np.char.add(self.index.modes, ": "), self.index.channels)[self.index.readable],
+            return_counts=True,
+        )
+        return tuple(Counted(str(modes[at]), int(counts[at])) for at in np.argsort(-counts, kind="stable"))
 
-def groups(dataset: Dataset, survey: Survey, parts: dict[Split, np.ndarray]) -> tuple[Group, ...]:
-    """The groups of equal pictures, and those of alike ones (the equal ones among them once), larger ones first."""
-    part = np.full(len(dataset), "", object)
-    for name, indices in parts.items():
-        part[indices] = name
-    single = survey.equal == np.arange(len(survey))
-    found: list[Group] = []
-    kinds: tuple[tuple[Literal["equal", "alike"], Int64[np.ndarray, " n"], np.ndarray], ...] = (
-        ("equal", survey.equal, np.arange(len(survey))),
-        ("alike", survey.alike[single], np.flatnonzero(single)),
-    )
-    for kind, representatives, members in kinds:
-        for indices in _shared(representatives, members):
-            names = tuple(map(dataset.store.name, indices.tolist()))
-            classes = tuple(dataset.classes[target] for target in np.unique(dataset.targets[indices]).tolist())
-            among = tuple(name for name in SPLITS if name in part[indices])
-            found.append(Group(kind, names, classes, among, len(indices) > large_group(len(survey))))
-    return tuple(found)
+    @cached_property
+    def unread(self) -> tuple[Unread, ...]:
+        """The unreadable images."""
+        return tuple(
+            Unread(self.dataset.store.name(at), str(self.index.reasons[at]), str(self.index.details[at]))
+            for at in np.flatnonzero(~self.index.readable).tolist()
+        )
+
+    @cached_property
+    def rotated(self) -> int:
+        """Number of images that were turned upright by their EXIF orientation."""
+        return int(np.count_nonzero(self.index.orientations > 1))
+
+    @cached_property
+    def comparable(self) -> bool:
+        """Whether any image is large enough to be compared for near duplicates."""
+        return bool((np.minimum(self.index.heights, self.index.widths) >= SMALLEST_SIDE).any())
+
+    @cached_property
+    def groups(self) -> tuple[Group, ...]:
+        """The groups of equal images, then those of near duplicates (equal images counted once); largest first."""
+        split_of = np.full(len(self.dataset), "", object)
+        for split, indices in self.splits.items():
+            split_of[indices] = split
+        everyone = np.arange(len(self.index))
+        single = np.flatnonzero(self.index.duplicate_of == everyone)
+        equal = _shared(self.index.duplicate_of, everyone)
+        alike = _shared(self.index.near_duplicate_of[single], single)
+        return (
+            *(self._group("equal", members, split_of) for members in equal),
+            *(self._group("alike", members, split_of) for members in alike),
+        )
+
+    def _group(self, kind: Literal["equal", "alike"], members: np.ndarray, split_of: np.ndarray) -> Group:
+        dataset = self.dataset
+        return Group(
+            kind,
+            names=tuple(map(dataset.store.name, members.tolist())),
+            classes=tuple(dataset.classes[target] for target in np.unique(dataset.targets[members]).tolist()),
+            splits=tuple(split for split in SPLITS if split in split_of[members]),
+            large=len(members) > largest_group(len(self.index)),
+        )
 
 
 def _shared(representatives: np.ndarray, members: np.ndarray) -> list[np.ndarray]:
-    """The members of each group of more than one, the representative first and then by index; larger groups first."""
+    """Return the members of each group of more than one, the representative first, then by index; largest first."""
     order = np.argsort(representatives, kind="stable")
     _, starts, counts = np.unique(representatives[order], return_index=True, return_counts=True)
     several = np.flatnonzero(counts > 1)

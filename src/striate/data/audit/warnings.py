@@ -1,28 +1,25 @@
-"""What the facts of an audit mean, in sentences: a rule each, and each says nothing where there is nothing to say."""
+"""Findings about a data set: each rule yields a sentence where the statistics call for one."""
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 import numpy as np
 
-from striate.data.audit.statistics import Group
+from striate.data.audit.statistics import Group, Statistics
 from striate.data.images.decoded import NOTED
 from striate.data.images.kinds import common_maximum
 
-if TYPE_CHECKING:
-    from striate.data.audit.audit import Audit
-
-_FEW = 10  # pictures: below, neither learning a class nor judging it is worth the name
+_FEW = 10  # images: fewer are too few to learn a class or to evaluate it
 _UNEVEN, _VERY_UNEVEN = 3, 10
 
 
 @dataclass(frozen=True)
 class Finding:
-    """A sentence, how much it matters, and the pictures that it is about; `kind` names the rule."""
+    """A sentence, its level, and the names of the images it concerns; `kind` names the rule."""
 
     kind: str
     level: Literal["fine", "note", "warning"]
@@ -30,62 +27,62 @@ class Finding:
     names: tuple[str, ...] = ()
 
 
-Rule = Callable[["Audit"], Iterator[Finding]]
+Rule = Callable[[Statistics], Iterator[Finding]]
 
 
-def findings(audit: Audit) -> tuple[Finding, ...]:
-    """What all rules find, in the order of the rules."""
-    return tuple(finding for rule in _RULES for finding in rule(audit))
+def findings(found: Statistics) -> tuple[Finding, ...]:
+    """Return the findings of all rules, in the order of the rules."""
+    return tuple(finding for rule in _RULES for finding in rule(found))
 
 
 def many(count: int, noun: str) -> str:
-    """`1 picture`, `2 pictures`, `1,200 classes`."""
+    """Write a count with its noun: `1 image`, `2 images`, `1,200 classes`."""
     plural = noun if count == 1 else f"{noun}es" if noun.endswith("s") else f"{noun}s"
     return f"{count:,} {plural}"
 
 
-def _contents(audit: Audit) -> Iterator[Finding]:
-    sentence = f"{many(audit.pictures, 'picture')} in {many(len(audit.classes), 'class')}"
-    if audit.sizes and audit.sizes.distinct == 1:
-        sentence += ", all of {}×{} pixels".format(*audit.sizes.median)
-    elif audit.sizes:
-        ends = ["{}×{}".format(*size) for size in (audit.sizes.smallest, audit.sizes.largest, audit.sizes.median)]
+def _contents(found: Statistics) -> Iterator[Finding]:
+    sentence = f"{many(found.images, 'image')} in {many(len(found.classes), 'class')}"
+    if found.sizes and found.sizes.distinct == 1:
+        sentence += ", all of {}×{} pixels".format(*found.sizes.median)
+    elif found.sizes:
+        ends = ["{}×{}".format(*size) for size in (found.sizes.smallest, found.sizes.largest, found.sizes.median)]
         sentence += ", from {} to {} pixels (height×width; medians {})".format(*ends)
     yield Finding("contents", "fine", f"{sentence}.")
 
 
-def _notes(audit: Audit) -> Iterator[Finding]:
-    for note in audit.notes:
+def _notes(found: Statistics) -> Iterator[Finding]:
+    for note in found.dataset.notes:
         yield Finding("note", "note", note)
-    for caution in audit.cautions:
+    for caution in found.dataset.cautions:
         yield Finding("caution", "warning", caution)
 
 
-def _unreadable(audit: Audit) -> Iterator[Finding]:
-    if audit.unread:
-        reasons = Counter(row.reason for row in audit.unread).most_common()
+def _unreadable(found: Statistics) -> Iterator[Finding]:
+    if found.unread:
+        reasons = Counter(row.reason for row in found.unread).most_common()
         listing = ", ".join(f"{count:,} {reason}" for reason, count in reasons)
         yield Finding(
             "unreadable",
             "warning",
-            f"{many(len(audit.unread), 'picture')} of {audit.pictures:,} cannot be read and "
-            f"{'is' if len(audit.unread) == 1 else 'are'} left out: {listing}.",
-            tuple(f"{row.name}: {row.detail or row.reason}" for row in audit.unread),
+            f"{many(len(found.unread), 'image')} of {found.images:,} cannot be read and "
+            f"{'is' if len(found.unread) == 1 else 'are'} left out: {listing}.",
+            tuple(f"{row.name}: {row.detail or row.reason}" for row in found.unread),
         )
 
 
-def _duplicates(audit: Audit) -> Iterator[Finding]:
+def _duplicates(found: Statistics) -> Iterator[Finding]:
     for kind, sign, like in (("equal", "=", "have the same pixels"), ("alike", "≈", "look alike")):
-        every = [group for group in audit.groups if group.kind == kind]
+        every = [group for group in found.groups if group.kind == kind]
         large = [group for group in every if group.large]
         labels = [group for group in every if len(group.classes) > 1]
-        leaks = [group for group in every if len(group.parts) > 1]
-        if not every and (kind == "equal" or audit.compared):
-            yield Finding(kind, "fine", f"No two pictures {like}.")
+        leaks = [group for group in every if len(group.splits) > 1]
+        if not every and (kind == "equal" or found.comparable):
+            yield Finding(kind, "fine", f"No two images {like}.")
         elif every:
             extra = sum(len(group.names) - 1 for group in every)
             sentence = (
-                f"{many(len(every), 'group')} of pictures {like}: {many(extra, 'picture')} beside the first ones."
+                f"{many(len(every), 'group')} of images {like}: {many(extra, 'image')} in addition to the first ones."
             )
             yield Finding(kind, "note", sentence, _listed(every, sign))
         if large:
@@ -93,23 +90,23 @@ def _duplicates(audit: Audit) -> Iterator[Finding]:
             yield Finding(
                 f"{kind}, large group",
                 "warning",
-                f"Groups of {sizes} pictures {like}; groups so large are not kept in one part.",
+                f"Groups of {sizes} images {like}; groups so large may be divided between splits.",
                 _listed(large, sign),
             )
         if labels:
             yield Finding(
                 f"{kind}, other label",
                 "warning",
-                f"{many(len(labels), 'group')} of pictures that {like} bear different labels.",
+                f"{many(len(labels), 'group')} of images that {like} have different labels.",
                 tuple(f"{row} ({', '.join(g.classes)})" for g, row in zip(labels, _listed(labels, sign), strict=True)),
             )
         if leaks:
             yield Finding(
-                f"{kind}, across parts",
+                f"{kind}, across splits",
                 "warning",
-                f"{many(len(leaks), 'group')} of pictures that {like} lie in more than one part: what is judged was "
-                "partly seen in training.",
-                tuple(f"{row} ({', '.join(g.parts)})" for g, row in zip(leaks, _listed(leaks, sign), strict=True)),
+                f"{many(len(leaks), 'group')} of images that {like} are in more than one split: the evaluation "
+                "includes images seen in training.",
+                tuple(f"{row} ({', '.join(g.splits)})" for g, row in zip(leaks, _listed(leaks, sign), strict=True)),
             )
 
 
@@ -123,16 +120,16 @@ def _listed(groups: list[Group], sign: str) -> tuple[str, ...]:
     )
 
 
-def _tiny_classes(audit: Audit) -> Iterator[Finding]:
-    tiny = [row for row in audit.classes if row.total < _FEW]
+def _tiny_classes(found: Statistics) -> Iterator[Finding]:
+    tiny = [row for row in found.classes if row.total < _FEW]
     if tiny:
         listing = ", ".join(f"{row.name} ({row.total})" for row in tiny[:10]) + (" …" if len(tiny) > 10 else "")
         noun = "class has" if len(tiny) == 1 else "classes have"
-        yield Finding("tiny class", "warning", f"{len(tiny):,} {noun} fewer than {_FEW} pictures: {listing}.")
+        yield Finding("tiny class", "warning", f"{len(tiny):,} {noun} fewer than {_FEW} images: {listing}.")
 
 
-def _imbalance(audit: Audit) -> Iterator[Finding]:
-    present = sorted((row for row in audit.classes if row.total), key=lambda row: row.total)
+def _imbalance(found: Statistics) -> Iterator[Finding]:
+    present = sorted((row for row in found.classes if row.total), key=lambda row: row.total)
     if len(present) > 1 and present[-1].total >= _UNEVEN * present[0].total:
         ratio = present[-1].total / present[0].total
         yield Finding(
@@ -143,47 +140,48 @@ def _imbalance(audit: Audit) -> Iterator[Finding]:
         )
 
 
-def _missing_classes(audit: Audit) -> Iterator[Finding]:
-    for part, names in audit.lacking.items():
+def _missing_classes(found: Statistics) -> Iterator[Finding]:
+    for split, names in found.lacking.items():
         listing = ", ".join(names[:10]) + (" …" if len(names) > 10 else "")
-        yield Finding("missing class", "warning", f"The part {part} has no picture of {listing}.")
+        yield Finding("missing class", "warning", f"The {split} split has no image of {listing}.")
 
 
-def _rotated(audit: Audit) -> Iterator[Finding]:
-    if audit.rotated:
-        noun = "picture is" if audit.rotated == 1 else "pictures are"
-        yield Finding("rotated", "note", f"{audit.rotated:,} {noun} turned upright by the EXIF orientation.")
+def _rotated(found: Statistics) -> Iterator[Finding]:
+    if found.rotated:
+        noun = "image is" if found.rotated == 1 else "images are"
+        yield Finding("rotated", "note", f"{found.rotated:,} {noun} turned upright by the EXIF orientation.")
 
 
-def _noted(audit: Audit) -> Iterator[Finding]:
-    noted = [row for row in audit.kinds if NOTED in row.what]
+def _noted(found: Statistics) -> Iterator[Finding]:
+    noted = [row for row in found.kinds if NOTED in row.what]
     if noted:
         count = sum(row.count for row in noted)
         sentence = f"{many(count, 'image')} {'is' if count == 1 else 'are'} read although the file is irregular."
         yield Finding("noted", "note", sentence, tuple(f"{row.count:,} × {row.what}" for row in noted))
 
 
-def _mixed_kinds(audit: Audit) -> Iterator[Finding]:
+def _mixed_kinds(found: Statistics) -> Iterator[Finding]:
     channels = Counter[str]()
-    for row in audit.kinds:
+    for row in found.kinds:
         channels[row.what.rpartition(": ")[2]] += row.count
     if len(channels) > 1:
         listing = ", ".join(f"{count:,} {name.replace(',', ' ')}" for name, count in channels.most_common())
-        yield Finding("mixed channels", "note", f"The pictures do not all have the same channels: {listing}.")
+        yield Finding("mixed channels", "note", f"The images do not all have the same channels: {listing}.")
 
 
-def _mixed_depths(audit: Audit) -> Iterator[Finding]:
-    found = audit.survey
-    depths = Counter(found.maxima[found.readable].tolist())
-    if len(depths) < 2 or not len(audit.parts["train"]):
+def _mixed_depths(found: Statistics) -> Iterator[Finding]:
+    index = found.index
+    depths = Counter(index.maxima[index.readable].tolist())
+    if len(depths) < 2:
         return
-    common = common_maximum(found.maxima[audit.parts["train"]])
+    learned = found.splits["train"] if len(found.splits["train"]) else np.flatnonzero(index.readable)
+    common = common_maximum(index.maxima[learned])
     listing = ", ".join(f"{count:,} with {_depth(maximum)}" for maximum, count in depths.most_common())
     sentence = f"The images do not all have the same depth: {listing}. All are prepared with {_depth(common)}"
     floating = 1.0 in depths and common != 1.0
     sentence += "; floating values below 0 and above 1 are cut off." if floating else "."
-    others = np.flatnonzero(found.readable & (found.maxima != common)).tolist()
-    names = tuple(audit.names[index] for index in others)
+    others = np.flatnonzero(index.readable & (index.maxima != common)).tolist()
+    names = tuple(found.dataset.store.name(other) for other in others)
     yield Finding("mixed depths", "warning" if floating else "note", sentence, names)
 
 

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 
 from striate.core.errors import DataError
 from striate.core.spec import InputSpec
-from striate.data.dataset import ArrayStore, Dataset
+from striate.data.dataset import ArrayStore, Dataset, Indices
 from striate.data.images.decode import Unreadable
-from striate.data.images.reading import Indices, pieces
 from striate.data.preparation.transforms import ManyPrepared, Prepared, prepare, prepare_many
 
 
@@ -33,6 +32,12 @@ def _prepare_one(dataset: Dataset, index: int, spec: InputSpec) -> Prepared:
         raise  # it names the picture
     except DataError as error:
         raise DataError(f"{dataset.store.name(index)}: {error}") from error
+
+
+def pieces(index: Indices, size: int) -> Iterator[Indices]:
+    """Cut `index` into runs of at most `size`."""
+    for start in range(0, len(index), size):
+        yield index[start : start + size]
 
 
 def batches_of(index: Indices, size: int) -> list[Indices]:

@@ -26,9 +26,8 @@ from striate.core.spec import InputSpec
 from striate.core.threads import in_order, usable_cores
 from striate.data.augmentation.augment import augment
 from striate.data.augmentation.augmentations import Augmentation
-from striate.data.dataset import Dataset
-from striate.data.images.reading import Indices, pieces
-from striate.data.loading.batching import batches_of, prepare_rows
+from striate.data.dataset import Dataset, Indices
+from striate.data.loading.batching import batches_of, pieces, prepare_rows
 from striate.data.loading.memory import Held, hold
 from striate.data.preparation.transforms import ManyPrepared, normalise, scale, to_shares
 

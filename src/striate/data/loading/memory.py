@@ -17,10 +17,9 @@ from striate.core.memory import available_memory
 from striate.core.progress import Progress, silent
 from striate.core.spec import InputSpec
 from striate.core.threads import in_order, usable_cores
-from striate.data.dataset import ArrayStore, Dataset, FileStore, Store
-from striate.data.images.reading import Indices, digests_of, pieces
+from striate.data.dataset import ArrayStore, Dataset, FileStore, Indices, Store
 from striate.data.loading import cache
-from striate.data.loading.batching import prepare_rows
+from striate.data.loading.batching import pieces, prepare_rows
 from striate.data.preparation.colour import storage_dtype
 from striate.data.preparation.transforms import ManyPrepared
 from striate.data.program import program_digest
@@ -126,7 +125,7 @@ def _key(store: Store, index: Indices, digests: np.ndarray | None, spec: InputSp
     count = len(spec.channels)
     unscaled = replace(spec, mean=(0.0,) * count, std=(1.0,) * count)
     digest = hashlib.sha256(f"{program_digest()} {config.digest(unscaled)}".encode())
-    for one in digests_of(store, index):
+    for one in store.digests(index):
         digest.update(f"\n{one}".encode())
     digest.update(np.ascontiguousarray(digests[index]).data)
     return digest.hexdigest()

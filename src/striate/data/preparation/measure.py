@@ -13,11 +13,10 @@ from striate.core.errors import DataError
 from striate.core.progress import Progress, silent
 from striate.core.spec import InputSpec, ResizeRule
 from striate.core.threads import in_order, usable_cores
-from striate.data.audit.survey import Survey
-from striate.data.dataset import Dataset
+from striate.data.audit.index import ImageIndex
+from striate.data.dataset import Dataset, Indices
 from striate.data.images.kinds import common_channels, common_maximum, left_out, named
-from striate.data.images.reading import Indices, pieces
-from striate.data.loading.batching import prepare_rows
+from striate.data.loading.batching import pieces, prepare_rows
 from striate.data.loading.memory import hold
 from striate.data.preparation.transforms import ManyPrepared
 
@@ -30,7 +29,7 @@ _ROUNDING = 4 * float(np.finfo(np.float32).eps)  # relative to the mean: a sprea
 
 def measure(
     dataset: Dataset,
-    survey: Survey,
+    index: ImageIndex,
     indices: Indices,
     *,
     height: int | None = None,
@@ -52,34 +51,34 @@ def measure(
     Raises:
         DataError: there is nothing to train on, or the pictures do not have the same kinds of channels.
     """
-    index = np.unique(indices)
-    index = index[survey.readable[index]]
-    if not len(index):
+    indices = np.unique(indices)
+    indices = indices[index.readable[indices]]
+    if not len(indices):
         raise DataError(f"{dataset.name}: there is no readable picture to train on.")
     if height is None and width is None:
-        height, width = _size(survey.heights[index], survey.widths[index], largest_side)
-    channels = _channels(dataset, index, survey.channels[index])
+        height, width = _size(index.heights[indices], index.widths[indices], largest_side)
+    channels = _channels(dataset, indices, index.channels[indices])
     spec = InputSpec(
         channels=channels,
         height=height or width or 0,
         width=width or height or 0,
         mean=(0.0,) * len(channels),
         std=(1.0,) * len(channels),
-        maximum=common_maximum(survey.maxima[index]),
+        maximum=common_maximum(index.maxima[indices]),
         resize=resize,
         crop=crop,
         decode_scale=decode_scale,
     )
-    mean, std = _moments(_prepared(dataset, survey, index, spec, progress), spec)
+    mean, std = _moments(_prepared(dataset, index, indices, spec, progress), spec)
     return replace(spec, mean=mean, std=std)
 
 
-def _channels(dataset: Dataset, index: Indices, kinds: np.ndarray) -> tuple[str, ...]:
-    """The channels that all images can be given; `kinds` are those of the images `index`, each comma-separated."""
+def _channels(dataset: Dataset, indices: Indices, kinds: np.ndarray) -> tuple[str, ...]:
+    """The channels that all images can be given; `kinds` are those of `indices`, each comma-separated."""
     wanted = common_channels(kinds)
     odd = np.flatnonzero(left_out(kinds, wanted))
     if len(odd):
-        first, has = dataset.store.name(int(index[odd[0]])), tuple(str(kinds[odd[0]]).split(","))
+        first, has = dataset.store.name(int(indices[odd[0]])), tuple(str(kinds[odd[0]]).split(","))
         raise DataError(
             f"{dataset.name}: all images need the same channels (grey and colour may be mixed). Most have "
             f"{named(wanted)}; {first} has {named(has)}. "
@@ -99,13 +98,13 @@ def _size(heights: np.ndarray, widths: np.ndarray, largest_side: int) -> tuple[i
 
 
 def _prepared(
-    dataset: Dataset, survey: Survey, index: Indices, spec: InputSpec, progress: Progress
+    dataset: Dataset, index: ImageIndex, indices: Indices, spec: InputSpec, progress: Progress
 ) -> Iterator[ManyPrepared]:
     """The pictures by which mean and std are measured, in pieces that are the same on every machine."""
-    step = -(-len(index) * int(np.prod(spec.shape)) // _VALUES)
+    step = -(-len(indices) * int(np.prod(spec.shape)) // _VALUES)
     # All of them are what the training will ask for next, so they are held (and cached), if they can be.
-    held = hold(dataset, index, spec, digests=survey.digests, progress=progress) if step == 1 else None
-    chosen = pieces(index[::step], _PIECE)
+    held = hold(dataset, indices, spec, digests=index.digests, progress=progress) if step == 1 else None
+    chosen = pieces(indices[::step], _PIECE)
     if held is not None:
         return map(held.take, chosen)
     threads = usable_cores()

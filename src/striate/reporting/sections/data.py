@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 
 from striate.data.audit.audit import Audit
 from striate.data.audit.warnings import Finding
@@ -34,8 +34,8 @@ def data(material: RunMaterial) -> Section | None:
         _bar(totals),
         facts([
             ("name", name(found.name)),
-            ("source", h("code", name(found.source))),
-            ("splits", _origin(splits, material.given_splits)),
+            ("source", h("code", name(found.dataset.source))),
+            ("splits", _origin(splits, found.dataset.splits)),
             ("unreadable", count(len(found.unread), "image") if found.unread else "none"),
         ]),
         _by_class(found, splits),
@@ -43,7 +43,7 @@ def data(material: RunMaterial) -> Section | None:
     return Section("data", "Data", lead, content)
 
 
-def _origin(splits: Sequence[str], given: tuple[str, ...]) -> str:
+def _origin(splits: Sequence[str], given: Container[str]) -> str:
     kinds = (
         ("defined by the data", [split for split in splits if split in given]),
         ("split by Striate", [split for split in splits if split not in given]),

@@ -1,4 +1,4 @@
-"""The survey: what it says of each picture, and that its cache is never wrong."""
+"""The index of images: what it records of each image, and that its cache is never wrong."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from PIL import Image
 
 from striate.core.spec import InputSpec
 from striate.data.audit.digests import array_digest, content_digest, content_digests
-from striate.data.audit.survey import Survey, data_digest, survey
+from striate.data.audit.index import ImageIndex, data_digest, index_images
 from striate.data.dataset import ArrayStore, Dataset, FileStore, numbered
 from striate.data.images.decoded import Picture
 
@@ -50,11 +50,11 @@ def _array(pixels: np.ndarray) -> Dataset:
     return Dataset("array", ArrayStore(pixels, numbered("row", count)), ("a", "b"), np.arange(count) % 2)
 
 
-def _same(one: Survey, other: Survey) -> bool:
+def _same(one: ImageIndex, other: ImageIndex) -> bool:
     return all((getattr(one, name) == getattr(other, name)).all() for name in vars(one) if name in _COLUMNS)
 
 
-_COLUMNS = Survey.__dataclass_fields__
+_COLUMNS = ImageIndex.__dataclass_fields__
 
 
 class _Forbidden(FileStore):
@@ -62,10 +62,10 @@ class _Forbidden(FileStore):
         raise AssertionError(f"picture {index} was decoded again")
 
 
-def _without_decoding(dataset: Dataset) -> Survey:
+def _without_decoding(dataset: Dataset) -> ImageIndex:
     assert isinstance(dataset.store, FileStore)
     store = _Forbidden(dataset.store.root, dataset.store.names)
-    return survey(Dataset(dataset.name, store, dataset.classes, dataset.targets))
+    return index_images(Dataset(dataset.name, store, dataset.classes, dataset.targets))
 
 
 def test_rows_say_what_the_pictures_are(folder: Path, pixels: np.ndarray) -> None:
@@ -74,7 +74,7 @@ def test_rows_say_what_the_pictures_are(folder: Path, pixels: np.ndarray) -> Non
     (folder / "empty.png").write_bytes(b"")
     (folder / "note.png").write_bytes(b"not a picture at all")
     dataset = _files(folder)
-    found = survey(dataset)
+    found = index_images(dataset)
     row = {name: index for index, name in enumerate(dataset.store.names)}
     assert found.reasons[[row["empty.png"], row["note.png"]]].tolist() == ["empty", "not a picture"]
     assert found.readable.sum() == 8
@@ -82,7 +82,7 @@ def test_rows_say_what_the_pictures_are(folder: Path, pixels: np.ndarray) -> Non
     assert found.orientations[row["turned.jpg"]] == 6
     assert (found.maxima[row["deep.png"]], found.channels[row["deep.png"]]) == (65535, "grey")
     assert (found.maxima[row["0.png"]], found.channels[row["0.png"]]) == (255, "red,green,blue")
-    assert found.equal.tolist() == found.alike.tolist() == list(range(10))
+    assert found.duplicate_of.tolist() == found.near_duplicate_of.tolist() == list(range(10))
 
 
 def _turned(orientation: int) -> Image.Exif:
@@ -105,7 +105,7 @@ def test_digest_is_of_the_pixels_behind_a_line_that_says_what_they_are(pixels: n
 
 
 def test_files_and_arrays_of_the_same_pictures_have_the_same_digests(folder: Path, pixels: np.ndarray) -> None:
-    files, array = survey(_files(folder)), survey(_array(pixels))
+    files, array = index_images(_files(folder)), index_images(_array(pixels))
     assert (files.digests == array.digests).all()
     assert data_digest(_files(folder), files) == data_digest(_array(pixels), array)
 
@@ -123,14 +123,14 @@ def test_data_digest_follows_pixels_labels_classes_and_parts_but_not_names(pixel
         Dataset("array", store, classes, targets, {"test": np.arange(2)}),
         Dataset("array", store, classes, targets, {"val": np.arange(2)}),
     ]
-    digests = [data_digest(one, survey(one)) for one in variants]
+    digests = [data_digest(one, index_images(one)) for one in variants]
     assert len(set(digests)) == len(variants)
     renamed = Dataset("other", ArrayStore(pixels, list("uvwxyz")), classes, targets)
-    assert data_digest(renamed, survey(renamed)) == digests[0]
+    assert data_digest(renamed, index_images(renamed)) == digests[0]
 
 
 def test_second_time_nothing_is_decoded_whatever_the_files_are_called(folder: Path) -> None:
-    first = survey(_files(folder))
+    first = index_images(_files(folder))
     assert _same(_without_decoding(_files(folder)), first)
     folder = folder.rename(folder.with_name("moved"))
     (folder / "5.png").rename(folder / "6.png")
@@ -138,7 +138,7 @@ def test_second_time_nothing_is_decoded_whatever_the_files_are_called(folder: Pa
 
 
 def test_a_changed_file_is_decoded_again(folder: Path) -> None:
-    survey(_files(folder))
+    index_images(_files(folder))
     before = os.stat(folder / "0.png")
     (folder / "0.png").write_bytes((folder / "0.png").read_bytes()[:-1] + b"\0")
     os.utime(folder / "0.png", ns=(before.st_atime_ns, before.st_mtime_ns))  # same size, same time
@@ -148,8 +148,8 @@ def test_a_changed_file_is_decoded_again(folder: Path) -> None:
 
 @pytest.mark.parametrize("damage", ["cut", "flipped", "garbage", "empty", "other"])
 def test_a_damaged_cache_is_made_again(damage: str, folder: Path, cache: Path) -> None:
-    first = survey(_files(folder))
-    (kept,) = (cache / "surveys").iterdir()
+    first = index_images(_files(folder))
+    (kept,) = (cache / "indexes").iterdir()
     content = bytearray(kept.read_bytes())
     if damage == "flipped":
         content[len(content) // 2] ^= 0xFF
@@ -158,47 +158,47 @@ def test_a_damaged_cache_is_made_again(damage: str, folder: Path, cache: Path) -
         np.savez(cache / "other.npz", reasons=np.array(["", ""]))
         changed["other"] = (cache / "other.npz").read_bytes()
     kept.write_bytes(changed[damage])
-    assert _same(survey(_files(folder)), first)
+    assert _same(index_images(_files(folder)), first)
     assert _same(_without_decoding(_files(folder)), first)  # and kept again
 
 
 def test_without_a_place_for_the_cache_it_goes_without(folder: Path, cache: Path) -> None:
     cache.write_text("a file where a folder should be")
-    assert survey(_files(folder)).readable.all()
+    assert index_images(_files(folder)).readable.all()
 
 
 def test_two_processes_at_once(folder: Path) -> None:
     code = (
-        "import sys, numpy as np; from pathlib import Path; from striate.data.audit.survey import survey;"
+        "import sys, numpy as np; from pathlib import Path; from striate.data.audit.index import index_images;"
         "from striate.data.dataset import Dataset, FileStore; root = Path(sys.argv[1]);"
         "names = sorted(path.name for path in root.iterdir());"
         "data = Dataset('x', FileStore(root, names), ('a',), np.zeros(len(names), np.int64));"
-        "print(survey(data).digests.tobytes().hex())"
+        "print(index_images(data).digests.tobytes().hex())"
     )
     runs = [
         subprocess.Popen([sys.executable, "-c", code, str(folder)], stdout=subprocess.PIPE, text=True) for _ in range(2)
     ]
     answers = [run.communicate(timeout=120)[0].strip() for run in runs]
     assert [run.returncode for run in runs] == [0, 0]
-    assert answers == [survey(_files(folder)).digests.tobytes().hex()] * 2
+    assert answers == [index_images(_files(folder)).digests.tobytes().hex()] * 2
 
 
 def test_progress_counts_up_to_all(folder: Path) -> None:
     told: list[tuple[int, int]] = []
-    survey(_files(folder), progress=lambda _, done, total: told.append((done, total)))
+    index_images(_files(folder), progress=lambda _, done, total: told.append((done, total)))
     assert told[-1] == (6, 6)
 
 
-def test_an_empty_data_set_has_an_empty_survey(tmp_path: Path) -> None:
+def test_an_empty_data_set_has_an_empty_index(tmp_path: Path) -> None:
     dataset = Dataset("none", FileStore(tmp_path, []), ("a",), np.zeros(0, np.int64))
-    assert len(survey(dataset)) == 0
+    assert len(index_images(dataset)) == 0
 
 
 def test_a_long_list_of_missing_files_is_looked_at_in_pieces_and_told(tmp_path: Path) -> None:
     names = [f"{number}.png" for number in range(3000)]
     told: list[tuple[int, int]] = []
     dataset = Dataset("missing", FileStore(tmp_path, names), ("a",), np.zeros(3000, np.int64))
-    found = survey(dataset, progress=lambda _, done, total: told.append((done, total)))
+    found = index_images(dataset, progress=lambda _, done, total: told.append((done, total)))
     assert set(found.reasons.tolist()) == {"missing"}
     assert len(told) > 30
     assert told[-1] == (3000, 3000)
@@ -209,5 +209,5 @@ def test_what_cannot_be_opened_is_one_image_that_is_named(name: str, folder: Pat
     (folder / "a.png").write_bytes((folder / "0.png").read_bytes())
     (folder / "self.png").symlink_to("self.png")
     (folder / "zero.png").symlink_to("/dev/zero")
-    found = survey(Dataset("odd", FileStore(folder, ["0.png", name]), ("a",), np.zeros(2, np.int64)))
+    found = index_images(Dataset("odd", FileStore(folder, ["0.png", name]), ("a",), np.zeros(2, np.int64)))
     assert found.readable.tolist() == [True, False]

@@ -1,0 +1,291 @@
+"""Decode every image of a data set once and record what it is: the index that audit, splitting and measuring read."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import zipfile
+import zlib
+from contextlib import closing, suppress
+from dataclasses import dataclass, fields, replace
+from functools import cached_property, partial
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import Bool, Float64, Int64, Shaped, UInt8
+
+from striate.core.errors import StriateError
+from striate.core.files import cache_folder, open_regular, write_atomically
+from striate.core.progress import Progress, silent
+from striate.core.threads import in_order, usable_cores
+from striate.data.audit.digests import DIGEST_BYTES, array_digest, content_digest, content_digests, first_of_equals
+from striate.data.audit.duplicates import SMALLEST_SIDE, stars, thumbnail, tint
+from striate.data.audit.visible import visible
+from striate.data.dataset import SPLITS, ArrayStore, Dataset, FileStore, Splits, Store
+from striate.data.images.decode import Unreadable
+from striate.data.images.decoded import NOTED, Pixels, full_intensity
+from striate.data.images.kinds import OTHER_CHANNELS, common_channels, left_out, named
+from striate.data.program import program_digest
+
+# A group of near duplicates larger than this share of the data says more about the data (blank pages, frames of one
+# film) than about copies: it is reported and may be divided. Up to ten images are few in data of any size.
+_LARGE_SHARE, _LARGE_COUNT = 0.01, 10.0
+_STAGE = "looking through the images"
+_REPORT_EVERY = 100
+_MOST_PIECES, _LARGEST_PIECE = 1000, 64  # a list of a million missing files costs little more than its threads
+
+Columns = dict[str, np.ndarray]
+
+
+@dataclass(frozen=True, eq=False)
+class ImageIndex:
+    """One row for each image, under the data set's own indices; rows of unreadable images are zero or empty.
+
+    `reasons`: why an image is unreadable, in a word, else ""; `details`: more about it. `heights`, `widths`: of the
+    upright image, in pixels. `channels`: comma-separated. `maxima`: the stored value of full intensity. `modes`: how
+    the file stores it. `orientations`: the EXIF orientation that was undone. `digests`: SHA-256 of the decoded upright
+    pixels. `visible`: SHA-256 of what these show, however they are stored (`striate.data.audit.visible`).
+    `near_duplicate_of`: the representative of the image's group of near duplicates (`striate.data.audit.duplicates`),
+    equal ones included; the image itself, where it has no group.
+    """
+
+    reasons: Shaped[np.ndarray, " n"]
+    details: Shaped[np.ndarray, " n"]
+    heights: Int64[np.ndarray, " n"]
+    widths: Int64[np.ndarray, " n"]
+    channels: Shaped[np.ndarray, " n"]
+    maxima: Float64[np.ndarray, " n"]
+    modes: Shaped[np.ndarray, " n"]
+    orientations: Int64[np.ndarray, " n"]
+    digests: UInt8[np.ndarray, "n 32"]
+    visible: UInt8[np.ndarray, "n 32"]
+    near_duplicate_of: Int64[np.ndarray, " n"]
+
+    def __len__(self) -> int:
+        return len(self.reasons)
+
+    @cached_property
+    def readable(self) -> Bool[np.ndarray, " n"]:
+        """Whether each image can be read."""
+        return self.reasons == ""
+
+    @cached_property
+    def duplicate_of(self) -> Int64[np.ndarray, " n"]:
+        """The first image that shows the same; the image itself, where it is the first or unreadable."""
+        return np.where(self.readable, first_of_equals(self.visible), np.arange(len(self)))
+
+    @cached_property
+    def inseparable(self) -> Int64[np.ndarray, " n"]:
+        """The group that stays in one split: `near_duplicate_of`, except for groups above `largest_group`."""
+        sizes = np.bincount(self.near_duplicate_of, minlength=len(self))[self.near_duplicate_of]
+        return np.where(sizes > largest_group(len(self)), np.arange(len(self)), self.near_duplicate_of)
+
+    def splits_of(self, dataset: Dataset) -> Splits:
+        """Return the splits that `dataset` brings, without unreadable images, each in ascending order."""
+        none = np.empty(0, np.int64)
+        splits: Splits = {}
+        for split in SPLITS:
+            indices = np.sort(dataset.splits.get(split, none))
+            splits[split] = indices[self.readable[indices]]
+        return splits
+
+
+def index_images(
+    dataset: Dataset, *, channels: tuple[str, ...] | None = None, progress: Progress = silent
+) -> ImageIndex:
+    """Decode every image of `dataset` once and index it.
+
+    An image that cannot be converted to `channels` (by default those of most of the data) counts as unreadable.
+
+    The index is cached under a digest of the bytes of all files (or of the array) and of the program that decodes:
+    the same images are not decoded twice, whatever their names, and changed ones always are.
+    """
+    key = _key(dataset.store, progress)
+    path = cache_folder() / "indexes" / f"{key}.npz" if key else None
+    known = _load(path, len(dataset)) if path else None
+    if known:
+        return _of_channels(known, channels)
+    found = ImageIndex(**_columns_of(dataset.store, progress))
+    if path and key == _key(dataset.store):  # else a file was changed meanwhile
+        _save(path, found)
+    return _of_channels(found, channels)
+
+
+def largest_group(count: int) -> float:
+    """Return the size above which a group of near duplicates among `count` images may be divided between splits."""
+    return max(_LARGE_COUNT, _LARGE_SHARE * count)
+
+
+def data_digest(dataset: Dataset, index: ImageIndex) -> str:
+    """Return SHA-256 of what a model learns from: pixels, classes and the splits of the data, in the order of indices.
+
+    Names and folders of files do not change it.
+    """
+    split = np.full(len(dataset), len(SPLITS), np.uint8)
+    for number, name in enumerate(SPLITS):
+        split[dataset.splits.get(name, np.empty(0, np.int64))] = number
+    digest = hashlib.sha256("\n".join(dataset.classes).encode())
+    for column in (dataset.targets.astype("<i8"), split, index.readable.astype(np.uint8), index.digests):
+        digest.update(np.ascontiguousarray(column).data)
+    return digest.hexdigest()
+
+
+@dataclass(frozen=True)
+class _Row:
+    """The columns of one image that are single values; the defaults are those of an unreadable one."""
+
+    reasons: str = ""
+    details: str = ""
+    heights: int = 0
+    widths: int = 0
+    channels: str = ""
+    maxima: float = 0.0
+    modes: str = ""
+    orientations: int = 0
+
+
+@dataclass(frozen=True)
+class _Appearance:
+    """What images are compared by: a digest of what is visible, and of large images a thumbnail and the tint."""
+
+    digest: bytes
+    thumbnail: np.ndarray | None = None
+    tint: np.ndarray | None = None
+
+
+def _columns_of(store: Store, progress: Progress) -> Columns:
+    columns, appearances = _index_array(store) if isinstance(store, ArrayStore) else _index_each(store, progress)
+    progress(_STAGE, len(store), len(store))
+    columns["visible"] = _stack([appearance.digest for appearance in appearances])
+    columns["near_duplicate_of"] = _near_duplicates(columns, appearances, progress)
+    return columns
+
+
+def _index_array(store: ArrayStore) -> tuple[Columns, list[_Appearance]]:
+    """Index an array; all its rows are of one kind, so that only digests and appearances differ."""
+    pixels = store.pixels
+    height, width = pixels.shape[1:3]
+    maximum = full_intensity(pixels.dtype)
+    row = _Row("", "", height, width, ",".join(store.channels), maximum, f"array {pixels.dtype}", 1)
+    columns = {name: np.repeat(column, len(pixels)) for name, column in _columns([row]).items()}
+    columns["digests"] = content_digests(pixels, store.channels)
+    digests = [digest.tobytes() for digest in columns["digests"]]
+    return columns, [_appearance(*one, store.channels) for one in zip(digests, pixels, strict=True)]
+
+
+def _index_each(store: Store, progress: Progress) -> tuple[Columns, list[_Appearance]]:
+    """Decode in threads: the decoders release the interpreter lock."""
+    rows: list[_Row] = []
+    digests: list[bytes] = []
+    appearances: list[_Appearance] = []
+    threads, count = usable_cores(), len(store)
+    size = min(_LARGEST_PIECE, 1 + count // _MOST_PIECES)
+    pieces = (range(start, min(start + size, count)) for start in range(0, count, size))
+    with closing(in_order(partial(_index_piece, store), pieces, threads=threads, ahead=4 * threads)) as found:
+        for piece in found:
+            reported = len(rows) // _REPORT_EVERY
+            for row, digest, appearance in piece:
+                rows.append(row)
+                digests.append(digest)
+                appearances.append(appearance)
+            if len(rows) // _REPORT_EVERY > reported:
+                progress(_STAGE, len(rows), count)
+    columns = _columns(rows)
+    columns["digests"] = _stack(digests)
+    return columns, appearances
+
+
+def _index_piece(store: Store, piece: range) -> list[tuple[_Row, bytes, _Appearance]]:
+    return [_index_one(store, index) for index in piece]
+
+
+def _index_one(store: Store, index: int) -> tuple[_Row, bytes, _Appearance]:
+    try:
+        image = store.read(index)
+    except Unreadable as error:
+        return _Row(error.reason, error.detail), bytes(DIGEST_BYTES), _Appearance(bytes(DIGEST_BYTES))
+    height, width = image.pixels.shape[:2]
+    channels = ",".join(image.channels)
+    mode = f"{image.mode}{NOTED}{image.note}" if image.note else image.mode
+    row = _Row("", "", height, width, channels, image.maximum, mode, image.orientation)
+    digest = content_digest(image.pixels, image.channels, image.prepared)
+    return row, digest, _appearance(digest, image.pixels, image.channels, image.prepared)
+
+
+def _appearance(digest: bytes, pixels: Pixels, channels: tuple[str, ...], prepared: str = "") -> _Appearance:
+    seen, names = visible(pixels, channels)
+    if seen is not pixels:
+        digest = content_digest(seen, names, prepared)
+    if min(seen.shape[:2]) < SMALLEST_SIDE:
+        return _Appearance(digest)
+    return _Appearance(digest, thumbnail(seen), tint(seen))
+
+
+def _stack(digests: list[bytes]) -> np.ndarray:
+    return np.frombuffer(b"".join(digests), np.uint8).reshape(len(digests), DIGEST_BYTES)
+
+
+def _columns(rows: list[_Row]) -> Columns:
+    return {
+        field.name: np.array([getattr(row, field.name) for row in rows], dtype=type(field.default))
+        for field in fields(_Row)
+    }
+
+
+def _near_duplicates(columns: Columns, appearances: list[_Appearance], progress: Progress) -> np.ndarray:
+    """Group near duplicates: compare images that are large enough, one for each set of equal ones."""
+    digests = columns["visible"]
+    own = np.arange(len(digests))
+    groups = np.where(columns["reasons"] == "", first_of_equals(digests), own)
+    compared = np.array([at for at in own if appearances[at].thumbnail is not None and groups[at] == at], np.int64)
+    if len(compared):
+        aspects = columns["widths"][compared] / columns["heights"][compared]
+        order = np.argsort(np.ascontiguousarray(digests[compared]).view(f"S{DIGEST_BYTES}").reshape(-1), kind="stable")
+        small, tints = (np.stack([getattr(appearances[at], name) for at in compared]) for name in ("thumbnail", "tint"))
+        groups[compared] = compared[stars(small, aspects, np.argsort(order), tints, progress)]
+    return groups[groups]
+
+
+def _of_channels(index: ImageIndex, channels: tuple[str, ...] | None) -> ImageIndex:
+    """Mark each readable image that cannot be converted to `channels` as unreadable."""
+    if not index.readable.any():
+        return index
+    wanted = channels or common_channels(index.channels[index.readable])
+    odd = index.readable & left_out(index.channels, wanted)
+    ending = f"; {'wanted' if channels else 'most have'}: {named(wanted)}"
+    details = index.details.astype(object)
+    details[odd] = [f"it has {named(tuple(kind.split(',')))}{ending}" for kind in index.channels[odd].tolist()]
+    return replace(index, reasons=np.where(odd, OTHER_CHANNELS, index.reasons), details=details.astype(str))
+
+
+def _key(store: Store, progress: Progress = silent) -> str | None:
+    """Return a digest of everything that the index of `store` depends on; None for a store that has no bytes."""
+    digest = hashlib.sha256(program_digest().encode())
+    if isinstance(store, FileStore):
+        for one in store.digests(np.arange(len(store)), progress):
+            digest.update(f"\n{one}".encode())
+    elif isinstance(store, ArrayStore):
+        digest.update(array_digest(store.pixels, store.channels).encode())
+    else:
+        return None
+    return digest.hexdigest()
+
+
+def _load(path: Path, count: int) -> ImageIndex | None:
+    """Read the index at `path`; None if there is none, or it is damaged (the archive has a checksum of each column)."""
+    try:
+        # From memory: given a path, np.load leaves the file open where it is no archive.
+        with open_regular(path) as file, np.load(io.BytesIO(file.read()), allow_pickle=False) as columns:
+            found = ImageIndex(**{field.name: columns[field.name] for field in fields(ImageIndex)})
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error):
+        return None
+    return found if len(found) == count else None
+
+
+def _save(path: Path, index: ImageIndex) -> None:
+    """Write `index` to `path`; where the cache cannot be written, images are indexed again next time."""
+    buffer = io.BytesIO()
+    np.savez_compressed(buffer, **{field.name: getattr(index, field.name) for field in fields(ImageIndex)})
+    with suppress(StriateError, OSError):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_atomically(path, buffer.getvalue())
