@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import json
 import math
+import re
 import shlex
 import subprocess
 import sys
@@ -13,10 +14,12 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from PIL import Image
 
-from striate.classifier import Failure, Prediction
+import striate
+from striate.classifier import Arguments, Classifier, Failure, Prediction, Provenance, save_classifier
 from striate.cli import hints
-from striate.cli.commands import COMMANDS
+from striate.cli.commands import COMMANDS, FORMER
 from striate.cli.main import main
 from striate.cli.show.console import percent, print_json
 from striate.cli.show.pace import Pace
@@ -24,6 +27,8 @@ from striate.cli.show.predictions import show_predictions
 from striate.core.config import setting_keys
 from striate.core.duration import Clock, Duration
 from striate.core.errors import command
+from striate.core.spec import GREY, InputSpec, LabelSpec
+from striate.models import build_model
 from striate.runs.recipe import Recipe
 from striate.runs.recipes import RECIPES
 
@@ -33,20 +38,77 @@ def run(*words: str, cwd: Path | None = None) -> subprocess.CompletedProcess[str
     return subprocess.run(command, capture_output=True, text=True, cwd=cwd, check=False)
 
 
-@pytest.mark.parametrize("statement", ["import striate", "from striate.cli.main import build; build().help_print([])"])
-def test_neither_import_nor_help_loads_a_heavy_library(statement: str) -> None:
-    heavy = ("torch", "numpy", "matplotlib", "PIL", "safetensors", "jaxtyping")
-    code = f"import sys; {statement}; print(sorted(set(sys.modules) & {set(heavy)}))"
-    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert found.stdout.strip().splitlines()[-1] == "[]"
+def loaded(statement: str) -> set[str]:
+    """Return the modules that a new process has imported after `statement`."""
+    code = f"import sys\n{statement}\nprint(*sys.modules)"
+    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    return set(ran.stdout.strip().splitlines()[-1].split())
+
+
+@pytest.mark.parametrize(
+    ("statement", "heavy"),
+    [
+        ("import striate", {"cyclopts", "rich"}),
+        ("from striate.cli.main import main; main(['--help'])", {"cyclopts", "rich"}),
+        ("from striate.cli.main import build, COMMANDS; build(COMMANDS)", set[str]()),
+    ],
+)
+def test_neither_import_nor_help_loads_a_heavy_library(statement: str, heavy: set[str]) -> None:
+    never = {"torch", "numpy", "matplotlib", "PIL", "safetensors", "jaxtyping"}
+    assert not loaded(statement) & (heavy | never)
+
+
+def test_explain_and_predict_import_neither_trainer_nor_runs(tmp_path: Path) -> None:
+    """Which would cost a second: what explains an image needs a classifier, not what trains one."""
+    model = build_model("lenet5", seed=0, classes=2, channels=1, size=(32, 32))
+    spec = InputSpec(channels=GREY, height=32, width=32, mean=(0.5,), std=(0.5,))
+    arguments = Arguments(classes=2, channels=1, size=(32, 32))
+    provenance = Provenance(
+        run="", created="", data="", data_digest="", recipe="", recipe_digest="", seed=0, epochs=0.0
+    )
+    save_classifier(Classifier(model, "lenet5", arguments, spec, LabelSpec(("a", "b")), provenance), tmp_path / "net")
+    Image.new("L", (32, 32), 99).save(tmp_path / "image.png")
+    for words in (["explain", "--method", "saliency"], ["predict"]):
+        words = [words[0], str(tmp_path / "net"), str(tmp_path / "image.png"), *words[1:]]
+        modules = loaded(f"""
+import contextlib
+from striate.cli.main import main
+with contextlib.suppress(SystemExit):
+    main({words})
+""")
+        assert "striate.classifier" in modules
+        assert not [name for name in modules if name.startswith(("striate.training", "striate.runs"))]
+
+
+def test_the_overview_has_a_line_for_every_command(capsys: pytest.CaptureFixture[str]) -> None:
+    main([])
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split()[0] for line in lines if re.match(r"  [a-z]", line)] == list(COMMANDS)
+
+
+def test_every_command_is_a_verb_of_the_same_name_in_python() -> None:
+    assert {name.replace("-", "_") for name in COMMANDS} <= set(dir(striate))
+
+
+@pytest.mark.parametrize("former", list(FORMER))
+def test_a_former_name_of_a_command_works_and_tells_the_new_one(
+    former: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit):
+        main([former, "--help"])
+    said = capsys.readouterr()
+    assert said.err == f"striate: 'striate {former}' is now called 'striate {FORMER[former]}'.\n"
+    assert f"Usage: striate {FORMER[former]}" in said.out
 
 
 @pytest.mark.parametrize("name", list(COMMANDS))
-def test_each_help_has_an_example(name: str) -> None:
-    shown = run(name, "--help")
-    assert shown.returncode == 0
-    assert f"Example: striate {name}" in shown.stdout
-    assert "Raises" not in shown.stdout
+def test_each_help_has_an_example(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main([name, "--help"])
+    assert ended.value.code == 0
+    shown = capsys.readouterr().out
+    assert f"Example: striate {name}" in shown
+    assert "Raises" not in shown
 
 
 @pytest.mark.parametrize(
@@ -74,7 +136,7 @@ def test_each_help_has_an_example(name: str) -> None:
         (["fool", "runs/none", "a.png"], "There is no classifier in runs/none"),
         (["fool", "runs/none", "a.png", "--method", "pgdd"], "Did you mean 'pgd'?"),
         (["report", "runs/none"], "There is no run in runs/none"),
-        (["data", "nowhere"], "There is nothing at nowhere"),
+        (["audit", "nowhere"], "There is nothing at nowhere"),
         (["summary", "lenet"], "Did you mean 'lenet5'?"),
         (["summary", "lenet5", "--size", "9"], "from 12×12 pixels on"),
         (["summary", "lenet5", "--size", "big"], "A size is"),
@@ -105,7 +167,7 @@ def test_a_mistake_ends_the_process_with_status_2_and_no_traceback(tmp_path: Pat
 
 
 def test_output_cut_off_by_its_reader_is_no_error(tmp_path: Path) -> None:
-    code = f"{sys.executable} -m striate models --json | head -c 1"
+    code = f"{sys.executable} -m striate list-models --json | head -c 1"
     finished = subprocess.run(code, shell=True, capture_output=True, text=True, check=False)
     assert "Traceback" not in finished.stderr
 
@@ -138,7 +200,7 @@ def test_an_option_of_other_programs_is_told_as_it_is_called_here(
 
 def test_every_option_that_a_hint_names_exists() -> None:
     """And every setting: a hint must not lead to another mistake."""
-    parameters = inspect.signature(COMMANDS["train"]).parameters
+    parameters = inspect.signature(COMMANDS["train"].function("train")).parameters
     for name in hints._OPTIONS:
         assert name.lstrip("-").replace("-", "_") in parameters, name
     assert set(hints._SETTINGS) <= set(setting_keys(Recipe))

@@ -15,14 +15,14 @@ from striate.models import MODELS
 
 def names(*words: str, capsys: pytest.CaptureFixture[str]) -> list[str]:
     with pytest.raises(SystemExit) as ended:
-        main(["models", *words])
+        main(["list-models", *words])
     assert not ended.value.code
     return [line.split()[0] for line in capsys.readouterr().out.splitlines()[1:]]
 
 
 def test_everything_is_listed_within_80_columns(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
-        main(["models"])
+        main(["list-models"])
     lines = capsys.readouterr().out.splitlines()
     assert lines[0].split() == ["name", "family", "year", "input", "parameters", "MACs"]
     assert [line.split()[0] for line in lines[1:]] == list(MODELS)
@@ -42,7 +42,7 @@ def test_filters_narrow_and_an_order_turns_the_list(capsys: pytest.CaptureFixtur
 
 def test_json_holds_the_cards_as_they_are(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
-        main(["models", "lenet5", "--json"])
+        main(["list-models", "lenet5", "--json"])
     card = json.loads(capsys.readouterr().out)[0]
     assert (card["name"], card["parameters"], card["macs"]) == ("lenet5", 61_706, 416_520)
     assert card["paper"] == "https://doi.org/10.1109/5.726791"
@@ -98,8 +98,8 @@ def test_a_mistake_is_one_sentence_that_offers_the_nearest(
 def test_a_pattern_that_nothing_fits_lists_nothing(capsys: pytest.CaptureFixture[str]) -> None:
     assert striate.list_models("z*z*z") == []
     with pytest.raises(SystemExit):
-        main(["models", "z*z*z"])
-    assert capsys.readouterr().out == "No network is so. All of them:  striate models\n"
+        main(["list-models", "z*z*z"])
+    assert capsys.readouterr().out == "No model matches. All of them: striate list-models\n"
 
 
 @pytest.mark.parametrize(

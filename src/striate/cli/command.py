@@ -15,7 +15,7 @@ from typing import Annotated, Any
 
 from cyclopts import Parameter
 
-from striate.cli.show.unfinished import say_if_unfinished
+from striate.cli.show.console import complain
 
 _ARGUMENT = re.compile(r"    [a-z_]+: ")
 _EXAMPLE = re.compile(r"Example:\n(?:    .*\n)+\n")
@@ -38,7 +38,7 @@ def command(
     def run(*args: Any, **kwargs: Any) -> None:
         shown = {name: kwargs.pop(name) for name in names & kwargs.keys()}
         if uses_run:
-            say_if_unfinished(args[0])
+            _warn_if_unfinished(args[0])
         show(functools.partial(getattr(verb, "events", verb), *args, **kwargs), **shown)
 
     signature = inspect.Signature([*parameters, *switches])
@@ -47,6 +47,15 @@ def command(
     run.__signature__ = signature
     run.__annotations__ = {name: parameter.annotation for name, parameter in signature.parameters.items()}
     return run
+
+
+def _warn_if_unfinished(run: str) -> None:
+    """Say on standard error how far the training of `run`, a run's or a classifier's folder, is if it is not over."""
+    from striate.classifier import standing
+
+    unfinished = standing(run)
+    if unfinished is not None:
+        complain(f"The training of {run} is unfinished: {unfinished}. Used are its best weights so far.")
 
 
 def _parameters(function: Callable[..., Any]) -> list[inspect.Parameter]:

@@ -1,65 +1,63 @@
-"""The commands by name: which verb, and how its result is shown."""
+"""The commands: each is the verb of its name, with the function that prints its result."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from pathlib import Path
+from dataclasses import dataclass
+from importlib import import_module
 
-from striate.cli.command import command
-from striate.cli.show.attacks import show_attacks
-from striate.cli.show.audit import show_audit
-from striate.cli.show.console import print_path
-from striate.cli.show.evaluation import show_verdict
-from striate.cli.show.explanations import show_explanations
-from striate.cli.show.models import show_models, show_summary
-from striate.cli.show.neighbours import show_neighbours
-from striate.cli.show.predictions import show_predictions
-from striate.cli.show.training import show_training
-from striate.verbs.audit import audit
-from striate.verbs.evaluate import evaluate
-from striate.verbs.explain import explain
-from striate.verbs.finish import finish
-from striate.verbs.fool import fool
-from striate.verbs.inspect import inspect
-from striate.verbs.list_models import list_models
-from striate.verbs.nearest import nearest
-from striate.verbs.predict import predict
-from striate.verbs.report import report
-from striate.verbs.resume import resume
-from striate.verbs.summary import summary
-from striate.verbs.train import train
+import striate
 
 
-def _show_path(work: Callable[..., Path]) -> None:
-    """Print the path of what a verb has written, and nothing else, for people and programs alike."""
-    print_path(work().resolve())
+@dataclass(frozen=True)
+class Command:
+    """How a verb is used on the command line.
+
+    `show` is the function of `striate.cli.show` that calls the verb and prints its result. `uses_run`: the verb uses
+    the classifier of a run, its first argument.
+    """
+
+    show: str
+    example: str
+    uses_run: bool = False
+
+    def function(self, name: str) -> Callable[..., None]:
+        """Return the command `name` as a function, with the parameters of its verb and of `show`."""
+        from striate.cli.command import command
+
+        module, _, show = self.show.rpartition(".")
+        printed = getattr(import_module(f"striate.cli.show.{module}"), show)
+        return command(verb(name), printed, example=self.example, uses_run=self.uses_run)
 
 
 COMMANDS = {
-    "train": command(
-        train, show_training, example="striate train photos/ --model tiny_vgg --epochs 20 --set optimizer.lr=0.02"
+    "train": Command(
+        "training.show_training", "striate train photos/ --model tiny_vgg --epochs 20 --set optimizer.lr=0.02"
     ),
-    "resume": command(resume, show_training, example="striate resume runs/photos"),
-    "finish": command(finish, show_training, example="striate finish runs/photos"),
-    "evaluate": command(evaluate, show_verdict, example="striate evaluate runs/photos more-photos/", uses_run=True),
-    "predict": command(predict, show_predictions, example="striate predict runs/photos holiday/*.jpg", uses_run=True),
-    "explain": command(
-        explain,
-        show_explanations,
-        example="striate explain runs/photos holiday/*.jpg --method occlusion",
-        uses_run=True,
+    "resume": Command("training.show_training", "striate resume runs/photos"),
+    "finish": Command("training.show_training", "striate finish runs/photos"),
+    "evaluate": Command("evaluation.show_verdict", "striate evaluate runs/photos more-photos/", uses_run=True),
+    "predict": Command("predictions.show_predictions", "striate predict runs/photos holiday/*.jpg", uses_run=True),
+    "explain": Command(
+        "explanations.show_explanations", "striate explain runs/photos holiday/*.jpg --method occlusion", uses_run=True
     ),
-    "nearest": command(
-        nearest, show_neighbours, example="striate nearest runs/photos holiday/*.jpg --count 5", uses_run=True
+    "nearest": Command(
+        "neighbours.show_neighbours", "striate nearest runs/photos holiday/*.jpg --count 5", uses_run=True
     ),
-    "inspect": command(
-        inspect, _show_path, example="striate inspect runs/photos --units 24 --time 2min", uses_run=True
+    "inspect": Command("results.show_path", "striate inspect runs/photos --units 24 --time 2min", uses_run=True),
+    "fool": Command(
+        "attacks.show_attacks", "striate fool runs/photos holiday/*.jpg --epsilon 4 --target coin", uses_run=True
     ),
-    "fool": command(
-        fool, show_attacks, example="striate fool runs/photos holiday/*.jpg --epsilon 4 --target coin", uses_run=True
-    ),
-    "report": command(report, _show_path, example="striate report runs/photos", uses_run=True),
-    "data": command(audit, show_audit, example="striate data photos/"),
-    "models": command(list_models, show_models, example="striate models --like resnet --parameters 30M --sort macs"),
-    "summary": command(summary, show_summary, example="striate summary lenet5 --size 28x28"),
+    "report": Command("results.show_path", "striate report runs/photos", uses_run=True),
+    "audit": Command("audit.show_audit", "striate audit photos/"),
+    "list-models": Command("models.show_models", "striate list-models --like resnet --parameters 30M --sort macs"),
+    "summary": Command("models.show_summary", "striate summary lenet5 --size 28x28"),
 }
+
+FORMER = {"data": "audit", "models": "list-models"}
+"""Commands under their former names."""
+
+
+def verb(name: str) -> Callable[..., object]:
+    """Return the verb of a command: `list-models` is `striate.list_models`."""
+    return getattr(striate, name.replace("-", "_"))

@@ -1,53 +1,42 @@
-"""`striate`: the commands, and what becomes of an error."""
+"""The program `striate`: choose the command, run it, and turn errors into a sentence and an exit status."""
 
 from __future__ import annotations
 
 import io
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING
 
-from cyclopts import App, Parameter, UnknownOptionError
-from rich.console import Console
-from rich.text import Text
-
-from striate.cli.command import usage
-from striate.cli.commands import COMMANDS
-from striate.cli.show.console import complain
+from striate.cli.commands import COMMANDS, FORMER, verb
 from striate.core.errors import StriateError
 from striate.core.names import visible_lines
+
+if TYPE_CHECKING:
+    from cyclopts import App
+    from rich.text import Text
 
 _ENDLESS = 1000  # columns of text: a terminal breaks lines itself, and nothing else should
 
 
-def build() -> App:
-    """The command line as an object: every command with its help."""
-    app = App(
-        name="striate",
-        help="Train convolutional networks on your pictures, see how well they do, and use them.\n\n"
-        "Begin with:  striate train digits      or with your own:  striate train photos/\n\n"
-        "Then look inside:  striate explain RUN PICTURES,  striate inspect RUN,  striate fool RUN PICTURES",
-        help_format="plaintext",
-        default_parameter=Parameter(negative=()),
-        version=_version,
-        error_formatter=_sentence,
-        error_console=Console(stderr=True, width=_ENDLESS),
-    )
-    for name, function in COMMANDS.items():
-        app.command(function, name=name, usage=usage(function, name))
-    app.register_install_completion_command(name="--install-completion")
-    return app
-
-
 def main(words: Sequence[str] | None = None) -> None:
-    """Run the command that `words` (or the process's arguments) say; a user's mistake is one sentence on standard
-    error and exit status 2."""
+    """Run the command of `words` (default: the process's arguments).
+
+    A mistake of the user is one sentence on standard error, and exit status 2.
+    """
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")  # a terminal that lacks a character is no reason to fail
+    words = list(sys.argv[1:] if words is None else words)
     try:
-        build()(sys.argv[1:] if words is None else words)
+        if not words or words[0] in ("--help", "-h"):
+            print(overview())
+            return
+        if words[0] in FORMER:
+            _complain(f"'striate {words[0]}' is now called 'striate {FORMER[words[0]]}'.")
+            words[0] = FORMER[words[0]]
+        build([words[0]] if words[0] in COMMANDS else COMMANDS)(words)
     except StriateError as error:
-        complain(str(error))
+        _complain(str(error))
         sys.exit(2)
     except KeyboardInterrupt:
         print("\nstriate: stopped.", file=sys.stderr)
@@ -58,8 +47,63 @@ def main(words: Sequence[str] | None = None) -> None:
         sys.exit(141)
 
 
+def overview() -> str:
+    """Return what `striate --help` prints: every command with the first sentence of its help."""
+    import inspect
+    import shutil
+    import textwrap
+
+    width = min(shutil.get_terminal_size().columns, 100)
+    indent = max(map(len, COMMANDS)) + 4
+    lines = [
+        "Usage: striate COMMAND",
+        "",
+        *textwrap.wrap("Train convolutional networks on your images, evaluate them, and see why they decide.", width),
+        "",
+        "Start with        striate train digits, or your own images: striate train photos/",
+        "Then look inside  striate explain RUN IMAGES, striate inspect RUN, striate fool RUN IMAGES",
+        "",
+        "Commands:",
+    ]
+    for name in COMMANDS:
+        first = (inspect.getdoc(verb(name)) or "").partition("\n\n")[0]
+        lines += textwrap.wrap(
+            " ".join(first.split()), width, initial_indent=f"  {name}".ljust(indent), subsequent_indent=" " * indent
+        )
+    return "\n".join([*lines, "", "Options of a command: striate COMMAND --help"])
+
+
+def build(names: Iterable[str]) -> App:
+    """Return the command line with the commands `names`."""
+    from cyclopts import App, Parameter
+    from rich.console import Console
+
+    from striate.cli.command import usage
+
+    app = App(
+        name="striate",
+        help_format="plaintext",
+        default_parameter=Parameter(negative=()),
+        version=_version,
+        error_formatter=_sentence,
+        error_console=Console(stderr=True, width=_ENDLESS),
+    )
+    for name in names:
+        function = COMMANDS[name].function(name)
+        app.command(function, name=name, usage=usage(function, name))
+    app.register_install_completion_command(name="--install-completion")
+    return app
+
+
+def _complain(sentence: str) -> None:
+    print(f"striate: {visible_lines(sentence)}", file=sys.stderr)
+
+
 def _sentence(error: Exception) -> Text:
-    """A mistake on the command line in one line; an option that other programs have is told as it is called here."""
+    """Return a mistake on the command line as one line; for an option of other programs, its name here."""
+    from cyclopts import UnknownOptionError
+    from rich.text import Text
+
     from striate.cli.hints import meant
 
     if isinstance(error, UnknownOptionError) and error.command_chain and error.command_chain[0] == "train":

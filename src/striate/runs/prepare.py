@@ -281,5 +281,5 @@ def _check_readable(recipe: Recipe, found: Audit) -> None:
         raise DataError(
             f"{len(found.unread)} of {len(dataset)} images of {dataset.name} cannot be read (the first is "
             f"{first.name}: {first.why}), which is more than the share of {recipe.unreadable:g} "
-            f"that the setting 'unreadable' admits. They are all listed by: {command('data', dataset.source)}"
+            f"that the setting 'unreadable' admits. They are all listed by: {command('audit', dataset.source)}"
         )

@@ -39,7 +39,7 @@ def finish(
         RunError: there is no such run, it is busy, or it has not made a step yet.
         DataError: none of its images can be read.
     """
-    from striate.reporting import write_run_report
+    from striate.reporting.build import write_run_report
     from striate.runs.continuing import finish_run
     from striate.runs.folder import open_run
 

@@ -23,7 +23,7 @@ def report(run: str | Path | Run, /) -> Path:
     Raises:
         RunError: there is no such run, or it has not been judged yet.
     """
-    from striate.reporting import write_run_report
+    from striate.reporting.build import write_run_report
     from striate.runs.folder import open_run
 
     return write_run_report(open_run(path_of(run)))

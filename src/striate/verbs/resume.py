@@ -49,7 +49,7 @@ def resume(
     Raises:
         RunError: there is no such run, it is busy, it is past the end asked for, or resuming would not be exact.
     """
-    from striate.reporting import write_run_report
+    from striate.reporting.build import write_run_report
     from striate.runs.continuing import go_on
     from striate.runs.folder import open_run
 

@@ -49,7 +49,7 @@ def summary(
         striate.summary("lenet5", size="28x28")
 
     Args:
-        model: the name of a network, as 'striate models' lists them, or one written down, as in
+        model: the name of a network, as 'striate list-models' lists them, or one written down, as in
             "(conv3-32 relu)*2 pool2 fc512 relu"; in Python any module too, with the size of its images.
         size: height and width of the input, as in 64 or 48x64.
         channels: channels of the input (1 for grey, 3 for RGB); of a module, 3 if it is not given.

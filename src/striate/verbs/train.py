@@ -54,7 +54,7 @@ def train(
     Args:
         data: a folder with a folder per class, a CSV file (path,label[,split]), IDX, CIFAR or npz files, or a name:
             digits, shapes, mnist, fashion-mnist, cifar10, cifar100. From Python also `striate.Loaders`.
-        model: the network, as 'striate models' lists them, or written down, as in
+        model: the network, as 'striate list-models' lists them, or written down, as in
             "(conv3-32 relu)*2 pool2 fc512 relu"; the recipe's when not given. From Python also a model of your own,
             or a function or class that builds it (see `striate.register_model`).
         recipe: photos, digits, mnist or cifar; the one that suits the data when not given.
@@ -86,7 +86,7 @@ def train(
         )
 
     from striate.models import registered
-    from striate.reporting import write_run_report
+    from striate.reporting.build import write_run_report
     from striate.runs.start import Choice, begin
 
     known = model if model is None or isinstance(model, str) else registered(model)

@@ -26,7 +26,7 @@ def show_models(
         print_json([asdict(card) for card in cards])
         return
     if not cards:
-        print("No network is so. All of them:  striate models")
+        print("No model matches. All of them: striate list-models")
         return
     rows = [
         [card.name, card.family, card.year, by(card.input), about(card.parameters), about(card.macs)] for card in cards

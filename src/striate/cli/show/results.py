@@ -1,12 +1,13 @@
-"""Results of one image after another: each is printed as soon as it is there, and failures at the end."""
+"""Results as they are found, failures at the end, and the path of what a verb has written."""
 
 from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterable
+from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
-from striate.cli.show.console import complain
+from striate.cli.show.console import complain, print_path
 
 if TYPE_CHECKING:
     from striate.classifier import Failure
@@ -48,3 +49,8 @@ def end(failures: Iterable[Failure]) -> None:
         complain(f"{failure.name} cannot be read: {failure.reason}.")
     if failures:
         sys.exit(1)
+
+
+def show_path(work: Callable[..., Path]) -> None:
+    """Print the path of what a verb has written, and nothing else, for people and programs alike."""
+    print_path(work().resolve())
