@@ -8,9 +8,12 @@ import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from reference.receptive import make_positive, seen_rows_and_columns
 from striate.explaining import receptive_fields
+from striate.explaining.inspection.receptive import _measured, _traced
+from striate.layers import AvgPool2dSame, Conv2dSame, LocalResponseNorm, SqueezeExcitation
 
 
 class Branches(nn.Module):
@@ -71,3 +74,60 @@ def test_a_network_that_hides_what_it_sees_is_said_to_see_all() -> None:
 
     (field,) = receptive_fields(nn.Sequential(Hiding()), torch.rand(1, 1, 4, 5), ["0"])
     assert field.box(2, 2) == (0, 0, 4, 5)
+
+
+class Head(nn.Module):
+    """Functions, a slice of rows, unequal padding, and a dense layer."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv, self.pool, self.fc = nn.Conv2d(1, 2, 3), nn.AvgPool2d(2), nn.Linear(2, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.pool(F.pad(self.conv(x)[:, :, 1:, ::2].relu(), (1, 3, 0, 2)))
+        return self.fc(x.mean((2, 3)))
+
+
+TRACED = {
+    "gate": (nn.Sequential(nn.Conv2d(1, 4, 3, 2), SqueezeExcitation(4, 2), nn.MaxPool2d(3, 2, 1)), ["0", "1", "2"]),
+    "local response": (nn.Sequential(nn.Conv2d(1, 4, 3), LocalResponseNorm(), nn.Conv2d(4, 2, 2, 2)), ["1", "2"]),
+    "same": (nn.Sequential(Conv2dSame(1, 2, 3, 2), AvgPool2dSame(3, 2), nn.Conv2d(2, 2, 3, padding=3)), ["1", "2"]),
+    "dropped lines": (nn.Sequential(nn.Conv2d(1, 2, 3, 3), nn.Conv2d(2, 2, 3, padding=2, dilation=2)), ["0", "1"]),
+    "head": (Head(), ["conv", "pool", "fc"]),
+    **{
+        name: (network, [str(len(list(network)) - 1)])
+        for name, network in NETS.items()
+        if name != "enlarged" and isinstance(network, nn.Sequential)
+    },
+}
+
+
+@pytest.mark.parametrize("name", list(TRACED))
+def test_what_is_traced_is_what_is_measured(name: str) -> None:
+    network, places = TRACED[name]
+    image = torch.rand(1, 1, 17, 14)
+    traced = _traced(network, image, places)
+    assert list(traced) == places
+    for ours, measured in zip(traced.values(), _measured(network, image, places), strict=True):
+        np.testing.assert_array_equal(ours.rows, measured.rows)
+        np.testing.assert_array_equal(ours.columns, measured.columns)
+
+
+class ThroughAView(nn.Module):
+    """Copies its input into a part of a constant."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        framed = x.new_zeros(len(x), 1, x.shape[2] + 2, x.shape[3])
+        framed[:, :, 1:-1].copy_(x)
+        return framed
+
+
+def test_what_a_trace_does_not_know_is_measured() -> None:
+    image = torch.rand(1, 1, 6, 5)
+    hooked = nn.Sequential(nn.Conv2d(1, 1, 3))
+    hooked[0].register_forward_hook(lambda module, given, output: output.flip(2))
+    for network in (hooked, nn.Sequential(nn.Upsample(scale_factor=2)), nn.Sequential(ThroughAView())):
+        assert _traced(network, image, ["0"]) == {}
+    (field,) = receptive_fields(nn.Sequential(ThroughAView()), image, ["0"])
+    assert field.box(0, 2) == (0, 0, 0, 0)
+    assert field.box(1, 2) == (0, 2, 1, 3)

@@ -38,7 +38,7 @@ from striate.explaining.inspection.patches import TopPatches as TopPatches
 from striate.explaining.inspection.patches import top_patches as top_patches
 from striate.explaining.inspection.projection import project_patches as project_patches
 from striate.explaining.inspection.projection import project_units as project_units
-from striate.explaining.inspection.receptive import ReceptiveField as ReceptiveField
+from striate.explaining.inspection.receptive import PlaceFields as PlaceFields
 from striate.explaining.inspection.receptive import receptive_fields as receptive_fields
 from striate.explaining.inspection.units import Units as Units
 from striate.explaining.model_input import NetworkError as NetworkError

@@ -8,6 +8,7 @@ from striate.tracing.description import WithoutWeightSharing as WithoutWeightSha
 from striate.tracing.description import describe as describe
 from striate.tracing.description import smallest_side as smallest_side
 from striate.tracing.description import without_weight_sharing as without_weight_sharing
+from striate.tracing.extents import extents as extents
 from striate.tracing.fold_plan import FoldPlan as FoldPlan
 from striate.tracing.fold_plan import plan_fold as plan_fold
 from striate.tracing.folding import Folding as Folding
@@ -20,7 +21,9 @@ from striate.tracing.module_graph import Graph as Graph
 from striate.tracing.module_graph import Node as Node
 from striate.tracing.module_graph import graph as graph
 from striate.tracing.operations import Window as Window
+from striate.tracing.recorder import UNFOLLOWED as UNFOLLOWED
 from striate.tracing.recorder import EmptyMapError as EmptyMapError
 from striate.tracing.recorder import Operation as Operation
 from striate.tracing.recorder import Recorder as Recorder
 from striate.tracing.recorder import Value as Value
+from striate.tracing.recorder import on_meta as on_meta

@@ -8,7 +8,6 @@ fails without data, nothing may be changed, and the reason is kept.
 
 from __future__ import annotations
 
-import copy
 from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -18,7 +17,7 @@ from torch import Tensor, nn
 
 from striate.core.protocols import LayerRole, role_of
 from striate.tracing.operations import CONVOLUTION, aten
-from striate.tracing.recorder import Left, ModuleCall, Operation, Recorder, on_meta
+from striate.tracing.recorder import UNFOLLOWED, Left, ModuleCall, Operation, Recorder, on_meta
 
 # Exactly these classes, and ours by their roles: what a derived class does to its weights is not known.
 _CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
@@ -33,8 +32,6 @@ _WRITING = {
     aten.addmm.default,
     aten.cat.default,
 }
-# What a forward pass without data, or a copy, raises where it needs data. Other exceptions are defects.
-_UNFOLLOWED = (RuntimeError, TypeError, ValueError, copy.Error)
 
 
 @dataclass(frozen=True)
@@ -61,7 +58,7 @@ def plan_fold(model: nn.Module, shape: tuple[int, int, int]) -> FoldPlan:
         copied, image = on_meta(model, shape)
         recorder = Recorder(image)
         recorder.run(copied, image)
-    except _UNFOLLOWED as error:
+    except UNFOLLOWED as error:
         said = (str(error).strip() or type(error).__name__).splitlines()[0].rstrip(".")
         return FoldPlan(reason=f"a forward pass without data failed ({type(error).__name__}: {said})")
     read = _Reading(recorder)

@@ -6,6 +6,7 @@ difference whether a module, a function or a method called for them.
 
 from __future__ import annotations
 
+import copy
 import functools
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -25,6 +26,10 @@ Shape = tuple[int, ...]
 
 class EmptyMapError(ModelError):
     """A kernel is larger than the map that it slides over: nothing would be left of it."""
+
+
+UNFOLLOWED = (RuntimeError, TypeError, ValueError, copy.Error, EmptyMapError)
+"""What copying a network to the meta device and running it there raises where it needs data. Others are defects."""
 
 
 @dataclass(frozen=True, eq=False, slots=True)

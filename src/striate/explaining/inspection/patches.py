@@ -25,7 +25,7 @@ from striate.explaining._borrowed import lent
 from striate.explaining._repr import ShortRepr
 from striate.explaining._stream import Pictures, in_shares, stream
 from striate.explaining.inspection.layers import Places, as_map, places_of
-from striate.explaining.inspection.receptive import ReceptiveField, receptive_fields
+from striate.explaining.inspection.receptive import PlaceFields, receptive_fields
 from striate.explaining.inspection.units import Tally, Units
 from striate.hooks import capture
 
@@ -167,7 +167,7 @@ class _Pool:
 
 def _result(
     best: _Best,
-    field: ReceptiveField,
+    field: PlaceFields,
     units: Units,
     pictures: Float[np.ndarray, "p c H W"],
     index: Int[np.ndarray, " p"],
