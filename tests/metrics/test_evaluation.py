@@ -146,12 +146,12 @@ def test_a_damaged_evaluation_is_one_sentence(damage: dict[str, object], words: 
 
 
 def test_nothing_to_judge_is_an_error() -> None:
-    with pytest.raises(DataError, match="holds no picture"):
+    with pytest.raises(DataError, match="split has no image"):
         judge(np.zeros((0, 2)), np.zeros(0, dtype=np.int64), ["a", "b"])
 
 
 def test_logits_that_are_no_numbers_are_an_error() -> None:
-    with pytest.raises(TrainingError, match="for 1 of 2 pictures"):
+    with pytest.raises(TrainingError, match="for 1 of 2 images"):
         judge(np.array([[1.0, np.nan], [1.0, 0.0]]), np.array([0, 1]), ["a", "b"])
 
 

@@ -32,6 +32,7 @@ from striate.core.spec import InputSpec
 from striate.data.augmentation.augmentations import Brightness, Flip, Shift
 from striate.data.dataset import Dataset, FileStore
 from striate.data.loading.loader import Loader
+from striate.tasks import Classification
 from striate.training import (
     EarlyStopping,
     Journal,
@@ -106,7 +107,7 @@ def sit(pictures: Path, run: Path, sitting: Sitting) -> None:
             journal=record,
             checkpoints=run / "checkpoints",
             stopping=EarlyStopping("loss"),
-            evaluate=lambda: evaluate(state.model, val, state.plan).scores(),
+            evaluate=lambda: evaluate(state.model, state.task, val, state.plan).scores(),
             saving=Saving(seconds=1e-9 if sitting.every_step else 3600.0, share=1e9),
         )
         steps = 0
@@ -233,12 +234,11 @@ def _state(steps_per_epoch: int) -> tuple[TrainState, Duration]:
         model=model,
         optimizer=AdamW(lr=3e-3, weight_decay=0.01).create(model),
         schedule=OneCycle().over(until),
-        loss=CrossEntropy(label_smoothing=0.1),
+        task=Classification(criterion=CrossEntropy(label_smoothing=0.1), auxiliary=0.3),
         clock=Clock(steps_per_epoch),
         plan=plan,
         seed=11,
         clip_norm=1.0,
         l1=1e-5,
-        auxiliary=0.3,
     )
     return state, until

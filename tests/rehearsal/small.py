@@ -12,8 +12,8 @@ from torch import Tensor, nn
 from striate.core.batch import Batch
 from striate.core.device import ExecutionPlan
 from striate.core.duration import Clock, Duration
+from striate.tasks import Classification
 from striate.training import TrainState
-from striate.training.losses import CrossEntropy
 from striate.training.optimizers import SGD
 from striate.training.schedules import Constant
 
@@ -73,7 +73,7 @@ def make_state(model: nn.Module | None = None, *, count: int = 5, lr: float = 0.
     parts: dict[str, Any] = {
         "optimizer": SGD(lr=lr, momentum=0.9, nesterov=True).create(model),
         "schedule": Constant().over(Duration.parse("3ep")),
-        "loss": CrossEntropy(),
+        "task": Classification(),
         "clock": Clock(count),
         "plan": ExecutionPlan(threads=1),
     }

@@ -15,7 +15,9 @@ from torch.utils.data import DataLoader, Dataset
 
 import striate
 from striate.core.errors import ConfigError, DataError, RunError
+from striate.core.spec import LabelSpec
 from striate.data.loading.own_loaders import LoaderBatches, Loaders
+from striate.tasks import CLASSIFICATION
 from striate.training import SafePoint
 
 QUICK = ["epochs=3"]
@@ -83,7 +85,7 @@ def test_a_stopped_training_on_loaders_resumes_to_the_same_weights() -> None:
 
 
 def test_batches_are_a_function_of_seed_and_epoch_and_leave_the_random_state_alone() -> None:
-    batches = LoaderBatches(loaders().train, "train", 2, seed=3)
+    batches = LoaderBatches(loaders().train, "train", LabelSpec(("a", "b")), CLASSIFICATION.targets, seed=3)
     state = torch.get_rng_state()
     first = [batch.images for batch in batches.epoch(1)]
     torch.rand(5)

@@ -12,8 +12,10 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 import striate
+from striate.core.batch import Batch
 from striate.core.errors import ConfigError
 from striate.runs.fitting import check_norms
+from striate.tasks import CLASSIFICATION, Classification
 
 
 class Auxiliary(nn.Module):
@@ -34,6 +36,10 @@ class Auxiliary(nn.Module):
 class Functional(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         return functional.batch_norm(x.mean((2, 3)), None, None, training=True)
+
+
+def batch(count: int) -> Batch:
+    return CLASSIFICATION.example((count, 3, 6, 6), torch.Size([3]), torch.Generator().manual_seed(0))
 
 
 def pooled(norm: nn.Module) -> nn.Sequential:
@@ -62,10 +68,10 @@ def test_what_torch_refuses_in_a_step_is_refused_before_it_and_nothing_else(name
     except ValueError:
         refused = True
     if not refused:
-        check_norms(network, (count, 3, 6, 6))
+        check_norms(network, batch(count))
         return
     with pytest.raises(ConfigError, match=r"single value of each channel.*batch_size") as caught:
-        check_norms(network, (count, 3, 6, 6))
+        check_norms(network, batch(count))
     assert ("in a batch of 1" in str(caught.value)) == (count == 1)
     assert "\n" not in str(caught.value)
 
@@ -73,14 +79,14 @@ def test_what_torch_refuses_in_a_step_is_refused_before_it_and_nothing_else(name
 def test_the_layer_is_named_and_the_network_is_left_without_hooks() -> None:
     network = NETWORKS["batch"]
     with pytest.raises(ConfigError, match=r"^1 \(BatchNorm2d\) normalises"):
-        check_norms(network, (1, 3, 6, 6))
+        check_norms(network, batch(1))
     assert not any(module._forward_pre_hooks for module in network.modules())
 
 
 def test_auxiliary_classifiers_count_where_they_are_trained() -> None:
-    check_norms(Auxiliary(), (1, 3, 6, 6))
+    check_norms(Auxiliary(), batch(1))
     with pytest.raises(ConfigError, match=r"early\.1"):
-        check_norms(Auxiliary(), (1, 3, 6, 6), auxiliary=True)
+        check_norms(Auxiliary(), batch(1), Classification(auxiliary=0.3))
 
 
 @pytest.fixture

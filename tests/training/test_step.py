@@ -12,6 +12,7 @@ from torch.nn import functional
 from rehearsal.small import MadeBatches, WithAuxiliary, make_model, make_state, weights
 from striate.core.device import ExecutionPlan
 from striate.core.errors import TrainingError
+from striate.tasks import CLASSIFICATION, Classification
 from striate.training import evaluate, step
 
 BATCH = next(MadeBatches().epoch(0))
@@ -77,13 +78,13 @@ def test_auxiliary_classifiers_are_learnt_with_at_their_weight_and_not_judged_by
     main, auxiliary = before(BATCH.images), before.early(before.stem(BATCH.images))
     wanted = functional.cross_entropy(main, BATCH.targets) + 0.3 * functional.cross_entropy(auxiliary, BATCH.targets)
     wanted.backward()
-    state = make_state(model, optimizer=torch.optim.SGD(model.parameters(), lr=0.5), auxiliary=0.3)
+    state = make_state(model, optimizer=torch.optim.SGD(model.parameters(), lr=0.5), task=Classification(auxiliary=0.3))
     loss, _ = step(state, BATCH)
     assert loss == pytest.approx(wanted.item(), rel=1e-6)
     for way, parameter in zip(moved(model, before, 0.5), before.parameters(), strict=True):
         torch.testing.assert_close(way, parameter.grad, rtol=1e-3, atol=1e-5)
-    judged = evaluate(before, MadeBatches(1), state.plan)
-    torch.testing.assert_close(torch.from_numpy(judged.logits), main.detach())
+    judged = evaluate(before, CLASSIFICATION, MadeBatches(1), state.plan)
+    torch.testing.assert_close(torch.from_numpy(judged.values), main.detach())
 
 
 class NonNegative(nn.Linear):

@@ -3,10 +3,10 @@
 from striate.classifier.classifier import Arguments as Arguments
 from striate.classifier.classifier import Classifier as Classifier
 from striate.classifier.classifier import Failure as Failure
-from striate.classifier.classifier import Prediction as Prediction
 from striate.classifier.folder import describe_standing as describe_standing
 from striate.classifier.folder import load_classifier as load_classifier
 from striate.classifier.folder import save_classifier as save_classifier
 from striate.classifier.folder import standing as standing
 from striate.classifier.provenance import Provenance as Provenance
 from striate.classifier.seen import SeenImages as SeenImages
+from striate.tasks import Prediction as Prediction

@@ -24,6 +24,7 @@ from striate.core.spec import InputSpec, LabelSpec
 from striate.data.images.decode import Unreadable
 from striate.data.images.decoded import Picture
 from striate.data.preparation.transforms import prepare, scale
+from striate.tasks import CLASSIFICATION, Prediction, Task
 
 
 class Arguments(TypedDict):
@@ -35,28 +36,8 @@ class Arguments(TypedDict):
 
 
 @dataclass(frozen=True)
-class Prediction:
-    """What a classifier says of one picture: the likeliest class, and the probability of every class, likeliest first.
-
-    `name` is the picture's path as given, or `array n` for the n-th array.
-    """
-
-    name: str
-    label: str
-    probability: float
-    probabilities: dict[str, float]
-
-    def __repr__(self) -> str:
-        return f"Prediction({self.name!r}: {self.label!r}, {self.probability:.1%})"
-
-    def _repr_html_(self) -> str:
-        rows = [(label, f"{probability:.1%}") for label, probability in self.probabilities.items()]
-        return table(("class", "probability"), rows, title=self.name)
-
-
-@dataclass(frozen=True)
 class Failure:
-    """A picture about which nothing could be said, and why."""
+    """An image that could not be classified, and why."""
 
     name: str
     reason: str
@@ -64,12 +45,11 @@ class Failure:
 
 @dataclass(frozen=True, eq=False)
 class Classifier:
-    """Model, weights, `InputSpec`, `LabelSpec` and provenance: it stands alone.
+    """Model, weights, `InputSpec`, `LabelSpec`, task and provenance.
 
-    `arguments` are those with which the zoo builds `model` again by `model_name`. Probabilities are
-    softmax(logits / `temperature`); the temperature is fitted on validation data (Guo et al. 2017, "On calibration of
-    modern neural networks", arXiv:1706.04599, section 4.2) and never changes which class is first. `seen` knows the
-    images of the training again, where that is recorded.
+    The zoo builds `model` again from `model_name` and `arguments`. `task` converts the model's outputs to
+    probabilities; `temperature`, fitted on validation data, calibrates them. `seen` recognizes the images of the
+    training, where they are recorded.
     """
 
     model: nn.Module
@@ -80,6 +60,7 @@ class Classifier:
     provenance: Provenance
     temperature: float = 1.0
     seen: SeenImages | None = field(default=None, repr=False)
+    task: Task = CLASSIFICATION
     _running: Running = field(default_factory=Running, init=False, repr=False)
 
     def __repr__(self) -> str:
@@ -95,7 +76,8 @@ class Classifier:
             ("temperature", f"{self.temperature:.3g}"),
             ("trained on", f"{origin.data}, {origin.epochs:g} epochs"),
         ]
-        rows += [(f"{split} accuracy", f"{scores['accuracy']:.2%}") for split, scores in origin.scores.items()]
+        scored = {split: scores["accuracy"] for split, scores in origin.scores.items() if "accuracy" in scores}
+        rows += [(f"{split} accuracy", f"{accuracy:.2%}") for split, accuracy in scored.items()]
         return table(("classifier", self.model_name), rows)
 
     @property
@@ -132,11 +114,11 @@ class Classifier:
         channels, height, width = images.shape[1:]
         running = self._running.of(self.model.eval(), (channels, height, width))
         with torch.inference_mode():
-            return running(images.to(self.device, self._type)).float().cpu()
+            return self.task.outputs(running, images.to(self.device, self._type)).float().cpu()
 
     def probabilities(self, images: Float[Tensor, "n c h w"]) -> Float[Tensor, "n k"]:
-        """The calibrated probability of each class for prepared pictures."""
-        return torch.softmax(self.logits(images) / self.temperature, dim=1)
+        """Return the calibrated probability of each class for prepared images."""
+        return self.task.answers(self.logits(images), self.temperature)
 
     @overload
     def predict(self, images: ImageLike) -> Prediction: ...
@@ -194,15 +176,11 @@ class Classifier:
         images = scale(torch.from_numpy(np.stack([pixels for _, pixels in prepared])), self.input)
         rows = self.probabilities(images).tolist()
         return [
-            self._prediction(name, row)
+            self.task.prediction(name, row, self.labels)
             if all(map(math.isfinite, row))
             else Failure(name, "the network's outputs for it are not finite numbers")
             for (name, _), row in zip(prepared, rows, strict=True)
         ]
-
-    def _prediction(self, name: str, row: list[float]) -> Prediction:
-        ranked = sorted(zip(self.labels.classes, row, strict=True), key=lambda pair: -pair[1])
-        return Prediction(name, *ranked[0], probabilities=dict(ranked))
 
 
 def _name(number: int, image: object) -> str:

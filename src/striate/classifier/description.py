@@ -13,6 +13,7 @@ from striate.classifier.provenance import Provenance
 from striate.core.config import from_json
 from striate.core.errors import ConfigError
 from striate.core.spec import InputSpec, LabelSpec
+from striate.tasks import CLASSIFICATION, TASKS, Task
 
 # Temperatures beyond this leave one probability of 1, or all of them equal, whatever the logits.
 _LEAST_TEMPERATURE, _MOST_TEMPERATURE = 1e-3, 1e3
@@ -28,6 +29,7 @@ class Described:
     labels: LabelSpec
     provenance: Provenance
     temperature: float
+    task: Task
 
 
 def read_description(description: Mapping[str, Any]) -> Described:
@@ -55,6 +57,7 @@ def read_description(description: Mapping[str, Any]) -> Described:
         labels=labels,
         provenance=_provenance(_group(description, "provenance")),
         temperature=_temperature(description.get("temperature")),
+        task=_task(description.get("task", CLASSIFICATION.name)),
     )
 
 
@@ -90,6 +93,12 @@ def _provenance(stored: Mapping[str, Any]) -> Provenance:
         if not _FORMS[key](value):
             raise ConfigError(f"provenance.{key} is of another kind than it should be: {_told(value)}.")
     return Provenance(**stored)
+
+
+def _task(name: object) -> Task:
+    if not isinstance(name, str):
+        raise ConfigError(f"task is a string; received {_told(name)}.")
+    return TASKS[name]()
 
 
 def _temperature(value: object) -> float:

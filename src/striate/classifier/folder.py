@@ -48,6 +48,7 @@ def save_classifier(classifier: Classifier, folder: Path) -> None:
         classifier.seen.write(folder)
     description = {
         "format": FORMAT,
+        "task": classifier.task.name,
         "model": {"name": classifier.model_name, "arguments": classifier.arguments},
         "input": to_json(classifier.input),
         "labels": to_json(classifier.labels),
@@ -113,6 +114,7 @@ def load_classifier(folder: str | os.PathLike[str]) -> Classifier:
         described.provenance,
         described.temperature,
         seen,
+        described.task,
     )
 
 

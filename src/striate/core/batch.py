@@ -1,19 +1,19 @@
-"""Many pictures with their targets. The index of a sample is never lost."""
+"""Many images with their targets and their indices."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-from jaxtyping import Float, Int
+from jaxtyping import Float, Int, Shaped
 from torch import Tensor
 
 
 @dataclass(frozen=True)
 class Batch:
-    """Prepared pictures as a network takes them, their targets (classes, or shares of classes) and their indices."""
+    """Prepared images as a model takes them, targets in the form of their task, and indices in the data set."""
 
     images: Float[Tensor, "n c h w"]
-    targets: Int[Tensor, " n"] | Float[Tensor, "n k"]
+    targets: Shaped[Tensor, "n ..."]
     index: Int[Tensor, " n"]
 
     def __len__(self) -> int:

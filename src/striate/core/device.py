@@ -30,7 +30,7 @@ class ExecutionPlan:
     memory, `precision` the type in which matrix products and convolutions are computed (weights, losses and updates
     are float32 in either case), `threads` how many of torch's threads share one operation; sums are divided among
     them, so their number can change the last bits of a result. `parts` is into how many parts a batch is divided, each
-    of them computed by threads of its own (see `core.backward`).
+    of them computed by threads of its own (see `training.backward`).
     """
 
     device: str = "cpu"
@@ -106,6 +106,13 @@ class ExecutionPlan:
     def cores(self) -> int:
         """How many of the processor's cores a step keeps busy."""
         return self.threads * self.parts
+
+
+def full_precision(device: torch.device) -> contextlib.AbstractContextManager[object]:
+    """Return a context without autocast on `device`; outside of autocast it costs next to nothing."""
+    if torch.is_autocast_enabled(device.type):
+        return torch.autocast(device.type, enabled=False)
+    return contextlib.nullcontext()
 
 
 @contextlib.contextmanager

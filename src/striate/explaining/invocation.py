@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from striate.core.errors import StriateError
 from striate.explaining._repr import ShortRepr
 from striate.explaining.target import Target
+from striate.tasks import CLASSIFICATION, Task
 
 _SAMPLED = 64  # values of each tensor that enter the fingerprint
 
@@ -26,7 +27,7 @@ class CallError(StriateError):
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Call(ShortRepr):
-    """`function(model, images, target, **settings)`, with the model as it was.
+    """`function(model, images, target, task=task, **settings)`, with the model as it was.
 
     The model is held by a weak reference, so that an explanation keeps no network in memory.
     """
@@ -37,13 +38,20 @@ class Call(ShortRepr):
     images: Float[Tensor, "n c h w"]
     target: Target
     settings: Mapping[str, Any]
+    task: Task = CLASSIFICATION
 
     @classmethod
     def of(
-        cls, function: Callable[..., Any], model: nn.Module, images: Tensor, target: Target, settings: Mapping[str, Any]
+        cls,
+        function: Callable[..., Any],
+        model: nn.Module,
+        images: Tensor,
+        target: Target,
+        settings: Mapping[str, Any],
+        task: Task = CLASSIFICATION,
     ) -> Call:
         kept = images.detach().clone()
-        return cls(function, weakref.ref(model), fingerprint(model), kept, target, dict(settings))
+        return cls(function, weakref.ref(model), fingerprint(model), kept, target, dict(settings), task)
 
     def network(self) -> nn.Module:
         """The model of the call.
@@ -60,7 +68,8 @@ class Call(ShortRepr):
 
     def again(self, model: nn.Module, images: Float[Tensor, "n c h w"] | None = None) -> Any:
         """The same call on another network, or other pictures."""
-        return self.function(model, self.images if images is None else images, self.target, **self.settings)
+        images = self.images if images is None else images
+        return self.function(model, images, self.target, task=self.task, **self.settings)
 
 
 @torch.no_grad()

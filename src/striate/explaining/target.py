@@ -11,6 +11,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from striate.core.errors import StriateError
+from striate.tasks import CLASSIFICATION, Task
 
 Target = int | Sequence[int] | Iterable[int] | Tensor | np.ndarray | Callable[[Any], Tensor] | None
 """Whose score is explained: a class for all images, a class for each (a list, tensor, array or other iterable of whole
@@ -23,18 +24,19 @@ class TargetError(StriateError):
 
 
 class Aim:
-    """A `Target` once it has met the answers to the images to be explained.
+    """A `Target`, resolved by the model's outputs for the images to explain.
 
-    The first answer it reads is that to the images as they are; by it None becomes the predicted classes, and these
-    stay, however the images are changed later. `classes` are the classes aimed at, image by image (None for a
-    function), and `scores` those of the images as they are.
+    The first outputs read are those for the unchanged images; by them None becomes the predicted classes, which stay
+    when the images are changed later. `classes` are the classes explained, image by image (None for a function),
+    `scores` the scores of the unchanged images, and `task` converts outputs to probabilities.
 
     Raises:
         TargetError: the target is neither a class, nor classes, nor a function.
     """
 
-    def __init__(self, target: Any) -> None:  # a `Target`, which `settled` checks in sentences
+    def __init__(self, target: Any, task: Task = CLASSIFICATION) -> None:  # `settled` checks that it is a `Target`
         self.target = settled(target)
+        self.task = task
         self._classes: Int[Tensor, " n"] | None = None
         self._scores: Float[Tensor, " n"] | None = None
 
@@ -59,6 +61,15 @@ class Aim:
             self._scores = scores.detach()
         return scores
 
+    def probability(self, answer: Any, images: Sequence[int]) -> Float[Tensor, " m"]:
+        """Return the probability of each row's class; a target that is a function returns its score as it is.
+
+        The unchanged images must have been scored before. `images` is as in `__call__`.
+        """
+        if self.classes is None:
+            return self(answer, images)
+        return self(self.task.answers(_rows(answer).float()), images)
+
     def answer(self, answer: Any) -> Any:
         """What the score depends on: what a target that is a function makes of the network's answer, or all of it."""
         return self.target(answer) if callable(self.target) else answer
@@ -82,9 +93,9 @@ class Aim:
     def of(self, image: int) -> Aim:
         """The same target for one of the images alone; it has met no answer yet, unless the classes are known."""
         if self._classes is not None:
-            return Aim(int(self._classes[image]))
+            return Aim(int(self._classes[image]), self.task)
         one = self.target[image : image + 1] if isinstance(self.target, list) else self.target
-        return Aim(one)
+        return Aim(one, self.task)
 
     @property
     def classes(self) -> tuple[int, ...] | None:

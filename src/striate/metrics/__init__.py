@@ -4,6 +4,9 @@ from striate.metrics.calibration import Bin as Bin
 from striate.metrics.calibration import Calibration as Calibration
 from striate.metrics.confusion import ClassScore as ClassScore
 from striate.metrics.confusion import ConfusedPair as ConfusedPair
+from striate.metrics.evaluation import EVALUATORS as EVALUATORS
+from striate.metrics.evaluation import Evaluator as Evaluator
+from striate.metrics.evaluation import Judged as Judged
 from striate.metrics.evaluation import Judgement as Judgement
 from striate.metrics.evaluation import judge as judge
 from striate.metrics.pointing import centre_points as centre_points
@@ -12,6 +15,7 @@ from striate.metrics.pointing import points_within as points_within
 from striate.metrics.pointing import share_within as share_within
 from striate.metrics.ranking import predict as predict
 from striate.metrics.rows import Rows as Rows
+from striate.metrics.rows import Table as Table
 from striate.metrics.scores import METRICS as METRICS
 from striate.metrics.scores import Metric as Metric
 from striate.metrics.temperature import Temperature as Temperature

@@ -1,10 +1,10 @@
-"""Everything that is said about a classifier on one split, computed once from its logits."""
+"""The evaluation of a split at length, by task."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 from jaxtyping import Float, Int
@@ -12,21 +12,70 @@ from jaxtyping import Float, Int
 from striate.core.errors import DataError, RunError, TrainingError
 from striate.core.notebook import table
 from striate.core.proportion import Proportion
+from striate.core.registry import Registry
 from striate.metrics import confusion as tables
 from striate.metrics.calibration import Bin, Calibration, calibration
 from striate.metrics.ranking import predict, within_top
 from striate.metrics.roc import mean_auc, one_vs_rest_aucs
+from striate.metrics.rows import Rows, Table
+from striate.metrics.temperature import Temperature, measure_temperature
 
 FORMAT = 1
 TOP = 5
+
+
+@runtime_checkable
+class Judged(Protocol):
+    """The evaluation of one split at length, whatever the task; `str` is one line of it."""
+
+    @property
+    def count(self) -> int:
+        """How many samples were evaluated."""
+        ...
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """The names of the outputs."""
+        ...
+
+    def summary(self) -> dict[str, float]:
+        """Return the scores that a classifier records, by name."""
+        ...
+
+    def _repr_html_(self) -> str: ...
+
+    def to_json(self) -> dict[str, Any]:
+        """Return all of it as JSON, which `Evaluator.read` reads."""
+        ...
+
+
+@dataclass(frozen=True)
+class Evaluator:
+    """How the outputs for a split are evaluated at length under one task.
+
+    `evaluate(outputs, targets, classes, temperature=)` returns the evaluation, of which `read` reads the JSON;
+    `rows(outputs, targets, index, temperature)` returns the answers one by one, of which `read_rows(index, columns,
+    classes)` reads the columns. `calibrate(outputs, targets, selected=)` fits a temperature on validation data; None
+    where the task has none.
+    """
+
+    evaluate: Callable[..., Judged]
+    read: Callable[[Mapping[str, Any]], Judged]
+    rows: Callable[..., Table]
+    read_rows: Callable[..., Table]
+    calibrate: Callable[..., Temperature] | None = None
+
+
+EVALUATORS: Registry[Evaluator] = Registry("evaluator of a task")
+"""By the name of the task (`striate.tasks.TASKS`)."""
 
 
 @dataclass(frozen=True)
 class Judgement:
     """The scores of a classifier on one split.
 
-    `confusion[i][j]`: samples of class i taken for class j. `top5` is None with five classes or fewer, where it would
-    say nothing. `as_trained` is the calibration of the logits as they are, `calibrated` after division by the fitted
+    `confusion[i][j]`: samples of class i predicted as class j. `top5` is None with five classes or fewer, where it is
+    trivial. `as_trained` is the calibration of the logits as they are, `calibrated` after division by the fitted
     temperature; None where none was fitted. A score that the split does not determine is None.
     """
 
@@ -45,6 +94,9 @@ class Judgement:
     def __repr__(self) -> str:
         return f"Judgement({self.top1}, loss {self.loss:.4f})"
 
+    def __str__(self) -> str:
+        return str(self.top1)
+
     def _repr_html_(self) -> str:
         rows = [
             (score.name, score.support, *(_percent(part) for part in (score.precision, score.recall, score.f1)))
@@ -55,20 +107,24 @@ class Judgement:
 
     @property
     def count(self) -> int:
-        """How many samples were judged."""
+        """How many samples were evaluated."""
         return self.top1.count
+
+    def summary(self) -> dict[str, float]:
+        """Return accuracy, loss and number of images."""
+        return {"accuracy": self.top1.value or 0.0, "loss": self.loss, "pictures": float(self.count)}
 
     @property
     def missing(self) -> tuple[str, ...]:
-        """The classes of which the split has no sample."""
+        """The classes without a sample in the split."""
         return tuple(score.name for score in self.per_class if score.support == 0)
 
     def most_confused(self, most: int) -> tuple[tables.ConfusedPair, ...]:
-        """The pairs of classes confused most often, most frequent first."""
+        """Return the pairs of classes confused most often, most frequent first."""
         return tables.most_confused(np.array(self.confusion, dtype=np.int64), self.classes, most)
 
     def to_json(self) -> dict[str, Any]:
-        """Plain JSON; intervals and ratios are written out for other readers."""
+        """Return plain JSON; intervals and ratios are written out for other readers."""
         return {
             "format": FORMAT,
             "classes": list(self.classes),
@@ -86,7 +142,7 @@ class Judgement:
 
     @classmethod
     def from_json(cls, value: Mapping[str, Any]) -> Judgement:
-        """Read what `to_json` wrote; ratios are computed anew from the counts.
+        """Read what `to_json` returned; ratios are computed again from the counts.
 
         Raises:
             RunError: the value is of another format, or something is missing in it.
@@ -111,7 +167,7 @@ def judge(
     *,
     temperature: float | None = None,
 ) -> Judgement:
-    """Judge the logits of a split; `temperature` is the one fitted on other data (`fit_temperature`), if any.
+    """Evaluate the logits of a split; `temperature` was fitted on other data (`fit_temperature`), if any.
 
     Raises:
         DataError: the split is empty.
@@ -141,13 +197,13 @@ def _check(logits: Float[np.ndarray, "n k"], targets: Int[np.ndarray, " n"], cla
     if logits.shape[1] != len(classes):
         raise ValueError(f"{logits.shape[1]} logits for {len(classes)} classes")
     if not len(targets):
-        raise DataError("There is nothing to judge: the split holds no picture.")
+        raise DataError("There is nothing to evaluate: the split has no image. Choose another split.")
     if targets.min() < 0 or targets.max() >= len(classes):
         raise ValueError(f"targets lie in 0 … {len(classes) - 1}, not {targets.min()} … {targets.max()}")
     broken = int((~np.isfinite(logits)).any(axis=1).sum())
     if broken:
         raise TrainingError(
-            f"The network's outputs for {broken} of {len(targets)} pictures are not finite numbers: its training "
+            f"The network's outputs for {broken} of {len(targets)} images are not finite numbers: its training "
             "diverged. Train again with a lower learning rate."
         )
 
@@ -214,3 +270,8 @@ def _calibration_from_json(value: Mapping[str, Any]) -> Calibration:
             for row in value["bins"]
         ),
     )
+
+
+EVALUATORS.add(
+    "classification", Evaluator(judge, Judgement.from_json, Rows.of, Rows.read, calibrate=measure_temperature)
+)

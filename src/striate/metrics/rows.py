@@ -1,8 +1,10 @@
-"""One row per sample, so that every number leads back to its files."""
+"""One row per sample, so that every score can be traced to files."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
@@ -11,9 +13,21 @@ from striate.metrics.ranking import predict
 from striate.metrics.softmax import log_softmax
 
 
+@runtime_checkable
+class Table(Protocol):
+    """The answers to the samples of a split, one row each, whatever the task; `index` is that in the data set."""
+
+    @property
+    def index(self) -> Int[np.ndarray, " n"]: ...
+
+    def columns(self, classes: Sequence[str]) -> dict[str, list[str]]:
+        """Return the columns as text, for a table of comma-separated values."""
+        ...
+
+
 @dataclass(frozen=True)
 class Rows:
-    """What was answered to each sample: its `index` in the data set, true and predicted class, and the confidence."""
+    """The answer to each sample: its `index` in the data set, true and predicted class, and the confidence."""
 
     index: Int[np.ndarray, " n"]
     targets: Int[np.ndarray, " n"]
@@ -28,29 +42,54 @@ class Rows:
         index: Int[np.ndarray, " n"],
         temperature: float = 1.0,
     ) -> Rows:
-        """The rows of an evaluation; the confidence is the top probability at `temperature`."""
+        """Return the rows of an evaluation; the confidence is the top probability at `temperature`."""
         confidence = np.exp(log_softmax(logits, temperature).max(axis=1))
         return cls(index, targets, predict(logits), confidence)
 
+    def columns(self, classes: Sequence[str]) -> dict[str, list[str]]:
+        """Return the columns `class`, `answer` and `confidence`, as `read` takes them."""
+        targets: list[int] = self.targets.tolist()
+        predicted: list[int] = self.predicted.tolist()
+        return {
+            "class": [classes[number] for number in targets],
+            "answer": [classes[number] for number in predicted],
+            "confidence": [repr(value) for value in self.confidence.tolist()],
+        }
+
+    @classmethod
+    def read(cls, index: Int[np.ndarray, " n"], columns: Mapping[str, Sequence[str]], classes: Sequence[str]) -> Rows:
+        """Read what `columns` returned.
+
+        Raises:
+            KeyError, ValueError: a column is missing, or a value is not one of its kind.
+        """
+        numbers = {label: number for number, label in enumerate(classes)}
+        return cls(
+            index=index,
+            targets=np.array([numbers[label] for label in columns["class"]], np.int64),
+            predicted=np.array([numbers[label] for label in columns["answer"]], np.int64),
+            confidence=np.array([float(text) for text in columns["confidence"]]),
+        )
+
     @property
     def right(self) -> Bool[np.ndarray, " n"]:
-        """Whether each answer is right."""
+        """Mark the answers that are right."""
         return self.predicted == self.targets
 
     def take(self, chosen: Int[np.ndarray, " m"] | Bool[np.ndarray, " n"]) -> Rows:
-        """The rows at `chosen`, in that order."""
+        """Return the rows at `chosen`, in that order."""
         return Rows(self.index[chosen], self.targets[chosen], self.predicted[chosen], self.confidence[chosen])
 
     def worst(self, most: int) -> Rows:
-        """The wrong answers, most confident first; of equal ones the lower index first."""
+        """Return the wrong answers, most confident first; of equal ones the lower index first."""
         return self.take(~self.right)._most_confident(most)
 
     def surest(self, most: int) -> Rows:
-        """The right answers, most confident first; of equal ones the lower index first."""
+        """Return the right answers, most confident first; of equal ones the lower index first."""
         return self.take(self.right)._most_confident(most)
 
     def cell(self, given: int, predicted: int) -> Rows:
-        """The samples counted in one cell of the confusion matrix."""
+        """Return the samples counted in one cell of the confusion matrix."""
         return self.take((self.targets == given) & (self.predicted == predicted))
 
     def _most_confident(self, most: int) -> Rows:

@@ -1,4 +1,4 @@
-"""The single numbers by which a training is followed and stopped, by name."""
+"""Metrics by name: the scores by which a training is followed and stopped."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from striate.metrics.ranking import predict, within_top
 from striate.metrics.roc import mean_auc, one_vs_rest_aucs
 from striate.metrics.softmax import cross_entropy
 
-Score = Callable[[Float[np.ndarray, "n k"], Int[np.ndarray, " n"]], float | None]
+Score = Callable[[np.ndarray, np.ndarray], float | None]
 
 
 @dataclass(frozen=True)
 class Metric:
-    """A number computed from logits and targets; None where they do not determine it."""
+    """A score computed from the outputs and targets of a split; None where they do not determine it."""
 
     title: str
     higher_is_better: bool

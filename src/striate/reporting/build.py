@@ -22,7 +22,7 @@ from striate.core.spec import InputSpec
 from striate.data.audit.audit import Audit, audit
 from striate.data.dataset import SPLITS, Dataset
 from striate.data.sources.opening import open_data
-from striate.metrics import Rows, Temperature
+from striate.metrics import Judgement, Rows, Temperature
 from striate.models import MODELS, ModelCard, build_sketch
 from striate.reporting.material import Example, ModelFacts, RunMaterial
 from striate.reporting.render import render
@@ -63,6 +63,8 @@ def read_material(run: Run) -> RunMaterial:
     classifier = load_classifier(run.classifier_folder).to(device_named("auto"))
     train, validation, test = (_evaluation(run, split, classifier) for split in SPLITS)
     judged = test or validation
+    splits = {each.name: each.judgement for each in (train, validation, test) if each}
+    classified = {name: found for name, found in splits.items() if isinstance(found, Judgement)}
     events = read_events(run.events_file)
     return RunMaterial(
         title=run.name,
@@ -71,10 +73,12 @@ def read_material(run: Run) -> RunMaterial:
         kept_epoch=classifier.provenance.epochs,
         reason=next((event["reason"] for event in events if event["event"] == "finished"), None),
         model=_model(classifier),
-        train=train.judgement if train else None,
-        test=test.judgement if test else None,
-        validation=validation.judgement if validation else None,
-        rows=judged.rows if judged else None,
+        sections=classifier.task.sections,
+        judged=splits,
+        train=classified.get("train"),
+        test=classified.get("test"),
+        validation=classified.get("val"),
+        rows=judged.rows if judged and isinstance(judged.rows, Rows) else None,
         temperature=_temperature(classifier),
         selected=plan.recipe.stop.keep == "best",
         settings=tuple(
@@ -96,13 +100,12 @@ def _evaluation(run: Run, split: str, classifier: Classifier) -> Evaluation | No
     return found if found and found.epochs in (None, classifier.provenance.epochs) else None
 
 
-def _found_again(dataset: Dataset, found: Audit, judged: Evaluation) -> Rows:
-    """Return the rows of evaluated images that still exist, under the indices that they have now."""
+def _found_again(dataset: Dataset, found: Audit, rows: Rows, names: tuple[str, ...]) -> Rows:
+    """Return the rows of images, called `names`, that still exist, under the indices that they have now."""
     numbers = {name: number for number, name in enumerate(dataset.store.names) if found.index.readable[number]}
-    kept = [row for row, name in enumerate(judged.names) if name in numbers]
-    rows = judged.rows
+    kept = [row for row, name in enumerate(names) if name in numbers]
     return Rows(
-        index=np.array([numbers[judged.names[row]] for row in kept], np.int64),
+        index=np.array([numbers[names[row]] for row in kept], np.int64),
         targets=rows.targets[kept],
         predicted=rows.predicted[kept],
         confidence=rows.confidence[kept],
@@ -116,8 +119,8 @@ def _from_data(plan: Plan, classifier: Classifier, judged: Evaluation | None) ->
         dataset = open_data(plan.data)
         looked = divide(audit(dataset))
         found["audit"] = looked
-        if judged is not None:
-            rows, classes = _found_again(dataset, looked, judged), judged.judgement.classes
+        if judged is not None and isinstance(judged.rows, Rows):
+            rows, classes = _found_again(dataset, looked, judged.rows, judged.names), judged.judgement.classes
             found |= _with_maps(classifier, dataset, tuple(_examples(dataset, classes, rows.worst(_MISTAKES))))
             found["surest"] = tuple(_examples(dataset, classes, rows.surest(_SUREST)))
     except StriateError as error:

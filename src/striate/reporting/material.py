@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 from jaxtyping import Float, UInt8
 
 from striate.data.audit.audit import Audit
-from striate.metrics import Judgement, Rows, Temperature
+from striate.metrics import Judged, Judgement, Rows, Temperature
 from striate.models import ModelCard
+from striate.tasks import CLASSIFICATION
 from striate.tracing import Description
 
 
@@ -52,13 +53,16 @@ class Example:
 class RunMaterial:
     """All content of a run's report. A section whose value is None is left out, or reported as missing.
 
+    `sections` are the names of the sections to show (`render.SECTIONS`).
+
     Training: `events` are the objects of `events.jsonl`; `best_epoch` is the epoch of the best evaluation, `kept_epoch`
     the one whose weights were kept, `reason` why the training ended, and `unfinished` the progress of one that has not
     ended. `selected` is true where validation images chose the epoch.
 
-    Evaluation: `train`, `validation` and `test` are the judgements of the splits, `rows` the answers of the one that is
-    shown, `temperature` the fitted temperature. `mistakes` are wrong answers, most confident first, with maps made by
-    the method `explained`, or without because of `unexplained`; `surest` are correct answers.
+    Evaluation: `judged` holds the evaluation of each split, whatever the task; `train`, `validation` and `test` are
+    those of single-label classification. `rows` are the answers of the split that is shown, `temperature` the fitted
+    temperature. `mistakes` are wrong answers, most confident first, with maps made by the method `explained`, or
+    without because of `unexplained`; `surest` are correct answers.
 
     Data: `audit` is the audit of the data as they are now; `unread` is the reason why they could not be read again.
 
@@ -68,6 +72,8 @@ class RunMaterial:
     """
 
     title: str
+    sections: tuple[str, ...] = CLASSIFICATION.sections
+    judged: Mapping[str, Judged] = field(default_factory=dict)
     events: Sequence[Mapping[str, Any]] = ()
     best_epoch: float | None = None
     kept_epoch: float | None = None

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
+from striate.core.registry import Registry
 from striate.reporting.html import h
 from striate.reporting.material import RunMaterial as RunMaterial
-from striate.reporting.page import page
+from striate.reporting.page import Section, page
 from striate.reporting.sections.classes import classes, confusions
 from striate.reporting.sections.confidence import confidence
 from striate.reporting.sections.data import audit, data
@@ -15,14 +18,18 @@ from striate.reporting.sections.recipe import provenance, recipe
 from striate.reporting.sections.training import training
 from striate.reporting.sections.verdict import verdict
 
-_SECTIONS = (
+SECTIONS: Registry[Callable[[RunMaterial], Section | None]] = Registry("section of a report")
+"""By the names that a task lists (`striate.tasks.Task.sections`)."""
+
+for _make in (
     examples, generalization, confusions, classes, confidence, training, data, audit, model, filters, recipe,
     provenance,
-)  # fmt: skip
+):  # fmt: skip
+    SECTIONS.add(_make.__name__, _make)
 
 
 def render(material: RunMaterial) -> str:
     """Render the report as one HTML document without scripts or external addresses."""
-    sections = [section for make in _SECTIONS if (section := make(material)) is not None]
+    sections = [section for name in material.sections if (section := SECTIONS[name](material)) is not None]
     foot = h("p", "Written by Striate. Every score on this page carries its full value and its path in the evaluation.")
     return page(f"{material.title} · Striate", verdict(material), sections, foot)

@@ -1,4 +1,4 @@
-"""What a finished training leaves: its weights as a classifier, calibrated, and judged on unseen pictures."""
+"""End a training: write its classifier, calibrated, and the evaluation of each split."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from striate.classifier import Classifier, save_classifier
 from striate.core.errors import DataError, RunError
 from striate.data.dataset import SPLITS, Split
-from striate.metrics import Judgement, measure_temperature
+from striate.metrics import EVALUATORS, Judged
 from striate.runs.evaluate import Evaluation, evaluation, sort_out
 from striate.runs.folder import Run
 from striate.runs.publishing import classifier_of
@@ -26,19 +26,21 @@ from striate.training import (
 
 @dataclass(frozen=True)
 class Conclusion:
-    """How the weights that were kept, those of `kept_epoch`, did on each split; `unread` names the images that were
-    left out because they cannot be read any more."""
+    """The evaluation of each split with the weights that were kept, those of `kept_epoch`.
+
+    `unread` names the images that were left out because they can no longer be read.
+    """
 
     kept_epoch: float
-    judgements: dict[str, Judgement]
+    judgements: dict[str, Judged]
     unread: tuple[str, ...] = ()
 
 
 def conclude(run: Run, session: Session, ending: Ending) -> Conclusion:
-    """Judge the weights to keep on each split, and write classifier and evaluations into `run`.
+    """Evaluate the weights to keep on each split, and write classifier and evaluations into `run`.
 
-    The temperature is fitted on the validation split, which may also have chosen the epoch, so only what is said of the
-    test split is said of unseen images.
+    The temperature is fitted on the validation split, by which the epoch may have been chosen too, so only the test
+    split shows how the classifier does on unseen images.
     """
     checkpoint = _kept(run, session, ending)
     prepared = session.prepared
@@ -56,7 +58,7 @@ def conclude(run: Run, session: Session, ending: Ending) -> Conclusion:
     evaluations = [_evaluation(split, rows, classifier, session, gone[split]) for split, rows in judged.items()]
     for each in evaluations:
         each.write(run)
-    scores = {each.name: _scores(each) for each in evaluations}
+    scores = {each.name: each.judgement.summary() for each in evaluations}
     provenance = replace(classifier.provenance, scores=scores)
     save_classifier(replace(classifier, provenance=provenance), run.classifier_folder)
     judgements = {each.name: each.judgement for each in evaluations}
@@ -64,10 +66,11 @@ def conclude(run: Run, session: Session, ending: Ending) -> Conclusion:
 
 
 def _calibrated(classifier: Classifier, outputs: Outputs | None, selected: bool) -> Classifier:
-    """The classifier with the temperature that suits `outputs`, those of the validation split."""
-    if outputs is None:
+    """Return the classifier with the temperature fitted on `outputs`, those of the validation split."""
+    calibrate = EVALUATORS[classifier.task.name].calibrate
+    if outputs is None or calibrate is None:
         return classifier
-    temperature = measure_temperature(outputs.logits, outputs.targets, selected=selected)
+    temperature = calibrate(outputs.values, outputs.targets, selected=selected)
     provenance = replace(classifier.provenance, temperature=temperature.to_json())
     return replace(classifier, temperature=temperature.value, provenance=provenance)
 
@@ -82,14 +85,16 @@ def _evaluation(
 
 
 def _selects(session: Session, ending: Ending) -> bool:
-    """Whether the validation images chose the epoch: by the best score, or by early stopping."""
+    """Return whether the epoch was chosen by validation images: by the best score, or by early stopping."""
     stop = session.plan.recipe.stop
     return (stop.keep == "best" and ending.best_step is not None) or stop.patience is not None
 
 
 def _kept(run: Run, session: Session, ending: Ending) -> Checkpoint:
-    """The checkpoint whose weights the recipe wants; without any evaluation the last is the best that is known, and so
-    it is where the best cannot be read."""
+    """Read the checkpoint whose weights the recipe keeps.
+
+    Without any evaluation, and where the best checkpoint is damaged, this is the last.
+    """
     if session.plan.recipe.stop.keep == "best" and ending.best_step is not None:
         with contextlib.suppress(DamagedCheckpointError):
             return read_checkpoint(checkpoint_path(run.checkpoints, ending.best_step))
@@ -97,8 +102,3 @@ def _kept(run: Run, session: Session, ending: Ending) -> Checkpoint:
     if last is None:
         raise RunError(f"{run.checkpoints} holds no checkpoint that can be read. Resume the run.")
     return last
-
-
-def _scores(judged: Evaluation) -> dict[str, float]:
-    judgement = judged.judgement
-    return {"accuracy": judgement.top1.value or 0.0, "loss": judgement.loss, "pictures": float(judgement.count)}

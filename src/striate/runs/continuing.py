@@ -22,6 +22,7 @@ from striate.runs.own_loaders import PreparedLoaders
 from striate.runs.prepare import Prepared, TrainingData, prepare_again, prepare_data
 from striate.runs.start import RunEvent, carry_out
 from striate.runs.train import Session, Start
+from striate.tasks import TASKS
 from striate.training import Checkpoint, EarlyStopping, Ending, Journal, newest_checkpoint, read_events
 
 
@@ -113,7 +114,7 @@ def _planned(
 def _anew(plan: Plan, loaders: Loaders | None, progress: Progress) -> TrainingData:
     """The data, prepared as for a new run."""
     if loaders is not None:
-        return PreparedLoaders.read(loaders)
+        return PreparedLoaders.read(loaders, TASKS[plan.recipe.task]())
     found = audit(open_data(plan.data, progress=progress), progress=progress)
     return prepare_data(plan.recipe, found, progress=progress)
 
@@ -124,7 +125,7 @@ def _again(
     """The data as they were prepared when the run began, and what changed since."""
     if loaders is None:
         return prepare_again(plan, run, origin, inexact=inexact, progress=progress)
-    prepared = PreparedLoaders.read(loaders)
+    prepared = PreparedLoaders.read(loaders, TASKS[plan.recipe.task]())
     if prepared.digest != origin.first_data:
         raise RunError(
             "The data are not those that this run was started with: the loaders differ. Give those, or start a new run."

@@ -1,4 +1,4 @@
-"""Judge a classifier on pictures it has not seen, and keep the rows, so that every number leads back to its files."""
+"""Evaluate a classifier on images, and keep a row for each, so that every score can be traced to files."""
 
 from __future__ import annotations
 
@@ -17,19 +17,23 @@ from striate.core.spec import LabelSpec
 from striate.data.dataset import Dataset
 from striate.data.images.decode import Unreadable
 from striate.data.loading.loader import Loader
-from striate.metrics import Judgement, Rows, judge
+from striate.metrics import EVALUATORS, Judged, Table
 from striate.runs.folder import Run, read_judgement
+from striate.tasks import CLASSIFICATION
 from striate.training.evaluation import Outputs, evaluate
 
 BATCH_SIZE = 256
 
-_COLUMNS = ("index", "picture", "class", "answer", "confidence")
+_INDEX, _NAME = "index", "picture"
 
 
 @dataclass(frozen=True)
 class Seen:
-    """How many images of an evaluation the classifier had seen before: in `training`, and (other ones) in `validation`,
-    where its epoch and its temperature were chosen. `left_out`: they are not among those judged."""
+    """How many images of an evaluation the classifier had seen before.
+
+    `training`: images that it was trained on. `validation`: others, by which its epoch and its temperature were
+    chosen. `left_out`: they are not among those evaluated.
+    """
 
     training: int
     validation: int
@@ -41,42 +45,37 @@ class Seen:
 
 @dataclass(frozen=True)
 class Evaluation:
-    """One split, judged: the rows of its answers and all that is said about them. `data` is what the user named,
-    `names` the name of the image of each row; `seen` is None where the classifier does not record what it has seen.
-    `epochs`: how long the weights had been trained, None where it is not recorded. `unread`: the names of images that
-    could not be read any more."""
+    """The evaluation of one split under `task`: the answer for each image, and the scores of all.
+
+    `data` is what the user named, `names` the name of the image of each row. `seen` is None where the classifier does
+    not record which images it has seen. `epochs`: how long the weights had been trained, None where it is not
+    recorded. `unread`: the names of images that could no longer be read.
+    """
 
     name: str
     data: str
-    rows: Rows
+    rows: Table
     names: tuple[str, ...]
-    judgement: Judgement
+    judgement: Judged
     seen: Seen | None = None
     epochs: float | None = None
     unread: tuple[str, ...] = ()
+    task: str = CLASSIFICATION.name
 
     def write(self, run: Run) -> None:
-        """Keep it in the run: the judgement as JSON, and a line of CSV per picture, so that each number leads back to
-        its files."""
+        """Write it into the run: the scores as JSON, and a line of CSV per image."""
         make_folder(run.evaluations)
         sweep(run.evaluations)
         table = io.StringIO(newline="")
         writer = csv.writer(table, lineterminator="\n")
-        writer.writerow(_COLUMNS)
-        classes = self.judgement.classes
-        for index, name, given, predicted, confidence in zip(
-            self.rows.index.tolist(),
-            self.names,
-            self.rows.targets.tolist(),
-            self.rows.predicted.tolist(),
-            self.rows.confidence.tolist(),
-            strict=True,
-        ):
-            writer.writerow([index, name, classes[given], classes[predicted], repr(confidence)])
-        # A file name need not be proper text; what cannot be encoded goes as the bytes it was.
+        columns = self.rows.columns(self.judgement.classes)
+        writer.writerow([_INDEX, _NAME, *columns])
+        writer.writerows(zip(self.rows.index.tolist(), self.names, *columns.values(), strict=True))
+        # A file name need not be valid text; bytes that are not are written unchanged.
         write_atomically(run.evaluations / f"{self.name}.csv", table.getvalue().encode(errors="surrogateescape"))
         seen = None if self.seen is None else asdict(self.seen)
         content = {
+            "task": self.task,
             "data": self.data,
             "seen": seen,
             "epochs": self.epochs,
@@ -87,7 +86,7 @@ class Evaluation:
 
     @classmethod
     def read(cls, run: Run, name: str) -> Evaluation | None:
-        """Read one that was kept; None if there is none.
+        """Read one that was written; None if there is none.
 
         Raises:
             RunError: it is damaged.
@@ -98,30 +97,33 @@ class Evaluation:
         judgement, content = read_judgement(path)
         try:
             text = read_regular(path.with_suffix(".csv")).decode(errors="surrogateescape")
-            rows = list(csv.DictReader(io.StringIO(text, newline="")))
-            numbers = {label: number for number, label in enumerate(judgement.classes)}
-            columns = Rows(
-                index=np.array([int(row["index"]) for row in rows], np.int64),
-                targets=np.array([numbers[row["class"]] for row in rows], np.int64),
-                predicted=np.array([numbers[row["answer"]] for row in rows], np.int64),
-                confidence=np.array([float(row["confidence"]) for row in rows]),
+            head, *lines = csv.reader(io.StringIO(text, newline=""))
+            columns = dict(zip(head, zip(*lines, strict=True) if lines else [()] * len(head), strict=True))
+            task = content.get("task", CLASSIFICATION.name)
+            index = np.array([int(number) for number in columns[_INDEX]], np.int64)
+            return cls(
+                name,
+                content["data"],
+                EVALUATORS[task].read_rows(index, columns, judgement.classes),
+                columns[_NAME],
+                judgement,
+                Seen(**content["seen"]) if content.get("seen") else None,
+                content.get("epochs"),
+                tuple(map(str, content.get("unread", ()))),
+                task,
             )
-            seen = Seen(**content["seen"]) if content.get("seen") else None
-            names = tuple(row["picture"] for row in rows)
-            unread = tuple(map(str, content.get("unread", ())))
-            return cls(name, content["data"], columns, names, judgement, seen, content.get("epochs"), unread)
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise RunError(f"The evaluation {path} is damaged ({error}). Evaluate the run again.") from error
 
 
 class GoneError(DataError):
-    """Images of which none can be read any more."""
+    """None of the images can be read any more."""
 
 
 def answers(classifier: Classifier, dataset: Dataset, indices: np.ndarray, *, progress: Progress = silent) -> Outputs:
-    """The logits of `classifier` for the images `indices`, prepared and computed as in prediction, on its device.
+    """Compute the outputs of `classifier` for the images `indices`, prepared as in prediction, on its device.
 
-    Images that cannot be read any more are left out: `Outputs.index` says which were judged.
+    Images that can no longer be read are left out: `Outputs.index` says which were evaluated.
 
     Raises:
         GoneError: none of the images can be read.
@@ -129,14 +131,16 @@ def answers(classifier: Classifier, dataset: Dataset, indices: np.ndarray, *, pr
 
     def judged(indices: np.ndarray) -> Outputs:
         loader = Loader(dataset, indices, classifier.input, batch_size=BATCH_SIZE, shuffle=False, memory="never")
-        return evaluate(classifier.model, loader, plain_plan(str(classifier.device)), progress=progress)
+        return evaluate(
+            classifier.model, classifier.task, loader, plain_plan(str(classifier.device)), progress=progress
+        )
 
     try:
         return judged(indices)
     except Unreadable as error:
         remaining = indices[[_can_be_read(dataset, index) for index in indices.tolist()]]
         if len(remaining) == len(indices):
-            raise  # it can be read again: somebody is at work on the files
+            raise  # it can be read again: another program is writing the files
         if not len(remaining):
             raise GoneError(f"None of the {len(indices):,} images to judge can be read any more: {error}") from error
         return judged(remaining)
@@ -151,7 +155,7 @@ def _can_be_read(dataset: Dataset, index: int) -> bool:
 
 
 def unread(dataset: Dataset, indices: np.ndarray, outputs: Outputs | None) -> tuple[str, ...]:
-    """The names of those of `indices` that were left out of `outputs`; of all where there are no outputs."""
+    """Return the names of those of `indices` that `outputs` leaves out; all where there are no outputs."""
     left_out = indices if outputs is None else np.setdiff1d(indices, outputs.index)
     return tuple(dataset.store.name(index) for index in left_out.tolist())
 
@@ -159,8 +163,11 @@ def unread(dataset: Dataset, indices: np.ndarray, outputs: Outputs | None) -> tu
 def sort_out(
     images: SeenImages | None, indices: np.ndarray, digests: np.ndarray, *, keep: bool
 ) -> tuple[np.ndarray, Seen | None]:
-    """Those of `indices` that are judged, and how many of them the classifier had seen; seen ones are left out unless
-    `keep`. `digests` are those of the whole data set. Where nothing is recorded, nothing is left out."""
+    """Return those of `indices` that are evaluated, and how many of them the classifier had seen.
+
+    Seen images are left out unless `keep`. `digests` are those of the whole data set. Where `images` is None, nothing
+    is left out.
+    """
     if images is None:
         return indices, None
     trained, validated = images.among(digests[indices])
@@ -177,12 +184,17 @@ def evaluation(
     seen: Seen | None,
     unread: tuple[str, ...] = (),
 ) -> Evaluation:
-    """Judge `outputs`, the answers to images called `names`, with the classifier's temperature if it has one; `unread`
-    is recorded beside them."""
+    """Evaluate `outputs`, those for the images called `names`, with the classifier's temperature if it has one.
+
+    `unread` names images without outputs.
+    """
+    task = classifier.task.name
     temperature = None if classifier.temperature == 1 else classifier.temperature
-    rows = Rows.of(outputs.logits, outputs.targets, outputs.index, classifier.temperature)
-    judgement = judge(outputs.logits, outputs.targets, classifier.labels.classes, temperature=temperature)
-    return Evaluation(name, data, rows, names, judgement, seen, classifier.provenance.epochs, unread)
+    rows = EVALUATORS[task].rows(outputs.values, outputs.targets, outputs.index, classifier.temperature)
+    judgement = EVALUATORS[task].evaluate(
+        outputs.values, outputs.targets, classifier.labels.classes, temperature=temperature
+    )
+    return Evaluation(name, data, rows, names, judgement, seen, classifier.provenance.epochs, unread, task)
 
 
 def matched(dataset: Dataset, labels: LabelSpec) -> tuple[Dataset, np.ndarray, tuple[str, ...]]:

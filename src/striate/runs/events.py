@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from striate.core.device import ExecutionPlan
 from striate.core.duration import Duration
 from striate.core.spec import InputSpec, LabelSpec
-from striate.metrics import Judgement
+from striate.metrics import Judged
 from striate.runs.folder import Plan, Run
 
 
@@ -43,5 +43,5 @@ class RunFinished:
     run: Run
     reason: str
     kept_epoch: float
-    judgements: dict[str, Judgement]
+    judgements: dict[str, Judged]
     unread: tuple[str, ...] = ()

@@ -1,4 +1,4 @@
-"""Whether a network can be trained on batches as a recipe makes them: asked before a run has a folder."""
+"""Check that a network can be trained on a recipe's batches, before the run has a folder."""
 
 from __future__ import annotations
 
@@ -10,15 +10,17 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.modules.instancenorm import _InstanceNorm
 
+from striate.core.batch import Batch
 from striate.core.errors import ConfigError
 from striate.core.protocols import Auxiliary
 from striate.models import build_sketch
 from striate.runs.prepare import TrainingData
 from striate.runs.recipe import Recipe
+from striate.tasks import CLASSIFICATION, Task
 
 
 def check_fit(recipe: Recipe, prepared: TrainingData) -> None:
-    """Look whether `recipe` can train its network on the images of `prepared`.
+    """Check that `recipe` can train its network on the images of `prepared`.
 
     Raises:
         ModelError: the network does not take images of this size.
@@ -33,39 +35,36 @@ def check_fit(recipe: Recipe, prepared: TrainingData) -> None:
             f"{height}×{width}. Leave the setting out."
         )
     shape = (prepared.smallest_batch(recipe), channels, height, width)
-    check_norms(network, shape, auxiliary=recipe.auxiliary_weight > 0)
+    task = recipe.create_task()
+    batch = task.example(shape, torch.Size([len(prepared.labels)]), torch.Generator().manual_seed(0))
+    check_norms(network, batch, task)
 
 
-def check_norms(network: nn.Module, shape: tuple[int, int, int, int], *, auxiliary: bool = False) -> None:
-    """Look whether each normalization of `network` has more than one value per channel in a batch of `shape`.
+def check_norms(network: nn.Module, batch: Batch, task: Task = CLASSIFICATION) -> None:
+    """Check that each normalization of `network` has more than one value per channel in `batch`.
 
     Torch refuses to take the variance of one value (`torch.nn.functional.batch_norm`), in the middle of a step. The
-    network computes one batch of zeros in training mode; its buffers may change.
+    network computes the loss of `batch` in training mode; its buffers may change.
 
     Raises:
         ConfigError: a normalization has a single value; the sentence names it, and the batch size.
     """
     device = next((parameter.device for parameter in network.parameters()), torch.device("cpu"))
-    images = torch.zeros(shape, device=device)
-    with _watched_norms(network, shape[0]), torch.no_grad(), torch.random.fork_rng(devices=[]):
-        network.train()
+    with _watched_norms(network, len(batch)), torch.no_grad(), torch.random.fork_rng(devices=[]):
         try:
-            if auxiliary and isinstance(network, Auxiliary):
-                network.forward_with_auxiliary(images)
-            else:
-                network(images)
+            task.loss(network.train(), Batch(batch.images.to(device), batch.targets.to(device), batch.index))
         except ValueError as error:  # of a normalization that is no module
             if str(error).startswith("Expected more than 1"):
-                raise _single("A normalization of this network", shape[0]) from error
+                raise _single("A normalization of this network", len(batch)) from error
         except RuntimeError:
-            pass  # an operation that a sketch cannot compute, or a mistake that the first step will tell
+            pass  # an operation that a meta model cannot compute, or a mistake that the first step reports
         finally:
             network.eval()
 
 
 @contextlib.contextmanager
 def _watched_norms(network: nn.Module, count: int) -> Iterator[None]:
-    """Inside, a normalization over a single value raises a sentence that names it."""
+    """Raise an error that names the normalization where one has a single value."""
     names = {module: name for name, module in network.named_modules()}
 
     def look(module: nn.Module, arguments: tuple[Tensor, ...]) -> None:

@@ -19,8 +19,9 @@ from striate.core.duration import Duration
 from striate.core.errors import BusyError, ConfigError, RunError, nearest
 from striate.core.files import locked, make_folder, open_regular, storage_error, sweep, sync_folder, write_json
 from striate.core.notebook import table
-from striate.metrics import Judgement
+from striate.metrics import EVALUATORS, Judged, Judgement
 from striate.runs.recipe import Recipe, read_recipe
+from striate.tasks import CLASSIFICATION
 
 FORMAT = 2
 READABLE = (1, 2)
@@ -52,6 +53,7 @@ class Run:
         rows = [
             (name, scores.count, f"{scores.top1.value or 0:.2%}", f"{low:.1%} to {high:.1%}")
             for name, scores in self.scores.items()
+            if isinstance(scores, Judgement)
             for low, high in [scores.top1.interval or (0.0, 1.0)]
         ]
         columns = ("judged on", "images", "accuracy", "95 % interval")
@@ -104,7 +106,7 @@ class Run:
         return load_classifier(self.path)
 
     @property
-    def scores(self) -> dict[str, Judgement]:
+    def scores(self) -> dict[str, Judged]:
         """Everything that was measured, by the name of what was judged: `run.scores["test"].top1.interval`.
 
         Training judges `train`, `val` and `test`; `striate.evaluate` adds what it judges. Empty before the training has
@@ -209,7 +211,7 @@ class Plan:
             raise RunError(f"{run.recipe_file} is damaged ({error}). Restore it from a copy.") from error
 
 
-def read_judgement(file: Path) -> tuple[Judgement, dict[str, Any]]:
+def read_judgement(file: Path) -> tuple[Judged, dict[str, Any]]:
     """The judgement that an evaluation's `file` holds, and all that the file holds.
 
     Raises:
@@ -218,7 +220,7 @@ def read_judgement(file: Path) -> tuple[Judgement, dict[str, Any]]:
     try:
         with open_regular(file) as opened:
             content = json.loads(opened.read())
-        return Judgement.from_json(content["judgement"]), content
+        return EVALUATORS[content.get("task", CLASSIFICATION.name)].read(content["judgement"]), content
     except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         raise RunError(f"The evaluation {file} is damaged ({error}). Evaluate the run again.") from error
 

@@ -20,6 +20,7 @@ from striate.data.loading.own_loaders import LoaderBatches, Loaders
 from striate.runs.folder import Run
 from striate.runs.prepare import LEARNED
 from striate.runs.recipe import Recipe
+from striate.tasks import TASKS, Task
 from striate.training import Outputs
 from striate.training.evaluation import evaluate
 
@@ -28,9 +29,10 @@ _OF_THE_LOADER = ("input", "augmentation", "batch_size", "in_memory", "loader_th
 
 @dataclass(frozen=True, eq=False)
 class PreparedLoaders:
-    """Loaders with what one batch of each says of them (`recipes.preparation.TrainingData`)."""
+    """Loaders with what one batch of each says of them (`runs.prepare.TrainingData`)."""
 
     loaders: Loaders
+    task: Task
     input: InputSpec
     labels: LabelSpec
     digest: str
@@ -39,14 +41,14 @@ class PreparedLoaders:
     seen: None = None
 
     @classmethod
-    def read(cls, loaders: Loaders) -> PreparedLoaders:
-        """Read one batch of each loader.
+    def read(cls, loaders: Loaders, task: Task) -> PreparedLoaders:
+        """Read one batch of each loader, whose labels are those of `task`.
 
         Raises:
             DataError: a loader yields something else than batches of images and labels.
         """
-        spec, labels = loaders.specs()
-        return cls(loaders, spec, labels, loaders.digest)
+        spec, labels = loaders.specs(task.targets)
+        return cls(loaders, task, spec, labels, loaders.digest(task.targets))
 
     @property
     def counts(self) -> dict[str, int]:
@@ -55,16 +57,19 @@ class PreparedLoaders:
 
     def load(self, recipe: Recipe, *, progress: Progress = silent) -> tuple[Batches, Batches]:
         """Return the batches to train on and those to validate by."""
-        return self.loaders.batches("train", seed=recipe.seed), self.loaders.batches("val", seed=recipe.seed)
+        return self._batches("train", recipe.seed), self._batches("val", recipe.seed)
+
+    def _batches(self, split: Split, seed: int = 0) -> LoaderBatches:
+        return self.loaders.batches(split, self.task.targets, seed=seed)
 
     def answers(self, classifier: Classifier, split: Split) -> Outputs | None:
         """Judge a split; of the training loader the first batches."""
         if split not in self.loaders.splits():
             return None
-        batches: Batches = self.loaders.batches(split)
+        batches: Batches = self._batches(split)
         if split == "train":
             batches = _First(batches, LEARNED)
-        return evaluate(classifier.model, batches, plain_plan(str(classifier.device)))
+        return evaluate(classifier.model, classifier.task, batches, plain_plan(str(classifier.device)))
 
     def names(self, split: Split, index: np.ndarray) -> tuple[str, ...]:
         """Return names of images by their place in the loader."""
@@ -76,7 +81,7 @@ class PreparedLoaders:
 
     def smallest_batch(self, recipe: Recipe) -> int:
         """Return the size of the last batch, where the length of the data set tells it; else that of the first."""
-        count, steps = self.counts.get("train"), len(self.loaders.batches("train"))
+        count, steps = self.counts.get("train"), len(self._batches("train"))
         last = recipe.batch_size if count is None else count - (steps - 1) * recipe.batch_size
         return last if 0 < last < recipe.batch_size else recipe.batch_size
 
@@ -111,4 +116,5 @@ def fitted(recipe: Recipe, base: Recipe, loaders: Loaders) -> Recipe:
     idle = [key for key in difference(recipe, base) if key.split(".")[0] in _OF_THE_LOADER]
     if idle:
         raise ConfigError(f"{idle[0]} has no effect, because your loaders prepare the batches. Leave it out.")
-    return replace(recipe, batch_size=len(next(loaders.batches("train").epoch(0))))
+    batches = loaders.batches("train", TASKS[recipe.task]().targets)
+    return replace(recipe, batch_size=len(next(batches.epoch(0))))

@@ -12,6 +12,7 @@ from striate.core.config import digest
 from striate.models import build_sketch
 from striate.runs.folder import Run
 from striate.runs.train import Session
+from striate.tasks import TASKS
 from striate.training import Checkpoint
 
 
@@ -60,7 +61,15 @@ def classifier_of(run: Run, session: Session, checkpoint: Checkpoint) -> Classif
         circumstances=dict(checkpoint.circumstances),
     )
     model = _with_weights(session, checkpoint)
-    return Classifier(model, plan.recipe.model, session.arguments, prepared.input, prepared.labels, provenance)
+    return Classifier(
+        model,
+        plan.recipe.model,
+        session.arguments,
+        prepared.input,
+        prepared.labels,
+        provenance,
+        task=TASKS[plan.recipe.task](),
+    )
 
 
 def _with_weights(session: Session, checkpoint: Checkpoint) -> nn.Module:

@@ -25,6 +25,7 @@ from striate.runs.prepare import TrainingData, prepare_data
 from striate.runs.publishing import Publisher
 from striate.runs.recipes import RECIPES, recipe_for
 from striate.runs.train import Session, Start, sit
+from striate.tasks import TASKS
 from striate.training import Event, newest_checkpoint
 
 RunEvent = RunStarted | Event | RunFinished
@@ -61,7 +62,8 @@ def begin(data: str | Path | Loaders, choice: Choice, *, progress: Progress = si
 def _prepared(data: str | Path | Loaders, choice: Choice, progress: Progress) -> tuple[Plan, TrainingData, str]:
     """Return the plan, the data ready to train on, and the beginning of a name for the run."""
     if isinstance(data, Loaders):
-        return _plan("photos", OWN_LOADERS, choice, data), PreparedLoaders.read(data), "loaders"
+        plan = _plan("photos", OWN_LOADERS, choice, data)
+        return plan, PreparedLoaders.read(data, TASKS[plan.recipe.task]()), "loaders"
     dataset = open_data(data, progress=progress)
     named = data if is_named(data) else str(Path(data).expanduser().resolve())
     plan = _plan(recipe_for(data), named, choice)

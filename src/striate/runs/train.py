@@ -16,7 +16,6 @@ from striate.core.duration import Clock
 from striate.core.errors import DataError
 from striate.core.progress import Progress, silent
 from striate.core.protocols import Batches
-from striate.core.trial import choose_plan
 from striate.models import build_model
 from striate.runs.events import RunStarted
 from striate.runs.folder import Plan, Run
@@ -36,6 +35,7 @@ from striate.training import (
     restore,
     run_sitting,
 )
+from striate.training.autotune import choose_plan
 
 
 @dataclass(frozen=True, eq=False)
@@ -115,7 +115,7 @@ def sit(
                 journal=journal,
                 checkpoints=run.checkpoints,
                 stopping=EarlyStopping(recipe.stop.metric, recipe.stop.patience),
-                evaluate=lambda: evaluate(state.model, validation, execution).scores(),
+                evaluate=lambda: evaluate(state.model, state.task, validation, execution).scores(),
                 every=recipe.evaluate_every,
                 publish=publish,
             )
@@ -139,13 +139,12 @@ def _state(session: Session, execution: ExecutionPlan, network: nn.Module, steps
         model=model,
         optimizer=recipe.optimizer.create(model),
         schedule=recipe.schedule.over(recipe.epochs),
-        loss=recipe.loss,
+        task=recipe.create_task(),
         clock=Clock(steps_per_epoch),
         plan=execution,
         seed=recipe.seed,
         clip_norm=recipe.optimizer.clip_norm,
         l1=recipe.optimizer.l1,
-        auxiliary=recipe.auxiliary_weight,
     )
 
 
@@ -177,7 +176,7 @@ def _execution(session: Session, network: nn.Module, start: Start, progress: Pro
         shape,
         precision=recipe.precision,
         device=device_named(recipe.device),
-        auxiliary=recipe.auxiliary_weight,
+        task=recipe.create_task(),
         progress=progress,
     )
 

@@ -1,4 +1,4 @@
-"""One update: the one seam through which precision, clipping, penalties and constraints enter the training."""
+"""One update of the weights, with precision, clipping, penalties and constraints."""
 
 from __future__ import annotations
 
@@ -6,27 +6,25 @@ import math
 
 import torch
 
-from striate.core.backward import backward
 from striate.core.batch import Batch
 from striate.core.errors import TrainingError
+from striate.training.backward import backward
 from striate.training.state import TrainState
 
 
 def step(state: TrainState, batch: Batch) -> tuple[float, float]:
-    """Learn from one batch; the clock is the loop's. Returns the loss before the update and the learning rate of it.
+    """Update the weights on one batch. Return the loss before the update, auxiliary terms included, and the rate.
 
-    The loss is what is made small: with auxiliary classifiers it holds theirs.
+    The clock is not advanced.
 
     Raises:
-        TrainingError: the loss is not a finite number; no weight has been changed by this step.
+        TrainingError: the loss is not a finite number; this step has changed no weight.
     """
-    # Dropout and the like draw from torch's global generator: set by the step's number, it need never be replayed.
+    # Dropout draws from torch's global generator: seeded by the step's number, it need not be replayed on resume.
     state.plan.seed(state.noise.torch_seed(state.clock.step))
     state.optimizer.zero_grad()
-    images = state.plan.place(batch.images)
-    targets = batch.targets.to(images.device, non_blocking=True)
-    loss = backward(state.model, state.loss, images, targets, state.plan, auxiliary=state.auxiliary)
-    value = loss.item()  # an accelerator is waited for here
+    loss = backward(state.model, state.task, batch, state.plan)
+    value = loss.item()  # waits for an accelerator
     rate = _set_learning_rate(state)
     if not math.isfinite(value):
         raise TrainingError(
@@ -53,7 +51,7 @@ def _set_learning_rate(state: TrainState) -> float:
 
 @torch.no_grad()
 def _add_l1(state: TrainState) -> None:
-    """Add the gradient of l1 · Σ|w|. After the clipping, which bounds what the data say, as it is for L2."""
+    """Add the gradient of l1 · Σ|w|; after clipping, which bounds the gradient of the data alone, as for L2."""
     for weight in state.weights:
         if weight.grad is not None:
             weight.grad.add_(weight.sign(), alpha=state.l1)

@@ -14,7 +14,7 @@ from striate.verbs._verb import with_progress
 if TYPE_CHECKING:
     from striate.classifier import Classifier
     from striate.core.progress import Progress
-    from striate.metrics import Judgement
+    from striate.metrics import Judged
     from striate.runs.evaluate import Seen
     from striate.runs.folder import Run
 
@@ -27,13 +27,13 @@ class Verdict:
 
     data: str
     split: str
-    judgement: Judgement
+    judgement: Judged
     unknown: tuple[str, ...]
     unreadable: int
     seen: Seen | None
 
     def __repr__(self) -> str:
-        return f"Verdict({self.data!r}, {self.split}: {self.judgement.top1})"
+        return f"Verdict({self.data!r}, {self.split}: {self.judgement})"
 
     def _repr_html_(self) -> str:
         return self.judgement._repr_html_()

@@ -11,7 +11,9 @@ from cyclopts import Parameter
 from striate.cli.show.console import console, percent, print_json, table
 
 if TYPE_CHECKING:
-    from striate.metrics import Judgement
+    from rich.console import Console
+
+    from striate.metrics import Judged, Judgement
     from striate.verbs.evaluate import Verdict
 
 _PAIRS = 5
@@ -31,11 +33,7 @@ def show_verdict(
         return
     screen = console()
     screen.print(f"{verdict.data}, {verdict.split}: {sentence(verdict.judgement)}\n")
-    screen.print("\n".join(_scores(verdict.judgement)))
-    screen.print()
-    screen.print(_classes(verdict.judgement))
-    for pair in verdict.judgement.most_confused(_PAIRS):
-        screen.print(f"{pair.given} taken for {pair.predicted}: {pair.count}")
+    _print_scores(screen, verdict.judgement)
     screen.print(seen_sentence(verdict))
     if verdict.unknown:
         names = ", ".join(verdict.unknown)
@@ -60,11 +58,28 @@ def seen_sentence(verdict: Verdict) -> str:
     return f"Warning: {number:,} of these images were seen before ({seen}), so this is no test on unseen images."
 
 
-def sentence(judgement: Judgement) -> str:
-    """`98.61 % of 359 right (95 % interval 96.8 % to 99.4 %)`."""
+def sentence(judgement: Judged) -> str:
+    """Return one line, for single-label classes `98.61 % of 359 right (95 % interval 96.8 % to 99.4 %)`."""
+    from striate.metrics import Judgement
+
+    if not isinstance(judgement, Judgement):
+        return str(judgement)
     interval = judgement.top1.interval
     between = f" (95 % interval {percent(interval[0], 1)} to {percent(interval[1], 1)})" if interval else ""
     return f"{percent(judgement.top1.value)} of {judgement.count:,} right{between}"
+
+
+def _print_scores(screen: Console, judgement: Judged) -> None:
+    from striate.metrics import Judgement
+
+    if not isinstance(judgement, Judgement):
+        screen.print("\n".join(f"{name:<18} {score:.4g}" for name, score in judgement.summary().items()))
+        return
+    screen.print("\n".join(_scores(judgement)))
+    screen.print()
+    screen.print(_classes(judgement))
+    for pair in judgement.most_confused(_PAIRS):
+        screen.print(f"{pair.given} taken for {pair.predicted}: {pair.count}")
 
 
 def _scores(judgement: Judgement) -> list[str]:

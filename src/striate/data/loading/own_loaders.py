@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-from collections.abc import Iterable, Iterator, Sequence, Sized
+from collections.abc import Callable, Iterable, Iterator, Sequence, Sized
 from dataclasses import KW_ONLY, dataclass
 from typing import Any
 
@@ -18,7 +18,9 @@ from striate.core.spec import InputSpec, LabelSpec
 from striate.data.dataset import SPLITS, Split
 from striate.data.images.decoded import channel_names
 
-Pairs = Iterable[Any]  # of pairs (images, labels); what is yielded is checked as it is read
+Pairs = Iterable[Any]  # of pairs (images, labels), checked as they are read
+Targets = Callable[[Tensor, int, LabelSpec], Tensor]
+"""Check and convert the labels of a batch of so many images (`striate.tasks.Task.targets`)."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,14 +55,14 @@ class Loaders:
         loaders = {"train": self.train, "val": self.val, "test": self.test}
         return {split: loader for split in SPLITS if (loader := loaders[split]) is not None}
 
-    def specs(self) -> tuple[InputSpec, LabelSpec]:
-        """Read one batch of each loader; return what the model is fed and what its outputs mean.
+    def specs(self, targets: Targets) -> tuple[InputSpec, LabelSpec]:
+        """Read one batch of each loader; return the specs of the model's input and of its labels.
 
         Raises:
             DataError: a loader yields something else than batches of images and labels, or they differ in shape.
         """
         labels = LabelSpec(tuple(self.classes))
-        shapes = {split: tuple(next(self.batches(split).epoch(0)).images.shape[1:]) for split in self.splits()}
+        shapes = {split: tuple(next(self.batches(split, targets).epoch(0)).images.shape[1:]) for split in self.splits()}
         if len(set(shapes.values())) > 1:
             said = ", ".join(f"{split} {'×'.join(map(str, shape))}" for split, shape in shapes.items())
             raise DataError(f"All loaders yield images of one shape (channels × height × width); received {said}.")
@@ -81,21 +83,20 @@ class Loaders:
         sets = {split: getattr(loader, "dataset", None) for split, loader in self.splits().items()}
         return {split: len(images) for split, images in sets.items() if isinstance(images, Sized)}
 
-    @property
-    def digest(self) -> str:
-        """A digest by which other loaders are noticed: lengths, classes, scaling, the first labels of validation."""
-        lengths = {split: len(self.batches(split)) for split in self.splits()}
-        first = next(self.batches("val").epoch(0)).targets.tolist()
+    def digest(self, targets: Targets) -> str:
+        """Return a digest that tells loaders apart: lengths, classes, scaling, the first labels of validation."""
+        lengths = {split: len(self.batches(split, targets)) for split in self.splits()}
+        first = next(self.batches("val", targets).epoch(0)).targets.tolist()
         known = repr((lengths, self.counts, tuple(self.classes), tuple(self.mean), tuple(self.std), first))
         return hashlib.sha256(known.encode()).hexdigest()
 
-    def batches(self, split: Split, *, seed: int = 0) -> LoaderBatches:
-        """Return the batches of a split, whose random numbers come from `seed`.
+    def batches(self, split: Split, targets: Targets, *, seed: int = 0) -> LoaderBatches:
+        """Return the batches of a split, whose random numbers come from `seed`; `targets` checks their labels.
 
         Raises:
             DataError: the loader has no length, or is empty.
         """
-        return LoaderBatches(self.splits()[split], split, len(self.classes), seed=seed)
+        return LoaderBatches(self.splits()[split], split, LabelSpec(tuple(self.classes)), targets, seed=seed)
 
 
 class LoaderBatches:
@@ -104,7 +105,7 @@ class LoaderBatches:
     A sample's index is its place in the epoch.
     """
 
-    def __init__(self, loader: Pairs, split: Split, classes: int, *, seed: int = 0) -> None:
+    def __init__(self, loader: Pairs, split: Split, labels: LabelSpec, targets: Targets, *, seed: int = 0) -> None:
         """Wrap `loader`.
 
         Raises:
@@ -118,7 +119,7 @@ class LoaderBatches:
             ) from error
         if not self._length:
             raise DataError(f"The {split} loader has no batches.")
-        self._loader, self._split, self._classes, self._seed = loader, split, classes, seed
+        self._loader, self._split, self._labels, self._targets, self._seed = loader, split, labels, targets, seed
 
     def __len__(self) -> int:
         return self._length
@@ -168,17 +169,11 @@ class LoaderBatches:
                 f"The {self._split} loader yields images of shape {tuple(images.shape)} and type {images.dtype}; "
                 "expected (n, c, h, w), floating, as the model takes them."
             )
-        if targets.shape != images.shape[:1] or targets.is_floating_point() or targets.is_complex():
-            raise DataError(
-                f"The {self._split} loader yields labels of shape {tuple(targets.shape)} and type {targets.dtype} for "
-                f"{len(images)} images; expected ({len(images)},), whole numbers."
-            )
-        if not 0 <= int(targets.min()) <= int(targets.max()) < self._classes:
-            raise DataError(
-                f"The {self._split} loader yields labels from {int(targets.min())} to {int(targets.max())}; "
-                f"{self._classes} classes are numbered from 0 to {self._classes - 1}."
-            )
-        return Batch(images.float(), targets.long(), torch.arange(index, index + len(images)))
+        try:
+            checked = self._targets(targets, len(images), self._labels)
+        except DataError as error:
+            raise DataError(f"The {self._split} loader yields {error}") from error
+        return Batch(images.float(), checked, torch.arange(index, index + len(images)))
 
 
 @contextlib.contextmanager

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, Concatenate, ParamSpec, Protocol, runtime_checkable
+from typing import Any, Concatenate, ParamSpec, Protocol, cast, runtime_checkable
 
 import numpy as np
 import torch
@@ -22,6 +22,7 @@ from striate.explaining.invocation import Call
 from striate.explaining.model_input import is_network, suited
 from striate.explaining.target import Aim, Target
 from striate.hooks import place_name
+from striate.tasks import CLASSIFICATION, Task
 
 Settings = ParamSpec("Settings")
 
@@ -91,6 +92,8 @@ def explains(
 ) -> Callable[[Formula[Settings]], Explanation[Settings]]:
     """Register the formula below as a method of its own name, and make it the function that people call.
 
+    What people call takes also `task`, which converts the model's outputs to probabilities (`striate.tasks.Task`).
+
     Within the formula the model is borrowed (see `striate.hooks.borrow`): in eval mode, frozen, with autograd
     recording; it is given copies, for it may overwrite them. The pictures have the model's device and kind of numbers.
     `aim` gives the score of logits; the formula must hand it the logits of the pictures as they are first. The
@@ -110,7 +113,8 @@ def explains(
             **settings: Settings.kwargs,
         ) -> Attribution:
             is_network(model)
-            aim = Aim(target)
+            task = cast(Task, settings.pop("task", CLASSIFICATION))
+            aim = Aim(target, task)
             if settings.get("at") is not None:
                 settings.update(at=place_name(model, settings["at"]))
             with lent(model):
@@ -121,7 +125,7 @@ def explains(
                 else:
                     with sharing(model, given, aim.answer) as shared:
                         relevance = (run if shared else _apart(run))(given, aim, *args, **settings)
-            return _attribution(method, relevance, aim, Call.of(explain, model, images, aim.target, settings))
+            return _attribution(method, relevance, aim, Call.of(explain, model, images, aim.target, settings, task))
 
         method = Method(
             _name(formula), title, paper, explain, signed=signed, places=places, additive=additive, reduce=reduce,

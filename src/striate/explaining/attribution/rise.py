@@ -55,7 +55,7 @@ def rise(
         pictures = [number // masks for number in range(share.start, share.stop)]
         hiding = drawn.of([number % masks for number in range(share.start, share.stop)]).to(images.device)
         logits = model(images[pictures] * hiding[:, None].to(images.dtype))
-        score = aim(logits if aim.classes is None else logits.float().softmax(1), pictures)
+        score = aim.probability(logits, pictures)
         weighted = score.float()[:, None, None] * hiding
         values.index_add_(0, torch.tensor(pictures, device=values.device), weighted)
 

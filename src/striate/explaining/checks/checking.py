@@ -213,7 +213,7 @@ class _Checking:
         if callable(target):
             return target(logits)
         classes = torch.as_tensor(target, device=logits.device)[pictures]
-        return logits.float().softmax(1).gather(1, classes[:, None]).squeeze(1)
+        return self._call.task.answers(logits.float()).gather(1, classes[:, None]).squeeze(1)
 
 
 def _likeness(measure: Callable[[Maps, Maps], np.ndarray], own: Maps, noise: list[Maps]) -> Beside:

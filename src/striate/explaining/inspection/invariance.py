@@ -22,6 +22,7 @@ from striate.explaining.inspection.layers import Places, as_map, places_of
 from striate.explaining.model_input import suited
 from striate.explaining.target import Aim
 from striate.hooks import capture
+from striate.tasks import CLASSIFICATION, Task
 
 Change = Literal["shift", "scale", "rotation"]
 
@@ -58,6 +59,7 @@ def invariance(
     amounts: Sequence[int | float] | None = None,
     target: int | Sequence[int] | None = None,
     places: Places | None = None,
+    task: Task = CLASSIFICATION,
 ) -> Invariance:
     """Shift, scale or rotate the pictures by each of `amounts`, and measure how far features and answer move.
 
@@ -81,7 +83,7 @@ def invariance(
     places = places_of(model, images, places)
     height = images.shape[2]
     chosen = [float(amount) for amount in (_usual(change, height) if amounts is None else amounts)]
-    aim = Aim(target)
+    aim = Aim(target, task)
 
     def look(pictures: Float[Tensor, "m c h w"]) -> tuple[list[Tensor], Tensor]:
         logits = model(pictures)
@@ -97,7 +99,7 @@ def invariance(
             changed = _changed(images[list(items)], change, [chosen[one] for one in which])
             features, logits = look(changed)
             distances = [(now - was[list(items)]).norm(dim=1) for now, was in zip(features, clean, strict=True)]
-            return distances, logits.softmax(1).gather(1, classes[list(items), None])[:, 0]
+            return distances, task.answers(logits).gather(1, classes[list(items), None])[:, 0]
 
         distances, probability = _joined(shares(len(chosen) * len(images), run))
     shape = len(chosen), len(images)

@@ -21,6 +21,7 @@ from striate.explaining.occluding.patch_grid import Fill, Positions, Sides, cove
 from striate.explaining.places import last_map
 from striate.explaining.target import Aim, Target, TargetError
 from striate.hooks import Captured, capture, place_name
+from striate.tasks import CLASSIFICATION, Task
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -63,10 +64,11 @@ def occlusion_maps(
     stride: Sides | None = None,
     fill: Fill | str = "grey",
     seed: int = 0,
+    task: Task = CLASSIFICATION,
 ) -> OcclusionMaps:
     """The maps of figure 7 of Zeiler and Fergus 2014 (arXiv:1311.2901), section 4.2, position by position.
 
-    Probabilities are the softmax of the logits. `target` is the true class of each image; None takes the one that the
+    Probabilities are those of `task`. `target` is the true class of each image; None takes the one that the
     network answers. `at` is the place whose most excited feature map is followed: by default the last map that is laid
     out over the image (the paper's is layer 5 of its network); `tokens` is as in `grad_cam`. The patch is that of
     `occlusion`. Unlike there, the values belong to positions of the patch, as in the paper, and are not laid upon
@@ -78,7 +80,7 @@ def occlusion_maps(
         ConfigError: the patch or its stride do not fit the pictures.
     """
     is_network(model)
-    aim = Aim(target)
+    aim = Aim(target, task)
     if callable(aim.target):
         raise TargetError("These maps show the probability of a class: give its number, not a function of the logits.")
     with lent(model):
@@ -87,13 +89,13 @@ def occlusion_maps(
         places = positions(size, patch, stride)
         at = last_map(model, images, Aim(aim.target), tokens).name if at is None else place_name(model, at)
         with sharing(model, images), capture(model, [at]) as captured:
-            look = _Look(model, captured, at, tokens)
+            look = _Look(model, captured, at, tokens, task)
             logits, sums = (
                 torch.cat(parts) for parts in zip(*shares(len(images), lambda n: look(images[n])), strict=True)
             )
             aim(logits)
             classes, units = aim.classes or (), sums.argmax(1)
-            clean = logits.softmax(1)[torch.arange(len(images)), list(classes)]
+            clean = task.answers(logits)[torch.arange(len(images)), list(classes)]
             found = [
                 _one(look, pair, places, one, unit)
                 for *pair, one, unit in zip(
@@ -117,6 +119,7 @@ class _Look:
     captured: Captured
     at: str
     tokens: Grid | None
+    task: Task
 
     def __call__(self, images: Float[Tensor, "m c h w"]) -> tuple[Float[Tensor, "m k"], Float[Tensor, "m u"]]:
         logits = self.model(images)
@@ -131,7 +134,7 @@ def _one(look: _Look, pair: Sequence[Tensor], places: Positions, target: int, un
 
     def run(numbers: slice) -> tuple[Tensor, Tensor, Tensor]:
         logits, sums = look(under_patches(image, cover, places, range(len(places))[numbers]))
-        return logits.softmax(1)[:, target].float(), sums[:, unit].float(), logits.argmax(1)
+        return look.task.answers(logits)[:, target].float(), sums[:, unit].float(), logits.argmax(1)
 
     return tuple(torch.cat(parts) for parts in zip(*shares(len(places), run), strict=True))
 

@@ -216,7 +216,7 @@ def _moved(classifier: Classifier, images: Float[Tensor, "n c h w"]) -> tuple[Mo
 
 
 def _curves(classifier: Classifier, images: Float[Tensor, "n c h w"], change: str) -> Moved:
-    found = invariance(classifier.model, images, change, places=_places(classifier))
+    found = invariance(classifier.model, images, change, places=_places(classifier), task=classifier.task)
     amounts = found.amounts.tolist()
     curves = [list(zip(amounts, values.tolist(), strict=True)) for values in found.relative().mean(axis=2)]
     probability = list(zip(amounts, found.probability.mean(axis=1).tolist(), strict=True))

@@ -42,6 +42,8 @@ def _digits(judgement: Judgement) -> int:
 
 def _sentence(material: RunMaterial) -> Html:
     judgement = material.test
+    if judgement is None and "test" in material.judged:
+        return h("p", "On test images: ", str(material.judged["test"]), class_="verdict")
     if judgement is None:
         score = _beside(material.validation) or " yet"
         return h("p", "This run has not been evaluated on test images", score, class_="verdict")

@@ -104,7 +104,7 @@ def explain_subject(
     for number, method in enumerate(methods):
         settings = {"at": at} if method.places and at is not None else {}
         try:
-            found.append(method.function(model, subject.images, aim, **settings))
+            found.append(method.function(model, subject.images, aim, task=subject.task, **settings))
         except StriateError as error:
             if len(methods) == 1:
                 raise

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -20,19 +20,22 @@ from striate.data.images.decoded import Picture
 from striate.data.preparation.prepared import placed
 from striate.data.preparation.transforms import prepare, scale
 from striate.reporting.sheets.rgb import Pixels, shown_input
+from striate.tasks import CLASSIFICATION, Task
 
 
 @dataclass(frozen=True, eq=False)
 class Answered:
     """An image prepared for a network, and the answer.
 
-    `given` is what the network is given, for the eye. `answer` is the number of the predicted class.
+    `given` is what the network is given, for the eye. `answer` is the number of the predicted class. `task` is what
+    the network has learned.
     """
 
     images: Float[Tensor, "1 c h w"]
     given: Pixels
     answer: int
     prediction: Prediction
+    task: Task = field(default=CLASSIFICATION, kw_only=True)
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,11 +59,11 @@ def look_at(classifier: Classifier, path: Path, *, whole: bool = False) -> Subje
 def subject_of(classifier: Classifier, picture: Picture, name: str) -> Subject:
     """A picture that has been decoded."""
     prepared = prepare(picture, classifier.input)
-    images = scale(torch.from_numpy(np.ascontiguousarray(prepared[None])), classifier.input)
+    images = scale(torch.from_numpy(np.stack([prepared])), classifier.input)
     prediction = replace(classifier.predict(picture), name=name)
     given = shown_input(images[0].numpy(), classifier.input)
     answer = classifier.labels.classes.index(prediction.label)
-    return Subject(images, given, answer, prediction, picture, placed(picture, classifier.input))
+    return Subject(images, given, answer, prediction, picture, placed(picture, classifier.input), task=classifier.task)
 
 
 def class_number(classes: Sequence[str], wanted: str | int) -> int:

@@ -39,7 +39,7 @@ def why(classifier: Classifier, pictures: Sequence[Picture], answers: Sequence[i
     images = scale(torch.from_numpy(prepared), classifier.input)
     method = METHODS[USUAL]
     try:
-        found = method.function(classifier.model, images, list(answers))
+        found = method.function(classifier.model, images, list(answers), task=classifier.task)
     except (StriateError, RuntimeError) as error:
         return f"{method.title} cannot explain this network: {str(error).splitlines()[0]}"
     drawn = [

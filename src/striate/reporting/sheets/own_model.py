@@ -25,6 +25,7 @@ from striate.hooks import borrow
 from striate.reporting.sheets.input_image import Answered, Subject
 from striate.reporting.sheets.own_preparation import Brought
 from striate.reporting.sheets.rgb import Pixels, shown_input
+from striate.tasks import CLASSIFICATION
 
 
 @dataclass(frozen=True, eq=False)
@@ -65,7 +66,7 @@ class OwnNetwork:
                 raise ConfigError(f"`preparation` makes a tensor (c, h, w); it made {type(prepared).__name__}.")
             return self._answered(_batch(prepared), _stretched(_batch(prepared)[0]), name)
         picture = picture_of(image, preparation)
-        values = np.ascontiguousarray(prepare(picture, preparation)[None])
+        values = np.stack([prepare(picture, preparation)])
         images = scale(torch.from_numpy(values), preparation)
         found = self._answered(images, shown_input(images[0].numpy(), preparation), name)
         return Subject(found.images, found.given, found.answer, found.prediction, picture, placed(picture, preparation))
@@ -86,7 +87,7 @@ class OwnNetwork:
                 f"gave {told}: wrap it in a module that returns the logits."
             )
         row = logits[0].float().cpu()
-        shares = (row.softmax(0) if len(row) > 1 else row.sigmoid()).tolist()
+        shares = (CLASSIFICATION.answers(row[None])[0] if len(row) > 1 else row.sigmoid()).tolist()
         names = self.classes(len(row))
         ranked = sorted(zip(names, shares, strict=True), key=lambda pair: -pair[1])
         return Answered(images, given, int(row.argmax()), Prediction(name, *ranked[0], probabilities=dict(ranked)))

@@ -10,10 +10,12 @@ import torch
 from torch import Tensor, nn
 
 from rehearsal.small import make_model, weights
-from striate.core import trial
+from striate.core.batch import Batch
 from striate.core.config import from_json, to_json
 from striate.core.device import ExecutionPlan, computes_in_bf16, devices, machine, plain_plan
 from striate.core.errors import ConfigError
+from striate.tasks import CLASSIFICATION
+from striate.training import autotune
 
 FIRST, SECOND, THIRD = (
     ExecutionPlan(),
@@ -27,7 +29,7 @@ DIVISIBLE = nn.Sequential(nn.Conv2d(2, 3, 3), nn.ReLU(), nn.Flatten(), nn.Linear
 @pytest.fixture(autouse=True)
 def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("STRIATE_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setattr(trial, "_SECONDS", 0.01)
+    monkeypatch.setattr(autotune, "_SECONDS", 0.01)
     return tmp_path / "cache"
 
 
@@ -43,7 +45,7 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 )
 def test_a_faster_plan_must_win_by_a_tenth(seconds: tuple[float, ...], winner: ExecutionPlan) -> None:
     measured = dict(zip((FIRST, SECOND, THIRD), seconds, strict=True))
-    assert trial.choose(measured, lambda plan: True) == winner
+    assert autotune.choose(measured, lambda plan: True) == winner
 
 
 @pytest.mark.parametrize(
@@ -53,12 +55,12 @@ def test_a_faster_plan_must_win_by_a_tenth(seconds: tuple[float, ...], winner: E
 def test_more_cores_must_win_by_more(seconds: tuple[float, float], winner: str) -> None:
     plans = {"one": ExecutionPlan(), "parts": ExecutionPlan(parts=8), "threads": ExecutionPlan(threads=8)}
     measured = dict(zip(plans.values(), (1.0, *seconds), strict=True))
-    assert trial.choose(measured, lambda plan: True) == plans[winner]
+    assert autotune.choose(measured, lambda plan: True) == plans[winner]
 
 
 def test_a_plan_that_computes_something_else_does_not_win_however_fast() -> None:
     measured = {FIRST: 1.0, SECOND: 0.8, THIRD: 0.1}
-    assert trial.choose(measured, lambda plan: plan is not THIRD) == SECOND
+    assert autotune.choose(measured, lambda plan: plan is not THIRD) == SECOND
 
 
 class Blurred(nn.Module):
@@ -75,15 +77,15 @@ class Blurred(nn.Module):
 
 def test_gradients_are_compared_with_those_of_the_plain_plan() -> None:
     generator = torch.Generator().manual_seed(0)
-    sample = trial.Sample(torch.randn(SHAPE, generator=generator), torch.tensor([0, 1, 2, 0]))
-    assert trial.agrees(make_model(), sample, THIRD, FIRST)
-    assert not trial.agrees(Blurred(), sample, THIRD, FIRST)
+    sample = Batch(torch.randn(SHAPE, generator=generator), torch.tensor([0, 1, 2, 0]), torch.arange(4))
+    assert autotune.agrees(make_model(), CLASSIFICATION, sample, THIRD, FIRST)
+    assert not autotune.agrees(Blurred(), CLASSIFICATION, sample, THIRD, FIRST)
 
 
 def test_the_trial_leaves_no_trace_in_network_randomness_or_threads() -> None:
     model = make_model().train()
     before, random, threads = weights(model), torch.get_rng_state(), torch.get_num_threads()
-    trial.choose_plan(model, SHAPE)
+    autotune.choose_plan(model, SHAPE)
     assert torch.equal(weights(model), before)
     assert torch.equal(torch.get_rng_state(), random)
     assert torch.get_num_threads() == threads
@@ -93,33 +95,33 @@ def test_the_trial_leaves_no_trace_in_network_randomness_or_threads() -> None:
 
 def test_the_choice_is_remembered_for_this_network_and_shape(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     tried = []
-    measure = trial.seconds_per_step
-    monkeypatch.setattr(trial, "seconds_per_step", lambda *a: tried.append(a[1][0].shape) or measure(*a))
-    first = trial.choose_plan(make_model(), SHAPE)
-    assert trial.choose_plan(make_model(), SHAPE) == first
-    trial.choose_plan(make_model(), (8, 2, 6, 6))
+    measure = autotune.seconds_per_step
+    monkeypatch.setattr(autotune, "seconds_per_step", lambda *a: tried.append(a[2].images.shape) or measure(*a))
+    first = autotune.choose_plan(make_model(), SHAPE)
+    assert autotune.choose_plan(make_model(), SHAPE) == first
+    autotune.choose_plan(make_model(), (8, 2, 6, 6))
     assert tried == [SHAPE, (8, 2, 6, 6)]
     for file in (cache / "plans").iterdir():
         file.write_text("damaged")
-    trial.choose_plan(make_model(), SHAPE)
+    autotune.choose_plan(make_model(), SHAPE)
     assert len(tried) == 3
 
 
 def test_float32_can_be_forced_and_a_network_without_kernels_has_no_layout() -> None:
     plain = ExecutionPlan(threads=4)
     kernels, matrices = make_model(), nn.Linear(3, 3)
-    assert {plan.precision for plan in trial.candidates(kernels, plain, "float32")} == {"float32"}
-    assert [(plan.threads, plan.layout) for plan in trial.candidates(kernels, plain, "float32")] == [
+    assert {plan.precision for plan in autotune.candidates(kernels, plain, "float32")} == {"float32"}
+    assert [(plan.threads, plan.layout) for plan in autotune.candidates(kernels, plain, "float32")] == [
         (1, "contiguous"),
         (1, "channels_last"),
         (4, "contiguous"),
         (4, "channels_last"),
     ]
-    whole, divided = trial.candidates(kernels, plain, "float32"), trial.candidates(DIVISIBLE, plain, "float32")
+    whole, divided = autotune.candidates(kernels, plain, "float32"), autotune.candidates(DIVISIBLE, plain, "float32")
     assert [(plan.threads, plan.parts) for plan in divided if plan.layout == "contiguous"] == [(1, 1), (1, 4), (4, 1)]
     assert {plan.parts for plan in whole} == {1}  # it has batch normalization
-    assert {plan.layout for plan in trial.candidates(matrices, plain, "auto")} == {"contiguous"}
-    assert trial.choose_plan(make_model(), SHAPE, precision="float32").precision == "float32"
+    assert {plan.layout for plan in autotune.candidates(matrices, plain, "auto")} == {"contiguous"}
+    assert autotune.choose_plan(make_model(), SHAPE, precision="float32").precision == "float32"
 
 
 @pytest.mark.parametrize(("able", "precisions"), [(True, {"float32", "bf16"}), (False, {"float32"})])
@@ -129,7 +131,7 @@ def test_bf16_is_tried_only_where_the_processor_computes_in_it(
     monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: able)
     monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda: False)
     monkeypatch.setattr(platform, "machine", lambda: "x86_64")
-    tried = trial.candidates(make_model(), ExecutionPlan(threads=1), "auto")
+    tried = autotune.candidates(make_model(), ExecutionPlan(threads=1), "auto")
     assert {plan.precision for plan in tried} == precisions
     assert not computes_in_bf16("mps")
 
@@ -137,14 +139,14 @@ def test_bf16_is_tried_only_where_the_processor_computes_in_it(
 def test_a_trial_says_how_far_it_is_and_a_remembered_one_nothing() -> None:
     told: list[tuple[str, int, int]] = []
     for _ in range(2):
-        trial.choose_plan(make_model(), SHAPE, precision="float32", progress=lambda *done: told.append(done))
-    plans = trial.candidates(make_model(), plain_plan(), "float32")
+        autotune.choose_plan(make_model(), SHAPE, precision="float32", progress=lambda *done: told.append(done))
+    plans = autotune.candidates(make_model(), plain_plan(), "float32")
     assert told == [("trying ways to compute a step", number, len(plans)) for number in range(len(plans) + 1)]
 
 
 def test_a_cache_that_cannot_be_written_does_not_stop_the_run(cache: Path) -> None:
     cache.write_text("a file where the folder should be")
-    assert trial.choose_plan(make_model(), SHAPE).device == plain_plan().device
+    assert autotune.choose_plan(make_model(), SHAPE).device == plain_plan().device
 
 
 def test_a_plan_is_plain_data_and_says_what_it_is() -> None:

@@ -10,9 +10,19 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from striate.core.backward import backward, divisible
+from striate.core.batch import Batch
 from striate.core.device import ExecutionPlan
 from striate.models import create_model
+from striate.tasks import Classification, Criterion
+from striate.training.backward import backward, is_samplewise
+
+
+def _backward(
+    model: nn.Module, criterion: Criterion, images: Tensor, targets: Tensor, plan: ExecutionPlan, auxiliary: float = 0.0
+) -> Tensor:
+    return backward(
+        model, Classification(criterion, auxiliary), Batch(images, targets, torch.arange(len(images))), plan
+    )
 
 
 def _gradient(count: int, parts: int) -> tuple[float, Tensor]:
@@ -25,7 +35,7 @@ def _gradient(count: int, parts: int) -> tuple[float, Tensor]:
     def loss(logits: Tensor, targets: Tensor) -> Tensor:
         return F.cross_entropy(logits.double(), targets)
 
-    value = backward(model, loss, images, targets, ExecutionPlan(parts=parts))
+    value = _backward(model, loss, images, targets, ExecutionPlan(parts=parts))
     return float(value), torch.cat([p.grad.reshape(-1) for p in model.parameters() if p.grad is not None])
 
 
@@ -53,7 +63,7 @@ def test_a_parameter_that_is_not_reached_or_not_trained_keeps_no_gradient() -> N
             return self.frozen(self.used(x.flatten(1)))
 
     model = Idle()
-    backward(model, F.cross_entropy, torch.randn(4, 3, 1, 1), torch.tensor([0, 1, 1, 0]), ExecutionPlan(parts=2))
+    _backward(model, F.cross_entropy, torch.randn(4, 3, 1, 1), torch.tensor([0, 1, 1, 0]), ExecutionPlan(parts=2))
     assert model.used.weight.grad is not None
     assert model.frozen.weight.grad is None
     assert model.idle.weight.grad is None
@@ -62,17 +72,17 @@ def test_a_parameter_that_is_not_reached_or_not_trained_keeps_no_gradient() -> N
 def test_what_one_part_raises_is_raised() -> None:
     model = nn.Sequential(nn.Flatten(), nn.Linear(2, 2))
     with pytest.raises(IndexError):
-        backward(model, F.cross_entropy, torch.randn(4, 2, 1, 1), torch.tensor([0, 1, 1, 7]), ExecutionPlan(parts=2))
+        _backward(model, F.cross_entropy, torch.randn(4, 2, 1, 1), torch.tensor([0, 1, 1, 7]), ExecutionPlan(parts=2))
 
 
 @pytest.mark.parametrize("name", ["linear", "mlp", "lenet5", "tiny_vgg"])
 def test_networks_that_treat_each_sample_by_itself_are_divisible(name: str) -> None:
-    assert divisible(create_model(name, classes=3, channels=1, size=(32, 32), seed=0))
+    assert is_samplewise(create_model(name, classes=3, channels=1, size=(32, 32), seed=0))
 
 
 @pytest.mark.parametrize("layer", [nn.BatchNorm2d(1), nn.Dropout(0.5), nn.InstanceNorm2d(1, track_running_stats=True)])
 def test_networks_that_mix_samples_draw_or_count_are_not(layer: nn.Module) -> None:
-    assert not divisible(nn.Sequential(nn.Conv2d(1, 1, 3), layer, nn.Flatten(), nn.Linear(4, 2)))
+    assert not is_samplewise(nn.Sequential(nn.Conv2d(1, 1, 3), layer, nn.Flatten(), nn.Linear(4, 2)))
 
 
 class Two(nn.Module):
@@ -98,7 +108,7 @@ class Two(nn.Module):
 def test_the_loss_of_an_auxiliary_classifier_is_added_at_its_weight(parts: int) -> None:
     # x = 2, wanted 5: the main answer is 6 and 1 off, the auxiliary -6 and 11 off, and squares are made small.
     model, plan = Two(), ExecutionPlan(parts=parts)
-    value = backward(model, F.mse_loss, torch.full((4, 1, 1, 1), 2.0), torch.full((4, 1), 5.0), plan, auxiliary=0.3)
+    value = _backward(model, F.mse_loss, torch.full((4, 1, 1, 1), 2.0), torch.full((4, 1), 5.0), plan, auxiliary=0.3)
     assert float(value) == pytest.approx(1 + 0.3 * 121)
     gradients = [float(layer.weight.grad) for layer in (model.w, model.a, model.b) if layer.weight.grad is not None]
     assert gradients == pytest.approx([2 * 1 * 2 + 0.3 * 2 * -11 * -2, 2 * 1 * 6, 0.3 * 2 * -11 * 6])
@@ -106,7 +116,7 @@ def test_the_loss_of_an_auxiliary_classifier_is_added_at_its_weight(parts: int) 
 
 def test_without_a_weight_auxiliary_classifiers_are_not_computed() -> None:
     model = Two()
-    value = backward(model, F.mse_loss, torch.full((4, 1, 1, 1), 2.0), torch.full((4, 1), 5.0), ExecutionPlan())
+    value = _backward(model, F.mse_loss, torch.full((4, 1, 1, 1), 2.0), torch.full((4, 1), 5.0), ExecutionPlan())
     assert float(value) == 1
     assert model.b.weight.grad is None
 
@@ -114,5 +124,5 @@ def test_without_a_weight_auxiliary_classifiers_are_not_computed() -> None:
 def test_a_weight_changes_nothing_where_there_is_no_auxiliary_classifier() -> None:
     images, targets = torch.randn(4, 2, 1, 1), torch.tensor([0, 1, 1, 0])
     model = nn.Sequential(nn.Flatten(), nn.Linear(2, 2))
-    losses = [backward(model, F.cross_entropy, images, targets, ExecutionPlan(), auxiliary=w) for w in (0.0, 0.3)]
+    losses = [_backward(model, F.cross_entropy, images, targets, ExecutionPlan(), auxiliary=w) for w in (0.0, 0.3)]
     assert losses[0] == losses[1]

@@ -1,0 +1,8 @@
+"""Tasks: how a model's outputs meet the targets of its batches."""
+
+from striate.tasks.classification import CLASSIFICATION as CLASSIFICATION
+from striate.tasks.classification import Classification as Classification
+from striate.tasks.task import TASKS as TASKS
+from striate.tasks.task import Criterion as Criterion
+from striate.tasks.task import Prediction as Prediction
+from striate.tasks.task import Task as Task

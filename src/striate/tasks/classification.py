@@ -1,0 +1,94 @@
+"""Single-label classification: each image has one class, and outputs are logits."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import ClassVar
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float, Int, Shaped
+from torch import Tensor, nn
+
+from striate.core.batch import Batch
+from striate.core.device import full_precision
+from striate.core.errors import DataError
+from striate.core.protocols import Auxiliary
+from striate.core.spec import LabelSpec
+from striate.tasks.task import TASKS, Criterion, Prediction
+
+
+@dataclass(frozen=True)
+class Classification:
+    """Each image has exactly one class (see `striate.tasks.Task`).
+
+    Args:
+        criterion: the loss as a function of (logits, targets).
+        auxiliary: the factor of the loss of each auxiliary head, where a model has any (`core.protocols.Auxiliary`).
+            At 0 auxiliary heads are not computed.
+    """
+
+    criterion: Criterion = field(default=F.cross_entropy, repr=False)
+    auxiliary: float = 0.0
+
+    name: ClassVar[str] = "classification"
+    scores: ClassVar[Mapping[str, str]] = MappingProxyType({"loss": "loss", "accuracy": "accuracy"})
+    sections: ClassVar[tuple[str, ...]] = (
+        "examples", "generalization", "confusions", "classes", "confidence", "training", "data", "audit", "model",
+        "filters", "recipe", "provenance",
+    )  # fmt: skip
+
+    def targets(self, values: Shaped[Tensor, ...], count: int, labels: LabelSpec) -> Int[Tensor, " n"]:
+        """Return class numbers; see `Task.targets`."""
+        if values.shape != (count,) or values.is_floating_point() or values.is_complex():
+            raise DataError(
+                f"labels of shape {tuple(values.shape)} and type {values.dtype} for {count} images; expected "
+                f"({count},), whole numbers."
+            )
+        low, high = int(values.min()), int(values.max())
+        if not 0 <= low <= high < len(labels):
+            raise DataError(
+                f"labels from {low} to {high}; {len(labels)} classes are numbered from 0 to {len(labels) - 1}."
+            )
+        return values.long()
+
+    def loss(self, model: nn.Module, batch: Batch) -> Float[Tensor, ""]:
+        """Sum the criterion of the main logits and, times `auxiliary`, that of each auxiliary head."""
+        others: Mapping[str, Tensor] = {}
+        if self.auxiliary and isinstance(model, Auxiliary):
+            logits, others = model.forward_with_auxiliary(batch.images)
+        else:
+            logits = model(batch.images)
+        with full_precision(logits.device):
+            mean = self.criterion(logits.float(), batch.targets)
+            for other in others.values():
+                mean = mean + self.auxiliary * self.criterion(other.float(), batch.targets)
+        return mean
+
+    def outputs(self, model: nn.Module, images: Float[Tensor, "n c h w"]) -> Float[Tensor, "n k"]:
+        """Return the logits."""
+        return model(images)
+
+    def answers(self, outputs: Float[Tensor, "n k"], temperature: float = 1.0) -> Float[Tensor, "n k"]:
+        """Return the probability of each class, softmax(logits / temperature).
+
+        A temperature fitted on validation data calibrates the probabilities (Guo et al. 2017, "On calibration of
+        modern neural networks", arXiv:1706.04599, section 4.2) and does not change which class is first.
+        """
+        return torch.softmax(outputs / temperature, dim=1)
+
+    def prediction(self, name: str, answer: Sequence[float], labels: LabelSpec) -> Prediction:
+        """Rank the classes by probability."""
+        ranked = sorted(zip(labels.classes, answer, strict=True), key=lambda pair: -pair[1])
+        return Prediction(name, *ranked[0], probabilities=dict(ranked))
+
+    def example(self, shape: tuple[int, int, int, int], outputs: torch.Size, generator: torch.Generator) -> Batch:
+        """Return normal random images with uniformly drawn classes."""
+        images = torch.randn(shape, generator=generator)
+        return Batch(images, torch.randint(outputs[0], shape[:1], generator=generator), torch.arange(len(images)))
+
+
+CLASSIFICATION = Classification()
+TASKS.add(Classification.name, Classification)

@@ -1,0 +1,96 @@
+"""The protocol of a task, and the registry of tasks."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import ClassVar, Protocol, runtime_checkable
+
+import torch
+from jaxtyping import Float, Shaped
+from torch import Tensor, nn
+
+from striate.core.batch import Batch
+from striate.core.notebook import table
+from striate.core.registry import Registry
+from striate.core.spec import LabelSpec
+
+Criterion = Callable[[Tensor, Tensor], Tensor]
+"""A loss as a function of (outputs, targets): the mean over the samples of a batch."""
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """The answer for one image: the most probable class, and the probability of every class, most probable first.
+
+    `name` is the path of the image as given, or `array n` for the n-th array.
+    """
+
+    name: str
+    label: str
+    probability: float
+    probabilities: dict[str, float]
+
+    def __repr__(self) -> str:
+        return f"Prediction({self.name!r}: {self.label!r}, {self.probability:.1%})"
+
+    def _repr_html_(self) -> str:
+        rows = [(label, f"{probability:.1%}") for label, probability in self.probabilities.items()]
+        return table(("class", "probability"), rows, title=self.name)
+
+
+@runtime_checkable
+class Task(Protocol):
+    """What is learned. Training, evaluation, classifiers and explanations handle a kind of target only through this.
+
+    A registered task is a factory that takes two keywords, both optional: `criterion`, the loss that the recipe
+    names, and `auxiliary`, the weight of auxiliary heads. The default instance serves a trained model.
+    `striate.metrics.EVALUATORS` holds, under the same name, how the outputs for a whole split are evaluated.
+    `repr` is part of the key under which a measured execution plan is cached.
+
+    Attributes:
+        name: the name in `TASKS`; classifiers and runs record it.
+        scores: the scores of each evaluation during training, by name, each with its metric in
+            `striate.metrics.METRICS`. Curves are drawn of `loss` and `accuracy`.
+        sections: the sections of the report, by their names in `striate.reporting.render.SECTIONS`, in order.
+    """
+
+    name: ClassVar[str]
+    scores: ClassVar[Mapping[str, str]]
+    sections: ClassVar[tuple[str, ...]]
+
+    def targets(self, values: Shaped[Tensor, ...], count: int, labels: LabelSpec) -> Shaped[Tensor, "n ..."]:
+        """Return the targets of a batch of `count` images in the form that `loss` takes, from what a loader yields.
+
+        Raises:
+            DataError: they do not fit. The message continues "The loader yields …".
+        """
+        ...
+
+    def loss(self, model: nn.Module, batch: Batch) -> Float[Tensor, ""]:
+        """Compute the loss of `batch`, which lies on the model's device, auxiliary terms included.
+
+        The loss is a mean over samples, so that the losses of parts of a batch, weighted by size, sum to that of the
+        whole. A reduced-precision plan calls this under autocast: compute all but the forward pass in
+        `striate.core.device.full_precision`.
+        """
+        ...
+
+    def outputs(self, model: nn.Module, images: Float[Tensor, "n c h w"]) -> Shaped[Tensor, "n ..."]:
+        """Return the outputs that are evaluated and served, without auxiliary ones."""
+        ...
+
+    def answers(self, outputs: Shaped[Tensor, "n ..."], temperature: float = 1.0) -> Shaped[Tensor, "n ..."]:
+        """Convert outputs to answers, such as probabilities, calibrated by `temperature`."""
+        ...
+
+    def prediction(self, name: str, answer: Sequence[float], labels: LabelSpec) -> Prediction:
+        """Return the prediction for the image called `name` from its row of answers."""
+        ...
+
+    def example(self, shape: tuple[int, int, int, int], outputs: torch.Size, generator: torch.Generator) -> Batch:
+        """Return a random batch of `shape` for a model whose output for one image has the shape `outputs`."""
+        ...
+
+
+TASKS: Registry[Callable[..., Task]] = Registry("task")

@@ -1,0 +1,212 @@
+"""Autotuning: choose the execution plan by timing a few training steps on copies of the model."""
+
+from __future__ import annotations
+
+import contextlib
+import copy
+import hashlib
+import json
+import math
+import statistics
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Literal
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from striate.core.batch import Batch
+from striate.core.config import from_json, to_json
+from striate.core.device import ExecutionPlan, Layout, Precision, computes_in_bf16, machine, plain_plan
+from striate.core.errors import StriateError
+from striate.core.files import cache_folder, read_regular, write_json
+from striate.core.progress import Progress, silent
+from striate.tasks import CLASSIFICATION, Task
+from striate.training.backward import backward, is_samplewise
+
+WINS_BY = 1.10
+"""A plan replaces another if it is this many times as fast; less is noise, and the choice should be reproducible."""
+
+MORE_CORES_WIN_BY = 1.25
+"""More cores must gain more: image decoding and other programs lose them. Torch's threads wait for each other by
+spinning, so another busy program costs them most of their speed (LeNet-5, one of two cores busy: to a tenth)."""
+
+TOLERANCES: dict[Precision, float] = {"float32": 1e-3, "bf16": 0.1}
+"""Largest distance of a plan's gradient from that of the plain plan, relative to the norm of the latter. bf16 keeps 8
+bits, so one rounding errs by up to 0.4 %, and the errors of layers accumulate."""
+
+_STAGE = "trying ways to compute a step"
+_WARMUP, _HOPELESS = 3, 2.0
+_LEAST_ROUNDS, _MOST_ROUNDS, _SECONDS = 3, 12, 0.3
+
+
+def choose_plan(
+    model: nn.Module,
+    shape: tuple[int, int, int, int],
+    *,
+    precision: Literal["auto", "float32"] = "auto",
+    device: str | None = None,
+    task: Task = CLASSIFICATION,
+    progress: Progress = silent,
+) -> ExecutionPlan:
+    """Choose how to train `model` on batches of `shape` (images, channels, height, width) on this machine.
+
+    Memory layouts, bf16 autocast, and one core or all (by parts of the batch, or by torch's threads) are timed by a few
+    training steps of `task` on deep copies with random images: weights, buffers, random state and data of the run are
+    not used. A plan is admitted if its gradient equals that of the plain float32 plan within `TOLERANCES`. It wins if
+    it is `WINS_BY` times as fast as the best before it in the fixed order of `candidates` (`MORE_CORES_WIN_BY`, if it
+    uses more cores). `precision="float32"` admits no other precision. The choice is cached for this machine, network,
+    task and shape. `progress` counts the plans that are timed.
+    """
+    plans = candidates(model, plain_plan(device), precision)
+    if len(plans) == 1:
+        return plans[0]
+    file = cache_folder() / "plans" / f"{_fingerprint(model, task, shape, plans)}.json"
+    cached = _cached(file, plans)
+    if cached is not None:
+        return cached
+    with _untouched_randomness(plans[0]):
+        batch = _example(model, task, shape)
+        seconds = seconds_per_step(model, task, batch, plans, progress)
+        chosen = choose(seconds, lambda plan: agrees(model, task, batch, plan, plans[0]))
+    with contextlib.suppress(StriateError, OSError):  # an unwritable cache costs the next trial, not this run
+        file.parent.mkdir(parents=True, exist_ok=True)
+        write_json(file, to_json(chosen))
+    return chosen
+
+
+def candidates(model: nn.Module, plain: ExecutionPlan, precision: Literal["auto", "float32"]) -> list[ExecutionPlan]:
+    """Return the plans to time in their fixed order: one core, all by parts, all by threads.
+
+    Within these float32 precedes bf16, and channels first precedes channels last. A network without convolutions has
+    no layout to choose. bf16 is left out where it would be emulated, some twenty times slower than float32.
+    """
+    spatial = any(parameter.ndim == 4 for parameter in model.parameters())
+    layouts: tuple[Layout, ...] = ("contiguous", "channels_last") if spatial else ("contiguous",)
+    reduced = precision == "auto" and computes_in_bf16(plain.device)
+    precisions: tuple[Precision, ...] = ("float32", "bf16") if reduced else ("float32",)
+    shares = [(plain.threads, 1)]  # threads for an operation, parts of a batch
+    if plain.device == "cpu" and plain.threads > 1:
+        shares = [(1, 1), *([(1, plain.threads)] if is_samplewise(model) else []), *shares]
+    return [
+        replace(plain, layout=layout, precision=kind, threads=threads, parts=parts)
+        for threads, parts in shares
+        for kind in precisions
+        for layout in layouts
+    ]
+
+
+def choose(seconds: Mapping[ExecutionPlan, float], admitted: Callable[[ExecutionPlan], bool]) -> ExecutionPlan:
+    """Return the first plan, or a later admitted one that is faster than the best before it by the factor it needs."""
+    best, *others = seconds
+    for plan in others:
+        factor = WINS_BY if plan.cores <= best.cores else MORE_CORES_WIN_BY
+        if seconds[plan] * factor <= seconds[best] and admitted(plan):
+            best = plan
+    return best
+
+
+def seconds_per_step(
+    model: nn.Module,
+    task: Task,
+    batch: Batch,
+    plans: Sequence[ExecutionPlan],
+    progress: Progress = silent,
+) -> dict[ExecutionPlan, float]:
+    """Measure the time of a training step under each plan: the median over rounds in which the plans alternate.
+
+    A plan that cannot run here, or is `_HOPELESS` times slower than another during warm-up, is left out.
+    """
+    models: dict[ExecutionPlan, nn.Module] = {}
+    times: dict[ExecutionPlan, list[float]] = {}
+    alone: dict[tuple[Layout, Precision], float] = {}
+    best = math.inf
+    for number, plan in enumerate(plans):
+        progress(_STAGE, number, len(plans))
+        if alone.get((plan.layout, plan.precision), 0.0) / plan.cores > best:
+            continue  # slower even if all its cores scaled perfectly
+        copied = plan.adopt(copy.deepcopy(model)).train()
+        try:
+            warm = min(_step_seconds(copied, task, batch, plan) for _ in range(_WARMUP))
+        except RuntimeError:  # this device lacks an operation in this precision
+            if not models:
+                raise  # the plain plan fails too
+            continue
+        best = min(best, warm)
+        if plan.cores == 1:
+            alone[plan.layout, plan.precision] = warm
+        if warm <= best * _HOPELESS:
+            models[plan], times[plan] = copied, []
+    started = time.perf_counter()
+    for turn in range(_MOST_ROUNDS):
+        if turn >= _LEAST_ROUNDS and time.perf_counter() - started > _SECONDS * len(models):
+            break
+        for plan, copied in models.items():
+            times[plan].append(_step_seconds(copied, task, batch, plan))
+    progress(_STAGE, len(plans), len(plans))
+    return {plan: statistics.median(measured) for plan, measured in times.items()}
+
+
+def agrees(model: nn.Module, task: Task, batch: Batch, plan: ExecutionPlan, plain: ExecutionPlan) -> bool:
+    """Return whether the gradient under `plan` equals that under `plain`, within the tolerance of its precision."""
+    truth = gradient(model, task, batch, plain)
+    error = torch.linalg.vector_norm(gradient(model, task, batch, plan) - truth)
+    return bool(error <= TOLERANCES[plan.precision] * torch.linalg.vector_norm(truth))
+
+
+def gradient(model: nn.Module, task: Task, batch: Batch, plan: ExecutionPlan) -> Float[Tensor, " p"]:
+    """Compute the gradient of the loss of `batch` under `plan`, all parameters in one row.
+
+    The copy is in evaluation mode: dropout fills its masks in memory order, so another layout drops other units.
+    """
+    copied = plan.adopt(copy.deepcopy(model)).eval()
+    backward(copied, task, batch, plan)
+    return torch.cat([p.grad.float().reshape(-1).cpu() for p in copied.parameters() if p.grad is not None])
+
+
+def _example(model: nn.Module, task: Task, shape: tuple[int, int, int, int]) -> Batch:
+    """Return a random batch; one image shows which outputs the model has."""
+    generator = torch.Generator().manual_seed(0)
+    with torch.no_grad():
+        device = next(model.parameters()).device
+        outputs = task.outputs(copy.deepcopy(model).eval(), torch.zeros(1, *shape[1:], device=device))
+    return task.example(shape, outputs.shape[1:], generator)
+
+
+def _step_seconds(model: nn.Module, task: Task, batch: Batch, plan: ExecutionPlan) -> float:
+    torch.set_num_threads(plan.threads)
+    started = time.perf_counter()
+    backward(model, task, batch, plan)
+    for parameter in model.parameters():
+        parameter.grad = None  # no update: it is the same under every plan, and the copy could diverge
+    if plan.device != "cpu":
+        torch.accelerator.synchronize(plan.device)
+    return time.perf_counter() - started
+
+
+@contextlib.contextmanager
+def _untouched_randomness(plan: ExecutionPlan) -> Iterator[None]:
+    """Restore torch's random state and number of threads on exit."""
+    threads = torch.get_num_threads()
+    accelerator = plan.device != "cpu"
+    with torch.random.fork_rng([plan.number] if accelerator else [], device_type=plan.kind if accelerator else "cuda"):
+        try:
+            yield
+        finally:
+            torch.set_num_threads(threads)
+
+
+def _fingerprint(model: nn.Module, task: Task, shape: tuple[int, int, int, int], plans: list[ExecutionPlan]) -> str:
+    tried = [to_json(plan) for plan in plans]
+    facts = [machine(plans[0].device), torch.__version__, str(model), repr(task), shape, tried]
+    return hashlib.sha256(json.dumps(facts).encode()).hexdigest()
+
+
+def _cached(file: Path, plans: list[ExecutionPlan]) -> ExecutionPlan | None:
+    with contextlib.suppress(OSError, ValueError, StriateError):
+        plan = from_json(ExecutionPlan, json.loads(read_regular(file)))
+        return plan if plan in plans else None
+    return None
