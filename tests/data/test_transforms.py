@@ -185,7 +185,7 @@ def test_named_channels_are_picked_by_name_and_missing_ones_are_said():
     bands = tuple(f"channel{number}" for number in range(1, 6))
     received = prepare(picture_of(pixels, bands), spec_of(("channel4", "channel1"), 1, 1))
     assert received.ravel().tolist() == [3, 0]
-    with pytest.raises(DataError, match=r"takes the channels red, green, blue; the picture has channel1, .*channel5\."):
+    with pytest.raises(DataError, match=r"takes the channels red, green, blue; the image has channel1, .*channel5\."):
         prepare(picture_of(pixels, bands), spec_of(RGB, 1, 1))
 
 

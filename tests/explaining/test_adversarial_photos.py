@@ -14,6 +14,7 @@ from striate.data.images.decode import decode
 from striate.data.images.encode import to_png
 from striate.data.preparation.colour import arrange
 from striate.data.preparation.png_round_trip import reread
+from striate.data.preparation.tensors import prepare_tensors
 from striate.data.preparation.transforms import prepare
 from striate.explaining.adversarial import ThroughPreparation, accuracy_curve, pgd
 from striate.models import Network, create_model
@@ -45,7 +46,12 @@ def test_one_grey_level_is_enough(photos: list[Path], network: Network) -> None:
 def test_a_photo_fools_after_its_file_and_preparation(photos: list[Path], network: Network) -> None:
     picture = decode(photos[0])
     given = np.ascontiguousarray(arrange(picture.pixels[None], picture.channels, SPEC))
-    result = pgd(network, ThroughPreparation(SPEC, partial(reread, spec=SPEC)), given, epsilon=2)
+    result = pgd(
+        network,
+        ThroughPreparation(SPEC, partial(prepare_tensors, spec=SPEC), partial(reread, spec=SPEC)),
+        given,
+        epsilon=2,
+    )
     assert result.fooled.all()
     assert result.linf.max() <= 2
     again = prepare(decode(to_png(result.adversarial[0], SPEC.channels)), SPEC).transpose(1, 2, 0)[None].copy()

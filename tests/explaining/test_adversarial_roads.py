@@ -1,23 +1,20 @@
-"""The whole road of a picture that fools: attack, PNG, reading, preparation, answer; and the twin of preparation."""
+"""The whole path of an image that fools: attack, PNG, reading, preparation, answer."""
 
 from __future__ import annotations
 
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from torch import nn
 
 from striate.classifier import Arguments, Classifier, Provenance, save_classifier
-from striate.core.spec import RGB, Filter, InputSpec, LabelSpec, ResizeRule
+from striate.core.spec import RGB, InputSpec, LabelSpec
 from striate.data.images.decode import decode
-from striate.data.images.decoded import Picture
 from striate.data.images.encode import to_png
 from striate.data.preparation.png_round_trip import reread
-from striate.data.preparation.transforms import prepare
+from striate.data.preparation.tensors import prepare_tensors
 from striate.explaining.adversarial import ThroughPreparation, lbfgs, pgd
 from striate.models import create_model
 from striate.verbs.predict import predict
@@ -69,7 +66,7 @@ def test_an_adversarial_png_is_read_back_and_still_fools(
 
 
 def test_an_attack_on_the_photo_fools_after_its_file_and_the_real_preparation(classifier: Classifier) -> None:
-    road = ThroughPreparation(SPEC, partial(reread, spec=SPEC))
+    road = ThroughPreparation(SPEC, partial(prepare_tensors, spec=SPEC), partial(reread, spec=SPEC))
     given = photo()
     result = pgd(classifier.model, road, given, epsilon=12)
     assert result.fooled.all()
@@ -85,39 +82,12 @@ def test_an_attack_on_the_photo_fools_after_its_file_and_the_real_preparation(cl
 def test_success_is_told_by_the_real_road_alone(classifier: Classifier) -> None:
     # A road that gives back the clean picture whatever is done: the attack may believe what it likes.
     clean = on_grid(photo())
-    result = pgd(classifier.model, ThroughPreparation(SPEC, lambda _: clean), photo(), epsilon=12, steps=5)
+    result = pgd(
+        classifier.model,
+        ThroughPreparation(SPEC, partial(prepare_tensors, spec=SPEC), lambda _: clean),
+        photo(),
+        epsilon=12,
+        steps=5,
+    )
     assert not result.fooled.any()
     assert np.array_equal(result.after.classes, result.before.classes)
-
-
-@pytest.mark.parametrize("resize", ["stretch", "cover", "contain"])
-@pytest.mark.parametrize("antialias", [True, False])
-@pytest.mark.parametrize("kind", ["nearest", "bilinear", "bicubic"])
-@pytest.mark.parametrize("dtype", ["uint8", "uint16"])
-@pytest.mark.parametrize(("size", "crop"), [((37, 50), 1.0), ((20, 9), 0.875), ((16, 16), 1.0), ((5, 7), 1.0)])
-def test_the_twin_differs_from_preparation_by_a_level_at_most(
-    resize: ResizeRule, antialias: bool, kind: Filter, dtype: str, size: tuple[int, int], crop: float
-) -> None:
-    maximum = float(np.iinfo(dtype).max)
-    spec = replace(
-        SPEC, height=16, width=12, resize=resize, filter=kind, antialias=antialias, crop=crop, padding=0.3,
-        maximum=maximum,
-    )  # fmt: skip
-    hard = np.random.default_rng(0).choice([0, 40, np.iinfo(dtype).max], (*size, 3)).astype(dtype)  # overshoots
-    real = prepare(Picture(hard, RGB, original=size), spec)
-    soft = ThroughPreparation(spec, on_grid).soft(torch.from_numpy(hard.transpose(2, 0, 1)[None].astype(np.float32)))
-    assert soft.shape == (1, *spec.shape)
-    assert np.abs(soft[0].numpy().round() - real.astype(np.float32)).max() <= 1
-
-
-def test_a_gradient_comes_back_through_the_twin_as_through_numbers() -> None:
-    spec = replace(SPEC, height=6, width=5)
-    generator = torch.Generator().manual_seed(0)
-    pixels = 100 + 50 * torch.rand(1, 3, 13, 9, dtype=torch.float64, generator=generator)
-    weights = torch.randn(1, 3, 6, 5, dtype=torch.float64, generator=generator)
-
-    class Weigh(nn.Module):
-        def forward(self, x: torch.Tensor) -> torch.Tensor:
-            return (ThroughPreparation(spec, on_grid).soft(x) * weights).sum()
-
-    assert torch.autograd.gradcheck(Weigh(), pixels.requires_grad_())

@@ -71,27 +71,38 @@ def admits(channels: tuple[str, ...], wanted: tuple[str, ...]) -> bool:
     )
 
 
+def channel_weights(channels: tuple[str, ...], wanted: tuple[str, ...]) -> Float32[np.ndarray, "wanted channels"]:
+    """Return the weight of each of `channels` in each of those `wanted`, neither of them with alpha to blend.
+
+    Raises:
+        DataError: a wanted channel cannot be made of `channels`.
+    """
+    if not admits(channels, wanted):
+        raise DataError(
+            f"The model takes the channels {', '.join(wanted)}; the image has {', '.join(channels)}. "
+            "Use images with the channels that it was trained on."
+        )
+    if set(wanted) <= set(channels):
+        return np.array([[float(channel == name) for channel in channels] for name in wanted], np.float32)
+    if channels == GREY:
+        return np.ones((len(wanted), 1), np.float32)
+    return np.array([[_LUMA[channel] / 65536 for channel in channels]], np.float32)
+
+
 def _pick(pixels: ManyPixels, channels: tuple[str, ...], wanted: tuple[str, ...]) -> Arranged:
     if channels == wanted:
         return pixels
+    weights = channel_weights(channels, wanted)
     if set(wanted) <= set(channels):
-        return pixels[..., [channels.index(channel) for channel in wanted]]
-    if channels == GREY and set(wanted) <= set(RGB):
-        return np.repeat(pixels, len(wanted), axis=3)
-    if wanted == GREY and set(channels) == set(RGB):
-        return _luma(pixels, channels)
-    raise DataError(
-        f"The network takes the channels {', '.join(wanted)}; the picture has {', '.join(channels)}. "
-        "Give it pictures of the kind that it was trained on."
-    )
+        return pixels[..., weights.argmax(axis=1)]
+    return np.repeat(pixels, len(wanted), axis=3) if channels == GREY else _luma(pixels, weights[0])
 
 
-def _luma(pixels: ManyPixels, channels: tuple[str, ...]) -> Arranged:
+def _luma(pixels: ManyPixels, weights: Float32[np.ndarray, " c"]) -> Arranged:
     if pixels.dtype == np.float32:
-        weights = np.array([_LUMA[channel] / 65536 for channel in channels], np.float32)
         return (pixels * weights).sum(axis=3, keepdims=True)
-    # 65535 · 65536 + 32768 still fits in 32 bits.
-    weighed = sum(pixels[..., [i]].astype(np.uint32) * np.uint32(_LUMA[channel]) for i, channel in enumerate(channels))
+    # Whole 65,536ths, which float32 holds exactly; 65535 · 65536 + 32768 still fits in 32 bits.
+    weighed = sum(pixels[..., [i]].astype(np.uint32) * np.uint32(65536 * weight) for i, weight in enumerate(weights))
     return ((np.asarray(weighed, np.uint32) + np.uint32(1 << 15)) >> np.uint32(16)).astype(pixels.dtype)
 
 

@@ -22,8 +22,10 @@ Pictures of nothing of which a network is sure:
     evolve(model, spec, encoding="cppn", generations=100, seed=0) -> FoolingPictures      one for every class
 
 A result becomes a file by `striate.data.images.encode.to_png(pixels, spec.channels, prepared_for=spec)`, which says
-in the file that it is prepared. A photo is attacked by `ThroughPreparation(spec, partial(reread, spec=spec))`, with
-`striate.data.preparation.png_round_trip.reread` as the real road, and written by `to_png` without `prepared_for`.
+in the file that it is prepared. Whole images are attacked through their preparation by `ThroughPreparation(spec,
+soft=partial(prepare_tensors, spec=spec), real=partial(reread, spec=spec))`, with `prepare_tensors` of
+`striate.data.preparation.tensors` and `reread` of `striate.data.preparation.png_round_trip`, and written by `to_png`
+without `prepared_for`.
 
 All distances are in pixel units of 0 to 255, whatever the depth: `linf` is the largest change of any value, `l2` the
 root of the sum of the squares of all changes. Rounding to whole pixels is a part of each attack, and `fooled` says
@@ -45,7 +47,7 @@ from striate.explaining.adversarial.goal import Away as Away
 from striate.explaining.adversarial.goal import Goal as Goal
 from striate.explaining.adversarial.goal import Towards as Towards
 from striate.explaining.adversarial.pixels import AttackError as AttackError
-from striate.explaining.adversarial.preparation import ThroughPreparation as ThroughPreparation
+from striate.explaining.adversarial.pixels import ThroughPreparation as ThroughPreparation
 from striate.explaining.adversarial.result import Adversarial as Adversarial
 from striate.explaining.adversarial.result import Answers as Answers
 from striate.explaining.adversarial.result import FoolingPictures as FoolingPictures

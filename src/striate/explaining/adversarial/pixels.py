@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
@@ -48,6 +49,21 @@ class OnGrid:
 
     def real(self, pixels: Pixels) -> Pixels:
         return pixels
+
+
+@dataclass(frozen=True)
+class ThroughPreparation:
+    """The attack changes whole images, which are then resized and cropped: pass it in place of the `InputSpec`.
+
+    The images have the channels and the depth that `spec` names, in any size. `soft`, by which gradients are computed,
+    is their preparation without rounding (`striate.data.preparation.tensors.prepare_tensors`); what the crop removes
+    has no gradient. `real` maps whole images (n h w c) to what the network receives (n height width c), a file in
+    between included; success is measured by it.
+    """
+
+    spec: InputSpec
+    soft: Callable[[Tensor], Tensor]
+    real: Callable[[Pixels], Pixels]
 
 
 def depth(spec: InputSpec) -> np.dtype:

@@ -15,6 +15,7 @@ from striate.core.spec import InputSpec
 from striate.data.images.encode import to_png
 from striate.data.preparation.colour import arrange
 from striate.data.preparation.png_round_trip import reread
+from striate.data.preparation.tensors import prepare_tensors
 from striate.data.preparation.transforms import prepare
 from striate.explaining.adversarial import ThroughPreparation
 from striate.reporting.sheets.input_image import Subject
@@ -44,5 +45,5 @@ def on_photo(classifier: Classifier, subject: Subject) -> Start:
     preparation."""
     spec, picture = classifier.input, subject.picture
     pixels = np.ascontiguousarray(arrange(picture.pixels[None], picture.channels, spec))
-    road = ThroughPreparation(spec, partial(reread, spec=spec))
+    road = ThroughPreparation(spec, soft=partial(prepare_tensors, spec=spec), real=partial(reread, spec=spec))
     return Start(road, pixels, partial(to_png, channels=spec.channels))
