@@ -1,20 +1,25 @@
-"""docs/reference/: the help of every command and the settings of every recipe, written from the program itself."""
+"""Write docs/reference/commands.md and recipes.md from help texts and settings types."""
 
 from __future__ import annotations
 
 import dataclasses
 import inspect
 import os
+import re
 import subprocess
 import sys
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 from striate.cli.commands import COMMANDS
-from striate.core.config import to_json
-from striate.runs.effect import default_in_words
+from striate.core.config import difference, to_json
+from striate.core.duration import Duration
+from striate.core.registry import Registered
+from striate.data.augmentation.augmentations import Augmentation
 from striate.runs.recipe import Recipe
 from striate.runs.recipes import RECIPES
+from striate.training import Loss, OptimizerSettings, Schedule
 
 REFERENCE = Path(__file__).parent / "reference"
 
@@ -27,7 +32,7 @@ def write() -> None:
 
 
 def commands() -> str:
-    """What `striate COMMAND --help` says."""
+    """Return the help of every command."""
     parts = ["# Commands", "Written by `make docs` from the help texts; `striate COMMAND --help` says the same."]
     for name in COMMANDS:
         shown = subprocess.run(
@@ -43,39 +48,161 @@ def commands() -> str:
 
 
 def recipes() -> str:
-    """Every setting with its value in every recipe."""
-    made = {name: recipe() for name, recipe in RECIPES.items()}
-    columns = [_settings(recipe) for recipe in made.values()]
-    parts = [
-        "# Recipes",
-        "Written by `make docs`. Each setting can be changed with `--set key=value`; `none` takes a value away. "
-        "*from the data*: it is decided when the data are known, and `striate train` prints what is in effect and why; "
-        "colour images are then shifted, scaled, changed in light and, where the class names allow it, mirrored. "
-        "*default*: that of the loss, optimizer or schedule. –: the one that is chosen has no such option.",
-        "\n".join(f"- `{name}`: {inspect.getdoc(recipe)}" for name, recipe in RECIPES.items()),
-        _table(("setting", *made), _rows(made, columns)),
-    ]
+    """Return what each recipe sets, and everything that `--set` takes."""
+    parts = [_INTRODUCTION]
+    for name, recipe in RECIPES.items():
+        parts += [f"## Recipe {name}", str(inspect.getdoc(recipe)), f"```text\n{_sets(recipe())}\n```"]
+    parts += ["## Settings", "The settings of every recipe, with their defaults.", _table(_COLUMNS, _rows(Recipe))]
+    for title, (kind, key, about) in _KINDS.items():
+        parts += [f"## {title}", about]
+        for name in kind.registry:
+            parts += _member(name, kind.registry[name], key.format(name))
     return "\n\n".join(parts) + "\n"
 
 
-def _settings(group: Any, where: str = "") -> dict[str, Any]:
-    found: dict[str, Any] = {}
-    for field in dataclasses.fields(group):
-        value, key = getattr(group, field.name), f"{where}{field.name}"
-        plain = to_json(value)
-        found |= _settings(value, f"{key}.") if isinstance(plain, dict) else {key: plain}
-    return found
+_INTRODUCTION = """\
+# Recipes
+
+Written by `make docs` from the settings types. A recipe sets what its section lists; everything else has the default \
+below. `striate train` prints what is in effect and why, and a run's `recipe.json` holds every setting.
+
+`--set key=value` changes any setting, for one or several keys; in Python, `striate.train(data, set={"key": value})`. \
+An unknown key, a wrong type or an impossible value is an error before anything is read.
+
+- `--set optimizer.name=sgd` exchanges the optimizer for another with the defaults of that one, `--set \
+optimizer.momentum=0.95` sets an option. The order does not matter. Losses and schedules work alike.
+- `--set augmentation.shift=0.2` sets the strength of an augmentation, its first option; `--set \
+augmentation.flip.probability=0.2` any option. `true` sets the default strength, `false` and `none` turn it off.
+- `--set augmentation=flip,shift` replaces the whole list, and `--set augmentation=none` empties it.
+- `none` takes away a value that may be none.
+
+In `recipe.json` and in Python, a loss is `{"name": "hinge", "margin": 0.5}` or its name alone, and so are optimizers, \
+schedules and the members of the list of augmentations. In Python it may also be an instance of the type.
+
+A type of your own is one of the choices as soon as it is registered. Its fields are its options, with types and \
+defaults:
+
+```py
+from dataclasses import dataclass
+
+import striate
+from striate.training import LOSSES, Loss
+from torch.nn.functional import cross_entropy
 
 
-def _rows(made: dict[str, Recipe], columns: list[dict[str, Any]]) -> list[list[str]]:
-    recipes = list(zip(made.values(), columns, strict=True))
-    return [[f"`{key}`", *(_cell(key, column[key], recipe) for recipe, column in recipes)] for key in columns[0]]
+@dataclass(frozen=True, kw_only=True)
+class Focal(Loss):  # Lin et al. 2017, arXiv:1708.02002
+    gamma: float = 2.0
+
+    def __call__(self, logits, targets):
+        each = cross_entropy(logits, targets, reduction="none")
+        return ((1 - (-each).exp()) ** self.gamma * each).mean()
 
 
-def _cell(key: str, value: Any, recipe: Recipe) -> str:
-    if value is None:
-        return default_in_words(key, recipe)
-    return str(value).lower() if isinstance(value, bool) else f"{value:g}" if isinstance(value, float) else str(value)
+LOSSES.add("focal", Focal)
+striate.train("photos/", set=["loss.name=focal", "loss.gamma=1.5"])
+```
+
+The other registries are `OPTIMIZERS` and `SCHEDULES` of `striate.training`, with the base classes \
+`OptimizerSettings` and `Schedule`, and `AUGMENTATIONS` of `striate.data.augmentation.augmentations`, with \
+`Geometric` and `Photometric`."""
+
+_COLUMNS = ("setting", "type", "default", "meaning")
+_KINDS: dict[str, tuple[type[Registered], str, str]] = {
+    "Losses": (Loss, "loss.", "The values of `loss.name`, each with its options."),
+    "Optimizers": (OptimizerSettings, "optimizer.", "The values of `optimizer.name`, each with its options."),
+    "Schedules": (Schedule, "schedule.", "The values of `schedule.name`, each with its options."),
+    "Augmentations": (
+        Augmentation,
+        "augmentation.{}.",
+        "The members of the list `augmentation`, which is ordered and holds each name at most once. Consecutive "
+        "geometric augmentations are composed and resample an image once.",
+    ),
+}
+_WORDS: dict[Any, str] = {
+    bool: "true or false",
+    int: "whole number",
+    float: "number",
+    str: "text",
+    Duration: "duration",
+    type(None): "none",
+}
+
+
+def _sets(recipe: Recipe) -> str:
+    plain = Recipe(model="", epochs=Duration(1.0, "ep"))
+    changed = difference(recipe, plain) | {"epochs": (None, str(recipe.epochs))}
+    return "\n".join(f"{key}={_text(new)}" for key, (_, new) in changed.items())
+
+
+def _rows(kind: type, where: str = "") -> list[list[str]]:
+    rows: list[list[str]] = []
+    for option in options(kind):
+        key, default = f"{where}{option.name}", option.default
+        if isinstance(default, Registered):
+            rows.append([f"`{key}.name`", f"name of a registered {default.registry.kind}", default.name, option.about])
+        elif dataclasses.is_dataclass(default) and not isinstance(default, Duration):
+            rows += _rows(type(default), f"{key}.")
+        else:
+            shown = "–" if default is dataclasses.MISSING else _text(to_json(default))
+            rows.append([f"`{key}`", _words(option.type), shown, option.about.replace("|", "\\|")])
+    return rows
+
+
+def _member(name: str, member: type[Registered], where: str) -> list[str]:
+    summary = str(inspect.getdoc(member)).partition("\n\nArgs:")[0]
+    parts = [f"### {name}", summary]
+    if options(member):
+        parts.append(_table(_COLUMNS, _rows(member, where)))
+    return parts
+
+
+def _words(hint: Any) -> str:
+    """Return a type in words."""
+    origin, arguments = get_origin(hint), get_args(hint)
+    if origin is Literal:
+        return " or ".join(map(str, arguments))
+    if origin is tuple:
+        return f"list of {_words(arguments[0])}s"
+    if arguments:
+        return " or ".join(map(_words, arguments))
+    if issubclass(hint, Registered):
+        return hint.registry.kind
+    return _WORDS[hint]
+
+
+def _text(value: Any) -> str:
+    """Return a value in JSON form as `--set` takes it."""
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, list):
+        return ",".join(item["name"] if isinstance(item, dict) else _text(item) for item in value)
+    return "none" if value is None else f"{value:g}" if isinstance(value, float) else str(value)
+
+
+@dataclass(frozen=True)
+class Option:
+    """A field of a settings type, with its documentation from the `Args:` of the class or of a base class."""
+
+    name: str
+    type: Any
+    default: Any
+    about: str
+
+
+def options(kind: type) -> list[Option]:
+    """Return the options of a settings type. `MISSING` stands for no default."""
+    hints, about = get_type_hints(kind), {}
+    for base in reversed(kind.__mro__):
+        _, _, described = inspect.cleandoc(vars(base).get("__doc__") or "").partition("Args:\n")
+        for found in re.finditer(r"^    (\w+): ((?:.+\n?)(?:^     +.+\n?)*)", described, re.MULTILINE):
+            about[found[1]] = " ".join(found[2].split())
+    fields = dataclasses.fields(kind)
+    return [Option(each.name, hints[each.name], _default(each), about.get(each.name, "")) for each in fields]
+
+
+def _default(field: dataclasses.Field[Any]) -> Any:
+    return field.default if field.default_factory is dataclasses.MISSING else field.default_factory()
 
 
 def _table(columns: tuple[str, ...], rows: list[list[str]]) -> str:
