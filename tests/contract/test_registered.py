@@ -16,11 +16,11 @@ from torch.nn.functional import cross_entropy
 from torch.optim import Optimizer
 
 import striate
-from striate import reporting
 from striate.cli.main import main
 from striate.core.config import from_json, override, to_json
 from striate.core.errors import ConfigError
 from striate.data.augmentation.augmentations import AUGMENTATIONS, Photometric
+from striate.reporting import build
 from striate.runs.events import RunStarted
 from striate.runs.folder import Run
 from striate.runs.recipe import InputSettings, Recipe, StopSettings
@@ -115,7 +115,7 @@ def photos(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Make ten noisy images of each of two colours; no report is written."""
     monkeypatch.setenv("STRIATE_CACHE", str(tmp_path / "cache"))
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(reporting, "write_run_report", lambda run: run.report_file)
+    monkeypatch.setattr(build, "write_run_report", lambda run: run.report_file)
     draws = np.random.default_rng(3)
     for name, colour in (("green", (60, 160, 70)), ("red", (180, 60, 50))):
         folder = tmp_path / "photos" / name

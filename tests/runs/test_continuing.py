@@ -13,9 +13,9 @@ import torch
 from PIL import Image
 
 import striate
-from striate import reporting
 from striate.core.device import ExecutionPlan
 from striate.core.errors import DataError, RunError, StriateError
+from striate.reporting import build
 from striate.runs import train
 from striate.runs.events import RunFinished, RunStarted
 from striate.runs.folder import Run
@@ -47,7 +47,7 @@ def reports() -> None:
 def no_needless_reports(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     """Where a test reads no report, none is drawn: it takes longer than such a training."""
     if "reports" not in request.fixturenames:
-        monkeypatch.setattr(reporting, "write_run_report", lambda run: run.report_file)
+        monkeypatch.setattr(build, "write_run_report", lambda run: run.report_file)
 
 
 @pytest.fixture
