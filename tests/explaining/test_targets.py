@@ -213,6 +213,6 @@ def test_where_nothing_is_laid_out_over_the_image_the_verb_shows_saliency_and_sa
     assert not isinstance(found, Failure)
     (attribution,) = found.explained.attributions
     assert attribution.method.name == "saliency"
-    assert attribution.notes[0].startswith("Saliency stands in for Grad-CAM")
+    assert attribution.notes[0].startswith("Saliency is used instead of Grad-CAM")
     with pytest.raises(NoMapError):
         striate.explain(flat, torch.rand(3, 8, 8), method="grad-cam")

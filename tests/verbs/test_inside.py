@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 from pathlib import Path
@@ -21,7 +22,7 @@ from striate.core.spec import RGB, InputSpec, LabelSpec
 from striate.data.images.decode import decode
 from striate.models import create_model
 from striate.verbs.explain import Explanation
-from striate.verbs.fool import Fooling
+from striate.verbs.fool import Attack
 
 CLASSES = ("ant", "bee", "cat")
 SPEC = InputSpec(channels=RGB, height=32, width=32, mean=(0.5, 0.4, 0.3), std=(0.2, 0.3, 0.4), crop=0.875)
@@ -64,7 +65,7 @@ def explain(*given: Any, **options: Any) -> list[Explanation]:
     return [result for result in striate.explain(*given, **options) if not isinstance(result, Failure)]
 
 
-def fool(*given: Any, **options: Any) -> list[Fooling]:
+def fool(*given: Any, **options: Any) -> list[Attack]:
     return [result for result in striate.fool(*given, **options) if not isinstance(result, Failure)]
 
 
@@ -309,6 +310,18 @@ def test_without_an_epsilon_the_smallest_that_suffices_is_found(run: Path, photo
     smaller = {2: 1, 3: 2, 4: 3, 6: 4, 8: 6, 12: 8, 16: 12}.get(int(fooled.epsilon))
     if smaller is not None:
         assert not fool(run, photos / "0.png", epsilon=smaller)[0].fooled.fooled
+
+
+def test_an_attack_is_displayed_and_saved_like_an_explanation(run: Path, photos: Path, tmp_path: Path) -> None:
+    found = striate.fool(run, photos / "0.png", tmp_path / "none.png", epsilon=60)
+    (one,) = (each for each in found if not isinstance(each, Failure))
+    assert repr(one).startswith("Attack('0.png': ")
+    assert one.sheet is not None
+    with Image.open(one.sheet) as written, Image.open(io.BytesIO(one._repr_png_())) as displayed:
+        np.testing.assert_array_equal(np.asarray(written), np.asarray(displayed))
+    assert found._repr_html_().count("<img") == 1
+    assert found.save(tmp_path / "attack.svg") == [tmp_path / "attack.svg"]
+    assert "grey levels" in (tmp_path / "attack.svg").read_text()
 
 
 def test_what_already_answers_so_is_left_as_it_is(run: Path, photos: Path) -> None:

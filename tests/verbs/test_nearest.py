@@ -52,9 +52,15 @@ def test_the_nearest_of_a_training_image_is_the_image_itself(run: Run) -> None:
     for one in (own, other):
         assert len(one.neighbours) == 4
         assert {neighbour.name for neighbour in one.neighbours} <= set(trained), "only the training split is searched"
+        assert one.sheet is not None
         assert one.sheet.parent == run.path / "nearest"
         with Image.open(one.sheet) as sheet:
             assert sheet.format == "PNG"
+    assert [path.name for path in found.save(run.path.parent / "saved")] == [
+        f"{Path(one.name).stem}.png" for one in (own, other)
+    ]
+    assert found._repr_html_().count("<img") == 2
+    assert "Most similar training images" in own.save(run.path.parent / "own.svg").read_text()
 
 
 def test_the_command_prints_names_classes_and_similarities(run: Run, capsys: pytest.CaptureFixture[str]) -> None:

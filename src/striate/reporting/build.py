@@ -26,7 +26,7 @@ from striate.metrics import Judgement, Rows, Temperature
 from striate.models import MODELS, ModelCard, build_sketch
 from striate.reporting.material import Example, ModelFacts, RunMaterial
 from striate.reporting.render import render
-from striate.reporting.sheets.mistake_maps import why
+from striate.reporting.sheets.explanation import mistake_maps
 from striate.reporting.sheets.rgb import shown
 from striate.runs.effect import settings_in_effect
 from striate.runs.evaluate import Evaluation
@@ -158,11 +158,12 @@ def _with_maps(classifier: Classifier, dataset: Dataset, mistakes: tuple[Example
     """Add maps that explain the wrong answers, and their method; or the reason why there are none."""
     if not mistakes:
         return {"mistakes": mistakes}
-    pictures = [dataset.store.read(example.index) for example in mistakes]
-    found = why(classifier, pictures, [classifier.labels.classes.index(example.predicted) for example in mistakes])
+    images = [dataset.store.read(example.index) for example in mistakes]
+    answers = [classifier.labels.classes.index(example.predicted) for example in mistakes]
+    found = mistake_maps(classifier, images, answers)
     if isinstance(found, str):
         return {"mistakes": mistakes, "unexplained": found}
-    mapped = (replace(example, why=drawn) for example, drawn in zip(mistakes, found.pictures, strict=True))
+    mapped = (replace(example, why=drawn) for example, drawn in zip(mistakes, found.images, strict=True))
     return {"mistakes": tuple(mapped), "explained": found.method}
 
 

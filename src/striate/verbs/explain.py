@@ -24,9 +24,9 @@ if TYPE_CHECKING:
 
     from striate.classifier import Classifier, Failure
     from striate.core.progress import Progress
-    from striate.reporting.sheets.output_folder import Folder
+    from striate.reporting.sheets.input_image import RunNetwork
     from striate.reporting.sheets.own_model import OwnNetwork
-    from striate.reporting.sheets.run_model import RunNetwork
+    from striate.reporting.sheets.results import OutputFolder
     from striate.runs.folder import Run
 
 
@@ -118,14 +118,14 @@ def explain(
     return Results(each(_named(images), work, on_result))
 
 
-def _written(found: Explanation, folder: Folder | None, *kinds: str | None) -> Explanation:
+def _written(found: Explanation, folder: OutputFolder | None, *kinds: str | None) -> Explanation:
     """Return `found` with its sheet, named after all that was asked for, so that no other sheet overwrites it."""
-    from striate.reporting.sheets.output_folder import stem_of
+    from striate.reporting.sheets.results import stem_of
 
     if folder is None:
         return found
-    stem = stem_of(Path(found.explained.subject.prediction.name), *kinds, "dark" if found.dark else None)
-    return replace(found, sheet=folder.write(stem, ".png", found._repr_png_()))
+    stem = stem_of(found.subject.prediction.name, *kinds, "dark" if found.dark else None)
+    return replace(found, sheet=folder.write(stem, found._repr_png_(), found.subject))
 
 
 def _network(run: Any, device: str, preparation: Any, weights: Any) -> OwnNetwork | RunNetwork:
@@ -136,9 +136,9 @@ def _network(run: Any, device: str, preparation: Any, weights: Any) -> OwnNetwor
     """
     from torch import nn
 
+    from striate.reporting.sheets.input_image import RunNetwork
     from striate.reporting.sheets.own_model import OwnNetwork
     from striate.reporting.sheets.own_preparation import brought
-    from striate.reporting.sheets.run_model import RunNetwork
 
     if isinstance(run, nn.Module):
         return OwnNetwork(run, brought(run, preparation=preparation, weights=weights))
@@ -147,15 +147,15 @@ def _network(run: Any, device: str, preparation: Any, weights: Any) -> OwnNetwor
     return RunNetwork(classifier_of(run, device))
 
 
-def _folder(run: Any, out: str | Path | None) -> Folder | None:
+def _folder(run: Any, out: str | Path | None) -> OutputFolder | None:
     """Return the folder for sheets; None where none is written."""
     from torch import nn
 
-    from striate.reporting.sheets.output_folder import Folder
+    from striate.reporting.sheets.results import OutputFolder
 
     if out is not None:
-        return Folder(Path(out))
-    return None if isinstance(run, nn.Module) else Folder((folder_of(run) or Path()) / "explanations")
+        return OutputFolder(Path(out))
+    return None if isinstance(run, nn.Module) else OutputFolder((folder_of(run) or Path()) / "explanations")
 
 
 def _named(images: Sequence[Any]) -> Iterator[tuple[str, Any]]:

@@ -3,33 +3,55 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from striate.core.progress import silent
+from striate.reporting.sheets.results import SheetResult, SheetResults
 from striate.verbs._images import each, named
 from striate.verbs._trained import classifier_of, folder_of
 from striate.verbs._verb import with_progress
 
 if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
     from striate.classifier import Classifier, Failure
     from striate.core.progress import Progress
-    from striate.reporting.sheets.attack import Fooled, Wish
-    from striate.reporting.sheets.output_folder import Folder
+    from striate.reporting.sheets.attack import AttackRequest, Fooled
+    from striate.reporting.sheets.input_image import Answered
+    from striate.reporting.sheets.results import OutputFolder
     from striate.runs.folder import Run
 
 
-@dataclass(frozen=True, eq=False)
-class Fooling:
+@dataclass(frozen=True, eq=False, repr=False)
+class Attack(SheetResult):
     """The attack on one image, the `sheet` that shows it, and the changed `image` as a file.
 
-    Where the answer was the target already, nothing is changed, and there is neither sheet nor image.
+    If the prediction was the target already, nothing is changed or written; `sheet` and `image` are None. In a notebook
+    the sheet is displayed. `save` writes it, `show` opens it.
     """
 
     fooled: Fooled
-    sheet: Path | None
-    image: Path | None
+    sheet: Path | None = None
+    image: Path | None = None
+    dark: bool = False
+
+    @property
+    def subject(self) -> Answered:
+        """The image, as the network sees it, and the prediction before the attack."""
+        return self.fooled.subject
+
+    def figure(self) -> Figure:
+        """Draw the sheet as a figure of Matplotlib."""
+        from striate.plot import DARK, LIGHT
+        from striate.reporting.sheets.attack import attack_sheet
+
+        return attack_sheet(self.fooled, theme=DARK if self.dark else LIGHT)
+
+    def __repr__(self) -> str:
+        name, verdict = Path(self.subject.prediction.name).name, "fooled" if self.fooled.fooled else "not fooled"
+        return f"Attack({name!r}: {self.subject.prediction.label!r} → {self.fooled.after.label!r}, {verdict})"
 
 
 @with_progress
@@ -46,8 +68,8 @@ def fool(
     out: str | Path | None = None,
     device: str = "auto",
     progress: Progress | None = None,
-    on_result: Callable[[Fooling | Failure], None] | None = None,
-) -> list[Fooling | Failure]:
+    on_result: Callable[[Attack | Failure], None] | None = None,
+) -> SheetResults[Attack | Failure]:
     """Change images a little, so that a classifier takes them for something else.
 
     For each image: a sheet with the image, the change (amplified, and by how much) and the result; and the result alone
@@ -73,42 +95,41 @@ def fool(
     Raises:
         StriateError: there is no such attack, class or image, or no classifier; the sentence says which.
     """
-    from striate.reporting.sheets.attack import Wish, attack_named, fool_subject
+    from striate.reporting.sheets.attack import AttackRequest, attack_named, fool_subject
     from striate.reporting.sheets.input_image import class_number, look_at
-    from striate.reporting.sheets.output_folder import Folder
+    from striate.reporting.sheets.results import OutputFolder
 
     attack = attack_named(method)
     classifier = classifier_of(run, device)
     number = None if target is None else class_number(classifier.labels.classes, target)
-    wish = Wish(attack, epsilon, norm, number, through_preparation)
-    folder = Folder((folder_of(run) or Path()) / "fooled" if out is None else Path(out))
+    request = AttackRequest(attack, epsilon, norm, number, through_preparation)
+    folder = OutputFolder((folder_of(run) or Path()) / "fooled" if out is None else Path(out))
 
-    def work(path: Path, name: str) -> Fooling:
+    def work(path: Path, name: str) -> Attack:
         subject = look_at(classifier, path, whole=through_preparation)
-        fooled = fool_subject(classifier, subject, wish, progress=progress or silent)
-        return _written(fooled, classifier, wish, path, folder, dark=dark)
+        fooled = fool_subject(classifier, subject, request, progress=progress or silent)
+        return _written(Attack(fooled, dark=dark), request, folder)
 
-    return each(named(images), work, on_result)
+    return SheetResults(each(named(images), work, on_result))
 
 
-def _written(fooled: Fooled, classifier: Classifier, wish: Wish, path: Path, folder: Folder, *, dark: bool) -> Fooling:
-    """Write the files of an attack, named after all that was asked for, so that no other attack overwrites them."""
-    from striate.plot import DARK, LIGHT, figure_png
-    from striate.reporting.sheets.attack import fooling_sheet
-    from striate.reporting.sheets.output_folder import stem_of
+def _written(attack: Attack, request: AttackRequest, folder: OutputFolder) -> Attack:
+    """Return `attack` with its files, named after all settings, so that no other attack overwrites them."""
+    from striate.reporting.sheets.results import stem_of
 
+    fooled, subject = attack.fooled, attack.subject
     if fooled.already:
-        return Fooling(fooled, None, None)
+        return attack
     kinds = (
-        wish.method.name,
-        None if wish.norm == "linf" else wish.norm,
-        None if wish.epsilon is None else f"{wish.epsilon:g}",
-        None if wish.target is None else f"as {classifier.labels.classes[wish.target]}",
-        "whole" if wish.through_preparation else None,
+        request.method.name,
+        None if request.norm == "linf" else request.norm,
+        None if request.epsilon is None else f"{request.epsilon:g}",
+        None if fooled.target is None else f"as {fooled.target}",
+        "whole" if request.through_preparation else None,
     )
-    sheet = fooling_sheet(fooled, classifier, theme=DARK if dark else LIGHT)
-    return Fooling(
-        fooled,
-        folder.write(stem_of(path, *kinds, "sheet", "dark" if dark else None), ".png", figure_png(sheet)),
-        folder.write(stem_of(path, *kinds), ".png", fooled.file),
+    sheet = stem_of(subject.prediction.name, *kinds, "sheet", "dark" if attack.dark else None)
+    return replace(
+        attack,
+        sheet=folder.write(sheet, attack._repr_png_(), subject),
+        image=folder.write(stem_of(subject.prediction.name, *kinds), fooled.file, subject),
     )

@@ -3,43 +3,59 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from striate.core.errors import ConfigError, DataError
 from striate.core.progress import silent
+from striate.reporting.sheets.results import OutputFolder, SheetResult, SheetResults, stem_of
 from striate.verbs._images import each, named
 from striate.verbs._trained import classifier_of, folder_of, own_data, run_of
 from striate.verbs._verb import with_progress
 
 if TYPE_CHECKING:
+    from matplotlib.figure import Figure
     from numpy import ndarray
 
     from striate.classifier import Classifier, Failure
     from striate.core.progress import Progress
     from striate.data.dataset import Dataset
+    from striate.reporting.sheets.input_image import Answered
     from striate.reporting.sheets.neighbours import Neighbour, Neighbourhood
-    from striate.reporting.sheets.output_folder import Folder
     from striate.runs.folder import Run
 
 
-@dataclass(frozen=True, eq=False)
-class Nearest:
-    """The training images nearest to one image, and the `sheet` that shows them."""
+@dataclass(frozen=True, eq=False, repr=False)
+class Nearest(SheetResult):
+    """The training images nearest to one image, and the `sheet` that shows them.
+
+    In a notebook the sheet is displayed. `save` writes it, `show` opens it.
+    """
 
     found: Neighbourhood
-    sheet: Path
+    sheet: Path | None = None
+
+    @property
+    def subject(self) -> Answered:
+        """The image, as the network sees it, and the prediction."""
+        return self.found.subject
 
     @property
     def name(self) -> str:
         """The name of the image."""
-        return self.found.prediction.name
+        return self.subject.prediction.name
 
     @property
     def neighbours(self) -> tuple[Neighbour, ...]:
         """The training images, the nearest first: each with its name, class and similarity."""
         return self.found.neighbours
+
+    def figure(self) -> Figure:
+        """Draw the sheet as a figure of Matplotlib."""
+        from striate.reporting.sheets.neighbours import neighbours_sheet
+
+        return neighbours_sheet(self.found)
 
     def __repr__(self) -> str:
         first = self.neighbours[0]
@@ -56,7 +72,7 @@ def nearest(
     device: str = "auto",
     progress: Progress | None = None,
     on_result: Callable[[Nearest | Failure], None] | None = None,
-) -> list[Nearest | Failure]:
+) -> SheetResults[Nearest | Failure]:
     """Find the training images that are most similar to an image for the network.
 
     The similarity of two images is the cosine between their inputs to the last layer, at most 1. Every image of the
@@ -86,7 +102,6 @@ def nearest(
     from striate.classifier import Failure
     from striate.reporting.sheets.input_image import look_at
     from striate.reporting.sheets.neighbours import find_neighbours
-    from striate.reporting.sheets.output_folder import Folder
 
     report = progress or silent
     classifier, source = classifier_of(run, device), own_data(run)
@@ -96,9 +111,9 @@ def nearest(
     if subjects:
         dataset, indices = _training_images(run, source, classifier, report)
         found = find_neighbours(classifier, subjects, dataset, indices, count=count, progress=report)
-    folder = Folder((folder_of(run) or Path()) / "nearest" if out is None else Path(out))
+    folder = OutputFolder((folder_of(run) or Path()) / "nearest" if out is None else Path(out))
     neighbourhoods = iter(found)
-    results: list[Nearest | Failure] = []
+    results: SheetResults[Nearest | Failure] = SheetResults()
     for one in looked:
         results.append(one if isinstance(one, Failure) else _written(next(neighbourhoods), folder))
         if on_result is not None:
@@ -125,10 +140,7 @@ def _training_images(
     return dataset, indices
 
 
-def _written(found: Neighbourhood, folder: Folder) -> Nearest:
-    from striate.plot import figure_png
-    from striate.reporting.sheets.neighbours import neighbours_sheet
-    from striate.reporting.sheets.output_folder import stem_of
-
-    stem = stem_of(Path(found.prediction.name), "nearest")
-    return Nearest(found, folder.write(stem, ".png", figure_png(neighbours_sheet(found))))
+def _written(found: Neighbourhood, folder: OutputFolder) -> Nearest:
+    nearest = Nearest(found)
+    stem = stem_of(nearest.name, "nearest")
+    return replace(nearest, sheet=folder.write(stem, nearest._repr_png_(), nearest.subject))

@@ -11,10 +11,10 @@ from striate.core.names import visible
 
 if TYPE_CHECKING:
     from striate.classifier import Failure, Prediction
-    from striate.verbs.fool import Fooling
+    from striate.verbs.fool import Attack
 
 
-def show_attacks(work: Callable[..., list[Fooling | Failure]]) -> None:
+def show_attacks(work: Callable[..., list[Attack | Failure]]) -> None:
     """Print each attack as soon as it is there; images that cannot be read are named at the end (status 1)."""
     screen = console()
     attacks, failures = followed(work, lambda attack: screen.print("\n".join(_lines(attack))))
@@ -23,8 +23,8 @@ def show_attacks(work: Callable[..., list[Fooling | Failure]]) -> None:
     end(failures)
 
 
-def _lines(fooling: Fooling) -> list[str]:
-    fooled = fooling.fooled
+def _lines(attack: Attack) -> list[str]:
+    fooled = attack.fooled
     before, adversarial = fooled.subject.prediction, fooled.adversarial
     if fooled.already:
         return [f"{before.name}: {_said(before)}; it is this class already, so nothing is changed or written"]
@@ -34,8 +34,8 @@ def _lines(fooling: Fooling) -> list[str]:
     return [
         f"{visible(before.name)}: {_said(before)} → {_said(fooled.after)}; {verdict}{within}",
         f"    change  {change}",
-        f"    sheet   {fooling.sheet}",
-        f"    image   {fooling.image}",
+        f"    sheet   {attack.sheet}",
+        f"    image   {attack.image}",
     ]
 
 

@@ -34,7 +34,7 @@ def show_neighbours(
 
 
 def _lines(nearest: Nearest) -> list[str]:
-    prediction = nearest.found.prediction
+    prediction = nearest.subject.prediction
     return [
         f"{visible(nearest.name)}: {prediction.label}, {percent(prediction.probability, 1)}",
         *(f"    {one.similarity:6.3f}  {visible(one.label)}  {visible(one.name)}" for one in nearest.neighbours),
@@ -43,7 +43,7 @@ def _lines(nearest: Nearest) -> list[str]:
 
 
 def _as_dict(nearest: Nearest) -> dict[str, Any]:
-    prediction = nearest.found.prediction
+    prediction = nearest.subject.prediction
     return {
         "image": nearest.name,
         "label": prediction.label,

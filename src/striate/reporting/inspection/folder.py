@@ -10,7 +10,7 @@ from striate.core.files import make_folder, storage_error, write_atomically
 from striate.plot import Tile, enlarged, figure_png, png, tiles
 from striate.reporting.inspection.material import Inspection, PlaceShown, Rgb, UnitShown
 from striate.reporting.inspection.page import inspection_page, written_here
-from striate.reporting.sheets.output_folder import file_name
+from striate.reporting.sheets.results import file_name
 
 PAGE = "index.html"
 _LEGIBLE = 240

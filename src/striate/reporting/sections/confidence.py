@@ -22,7 +22,7 @@ def confidence(material: RunMaterial) -> Section | None:
         keys.append(h("span", h("i", class_="key after"), "with temperature"))
     drawn = h(
         "figure",
-        h("figcaption", h("b", "Accuracy over confidence, in %"), h("span", keys, class_="keys")),
+        h("figcaption", h("b", "Reliability, in %"), h("span", keys, class_="keys")),
         reliability(judgement.as_trained, judgement.calibrated),
     )
     content = h("div", drawn, _table(material), class_="beside")

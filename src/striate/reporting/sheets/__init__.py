@@ -1,1 +1,1 @@
-"""Sheets that join an image with its explanation, an attack or its neighbours."""
+"""Sheets that show one image each: explanations, attacks and neighbours."""

@@ -1,4 +1,4 @@
-"""A classifier fooled: the smallest change of a picture that turns its answer, and the sheet that shows it."""
+"""Adversarial attacks on one image: the smallest change that suffices, and its sheet."""
 
 from __future__ import annotations
 
@@ -10,30 +10,39 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from jaxtyping import UInt8, UInt16
 
 from striate.classifier import Classifier, Prediction
 from striate.core.errors import ConfigError
 from striate.core.progress import Progress, silent
+from striate.core.spec import InputSpec
 from striate.data.images.decode import decode
-from striate.explaining.adversarial import ATTACKS, Adversarial, AttackMethod, Away, Towards
+from striate.data.images.encode import to_png
+from striate.data.preparation.colour import arrange
+from striate.data.preparation.png_round_trip import reread
+from striate.data.preparation.tensors import prepare_tensors
+from striate.data.preparation.transforms import prepare
+from striate.explaining.adversarial import ATTACKS, Adversarial, AttackMethod, Away, ThroughPreparation, Towards
 from striate.plot import LIGHT, Theme, fooling
-from striate.reporting.numbers import percent
-from striate.reporting.sheets.attack_input import Start, on_grid, on_photo
 from striate.reporting.sheets.input_image import Subject
+from striate.reporting.sheets.results import answer
 from striate.reporting.sheets.rgb import Pixels, in_eight_bits
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+_FilePixels = UInt8[np.ndarray, "h w c"] | UInt16[np.ndarray, "h w c"]
 _RADII = {"linf": (1, 2, 3, 4, 6, 8, 12, 16), "l2": (32, 64, 128, 256, 512, 1024)}
-"""Tried one after another where no ε is asked for: in grey levels of 0 to 255."""
+"""Values of ε tried in turn if none is given, in grey levels of 0 to 255."""
 
 
 @dataclass(frozen=True)
-class Wish:
-    """How to fool: the attack, its ε and norm where it has them (None lets the smallest that suffices be found), and
-    the class that the answer is to be, if not any other. `through_preparation`: the photo itself is changed, before it
-    is prepared."""
+class AttackRequest:
+    """An attack and its settings.
+
+    `epsilon` None stands for the smallest of a few values that suffices. `target` is the class to reach; None is any
+    class but the predicted one. `through_preparation` changes the original image, before it is prepared.
+    """
 
     method: AttackMethod
     epsilon: int | float | None = None
@@ -44,11 +53,11 @@ class Wish:
 
 @dataclass(frozen=True, eq=False)
 class Fooled:
-    """What came of an attack on one picture.
+    """The outcome of an attack on one image.
 
-    `fooled`: the answer is as it was to be, when the picture that was written is read back: `after`. `already`: it was
-    so before anything was changed. `epsilon` is that of the attack that succeeded, or of the last one. `file` is the
-    changed picture as a PNG.
+    `file` is the changed image as a PNG, `after` the prediction for it after reading it back. `fooled`: that prediction
+    is what was requested; `already`: so was the one before the attack. `epsilon` is that of the attack that succeeded,
+    or of the last one. `target` is the requested class, `spec` the input of the network.
     """
 
     subject: Subject
@@ -58,89 +67,117 @@ class Fooled:
     fooled: bool
     already: bool
     file: bytes
+    target: str | None
+    spec: InputSpec
 
 
 def attack_named(name: str) -> AttackMethod:
-    """An attack by its name, in which hyphens and capitals do not matter.
+    """Return an attack by its name, ignoring case; hyphens count as underscores.
 
     Raises:
-        AttackError: there is none of this name; the nearest is offered.
+        AttackError: there is no such attack; the message offers the nearest name.
     """
     return ATTACKS[name.strip().lower().replace("-", "_")]
 
 
-def fool_subject(classifier: Classifier, subject: Subject, wish: Wish, *, progress: Progress = silent) -> Fooled:
-    """Attack one picture, with a growing ε until it fools, unless one ε is asked for.
+def fool_subject(
+    classifier: Classifier, subject: Subject, request: AttackRequest, *, progress: Progress = silent
+) -> Fooled:
+    """Attack one image, with growing ε until the attack succeeds, unless an ε is given.
 
     Raises:
-        ConfigError: the attack has no ε, or no norm, and one was asked for.
-        AttackError: there is no such ε or norm, or the network is not one that the attack is made for.
+        ConfigError: an ε or a norm is given, and the attack has none.
+        AttackError: the ε or norm is not supported, or the network is not.
     """
-    start = (on_photo if wish.through_preparation else on_grid)(classifier, subject)
+    start = (_on_original if request.through_preparation else _on_input)(classifier, subject)
     stage = f"fooling with {Path(subject.prediction.name).name}"
-    found, epsilon = _attacked(classifier, start, wish, partial(progress, stage))
+    found, epsilon = _attacked(classifier, start, request, partial(progress, stage))
     file = start.file(found.adversarial[0])
-    after = replace(classifier.predict(decode(file, classifier.input)), name=subject.prediction.name)
-    turned = after.label != subject.prediction.label if wish.target is None else _is(classifier, after, wish.target)
-    return Fooled(subject, found, epsilon, after, bool(turned and not found.already[0]), bool(found.already[0]), file)
+    before, already = subject.prediction, bool(found.already[0])
+    after = replace(classifier.predict(decode(file, classifier.input)), name=before.name)
+    target = None if request.target is None else classifier.labels.classes[request.target]
+    reached = after.label != before.label if target is None else after.label == target
+    return Fooled(
+        subject, found, epsilon, after, fooled=reached and not already, already=already, file=file, target=target,
+        spec=classifier.input,
+    )  # fmt: skip
 
 
 def _attacked(
-    classifier: Classifier, start: Start, wish: Wish, progress: Callable[[int, int], None]
+    classifier: Classifier, start: _Start, request: AttackRequest, progress: Callable[[int, int], None]
 ) -> tuple[Adversarial, int | float | None]:
-    """The first attempt that fools, or the last, and its ε."""
-    goal = Away() if wish.target is None else Towards(wish.target)
-    *earlier, last = _radii(wish)
+    """Return the first attempt that succeeds, or the last, and its ε."""
+    goal = Away() if request.target is None else Towards(request.target)
+    *earlier, last = _radii(request)
     for number, epsilon in enumerate(earlier):
-        found = wish.method.function(classifier.model, start.road, start.pixels, goal, **_settings(wish, epsilon))
+        found = request.method.function(classifier.model, start.path, start.pixels, goal, **_settings(request, epsilon))
         progress(number + 1, len(earlier) + 1)
         if found.fooled[0] or found.already[0]:
             return found, epsilon
-    return wish.method.function(classifier.model, start.road, start.pixels, goal, **_settings(wish, last)), last
+    return request.method.function(classifier.model, start.path, start.pixels, goal, **_settings(request, last)), last
 
 
-def fooling_sheet(fooled: Fooled, classifier: Classifier, *, theme: Theme = LIGHT) -> Figure:
-    """The picture, the change and the result."""
+@dataclass(frozen=True, eq=False)
+class _Start:
+    """The attacked `pixels` (1 h w c), with channels in the network's order.
+
+    `path` leads from them to the input of the network; `file` encodes changed pixels as a PNG.
+    """
+
+    path: InputSpec | ThroughPreparation
+    pixels: Any
+    file: Callable[[_FilePixels], bytes]
+
+
+def _on_input(classifier: Classifier, subject: Subject) -> _Start:
+    """Start from the prepared pixels of the network's input; the PNG is marked as prepared."""
+    spec = classifier.input
+    pixels = np.ascontiguousarray(np.moveaxis(prepare(subject.picture, spec), 0, -1)[None])
+    return _Start(spec, pixels, partial(to_png, channels=spec.channels, prepared_for=spec))
+
+
+def _on_original(classifier: Classifier, subject: Subject) -> _Start:
+    """Start from the pixels of the original image; they are encoded, decoded and prepared before they are evaluated."""
+    spec, picture = classifier.input, subject.picture
+    pixels = np.ascontiguousarray(arrange(picture.pixels[None], picture.channels, spec))
+    path = ThroughPreparation(spec, soft=partial(prepare_tensors, spec=spec), real=partial(reread, spec=spec))
+    return _Start(path, pixels, partial(to_png, channels=spec.channels))
+
+
+def attack_sheet(fooled: Fooled, *, theme: Theme = LIGHT) -> Figure:
+    """Draw the image, the change and the result."""
     before, after = fooled.subject.prediction, fooled.after
-    pixels = [_eyes(each[0], classifier) for each in (fooled.adversarial.original, fooled.adversarial.adversarial)]
-    verdict = "fooled, read back from its file" if fooled.fooled else "not fooled"
+    pixels = [_pixels(each[0], fooled.spec) for each in (fooled.adversarial.original, fooled.adversarial.adversarial)]
+    verdict = "fooled, as read back from its file" if fooled.fooled else "not fooled"
     return fooling(
         *pixels,
-        caption_before=(_said(before),),
-        caption_after=(_said(after), verdict),
-        title=f"{before.label} taken for {after.label}" if fooled.fooled else f"Still {before.label}",
+        caption_before=(answer(before),),
+        caption_after=(answer(after), verdict),
+        title=f"{before.label} predicted as {after.label}" if fooled.fooled else f"Still {before.label}",
         theme=theme,
     )
 
 
-def _radii(wish: Wish) -> tuple[int | float | None, ...]:
-    if not wish.method.bounded:
-        if wish.epsilon is not None:
-            raise ConfigError(f"{wish.method.title} looks for the smallest change itself and takes no epsilon.")
+def _radii(request: AttackRequest) -> tuple[int | float | None, ...]:
+    if not request.method.bounded:
+        if request.epsilon is not None:
+            raise ConfigError(f"{request.method.title} finds the smallest change itself and takes no epsilon.")
         return (None,)
-    if wish.epsilon is not None:
-        return (wish.epsilon,)
-    return _RADII.get(wish.norm, _RADII["linf"])
+    if request.epsilon is not None:
+        return (request.epsilon,)
+    return _RADII.get(request.norm, _RADII["linf"])
 
 
-def _settings(wish: Wish, epsilon: int | float | None) -> dict[str, Any]:
-    parameters = inspect.signature(wish.method.function).parameters
+def _settings(request: AttackRequest, epsilon: int | float | None) -> dict[str, Any]:
+    parameters = inspect.signature(request.method.function).parameters
     settings: dict[str, Any] = {} if epsilon is None else {"epsilon": epsilon}
     if "norm" in parameters:
-        settings["norm"] = wish.norm
-    elif wish.norm != "linf":
-        raise ConfigError(f"{wish.method.title} has no norm to choose; pgd has.")
+        settings["norm"] = request.norm
+    elif request.norm != "linf":
+        raise ConfigError(f"{request.method.title} has no norm to choose; pgd has.")
     return settings
 
 
-def _is(classifier: Classifier, prediction: Prediction, number: int) -> bool:
-    return prediction.label == classifier.labels.classes[number]
-
-
-def _eyes(pixels: np.ndarray, classifier: Classifier) -> Pixels:
-    shares = np.moveaxis(pixels, -1, 0).astype(np.float32) / classifier.input.maximum
-    return in_eight_bits(shares, classifier.input.channels)
-
-
-def _said(prediction: Prediction) -> str:
-    return f"{prediction.label}, {percent(prediction.probability)}"
+def _pixels(pixels: np.ndarray, spec: InputSpec) -> Pixels:
+    intensities = np.moveaxis(pixels, -1, 0).astype(np.float32) / spec.maximum
+    return in_eight_bits(intensities, spec.channels)

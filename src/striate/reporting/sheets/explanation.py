@@ -1,4 +1,4 @@
-"""Why a classifier answers as it does: one picture, a map for each method, and the sheet that shows them."""
+"""Explanations of predictions: a map for each method, their sheet, and the maps of a report's mistakes."""
 
 from __future__ import annotations
 
@@ -7,36 +7,40 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+import torch
 from torch import nn
 
+from striate.classifier import Classifier
 from striate.core.errors import ConfigError, StriateError
 from striate.core.progress import Progress, silent
 from striate.core.registry import Registry
+from striate.data.images.decoded import Picture
+from striate.data.preparation.transforms import prepare, scale
 from striate.explaining import METHODS, Attribution, Method, NoMapError
 from striate.explaining.checks import Check
 from striate.plot import LIGHT, Theme, Tile, coloured, overlay, overlay_scale, resized, tiles
-from striate.reporting.numbers import percent
 from striate.reporting.sheets.input_image import Answered, Subject
-from striate.reporting.sheets.rgb import Pixels, onto_original, shown
+from striate.reporting.sheets.results import answer
+from striate.reporting.sheets.rgb import Pixels, Rgb, onto_original, shown, shown_input
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 USUAL = "grad_cam"
 WITHOUT_MAPS = "saliency"
-"""The usual method, and the one in its stead for a network in which no place is laid out over the image."""
+"""The default method, and the one for a network without a spatial feature map."""
 _COLUMNS = 4
 _LARGEST = 900  # pixels of the longer side of a photo under its map
 
 
 @dataclass(frozen=True, eq=False)
 class Explained:
-    """One image and why.
+    """The explanation of one image.
 
-    `target` is the class explained: the answer, unless another was asked for; "" where the target is a function.
-    `attributions` has one member for each method, `unsuited` names the methods that this network does not admit, each
-    with the reason. `check` is that of the only attribution, if it was asked for. `notes` are sentences that the reader
-    should know.
+    `target` is the explained class, by default the predicted one; "" if the target is a function. `attributions` has
+    one member for each method; `unsuited` names the methods that do not support this network, each with the reason.
+    `check` is the check of a single attribution, if requested. `notes` are sentences for the sheet.
     """
 
     subject: Answered
@@ -48,7 +52,7 @@ class Explained:
 
 
 def method_named(name: str) -> Method:
-    """A method by its name, in which hyphens and capitals do not matter.
+    """Return a method by its name, ignoring case; hyphens count as underscores.
 
     Raises:
         ConfigError: there is none of this name; the nearest is offered.
@@ -58,7 +62,7 @@ def method_named(name: str) -> Method:
 
 
 def explain_usually(model: nn.Module, classes: Sequence[str], subject: Answered, **settings: Any) -> Explained:
-    """Explain by the usual method or, where a network has no map for it to read, by saliency, with a note.
+    """Explain by Grad-CAM or, for a network without a spatial feature map, by saliency, with a note.
 
     `settings` are those of `explain_subject`.
 
@@ -71,8 +75,7 @@ def explain_usually(model: nn.Module, classes: Sequence[str], subject: Answered,
         explained = explain_subject(model, classes, subject, [METHODS[WITHOUT_MAPS]], **settings)
     (attribution,) = explained.attributions
     note = (
-        f"{attribution.method.title} stands in for {METHODS[USUAL].title}, for the network has no map that is laid out "
-        f"over the image."
+        f"{attribution.method.title} is used instead of {METHODS[USUAL].title}: the network has no spatial feature map."
     )
     return replace(explained, attributions=(replace(attribution, notes=(note, *attribution.notes)),))
 
@@ -89,16 +92,16 @@ def explain_subject(
     notes: tuple[str, ...] = (),
     progress: Progress = silent,
 ) -> Explained:
-    """Explain the answer, or the class `target`, by each of `methods`; `at` goes to those that read a place.
+    """Explain the predicted class, or `target`, by each of `methods`; `at` applies to those that read a place.
 
-    A single method must fit the network; of several, those that do not are passed over and named. `budget` is the time
-    that the check of a single method may take.
+    Of several methods, those that do not support the network are named in the result. `budget` limits the time of the
+    check of a single method.
 
     Raises:
-        StriateError: the single method does not fit, or there is no such place.
+        StriateError: a single method does not support the network, or there is no such place.
     """
     if at is not None and not any(method.places for method in methods):
-        raise ConfigError(f"{methods[0].title} reads no place in the network, so there is nothing for 'at' to choose.")
+        raise ConfigError(f"{methods[0].title} reads no place in the network: leave out 'at'.")
     aim = subject.answer if target is None else target
     found, unsuited = [], []
     for number, method in enumerate(methods):
@@ -114,18 +117,46 @@ def explain_subject(
     return Explained(subject, "" if callable(aim) else classes[aim], tuple(found), tuple(unsuited), check, notes)
 
 
-def explanation_sheet(explained: Explained, *, theme: Theme = LIGHT) -> Figure:
-    """The image with its answer and, beside it, each map over it, with its scale.
+@dataclass(frozen=True, eq=False)
+class MistakeMaps:
+    """A map over the input of each image, and the name of the method."""
 
-    One map is also laid onto the photo as it is, where that is larger than what the network is given.
+    images: tuple[Rgb, ...]
+    method: str
+
+
+def mistake_maps(classifier: Classifier, images: Sequence[Picture], answers: Sequence[int]) -> MistakeMaps | str:
+    """Explain the class `answers[i]` of each image; return the reason as a sentence if that is not possible.
+
+    The method may not support the network (`StriateError`), or torch may refuse (`RuntimeError`: an operation without
+    a gradient, no memory left). Any other exception is a defect and is raised.
     """
-    subject, prediction = explained.subject, explained.subject.prediction
-    answer = f"{prediction.label}, {percent(prediction.probability)}"
-    shown_tiles = [Tile(subject.given, (answer, "as the network is given it"))]
+    prepared = np.stack([prepare(image, classifier.input) for image in images])
+    inputs = scale(torch.from_numpy(prepared), classifier.input)
+    method = METHODS[USUAL]
+    try:
+        found = method.function(classifier.model, inputs, list(answers), task=classifier.task)
+    except (StriateError, RuntimeError) as error:
+        return f"{method.title} cannot explain this network: {str(error).splitlines()[0]}"
+    drawn = [
+        overlay(shown_input(image.numpy(), classifier.input), values)
+        for image, values in zip(inputs, found.map(), strict=True)
+    ]
+    place = f" at {found.at}" if found.at else ""
+    return MistakeMaps(tuple(drawn), f"{found.method.title}{place}")
+
+
+def explanation_sheet(explained: Explained, *, theme: Theme = LIGHT) -> Figure:
+    """Draw the image with its prediction, and each map over it with its scale.
+
+    A single map is also drawn over the original image, if that is larger than the input of the network.
+    """
+    subject = explained.subject
+    shown_tiles = [Tile(subject.given, (answer(subject.prediction), "input of the network"))]
     shown_tiles += [_over(subject.given, attribution) for attribution in explained.attributions]
     if len(explained.attributions) == 1 and isinstance(subject, Subject):
         shown_tiles += _on_photo(subject, explained.attributions[0])
-    title = f"What speaks for {explained.target or 'the target'}"
+    title = f"Evidence for {explained.target or 'the target'}"
     return tiles(shown_tiles, columns=_COLUMNS, title=title, note=_note(explained), theme=theme)
 
 
@@ -144,15 +175,15 @@ def _on_photo(subject: Subject, attribution: Attribution) -> list[Tile]:
         return []
     values = attribution.map()[0]
     laid = onto_original(values, subject.placement, (photo.shape[0], photo.shape[1]))
-    return [Tile(overlay(photo, laid, signed=attribution.method.signed), ("on the photo as it is",))]
+    return [Tile(overlay(photo, laid, signed=attribution.method.signed), ("on the original image",))]
 
 
 def _note(explained: Explained) -> str:
     kinds = {attribution.method.signed for attribution in explained.attributions}
-    told = []
+    sentences = []
     if True in kinds:
-        told.append("Vermilion speaks for it, blue against it.")
+        sentences.append("Red is evidence for the class, blue against it.")
     if False in kinds:
-        told.append("The lighter the heat, the more it matters.")
-    told.append("A scale is of one map alone; its end is drawn for the strongest hundredth.")
-    return " ".join([*told, *explained.notes])
+        sentences.append("Lighter is more important.")
+    sentences.append("Each map has its own scale, clipped at the 99th percentile.")
+    return " ".join([*sentences, *explained.notes])

@@ -1,22 +1,26 @@
-"""One image before a network: as it is, as the network is given it, and what the network answers."""
+"""An image for a network: decoded, prepared, and with the prediction."""
 
 from __future__ import annotations
 
+import io
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 from jaxtyping import Float
-from torch import Tensor
+from PIL import Image, ImageOps
+from torch import Tensor, nn
 
 from striate.classifier import Classifier, Prediction
-from striate.core.errors import ConfigError, nearest
+from striate.core.errors import ConfigError, DataError, nearest
 from striate.core.geometry import Placement
 from striate.core.names import canonical
+from striate.core.spec import InputSpec
 from striate.data.images.decode import decode
-from striate.data.images.decoded import Picture
+from striate.data.images.decoded import Picture, channel_names
 from striate.data.preparation.prepared import placed
 from striate.data.preparation.transforms import prepare, scale
 from striate.reporting.sheets.rgb import Pixels, shown_input
@@ -25,10 +29,10 @@ from striate.tasks import CLASSIFICATION, Task
 
 @dataclass(frozen=True, eq=False)
 class Answered:
-    """An image prepared for a network, and the answer.
+    """An image prepared for a network, and the prediction.
 
-    `given` is what the network is given, for the eye. `answer` is the number of the predicted class. `task` is what
-    the network has learned.
+    `given` is the input of the network as pixels. `answer` is the number of the predicted class. `task` is what the
+    network has learned.
     """
 
     images: Float[Tensor, "1 c h w"]
@@ -40,24 +44,24 @@ class Answered:
 
 @dataclass(frozen=True, eq=False)
 class Subject(Answered):
-    """The same with the image as it is, and where the one lies on the other."""
+    """The same with the decoded image, and the placement of the input on it."""
 
     picture: Picture
     placement: Placement
 
 
 def look_at(classifier: Classifier, path: Path, *, whole: bool = False) -> Subject:
-    """The picture of a file; `whole`: with all its pixels, also where fewer would do for the network.
+    """Decode and prepare the image of a file; if `whole`, with all its pixels, even where the input needs fewer.
 
     Raises:
-        Unreadable: it cannot be read, or does not have the channels that the network takes.
+        Unreadable: it cannot be read, or lacks the channels of the network's input.
     """
     spec = replace(classifier.input, decode_scale=0.0) if whole else classifier.input
     return subject_of(classifier, decode(path, spec), str(path))
 
 
 def subject_of(classifier: Classifier, picture: Picture, name: str) -> Subject:
-    """A picture that has been decoded."""
+    """Prepare a decoded image and predict its class."""
     prepared = prepare(picture, classifier.input)
     images = scale(torch.from_numpy(np.stack([prepared])), classifier.input)
     prediction = replace(classifier.predict(picture), name=name)
@@ -66,8 +70,50 @@ def subject_of(classifier: Classifier, picture: Picture, name: str) -> Subject:
     return Subject(images, given, answer, prediction, picture, placed(picture, classifier.input), task=classifier.task)
 
 
+def picture_of(image: Any, spec: InputSpec) -> Picture:
+    """Decode an image of any kind: a path, a PIL image, or an array (h, w) or (h, w, c).
+
+    Raises:
+        DataError: it is not an image.
+        Unreadable: the file cannot be read.
+    """
+    if isinstance(image, (str, Path)):
+        return decode(Path(image), spec)
+    if isinstance(image, Image.Image):
+        return decode(_png(image), spec)
+    pixels = pixel_array(image)
+    return Picture(pixels, channel_names(pixels.shape[2]), original=pixels.shape[:2], mode="array")
+
+
+@dataclass(frozen=True, eq=False)
+class RunNetwork:
+    """The network of a run, with the interface of `OwnNetwork`."""
+
+    classifier: Classifier
+    notes: tuple[str, ...] = ()
+
+    @property
+    def model(self) -> nn.Module:
+        return self.classifier.model
+
+    def look(self, image: Any, name: str) -> Subject:
+        """Prepare an image of any kind and predict its class.
+
+        Raises:
+            DataError: it is not an image.
+            Unreadable: the file cannot be read.
+        """
+        if isinstance(image, (str, Path)):
+            return look_at(self.classifier, Path(image))
+        return subject_of(self.classifier, picture_of(image, self.classifier.input), name)
+
+    def classes(self, count: int) -> tuple[str, ...]:
+        """Return the names of the `count` outputs."""
+        return self.classifier.labels.classes
+
+
 def class_number(classes: Sequence[str], wanted: str | int) -> int:
-    """The number of a class that is named, or numbered from 0. A name that is a number is first of all a name.
+    """Return the number of a class given by its name, or by its number from 0. A class may be named by a number.
 
     Raises:
         ConfigError: there is no such class.
@@ -77,6 +123,34 @@ def class_number(classes: Sequence[str], wanted: str | int) -> int:
     if str(wanted).isdecimal() and len(str(wanted)) < 10 and int(wanted) < len(classes):
         return int(wanted)
     raise ConfigError(
-        f"The classifier knows no class {str(wanted)!r}: a class is named, or numbered from 0 to {len(classes) - 1}. "
+        f"There is no class {str(wanted)!r}: give its name, or its number from 0 to {len(classes) - 1}. "
         f"{nearest(str(wanted), classes)}"
     )
+
+
+def _png(image: Image.Image) -> bytes:
+    upright = ImageOps.exif_transpose(image)
+    if upright.mode not in ("1", "L", "LA", "P", "RGB", "RGBA", "I;16"):
+        upright = upright.convert("RGB")
+    buffer = io.BytesIO()
+    upright.save(buffer, format="PNG")
+    return buffer.getvalue()
+
+
+def pixel_array(image: Any) -> np.ndarray:
+    """Return an array (h, w, c) of a supported type.
+
+    Raises:
+        DataError: it cannot be converted.
+    """
+    pixels = image.detach().cpu().movedim(0, -1).numpy() if isinstance(image, Tensor) and image.ndim == 3 else image
+    pixels = np.asarray(pixels)
+    pixels = pixels[:, :, None] if pixels.ndim == 2 else pixels
+    if pixels.ndim != 3 or 0 in pixels.shape or pixels.dtype.kind not in "uf":
+        raise DataError(
+            "An image is a path, a PIL image, an array (h, w) or (h, w, c) of uint8, uint16 or floats from 0 to 1, or "
+            f"a tensor (c, h, w); received {type(image).__name__} {pixels.dtype} of shape {pixels.shape}."
+        )
+    if pixels.dtype.kind == "f" and not (np.isfinite(pixels).all() and pixels.min() >= 0 and pixels.max() <= 1):
+        raise DataError("An image of floats has values from 0 to 1; pass a prepared image as a tensor.")
+    return pixels.astype(np.float32) if pixels.dtype.kind == "f" else pixels

@@ -1,4 +1,4 @@
-"""Masks of a user's own, laid onto the grid of a network's input as the image was."""
+"""Masks of a user, resampled to a network's input like their image."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from striate.reporting.sheets.input_image import Answered, Subject
 
 
 def mask_on_input(mask: Any, subject: Answered) -> Bool[np.ndarray, "h w"]:
-    """The pixels of the network's input whose centres lie on the mask.
+    """Return which pixels of the network's input have their centre on the mask.
 
-    `mask` has the size of the upright image, or that of the input: a boolean array (h, w), or the path of an image, a
-    PIL image or an array of numbers, of which all that is not 0 is marked.
+    `mask` has the size of the upright image or of the input: a boolean array (h, w), or the path of an image, a PIL
+    image or an array of numbers, where other values than 0 are marked.
 
     Raises:
         DataError: it has neither size.
@@ -49,7 +49,7 @@ def _marked(mask: Any) -> Bool[np.ndarray, "h w"]:
 
 
 def _sampled(subject: Subject, axis: int, count: int, length: int) -> np.ndarray:
-    """The row (or column) of the image under the centre of each of the input; -1 where padding lies."""
+    """Return the row (or column) of the image at the centre of each one of the input; -1 for padding."""
     points = [subject.placement.to_original(place + 0.5, place + 0.5)[axis] for place in range(count)]
     found = np.floor(points).astype(int)
     return np.where((found >= 0) & (found < length), found, -1)

@@ -1,4 +1,4 @@
-"""The training images that are most like a given one, and the sheet that shows them."""
+"""The training images most similar to a given one, and their sheet."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
-from striate.classifier import Classifier, Prediction
+from striate.classifier import Classifier
 from striate.core.batch import Batch
 from striate.core.progress import Progress, silent
 from striate.data.dataset import Dataset
 from striate.data.loading.loader import Loader
 from striate.explaining import nearest_images
 from striate.plot import LIGHT, Theme, Tile, tiles
-from striate.reporting.numbers import percent
 from striate.reporting.sheets.input_image import Subject
+from striate.reporting.sheets.results import answer
 from striate.reporting.sheets.rgb import Pixels, shown_input
 
 if TYPE_CHECKING:
@@ -29,8 +29,11 @@ _COLUMNS = 5
 
 @dataclass(frozen=True, eq=False)
 class Neighbour:
-    """A training image: its index in the data, its name, its class, and the cosine similarity of its features with
-    those of the image asked for. `given` is what the network is given of it."""
+    """A training image similar to a query image.
+
+    `index` is its index in the data, `label` its class, `similarity` the cosine between the features of the two, and
+    `given` its input to the network as pixels.
+    """
 
     index: int
     name: str
@@ -41,14 +44,10 @@ class Neighbour:
 
 @dataclass(frozen=True, eq=False)
 class Neighbourhood:
-    """An image with the training images nearest to it, the nearest first."""
+    """A query image with the training images nearest to it, the nearest first."""
 
     subject: Subject
     neighbours: tuple[Neighbour, ...]
-
-    @property
-    def prediction(self) -> Prediction:
-        return self.subject.prediction
 
 
 def find_neighbours(
@@ -64,7 +63,7 @@ def find_neighbours(
 
     Raises:
         PlaceError: the network has no last layer whose input can be read.
-        DataError: an image cannot be read any more.
+        DataError: an image can no longer be read.
     """
     spec = classifier.input
     loader = Loader(dataset, indices, spec, batch_size=_BATCH, shuffle=False, memory="never")
@@ -96,7 +95,7 @@ def find_neighbours(
 
 
 def _shown(classifier: Classifier, dataset: Dataset, indices: np.ndarray) -> dict[int, Pixels]:
-    """What the network is given of the images `indices`, for the eye."""
+    """Return the network inputs of the images `indices` as pixels."""
     loader = Loader(dataset, indices, classifier.input, batch_size=_BATCH, shuffle=False, memory="never")
     return {
         index: shown_input(image, classifier.input)
@@ -106,10 +105,8 @@ def _shown(classifier: Classifier, dataset: Dataset, indices: np.ndarray) -> dic
 
 
 def neighbours_sheet(found: Neighbourhood, *, theme: Theme = LIGHT) -> Figure:
-    """The image with its answer, then its neighbours with their classes and similarities, row by row."""
-    prediction = found.prediction
-    answer = f"{prediction.label}, {percent(prediction.probability)}"
-    shown = [Tile(found.subject.given, (answer, "the image"))]
+    """Draw the image with its prediction, then its neighbours with their classes and similarities."""
+    shown = [Tile(found.subject.given, (answer(found.subject.prediction), "the image"))]
     shown += [Tile(one.given, (one.label, f"similarity {one.similarity:.3f}")) for one in found.neighbours]
-    note = "Similarity is the cosine between the features that the last layer is given: 1 is the same direction."
-    return tiles(shown, columns=_COLUMNS, title="The training images most like it", note=note, side=1.5, theme=theme)
+    note = "The similarity of two images is the cosine between their inputs to the last layer, at most 1."
+    return tiles(shown, columns=_COLUMNS, title="Most similar training images", note=note, side=1.5, theme=theme)

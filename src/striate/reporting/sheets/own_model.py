@@ -1,8 +1,7 @@
-"""A network that is no classifier of ours: images are prepared for it, and its answer is read."""
+"""A module that is not a classifier of ours: prepare images for it, and read its predictions."""
 
 from __future__ import annotations
 
-import io
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,7 +21,7 @@ from striate.data.preparation.prepared import placed
 from striate.data.preparation.transforms import prepare, scale
 from striate.explaining import TargetError
 from striate.hooks import borrow
-from striate.reporting.sheets.input_image import Answered, Subject
+from striate.reporting.sheets.input_image import Answered, Subject, picture_of, pixel_array
 from striate.reporting.sheets.own_preparation import Brought
 from striate.reporting.sheets.rgb import Pixels, shown_input
 from striate.tasks import CLASSIFICATION
@@ -30,26 +29,26 @@ from striate.tasks import CLASSIFICATION
 
 @dataclass(frozen=True, eq=False)
 class OwnNetwork:
-    """`model` and what is known of its input and its outputs."""
+    """A module, with the preparation of its input and the names of its classes."""
 
     model: nn.Module
     brought: Brought
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """What was assumed."""
+        """Assumptions about the preparation."""
         return (self.brought.note,) if self.brought.note else ()
 
     def look(self, image: Any, name: str) -> Answered:
-        """An image of any kind, prepared: a path, a PIL image, an array (h, w), (h, w, c), or a tensor.
+        """Prepare an image: a path, a PIL image, an array (h, w) or (h, w, c), or a tensor (c, h, w).
 
-        A float tensor (c, h, w) is prepared already; other tensors are images as arrays are, channels first.
+        A float tensor counts as prepared; tensors of other types are images.
 
         Raises:
-            ConfigError: nobody said how images are prepared.
-            DataError: it is no image.
+            ConfigError: the preparation of images is not known.
+            DataError: it is not an image.
             Unreadable: the file cannot be read.
-            TargetError: the network does not answer with a row of logits.
+            TargetError: the module does not return a row of logits.
         """
         if isinstance(image, Tensor) and image.is_floating_point():
             return self._answered(_batch(image), _stretched(_batch(image)[0]), name)
@@ -63,7 +62,7 @@ class OwnNetwork:
         if not isinstance(preparation, InputSpec):
             prepared = preparation(_pil(image))
             if not isinstance(prepared, Tensor):
-                raise ConfigError(f"`preparation` makes a tensor (c, h, w); it made {type(prepared).__name__}.")
+                raise ConfigError(f"`preparation` returns a tensor (c, h, w); it returned {type(prepared).__name__}.")
             return self._answered(_batch(prepared), _stretched(_batch(prepared)[0]), name)
         picture = picture_of(image, preparation)
         values = np.stack([prepare(picture, preparation)])
@@ -72,7 +71,7 @@ class OwnNetwork:
         return Subject(found.images, found.given, found.answer, found.prediction, picture, placed(picture, preparation))
 
     def classes(self, count: int) -> tuple[str, ...]:
-        """The names of `count` outputs: those that are known, else "class 0", "class 1" …"""
+        """Return the names of `count` outputs, by default "class 0", "class 1" …"""
         known = self.brought.classes
         return known if known and len(known) == count else tuple(f"class {number}" for number in range(count))
 
@@ -81,10 +80,10 @@ class OwnNetwork:
         with borrow(self.model), torch.no_grad():
             logits = self.model(images.to(weights.device, weights.dtype, copy=True))
         if not isinstance(logits, Tensor) or logits.ndim != 2:
-            told = f"a tensor {tuple(logits.shape)}" if isinstance(logits, Tensor) else type(logits).__name__
+            found = f"a tensor {tuple(logits.shape)}" if isinstance(logits, Tensor) else type(logits).__name__
             raise TargetError(
-                f"An explanation needs a network that answers with a row of logits for each image (n, k); this one "
-                f"gave {told}: wrap it in a module that returns the logits."
+                f"An explanation needs a module that returns a row of logits for each image (n, k); this one returns "
+                f"{found}: wrap it in a module that returns the logits."
             )
         row = logits[0].float().cpu()
         shares = (CLASSIFICATION.answers(row[None])[0] if len(row) > 1 else row.sigmoid()).tolist()
@@ -93,27 +92,12 @@ class OwnNetwork:
         return Answered(images, given, int(row.argmax()), Prediction(name, *ranked[0], probabilities=dict(ranked)))
 
 
-def picture_of(image: Any, spec: InputSpec) -> Picture:
-    """An image of any kind, decoded; see `OwnNetwork.look`.
-
-    Raises:
-        DataError: it is no image.
-        Unreadable: the file cannot be read.
-    """
-    if isinstance(image, (str, Path)):
-        return decode(Path(image), spec)
-    if isinstance(image, Image.Image):
-        return decode(_png(image), spec)
-    pixels = _array(image)
-    return Picture(pixels, channel_names(pixels.shape[2]), original=pixels.shape[:2], mode="array")
-
-
 def _pil(image: Any) -> Image.Image:
-    """For functions that prepare a PIL image: upright and in colours, as torchvision's presets expect it."""
+    """Convert to an upright RGB image, as torchvision's presets expect it."""
     if isinstance(image, (str, Path)):
         image = Image.fromarray(_eight_bits(decode(Path(image))))
     elif not isinstance(image, Image.Image):
-        pixels = _array(image)
+        pixels = pixel_array(image)
         image = Image.fromarray(_eight_bits(Picture(pixels, channel_names(pixels.shape[2]), pixels.shape[:2])))
     return ImageOps.exif_transpose(image).convert("RGB")
 
@@ -121,34 +105,6 @@ def _pil(image: Any) -> Image.Image:
 def _eight_bits(picture: Picture) -> np.ndarray:
     pixels = np.rint(picture.pixels.astype(np.float32) * (255 / picture.maximum)).astype(np.uint8)
     return pixels[:, :, 0] if pixels.shape[2] == 1 else pixels
-
-
-def _png(image: Image.Image) -> bytes:
-    upright = ImageOps.exif_transpose(image)
-    if upright.mode not in ("1", "L", "LA", "P", "RGB", "RGBA", "I;16"):
-        upright = upright.convert("RGB")
-    buffer = io.BytesIO()
-    upright.save(buffer, format="PNG")
-    return buffer.getvalue()
-
-
-def _array(image: Any) -> np.ndarray:
-    """An array (h, w, c) in one of the depths of pictures.
-
-    Raises:
-        DataError: it is none.
-    """
-    pixels = image.detach().cpu().movedim(0, -1).numpy() if isinstance(image, Tensor) and image.ndim == 3 else image
-    pixels = np.asarray(pixels)
-    pixels = pixels[:, :, None] if pixels.ndim == 2 else pixels
-    if pixels.ndim != 3 or 0 in pixels.shape or pixels.dtype.kind not in "uf":
-        raise DataError(
-            "An image is a path, a PIL image, an array (h, w) or (h, w, c) of uint8, uint16 or floats from 0 to 1, or "
-            f"a tensor (c, h, w); received {type(image).__name__} {pixels.dtype} of shape {pixels.shape}."
-        )
-    if pixels.dtype.kind == "f" and not (np.isfinite(pixels).all() and pixels.min() >= 0 and pixels.max() <= 1):
-        raise DataError("An image of floats has values from 0 to 1; one prepared already is passed as a tensor.")
-    return pixels.astype(np.float32) if pixels.dtype.kind == "f" else pixels
 
 
 def _batch(prepared: Tensor) -> Float[Tensor, "1 c h w"]:
@@ -159,7 +115,7 @@ def _batch(prepared: Tensor) -> Float[Tensor, "1 c h w"]:
 
 
 def _stretched(image: Float[Tensor, "c h w"]) -> np.ndarray:
-    """Values of an unknown scale for the eye: from their least to their largest, in colours where there are three."""
+    """Scale values of an unknown range to 8 bits; of other than three channels show the first."""
     values = image.float()
     low, high = values.min(), values.max()
     shares = (values - low) / (high - low).clamp(min=torch.finfo(values.dtype).tiny)

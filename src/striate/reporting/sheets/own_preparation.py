@@ -1,4 +1,4 @@
-"""The preparation of images that a network brings with it, or that its user names."""
+"""The preparation of images for a user's module: given by the user, or found with the module."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from striate.core.errors import ConfigError
 from striate.core.spec import GREY, RGB, Filter, InputSpec, ResizeRule
 
 Preparation = InputSpec | Callable[[Any], Tensor]
-"""The program that prepares an image, or a function that makes a tensor (c, h, w) of a PIL image."""
+"""A specification, or a function from a PIL image to a tensor (c, h, w)."""
 
 _IMAGENET = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 _CROP = 0.875  # 224 of 256
@@ -21,9 +21,9 @@ _CROP = 0.875  # 224 of 256
 
 @dataclass(frozen=True)
 class Brought:
-    """How images are prepared, None where nobody said; `classes` are the names of the outputs, where they are known.
+    """A preparation of images (None if unknown) and the names of the classes (None if unknown).
 
-    `note` says what was assumed, "" if nothing was.
+    `note` is a sentence about assumptions, or "".
     """
 
     preparation: Preparation | None
@@ -32,17 +32,17 @@ class Brought:
 
 
 def brought(model: nn.Module, *, preparation: Any = None, weights: Any = None) -> Brought:
-    """Find the preparation for `model`: the one that is named, else the one that the model carries.
+    """Find the preparation for `model`: the given one, else the one that the model carries.
 
     `preparation` is an `InputSpec`, a preset of torchvision (`weights.transforms()`), or a function of a PIL image.
     `weights` are torchvision's (`ResNet50_Weights.DEFAULT`), which also name the classes. A model of timm carries
     `pretrained_cfg`, one of this zoo a card.
 
     Raises:
-        ConfigError: what is given is none of these.
+        ConfigError: both are given, or one is of another type.
     """
     if preparation is not None and weights is not None:
-        raise ConfigError("`preparation` and `weights` both say how images are prepared: give one of them.")
+        raise ConfigError("`preparation` and `weights` both define how images are prepared: give one of them.")
     if weights is not None:
         return _of_weights(weights)
     if preparation is not None:
@@ -63,7 +63,7 @@ def _of_weights(weights: Any) -> Brought:
             f"`weights` are torchvision's, such as ResNet50_Weights.DEFAULT; received {type(weights).__name__}."
         )
     names = meta.get("categories") if isinstance(meta, Mapping) else None
-    return Brought(_as_preparation(transforms()), None if names is None else _apart(names))
+    return Brought(_as_preparation(transforms()), None if names is None else _unique(names))
 
 
 def _as_preparation(given: Any) -> Preparation:
@@ -73,16 +73,16 @@ def _as_preparation(given: Any) -> Preparation:
         return _of_preset(given)
     if not callable(given):
         raise ConfigError(
-            "`preparation` is an InputSpec, torchvision's weights.transforms(), or a function that makes a tensor "
-            f"(c, h, w) of a PIL image; received {type(given).__name__}."
+            "`preparation` is an InputSpec, torchvision's weights.transforms(), or a function from a PIL image "
+            f"to a tensor (c, h, w); received {type(given).__name__}."
         )
     return cast(Preparation, given)
 
 
 def _of_preset(preset: Any) -> Preparation:
-    """torchvision's `ImageClassification`: the shorter side to `resize_size`, then a square from the centre.
+    """Convert torchvision's `ImageClassification`: resize the shorter side to `resize_size`, then crop the centre.
 
-    The crop is taken as a share of the resized side, so sizes that do not divide may differ by a pixel.
+    The crop is stored as a fraction of the resized side, so sizes that do not divide may differ by a pixel.
     """
     (resized, *_), (side, *_) = _sides(preset.resize_size), _sides(preset.crop_size)
     kind = str(getattr(preset.interpolation, "value", preset.interpolation))
@@ -92,7 +92,7 @@ def _of_preset(preset: Any) -> Preparation:
 
 
 def _of_timm(config: Any) -> InputSpec:
-    """timm's `pretrained_cfg`, as `timm.data.create_transform` reads it for evaluation."""
+    """Convert timm's `pretrained_cfg`, as `timm.data.create_transform` reads it for evaluation."""
     given: Mapping[str, Any] = config if isinstance(config, Mapping) else vars(config)
     channels, height, width = given["input_size"]
     kind = given.get("interpolation") or "bicubic"
@@ -107,15 +107,15 @@ def _of_timm(config: Any) -> InputSpec:
 
 
 def _of_card(card: Any) -> Brought:
-    """A card tells the size of the input; the scale is assumed, and the note says so."""
+    """Take the size of the input from a card; assume the scale, with a note."""
     channels, height, width = card.input
     if channels == len(RGB):
-        note = "Images are scaled by ImageNet's mean and std, an assumption: the card has none."
+        note = "Assumption: images are scaled by ImageNet's mean and std; the card of the model has none."
         return Brought(_rgb_spec((height, width), *_IMAGENET, "bilinear", _CROP), note=note)
     spec = InputSpec(
         channels=_channels(channels), height=height, width=width, mean=(0.0,) * channels, std=(1.0,) * channels
     )
-    return Brought(spec, note="Images are scaled from 0 to 1, an assumption: the card has no scale.")
+    return Brought(spec, note="Assumption: images are scaled from 0 to 1; the card of the model has no scale.")
 
 
 def _rgb_spec(
@@ -136,7 +136,7 @@ def _sides(size: Any) -> tuple[int, ...]:
     return (int(size),) if isinstance(size, int) else tuple(int(side) for side in size)
 
 
-def _apart(names: Sequence[str]) -> tuple[str, ...]:
-    """Names that differ: where one stands twice, as "crane" in ImageNet, its number is put behind it."""
+def _unique(names: Sequence[str]) -> tuple[str, ...]:
+    """Make names unique: append the class number to repeated ones, such as "crane" in ImageNet."""
     often = Counter(names)
     return tuple(name if often[name] == 1 else f"{name} ({number})" for number, name in enumerate(names))

@@ -1,4 +1,4 @@
-"""Pixels for the eye, of pictures as they are and as a network is given them."""
+"""8-bit pixels for display, of original images and of network inputs."""
 
 from __future__ import annotations
 
@@ -10,39 +10,39 @@ from striate.core.spec import RGB, InputSpec
 from striate.data.images.decoded import ALPHA, Picture
 
 Pixels = UInt8[np.ndarray, "h w 3"] | UInt8[np.ndarray, "h w 1"]
+Rgb = UInt8[np.ndarray, "_ _ 3"]
 
 
 def shown(picture: Picture) -> Pixels:
-    """A picture for the eye: 8 bits, alpha over white; of channels that are no colours the first, as grey."""
-    shares = np.clip(picture.pixels.astype(np.float32) / picture.maximum, 0, 1)
+    """Convert an image to 8 bits, with alpha over white; of channels that are not colours, the first as grey."""
+    intensities = np.clip(picture.pixels.astype(np.float32) / picture.maximum, 0, 1)
     if ALPHA in picture.channels:
-        alpha = shares[..., [picture.channels.index(ALPHA)]]
+        alpha = intensities[..., [picture.channels.index(ALPHA)]]
         colours = [number for number, name in enumerate(picture.channels) if name != ALPHA]
-        shares = shares[..., colours] * alpha + (1 - alpha)
-    if shares.shape[2] != 3:
-        shares = shares[..., :1]
-    return np.rint(shares * 255).astype(np.uint8)
+        intensities = intensities[..., colours] * alpha + (1 - alpha)
+    if intensities.shape[2] != 3:
+        intensities = intensities[..., :1]
+    return np.rint(intensities * 255).astype(np.uint8)
 
 
 def shown_input(image: Float[np.ndarray, "c h w"], spec: InputSpec) -> Pixels:
-    """What the network is given, its scale undone: in colours where it has the three, else its first channel."""
+    """Undo the scaling of a network input; show it in colours, or else its first channel as grey."""
     mean, std = (np.asarray(values, np.float32)[:, None, None] for values in (spec.mean, spec.std))
     return in_eight_bits(image * std + mean, spec.channels)
 
 
-def in_eight_bits(shares: Float[np.ndarray, "c h w"], channels: tuple[str, ...]) -> Pixels:
-    """Shares of full intensity, in the network's order of channels, as grey or RGB pixels."""
+def in_eight_bits(intensities: Float[np.ndarray, "c h w"], channels: tuple[str, ...]) -> Pixels:
+    """Convert intensities from 0 to 1, in the network's order of channels, to grey or RGB pixels."""
     order = [channels.index(name) for name in RGB] if set(RGB) <= set(channels) else [0]
-    return np.rint(np.clip(shares[order], 0, 1) * 255).astype(np.uint8).transpose(1, 2, 0)
+    return np.rint(np.clip(intensities[order], 0, 1) * 255).astype(np.uint8).transpose(1, 2, 0)
 
 
 def onto_original(
     values: Float[np.ndarray, "h w"], placement: Placement, size: tuple[int, int]
 ) -> Float[np.ndarray, "rows columns"]:
-    """A map over the network's input, laid onto the upright original, drawn with `size` (height, width) pixels.
+    """Resample a map over the network's input onto the upright original, drawn with `size` (height, width) pixels.
 
-    Between the centres of the map's pixels it is interpolated; where the network saw nothing of the original, it is
-    NaN.
+    Values are interpolated bilinearly, and NaN outside the network's input.
     """
     scale = placement.original[0] / size[0], placement.original[1] / size[1]
     ys = [placement.to_input((row + 0.5) * scale[0], 0.0)[0] for row in range(size[0])]
@@ -52,7 +52,7 @@ def onto_original(
 
 
 def _sampling(at: Float[np.ndarray, " m"], length: int) -> Float[np.ndarray, "m length"]:
-    """For each point of an axis the weights of the pixels about it; NaN for points outside of `length` pixels."""
+    """Return for each point of an axis the weights of its neighbours; NaN for points outside `length` pixels."""
     place = np.clip(at - 0.5, 0, length - 1)
     below = np.floor(place).astype(int)
     share = place - below
