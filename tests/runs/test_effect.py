@@ -14,7 +14,7 @@ from striate.core.config import difference, override
 from striate.core.spec import GREY, RGB, InputSpec, LabelSpec
 from striate.runs.effect import settings_in_effect
 from striate.runs.events import RunStarted
-from striate.runs.folder import Plan
+from striate.runs.plan import Plan
 from striate.runs.recipes import RECIPES
 
 

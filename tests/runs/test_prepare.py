@@ -15,9 +15,10 @@ from striate.data.audit.audit import Audit, audit
 from striate.data.dataset import SPLITS, Splits
 from striate.data.sources.opening import open_data
 from striate.data.split import cross_validation_splits, split
-from striate.runs.folder import Plan, Run
+from striate.runs.folder import Run
 from striate.runs.images import own_splits
 from striate.runs.origin import Origin
+from striate.runs.plan import Plan
 from striate.runs.prepare import Prepared, prepare_again, prepare_data
 from striate.runs.recipes import RECIPES
 

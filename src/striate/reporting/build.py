@@ -30,8 +30,9 @@ from striate.reporting.sheets.explanation import mistake_maps
 from striate.reporting.sheets.rgb import shown
 from striate.runs.effect import settings_in_effect
 from striate.runs.evaluate import Evaluation
-from striate.runs.folder import Plan, Run
+from striate.runs.folder import Run
 from striate.runs.images import named
+from striate.runs.plan import Plan
 from striate.runs.prepare import divide
 from striate.tracing import describe
 from striate.training import read_events

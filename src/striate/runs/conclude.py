@@ -1,18 +1,24 @@
-"""End a training: write its classifier, calibrated, and the evaluation of each split."""
+"""The classifier of a training: published while it trains, calibrated and evaluated at its end."""
 
 from __future__ import annotations
 
 import contextlib
-from dataclasses import dataclass, replace
+from dataclasses import replace
+from datetime import UTC, datetime
 
-from striate.classifier import Classifier, save_classifier
+from torch import nn
+
+from striate.classifier import Classifier, Provenance, SeenImages, describe_standing, save_classifier
+from striate.core.config import digest
 from striate.core.errors import DataError, RunError
 from striate.data.dataset import SPLITS, Split
-from striate.metrics import EVALUATORS, Judged
+from striate.metrics import EVALUATORS
+from striate.models import build_sketch
 from striate.runs.evaluate import Evaluation, evaluation, sort_out
+from striate.runs.events import RunFinished
 from striate.runs.folder import Run
-from striate.runs.publishing import classifier_of
 from striate.runs.train import Session
+from striate.tasks import TASKS
 from striate.training import (
     Checkpoint,
     DamagedCheckpointError,
@@ -24,20 +30,10 @@ from striate.training import (
 )
 
 
-@dataclass(frozen=True)
-class Conclusion:
-    """The evaluation of each split with the weights that were kept, those of `kept_epoch`.
-
-    `unread` names the images that were left out because they can no longer be read.
-    """
-
-    kept_epoch: float
-    judgements: dict[str, Judged]
-    unread: tuple[str, ...] = ()
-
-
-def conclude(run: Run, session: Session, ending: Ending) -> Conclusion:
+def conclude(run: Run, session: Session, ending: Ending, lost: tuple[str, ...] = ()) -> RunFinished:
     """Evaluate the weights to keep on each split, and write classifier and evaluations into `run`.
+
+    `lost` names images that could not be read from the start.
 
     The temperature is fitted on the validation split, by which the epoch may have been chosen too, so only the test
     split shows how the classifier does on unseen images.
@@ -62,7 +58,10 @@ def conclude(run: Run, session: Session, ending: Ending) -> Conclusion:
     provenance = replace(classifier.provenance, scores=scores)
     save_classifier(replace(classifier, provenance=provenance), run.classifier_folder)
     judgements = {each.name: each.judgement for each in evaluations}
-    return Conclusion(checkpoint.clock.epochs, judgements, tuple(name for names in gone.values() for name in names))
+    unread = (*lost, *(name for names in gone.values() for name in names))
+    return RunFinished(
+        run=run, reason=ending.reason, kept_epoch=checkpoint.clock.epochs, judgements=judgements, unread=unread
+    )
 
 
 def _calibrated(classifier: Classifier, outputs: Outputs | None, selected: bool) -> Classifier:
@@ -102,3 +101,66 @@ def _kept(run: Run, session: Session, ending: Ending) -> Checkpoint:
     if last is None:
         raise RunError(f"{run.checkpoints} holds no checkpoint that can be read. Resume the run.")
     return last
+
+
+class Publisher:
+    """Writes the run's classifier whenever the training writes a checkpoint (`training.Publish`).
+
+    The weights are those that the recipe keeps, of the best evaluation or the last; before the first evaluation the
+    last. The provenance records that the training is unfinished, and where it stands.
+    """
+
+    def __init__(self, run: Run, session: Session) -> None:
+        self._run, self._session = run, session
+        self._seen: SeenImages | None = session.prepared.seen  # written with the first classifier: it stays the same
+
+    def __call__(self, checkpoint: Checkpoint, best_step: int | None) -> None:
+        """Write the weights of `checkpoint` if they are to be kept, else only how far the training is.
+
+        Raises:
+            RunError: the folder cannot be written, or the disk is full.
+        """
+        if checkpoint.clock.step == 0:
+            return  # nothing is learned yet
+        recipe = self._session.plan.recipe
+        standing = recipe.epochs.position(checkpoint.clock)
+        if recipe.stop.keep == "last" or best_step in (None, checkpoint.clock.step):
+            classifier = classifier_of(self._run, self._session, checkpoint)
+            provenance = replace(classifier.provenance, unfinished=standing)
+            save_classifier(replace(classifier, provenance=provenance, seen=self._seen), self._run.classifier_folder)
+            self._seen = None
+        else:
+            describe_standing(self._run.classifier_folder, standing)
+
+
+def classifier_of(run: Run, session: Session, checkpoint: Checkpoint) -> Classifier:
+    """Return the classifier with the weights of `checkpoint`, on the CPU, in contiguous layout."""
+    plan, prepared = session.plan, session.prepared
+    provenance = Provenance(
+        run=run.name,
+        created=datetime.now(UTC).isoformat(timespec="seconds"),
+        data=plan.data,
+        data_digest=prepared.digest,
+        recipe=plan.base,
+        recipe_digest=digest(plan.recipe),
+        seed=plan.recipe.seed,
+        epochs=checkpoint.clock.epochs,
+        circumstances=dict(checkpoint.circumstances),
+    )
+    model = _with_weights(session, checkpoint)
+    return Classifier(
+        model,
+        plan.recipe.model,
+        session.arguments,
+        prepared.input,
+        prepared.labels,
+        provenance,
+        task=TASKS[plan.recipe.task](),
+    )
+
+
+def _with_weights(session: Session, checkpoint: Checkpoint) -> nn.Module:
+    """Return the network in eval mode with the tensors of `checkpoint`; no weights are initialised first."""
+    network = build_sketch(session.plan.recipe.model, **session.arguments)
+    network.load_state_dict(checkpoint.weights, assign=True)
+    return network.eval()

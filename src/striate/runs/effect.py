@@ -11,7 +11,7 @@ from striate.data.augmentation.augment import augmentations_in_effect, default_a
 from striate.data.augmentation.augmentations import Augmentation, FromData
 from striate.data.augmentation.mirroring import mirroring
 from striate.data.sources.named_registry import OWN_LOADERS
-from striate.runs.folder import Plan
+from striate.runs.plan import Plan
 from striate.runs.recipe import Recipe
 
 

@@ -1,4 +1,4 @@
-"""What a run tells besides the training's own events: where it stands before the first step, and how it ended."""
+"""The events of a run besides those of the training loop: its start and its end."""
 
 from __future__ import annotations
 
@@ -8,16 +8,18 @@ from striate.core.device import ExecutionPlan
 from striate.core.duration import Duration
 from striate.core.spec import InputSpec, LabelSpec
 from striate.metrics import Judged
-from striate.runs.folder import Plan, Run
+from striate.runs.folder import Run
+from striate.runs.plan import Plan
+from striate.training import Event
 
 
 @dataclass(frozen=True, kw_only=True)
 class RunStarted:
-    """Everything is ready and the first step (or the first after a pause) comes next.
+    """Everything is ready, and the first step of this session comes next.
 
-    `counts`: the number of pictures in each split. `findings`: what the audit found worth a sentence.
-    `resumed_at` is the step at which an earlier sitting ended, None in the first sitting. `changes` says in phrases
-    what is not as it was in the sittings before (settings, the end, the data, the machine).
+    `counts`: the number of images in each split. `findings`: warnings of the audit. `resumed_at`: the step at which an
+    earlier session ended, None in the first. `changes`: phrases on what differs from the sessions before (settings, the
+    end, the data, the machine).
     """
 
     run: Run
@@ -36,12 +38,18 @@ class RunStarted:
 
 @dataclass(frozen=True, kw_only=True)
 class RunFinished:
-    """The training is over and judged. `reason` says why it ended, `kept_epoch` whose weights were
-    kept; `judgements` are those of each split judged. `unread` names images that could be read when the training began
-    and were left out of the judgements because they cannot be read any more."""
+    """The training is over and evaluated.
+
+    `reason`: why it ended. `kept_epoch`: the epoch whose weights were kept. `judgements`: the evaluation of each split.
+    `unread`: names of images that could be read when the training began and were left out of the evaluations, because
+    they cannot be read any more.
+    """
 
     run: Run
     reason: str
     kept_epoch: float
     judgements: dict[str, Judged]
     unread: tuple[str, ...] = ()
+
+
+RunEvent = RunStarted | Event | RunFinished

@@ -8,23 +8,17 @@ import json
 import os
 import shlex
 from collections.abc import Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from striate.classifier import Classifier, load_classifier
-from striate.core.config import from_json, to_json
-from striate.core.device import ExecutionPlan
-from striate.core.duration import Duration
-from striate.core.errors import BusyError, ConfigError, RunError, nearest
-from striate.core.files import locked, make_folder, open_regular, storage_error, sweep, sync_folder, write_json
+from striate.core.errors import BusyError, RunError, nearest
+from striate.core.files import locked, make_folder, open_regular, storage_error, sweep, sync_folder
 from striate.core.notebook import table
 from striate.metrics import EVALUATORS, Judged, Judgement
-from striate.runs.recipe import Recipe, read_recipe
 from striate.tasks import CLASSIFICATION
 
-FORMAT = 2
-READABLE = (1, 2)
 LOCK = ".lock"
 
 
@@ -137,82 +131,8 @@ class Run:
             yield
 
 
-@dataclass(frozen=True, kw_only=True)
-class Plan:
-    """What a run sets out to do, as `recipe.json` holds it.
-
-    `base` is the name of the recipe that `recipe` was made from, `difference` maps each setting in which they differ to
-    (the base's value, this run's). `data` is what the user named, made absolute where it is a path. `execution` is the
-    plan to repeat, where another run's was asked for. `end_before` is the end that the run had before another was asked
-    for; it tells a wanted change of `recipe.epochs` from one by hand. `reasons` says of settings that nobody gave why
-    they are so.
-    """
-
-    recipe: Recipe
-    base: str
-    data: str
-    difference: dict[str, tuple[Any, Any]]
-    execution: ExecutionPlan | None = None
-    end_before: Duration | None = None
-    reasons: dict[str, str] = field(default_factory=dict)
-
-    def ending(self, end: Duration, before: Duration) -> Plan:
-        """This plan with another end than `before`, the one that the training has followed so far."""
-        changed = {key: values for key, values in self.difference.items() if key != "epochs"}
-        of_base = self.difference.get("epochs", (to_json(self.recipe.epochs),))[0]
-        if of_base != to_json(end):
-            changed["epochs"] = (of_base, to_json(end))
-        return replace(self, recipe=replace(self.recipe, epochs=end), difference=changed, end_before=before)
-
-    def write(self, run: Run) -> None:
-        """Write `recipe.json` into `run`."""
-        content = {
-            "format": FORMAT,
-            "data": self.data,
-            "base": self.base,
-            "difference": self.difference,
-            "reasons": self.reasons,
-            "execution": to_json(self.execution) if self.execution else None,
-            "end_before": to_json(self.end_before),
-            "recipe": to_json(self.recipe),
-        }
-        write_json(run.recipe_file, content)
-
-    @classmethod
-    def read(cls, run: Run) -> Plan:
-        """Read `recipe.json` of `run`.
-
-        Raises:
-            RunError: it is missing, damaged, or of another format.
-        """
-        try:
-            with open_regular(run.recipe_file) as file:
-                content = json.loads(file.read())
-        except (OSError, ValueError, RecursionError) as error:
-            raise RunError(f"{run.recipe_file} cannot be read ({error}). Restore it from a copy.") from error
-        found = content.get("format") if isinstance(content, dict) else None
-        if found not in READABLE:
-            raise RunError(f"{run.recipe_file} has format {found!r}; this version of Striate reads formats 1 and 2.")
-        try:
-            for key in ("base", "data"):
-                if not isinstance(content[key], str):
-                    raise ValueError(f"{key} is a text; received {content[key]!r}")
-            before = content.get("end_before")
-            return cls(
-                recipe=read_recipe(content["recipe"]),
-                base=content["base"],
-                data=content["data"],
-                difference={key: (old, new) for key, (old, new) in content["difference"].items()},
-                execution=from_json(ExecutionPlan, content["execution"]) if content["execution"] else None,
-                end_before=None if before is None else Duration.parse(before),
-                reasons=dict(content.get("reasons", {})),
-            )
-        except (ConfigError, AttributeError, KeyError, TypeError, ValueError) as error:
-            raise RunError(f"{run.recipe_file} is damaged ({error}). Restore it from a copy.") from error
-
-
 def read_judgement(file: Path) -> tuple[Judged, dict[str, Any]]:
-    """The judgement that an evaluation's `file` holds, and all that the file holds.
+    """Read the judgement of an evaluation's `file`, and all that the file holds.
 
     Raises:
         RunError: the file cannot be read, or is damaged.

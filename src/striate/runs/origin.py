@@ -9,7 +9,8 @@ from striate.core.config import difference, digest, from_json
 from striate.core.device import ExecutionPlan
 from striate.core.errors import ConfigError, RunError
 from striate.core.spec import InputSpec
-from striate.runs.folder import Plan, Run
+from striate.runs.folder import Run
+from striate.runs.plan import Plan
 from striate.runs.recipe import Recipe, read_recipe
 from striate.training import Checkpoint, first_event, read_events
 

@@ -18,8 +18,10 @@ from striate.core.spec import InputSpec, LabelSpec
 from striate.data.dataset import Split
 from striate.data.loading.own_loaders import LoaderBatches, Loaders
 from striate.runs.folder import Run
+from striate.runs.plan import Plan
 from striate.runs.prepare import LEARNED
 from striate.runs.recipe import Recipe
+from striate.runs.recipes import RECIPES
 from striate.tasks import TASKS, Task
 from striate.training import Outputs
 from striate.training.evaluation import evaluate
@@ -107,14 +109,15 @@ class _First:
                 return
 
 
-def fitted(recipe: Recipe, base: Recipe, loaders: Loaders) -> Recipe:
-    """Return `recipe` with the batch size of the loader.
+def fitted(plan: Plan, loaders: Loaders) -> Plan:
+    """Return `plan` with the batch size of the loader.
 
     Raises:
-        ConfigError: a setting that differs from `base` is the loader's own business and would change nothing.
+        ConfigError: a setting was changed that the loader decides itself.
     """
-    idle = [key for key in difference(recipe, base) if key.split(".")[0] in _OF_THE_LOADER]
+    idle = [key for key in plan.difference if key.split(".")[0] in _OF_THE_LOADER]
     if idle:
         raise ConfigError(f"{idle[0]} has no effect, because your loaders prepare the batches. Leave it out.")
-    batches = loaders.batches("train", TASKS[recipe.task]().targets)
-    return replace(recipe, batch_size=len(next(batches.epoch(0))))
+    batches = loaders.batches("train", TASKS[plan.recipe.task]().targets)
+    recipe = replace(plan.recipe, batch_size=len(next(batches.epoch(0))))
+    return replace(plan, recipe=recipe, difference=difference(recipe, RECIPES[plan.base]()))

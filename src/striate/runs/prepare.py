@@ -22,9 +22,10 @@ from striate.data.preparation.measure import measure
 from striate.data.sources.opening import open_data
 from striate.data.split import split
 from striate.runs.evaluate import GoneError, answers, matched, unread
-from striate.runs.folder import Plan, Run
+from striate.runs.folder import Run
 from striate.runs.images import Changes, compare, read_images, write_images
 from striate.runs.origin import Origin
+from striate.runs.plan import Plan
 from striate.runs.recipe import Recipe
 from striate.training import Outputs
 

@@ -18,7 +18,8 @@ from striate.core.progress import Progress, silent
 from striate.core.protocols import Batches
 from striate.models import build_model
 from striate.runs.events import RunStarted
-from striate.runs.folder import Plan, Run
+from striate.runs.folder import Run
+from striate.runs.plan import Plan
 from striate.runs.prepare import TrainingData
 from striate.training import (
     Checkpoint,
@@ -72,7 +73,7 @@ class Start:
     inexact: bool = False
 
 
-def sit(
+def train_run(
     run: Run,
     session: Session,
     batches: tuple[Batches, Batches],

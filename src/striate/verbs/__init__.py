@@ -1,1 +1,4 @@
-"""One verb, one module, one typed function: each composes a whole job, prints nothing, and yields its events."""
+"""Verbs: one module, one typed function each, for the command line and Python alike.
+
+A verb runs a whole job, prints nothing, and reports how far it is by `progress`. Verbs that train also yield events.
+"""

@@ -72,7 +72,7 @@ def own_data(trained: Trained) -> str:
         ConfigError: this is a classifier without its run, which has no data.
         RunError: the run is damaged.
     """
-    from striate.runs.folder import Plan
+    from striate.runs.plan import Plan
 
     run = run_of(trained)
     if run is None:

@@ -40,8 +40,8 @@ def finish(
         DataError: none of its images can be read.
     """
     from striate.reporting.build import write_run_report
-    from striate.runs.continuing import finish_run
     from striate.runs.folder import open_run
+    from striate.runs.resume import finish_run
 
     opened = open_run(path_of(run))
     yield finish_run(opened, loaders=loaders, progress=progress or silent)

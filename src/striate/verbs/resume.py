@@ -13,8 +13,8 @@ from striate.verbs._verb import training
 if TYPE_CHECKING:
     from striate.core.progress import Progress
     from striate.data.loading.own_loaders import Loaders
+    from striate.runs.events import RunEvent
     from striate.runs.folder import Run
-    from striate.runs.start import RunEvent
 
 
 @training
@@ -50,10 +50,10 @@ def resume(
         RunError: there is no such run, it is busy, it is past the end asked for, or resuming would not be exact.
     """
     from striate.reporting.build import write_run_report
-    from striate.runs.continuing import go_on
     from striate.runs.folder import open_run
+    from striate.runs.resume import resume_run
 
     opened = open_run(path_of(run))
-    yield from go_on(opened, inexact=inexact, epochs=epochs, loaders=loaders, progress=progress or silent)
+    yield from resume_run(opened, inexact=inexact, epochs=epochs, loaders=loaders, progress=progress or silent)
     write_run_report(opened)
     return opened

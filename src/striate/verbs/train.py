@@ -1,4 +1,4 @@
-"""Train a classifier on pictures."""
+"""Train a classifier on images."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     from striate.core.progress import Progress
     from striate.data.loading.own_loaders import Loaders
     from striate.models import ModelSource
+    from striate.runs.events import RunEvent
     from striate.runs.folder import Run
-    from striate.runs.start import RunEvent
 
 
 @training
@@ -43,10 +43,10 @@ def train(
     execution: str | Path | None = None,
     progress: Progress | None = None,
 ) -> Generator[RunEvent, None, Run]:
-    """Train a classifier on pictures, judge it on pictures it has not seen, and write the report.
+    """Train a classifier on images, evaluate it on images it has not seen, and write the report.
 
-    The data are audited first. What you do not choose comes from a recipe that suits the data, and the run prints how
-    it differs from that recipe. Ctrl-C stops at a safe point; 'striate resume' goes on from there, exactly.
+    The data are audited first. Settings that you do not choose come from a recipe that suits the data, and the run
+    prints how it differs from that recipe. Ctrl-C stops at a safe point; 'striate resume' continues exactly.
 
     Example:
         run = striate.train("photos/", model="tiny_vgg", epochs=20, set={"optimizer.lr": 0.02})
@@ -54,31 +54,31 @@ def train(
     Args:
         data: a folder with a folder per class, a CSV file (path,label[,split]), IDX, CIFAR or npz files, or a name:
             digits, shapes, mnist, fashion-mnist, cifar10, cifar100. From Python also `striate.Loaders`.
-        model: the network, as 'striate list-models' lists them, or written down, as in
-            "(conv3-32 relu)*2 pool2 fc512 relu"; the recipe's when not given. From Python also a model of your own,
-            or a function or class that builds it (see `striate.register_model`).
-        recipe: photos, digits, mnist or cifar; the one that suits the data when not given.
+        model: a name that 'striate list-models' lists, or an architecture, as in "(conv3-32 relu)*2 pool2 fc512 relu";
+            by default the recipe's. From Python also a model of your own, or a function or class that builds it (see
+            `striate.register_model`).
+        recipe: photos, digits, mnist or cifar; by default the one that suits the data.
         epochs: how long to train: 30 or 30ep (epochs), 5000st (steps), 10min.
-        batch_size: how many images an update learns from.
-        lr: the highest learning rate of the schedule.
+        batch_size: images per step.
+        lr: the peak learning rate of the schedule.
         optimizer: sgd, adam or adamw.
-        weight_decay: how strongly weights are drawn towards zero.
-        size: height and width of the network's input, as in 224 or 48x64; what it is otherwise is printed with its
-            reason.
-        seed: the one number that all randomness follows from.
+        weight_decay: the strength of weight decay.
+        size: height and width of the network's input, as in 224 or 48x64; by default chosen from model and images, and
+            printed with its reason.
+        seed: the seed of all randomness.
         device: auto (the fastest here), cpu, cuda, cuda:1 or mps.
-        precision: float32 turns reduced precision off; auto lets a measured trial choose.
-        workers: how many threads decode images; one per core when not given.
+        precision: float32 turns reduced precision off; auto chooses by a measured trial.
+        workers: how many threads decode images; by default one per core.
         pretrained: refused: there are no pretrained weights yet, and every training starts from random ones.
-        set: any other setting of the recipe, as key=value; may be given several times. The run's recipe.json names them
+        set: any other setting of the recipe, as key=value; may be given several times. The run's recipe.json lists them
             all.
-        name: the run's name; made from data and model when not given.
+        name: the run's name; by default from data and model.
         runs: the folder that holds the runs.
-        execution: a run whose execution (memory layout, precision, threads) is repeated instead of a new trial.
+        execution: a run whose execution plan (memory layout, precision, threads) to repeat instead of a new trial.
         progress: called as progress(stage, done, total); by default a bar on a terminal or in a notebook.
 
     Raises:
-        StriateError: something in the above is not possible; the sentence says what, and what is.
+        StriateError: an argument is not possible; the sentence says which, and what is.
     """
     if pretrained:
         raise ConfigError(
@@ -87,12 +87,12 @@ def train(
 
     from striate.models import registered
     from striate.reporting.build import write_run_report
-    from striate.runs.start import Choice, begin
+    from striate.runs.plan import together
+    from striate.runs.start import start_run
 
-    known = model if model is None or isinstance(model, str) else registered(model)
     height, width = (None, None) if size is None else size_of(size)
-    chosen = {
-        "model": known,
+    options = {
+        "model": model if model is None or isinstance(model, str) else registered(model),
         "epochs": epochs,
         "batch_size": batch_size,
         "optimizer.name": optimizer,
@@ -105,15 +105,14 @@ def train(
         "precision": precision,
         "loader_threads": workers,
     }
-    changes = {key: value for key, value in chosen.items() if value is not None}
-    choice = Choice(
+    run = yield from start_run(
+        data,
+        together({key: value for key, value in options.items() if value is not None}, set),
         recipe=recipe,
-        changes=changes,
-        settings=set,
         name=name,
         folder=Path(runs),
-        execution_of=None if execution is None else Path(execution),
+        execution=execution,
+        progress=progress or silent,
     )
-    run = yield from begin(data, choice, progress=progress or silent)
     write_run_report(run)
     return run

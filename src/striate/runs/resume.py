@@ -1,4 +1,4 @@
-"""What becomes of a run that was stopped, killed or crashed: it goes on, or it ends where it stands."""
+"""Resume a run that was stopped, killed or crashed, or end it where it stands."""
 
 from __future__ import annotations
 
@@ -6,27 +6,30 @@ from collections.abc import Generator
 from dataclasses import replace
 
 from striate.core.device import settings_kept
-from striate.core.duration import Duration
+from striate.core.duration import Clock, Duration
 from striate.core.errors import RunError
 from striate.core.progress import Progress, silent
 from striate.data.audit.audit import audit
 from striate.data.loading.own_loaders import Loaders
 from striate.data.sources.opening import open_data
 from striate.runs.conclude import conclude
-from striate.runs.ending import check_end, consequence
-from striate.runs.events import RunFinished
-from striate.runs.folder import Plan, Run
+from striate.runs.events import RunEvent, RunFinished
+from striate.runs.folder import Run
 from striate.runs.images import Changes
 from striate.runs.origin import Origin, check_settings
 from striate.runs.own_loaders import PreparedLoaders
+from striate.runs.plan import Plan
 from striate.runs.prepare import Prepared, TrainingData, prepare_again, prepare_data
-from striate.runs.start import RunEvent, carry_out
+from striate.runs.recipe import Recipe
+from striate.runs.start import train_to_end
 from striate.runs.train import Session, Start
 from striate.tasks import TASKS
 from striate.training import Checkpoint, EarlyStopping, Ending, Journal, newest_checkpoint, read_events
 
+_SAMPLES = 257  # of the course so far, at which two schedules are compared
 
-def go_on(
+
+def resume_run(
     run: Run,
     *,
     inexact: bool,
@@ -34,12 +37,13 @@ def go_on(
     loaders: Loaders | None = None,
     progress: Progress = silent,
 ) -> Generator[RunEvent, None, None]:
-    """Go on with a run from its last good checkpoint, to its end or to another one; of a run that is complete, judge it
-    anew. A run that was trained on loaders needs them again.
+    """Resume a run from its last good checkpoint, to its end or to another one; evaluate a complete run again.
+
+    A run that was trained on loaders needs them again.
 
     Raises:
-        RunError: the run is damaged or busy, it is past the end that is asked for, or going on would not be exact and
-            `inexact` was not said.
+        RunError: the run is damaged or busy, it is past the end that is asked for, or resuming would not be exact and
+            `inexact` is false.
         ConfigError: `epochs` is no duration.
         DataError: the data are gone.
     """
@@ -51,7 +55,7 @@ def go_on(
         if origin is None:  # it was killed before it had made a step
             plan = plan if end is None else plan.ending(end, before=plan.recipe.epochs)
             prepared = _anew(plan, loaders, progress)
-            yield from carry_out(run, plan, prepared, Start(refused=tuple(refused)), progress=progress)
+            yield from train_to_end(run, plan, prepared, Start(refused=tuple(refused)), progress=progress)
             return
         plan, changes = _planned(run, plan, origin, checkpoint, end, inexact=inexact)
         prepared, lost = _again(plan, run, origin, loaders, inexact=inexact, progress=progress)
@@ -60,11 +64,11 @@ def go_on(
         if isinstance(prepared, Prepared) and lost is not None and checkpoint is not None:
             prepared = replace(prepared, steps=checkpoint.clock.steps_per_epoch)
         start = Start(checkpoint, origin.execution, tuple(refused), tuple(changes), inexact=inexact)
-        yield from carry_out(run, plan, prepared, start, progress=progress)
+        yield from train_to_end(run, plan, prepared, start, progress=progress)
 
 
 def finish_run(run: Run, *, loaders: Loaders | None = None, progress: Progress = silent) -> RunFinished:
-    """End a run where its last good checkpoint stands: judge the weights to keep, and write the classifier.
+    """End a run where its last good checkpoint stands: evaluate the weights to keep, and write the classifier.
 
     Images that cannot be read any more are left out. A run that was trained on loaders needs them again.
 
@@ -85,34 +89,26 @@ def finish_run(run: Run, *, loaders: Loaders | None = None, progress: Progress =
         with Journal(run.events_file, checkpoint.mark) as journal:
             ending = _ending(run, plan, checkpoint)
             journal.write("finished", clock=checkpoint.clock, reason=ending.reason, best_step=ending.best_step)
-        conclusion = conclude(run, Session(plan, prepared), ending)
-        gone = conclusion.unread if lost is None else (*lost.missing, *conclusion.unread)
-        return RunFinished(
-            run=run,
-            reason=ending.reason,
-            kept_epoch=conclusion.kept_epoch,
-            judgements=conclusion.judgements,
-            unread=gone,
-        )
+        return conclude(run, Session(plan, prepared), ending, lost.missing if lost else ())
 
 
 def _planned(
     run: Run, plan: Plan, origin: Origin, checkpoint: Checkpoint | None, end: Duration | None, *, inexact: bool
 ) -> tuple[Plan, list[str]]:
-    """The plan to go on with, and in phrases how it differs from the one that was followed until now."""
+    """Return the plan to resume with, and phrases on how it differs from the one that was followed until now."""
     before = (origin.recipe or plan.recipe).epochs
     if end is not None:
         plan = plan.ending(end, before)
     changes = check_settings(run, origin, plan, inexact=inexact)
     if plan.recipe.epochs != before and checkpoint is not None:
-        check_end(run, plan.recipe.epochs, checkpoint.clock)
+        _check_end(run, plan.recipe.epochs, checkpoint.clock)
         changes = [phrase for phrase in changes if not phrase.startswith("epochs ")]
-        changes.append(consequence(plan.recipe, before, checkpoint.clock))
+        changes.append(_consequence(plan.recipe, before, checkpoint.clock))
     return plan, changes
 
 
 def _anew(plan: Plan, loaders: Loaders | None, progress: Progress) -> TrainingData:
-    """The data, prepared as for a new run."""
+    """Return the data, prepared as for a new run."""
     if loaders is not None:
         return PreparedLoaders.read(loaders, TASKS[plan.recipe.task]())
     found = audit(open_data(plan.data, progress=progress), progress=progress)
@@ -122,7 +118,7 @@ def _anew(plan: Plan, loaders: Loaders | None, progress: Progress) -> TrainingDa
 def _again(
     plan: Plan, run: Run, origin: Origin, loaders: Loaders | None, *, inexact: bool, progress: Progress
 ) -> tuple[TrainingData, Changes | None]:
-    """The data as they were prepared when the run began, and what changed since."""
+    """Return the data as they were prepared when the run began, and what changed since."""
     if loaders is None:
         return prepare_again(plan, run, origin, inexact=inexact, progress=progress)
     prepared = PreparedLoaders.read(loaders, TASKS[plan.recipe.task]())
@@ -134,7 +130,7 @@ def _again(
 
 
 def _ending(run: Run, plan: Plan, checkpoint: Checkpoint) -> Ending:
-    """Why the training is over at `checkpoint`, and where it was best."""
+    """Return why the training is over at `checkpoint`, and where it was best."""
     stop, end = plan.recipe.stop, plan.recipe.epochs
     stopping = EarlyStopping(stop.metric, stop.patience)
     for event in read_events(run.events_file):
@@ -145,3 +141,44 @@ def _ending(run: Run, plan: Plan, checkpoint: Checkpoint) -> Ending:
     complete = end.reached(checkpoint.clock)
     reason = f"trained for {end}" if complete else f"ended by 'striate finish' at {end.position(checkpoint.clock)}"
     return Ending(reason, stopping.best_step)
+
+
+def _check_end(run: Run, end: Duration, clock: Clock) -> None:
+    """Refuse an end that the training has passed.
+
+    Raises:
+        RunError: the training is past `end` already.
+    """
+    if end.progress(clock) > 1.0 + 1e-9:
+        raise RunError(
+            f"{run.path} was trained for {clock.epochs:g} epochs already, more than {end}. To end it where it is: "
+            f"striate finish {run.argument}"
+        )
+
+
+def _consequence(recipe: Recipe, before: Duration, clock: Clock) -> str:
+    """Say what follows from a new end for a training that stands at `clock` and followed the end `before`."""
+    changed = f"epochs {before} → {recipe.epochs}"
+    old, new = (recipe.schedule.over(end) for end in (before, recipe.epochs))
+    places = [_at(clock, number / (_SAMPLES - 1)) for number in range(_SAMPLES)] if clock.step else []
+    if all(old(place) == new(place) for place in places):
+        if _evaluated_extra(recipe, before, clock):
+            return f"{changed}; the result is that of a training meant for it, but for an evaluation at its former end"
+        return f"{changed}; the result is exactly that of a training meant for {recipe.epochs} from the start"
+    rate = recipe.optimizer.lr
+    return (
+        f"{changed}; the schedule {recipe.schedule.name!r} depends on the end: it followed {before} until now and "
+        f"follows {recipe.epochs} from here on, so the next learning rate is {rate * new(clock):.3g} instead of "
+        f"{rate * old(clock):.3g}, and the result differs from a training meant for {recipe.epochs} from the start"
+    )
+
+
+def _at(clock: Clock, share: float) -> Clock:
+    """Return a clock at a share of the way from the start to `clock`, on a step before it."""
+    return replace(clock, step=round(share * (clock.step - 1)), seconds=share * clock.seconds)
+
+
+def _evaluated_extra(recipe: Recipe, before: Duration, clock: Clock) -> bool:
+    """Return whether the former end was reached, and an evaluation made there that was not due."""
+    every, last = recipe.evaluate_every, replace(clock, step=max(clock.step - 1, 0))
+    return before.reached(clock) and int(every.progress(clock)) == int(every.progress(last))

@@ -45,7 +45,7 @@ def reports() -> None:
 
 @pytest.fixture(autouse=True)
 def no_needless_reports(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Where a test reads no report, none is drawn: it takes longer than such a training."""
+    """Draw no report where a test reads none: it takes longer than such a training."""
     if "reports" not in request.fixturenames:
         monkeypatch.setattr(build, "write_run_report", lambda run: run.report_file)
 

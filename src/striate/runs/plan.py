@@ -1,0 +1,162 @@
+"""The plan of a run: from the user's choice to a recipe, as `recipe.json` holds it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from striate.core.config import Overrides, difference, from_json, override, parse_overrides, to_json
+from striate.core.device import ExecutionPlan, device_named
+from striate.core.duration import Duration
+from striate.core.errors import ConfigError, RunError
+from striate.core.files import open_regular, write_json
+from striate.data.audit.index import ImageIndex
+from striate.models import MODELS, check_model
+from striate.runs.folder import Run
+from striate.runs.recipe import Recipe, read_recipe
+from striate.runs.recipes import RECIPES
+from striate.training import newest_checkpoint
+
+FORMAT = 2
+READABLE = (1, 2)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """What a run sets out to do, as `recipe.json` holds it.
+
+    `base` is the name of the recipe that `recipe` was made from, `difference` maps each setting in which they differ to
+    (the base's value, this run's). `data` is what the user named, made absolute where it is a path. `execution` is the
+    plan to repeat, where another run's was asked for. `end_before` is the end that the run had before another was asked
+    for; it tells a wanted change of `recipe.epochs` from one by hand. `reasons` says of settings that nobody gave why
+    they are so.
+    """
+
+    recipe: Recipe
+    base: str
+    data: str
+    difference: dict[str, tuple[Any, Any]]
+    execution: ExecutionPlan | None = None
+    end_before: Duration | None = None
+    reasons: dict[str, str] = field(default_factory=dict)
+
+    def ending(self, end: Duration, before: Duration) -> Plan:
+        """This plan with another end than `before`, the one that the training has followed so far."""
+        changed = {key: values for key, values in self.difference.items() if key != "epochs"}
+        of_base = self.difference.get("epochs", (to_json(self.recipe.epochs),))[0]
+        if of_base != to_json(end):
+            changed["epochs"] = (of_base, to_json(end))
+        return replace(self, recipe=replace(self.recipe, epochs=end), difference=changed, end_before=before)
+
+    def write(self, run: Run) -> None:
+        """Write `recipe.json` into `run`."""
+        content = {
+            "format": FORMAT,
+            "data": self.data,
+            "base": self.base,
+            "difference": self.difference,
+            "reasons": self.reasons,
+            "execution": to_json(self.execution) if self.execution else None,
+            "end_before": to_json(self.end_before),
+            "recipe": to_json(self.recipe),
+        }
+        write_json(run.recipe_file, content)
+
+    @classmethod
+    def read(cls, run: Run) -> Plan:
+        """Read `recipe.json` of `run`.
+
+        Raises:
+            RunError: it is missing, damaged, or of another format.
+        """
+        try:
+            with open_regular(run.recipe_file) as file:
+                content = json.loads(file.read())
+        except (OSError, ValueError, RecursionError) as error:
+            raise RunError(f"{run.recipe_file} cannot be read ({error}). Restore it from a copy.") from error
+        found = content.get("format") if isinstance(content, dict) else None
+        if found not in READABLE:
+            raise RunError(f"{run.recipe_file} has format {found!r}; this version of Striate reads formats 1 and 2.")
+        try:
+            for key in ("base", "data"):
+                if not isinstance(content[key], str):
+                    raise ValueError(f"{key} is a text; received {content[key]!r}")
+            before = content.get("end_before")
+            return cls(
+                recipe=read_recipe(content["recipe"]),
+                base=content["base"],
+                data=content["data"],
+                difference={key: (old, new) for key, (old, new) in content["difference"].items()},
+                execution=from_json(ExecutionPlan, content["execution"]) if content["execution"] else None,
+                end_before=None if before is None else Duration.parse(before),
+                reasons=dict(content.get("reasons", {})),
+            )
+        except (ConfigError, AttributeError, KeyError, TypeError, ValueError) as error:
+            raise RunError(f"{run.recipe_file} is damaged ({error}). Restore it from a copy.") from error
+
+
+def make_plan(data: str, recipe: str, changes: Mapping[str, object], *, execution: str | Path | None = None) -> Plan:
+    """Return the plan to train on `data` by the recipe of this name with `changes`.
+
+    `execution` is a run whose execution plan is repeated.
+
+    Raises:
+        ConfigError: there is no such recipe, setting or device.
+        ModelError: there is no such model.
+        RunError: the run of `execution` has no checkpoint.
+    """
+    base = RECIPES[recipe]()
+    changed = override(base, dict(changes))
+    device_named(changed.device)
+    check_model(changed.model)
+    repeated = None if execution is None else _execution_of(Path(execution))
+    return Plan(recipe=changed, base=recipe, data=data, difference=difference(changed, base), execution=repeated)
+
+
+def together(options: Mapping[str, object], settings: Overrides) -> dict[str, object]:
+    """Return options and settings as one mapping, so that an optimizer and its options may come in either form.
+
+    Raises:
+        ConfigError: a setting is given twice.
+    """
+    pairs = dict(parse_overrides(settings))
+    for key in options.keys() & pairs.keys():
+        raise ConfigError(f"{key} is given twice, as an option and as a setting: leave one of them out.")
+    return {**options, **pairs}
+
+
+def follow_model(plan: Plan, chosen: Collection[str], index: ImageIndex) -> Plan:
+    """Return the plan with the input size of the model's card, where the user chose the model and no size.
+
+    An image is not enlarged beyond the larger of the recipe's own size and the median shorter side of the images: that
+    would cost work and add nothing. Recipes for named data keep the size of their data. The reason is kept in the plan.
+    """
+    recipe, base = plan.recipe, RECIPES[plan.base]()
+    usual = base.input.height
+    free = plan.base == "photos" and not {"input.height", "input.width"} & set(chosen)
+    if not free or usual is None or recipe.model == base.model or recipe.model not in MODELS:
+        return plan
+    height, width = MODELS[recipe.model].card.input[1:]
+    shorter = np.minimum(index.heights, index.widths)[index.readable]
+    most = max(usual, int(np.median(shorter)) if len(shorter) else 0)
+    made_for = f"{recipe.model} is made for {height}×{width}"
+    if max(height, width) > most:
+        height = width = most
+        made_for += f", and the images' median shorter side is {int(np.median(shorter))}"
+    times = height * width / usual**2
+    cost = f"; {times:.3g} times the pixels of {usual}×{usual}, --size {usual} is faster" if times > 1 else ""
+    sized = replace(recipe, input=replace(recipe.input, height=height, width=width))
+    reasons = {**plan.reasons, "input": made_for + cost}
+    return replace(plan, recipe=sized, difference=difference(sized, base), reasons=reasons)
+
+
+def _execution_of(path: Path) -> ExecutionPlan:
+    checkpoint, _ = newest_checkpoint(Run(path).checkpoints)
+    if checkpoint is None:
+        raise RunError(f"{path} has no checkpoint that says how it was executed.")
+    return checkpoint.plan
