@@ -35,7 +35,7 @@ def test_augmentation_that_follows_from_the_data_is_said_with_its_reason() -> No
     assert reason.startswith("from the data; flip: ")
     value, reason = in_effect(classes=("turn_left", "turn_right"))["augment"]
     assert "flip" not in value
-    assert "no flip: the class name 'turn_left' speaks of a side" in reason
+    assert "no flip: the class name 'turn_left' mentions a side" in reason
     value, _ = in_effect(channels=GREY)["augment"]
     assert "rotation 8" in value
     assert in_effect("augmentation.flip=true", channels=GREY)["augment"][1].endswith("flip given")

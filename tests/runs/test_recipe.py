@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
 
 from striate.core.config import difference, from_json, override, to_json
-from striate.core.errors import ConfigError
+from striate.core.errors import ConfigError, RunError
 from striate.data.augmentation.augmentations import Brightness, Cutout, Flip, FromData, Rotation, Scale, Shift
+from striate.runs.folder import Plan, Run
 from striate.runs.recipe import Recipe, read_recipe
 from striate.runs.recipes import RECIPES, recipe_for
 from striate.training.losses import CrossEntropy
@@ -238,3 +240,24 @@ def test_a_recipe_of_format_1_is_read_as_the_same_settings() -> None:
     without = {"augmentation": {"flip": True}, "optimizer": {"name": "adam", "lr": None}}
     assert read_recipe(FORMAT_1 | without).optimizer == Adam()
     assert read_recipe(FORMAT_1 | without).augmentation == (FromData(), Flip())
+
+
+def test_the_file_of_a_run_in_format_1_is_read_and_written_in_the_present_format(tmp_path: Path) -> None:
+    run = Run(tmp_path)
+    changed = {"augmentation.flip": [None, False], "optimizer.clip_norm": [None, 1.0]}
+    stored = {"format": 1, "data": "/photos", "base": "photos", "difference": changed, "reasons": {"input": "as given"},
+              "execution": None, "end_before": None, "recipe": FORMAT_1}  # fmt: skip
+    run.recipe_file.write_text(json.dumps(stored), "utf-8")
+    plan = Plan.read(run)
+    assert plan.recipe == read_recipe(FORMAT_1)
+    assert (plan.data, plan.base, plan.reasons) == ("/photos", "photos", {"input": "as given"})
+    assert plan.difference == {key: tuple(pair) for key, pair in changed.items()}
+    plan.write(run)
+    assert json.loads(run.recipe_file.read_text("utf-8"))["format"] == 2
+    assert Plan.read(run) == plan
+
+
+def test_a_file_of_a_later_format_is_refused(tmp_path: Path) -> None:
+    Run(tmp_path).recipe_file.write_text('{"format": 3}', "utf-8")
+    with pytest.raises(RunError, match="has format 3; this version of Striate reads formats 1 and 2"):
+        Plan.read(Run(tmp_path))

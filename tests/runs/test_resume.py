@@ -281,6 +281,31 @@ def test_inexact_goes_on_with_an_edited_recipe_names_it_and_asks_no_second_time(
     assert "optimizer.lr 0.002 → 0.5" in run.report_file.read_text(encoding="utf-8")
 
 
+FORMAT_1 = {
+    "augmentation": dict.fromkeys(("flip", "shift", "rotation_degrees", "scale", "brightness", "contrast", "cutout")),
+    "loss": {"name": "cross_entropy", "label_smoothing": None, "margin": None, "auxiliary": None},
+    "optimizer": {"name": "adamw", "lr": 0.002, "momentum": None, "nesterov": None, "betas": None, "epsilon": None,
+                  "weight_decay": 0.01, "l1": 0.0, "clip_norm": None},
+    "schedule": {"name": "constant", "warmup_share": None, "start_factor": None, "final_factor": None,
+                 "every_epochs": None, "factor": None, "decay_per_epoch": None},
+}  # fmt: skip
+
+
+def test_a_run_whose_settings_are_in_format_1_goes_on_to_the_same_weights(photos: Path) -> None:
+    complete = whole(photos)
+    run = stop(begin(photos), 1)
+    for path in run.checkpoints.iterdir():  # their record of the log would not be that of the log changed here
+        path.unlink()
+    content = json.loads(run.recipe_file.read_text())
+    recipe = content["recipe"] | FORMAT_1
+    run.recipe_file.write_text(json.dumps(content | {"format": 1, "recipe": recipe}))
+    first, *others = run.events_file.read_text().splitlines()
+    lines = [json.dumps(json.loads(first) | {"recipe": recipe}), *others]
+    run.events_file.write_text("\n".join(lines) + "\n")
+    assert started(striate.resume.events(run.path)).changes == ()
+    assert weights(run) == weights(complete)
+
+
 def test_settings_without_effect_may_change(photos: Path) -> None:
     complete = whole(photos)
     run = stop(begin(photos), 2)

@@ -78,6 +78,11 @@ class Registered:
 
     registry: ClassVar[Registry[Any]]
 
+    def __init_subclass__(cls, **keywords: Any) -> None:
+        super().__init_subclass__(**keywords)
+        if "name" in vars(cls).get("__annotations__", {}):
+            raise TypeError(f"{cls.__name__}: no option can be called 'name', which holds the registered name")
+
     @property
     def name(self) -> str:
         """Name under which the type is registered.

@@ -30,7 +30,7 @@ def photos() -> Recipe:
 
 
 def digits() -> Recipe:
-    """The 1,797 embedded digits: few and tiny, so many epochs, strong geometric augmentation, and images of 32×32."""
+    """Embedded digits, 1,797 small images: many epochs, strong geometric augmentation, 32×32 pixels."""
     return Recipe(
         model="lenet5",
         epochs=Duration.parse("120ep"),

@@ -1,8 +1,8 @@
-"""Moving the pixels of every picture of a batch by a matrix of its own.
+"""Affine warps of a batch, with a matrix for each image.
 
-A matrix takes a point of the new picture, (x, y, 1) in pixels from the centre, to the point of the old one that is
-shown there: several moves are one matrix product, and pixels are resampled once. Outside, the picture goes on as its
-mirror image, so a plain background stays plain, be it black or white, and a photo gets no dark corners.
+A matrix maps a point of the new image, (x, y, 1) in pixels from the centre, to the point of the old one shown there.
+Several changes are one matrix product, and pixels are resampled once. Beyond the border an image continues as its
+mirror image, so a plain background stays plain and a photo gets no dark corners.
 """
 
 from __future__ import annotations
@@ -17,21 +17,21 @@ Matrices = Float64[np.ndarray, "n 3 3"]
 
 
 def diagonal(x: np.ndarray | float, y: np.ndarray | float, count: int) -> Matrices:
-    """Matrices that stretch by x and y."""
+    """Return matrices that scale by x and y."""
     matrices = np.tile(np.eye(3), (count, 1, 1))
     matrices[:, 0, 0], matrices[:, 1, 1] = x, y
     return matrices
 
 
 def translation(x: np.ndarray, y: np.ndarray) -> Matrices:
-    """Matrices that look x pixels further right and y further down."""
+    """Return matrices that read x pixels further right and y further down."""
     matrices = np.tile(np.eye(3), (len(x), 1, 1))
     matrices[:, 0, 2], matrices[:, 1, 2] = x, y
     return matrices
 
 
 def rotation(radians: np.ndarray) -> Matrices:
-    """Matrices that turn what is shown counter-clockwise, as one sees it (y points down)."""
+    """Return matrices that rotate the image counter-clockwise as displayed (y points down)."""
     matrices = np.tile(np.eye(3), (len(radians), 1, 1))
     matrices[:, 0, 0] = matrices[:, 1, 1] = np.cos(radians)
     matrices[:, 1, 0] = np.sin(radians)
@@ -39,8 +39,8 @@ def rotation(radians: np.ndarray) -> Matrices:
     return matrices
 
 
-def move(images: Float[Tensor, "n c h w"], matrices: Matrices) -> Float[Tensor, "n c h w"]:
-    """Follow matrices that mirror and shift by whole pixels only: pixels are fetched, never mixed."""
+def gather(images: Float[Tensor, "n c h w"], matrices: Matrices) -> Float[Tensor, "n c h w"]:
+    """Apply matrices that mirror and shift by whole pixels only: pixels are gathered, never interpolated."""
     n, c, h, w = images.shape
     columns = _fetch(w, matrices[:, 0, 0], matrices[:, 0, 2])
     rows = _fetch(h, matrices[:, 1, 1], matrices[:, 1, 2])
@@ -49,21 +49,21 @@ def move(images: Float[Tensor, "n c h w"], matrices: Matrices) -> Float[Tensor, 
 
 
 def _fetch(size: int, sign: np.ndarray, shift: np.ndarray) -> Int[np.ndarray, "n size"]:
-    """For each picture, which old pixel of a row (or column) of `size` each new one shows."""
+    """Return, for each image, the old pixel of a row (or column) of `size` that each new one shows."""
     centre = (size - 1) / 2
     wanted = np.rint(sign[:, None] * (np.arange(size) - centre) + shift[:, None] + centre).astype(np.int64)
     folded = wanted % (2 * size)
     return np.minimum(folded, 2 * size - 1 - folded)
 
 
-def resample(images: Float[Tensor, "n c h w"], matrices: Matrices) -> Float[Tensor, "n c h w"]:
-    """Follow any matrices, mixing the four pixels nearest to the wanted point (bilinear)."""
+def interpolate(images: Float[Tensor, "n c h w"], matrices: Matrices) -> Float[Tensor, "n c h w"]:
+    """Apply any matrices by bilinear interpolation."""
     _, _, h, w = images.shape
     x, y = np.arange(w) - (w - 1) / 2, np.arange(h) - (h - 1) / 2
     grid = np.empty((len(matrices), h, w, 2), np.float32)
     for axis, size in enumerate((w, h)):
-        # One sum for each point, of what its column and what its row contribute. (A matrix product would be no faster,
-        # and may round differently in batches of other sizes.)
+        # Each point is the sum of a term of its column and one of its row. (A matrix product would be no faster, and
+        # may round differently in batches of other sizes.)
         along, across, shift = (matrices[:, axis, place, None] * (2 / size) for place in range(3))
         columns, rows = (along * x).astype(np.float32), (across * y + shift).astype(np.float32)
         np.add(columns[:, None, :], rows[:, :, None], out=grid[..., axis])

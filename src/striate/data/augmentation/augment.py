@@ -67,7 +67,7 @@ def augment(
         if moves:
             total = _compose([each.matrices(draw(each), height, width) for each in moves])
             whole = all(each.whole for each in moves)
-            images = affine.move(images, total) if whole else affine.resample(images, total)
+            images = affine.gather(images, total) if whole else affine.interpolate(images, total)
         for each in changes:
             if isinstance(each, Photometric):
                 images = each.apply(images, draw(each), blank)

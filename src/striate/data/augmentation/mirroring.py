@@ -1,4 +1,4 @@
-"""Whether a mirror image keeps its class, as far as the class names and the channels tell."""
+"""Decide from class names and channels whether a mirror image keeps its class."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from striate.core.spec import RGB, InputSpec
 
 @dataclass(frozen=True)
 class Mirroring:
-    """Whether training images are mirrored where nobody says otherwise, and why, as the end of a sentence."""
+    """Whether training images are mirrored by default, and why, as the end of a sentence."""
 
     allowed: bool
     reason: str
@@ -22,7 +22,7 @@ def _words_of(text: str) -> frozenset[str]:
     return frozenset(text.split())
 
 
-# Words that mean a side wherever they stand, in the folded form that `_words` gives them.
+# Words that mean a side in any position, in the folded form that `_words` returns.
 _SIDED = _words_of(
     "lefthand righthand clockwise cw ccw anticlockwise counterclockwise mirrored flipped linke linker linkes gauche "
     "droite izquierda izquierdo derecha derecho esquerda esquerdo direita direito sinistra sinistro destra destro "
@@ -48,12 +48,12 @@ _ARROWS = re.compile(
     "[\u25c0\u25b6\u261a-\u261e\U0001f448\U0001f449\U0001f503\U0001f504\u21a9\u21aa«»‹›]"
 )
 
-# A class that is called so shows writing.
+# Names of classes that show writing.
 _WRITING = _words_of(
     "digit digits letter letters numeral numerals alphabet character characters char glyph glyphs grapheme "
     "handwriting handwritten hiragana katakana kanji kana hangul ziffer buchstabe lettre letra cifra chiffre"
 )
-# Words that say nothing of what an image shows: beside them only a code is left.
+# Words without meaning for the content of an image: a name of these and numbers is a code.
 _EMPTY = _words_of(
     "class cls klasse clase classe label lbl category categorie group cluster type kind id no nr num number symbol "
     "sign upper lower uppercase lowercase capital small cap caps big"
@@ -67,23 +67,23 @@ _WORDNET = re.compile("n[0-9]{8}")  # ImageNet's folders: nouns, of which few ha
 
 
 def mirroring(spec: InputSpec, classes: Sequence[str]) -> Mirroring:
-    """Decide whether images are mirrored left to right in training, where nobody says otherwise.
+    """Decide whether images are mirrored left to right in training by default.
 
-    Colour images are, unless their class names speak of sides, of writing, or of nothing at all (`1`, `class_7`): then
-    a mirror image may be one of another class. Images of other channels never are.
+    Colour images are, unless their class names mention sides or writing, or have no meaning (`1`, `class_7`): then a
+    mirror image may belong to another class. Images of other channels never are.
     """
     if set(spec.channels) != set(RGB):
         return Mirroring(False, "images that are not RGB may be writing, scans or measurements")
     named = [(name, _words(name)) for name in classes]
     for name, words in named:
         if _ARROWS.search(name) or any(_is_side(word) for word in words):
-            return Mirroring(False, f"the class name {name!r} speaks of a side")
+            return Mirroring(False, f"the class name {name!r} mentions a side")
     for name, words in named:
         if opposite := _opposite(words, named):
             return Mirroring(False, f"a mirror may exchange the classes {name!r} and {opposite!r}")
     for name, words in named:
         if _WRITING & set(words):
-            return Mirroring(False, f"the class name {name!r} speaks of writing")
+            return Mirroring(False, f"the class name {name!r} mentions writing")
     codes = [name for name, words in named if _is_code(name, words)]
     if 2 * len(codes) >= len(classes) > 0:
         return Mirroring(
@@ -94,11 +94,11 @@ def mirroring(spec: InputSpec, classes: Sequence[str]) -> Mirroring:
     but_numbers = {tuple(word for word in words if not word.isdecimal()) for _, words in named}
     if len(but_numbers) == 1 < len(classes) and not all(_WORDNET.fullmatch(name) for name in classes):
         return Mirroring(False, "the class names differ in nothing but numbers, which the images may show")
-    return Mirroring(True, "the images are RGB, and no class name speaks of sides or writing")
+    return Mirroring(True, "the images are RGB, and no class name mentions sides or writing")
 
 
 def _words(name: str) -> list[str]:
-    """The words and the numbers of a name, without accents: `TurnLeft2` is turn, left, 2."""
+    """Split a name into words and numbers, without accents: `TurnLeft2` is turn, left, 2."""
     plain = unicodedata.normalize("NFKC", name)
     apart = re.sub(r"(?<=[^\W\d_A-Z])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", " ", plain)
     folded = unicodedata.normalize("NFKD", apart.casefold().replace("ø", "o").replace("ı", "i"))
@@ -113,7 +113,7 @@ def _is_side(word: str) -> bool:
 
 
 def _opposite(words: Sequence[str], named: Sequence[tuple[str, Sequence[str]]]) -> str | None:
-    """The name of another class that differs from `words` only in one word's opposite."""
+    """Return the name of another class that differs from `words` only in one word's opposite."""
     others = {tuple(other): name for name, other in named}
     for place, word in enumerate(words):
         for opposite in _opposites(word):
@@ -132,7 +132,7 @@ def _opposites(word: str) -> Iterator[str]:
 
 
 def _is_code(name: str, words: Sequence[str]) -> bool:
-    """Whether nothing is left of a name but numbers, single letters and words that say nothing."""
+    """Return whether a name holds only numbers, single letters and words without meaning."""
     if len(name) == 1:
         return True
     if _WORDNET.fullmatch(name):
