@@ -71,6 +71,16 @@ def test_images_of_the_training_are_left_out_and_counted(run: Run) -> None:
     assert verdict.seen.left_out
 
 
+def test_two_data_sets_of_one_name_are_stored_apart(run: Run, tmp_path: Path) -> None:
+    for folder, count in (("spring", 2), ("autumn", 3)):
+        noise(tmp_path / folder / "new", count, seed=count)
+        striate.evaluate(run, tmp_path / folder / "new")
+    assert {name: run.scores[name].count for name in ("new-all", "new-all-2")} == {"new-all": 4, "new-all-2": 6}
+    noise(tmp_path / "spring" / "new", 4, seed=9)
+    striate.evaluate(run, Path("spring", "new"))
+    assert {name: run.scores[name].count for name in ("new-all", "new-all-2")} == {"new-all": 12, "new-all-2": 6}
+
+
 def test_copies_are_known_by_their_pixels_under_other_names_and_in_other_formats(run: Run, tmp_path: Path) -> None:
     noise(tmp_path / "mixed", 3, seed=1)
     dataset = open_data("photos")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import itertools
 from dataclasses import asdict, dataclass, replace
 
 import numpy as np
@@ -114,6 +115,12 @@ class Evaluation:
             )
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise RunError(f"The evaluation {path} is damaged ({error}). Evaluate the run again.") from error
+
+
+def stored_name(run: Run, stem: str, data: str) -> str:
+    """Return the name for an evaluation of `data`: `stem`, or `stem`-2 … where evaluations of other data have it."""
+    names = (stem if number == 1 else f"{stem}-{number}" for number in itertools.count(1))
+    return next(name for name in names if (found := Evaluation.read(run, name)) is None or found.data == data)
 
 
 class GoneError(DataError):

@@ -75,7 +75,7 @@ def evaluate(
 
     from striate.data.audit.audit import audit
     from striate.data.sources.opening import open_data
-    from striate.runs.evaluate import answers, evaluation, matched, sort_out
+    from striate.runs.evaluate import answers, evaluation, matched, sort_out, stored_name
     from striate.runs.images import own_splits
 
     report = progress or silent
@@ -99,9 +99,12 @@ def evaluate(
             "Name other data, or judge them all the same with --all-images."
         )
     outputs = answers(classifier, dataset, indices, progress=report)
+    judged_data = str(Path(source).resolve() if Path(source).exists() else source)
     name = chosen if data is None else f"{dataset.name}-{chosen}"
+    if its_run and data is not None:
+        name = stored_name(its_run, name, judged_data)
     names = tuple(dataset.store.name(index) for index in outputs.index.tolist())
-    judged = evaluation(name, str(source), names, classifier, outputs, seen)
+    judged = evaluation(name, judged_data, names, classifier, outputs, seen)
     if its_run:
         judged.write(its_run)
     return Verdict(str(source), chosen, judged.judgement, unknown, int((~index.readable[known]).sum()), seen)
