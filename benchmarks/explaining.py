@@ -46,7 +46,7 @@ def network(name: str) -> Network:
 
 
 def theirs(model: Network) -> GradCAM:
-    return GradCAM(model=model, target_layers=[model.get_submodule(model.feature_maps[-1].module)])
+    return GradCAM(model=model, target_layers=[model.get_submodule([*model.feature_maps.values()][-1])])
 
 
 def answer(cam: GradCAM, images: Tensor) -> int:
@@ -61,7 +61,7 @@ def check(model: Network, cam: GradCAM, images: Tensor) -> None:
     kept = cam.activations_and_grads
     maps, gradients = kept.activations[0].numpy(), kept.gradients[0].numpy()
     expected = (gradients.mean((2, 3), keepdims=True) * maps).sum(1).clip(0)
-    found = grad_cam(model, images, CLASS, at=model.feature_maps[-1].name).values
+    found = grad_cam(model, images, CLASS, at=[*model.feature_maps][-1]).values
     if abs(found - expected).max() > 1e-5 * expected.max():
         sys.exit(f"The maps of {model.card.name} differ.")
 
@@ -71,7 +71,7 @@ def compare(name: str, batch: int, rounds: int) -> Table:
     images = torch.randn(batch, *model.card.input, generator=torch.Generator().manual_seed(1))
     with theirs(model) as cam:
         check(model, cam, images[:2])
-        at = model.feature_maps[-1].name
+        at = [*model.feature_maps][-1]
         return interleave(
             {
                 "pytorch-grad-cam": lambda: answer(cam, images),

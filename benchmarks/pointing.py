@@ -110,7 +110,7 @@ class Row:
 def rows(classifier: Classifier) -> Iterator[Row]:
     """Every method as it comes; those that read a place, at each finer map that the network declares too."""
     assert isinstance(classifier.model, Described)
-    finer = [place.name for place in classifier.model.feature_maps[:-1]]
+    finer = [*classifier.model.feature_maps][:-1]
     for name, method in METHODS.items():
         yield Row(name, SETTINGS.get(name, {}))
         if method.places and name != "cam":  # which reads nothing but the last map

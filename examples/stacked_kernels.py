@@ -31,13 +31,13 @@ def seen(network: Network) -> tuple[int, int]:
     """The rows and columns of the image that one value in the middle of the last map depends on."""
     for weights in network.parameters():
         weights.data = weights.data.abs() + 0.01  # nothing cancels, no ReLU is shut
-    place = network.feature_maps[-1]
+    *_, path = network.feature_maps.values()
     values: list[torch.Tensor] = []
 
     def note(module: nn.Module, given: tuple[torch.Tensor, ...], output: torch.Tensor) -> None:
         values.append(output)
 
-    network.get_submodule(place.module).register_forward_hook(note)
+    network.get_submodule(path).register_forward_hook(note)
     image = torch.rand(1, CHANNELS, SIDE, SIDE).requires_grad_()
     network(image)
     (gradient,) = torch.autograd.grad(values[0][0, :, SIDE // 2, SIDE // 2].sum(), image)
@@ -57,7 +57,8 @@ def main() -> None:
         network = stacked(count, kernel)
         weights[count, kernel] = kernels(network)
         rows = describe(network, (CHANNELS, SIDE, SIDE)).rows
-        by_arithmetic = next(row for row in rows if row.path == network.feature_maps[-1].module).receptive_field
+        *_, path = network.feature_maps.values()
+        by_arithmetic = next(row for row in rows if row.path == path).receptive_field
         height, width = seen(network)
         print(f"{count} of {kernel}×{kernel:<8} {height}×{width} {weights[count, kernel]:>10,} {count:>6}")
         reach = count * (kernel - 1) + 1

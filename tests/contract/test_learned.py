@@ -23,6 +23,7 @@ from striate.explaining import (
     top_patches,
 )
 from striate.hooks import NoRectifierError, borrow, capture
+from striate.tracing import describe
 
 SIZE = (16, 12)
 PLACES = ("relu:1", "conv2")
@@ -115,7 +116,7 @@ FAMILIES = ("lenet5_1998", "mlp", "nin", "resnet20", "squeezenet1_1", "mobilenet
 def test_the_zoo_is_shown_and_projected(name: str) -> None:
     network, images = subject(name).first, pictures(1, subject(name).small)
     found = activation_maps(network, images)
-    names = [a_map.name for a_map in network.feature_maps] or list(layers(network, images))
+    names = list(network.feature_maps) or list(layers(network, images))
     assert [maps.place for maps in found] == names
     with borrow(network), torch.no_grad(), capture(network, names) as captured:
         network(images)
@@ -132,12 +133,15 @@ def test_the_zoo_is_shown_and_projected(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", ["tiny_vgg", "squeezenet1_1"])
-def test_a_receptive_field_is_the_declared_one(name: str) -> None:
+def test_a_receptive_field_is_the_described_one(name: str) -> None:
     size = (72, 66)
     network = subject(name).fresh(size)
-    fields = receptive_fields(network, pictures(1, size), [a_map.name for a_map in network.feature_maps])
-    for a_map, field in zip(network.feature_maps, fields, strict=True):
-        assert a_map.receptive_field is not None
-        for seen, declared, stride, side in zip(field.size, a_map.receptive_field, a_map.stride, size, strict=True):
-            if declared + stride <= side:  # there is a position that no border cuts off
-                assert seen == declared
+    fields = receptive_fields(network, pictures(1, size), list(network.feature_maps))
+    description = describe(network, (3, *size))
+    for path, field in zip(network.feature_maps.values(), fields, strict=True):
+        row = description.row(path)
+        assert row.receptive_field is not None
+        assert row.stride is not None
+        for seen, described, stride, side in zip(field.size, row.receptive_field, row.stride, size, strict=True):
+            if described + stride <= side:  # there is a position that no border cuts off
+                assert seen == described

@@ -24,7 +24,7 @@ def test_every_family_is_excited_and_comes_back_as_found(name: str) -> None:
     before = state(network)
     objective = class_logit(1)
     if network.feature_maps:
-        objective = objective + channel(network.feature_maps[-1].name, 0)
+        objective = objective + channel([*network.feature_maps][-1], 0)
     grown = maximize(network, objective, spec(size), steps=1)
     assert state(network) == before
     assert grown.images.shape == (1, *size, 3)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, cast
 
 import pytest
@@ -12,14 +12,13 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.utils.checkpoint import checkpoint
 
-from striate.core.protocols import FeatureMap
 from striate.hooks import PlaceError, capture
 
 
 class Block(nn.Module):
     """A residual block as strangers write it: one ReLU for all, in place, its result left lying; the sum in place."""
 
-    feature_maps = (FeatureMap("stage1", "second", 3, (1, 1), (5, 5)),)
+    feature_maps: Mapping[str, str] = {"stage1": "second"}
     head = "second"
 
     def __init__(self) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, ClassVar
 
 import pytest
@@ -12,7 +12,6 @@ import torch
 from torch import Tensor, nn
 
 from judges.parity import DisagreementError, Judge, compare, pair_up
-from striate.core.protocols import FeatureMap
 from striate.models import MODELS, Network
 
 SHAPE = (3, 24, 20)
@@ -30,7 +29,7 @@ class Scale(nn.Module):
 class Small(Network):
     """A convolution, a norm, an auxiliary classifier, a scale, a 1×1 convolution, dropout and a head."""
 
-    feature_maps = (FeatureMap("stem", "norm", 6, (1, 1), (3, 3)),)
+    feature_maps: Mapping[str, str] = {"stem": "norm"}
     head = "fc"
     auxiliary_heads: ClassVar = {"aux": "aux"}
 

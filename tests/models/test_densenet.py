@@ -13,7 +13,8 @@ def test_the_network_for_cifar_counts_as_its_name_says() -> None:
     network = sketch_model("densenet_bc100_12", classes=10, size=(32, 32))
     description = describe(network, (3, 32, 32))
     assert description.totals.depth == 100
-    assert [place.channels for place in network.feature_maps] == [24, 216, 300, 342]
+    maps = [description.row(path) for path in network.feature_maps.values()]
+    assert [row.output_shape[0] for row in maps] == [24, 216, 300, 342]
 
     def dense(inputs: int) -> int:
         return 2 * inputs + inputs * 48 + 2 * 48 + 48 * 12 * 9
@@ -40,5 +41,7 @@ def test_the_network_for_cifar_counts_as_its_name_says() -> None:
 )
 def test_a_block_adds_32_maps_a_layer_and_a_transition_halves_them(name: str, widths: list[int]) -> None:
     network = sketch_model(name, classes=2, size=(64, 64))
-    assert [place.channels for place in network.feature_maps] == widths
-    assert [place.stride[0] for place in network.feature_maps] == [2, 4, 8, 16, 32]
+    description = describe(network, (3, 64, 64))
+    maps = [description.row(path) for path in network.feature_maps.values()]
+    assert [row.output_shape[0] for row in maps] == widths
+    assert [row.stride for row in maps] == [(2, 2), (4, 4), (8, 8), (16, 16), (32, 32)]

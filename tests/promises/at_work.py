@@ -202,12 +202,12 @@ def its_first_weights_follow_from_the_seed_alone(subject: Subject) -> None:
 
 
 def its_fields_are_where_the_gradient_is_not_zero(subject: Subject, largest: int = 64, deepest: int = 4) -> None:
-    """Every declared map of a field of at most `largest` pixels, and those that see the whole picture, at strides of at
+    """Every feature map of a field of at most `largest` pixels, and those that see the whole picture, at strides of at
     most `deepest`."""
-    from promises.fields import seen_by_neighbours
+    from promises.fields import places, seen_by_neighbours
 
-    for place in subject.sketch.feature_maps:
-        field = place.receptive_field
+    for place in places(subject):
+        field = place.field
         if max(place.stride) > deepest if field is None else max(field) > largest:
             continue
         first, second, size = seen_by_neighbours(subject, place)

@@ -42,8 +42,8 @@ def start(subject: Subject, count: int) -> Start:
     def note(name: str) -> Callable[..., None]:
         return lambda module, given, output: sizes.update({name: _size(output)})
 
-    for place in network.feature_maps:
-        network.get_submodule(place.module).register_forward_hook(note(place.name))
+    for name, path in network.feature_maps.items():
+        network.get_submodule(path).register_forward_hook(note(name))
     with torch.no_grad():
         logits = network(pictures(count, size, subject.card.input[0]))
     growth, before = {}, 1.0

@@ -3,29 +3,48 @@
 from __future__ import annotations
 
 import math
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 
-from promises.subject import CLASSES, Subject, capture
-from striate.core.protocols import FeatureMap
+from promises.subject import CLASSES, HUGE, Subject, capture
 from striate.models import MODELS
 
 Line = tuple[int, int]  # the first and the last pixel
 
 
-def seen_by_neighbours(subject: Subject, place: FeatureMap) -> tuple[list[Line], list[Line], tuple[int, int]]:
+class Place(NamedTuple):
+    """A feature map as a trace has it: the receptive field is None where it is the whole of any image."""
+
+    module: str
+    stride: tuple[int, int]
+    field: tuple[int, int] | None
+
+
+def places(subject: Subject) -> list[Place]:
+    """List the feature maps of a model, traced on an image larger than any field but the whole image."""
+    found = []
+    for path in subject.huge.feature_maps.values():
+        row = subject.huge_description.row(path)
+        assert row.receptive_field is not None
+        assert row.stride is not None
+        whole = all(seen >= side for seen, side in zip(row.receptive_field, HUGE, strict=True))
+        stride = int(row.stride[0]), int(row.stride[1])
+        found.append(Place(path, stride, None if whole else row.receptive_field))
+    return found
+
+
+def seen_by_neighbours(subject: Subject, place: Place) -> tuple[list[Line], list[Line], tuple[int, int]]:
     """The rows and columns that two neighbours on the diagonal of a map see, and the size of the picture they saw.
 
     The picture is large enough for both to see no border. A map that sees all of any picture gets a small one.
     """
     side = subject.smallest
-    if place.receptive_field is None:
+    if place.field is None:
         size = (side + 2 * place.stride[0], side + 2 * place.stride[1] + 7)
     else:
-        rows, columns = (
-            max(side, field + 4 * stride) for field, stride in zip(place.receptive_field, place.stride, strict=True)
-        )
+        rows, columns = (max(side, field + 4 * stride) for field, stride in zip(place.field, place.stride, strict=True))
         size = (rows, columns + 7)
     network = MODELS[subject.name].build(channels=1, size=size, classes=CLASSES).eval()
     _let_everything_through(network)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
 from jaxtyping import Float
@@ -25,22 +24,6 @@ class Batches(Protocol):
     def __len__(self) -> int: ...
 
     def epoch(self, epoch: int, *, start: int = 0) -> Iterator[Batch]: ...
-
-
-@dataclass(frozen=True)
-class FeatureMap:
-    """A named place in a network worth seeing.
-
-    `module` is the path of the module whose output it is; `channels` its number of channels; `stride` how many input
-    pixels one step in the map is (y, x); `receptive_field` how many input pixels one of its values sees (y, x), None if
-    it is the whole picture, whatever its size (behind a squeeze-and-excitation, say).
-    """
-
-    name: str
-    module: str
-    channels: int
-    stride: tuple[int, int]
-    receptive_field: tuple[int, int] | None
 
 
 @runtime_checkable
@@ -68,9 +51,9 @@ class Auxiliary(Protocol):
 
 @runtime_checkable
 class Described(Protocol):
-    """A network that says where to look in it and what transfer learning replaces (a module path)."""
+    """A network that declares its feature maps (module paths by name) and what transfer learning replaces (a path)."""
 
-    feature_maps: tuple[FeatureMap, ...]
+    feature_maps: Mapping[str, str]
     head: str
 
     def get_submodule(self, target: str) -> nn.Module: ...

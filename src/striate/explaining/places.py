@@ -126,7 +126,7 @@ def _named(
     others = [place]
     if ran.operation in _LAYING_OUT:
         others += [one for one, by in found if by.operation not in _LAYING_OUT][-1:]
-    declared = model.feature_maps[-1].name if isinstance(model, Described) and model.feature_maps else None
+    declared = [*model.feature_maps][-1] if isinstance(model, Described) and model.feature_maps else None
     with capture(model, [*(one.name for one in others), *([declared] if declared else [])]) as captured:
         model(image)
     maps = [one.layout.lay(captured[one.name]) for one in others]

@@ -75,7 +75,7 @@ def find(model: nn.Module, name: str) -> nn.Module | Operation:
         PlaceError: there is no such place, or it lies in a scripted region, where nothing can be seen.
     """
     modules = modules_by_path(model)
-    declared = {a_map.name: a_map.module for a_map in model.feature_maps} if isinstance(model, Described) else {}
+    declared = dict(model.feature_maps) if isinstance(model, Described) else {}
     path = declared.get(name, name)
     if path in modules:
         for region in scripted(model):

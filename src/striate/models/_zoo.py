@@ -14,7 +14,6 @@ from typing import Any
 from torch import nn
 
 from striate.core.errors import ModelError
-from striate.core.protocols import FeatureMap
 from striate.core.registry import Registry
 
 
@@ -69,15 +68,16 @@ class ModelCard:
 
 
 class Network(nn.Module):
-    """What every model of the zoo is.
+    """A model of the zoo.
 
-    `forward` takes pictures (n, c, h, w) and gives logits (n, k). `feature_maps` are its named places in forward order,
-    `head` is the path of the module that transfer learning replaces. Every activation is a module of its own and not
-    in place, every sum a module, so that each place can be looked into by its name.
+    `forward` takes images (n, c, h, w) and returns logits (n, k). `feature_maps` are the paths of the modules whose
+    outputs are worth seeing, by name and in forward order; `describe` has their channels, strides and receptive fields.
+    `head` is the path of the module that transfer learning replaces. Every activation is a module of its own and not in
+    place, every sum a module, so that each place can be captured by its name.
     """
 
     card: ModelCard
-    feature_maps: tuple[FeatureMap, ...]
+    feature_maps: Mapping[str, str]
     head: str
 
 

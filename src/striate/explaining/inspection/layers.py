@@ -61,7 +61,7 @@ def places_of(model: nn.Module, images: Float[Tensor, "n c h w"], places: Places
     if places is not None:
         return place_names(model, places)
     if isinstance(model, Described) and model.feature_maps:
-        return tuple(a_map.name for a_map in model.feature_maps)
+        return tuple(model.feature_maps)
     return layers(model, images)
 
 

@@ -16,18 +16,14 @@ from __future__ import annotations
 
 import math
 from collections import OrderedDict
+from collections.abc import Mapping
 
 from jaxtyping import Float
 from torch import Tensor, nn
 
 from striate.layers import LocalResponseNorm, normal_
-from striate.models._reach import Reach
 from striate.models._zoo import Network, register_family
 from striate.tracing import output_shape
-
-_FIRST = Reach().window(11, 4)
-_SECOND = _FIRST.window(3, 2).window(5)
-_THIRD = _SECOND.window(3, 2).window(3).window(3).window(3)
 
 
 class ColumnResponseNorm(LocalResponseNorm):
@@ -45,11 +41,11 @@ class AlexNet2012(Network):
         EmptyMapError: the pictures have a side of less than 67 pixels.
     """
 
-    feature_maps = (
-        _FIRST.place("stage1", "features.relu1", 96),
-        _SECOND.place("stage2", "features.relu2", 256),
-        _THIRD.place("stage3", "features.relu5", 256),
-    )
+    feature_maps: Mapping[str, str] = {
+        "stage1": "features.relu1",
+        "stage2": "features.relu2",
+        "stage3": "features.relu5",
+    }
     head = "fc8"
 
     def __init__(self, channels: int, size: tuple[int, int], classes: int) -> None:

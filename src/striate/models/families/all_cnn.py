@@ -25,7 +25,6 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from striate.layers import GlobalAveragePool, he_, normal_
-from striate.models._reach import Reach
 from striate.models._zoo import Network, register_family
 
 Kernels = tuple[tuple[int, int], ...]
@@ -51,13 +50,13 @@ class AllCNN(Network):
     def __init__(self, channels: int, classes: int, kernels: Kernels) -> None:
         super().__init__()
         layers: OrderedDict[str, nn.Module] = OrderedDict(drop0=nn.Dropout(0.2))
-        reach, maps, inputs = Reach(), [], channels
+        self.feature_maps, inputs = {}, channels
         for block, width in enumerate((96, 192), start=1):
             for number, (kernel, stride) in enumerate(kernels, start=1):
                 layers[f"conv{block}_{number}"] = nn.Conv2d(inputs, width, kernel, stride, padding=kernel // 2)
                 layers[f"relu{block}_{number}"] = nn.ReLU()
-                reach, inputs = reach.window(kernel, stride), width
-            maps.append(reach.place(f"stage{block}", f"features.relu{block}_{len(kernels)}", width))
+                inputs = width
+            self.feature_maps[f"stage{block}"] = f"features.relu{block}_{len(kernels)}"
             layers[f"drop{block}"] = nn.Dropout(0.5)
         layers |= OrderedDict(
             conv3=nn.Conv2d(192, 192, 3),
@@ -69,7 +68,7 @@ class AllCNN(Network):
         )
         self.features = nn.Sequential(layers)
         self.pool = GlobalAveragePool()
-        self.feature_maps = (*maps, reach.window(3).place("stage3", "features.relu4", 192))
+        self.feature_maps["stage3"] = "features.relu4"
         he_(self)
         normal_(self.get_submodule(self.head), std=0.02)
         nn.init.ones_(self.get_parameter(f"{self.head}.bias"))

@@ -14,12 +14,12 @@ from __future__ import annotations
 
 import math
 from collections import OrderedDict
+from collections.abc import Mapping
 
 from jaxtyping import Float
 from torch import Tensor, nn
 
 from striate.layers import MaxNormConv2d, MaxNormLinear, xavier_
-from striate.models._reach import Reach
 from striate.models._zoo import Network, register_family
 from striate.tracing import output_shape
 
@@ -31,7 +31,7 @@ class CIFAR10MaxNorm(Network):
         EmptyMapError: the pictures have a side of one pixel.
     """
 
-    feature_maps = (Reach().window(3).window(3).place("stage1", "features.relu2", 32),)
+    feature_maps: Mapping[str, str] = {"stage1": "features.relu2"}
     head = "fc2"
 
     def __init__(self, channels: int, size: tuple[int, int], classes: int) -> None:

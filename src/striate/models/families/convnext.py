@@ -28,7 +28,6 @@ from striate.layers import (
     StochasticDepth,
     truncated_normal_,
 )
-from striate.models._reach import Reach
 from striate.models._zoo import Network, register_family
 
 _EPSILON = 1e-6
@@ -82,8 +81,7 @@ class ConvNeXt(Network):
         self.stem = nn.Sequential(
             OrderedDict(conv=nn.Conv2d(channels, widths[0], 4, stride=4), norm=LayerNorm2d(widths[0], _EPSILON))
         )
-        seen = Reach().window(4, 4)
-        places = [seen.place("stem", "stem.norm", widths[0])]
+        self.feature_maps = {"stem": "stem.norm"}
         self.stages = nn.Sequential()
         rates = (drop * number / (sum(blocks) - 1) for number in range(sum(blocks)))
         for number, (width, count) in enumerate(zip(widths, blocks, strict=True)):
@@ -91,13 +89,10 @@ class ConvNeXt(Network):
             if number:
                 stage.add_module("norm", LayerNorm2d(widths[number - 1], _EPSILON))
                 stage.add_module("shrink", nn.Conv2d(widths[number - 1], width, 2, stride=2))
-                seen = seen.window(2, 2)
             for place in range(count):
                 stage.add_module(f"block{place + 1}", Block(width, next(rates)))
-                seen = seen.window(7)
             self.stages.add_module(f"stage{number + 1}", stage)
-            places.append(seen.place(f"stage{number + 1}", f"stages.stage{number + 1}.block{count}.add", width))
-        self.feature_maps = tuple(places)
+            self.feature_maps[f"stage{number + 1}"] = f"stages.stage{number + 1}.block{count}.add"
         self.pool = GlobalAveragePool()
         self.norm = nn.LayerNorm(widths[-1], _EPSILON)
         self.fc = nn.Linear(widths[-1], classes)

@@ -19,9 +19,7 @@ from collections import OrderedDict
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from striate.core.protocols import FeatureMap
 from striate.layers import Concat, GlobalAveragePool, he_, xavier_
-from striate.models._reach import Reach
 from striate.models._zoo import Network, register_family
 
 
@@ -59,8 +57,8 @@ def transition(inputs: int) -> nn.Sequential:
 class DenseNet(Network):
     """A stem, dense blocks with transitions between them, the global mean and a classifier.
 
-    `stem` gives `width` maps, of which `seen` tells what they see; `place` is the feature map in it. `layers` counts
-    the layers of each block, `growth` is k. A stage's map is taken behind the ReLU that follows its block.
+    `stem` returns `width` channels; `place` is the path of the feature map in it. `layers` counts the layers of each
+    block, `growth` is k. A stage's map is taken after the ReLU that follows its block.
     """
 
     head = "fc"
@@ -68,8 +66,7 @@ class DenseNet(Network):
     def __init__(
         self,
         stem: nn.Sequential,
-        place: FeatureMap,
-        seen: Reach,
+        place: str,
         *,
         width: int,
         growth: int,
@@ -79,20 +76,20 @@ class DenseNet(Network):
         super().__init__()
         self.stem = stem
         self.blocks = nn.Sequential()
-        places = [place]
+        self.feature_maps = {"stem": place}
         for number, count in enumerate(layers, start=1):
             block = nn.Sequential()
             for layer in range(1, count + 1):
                 block.add_module(f"layer{layer}", DenseLayer(width, growth))
-                width, seen = width + growth, seen.window(3)
+                width += growth
             self.blocks.add_module(f"block{number}", block)
             if number < len(layers):
                 self.blocks.add_module(f"transition{number}", transition(width))
-                places.append(seen.place(f"stage{number}", f"blocks.transition{number}.relu", width))
-                width, seen = width // 2, seen.window(2, 2)
+                self.feature_maps[f"stage{number}"] = f"blocks.transition{number}.relu"
+                width //= 2
         self.norm = nn.BatchNorm2d(width)
         self.relu = nn.ReLU()
-        self.feature_maps = (*places, seen.place(f"stage{len(layers)}", "relu", width))
+        self.feature_maps[f"stage{len(layers)}"] = "relu"
         self.pool = GlobalAveragePool()
         self.fc = nn.Linear(width, classes)
         he_(self)
@@ -113,17 +110,14 @@ def _for_imagenet(channels: int, classes: int, layers: tuple[int, int, int, int]
             pool=nn.MaxPool2d(3, 2, padding=1),
         )
     )
-    seen = Reach().window(7, 2)
-    place = seen.place("stem", "stem.relu", 64)
-    return DenseNet(stem, place, seen.window(3, 2), width=64, growth=32, layers=layers, classes=classes)
+    return DenseNet(stem, "stem.relu", width=64, growth=32, layers=layers, classes=classes)
 
 
 def _for_cifar(channels: int, classes: int, depth: int, growth: int) -> DenseNet:
     """Section 3, "implementation details": three blocks of (depth - 4) / 6 layers; four are in none of them."""
     stem = nn.Sequential(OrderedDict(conv=nn.Conv2d(channels, 2 * growth, 3, padding=1, bias=False)))
-    seen, count = Reach().window(3), (depth - 4) // 6
-    place = seen.place("stem", "stem.conv", 2 * growth)
-    return DenseNet(stem, place, seen, width=2 * growth, growth=growth, layers=(count,) * 3, classes=classes)
+    count = (depth - 4) // 6
+    return DenseNet(stem, "stem.conv", width=2 * growth, growth=growth, layers=(count,) * 3, classes=classes)
 
 
 IMAGENET = {

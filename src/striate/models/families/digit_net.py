@@ -10,17 +10,14 @@ from __future__ import annotations
 
 import math
 from collections import OrderedDict
+from collections.abc import Mapping
 
 from jaxtyping import Float
 from torch import Tensor, nn
 
 from striate.layers import he_, xavier_
-from striate.models._reach import Reach
 from striate.models._zoo import Network, register_family
 from striate.tracing import output_shape
-
-_FIRST = Reach().window(5)
-_SECOND = _FIRST.window(2, 2).window(5)
 
 
 class DigitNet(Network):
@@ -30,7 +27,7 @@ class DigitNet(Network):
         EmptyMapError: the pictures have a side of less than 16 pixels.
     """
 
-    feature_maps = (_FIRST.place("stage1", "features.relu1", 6), _SECOND.place("stage2", "features.relu2", 16))
+    feature_maps: Mapping[str, str] = {"stage1": "features.relu1", "stage2": "features.relu2"}
     head = "fc3"
 
     def __init__(self, channels: int, size: tuple[int, int], classes: int) -> None:

@@ -12,19 +12,14 @@ from __future__ import annotations
 
 import math
 from collections import OrderedDict
+from collections.abc import Mapping
 
 from jaxtyping import Float
 from torch import Tensor, nn
 
 from striate.layers import xavier_
-from striate.models._reach import Reach
 from striate.models._zoo import Network, register_family
 from striate.tracing import output_shape
-
-_FIRST = Reach().window(3)
-_SECOND = _FIRST.window(2, 2).window(3)
-_THIRD = _SECOND.window(2, 2).window(3)
-_FOURTH = _THIRD.window(2, 2).window(3)
 
 
 class DogsAndCats2017(Network):
@@ -34,12 +29,12 @@ class DogsAndCats2017(Network):
         EmptyMapError: the pictures have a side of less than 46 pixels.
     """
 
-    feature_maps = (
-        _FIRST.place("stage1", "features.relu1", 32),
-        _SECOND.place("stage2", "features.relu2", 64),
-        _THIRD.place("stage3", "features.relu3", 128),
-        _FOURTH.place("stage4", "features.relu4", 128),
-    )
+    feature_maps: Mapping[str, str] = {
+        "stage1": "features.relu1",
+        "stage2": "features.relu2",
+        "stage3": "features.relu3",
+        "stage4": "features.relu4",
+    }
     head = "fc2"
 
     def __init__(self, channels: int, size: tuple[int, int], classes: int) -> None:

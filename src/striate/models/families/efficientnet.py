@@ -29,7 +29,6 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from striate.layers import Add, GlobalAveragePool, SqueezeExcitation, StochasticDepth, he_
-from striate.models._reach import Reach
 from striate.models._zoo import Network, register_family
 
 _batch_norm = functools.partial(nn.BatchNorm2d, eps=1e-3, momentum=0.01)
@@ -69,10 +68,6 @@ class Block(nn.Module):
     def join(self, branch: Float[Tensor, "n c h w"], x: Float[Tensor, "n k y x"]) -> Float[Tensor, "n c h w"]:
         return self.add(self.drop(branch), x) if self.residual else branch
 
-    def reach(self, seen: Reach) -> Reach:
-        """What the block's output sees, if its input sees `seen`."""
-        raise NotImplementedError
-
 
 class MBConv(Block):
     """The inverted bottleneck (MobileNetV2, arXiv:1801.04381, figure 3b; with the gate MnasNet, arXiv:1807.11626).
@@ -87,13 +82,9 @@ class MBConv(Block):
         self.depthwise = conv_norm_act(hidden, hidden, kernel, stride, groups=hidden)
         self.gate = SqueezeExcitation(hidden, max(1, inputs // 4), activation=nn.SiLU)
         self.project = conv_norm(hidden, outputs)
-        self._window = kernel, stride
 
     def forward(self, x: Float[Tensor, "n c h w"]) -> Float[Tensor, "n k y x"]:
         return self.join(self.project(self.gate(self.depthwise(self.expand(x)))), x)
-
-    def reach(self, seen: Reach) -> Reach:
-        return seen.window(*self._window).everywhere()
 
 
 @dataclass(frozen=True)
@@ -137,8 +128,7 @@ class EfficientNet(Network):
         super().__init__()
         self.stem = conv_norm_act(channels, stem, 3, stride=2)
         self.stages = nn.Sequential()
-        seen = Reach().window(3, 2)
-        places = {"stem": seen.place("stem", "stem.act", stem)}
+        self.feature_maps = {"stem": "stem.act"}
         inputs, total = stem, sum(row.blocks for row in rows)
         rates = (_DROP * number / total for number in range(total))
         stage, name = self.stages, ""
@@ -148,12 +138,10 @@ class EfficientNet(Network):
                 self.stages.add_module(name, stage)
             for block in row.build(inputs, rates):
                 stage.add_module(f"block{len(stage) + 1}", block)
-                seen = block.reach(seen)
-                places[name] = seen.place(name, f"stages.{name}.block{len(stage)}.{block.last}", row.channels)
+                self.feature_maps[name] = f"stages.{name}.block{len(stage)}.{block.last}"
             inputs = row.channels
         self.top = conv_norm_act(inputs, top, 1)
-        places[name] = seen.place(name, "top.act", top)
-        self.feature_maps = tuple(places.values())
+        self.feature_maps[name] = "top.act"
         self.pool = GlobalAveragePool()
         self.dropout = nn.Dropout(dropout)
         self.fc = nn.Linear(top, classes)

@@ -20,7 +20,6 @@ from dataclasses import replace
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from striate.models._reach import Reach
 from striate.models._zoo import register_family
 from striate.models.families.efficientnet import Block, EfficientNet, MBConv, Row, conv_norm, conv_norm_act
 
@@ -36,13 +35,9 @@ class FusedMBConv(Block):
         hidden = inputs * expansion
         self.expand = conv_norm_act(inputs, outputs if expansion == 1 else hidden, kernel, stride)
         self.project = nn.Identity() if expansion == 1 else conv_norm(hidden, outputs)
-        self._window = kernel, stride
 
     def forward(self, x: Float[Tensor, "n c h w"]) -> Float[Tensor, "n k y x"]:
         return self.join(self.project(self.expand(x)), x)
-
-    def reach(self, seen: Reach) -> Reach:
-        return seen.window(*self._window)
 
 
 _fused = functools.partial(Row, FusedMBConv, kernel=3)

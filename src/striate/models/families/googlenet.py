@@ -25,7 +25,6 @@ local response normalization; 3×3 convolutions where the paper has 5×5 (an old
 from __future__ import annotations
 
 import contextlib
-import functools
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -33,9 +32,7 @@ from dataclasses import dataclass
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from striate.core.protocols import FeatureMap
 from striate.layers import Branches, GlobalAveragePool, LocalResponseNorm, he_, xavier_
-from striate.models._reach import Reach
 from striate.models._zoo import Network, register_family
 from striate.tracing import EmptyMapError, output_shape
 
@@ -178,7 +175,13 @@ class GoogLeNet(Network):
             with contextlib.suppress(EmptyMapError):  # then it is not built
                 self.auxiliary[name] = AuxiliaryClassifier((depth, height, width), classes, form)
         self.auxiliary_heads: Mapping[str, str] = {name: f"auxiliary.{name}.fc2" for name in self.auxiliary}
-        self.feature_maps = _feature_maps(form)
+        self.feature_maps = {
+            "stem": "features.conv1.relu",
+            "stage1": "features.conv3.relu",
+            "stage2": "features.inception3b.concat",
+            "stage3": "features.inception4e.concat",
+            "stage4": "features.inception5b.concat",
+        }
         he_(self)
         for path in (self.head, *self.auxiliary_heads.values()):
             xavier_(self.get_submodule(path))  # no ReLU follows it
@@ -219,24 +222,6 @@ def _features(form: Form, channels: int) -> OrderedDict[str, nn.Module]:
         )
         inputs = ones + threes + fives + projected
     return layers
-
-
-def _feature_maps(form: Form) -> tuple[FeatureMap, ...]:
-    def modules(seen: Reach, count: int) -> Reach:
-        return functools.reduce(lambda so_far, _: so_far.window(form.largest), range(count), seen)
-
-    stem = Reach().window(7, 2)
-    first = stem.window(3, 2).window(3)
-    second = modules(first.window(3, 2), 2)
-    third = modules(second.window(3, 2), 5)
-    fourth = modules(third.window(form.last_pool, 2), 2)
-    return (
-        stem.place("stem", "features.conv1.relu", 64),
-        first.place("stage1", "features.conv3.relu", 192),
-        second.place("stage2", "features.inception3b.concat", 480),
-        third.place("stage3", "features.inception4e.concat", 832),
-        fourth.place("stage4", "features.inception5b.concat", 1024),
-    )
 
 
 VARIANTS = {

@@ -22,9 +22,7 @@ from collections import OrderedDict
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from striate.core.protocols import FeatureMap
 from striate.layers import Add, GlobalAveragePool, xavier_
-from striate.models._reach import Reach
 from striate.models._zoo import Network, register_family
 
 
@@ -58,22 +56,19 @@ class HighwayNetwork(Network):
     ) -> None:
         super().__init__()
         layers: OrderedDict[str, nn.Module] = OrderedDict()
-        maps: list[FeatureMap] = []
-        reach, inputs, number = Reach(), channels, 0
+        self.feature_maps, inputs, number = {}, channels, 0
         for stage, (width, count) in enumerate(zip(widths, highways, strict=True), start=1):
             if stage > 1:
                 layers[f"pool{stage - 1}"] = nn.MaxPool2d(2)
-                reach = reach.window(2, 2)
             number += 1
             layers[f"drop{stage}"] = nn.Dropout(0.2)
             layers[f"conv{number}"] = nn.Conv2d(inputs, width, 3, padding=1)
             layers[f"relu{number}"] = nn.ReLU()
-            reach, inputs = reach.window(3), width
+            inputs = width
             for _ in range(count):
                 number += 1
                 layers[f"highway{number}"] = Highway(width)
-                reach = reach.window(3)
-            maps.append(reach.place(f"stage{stage}", f"features.highway{number}.sum", width))
+            self.feature_maps[f"stage{stage}"] = f"features.highway{number}.sum"
         number += 1
         layers[f"conv{number}"] = nn.Conv2d(inputs, last, 1)
         layers[f"relu{number}"] = nn.ReLU()
@@ -81,7 +76,6 @@ class HighwayNetwork(Network):
         self.pool = GlobalAveragePool()
         self.drop = nn.Dropout(0.2)
         self.fc = nn.Linear(last, classes)
-        self.feature_maps = tuple(maps)
         xavier_(self)
         for layer in self.features:
             if isinstance(layer, Highway):

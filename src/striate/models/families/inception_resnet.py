@@ -27,11 +27,9 @@ from dataclasses import dataclass
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from striate.core.protocols import FeatureMap
 from striate.layers import Add, Branches, GlobalAveragePool, he_, xavier_
-from striate.models._reach import Reach
 from striate.models._zoo import Network, register_family
-from striate.models.families.inception_v4 import NormedConvolution, ReductionA, Stem, halving, row, stem_reach
+from striate.models.families.inception_v4 import NormedConvolution, ReductionA, Stem, halving, row
 
 Pair = tuple[int, int]
 Steps = tuple[tuple[int, int | Pair], ...]
@@ -128,12 +126,11 @@ class ReductionB(Branches):
 
 @dataclass(frozen=True)
 class Front:
-    """What comes before the first block: the layers, the channels they give, and what their maps see."""
+    """The layers before the first block, their output channels, and the path of the first stage's map."""
 
     layers: nn.Sequential
     channels: int
-    maps: tuple[FeatureMap, ...]
-    reach: Reach
+    stage1: str
 
 
 class InceptionResNet(Network):
@@ -173,9 +170,14 @@ class InceptionResNet(Network):
         self.pool = GlobalAveragePool()
         self.dropout = nn.Dropout(0.2)
         self.fc = nn.Linear(features, classes)
-        self.feature_maps = _feature_maps(
-            front, counts, (first, second, features), "relu" if closing is None else "conv.relu"
-        )
+        last = "relu" if closing is None else "conv.relu"
+        self.feature_maps = {
+            "stem": "stem.conv3.relu",
+            "stage1": front.stage1,
+            "stage2": f"stage2.{counts[0] - 1}.relu",
+            "stage3": f"stage3.{counts[1] - 1}.relu",
+            "stage4": f"stage4.{counts[2] - 1}.{last}",
+        }
         he_(self)
         for layer in (self.fc, *(module.linear for module in self.modules() if isinstance(module, Residual))):
             xavier_(layer)  # no ReLU follows it
@@ -185,19 +187,6 @@ class InceptionResNet(Network):
         x = self.stage3(self.reduction_a(x))
         x = self.stage4(self.reduction_b(x))
         return self.fc(self.dropout(self.pool(x)))
-
-
-def _feature_maps(
-    front: Front, counts: tuple[int, int, int], channels: tuple[int, int, int], last: str
-) -> tuple[FeatureMap, ...]:
-    seen, places = front.reach, []
-    for stage, (count, kernel) in enumerate(zip(counts, (5, 7, 3), strict=True), start=2):
-        for _ in range(count):
-            seen = seen.window(kernel)
-        path = last if stage == 4 else "relu"
-        places.append(seen.place(f"stage{stage}", f"stage{stage}.{count - 1}.{path}", channels[stage - 2]))
-        seen = seen.window(3).window(3, 2)
-    return (*front.maps, *places)
 
 
 def _first_layers(channels: int) -> OrderedDict[str, nn.Module]:
@@ -212,24 +201,15 @@ def _first_layers(channels: int) -> OrderedDict[str, nn.Module]:
     )
 
 
-def _first_maps() -> tuple[tuple[FeatureMap, ...], Reach]:
-    half = Reach().window(3, 2).window(3).window(3)
-    quarter = half.window(3, 2).window(3)
-    return (half.place("stem", "stem.conv3.relu", 64), quarter.place("stage1", "stem.conv5.relu", 192)), quarter
-
-
 def front_v1(channels: int) -> Front:
     """Figure 14: 35×35 places and 256 channels."""
     layers = _first_layers(channels) | {"conv6": NormedConvolution(192, 256, 3, 2, valid=True)}
-    maps, quarter = _first_maps()
-    return Front(nn.Sequential(OrderedDict(layers)), 256, maps, quarter.window(3, 2))
+    return Front(nn.Sequential(OrderedDict(layers)), 256, "stem.conv5.relu")
 
 
 def front_v2(channels: int) -> Front:
     """Figure 3, the stem of Inception-v4: 35×35 places and 384 channels."""
-    half, quarter, eighth = stem_reach()
-    maps = half.place("stem", "stem.conv3.relu", 64), quarter.place("stage1", "stem.mixed.concat", 192)
-    return Front(Stem(channels), 384, maps, eighth)
+    return Front(Stem(channels), 384, "stem.mixed.concat")
 
 
 def front_published(channels: int) -> Front:
@@ -242,8 +222,7 @@ def front_published(channels: int) -> Front:
         pool=nn.Sequential(OrderedDict(pool=means, project=NormedConvolution(192, 64, 1))),
     )
     layers = _first_layers(channels) | {"pool2": nn.MaxPool2d(3, 2), "mixed": mixed}
-    maps, quarter = _first_maps()
-    return Front(nn.Sequential(OrderedDict(layers)), 320, maps, quarter.window(3, 2).window(5))
+    return Front(nn.Sequential(OrderedDict(layers)), 320, "stem.conv5.relu")
 
 
 VARIANTS = {

@@ -25,9 +25,7 @@ from collections import OrderedDict
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from striate.core.protocols import FeatureMap
 from striate.layers import AvgPool2dSame, Branches, Conv2dSame, GlobalAveragePool, MaxPool2dSame, he_, xavier_
-from striate.models._reach import Reach
 from striate.models._zoo import Network, register_family
 
 # Figure 5: filters of the 1×1; reduction, 3×3; reduction, double 3×3; projection; the pooling before it.
@@ -136,7 +134,13 @@ class InceptionV2(Network):
         self.features = nn.Sequential(layers)
         self.pool = GlobalAveragePool()
         self.fc = nn.Linear(inputs, classes)
-        self.feature_maps = _feature_maps()
+        self.feature_maps = {
+            "stem": "features.conv1.relu",
+            "stage1": "features.conv3.relu",
+            "stage2": "features.inception3b.concat",
+            "stage3": "features.inception4d.concat",
+            "stage4": "features.inception5b.concat",
+        }
         he_(self)
         xavier_(self.fc)  # no ReLU follows it
 
@@ -157,21 +161,6 @@ def _double(inputs: int, reduced: int, outputs: int, stride: int) -> nn.Sequenti
             conv1=NormedConvolution(reduced, outputs, 3),
             conv2=NormedConvolution(outputs, outputs, 3, stride),
         )
-    )
-
-
-def _feature_maps() -> tuple[FeatureMap, ...]:
-    stem = Reach().window(7, 2)
-    first = stem.window(3, 2).window(3)
-    second = first.window(3, 2).window(5).window(5)  # modules 3a and 3b
-    third = second.window(3).window(3, 2).window(5).window(5).window(5).window(5)  # 3c, then 4a to 4d
-    fourth = third.window(3).window(3, 2).window(5).window(5)  # 4e, then 5a and 5b
-    return (
-        stem.place("stem", "features.conv1.relu", 64),
-        first.place("stage1", "features.conv3.relu", 192),
-        second.place("stage2", "features.inception3b.concat", 320),
-        third.place("stage3", "features.inception4d.concat", 576),
-        fourth.place("stage4", "features.inception5b.concat", 1024),
     )
 
 

@@ -20,16 +20,13 @@ its batch normalization's momentum of 0.0003, for millions of steps; here it is 
 from __future__ import annotations
 
 import contextlib
-import functools
 from collections import OrderedDict
 from collections.abc import Mapping
 
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from striate.core.protocols import FeatureMap
 from striate.layers import Branches, GlobalAveragePool, he_, xavier_
-from striate.models._reach import Reach
 from striate.models._zoo import Network, register_family
 from striate.tracing import EmptyMapError, output_shape
 
@@ -224,7 +221,13 @@ class InceptionV3(Network):
             output_shape(classifier, (depth, height, width))
             self.auxiliary["b4"] = classifier
         self.auxiliary_heads: Mapping[str, str] = {name: f"auxiliary.{name}.fc" for name in self.auxiliary}
-        self.feature_maps = _feature_maps()
+        self.feature_maps = {
+            "stem": "early.conv3.relu",
+            "stage1": "early.conv5.relu",
+            "stage2": "early.a3.concat",
+            "stage3": "early.b4.concat",
+            "stage4": "late.c2.concat",
+        }
         he_(self)
         for path in (self.head, *self.auxiliary_heads.values()):
             xavier_(self.get_submodule(path))  # no ReLU follows it
@@ -238,22 +241,6 @@ class InceptionV3(Network):
         x = self.early(x)
         others = {name: classifier(x) for name, classifier in self.auxiliary.items()}
         return self.fc(self.dropout(self.pool(self.late(x)))), others
-
-
-def _feature_maps() -> tuple[FeatureMap, ...]:
-    stem = Reach().window(3, 2).window(3).window(3)
-    first = stem.window(3, 2).window(3)
-    second = first.window(3, 2).window(5).window(5).window(5)
-    third = second.window(3).window(3, 2)
-    third = functools.reduce(lambda seen, _: seen.window(13), range(4), third)  # twice 7 in each direction
-    fourth = third.window(7).window(3, 2).window(5).window(5)
-    return (
-        stem.place("stem", "early.conv3.relu", 64),
-        first.place("stage1", "early.conv5.relu", 192),
-        second.place("stage2", "early.a3.concat", 288),
-        third.place("stage3", "early.b4.concat", 768),
-        fourth.place("stage4", "late.c2.concat", 2048),
-    )
 
 
 register_family("inception_v3", InceptionV3, {"inception_v3": {}})

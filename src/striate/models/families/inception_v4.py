@@ -16,9 +16,7 @@ from collections import OrderedDict
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from striate.core.protocols import FeatureMap
 from striate.layers import Branches, GlobalAveragePool, he_, xavier_
-from striate.models._reach import Reach
 from striate.models._zoo import Network, register_family
 
 Pair = tuple[int, int]
@@ -174,7 +172,13 @@ class InceptionV4(Network):
         self.pool = GlobalAveragePool()
         self.dropout = nn.Dropout(0.2)
         self.fc = nn.Linear(1536, classes)
-        self.feature_maps = _feature_maps()
+        self.feature_maps = {
+            "stem": "stem.conv3.relu",
+            "stage1": "stem.mixed.concat",
+            "stage2": "stage2.3.concat",
+            "stage3": "stage3.6.concat",
+            "stage4": "stage4.2.concat",
+        }
         he_(self)
         xavier_(self.fc)  # no ReLU follows it
 
@@ -183,32 +187,6 @@ class InceptionV4(Network):
         x = self.stage3(self.reduction_a(x))
         x = self.stage4(self.reduction_b(x))
         return self.fc(self.dropout(self.pool(x)))
-
-
-def stem_reach() -> tuple[Reach, Reach, Reach]:
-    """What the stem's maps see at a half, a quarter and an eighth of the picture's size."""
-    half = Reach().window(3, 2).window(3).window(3)
-    quarter = half.window(3, 2).window(7).window(3)
-    return half, quarter, quarter.window(3, 2)
-
-
-def _feature_maps() -> tuple[FeatureMap, ...]:
-    half, quarter, eighth = stem_reach()
-    for _ in range(4):
-        eighth = eighth.window(5)
-    sixteenth = eighth.window(3).window(3, 2)
-    for _ in range(7):
-        sixteenth = sixteenth.window(13)  # twice 7 in each direction
-    last = sixteenth.window(7).window(3, 2)
-    for _ in range(3):
-        last = last.window(5)
-    return (
-        half.place("stem", "stem.conv3.relu", 64),
-        quarter.place("stage1", "stem.mixed.concat", 192),
-        eighth.place("stage2", "stage2.3.concat", 384),
-        sixteenth.place("stage3", "stage3.6.concat", 1024),
-        last.place("stage4", "stage4.2.concat", 1536),
-    )
 
 
 register_family("inception_v4", InceptionV4, {"inception_v4": {}})

@@ -22,7 +22,6 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from striate.layers import he_, xavier_
-from striate.models._reach import Reach
 from striate.models._zoo import Network, register_family
 from striate.tracing import output_shape
 
@@ -61,12 +60,10 @@ class LeNet5(Network):
         self.fc3 = nn.Linear(84, classes)
         he_(self)
         xavier_(self.fc3)  # no ReLU follows it
-        first = Reach().window(5)
-        second = first.window(2, 2).window(5)
-        self.feature_maps = (
-            first.place("stage1", "features.relu1", filters),
-            second.place("stage2", "features.relu2", 16),
-        )
+        self.feature_maps = {
+            "stage1": "features.relu1",
+            "stage2": "features.relu2",
+        }
 
     def forward(self, x: Float[Tensor, "n c h w"]) -> Float[Tensor, "n k"]:
         x = self.flatten(self.features(x))

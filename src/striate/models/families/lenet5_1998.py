@@ -22,7 +22,7 @@ from __future__ import annotations
 import itertools
 import math
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import torch
 from jaxtyping import Float
@@ -31,7 +31,6 @@ from torch.nn import functional as F
 
 from striate.core.rng import Stream
 from striate.layers import Concat
-from striate.models._reach import Reach
 from striate.models._zoo import Network, register_family
 from striate.tracing import output_shape
 
@@ -135,10 +134,10 @@ class LeNet5Of1998(Network):
         EmptyMapError: the pictures have a side of less than 28 pixels.
     """
 
-    feature_maps = (
-        Reach().window(5).place("stage1", "features.squash1", 6),
-        Reach().window(5).window(2, 2).window(5).place("stage2", "features.squash3", 16),
-    )
+    feature_maps: Mapping[str, str] = {
+        "stage1": "features.squash1",
+        "stage2": "features.squash3",
+    }
     head = "output"
 
     def __init__(self, channels: int, size: tuple[int, int], classes: int) -> None:

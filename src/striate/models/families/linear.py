@@ -11,11 +11,11 @@ The paper's outputs are trained by squared error; here they are logits, and the 
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from striate.core.protocols import FeatureMap
 from striate.layers import xavier_
 from striate.models._zoo import Network, register_family
 
@@ -23,7 +23,7 @@ from striate.models._zoo import Network, register_family
 class Linear(Network):
     """One weighted sum of all pixels per class. It has no maps: nothing of it has a place in the picture."""
 
-    feature_maps: tuple[FeatureMap, ...] = ()
+    feature_maps: Mapping[str, str] = {}
     head = "fc"
 
     def __init__(self, channels: int, size: tuple[int, int], classes: int) -> None:

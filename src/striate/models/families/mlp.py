@@ -9,11 +9,11 @@ Differences from the paper, as is usual today: ReLU for tanh, logits for squared
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from striate.core.protocols import FeatureMap
 from striate.layers import he_, xavier_
 from striate.models._zoo import Network, register_family
 
@@ -21,7 +21,7 @@ from striate.models._zoo import Network, register_family
 class MLP(Network):
     """Three fully connected layers. It has no maps: its hidden units have no place in the picture."""
 
-    feature_maps: tuple[FeatureMap, ...] = ()
+    feature_maps: Mapping[str, str] = {}
     head = "fc3"
 
     def __init__(self, channels: int, size: tuple[int, int], classes: int) -> None:

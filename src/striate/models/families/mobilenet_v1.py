@@ -20,7 +20,6 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from striate.layers import Conv2dSame, GlobalAveragePool, truncated_normal_
-from striate.models._reach import Reach
 from striate.models._zoo import Network, register_family
 
 _batch_norm = functools.partial(nn.BatchNorm2d, eps=1e-3)
@@ -62,18 +61,16 @@ class MobileNetV1(Network):
         self.conv = Conv2dSame(channels, inputs, 3, 2, bias=False)
         self.norm = _batch_norm(inputs)
         self.relu = nn.ReLU6()
-        seen = Reach().window(3, 2)
-        places = [seen.place("stem", "relu", inputs)]
+        self.feature_maps = {"stem": "relu"}
         self.stages = nn.Sequential()
         for number, blocks in enumerate(_STAGES, start=1):
             stage = nn.Sequential()
             for index, (filters, stride) in enumerate(blocks, start=1):
                 outputs = int(filters * width)
                 stage.add_module(f"block{index}", DepthwiseSeparable(inputs, outputs, stride))
-                seen, inputs = seen.window(3, stride), outputs
+                inputs = outputs
             self.stages.add_module(f"stage{number}", stage)
-            places.append(seen.place(f"stage{number}", f"stages.stage{number}.block{len(blocks)}.relu2", inputs))
-        self.feature_maps = tuple(places)
+            self.feature_maps[f"stage{number}"] = f"stages.stage{number}.block{len(blocks)}.relu2"
         self.pool = GlobalAveragePool()
         self.fc = nn.Linear(inputs, classes)
         truncated_normal_(self, 0.09)

@@ -22,7 +22,6 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from striate.layers import Add, Conv2dSame, GlobalAveragePool, truncated_normal_
-from striate.models._reach import Reach
 from striate.models._zoo import Network, register_family
 
 _batch_norm = functools.partial(nn.BatchNorm2d, eps=1e-3)
@@ -84,8 +83,7 @@ class MobileNetV2(Network):
         self.conv1 = Conv2dSame(channels, inputs, 3, 2, bias=False)
         self.norm1 = _batch_norm(inputs)
         self.relu1 = nn.ReLU6()
-        seen = Reach().window(3, 2)
-        places = [seen.place("stem", "relu1", inputs)]
+        self.feature_maps = {"stem": "relu1"}
         self.stages = nn.Sequential()
         for number, rows in enumerate(_STAGES, start=1):
             stage, end = nn.Sequential(), ""
@@ -95,14 +93,14 @@ class MobileNetV2(Network):
                     end = f"block{len(stage) + 1}"
                     stage.add_module(end, block)
                     end += ".norm2" if block.add is None else ".add"
-                    seen, inputs = seen.window(3, stride), thinned(filters, width)
+                    inputs = thinned(filters, width)
             self.stages.add_module(f"stage{number}", stage)
-            places.append(seen.place(f"stage{number}", f"stages.stage{number}.{end}", inputs))
+            self.feature_maps[f"stage{number}"] = f"stages.stage{number}.{end}"
         outputs = thinned(1280, max(1.0, width))
         self.conv2 = nn.Conv2d(inputs, outputs, 1, bias=False)
         self.norm2 = _batch_norm(outputs)
         self.relu2 = nn.ReLU6()
-        self.feature_maps = (*places[:-1], seen.place(places[-1].name, "relu2", outputs))
+        self.feature_maps[f"stage{len(self.stages)}"] = "relu2"
         self.pool = GlobalAveragePool()
         self.dropout = nn.Dropout(0.2)
         self.fc = nn.Linear(outputs, classes)

@@ -38,7 +38,6 @@ from striate.layers import (
     he_,
     xavier_,
 )
-from striate.models._reach import Reach
 from striate.models._zoo import Network, register_family
 from striate.tracing import EmptyMapError
 
@@ -46,10 +45,10 @@ _batch_norm = functools.partial(nn.BatchNorm2d, eps=1e-3)
 
 
 class Given(NamedTuple):
-    """What a cell can read: a map of so many channels, and what its values see."""
+    """A map that a cell can read: its channels, and its stride in pixels of the image."""
 
     channels: int
-    seen: Reach
+    stride: int
 
 
 def projection(inputs: int, outputs: int) -> nn.Sequential:
@@ -109,14 +108,14 @@ class Cell(nn.Module):
     def __init__(self, current: Given, previous: Given, width: int) -> None:
         super().__init__()
         self.fit_previous: nn.Module | None = None
-        self.before = Given(width, previous.seen)
+        self.before = Given(width, previous.stride)
         if previous is current:
             self.before = previous
-        elif previous.seen.stride == current.seen.stride:
+        elif previous.stride == current.stride:
             self.fit_previous = projection(previous.channels, width)
         else:
             self.fit_previous = FactorizedReduction(previous.channels, width)
-            self.before = Given(width, previous.seen.window(2, 2))
+            self.before = Given(width, 2 * previous.stride)
         self.fit = projection(current.channels, width)
 
     def _fitted(self, current: Tensor, previous: Tensor) -> tuple[Tensor, Tensor]:
@@ -143,7 +142,7 @@ class NormalCell(Cell):
         self.left5 = separable(width, width, 3, rate)
         self.add5 = Add()
         self.concat = Concat()
-        self.given = Given(6 * width, (current.seen | self.before.seen).window(5).window(5))
+        self.given = Given(6 * width, current.stride)
 
     def forward(
         self, current: Float[Tensor, "n c h w"], previous: Float[Tensor, "n p y x"]
@@ -178,8 +177,7 @@ class ReductionCell(Cell):
         self.right5 = maximum(rate)
         self.add5 = Add()
         self.concat = Concat()
-        first = current.seen.window(5, 2).window(5) | before.seen.window(7, 2).window(7)
-        self.given = Given(4 * width, first.window(3).window(3))
+        self.given = Given(4 * width, 2 * current.stride)
 
     def forward(
         self, current: Float[Tensor, "n c h w"], previous: Float[Tensor, "n p y x"]
@@ -253,7 +251,7 @@ class NASNet(Network):
             plan += [(f"reduction{run}", ReductionCell, filters << run)] if run else []
             plan += [(f"cell{run * repeats + n + 1}", NormalCell, filters << run) for n in range(repeats)]
 
-        given = [Given(stem, Reach().window(3, 2))]
+        given = [Given(stem, 2)]
         self.cells = nn.ModuleDict()
         self._reads: list[int] = []  # which map before the last one a cell reads besides it
         for index, (name, kind, width) in enumerate(plan):
@@ -279,13 +277,13 @@ class NASNet(Network):
         for path in (self.head, *self.auxiliary_heads.values()):
             xavier_(self.get_submodule(path))
 
-        ends = {"stage1": "stem1", "stage2": f"cell{repeats}", "stage3": self._branch}
-        seen = {name: given[index + 1] for index, (name, _, _) in enumerate(plan)}
-        self.feature_maps = (
-            given[0].seen.place("stem", "norm", stem),
-            *(seen[cell].seen.place(name, f"cells.{cell}.concat", seen[cell].channels) for name, cell in ends.items()),
-            given[-1].seen.place("stage4", "relu", given[-1].channels),
-        )
+        self.feature_maps = {
+            "stem": "norm",
+            "stage1": "cells.stem1.concat",
+            "stage2": f"cells.cell{repeats}.concat",
+            "stage3": f"cells.{self._branch}.concat",
+            "stage4": "relu",
+        }
 
     def forward(self, x: Float[Tensor, "n c h w"]) -> Float[Tensor, "n k"]:
         return self._classify(self._maps(x)[1])

@@ -16,13 +16,12 @@ ReLU shut for all pictures at the start would never learn.
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Mapping
 
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from striate.core.protocols import FeatureMap
 from striate.layers import GlobalAveragePool, normal_
-from striate.models._reach import Reach
 from striate.models._zoo import Network, register_family
 
 
@@ -48,7 +47,7 @@ class MLPConv(nn.Sequential):
 class NIN(Network):
     """Layers that end in one map for each class, and their averages."""
 
-    def __init__(self, features: nn.Sequential, feature_maps: tuple[FeatureMap, ...], head: str) -> None:
+    def __init__(self, features: nn.Sequential, feature_maps: Mapping[str, str], head: str) -> None:
         super().__init__()
         self.features = features
         self.pool = GlobalAveragePool()
@@ -74,14 +73,11 @@ def nin(channels: int, classes: int) -> Network:
             mlpconv3=MLPConv(192, (192, 192, classes), 3, padding=1),
         )
     )
-    first = Reach().window(5)
-    second = first.window(3, 2).window(5)
-    third = second.window(3, 2).window(3)
-    maps = (
-        first.place("stage1", "features.mlpconv1.relu3", 96),
-        second.place("stage2", "features.mlpconv2.relu3", 192),
-        third.place("stage3", "features.mlpconv3.relu2", 192),
-    )
+    maps = {
+        "stage1": "features.mlpconv1.relu3",
+        "stage2": "features.mlpconv2.relu3",
+        "stage3": "features.mlpconv3.relu2",
+    }
     return NIN(features, maps, head="features.mlpconv3.mlp2")
 
 
@@ -99,16 +95,12 @@ def nin_imagenet(channels: int, classes: int) -> Network:
             mlpconv4=MLPConv(384, (1024, 1024, classes), 3, padding=1),
         )
     )
-    first = Reach().window(11, 4)
-    second = first.window(3, 2).window(5)
-    third = second.window(3, 2).window(3)
-    fourth = third.window(3, 2).window(3)
-    maps = (
-        first.place("stage1", "features.mlpconv1.relu3", 96),
-        second.place("stage2", "features.mlpconv2.relu3", 256),
-        third.place("stage3", "features.mlpconv3.relu3", 384),
-        fourth.place("stage4", "features.mlpconv4.relu2", 1024),
-    )
+    maps = {
+        "stage1": "features.mlpconv1.relu3",
+        "stage2": "features.mlpconv2.relu3",
+        "stage3": "features.mlpconv3.relu3",
+        "stage4": "features.mlpconv4.relu2",
+    }
     network = NIN(features, maps, head="features.mlpconv4.mlp2")
     for path in ("features.mlpconv1.conv", "features.mlpconv3.conv", network.head):
         normal_(network.get_submodule(path), std=0.01)

@@ -13,7 +13,6 @@ from __future__ import annotations
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from striate.models._reach import Reach
 from striate.models._stages import Block
 from striate.models._zoo import register_family
 from striate.models.families.resnet import ResNet
@@ -27,7 +26,7 @@ class PlainBlock(Block):
 
     def __init__(self, inputs: int, width: int, stride: int) -> None:
         super().__init__()
-        self.outputs, self.stride = width, stride
+        self.outputs = width
         self.conv1 = nn.Conv2d(inputs, width, 3, stride, padding=1, bias=False)
         self.norm1 = nn.BatchNorm2d(width)
         self.relu1 = nn.ReLU()
@@ -38,9 +37,6 @@ class PlainBlock(Block):
     def forward(self, x: Float[Tensor, "n c h w"]) -> Float[Tensor, "n k y x"]:
         x = self.relu1(self.norm1(self.conv1(x)))
         return self.relu2(self.norm2(self.conv2(x)))
-
-    def reach(self, seen: Reach) -> Reach:
-        return seen.window(3, self.stride).window(3)
 
 
 IMAGENET = {

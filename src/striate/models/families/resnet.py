@@ -25,7 +25,6 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from striate.layers import Add, GlobalAveragePool, he_
-from striate.models._reach import Reach
 from striate.models._stages import Block, MakeBlock, Stages
 from striate.models._zoo import Network, register_family
 
@@ -44,7 +43,7 @@ class BasicBlock(Block):
 
     def __init__(self, inputs: int, width: int, stride: int) -> None:
         super().__init__()
-        self.outputs, self.stride = width, stride
+        self.outputs = width
         self.conv1 = nn.Conv2d(inputs, width, 3, stride, padding=1, bias=False)
         self.norm1 = nn.BatchNorm2d(width)
         self.relu1 = nn.ReLU()
@@ -59,9 +58,6 @@ class BasicBlock(Block):
         branch = self.norm2(self.conv2(branch))
         return self.relu2(self.add(branch, self.shortcut(x)))
 
-    def reach(self, seen: Reach) -> Reach:
-        return seen.window(3, self.stride).window(3)
-
 
 class Bottleneck(Block):
     """1×1 to `width` channels, 3×3, 1×1 to four times as many (figure 5, right); the 3×3 moves by `stride`."""
@@ -70,7 +66,7 @@ class Bottleneck(Block):
 
     def __init__(self, inputs: int, width: int, stride: int) -> None:
         super().__init__()
-        self.outputs, self.stride = 4 * width, stride
+        self.outputs = 4 * width
         self.conv1 = nn.Conv2d(inputs, width, 1, bias=False)
         self.norm1 = nn.BatchNorm2d(width)
         self.relu1 = nn.ReLU()
@@ -92,9 +88,6 @@ class Bottleneck(Block):
         branch = self.relu2(self.norm2(self.conv2(branch)))
         return self.norm3(self.conv3(branch))
 
-    def reach(self, seen: Reach) -> Reach:
-        return seen.window(3, self.stride)
-
 
 class Bottleneck2015(Bottleneck):
     """The bottleneck as the paper has it: the first 1×1 convolution moves by `stride`."""
@@ -102,9 +95,6 @@ class Bottleneck2015(Bottleneck):
     def __init__(self, inputs: int, width: int, stride: int) -> None:
         super().__init__(inputs, width, stride)
         self.conv1.stride, self.conv2.stride = self.conv2.stride, self.conv1.stride
-
-    def reach(self, seen: Reach) -> Reach:
-        return seen.window(1, self.stride).window(3)
 
 
 class ResNet(Network):
@@ -118,14 +108,12 @@ class ResNet(Network):
         self.norm1 = nn.BatchNorm2d(64)
         self.relu1 = nn.ReLU()
         self.pool1 = nn.MaxPool2d(3, 2, padding=1)
-        seen = Reach().window(7, 2)
-        stem = seen.place("stem", "relu1", 64)
-        stages = Stages(make_block, 64, seen.window(3, 2))
+        stages = Stages(make_block, 64)
         self.stage1 = stages.stack(64, blocks[0])
         self.stage2 = stages.stack(128, blocks[1], stride=2)
         self.stage3 = stages.stack(256, blocks[2], stride=2)
         self.stage4 = stages.stack(512, blocks[3], stride=2)
-        self.feature_maps = (stem, *stages.maps)
+        self.feature_maps = {"stem": "relu1", **stages.maps}
         self.pool2 = GlobalAveragePool()
         self.fc = nn.Linear(stages.outputs, classes)
         he_(self)

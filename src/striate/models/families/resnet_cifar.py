@@ -19,7 +19,6 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from striate.layers import Add, GlobalAveragePool, he_
-from striate.models._reach import Reach
 from striate.models._stages import Block, MakeBlock, Stages
 from striate.models._zoo import Network, register_family
 
@@ -47,7 +46,7 @@ class BlockA(Block):
 
     def __init__(self, inputs: int, width: int, stride: int) -> None:
         super().__init__()
-        self.outputs, self.stride = width, stride
+        self.outputs = width
         self.conv1 = nn.Conv2d(inputs, width, 3, stride, padding=1, bias=False)
         self.norm1 = nn.BatchNorm2d(width)
         self.relu1 = nn.ReLU()
@@ -70,9 +69,6 @@ class BlockA(Block):
         """F(x), what is added to the shortcut."""
         return self.norm2(self.conv2(self.relu1(self.norm1(self.conv1(x)))))
 
-    def reach(self, seen: Reach) -> Reach:
-        return seen.window(3, self.stride).window(3)
-
 
 class BlockB(BlockA):
     """The same with option B: a 1×1 convolution and batch norm where the shape changes."""
@@ -93,13 +89,11 @@ class CifarResNet(Network):
         self.conv1 = nn.Conv2d(channels, 16, 3, padding=1, bias=False)
         self.norm1 = nn.BatchNorm2d(16)
         self.relu1 = nn.ReLU()
-        seen = Reach().window(3)
-        stem = seen.place("stem", "relu1", 16)
-        stages = Stages(make_block, 16, seen)
+        stages = Stages(make_block, 16)
         self.stage1 = stages.stack(16, blocks)
         self.stage2 = stages.stack(32, blocks, stride=2)
         self.stage3 = stages.stack(64, blocks, stride=2)
-        self.feature_maps = (stem, *stages.maps)
+        self.feature_maps = {"stem": "relu1", **stages.maps}
         self.pool = GlobalAveragePool()
         self.fc = nn.Linear(64, classes)
         he_(self)

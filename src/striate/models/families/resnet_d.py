@@ -21,7 +21,6 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from striate.layers import Add, GlobalAveragePool, xavier_
-from striate.models._reach import Reach
 from striate.models._stages import Block, Stages
 from striate.models._zoo import Network, register_family
 
@@ -43,7 +42,7 @@ class BottleneckD(Block):
 
     def __init__(self, inputs: int, width: int, stride: int) -> None:
         super().__init__()
-        self.outputs, self.stride = 4 * width, stride
+        self.outputs = 4 * width
         self.conv1 = nn.Conv2d(inputs, width, 1, bias=False)
         self.norm1 = nn.BatchNorm2d(width)
         self.relu1 = nn.ReLU()
@@ -62,9 +61,6 @@ class BottleneckD(Block):
         branch = self.relu2(self.norm2(self.conv2(branch)))
         branch = self.norm3(self.conv3(branch))
         return self.relu3(self.add(branch, self.shortcut(x)))
-
-    def reach(self, seen: Reach) -> Reach:
-        return seen.window(3, self.stride)
 
 
 def deep_stem(channels: int) -> nn.Sequential:
@@ -87,14 +83,12 @@ class ResNetD(Network):
         super().__init__()
         self.stem = deep_stem(channels)
         self.pool1 = nn.MaxPool2d(3, 2, padding=1)
-        seen = Reach().window(3, 2).window(3).window(3)
-        stem = seen.place("stem", "stem.relu3", 64)
-        stages = Stages(BottleneckD, 64, seen.window(3, 2))
+        stages = Stages(BottleneckD, 64)
         self.stage1 = stages.stack(64, blocks[0])
         self.stage2 = stages.stack(128, blocks[1], stride=2)
         self.stage3 = stages.stack(256, blocks[2], stride=2)
         self.stage4 = stages.stack(512, blocks[3], stride=2)
-        self.feature_maps = (stem, *stages.maps)
+        self.feature_maps = {"stem": "stem.relu3", **stages.maps}
         self.pool2 = GlobalAveragePool()
         self.fc = nn.Linear(stages.outputs, classes)
         xavier_(self)

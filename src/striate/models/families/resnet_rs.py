@@ -23,7 +23,6 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from striate.layers import Add, GlobalAveragePool, SqueezeExcitation, StochasticDepth, he_
-from striate.models._reach import Reach
 from striate.models._stages import Block, Stages
 from striate.models._zoo import Network, register_family
 from striate.models.families.resnet_d import averaging_projection, deep_stem
@@ -36,7 +35,7 @@ class BottleneckRS(Block):
 
     def __init__(self, inputs: int, width: int, stride: int, drop: float) -> None:
         super().__init__()
-        self.outputs, self.stride = 4 * width, stride
+        self.outputs = 4 * width
         self.conv1 = nn.Conv2d(inputs, width, 1, bias=False)
         self.norm1 = nn.BatchNorm2d(width)
         self.relu1 = nn.ReLU()
@@ -58,9 +57,6 @@ class BottleneckRS(Block):
         branch = self.gate(self.norm3(self.conv3(branch)))
         return self.relu3(self.add(self.drop(branch), self.shortcut(x)))
 
-    def reach(self, seen: Reach) -> Reach:
-        return seen.window(3, self.stride).everywhere()
-
 
 class ResNetRS(Network):
     """Four stages of `blocks`, `dropout` before the last layer; `drop` is stochastic depth's rate in the last stage."""
@@ -74,15 +70,13 @@ class ResNetRS(Network):
         self.stem = deep_stem(channels)
         conv = nn.Conv2d(64, 64, 3, 2, padding=1, bias=False)
         self.shrink = nn.Sequential(OrderedDict(conv=conv, norm=nn.BatchNorm2d(64), relu=nn.ReLU()))
-        seen = Reach().window(3, 2).window(3).window(3)
-        stem = seen.place("stem", "stem.relu3", 64)
         rates = iter([drop * (stage + 1) / 5 for stage, count in enumerate(blocks, start=1) for _ in range(count)])
-        stages = Stages(lambda *shape: BottleneckRS(*shape, drop=next(rates)), 64, seen.window(3, 2))
+        stages = Stages(lambda *shape: BottleneckRS(*shape, drop=next(rates)), 64)
         self.stage1 = stages.stack(64, blocks[0])
         self.stage2 = stages.stack(128, blocks[1], stride=2)
         self.stage3 = stages.stack(256, blocks[2], stride=2)
         self.stage4 = stages.stack(512, blocks[3], stride=2)
-        self.feature_maps = (stem, *stages.maps)
+        self.feature_maps = {"stem": "stem.relu3", **stages.maps}
         self.pool = GlobalAveragePool()
         self.dropout = nn.Dropout(dropout)
         self.fc = nn.Linear(stages.outputs, classes)

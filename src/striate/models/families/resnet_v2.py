@@ -25,7 +25,6 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from striate.layers import Add, GlobalAveragePool, he_
-from striate.models._reach import Reach
 from striate.models._stages import Block, Stages
 from striate.models._zoo import Network, register_family
 
@@ -37,7 +36,7 @@ class PreActivated(Block):
 
     def __init__(self, inputs: int, width: int, stride: int) -> None:
         super().__init__()
-        self.outputs, self.stride = 4 * width, stride
+        self.outputs = 4 * width
         self.changes = inputs != self.outputs or stride > 1
         self.norm1 = nn.BatchNorm2d(inputs)
         self.relu1 = nn.ReLU()
@@ -59,9 +58,6 @@ class PreActivated(Block):
         branch = self.conv3(self.relu3(self.norm3(branch)))
         return self.add(branch, shortcut)
 
-    def reach(self, seen: Reach) -> Reach:
-        return seen.window(3, self.stride)
-
 
 class ResNetV2(Network):
     """ResNet's outline with pre-activated blocks, and an activation behind the last of them."""
@@ -72,9 +68,7 @@ class ResNetV2(Network):
         super().__init__()
         self.conv1 = nn.Conv2d(channels, 64, 7, 2, padding=3, bias=False)
         self.pool1 = nn.MaxPool2d(3, 2, padding=1)
-        seen = Reach().window(7, 2)
-        stem = seen.place("stem", "conv1", 64)
-        stages = Stages(PreActivated, 64, seen.window(3, 2))
+        stages = Stages(PreActivated, 64)
         self.stage1 = stages.stack(64, blocks[0])
         self.stage2 = stages.stack(128, blocks[1], stride=2)
         self.stage3 = stages.stack(256, blocks[2], stride=2)
@@ -82,7 +76,7 @@ class ResNetV2(Network):
         self.norm = nn.BatchNorm2d(stages.outputs)
         self.relu = nn.ReLU()
         # The last map is the one that is averaged; those before it are sums, which the next block activates.
-        self.feature_maps = (stem, *stages.maps[:-1], stages.seen.place("stage4", "relu", stages.outputs))
+        self.feature_maps = {"stem": "conv1", **stages.maps, "stage4": "relu"}
         self.pool2 = GlobalAveragePool()
         self.fc = nn.Linear(stages.outputs, classes)
         he_(self, fan="out")

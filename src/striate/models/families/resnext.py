@@ -22,7 +22,6 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from striate.layers import Add
-from striate.models._reach import Reach
 from striate.models._stages import Block
 from striate.models._zoo import Network, register_family
 from striate.models.families.resnet import ResNet, projection
@@ -35,7 +34,7 @@ class Aggregated(Block):
 
     def __init__(self, inputs: int, width: int, stride: int, *, cardinality: int, path_width: int) -> None:
         super().__init__()
-        self.outputs, self.stride = 4 * width, stride
+        self.outputs = 4 * width
         inner = cardinality * path_width * width // 64
         self.conv1 = nn.Conv2d(inputs, inner, 1, bias=False)
         self.norm1 = nn.BatchNorm2d(inner)
@@ -54,9 +53,6 @@ class Aggregated(Block):
         branch = self.relu2(self.norm2(self.conv2(branch)))
         branch = self.norm3(self.conv3(branch))
         return self.relu3(self.add(branch, self.shortcut(x)))
-
-    def reach(self, seen: Reach) -> Reach:
-        return seen.window(3, self.stride)
 
 
 def resnext(channels: int, classes: int, *, cardinality: int, path_width: int, blocks: Sequence[int]) -> Network:

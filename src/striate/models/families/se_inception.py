@@ -18,7 +18,6 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from striate.layers import Concat, GlobalAveragePool, MaxPool2dSame, SqueezeExcitation, he_, xavier_
-from striate.models._reach import Reach
 from striate.models._zoo import Network, register_family
 
 _REDUCTION = 16
@@ -106,17 +105,13 @@ class SEInception(Network):
         he_(self)
         xavier_(self.fc)
 
-        stem = Reach().window(7, 2)
-        stage1 = stem.window(3, 2).window(3)
-        stage2 = stage1.window(3, 2).everywhere()
-        stage3 = stage2.window(3, 2)
-        self.feature_maps = (
-            stem.place("stem", "stem.relu1", 64),
-            stage1.place("stage1", "stage1.relu2", 192),
-            stage2.place("stage2", "inception.inception3b.excitation", 320),
-            stage3.place("stage3", "inception.inception4d.excitation", 608),
-            stage3.window(3, 2).place("stage4", "inception.inception5b.excitation", 1024),
-        )
+        self.feature_maps = {
+            "stem": "stem.relu1",
+            "stage1": "stage1.relu2",
+            "stage2": "inception.inception3b.excitation",
+            "stage3": "inception.inception4d.excitation",
+            "stage4": "inception.inception5b.excitation",
+        }
 
     def forward(self, x: Float[Tensor, "n c h w"]) -> Float[Tensor, "n k"]:
         x = self.pool2(self.stage1(self.pool1(self.stem(x))))

@@ -22,7 +22,6 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from striate.layers import Add, GlobalAveragePool, SqueezeExcitation, he_, xavier_
-from striate.models._reach import Reach
 from striate.models._zoo import Network, register_family
 
 _REDUCTION = 16
@@ -110,16 +109,15 @@ class SENet(Network):
     def __init__(self, channels: int, classes: int, plan: Plan, blocks: tuple[int, int, int, int]) -> None:
         super().__init__()
         self.stem = nn.Sequential()
-        seen, inputs = Reach(), channels
+        inputs = channels
         for number, (filters, kernel, stride) in enumerate(plan.stem, start=1):
             conv = nn.Conv2d(inputs, filters, kernel, stride, padding=kernel // 2, bias=False)
             self.stem.add_module(f"conv{number}", conv)
             self.stem.add_module(f"norm{number}", nn.BatchNorm2d(filters))
             self.stem.add_module(f"relu{number}", nn.ReLU())
-            seen, inputs = seen.window(kernel, stride), filters
-        places = [seen.place("stem", f"stem.relu{len(plan.stem)}", inputs)]
+            inputs = filters
+        self.feature_maps = {"stem": f"stem.relu{len(plan.stem)}"}
         self.pool = nn.MaxPool2d(3, 2, ceil_mode=True)
-        seen = seen.window(3, 2).everywhere()
         self.stages = nn.Sequential()
         for number, count in enumerate(blocks, start=1):
             outputs = 128 << number
@@ -130,9 +128,8 @@ class SENet(Network):
             for index in range(2, count + 1):
                 stage.add_module(f"block{index}", Bottleneck(outputs, *widths))
             self.stages.add_module(f"stage{number}", stage)
-            seen, inputs = seen.window(3, max(strides)), outputs
-            places.append(seen.place(f"stage{number}", f"stages.stage{number}.block{count}.relu3", outputs))
-        self.feature_maps = tuple(places)
+            inputs = outputs
+            self.feature_maps[f"stage{number}"] = f"stages.stage{number}.block{count}.relu3"
         self.average = GlobalAveragePool()
         self.dropout = nn.Dropout(plan.dropout)
         self.fc = nn.Linear(inputs, classes)

@@ -23,7 +23,6 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from striate.layers import Concat, GlobalAveragePool, normal_
-from striate.models._reach import Reach
 from striate.models._zoo import Network, register_family
 
 # Table 1, the same in both versions: maps between the layers of fire2 to fire9, and filters of each kind behind them.
@@ -64,23 +63,19 @@ class SqueezeNet(Network):
             relu1=nn.ReLU(),
             pool1=nn.MaxPool2d(3, 2, ceil_mode=True),
         )
-        reach = Reach().window(kernel, 2)
-        maps, inputs = [reach.place("stage1", "features.relu1", filters)], filters
-        reach = reach.window(3, 2)
+        self.feature_maps, inputs = {"stage1": "features.relu1"}, filters
         for number, (squeezed, expanded) in enumerate(_FIRES, start=2):
             layers[f"fire{number}"] = Fire(inputs, squeezed, expanded)
-            reach, inputs = reach.window(3), 2 * expanded
+            inputs = 2 * expanded
             if number in (*pooled, 9):
-                maps.append(reach.place(f"stage{len(maps) + 1}", f"features.fire{number}.join", inputs))
+                self.feature_maps[f"stage{len(self.feature_maps) + 1}"] = f"features.fire{number}.join"
             if number in pooled:
                 layers[f"pool{number}"] = nn.MaxPool2d(3, 2, ceil_mode=True)
-                reach = reach.window(3, 2)
         self.features = nn.Sequential(layers)
         self.drop9 = nn.Dropout(0.5)
         self.conv10 = nn.Conv2d(inputs, classes, 1)
         self.relu10 = nn.ReLU()
         self.pool10 = GlobalAveragePool()
-        self.feature_maps = tuple(maps)
         _initialise_(self)
 
     def forward(self, x: Float[Tensor, "n c h w"]) -> Float[Tensor, "n k"]:

@@ -12,11 +12,11 @@ from __future__ import annotations
 
 import math
 from collections import OrderedDict
+from collections.abc import Mapping
 
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from striate.core.protocols import FeatureMap
 from striate.layers import xavier_
 from striate.models._zoo import Network, register_family
 from striate.tracing import output_shape
@@ -29,10 +29,7 @@ class TinyVGG(Network):
         EmptyMapError: the pictures have a side of less than 16 pixels.
     """
 
-    feature_maps = (
-        FeatureMap("stage1", "features.relu1_2", channels=10, stride=(1, 1), receptive_field=(5, 5)),
-        FeatureMap("stage2", "features.relu2_2", channels=10, stride=(2, 2), receptive_field=(14, 14)),
-    )
+    feature_maps: Mapping[str, str] = {"stage1": "features.relu1_2", "stage2": "features.relu2_2"}
     head = "fc"
 
     def __init__(self, channels: int, size: tuple[int, int], classes: int) -> None:

@@ -22,9 +22,7 @@ from typing import Literal
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from striate.core.protocols import FeatureMap
 from striate.layers import LocalResponseNorm, xavier_
-from striate.models._reach import Reach
 from striate.models._zoo import Network, register_family
 from striate.tracing import output_shape
 
@@ -69,7 +67,9 @@ class VGG(Network):
         self.relu7 = nn.ReLU()
         self.drop7 = nn.Dropout(0.5)
         self.fc8 = nn.Linear(4096, classes)
-        self.feature_maps = _feature_maps(blocks)
+        self.feature_maps = {
+            f"stage{block}": f"features.relu{block}_{len(kernels)}" for block, kernels in enumerate(blocks, start=1)
+        }
         xavier_(self)
 
     def forward(self, x: Float[Tensor, "n c h w"]) -> Float[Tensor, "n k"]:
@@ -93,16 +93,6 @@ def _features(channels: int, blocks: Blocks, norm: str) -> OrderedDict[str, nn.M
             layers["norm1"] = LocalResponseNorm()
         layers[f"pool{block}"] = nn.MaxPool2d(2)
     return layers
-
-
-def _feature_maps(blocks: Blocks) -> tuple[FeatureMap, ...]:
-    maps, reach = [], Reach()
-    for block, (kernels, width) in enumerate(zip(blocks, _WIDTHS, strict=True), start=1):
-        for kernel in kernels:
-            reach = reach.window(kernel)
-        maps.append(reach.place(f"stage{block}", f"features.relu{block}_{len(kernels)}", width))
-        reach = reach.window(2, 2)
-    return tuple(maps)
 
 
 VARIANTS = {

@@ -22,7 +22,6 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from striate.layers import Add, GlobalAveragePool, he_
-from striate.models._reach import Reach
 from striate.models._stages import Block, Stages
 from striate.models._zoo import Network, register_family
 from striate.models.families.resnet import ResNet, projection
@@ -35,7 +34,7 @@ class WideBlock(Block):
 
     def __init__(self, inputs: int, width: int, stride: int, dropout: float) -> None:
         super().__init__()
-        self.outputs, self.stride = width, stride
+        self.outputs = width
         self.changes = inputs != width or stride > 1
         self.norm1 = nn.BatchNorm2d(inputs)
         self.relu1 = nn.ReLU()
@@ -54,9 +53,6 @@ class WideBlock(Block):
         branch = self.conv2(self.dropout(branch))
         return self.add(branch, shortcut)
 
-    def reach(self, seen: Reach) -> Reach:
-        return seen.window(3, self.stride).window(3)
-
 
 class WideResNet(Network):
     """Table 1: WRN-`layers`-`widening`."""
@@ -67,16 +63,14 @@ class WideResNet(Network):
         super().__init__()
         blocks = (layers - 4) // 6
         self.conv1 = nn.Conv2d(channels, 16, 3, padding=1, bias=False)
-        seen = Reach().window(3)
-        stem = seen.place("stem", "conv1", 16)
-        stages = Stages(functools.partial(WideBlock, dropout=dropout), 16, seen)
+        stages = Stages(functools.partial(WideBlock, dropout=dropout), 16)
         self.stage1 = stages.stack(16 * widening, blocks)
         self.stage2 = stages.stack(32 * widening, blocks, stride=2)
         self.stage3 = stages.stack(64 * widening, blocks, stride=2)
         self.norm = nn.BatchNorm2d(stages.outputs)
         self.relu = nn.ReLU()
         # The last map is the one that is averaged; those before it are sums, which the next block activates.
-        self.feature_maps = (stem, *stages.maps[:-1], stages.seen.place("stage3", "relu", stages.outputs))
+        self.feature_maps = {"stem": "conv1", **stages.maps, "stage3": "relu"}
         self.pool = GlobalAveragePool()
         self.fc = nn.Linear(stages.outputs, classes)
         he_(self)
@@ -93,7 +87,7 @@ class WideBottleneck(Block):
 
     def __init__(self, inputs: int, width: int, stride: int, widening: int) -> None:
         super().__init__()
-        self.outputs, self.stride = 4 * width, stride
+        self.outputs = 4 * width
         wide = widening * width
         self.conv1 = nn.Conv2d(inputs, wide, 1, bias=False)
         self.norm1 = nn.BatchNorm2d(wide)
@@ -112,9 +106,6 @@ class WideBottleneck(Block):
         branch = self.relu2(self.norm2(self.conv2(branch)))
         branch = self.norm3(self.conv3(branch))
         return self.relu3(self.add(branch, self.shortcut(x)))
-
-    def reach(self, seen: Reach) -> Reach:
-        return seen.window(3, self.stride)
 
 
 def _counted_by_name(layers: int) -> str:

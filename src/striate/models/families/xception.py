@@ -19,9 +19,7 @@ from collections import OrderedDict
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from striate.core.protocols import FeatureMap
 from striate.layers import Add, Conv2dSame, GlobalAveragePool, MaxPool2dSame, SeparableConv2d, xavier_
-from striate.models._reach import Reach
 from striate.models._zoo import Network, register_family
 
 _MIDDLE_BLOCKS = 8
@@ -101,29 +99,18 @@ class Xception(Network):
         self.pool = GlobalAveragePool()
         self.dropout = nn.Dropout(0.5)
         self.fc = nn.Linear(2048, classes)
-        self.feature_maps = _feature_maps()
+        self.feature_maps = {
+            "stem": "entry.relu2",
+            "stage1": "entry.block1.add",
+            "stage2": "entry.block2.add",
+            "stage3": f"middle.{_MIDDLE_BLOCKS - 1}.add",
+            "stage4": "exit.relu2",
+        }
         xavier_(self)
 
     def forward(self, x: Float[Tensor, "n c h w"]) -> Float[Tensor, "n k"]:
         x = self.exit(self.middle(self.entry(x)))
         return self.fc(self.dropout(self.pool(x)))
-
-
-def _feature_maps() -> tuple[FeatureMap, ...]:
-    half = Reach().window(3, 2).window(3)
-    quarter = half.window(5).window(3, 2)
-    eighth = quarter.window(5).window(3, 2)
-    sixteenth = eighth.window(5).window(3, 2)
-    for _ in range(_MIDDLE_BLOCKS):
-        sixteenth = sixteenth.window(7)
-    last = sixteenth.window(5).window(3, 2).window(5)
-    return (
-        half.place("stem", "entry.relu2", 64),
-        quarter.place("stage1", "entry.block1.add", 128),
-        eighth.place("stage2", "entry.block2.add", 256),
-        sixteenth.place("stage3", f"middle.{_MIDDLE_BLOCKS - 1}.add", 728),
-        last.place("stage4", "exit.relu2", 2048),
-    )
 
 
 register_family("xception", Xception, {"xception": {}})

@@ -23,13 +23,8 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from striate.layers import LocalResponseNorm, MaxNormConv2d, normal_
-from striate.models._reach import Reach
 from striate.models._zoo import Network, register_family
 from striate.tracing import output_shape
-
-_FIRST = Reach().window(7, 2)
-_SECOND = _FIRST.window(3, 2).window(5, 2)
-_THIRD = _SECOND.window(3, 2).window(3).window(3).window(3)
 
 
 class ZFNet(Network):
@@ -74,11 +69,11 @@ class ZFNet(Network):
         self.drop7 = nn.Dropout(0.5)
         self.fc8 = nn.Linear(4096, classes)
         normal_(self, std=0.01)  # "all weights are initialized to 10⁻²": read as the spread, as in AlexNet
-        self.feature_maps = (
-            _FIRST.place("stage1", "features.relu1", 96),
-            _SECOND.place("stage2", "features.relu2", 256),
-            _THIRD.place("stage3", "features.relu5", fifth),
-        )
+        self.feature_maps = {
+            "stage1": "features.relu1",
+            "stage2": "features.relu2",
+            "stage3": "features.relu5",
+        }
 
     def forward(self, x: Float[Tensor, "n c h w"]) -> Float[Tensor, "n k"]:
         x = self.flatten(self.features(x))

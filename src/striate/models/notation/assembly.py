@@ -9,9 +9,7 @@ from collections.abc import Callable, Iterable
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from striate.core.protocols import FeatureMap
 from striate.layers import Add, he_, xavier_
-from striate.models._reach import Reach
 from striate.models.notation.flow import Flow
 from striate.models.notation.mistake import NotationError
 from striate.models.notation.modules import module
@@ -52,14 +50,14 @@ class Assembly:
 
     def __init__(self, text: str, classes: int, flow: Flow, *, staged: bool) -> None:
         self.layers: OrderedDict[str, nn.Module] = OrderedDict()
-        self.maps: list[FeatureMap] = []
+        self.maps: dict[str, str] = {}
         self.flow = flow
         self._text = text
         self._classes = classes
         self._names = Names(staged=staged)
         self._paths: dict[int, str] = {}  # of the layers as they stand in the text, by identity
         self._uninitialised: nn.Module | None = None  # waits for what follows it
-        self._end: tuple[str, Flow] | None = None  # path and output of the last layer of the stage worth seeing
+        self._end: str | None = None  # path of the last layer of the stage worth seeing
 
     def extend(self, items: Iterable[Item]) -> None:
         """Lay all items behind what is there.
@@ -90,9 +88,9 @@ class Assembly:
         if isinstance(layer, FullyConnected) and self.flow.is_map:
             self._end_stage()
             self.layers["flatten"] = nn.Flatten()
-            self.flow = Flow((math.prod(self.flow.shape),), Reach(None))
+            self.flow = Flow((math.prod(self.flow.shape),))
         made, after = module(self._text, layer, self.flow, self._classes)
-        if after.reach.stride != self.flow.reach.stride or after.is_map != self.flow.is_map:
+        if after.stride != self.flow.stride or after.is_map != self.flow.is_map:
             self._end_stage()
         name = self._names.layer(layer)
         self.layers[name], self.flow, self._paths[id(layer)] = made, after, name
@@ -109,21 +107,21 @@ class Assembly:
         if isinstance(layer, Convolution) and layer.filters is None:
             self._end_stage()
         elif isinstance(layer, Convolution) or (isinstance(layer, Plain) and layer.word != "lrn" and self._end):
-            self._end = name, self.flow
+            self._end = name
 
     def _append_residual(self, item: Residual) -> None:
         body, shortcut = self._branch(item.body), self._branch(item.shortcut)
         self._check_sum(item, body.flow, shortcut.flow)
         self._initialise(xavier_)
-        strides = body.flow.reach.stride != self.flow.reach.stride
+        strides = body.flow.stride != self.flow.stride
         if strides or not body.flow.is_map:
             self._end_stage()
         name = self._names.place("block", strides=strides)
         beside = nn.Sequential(shortcut.layers) if item.shortcut else nn.Identity()
         self.layers[name] = ResidualBrackets(nn.Sequential(body.layers), beside)
-        self.flow = Flow(body.flow.shape, body.flow.reach | shortcut.flow.reach)
+        self.flow = body.flow
         if self.flow.is_map:
-            self._end = f"{name}.add", self.flow
+            self._end = f"{name}.add"
 
     def _branch(self, items: tuple[Item, ...]) -> Assembly:
         branch = Assembly(self._text, self._classes, self.flow, staged=False)
@@ -133,7 +131,7 @@ class Assembly:
 
     def _check_sum(self, item: Residual, body: Flow, shortcut: Flow) -> None:
         if body.shape != shortcut.shape:
-            step = body.reach.stride[0] // self.flow.reach.stride[0]
+            step = body.stride // self.flow.stride
             offer = (
                 ""
                 if item.shortcut or not body.is_map
@@ -143,10 +141,10 @@ class Assembly:
             )
             sentence = f"Brackets add maps of one shape; here the body gives {body} and the shortcut {shortcut}.{offer}"
             raise NotationError(sentence, self._text, item.at)
-        if body.reach.stride != shortcut.reach.stride:
+        if body.stride != shortcut.stride:
             sentence = (
-                f"Brackets add values of the same places; here the body has a stride of {body.reach.stride[0]} pixels "
-                f"and the shortcut one of {shortcut.reach.stride[0]}."
+                f"Brackets add values of the same places; here the body has a stride of {body.stride} pixels "
+                f"and the shortcut one of {shortcut.stride}."
             )
             raise NotationError(sentence, self._text, item.at)
 
@@ -157,6 +155,5 @@ class Assembly:
 
     def _end_stage(self) -> None:
         if self._end is not None:
-            path, flow = self._end
-            self.maps.append(flow.reach.place(f"stage{self._names.stage}", path, flow.shape[0]))
+            self.maps[f"stage{self._names.stage}"] = self._end
         self._end = None

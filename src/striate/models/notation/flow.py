@@ -1,11 +1,10 @@
-"""What runs from layer to layer: its shape, and what it sees. A layer that does not fit its input says so here."""
+"""The shape and stride of what flows from layer to layer, and the refusal of a layer that does not fit its input."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import NoReturn
 
-from striate.models._reach import Reach
 from striate.models.notation.mistake import LostMapError, NotationError
 from striate.models.notation.tree import Placed
 from striate.tracing import Window
@@ -13,10 +12,13 @@ from striate.tracing import Window
 
 @dataclass(frozen=True)
 class Flow:
-    """The shape without the batch, (channels, height, width) of a map or (units,), and what one value of a map sees."""
+    """The shape without the batch, (channels, height, width) of a map or (units,).
+
+    `stride` is the number of input pixels between two neighbours of a map; 1 for units.
+    """
 
     shape: tuple[int, ...]
-    reach: Reach
+    stride: int = 1
 
     @property
     def is_map(self) -> bool:
@@ -55,9 +57,9 @@ class Site:
             LostMapError: the window is larger than the padded map.
         """
         _, height, width = self.map()
-        reach = self.given.reach.window(kernel, stride, dilation)
+        step = self.given.stride * stride
         if padding is None:
-            return Flow((channels, -(-height // stride), -(-width // stride)), reach)
+            return Flow((channels, -(-height // stride), -(-width // stride)), step)
         window = Window((height, width), kernel, (stride, stride), padding, (dilation, dilation))
         if window.empty:
             raise LostMapError(
@@ -67,4 +69,4 @@ class Site:
                 self.layer.at,
             )
         rows, columns = window.positions
-        return Flow((channels, int(rows), int(columns)), reach)
+        return Flow((channels, int(rows), int(columns)), step)

@@ -16,7 +16,6 @@ from striate.layers import (
     MaxNormLinear,
     MaxPool2dSame,
 )
-from striate.models._reach import Reach
 from striate.models.notation.flow import Flow, Site
 from striate.models.notation.tree import Convolution, Dropout, FullyConnected, Layer, Plain, Pooling
 
@@ -47,7 +46,7 @@ def module(text: str, layer: Layer, given: Flow, classes: int) -> tuple[nn.Modul
             return _pooling(layer, site)
         case FullyConnected():
             units = classes if layer.units is None else layer.units
-            return _fully_connected(layer, given.shape[0], units), Flow((units,), Reach(None))
+            return _fully_connected(layer, given.shape[0], units), Flow((units,))
         case Dropout():
             return nn.Dropout(layer.rate), given
         case Plain():
@@ -100,9 +99,9 @@ def _plain(word: str, site: Site) -> tuple[nn.Module, Flow]:
             site.map()
             return LocalResponseNorm(), given
         case "gap":
-            return GlobalAveragePool(), Flow(site.map()[:1], Reach(None))
+            return GlobalAveragePool(), Flow(site.map()[:1])
         case "gmp":
             made = nn.Sequential(OrderedDict(pool=nn.AdaptiveMaxPool2d(1), flatten=nn.Flatten()))
-            return made, Flow(site.map()[:1], Reach(None))
+            return made, Flow(site.map()[:1])
         case _:
             return _ACTIVATIONS[word](), given

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Mapping
 
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from striate.core.protocols import FeatureMap
-from striate.models._reach import Reach
 from striate.models._zoo import ModelCard, Network
 from striate.models.notation.assembly import Assembly
 from striate.models.notation.closing import check_classes, ending
@@ -32,7 +31,7 @@ class WrittenNetwork(Network):
     Initial weights are He's where a rectifier follows, Xavier's elsewhere.
     """
 
-    def __init__(self, layers: OrderedDict[str, nn.Module], feature_maps: tuple[FeatureMap, ...], head: str) -> None:
+    def __init__(self, layers: OrderedDict[str, nn.Module], feature_maps: Mapping[str, str], head: str) -> None:
         super().__init__()
         for name, layer in layers.items():
             self.add_module(name, layer)
@@ -55,12 +54,12 @@ def build_written(text: str, *, channels: int, size: tuple[int, int], classes: i
     notation = parse(text)
     end = ending(notation)
     check_classes(notation, end.head, classes)
-    assembly = Assembly(text, classes, Flow((channels, *size), Reach()), staged=True)
+    assembly = Assembly(text, classes, Flow((channels, *size)), staged=True)
     assembly.extend(end.items)
     assembly.finish()
     if end.softmax:
         assembly.layers["softmax"] = SoftmaxNotRun()
-    network = WrittenNetwork(assembly.layers, tuple(assembly.maps), assembly.name_of(end.head))
+    network = WrittenNetwork(assembly.layers, assembly.maps, assembly.name_of(end.head))
     network.card = _card(notation, network, (channels, *size), classes)
     return network
 
