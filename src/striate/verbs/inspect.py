@@ -63,11 +63,11 @@ def inspect(
     from striate.data.sources.opening import open_data
     from striate.explaining.checks.budget import Budget
     from striate.reporting.inspection.folder import is_inspection, write_inspection
-    from striate.reporting.inspection.inspect import Extent, inspect_classifier
+    from striate.reporting.inspection.inspect import InspectionBudget, inspect_classifier
     from striate.runs.prepare import divide
 
     report = progress or silent
-    extent = Extent(images, units, str(Budget(time)))
+    budget = InspectionBudget(images, units, str(Budget(time)))
     classifier = classifier_of(run, device)
     title = (folder_of(run) or Path(classifier.model_name)).name
     folder = (folder_of(run) or Path()) / "inspection" if out is None else Path(out)
@@ -78,5 +78,5 @@ def inspect(
     indices = divide(found).splits["train"] if data is None else np.flatnonzero(found.index.readable)
     if not len(indices):
         raise DataError(f"{dataset.name} has no image to inspect.")
-    inspection = inspect_classifier(classifier, dataset, indices, title, extent, progress=report)
+    inspection = inspect_classifier(classifier, dataset, indices, title, budget, progress=report)
     return write_inspection(inspection, folder)

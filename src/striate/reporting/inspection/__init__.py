@@ -1,1 +1,1 @@
-"""The page of an inspection: filters, maps and units of a network."""
+"""The inspection page of a network: filters, activation maps and units."""
