@@ -22,7 +22,7 @@ from _measure import Figures, write_result
 from striate.classifier import Classifier, load_classifier
 from striate.core.spec import RGB, InputSpec
 from striate.data.dataset import Dataset
-from striate.data.preparation.transforms import prepare, scale
+from striate.data.preparation.arrays import prepare, scale
 from striate.data.sources.opening import open_data
 
 SIDES = (32, 64, 128)

@@ -33,7 +33,7 @@ from _measure import Figures, Table, interleave, write_result
 from _sides import real_data
 from striate.core.spec import InputSpec
 from striate.data.images.decode import decode
-from striate.data.preparation.transforms import prepare, scale
+from striate.data.preparation.arrays import prepare, scale
 from striate.explaining import occlusion
 from striate.explaining.occluding.incremental import Incremental
 from striate.explaining.occluding.occlusion import plainly, under_patches

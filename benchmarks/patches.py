@@ -31,7 +31,7 @@ from _measure import Figures, write_result
 from _sides import REPOSITORY
 from striate.classifier import Classifier, load_classifier
 from striate.core.spec import RGB
-from striate.data.preparation.transforms import prepare_many, scale
+from striate.data.preparation.arrays import prepare_many, scale
 from striate.data.synthetic.shapes import ShapesOptions, make
 from striate.explaining import TopPatches, layers, project_patches, top_patches
 

@@ -30,7 +30,7 @@ from striate.core.allocator import tune_process
 from striate.core.spec import RGB, InputSpec
 from striate.data.dataset import Dataset, FileStore
 from striate.data.loading.loader import Loader
-from striate.data.preparation.transforms import prepare
+from striate.data.preparation.arrays import prepare
 from striate.data.sources.opening import open_data
 
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)

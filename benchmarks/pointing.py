@@ -34,7 +34,7 @@ from striate.core.files import write_atomically
 from striate.core.proportion import Proportion
 from striate.core.protocols import Described
 from striate.core.spec import RGB
-from striate.data.preparation.transforms import prepare_many, scale
+from striate.data.preparation.arrays import prepare_many, scale
 from striate.data.synthetic.shapes import Made, ShapesOptions, make
 from striate.explaining import METHODS
 from striate.metrics import centre_points, chance_of_pointing, points_within, share_within

@@ -23,7 +23,7 @@ from striate.core.spec import InputSpec
 from striate.data.images.codecs import png, refusal
 from striate.data.images.codecs.jpeg import fraction
 from striate.data.images.decode import Unreadable, decode
-from striate.data.images.decoded import Picture
+from striate.data.images.decoded import DecodedImage
 
 
 def scene(height: int = 40, width: int = 56) -> np.ndarray:
@@ -399,7 +399,7 @@ def test_a_header_that_promises_a_gigantic_picture_allocates_nothing() -> None:
 def test_decoding_from_many_threads_gives_what_one_gives() -> None:
     files = [encoded(scene(60 + 7 * n, 80), kind) for n, kind in enumerate(["JPEG", "PNG", "GIF", "WEBP"] * 3)]
     alone = [decode(data).pixels for data in files]
-    results: dict[int, list[Picture]] = {}
+    results: dict[int, list[DecodedImage]] = {}
     threads = [
         threading.Thread(target=lambda n=n: results.__setitem__(n, [decode(data) for data in files])) for n in range(4)
     ]

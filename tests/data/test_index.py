@@ -16,7 +16,7 @@ from striate.core.spec import InputSpec
 from striate.data.audit.digests import array_digest, content_digest, content_digests
 from striate.data.audit.index import ImageIndex, data_digest, index_images
 from striate.data.dataset import ArrayStore, Dataset, FileStore, numbered
-from striate.data.images.decoded import Picture
+from striate.data.images.decoded import DecodedImage
 
 
 @pytest.fixture(autouse=True)
@@ -58,7 +58,7 @@ _COLUMNS = ImageIndex.__dataclass_fields__
 
 
 class _Forbidden(FileStore):
-    def read(self, index: int, spec: InputSpec | None = None) -> Picture:
+    def read(self, index: int, spec: InputSpec | None = None) -> DecodedImage:
         raise AssertionError(f"picture {index} was decoded again")
 
 

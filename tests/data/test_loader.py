@@ -15,9 +15,9 @@ from striate.core.errors import ConfigError, DataError
 from striate.core.spec import GREY, RGB, InputSpec
 from striate.data.augmentation.augmentations import Contrast, Cutout, Flip, Rotation, Shift
 from striate.data.dataset import ArrayStore, Dataset, FileStore, numbered
-from striate.data.images.decoded import Picture
+from striate.data.images.decoded import DecodedImage
 from striate.data.loading.loader import Loader
-from striate.data.preparation.transforms import prepare, scale
+from striate.data.preparation.arrays import prepare, scale
 
 COUNT = 53
 SPEC = InputSpec(channels=RGB, height=16, width=16, mean=(0.4, 0.5, 0.6), std=(0.2, 0.25, 0.3))
@@ -53,10 +53,10 @@ class Watched:
     def name(self, index: int) -> str:
         return self.inner.name(index)
 
-    def read(self, index: int, spec: InputSpec | None = None) -> Picture:
+    def read(self, index: int, spec: InputSpec | None = None) -> DecodedImage:
         self.reads += 1
         if index == self.other_kind:
-            return Picture(np.zeros((9, 9, 2), np.uint8), ("x", "y"), (9, 9))
+            return DecodedImage(np.zeros((9, 9, 2), np.uint8), ("x", "y"), (9, 9))
         return self.inner.read(index, spec)
 
 

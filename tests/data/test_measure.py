@@ -17,8 +17,8 @@ from striate.core.spec import GREY, RGB
 from striate.data.audit.index import ImageIndex
 from striate.data.dataset import ArrayStore, Dataset, FileStore, numbered
 from striate.data.preparation import measure as measuring
+from striate.data.preparation.arrays import normalise, scale, to_shares
 from striate.data.preparation.measure import measure
-from striate.data.preparation.transforms import normalise, scale, to_shares
 from striate.data.sources.opening import open_data
 
 

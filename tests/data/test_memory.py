@@ -20,11 +20,11 @@ from striate.core.memory import available_memory
 from striate.core.spec import GREY, RGB, InputSpec
 from striate.data.dataset import ArrayStore, Dataset, FileStore, numbered
 from striate.data.images.decode import decode
-from striate.data.images.decoded import Picture
+from striate.data.images.decoded import DecodedImage
 from striate.data.loading import cache as cache_files
 from striate.data.loading import memory
 from striate.data.loading.memory import hold
-from striate.data.preparation.transforms import prepare
+from striate.data.preparation.arrays import prepare
 
 SPEC = InputSpec(channels=RGB, height=12, width=12, mean=(0.5,) * 3, std=(0.5,) * 3)
 COUNT = 20
@@ -47,7 +47,7 @@ def photos(tmp_path: Path) -> Dataset:
 
 
 class _Forbidden(FileStore):
-    def read(self, index: int, spec: InputSpec | None = None) -> Picture:
+    def read(self, index: int, spec: InputSpec | None = None) -> DecodedImage:
         raise AssertionError(f"image {index} was decoded again")
 
 
@@ -190,7 +190,7 @@ from pathlib import Path
 from striate.core.spec import RGB, InputSpec
 from striate.data.dataset import Dataset, FileStore
 from striate.data.loading.memory import hold
-from striate.data.images.decoded import Picture
+from striate.data.images.decoded import DecodedImage
 names = [f"{number}.png" for number in range(20)]
 data = Dataset("photos", FileStore(Path(sys.argv[1]), names), ("a", "b"), np.zeros(20, np.int64))
 spec = InputSpec(channels=RGB, height=12, width=12, mean=(0.5,) * 3, std=(0.5,) * 3)

@@ -18,9 +18,7 @@ from striate.core.spec import GREY, RGB, InputSpec
 from striate.data.audit.digests import content_digest
 from striate.data.images.decode import decode
 from striate.data.images.encode import to_png
-from striate.data.preparation.png_round_trip import reread
-from striate.data.preparation.prepared import placed
-from striate.data.preparation.transforms import prepare
+from striate.data.preparation.arrays import prepare, reread
 
 SPEC = InputSpec(channels=RGB, height=14, width=12, mean=(0.5,) * 3, std=(0.2,) * 3, crop=0.875)
 
@@ -52,8 +50,8 @@ def test_a_prepared_picture_comes_back_pixel_for_pixel_where_another_would_be_cr
     picture = decode(to_png(pixels, RGB, prepared_for=spec))
     assert np.array_equal(prepare(picture, spec), pixels.transpose(2, 0, 1))
     assert not np.array_equal(prepare(decode(to_png(pixels, RGB)), spec), pixels.transpose(2, 0, 1))
-    assert placed(picture, spec) == Placement((14, 12), (14, 12), (0, 0))
-    assert placed(decode(to_png(pixels, RGB)), spec) == place(spec, 14, 12)
+    assert picture.placement(spec) == Placement((14, 12), (14, 12), (0, 0))
+    assert decode(to_png(pixels, RGB)).placement(spec) == place(spec, 14, 12)
 
 
 def test_channels_and_depth_are_still_fitted() -> None:

@@ -10,8 +10,8 @@ import torch
 
 from striate.core.errors import DataError
 from striate.core.spec import GREY, RGB, Filter, InputSpec, ResizeRule
+from striate.data.preparation.arrays import prepare_many
 from striate.data.preparation.tensors import prepare_tensors
-from striate.data.preparation.transforms import prepare_many
 
 MAXIMUM = {"uint8": 255.0, "uint16": 65535.0, "float32": 1.0}
 RGBA = (*RGB, "alpha")

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from striate.core.spec import GREY, RGB, InputSpec
-from striate.data.preparation.transforms import scale
+from striate.data.preparation.arrays import scale
 from striate.explaining.adversarial import ATTACKS, Adversarial, AttackError, Away, Towards, fgsm, pgd
 from striate.explaining.adversarial.attacked import Subject
 from striate.explaining.adversarial.goal import Chase

@@ -15,7 +15,7 @@ from torch import nn
 from promises.found import state
 from promises.strangers import stranger
 from striate.core.spec import GREY, RGB, InputSpec
-from striate.data.preparation.transforms import scale
+from striate.data.preparation.arrays import scale
 from striate.explaining.adversarial import AttackError, FoolingPictures, ascend_from_noise, evolve
 from striate.explaining.adversarial.cppn import ACTIVATIONS, INPUTS, Cppn, Genome, Link, Node
 from striate.explaining.adversarial.direct import Direct, polynomial

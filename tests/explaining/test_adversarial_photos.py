@@ -12,10 +12,9 @@ import torch
 
 from striate.data.images.decode import decode
 from striate.data.images.encode import to_png
+from striate.data.preparation.arrays import prepare, reread
 from striate.data.preparation.colour import arrange
-from striate.data.preparation.png_round_trip import reread
 from striate.data.preparation.tensors import prepare_tensors
-from striate.data.preparation.transforms import prepare
 from striate.explaining.adversarial import ThroughPreparation, accuracy_curve, pgd
 from striate.models import Network, create_model
 from striate.models.weights import SQUEEZENET_INPUT, load_weights, squeezenet

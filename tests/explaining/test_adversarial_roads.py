@@ -13,7 +13,7 @@ from striate.classifier import Arguments, Classifier, Provenance, save_classifie
 from striate.core.spec import RGB, InputSpec, LabelSpec
 from striate.data.images.decode import decode
 from striate.data.images.encode import to_png
-from striate.data.preparation.png_round_trip import reread
+from striate.data.preparation.arrays import reread
 from striate.data.preparation.tensors import prepare_tensors
 from striate.explaining.adversarial import ThroughPreparation, lbfgs, pgd
 from striate.models import create_model

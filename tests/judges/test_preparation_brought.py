@@ -15,8 +15,8 @@ from timm.data.transforms_factory import create_transform
 
 import striate
 from striate.core.spec import InputSpec
-from striate.data.images.decoded import Picture
-from striate.data.preparation.transforms import prepare, scale
+from striate.data.images.decoded import DecodedImage
+from striate.data.preparation.arrays import prepare, scale
 from striate.reporting.sheets.own_preparation import brought
 
 TOLERANCE = 0.1
@@ -31,7 +31,7 @@ def _photo() -> Image.Image:
 
 def _prepared(spec: object) -> torch.Tensor:
     assert isinstance(spec, InputSpec)
-    picture = Picture(np.asarray(_photo()), ("red", "green", "blue"), (300, 410))
+    picture = DecodedImage(np.asarray(_photo()), ("red", "green", "blue"), (300, 410))
     return scale(torch.from_numpy(prepare(picture, spec).copy()[None]), spec)
 
 

@@ -6,8 +6,8 @@ import numpy as np
 
 from striate.core.geometry import place
 from striate.core.spec import InputSpec
-from striate.data.images.decoded import Picture
-from striate.data.preparation.transforms import prepare
+from striate.data.images.decoded import DecodedImage
+from striate.data.preparation.arrays import prepare
 from striate.reporting.sheets.rgb import onto_original, shown, shown_input
 
 
@@ -28,7 +28,7 @@ def test_other_channels_than_colours_are_shown_by_their_first() -> None:
     spec = _spec(channels=("near", "far"), mean=(0.0, 0.0), std=(1.0, 1.0))
     image = np.stack([np.full((1, 2), 0.25, np.float32), np.ones((1, 2), np.float32)])
     assert shown_input(image, spec).tolist() == [[[64], [64]]]
-    clear = Picture(np.array([[[0, 0]]], np.uint8), ("grey", "alpha"), (1, 1))
+    clear = DecodedImage(np.array([[[0, 0]]], np.uint8), ("grey", "alpha"), (1, 1))
     assert shown(clear).tolist() == [[[255]]]
 
 
@@ -37,7 +37,7 @@ def test_a_map_comes_to_lie_on_what_it_is_about() -> None:
     pixels = np.zeros((40, 80, 1), np.uint8)
     pixels[12:28, 34:50] = 255
     spec = _spec(channels=("grey",), mean=(0.0,), std=(1.0,), height=20, width=20)
-    prepared = prepare(Picture(pixels, ("grey",), (40, 80)), spec)[0] / 255.0
+    prepared = prepare(DecodedImage(pixels, ("grey",), (40, 80)), spec)[0] / 255.0
     laid = onto_original(prepared.astype(np.float32), place(spec, 40, 80), (40, 80))
     seen = np.isfinite(laid)
     assert seen[:, 20:60].all()

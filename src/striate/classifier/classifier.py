@@ -22,8 +22,8 @@ from striate.core.errors import DataError
 from striate.core.notebook import table
 from striate.core.spec import InputSpec, LabelSpec
 from striate.data.images.decode import Unreadable
-from striate.data.images.decoded import Picture
-from striate.data.preparation.transforms import prepare, scale
+from striate.data.images.decoded import DecodedImage
+from striate.data.preparation.arrays import prepare, scale
 from striate.tasks import CLASSIFICATION, Prediction, Task
 
 
@@ -184,6 +184,6 @@ class Classifier:
 
 
 def _name(number: int, image: object) -> str:
-    if isinstance(image, (np.ndarray, Picture)):
+    if isinstance(image, (np.ndarray, DecodedImage)):
         return f"array {number + 1}"
     return str(image) if isinstance(image, (str, os.PathLike)) else f"image {number + 1}"

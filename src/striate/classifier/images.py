@@ -14,22 +14,22 @@ from torch import Tensor
 from striate.core.errors import DataError, ModelError
 from striate.core.spec import GREY, RGB, InputSpec
 from striate.data.images.decode import decode
-from striate.data.images.decoded import ALPHA, Picture, channel_names
+from striate.data.images.decoded import ALPHA, DecodedImage, channel_names
 
-ImageLike = str | os.PathLike[str] | bytes | np.ndarray | Tensor | Image.Image | Picture
+ImageLike = str | os.PathLike[str] | bytes | np.ndarray | Tensor | Image.Image | DecodedImage
 
 _KEPT_BY_PNG = {"1", "L", "LA", "RGB", "RGBA", "P", "I;16"}
 _ADVICE = "Pass uint8 from 0 to 255, uint16 from 0 to 65535, or floating numbers from 0 to 1"
 
 
-def as_picture(image: ImageLike, spec: InputSpec) -> Picture:
+def as_picture(image: ImageLike, spec: InputSpec) -> DecodedImage:
     """The picture that an image is: a path and encoded bytes are decoded, the others are converted.
 
     Raises:
         DataError: it cannot be read, or is not surely what was meant; the message says what was expected.
     """
     match image:
-        case Picture():
+        case DecodedImage():
             return image
         case np.ndarray():
             return _of_array(image, spec, first=False)
@@ -52,7 +52,7 @@ def many(images: object) -> bool:
     """Whether these are several images: an array or tensor of four dimensions, or no image at all."""
     if isinstance(images, (np.ndarray, Tensor)):
         return images.ndim == 4
-    return not isinstance(images, (str, os.PathLike, bytes, Image.Image, Picture))
+    return not isinstance(images, (str, os.PathLike, bytes, Image.Image, DecodedImage))
 
 
 def check_prepared(images: object, spec: InputSpec) -> None:
@@ -72,7 +72,7 @@ def check_prepared(images: object, spec: InputSpec) -> None:
         )
 
 
-def _of_pillow(image: Image.Image, spec: InputSpec) -> Picture:
+def _of_pillow(image: Image.Image, spec: InputSpec) -> DecodedImage:
     """By way of PNG, so that orientation, palette, transparency and colour profile count as in a file."""
     if image.mode == "F":
         return _of_array(np.asarray(image), spec, first=False)
@@ -85,7 +85,7 @@ def _of_pillow(image: Image.Image, spec: InputSpec) -> Picture:
     return decode(buffer.getvalue(), spec)
 
 
-def _of_array(array: np.ndarray, spec: InputSpec, *, first: bool) -> Picture:
+def _of_array(array: np.ndarray, spec: InputSpec, *, first: bool) -> DecodedImage:
     """`first` says that the channels come first where both ends could be theirs."""
     if isinstance(array, np.ma.MaskedArray):
         if np.ma.getmaskarray(array).any():
@@ -95,7 +95,7 @@ def _of_array(array: np.ndarray, spec: InputSpec, *, first: bool) -> Picture:
         raise DataError(f"it is empty: its shape is {_by(array.shape)}")
     pixels = _depth(_channels_last(np.asarray(array), spec, first=first), spec)
     pixels = np.ascontiguousarray(pixels)
-    return Picture(pixels, _names(pixels.shape[2], spec), original=pixels.shape[:2], mode="array")
+    return DecodedImage(pixels, _names(pixels.shape[2], spec), original=pixels.shape[:2], mode="array")
 
 
 def _channels_last(array: np.ndarray, spec: InputSpec, *, first: bool) -> np.ndarray:

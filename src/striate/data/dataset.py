@@ -19,7 +19,7 @@ from striate.core.progress import Progress, silent
 from striate.core.spec import InputSpec
 from striate.core.threads import in_order, usable_cores
 from striate.data.images.decode import decode
-from striate.data.images.decoded import ManyPixels, Picture, channel_names
+from striate.data.images.decoded import DecodedImage, ManyPixels, channel_names
 
 Split = Literal["train", "val", "test"]
 SPLITS: tuple[Split, ...] = ("train", "val", "test")
@@ -42,8 +42,8 @@ class Store(Protocol):
 
     def name(self, index: int) -> str: ...
 
-    def read(self, index: int, spec: InputSpec | None = None) -> Picture:
-        """Picture `index`, decoded; with a `spec`, a JPEG may be decoded at a fraction of its size (see `decode`)."""
+    def read(self, index: int, spec: InputSpec | None = None) -> DecodedImage:
+        """Decode image `index`; with a `spec`, a JPEG may be decoded at a fraction of its size (see `decode`)."""
         ...
 
 
@@ -97,7 +97,7 @@ class FileStore:
                 if len(indices) > _FILES:
                     progress("reading files", done, len(indices))
 
-    def read(self, index: int, spec: InputSpec | None = None) -> Picture:
+    def read(self, index: int, spec: InputSpec | None = None) -> DecodedImage:
         """Decode the file of picture `index`.
 
         Raises:
@@ -122,10 +122,10 @@ class ArrayStore:
     def name(self, index: int) -> str:
         return self.names[index]
 
-    def read(self, index: int, spec: InputSpec | None = None) -> Picture:
+    def read(self, index: int, spec: InputSpec | None = None) -> DecodedImage:
         """Row `index`, without a copy; `spec` changes nothing, because nothing is left to decode."""
         pixels = self.pixels[index]
-        return Picture(pixels, self.channels, original=pixels.shape[:2], mode=f"array {pixels.dtype}")
+        return DecodedImage(pixels, self.channels, original=pixels.shape[:2], mode=f"array {pixels.dtype}")
 
 
 def numbered(part: str, count: int) -> list[str]:

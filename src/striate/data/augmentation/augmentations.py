@@ -1,6 +1,6 @@
 """Augmentations: random changes of an image that keep its label, vectorised over the batch, on its device.
 
-Images hold fractions of full intensity (`transforms.to_shares`).
+Images hold fractions of full intensity (`arrays.to_shares`).
 """
 
 from __future__ import annotations

@@ -13,7 +13,7 @@ from striate.core.spec import InputSpec
 from striate.data.images.codecs import heif, jpeg, pillow, png, pnm, tiff
 from striate.data.images.codecs.bounds import check_cost
 from striate.data.images.codecs.refusal import UNSUPPORTED, Refused
-from striate.data.images.decoded import Picture
+from striate.data.images.decoded import DecodedImage
 from striate.data.images.kinds import OTHER_CHANNELS, named
 from striate.data.preparation.colour import admits
 
@@ -72,7 +72,7 @@ class Unreadable(DataError):  # noqa: N818 – the word in which it is reported
         return f"{self.reason} ({self.detail})" if self.detail else self.reason
 
 
-def decode(source: Path | bytes, spec: InputSpec | None = None) -> Picture:
+def decode(source: Path | bytes, spec: InputSpec | None = None) -> DecodedImage:
     """Decode a picture from a file or from its bytes: all of it, or not at all.
 
     Upright by its EXIF orientation, palettes looked up, CMYK as RGB, colours of an ICC profile in sRGB, transparency as
@@ -132,7 +132,7 @@ def _whole(descriptor: int) -> bytes:
     return data
 
 
-def _codec(data: bytes) -> Callable[[bytes, InputSpec | None], Picture]:
+def _codec(data: bytes) -> Callable[[bytes, InputSpec | None], DecodedImage]:
     """What reads `data`, known by its first bytes and never by its name."""
     if not data:
         raise Refused("empty")

@@ -1,4 +1,4 @@
-"""A decoded picture: pixels as they were stored, upright, with the meaning of each channel."""
+"""A decoded image: pixels as they were stored, upright, with the meaning of each channel."""
 
 from __future__ import annotations
 
@@ -7,11 +7,12 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float32, UInt8, UInt16
 
-from striate.core.spec import GREY, RGB
+from striate.core.geometry import Placement, place
+from striate.core.spec import GREY, RGB, InputSpec
 
 ALPHA = "alpha"
 NOTED = "; note: "
-"""What stands between the mode of an image and its note where both are told in one."""
+"""The separator between the mode of an image and its note, where both are written in one."""
 
 Pixels = UInt8[np.ndarray, "h w c"] | UInt16[np.ndarray, "h w c"] | Float32[np.ndarray, "h w c"]
 ManyPixels = UInt8[np.ndarray, "n h w c"] | UInt16[np.ndarray, "n h w c"] | Float32[np.ndarray, "n h w c"]
@@ -22,15 +23,15 @@ _MAXIMUM = {np.dtype(np.uint8): 255.0, np.dtype(np.uint16): 65535.0, np.dtype(np
 
 
 @dataclass(frozen=True, eq=False)
-class Picture:
-    """One picture after decoding and before preparation.
+class DecodedImage:
+    """One image after decoding and before preparation.
 
     `pixels` are in the depth in which they were stored. `channels` says what each channel is: `("grey",)`,
-    `("red", "green", "blue")`, either with `"alpha"` behind it, or names of the data's own (`"channel1"` …).
+    `("red", "green", "blue")`, either followed by `"alpha"`, or names of the data's own (`"channel1"` …).
     `original` is the upright full size (height, width), also where a JPEG was decoded at a fraction of it.
-    `orientation` is the EXIF orientation, 1 to 8, that was undone. `mode` is how the file held it: `"JPEG CMYK"`.
+    `orientation` is the EXIF orientation, 1 to 8, that was undone. `mode` is how the file stores it: `"JPEG CMYK"`.
     `note` says what is wrong with the file though every pixel is read, else "".
-    `prepared` names the grid for which the file says it is already prepared (`data.preparation.prepared`), else "".
+    `prepared` is the `prepared_tag` of the grid for which the file says it is already prepared, else "".
     """
 
     pixels: Pixels
@@ -46,14 +47,33 @@ class Picture:
         """The stored value that means full intensity."""
         return full_intensity(self.pixels.dtype)
 
+    def is_prepared_for(self, spec: InputSpec) -> bool:
+        """Return whether the image is tagged as prepared for a grid like that of `spec`, and has its size.
+
+        An adversarial image lies on the input grid of a model; resized and cropped again it would be another image.
+        A program that has resized or rotated the file may have kept the tag: then it is an image like any other.
+        """
+        return self.prepared == prepared_tag(spec) and self.original == spec.size and self.orientation == 1
+
+    def placement(self, spec: InputSpec) -> Placement:
+        """Return where the image lies on the input grid of `spec`: as it is, if it is prepared."""
+        if self.is_prepared_for(spec):
+            return Placement(spec.size, spec.size, (0, 0))
+        return place(spec, *self.original)
+
+
+def prepared_tag(spec: InputSpec) -> str:
+    """Return the tag of images prepared for `spec`: size and channels of the grid."""
+    return f"{spec.height}x{spec.width} {','.join(spec.channels)}"
+
 
 def full_intensity(dtype: np.dtype) -> float:
-    """The stored value that means full intensity: 255 for 8 bits, 65535 for 16, 1 for floating numbers."""
+    """Return the stored value that means full intensity: 255 for 8 bits, 65535 for 16, 1 for floating numbers."""
     return _MAXIMUM[np.dtype(dtype)]
 
 
 def channel_names(count: int) -> tuple[str, ...]:
-    """What `count` channels are called where the data do not say: grey, RGB, or `channel1`, `channel2` …"""
+    """Name `count` channels where the data do not: grey, RGB, or `channel1`, `channel2` …"""
     if count == len(GREY):
         return GREY
     if count == len(RGB):

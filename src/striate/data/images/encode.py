@@ -1,4 +1,4 @@
-"""The one place that encodes: whole pixels into a PNG that is read back as they are."""
+"""Encode whole pixels as a PNG, without loss."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from jaxtyping import UInt8, UInt16
 from striate.core.errors import DataError
 from striate.core.spec import GREY, RGB, InputSpec
 from striate.data.images.codecs.png import PREPARED
-from striate.data.preparation.prepared import mark
+from striate.data.images.decoded import prepared_tag
 
 _COLOUR_TYPES = {GREY: 0, RGB: 2}
 _SUB = 1  # each byte less the one a pixel before it: the filter that costs least for what it saves
@@ -23,33 +23,33 @@ def to_png(
     *,
     prepared_for: InputSpec | None = None,
 ) -> bytes:
-    """A PNG of `pixels`, whose channels are grey, or red, green and blue in any order; 8 or 16 bits, without loss.
+    """Encode `pixels`, whose channels are grey, or red, green and blue in any order; 8 or 16 bits.
 
-    `prepared_for` is given with pixels that lie on the input grid of a network: a text chunk then says so, and whoever
-    reads the file leaves out the resize and the crop (`striate.data.preparation.prepared`).
+    With `prepared_for`, the pixels lie on the input grid of a model: a text chunk then says so, and preparation leaves
+    out the resize and the crop (`DecodedImage.is_prepared_for`).
 
     Raises:
         DataError: they have other channels, or are not of the size that they are prepared for.
     """
     kind = next((known for known in _COLOUR_TYPES if sorted(known) == sorted(channels)), None)
     if kind is None:
-        raise DataError(f"A PNG holds grey, or red, green and blue; these pictures have {', '.join(channels)}.")
+        raise DataError(f"A PNG holds grey, or red, green and blue; these images have {', '.join(channels)}.")
     if prepared_for is not None and pixels.shape[:2] != prepared_for.size:
         raise DataError(
-            f"Pictures prepared for this network are {_size(prepared_for.size)}; received {_size(pixels.shape[:2])}."
+            f"Images prepared for this model are {_size(prepared_for.size)}; received {_size(pixels.shape[:2])}."
         )
     height, width = pixels.shape[:2]
     header = struct.pack(">LLBBBBB", width, height, 8 * pixels.itemsize, _COLOUR_TYPES[kind], 0, 0, 0)
     chunks = [(b"IHDR", header)]
     if prepared_for is not None:
-        chunks.append((b"tEXt", PREPARED + b"\0" + mark(prepared_for).encode("latin-1")))
+        chunks.append((b"tEXt", PREPARED + b"\0" + prepared_tag(prepared_for).encode("latin-1")))
     ordered = pixels[:, :, [channels.index(name) for name in kind]]
     chunks += [(b"IDAT", zlib.compress(_filtered(ordered), 9)), (b"IEND", b"")]
     return b"\x89PNG\r\n\x1a\n" + b"".join(_chunk(name, content) for name, content in chunks)
 
 
 def _filtered(pixels: np.ndarray) -> bytes:
-    """The rows as PNG compresses them: numbers with the high byte first, and before each row its filter."""
+    """Return the rows as PNG compresses them: high byte first, and its filter before each row."""
     rows = pixels.astype(pixels.dtype.newbyteorder(">")).reshape(len(pixels), -1).view(np.uint8)
     pixel = pixels.shape[2] * pixels.itemsize
     less = rows.copy()

@@ -10,7 +10,7 @@ from striate.core.errors import DataError
 from striate.core.spec import InputSpec
 from striate.data.dataset import ArrayStore, Dataset, Indices
 from striate.data.images.decode import Unreadable
-from striate.data.preparation.transforms import ManyPrepared, Prepared, prepare, prepare_many
+from striate.data.preparation.arrays import ManyPrepared, Prepared, prepare, prepare_many
 
 
 def prepare_rows(dataset: Dataset, spec: InputSpec, index: Indices) -> Sequence[Prepared] | ManyPrepared:

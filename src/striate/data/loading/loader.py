@@ -29,7 +29,7 @@ from striate.data.augmentation.augmentations import Augmentation
 from striate.data.dataset import Dataset, Indices
 from striate.data.loading.batching import batches_of, pieces, prepare_rows
 from striate.data.loading.memory import Held, hold
-from striate.data.preparation.transforms import ManyPrepared, normalise, scale, to_shares
+from striate.data.preparation.arrays import ManyPrepared, normalise, scale, to_shares
 
 _PIECE = 8  # pictures per task: enough to make a task's cost small, few enough to share the last batch out evenly
 _BATCHES_AHEAD = 2

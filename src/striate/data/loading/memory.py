@@ -20,8 +20,8 @@ from striate.core.threads import in_order, usable_cores
 from striate.data.dataset import ArrayStore, Dataset, FileStore, Indices, Store
 from striate.data.loading import cache
 from striate.data.loading.batching import pieces, prepare_rows
+from striate.data.preparation.arrays import ManyPrepared
 from striate.data.preparation.colour import storage_dtype
-from striate.data.preparation.transforms import ManyPrepared
 from striate.data.program import program_digest
 
 _PIECE = 16

@@ -18,7 +18,7 @@ from striate.data.dataset import Dataset, Indices
 from striate.data.images.kinds import common_channels, common_maximum, left_out, named
 from striate.data.loading.batching import pieces, prepare_rows
 from striate.data.loading.memory import hold
-from striate.data.preparation.transforms import ManyPrepared
+from striate.data.preparation.arrays import ManyPrepared
 
 LARGEST_SIDE = 64  # for small networks; whoever wants more says so
 _VALUES = 2**30  # how many values are looked at for mean and std

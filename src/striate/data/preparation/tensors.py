@@ -1,4 +1,4 @@
-"""The torch form of preparation: `transforms.prepare_many` on tensors, differentiable and not rounded.
+"""The torch form of preparation: `arrays.prepare_many` on tensors, differentiable and not rounded.
 
 Exporting and attacks on whole images need it. Where no value is rounded on the way to numpy's result (floating images),
 the two forms agree to 1e-5 of full intensity. Of whole levels, the resize alone is off by at most one level once

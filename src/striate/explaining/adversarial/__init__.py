@@ -24,7 +24,7 @@ Pictures of nothing of which a network is sure:
 A result becomes a file by `striate.data.images.encode.to_png(pixels, spec.channels, prepared_for=spec)`, which says
 in the file that it is prepared. Whole images are attacked through their preparation by `ThroughPreparation(spec,
 soft=partial(prepare_tensors, spec=spec), real=partial(reread, spec=spec))`, with `prepare_tensors` of
-`striate.data.preparation.tensors` and `reread` of `striate.data.preparation.png_round_trip`, and written by `to_png`
+`striate.data.preparation.tensors` and `reread` of `striate.data.preparation.arrays`, and written by `to_png`
 without `prepared_for`.
 
 All distances are in pixel units of 0 to 255, whatever the depth: `linf` is the largest change of any value, `l2` the

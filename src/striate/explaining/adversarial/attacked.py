@@ -31,8 +31,7 @@ class Subject:
         )
 
     def logits(self, prepared: Levels) -> Float[Tensor, "n k"]:
-        """The network's answer to levels of its input grid: one product and one sum, rounded as in `data.transforms`,
-        then the network."""
+        """Compute the logits for levels of the input grid, scaled by one product and one sum as in preparation."""
         return self._model((prepared * self._factor + self._offset).to(self._dtype))
 
     @torch.no_grad()

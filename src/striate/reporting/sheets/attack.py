@@ -18,10 +18,9 @@ from striate.core.progress import Progress, silent
 from striate.core.spec import InputSpec
 from striate.data.images.decode import decode
 from striate.data.images.encode import to_png
+from striate.data.preparation.arrays import prepare, reread
 from striate.data.preparation.colour import arrange
-from striate.data.preparation.png_round_trip import reread
 from striate.data.preparation.tensors import prepare_tensors
-from striate.data.preparation.transforms import prepare
 from striate.explaining.adversarial import ATTACKS, Adversarial, AttackMethod, Away, ThroughPreparation, Towards
 from striate.plot import LIGHT, Theme, fooling
 from striate.reporting.sheets.input_image import Subject

@@ -15,8 +15,8 @@ from striate.classifier import Classifier
 from striate.core.errors import ConfigError, StriateError
 from striate.core.progress import Progress, silent
 from striate.core.registry import Registry
-from striate.data.images.decoded import Picture
-from striate.data.preparation.transforms import prepare, scale
+from striate.data.images.decoded import DecodedImage
+from striate.data.preparation.arrays import prepare, scale
 from striate.explaining import METHODS, Attribution, Method, NoMapError
 from striate.explaining.checks import Check
 from striate.plot import LIGHT, Theme, Tile, coloured, overlay, overlay_scale, resized, tiles
@@ -125,7 +125,7 @@ class MistakeMaps:
     method: str
 
 
-def mistake_maps(classifier: Classifier, images: Sequence[Picture], answers: Sequence[int]) -> MistakeMaps | str:
+def mistake_maps(classifier: Classifier, images: Sequence[DecodedImage], answers: Sequence[int]) -> MistakeMaps | str:
     """Explain the class `answers[i]` of each image; return the reason as a sentence if that is not possible.
 
     The method may not support the network (`StriateError`), or torch may refuse (`RuntimeError`: an operation without

@@ -20,9 +20,8 @@ from striate.core.geometry import Placement
 from striate.core.names import canonical
 from striate.core.spec import InputSpec
 from striate.data.images.decode import decode
-from striate.data.images.decoded import Picture, channel_names
-from striate.data.preparation.prepared import placed
-from striate.data.preparation.transforms import prepare, scale
+from striate.data.images.decoded import DecodedImage, channel_names
+from striate.data.preparation.arrays import prepare, scale
 from striate.reporting.sheets.rgb import Pixels, shown_input
 from striate.tasks import CLASSIFICATION, Task
 
@@ -46,7 +45,7 @@ class Answered:
 class Subject(Answered):
     """The same with the decoded image, and the placement of the input on it."""
 
-    picture: Picture
+    picture: DecodedImage
     placement: Placement
 
 
@@ -60,17 +59,18 @@ def look_at(classifier: Classifier, path: Path, *, whole: bool = False) -> Subje
     return subject_of(classifier, decode(path, spec), str(path))
 
 
-def subject_of(classifier: Classifier, picture: Picture, name: str) -> Subject:
+def subject_of(classifier: Classifier, picture: DecodedImage, name: str) -> Subject:
     """Prepare a decoded image and predict its class."""
     prepared = prepare(picture, classifier.input)
     images = scale(torch.from_numpy(np.stack([prepared])), classifier.input)
     prediction = replace(classifier.predict(picture), name=name)
     given = shown_input(images[0].numpy(), classifier.input)
     answer = classifier.labels.classes.index(prediction.label)
-    return Subject(images, given, answer, prediction, picture, placed(picture, classifier.input), task=classifier.task)
+    placement = picture.placement(classifier.input)
+    return Subject(images, given, answer, prediction, picture, placement, task=classifier.task)
 
 
-def picture_of(image: Any, spec: InputSpec) -> Picture:
+def picture_of(image: Any, spec: InputSpec) -> DecodedImage:
     """Decode an image of any kind: a path, a PIL image, or an array (h, w) or (h, w, c).
 
     Raises:
@@ -82,7 +82,7 @@ def picture_of(image: Any, spec: InputSpec) -> Picture:
     if isinstance(image, Image.Image):
         return decode(_png(image), spec)
     pixels = pixel_array(image)
-    return Picture(pixels, channel_names(pixels.shape[2]), original=pixels.shape[:2], mode="array")
+    return DecodedImage(pixels, channel_names(pixels.shape[2]), original=pixels.shape[:2], mode="array")
 
 
 @dataclass(frozen=True, eq=False)

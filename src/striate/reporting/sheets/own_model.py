@@ -16,9 +16,8 @@ from striate.classifier import Prediction
 from striate.core.errors import ConfigError, DataError
 from striate.core.spec import InputSpec
 from striate.data.images.decode import decode
-from striate.data.images.decoded import Picture, channel_names
-from striate.data.preparation.prepared import placed
-from striate.data.preparation.transforms import prepare, scale
+from striate.data.images.decoded import DecodedImage, channel_names
+from striate.data.preparation.arrays import prepare, scale
 from striate.explaining import TargetError
 from striate.hooks import borrow
 from striate.reporting.sheets.input_image import Answered, Subject, picture_of, pixel_array
@@ -68,7 +67,8 @@ class OwnNetwork:
         values = np.stack([prepare(picture, preparation)])
         images = scale(torch.from_numpy(values), preparation)
         found = self._answered(images, shown_input(images[0].numpy(), preparation), name)
-        return Subject(found.images, found.given, found.answer, found.prediction, picture, placed(picture, preparation))
+        placement = picture.placement(preparation)
+        return Subject(found.images, found.given, found.answer, found.prediction, picture, placement)
 
     def classes(self, count: int) -> tuple[str, ...]:
         """Return the names of `count` outputs, by default "class 0", "class 1" …"""
@@ -98,11 +98,11 @@ def _pil(image: Any) -> Image.Image:
         image = Image.fromarray(_eight_bits(decode(Path(image))))
     elif not isinstance(image, Image.Image):
         pixels = pixel_array(image)
-        image = Image.fromarray(_eight_bits(Picture(pixels, channel_names(pixels.shape[2]), pixels.shape[:2])))
+        image = Image.fromarray(_eight_bits(DecodedImage(pixels, channel_names(pixels.shape[2]), pixels.shape[:2])))
     return ImageOps.exif_transpose(image).convert("RGB")
 
 
-def _eight_bits(picture: Picture) -> np.ndarray:
+def _eight_bits(picture: DecodedImage) -> np.ndarray:
     pixels = np.rint(picture.pixels.astype(np.float32) * (255 / picture.maximum)).astype(np.uint8)
     return pixels[:, :, 0] if pixels.shape[2] == 1 else pixels
 

@@ -7,13 +7,13 @@ from jaxtyping import Float, UInt8
 
 from striate.core.geometry import Placement
 from striate.core.spec import RGB, InputSpec
-from striate.data.images.decoded import ALPHA, Picture
+from striate.data.images.decoded import ALPHA, DecodedImage
 
 Pixels = UInt8[np.ndarray, "h w 3"] | UInt8[np.ndarray, "h w 1"]
 Rgb = UInt8[np.ndarray, "_ _ 3"]
 
 
-def shown(picture: Picture) -> Pixels:
+def shown(picture: DecodedImage) -> Pixels:
     """Convert an image to 8 bits, with alpha over white; of channels that are not colours, the first as grey."""
     intensities = np.clip(picture.pixels.astype(np.float32) / picture.maximum, 0, 1)
     if ALPHA in picture.channels:

@@ -7,14 +7,14 @@ import numpy as np
 from striate.data.images.codecs import icc, pillow
 from striate.data.images.codecs.alpha import straight
 from striate.data.images.codecs.refusal import DAMAGED, TOO_LARGE, TRUNCATED, UNSUPPORTED, Refused, check_size
-from striate.data.images.decoded import CHANNELS_OF_MODE, Picture
+from striate.data.images.decoded import CHANNELS_OF_MODE, DecodedImage
 
 _AVIF = frozenset([b"avif", b"avis"])
 _HEIF = frozenset([b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"hevm", b"hevs", b"mif1", b"mif2", b"msf1"])
 _MODES = {1: "L", 2: "LA", 3: "RGB", 4: "RGBA"}  # by the number of channels
 
 
-def read(data: bytes) -> Picture:
+def read(data: bytes) -> DecodedImage:
     """Decode the primary image of a HEIC or AVIF file, upright, its colours in sRGB.
 
     The file's own turning and mirroring (`irot`, `imir`) count, and a copy of the orientation in its EXIF data does
@@ -46,7 +46,7 @@ def read(data: bytes) -> Picture:
     if file.premultiplied_alpha:
         pixels = straight(pixels)
     pixels = icc.to_srgb(pixels, channels, profile)
-    return Picture(pixels, channels, pixels.shape[:2], mode=f"HEIC {mode}")
+    return DecodedImage(pixels, channels, pixels.shape[:2], mode=f"HEIC {mode}")
 
 
 def _refusal(error: Exception) -> Refused:

@@ -11,14 +11,14 @@ from striate.data.images.codecs import exif, icc, pillow
 from striate.data.images.codecs.mending import mended
 from striate.data.images.codecs.refusal import DAMAGED, TRUNCATED, UNSUPPORTED, Refused, check_size
 from striate.data.images.codecs.segments import Segments, segments
-from striate.data.images.decoded import CHANNELS_OF_MODE, Picture
+from striate.data.images.decoded import CHANNELS_OF_MODE, DecodedImage
 
 FRACTIONS = (8, 4, 2)
 
 _CANNOT = ("unsupported", "not supported", "not implemented", "omitted at compile time", "maximum supported")
 
 
-def read(data: bytes, spec: InputSpec | None) -> Picture:
+def read(data: bytes, spec: InputSpec | None) -> DecodedImage:
     """Decode a JPEG: grey as grey, anything else as RGB; at 1/2, 1/4 or 1/8 of its size where `spec` allows it.
 
     libjpeg fills what it cannot decode with grey and only warns, so every warning is a refusal here; what it warns of
@@ -44,7 +44,7 @@ def read(data: bytes, spec: InputSpec | None) -> Picture:
             raise _refusal(worse) from worse
 
 
-def _read(data: bytes, found: Segments, spec: InputSpec | None, note: str = "") -> Picture:
+def _read(data: bytes, found: Segments, spec: InputSpec | None, note: str = "") -> DecodedImage:
     *size, colour, _ = simplejpeg.decode_jpeg_header(data)
     height, width = map(int, size)
     check_size(height, width)
@@ -61,7 +61,9 @@ def _read(data: bytes, found: Segments, spec: InputSpec | None, note: str = "") 
         pixels = _through_inks(pixels, found.profile)
     elif profile := found.profile:
         pixels = icc.to_srgb(pixels, channels, profile)
-    return Picture(exif.upright(pixels, orientation), channels, upright_size, orientation, f"JPEG {colour}", note=note)
+    return DecodedImage(
+        exif.upright(pixels, orientation), channels, upright_size, orientation, f"JPEG {colour}", note=note
+    )
 
 
 def fraction(spec: InputSpec, height: int, width: int) -> int:

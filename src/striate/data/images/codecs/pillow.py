@@ -20,7 +20,7 @@ from PIL.WebPImagePlugin import WebPImageFile
 from striate.core.spec import GREY
 from striate.data.images.codecs import exif, icc
 from striate.data.images.codecs.refusal import DAMAGED, TOO_LARGE, TRUNCATED, UNSUPPORTED, Refused, check_size
-from striate.data.images.decoded import CHANNELS_OF_MODE, Picture
+from striate.data.images.decoded import CHANNELS_OF_MODE, DecodedImage
 
 # Named one by one: `Image.open` would also try readers that run other programs, and would warn by a limit of its own.
 _READERS: dict[str, type[ImageFile]] = {
@@ -41,7 +41,7 @@ _ORIENTED = ("exif", "xmp", "XML:com.adobe.xmp", "Raw profile type exif")
 Expanded = tuple[np.ndarray, tuple[str, ...]]
 
 
-def read(data: bytes, kind: str, expand: Callable[[Image.Image], Expanded] | None = None) -> Picture:
+def read(data: bytes, kind: str, expand: Callable[[Image.Image], Expanded] | None = None) -> DecodedImage:
     """Decode the first frame of an image of `kind`, in the depth in which it was stored, its colours in sRGB.
 
     `expand` turns the loaded image into pixels and channel names, where that needs more knowledge than Pillow's mode.
@@ -58,7 +58,7 @@ def read(data: bytes, kind: str, expand: Callable[[Image.Image], Expanded] | Non
     except Exception as error:  # on damaged bytes a decoder may raise anything; all of it means the same
         raise _refusal(error) from error
     pixels = exif.upright(pixels, turned)
-    return Picture(pixels, channels, pixels.shape[:2], turned, f"{kind} {mode}")
+    return DecodedImage(pixels, channels, pixels.shape[:2], turned, f"{kind} {mode}")
 
 
 def _refusal(error: Exception) -> Refused:

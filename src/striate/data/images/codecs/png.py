@@ -15,7 +15,7 @@ from PIL.PngImagePlugin import PngImageFile
 
 from striate.data.images.codecs import icc, pillow
 from striate.data.images.codecs.refusal import DAMAGED, TRUNCATED, Refused, check_size
-from striate.data.images.decoded import CHANNELS_OF_MODE, Picture
+from striate.data.images.decoded import CHANNELS_OF_MODE, DecodedImage
 
 _SIGNATURE_LENGTH = 8
 _GREY, _COLOUR, _GREY_ALPHA = 0, 2, 4  # colour types
@@ -49,7 +49,7 @@ class _Header:
         return total
 
 
-def read(data: bytes) -> Picture:
+def read(data: bytes) -> DecodedImage:
     """Decode a PNG.
 
     Pillow fills up with black what the file does not hold if its compressed stream merely ends early, and does not

@@ -9,14 +9,14 @@ import numpy as np
 from striate.core.spec import RGB
 from striate.data.images.codecs import pillow
 from striate.data.images.codecs.refusal import DAMAGED, TRUNCATED, Refused, check_size
-from striate.data.images.decoded import Picture
+from striate.data.images.decoded import DecodedImage
 
 _GAP = rb"(?:\s|#[^\r\n]*[\r\n])+"  # white space and comments, both of which may stand between any two numbers
 _COLOURS = re.compile(rb"P([36])" + _GAP + rb"(\d{1,9})" + _GAP + rb"(\d{1,9})" + _GAP + rb"(\d{1,5})\s")
 _COMMENT = re.compile(rb"#[^\r\n]*")
 
 
-def read(data: bytes) -> Picture:
+def read(data: bytes) -> DecodedImage:
     """Decode a PNM; colours whose maximum is above 255 become 16 bits, with the maximum at full intensity."""
     head = _COLOURS.match(data)
     if head is None or not 255 < int(head[4]) <= 65535:
@@ -30,7 +30,7 @@ def read(data: bytes) -> Picture:
     if values.max() > maximum:
         raise Refused(DAMAGED, f"a sample is {values.max()}, above the maximum of {maximum}")
     pixels = np.rint(values * (65535 / maximum)).astype(np.uint16).reshape(height, width, len(RGB))
-    return Picture(pixels, RGB, (height, width), mode="PNM RGB;16")
+    return DecodedImage(pixels, RGB, (height, width), mode="PNM RGB;16")
 
 
 def _raw(data: bytes, start: int, count: int) -> np.ndarray:

@@ -15,7 +15,7 @@ from striate.core.spec import GREY, RGB
 from striate.data.images.codecs import exif, icc, pillow, ycbcr
 from striate.data.images.codecs.alpha import straight
 from striate.data.images.codecs.refusal import DAMAGED, TRUNCATED, UNSUPPORTED, Refused, check_size
-from striate.data.images.decoded import ALPHA, Picture, channel_names
+from striate.data.images.decoded import ALPHA, DecodedImage, channel_names
 
 _BITS_TAG, _ORIENTATION_TAG, _XMP_TAG, _PROFILE_TAG = 258, 274, 700, 34675
 _WHITE_IS_ZERO, _BLACK_IS_ZERO, _RGB, _PALETTE, _INKS, _YCBCR, _LAB = 0, 1, 2, 3, 5, 6, 8
@@ -29,7 +29,7 @@ _UNSPECIFIED, _PREMULTIPLIED, _STRAIGHT = 0, 1, 2  # kinds of extra samples; the
 logging.getLogger("tifffile").addHandler(logging.NullHandler())
 
 
-def read(data: bytes) -> Picture:
+def read(data: bytes) -> DecodedImage:
     """Decode the first picture of a TIFF.
 
     Which of the dimensions of a scientific file are channels follows tifffile's names of its axes: samples and
@@ -132,7 +132,7 @@ def _note(page: TiffPage) -> str:
     return ""
 
 
-def _read_array(stored: TiffPage | TiffPageSeries, page: TiffPage, orientation: int) -> Picture:
+def _read_array(stored: TiffPage | TiffPageSeries, page: TiffPage, orientation: int) -> DecodedImage:
     if page.photometric not in (_WHITE_IS_ZERO, _BLACK_IS_ZERO, _RGB, _YCBCR) or page.dtype is None:
         raise Refused(UNSUPPORTED, f"a TIFF of kind {page.photometric!r} and {page.bitspersample} bits")
     height, width = (stored.shape[stored.axes.index(axis)] for axis in "YX")
@@ -145,7 +145,7 @@ def _read_array(stored: TiffPage | TiffPageSeries, page: TiffPage, orientation: 
     mode = f"TIFF {page.samplesperpixel}×{page.dtype}"
     pixels = icc.to_srgb(pixels, names, page.tags.valueof(_PROFILE_TAG, default=b""))
     pixels = exif.upright(pixels, orientation)
-    return Picture(pixels, names, pixels.shape[:2], orientation, mode, note=_note(page))
+    return DecodedImage(pixels, names, pixels.shape[:2], orientation, mode, note=_note(page))
 
 
 def _named(pixels: np.ndarray, page: TiffPage) -> tuple[np.ndarray, tuple[str, ...]]:

@@ -1,8 +1,8 @@
-"""The one preparation program: a decoded picture into what the network sees, in training and ever after.
+"""The numpy form of preparation: decoded images to a model's input, in training, evaluation and prediction.
 
-Everything that it does is said by an `InputSpec`: channels and depth (`colour`), resize (`resample`), crop or padding,
-and at last the scale. All but the scale is done per picture in the depth of the data; the scale is done per batch,
-on the device, because it makes four bytes out of one.
+An `InputSpec` describes all of it: channels and depth (`colour`), resize (`resample`), crop or padding, and scale. All
+but the scale is done for each image in the depth of the data; the scale is done for a batch, on its device, because it
+makes four bytes of one. `tensors` has the differentiable form.
 """
 
 from __future__ import annotations
@@ -16,9 +16,10 @@ from torch import Tensor
 
 from striate.core.geometry import Placement, place
 from striate.core.spec import InputSpec
-from striate.data.images.decoded import ManyPixels, Picture
+from striate.data.images.decode import decode
+from striate.data.images.decoded import DecodedImage, ManyPixels
+from striate.data.images.encode import to_png
 from striate.data.preparation.colour import arrange, storage_dtype
-from striate.data.preparation.prepared import is_prepared
 from striate.data.preparation.resample import resize
 
 Prepared = UInt8[np.ndarray, "c h w"] | UInt16[np.ndarray, "c h w"] | Float32[np.ndarray, "c h w"]
@@ -28,28 +29,34 @@ ManyPrepared = (
     | Float32[np.ndarray, "n k rows columns"]
 )
 
+Photos = UInt8[np.ndarray, "n h w c"] | UInt16[np.ndarray, "n h w c"]
+OnGrid = UInt8[np.ndarray, "n {spec.height} {spec.width} c"] | UInt16[np.ndarray, "n {spec.height} {spec.width} c"]
+
 _IN_CACHE = 1 << 17  # numbers in float32: half a megabyte
 
 
-def prepare(picture: Picture, spec: InputSpec) -> Prepared:
-    """One picture as `spec` wants it, before the scale. One that is prepared already keeps its grid.
+def prepare(image: DecodedImage, spec: InputSpec) -> Prepared:
+    """Prepare one image as `spec` describes, up to the scale. One that is prepared already keeps its grid.
 
     Raises:
         DataError: it lacks a channel that `spec` names.
     """
     # By `reshape`, not by `[None]`: numpy gives a new axis the stride 0, in which torch does not see the fast layout.
-    pixels = picture.pixels.reshape(1, *picture.pixels.shape)
-    if is_prepared(picture, spec):
-        return _as_torch_has_it(arrange(pixels, picture.channels, spec))[0]
-    return prepare_many(pixels, picture.channels, picture.original, spec)[0]
+    pixels = image.pixels.reshape(1, *image.pixels.shape)
+    if image.is_prepared_for(spec):
+        return _as_torch_has_it(arrange(pixels, image.channels, spec))[0]
+    return prepare_many(pixels, image.channels, image.original, spec)[0]
 
 
 def prepare_many(
     pixels: ManyPixels, channels: tuple[str, ...], original: tuple[int, int], spec: InputSpec
 ) -> ManyPrepared:
-    """Pictures of one size at once; `original` is their full size, where they were decoded at a fraction of it.
+    """Prepare images of one size at once, up to the scale.
 
-    What needs no change is not copied: the result may be a view of `pixels`.
+    `original` is their full size, where they were decoded at a fraction of it. The result may be a view of `pixels`.
+
+    Raises:
+        DataError: they lack a channel that `spec` names.
     """
     placement = place(spec, *original)
     arranged = arrange(pixels, channels, spec)
@@ -63,12 +70,22 @@ def prepare_many(
     return _as_torch_has_it(_padded(seen, placement, spec))
 
 
+def reread(images: Photos, spec: InputSpec) -> OnGrid:
+    """Write each image, in the channels of `spec`, as a PNG, then read and prepare it.
+
+    Raises:
+        DataError: a PNG does not hold such channels.
+    """
+    files = (to_png(image, spec.channels) for image in images)
+    return np.stack([prepare(decode(file, spec), spec).transpose(1, 2, 0) for file in files])
+
+
 def _as_torch_has_it(pixels: Shaped[np.ndarray, "n rows columns c"]) -> ManyPrepared:
     return np.ascontiguousarray(pixels.transpose(0, 3, 1, 2))
 
 
 def _padded(seen: ManyPixels, placement: Placement, spec: InputSpec) -> Shaped[np.ndarray, "n rows columns c"]:
-    """The part of the resized pictures that lies on the input grid, with padding where there is none."""
+    """Place the resized images on the input grid, with padding where they do not reach."""
     if seen.shape[1:3] == spec.size:
         return seen
     value = spec.padding * spec.maximum
@@ -80,7 +97,7 @@ def _padded(seen: ManyPixels, placement: Placement, spec: InputSpec) -> Shaped[n
 
 
 def scale(images: Shaped[Tensor, "n c h w"], spec: InputSpec) -> Float[Tensor, "n c h w"]:
-    """Prepared pictures as the network takes them: (value / maximum - mean) / std, channel by channel, in float32.
+    """Scale prepared images as the model takes them: (value / maximum - mean) / std, by channel, in float32.
 
     Floating data may have a mean far larger than their std: they are centred before they are divided.
     """
@@ -91,19 +108,19 @@ def scale(images: Shaped[Tensor, "n c h w"], spec: InputSpec) -> Float[Tensor, "
 
 
 def to_shares(images: Shaped[Tensor, "n c h w"], spec: InputSpec) -> Float[Tensor, "n c h w"]:
-    """The first half of `scale`: values in shares of full intensity, in which augmentations are defined."""
+    """Compute the first half of `scale`: fractions of full intensity, in which augmentations are defined."""
     return _linear(images, (1 / spec.maximum,) * len(spec.channels), (0.0,) * len(spec.channels))
 
 
 def normalise(shares: Float[Tensor, "n c h w"], spec: InputSpec) -> Float[Tensor, "n c h w"]:
-    """The second half of `scale`: (share - mean) / std."""
+    """Compute the second half of `scale`: (fraction - mean) / std."""
     if storage_dtype(spec) == np.float32:
         return _standardised(shares, spec.mean, spec.std)
     return _linear(shares, tuple(1 / std for std in spec.std), spec.scaling[1])
 
 
 def _standardised(images: Tensor, mean: Sequence[float], std: Sequence[float]) -> Tensor:
-    """(images - mean) / std in float32, each step rounded.
+    """Compute (images - mean) / std in float32, each step rounded.
 
     A division, because the reciprocal of a very small std is beyond float32.
     """
@@ -112,10 +129,10 @@ def _standardised(images: Tensor, mean: Sequence[float], std: Sequence[float]) -
 
 
 def _linear(images: Tensor, factor: tuple[float, ...], offset: tuple[float, ...]) -> Tensor:
-    """factor · images + offset in float32.
+    """Compute factor · images + offset in float32.
 
-    A product and then a sum, each rounded: fused into one operation, the rounding of a pixel would depend on where in
-    the batch it lies (vector lanes and the rest behind them are compiled differently).
+    A product and then a sum, each rounded: fused into one operation, the rounding of a pixel would depend on its place
+    in the batch (vector lanes and the remainder are compiled differently).
     """
     factors, offsets = (np.array(column, np.float32).reshape(1, -1, 1, 1) for column in (factor, offset))
     if images.device.type == "cpu":
@@ -126,10 +143,10 @@ def _linear(images: Tensor, factor: tuple[float, ...], offset: tuple[float, ...]
 
 
 def _linear_here(images: np.ndarray, factors: np.ndarray, offsets: np.ndarray) -> np.ndarray:
-    """The same by numpy, to the bit: on the calling thread alone, where torch's would take the cores from decoders.
+    """Compute the same by numpy, to the bit: in the calling thread, where torch would take cores from decoders.
 
-    A few pictures at a time, so that the sum finds in the cache what the product left there; and large results lie in
-    numpy's huge pages, which saves two thirds of the time of a batch of 224 × 224.
+    A few images at a time, so that the product is still in the cache for the sum; and numpy's huge pages save two
+    thirds of the time of a batch of 224 × 224.
     """
     values = np.empty(images.shape, np.float32)
     step = max(1, _IN_CACHE // max(1, images[:1].size))

@@ -14,9 +14,9 @@ from reference import preparation
 from striate.core.errors import DataError
 from striate.core.geometry import place
 from striate.core.spec import GREY, RGB, Filter, InputSpec, ResizeRule
-from striate.data.images.decoded import Picture
+from striate.data.images.decoded import DecodedImage
 from striate.data.preparation import resample
-from striate.data.preparation.transforms import normalise, prepare, prepare_many, scale, to_shares
+from striate.data.preparation.arrays import normalise, prepare, prepare_many, scale, to_shares
 
 RGBA = (*RGB, "alpha")
 FIVE = ("a", "b", "c", "d", "e")
@@ -28,8 +28,8 @@ def spec_of(channels: tuple[str, ...], height: int, width: int, **changes: objec
     return replace(plain, **changes)
 
 
-def picture_of(pixels: np.ndarray, channels: tuple[str, ...]) -> Picture:
-    return Picture(pixels, channels, original=(pixels.shape[0], pixels.shape[1]))
+def picture_of(pixels: np.ndarray, channels: tuple[str, ...]) -> DecodedImage:
+    return DecodedImage(pixels, channels, original=(pixels.shape[0], pixels.shape[1]))
 
 
 def noise(height: int, width: int, channels: int, dtype: str = "uint8", seed: int = 0) -> np.ndarray:
@@ -107,7 +107,7 @@ def test_a_ramp_lands_where_the_placement_says(resize, height, width, antialias,
 def test_a_picture_decoded_to_scale_is_placed_by_its_full_size():
     whole = np.repeat(np.repeat(noise(6, 10, 3), 4, axis=0), 4, axis=1)
     spec = spec_of(RGB, 6, 6, filter="nearest")
-    small = Picture(np.ascontiguousarray(whole[::2, ::2]), RGB, original=whole.shape[:2])
+    small = DecodedImage(np.ascontiguousarray(whole[::2, ::2]), RGB, original=whole.shape[:2])
     np.testing.assert_array_equal(prepare(small, spec), prepare(picture_of(whole, RGB), spec))
 
 
@@ -246,7 +246,7 @@ def test_a_window_alone_is_what_the_whole_resize_shows_there(resize_rule, filter
         pixels = (draw.random((height, width, 3)) * (1 if dtype == "float32" else np.iinfo(dtype).max)).astype(dtype)
         maximum = {"uint8": 255.0, "uint16": 65535.0, "float32": 1.0}[dtype]
         spec = spec_of(RGB, 12, 9, maximum=maximum, resize=resize_rule, filter=filter, antialias=antialias, crop=0.9)
-        given = Picture(pixels, RGB, (height, width))
+        given = DecodedImage(pixels, RGB, (height, width))
         monkeypatch.setattr(resample, "_AFFORDABLE", 1 << 26)
         whole = prepare(given, spec).astype(np.float64)
         monkeypatch.setattr(resample, "_AFFORDABLE", 0)
@@ -260,7 +260,7 @@ def test_a_long_thin_image_takes_no_more_memory_than_itself_and_its_window(heigh
     pixels = np.full((height, width, 1), 100, np.uint8)
     spec = spec_of(GREY, 224, 224, resize=resize_rule, padding=100 / 255)
     tracemalloc.start()
-    seen = prepare(Picture(pixels, GREY, (height, width)), spec)
+    seen = prepare(DecodedImage(pixels, GREY, (height, width)), spec)
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert (seen == 100).all()
