@@ -110,7 +110,7 @@ def test_rereading_is_the_preparation_of_the_file() -> None:
 
 
 def test_what_a_png_cannot_hold_is_said() -> None:
-    with pytest.raises(DataError, match="holds grey, or red, green and blue; these pictures have a, b"):
+    with pytest.raises(DataError, match="holds grey, or red, green and blue; these images have a, b"):
         to_png(noise(2, 2, 2), ("a", "b"))
-    with pytest.raises(DataError, match="prepared for this network are 14×12; received 12×14"):
+    with pytest.raises(DataError, match="prepared for this model are 14×12; received 12×14"):
         to_png(noise(12, 14, 3), RGB, prepared_for=SPEC)
