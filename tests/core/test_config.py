@@ -13,9 +13,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from striate.core.config import difference, digest, from_json, override, to_json
+from striate.core.config import difference, digest, from_json, override, setting_keys, to_json
 from striate.core.duration import Duration
 from striate.core.errors import ConfigError
+from striate.core.registry import Registered, Registry
 
 
 @dataclass(frozen=True)
@@ -200,3 +201,59 @@ def test_a_setting_of_another_type_is_a_defect_of_the_dataclass() -> None:
     kind = dataclasses.make_dataclass("Odd", [("things", Mapping[str, int])], frozen=True)
     with pytest.raises(TypeError, match="things: settings cannot be of type"):
         from_json(kind, {"things": {}})
+
+
+SHAPES: Registry[type[Shape]] = Registry("shape")
+
+
+class Shape(Registered):
+    registry = SHAPES
+
+
+@dataclass(frozen=True)
+class Circle(Shape):
+    radius: float = 1.0
+
+
+@dataclass(frozen=True)
+class Box(Shape):
+    width: float
+    radius: float = 0.0
+
+
+SHAPES.add("circle", Circle)
+SHAPES.add("box", Box)
+
+
+@dataclass(frozen=True)
+class Drawing:
+    frame: Shape | None = None
+    shapes: tuple[Shape, ...] = ()
+
+
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        (["frame=circle"], Drawing(Circle())),
+        (["frame.name=circle", "frame.radius=2"], Drawing(Circle(2.0))),
+        (["frame.radius=2", "frame.name=box", "frame.width=3"], Drawing(Box(3.0, 2.0))),
+        (["frame=circle", "frame=none"], Drawing()),
+        (["shapes=circle"], Drawing(shapes=(Circle(),))),
+        (["shapes.box=3", "shapes.circle=yes"], Drawing(shapes=(Box(3.0), Circle()))),
+    ],
+)
+def test_a_registered_thing_is_chosen_by_name_also_where_there_was_none(changes: list[str], expected: Drawing) -> None:
+    changed = override(Drawing(), changes)
+    assert changed == expected
+    assert from_json(Drawing, json.loads(json.dumps(to_json(changed)))) == expected
+
+
+def test_keys_are_those_of_everything_registered() -> None:
+    assert list(setting_keys(Drawing)) == ["frame.name", "frame.width", "frame.radius", "shapes.box", "shapes.circle"]
+
+
+def test_options_without_a_name_and_an_option_called_name_are_refused() -> None:
+    with pytest.raises(ConfigError, match=r"The setting 'frame\.name' is missing\."):
+        override(Drawing(), ["frame.radius=2"])
+    with pytest.raises(TypeError, match="no option can be called 'name'"):
+        type("Bad", (Shape,), {"__annotations__": {"name": "str"}})
