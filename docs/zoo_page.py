@@ -23,7 +23,7 @@ import torch
 from drawings import drawing
 from tradeoff import Point, tradeoff
 
-from striate.models import MODELS, ModelCard, Published, list_models, sketch_model
+from striate.models import MODELS, ModelCard, Published, list_models, meta_model
 from striate.models._zoo import card_table
 from striate.plot import figure_svg
 from striate.tracing import describe, graph
@@ -184,14 +184,14 @@ def _side(card: ModelCard, row: Published) -> int:
 def _macs(card: ModelCard, side: int) -> int:
     if side == card.input[1]:
         return card.macs
-    network = sketch_model(card.name, classes=card.classes, channels=card.input[0], size=(side, side))
+    network = meta_model(card.name, classes=card.classes, channels=card.input[0], size=(side, side))
     return describe(network, (card.input[0], side, side)).totals.macs
 
 
 def _drawn(family: str) -> Figure:
     name, block = BLOCKS[family]
     card = MODELS[name].card
-    network = sketch_model(name, classes=card.classes, channels=card.input[0], size=card.input[1:])
+    network = meta_model(name, classes=card.classes, channels=card.input[0], size=card.input[1:])
     return drawing(graph(network, card.input, within=block))
 
 

@@ -9,7 +9,7 @@ they are 512 numbers, and an image may have any size. Both networks are written 
 
 from __future__ import annotations
 
-from striate.models import create_model, sketch_model
+from striate.models import create_model, meta_model
 from striate.tracing import describe
 
 FEATURES = (
@@ -28,7 +28,7 @@ def main() -> None:
     print("head              of the head       of all    of the head          of all")
     print("                        parameters                multiply-accumulates")
     for name, head in HEADS.items():
-        description = describe(sketch_model(f"{FEATURES} {head}", classes=1000, size=shape[1:]), shape)
+        description = describe(meta_model(f"{FEATURES} {head}", classes=1000, size=shape[1:]), shape)
         rows = [row for row in description.rows if row.kind == "Linear"]
         parameters[name] = sum(row.parameters for row in rows)
         operations[name] = sum(row.macs for row in rows)
@@ -38,7 +38,7 @@ def main() -> None:
     assert parameters["fully connected"] == 25_088 * 4096 + 4096 + 4096 * 4096 + 4096 + 4096 * 1000 + 1000
     assert parameters["global average"] == 512 * 1000 + 1000
     saved = parameters["fully connected"] - parameters["global average"]
-    whole = sketch_model("vgg16", classes=1000, size=shape[1:]).card.parameters
+    whole = meta_model("vgg16", classes=1000, size=shape[1:]).card.parameters
     assert whole == 138_357_544
     print(f"\nOf VGG-16's {whole:,} parameters averaging saves {saved:,}: {saved / whole:.0%}.")
     fewer = operations["fully connected"] - operations["global average"]
@@ -50,7 +50,7 @@ def main() -> None:
     first = create_model(small, classes=10, size=(32, 32), seed=0).state_dict()
     create_model(small, classes=10, size=(64, 48)).load_state_dict(first)
     laid_out = f"conv3-8 relu pool2 {HEADS['fully connected']}"
-    heads = [sketch_model(laid_out, classes=10, size=size).state_dict()["fc2.weight"] for size in ((32, 32), (64, 48))]
+    heads = [meta_model(laid_out, classes=10, size=size).state_dict()["fc2.weight"] for size in ((32, 32), (64, 48))]
     assert heads[0].shape != heads[1].shape
 
 

@@ -10,7 +10,7 @@ about 5 % of the parameters, so that the first are best shared out by images, th
 
 from __future__ import annotations
 
-from striate.models import sketch_model
+from striate.models import meta_model
 from striate.tracing import describe
 
 # Each layer as: the inputs of one output (kernel area × channels of its column), outputs at one place, places.
@@ -27,7 +27,7 @@ LAYERS = {
 
 
 def main() -> None:
-    description = describe(sketch_model("alexnet_2012", classes=1000, size=(227, 227)), (3, 227, 227))
+    description = describe(meta_model("alexnet_2012", classes=1000, size=(227, 227)), (3, 227, 227))
     counted = {row.path.rpartition(".")[2]: (row.parameters, row.macs) for row in description.rows if row.parameters}
     totals = description.totals
     print("layer   parameters            multiply-accumulates")

@@ -18,7 +18,7 @@ from judges.collected import all_judges
 from judges.parity import Judge, compare
 from promises import at_work, beginning, declared, published
 from promises.subject import Promise, Subject, smallest_of_each_family
-from striate.models import sketch_model
+from striate.models import meta_model
 from striate.tracing import describe
 
 PROMISES: tuple[Promise, ...] = (
@@ -65,7 +65,7 @@ def _memorise(subject: Subject) -> int:
 def _judged(judge: Judge) -> dict[str, dict[str, float | None]]:
     """How far the two are apart, by the judge's library."""
     channels, height, width = judge.input
-    sketch = sketch_model(judge.name, classes=2, channels=channels, size=(height, width))
+    sketch = meta_model(judge.name, classes=2, channels=channels, size=(height, width))
     small = describe(sketch, judge.input).totals.macs <= MOST_FOR_GRADIENTS
     found = compare(judge, gradients=small)
     for part in (found.logits, found.training, found.gradients):

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from reference.alexnet import two_columns
-from striate.models import create_model, sketch_model
+from striate.models import create_model, meta_model
 from striate.tracing import describe
 
 
@@ -20,7 +20,7 @@ def test_groups_are_the_two_columns_of_2012() -> None:
 
 
 def test_the_maps_of_2012_have_the_sizes_of_the_paper() -> None:
-    description = describe(sketch_model("alexnet_2012", classes=1000, size=(227, 227)), (3, 227, 227))
+    description = describe(meta_model("alexnet_2012", classes=1000, size=(227, 227)), (3, 227, 227))
     shapes = {row.path.removeprefix("features."): row.output_shape for row in description.rows}
     assert [shapes[f"conv{i}"] for i in (1, 2, 3, 4, 5)] == [
         (96, 55, 55),
@@ -40,7 +40,7 @@ def test_the_maps_of_2012_have_the_sizes_of_the_paper() -> None:
 
 
 def test_224_pixels_as_printed_do_not_fit() -> None:
-    description = describe(sketch_model("alexnet_2012", classes=1000, size=(224, 224)), (3, 224, 224))
+    description = describe(meta_model("alexnet_2012", classes=1000, size=(224, 224)), (3, 224, 224))
     assert description.notes[0] == (
         "features.conv1: 11×11/4 on 224×224 would fit 54.25×54.25 times; it drops the last row and column."
     )
@@ -63,7 +63,7 @@ def test_the_first_dense_layer_holds_most_parameters_and_the_second_convolution_
     name: str,
 ) -> None:
     side = 227 if name == "alexnet_2012" else 224
-    description = describe(sketch_model(name, classes=1000, size=(side, side)), (3, side, side))
+    description = describe(meta_model(name, classes=1000, size=(side, side)), (3, side, side))
     largest = max(description.rows, key=lambda row: row.parameters)
     busiest = max(description.rows, key=lambda row: row.macs)
     assert (largest.path, largest.parameters) == ("fc6", 9216 * 4096 + 4096)

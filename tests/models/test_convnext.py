@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from striate.layers import LayerScale, StochasticDepth
-from striate.models import create_model, sketch_model
+from striate.models import create_model, meta_model
 from striate.models.families.convnext import Block
 from striate.tracing import describe
 
@@ -24,7 +24,7 @@ from striate.tracing import describe
 def test_variants_are_those_of_section_3(
     name: str, widths: tuple[int, ...], blocks: tuple[int, ...], rate: float
 ) -> None:
-    network = sketch_model(name, classes=1000, size=(224, 224))
+    network = meta_model(name, classes=1000, size=(224, 224))
     description = describe(network, (3, 224, 224))
     for number, (width, count, side) in enumerate(zip(widths, blocks, (56, 28, 14, 7), strict=True), start=1):
         stage = network.get_submodule(f"stages.stage{number}")

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import pytest
 
-from striate.models import sketch_model
+from striate.models import meta_model
 from striate.tracing import describe
 
 
 def test_the_network_for_cifar_counts_as_its_name_says() -> None:
     """100 layers; 24 maps, then 16 times 12 more in each block, halved twice: 216 → 108 → 300 → 150 → 342."""
-    network = sketch_model("densenet_bc100_12", classes=10, size=(32, 32))
+    network = meta_model("densenet_bc100_12", classes=10, size=(32, 32))
     description = describe(network, (3, 32, 32))
     assert description.totals.depth == 100
     maps = [description.row(path) for path in network.feature_maps.values()]
@@ -40,7 +40,7 @@ def test_the_network_for_cifar_counts_as_its_name_says() -> None:
     ],
 )
 def test_a_block_adds_32_maps_a_layer_and_a_transition_halves_them(name: str, widths: list[int]) -> None:
-    network = sketch_model(name, classes=2, size=(64, 64))
+    network = meta_model(name, classes=2, size=(64, 64))
     description = describe(network, (3, 64, 64))
     maps = [description.row(path) for path in network.feature_maps.values()]
     assert [row.output_shape[0] for row in maps] == widths

@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from striate.layers import SqueezeExcitation, StochasticDepth
-from striate.models import MODELS, Network, create_model, sketch_model
+from striate.models import MODELS, Network, create_model, meta_model
 from striate.models.families.efficientnet import Block, MBConv
 from striate.models.families.efficientnet_v2 import FusedMBConv
 from striate.tracing import describe
@@ -18,7 +18,7 @@ B = [f"efficientnet_b{number}" for number in range(8)]
 
 
 def _sketch(name: str) -> Network:
-    return sketch_model(name, classes=1000, size=MODELS[name].card.input[1:])
+    return meta_model(name, classes=1000, size=MODELS[name].card.input[1:])
 
 
 def _blocks(network: Network) -> list[Block]:

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from striate.models import create_model, sketch_model
+from striate.models import create_model, meta_model
 from striate.models.families.googlenet import GoogLeNet, Inception, NaiveInception
 from striate.tracing import describe
 
@@ -34,7 +34,7 @@ TABLE_1 = {
 
 
 def test_sizes_and_operations_are_those_of_table_1() -> None:
-    network = sketch_model("googlenet", classes=1000, size=(224, 224))
+    network = meta_model("googlenet", classes=1000, size=(224, 224))
     assert isinstance(network, GoogLeNet)
     rows = describe(network, (3, 224, 224)).rows
     for name, (side, channels, millions) in TABLE_1.items():
@@ -94,7 +94,7 @@ def test_modules_lay_their_branches_on_each_other_in_the_order_of_figure_2() -> 
 
 
 def test_auxiliary_classifiers_are_those_of_section_5_and_leave_the_main_answer_as_it_is() -> None:
-    network = sketch_model("googlenet", classes=1000, size=(224, 224))
+    network = meta_model("googlenet", classes=1000, size=(224, 224))
     assert isinstance(network, GoogLeNet)
     assert list(network.auxiliary_heads) == ["inception4a", "inception4d"]
     for name, channels in (("inception4a", 512), ("inception4d", 528)):
@@ -115,7 +115,7 @@ def test_auxiliary_classifiers_are_those_of_section_5_and_leave_the_main_answer_
      ("inception_v3", 299, True)],
 )  # fmt: skip
 def test_an_auxiliary_classifier_is_built_where_its_map_is_not_empty(model: str, side: int, present: bool) -> None:
-    network = sketch_model(model, classes=5, size=(side, side + 1))
+    network = meta_model(model, classes=5, size=(side, side + 1))
     assert bool(network.get_submodule("auxiliary")._modules) == present
     logits, others = network.forward_with_auxiliary(torch.empty(2, 3, side, side + 1, device="meta"))  # pyright: ignore[reportCallIssue]
     assert logits.shape == (2, 5)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from striate.models import sketch_model
+from striate.models import meta_model
 from striate.models.families.inception_resnet import V1, Residual
 from striate.models.families.inception_v2 import SeparableStem
 from striate.tracing import describe
@@ -58,13 +58,13 @@ SIZES = {
 
 @pytest.mark.parametrize("name", list(SIZES))
 def test_maps_have_the_sizes_that_the_paper_prints(name: str) -> None:
-    network = sketch_model(name, classes=1000, size=(224, 224) if name == "inception_v2" else (299, 299))
+    network = meta_model(name, classes=1000, size=(224, 224) if name == "inception_v2" else (299, 299))
     description = describe(network, network.card.input)
     assert {path: description.row(path).output_shape for path in SIZES[name]} == SIZES[name]
 
 
 def test_a_reduction_is_as_wide_as_table_1_says_and_blocks_as_their_figures_say() -> None:
-    network = sketch_model("inception_resnet_v2_2016", classes=1000, size=(299, 299))
+    network = meta_model("inception_resnet_v2_2016", classes=1000, size=(299, 299))
     filters = {path: shape[0] for path, shape in _convolutions(network, (3, 299, 299)).items()}
     reduction = [width for path, width in filters.items() if path.startswith("reduction_a.")]
     assert reduction == [384, 256, 256, 384]  # n; k, l, m

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from striate.models import sketch_model
+from striate.models import meta_model
 from striate.models.families.mobilenet_v1 import DepthwiseSeparable
 from striate.models.families.mobilenet_v2 import InvertedResidual, thinned
 from striate.tracing import describe
@@ -41,7 +41,7 @@ def test_widths_are_rounded_to_multiples_of_eight(width: float, filters: tuple[i
 
 def test_the_last_depthwise_convolution_of_v1_keeps_the_size() -> None:
     """Table 1 prints a stride of 2 for it, and 7×7 on both sides."""
-    network = sketch_model("mobilenet_v1", classes=1000, size=(224, 224))
+    network = meta_model("mobilenet_v1", classes=1000, size=(224, 224))
     rows = describe(network, (3, 224, 224)).rows
     last = next(row for row in rows if row.path == "stages.stage5.block2.depthwise")
     assert (last.input_shape, last.output_shape) == ((1024, 7, 7), (1024, 7, 7))

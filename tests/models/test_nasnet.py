@@ -9,7 +9,7 @@ from torch.nn import functional as F
 
 from striate.core.protocols import Auxiliary
 from striate.layers import StochasticDepth
-from striate.models import Network, create_model, sketch_model
+from striate.models import Network, create_model, meta_model
 
 
 def _parameters(module: nn.Module) -> int:
@@ -33,7 +33,7 @@ def _listen(network: Network, path: str, outputs: list[Tensor]) -> None:
 def test_without_the_auxiliary_classifier_parameters_are_the_papers(
     name: str, side: int, trainable: int, map_side: int
 ) -> None:
-    network = sketch_model(name, classes=1000, size=(side, side))
+    network = meta_model(name, classes=1000, size=(side, side))
     auxiliary = network.get_submodule("auxiliary")
     channels = network.get_parameter("auxiliary.project.weight").shape[1]
     assert _parameters(network) - _parameters(auxiliary) == trainable
@@ -67,14 +67,14 @@ def _classified(network: Network, x: Tensor) -> Tensor:
 
 @pytest.mark.parametrize(("side", "names"), [(66, []), (67, ["auxiliary"])])
 def test_pictures_too_small_for_the_auxiliary_classifier_do_without(side: int, names: list[str]) -> None:
-    network = sketch_model("nasnet_mobile", classes=3, size=(side, 80))
+    network = meta_model("nasnet_mobile", classes=3, size=(side, 80))
     assert isinstance(network, Auxiliary)
     assert list(network.auxiliary_heads) == names
     assert list(network.forward_with_auxiliary(torch.empty(2, 3, side, 80, device="meta"))[1]) == names
 
 
 def test_drop_paths_rate_grows_from_cell_to_cell_to_its_full_value() -> None:
-    network = sketch_model("nasnet_large", classes=2, size=(64, 64))
+    network = meta_model("nasnet_large", classes=2, size=(64, 64))
     rates = [
         {module.rate for module in cell.modules() if isinstance(module, StochasticDepth)}
         for cell in network.get_submodule("cells").children()
@@ -92,7 +92,7 @@ def test_drop_paths_rate_grows_from_cell_to_cell_to_its_full_value() -> None:
 def test_the_cell_behind_a_reduction_reads_the_map_that_its_code_says(
     name: str, side: int, behind_reduction: str, skipped: str
 ) -> None:
-    network = sketch_model(name, classes=2, size=(side, side))
+    network = meta_model(name, classes=2, size=(side, side))
     given: list[Tensor] = []
     gave: list[Tensor] = []
     _listen(network, f"cells.{skipped}", gave)

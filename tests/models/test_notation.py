@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from striate.core.errors import ModelError
-from striate.models import MODELS, check_model, sketch_model
+from striate.models import MODELS, check_model, meta_model
 from striate.models.notation import NotationError, is_notation, parse
 from striate.models.notation.mistake import Span
 from striate.models.notation.tree import (
@@ -303,7 +303,7 @@ def _mutated(draw: st.DrawFn) -> str:
 @given(text=_mutated(), side=st.sampled_from([1, 9, 32]))
 def test_a_valid_text_with_slips_of_the_pen_becomes_a_network_or_a_sentence(text: str, side: int) -> None:
     try:
-        network = sketch_model(text, classes=7, size=(side, side + 1))
+        network = meta_model(text, classes=7, size=(side, side + 1))
     except ModelError:
         return
     assert network.get_submodule(network.head)

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from striate.core.errors import ModelError
-from striate.models import Network, create_model, list_models, sketch_model, usual_input
+from striate.models import Network, create_model, default_input, list_models, meta_model
 from striate.models.notation import NotationError
 from striate.tracing import describe
 
@@ -73,10 +73,10 @@ def _text(name: str, classes: int) -> str:
 
 @pytest.mark.parametrize("name", list(WRITTEN))
 def test_a_written_network_equals_the_zoos_parameter_for_parameter(name: str) -> None:
-    (channels, *size), classes = usual_input(name)
+    (channels, *size), classes = default_input(name)
     height, width = size
-    zoo = sketch_model(name, classes=classes, channels=channels, size=(height, width))
-    ours = sketch_model(_text(name, classes), classes=classes, channels=channels, size=(height, width))
+    zoo = meta_model(name, classes=classes, channels=channels, size=(height, width))
+    ours = meta_model(_text(name, classes), classes=classes, channels=channels, size=(height, width))
     assert [p.shape for p in ours.parameters()] == [p.shape for p in zoo.parameters()]
     assert (ours.card.parameters, ours.card.macs, ours.card.depth) == (
         zoo.card.parameters,
@@ -90,11 +90,11 @@ def test_a_written_network_equals_the_zoos_parameter_for_parameter(name: str) ->
 
 @pytest.mark.parametrize("name", list(WRITTEN))
 def test_a_written_network_gives_the_zoos_logits_with_the_same_weights(name: str) -> None:
-    (channels, *card_size), _ = usual_input(name)
+    (channels, *card_size), _ = default_input(name)
     side = next((small for start, small in _SMALLER.items() if name.startswith(start)), card_size[0])
     generator = torch.Generator().manual_seed(1)
     networks = [
-        sketch_model(text, classes=10, channels=channels, size=(side, side)).eval() for text in (name, _text(name, 10))
+        meta_model(text, classes=10, channels=channels, size=(side, side)).eval() for text in (name, _text(name, 10))
     ]
     weights = [_random(tensor, generator) for tensor in networks[0].state_dict().values()]
     for network in networks:
@@ -124,7 +124,7 @@ def _maps(network: Network, shape: tuple[int, int, int]) -> list[tuple[object, .
 
 @pytest.mark.parametrize("name", ["vgg11_lrn", "vgg16", "vgg16_1x1"])
 def test_vggs_layers_have_the_names_and_maps_they_have_in_the_zoo(name: str) -> None:
-    zoo, ours = (sketch_model(text, classes=1000, size=(224, 224)) for text in (name, WRITTEN[name]))
+    zoo, ours = (meta_model(text, classes=1000, size=(224, 224)) for text in (name, WRITTEN[name]))
     bare = [
         re.sub(r"^features\.|norm1", "", path) for path, module in zoo.named_modules() if not list(module.children())
     ]
@@ -145,19 +145,19 @@ def test_vggs_layers_have_the_names_and_maps_they_have_in_the_zoo(name: str) -> 
 )
 def test_no_head_is_added_behind_an_output_with_an_activation(text: str, classes: int, under: str) -> None:
     with pytest.raises(NotationError, match=r"FC-K") as refused:
-        sketch_model(text, classes=classes, size=(8, 8))
+        meta_model(text, classes=classes, size=(8, 8))
     line, carets = str(refused.value).splitlines()[1:]
     assert line[carets.index("^") : len(carets)] == under
 
 
 def test_a_hidden_layer_with_a_sigmoid_gets_its_head() -> None:
-    network = sketch_model("conv3-8 relu fc16 sigmoid", classes=10, size=(8, 8))
+    network = meta_model("conv3-8 relu fc16 sigmoid", classes=10, size=(8, 8))
     assert [p.shape for p in network.get_submodule(network.head).parameters()] == [(10, 16), (10,)]
 
 
 def test_a_small_network_worked_by_hand() -> None:
     """28×28 grey: 8·(9+1) = 80 and 16·(8·9+1) = 1168 weights; 14·14·16 = 3136 inputs of 20 units, then 5 classes."""
-    network = sketch_model("conv3-8 relu pool2 conv3-16 bn tanh fc20 relu", classes=5, channels=1, size=(28, 28))
+    network = meta_model("conv3-8 relu pool2 conv3-16 bn tanh fc20 relu", classes=5, channels=1, size=(28, 28))
     description = describe(network, (1, 28, 28))
     assert [(row.path, row.output_shape, row.parameters) for row in description.rows] == [
         ("conv1_1", (8, 28, 28), 80),
@@ -207,7 +207,7 @@ def test_a_written_network_keeps_the_promise_of_a_model(text: str) -> None:
 
 @pytest.mark.parametrize("text", _NETWORKS)
 def test_the_maps_of_a_written_network_are_what_they_are_said_to_be(text: str) -> None:
-    network = sketch_model(text, classes=5, size=(40, 36))
+    network = meta_model(text, classes=5, size=(40, 36))
     description = describe(network, (3, 40, 36))
     order = [row.path for row in description.rows]
     places = [order.index(path) for path in network.feature_maps.values()]
@@ -266,7 +266,7 @@ def test_a_closing_softmax_is_shown_and_not_run() -> None:
 )  # fmt: skip
 def test_a_layer_that_does_not_fit_says_so_with_the_sizes(text: str, sentence: str, marked: str | None) -> None:
     with pytest.raises(NotationError) as caught:
-        sketch_model(text, classes=10, size=(32, 32))
+        meta_model(text, classes=10, size=(32, 32))
     said, line, carets = str(caught.value).split("\n")
     assert sentence in said
     assert line[carets.index("^") : len(carets)] == (marked or text)
@@ -284,10 +284,10 @@ def test_pictures_too_small_are_refused_with_the_smallest_size_that_works_and_th
     assert line[carets.index("^") : len(carets)] == "pool2"
     assert create_model(text, classes=10, size=(36, 36))(torch.randn(1, 3, 36, 36)).shape == (1, 10)
     with pytest.raises(ModelError, match="No picture up to 4096×4096 is large enough"):
-        sketch_model("(pool99)*3", classes=10, size=(64, 64))
+        meta_model("(pool99)*3", classes=10, size=(64, 64))
 
 
 def test_the_usual_input_of_a_written_network_is_imagenets_with_the_classes_that_it_names() -> None:
-    assert usual_input("conv3-8 FC-7") == ((3, 224, 224), 7)
-    assert usual_input("conv3-8 relu") == ((3, 224, 224), 1000)
-    assert usual_input("tiny_vgg") == ((3, 64, 64), 10)
+    assert default_input("conv3-8 FC-7") == ((3, 224, 224), 7)
+    assert default_input("conv3-8 relu") == ((3, 224, 224), 1000)
+    assert default_input("tiny_vgg") == ((3, 64, 64), 10)

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from striate.models import create_model, sketch_model
+from striate.models import create_model, meta_model
 from striate.tracing import describe
 
 # Ioffe and Szegedy's figure 5, as the authors' SE-BN-Inception.prototxt has it: 1×1, 3×3 reduce, 3×3, double 3×3
@@ -42,7 +42,7 @@ def _counted() -> int:
 
 
 def test_se_inceptions_parameters_are_those_of_its_table() -> None:
-    network = sketch_model("se_inception", classes=1000, size=(224, 224))
+    network = meta_model("se_inception", classes=1000, size=(224, 224))
     totals = describe(network, (3, 224, 224)).totals
     assert totals.parameters == _counted()
     # The authors' file has 46 M bytes: with the running statistics, four bytes each.
@@ -91,5 +91,5 @@ def test_se_inception_computes_what_its_table_says() -> None:
 
 
 def test_se_inception_takes_maps_of_odd_size() -> None:
-    network = sketch_model("se_inception", classes=4, size=(75, 75))  # 10×10, 5×5 and 3×3 behind the reductions
+    network = meta_model("se_inception", classes=4, size=(75, 75))  # 10×10, 5×5 and 3×3 behind the reductions
     assert network(torch.empty(1, 3, 75, 75, device="meta")).shape == (1, 4)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from torch import nn
 
-from striate.models import sketch_model
+from striate.models import meta_model
 from striate.tracing import describe
 
 _TABLE_1 = {
@@ -22,7 +22,7 @@ _TABLE_1 = {
 
 
 def test_its_layers_are_those_of_table_1_on_227_pixels() -> None:
-    network = sketch_model("squeezenet1_0", classes=1000, size=(227, 227))
+    network = meta_model("squeezenet1_0", classes=1000, size=(227, 227))
     description = describe(network, (3, 227, 227))
     for name, (side, channels, parameters) in _TABLE_1.items():
         path = name if name == "conv10" else f"features.{name}"
@@ -34,7 +34,7 @@ def test_its_layers_are_those_of_table_1_on_227_pixels() -> None:
 
 def test_version_1_1_computes_2_4_times_less() -> None:
     first, second = (
-        describe(sketch_model(name, classes=1000, size=(224, 224)), (3, 224, 224)).totals
+        describe(meta_model(name, classes=1000, size=(224, 224)), (3, 224, 224)).totals
         for name in ("squeezenet1_0", "squeezenet1_1")
     )
     assert 2.3 < first.macs / second.macs < 2.5

@@ -7,13 +7,13 @@ import math
 import pytest
 import torch
 
-from striate.models import create_model, sketch_model
+from striate.models import create_model, meta_model
 from striate.models.families.highway import Highway
 from striate.tracing import describe
 
 
 def _shapes(name: str, size: tuple[int, int], classes: int) -> dict[str, tuple[int, ...]]:
-    description = describe(sketch_model(name, classes=classes, size=size), (3, *size))
+    description = describe(meta_model(name, classes=classes, size=size), (3, *size))
     return {row.path.removeprefix("features."): row.output_shape for row in description.rows}
 
 
@@ -38,7 +38,7 @@ def test_a_logit_is_the_mean_of_its_map() -> None:
 
 @pytest.mark.parametrize("name", [f"{kind}_cnn_{model}" for kind in ("all", "strided") for model in "abc"])
 def test_the_all_convolutional_net_averages_over_6_by_6(name: str) -> None:
-    description = describe(sketch_model(name, classes=10, size=(32, 32)), (3, 32, 32))
+    description = describe(meta_model(name, classes=10, size=(32, 32)), (3, 32, 32))
     assert description.row("features.conv5").output_shape == (10, 6, 6)
     assert not [row.path for row in description.rows if "Pool" in row.kind and row.path != "pool"]
     halved = [row for row in description.rows if row.kind == "Conv2d" and "/2" in row.detail]
@@ -50,8 +50,8 @@ def test_the_all_convolutional_nets_are_made_of_table_1() -> None:
     first = 96 * (9 * 3 + 1) + 2 * 96 * (9 * 96 + 1)
     second = 192 * (9 * 96 + 1) + 2 * 192 * (9 * 192 + 1)
     last = 192 * (9 * 192 + 1) + 192 * (192 + 1) + 10 * (192 + 1)
-    all_c = sketch_model("all_cnn_c", classes=10, size=(32, 32))
-    strided_c = sketch_model("strided_cnn_c", classes=10, size=(32, 32))
+    all_c = meta_model("all_cnn_c", classes=10, size=(32, 32))
+    strided_c = meta_model("strided_cnn_c", classes=10, size=(32, 32))
     assert _count(all_c) == first + second + last == 1_369_738
     assert _count(strided_c) == _count(all_c) - 96 * (9 * 96 + 1) - 192 * (9 * 192 + 1)
 

@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from striate.layers import LocalResponseNorm
-from striate.models import create_model, sketch_model
+from striate.models import create_model, meta_model
 from striate.tracing import describe
 
 # Table 1: the convolutions of each configuration, kernel and filters, "M" where a pooling stands.
@@ -40,7 +40,7 @@ def _read(module: nn.Module) -> str:
 
 @pytest.mark.parametrize("name", list(_TABLE_1))
 def test_each_configuration_is_its_column_of_table_1(name: str) -> None:
-    network = sketch_model(name, classes=1000, size=(224, 224))
+    network = meta_model(name, classes=1000, size=(224, 224))
     layers = [_read(module) for module in network.get_submodule("features").children()]
     assert " ".join(filter(None, layers)) == _TABLE_1[name]
     dense = [module for module in network.modules() if isinstance(module, nn.Linear)]
@@ -49,10 +49,10 @@ def test_each_configuration_is_its_column_of_table_1(name: str) -> None:
 
 @pytest.mark.parametrize("name", ["vgg11", "vgg13", "vgg16_1x1", "vgg16", "vgg19"])
 def test_batch_norm_stands_behind_each_convolution_and_changes_nothing_else(name: str) -> None:
-    network = sketch_model(f"{name}_bn", classes=1000, size=(224, 224))
+    network = meta_model(f"{name}_bn", classes=1000, size=(224, 224))
     kinds = [type(module).__name__ for module in network.get_submodule("features").children()]
     assert all(after == "BatchNorm2d" for kind, after in itertools.pairwise(kinds) if kind == "Conv2d")
-    plain = sketch_model(name, classes=1000, size=(224, 224))
+    plain = meta_model(name, classes=1000, size=(224, 224))
     without = [module for module in network.get_submodule("features").children() if type(module) is not nn.BatchNorm2d]
     assert [repr(module) for module in without] == [repr(m) for m in plain.get_submodule("features").children()]
 
@@ -71,7 +71,7 @@ def test_response_normalisation_without_effect_leaves_a() -> None:
 
 def test_three_small_kernels_see_as_much_as_one_of_seven() -> None:
     """Section 2.3: and with 27 C² weights for 49 C²."""
-    network = sketch_model("vgg16", classes=10, size=(64, 64))
+    network = meta_model("vgg16", classes=10, size=(64, 64))
     description = describe(network, (3, 64, 64))
     fields = [description.row(f"features.conv1_{i}").receptive_field for i in (1, 2)]
     assert fields == [(3, 3), (5, 5)]

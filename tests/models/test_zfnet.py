@@ -6,13 +6,13 @@ import pytest
 import torch
 
 from striate.core.protocols import Constrained
-from striate.models import create_model, sketch_model
+from striate.models import create_model, meta_model
 from striate.tracing import describe
 
 
 @pytest.mark.parametrize(("name", "widths"), [("zfnet", (384, 384, 256)), ("zfnet_wide", (512, 1024, 512))])
 def test_its_maps_have_the_sizes_of_figure_3(name: str, widths: tuple[int, int, int]) -> None:
-    description = describe(sketch_model(name, classes=1000, size=(224, 224)), (3, 224, 224))
+    description = describe(meta_model(name, classes=1000, size=(224, 224)), (3, 224, 224))
     shapes = {row.path.removeprefix("features."): row.output_shape for row in description.rows}
     assert (shapes["conv1"], shapes["pool1"]) == ((96, 110, 110), (96, 55, 55))
     assert (shapes["conv2"], shapes["pool2"]) == ((256, 26, 26), (256, 13, 13))

@@ -16,7 +16,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from promises.declared import outputs
 from promises.subject import CLASSES, Subject, all_logits, heads, pictures
 from striate.core.errors import ModelError
-from striate.models import Network, sketch_model
+from striate.models import Network, meta_model
 from striate.tracing import describe
 
 aten = torch.ops.aten
@@ -48,7 +48,7 @@ def too_small_a_picture_is_refused(subject: Subject) -> None:
     side = subject.smallest
     for size in ((side - 1, side + 30), (side + 30, side - 1)) if side > 1 else ():
         with pytest.raises(ModelError, match=f"from {side}×{side} pixels on; received {size[0]}×{size[1]}"):
-            sketch_model(subject.name, classes=CLASSES, size=size)
+            meta_model(subject.name, classes=CLASSES, size=size)
 
 
 def every_parameter_receives_a_gradient(subject: Subject) -> None:

@@ -6,7 +6,7 @@ import torch
 from torch import nn
 
 from promises.subject import CLASSES, subject
-from striate.models import Network, sketch_model
+from striate.models import Network, meta_model
 
 _OF_BATCH_NORM = {"running_mean", "running_var", "num_batches_tracked"}
 
@@ -14,7 +14,7 @@ _OF_BATCH_NORM = {"running_mean", "running_var", "num_batches_tracked"}
 def filled(name: str, channels: int = 3) -> Network:
     """The network `name` for its small size, in eval mode."""
     size = subject(name).small
-    network = sketch_model(name, classes=CLASSES, channels=channels, size=size)
+    network = meta_model(name, classes=CLASSES, channels=channels, size=size)
     if {path.rpartition(".")[2] for path, _ in network.named_buffers()} - _OF_BATCH_NORM:
         return subject(name).fresh(size, channels=channels).eval()
     network.to_empty(device="cpu")

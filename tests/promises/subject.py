@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from judges.parity import calibrating, randomise, still
 from striate.core.errors import ModelError
 from striate.core.protocols import Auxiliary
-from striate.models import MODELS, ModelCard, Network, create_model, sketch_model
+from striate.models import MODELS, ModelCard, Network, create_model, meta_model
 from striate.tracing import Description, describe
 
 CLASSES = 5
@@ -55,7 +55,7 @@ class Subject:
     def smallest(self) -> int:
         """The smallest side of a square picture that it takes, as its own error says."""
         try:
-            sketch_model(self.name, classes=CLASSES, size=(1, 1))
+            meta_model(self.name, classes=CLASSES, size=(1, 1))
         except ModelError as error:
             said = str(error)
         else:

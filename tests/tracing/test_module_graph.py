@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from striate.models import sketch_model
+from striate.models import meta_model
 from striate.tracing import INPUT, Graph, graph
 
 
@@ -38,7 +38,7 @@ def test_functions_between_modules_are_looked_through() -> None:
 
 
 def test_a_residual_block_is_two_roads_that_meet() -> None:
-    network = sketch_model("resnet18", classes=5, size=(64, 64))
+    network = meta_model("resnet18", classes=5, size=(64, 64))
     assert _named(graph(network, (3, 64, 64), within="stage1.block2")) == {
         ("input", "stage1.block2.conv1"),
         ("stage1.block2.conv1", "stage1.block2.norm1"),
@@ -52,7 +52,7 @@ def test_a_residual_block_is_two_roads_that_meet() -> None:
 
 
 def test_nodes_know_their_modules_and_shapes_and_a_gate_stands_as_one() -> None:
-    network = sketch_model("se_resnet50", classes=5, size=(64, 64))
+    network = meta_model("se_resnet50", classes=5, size=(64, 64))
     found = graph(network, (3, 64, 64), within="stages.stage1.block2")
     gate = next(node for node in found.nodes if node.path.endswith("excitation"))
     assert gate.module is network.get_submodule(gate.path)

@@ -5,8 +5,8 @@ from striate.models._create import build_model as build_model
 from striate.models._create import build_sketch as build_sketch
 from striate.models._create import check_model as check_model
 from striate.models._create import create_model as create_model
-from striate.models._create import sketch_model as sketch_model
-from striate.models._create import usual_input as usual_input
+from striate.models._create import default_input as default_input
+from striate.models._create import meta_model as meta_model
 from striate.models._own import OWN_MODELS as OWN_MODELS
 from striate.models._own import ModelSource as ModelSource
 from striate.models._own import register_model as register_model

@@ -1,6 +1,6 @@
-"""Build a model by name: one of the zoo, one that was registered, or a network written down.
+"""Build a model by name: one of the zoo, a registered one, or a network written down.
 
-As a sketch without weights, or with its initial weights.
+On the meta device, without weights, or with its initial weights.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from striate.models.notation import build_written, is_notation, parse, written_c
 from striate.tracing import EmptyMapError, output_shape, smallest_side
 
 _LARGEST = 2**16
-_USUAL_INPUT, _USUAL_CLASSES = (3, 224, 224), 1000  # ImageNet's, for a written network, which says nothing of them
+_DEFAULT_INPUT, _DEFAULT_CLASSES = (3, 224, 224), 1000  # ImageNet's, for a written network, which says nothing of them
 
 
 def check_model(name: str) -> None:
@@ -39,8 +39,8 @@ def check_model(name: str) -> None:
         MODELS[name]
 
 
-def usual_input(name: str) -> tuple[tuple[int, int, int], int]:
-    """The (channels, height, width) and the number of classes that a model's card names.
+def default_input(name: str) -> tuple[tuple[int, int, int], int]:
+    """Return the (channels, height, width) and the number of classes of a model's card.
 
     A written network and one that was registered have no card: they get ImageNet's, and the classes that a written
     network's last layer says.
@@ -49,9 +49,9 @@ def usual_input(name: str) -> tuple[tuple[int, int, int], int]:
         ModelError: as `check_model`.
     """
     if _is_written(name):
-        return _USUAL_INPUT, written_classes(parse(name)) or _USUAL_CLASSES
+        return _DEFAULT_INPUT, written_classes(parse(name)) or _DEFAULT_CLASSES
     if name in OWN_MODELS:
-        return _USUAL_INPUT, _USUAL_CLASSES
+        return _DEFAULT_INPUT, _DEFAULT_CLASSES
     _check_family(name)
     card = MODELS[name].card
     return card.input, card.classes
@@ -67,9 +67,9 @@ def create_model(
 ) -> Network:
     """Build a model for images of `size` with its paper's initial weights.
 
-    `size` is (height, width), or one number for both. What is not given is the card's, see `usual_input`; where a size
-    is given and no channels, they are three. `name` is one of the zoo's, or a network written down: see
-    `striate.models.notation`. With a `seed` the weights depend on it alone, and torch's random state is left as found;
+    `size` is (height, width), or one number for both. What is not passed is the card's, see `default_input`; with a
+    size and no channels, there are three. `name` is one of the zoo's, or a network written down: see
+    `striate.models.notation`. With a `seed` the weights depend on it alone, and torch's random state stays as found;
     without one they are drawn from that state, as torch's own modules do.
 
     Raises:
@@ -78,7 +78,7 @@ def create_model(
         NotationError: a written network has a mistake, or a layer that does not fit what it is given.
     """
     channels, size, classes = _complete(name, channels, size, classes)
-    sketch = sketch_model(name, classes=classes, channels=channels, size=size)
+    sketch = meta_model(name, classes=classes, channels=channels, size=size)
     _check_memory(name, sum(parameter.nbytes for parameter in sketch.parameters()))
     with torch.device("cpu"), _seeded(seed):
         return _builder(name)(channels=channels, size=size, classes=classes)
@@ -98,10 +98,10 @@ def build_model(
         return OWN_MODELS[name].build(channels=channels, size=size, classes=classes)
 
 
-def sketch_model(
+def meta_model(
     name: str, *, classes: int | None = None, channels: int | None = None, size: int | tuple[int, int] | None = None
 ) -> Network:
-    """The model as `create_model` builds it, on the meta device: all shapes, no weights, no memory.
+    """Build the model on the meta device: as `create_model`, with all shapes, without weights and memory.
 
     Raises:
         ModelError: as `create_model`.
@@ -124,7 +124,7 @@ def sketch_model(
 
 
 def build_sketch(name: str, *, classes: int, channels: int, size: tuple[int, int]) -> nn.Module:
-    """Build the model as `build_model` does: on the meta device, as `sketch_model`, if it is not a registered one.
+    """Build the model as `build_model` does: on the meta device, as `meta_model`, if it is not a registered one.
 
     A registered model need not work on that device; it is built with its weights, and torch's random state is left as
     found.
@@ -133,7 +133,7 @@ def build_sketch(name: str, *, classes: int, channels: int, size: tuple[int, int
         ModelError: as `build_model`.
     """
     if name not in OWN_MODELS:
-        return sketch_model(name, classes=classes, channels=channels, size=size)
+        return meta_model(name, classes=classes, channels=channels, size=size)
     with torch.random.fork_rng(devices=[]):
         return OWN_MODELS[name].build(channels=channels, size=size, classes=classes)
 
@@ -144,12 +144,12 @@ def _complete(
     """Return channels, (height, width) and classes, checked for their kinds and completed from the card."""
     if not isinstance(name, str):
         raise ModelError(f"A model is named by a string, as in 'resnet18'; received {_told(name)}.")
-    usual, usual_classes = usual_input(name)
+    default, default_classes = default_input(name)
     if channels is None:
-        channels = usual[0] if size is None else 3
+        channels = default[0] if size is None else 3
     if classes is None:
-        classes = usual_classes
-    pair: Any = usual[1:] if size is None else (size, size) if _is_count(size) else size
+        classes = default_classes
+    pair: Any = default[1:] if size is None else (size, size) if _is_count(size) else size
     if not (isinstance(pair, Sequence) and len(pair) == 2 and all(map(_is_count, pair))):
         raise ModelError(f"size is (height, width) in pixels, or one whole number for both; received {_told(size)}.")
     for what, count in (("classes", classes), ("channels", channels)):
@@ -219,7 +219,7 @@ def _sketch(name: str, channels: int, size: tuple[int, int], classes: int) -> Ne
 
 
 def _too_small(name: str, channels: int, size: tuple[int, int], classes: int, error: EmptyMapError) -> str:
-    """The sentence that names the smallest size; for a written network, with the layer that is left with nothing."""
+    """Return the message with the smallest size; for a written network, with the layer that does not fit."""
 
     written = _is_written(name)
     side = _smallest_side(name, channels, classes)

@@ -69,7 +69,7 @@ def summary(
         return _of_module(model, size, channels, classes, unshared=unshared)
     if not isinstance(model, str):
         raise ModelError(f"A model is a name or a torch.nn.Module; received {model!r} ({type(model).__name__}).")
-    usual, usual_classes = models.usual_input(model)
+    usual, usual_classes = models.default_input(model)
     shape = (usual[0] if channels is None else channels, *(usual[1:] if size is None else size_of(size)))
     sketch = models.build_sketch(
         model, classes=usual_classes if classes is None else classes, channels=shape[0], size=shape[1:]

@@ -81,7 +81,7 @@ class Assembly:
         self._end_stage()
 
     def name_of(self, layer: Layer) -> str:
-        """The path of a layer's module; of one that is repeated, the last."""
+        """Return the path of a layer's module; of a repeated layer, the last."""
         return self._paths[id(layer)]
 
     def _append(self, layer: Layer) -> None:
@@ -102,8 +102,11 @@ class Assembly:
         self._note(layer, name)
 
     def _note(self, layer: Layer, name: str) -> None:
-        """Note a layer that may be the end of its stage: a convolution and what follows it, but for dropout, LRN and
-        poolings; maps of the classes belong to the head."""
+        """Note a layer that may be the end of its stage.
+
+        That is a convolution and what follows it, except dropout, LRN and poolings; maps of the classes belong to the
+        head.
+        """
         if isinstance(layer, Convolution) and layer.filters is None:
             self._end_stage()
         elif isinstance(layer, Convolution) or (isinstance(layer, Plain) and layer.word != "lrn" and self._end):

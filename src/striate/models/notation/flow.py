@@ -42,7 +42,7 @@ class Site:
         raise NotationError(f"{self.layer} is given {self.given}: {reason}.", self.text, self.layer.at)
 
     def map(self) -> tuple[int, int, int]:
-        """The shape of the map that the layer needs."""
+        """Return the shape of the map that the layer needs."""
         if not self.given.is_map:
             self.refuse("it needs a map, of channels × height × width")
         channels, height, width = self.given.shape
@@ -51,7 +51,7 @@ class Site:
     def slide(
         self, channels: int, kernel: tuple[int, int], *, stride: int, padding: tuple[int, int] | None, dilation: int = 1
     ) -> Flow:
-        """What comes out of a window that slides over the map; a `padding` of None is TensorFlow's rule.
+        """Return the output of a window that slides over the map; a `padding` of None is TensorFlow's rule.
 
         Raises:
             LostMapError: the window is larger than the padded map.
