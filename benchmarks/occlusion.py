@@ -36,7 +36,7 @@ from striate.data.images.decode import decode
 from striate.data.preparation.arrays import prepare, scale
 from striate.explaining import occlusion
 from striate.explaining.occluding.incremental import Incremental
-from striate.explaining.occluding.occlusion import plainly, under_patches
+from striate.explaining.occluding.occlusion import exact, under_patches
 from striate.explaining.occluding.patch_grid import Positions, positions
 from striate.models import create_model
 from striate.models.weights import (
@@ -110,7 +110,7 @@ def compare(one: Subject, stride: int, rounds: int, quick: bool) -> tuple[Table,
 def _checked(one: Subject, incremental: Incremental, places: Positions) -> tuple[str, ...]:
     """The operations saved, and by how much the logits are off, as a share of the largest."""
     with torch.no_grad():
-        expected = torch.cat([logits for _, logits in plainly(one.model, one.image, one.cover, places)])
+        expected = torch.cat([logits for _, logits in exact(one.model, one.image, one.cover, places)])
     found = torch.cat([logits for _, logits in incremental.logits(one.image, one.cover, places)])
     off = float((found - expected).abs().max() / expected.abs().max())
     change = float((expected - one.model(one.image)).detach().abs().max() / expected.abs().max())

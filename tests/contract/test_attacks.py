@@ -17,12 +17,12 @@ from promises.subject import families, subject
 from striate.core.errors import StriateError
 from striate.core.spec import InputSpec
 from striate.data.images.decoded import channel_names
-from striate.explaining.adversarial import ATTACKS, Adversarial, Away, Towards
+from striate.explaining.adversarial import ATTACKS, Adversarial, Targeted, Untargeted
 from striate.explaining.target import TargetError
 
 # As little work as a promise needs.
 SHORT: dict[str, dict[str, Any]] = {"lbfgs": {"searches": 2, "steps": 3}, "pgd": {"steps": 2}}
-FOR_ALL_NETS = [name for name in ATTACKS if name != "own_weights"]
+FOR_ALL_NETS = [name for name in ATTACKS if name != "linear_closed_form"]
 EVERY_ATTACK = pytest.mark.parametrize("attack", FOR_ALL_NETS)
 
 
@@ -37,7 +37,7 @@ def noise(spec: InputSpec, count: int) -> np.ndarray:
 
 
 def fool(attack: str, model: nn.Module, spec: InputSpec, count: int, goal: Any = None) -> Adversarial:
-    return ATTACKS[attack].function(model, spec, noise(spec, count), goal or Away(), **SHORT.get(attack, {}))
+    return ATTACKS[attack].function(model, spec, noise(spec, count), goal or Untargeted(), **SHORT.get(attack, {}))
 
 
 SPEC = spec_of((16, 12))
@@ -92,7 +92,7 @@ def test_the_network_comes_back_as_found(attack: str, ending: str) -> None:
     else:
         expected = {"wrong target": TargetError, "Ctrl-C": KeyboardInterrupt}.get(ending, ZeroDivisionError)
         with pytest.raises(expected):
-            fool(attack, model, SPEC, 2, Towards(99) if ending == "wrong target" else None)
+            fool(attack, model, SPEC, 2, Targeted(99) if ending == "wrong target" else None)
     assert state(model) == before
     if handle:
         handle.remove()
@@ -124,5 +124,5 @@ def test_own_weights_refuse_what_is_not_linear_and_return_it_as_found() -> None:
     model = stranger().train()
     before = state(model)
     with pytest.raises(StriateError, match="linear"):
-        fool("own_weights", model, SPEC, 1)
+        fool("linear_closed_form", model, SPEC, 1)
     assert state(model) == before

@@ -27,8 +27,8 @@ def test_every_method_can_be_checked(name: str, model: nn.Module) -> None:
     images = torch.randn(2, 3, 14, 12, generator=torch.Generator().manual_seed(0))
     check = METHODS[name].function(model, images, **FEWER.get(name, {})).check("30min")
     assert check.method == name
-    assert check.undone == ()
-    assert check.noise is not None
+    assert check.skipped == ()
+    assert check.randomisation is not None
     assert check.deletions is not None
     assert [depth.layers for depth in check.depths] == [1, 2, 3, 4]
     assert (check.residue is not None) == METHODS[name].additive

@@ -40,7 +40,7 @@ def test_the_result_says_what_it_is(method: str) -> None:
     assert (found.residue is not None) is entry.additive
     assert ("at" in inspect.signature(entry.function).parameters) is entry.places
     assert entry.signed or (found.map() >= 0).all()
-    assert found.call.again(found.call.network()).values.tobytes() == found.values.tobytes()
+    assert found.invocation.repeat(found.invocation.network()).values.tobytes() == found.values.tobytes()
 
 
 @EVERY_METHOD
@@ -129,7 +129,7 @@ class Rooted(nn.Module):
 
 
 def test_what_is_not_finite_is_no_map() -> None:
-    with pytest.raises(NotFiniteError, match="Saliency gives no finite map"):
+    with pytest.raises(NotFiniteError, match="Saliency needs a finite score"):
         METHODS["saliency"].function(Rooted(), torch.zeros(2, 3, *SIZE))
     assert explain("saliency", Rooted(), pictures(2, SIZE).abs() + 1).values.any()
 

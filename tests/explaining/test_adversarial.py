@@ -14,9 +14,9 @@ from torch import Tensor, nn
 
 from striate.core.spec import GREY, RGB, InputSpec
 from striate.data.preparation.arrays import scale
-from striate.explaining.adversarial import ATTACKS, Adversarial, AttackError, Away, Towards, fgsm, pgd
-from striate.explaining.adversarial.attacked import Subject
-from striate.explaining.adversarial.goal import Chase
+from striate.explaining.adversarial import ATTACKS, Adversarial, AttackError, Targeted, Untargeted, fgsm, pgd
+from striate.explaining.adversarial.attacked import AttackedModel
+from striate.explaining.adversarial.goal import ResolvedGoal
 from striate.explaining.adversarial.norms import NORMS
 from striate.explaining.adversarial.pixels import OnGrid, to_levels
 from striate.explaining.target import TargetError
@@ -73,7 +73,7 @@ def test_fgsm_towards_a_target_goes_the_other_way_and_leaves_what_is_there_alrea
 ) -> None:
     model, spec = line
     pixels = np.concatenate([row_of(10, 254, 100, 240), row_of(10, 254, 100, 200)])
-    result = fgsm(model, spec, pixels, Towards(0), epsilon=40)
+    result = fgsm(model, spec, pixels, Targeted(0), epsilon=40)
     assert result.already.tolist() == [True, False]
     assert result.fooled.tolist() == [False, True]
     assert np.array_equal(result.adversarial[0], pixels[0])
@@ -109,8 +109,8 @@ COLOUR = InputSpec(channels=RGB, height=10, width=8, mean=(0.5, 0.4, 0.3), std=(
 
 
 @pytest.mark.parametrize("name", [name for name in ATTACKS if ATTACKS[name].bounded])
-@pytest.mark.parametrize("goal", [Away(), Away(2), Away([0, 1, 2]), Towards(3)])
-def test_within_epsilon_zero_nothing_changes(name: str, goal: Away | Towards) -> None:
+@pytest.mark.parametrize("goal", [Untargeted(), Untargeted(2), Untargeted([0, 1, 2]), Targeted(3)])
+def test_within_epsilon_zero_nothing_changes(name: str, goal: Untargeted | Targeted) -> None:
     pixels = noise(COLOUR)
     result = ATTACKS[name].function(random_net(), COLOUR, pixels, goal, epsilon=0)
     assert np.array_equal(result.adversarial, pixels)
@@ -151,7 +151,7 @@ def test_the_scale_is_that_of_preparation_bit_for_bit() -> None:
     seen: list[Tensor] = []
     model = random_net()
     model.register_forward_pre_hook(lambda _, given: seen.append(given[0].clone()))
-    Subject(model, OnGrid(COLOUR)).answers(to_levels(pixels, CPU))
+    AttackedModel(model, OnGrid(COLOUR)).answers(to_levels(pixels, CPU))
     assert torch.equal(torch.cat(seen), scale(torch.from_numpy(pixels.transpose(0, 3, 1, 2).copy()), COLOUR))
 
 
@@ -219,20 +219,20 @@ def test_pgd_repeats_by_its_seed_and_no_picture_feels_its_neighbours() -> None:
     assert np.array_equal(alone.adversarial[0], first.adversarial[0])
     # Of a picture that is already as it should be nothing is left to do, and the next one does not move up.
     elsewhere = [(int(first.classes[0]) + 1) % 4, *first.classes[1:].tolist()]
-    others = pgd(model, COLOUR, pixels, Away(elsewhere), epsilon=4, steps=3, seed=1)
+    others = pgd(model, COLOUR, pixels, Untargeted(elsewhere), epsilon=4, steps=3, seed=1)
     assert others.already.tolist() == [True, False, False]
     assert np.array_equal(others.adversarial[1:], first.adversarial[1:])
 
 
 def test_progress_is_a_rising_function_of_cross_entropy_and_its_gradient_does_not_vanish() -> None:
     logits = torch.tensor([[10.0, 0.0, -3.0], [1.0, 2.0, 0.5]], requires_grad=True)
-    chase = Chase.of(Away(0), logits.detach())
+    chase = ResolvedGoal.of(Untargeted(0), logits.detach())
     entropy = nn.functional.cross_entropy(logits.double(), chase.classes, reduction="none")
     assert torch.allclose(torch.nn.functional.softplus(chase.progress(logits)), entropy, atol=0, rtol=1e-9)
     (gradient,) = torch.autograd.grad(chase.progress(logits).sum(), logits)
     assert gradient[0, 0] == -1  # softmax - 1, which cross-entropy would have, is -5e-5
-    towards = Chase.of(Towards(1), logits.detach())
-    assert towards.progress(logits)[1] == -Chase.of(Away(1), logits.detach()).progress(logits)[1]
+    towards = ResolvedGoal.of(Targeted(1), logits.detach())
+    assert towards.progress(logits)[1] == -ResolvedGoal.of(Untargeted(1), logits.detach()).progress(logits)[1]
 
 
 @pytest.mark.parametrize(
@@ -243,8 +243,8 @@ def test_progress_is_a_rising_function_of_cross_entropy_and_its_gradient_does_no
         ({"pixels": [1]}, "received list"),
         ({"epsilon": 2.5}, r"received epsilon 2\.5, which is 2\.5 levels"),
         ({"epsilon": -1}, r"not negative; received -1"),
-        ({"goal": Towards(9)}, "4 classes apart, 0 to 3; received target 9"),
-        ({"goal": Away([1])}, "There are 2 images and 1 targets"),
+        ({"goal": Targeted(9)}, "4 classes, 0 to 3; received target 9"),
+        ({"goal": Untargeted([1])}, "There are 2 images and 1 targets"),
         ({"spec": replace(COLOUR, maximum=1.0)}, "8 or 16 bits; this network takes values up to 1"),
         ({"norm": "l3"}, "There is no norm 'l3'"),
         ({"steps": 0}, "at least one step; received steps 0"),

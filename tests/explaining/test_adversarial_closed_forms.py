@@ -14,11 +14,11 @@ from torch import Tensor, nn
 from striate.core.spec import RGB, InputSpec
 from striate.explaining.adversarial import (
     AttackError,
-    Away,
-    Towards,
+    Targeted,
+    Untargeted,
     accuracy_curve,
     lbfgs,
-    own_weights,
+    linear_closed_form,
     pgd,
 )
 
@@ -89,7 +89,7 @@ def test_lbfgs_keeps_to_the_box_and_is_still_the_smallest() -> None:
 def test_lbfgs_keeps_the_shortest_of_all_it_has_found_and_reaches_a_target() -> None:
     net, _ = linear(4)
     pixels = noise(SHALLOW, 3)
-    few, many = (lbfgs(net, SHALLOW, pixels, Towards(2), searches=searches) for searches in (3, 10))
+    few, many = (lbfgs(net, SHALLOW, pixels, Targeted(2), searches=searches) for searches in (3, 10))
     wanted = ~many.already
     assert wanted.any()
     assert (many.after.classes == 2).all()
@@ -119,7 +119,7 @@ def alpha_by_search(logits: np.ndarray, weights: np.ndarray, label: int, targete
 def test_the_alpha_of_own_weights_is_where_the_answer_turns(targeted: bool) -> None:
     net, weights = linear(4)
     pixels = noise(DEEP, 3)
-    result = own_weights(net, DEEP, pixels, Towards(1) if targeted else Away())
+    result = linear_closed_form(net, DEEP, pixels, Targeted(1) if targeted else Untargeted())
     for row in np.flatnonzero(~result.already):
         label = int(result.classes[row])
         alpha = result.found["alpha"][row]
@@ -137,7 +137,7 @@ def test_two_classes_give_the_alpha_of_the_textbook() -> None:
     with torch.no_grad():
         net[1].weight[1], net[1].bias[1] = 0, 0  # type: ignore[index]
         net[1].bias[0] = 3.0  # type: ignore[index]
-    result = own_weights(net, DEEP, noise(DEEP, 2), Away(0))
+    result = linear_closed_form(net, DEEP, noise(DEEP, 2), Untargeted(0))
     score = result.before.logits[:, 0]
     assert (score > 0).all()
     assert result.found["alpha"] == pytest.approx(score / np.square(weights[0]).sum(), rel=1e-3)
@@ -150,7 +150,7 @@ def test_weights_that_lead_nowhere_fool_nobody() -> None:
         net[1].weight[1] = 2 * net[1].weight[0]  # type: ignore[index]
         net[1].bias[1] = 50.0  # type: ignore[index]
     pixels = noise(SHALLOW, 2)
-    result = own_weights(net, SHALLOW, pixels, Towards(0))
+    result = linear_closed_form(net, SHALLOW, pixels, Targeted(0))
     assert np.isinf(result.found["alpha"]).all()
     assert not result.fooled.any()
     assert np.array_equal(result.adversarial, pixels)
@@ -159,7 +159,7 @@ def test_weights_that_lead_nowhere_fool_nobody() -> None:
 def test_a_net_that_is_not_linear_is_told_so() -> None:
     net = nn.Sequential(nn.Flatten(), nn.Linear(COUNT, 8), nn.ReLU(), nn.Linear(8, 2))
     with pytest.raises(AttackError, match="linear classifier; the weights of this network differ"):
-        own_weights(net, SHALLOW, noise(SHALLOW, 2))
+        linear_closed_form(net, SHALLOW, noise(SHALLOW, 2))
 
 
 def test_the_curve_counts_what_pgd_turns_and_has_intervals() -> None:

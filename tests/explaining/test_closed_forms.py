@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from promises.subject import pictures
 from striate.explaining import (
     METHODS,
-    UnsuitedError,
+    UnsupportedModelError,
     cam,
     grad_cam,
     grad_cam_plus_plus,
@@ -118,7 +118,7 @@ def test_cam_is_refused_where_its_sum_is_not_the_score(end: Callable[[Pooled, Te
         def forward(self, x: Tensor) -> Tensor:
             return end(self, F.relu(self.conv(x)))
 
-    with pytest.raises(UnsuitedError, match="use grad_cam"):
+    with pytest.raises(UnsupportedModelError, match="use grad_cam"):
         cam(Other("otherwise"), IMAGES)
 
 

@@ -26,7 +26,7 @@ def test_a_picture_is_half_plus_half_the_weight_over_the_largest_of_its_filter()
         convolution.weight.zero_()
         convolution.weight[0] = torch.tensor([[[4.0, 0]], [[-2, 0]], [[1, 0]]])
     (found,) = filters(convolution)
-    pictures = found.pictures()
+    pictures = found.images()
     assert pictures.shape == (2, 1, 2, 3)
     assert pictures[0, 0].tolist() == [[1, 0.25, 0.625], [0.5, 0.5, 0.5]]
     assert (pictures[1] == 0.5).all()  # a filter without weights
@@ -36,9 +36,9 @@ def test_a_picture_is_half_plus_half_the_weight_over_the_largest_of_its_filter()
 
 def test_grey_filters_are_pictures_and_those_over_other_maps_are_not() -> None:
     grey, deep = filters(nn.Sequential(nn.Conv2d(1, 2, 3), nn.Conv2d(2, 2, 3)))
-    assert grey.pictures().shape == (2, 3, 3, 1)
+    assert grey.images().shape == (2, 3, 3, 1)
     with pytest.raises(FilterError, match="those of '1' see 2"):
-        deep.pictures()
+        deep.images()
 
 
 @pytest.mark.parametrize("groups", [1, 2])

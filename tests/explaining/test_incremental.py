@@ -17,7 +17,7 @@ from striate.explaining.occluding.incremental.boxes import Boxes, outputs_of
 from striate.explaining.occluding.incremental.model import boxes
 from striate.explaining.occluding.incremental.program import Program
 from striate.explaining.occluding.incremental.replay import reach
-from striate.explaining.occluding.occlusion import plainly
+from striate.explaining.occluding.occlusion import exact
 from striate.explaining.occluding.patch_grid import Positions, positions
 from striate.tracing import Window
 
@@ -117,7 +117,7 @@ def _ready(build: Callable[[], nn.Module], dtype: torch.dtype = torch.float32) -
 
 def _equal(model: nn.Module, image: Tensor, cover: Tensor, places: Positions, within: float = 1e-5) -> None:
     with torch.no_grad():
-        expected = torch.cat([logits for _, logits in plainly(model, image, cover, places)])
+        expected = torch.cat([logits for _, logits in exact(model, image, cover, places)])
     found = torch.full_like(expected, torch.nan)
     for numbers, logits in Incremental.of(model, image).logits(image, cover, places):
         found[numbers] = logits
@@ -229,7 +229,7 @@ def test_what_cannot_be_written_down_is_run_whole(build: Callable[[], nn.Module]
         Incremental.of(model, image)
     places = positions(SIZE, 6, 4)
     with torch.no_grad():
-        logits = torch.cat([found for _, found in plainly(model, image, cover, places)])
+        logits = torch.cat([found for _, found in exact(model, image, cover, places)])
         drops = (model(image)[:, 1] - logits[:, 1]).numpy()
     found = occlusion(model, image, 1, patch=6, stride=4, fill=cover[0])
     np.testing.assert_allclose(found.values[0, 0, 0], drops[0], rtol=1e-5, atol=1e-7)
@@ -280,7 +280,7 @@ def test_boxes_are_joined_and_grouped_by_size() -> None:
 
 def _everywhere(model: nn.Module, image: Tensor, cover: Tensor, places: Positions) -> Tensor:
     with torch.no_grad():
-        return torch.cat([logits for _, logits in plainly(model, image, cover, places)])
+        return torch.cat([logits for _, logits in exact(model, image, cover, places)])
 
 
 class Mixing(nn.Module):

@@ -95,7 +95,7 @@ def test_without_amounts_a_shift_goes_a_quarter_of_the_height_both_ways_and_angl
 def test_a_mistake_is_a_sentence_and_leaves_the_network_as_found() -> None:
     model, images = stranger().train(), pictures(2, (16, 12))
     before = state(model)
-    with pytest.raises(ConfigError, match="no change 'turn'"):
+    with pytest.raises(ConfigError, match="received 'turn'"):
         invariance(model, images, "turn")
     with pytest.raises(ConfigError, match=r"above 0.*received -1"):
         invariance(model, images, "scale", amounts=[1, -1])

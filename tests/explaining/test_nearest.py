@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from striate.core.batch import Batch
 from striate.core.errors import ConfigError
 from striate.explaining import NotFiniteError, nearest_images
-from striate.explaining.model_input import PictureError
+from striate.explaining.model_input import ImageError
 from striate.hooks import PlaceError
 
 
@@ -146,7 +146,7 @@ def test_the_model_is_returned_as_found() -> None:
     model = network()
     before = {name: value.clone() for name, value in model.state_dict().items()}
     nearest_images(model, images_of(2), batches_of(images_of(5)))
-    with pytest.raises(PictureError):
+    with pytest.raises(ImageError):
         nearest_images(model, images_of(2), batches_of(images_of(5)[:, :, :6]))
     assert all(module.training for module in model.modules())
     assert all(parameter.requires_grad and parameter.grad is None for parameter in model.parameters())
@@ -158,7 +158,7 @@ def test_what_cannot_be_searched_is_said() -> None:
     model, few, many = network(), images_of(1), batches_of(images_of(3))
     with pytest.raises(ConfigError, match="count=0"):
         nearest_images(model, few, many, count=0)
-    with pytest.raises(PictureError, match="received none"):
+    with pytest.raises(ImageError, match="received none"):
         nearest_images(model, few, [])
     with pytest.raises(PlaceError, match="stage9"):
         nearest_images(model, few, many, at="stage9")

@@ -17,7 +17,7 @@ from reference.top_patches import cut, strongest
 from striate.core.batch import Batch
 from striate.explaining import TopPatches, top_patches
 from striate.explaining.inspection.patches import _Pool
-from striate.explaining.model_input import PictureError
+from striate.explaining.model_input import ImageError
 from striate.hooks import PlaceError
 
 SIZE = (14, 11)
@@ -115,7 +115,7 @@ def test_the_same_from_whatever_brings_pictures() -> None:
 
 
 def _same(one: TopPatches, other: TopPatches) -> bool:
-    names = ("values", "index", "positions", "boxes", "pictures", "rows")
+    names = ("values", "index", "positions", "boxes", "images", "rows")
     return all(getattr(one, name).tobytes() == getattr(other, name).tobytes() for name in names)
 
 
@@ -125,13 +125,13 @@ def test_only_pictures_among_the_best_are_kept() -> None:
     assert pool.index == {0: 10, 2: 12}
     pool.add([13, 14], images[3:], {2, 4})
     assert pool.index == {2: 12, 4: 14}
-    assert pool.pictures.keys() == {2, 4}
-    assert pool.pictures[4].tobytes() == images[4].numpy().tobytes()
+    assert pool.images.keys() == {2, 4}
+    assert pool.images[4].tobytes() == images[4].numpy().tobytes()
 
 
 @contextmanager
 def refused(what: str) -> Iterator[None]:
-    with pytest.raises(PictureError, match=what):
+    with pytest.raises(ImageError, match=what):
         yield
 
 

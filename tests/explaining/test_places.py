@@ -206,7 +206,7 @@ def test_a_place_can_be_given_as_the_module_itself() -> None:
     found = grad_cam(model, images, 1, at=model.conv)
     assert found.at == found.settings["at"] == "conv"
     np.testing.assert_array_equal(found.values, grad_cam(model, images, 1, at="conv").values)
-    with pytest.raises(PlaceError, match="Conv2d received is not"):
+    with pytest.raises(PlaceError, match="received a Conv2d that is not"):
         grad_cam(model, images, 1, at=nn.Conv2d(1, 1, 1))
     with pytest.raises(PlaceError, match="received 3"):
         grad_cam(model, images, 1, at=3)  # pyright: ignore[reportArgumentType]

@@ -110,7 +110,7 @@ def test_a_patch_that_is_missing_has_no_projection() -> None:
 
 def test_what_cannot_be_projected_is_refused() -> None:
     model, images = network(), pictures(2, SIZE, 2).double()
-    with pytest.raises(PlaceError, match="2 pictures and 1 units"):
+    with pytest.raises(PlaceError, match="2 images and 1 units"):
         project_units(model, images, "4", [1])
     with pytest.raises(PlaceError, match="has 5 units, 0 to 4; received"):
         project_units(model, images, "4", [1, 5])

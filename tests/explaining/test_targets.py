@@ -49,7 +49,7 @@ def test_classes_for_each_image(method: Callable[..., Any], classes: Callable[[]
     found = method(stranger(), IMAGES, classes())
     assert found.target == (0, 3, 2)
     np.testing.assert_array_equal(found.values, expected.values)
-    again = found.call.again(stranger())
+    again = found.invocation.repeat(stranger())
     np.testing.assert_array_equal(again.values, expected.values)
 
 

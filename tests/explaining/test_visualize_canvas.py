@@ -10,18 +10,20 @@ import torch
 
 from reference.pictures import askew, from_frequencies
 from striate.core.spec import InputSpec
-from striate.explaining.model_input import PictureError
+from striate.explaining.model_input import ImageError
 from striate.explaining.visualize import BlurredPixels, Fourier, ObjectiveError, Pixels, Robustness
-from striate.explaining.visualize.color import Palette
+from striate.explaining.visualize.color import ImageScaling
 from striate.explaining.visualize.fourier import COLOUR_MATRIX
 from striate.explaining.visualize.transform import sampled
 
 LIKE = torch.empty(0, dtype=torch.float64)
 
 
-def palette(*channels: str, mean: tuple[float, ...] | None = None) -> Palette:
+def palette(*channels: str, mean: tuple[float, ...] | None = None) -> ImageScaling:
     count = len(channels)
-    return Palette(InputSpec(channels=channels, height=5, width=6, mean=mean or (0.5,) * count, std=(0.25,) * count))
+    return ImageScaling(
+        InputSpec(channels=channels, height=5, width=6, mean=mean or (0.5,) * count, std=(0.25,) * count)
+    )
 
 
 GREY, COLOUR = palette("grey"), palette("red", "green", "blue")
@@ -45,7 +47,7 @@ def test_a_fourier_picture_is_the_explicit_sum_of_its_waves(height: int, width: 
             frequency = max(math.hypot(down, column / width), lowest)
             half[k, column] = complex(*pairs[k, column]) * (lowest / frequency) ** 1.5 / lowest
     expected = 1 / (1 + np.exp(-from_frequencies(half, height, width) / 4))
-    found = canvas.picture().detach().numpy()
+    found = canvas.images().detach().numpy()
     np.testing.assert_allclose(found[0, 0], expected, rtol=1e-6)
 
 
@@ -56,7 +58,7 @@ def test_colours_are_mixed_by_the_stated_matrix_and_only_where_there_are_colours
         canvas = Fourier().canvas(a_palette, (2, 5, 6), generator(), LIKE)
         with torch.no_grad():
             canvas.values.copy_(values)
-        pictures[name] = canvas.picture().detach()
+        pictures[name] = canvas.images().detach()
     waves = torch.logit(pictures["bands"])
     matrix = torch.tensor(COLOUR_MATRIX, dtype=torch.float64)
     longest = math.sqrt(0.26**2 + 0.27**2 + 0.27**2)
@@ -67,9 +69,9 @@ def test_colours_are_mixed_by_the_stated_matrix_and_only_where_there_are_colours
 
 
 @pytest.mark.parametrize("a_palette", [GREY, COLOUR], ids=["grey", "colour"])
-def test_a_fourier_canvas_begins_with_the_pictures_it_is_given(a_palette: Palette) -> None:
+def test_a_fourier_canvas_begins_with_the_pictures_it_is_given(a_palette: ImageScaling) -> None:
     given = torch.rand((2, len(a_palette.channels), 5, 6), generator=generator(), dtype=torch.float64) * 0.9 + 0.05
-    torch.testing.assert_close(Fourier().holding(a_palette, given).picture(), given, rtol=1e-6, atol=1e-6)
+    torch.testing.assert_close(Fourier().holding(a_palette, given).images(), given, rtol=1e-6, atol=1e-6)
 
 
 def test_a_plain_step_goes_one_rate_along_the_penalized_gradient_and_stays_a_picture() -> None:
@@ -164,7 +166,7 @@ def test_views_shift_grow_and_turn_as_far_as_stated_and_no_farther() -> None:
 
 def test_a_network_of_blue_green_red_gets_them_so_and_people_see_red_green_blue() -> None:
     spec = InputSpec(channels=("blue", "green", "red"), height=1, width=1, mean=(0.1, 0.2, 0.3), std=(0.5, 0.25, 0.125))
-    found = Palette(spec)
+    found = ImageScaling(spec)
     pictures = torch.tensor([0.4, 0.6, 1.0], dtype=torch.float64)[None, :, None, None]  # red, green, blue
     assert found.channels == ("red", "green", "blue")
     assert found.mean(pictures).flatten().tolist() == [0.3, 0.2, 0.1]
@@ -173,9 +175,9 @@ def test_a_network_of_blue_green_red_gets_them_so_and_people_see_red_green_blue(
 
 
 def test_what_is_no_picture_for_the_network_is_refused_in_a_sentence() -> None:
-    with pytest.raises(PictureError, match=r"picture \(h, w, 3\) of red, green, blue; received .* \(4, 4, 1\)"):
+    with pytest.raises(ImageError, match=r"image \(h, w, 3\) of red, green, blue; received .* \(4, 4, 1\)"):
         COLOUR.tensor(np.zeros((4, 4, 1), np.float32))
-    with pytest.raises(PictureError, match=r"float values from 0 to 1.*float32 from 0 to 255"):
+    with pytest.raises(ImageError, match=r"float values from 0 to 1.*float32 from 0 to 255"):
         GREY.tensor(np.full((4, 4, 1), 255, np.float32) * np.eye(4, dtype=np.float32)[..., None])
-    with pytest.raises(PictureError, match="float values from 0 to 1"):
+    with pytest.raises(ImageError, match="float values from 0 to 1"):
         GREY.tensor(np.full((4, 4, 1), np.nan, np.float32))

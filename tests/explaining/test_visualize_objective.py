@@ -18,12 +18,14 @@ from striate.explaining.visualize import (
     style,
     unit,
 )
-from striate.explaining.visualize.model_view import Look
+from striate.explaining.visualize.model_view import Activations
 from striate.explaining.visualize.similarity import gram
 
 # Two pictures; two channels of 1 × 2 positions.
 MAPS = torch.tensor([[[[1.0, 2.0]], [[3.0, 5.0]]], [[[0.0, -1.0]], [[4.0, 2.0]]]])
-LOOK = Look({"maps": MAPS, "vectors": MAPS[:, :, 0, 0], "tokens": MAPS[:, 0]}, torch.tensor([[0.5, 1.5], [2.5, -1.0]]))
+LOOK = Activations(
+    {"maps": MAPS, "vectors": MAPS[:, :, 0, 0], "tokens": MAPS[:, 0]}, torch.tensor([[0.5, 1.5], [2.5, -1.0]])
+)
 
 
 @pytest.mark.parametrize(
@@ -85,9 +87,9 @@ def test_diversity_is_the_mean_likeness_to_the_others() -> None:
     lengths = [sum(value * value for value in values) ** 0.5 for values in flat]
     alike = dot / lengths[0] / lengths[1]
     assert diversity("maps")(LOOK).tolist() == pytest.approx([alike, alike])
-    three = Look({"maps": torch.cat([MAPS, MAPS[:1]])}, None)
+    three = Activations({"maps": torch.cat([MAPS, MAPS[:1]])}, None)
     assert diversity("maps")(three).tolist() == pytest.approx([(alike + 1) / 2, alike, (alike + 1) / 2])
-    alone = Look({"maps": MAPS[:1]}, None)
+    alone = Activations({"maps": MAPS[:1]}, None)
     assert diversity("maps")(alone).tolist() == [0]
 
 
@@ -97,7 +99,7 @@ def test_diversity_is_the_mean_likeness_to_the_others() -> None:
         (channel("maps", 2), "Place 'maps' has 2 channels, 0 to 1; received channel 2."),
         (unit("maps", -1), "Place 'maps' has 2 channels, 0 to 1; received channel -1."),
         (unit("maps", 0, at=(1, 0)), "The map at place 'maps' is 1×2; received position (1, 0)."),
-        (class_logit(2), "The network tells 2 classes apart, 0 to 1; received class 2."),
+        (class_logit(2), "The network tells 2 classes, 0 to 1; received class 2."),
         (direction("maps", np.ones(3)), "Place 'maps' has 2 channels; received a direction of 3 numbers."),
         (layer("tokens"), "An objective reads maps (n, c, h, w) or vectors (n, c); place 'tokens' gives (2, 1, 2)."),
     ],
@@ -111,16 +113,16 @@ def test_a_wrong_place_or_channel_is_one_sentence(objective: Objective, sentence
 def test_more_that_cannot_be_asked() -> None:
     with pytest.raises(ObjectiveError, match=r"vector of float numbers, not all zero; received torch\.float64 \(2,\)"):
         direction("maps", np.zeros(2))
-    with pytest.raises(ObjectiveError, match=r"one of the logits .* answers with dict"):
-        class_logit(0)(Look({}, {"logits": 1}))
-    with pytest.raises(ObjectiveError, match="both pictures must be of one size"):
+    with pytest.raises(ObjectiveError, match=r"rows of logits .* answers with dict"):
+        class_logit(0)(Activations({}, {"logits": 1}))
+    with pytest.raises(ObjectiveError, match="both images must be of one size"):
         content({"maps": torch.ones(1, 2, 3, 3)})(LOOK)
     with pytest.raises(ObjectiveError, match="style compares at least one place"):
         style({})
 
 
 def test_activations_of_half_precision_are_compared_in_single() -> None:
-    half = Look({"maps": MAPS.bfloat16()}, None)
+    half = Activations({"maps": MAPS.bfloat16()}, None)
     assert layer("maps")(half).dtype == torch.float32
 
 
@@ -136,4 +138,4 @@ def test_activations_of_half_precision_are_compared_in_single() -> None:
 )
 def test_gradients_are_those_of_finite_differences(objective: Objective) -> None:
     maps = (MAPS + 0.25).double().requires_grad_()
-    assert torch.autograd.gradcheck(lambda given: objective(Look({"maps": given}, None)), maps)
+    assert torch.autograd.gradcheck(lambda given: objective(Activations({"maps": given}, None)), maps)

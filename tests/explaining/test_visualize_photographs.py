@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from promises.found import state
 from striate.core.spec import InputSpec
 from striate.explaining import activation_maps, saliency
-from striate.explaining.model_input import PictureError
+from striate.explaining.model_input import ImageError
 from striate.explaining.visualize import (
     ObjectiveError,
     channel,
@@ -27,8 +27,8 @@ from striate.explaining.visualize import (
     transfer_style,
 )
 from striate.explaining.visualize.ascent import Ascent
-from striate.explaining.visualize.color import Palette
-from striate.explaining.visualize.model_view import looking
+from striate.explaining.visualize.color import ImageScaling
+from striate.explaining.visualize.model_view import view_model
 from striate.hooks import PlaceError
 
 SPEC = InputSpec(channels=("blue", "green", "red"), height=16, width=16, mean=(0.4,) * 3, std=(0.25,) * 3)
@@ -172,11 +172,11 @@ def test_style_transfer_takes_the_things_of_one_picture_and_the_manner_of_anothe
 
 def test_what_cannot_be_dreamt_of_or_drawn_is_refused() -> None:
     model, picture = Small(), photograph(0)
-    with pytest.raises(PictureError, match=r"picture \(h, w, 3\)"):
+    with pytest.raises(ImageError, match=r"image \(h, w, 3\)"):
         deep_dream(model, picture[..., :1], layer("first"), SPEC)
     with pytest.raises(ObjectiveError, match="received 0 octaves"):
         deep_dream(model, picture, layer("first"), SPEC, octaves=0)
-    with pytest.raises(PictureError, match="from 0 to 1"):
+    with pytest.raises(ImageError, match="from 0 to 1"):
         transfer_style(model, picture, picture * 255, SPEC, content_at="first", style_at=["first"])
 
 
@@ -186,7 +186,7 @@ def test_the_gradient_of_the_whole_loss_is_that_of_finite_differences() -> None:
     loss = content(maps_of(model, things, ["second"], SPEC)) + 10 * style(
         grams_of(model, manner, ["first", "second"], SPEC)
     )
-    with looking(model, loss.places, Palette(SPEC)) as eye:
+    with view_model(model, loss.places, ImageScaling(SPEC)) as eye:
         ascent = Ascent(eye, loss)
         given = torch.from_numpy(photograph(2, (8, 9))).double().permute(2, 0, 1)[None].requires_grad_()
         score, gradient = ascent.gradient(given, lambda: given * 1)

@@ -1,11 +1,13 @@
-"""Why a network decides, what its units want, how it is fooled: on any `nn.Module`.
+"""Explain any `nn.Module`: why it decides, what its units respond to, and how it is fooled.
 
-An explanation is a function `(model, images, target, …)` that gives a typed result and returns the model as found.
+An explanation is a function `(model, images, target, …)` that returns a typed result and leaves the model as found.
 """
 
 from striate.explaining.attribution._method import NotFiniteError as NotFiniteError
+from striate.explaining.attribution.attribution import METHODS as METHODS
 from striate.explaining.attribution.attribution import Attribution as Attribution
-from striate.explaining.attribution.cam import UnsuitedError as UnsuitedError
+from striate.explaining.attribution.attribution import Method as Method
+from striate.explaining.attribution.cam import UnsupportedModelError as UnsupportedModelError
 from striate.explaining.attribution.cam import cam as cam
 from striate.explaining.attribution.cam import grad_cam as grad_cam
 from striate.explaining.attribution.cam import grad_cam_plus_plus as grad_cam_plus_plus
@@ -19,8 +21,6 @@ from striate.explaining.attribution.gradient import saliency as saliency
 from striate.explaining.attribution.guided import deconvnet as deconvnet
 from striate.explaining.attribution.guided import guided_backpropagation as guided_backpropagation
 from striate.explaining.attribution.integrated import integrated_gradients as integrated_gradients
-from striate.explaining.attribution.methods import METHODS as METHODS
-from striate.explaining.attribution.methods import Method as Method
 from striate.explaining.attribution.rise import rise as rise
 from striate.explaining.attribution.smooth import smoothgrad as smoothgrad
 from striate.explaining.checks import Check as Check

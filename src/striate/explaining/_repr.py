@@ -1,4 +1,4 @@
-"""A short text for results that hold arrays."""
+"""A short repr for results that hold arrays."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _LONGEST = 60  # characters of a value
 
 
 class ShortRepr:
-    """A base for dataclasses (`repr=False`): arrays are shown by kind and shape, long values by their beginning."""
+    """Base for dataclasses (`repr=False`): show arrays by dtype and shape, and cut long values."""
 
     def __repr__(self) -> str:
         known: Any = self

@@ -1,4 +1,4 @@
-"""The call that made an explanation, kept so that it can be made again."""
+"""The call that made an explanation, kept so that it can be repeated."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ from striate.tasks import CLASSIFICATION, Task
 _SAMPLED = 64  # values of each tensor that enter the fingerprint
 
 
-class CallError(StriateError):
-    """A call that can no longer be made again."""
+class InvocationError(StriateError):
+    """A call that can no longer be repeated."""
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class Call(ShortRepr):
-    """`function(model, images, target, task=task, **settings)`, with the model as it was.
+class Invocation(ShortRepr):
+    """`function(model, images, target, task=task, **settings)`, with the model's state at the call.
 
     The model is held by a weak reference, so that an explanation keeps no network in memory.
     """
@@ -49,36 +49,35 @@ class Call(ShortRepr):
         target: Target,
         settings: Mapping[str, Any],
         task: Task = CLASSIFICATION,
-    ) -> Call:
+    ) -> Invocation:
         kept = images.detach().clone()
         return cls(function, weakref.ref(model), fingerprint(model), kept, target, dict(settings), task)
 
     def network(self) -> nn.Module:
-        """The model of the call.
+        """Return the model of the call.
 
         Raises:
-            CallError: it is gone, or its weights are not those of the call.
+            InvocationError: it was deleted, or its weights are not those of the call.
         """
         model = self.model()
         if model is None:
-            raise CallError("The network of this explanation is gone from memory: explain again, and keep the network.")
+            raise InvocationError("The network of this explanation was deleted: explain again, and keep the network.")
         if fingerprint(model) != self.fingerprint:
-            raise CallError("The network has changed since this explanation was made: explain again.")
+            raise InvocationError("The network has changed since this explanation was made: explain again.")
         return model
 
-    def again(self, model: nn.Module, images: Float[Tensor, "n c h w"] | None = None) -> Any:
-        """The same call on another network, or other pictures."""
-        images = self.images if images is None else images
-        return self.function(model, images, self.target, task=self.task, **self.settings)
+    def repeat(self, model: nn.Module) -> Any:
+        """Repeat the call on another network."""
+        return self.function(model, self.images, self.target, task=self.task, **self.settings)
 
 
 @torch.no_grad()
 def fingerprint(model: nn.Module) -> str:
-    """A digest that changes with the weights and buffers of `model`.
+    """Compute a digest that changes with the weights and buffers of `model`.
 
-    Of each tensor enter its name, kind, shape, torch's count of the changes made to it, and some of its values, evenly
-    spaced: an explanation of a large network must not wait until all of it is read. A change that torch does not count
-    (through `.data`) and that spares all these values is not seen.
+    It covers each tensor's name, dtype, shape, version (torch's count of in-place changes) and some of its values,
+    evenly spaced: reading all of a large network would take too long. A change that torch does not count (through
+    `.data`) and that misses all these values is not detected.
     """
     digest = hashlib.blake2b(digest_size=16)
     for name, tensor in chain(model.named_parameters(), model.named_buffers()):

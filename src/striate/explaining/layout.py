@@ -1,4 +1,4 @@
-"""How the value of a place lies on the image: as a map with channels first or last, or as a sequence of tokens."""
+"""Layout of a place's value on the image: a map with channels first or last, or a sequence of tokens."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class Layout:
     extra: int = 0
 
     def lay(self, value: Tensor) -> Float[Tensor, "n k h w"]:
-        """The maps in `value`: a view of it."""
+        """Return the maps in `value`, as a view of it."""
         if self.kind == "channels first":
             return value
         if self.kind == "channels last":
@@ -44,7 +44,7 @@ class Layout:
         return tokens[:, self.extra :].transpose(1, 2).unflatten(2, self.grid)
 
     def note(self, place: str) -> tuple[str, ...]:
-        """What a reader of a map should know of the layout; nothing if the place gives plain maps."""
+        """Return notes on the layout for a reader of the map; none for plain maps."""
         rows, columns = self.grid
         if self.kind == "channels first":
             return ()
@@ -55,7 +55,7 @@ class Layout:
 
 
 def layout_of(shape: Sequence[int], images: int, size: Grid, grid: Grid | None = None) -> Layout | None:
-    """The layout of a value of `shape`, computed for so many images of `size` (height, width); None if it has none.
+    """Return the layout of a value of `shape` for `images` images of `size` (height, width), or None if it has none.
 
     `grid` states the rows and columns; otherwise they must have the proportions of the image.
     """
@@ -80,7 +80,7 @@ def layout_of(shape: Sequence[int], images: int, size: Grid, grid: Grid | None =
 
 
 def stated_layout(place: str, shape: Sequence[int], images: int, size: Grid, grid: Grid | None) -> Layout:
-    """The layout of a place that was asked for by name, where maps with channels first may have any proportions.
+    """Return the layout of a place that was named, where maps with channels first may have any proportions.
 
     Raises:
         PlaceError: the value is not laid out over the image, or not over `grid`.
@@ -99,7 +99,7 @@ def stated_layout(place: str, shape: Sequence[int], images: int, size: Grid, gri
 
 
 def _alike(sides: Grid, size: Grid) -> bool:
-    """Whether the sides of a map have the proportions of the image, and tell more than one position apart."""
+    """Whether a map has the proportions of the image and more than one position."""
     (height, width), (tall, wide) = sides, size
     if (height * width == 1 and tall * wide > 1) or height > tall or width > wide:
         return False
@@ -108,7 +108,7 @@ def _alike(sides: Grid, size: Grid) -> bool:
 
 
 def _grid_of(count: int, size: Grid) -> Grid | None:
-    """The rows and columns that `count` tokens make on an image of `size`, with as few extra tokens as possible."""
+    """Return the rows and columns of `count` tokens on an image of `size`, with as few extra tokens as possible."""
     height, width = size
     for tokens in range(count, max(3, count - _MOST_EXTRA_TOKENS - 1), -1):
         for rows in range(1, min(height, tokens) + 1):

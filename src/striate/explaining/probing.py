@@ -1,4 +1,4 @@
-"""Whether a place in a network says something of where on the image: found out by changing parts of the image."""
+"""Test whether the positions of a place correspond to positions on the image, by changing parts of the image."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from striate.core.rng import Stream
 from striate.explaining.layout import Layout
-from striate.explaining.target import Aim
+from striate.explaining.target import ResolvedTarget
 from striate.hooks import Captured, PlaceError, capture
 
 AGREEING = 0.6
@@ -20,11 +20,11 @@ and in the logits of attention (tokens × tokens), which have no layout, about t
 
 
 @dataclass(frozen=True)
-class Met:
-    """What a backward pass met at some places: whether the score depends on each, and whether it does on its maps.
+class GradientReach:
+    """Reach of a backward pass: whether the score depends on each place (`depends`) and on its maps (`reached`).
 
-    The two differ where a transformer reads its answer from a class token: of what comes behind the last attention, all
-    other tokens are thrown away.
+    The two differ where a transformer reads its answer from a class token: after the last attention, all other tokens
+    are discarded.
     """
 
     score: Float[Tensor, " 1"]
@@ -32,10 +32,12 @@ class Met:
     reached: list[bool]
 
 
-def receiving(model: nn.Module, image: Float[Tensor, "1 c h w"], aim: Aim, places: Sequence[tuple[str, Layout]]) -> Met:
-    """What the backward pass from the score of `image` meets at each of `places`."""
+def receiving(
+    model: nn.Module, image: Float[Tensor, "1 c h w"], target: ResolvedTarget, places: Sequence[tuple[str, Layout]]
+) -> GradientReach:
+    """Run the backward pass from the score of `image`, and return which of `places` it reaches."""
     with torch.enable_grad(), capture(model, [name for name, _ in places]) as captured:
-        score = aim(model(image))
+        score = target(model(image))
         kept = [_value(captured, name) for name, _ in places]
         wanted = [value for value in kept if value is not None and value.requires_grad]
         given: Sequence[Tensor | None] = ()
@@ -48,7 +50,7 @@ def receiving(model: nn.Module, image: Float[Tensor, "1 c h w"], aim: Aim, place
         gradient is not None and bool(layout.lay(gradient).isnan().any())
         for gradient, (_, layout) in zip(found, places, strict=True)
     ]
-    return Met(score.detach(), [gradient is not None for gradient in found], reached)
+    return GradientReach(score.detach(), [gradient is not None for gradient in found], reached)
 
 
 def _value(captured: Captured, name: str) -> Tensor | None:
@@ -60,10 +62,10 @@ def _value(captured: Captured, name: str) -> Tensor | None:
 
 @torch.no_grad()
 def agreements(model: nn.Module, image: Float[Tensor, "1 c h w"], places: Sequence[tuple[str, Layout]]) -> list[float]:
-    """For each place, the share of its positions that depend most on what lies there on the image.
+    """Return, for each place, the fraction of its positions that depend most on the same position of the image.
 
-    One quarter of a noise image after another is drawn anew; the quarter in which a position lies should change it
-    most. What does not depend on the image at all has 0.
+    One quarter of a noise image after another is drawn again; the quarter in which a position lies should change it
+    most. A place that does not depend on the image has 0.
     """
     stream = Stream(0, "explaining.places")
     spread = image.std() if image.numel() > 1 and bool(image.std() > 0) else image.new_ones(())
@@ -89,7 +91,7 @@ def agreements(model: nn.Module, image: Float[Tensor, "1 c h w"], places: Sequen
 
 
 def _quarter(number: int, image: Float[Tensor, "1 c h w"]) -> Bool[Tensor, "1 1 h w"]:
-    """Which pixels lie in a quarter of the image: upper left, upper right, lower left, lower right."""
+    """Return the mask of one quarter of the image: upper left, upper right, lower left, lower right."""
     height, width = image.shape[2:]
     chosen = torch.zeros(1, 1, height, width, dtype=torch.bool, device=image.device)
     rows, columns = divmod(number, 2)
@@ -99,10 +101,10 @@ def _quarter(number: int, image: Float[Tensor, "1 c h w"]) -> Bool[Tensor, "1 1 
 
 
 def _agreement(changes: Float[Tensor, "4 h w"]) -> float:
-    """Of the positions that change, the share that their own quarter changes most; 0 if none changes.
+    """Return the fraction of the changing positions that their own quarter changes most; 0 if none changes.
 
-    The change that each quarter makes is taken in units of its mean, because attention and normalization over the whole
-    image let every position change with the strongest quarter. What lies on the line between two belongs to both.
+    The change by each quarter is divided by its mean, because attention and normalization over the whole image let
+    every position change with the strongest quarter. A position on the line between two quarters belongs to both.
     """
     changes = changes.nan_to_num(0.0)
     height, width = changes.shape[1:]

@@ -1,4 +1,4 @@
-"""What an explanation explains: a score read from the answer, the same for every forward pass of one call."""
+"""Targets of explanations: the score to explain, the same for every forward pass of one call."""
 
 from __future__ import annotations
 
@@ -20,15 +20,15 @@ class that the network takes each image for."""
 
 
 class TargetError(StriateError):
-    """A target that a network's answer does not have."""
+    """A target that does not fit a network's answer."""
 
 
-class Aim:
-    """A `Target`, resolved by the model's outputs for the images to explain.
+class ResolvedTarget:
+    """A `Target` resolved by the answers to the images to explain.
 
-    The first outputs read are those for the unchanged images; by them None becomes the predicted classes, which stay
-    when the images are changed later. `classes` are the classes explained, image by image (None for a function),
-    `scores` the scores of the unchanged images, and `task` converts outputs to probabilities.
+    The first answer it reads must be that to the unchanged images; it turns None into the predicted classes, which stay
+    fixed for all changed images. `classes` are the classes explained, one for each image (None for a function), and
+    `scores` those of the unchanged images; `task` converts outputs to probabilities.
 
     Raises:
         TargetError: the target is neither a class, nor classes, nor a function.
@@ -41,12 +41,12 @@ class Aim:
         self._scores: Float[Tensor, " n"] | None = None
 
     def __call__(self, answer: Any, images: Sequence[int] | None = None) -> Float[Tensor, " m"]:
-        """The score of each row of `answer`: its logit, unless the target is a function of the answer.
+        """Return the score of each row of `answer`: its logit, or for a target that is a function, its value.
 
-        `images` tells for each row which image it belongs to, where the rows are not simply the images.
+        `images` is the image of each row, where the rows are not simply the images.
 
         Raises:
-            TargetError: the network gave something other than rows of logits, or has no such class.
+            TargetError: the network returned something other than rows of logits, or has no such class.
         """
         if callable(self.target):
             expected = None if self._scores is None else len(self._scores)
@@ -71,11 +71,11 @@ class Aim:
         return self(self.task.answers(_rows(answer).float()), images)
 
     def answer(self, answer: Any) -> Any:
-        """What the score depends on: what a target that is a function makes of the network's answer, or all of it."""
+        """Return what the score depends on: the value of a target that is a function, or the whole answer."""
         return self.target(answer) if callable(self.target) else answer
 
-    def apart(self, images: int) -> list[Aim]:
-        """The same target for each of so many images by itself.
+    def apart(self, images: int) -> list[ResolvedTarget]:
+        """Split the target into one for each of `images` images.
 
         Raises:
             TargetError: there is not one class for each.
@@ -84,18 +84,18 @@ class Aim:
             _as_many(self.target, images)
         return [self.of(image) for image in range(images)]
 
-    def join(self, aims: Sequence[Aim]) -> None:
-        """Take over what the aims for single images have met."""
-        classes = [one._classes for one in aims if one._classes is not None]
+    def join(self, each: Sequence[ResolvedTarget]) -> None:
+        """Take over the classes and scores of the targets of single images."""
+        classes = [one._classes for one in each if one._classes is not None]
         self._classes = torch.cat(classes) if classes else None
-        self._scores = torch.cat([one.scores for one in aims])
+        self._scores = torch.cat([one.scores for one in each])
 
-    def of(self, image: int) -> Aim:
-        """The same target for one of the images alone; it has met no answer yet, unless the classes are known."""
+    def of(self, image: int) -> ResolvedTarget:
+        """Return the target of one image; it has read no answer yet, unless the classes are known."""
         if self._classes is not None:
-            return Aim(int(self._classes[image]), self.task)
+            return ResolvedTarget(int(self._classes[image]), self.task)
         one = self.target[image : image + 1] if isinstance(self.target, list) else self.target
-        return Aim(one, self.task)
+        return ResolvedTarget(one, self.task)
 
     @property
     def classes(self) -> tuple[int, ...] | None:
@@ -109,7 +109,7 @@ class Aim:
 
 
 def settled(target: Any) -> int | list[int] | Callable[[Any], Tensor] | None:
-    """A target in the form in which it is kept: an iterable is read once, and numbers are Python's.
+    """Return a target in its stored form: an iterable read once, numbers as Python's.
 
     Raises:
         TargetError: it is neither a class, nor classes, nor a function.
@@ -129,7 +129,7 @@ def settled(target: Any) -> int | list[int] | Callable[[Any], Tensor] | None:
 
 
 def _class(one: Any) -> int:
-    """A class as Python's own number, whoever wrote it."""
+    """Return a class as a Python int."""
     if isinstance(one, (Tensor, np.ndarray)) and one.ndim == 0:
         one = one.item()
     if isinstance(one, (str, bytes)):
@@ -166,7 +166,7 @@ def _score_of(target: Callable[[Any], Tensor], answer: Any, expected: int | None
         )
     if not scores.is_floating_point():
         raise TargetError(
-            f"A target that is a function gives scores as floating-point numbers; this one gave {scores.dtype}, which "
+            f"A target that is a function must return floating-point scores; received {scores.dtype}, which "
             f"no gradient passes: return a logit or probability, not a class."
         )
     return scores
@@ -185,5 +185,5 @@ def _classes(target: int | list[int] | None, logits: Float[Tensor, "n k"]) -> In
     _as_many(wanted, count)
     for one in wanted:
         if not 0 <= one < known:
-            raise TargetError(f"The network tells {known} classes apart, 0 to {known - 1}; received target {one}.")
+            raise TargetError(f"The network has {known} classes, 0 to {known - 1}; received target {one}.")
     return torch.tensor(wanted, device=logits.device)

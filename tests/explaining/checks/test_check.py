@@ -16,11 +16,11 @@ from torch import Tensor, nn
 
 from striate.core.errors import ConfigError
 from striate.explaining import METHODS, Attribution, grad_cam, guided_backpropagation, integrated_gradients, saliency
-from striate.explaining.checks import Beside, Check, Noise, Row
+from striate.explaining.checks import Check, RandomisationTest, Row, WithChance
 from striate.explaining.checks.checking import NOISE_NETWORKS
-from striate.explaining.checks.edges import edges
+from striate.explaining.checks.reference_maps import edges
 from striate.explaining.checks.weights import Cascade
-from striate.explaining.invocation import Call, CallError
+from striate.explaining.invocation import Invocation, InvocationError
 
 SIDE, PLACES = 16, ((3, 4), (8, 2))  # of an object of 5 × 5 pixels, in each picture
 MUCH = "30min"  # of time: no clock decides a test
@@ -61,7 +61,7 @@ def _explained(model: nn.Module, images: Tensor, draw: Drawn, seen: list[Any] | 
             seen.append(target)
         logits = model(images)
         classes = tuple(logits.argmax(1).tolist()) if target is None else tuple(target)
-        call = Call.of(function, model, images, target, {})
+        call = Invocation.of(function, model, images, target, {})
         size = (images.shape[2], images.shape[3])
         scores = logits.detach().numpy().max(1)
         values = draw(model, images).astype(np.float32)
@@ -85,7 +85,7 @@ def test_a_map_of_what_the_network_looks_at_is_told_from_chance() -> None:
     assert check.deletions.deletion.value < check.deletions.blob.deletion
     assert check.deletions.insertion.value > check.deletions.blob.insertion
     assert len(check.deletions.deletion.chance) >= 20
-    assert check.undone == ()
+    assert check.skipped == ()
 
 
 def test_a_map_drawn_by_lot_is_within_chance() -> None:
@@ -98,10 +98,10 @@ def test_a_map_drawn_by_lot_is_within_chance() -> None:
 def test_a_map_that_heeds_no_weights_is_as_alike_to_noise_as_can_be() -> None:
     model = Planted()
     check = _explained(model, _pictures(), _lot).check(MUCH)
-    assert check.noise is not None
-    assert check.noise.rank.value == pytest.approx(1)
-    assert check.noise.rank.chance == pytest.approx((1.0,) * 6)
-    assert check.noise.structure.value == pytest.approx(1)
+    assert check.randomisation is not None
+    assert check.randomisation.rank.value == pytest.approx(1)
+    assert check.randomisation.rank.chance == pytest.approx((1.0,) * 6)
+    assert check.randomisation.structure.value == pytest.approx(1)
     assert [depth.rank for depth in check.depths] == pytest.approx([1.0] * len(check.depths))
     assert (check.verdict.trust, str(check)) == (False, "do not trust: it looks the same with random weights")
     assert "draws edges" not in _row(check, "edges").said
@@ -111,10 +111,10 @@ def test_a_map_of_weights_alone_is_no_more_alike_to_noise_than_noise() -> None:
     torch.manual_seed(0)
     model = nn.Sequential(nn.Flatten(), nn.Linear(SIDE * SIDE, 4))
     check = saliency(model, _pictures()).check(MUCH)
-    assert check.noise is not None
-    for beside in (check.noise.rank, check.noise.structure):
+    assert check.randomisation is not None
+    for beside in (check.randomisation.rank, check.randomisation.structure):
         assert abs(beside.value - np.mean(beside.chance)) < 0.1
-    assert check.noise.rank.value == pytest.approx(0, abs=0.15)
+    assert check.randomisation.rank.value == pytest.approx(0, abs=0.15)
 
 
 def _row(check: Check, name: str) -> Row:
@@ -132,9 +132,9 @@ def test_it_is_said_that_a_method_draws_edges_with_random_weights_too() -> None:
 @pytest.mark.parametrize(("follows", "said"), [(0.1, False), (0.4, True)])
 def test_edges_are_remarked_on_only_from_a_least_effect_size(follows: float, said: bool) -> None:
     """A correlation above all of chance's may still be next to nothing."""
-    noise = Noise(*[Beside(follows, (-0.01, 0.01))] * 4)
+    noise = RandomisationTest(*[WithChance(follows, (-0.01, 0.01))] * 4)
     model = Planted()
-    check = replace(_explained(model, _pictures(), _lot).check("0.000001s"), noise=noise)
+    check = replace(_explained(model, _pictures(), _lot).check("0.000001s"), randomisation=noise)
     assert ("draws edges" in _row(check, "edges").said) == said
 
 
@@ -164,7 +164,7 @@ def test_the_depths_go_down_to_the_last_layer() -> None:
     model = _net(0)
     check = saliency(model, _pictures()).check(MUCH)
     assert [depth.layers for depth in check.depths] == [1, 2, 3, 4]
-    assert check.noise is not None
+    assert check.randomisation is not None
 
 
 def test_an_additive_method_tells_what_it_misses() -> None:
@@ -197,11 +197,11 @@ def test_the_score_of_deletion_is_the_probability_of_the_class() -> None:
 def test_what_the_budget_does_not_allow_is_named() -> None:
     model = _net(0)
     check = saliency(model, _pictures()).check("0.000001s")
-    assert check.noise is None
+    assert check.randomisation is None
     assert check.deletions is None
     assert check.depths == ()
     assert check.road is None
-    assert check.undone == (
+    assert check.skipped == (
         *("1 of 1 repetitions", "4 of 4 networks of noise", "2 of 2 comparisons of classes"),
         *("4 of 4 depths of the cascade", "22 of 22 orders of deletion", "21 of 21 orders of ROAD"),
     )
@@ -227,13 +227,13 @@ def test_a_network_that_has_changed_or_gone_is_refused() -> None:
     explained = saliency(model, _pictures())
     with torch.no_grad():
         next(model.parameters()).add_(1)
-    with pytest.raises(CallError, match="has changed"):
+    with pytest.raises(InvocationError, match="has changed"):
         explained.check()
     explained = saliency(model, _pictures())
     gone = weakref.ref(model)
     del model
     assert gone() is None
-    with pytest.raises(CallError, match="gone"):
+    with pytest.raises(InvocationError, match="deleted"):
         explained.check()
 
 
@@ -265,5 +265,5 @@ def test_maps_of_noise_that_are_empty_are_counted_and_not_compared() -> None:
     noises = [Cascade(model, _pictures()[:1], seed).down_to(2) for seed in range(NOISE_NETWORKS)]
     negative = sum(bool(noise.get_parameter("4.weight")[1] < 0) for noise in noises)
     assert 0 < negative < NOISE_NETWORKS
-    assert check.blank == negative
-    assert (check.noise is None) == (NOISE_NETWORKS - negative < 2)
+    assert check.empty_maps == negative
+    assert (check.randomisation is None) == (NOISE_NETWORKS - negative < 2)

@@ -10,9 +10,9 @@ from scipy.ndimage import gaussian_filter
 from torch import Tensor, nn
 
 from striate.core.errors import ConfigError
-from striate.explaining.checks.areas import STEPS, Rounds, centred, moved
+from striate.explaining.checks.areas import STEPS, Rounds
 from striate.explaining.checks.budget import Budget
-from striate.explaining.checks.edges import edges
+from striate.explaining.checks.reference_maps import centred, edges, moved
 from striate.explaining.checks.weights import Cascade
 
 

@@ -17,10 +17,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from striate.explaining import METHODS, Attribution, grad_cam, integrated_gradients
-from striate.explaining.checks.areas import centred
-from striate.explaining.checks.edges import edges
+from striate.explaining.checks.reference_maps import centred, edges
 from striate.explaining.checks.road import imputed
-from striate.explaining.invocation import Call
+from striate.explaining.invocation import Invocation
 from striate.hooks import capture
 
 SIDE, FORM, CLASSES = 16, 7, 3
@@ -78,7 +77,7 @@ def _method(draw: Drawn) -> Callable[..., Attribution]:
         classes = logits.argmax(1).tolist() if target is None else list(target)
         values = draw(model, images, classes).astype(np.float32)
         scores = logits[range(len(images)), classes].numpy()
-        call = Call.of(function, model, images, target, {})
+        call = Invocation.of(function, model, images, target, {})
         method = replace(METHODS["saliency"], name=draw.__name__)
         return Attribution(method, values, tuple(classes), scores, (SIDE, SIDE), None, (), None, call)
 

@@ -57,8 +57,8 @@ def _lines(explanation: Explanation) -> list[str]:
     lines.append(f"    sheet   {explanation.sheet}")
     if explained.check is not None:
         lines.append(f"    check   {explained.check}")
-        if explained.check.undone:
-            lines.append(f"    without {', '.join(explained.check.undone)}: not done within {explained.check.budget}")
+        if explained.check.skipped:
+            lines.append(f"    without {', '.join(explained.check.skipped)}: not done within {explained.check.budget}")
     return lines
 
 

@@ -1,4 +1,4 @@
-"""Box-constrained L-BFGS: the attack with which adversarial examples were found."""
+"""Box-constrained L-BFGS: the attack with which adversarial examples were discovered."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from striate.explaining.adversarial.attack import Attempt, attacks
-from striate.explaining.adversarial.attacked import Levels, Subject
-from striate.explaining.adversarial.goal import Chase
+from striate.explaining.adversarial.attack import Attempt, attack_method
+from striate.explaining.adversarial.attacked import AttackedModel, Levels
+from striate.explaining.adversarial.goal import ResolvedGoal
 from striate.explaining.adversarial.norms import NORMS
 from striate.explaining.adversarial.pixels import AttackError
 
@@ -20,12 +20,14 @@ _FACTOR = 4.0
 """By how much the price of a change is raised or lowered until it is known from both sides."""
 
 
-@attacks(title="Box-constrained L-BFGS", paper="Szegedy et al. 2013, section 4.1")
-def lbfgs(subject: Subject, pixels: Levels, chase: Chase, *, searches: int = 8, steps: int = 25) -> Attempt:
-    """The smallest change in L2 that it can find: the r that minimizes c ‖r‖² + J(x + r), with x + r in the box.
+@attack_method(title="Box-constrained L-BFGS", paper="Szegedy et al. 2013, section 4.1")
+def lbfgs(
+    attacked: AttackedModel, pixels: Levels, goal: ResolvedGoal, *, searches: int = 8, steps: int = 25
+) -> Attempt:
+    """Find a small change in L2: minimize c ‖r‖² + J(x + r) over r, with x + r in the box.
 
     J is the cross-entropy of the class to reach or, away from a class, of all others together: log(1 + e^(-progress)),
-    see `Chase.progress`. x and r are in shares of full intensity. The price c is searched for, once for each picture:
+    see `ResolvedGoal.progress`. x and r are in fractions of full intensity. The price c is searched for each image:
     the larger, the smaller is r, so that the largest c whose minimum, rounded, still fools is wanted (the paper's
     "minimum c" belongs to a c before J). Of all changes that fool, the shortest is kept.
 
@@ -33,36 +35,36 @@ def lbfgs(subject: Subject, pixels: Levels, chase: Chase, *, searches: int = 8, 
     kept. Needs SciPy.
     """
     if searches < 1 or steps < 1:
-        raise AttackError(f"L-BFGS makes at least one search of one step; received {searches} and {steps}.")
+        raise AttackError(f"L-BFGS needs at least one search of one step; received {searches} and {steps}.")
     minimize = _minimizer()
     alone = [slice(row, row + 1) for row in range(len(pixels))]
-    kept = [_Search(subject, pixels[one], chase[one], steps, minimize).run(searches) for one in alone]
+    kept = [_Search(attacked, pixels[one], goal[one], steps, minimize).run(searches) for one in alone]
     prices = torch.tensor([price for _, price in kept], dtype=torch.float64, device=pixels.device)
     return Attempt(torch.cat([whole for whole, _ in kept]), {"price": prices})
 
 
 class _Search:
-    """The search for the price of one picture (1 c h w)."""
+    """The search for the price of one image (1 c h w)."""
 
     def __init__(
-        self, subject: Subject, picture: Levels, chase: Chase, steps: int, minimize: Callable[..., Any]
+        self, attacked: AttackedModel, image: Levels, goal: ResolvedGoal, steps: int, minimize: Callable[..., Any]
     ) -> None:
-        self._subject, self._picture, self._chase = subject, picture, chase
+        self._attacked, self._image, self._goal = attacked, image, goal
         self._steps, self._minimize = steps, minimize
-        self._full = subject.spec.maximum
-        shares = picture.flatten().double().cpu().numpy() / self._full
+        self._full = attacked.spec.maximum
+        shares = image.flatten().double().cpu().numpy() / self._full
         self._box = np.stack([-shares, 1 - shares], axis=1)
 
     def run(self, searches: int) -> tuple[Levels, float]:
-        """The picture with the shortest change that fools, or else with the last one tried; and its price."""
+        """Return the image with the shortest change that fools, or else the last one tried, and its price."""
         price, too_dear, paid = self._first_price(), np.inf, 0.0
-        best, best_price, shortest = self._picture, np.nan, np.inf
+        best, best_price, shortest = self._image, np.nan, np.inf
         begin = np.zeros(len(self._box))
         for _ in range(searches):
             shares = self._cheapest(price, begin)
-            whole = self._subject.boxed(self._picture + NORMS["l2"].rounded(self._change(shares)))
-            fools = self._chase.reached(self._subject.answers(whole)).item()
-            length = NORMS["l2"].size(whole - self._picture).item()
+            whole = self._attacked.boxed(self._image + NORMS["l2"].rounded(self._change(shares)))
+            fools = self._goal.reached(self._attacked.answers(whole)).item()
+            length = NORMS["l2"].size(whole - self._image).item()
             if fools and length <= shortest:
                 best, best_price, shortest, begin = whole, price, length, shares
             elif np.isinf(shortest):
@@ -72,17 +74,17 @@ class _Search:
         return best, best_price
 
     def _first_price(self) -> float:
-        """The one that would be right if progress were linear, with the gradient that it has at the picture.
+        """Return the price that would be right if progress were linear, with its gradient at the image.
 
         On the border progress is 0 and J falls half as fast as progress rises, so that 2 c r = ∇progress / 2.
         """
-        gradient, logits = self._subject.ascent(self._picture, self._chase)
+        gradient, logits = self._attacked.ascent(self._image, self._goal)
         slope = gradient.double().norm().item() * self._full
-        missing = max(-self._chase.progress(logits).item(), 1e-6)
+        missing = max(-self._goal.progress(logits).item(), 1e-6)
         return max(slope**2 / (4 * missing), 1e-12)
 
     def _cheapest(self, price: float, begin: np.ndarray) -> np.ndarray:
-        """The minimum for `price`, sought from the best change known so far, in shares."""
+        """Minimize for `price`, starting from the best change known so far, as fractions of full intensity."""
         options = {"maxiter": self._steps}
         found = self._minimize(
             self._cost, begin, args=(price,), jac=True, method="L-BFGS-B", bounds=self._box, options=options
@@ -90,19 +92,19 @@ class _Search:
         return found.x
 
     def _cost(self, shares: np.ndarray, price: float) -> tuple[float, np.ndarray]:
-        gradient, logits = self._subject.ascent(self._picture + self._change(shares), self._chase)
-        progress = self._chase.progress(logits)
+        gradient, logits = self._attacked.ascent(self._image + self._change(shares), self._goal)
+        progress = self._goal.progress(logits)
         loss = F.softplus(-progress).item()
         slope = -torch.sigmoid(-progress).item() * self._full * gradient.double().flatten().cpu().numpy()
         return price * float(shares @ shares) + loss, 2 * price * shares + slope
 
     def _change(self, shares: np.ndarray) -> Tensor:
-        levels = torch.from_numpy(shares * self._full).to(self._picture.device, self._picture.dtype)
-        return levels.view_as(self._picture)
+        levels = torch.from_numpy(shares * self._full).to(self._image.device, self._image.dtype)
+        return levels.view_as(self._image)
 
 
 def _between(paid: float, too_dear: float) -> float:
-    """A price above one that fooled and below one that was too dear."""
+    """Return a price above one that fooled and below one that was too high."""
     if not paid:
         return too_dear / _FACTOR
     return paid * _FACTOR if np.isinf(too_dear) else float(np.sqrt(paid * too_dear))

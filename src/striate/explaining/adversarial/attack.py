@@ -1,4 +1,4 @@
-"""What all attacks have in common, so that each is its formula: `@attacks` around it."""
+"""The decorator of attacks, which leaves each attack as its formula."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from torch import Tensor, nn
 
 from striate.core.registry import Registry
 from striate.core.spec import InputSpec
-from striate.explaining._options import around
-from striate.explaining.adversarial.attacked import Levels, Subject
-from striate.explaining.adversarial.goal import ANY_OTHER, Chase, Goal
-from striate.explaining.adversarial.pixels import AttackError, OnGrid, Pixels, Road, checked, to_levels, to_pixels
+from striate.explaining._method import registers_method
+from striate.explaining.adversarial.attacked import AttackedModel, Levels
+from striate.explaining.adversarial.goal import ANY_OTHER, Goal, ResolvedGoal
+from striate.explaining.adversarial.pixels import AttackError, InputPath, OnGrid, Pixels, checked, to_levels, to_pixels
 from striate.explaining.adversarial.result import Adversarial, Answers
 from striate.hooks import borrow
 
@@ -26,23 +26,23 @@ Settings = ParamSpec("Settings")
 
 @dataclass(frozen=True)
 class Attempt:
-    """What the formula of an attack gives: `pixels`, whole and within their range, and what else it has found."""
+    """The result of an attack's formula: `pixels`, whole and within their range, and further values by name."""
 
     pixels: Float[Tensor, "n c h w"]
     found: Mapping[str, Float[Tensor, " n"]] = field(default_factory=dict)
 
 
-Formula = Callable[Concatenate[Subject, Levels, Chase, Settings], Attempt]
+Formula = Callable[Concatenate[AttackedModel, Levels, ResolvedGoal, Settings], Attempt]
 
 
 @runtime_checkable
 class Attack(Protocol[Settings]):
-    """An attack as people call it; the package says what it is given."""
+    """An attack, as users call it; the package describes its arguments."""
 
     def __call__(
         self,
         model: nn.Module,
-        spec: InputSpec | Road,
+        spec: InputSpec | InputPath,
         pixels: Pixels,
         goal: Goal = ANY_OTHER,
         *args: Settings.args,
@@ -64,77 +64,73 @@ class AttackMethod:
 ATTACKS: Registry[AttackMethod] = Registry("attack", AttackError)
 
 
-def attacks(*, title: str, paper: str) -> Callable[[Formula[Settings]], Attack[Settings]]:
-    """Register the formula below as an attack of its own name, and make it the function that people call.
+def attack_method(*, title: str, paper: str) -> Callable[[Formula[Settings]], Attack[Settings]]:
+    """Return a decorator that registers a formula in `ATTACKS` and makes it the function that users call.
 
-    The formula is given those pictures that do not yet answer as the goal wants, and works on a borrowed network. What
-    it gives is judged here, after the real road.
+    The formula receives the images whose answer the goal does not want yet, and works on a borrowed network. Its result
+    is judged after the exact input path.
     """
 
-    def register(formula: Formula[Settings]) -> Attack[Settings]:
-        name = formula.__name__
+    def describe(name: str, function: Callable[..., Adversarial], formula: Formula[Settings]) -> AttackMethod:
+        return AttackMethod(name, title, paper, function, "epsilon" in inspect.signature(formula).parameters)
 
-        @around(formula)
-        def attack(
-            model: nn.Module,
-            spec: InputSpec | Road,
-            pixels: Any,  # of which `checked` says more than a type
-            goal: Goal = ANY_OTHER,
-            *args: Settings.args,
-            **settings: Settings.kwargs,
-        ) -> Adversarial:
-            road = OnGrid(spec) if isinstance(spec, InputSpec) else spec
-            original = checked(pixels, road)
-            with borrow(model):
-                subject = Subject(model, road)
-                clean = to_levels(original, subject.device)
-                before = subject.answers(clean)
-                chase = Chase.of(goal, before)
-                already = chase.reached(before)
-                attempt = _attempt(formula, subject, clean, chase, ~already, *args, **settings)
-                after = subject.answers(attempt.pixels)
-                fooled = chase.reached(after) & ~already
-            return Adversarial(
-                attack=name,
-                settings=settings,
-                goal=goal,
-                spec=road.spec,
-                original=original,
-                adversarial=to_pixels(attempt.pixels, subject.depth),
-                classes=chase.classes.cpu().numpy(),
-                before=Answers(before.cpu().numpy()),
-                after=Answers(after.cpu().numpy()),
-                already=already.cpu().numpy(),
-                fooled=fooled.cpu().numpy(),
-                found={key: value.cpu().numpy().astype(np.float64) for key, value in attempt.found.items()},
-            )
+    return registers_method(ATTACKS, describe, _attack)
 
-        bounded = "epsilon" in inspect.signature(formula).parameters
-        ATTACKS.add(name, AttackMethod(name, title, paper, attack, bounded))
-        return attack
 
-    return register
+def _attack(
+    method: AttackMethod,
+    formula: Callable[..., Attempt],
+    model: nn.Module,
+    spec: InputSpec | InputPath,
+    pixels: Any,  # `checked` raises a better error than a type
+    goal: Goal = ANY_OTHER,
+    **settings: Any,
+) -> Adversarial:
+    path = OnGrid(spec) if isinstance(spec, InputSpec) else spec
+    original = checked(pixels, path)
+    with borrow(model):
+        attacked = AttackedModel(model, path)
+        clean = to_levels(original, attacked.device)
+        before = attacked.answers(clean)
+        resolved = ResolvedGoal.of(goal, before)
+        already = resolved.reached(before)
+        attempt = _attempt(formula, attacked, clean, resolved, ~already, **settings)
+        after = attacked.answers(attempt.pixels)
+        fooled = resolved.reached(after) & ~already
+    return Adversarial(
+        attack=method.name,
+        settings=settings,
+        goal=goal,
+        spec=path.spec,
+        original=original,
+        adversarial=to_pixels(attempt.pixels, attacked.depth),
+        classes=resolved.classes.cpu().numpy(),
+        before=Answers(before.cpu().numpy()),
+        after=Answers(after.cpu().numpy()),
+        already=already.cpu().numpy(),
+        fooled=fooled.cpu().numpy(),
+        found={key: value.cpu().numpy().astype(np.float64) for key, value in attempt.found.items()},
+    )
 
 
 def _attempt(
-    formula: Formula[Settings],
-    subject: Subject,
+    formula: Callable[..., Attempt],
+    attacked: AttackedModel,
     clean: Levels,
-    chase: Chase,
+    resolved: ResolvedGoal,
     wanted: Tensor,
-    *args: Settings.args,
-    **settings: Settings.kwargs,
+    **settings: Any,
 ) -> Attempt:
-    """The formula on the `wanted` images; the others stay as they are, and nothing is found of them (NaN).
+    """Run the formula on the `wanted` images; the others stay as they are, and their further values are NaN.
 
-    Pixels that the network is given nothing of stay as they are too, whatever the formula (its random start, say) has
-    made of them.
+    Pixels that do not reach the network stay as they are too, whatever the formula (its random start, for example) has
+    changed in them.
     """
     if not wanted.any():
         return Attempt(clean)
-    part = formula(subject, clean[wanted], chase[wanted], *args, **settings)
+    part = formula(attacked, clean[wanted], resolved[wanted], **settings)
     pixels = clean.clone()
-    pixels[wanted] = torch.where(subject.reach(clean[wanted]), part.pixels, clean[wanted])
+    pixels[wanted] = torch.where(attacked.reach(clean[wanted]), part.pixels, clean[wanted])
     found = {}
     for key, values in part.found.items():
         found[key] = torch.full((len(clean),), torch.nan, device=clean.device, dtype=torch.float64)

@@ -1,4 +1,4 @@
-"""The network as an attack sees it: pixels in, logits out, and the gradient of a score for each pixel."""
+"""The attacked model: from pixels to logits, and the gradient of a score for each pixel."""
 
 from __future__ import annotations
 
@@ -9,25 +9,25 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
-from striate.explaining._batching import Shares
-from striate.explaining.adversarial.goal import Chase
-from striate.explaining.adversarial.pixels import Road, depth, to_levels, to_pixels
+from striate.explaining._batching import AutoBatch
+from striate.explaining.adversarial.goal import ResolvedGoal
+from striate.explaining.adversarial.pixels import InputPath, depth, to_levels, to_pixels
 
 Levels = Float[Tensor, "n c h w"]
 
 
-class Subject:
-    """A borrowed network behind a road. Pixels are levels in float32, whatever kind of numbers the network takes."""
+class AttackedModel:
+    """A borrowed network after its input path. Pixels are levels in float32, whatever the dtype of the network."""
 
-    def __init__(self, model: nn.Module, road: Road) -> None:
-        self._model, self._road = model, road
-        self._forward, self._both_ways = Shares(), Shares()
+    def __init__(self, model: nn.Module, path: InputPath) -> None:
+        self._model, self._path = model, path
+        self._forward, self._both_ways = AutoBatch(), AutoBatch()
         weights = next((weight for weight in model.parameters() if weight.is_floating_point()), torch.empty(0))
         self.device, self._dtype = weights.device, weights.dtype
-        self.spec, self.depth = road.spec, depth(road.spec)
+        self.spec, self.depth = path.spec, depth(path.spec)
         self._factor, self._offset = (
             torch.from_numpy(np.array(column, np.float32).reshape(1, -1, 1, 1)).to(self.device)
-            for column in road.spec.scaling
+            for column in path.spec.scaling
         )
 
     def logits(self, prepared: Levels) -> Float[Tensor, "n k"]:
@@ -36,28 +36,28 @@ class Subject:
 
     @torch.no_grad()
     def answers(self, whole: Levels) -> Float[Tensor, "n k"]:
-        """The logits, in float32, of pixels that are whole numbers, after the real road."""
+        """Return the logits, in float32, of whole pixels after the exact input path."""
 
         def run(part: slice) -> Tensor:
-            pixels = self._road.real(to_pixels(whole[part], self.depth))
+            pixels = self._path.exact(to_pixels(whole[part], self.depth))
             return self.logits(to_levels(pixels, self.device)).float()
 
         return torch.cat(list(self._forward(len(whole), run)))
 
     @torch.no_grad()
     def unrounded(self, pixels: Levels) -> Float[Tensor, "n k"]:
-        """The logits, in float32, of pixels of any value, whole or not, after the soft road."""
+        """Return the logits, in float32, of pixels of any value after the differentiable input path."""
         return torch.cat(
-            list(self._forward(len(pixels), lambda part: self.logits(self._road.soft(pixels[part])).float()))
+            list(self._forward(len(pixels), lambda part: self.logits(self._path.differentiable(pixels[part])).float()))
         )
 
-    def ascent(self, pixels: Levels, chase: Chase) -> tuple[Levels, Float[Tensor, "n k"]]:
-        """∂progress/∂pixel of each picture's own progress (see `Chase.progress`), and its logits."""
-        return self._gradient(pixels, lambda part, logits: chase[part].progress(logits))
+    def ascent(self, pixels: Levels, goal: ResolvedGoal) -> tuple[Levels, Float[Tensor, "n k"]]:
+        """Return ∂progress/∂pixel of each image's own progress (see `ResolvedGoal.progress`), and its logits."""
+        return self._gradient(pixels, lambda part, logits: goal[part].progress(logits))
 
-    def slopes(self, pixels: Levels, chase: Chase) -> Levels:
-        """∂z/∂pixel of the logit of each picture's class."""
-        gradient, _ = self._gradient(pixels, lambda part, logits: logits.gather(1, chase.classes[part, None]))
+    def slopes(self, pixels: Levels, goal: ResolvedGoal) -> Levels:
+        """Return ∂z/∂pixel of the logit of each image's class."""
+        gradient, _ = self._gradient(pixels, lambda part, logits: logits.gather(1, goal.classes[part, None]))
         return gradient
 
     def _gradient(
@@ -65,7 +65,7 @@ class Subject:
     ) -> tuple[Levels, Float[Tensor, "n k"]]:
         def run(part: slice) -> tuple[Tensor, Tensor]:
             given = pixels[part].detach().requires_grad_()
-            logits = self.logits(self._road.soft(given))
+            logits = self.logits(self._path.differentiable(given))
             (gradient,) = torch.autograd.grad(score(part, logits).sum(), given)
             return gradient, logits.detach().float()
 
@@ -73,14 +73,14 @@ class Subject:
         return torch.cat(gradients), torch.cat(logits)
 
     def reach(self, pixels: Levels) -> Bool[Tensor, "n c h w"]:
-        """Which pixels the network is given anything of. What a crop cuts away is not among them."""
+        """Return which pixels reach the network: those that a crop cuts away do not."""
         middle = torch.full_like(pixels, self.spec.maximum / 2).requires_grad_()
-        prepared = self._road.soft(middle)
+        prepared = self._path.differentiable(middle)
         # Weights without a pattern: where a filter has both signs, an even sum could cancel.
         weights = 0.5 + torch.rand(prepared.shape, generator=torch.Generator().manual_seed(0)).to(prepared)
         (gradient,) = torch.autograd.grad((prepared * weights).sum(), middle)
         return gradient != 0
 
     def boxed(self, pixels: Levels) -> Levels:
-        """The nearest pixels that exist: 0 to the largest value."""
+        """Clamp pixels to the range that exists: 0 to the largest value."""
         return pixels.clamp(0, self.spec.maximum)

@@ -1,4 +1,4 @@
-"""How accurate a network still is when every picture may be changed by up to ε."""
+"""Accuracy of a network when every image may be changed by up to ε."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ from torch import nn
 from striate.core.proportion import Proportion
 from striate.core.spec import InputSpec
 from striate.explaining.adversarial.attack import ATTACKS
-from striate.explaining.adversarial.goal import Away
-from striate.explaining.adversarial.pixels import AttackError, OnGrid, Pixels, Road, checked
+from striate.explaining.adversarial.goal import Untargeted
+from striate.explaining.adversarial.pixels import AttackError, InputPath, OnGrid, Pixels, checked
 
 
 @dataclass(frozen=True, eq=False)
 class Curve:
     """Accuracy against ε, in pixel units of 0–255.
 
-    `smallest` (n): the smallest of `epsilons` within which an attack was found that takes the picture from its class; 0
-    where the network is wrong from the start, ∞ where none was found. An attack that finds nothing proves nothing: the
-    curve bounds the accuracy from above.
+    `smallest` (n): the smallest of `epsilons` within which an attack changed the image's class; 0 where the network is
+    wrong from the start, ∞ where none was found. An attack that finds nothing proves nothing: the curve bounds the
+    accuracy from above.
     """
 
     attack: str
@@ -34,14 +34,13 @@ class Curve:
 
     @property
     def accuracies(self) -> tuple[Proportion, ...]:
-        """For each ε: the pictures that are right and that no attack within ε was found to turn, of all; with its
-        interval."""
+        """For each ε, the fraction of images that are right and withstand all attacks within ε, with its interval."""
         return tuple(Proportion(int((self.smallest > epsilon).sum()), len(self.labels)) for epsilon in self.epsilons)
 
 
 def accuracy_curve(
     model: nn.Module,
-    spec: InputSpec | Road,
+    spec: InputSpec | InputPath,
     pixels: Pixels,
     labels: Sequence[int] | Int64[np.ndarray, " n"],
     *,
@@ -49,29 +48,29 @@ def accuracy_curve(
     epsilons: Sequence[int | float] = (0, 1, 2, 4, 8, 16),
     **settings: Any,
 ) -> Curve:
-    """The accuracy of `model` on `pixels` (n h w c) of the classes `labels`, under an attack by name with its
-    `settings`.
+    """Measure the accuracy of `model` on `pixels` (n h w c) of the classes `labels` under an attack.
 
-    What fools within an ε lies within every larger one too, so each ε is tried on those only that have withstood the
-    smaller ones.
+    What fools within an ε lies within every larger one too, so each ε is tried only on images that withstood the
+    smaller ones. `settings` are those of the attack.
 
     Raises:
-        AttackError: there is no such attack, or it knows no ε; there is no ε; the pixels or labels are not
-            what they should be.
+        AttackError: there is no such attack, or it takes no ε; there is no ε; the pixels or labels are invalid.
     """
     method = ATTACKS[attack]
     if not method.bounded:
-        raise AttackError(f"{method.title} takes no epsilon, so there is no curve of it. Use fgsm or pgd.")
+        raise AttackError(f"{method.title} takes no epsilon, so it has no curve: use fgsm or pgd.")
     if not len(epsilons):
         raise AttackError("A curve needs at least one epsilon; received none.")
     given = checked(pixels, OnGrid(spec) if isinstance(spec, InputSpec) else spec)
     classes = np.asarray(labels, np.int64)
     if classes.shape != (len(given),):
-        raise AttackError(f"There are {len(given)} pictures and {classes.size} labels: give the class of each.")
+        raise AttackError(f"There are {len(given)} images and {classes.size} labels: give the class of each.")
     smallest = np.full(len(given), np.inf)
     left = np.arange(len(given))
     for epsilon in (0, *sorted(epsilons)):
-        result = method.function(model, spec, given[left], Away(classes[left].tolist()), epsilon=epsilon, **settings)
+        result = method.function(
+            model, spec, given[left], Untargeted(classes[left].tolist()), epsilon=epsilon, **settings
+        )
         smallest[left[result.fooled]] = epsilon
         smallest[left[result.before.classes != classes[left]]] = 0
         left = left[np.isinf(smallest[left])]

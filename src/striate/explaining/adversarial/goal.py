@@ -1,4 +1,4 @@
-"""What an attack is after: another answer than a class, or a class of its choice."""
+"""Goals of an attack: any class but one, or a class of its choice."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from striate.explaining.target import Aim, TargetError
+from striate.explaining.target import ResolvedTarget, TargetError
 
 CLEAR = 1e-4
 """By how much, as a share of the largest logit, the class that wins must be ahead. The same sums in another order
@@ -17,54 +17,56 @@ CLEAR = 1e-4
 
 
 @dataclass(frozen=True)
-class Away:
-    """Any answer but `label`: one class for all pictures or one for each; None is what the network takes them for."""
+class Untargeted:
+    """Any answer but `label`: one class for all images or one for each; None is the predicted class."""
 
     label: int | Sequence[int] | None = None
 
 
 @dataclass(frozen=True)
-class Towards:
-    """The answer `target`: one class for all pictures, or one for each."""
+class Targeted:
+    """The answer `target`: one class for all images, or one for each."""
 
     target: int | Sequence[int]
 
 
-Goal = Away | Towards
+Goal = Untargeted | Targeted
 
-ANY_OTHER = Away()
+ANY_OTHER = Untargeted()
 
 
 @dataclass(frozen=True, eq=False)
-class Chase:
-    """A `Goal` once it has met the pictures: the class to leave or to reach, and for each picture where it stands among
-    those of the call."""
+class ResolvedGoal:
+    """A `Goal` resolved by the answers to the images: the class to leave or to reach.
+
+    `index` is the position of each image among those of the call.
+    """
 
     classes: Int[Tensor, " n"]
     index: Int[Tensor, " n"]
     targeted: bool
 
     @classmethod
-    def of(cls, goal: Goal, logits: Float[Tensor, "n k"]) -> Chase:
-        """The goal for pictures whose answers are `logits`.
+    def of(cls, goal: Goal, logits: Float[Tensor, "n k"]) -> ResolvedGoal:
+        """Resolve a goal by the logits of the images.
 
         Raises:
             TargetError: there is no such class, or there are no two classes.
         """
         if logits.shape[1] < 2:
-            raise TargetError("A network that knows a single class cannot be fooled: an attack needs two logits.")
-        aim = Aim(goal.target if isinstance(goal, Towards) else goal.label)
-        aim(logits)
-        if aim.classes is None:
-            raise TargetError("An attack leaves or seeks a class; a target that is a function has none.")
-        classes = torch.tensor(aim.classes, device=logits.device)
-        return cls(classes, torch.arange(len(classes), device=logits.device), isinstance(goal, Towards))
+            raise TargetError("An attack needs a network with at least 2 classes; this one has 1.")
+        resolved = ResolvedTarget(goal.target if isinstance(goal, Targeted) else goal.label)
+        resolved(logits)
+        if resolved.classes is None:
+            raise TargetError("The goal of an attack must be a class; received a function.")
+        classes = torch.tensor(resolved.classes, device=logits.device)
+        return cls(classes, torch.arange(len(classes), device=logits.device), isinstance(goal, Targeted))
 
-    def __getitem__(self, rows: Tensor | slice) -> Chase:
-        return Chase(self.classes[rows], self.index[rows], self.targeted)
+    def __getitem__(self, rows: Tensor | slice) -> ResolvedGoal:
+        return ResolvedGoal(self.classes[rows], self.index[rows], self.targeted)
 
     def progress(self, logits: Float[Tensor, "n k"]) -> Float[Tensor, " n"]:
-        """What an attack raises: the log-odds against the class to leave, or for the class to reach.
+        """Return the score that an attack raises: the log-odds against the class to leave, or for the class to reach.
 
         With p the probability of a class, cross-entropy is -log p = log(1 + (1-p)/p), so the log-odds log((1-p)/p)
         rise and fall with it and their gradient has its direction. But where the network is sure, the gradient of
@@ -76,7 +78,7 @@ class Chase:
         return own - others if self.targeted else others - own
 
     def reached(self, logits: Float[Tensor, "n k"]) -> Bool[Tensor, " n"]:
-        """Whether the answer is as it should be, and clearly so (see `CLEAR`)."""
+        """Whether the answer meets the goal, by a clear margin (see `CLEAR`)."""
         own = logits.gather(1, self.classes[:, None]).squeeze(1)
         best_other = logits.scatter(1, self.classes[:, None], -torch.inf).amax(1)
         ahead = own - best_other if self.targeted else best_other - own

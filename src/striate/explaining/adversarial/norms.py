@@ -1,6 +1,6 @@
-"""Two measures of a change, and the balls that they bound: projection, steepest step, random start, rounding.
+"""Norms of a change, and their balls: projection, steepest step, random start, rounding.
 
-Everything here is in levels of the stored pixels; ε comes in pixel units of 0–255.
+Everything here is in levels of the stored pixels; ε is in pixel units of 0–255.
 """
 
 from __future__ import annotations
@@ -21,28 +21,28 @@ Change = Float[Tensor, "n c h w"]
 
 @runtime_checkable
 class Norm(Protocol):
-    """A measure of changes, and its ball of a given radius about the picture."""
+    """A norm of changes, and its ball of a given radius about the image."""
 
     def radius(self, epsilon: int | float, spec: InputSpec) -> float:
-        """ε in levels; raises `AttackError` where there is no such ball."""
+        """Return ε in levels; raise `AttackError` where there is no such ball."""
         ...
 
     def size(self, change: Change) -> Float[Tensor, " n"]: ...
 
     def project(self, change: Change, radius: float) -> Change:
-        """The nearest change within the ball."""
+        """Return the nearest change within the ball."""
         ...
 
     def steepest(self, gradient: Change) -> Change:
-        """The change of size 1 along which the score rises fastest."""
+        """Return the change of size 1 along which the score rises fastest."""
         ...
 
     def start(self, shape: torch.Size, radius: float, draw: torch.Generator) -> Float[Tensor, "c h w"]:
-        """A random change within the ball."""
+        """Return a random change within the ball."""
         ...
 
     def rounded(self, change: Change) -> Change:
-        """A change of whole levels near this one, within the same ball."""
+        """Return a change of whole levels near this one, within the same ball."""
         ...
 
 
@@ -53,8 +53,8 @@ class LInf:
         levels = _positive(epsilon) * levels_per_unit(spec)
         if levels != round(levels):
             raise AttackError(
-                f"Pixels are whole, and so is the largest change of one: received epsilon {epsilon:g}, which is "
-                f"{levels:g} levels. Give a whole number of pixel units (0 to 255)."
+                f"epsilon must be a whole number of levels, because pixels are whole; received {epsilon:g}, which is "
+                f"{levels:g} levels: give a whole number of pixel units (0 to 255)."
             )
         return levels
 
@@ -98,11 +98,11 @@ class L2:
         return direction * (radius * share / direction.norm())
 
     def rounded(self, change: Change) -> Change:
-        """Whole levels of no greater length than `change`.
+        """Round to whole levels of no greater length than `change`.
 
-        All values are cut towards zero. The length that this saves is spent on taking values up to the next whole
-        number, those first of which the most was cut off. (Rounding to the nearest may leave the ball, and takes all
-        of a faint change away, however long it is.)
+        All values are truncated towards zero. The length that this saves is spent on raising values to the next whole
+        number, those first that lost the most. (Rounding to the nearest may leave the ball, and removes all of a faint
+        change, however long it is.)
         """
         flat = change.flatten(1).double()
         cut = flat.trunc()
@@ -118,7 +118,7 @@ _TINY = torch.finfo(torch.float32).tiny
 
 def _positive(epsilon: int | float) -> float:
     if not 0 <= epsilon < math.inf:
-        raise AttackError(f"epsilon is a distance in pixel units of 0 to 255, and not negative; received {epsilon:g}.")
+        raise AttackError(f"epsilon must be a distance in pixel units of 0 to 255, not negative; received {epsilon:g}.")
     return float(epsilon)
 
 

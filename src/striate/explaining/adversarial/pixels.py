@@ -1,4 +1,4 @@
-"""Whole pixels, and the road from those that an attack changes to those that the network reads."""
+"""Whole pixels, and the input path from the pixels that an attack changes to those that the network reads."""
 
 from __future__ import annotations
 
@@ -20,78 +20,78 @@ _DEPTHS = {255.0: np.dtype(np.uint8), 65535.0: np.dtype(np.uint16)}
 
 
 class AttackError(StriateError):
-    """An attack that cannot be carried out as asked."""
+    """An attack that cannot be carried out as specified."""
 
 
 @runtime_checkable
-class Road(Protocol):
-    """How pixels that an attack changes become pixels of the network's input grid, both in stored values (levels).
+class InputPath(Protocol):
+    """The path from the pixels that an attack changes to pixels of the network's input grid, both in levels.
 
-    `soft` is differentiable; `real` is what truly happens to whole pixels.
+    `differentiable` has a gradient; `exact` is what really happens to whole pixels.
     """
 
     @property
     def spec(self) -> InputSpec: ...
 
-    def soft(self, pixels: Float[Tensor, "n c h w"], /) -> Float[Tensor, "n c height width"]: ...
+    def differentiable(self, pixels: Float[Tensor, "n c h w"], /) -> Float[Tensor, "n c height width"]: ...
 
-    def real(self, pixels: Pixels, /) -> Pixels: ...
+    def exact(self, pixels: Pixels, /) -> Pixels: ...
 
 
 @dataclass(frozen=True)
 class OnGrid:
-    """No road at all: the attack changes the pixels of the input grid."""
+    """The identity path: the attack changes the pixels of the input grid."""
 
     spec: InputSpec
 
-    def soft(self, pixels: Float[Tensor, "n c h w"]) -> Float[Tensor, "n c h w"]:
+    def differentiable(self, pixels: Float[Tensor, "n c h w"]) -> Float[Tensor, "n c h w"]:
         return pixels
 
-    def real(self, pixels: Pixels) -> Pixels:
+    def exact(self, pixels: Pixels) -> Pixels:
         return pixels
 
 
 @dataclass(frozen=True)
 class ThroughPreparation:
-    """The attack changes whole images, which are then resized and cropped: pass it in place of the `InputSpec`.
+    """The path of whole images that are then resized and cropped: pass it in place of the `InputSpec`.
 
-    The images have the channels and the depth that `spec` names, in any size. `soft`, by which gradients are computed,
-    is their preparation without rounding (`striate.data.preparation.tensors.prepare_tensors`); what the crop removes
-    has no gradient. `real` maps whole images (n h w c) to what the network receives (n height width c), a file in
-    between included; success is measured by it.
+    The images have the channels and the depth of `spec`, in any size. `differentiable`, which provides gradients, is
+    their preparation without rounding (`striate.data.preparation.tensors.prepare_tensors`); pixels that the crop
+    removes have no gradient. `exact` maps whole images (n h w c) to the input that the network receives (n height width
+    c), including a file in between; it decides success.
     """
 
     spec: InputSpec
-    soft: Callable[[Tensor], Tensor]
-    real: Callable[[Pixels], Pixels]
+    differentiable: Callable[[Tensor], Tensor]
+    exact: Callable[[Pixels], Pixels]
 
 
 def depth(spec: InputSpec) -> np.dtype:
-    """The type of the whole pixels of a network's input.
+    """Return the dtype of the whole pixels of a network's input.
 
     Raises:
         AttackError: its pixels are not whole numbers of 8 or 16 bits.
     """
     if spec.maximum not in _DEPTHS:
         raise AttackError(
-            f"An attack works on whole pixels of 8 or 16 bits; this network takes values up to {spec.maximum:g}."
+            f"An attack needs whole pixels of 8 or 16 bits; this network takes values up to {spec.maximum:g}."
         )
     return _DEPTHS[spec.maximum]
 
 
 def levels_per_unit(spec: InputSpec) -> float:
-    """Stored levels in a pixel unit of 0–255: 1 for 8 bits, 257 for 16."""
+    """Return the stored levels in a pixel unit of 0–255: 1 for 8 bits, 257 for 16."""
     return spec.maximum / 255
 
 
-def checked(pixels: object, road: Road) -> Pixels:
-    """`pixels`, if they are what `road` begins with.
+def checked(pixels: object, path: InputPath) -> Pixels:
+    """Check that `pixels` is valid input of `path`, and return it.
 
     Raises:
         AttackError: they are of another type or shape.
     """
-    wanted, (channels, height, width) = depth(road.spec), road.spec.shape
-    on_grid = isinstance(road, OnGrid)
+    wanted, (channels, height, width) = depth(path.spec), path.spec.shape
+    on_grid = isinstance(path, OnGrid)
     size = f"{height}, {width}" if on_grid else "height, width"
     fits = (
         isinstance(pixels, np.ndarray)
@@ -108,10 +108,10 @@ def checked(pixels: object, road: Road) -> Pixels:
 
 
 def to_levels(pixels: Pixels, device: torch.device) -> Float[Tensor, "n c h w"]:
-    """Whole pixels as float32 levels, in torch's order of axes."""
+    """Convert whole pixels to float32 levels, in torch's order of axes."""
     return torch.from_numpy(pixels.transpose(0, 3, 1, 2).astype(np.float32)).to(device)
 
 
 def to_pixels(levels: Float[Tensor, "n c h w"], dtype: np.dtype) -> Pixels:
-    """Levels that are whole numbers as pixels."""
+    """Convert levels that are whole numbers to pixels."""
     return np.ascontiguousarray(levels.detach().cpu().numpy().transpose(0, 2, 3, 1)).astype(dtype)

@@ -1,4 +1,4 @@
-"""What an attack found: the pictures before and after, how far apart they are, and what the network says of them."""
+"""Results of an attack: the images before and after, their distance, and the network's answers."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from striate.explaining.adversarial.pixels import Pixels, levels_per_unit
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Answers(ShortRepr):
-    """What a network says of pictures, as logits (n k)."""
+    """The answers of a network to images, as logits (n k)."""
 
     logits: Float32[np.ndarray, "n k"]
 
@@ -27,25 +27,25 @@ class Answers(ShortRepr):
         return self.logits.argmax(1)
 
     def probabilities(self, temperature: float = 1.0) -> Float64[np.ndarray, "n k"]:
-        """softmax(logits / temperature), as the classifier with this temperature gives them."""
+        """Return softmax(logits / temperature), as the classifier with this temperature does."""
         exponents = self.logits.astype(np.float64) / temperature
         powers = np.exp(exponents - exponents.max(1, keepdims=True))
         return powers / powers.sum(1, keepdims=True)
 
     def confidences(self, temperature: float = 1.0) -> Float64[np.ndarray, " n"]:
-        """The probability of the class that is named."""
+        """Return the probability of the predicted class."""
         return self.probabilities(temperature).max(1)
 
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Adversarial(ShortRepr):
-    """Pictures, changed to be taken for something else.
+    """Images changed to be taken for something else.
 
     `original`, `adversarial` (n h w c): whole pixels, on the network's input grid or, through preparation, those of the
-    photo; a picture that was already as the goal wants it is left as it was, and of one that is not fooled the last
-    attempt is kept. `classes` (n): the class that the attack leaves or seeks. `already` (n): the goal was reached
-    before anything was changed. `fooled` (n): it was not, and is reached by the changed and rounded picture, after the
-    whole road. `found`: what else the attack has to tell of each picture, by name (n).
+    photo; an image that already met the goal is unchanged, and for one that is not fooled the last attempt is kept.
+    `classes` (n): the class that the attack leaves or seeks. `already` (n): the goal was reached before any change.
+    `fooled` (n): it was not, and is reached by the changed and rounded image, after the exact input path. `found`:
+    further values of the attack for each image, by name (n).
     """
 
     attack: str
@@ -63,7 +63,7 @@ class Adversarial(ShortRepr):
 
     @cached_property
     def change(self) -> Int32[np.ndarray, "n h w c"]:
-        """What was added to each value, in stored levels."""
+        """The change of each value, in stored levels."""
         return self.adversarial.astype(np.int32) - self.original.astype(np.int32)
 
     @property
@@ -78,21 +78,21 @@ class Adversarial(ShortRepr):
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class FoolingPictures(ShortRepr):
-    """Pictures made out of nothing, of which a network is sure.
+class FoolingImages(ShortRepr):
+    """Images made from nothing that a network classifies with confidence.
 
-    `pictures` (m h w c): whole pixels on its input grid, one for each of `classes` (m). `history` (steps + 1, m): the
-    probability of each picture's class, as it grew; the last row is that of `pictures`.
+    `images` (m h w c): whole pixels on its input grid, one for each of `classes` (m). `history` (steps + 1, m): the
+    probability of each image's class during the search; the last row is that of `images`.
     """
 
     method: str
     settings: Mapping[str, Any]
     spec: InputSpec
     classes: Int64[np.ndarray, " m"]
-    pictures: Pixels
+    images: Pixels
     answers: Answers
     history: Float64[np.ndarray, "steps m"]
 
     def confidences(self, temperature: float = 1.0) -> Float64[np.ndarray, " m"]:
-        """The probability of the class that each picture was made for."""
+        """Return the probability of the class that each image was made for."""
         return self.answers.probabilities(temperature)[np.arange(len(self.classes)), self.classes]

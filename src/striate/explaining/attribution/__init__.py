@@ -1,1 +1,1 @@
-"""Attribution methods: maps over the input that show what speaks for an answer."""
+"""Attribution methods: maps over the input that show which parts support an answer."""

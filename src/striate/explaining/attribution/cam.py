@@ -1,4 +1,4 @@
-"""Maps from the last feature maps of a network, weighted by what they mean to the score."""
+"""Class activation maps: the last feature maps of a network, weighted by what they mean to the score."""
 
 from __future__ import annotations
 
@@ -8,22 +8,22 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from striate.core.errors import StriateError
-from striate.explaining.attribution._method import Relevance, explains
+from striate.explaining.attribution._method import RawAttribution, attribution_method
+from striate.explaining.attribution.attribution import strongest
 from striate.explaining.attribution.guided import by_rule
-from striate.explaining.attribution.methods import strongest
 from striate.explaining.layout import Grid
-from striate.explaining.reading import At, Read, read_map
-from striate.explaining.target import Aim
+from striate.explaining.places import At, MapReading, read_map
+from striate.explaining.target import ResolvedTarget
 from striate.hooks import GUIDED
 
-_MAP = "a map (n, c, h, w) behind which the score is computed"
+_MAP = "a map (n, c, h, w) from which the score is computed"
 
 
-class UnsuitedError(StriateError):
+class UnsupportedModelError(StriateError):
     """A network that a method cannot explain, because its formula does not hold there."""
 
 
-@explains(
+@attribution_method(
     title="CAM",
     paper="Zhou et al. 2016, arXiv:1512.04150, equation 2",
     signed=True,
@@ -31,33 +31,38 @@ class UnsuitedError(StriateError):
     needs="global average pooling and one linear layer, or nothing, between a map and the score",
 )
 def cam(
-    model: nn.Module, images: Float[Tensor, "n c h w"], aim: Aim, *, at: At = None, tokens: Grid | None = None
-) -> Relevance:
-    """The feature maps before global average pooling, summed with the weights that the class gives them.
+    model: nn.Module,
+    images: Float[Tensor, "n c h w"],
+    target: ResolvedTarget,
+    *,
+    at: At = None,
+    tokens: Grid | None = None,
+) -> RawAttribution:
+    """Sum the feature maps before global average pooling, weighted by the class's weights.
 
         M(y, x) = Σₖ wₖ fₖ(y, x),   score = 1/(H·W) · Σ M + bias
 
     Values (n h w), as fine as the map at place `at`; `at` and `tokens` as in `grad_cam`. The weights are read as
     H·W · ∂S/∂f, so it does not matter how the network spells its head; that they are the same everywhere, and
-    the score is linear in f, is made sure of. In networks that pool one map for each class, M is that of the class.
+    the score is linear in f, is checked. In networks that pool one map for each class, M is that of the class.
 
     Raises:
-        UnsuitedError: something other than global average pooling and a linear layer follows the place.
+        UnsupportedModelError: something other than global average pooling and a linear layer follows the place.
         PlaceError: there is no such place.
     """
-    read = read_map(model, images, aim, at, tokens, differentiable=True)
+    read = read_map(model, images, target, at, tokens, differentiable=True)
     weight = read.gradient.mean((2, 3), keepdim=True)
     uneven = (read.gradient - weight).abs().amax() > 1e-5 * read.gradient.abs().amax()
     if read.gradient.requires_grad or uneven:
-        raise UnsuitedError(
+        raise UnsupportedModelError(
             f"CAM needs a network in which global average pooling and one linear layer follow the map; what follows "
-            f"{read.at!r} is something else: use grad_cam, which asks for neither."
+            f"{read.at!r} is something else: use grad_cam, which needs neither."
         )
     area = read.maps.shape[2] * read.maps.shape[3]
-    return Relevance((area * weight * read.maps).sum(1), at=read.at, notes=read.notes)
+    return RawAttribution((area * weight * read.maps).sum(1), at=read.at, notes=read.notes)
 
 
-@explains(
+@attribution_method(
     title="Grad-CAM",
     paper="Selvaraju et al. 2017, arXiv:1610.02391, equations 1 and 2",
     signed=False,
@@ -65,9 +70,14 @@ def cam(
     needs=_MAP,
 )
 def grad_cam(
-    model: nn.Module, images: Float[Tensor, "n c h w"], aim: Aim, *, at: At = None, tokens: Grid | None = None
-) -> Relevance:
-    """The maps at a place, summed with the mean gradient that each receives; what speaks against the class is cut off.
+    model: nn.Module,
+    images: Float[Tensor, "n c h w"],
+    target: ResolvedTarget,
+    *,
+    at: At = None,
+    tokens: Grid | None = None,
+) -> RawAttribution:
+    """Sum the maps at a place, weighted by the mean gradient of each; clip what speaks against the class.
 
         αₖ = 1/(H·W) · Σ ∂S/∂Aₖ,   L = max(Σₖ αₖ Aₖ, 0)
 
@@ -75,7 +85,7 @@ def grad_cam(
     ("relu:3"). Before `at` nothing needs a gradient, and none is computed.
 
     Without `at`, read the last place that is laid out over the image: one that the score depends on, and of which each
-    position depends most on what lies there on the image, which is tried. It is looked for once for a network and a
+    position depends most on what lies there on the image, which is tried. The search runs once for a network and a
     size of images, and again when the network runs other operations.
 
     The place may give tokens (n, t, k), of a ViT, a DeiT or a Mixer: the last h · w of them are laid out as h × w, and
@@ -83,15 +93,15 @@ def grad_cam(
     grid has the proportions of the image, or is stated as `tokens`, (rows, columns). A note says what was done.
 
     Raises:
-        PlaceError: there is no such place, it gives no map, or the score does not depend on it.
+        PlaceError: there is no such place, its value is not a map, or the score does not depend on it.
         NoMapError: there is no `at`, and no place is laid out over the image.
-        ConfigError: `tokens` is no grid.
+        ConfigError: `tokens` is not a grid.
     """
-    read = read_map(model, images, aim, at, tokens)
-    return Relevance(_grad_cam(read), at=read.at, notes=read.notes)
+    read = read_map(model, images, target, at, tokens)
+    return RawAttribution(_grad_cam(read), at=read.at, notes=read.notes)
 
 
-@explains(
+@attribution_method(
     title="Grad-CAM++",
     paper="Chattopadhyay et al. 2018, arXiv:1710.11063, equations 5 and 10",
     signed=False,
@@ -99,30 +109,35 @@ def grad_cam(
     needs=_MAP,
 )
 def grad_cam_plus_plus(
-    model: nn.Module, images: Float[Tensor, "n c h w"], aim: Aim, *, at: At = None, tokens: Grid | None = None
-) -> Relevance:
-    """Grad-CAM with weights that do not favour large objects: each position's gradient g counts by its own α.
+    model: nn.Module,
+    images: Float[Tensor, "n c h w"],
+    target: ResolvedTarget,
+    *,
+    at: At = None,
+    tokens: Grid | None = None,
+) -> RawAttribution:
+    """Compute Grad-CAM with weights that do not favour large objects: each position's gradient g counts by its own α.
 
         wₖ = Σ α · max(g, 0),   α = g² / (2 g² + g³ · Σ Aₖ),   L = max(Σₖ wₖ Aₖ, 0)
 
     Values (n h w), as fine as the map at place `at` (see `grad_cam`). The paper takes exp(S) as the score, which turns
     its second and third derivatives into g² and g³, if what follows is piecewise linear, and multiplies the map of a
-    picture by exp(S); that factor is left out here, for it overflows. α is 0 where g is, or where its denominator is 0,
+    image by exp(S); that factor is left out here, for it overflows. α is 0 where g is, or where its denominator is 0,
     which it can be for maps with negative values only.
 
     Raises:
-        PlaceError: there is no such place, it gives no map, or the score does not depend on it.
+        PlaceError: there is no such place, its value is not a map, or the score does not depend on it.
     """
-    read = read_map(model, images, aim, at, tokens)
+    read = read_map(model, images, target, at, tokens)
     g = read.gradient
     # g² / (2 g² + g³ ΣA) without the powers, which vanish in float32 where gradients are small.
     denominator = 2 + g * read.maps.sum((2, 3), keepdim=True)
     alpha = torch.where((g != 0) & (denominator != 0), 1 / denominator, 0)
     weight = (alpha * g.clamp(min=0)).sum((2, 3), keepdim=True)
-    return Relevance((weight * read.maps).sum(1).clamp(min=0), at=read.at, notes=read.notes)
+    return RawAttribution((weight * read.maps).sum(1).clamp(min=0), at=read.at, notes=read.notes)
 
 
-@explains(
+@attribution_method(
     title="LayerCAM",
     paper="Jiang et al. 2021, LayerCAM, IEEE Transactions on Image Processing 30, equations 6 to 8",
     signed=False,
@@ -130,9 +145,14 @@ def grad_cam_plus_plus(
     needs=_MAP,
 )
 def layer_cam(
-    model: nn.Module, images: Float[Tensor, "n c h w"], aim: Aim, *, at: At = None, tokens: Grid | None = None
-) -> Relevance:
-    """The maps at a place, each position weighted by its own gradient where that is positive: for early stages too.
+    model: nn.Module,
+    images: Float[Tensor, "n c h w"],
+    target: ResolvedTarget,
+    *,
+    at: At = None,
+    tokens: Grid | None = None,
+) -> RawAttribution:
+    """Sum the maps at a place, each position weighted by its own gradient where that is positive: for early stages too.
 
         L = max(Σₖ max(∂S/∂Aₖ, 0) ⊙ Aₖ, 0)
 
@@ -142,13 +162,13 @@ def layer_cam(
     is left out here.
 
     Raises:
-        PlaceError: there is no such place, it gives no map, or the score does not depend on it.
+        PlaceError: there is no such place, its value is not a map, or the score does not depend on it.
     """
-    read = read_map(model, images, aim, at, tokens)
-    return Relevance((read.gradient.clamp(min=0) * read.maps).sum(1).clamp(min=0), at=read.at, notes=read.notes)
+    read = read_map(model, images, target, at, tokens)
+    return RawAttribution((read.gradient.clamp(min=0) * read.maps).sum(1).clamp(min=0), at=read.at, notes=read.notes)
 
 
-@explains(
+@attribution_method(
     title="HiResCAM",
     paper="Draelos and Carin 2020, arXiv:2011.08891, equation 5",
     signed=True,
@@ -156,9 +176,14 @@ def layer_cam(
     needs=_MAP,
 )
 def hires_cam(
-    model: nn.Module, images: Float[Tensor, "n c h w"], aim: Aim, *, at: At = None, tokens: Grid | None = None
-) -> Relevance:
-    """The maps at a place, multiplied position by position with the gradient that each receives, and summed.
+    model: nn.Module,
+    images: Float[Tensor, "n c h w"],
+    target: ResolvedTarget,
+    *,
+    at: At = None,
+    tokens: Grid | None = None,
+) -> RawAttribution:
+    """Multiply the maps at a place by their gradients, position by position, and sum over the channels.
 
         L = Σₖ ∂S/∂Aₖ ⊙ Aₖ
 
@@ -168,13 +193,13 @@ def hires_cam(
     signs are kept.
 
     Raises:
-        PlaceError: there is no such place, it gives no map, or the score does not depend on it.
+        PlaceError: there is no such place, its value is not a map, or the score does not depend on it.
     """
-    read = read_map(model, images, aim, at, tokens)
-    return Relevance((read.gradient * read.maps).sum(1), at=read.at, notes=read.notes)
+    read = read_map(model, images, target, at, tokens)
+    return RawAttribution((read.gradient * read.maps).sum(1), at=read.at, notes=read.notes)
 
 
-@explains(
+@attribution_method(
     title="Guided Grad-CAM",
     paper="Selvaraju et al. 2017, arXiv:1610.02391, section 3.2",
     signed=False,
@@ -183,23 +208,28 @@ def hires_cam(
     needs=f"{_MAP}, and a ReLU",
 )
 def guided_grad_cam(
-    model: nn.Module, images: Float[Tensor, "n c h w"], aim: Aim, *, at: At = None, tokens: Grid | None = None
-) -> Relevance:
-    """Guided backpropagation, multiplied by the Grad-CAM, enlarged to the size of the picture.
+    model: nn.Module,
+    images: Float[Tensor, "n c h w"],
+    target: ResolvedTarget,
+    *,
+    at: At = None,
+    tokens: Grid | None = None,
+) -> RawAttribution:
+    """Multiply guided backpropagation by the Grad-CAM, enlarged to the size of the image.
 
     Values (n c h w), with their sign; as one map, the largest absolute value over the channels. The Grad-CAM is
     interpolated bilinearly between the centres of its values. `at` is its place (see `grad_cam`).
 
     Raises:
-        PlaceError: there is no such place, it gives no map, or the score does not depend on it.
-        RewriteError: nothing rectifies, or something hides how.
+        PlaceError: there is no such place, its value is not a map, or the score does not depend on it.
+        RewriteError: nothing rectifies, or a region hides its operations.
     """
-    read = read_map(model, images, aim, at, tokens)
-    guided = by_rule(model, images, aim, GUIDED)
+    read = read_map(model, images, target, at, tokens)
+    guided = by_rule(model, images, target, GUIDED)
     enlarged = F.interpolate(_grad_cam(read)[:, None], images.shape[2:], mode="bilinear", align_corners=False)
-    return Relevance(guided.values.float() * enlarged, at=read.at, notes=(*read.notes, *guided.notes))
+    return RawAttribution(guided.values.float() * enlarged, at=read.at, notes=(*read.notes, *guided.notes))
 
 
-def _grad_cam(read: Read) -> Float[Tensor, "n h w"]:
+def _grad_cam(read: MapReading) -> Float[Tensor, "n h w"]:
     alpha = read.gradient.mean((2, 3), keepdim=True)
     return (alpha * read.maps).sum(1).clamp(min=0)

@@ -1,4 +1,4 @@
-"""Integrated gradients from many baselines: what an image has that images of a background have not."""
+"""Integrated gradients from many baselines: how an image differs from those of a background."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from torch import Tensor, nn
 
 from striate.core.errors import ConfigError
 from striate.core.rng import Stream
-from striate.explaining._batching import shares
-from striate.explaining.attribution._method import Relevance, explains
+from striate.explaining._batching import in_batches
+from striate.explaining.attribution._method import RawAttribution, attribution_method
 from striate.explaining.attribution.gradient import gradient
-from striate.explaining.target import Aim
+from striate.explaining.target import ResolvedTarget
 
 
-@explains(
+@attribution_method(
     title="Expected gradients",
     paper="Erion et al. 2021, arXiv:1906.10670, equation 4",
     signed=True,
@@ -24,13 +24,13 @@ from striate.explaining.target import Aim
 def expected_gradients(
     model: nn.Module,
     images: Float[Tensor, "n c h w"],
-    aim: Aim,
+    target: ResolvedTarget,
     *,
     background: float | Tensor = 0.0,
     samples: int = 200,
     seed: int = 0,
-) -> Relevance:
-    """The mean of integrated gradients over the images of a background, by random samples.
+) -> RawAttribution:
+    """Average integrated gradients over the images of a background, by random samples.
 
         values = E [(x - x′) ⊙ ∂S/∂x (x′ + α (x - x′))],   x′ from the background, α from 0 to 1
 
@@ -44,7 +44,7 @@ def expected_gradients(
     as many equal parts of the way: the same mean, with less noise. Every image meets the same draws.
 
     Raises:
-        ConfigError: the background is no batch of such images, or there is no sample.
+        ConfigError: the background is not a batch of such images, or there is no sample.
     """
     others = _background(background, images)
     if samples < 1:
@@ -53,7 +53,7 @@ def expected_gradients(
     count = rounds * len(others)
     alphas = _alphas(rounds, len(others), seed).to(images)
     with torch.no_grad():
-        score = aim(model(images)).float()
+        score = target(model(images)).float()
     values = torch.zeros_like(images, dtype=torch.float32)
     of_others = torch.zeros(len(images), dtype=torch.float32, device=images.device)
 
@@ -61,7 +61,7 @@ def expected_gradients(
         rows, drawn = map(list, zip(*(divmod(number, count) for number in range(share.start, share.stop)), strict=True))
         start = others[[number % len(others) for number in drawn]]
         way = images[rows] - start
-        found = gradient(model, start + alphas[drawn, None, None, None] * way, lambda answer: aim(answer, rows))
+        found = gradient(model, start + alphas[drawn, None, None, None] * way, lambda answer: target(answer, rows))
         values.index_add_(0, torch.tensor(rows, device=values.device), (way * found).float())
 
     def compare(share: slice) -> None:
@@ -69,16 +69,18 @@ def expected_gradients(
             list, zip(*(divmod(one, len(others)) for one in range(share.start, share.stop)), strict=True)
         )
         with torch.no_grad():
-            of_others.index_add_(0, torch.tensor(rows, device=images.device), aim(model(others[number]), rows).float())
+            of_others.index_add_(
+                0, torch.tensor(rows, device=images.device), target(model(others[number]), rows).float()
+            )
 
     for work, number in ((run, count), (compare, len(others))):
-        for _ in shares(len(images) * number, work):
+        for _ in in_batches(len(images) * number, work):
             pass
-    return Relevance(values / count, difference=score - of_others / len(others))
+    return RawAttribution(values / count, difference=score - of_others / len(others))
 
 
 def _alphas(rounds: int, others: int, seed: int) -> Float[Tensor, " samples"]:
-    """For each image of the background one place in each of `rounds` equal parts of the way, round by round."""
+    """Draw, for each image of the background, one place in each of `rounds` equal parts of the way, round by round."""
     drawn = torch.rand(rounds, others, generator=Stream(seed, "explaining.expected").torch_generator())
     return ((torch.arange(rounds)[:, None] + drawn) / rounds).flatten()
 

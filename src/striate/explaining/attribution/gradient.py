@@ -1,4 +1,4 @@
-"""Maps from the gradient of a score with respect to the picture."""
+"""Maps from the gradient of a score with respect to the image."""
 
 from __future__ import annotations
 
@@ -9,42 +9,42 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from striate.core.errors import StriateError
-from striate.explaining.attribution._method import Relevance, explains
-from striate.explaining.attribution.methods import strongest
-from striate.explaining.target import Aim
+from striate.explaining.attribution._method import RawAttribution, attribution_method
+from striate.explaining.attribution.attribution import strongest
+from striate.explaining.target import ResolvedTarget
 
 
 class NoGradientError(StriateError):
-    """A score through which no gradient comes back to the image."""
+    """A score from which no gradient reaches the image."""
 
 
-@explains(title="Saliency", paper="Simonyan et al. 2013, section 3", signed=False, reduce=strongest)
-def saliency(model: nn.Module, images: Float[Tensor, "n c h w"], aim: Aim) -> Relevance:
-    """How strongly a small change of each value of the picture changes the score: |∂S/∂x|.
+@attribution_method(title="Saliency", paper="Simonyan et al. 2013, section 3", signed=False, reduce=strongest)
+def saliency(model: nn.Module, images: Float[Tensor, "n c h w"], target: ResolvedTarget) -> RawAttribution:
+    """Measure how strongly a small change of each value of the image changes the score: |∂S/∂x|.
 
     Values (n c h w); as one map, the largest over the channels (the paper's M = max_c |w|).
     """
-    return Relevance(gradient(model, images, aim).abs())
+    return RawAttribution(gradient(model, images, target).abs())
 
 
-@explains(title="Input × gradient", paper="Shrikumar et al. 2016, arXiv:1605.01713, equation 2", signed=True)
-def input_x_gradient(model: nn.Module, images: Float[Tensor, "n c h w"], aim: Aim) -> Relevance:
-    """What each value of the picture adds to the score, if the network were linear: x ⊙ ∂S/∂x.
+@attribution_method(title="Input × gradient", paper="Shrikumar et al. 2016, arXiv:1605.01713, equation 2", signed=True)
+def input_x_gradient(model: nn.Module, images: Float[Tensor, "n c h w"], target: ResolvedTarget) -> RawAttribution:
+    """Multiply the image by its gradient, x ⊙ ∂S/∂x: each value's share of the score if the network were linear.
 
-    Values (n c h w), in units of the score; as one map, their sum over the channels. x is the picture as prepared, so
+    Values (n c h w), in units of the score; as one map, their sum over the channels. x is the image as prepared, so
     that what lies at the mean of the data adds nothing. The values sum to the score only where the network is linear
-    between the picture and zero, and without biases; so the method does not count as additive.
+    between the image and zero, and without biases; so the method does not count as additive.
     """
-    return Relevance(images * gradient(model, images, aim))
+    return RawAttribution(images * gradient(model, images, target))
 
 
 def gradient(
     model: nn.Module, images: Float[Tensor, "n c h w"], score: Callable[[Tensor], Tensor]
 ) -> Float[Tensor, "n c h w"]:
-    """∂S/∂x of each image's own score S, which `score` makes of the answer.
+    """Compute ∂S/∂x of each image's own score S, which `score` computes from the answer.
 
     Raises:
-        NoGradientError: no gradient comes from the score to the image.
+        NoGradientError: no gradient reaches the image from the score.
     """
     images = images.detach().requires_grad_()
     found = None
@@ -55,6 +55,6 @@ def gradient(
         raise NoGradientError(
             "No gradient comes from the score back to the image: the network, or the target if it is a function, "
             "detaches what it computes, or runs a part under torch.no_grad or inference_mode. Explain it by a method "
-            "that needs no gradient, occlusion or rise, or by grad_cam at a place behind that part."
+            "that needs no gradient, occlusion or rise, or by grad_cam at a place after that part."
         )
     return found

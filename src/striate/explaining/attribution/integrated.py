@@ -1,4 +1,4 @@
-"""Gradients, integrated along the way from a baseline to the picture."""
+"""Gradients integrated along the line from a baseline to the image."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from striate.core.errors import ConfigError
-from striate.explaining._batching import shares
-from striate.explaining.attribution._method import NotFiniteError, Relevance, explains
+from striate.explaining._batching import in_batches
+from striate.explaining.attribution._method import NotFiniteError, RawAttribution, attribution_method
 from striate.explaining.attribution.gradient import gradient
-from striate.explaining.target import Aim
+from striate.explaining.target import ResolvedTarget
 
 _OF_THE_SUM = (
     "The number of steps was chosen so that the values add up to within {:.3g} of the difference of scores; single "
@@ -25,7 +25,7 @@ _FIRST = 8
 """Steps tried first."""
 
 
-@explains(
+@attribution_method(
     title="Integrated gradients",
     paper="Sundararajan et al. 2017, arXiv:1703.01365, equation 1",
     signed=True,
@@ -35,21 +35,21 @@ _FIRST = 8
 def integrated_gradients(
     model: nn.Module,
     images: Float[Tensor, "n c h w"],
-    aim: Aim,
+    target: ResolvedTarget,
     *,
     baseline: float | Tensor = 0.0,
     tolerance: float = 0.01,
     most_steps: int = 1024,
     nodes: int | None = None,
-) -> Relevance:
-    """What each value of the picture adds to the score on the straight way from a baseline x′ to the picture x.
+) -> RawAttribution:
+    """Integrate the gradient of the score on the line from a baseline x′ to the image x.
 
         values = (x - x′) ⊙ ∫₀¹ ∂S/∂x (x′ + α (x - x′)) dα
 
     Values (n c h w), in units of the score; as one map, their sum over the channels. They add up to S(x) - S(x′), as
-    far as the integral is exact: it is taken by the trapezoidal rule, whose steps are doubled until, picture by
-    picture, the sum is within `tolerance` of that difference (what was computed is used again), or `most_steps` are
-    reached. The residue is in the result, and where it is more than asked for, a note says so. (The paper takes 20 to
+    far as the integral is exact: it is taken by the trapezoidal rule, whose steps are doubled until, image by
+    image, the sum is within `tolerance` of that difference (what was computed is used again), or `most_steps` are
+    reached. The residue is in the result, and a note says where it exceeds the tolerance. (The paper takes 20 to
     300 steps, and the sum at the ends of the steps.)
 
     `tolerance` bounds the sum of the values of an image only: errors of opposite signs cancel in it, and single values
@@ -57,7 +57,7 @@ def integrated_gradients(
     Gauss-Legendre rule are then taken, whatever the sum, and the integral of a smooth network soon is exact; for a
     network of ReLUs, whose gradient jumps along the way, the error falls about as 1/nodes.
 
-    The baseline is in prepared numbers, the same for all pictures or one for each: 0, by default, is the mean of the
+    The baseline is in prepared numbers, the same for all images or one for each: 0, by default, is the mean of the
     data where they are prepared so.
 
     Raises:
@@ -73,13 +73,13 @@ def integrated_gradients(
         raise ConfigError(f"The integral is taken at 1 node or more; received nodes={nodes}.")
     start = baseline_of(baseline, images)
     with torch.no_grad():
-        difference = aim(model(images)).float() - aim(model(start)).float()
+        difference = target(model(images)).float() - target(model(start)).float()
     way = images - start
-    sums = _Sums(model, start, way, aim)
+    sums = _Sums(model, start, way, target)
     if nodes is not None:
         places, weights = np.polynomial.legendre.leggauss(nodes)
         sums.add(range(len(images)), (places + 1) / 2, weights / 2)
-        return Relevance(_finite(way.float() * sums.of(range(len(images)))), difference=difference)
+        return RawAttribution(_finite(way.float() * sums.of(range(len(images)))), difference=difference)
     pending, steps = list(range(len(images))), _FIRST
     sums.add(pending, [0.0, 1.0], [0.5, 0.5])
     sums.add(pending, [step / steps for step in range(1, steps)])
@@ -97,25 +97,25 @@ def integrated_gradients(
         f"{missing[image]:.2g}."
         for image in pending
     }
-    return Relevance(values, notes=(_OF_THE_SUM.format(tolerance),), remarks=remarks, difference=difference)
+    return RawAttribution(values, notes=(_OF_THE_SUM.format(tolerance),), remarks=remarks, difference=difference)
 
 
 def _finite(values: Float[Tensor, "n c h w"]) -> Float[Tensor, "n c h w"]:
     if not values.isfinite().all():
         raise NotFiniteError(
             "Between the baseline and the image the score or its gradient is infinite or undefined, so there is "
-            "nothing to integrate. Another baseline may do."
+            "no finite integral: try another baseline."
         )
     return values
 
 
 class _Sums:
-    """The gradients of each picture at places on its way, added up."""
+    """Sums of the gradients of each image at points on its line."""
 
     def __init__(
-        self, model: nn.Module, start: Float[Tensor, "n c h w"], way: Float[Tensor, "n c h w"], aim: Aim
+        self, model: nn.Module, start: Float[Tensor, "n c h w"], way: Float[Tensor, "n c h w"], target: ResolvedTarget
     ) -> None:
-        self._model, self._start, self._way, self._aim = model, start, way, aim
+        self._model, self._start, self._way, self._aim = model, start, way, target
         self._summed = torch.zeros_like(way, dtype=torch.float32)
 
     def add(self, images: Sequence[int], places: Iterable[float], weights: Iterable[float] = repeat(1.0)) -> None:
@@ -131,11 +131,11 @@ class _Sums:
             found = gradient(self._model, on_the_way, lambda logits: self._aim(logits, rows))
             self._summed.index_add_(0, torch.tensor(rows, device=found.device), (weight * found).float())
 
-        for _ in shares(len(nodes), run):
+        for _ in in_batches(len(nodes), run):
             pass
 
-    def of(self, pictures: Sequence[int]) -> Float[Tensor, "m c h w"]:
-        return self._summed[list(pictures)]
+    def of(self, images: Sequence[int]) -> Float[Tensor, "m c h w"]:
+        return self._summed[list(images)]
 
 
 def baseline_of(baseline: float | Tensor, images: Float[Tensor, "n c h w"]) -> Float[Tensor, "n c h w"]:
@@ -144,6 +144,6 @@ def baseline_of(baseline: float | Tensor, images: Float[Tensor, "n c h w"]) -> F
         return given.expand_as(images)
     except RuntimeError:
         raise ConfigError(
-            f"The baseline is one number, or a tensor that fits the pictures {tuple(images.shape)}; received one of "
+            f"The baseline is one number, or a tensor that fits the images {tuple(images.shape)}; received one of "
             f"shape {tuple(given.shape)}."
         ) from None

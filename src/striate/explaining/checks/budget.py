@@ -1,4 +1,4 @@
-"""Work in pieces, as many as a given time allows."""
+"""Split work into pieces, as many as a given time allows."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ Piece = TypeVar("Piece")
 
 
 class Budget:
-    """A time that runs from now on, as in "30s" or "2min"; a bare number is of seconds.
+    """A time limit that starts now, such as "30s" or "2min"; a bare number is in seconds.
 
     Raises:
-        ConfigError: the text is no length of time.
+        ConfigError: the text is not a length of time.
     """
 
     def __init__(self, length: str | int | float, now: Callable[[], float] = time.monotonic) -> None:
@@ -30,10 +30,10 @@ class Budget:
         return str(self._length)
 
     def spend(self, pieces: Iterable[Piece]) -> Iterator[Piece]:
-        """The pieces that can be done in what is left, if each takes as long as the longest of them so far.
+        """Yield the pieces that fit into the time left, if each takes as long as the longest of them so far.
 
-        The first is given out where anything is left at all: what it takes is not known. So the budget is overrun by
-        less than one piece.
+        The first is yielded if any time is left, because its duration is not known. The budget is exceeded by less than
+        one piece.
         """
         longest = 0.0
         for piece in pieces:

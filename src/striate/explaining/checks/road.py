@@ -1,9 +1,9 @@
-"""ROAD, remove and debias: pixels are replaced by what their neighbours let expect, not by a constant colour.
+"""ROAD, remove and debias: replace pixels by what their neighbours predict, not by a constant colour.
 
 Rong, Leemann, Borisov, Kasneci and Kasneci, "A consistent and efficient evaluation strategy for attribution methods",
-ICML 2022, arXiv:2202.00449. A constant colour leaves the outline of what was removed, and so its shape, in the image.
-With noisy linear imputation (section 4.2) each removed pixel equals the weighted mean of its eight neighbours, of which
-direct ones weigh 1/6 and diagonal ones 1/12, and a little noise is added.
+ICML 2022, arXiv:2202.00449. A constant colour leaves the outline of the removed pixels, and so their shape, in the
+image. With noisy linear imputation (section 4.2) each removed pixel equals the weighted mean of its eight neighbours,
+of which direct ones weigh 1/6 and diagonal ones 1/12, and a little noise is added.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 SHARES = (0.1, 0.3, 0.5, 0.7, 0.9)
-"""Shares of the image that are removed, the most important pixels first."""
+"""Fractions of the image that are removed, the most important pixels first."""
 
 NOISE = 0.01
 """Standard deviation of the noise, as a share of that of the image; the authors' code adds 0.01 to scaled images."""
@@ -26,7 +26,7 @@ _MOST_STEPS = 1000
 def imputed(
     images: Float[Tensor, "n c h w"], removed: Bool[Tensor, "n h w"], *, noise: float = NOISE, seed: int = 0
 ) -> Float[Tensor, "n c h w"]:
-    """`images` with the pixels `removed` replaced by noisy linear imputation; at least one pixel of each must remain.
+    """Replace the pixels `removed` by noisy linear imputation; at least one pixel of each image must remain.
 
     Outside of an image there are no neighbours; at its border the weights of the others sum to less than one and are
     scaled up, as in the authors' code. The equations are solved by conjugate gradients to a thousandth of the image's
@@ -41,12 +41,12 @@ def imputed(
 
 
 def removed_count(share: float, pixels: int) -> int:
-    """How many of `pixels` make up `share`; one is left at least."""
+    """Return how many of `pixels` make up `share`, leaving at least one."""
     return min(round(share * pixels), pixels - 1)
 
 
 def _solved(images: Tensor, mask: Tensor) -> Tensor:
-    """The linear equations D x - W x = 0 at the pixels of `mask`, where x is given elsewhere.
+    """Solve the linear equations D x - W x = 0 at the pixels of `mask`, where x is known elsewhere.
 
     W sums the weighted neighbours and D their weights. The matrix is symmetric and positive definite.
     """
@@ -67,21 +67,21 @@ def _solved(images: Tensor, mask: Tensor) -> Tensor:
 
 
 def _rounding(images: Tensor) -> Float[Tensor, "n c 1 1"]:
-    """The squared length of what rounding alone leaves of the equations: less cannot be asked for."""
+    """Return the squared length of the residual that rounding alone leaves: the smallest that can be reached."""
     kind = torch.finfo(images.dtype)
     largest = images.abs().amax((2, 3), keepdim=True)
     return (4 * kind.eps * largest) ** 2 * images[0, 0].numel() + kind.tiny
 
 
 def _neighbours(values: Tensor) -> Tensor:
-    """The weighted sum over the eight neighbours: (1 2 1) down times (1 2 1) across, without the middle, over 12."""
+    """Sum the eight neighbours with weights: (1 2 1) down times (1 2 1) across, without the middle, over 12."""
     down = F.pad(values, (1, 1, 1, 1))
     down = down[:, :, :-2] + 2 * down[:, :, 1:-1] + down[:, :, 2:]
     return (down[..., :-2] + 2 * down[..., 1:-1] + down[..., 2:] - 4 * values) / 12
 
 
 def _coarse_to_fine(images: Tensor, known: Tensor) -> Tensor:
-    """A first guess: means of what is known in squares that double until nothing is missing, enlarged again."""
+    """Return a first guess: means of known pixels in squares that double until none is missing, enlarged again."""
     if bool(known.all()) or max(images.shape[2:]) == 1:
         return images
     share = F.avg_pool2d(known.to(images), 2, ceil_mode=True)
@@ -93,5 +93,5 @@ def _coarse_to_fine(images: Tensor, known: Tensor) -> Tensor:
 
 
 def _dot(one: Tensor, other: Tensor) -> Float[Tensor, "n c 1 1"]:
-    """Of each channel of each image: channels are systems of their own."""
+    """Return the dot product for each channel of each image: channels are separate systems."""
     return (one * other).sum((2, 3), keepdim=True)

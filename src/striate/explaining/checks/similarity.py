@@ -1,4 +1,4 @@
-"""How alike two maps are, picture by picture: by the order of their values, and by their structure."""
+"""Similarity of two maps, image by image: by the order of their values, and by their structure."""
 
 from __future__ import annotations
 
@@ -14,27 +14,27 @@ _C1, _C2 = 0.01**2, 0.03**2  # for values from 0 to 1
 
 
 def rank_correlation(one: Maps, other: Maps) -> Each:
-    """Spearman's ρ of the values of each pair of maps: Pearson's correlation of their ranks, ties sharing theirs.
+    """Compute Spearman's ρ of each pair of maps: Pearson's correlation of their ranks, ties sharing their mean.
 
-    0 where a map is constant: it agrees with none.
+    0 where a map is constant.
     """
     return correlation(ranks(one), ranks(other))
 
 
 def ranks(maps: Maps) -> Maps:
-    """Of each value its place in the order of its map, from 1 on; equal ones share the mean of theirs."""
+    """Return each value's rank in its map, from 1; equal values share the mean of their ranks."""
     return np.stack([_ranks(each) for each in maps])
 
 
 def correlation(one: Maps, other: Maps) -> Each:
-    """Pearson's, of each pair of maps; 0 where one is constant."""
+    """Compute Pearson's correlation of each pair of maps; 0 where one is constant."""
     one, other = (maps - maps.mean(axis=(1, 2), keepdims=True) for maps in (one, other))
     lengths = np.sqrt((one**2).sum(axis=(1, 2)) * (other**2).sum(axis=(1, 2)))
     return (one * other).sum(axis=(1, 2)) / np.where(lengths > 0, lengths, np.inf)
 
 
 def structural_similarity(one: Maps, other: Maps) -> Each:
-    """The mean structural similarity (SSIM) of each pair of maps, each brought to the range 0 to 1 first.
+    """Compute the mean structural similarity (SSIM) of each pair of maps, each scaled to the range 0 to 1.
 
         SSIM = (2 μa μb + C1) (2 σab + C2) / ((μa² + μb² + C1) (σa² + σb² + C2))
 
@@ -62,7 +62,7 @@ def _stretched(maps: Maps) -> Maps:
 
 
 def _smooth(maps: Maps) -> Float[np.ndarray, "n y x"]:
-    """The Gaussian mean around each place whose window lies within the map."""
+    """Return the Gaussian mean around each place whose window lies within the map."""
     for axis in (1, 2):
         reach = min(_REACH, (maps.shape[axis] - 1) // 2)
         window = np.exp(-0.5 * (np.arange(-reach, reach + 1) / _SIGMA) ** 2)

@@ -1,4 +1,4 @@
-"""What a check means: a table of what was tried, and one sentence that says whether to trust the map."""
+"""The verdict of a check: a table of its tests, and one sentence that says whether to trust the map."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from striate.explaining.checks.result import Beside, Classes, Deletions, Depth, Noise
+from striate.explaining.checks.result import Classes, Deletions, Depth, RandomisationTest, WithChance
 
 SAME = 0.9
 """Rank correlation above which two maps count as the same: a map that is so alike with random weights ignores them."""
@@ -27,7 +27,7 @@ _ABOVE_CHANCE = 0.95  # share of the random places that the map must find better
 
 @dataclass(frozen=True)
 class Row:
-    """One thing that was tried. `value` stands beside what chance gives, (least, most), where there is a chance.
+    """The result of one test. `value` stands beside what chance gives, (least, most), where there is a chance.
 
     `passed` is None where the row decides nothing, or was not measured (`value` is None then too).
     """
@@ -39,7 +39,7 @@ class Row:
     said: str
 
     def as_dict(self) -> dict[str, Any]:
-        """For JSON."""
+        """Return the row for JSON."""
         chance = None if self.chance is None else [round(end, 6) for end in self.chance]
         value = None if self.value is None else round(self.value, 6)
         return {"name": self.name, "value": value, "chance": chance, "passed": self.passed, "verdict": self.said}
@@ -55,33 +55,33 @@ class Verdict:
 
 @dataclass(frozen=True)
 class Check:
-    """What came of trying an explanation, in means over its images; printed, it is the verdict in one line.
+    """Results of checking an attribution, means over its images; printed, it is the verdict in one line.
 
-    `repetition`: the rank correlation of the map with that of the same call made once more. `constant`: every map is
-    the same everywhere. `noise`, `classes`, `deletions`, `road` and `depths` are None, or empty, where they did not fit
-    into the budget (`classes` also where there is no other class); `undone` names all that did not. `road`: the mean
-    score as pixels are imputed (low if the map is right). `blank`: how many random networks gave a map that is the same
-    everywhere, and so were left out; with fewer than two others `noise` is None. `residue`: by how much an additive
-    method misses the difference that its values should add up to, as a share of it.
+    `repetition`: the rank correlation of the map with that of a repeated call. `constant`: every map is the same
+    everywhere. `randomisation`, `classes`, `deletions`, `road` and `depths` are None, or empty, where they did not fit
+    into the budget (`classes` also where there is no other class); `skipped` lists all that did not. `road`: the mean
+    score as pixels are imputed (low if the map is right). `empty_maps`: how many random networks gave a constant map,
+    which was left out; with fewer than two others `randomisation` is None. `residue`: by how much the values of an
+    additive method miss the difference that they should add up to, as a fraction of it.
     """
 
     method: str
-    pictures: int
+    images: int
     budget: str
     constant: bool
     repetition: float | None
-    noise: Noise | None
-    blank: int
+    randomisation: RandomisationTest | None
+    empty_maps: int
     classes: Classes | None
     deletions: Deletions | None
-    road: Beside | None
+    road: WithChance | None
     depths: tuple[Depth, ...]
     residue: float | None
-    undone: tuple[str, ...]
+    skipped: tuple[str, ...]
 
     @property
     def rows(self) -> tuple[Row, ...]:
-        """The table: a row for each thing tried."""
+        """The table: a row for each test."""
         return (
             *self._repetition(),
             *self._randomisation(),
@@ -121,13 +121,13 @@ class Check:
         return Verdict(None, f"no verdict: {missing} was not measured within {self.budget}")
 
     def as_dict(self) -> dict[str, Any]:
-        """All that was found, for JSON."""
+        """Return all results for JSON."""
         verdict = self.verdict
         return {
             "trust": verdict.trust,
             "verdict": verdict.sentence,
             "rows": [row.as_dict() for row in self.rows],
-            "not_done": list(self.undone),
+            "not_done": list(self.skipped),
             "budget": self.budget,
         }
 
@@ -141,11 +141,11 @@ class Check:
             yield Row(_AGAIN, self.repetition, None, passed, said)
 
     def _randomisation(self) -> Iterator[Row]:
-        if self.noise is not None:
-            passed = self.noise.rank.value <= SAME
+        if self.randomisation is not None:
+            passed = self.randomisation.rank.value <= SAME
             said = "depends on the weights" if passed else "the same with random weights"
-            yield Row(_RANDOM, self.noise.rank.value, self.noise.rank.ends, passed, said)
-        elif self.blank:
+            yield Row(_RANDOM, self.randomisation.rank.value, self.randomisation.rank.ends, passed, said)
+        elif self.empty_maps:
             yield Row(_RANDOM, 0.0, None, True, "depends on the weights: empty with random ones")
 
     def _cascade(self) -> Iterator[Row]:
@@ -162,15 +162,15 @@ class Check:
             yield Row(_CLASS, self.classes.trained, None, not same, said)
 
     def _removal(self) -> Iterator[Row]:
-        """Deletion, insertion, ROAD: whether each is better than the map in `_ABOVE_CHANCE` of the random places."""
-        for name, beside, sign in self._measures():
-            share = beside.share_better(sign)
+        """Yield whether deletion, insertion and ROAD are each better than in `_ABOVE_CHANCE` of the random places."""
+        for name, measured, sign in self._measures():
+            share = measured.share_better(sign)
             passed = share >= _ABOVE_CHANCE
             said = "better than chance" if passed else f"chance: better than {share:.0%} of random places"
-            yield Row(name, beside.value, beside.ends, passed, said)
+            yield Row(name, measured.value, measured.ends, passed, said)
 
-    def _measures(self) -> Iterator[tuple[str, Beside, int]]:
-        """Each with the sign that makes more of it better."""
+    def _measures(self) -> Iterator[tuple[str, WithChance, int]]:
+        """Yield each measure with the sign that makes larger values better."""
         if self.deletions is not None:
             yield "deletion", self.deletions.deletion, -1
             yield "insertion", self.deletions.insertion, 1
@@ -185,16 +185,16 @@ class Check:
         measures = list(self._measures())
         if not measures:
             return None
-        places = min(len(beside.chance) for _, beside, _ in measures)
-        together = np.mean([sign * beside.standardized(places) for _, beside, sign in measures], axis=0)
+        places = min(len(measured.chance) for _, measured, _ in measures)
+        together = np.mean([sign * measured.standardized(places) for _, measured, sign in measures], axis=0)
         return bool((together[0] > together[1:]).mean() >= _ABOVE_CHANCE)
 
     def _edges(self) -> Iterator[Row]:
-        if self.noise is None:
+        if self.randomisation is None:
             return
-        edges, noise = self.noise.edges, self.noise.noise_edges
+        edges, noise = self.randomisation.edges, self.randomisation.noise_edges
         drawn = min(edges.value, noise.value) >= EDGES and (edges.verdict, noise.verdict) == ("above", "above")
-        said = "draws edges with random weights too: edges in it are no evidence" if drawn else "no more than its due"
+        said = "draws edges with random weights too: edges in it are no evidence" if drawn else "no more than expected"
         yield Row("edges", edges.value, edges.ends, None, said)
 
     def _completeness(self) -> Iterator[Row]:

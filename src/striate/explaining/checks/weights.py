@@ -1,4 +1,4 @@
-"""Networks whose weights are noise, from the top down.
+"""Networks whose weights are random, from the top down.
 
 Adebayo, Gilmer, Muelly, Goodfellow, Hardt and Kim, "Sanity checks for saliency maps", NeurIPS 2018, arXiv:1810.03292,
 section 3.1: cascading randomization. There, weights are drawn as at the start of a training; here each tensor becomes
@@ -19,15 +19,15 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 _OF_EVERY_MODULE = frozenset(vars(nn.Module()))
-_FOR_STATISTICS = 32  # pictures at most
+_FOR_STATISTICS = 32  # images at most
 
 
 class Cascade:
-    """A copy of a network in eval mode, of which more and more layers become noise, the last to run first.
+    """A copy of a network in eval mode, of which more and more layers become random, the last to run first.
 
-    A layer is a module that has weights or statistics of its own. `images`, the first of them if they are many, are
-    what statistics are estimated on. The noise follows from `seed`. Of a compiled network the copy is not compiled: it
-    would be anew for every copy.
+    A layer is a module that has weights or statistics of its own. Statistics are estimated on `images`, the first of
+    them if they are many. The noise follows from `seed`. The copy of a compiled network is not compiled, because each
+    copy would be compiled again.
     """
 
     def __init__(self, model: nn.Module, images: Float[Tensor, "n c h w"], seed: int) -> None:
@@ -42,7 +42,7 @@ class Cascade:
 
     @torch.no_grad()
     def down_to(self, depth: int) -> nn.Module:
-        """The network with its `depth` topmost layers as noise; it can only become more."""
+        """Randomize the `depth` topmost layers and return the network; the depth can only grow."""
         for layer in self._layers[self._done : depth]:
             for weights in layer.parameters(recurse=False):
                 weights.copy_(_noise_like(weights, self._noise))
@@ -53,7 +53,7 @@ class Cascade:
 
 
 def _copied(model: nn.Module) -> nn.Module:
-    """A copy of a network; what it holds beside weights and modules and cannot be copied, a lock, is shared with it."""
+    """Copy a network; attributes other than weights and modules that cannot be copied, such as locks, are shared."""
     shared: dict[int, Any] = {}
     for module in model.modules():
         for name, value in vars(module).items():
@@ -67,8 +67,10 @@ def _copied(model: nn.Module) -> nn.Module:
 
 
 def _layers_from_top(model: nn.Module, images: Tensor) -> list[nn.Module]:
-    """By the order in which they run; one that never runs itself (its weights are used by another) follows the one
-    before it in the definition."""
+    """Return the layers in reverse order of execution.
+
+    A layer that never runs itself (its weights are used by another) follows the one before it in the definition.
+    """
     ran: dict[nn.Module, int] = {}
 
     def note(module: nn.Module, given: Any, output: Any) -> None:
@@ -103,7 +105,7 @@ def _noise_like(weights: Tensor, generator: torch.Generator) -> Tensor:
 
 @contextmanager
 def _estimating(layers: list[nn.Module]) -> Iterator[None]:
-    """In the next forward pass, each batch norm among `layers` takes its statistics from what it is given first."""
+    """In the next forward pass, let each batch norm among `layers` take its statistics from its first input."""
 
     def estimate(norm: _BatchNorm, given: tuple[Tensor, ...]) -> None:
         maps = given[0]

@@ -1,4 +1,4 @@
-"""How far a network's features move when its picture is moved: Zeiler and Fergus 2014, figure 5."""
+"""How far a network's features move when its image is transformed: Zeiler and Fergus 2014, figure 5."""
 
 from __future__ import annotations
 
@@ -14,13 +14,11 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from striate.core.errors import ConfigError, nearest
-from striate.explaining._apart import sharing
-from striate.explaining._batching import shares
-from striate.explaining._borrowed import lent
+from striate.explaining._batching import checked_batching, in_batches
 from striate.explaining._repr import ShortRepr
 from striate.explaining.inspection.layers import Places, as_map, places_of
-from striate.explaining.model_input import suited
-from striate.explaining.target import Aim
+from striate.explaining.model_input import as_model_input, borrowed_with_copies
+from striate.explaining.target import ResolvedTarget
 from striate.hooks import capture
 from striate.tasks import CLASSIFICATION, Task
 
@@ -29,12 +27,12 @@ Change = Literal["shift", "scale", "rotation"]
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Invariance(ShortRepr):
-    """What a change of each of n pictures, at each of a amounts, does to the features of p places and to the answer.
+    """The effect of a transformation on features and answer: n images, a amounts, p places.
 
     `amounts` (a) are pixels downwards for "shift", a factor for "scale", degrees counterclockwise for "rotation".
-    `distances` (p a n): Euclidean, between the features of the changed picture and those of the picture as it is, whose
-    own lengths are `norms` (p n). `target`: the class whose probability is `probability` (a n), without one asked for
-    that which the network takes the picture for as it is.
+    `distances` (p a n): Euclidean, between the features of the changed image and those of the unchanged image, whose
+    own lengths are `norms` (p n). `target`: the class whose probability is `probability` (a n), by default the class
+    predicted for the unchanged image.
     """
 
     change: str
@@ -46,7 +44,7 @@ class Invariance(ShortRepr):
     probability: Float[np.ndarray, "a n"]
 
     def relative(self) -> Float[np.ndarray, "p a n"]:
-        """The distances as shares of the features' own lengths, so that layers can be compared."""
+        """Return the distances as fractions of the features' own lengths, so that layers can be compared."""
         norms = self.norms[:, None]
         return np.divide(self.distances, norms, out=np.zeros_like(self.distances), where=norms > 0)
 
@@ -61,38 +59,45 @@ def invariance(
     places: Places | None = None,
     task: Task = CLASSIFICATION,
 ) -> Invariance:
-    """Shift, scale or rotate the pictures by each of `amounts`, and measure how far features and answer move.
+    """Shift, scale or rotate the images by each of `amounts`, and measure how far features and answer move.
 
-    All changes are about the centre of the picture, bilinear; what comes in from beyond its border is 0, the mean of
-    pictures prepared in the usual way. Without `amounts`: shifts by up to a quarter of the height both ways, scales
+    All changes are about the centre of the image, bilinear; what comes in from beyond its border is 0, the mean of
+    images prepared in the usual way. Without `amounts`: shifts by up to a quarter of the height both ways, scales
     from 1 to 1.8 and all angles in steps of 15°, about as in the paper. Without `places`, the declared feature maps,
     and for a network that declares none, its `layers`.
 
-    The paper shows distances in layers 1 and 7 for five pictures; here they are those of all places asked for.
+    The paper shows distances in layers 1 and 7 for five images; here they are those of all given places.
 
     Raises:
         ConfigError: there is no such change, or a scale is not above 0.
         TargetError: the network has no such class.
-        PlaceError: a place does not exist, or gives no map.
+        PlaceError: a place does not exist, or its value is not a map.
     """
     if change not in get_args(Change):
-        raise ConfigError(f"There is no change {change!r}. {nearest(change, get_args(Change))}")
+        raise ConfigError(
+            f"A change must be shift, scale or rotation; received {change!r}. {nearest(change, get_args(Change))}"
+        )
     if change == "scale" and amounts is not None and min(amounts, default=1) <= 0:
-        raise ConfigError(f"A scale is a factor above 0, 1 for the picture as it is; received {min(amounts)}.")
-    images = suited(model, images)
+        raise ConfigError(f"A scale must be a factor above 0; received {min(amounts)}.")
+    images = as_model_input(model, images)
     places = places_of(model, images, places)
     height = images.shape[2]
     chosen = [float(amount) for amount in (_usual(change, height) if amounts is None else amounts)]
-    aim = Aim(target, task)
+    resolved = ResolvedTarget(target, task)
 
-    def look(pictures: Float[Tensor, "m c h w"]) -> tuple[list[Tensor], Tensor]:
-        logits = model(pictures)
+    def look(images: Float[Tensor, "m c h w"]) -> tuple[list[Tensor], Tensor]:
+        logits = model(images)
         return [as_map(captured[place], place).flatten(1).float() for place in places], logits.float()
 
-    with lent(model), sharing(model, images), torch.no_grad(), capture(model, places) as captured:
-        clean, logits = _joined(shares(len(images), lambda part: look(images[part])))
-        aim(logits)
-        classes = torch.tensor(aim.classes, device=images.device)
+    with (
+        borrowed_with_copies(model),
+        checked_batching(model, images),
+        torch.no_grad(),
+        capture(model, places) as captured,
+    ):
+        clean, logits = _joined(in_batches(len(images), lambda part: look(images[part])))
+        resolved(logits)
+        classes = torch.tensor(resolved.classes, device=images.device)
 
         def run(part: slice) -> tuple[list[Tensor], Tensor]:
             which, items = zip(*(divmod(number, len(images)) for number in range(part.start, part.stop)), strict=True)
@@ -101,7 +106,7 @@ def invariance(
             distances = [(now - was[list(items)]).norm(dim=1) for now, was in zip(features, clean, strict=True)]
             return distances, task.answers(logits).gather(1, classes[list(items), None])[:, 0]
 
-        distances, probability = _joined(shares(len(chosen) * len(images), run))
+        distances, probability = _joined(in_batches(len(chosen) * len(images), run))
     shape = len(chosen), len(images)
     return Invariance(
         change,
@@ -109,7 +114,7 @@ def invariance(
         places,
         np.stack([_array(one).reshape(shape) for one in distances]),
         np.stack([_array(one.norm(dim=1)) for one in clean]),
-        aim.classes or (),
+        resolved.classes or (),
         _array(probability).reshape(shape),
     )
 
@@ -120,8 +125,9 @@ def _joined(parts: Iterable[tuple[list[Tensor], Tensor]]) -> tuple[list[Tensor],
 
 
 def _changed(images: Float[Tensor, "m c h w"], change: str, amounts: Sequence[float]) -> Float[Tensor, "m c h w"]:
-    """Each picture changed by its own amount, in float64 (on the CPU: not all devices have it), so that a shift by 0 or
-    a whole number of pixels is exact.
+    """Transform each image by its own amount.
+
+    In float64 (on the CPU: not all devices have it), so that a shift by 0 or a whole number of pixels is exact.
     """
     height, width = images.shape[2:]
     back = torch.tensor([_back(change, amount, height, width) for amount in amounts], dtype=torch.float64)
@@ -131,7 +137,7 @@ def _changed(images: Float[Tensor, "m c h w"], change: str, amounts: Sequence[fl
 
 
 def _back(change: str, amount: float, height: int, width: int) -> list[list[float]]:
-    """The way back from a changed pixel to its source: x and y from (x, y, 1), in halves of the width and height."""
+    """Return the map from a transformed pixel to its source, in halves of the width and height."""
     if change == "shift":
         return [[1.0, 0.0, 0.0], [0.0, 1.0, -2 * amount / height]]
     if change == "scale":

@@ -1,4 +1,4 @@
-"""Where to look if nobody says where: the layers of a network, and its declared feature maps."""
+"""Default places to inspect: the layers of a network, and its declared feature maps."""
 
 from __future__ import annotations
 
@@ -9,8 +9,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from striate.core.protocols import Described
-from striate.explaining._borrowed import lent
-from striate.explaining.model_input import suited
+from striate.explaining.model_input import as_model_input, borrowed_with_copies
 from striate.hooks import OperationRecord, PlaceError, operations, place_names
 
 Places = str | nn.Module | Sequence[str | nn.Module]
@@ -26,17 +25,17 @@ _FINISHING = (
 
 
 def layers(model: nn.Module, images: Float[Tensor, "n c h w"]) -> tuple[str, ...]:
-    """The places of all layers of `model`, in the order in which a forward pass of the first of `images` runs them.
+    """List the places of all layers of `model`, in the order in which a forward pass of the first image runs them.
 
-    A layer is a 2-d convolution, or a dense layer that gives a row for each picture, with the normalization and the
-    activation that come directly behind it. Its place is the last of these: a module's path if that module runs once
-    and does nothing else, and if not, the operation, as "relu:3".
+    A layer is a 2-d convolution, or a dense layer that returns a row for each image, with the normalization and the
+    activation that directly follow it. Its place is the last of these: a module's path if that module runs once and
+    does nothing else, otherwise the operation, such as "relu:3".
 
     Raises:
-        PlaceError: a part of the network is scripted, and what runs in it cannot be seen.
+        PlaceError: a part of the network is scripted, so that its operations cannot be seen.
     """
-    with lent(model):
-        ran = [one for one in operations(model, suited(model, images[:1])) if one.changed]
+    with borrowed_with_copies(model):
+        ran = [one for one in operations(model, as_model_input(model, images[:1])) if one.changed]
     found: list[OperationRecord] = []
     last: OperationRecord | None = None  # of a layer that may go on
     for one in ran:
@@ -53,7 +52,7 @@ def layers(model: nn.Module, images: Float[Tensor, "n c h w"]) -> tuple[str, ...
 
 
 def places_of(model: nn.Module, images: Float[Tensor, "n c h w"], places: Places | None) -> tuple[str, ...]:
-    """The names of `places`; without any, the declared feature maps of `model`, and if it declares none, its layers.
+    """Return the names of `places`, by default the declared feature maps of `model`, or else its layers.
 
     Raises:
         PlaceError: one of them is neither a name nor a module of `model`, or there are none.
@@ -66,7 +65,7 @@ def places_of(model: nn.Module, images: Float[Tensor, "n c h w"], places: Places
 
 
 def as_map(value: Tensor, place: str) -> Float[Tensor, "n u h w"]:
-    """The activation of a place as a map of units; the row of a dense layer is a map of one position.
+    """Return the activation of a place as a map of units; the row of a dense layer is a map of one position.
 
     Raises:
         PlaceError: it is neither.

@@ -1,4 +1,4 @@
-"""Nearest images: which of many images a network takes to be most like a given one."""
+"""Nearest images: the images that a network represents most similarly to a given one."""
 
 from __future__ import annotations
 
@@ -14,17 +14,22 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from striate.core.errors import ConfigError
-from striate.explaining._apart import sharing
-from striate.explaining._borrowed import lent
+from striate.explaining._batching import checked_batching
 from striate.explaining._repr import ShortRepr
-from striate.explaining._stream import Pictures, in_shares, stream
 from striate.explaining.attribution._method import NotFiniteError
 from striate.explaining.inspection.layers import as_map
 from striate.explaining.layout import layout_of
-from striate.explaining.model_input import PictureError, suited
+from striate.explaining.model_input import (
+    ImageBatches,
+    ImageError,
+    as_model_input,
+    borrowed_with_copies,
+    for_batches,
+    image_batches,
+)
 from striate.hooks import PlaceError, capture, operations, place_name
 
-Read = Callable[[Float[Tensor, "n c h w"]], Float[Tensor, "n d"]]
+ReadFeatures = Callable[[Float[Tensor, "n c h w"]], Float[Tensor, "n d"]]
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -43,44 +48,49 @@ class Nearest(ShortRepr):
 def nearest_images(
     model: nn.Module,
     images: Float[Tensor, "n c h w"],
-    pictures: Pictures,
+    batches: ImageBatches,
     *,
     at: str | nn.Module | None = None,
     count: int = 8,
 ) -> Nearest:
-    """Find the `count` images of `pictures` whose features have the largest cosine similarity with those of `images`.
+    """Find the `count` images of `batches` whose features have the largest cosine similarity with those of `images`.
 
     The features are the input of the last dense or convolutional layer, or the value of the place `at`; maps are
-    averaged over their positions. The search is exact. `pictures` are read once, and only the nearest so far are kept.
+    averaged over their positions. The search is exact. `batches` are read once, and only the nearest so far are kept.
     Among equal similarities (as float32) the image that comes first stands first. An image whose features are all 0
     has similarity 0 to every other. Where there are fewer than `count` images, all of them are given.
 
     Raises:
         ConfigError: `count` is less than 1.
-        PictureError: there are no images, or they differ in size.
-        PlaceError: a place does not exist or gives no features, or the network has no last layer that can be read.
+        ImageError: there are no images, or they differ in size.
+        PlaceError: a place does not exist or has no features, or the network has no last layer that can be read.
         NotFiniteError: a feature is NaN or infinite.
     """
     if count < 1:
-        raise ConfigError(f"At least 1 neighbour is looked for; received count={count}.")
-    images = suited(model, images)
-    with closing(stream(model, pictures)) as batches:
-        first = next(batches)
+        raise ConfigError(f"count must be at least 1; received count={count}.")
+    images = as_model_input(model, images)
+    with closing(image_batches(model, batches)) as searched:
+        first = next(searched)
         if first[1].shape[1:] != images.shape[1:]:
-            raise PictureError(
+            raise ImageError(
                 f"The images and those searched must have one size; received {tuple(images.shape[1:])} and "
                 f"{tuple(first[1].shape[1:])}."
             )
-        with lent(model), sharing(model, images), torch.no_grad(), _reading(model, images, at) as (place, read):
+        with (
+            borrowed_with_copies(model),
+            checked_batching(model, images),
+            torch.no_grad(),
+            _reading(model, images, at) as (place, read),
+        ):
             wanted: list[Float[Tensor, "m d"]] = []
-            in_shares([(list(range(len(images))), images)], lambda _, some: wanted.append(_directions(read(some))))
+            for_batches([(list(range(len(images))), images)], lambda _, some: wanted.append(_directions(read(some))))
             best = _Best(torch.cat(wanted), count)
-            in_shares(chain([first], batches), lambda index, some: best.add(index, _directions(read(some))))
+            for_batches(chain([first], searched), lambda index, some: best.add(index, _directions(read(some))))
     return Nearest(place, best.index.numpy(), best.similarity.numpy())
 
 
 class _Best:
-    """The nearest so far of each wanted direction, (q k): their similarities and indices."""
+    """The nearest images of each query so far, (q k): their similarities and indices."""
 
     def __init__(self, wanted: Float[Tensor, "q d"], count: int) -> None:
         self._wanted, self._count = wanted, count
@@ -98,9 +108,9 @@ class _Best:
 
 
 def _directions(features: Float[Tensor, "n d"]) -> Float[Tensor, "n d"]:
-    """The features divided by their lengths; 0 stays 0."""
+    """Divide the features by their lengths; 0 stays 0."""
     if not features.isfinite().all():
-        raise NotFiniteError("The features of an image are not finite, so nothing is near it: look at the weights.")
+        raise NotFiniteError("The features of an image are not finite, so it has no neighbours: check the weights.")
     # By the largest first, so that no square overflows or vanishes.
     features = features / features.abs().amax(1, keepdim=True).clamp(min=torch.finfo(features.dtype).tiny)
     return features / features.norm(dim=1, keepdim=True).clamp(min=1e-12)
@@ -109,8 +119,8 @@ def _directions(features: Float[Tensor, "n d"]) -> Float[Tensor, "n d"]:
 @contextmanager
 def _reading(
     model: nn.Module, images: Float[Tensor, "n c h w"], at: str | nn.Module | None
-) -> Iterator[tuple[str, Read]]:
-    """Within the block, the name of the place and a function that gives the features of images there."""
+) -> Iterator[tuple[str, ReadFeatures]]:
+    """Within the block, return the name of the place and a function that returns the features of images there."""
     size = images.shape[2], images.shape[3]
     if at is not None:
         place = place_name(model, at)
@@ -143,10 +153,10 @@ def _reading(
 
 
 def _head(model: nn.Module, image: Float[Tensor, "1 c h w"]) -> tuple[str, nn.Linear | nn.Conv2d]:
-    """The last dense or convolutional layer that runs, and its name.
+    """Return the last dense or convolutional layer that runs, and its name.
 
     Raises:
-        PlaceError: there is none, or it is no module of its own, whose input could be read.
+        PlaceError: there is none, or it is not a module whose input could be read.
     """
     ran = [one for one in operations(model, image) if one.operation in ("linear", "conv2d")]
     modules = {path.replace("_orig_mod.", ""): module for path, module in model.named_modules(remove_duplicate=False)}
@@ -160,7 +170,7 @@ def _head(model: nn.Module, image: Float[Tensor, "1 c h w"]) -> tuple[str, nn.Li
 
 
 def _pooled(value: Tensor, place: str, size: tuple[int, int]) -> Float[Tensor, "n d"]:
-    """The value of a place without its positions."""
+    """Average the value of a place over its positions."""
     layout = layout_of(tuple(value.shape), len(value), size) if value.ndim in (3, 4) else None
     maps = as_map(value, place) if layout is None else layout.lay(value)
     return maps.mean((2, 3))
@@ -171,5 +181,5 @@ def _over_positions(value: Float[Tensor, "n *positions d"]) -> Float[Tensor, "n 
 
 
 def _copy(features: Float[Tensor, "n d"]) -> Float[Tensor, "n d"]:
-    """On the CPU, in double precision: the same image has similarity 1, also where the device has no such numbers."""
+    """Copy features to the CPU in double precision, so that the same image has similarity 1 on every device."""
     return features.to("cpu", torch.float64, copy=True)

@@ -1,10 +1,10 @@
-"""Top patches: what a unit has learned to look for, shown by the parts of many pictures that excite it most.
+"""Top patches: the parts of many images that excite a unit most, which show what it has learned to detect.
 
 tops = top_patches(network, batches)                       # one result per place, in the order of the places
 for top in tops:
     top.place, top.values                                  # "stage2", (u k): its u units, their k strongest
     top.patches(3)                                         # (k c h w): what unit 3 saw there
-    project_patches(network, top, [3])                     # (1 k c h w): the deconvnet's projections beside them
+    project_patches(network, top, [3])                     # (1 k c h w): the deconvnet's projections
     top.units.dead(), top.units.redundant()
 """
 
@@ -20,29 +20,27 @@ import torch
 from jaxtyping import Bool, Float, Int, Shaped
 from torch import Tensor, nn
 
-from striate.explaining._apart import sharing
-from striate.explaining._borrowed import lent
+from striate.explaining._batching import checked_batching
 from striate.explaining._repr import ShortRepr
-from striate.explaining._stream import Pictures, in_shares, stream
 from striate.explaining.inspection.layers import Places, as_map, places_of
 from striate.explaining.inspection.receptive import PlaceFields, receptive_fields
 from striate.explaining.inspection.units import Tally, Units
+from striate.explaining.model_input import ImageBatches, borrowed_with_copies, for_batches, image_batches
 from striate.hooks import capture
 
 
 @dataclass(frozen=True, eq=False, repr=False)
 class TopPatches(ShortRepr):
-    """For each of the u units (channels) of `place`, the k patches of a set of pictures that excite it most.
+    """For each of the u units (channels) of `place`, the k patches of a set of images that excite it most.
 
-    `values` (u k): the activations, the largest first. `index` (u k): the picture of each in its data set. `positions`
-    (u k 2): where in the map, (y, x). `boxes` (u k 4): what that position sees, its receptive field, as top, left,
-    bottom and right (the last two exclusive) in pixels of the network's input; near a border it is smaller. `size`:
-    height and width of the patches, those of the largest receptive field in the map. `units`: what the units did over
-    all pictures. Where there were fewer than k pictures, `values` is NaN, `index` and `positions` are -1, and the box
-    is empty.
+    `values` (u k): the activations, the largest first. `index` (u k): the image of each in its data set. `positions` (u
+    k 2): where in the map, (y, x). `boxes` (u k 4): the receptive field of that position, as top, left, bottom and
+    right (the last two exclusive) in pixels of the network's input; near a border it is smaller. `size`: height and
+    width of the patches, those of the largest receptive field in the map. `units`: statistics of the units over all
+    images. Where there were fewer than k images, `values` is NaN, `index` and `positions` are -1, and the box is empty.
 
-    `pictures` (p c H W) are those pictures, each once, as prepared for the network, shared by the results of one pass;
-    `rows` (u k) tells which of them is meant.
+    `images` (p c H W) are those images, each once, as prepared for the network, shared by the results of one pass;
+    `rows` (u k) is the row of each patch's image.
     """
 
     place: str
@@ -52,52 +50,52 @@ class TopPatches(ShortRepr):
     boxes: Int[np.ndarray, "u k 4"]
     size: tuple[int, int]
     units: Units
-    pictures: Float[np.ndarray, "p c H W"]
+    images: Float[np.ndarray, "p c H W"]
     rows: Int[np.ndarray, "u k"]
 
     def patches(self, unit: int) -> Float[np.ndarray, "k c h w"]:
-        """The patches of one unit, cut out of the prepared pictures (see `cut`)."""
-        return np.stack([self.cut(self.pictures[row], unit, rank) for rank, row in enumerate(self.rows[unit])])
+        """Return the patches of one unit, cut out of the prepared images (see `cut`)."""
+        return np.stack([self.cut(self.images[row], unit, rank) for rank, row in enumerate(self.rows[unit])])
 
     def inside(self, unit: int) -> Bool[np.ndarray, "k h w"]:
-        """Which pixels of the unit's patches it sees; the others lie beyond the picture's border."""
-        whole = np.ones((1, *self.pictures.shape[2:]), bool)
+        """Return which pixels of the unit's patches lie within the image."""
+        whole = np.ones((1, *self.images.shape[2:]), bool)
         return np.stack([self.cut(whole, unit, rank)[0] for rank in range(self.values.shape[1])])
 
-    def cut(self, picture: Shaped[np.ndarray, "c H W"], unit: int, rank: int) -> Shaped[np.ndarray, "c h w"]:
-        """The box of a unit's patch number `rank`, cut out of `picture`; all patches of the place have one size.
+    def cut(self, image: Shaped[np.ndarray, "c H W"], unit: int, rank: int) -> Shaped[np.ndarray, "c h w"]:
+        """Cut the box of a unit's patch number `rank` out of `image`; all patches of the place have one size.
 
-        A box that the first row or column of the picture cuts off lies at the end of its patch, all others at its
-        beginning, so that what the unit sees lies where it would in the middle of a picture. The rest is 0: so a
-        padded convolution sees it.
+        A box that the first row or column of the image cuts off lies at the end of its patch, all others at its
+        beginning, so that the pixels lie where they would in the middle of an image. The rest is 0, as in a padded
+        convolution.
         """
         top, left, bottom, right = self.boxes[unit, rank].tolist()
         height, width = self.size
         y = height - (bottom - top) if top == 0 else 0
         x = width - (right - left) if left == 0 else 0
-        patch = np.zeros((len(picture), height, width), picture.dtype)
-        patch[:, y : y + bottom - top, x : x + right - left] = picture[:, top:bottom, left:right]
+        patch = np.zeros((len(image), height, width), image.dtype)
+        patch[:, y : y + bottom - top, x : x + right - left] = image[:, top:bottom, left:right]
         return patch
 
 
 def top_patches(
-    model: nn.Module, pictures: Pictures, places: Places | None = None, *, count: int = 9
+    model: nn.Module, batches: ImageBatches, places: Places | None = None, *, count: int = 9
 ) -> tuple[TopPatches, ...]:
-    """The `count` patches that excite each unit of each place most, after Zeiler and Fergus 2014, figure 2.
+    """Find the `count` patches that excite each unit of each place most, after Zeiler and Fergus 2014, figure 2.
 
-    Of one picture the strongest position counts for a unit (else the nine would be neighbours); among equal ones the
-    first position, and the picture that comes first. A place may be a dense layer too, whose units see whole pictures.
+    Of one image the strongest position counts for a unit (else the nine would be neighbours); among equal ones the
+    first position, and the image that comes first. A place may be a dense layer too, whose units see whole images.
     Without `places`, the declared feature maps, and for a network that declares none, its `layers`.
 
-    The pictures are read once. Kept are, beside sums, only the pictures that are among the best of some unit, at most
-    units × count whatever the number of pictures. `units` (see `Units`) come from the same pass.
+    The images are read once. Besides sums, only the images that are among the best of some unit are kept, at most
+    units × count whatever the number of images. `units` (see `Units`) come from the same pass.
 
     Raises:
-        PictureError: there are no pictures, or they differ in size.
-        PlaceError: a place does not exist, or gives no map.
+        ImageError: there are no images, or they differ in size.
+        PlaceError: a place does not exist, or its value is not a map.
     """
-    with closing(stream(model, pictures)) as batches:
-        first = next(batches)
+    with closing(image_batches(model, batches)) as read:
+        first = next(read)
         places = places_of(model, first[1], places)
         bests, tallies, pool = [_Best(count) for _ in places], [Tally(place) for place in places], _Pool()
 
@@ -109,11 +107,16 @@ def top_patches(
                 tally.add(maps)
             pool.add(index, images, set(torch.cat([best.numbers.flatten() for best in bests]).tolist()))
 
-        with lent(model), sharing(model, first[1]), torch.no_grad(), capture(model, places) as captured:
-            in_shares(chain([first], batches), look)
+        with (
+            borrowed_with_copies(model),
+            checked_batching(model, first[1]),
+            torch.no_grad(),
+            capture(model, places) as captured,
+        ):
+            for_batches(chain([first], read), look)
     fields = receptive_fields(model, first[1], places)
-    kept = sorted(pool.pictures)
-    shown = np.stack([pool.pictures[number] for number in kept])
+    kept = sorted(pool.images)
+    shown = np.stack([pool.images[number] for number in kept])
     index = np.array([pool.index[number] for number in kept])
     return tuple(
         _result(best, field, tally.units(), shown, index, np.array(kept))
@@ -122,7 +125,7 @@ def top_patches(
 
 
 class _Best:
-    """The strongest of each unit so far, (u k): their values, which pictures of the pass, and where in the map."""
+    """The strongest of each unit so far, (u k): their values, their images in the pass, and where in the map."""
 
     def __init__(self, count: int) -> None:
         self._count = count
@@ -130,7 +133,7 @@ class _Best:
         self.width = 0
 
     def add(self, maps: Float[Tensor, "n u h w"], seen: int) -> None:
-        """Let the maps of the next pictures take part, after the `seen` ones before them."""
+        """Add the maps of the next images, after the `seen` ones before them."""
         values, positions = maps.flatten(2).max(2)
         values, positions = values.T.float().nan_to_num(nan=-torch.inf).cpu(), positions.T.cpu()
         numbers = torch.arange(seen, seen + len(maps)).expand_as(positions)
@@ -147,20 +150,20 @@ class _Best:
 
 
 class _Pool:
-    """The pictures that are among the best of some unit so far, by their number in the pass."""
+    """The images that are among the best of some unit so far, by their number in the pass."""
 
     def __init__(self) -> None:
         self.seen = 0
-        self.pictures: dict[int, Float[np.ndarray, "c H W"]] = {}
+        self.images: dict[int, Float[np.ndarray, "c H W"]] = {}
         self.index: dict[int, int] = {}
 
     def add(self, index: list[int], images: Float[Tensor, "n c h w"], wanted: Set[int]) -> None:
-        """Keep the wanted ones of the next pictures, and let those go that are wanted no more."""
-        for number in self.pictures.keys() - wanted:
-            del self.pictures[number], self.index[number]
+        """Keep the wanted ones of the next images, and drop those that are no longer wanted."""
+        for number in self.images.keys() - wanted:
+            del self.images[number], self.index[number]
         for item, number in enumerate(range(self.seen, self.seen + len(index))):
             if number in wanted:
-                self.pictures[number] = images[item].to("cpu", torch.float32, copy=True).numpy()
+                self.images[number] = images[item].to("cpu", torch.float32, copy=True).numpy()
                 self.index[number] = index[item]
         self.seen += len(index)
 
@@ -169,7 +172,7 @@ def _result(
     best: _Best,
     field: PlaceFields,
     units: Units,
-    pictures: Float[np.ndarray, "p c H W"],
+    images: Float[np.ndarray, "p c H W"],
     index: Int[np.ndarray, " p"],
     numbers: Int[np.ndarray, " p"],
 ) -> TopPatches:
@@ -185,6 +188,6 @@ def _result(
         np.where(absent[..., None], 0, np.stack([top, left, bottom, right], axis=-1)),
         field.size,
         units,
-        pictures,
+        images,
         rows,
     )

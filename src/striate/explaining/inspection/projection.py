@@ -1,4 +1,4 @@
-"""The activation of one unit, projected back to the pixels that caused it."""
+"""Projection of one unit's activation back to the pixels that caused it."""
 
 from __future__ import annotations
 
@@ -9,12 +9,10 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from striate.explaining._apart import sharing
-from striate.explaining._batching import shares
-from striate.explaining._borrowed import lent
+from striate.explaining._batching import checked_batching, in_batches
 from striate.explaining.inspection.layers import as_map
 from striate.explaining.inspection.patches import TopPatches
-from striate.explaining.model_input import suited
+from striate.explaining.model_input import as_model_input, borrowed_with_copies
 from striate.hooks import DECONVNET, NoRectifierError, PlaceError, capture, place_name, rewrite
 
 Position = tuple[int, int]
@@ -27,40 +25,40 @@ def project_units(
     units: Sequence[int],
     positions: Sequence[Position] | None = None,
 ) -> Float[np.ndarray, "n c h w"]:
-    """What the deconvnet makes of one unit's activation in each picture: Zeiler and Fergus 2014, section 2.1.
+    """Project one unit's activation in each image to pixels with the deconvnet: Zeiler and Fergus 2014, section 2.1.
 
-    Of picture i all activations of `place` are set to 0 but that of unit `units[i]` at `positions[i]`, (y, x), without
+    Of image i all activations of `place` are set to 0 but that of unit `units[i]` at `positions[i]`, (y, x), without
     which its strongest one is taken. It goes back by the filters transposed, through max-pooling by the switches that
-    this picture has set, and through ReLUs by the rule of the deconvnet (see `striate.hooks.Rule`, which also says how
+    this image has set, and through ReLUs by the rule of the deconvnet (see `striate.hooks.Rule`, which also says how
     it reads batch norm, sums and concatenations, of which the paper has none).
 
     A unit that is not above zero projects to nothing.
 
     Raises:
         PlaceError: the place does not exist or has no such unit or position.
-        RewriteError: the network rectifies by nothing that the rule knows, or its operations cannot be seen.
+        RewriteError: the network has no rectifier that the rule covers, or hides its operations.
     """
-    images, name = suited(model, images), place_name(model, place)
+    images, name = as_model_input(model, images), place_name(model, place)
     if len(units) != len(images) or (positions is not None and len(positions) != len(images)):
-        raise PlaceError(f"There are {len(images)} pictures and {len(units)} units: give one, and one position, each.")
+        raise PlaceError(f"There are {len(images)} images and {len(units)} units: give one, and one position, each.")
 
     def run(chosen: slice) -> Float[Tensor, "m c h w"]:
         where = None if positions is None else torch.tensor(list(positions[chosen]), device=images.device)
         return _projected(model, images[chosen], name, torch.tensor(list(units[chosen]), device=images.device), where)
 
-    with lent(model), sharing(model, images):
-        found = torch.cat(list(shares(len(images), run)))
+    with borrowed_with_copies(model), checked_batching(model, images):
+        found = torch.cat(list(in_batches(len(images), run)))
     return found.to("cpu", torch.float32).numpy()
 
 
 def project_patches(
     model: nn.Module, top: TopPatches, units: Sequence[int] | None = None
 ) -> Float[np.ndarray, "u k c h w"]:
-    """Beside each top patch of `units` (of all, without) its projection, cut to the same box: figure 2 of the paper.
+    """Project each top patch of `units` (by default all), cut to the patch's box: figure 2 of the paper.
 
     The projections start from the positions of the patches. They are signed, on the scale of the activations times the
-    filters; a patch that is missing for want of pictures has zeros. Many units go back at once: each item of a batch is
-    a picture with a unit of its own.
+    filters; a missing patch has zeros. Many units are projected at once: each item of a batch is an image with a unit
+    of its own.
 
     Raises:
         RewriteError: as `project_units`.
@@ -68,18 +66,21 @@ def project_patches(
     units = range(len(top.values)) if units is None else units
     items = [(nth, unit, rank) for nth, unit in enumerate(units) for rank in _present(top, unit)]
     count, (height, width) = top.values.shape[1], top.size
-    found = np.zeros((len(units), count, top.pictures.shape[1], height, width), np.float32)
+    found = np.zeros((len(units), count, top.images.shape[1], height, width), np.float32)
 
     def run(chosen: slice) -> None:
         _, unit, rank = (list(column) for column in zip(*items[chosen], strict=True))
-        images = suited(model, torch.from_numpy(top.pictures[top.rows[unit, rank]]))
+        images = as_model_input(model, torch.from_numpy(top.images[top.rows[unit, rank]]))
         where = torch.from_numpy(top.positions[unit, rank]).to(images.device)
         projections = _projected(model, images, top.place, torch.tensor(unit, device=images.device), where)
         for (nth, unit_, rank_), projection in zip(items[chosen], projections.cpu().float().numpy(), strict=True):
             found[nth, rank_] = top.cut(projection, unit_, rank_)
 
-    with lent(model), sharing(model, suited(model, torch.from_numpy(top.pictures[:1]))):
-        for _ in shares(len(items), run):
+    with (
+        borrowed_with_copies(model),
+        checked_batching(model, as_model_input(model, torch.from_numpy(top.images[:1]))),
+    ):
+        for _ in in_batches(len(items), run):
             pass
     return found
 
@@ -112,7 +113,7 @@ def _gradient(
     units: Int[Tensor, " m"],
     positions: Int[Tensor, "m 2"] | None,
 ) -> Float[Tensor, "m c h w"]:
-    """What the activations, one in each picture's map, bring back to the pixels."""
+    """Return the gradient of the activations, one in each image's map, with respect to the pixels."""
     images = images.detach().requires_grad_()
     with capture(model, [place]) as captured:
         model(images)

@@ -10,10 +10,9 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
-from striate.explaining._batching import shares
-from striate.explaining._borrowed import lent
+from striate.explaining._batching import in_batches
 from striate.explaining.inspection.layers import Places, as_map
-from striate.explaining.model_input import suited
+from striate.explaining.model_input import as_model_input, borrowed_with_copies
 from striate.hooks import capture, place_names
 from striate.tracing import UNFOLLOWED, Recorder, extents, on_meta
 
@@ -53,7 +52,7 @@ def receptive_fields(model: nn.Module, images: Float[Tensor, "n c h w"], places:
     A network that discards not-a-numbers, for example by `torch.where(x > 0, x, 0)`, hides what it sees from a
     measurement: where all positions of a map seem to see nothing, the result is the whole image.
     """
-    image, places = suited(model, images[:1]), place_names(model, places)
+    image, places = as_model_input(model, images[:1]), place_names(model, places)
     traced = _traced(model, image, places)
     missing = [place for place in places if place not in traced]
     found = traced | (dict(zip(missing, _measured(model, image, missing), strict=True)) if missing else {})
@@ -102,8 +101,8 @@ def _measured(model: nn.Module, image: Float[Tensor, "1 c h w"], places: Sequenc
 
     # Winograd's and Fourier's convolutions, which NNPACK and cuDNN may choose, mix neighbours that should not meet.
     exactly = torch.backends.nnpack.flags(enabled=False), torch.backends.cudnn.flags(enabled=False)
-    with lent(model), torch.no_grad(), capture(model, places) as captured, exactly[0], exactly[1]:
-        found = [torch.cat(parts).numpy() for parts in zip(*shares(height + width, run), strict=True)]
+    with borrowed_with_copies(model), torch.no_grad(), capture(model, places) as captured, exactly[0], exactly[1]:
+        found = [torch.cat(parts).numpy() for parts in zip(*in_batches(height + width, run), strict=True)]
     return [
         PlaceFields(place, _extent(seen[:height]), _extent(seen[height:]))
         for place, seen in zip(places, found, strict=True)

@@ -1,4 +1,4 @@
-"""What the units of a layer do over many pictures: which are dead, and which say what another says."""
+"""Statistics of a layer's units over many images: which are dead, and which are redundant."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from striate.explaining._repr import ShortRepr
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Units(ShortRepr):
-    """The activity of each unit (channel) of `place` over all positions of all pictures of a pass.
+    """Statistics of each unit (channel) of `place` over all positions of all images of a pass.
 
-    `smallest`, `largest`, `mean` (u): of its activations. `active` (u): the share of them above zero. `correlation`
+    `smallest`, `largest`, `mean` (u): of its activations. `active` (u): the fraction of them above zero. `correlation`
     (u u): between the activations of two units, position by position; 0 where one of them never changes.
     """
 
@@ -28,17 +28,17 @@ class Units(ShortRepr):
     correlation: Float[np.ndarray, "u u"]
 
     def dead(self) -> tuple[int, ...]:
-        """The units that gave one and the same value everywhere: of a ReLU, always 0."""
+        """Return the units with the same value everywhere: for a ReLU, 0."""
         return tuple(np.flatnonzero(self.largest == self.smallest).tolist())
 
     def closed(self) -> tuple[int, ...]:
-        """The units that were never above zero: dead, if what is seen here is what a ReLU is given."""
+        """Return the units that were never above zero: dead, if the place is the input of a ReLU."""
         return tuple(np.flatnonzero(self.largest <= 0).tolist())
 
     def redundant(self, alike: float = 0.95) -> tuple[tuple[int, int, float], ...]:
-        """Pairs of units whose correlation is at least `alike`, with it, the most alike first.
+        """Return pairs of units whose correlation is at least `alike`, with it, the highest first.
 
-        The later of the two tells little that the earlier one does not, up to a factor and an offset.
+        The later of the two adds little to the earlier one, up to a factor and an offset.
         """
         pairs = [
             (int(one), int(other), float(self.correlation[one, other]))
@@ -48,7 +48,7 @@ class Units(ShortRepr):
 
 
 class Tally:
-    """The sums from which `Units` are made, gathered share by share."""
+    """The sums from which `Units` are computed, added batch by batch."""
 
     def __init__(self, place: str) -> None:
         self._place = place

@@ -1,4 +1,4 @@
-"""Occlusion: what the score loses where a patch hides the picture."""
+"""Occlusion: the drop of the score where a patch covers the image."""
 
 from __future__ import annotations
 
@@ -8,33 +8,35 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from striate.explaining._batching import alone, shares
-from striate.explaining.attribution._method import Relevance, explains
+from striate.explaining._batching import in_batches, is_one_at_a_time
+from striate.explaining.attribution._method import RawAttribution, attribution_method
 from striate.explaining.occluding.incremental import Incremental, UntraceableError
 from striate.explaining.occluding.patch_grid import Fill, Positions, Sides, covers, positions
-from striate.explaining.target import Aim
+from striate.explaining.target import ResolvedTarget
 
 _WORTHWHILE = 1.2  # times the multiplications: the bookkeeping of boxes costs about as much as a tenth of them
 
 
-@explains(title="Occlusion", paper="Zeiler and Fergus 2014, section 4.2 (arXiv:1311.2901)", signed=True, variants=True)
+@attribution_method(
+    title="Occlusion", paper="Zeiler and Fergus 2014, section 4.2 (arXiv:1311.2901)", signed=True, variants=True
+)
 @torch.no_grad()
 def occlusion(
     model: nn.Module,
     images: Float[Tensor, "n c h w"],
-    aim: Aim,
+    target: ResolvedTarget,
     *,
     patch: Sides | None = None,
     stride: Sides | None = None,
     fill: Fill | str = "grey",
     seed: int = 0,
-) -> Relevance:
-    """How much the score drops when a patch hides a part of the picture.
+) -> RawAttribution:
+    """Measure how much the score drops when a patch covers a part of the image.
 
         R(pixel) = mean of S(x) - S(x under the patch) over the patches that cover the pixel
 
     Positive where hiding takes from the score: what lies there speaks for it. Values (n h w), in units of the score.
-    The patch covers all channels. It is `patch` pixels high and wide (one number, or two; a seventh of the picture if
+    The patch covers all channels. It is `patch` pixels high and wide (one number, or two; a seventh of the image if
     not given) and moves by `stride` (half of it); the last of a row or column may be cut by the border. `fill` is what
     it shows (see `Fill`), `seed` the noise, if it shows noise. On a linear network, with patches of one pixel, R is
     Σ_c w ⊙ (x - fill).
@@ -48,22 +50,22 @@ def occlusion(
     """
     size = (images.shape[2], images.shape[3])
     places = positions(size, patch, stride)
-    clean = aim(model(images))
+    clean = target(model(images))
     scores = torch.empty(len(images), len(places), device=clean.device, dtype=clean.dtype)
     incremental, notes = _incremental(model, images[:1], places)
-    for picture, pair in enumerate(zip(images.split(1), covers(images, fill, places, seed).split(1), strict=True)):
-        found = plainly(model, *pair, places) if incremental is None else incremental.logits(*pair, places)
+    for row, pair in enumerate(zip(images.split(1), covers(images, fill, places, seed).split(1), strict=True)):
+        found = exact(model, *pair, places) if incremental is None else incremental.logits(*pair, places)
         for numbers, logits in found:
-            covered = scores[picture, numbers]
-            scores[picture, numbers] = aim(logits, [picture] * len(covered))
-    return Relevance(_spread(clean[:, None] - scores, places, size), notes=notes)
+            covered = scores[row, numbers]
+            scores[row, numbers] = target(logits, [row] * len(covered))
+    return RawAttribution(_spread(clean[:, None] - scores, places, size), notes=notes)
 
 
-def plainly(
+def exact(
     model: nn.Module, image: Float[Tensor, "1 c h w"], cover: Float[Tensor, "1 c h w"], places: Positions
 ) -> Iterator[tuple[slice, Float[Tensor, "m k"]]]:
-    """The logits under a patch at each position, by running all of the network there: (positions, logits)."""
-    return shares(
+    """Yield the logits under a patch at each position, by full forward passes: (positions, logits)."""
+    return in_batches(
         len(places),
         lambda numbers: (numbers, model(under_patches(image[0], cover[0], places, range(len(places))[numbers]))),
     )
@@ -73,7 +75,7 @@ def _incremental(
     model: nn.Module, image: Float[Tensor, "1 c h w"], places: Positions
 ) -> tuple[Incremental | None, tuple[str, ...]]:
     """Prepare `model`, if its operations can be recorded and enough work is saved; else None, and a note why."""
-    if alone():  # what it computes for one position would depend on the others
+    if is_one_at_a_time():  # the results for one position would depend on the others
         return None, ()
     try:
         incremental = Incremental.of(model, image)
@@ -94,7 +96,7 @@ def under_patches(
 
 
 def _spread(drops: Float[Tensor, "n positions"], places: Positions, size: tuple[int, int]) -> Float[Tensor, "n h w"]:
-    """For each pixel the mean of the drops of the patches that cover it."""
+    """Average, for each pixel, the drops of the patches that cover it."""
     sums, counts = drops.new_zeros(len(drops), *size, dtype=torch.float32), drops.new_zeros(size, dtype=torch.float32)
     for number, drop in enumerate(drops.float().unbind(1)):
         rows, columns = places.box(number)

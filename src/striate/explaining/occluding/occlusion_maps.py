@@ -1,4 +1,4 @@
-"""The three maps of Zeiler and Fergus's figure 7: what a grey patch does to the answer and to a feature map."""
+"""The three maps of Zeiler and Fergus's figure 7: the effect of a grey patch on the answer and on a feature map."""
 
 from __future__ import annotations
 
@@ -10,28 +10,26 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from striate.explaining._apart import sharing
-from striate.explaining._batching import shares
-from striate.explaining._borrowed import lent
+from striate.explaining._batching import checked_batching, in_batches
 from striate.explaining._repr import ShortRepr
 from striate.explaining.layout import Grid, stated_layout
-from striate.explaining.model_input import is_network, suited
+from striate.explaining.model_input import as_model_input, borrowed_with_copies, check_model
 from striate.explaining.occluding.occlusion import under_patches
 from striate.explaining.occluding.patch_grid import Fill, Positions, Sides, covers, positions
 from striate.explaining.places import last_map
-from striate.explaining.target import Aim, Target, TargetError
+from striate.explaining.target import ResolvedTarget, Target, TargetError
 from striate.hooks import Captured, capture, place_name
 from striate.tasks import CLASSIFICATION, Task
 
 
 @dataclass(frozen=True, eq=False, repr=False)
 class OcclusionMaps(ShortRepr):
-    """What a patch at each position of a grid (r rows, c columns) does, for each of n pictures.
+    """The effect of a patch at each position of a grid (r rows, c columns), for each of n images.
 
-    `probability`: that of the true class, or of the one aimed at, `target` (figure 7 d); `activation`: the sum over the
-    feature map `unit` of the place `at`, the one with the largest sum on the clean picture (figure 7 b); `answer`: the
-    class that is most probable (figure 7 e). The `clean_…` are those without a patch. `places` tells where the patches
-    lay, `centres` where on the picture each value is to be drawn, `size` the picture's height and width.
+    `probability`: that of `target`, the true class or the one predicted (figure 7 d); `activation`: the sum over the
+    feature map `unit` of the place `at`, the one with the largest sum on the clean image (figure 7 b); `answer`: the
+    most probable class (figure 7 e). The `clean_…` are those without a patch. `places` are the positions of the
+    patches, `centres` where on the image each value is to be drawn, `size` the image's height and width.
     """
 
     target: tuple[int, ...]
@@ -48,7 +46,7 @@ class OcclusionMaps(ShortRepr):
 
     @property
     def centres(self) -> tuple[Float[np.ndarray, " r"], Float[np.ndarray, " c"]]:
-        """In pixels from the upper left corner of the picture: of the rows, and of the columns."""
+        """Pixels from the upper left corner of the image: of the rows, and of the columns."""
         return (self.places.tops + self.places.bottoms) / 2.0, (self.places.lefts + self.places.rights) / 2.0
 
 
@@ -66,7 +64,7 @@ def occlusion_maps(
     seed: int = 0,
     task: Task = CLASSIFICATION,
 ) -> OcclusionMaps:
-    """The maps of figure 7 of Zeiler and Fergus 2014 (arXiv:1311.2901), section 4.2, position by position.
+    """Compute the maps of figure 7 of Zeiler and Fergus 2014 (arXiv:1311.2901), section 4.2, position by position.
 
     Probabilities are those of `task`. `target` is the true class of each image; None takes the one that the
     network answers. `at` is the place whose most excited feature map is followed: by default the last map that is laid
@@ -76,25 +74,31 @@ def occlusion_maps(
 
     Raises:
         TargetError: there is no such class, or the target is a function.
-        PlaceError: there is no such place, or it gives no maps.
-        ConfigError: the patch or its stride do not fit the pictures.
+        PlaceError: there is no such place, or its value is not a map.
+        ConfigError: the patch or its stride do not fit the images.
     """
-    is_network(model)
-    aim = Aim(target, task)
-    if callable(aim.target):
-        raise TargetError("These maps show the probability of a class: give its number, not a function of the logits.")
-    with lent(model):
-        images = suited(model, images)
+    check_model(model)
+    resolved = ResolvedTarget(target, task)
+    if callable(resolved.target):
+        raise TargetError(
+            "Occlusion maps show the probability of a class; received a function: give the number of a class."
+        )
+    with borrowed_with_copies(model):
+        images = as_model_input(model, images)
         size = (images.shape[2], images.shape[3])
         places = positions(size, patch, stride)
-        at = last_map(model, images, Aim(aim.target), tokens).name if at is None else place_name(model, at)
-        with sharing(model, images), capture(model, [at]) as captured:
-            look = _Look(model, captured, at, tokens, task)
+        at = (
+            last_map(model, images, ResolvedTarget(resolved.target), tokens).name
+            if at is None
+            else place_name(model, at)
+        )
+        with checked_batching(model, images), capture(model, [at]) as captured:
+            look = _Reader(model, captured, at, tokens, task)
             logits, sums = (
-                torch.cat(parts) for parts in zip(*shares(len(images), lambda n: look(images[n])), strict=True)
+                torch.cat(parts) for parts in zip(*in_batches(len(images), lambda n: look(images[n])), strict=True)
             )
-            aim(logits)
-            classes, units = aim.classes or (), sums.argmax(1)
+            resolved(logits)
+            classes, units = resolved.classes or (), sums.argmax(1)
             clean = task.answers(logits)[torch.arange(len(images)), list(classes)]
             found = [
                 _one(look, pair, places, one, unit)
@@ -112,8 +116,8 @@ def occlusion_maps(
 
 
 @dataclass(frozen=True)
-class _Look:
-    """The logits of images, and the total activation of each feature map of a place."""
+class _Reader:
+    """Read the logits of images, and the total activation of each feature map of a place."""
 
     model: nn.Module
     captured: Captured
@@ -128,15 +132,15 @@ class _Look:
         return logits, layout.lay(value).sum((2, 3))
 
 
-def _one(look: _Look, pair: Sequence[Tensor], places: Positions, target: int, unit: int) -> tuple[Tensor, ...]:
-    """For one image and each position: the probability of `target`, the sum of `unit`, and the answer."""
+def _one(look: _Reader, pair: Sequence[Tensor], places: Positions, target: int, unit: int) -> tuple[Tensor, ...]:
+    """Return, for one image and each position, the probability of `target`, the sum of `unit`, and the answer."""
     image, cover = pair
 
     def run(numbers: slice) -> tuple[Tensor, Tensor, Tensor]:
         logits, sums = look(under_patches(image, cover, places, range(len(places))[numbers]))
         return look.task.answers(logits)[:, target].float(), sums[:, unit].float(), logits.argmax(1)
 
-    return tuple(torch.cat(parts) for parts in zip(*shares(len(places), run), strict=True))
+    return tuple(torch.cat(parts) for parts in zip(*in_batches(len(places), run), strict=True))
 
 
 def _array(values: Tensor) -> np.ndarray:

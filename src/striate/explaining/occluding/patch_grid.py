@@ -1,4 +1,4 @@
-"""What is laid over a picture, and where: the patches of an occlusion."""
+"""The patches of an occlusion: their positions and their fill."""
 
 from __future__ import annotations
 
@@ -17,20 +17,20 @@ from striate.core.errors import ConfigError
 Sides = int | Sequence[int]
 """Pixels: of a square, or (height, width)."""
 
-Look = Literal["grey", "mean", "blurred", "noise"]
-Fill = Look | float | Tensor
-"""What shows where a patch lies: one of the looks, a number, or a tensor that broadcasts to a picture (c, h, w).
+Pattern = Literal["grey", "mean", "blurred", "noise"]
+Fill = Pattern | float | Tensor
+"""What shows where a patch lies: one of the looks, a number, or a tensor that broadcasts to an image (c, h, w).
 
-"grey": zero, which is the mean colour of the training pictures where they were scaled by their mean; "mean": the mean
-of the picture itself, channel by channel; "blurred": the picture without detail, by a Gaussian whose standard
-deviation is a quarter of the patch's shorter side; "noise": normal noise of the picture's own mean and spread, channel
+"grey": zero, which is the mean colour of the training images where they were scaled by their mean; "mean": the mean
+of the image itself, channel by channel; "blurred": the image without detail, by a Gaussian whose standard
+deviation is a quarter of the patch's shorter side; "noise": normal noise of the image's own mean and spread, channel
 by channel.
 """
 
 
 @dataclass(frozen=True, eq=False)
 class Positions:
-    """Where patches lie on pictures of one size: rows `tops` … `bottoms` (excluded), columns `lefts` … `rights`.
+    """Positions of patches on images of one size: rows `tops` … `bottoms` (excluded), columns `lefts` … `rights`.
 
     Position number r · len(lefts) + c has row r and column c of the grid. The first patch lies in the upper left
     corner; the last of a row or column is cut by the border if the stride does not end there, so that every pixel is
@@ -47,28 +47,28 @@ class Positions:
 
     @property
     def grid(self) -> tuple[int, int]:
-        """How many rows and columns."""
+        """The number of rows and columns."""
         return len(self.tops), len(self.lefts)
 
     def box(self, number: int) -> tuple[slice, slice]:
-        """The rows and columns of the picture that the patch of this number covers."""
+        """Return the rows and columns of the image that the patch of this number covers."""
         row, column = divmod(number, len(self.lefts))
         return slice(self.tops[row], self.bottoms[row]), slice(self.lefts[column], self.rights[column])
 
 
 def positions(size: tuple[int, int], patch: Sides | None, stride: Sides | None) -> Positions:
-    """Where patches of a size and stride lie on pictures of `size`.
+    """Place patches of a size and stride on images of `size`.
 
-    The usual patch is a seventh of the picture, the usual stride half of the patch.
+    The usual patch is a seventh of the image, the usual stride half of the patch.
 
     Raises:
-        ConfigError: the patch does not fit into the picture, or the stride leaves pixels uncovered.
+        ConfigError: the patch does not fit into the image, or the stride leaves pixels uncovered.
     """
     sides = tuple(max(1, side // 7) for side in size) if patch is None else _pair(patch, "patch")
     steps = tuple(max(1, side // 2) for side in sides) if stride is None else _pair(stride, "stride")
     for side, whole in zip(sides, size, strict=True):
         if side > whole:
-            raise ConfigError(f"A patch of {sides} pixels does not fit into a picture of {size}: make it smaller.")
+            raise ConfigError(f"A patch of {sides} pixels does not fit into an image of {size}: make it smaller.")
     for step, side, whole in zip(steps, sides, size, strict=True):
         if step > side < whole:
             raise ConfigError(f"A stride of {steps} pixels leaves gaps between patches of {sides}: make it smaller.")
@@ -80,10 +80,10 @@ def positions(size: tuple[int, int], patch: Sides | None, stride: Sides | None) 
 def covers(
     images: Float[Tensor, "n c h w"], fill: Fill | str, places: Positions, seed: int
 ) -> Float[Tensor, "n c h w"]:
-    """For each picture, what shows wherever a patch is laid on it. `seed` decides the noise.
+    """Return, for each image, the pixels that show wherever a patch covers it; `seed` decides the noise.
 
     Raises:
-        ConfigError: there is no such look, or a tensor does not fit the pictures.
+        ConfigError: there is no such fill, or a tensor does not fit the images.
     """
     if isinstance(fill, Tensor):
         return _as_given(images, fill)
@@ -102,14 +102,14 @@ def covers(
             spread = images.std((2, 3), keepdim=True, correction=0)
             return images.mean((2, 3), keepdim=True) + spread * drawn
         case _:
-            known = ", ".join(repr(look) for look in get_args(Look))
+            known = ", ".join(repr(look) for look in get_args(Pattern))
             raise ConfigError(f"A patch is {known}, a number or a tensor; received {fill!r}.")
 
 
 def _pair(sides: Sides, what: str) -> tuple[int, int]:
     pair = (sides, sides) if isinstance(sides, int) else tuple(sides)
     if len(pair) != 2 or min(pair) < 1:
-        raise ConfigError(f"A {what} is given in pixels: one number from 1 on, or (height, width); received {sides!r}.")
+        raise ConfigError(f"A {what} must be in pixels: one number from 1 on, or (height, width); received {sides!r}.")
     return pair
 
 
@@ -118,13 +118,13 @@ def _as_given(images: Float[Tensor, "n c h w"], fill: Tensor) -> Float[Tensor, "
         return fill.detach().to(images).expand_as(images)
     except RuntimeError:
         raise ConfigError(
-            f"What shows under a patch must broadcast to the pictures, {tuple(images.shape)}; received a tensor of "
+            f"What shows under a patch must broadcast to the images, {tuple(images.shape)}; received a tensor of "
             f"shape {tuple(fill.shape)}."
         ) from None
 
 
 def _blurred(images: Float[Tensor, "n c h w"], deviation: float) -> Float[Tensor, "n c h w"]:
-    """A Gaussian of this standard deviation (pixels), cut at three of them; beyond the border the border continues."""
+    """Blur with a Gaussian of this standard deviation (pixels), cut at three of them; border pixels are repeated."""
     reach = max(1, round(3 * deviation))
     offsets = torch.arange(-reach, reach + 1, device=images.device, dtype=torch.float32)
     weights = torch.exp(-0.5 * (offsets / deviation) ** 2)

@@ -1,4 +1,4 @@
-"""What would excite it most? A picture that grows by gradient ascent."""
+"""Gradient ascent from noise to an image that excites an objective."""
 
 from __future__ import annotations
 
@@ -11,12 +11,11 @@ from torch import Tensor, nn
 from striate.core.progress import Progress, silent
 from striate.core.spec import InputSpec
 from striate.explaining.visualize.ascent import Ascent
-from striate.explaining.visualize.canvas import Parameterization
-from striate.explaining.visualize.color import Palette
+from striate.explaining.visualize.color import ImageScaling
 from striate.explaining.visualize.fourier import Fourier
-from striate.explaining.visualize.model_view import ObjectiveError, looking
-from striate.explaining.visualize.objective import Objective
-from striate.explaining.visualize.objectives import as_objective
+from striate.explaining.visualize.model_view import ObjectiveError, view_model
+from striate.explaining.visualize.objective import Objective, as_objective
+from striate.explaining.visualize.parameterization import Parameterization
 from striate.explaining.visualize.transform import Robustness
 from striate.explaining.visualize.visualization import Recording, Visualization
 
@@ -38,40 +37,40 @@ def maximize(
     seed: int = 0,
     progress: Progress = silent,
 ) -> Visualization:
-    """Pictures that excite `objective`, from almost nothing, by `steps` of gradient ascent.
+    """Make images that excite `objective`, from almost nothing, by `steps` of gradient ascent.
 
     A place, as "stage2", stands for `layer("stage2")`: all that it computes; several are added.
 
-    `spec` says how pictures are scaled for the network; they are made in its size unless `size` (height, width) is
-    given. `count` pictures grow side by side from different starts. `parameterization` is how they are held:
-    `Fourier()` (the default), `BlurredPixels()` or `Pixels()`. `robustness=None` shows the network the pictures as they
-    are. Of the growing pictures, `frames` are kept, evenly over the steps. The same `seed` gives the same pictures,
+    `spec` says how images are scaled for the network; they are made in its size unless `size` (height, width) is
+    given. `count` images grow side by side from different starts. `parameterization` is how they are held:
+    `Fourier()` (the default), `BlurredPixels()` or `Pixels()`. `robustness=None` shows the network the images as they
+    are. Of the growing images, `frames` are kept, evenly over the steps. The same `seed` gives the same images,
     bit for bit on one machine's CPU.
 
     Raises:
-        ObjectiveError: the objective asks for what the network does not have, or does not depend on the picture.
+        ObjectiveError: the network has no such channel, unit or class, or does not depend on the image.
         PlaceError: the network has no such place.
     """
     height, width = size or spec.size
     if min(count, height, width) < 1:
         raise ObjectiveError(
-            f"At least 1 picture of at least 1×1 pixels can be made; received count {count}, size {height}×{width}."
+            f"At least 1 image of at least 1×1 pixels must be made; received count {count}, size {height}×{width}."
         )
     aim = as_objective(objective)
-    palette = Palette(spec)
+    scaling = ImageScaling(spec)
     recording = Recording(steps, frames, progress)
     generator = torch.Generator().manual_seed(seed)
     down, right = robustness.margins((height, width)) if robustness else (0, 0)
-    with looking(model, aim.places, palette) as eye:
-        ascent = Ascent(eye, aim)
+    with view_model(model, aim.places, scaling) as view:
+        ascent = Ascent(view, aim)
         shape = count, height + 2 * down, width + 2 * right
-        canvas = parameterization.canvas(palette, shape, generator, eye.blank())
+        canvas = parameterization.canvas(scaling, shape, generator, view.empty())
 
         def whole() -> Float[Tensor, "n c h w"]:
-            return canvas.picture()[:, :, down : down + height, right : right + width]
+            return canvas.images()[:, :, down : down + height, right : right + width]
 
         def seen() -> Float[Tensor, "n c h w"]:
-            return robustness.view(canvas.picture(), (height, width), generator) if robustness else whole()
+            return robustness.view(canvas.images(), (height, width), generator) if robustness else whole()
 
         for _ in range(steps):
             score, gradient = ascent.gradient(canvas.values, seen)

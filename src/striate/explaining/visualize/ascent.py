@@ -1,4 +1,4 @@
-"""The gradient of an objective with respect to what makes the picture, as far as there is one."""
+"""The gradient of an objective with respect to the parameters of an image."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from striate.explaining.visualize.model_view import Eye, ObjectiveError
+from striate.explaining.visualize.model_view import ModelView, ObjectiveError
 from striate.explaining.visualize.objective import Objective
 from striate.hooks import RewriteError, Rule, rewrite
 
@@ -28,47 +28,47 @@ _THROUGH = _Through("pass-through", gated=False, paper="none")
 
 @dataclass(frozen=True)
 class Ascent:
-    """An objective, and the network that is to be excited."""
+    """An objective, and the view of the network that it excites."""
 
-    eye: Eye
+    view: ModelView
     objective: Objective
 
-    def score(self, pictures: Float[Tensor, "n c h w"]) -> Score:
-        """The objective of pictures from 0 to 1."""
-        return self.objective(self.eye(pictures))
+    def score(self, images: Float[Tensor, "n c h w"]) -> Score:
+        """Return the objective of images from 0 to 1."""
+        return self.objective(self.view(images))
 
     def gradient(self, values: Tensor, seen: Callable[[], Float[Tensor, "n c h w"]]) -> tuple[Score, Tensor]:
-        """The objective of the pictures that `seen` makes of `values`, and its gradient with respect to `values`.
+        """Return the objective of the images that `seen` makes of `values`, and its gradient for `values`.
 
-        Where a picture's gradient is zero, all ReLUs between it and the objective are closed, as they may be at the
-        start, when the picture is almost nothing. For that picture and step the gradient is passed through them as if
-        they were open: that need not raise the objective at once, but it leads out.
+        Where an image's gradient is zero, all ReLUs between it and the objective are closed, as can happen at the
+        start, when the image is almost nothing. For that image and step the gradient passes through them as if they
+        were open: that need not raise the objective at once, but it opens them in time.
 
         Raises:
-            ObjectiveError: even so the gradient is zero: the objective does not depend on the picture.
+            ObjectiveError: even so the gradient is zero: the objective does not depend on the image.
         """
-        pictures = seen()
-        score, gradient = self._differentiated(pictures)
+        images = seen()
+        score, gradient = self._differentiated(images)
         dead = gradient.flatten(1).abs().amax(1) == 0
         if dead.any():
-            gradient = torch.where(dead[:, None, None, None], self._through(pictures), gradient)
-        (found,) = torch.autograd.grad(pictures, values, gradient)
+            gradient = torch.where(dead[:, None, None, None], self._through(images), gradient)
+        (found,) = torch.autograd.grad(images, values, gradient)
         return score, found
 
-    def _differentiated(self, pictures: Tensor) -> tuple[Score, Tensor]:
-        given = pictures.detach().requires_grad_()
+    def _differentiated(self, images: Tensor) -> tuple[Score, Tensor]:
+        given = images.detach().requires_grad_()
         score = self.score(given)
         (gradient,) = torch.autograd.grad(score.sum(), given, materialize_grads=True)
         return score.detach(), gradient
 
-    def _through(self, pictures: Tensor) -> Tensor:
+    def _through(self, images: Tensor) -> Tensor:
         try:
-            with rewrite(self.eye.model, _THROUGH):
-                _, gradient = self._differentiated(pictures)
+            with rewrite(self.view.model, _THROUGH):
+                _, gradient = self._differentiated(images)
         except RewriteError as error:
             raise ObjectiveError(f"The gradient of {self.objective} is zero. {error}") from error
         if not gradient.any():
             raise ObjectiveError(
-                f"The gradient of {self.objective} is zero even past closed ReLUs: it does not depend on the picture."
+                f"The gradient of {self.objective} is zero even past closed ReLUs: it does not depend on the image."
             )
         return gradient

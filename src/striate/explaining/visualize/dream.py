@@ -1,4 +1,4 @@
-"""DeepDream: a photograph in which a network finds more of what it sees there, at one size after another."""
+"""DeepDream: amplify in a photograph what a network detects in it, at one size after another."""
 
 from __future__ import annotations
 
@@ -13,16 +13,15 @@ from torch import Tensor, nn
 from striate.core.progress import Progress, silent
 from striate.core.spec import InputSpec
 from striate.explaining.visualize.ascent import Ascent
-from striate.explaining.visualize.color import Palette
-from striate.explaining.visualize.model_view import ObjectiveError, looking
-from striate.explaining.visualize.objective import Objective
-from striate.explaining.visualize.objectives import as_objective
+from striate.explaining.visualize.color import ImageScaling
+from striate.explaining.visualize.model_view import ObjectiveError, view_model
+from striate.explaining.visualize.objective import Objective, as_objective
 from striate.explaining.visualize.visualization import Recording, Visualization
 
 
 def deep_dream(
     model: nn.Module,
-    picture: Float[np.ndarray, "h w c"] | UInt8[np.ndarray, "h w c"],
+    image: Float[np.ndarray, "h w c"] | UInt8[np.ndarray, "h w c"],
     objective: Objective | str | Sequence[str],
     spec: InputSpec,
     *,
@@ -34,12 +33,12 @@ def deep_dream(
     seed: int = 0,
     progress: Progress = silent,
 ) -> Visualization:
-    """Change `picture` (values from 0 to 1, or uint8) to raise `objective`, which may be the name of a place.
+    """Change `image` (values from 0 to 1, or uint8) to raise `objective`, which may be the name of a place.
 
     A place, as "stage2", stands for `layer("stage2")`, the objective of the original; several are added.
 
-    From the smallest of `octaves` sizes, each `octave_scale` times larger than the one before, to the picture's own:
-    the picture at that size, with what was dreamt so far enlarged and added, takes `steps` of
+    From the smallest of `octaves` sizes, each `octave_scale` times larger than the one before, to the image's own:
+    the image at that size, with what was dreamt so far enlarged and added, takes `steps` of
 
         x ← x + rate · g / mean |g|     then kept from 0 to 1
 
@@ -48,22 +47,22 @@ def deep_dream(
     to the places of the objective, so the image may have any size that these take; its head need not.
 
     Raises:
-        PictureError: the picture is not one for this network.
-        ObjectiveError: the objective asks for what the network does not have.
+        ImageError: the image is not one for this network.
+        ObjectiveError: the network has no such channel, unit or class.
         PlaceError: the network has no such place.
     """
     if octaves < 1 or octave_scale <= 1:
         raise ObjectiveError(
-            f"There is at least 1 octave, and each is larger than the one before; received {octaves} octaves, "
+            f"There must be at least 1 octave, and octave_scale must be above 1; received {octaves} octaves, "
             f"octave_scale {octave_scale:g}."
         )
     aim = as_objective(objective)
-    palette = Palette(spec)
+    scaling = ImageScaling(spec)
     recording = Recording(octaves * steps, frames, progress)
     generator = torch.Generator().manual_seed(seed)
-    with looking(model, aim.places, palette, part=not aim.reads_answer) as eye:
-        ascent = Ascent(eye, aim)
-        photograph = palette.tensor(picture).to(eye.blank())
+    with view_model(model, aim.places, scaling, part=not aim.reads_answer) as view:
+        ascent = Ascent(view, aim)
+        photograph = scaling.tensor(image).to(view.empty())
         height, width = photograph.shape[-2:]
         dreamt = torch.zeros_like(photograph)
         for octave in reversed(range(octaves)):
@@ -81,7 +80,7 @@ def deep_dream(
 
 
 def _gradient(ascent: Ascent, values: Tensor, seen: Callable[[], Tensor]) -> tuple[Tensor, Tensor]:
-    """The objective and its gradient.
+    """Return the objective and its gradient.
 
     Raises:
         ObjectiveError: the network cannot run on images of this size.
@@ -91,15 +90,15 @@ def _gradient(ascent: Ascent, values: Tensor, seen: Callable[[], Tensor]) -> tup
     except RuntimeError as error:
         height, width = values.shape[-2:]
         raise ObjectiveError(
-            f"The network cannot compute {ascent.objective} of an image of {height}×{width}: aim at an earlier place, "
+            f"The network cannot compute {ascent.objective} of an image of {height}×{width}: name an earlier place, "
             f"dream in fewer octaves, or begin with an image of another size. ({str(error).splitlines()[0]})"
         ) from error
 
 
-def _resized(pictures: Float[Tensor, "n c h w"], size: tuple[int, int]) -> Float[Tensor, "n c y x"]:
-    return F.interpolate(pictures.detach(), size, mode="bilinear", align_corners=False, antialias=True)
+def _resized(images: Float[Tensor, "n c h w"], size: tuple[int, int]) -> Float[Tensor, "n c y x"]:
+    return F.interpolate(images.detach(), size, mode="bilinear", align_corners=False, antialias=True)
 
 
 def _shift(size: tuple[int, int], generator: torch.Generator) -> list[int]:
-    """Any shift at all: it goes round the edges."""
+    """Draw any cyclic shift."""
     return [int(torch.randint(side, (1,), generator=generator)) for side in size]

@@ -1,4 +1,4 @@
-"""What a borrowed network computes of pictures: its places, and its answer."""
+"""A borrowed network's view of images: the activations of its places, and its answer."""
 
 from __future__ import annotations
 
@@ -11,26 +11,26 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from striate.core.errors import StriateError
-from striate.explaining.visualize.color import Palette
+from striate.explaining.visualize.color import ImageScaling
 from striate.hooks import Captured, Reached, borrow, capture
 
 
 class ObjectiveError(StriateError):
-    """Something that a network cannot be asked to be excited by."""
+    """An objective that a network cannot be optimized for."""
 
 
 @dataclass(frozen=True)
-class Look:
-    """What a network computed of some pictures."""
+class Activations:
+    """The activations and the answer of a network for some images."""
 
     captured: Captured | Mapping[str, Tensor]
     answer: object
 
     def map(self, place: str) -> Float[Tensor, "n c h w"]:
-        """The activations at `place` in at least float32; a vector is a map of one position.
+        """Return the activations at `place` in at least float32; a vector is a map of one position.
 
         Raises:
-            ObjectiveError: the place gives neither maps nor vectors.
+            ObjectiveError: the place returns neither maps nor vectors.
         """
         values = self.captured[place]
         if values.ndim not in (2, 4):
@@ -41,7 +41,7 @@ class Look:
         return values if values.ndim == 4 else values[:, :, None, None]
 
     def logits(self) -> Float[Tensor, "n k"]:
-        """The answer in at least float32.
+        """Return the answer in at least float32.
 
         Raises:
             ObjectiveError: the network does not answer with rows of logits.
@@ -51,37 +51,39 @@ class Look:
         if not isinstance(self.answer, Tensor) or self.answer.ndim != 2:
             given = tuple(self.answer.shape) if isinstance(self.answer, Tensor) else type(self.answer).__name__
             raise ObjectiveError(
-                f"A class is one of the logits (n, k), and this network answers with {given}: aim at a place in it."
+                f"A class needs rows of logits (n, k); this network answers with {given}: use an objective of a place."
             )
         return self.answer if self.answer.dtype == torch.float64 else self.answer.float()
 
 
 @dataclass(frozen=True)
-class Eye:
-    """A borrowed network, looked into at some places, that is shown pictures from 0 to 1. Made by `looking`."""
+class ModelView:
+    """A borrowed network with captured places that takes images from 0 to 1. Made by `view_model`."""
 
     model: nn.Module
-    palette: Palette
+    scaling: ImageScaling
     captured: Captured
     weights: Tensor
 
-    def __call__(self, pictures: Float[Tensor, "n c h w"]) -> Look:
-        given = self.palette.scaled(pictures).to(self.weights.device, self.weights.dtype)
+    def __call__(self, images: Float[Tensor, "n c h w"]) -> Activations:
+        given = self.scaling.scaled(images).to(self.weights.device, self.weights.dtype)
         try:
             answer = self.model(given)
         except Reached:
             answer = None
-        return Look(self.captured, answer)
+        return Activations(self.captured, answer)
 
-    def blank(self) -> Tensor:
-        """Nothing, on the network's device, in the numbers in which a picture for it is held: at least float32."""
+    def empty(self) -> Tensor:
+        """Return an empty tensor with the network's device and the dtype of images for it: at least float32."""
         kind = torch.float64 if self.weights.dtype == torch.float64 else torch.float32
         return torch.empty(0, device=self.weights.device, dtype=kind)
 
 
 @contextmanager
-def looking(model: nn.Module, places: Sequence[str], palette: Palette, *, part: bool = False) -> Iterator[Eye]:
-    """Within the block `model` is borrowed, and looked into at `places`.
+def view_model(
+    model: nn.Module, places: Sequence[str], scaling: ImageScaling, *, part: bool = False
+) -> Iterator[ModelView]:
+    """Within the block, borrow `model` and capture its activations at `places`.
 
     With `part` it runs only up to them, so that images may have a size that its head does not take. Before, it runs
     once as a whole, on an empty image of its own size, to make sure that each place runs once.
@@ -90,8 +92,8 @@ def looking(model: nn.Module, places: Sequence[str], palette: Palette, *, part: 
     with borrow(model):
         if part:
             with torch.no_grad(), capture(model, places) as whole:
-                model(weights.new_zeros(1, *palette.spec.shape))
+                model(weights.new_zeros(1, *scaling.spec.shape))
             for place in places:
                 _ = whole[place]
         with capture(model, places, stop=part) as captured:
-            yield Eye(model, palette, captured, weights)
+            yield ModelView(model, scaling, captured, weights)

@@ -1,4 +1,4 @@
-"""The picture held as its pixels: plainly, or kept smooth by force."""
+"""Images as pixels: plain, or kept smooth by regularization."""
 
 from __future__ import annotations
 
@@ -10,27 +10,27 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor
 
-from striate.explaining.visualize.canvas import Canvas
-from striate.explaining.visualize.color import Palette
+from striate.explaining.visualize.color import ImageScaling
 from striate.explaining.visualize.model_view import ObjectiveError
+from striate.explaining.visualize.parameterization import Canvas
 
 _START = 0.01
-Pictures = Float[Tensor, "n c h w"]
+Images = Float[Tensor, "n c h w"]
 
 
 class _Deviation:
-    """The picture as its deviation z from the mean picture. Its steps are all of one length:
+    """The image as its deviation z from the mean image. All its steps have one length:
 
-        z ← r(z + rate · g / √(mean g²))    then kept within what a picture can hold
+        z ← r(z + rate · g / √(mean g²))    then clamped to the range of images
 
-    The papers leave the length of a step to the reader; with this one it does not depend on the network's scaling.
+    The papers leave the length of a step open; with this one it does not depend on the network's scaling.
     `regularized(z, g, step)` is r.
     """
 
     def __init__(
         self,
         mean: Tensor,
-        start: Pictures,
+        start: Images,
         rate: float,
         gradient: Callable[[Tensor, Tensor], Tensor],
         regularized: Callable[[Tensor, Tensor, int], Tensor],
@@ -42,7 +42,7 @@ class _Deviation:
         self._regularized = regularized
         self._steps = 0
 
-    def picture(self) -> Pictures:
+    def images(self) -> Images:
         return self._mean + self.values
 
     @torch.no_grad()
@@ -58,19 +58,21 @@ class _Deviation:
 class Pixels:
     """Pixels with an L2 penalty: arg max_z S(m + z) - λ ‖z‖², from nearly z = 0 (Simonyan et al. 2013, section 2).
 
-    m is the mean picture, values are shares of full intensity; `penalty` is λ, and depends on the size of the
+    m is the mean image, values are shares of full intensity; `penalty` is λ, and depends on the size of the
     objective's activations. Where we differ: values stay between 0 and 1, so that what is scored can be shown.
     """
 
     penalty: float = 0.02
     rate: float = 0.01
 
-    def canvas(self, palette: Palette, shape: tuple[int, int, int], generator: torch.Generator, like: Tensor) -> Canvas:
+    def canvas(
+        self, scaling: ImageScaling, shape: tuple[int, int, int], generator: torch.Generator, like: Tensor
+    ) -> Canvas:
         def penalized(values: Tensor, gradient: Tensor) -> Tensor:
             return gradient - 2 * self.penalty * values
 
-        start = _noise(palette, shape, generator, like)
-        return _Deviation(palette.mean(like), start, self.rate, penalized, lambda values, gradient, step: values)
+        start = _noise(scaling, shape, generator, like)
+        return _Deviation(scaling.mean(like), start, self.rate, penalized, lambda values, gradient, step: values)
 
 
 @dataclass(frozen=True)
@@ -79,7 +81,7 @@ class BlurredPixels:
 
     After each step r follows, in this order: every value times (1 - `decay`); every `blur_every` steps a Gaussian blur
     of `blur_sigma_px`; of the pixels, the share `clip_norm` with the smallest norms is set to the mean colour, and the
-    share `clip_contribution` with the smallest |Σ_c z·g|, which tells how much the objective owes to them. The defaults
+    share `clip_contribution` with the smallest |Σ_c z·g|, their contribution to the objective. The defaults
     are of the paper's kind: a blur now and then, and the pixels of least use left grey.
     """
 
@@ -98,9 +100,11 @@ class BlurredPixels:
                 f"blur_every at least 1; received {self}."
             )
 
-    def canvas(self, palette: Palette, shape: tuple[int, int, int], generator: torch.Generator, like: Tensor) -> Canvas:
-        start = _noise(palette, shape, generator, like)
-        return _Deviation(palette.mean(like), start, self.rate, lambda _, gradient: gradient, self._regularized)
+    def canvas(
+        self, scaling: ImageScaling, shape: tuple[int, int, int], generator: torch.Generator, like: Tensor
+    ) -> Canvas:
+        start = _noise(scaling, shape, generator, like)
+        return _Deviation(scaling.mean(like), start, self.rate, lambda _, gradient: gradient, self._regularized)
 
     def _regularized(self, values: Tensor, gradient: Tensor, step: int) -> Tensor:
         values = values * (1 - self.decay)
@@ -113,25 +117,23 @@ class BlurredPixels:
         return values
 
 
-def blurred(pictures: Pictures, sigma_px: float) -> Pictures:
-    """Each channel convolved with a Gaussian, cut off at 3σ; the border pixels are repeated outwards."""
+def blurred(images: Images, sigma_px: float) -> Images:
+    """Blur each channel with a Gaussian, cut off at 3σ; border pixels are repeated."""
     reach = max(1, round(3 * sigma_px))
-    distance = torch.arange(-reach, reach + 1, device=pictures.device, dtype=pictures.dtype)
+    distance = torch.arange(-reach, reach + 1, device=images.device, dtype=images.dtype)
     weights = torch.exp(-(distance**2) / (2 * sigma_px**2))
-    weights = (weights / weights.sum()).expand(pictures.shape[1], 1, 1, -1)
-    padded = F.pad(pictures, (reach,) * 4, mode="replicate")
-    return F.conv2d(
-        F.conv2d(padded, weights, groups=pictures.shape[1]), weights.transpose(2, 3), groups=pictures.shape[1]
-    )
+    weights = (weights / weights.sum()).expand(images.shape[1], 1, 1, -1)
+    padded = F.pad(images, (reach,) * 4, mode="replicate")
+    return F.conv2d(F.conv2d(padded, weights, groups=images.shape[1]), weights.transpose(2, 3), groups=images.shape[1])
 
 
-def _largest(values: Pictures, by: Float[Tensor, "n 1 h w"], share: float) -> Pictures:
-    """`values`, but 0 at the share of the pixels where `by` is smallest."""
+def _largest(values: Images, by: Float[Tensor, "n 1 h w"], share: float) -> Images:
+    """Return `values`, set to 0 at the fraction of the pixels where `by` is smallest."""
     return values.where(by >= by.flatten(1).quantile(share, dim=1)[:, None, None, None], 0)
 
 
-def _noise(palette: Palette, shape: tuple[int, int, int], generator: torch.Generator, like: Tensor) -> Pictures:
-    """Almost nothing: just enough that the pictures of a batch are not the same."""
+def _noise(scaling: ImageScaling, shape: tuple[int, int, int], generator: torch.Generator, like: Tensor) -> Images:
+    """Draw almost nothing: just enough that the images of a batch differ."""
     count, height, width = shape
-    drawn = torch.randn((count, len(palette.channels), height, width), generator=generator)
+    drawn = torch.randn((count, len(scaling.channels), height, width), generator=generator)
     return (_START * drawn).to(like.device, like.dtype)

@@ -1,4 +1,4 @@
-"""Neural style transfer: the things of one picture in the manner of another."""
+"""Neural style transfer: the content of one image in the style of another."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from torch import Tensor, nn
 from striate.core.progress import Progress, silent
 from striate.core.spec import InputSpec
 from striate.explaining.visualize.ascent import Ascent
-from striate.explaining.visualize.color import Palette
+from striate.explaining.visualize.color import ImageScaling
 from striate.explaining.visualize.fourier import Fourier
-from striate.explaining.visualize.model_view import looking
+from striate.explaining.visualize.model_view import view_model
 from striate.explaining.visualize.similarity import content, grams_of, maps_of, style
 from striate.explaining.visualize.visualization import Recording, Visualization
 
@@ -34,36 +34,36 @@ def transfer_style(
     frames: int = 0,
     progress: Progress = silent,
 ) -> Visualization:
-    """The picture `things` drawn in the manner of the picture `manner` (values from 0 to 1; any two sizes).
+    """Draw the image `things` in the style of the image `manner` (values from 0 to 1; any two sizes).
 
-    What is raised is content(content_at) + style_weight · style(style_at): activations as in one picture, Gram matrices
+    What is raised is content(content_at) + style_weight · style(style_at): activations as in one image, Gram matrices
     as in the other (Gatys et al. 2016, equation 7, with both losses as shares; see `content` and `style`), by L-BFGS,
-    from the first picture. Where we differ: L-BFGS changes the coefficients of `Fourier` instead of pixels, so that
+    from the first image. Where we differ: L-BFGS changes the coefficients of `Fourier` instead of pixels, so that
     networks other than VGG draw strokes and no noise (Mordvintsev et al. 2018, https://distill.pub/2018/
-    differentiable-parameterizations). Nothing is random. The network must take pictures of these sizes.
+    differentiable-parameterizations). Nothing is random. The network must take images of these sizes.
 
     Raises:
-        PictureError: a picture is not one for this network.
-        ObjectiveError: a place gives no maps.
+        ImageError: an image is not one for this network.
+        ObjectiveError: the value of a place is not a map.
         PlaceError: the network has no such place.
     """
-    palette = Palette(spec)
+    scaling = ImageScaling(spec)
     recording = Recording(steps, frames, progress)
     things_seen = maps_of(model, things, [content_at], spec)
     objective = content(things_seen) + style_weight * style(grams_of(model, manner, style_at, spec))
-    with looking(model, objective.places, palette) as eye:
-        ascent = Ascent(eye, objective)
-        canvas = Fourier().holding(palette, palette.tensor(things).to(eye.blank()))
+    with view_model(model, objective.places, scaling) as view:
+        ascent = Ascent(view, objective)
+        canvas = Fourier().holding(scaling, scaling.tensor(things).to(view.empty()))
         climber = torch.optim.LBFGS([canvas.values], max_iter=1, history_size=_HISTORY)
 
         def loss() -> Tensor:
             nonlocal score
-            score, gradient = ascent.gradient(canvas.values, canvas.picture)
+            score, gradient = ascent.gradient(canvas.values, canvas.images)
             canvas.values.grad = -gradient
             return -score.sum()
 
         for _ in range(steps):
             score = torch.zeros(1)
             climber.step(loss)
-            recording.step(score, canvas.picture)
-        return recording.visualization(ascent, canvas.picture())
+            recording.step(score, canvas.images)
+        return recording.visualization(ascent, canvas.images())

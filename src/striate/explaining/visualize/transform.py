@@ -1,4 +1,4 @@
-"""The picture seen a little differently at each step, so that only what survives that is drawn."""
+"""Random transformations of the image at each step, so that only what survives them is drawn."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ from striate.explaining.visualize.model_view import ObjectiveError
 class Robustness:
     """Random padding, shift, size and turn (Olah et al. 2017, section "Transformation robustness").
 
-    `pad`: the canvas goes on beyond each border of the picture by this share of its sides, and what is there is cut off
-    at the end; so no shift comes to an edge (the paper's pictures have grey there). `jitter`: the farthest shift either
+    `pad`: the canvas goes on beyond each border of the image by this share of its sides, and what is there is cut off
+    at the end; so no shift comes to an edge (the paper's images have grey there). `jitter`: the farthest shift either
     way, as a share of the sides. `scale`: the smallest and largest size. `degrees`: the farthest turn either way. All
-    are drawn evenly, for each picture and step anew, and done in one bilinear sampling; the network always sees its own
+    are drawn evenly, for each image and step anew, and done in one bilinear sampling; the network always sees its own
     size.
     """
 
@@ -38,14 +38,14 @@ class Robustness:
             )
 
     def margins(self, size: tuple[int, int]) -> tuple[int, int]:
-        """By how many pixels the canvas goes beyond the picture: above and below, left and right."""
+        """Return by how many pixels the canvas extends beyond the image: above and below, left and right."""
         height, width = size
         return math.ceil(self.pad * height), math.ceil(self.pad * width)
 
     def view(
         self, canvas: Float[Tensor, "n c H W"], size: tuple[int, int], generator: torch.Generator
     ) -> Float[Tensor, "n c h w"]:
-        """A random view, of `size`, of each canvas. What lies beyond the canvas is its mirror image."""
+        """Return a random view, of `size`, of each canvas. Beyond the canvas lies its mirror image."""
         low, high = self.scale
         drawn = torch.rand((len(canvas), 4), generator=generator, dtype=torch.float64)
         size_drawn = low + (high - low) * drawn[:, 0]
@@ -61,7 +61,7 @@ def sampled(
     turn: Float[Tensor, " n"],
     shift: Float[Tensor, "n 2"],
 ) -> Float[Tensor, "n c h w"]:
-    """Views about the middle of each canvas: enlarged by `scale`, turned by `turn` radians, moved by `shift` pixels.
+    """Sample views about the middle of each canvas: scaled, rotated by `turn` radians, moved by `shift` pixels.
 
     The view's pixel at (u, v) from its middle (x, y) is the canvas at R(turn)·(u, v)/scale + shift from the canvas's.
     """

@@ -1,4 +1,4 @@
-"""Pictures made to excite something, and how they came about."""
+"""The result of gradient ascent: the images, their scores, and how they grew."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ from striate.explaining.visualize.model_view import ObjectiveError
 
 @dataclass(frozen=True, eq=False)
 class Visualization:
-    """Pictures made to excite something.
+    """Images made to excite an objective.
 
     `images`: values from 0 to 1 in the order `channels`. `objective`: what it was, as a program. `score` (n): what the
-    pictures as they are reach. `course`: at each step, what the views of them reached that the network saw then.
-    `frames`: the pictures as they grew, to the last.
+    images as they are reach. `course`: at each step, what the views of them reached that the network saw then.
+    `frames`: the images as they grew, to the last.
     """
 
     images: Float[np.ndarray, "n h w c"]
@@ -63,18 +63,18 @@ class Visualization:
         Image.fromarray(grey).save(buffer, format="PNG")
         return buffer.getvalue()
 
-    def film(self, picture: int = 0) -> list[UInt8[np.ndarray, "h w c"]]:
-        """The frames of one picture."""
-        return [pictures[picture] for pictures in self.frames]
+    def film(self, image: int = 0) -> list[UInt8[np.ndarray, "h w c"]]:
+        """Return the frames of one image."""
+        return [frames[image] for frames in self.frames]
 
 
 class Recording:
-    """What is kept of the steps of an ascent, and told of them."""
+    """Record the steps of an ascent and report progress."""
 
     def __init__(self, steps: int, frames: int, progress: Progress) -> None:
         if steps < 1 or not 0 <= frames <= steps:
             raise ObjectiveError(
-                f"An ascent has at least 1 step, and from 0 frames to one for each step; received {steps} steps, "
+                f"An ascent needs at least 1 step, and from 0 frames to one for each step; received {steps} steps, "
                 f"{frames} frames."
             )
         self._steps = steps
@@ -83,20 +83,20 @@ class Recording:
         self._course: list[np.ndarray] = []
         self._frames: list[np.ndarray] = []
 
-    def step(self, score: Float[Tensor, " n"], pictures: Callable[[], Float[Tensor, "n c h w"]]) -> None:
-        """A step is done, before which the score was `score`; `pictures` gives what has become of them."""
+    def step(self, score: Float[Tensor, " n"], images: Callable[[], Float[Tensor, "n c h w"]]) -> None:
+        """Record a step, before which the score was `score`; `images` returns the images after it."""
         self._course.append(_array(score))
         done = len(self._course)
         if done in self._kept:
-            self._frames.append(frame(pictures()))
+            self._frames.append(frame(images()))
         self._progress("making the image", done, self._steps)
 
-    def visualization(self, ascent: Ascent, pictures: Float[Tensor, "n c h w"]) -> Visualization:
-        """The result, of which `pictures` are the last."""
-        shown = pictures.detach().clamp(0, 1)
+    def visualization(self, ascent: Ascent, images: Float[Tensor, "n c h w"]) -> Visualization:
+        """Return the result for the last `images`."""
+        shown = images.detach().clamp(0, 1)
         with torch.no_grad():
             score = _array(ascent.score(shown))
-        channels, objective = ascent.eye.palette.channels, str(ascent.objective)
+        channels, objective = ascent.view.scaling.channels, str(ascent.objective)
         return Visualization(array(shown), channels, objective, score, np.stack(self._course), tuple(self._frames))
 
 

@@ -21,7 +21,7 @@ from striate.data.images.encode import to_png
 from striate.data.preparation.arrays import prepare, reread
 from striate.data.preparation.colour import arrange
 from striate.data.preparation.tensors import prepare_tensors
-from striate.explaining.adversarial import ATTACKS, Adversarial, AttackMethod, Away, ThroughPreparation, Towards
+from striate.explaining.adversarial import ATTACKS, Adversarial, AttackMethod, Targeted, ThroughPreparation, Untargeted
 from striate.plot import LIGHT, Theme, fooling
 from striate.reporting.sheets.input_image import Subject
 from striate.reporting.sheets.results import answer
@@ -106,7 +106,7 @@ def _attacked(
     classifier: Classifier, start: _Start, request: AttackRequest, progress: Callable[[int, int], None]
 ) -> tuple[Adversarial, int | float | None]:
     """Return the first attempt that succeeds, or the last, and its ε."""
-    goal = Away() if request.target is None else Towards(request.target)
+    goal = Untargeted() if request.target is None else Targeted(request.target)
     *earlier, last = _radii(request)
     for number, epsilon in enumerate(earlier):
         found = request.method.function(classifier.model, start.path, start.pixels, goal, **_settings(request, epsilon))
@@ -139,7 +139,9 @@ def _on_original(classifier: Classifier, subject: Subject) -> _Start:
     """Start from the pixels of the original image; they are encoded, decoded and prepared before they are evaluated."""
     spec, picture = classifier.input, subject.picture
     pixels = np.ascontiguousarray(arrange(picture.pixels[None], picture.channels, spec))
-    path = ThroughPreparation(spec, soft=partial(prepare_tensors, spec=spec), real=partial(reread, spec=spec))
+    path = ThroughPreparation(
+        spec, differentiable=partial(prepare_tensors, spec=spec), exact=partial(reread, spec=spec)
+    )
     return _Start(path, pixels, partial(to_png, channels=spec.channels))
 
 

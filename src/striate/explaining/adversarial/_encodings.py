@@ -1,4 +1,4 @@
-"""The CPPN encoding: a genome that is a small network which paints, from where a pixel lies, how bright it is."""
+"""Encodings of evolved images: the CPPN, a small network that paints, and the direct one, whose genome is the image."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _ADD_NODE, _ADD_LINK, _CHANGE_ACTIVATION = 0.2, 0.3, 0.1
 
 @dataclass(frozen=True)
 class Node:
-    """One unit: what it makes of its sum, and its depth; a link leads from a lesser depth to a greater one."""
+    """One unit: its activation function, and its depth; a link leads from a lesser depth to a greater one."""
 
     activation: str
     depth: float
@@ -49,12 +49,12 @@ class Genome:
 
 @dataclass(frozen=True)
 class Cppn:
-    """A compositional pattern-producing network (Stanley 2007), which grows as in NEAT: it begins without hidden nodes;
-    a mutation changes weights, and now and then splits a link by a new node, adds a link, or changes what a node
-    computes (sine, sigmoid, Gaussian, linear).
+    """A compositional pattern-producing network (Stanley 2007), which grows as in NEAT.
 
-    Its patterns are regular: symmetric, repeated, smooth. Other than in Nguyen et al. 2015 there is neither crossover
-    nor speciation, and the outputs are the channels themselves (|output|, at most 1), not hue, saturation and value.
+    It begins without hidden nodes; a mutation changes weights, and sometimes splits a link by a new node, adds a link,
+    or changes the activation of a node (sine, sigmoid, Gaussian, linear). Its patterns are regular: symmetric,
+    repeated, smooth. Unlike in Nguyen et al. 2015 there is neither crossover nor speciation, and the outputs are the
+    channels themselves (|output|, at most 1), not hue, saturation and value.
     """
 
     name = "cppn"
@@ -72,8 +72,8 @@ class Cppn:
                 genome = change(genome, draw)
         return genome
 
-    def shares(self, genome: Genome, spec: InputSpec) -> Float64[np.ndarray, "h w c"]:
-        """The picture that it paints, in shares of full intensity."""
+    def intensities(self, genome: Genome, spec: InputSpec) -> Float64[np.ndarray, "h w c"]:
+        """Return the image that it paints, in fractions of full intensity."""
         channels, height, width = spec.shape
         y, x = (np.linspace(-1 + 1 / side, 1 - 1 / side, side) for side in (height, width))  # centres of pixels
         across, down = np.meshgrid(x, y)
@@ -100,7 +100,7 @@ def _with_other_weights(genome: Genome, draw: np.random.Generator) -> Genome:
 
 
 def _split(genome: Genome, draw: np.random.Generator) -> Genome:
-    """A new node in the middle of a link: 1 before it and the old weight behind it."""
+    """Insert a new node in the middle of a link: weight 1 before it and the old weight after it."""
     place = int(draw.integers(len(genome.links)))
     link = genome.links[place]
     depth = (genome.nodes[link.source].depth + genome.nodes[link.target].depth) / 2
@@ -111,7 +111,7 @@ def _split(genome: Genome, draw: np.random.Generator) -> Genome:
 
 
 def _linked(genome: Genome, draw: np.random.Generator) -> Genome:
-    """A new link between two nodes that had none, where there are such."""
+    """Add a link between two nodes that had none, if there are such."""
     known = {(link.source, link.target) for link in genome.links}
     depths = [node.depth for node in genome.nodes]
     open_pairs = [
@@ -130,3 +130,41 @@ def _with_other_activation(genome: Genome, draw: np.random.Generator) -> Genome:
     place = int(draw.integers(INPUTS, len(genome.nodes)))
     changed = replace(genome.nodes[place], activation=_any_activation(draw))
     return replace(genome, nodes=(*genome.nodes[:place], changed, *genome.nodes[place + 1 :]))
+
+
+_RATE, _HALVED_EVERY = 0.1, 1000
+_STRENGTH = 15
+
+Intensities = Float64[np.ndarray, "h w c"]
+
+
+@dataclass(frozen=True)
+class Direct:
+    """The direct encoding: every value of the image is a gene, in fractions of full intensity.
+
+    The first images are uniform noise. A gene mutates with probability 0.1, which is halved every 1,000 generations,
+    by Deb's polynomial mutation of strength 15: most changes are small, none is longer than the range. As in Nguyen et
+    al. 2015, section "Generating images with evolution".
+    """
+
+    name = "direct"
+
+    def first(self, spec: InputSpec, draw: np.random.Generator) -> Intensities:
+        channels, height, width = spec.shape
+        return draw.random((height, width, channels))
+
+    def mutated(self, genome: Intensities, draw: np.random.Generator, generation: int) -> Intensities:
+        chosen = draw.random(genome.shape) < _RATE * 0.5 ** (generation // _HALVED_EVERY)
+        return np.clip(genome + np.where(chosen, polynomial(draw.random(genome.shape)), 0), 0, 1)
+
+    def intensities(self, genome: Intensities, spec: InputSpec) -> Intensities:
+        return genome
+
+
+def polynomial(uniform: np.ndarray) -> np.ndarray:
+    """Deb's polynomial mutation, from numbers uniform in [0, 1) to changes in (-1, 1): with η = 15,
+
+    (2u)^(1/(η+1)) - 1  for u < ½,   else  1 - (2 (1-u))^(1/(η+1))
+    """
+    power = 1 / (_STRENGTH + 1)
+    return np.where(uniform < 0.5, (2 * uniform) ** power - 1, 1 - (2 * (1 - uniform)) ** power)

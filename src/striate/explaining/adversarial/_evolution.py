@@ -1,4 +1,4 @@
-"""Evolution: pictures of nothing that a network takes for each of its classes, without any gradient."""
+"""Evolution: fooling images for each class of a network, without any gradient."""
 
 from __future__ import annotations
 
@@ -12,17 +12,16 @@ from torch import nn
 from striate.core.registry import Registry
 from striate.core.rng import Stream
 from striate.core.spec import InputSpec
-from striate.explaining.adversarial.attacked import Subject
-from striate.explaining.adversarial.cppn import Cppn
-from striate.explaining.adversarial.direct import Direct
+from striate.explaining.adversarial._encodings import Cppn, Direct
+from striate.explaining.adversarial.attacked import AttackedModel
 from striate.explaining.adversarial.pixels import AttackError, OnGrid, Pixels, depth, to_levels
-from striate.explaining.adversarial.result import Answers, FoolingPictures
+from striate.explaining.adversarial.result import Answers, FoolingImages
 from striate.hooks import borrow
 
 
 @runtime_checkable
 class Encoding(Protocol):
-    """How a genome means a picture (`shares`: of full intensity, 0 to 1), begins, and mutates."""
+    """How a genome begins, mutates, and is decoded to an image (`intensities`: fractions of full intensity, 0 to 1)."""
 
     @property
     def name(self) -> str: ...
@@ -31,7 +30,7 @@ class Encoding(Protocol):
 
     def mutated(self, genome: Any, draw: np.random.Generator, generation: int) -> Any: ...
 
-    def shares(self, genome: Any, spec: InputSpec) -> Float64[np.ndarray, "h w c"]: ...
+    def intensities(self, genome: Any, spec: InputSpec) -> Float64[np.ndarray, "h w c"]: ...
 
 
 ENCODINGS: Registry[Encoding] = Registry("encoding", AttackError)
@@ -42,7 +41,7 @@ for _encoding in (Direct(), Cppn()):
 @dataclass(frozen=True, eq=False)
 class _Champion:
     genome: Any
-    picture: Pixels  # (1 h w c)
+    image: Pixels  # (1 h w c)
     logits: np.ndarray
     odds: float
 
@@ -56,10 +55,10 @@ def evolve(
     offspring: int = 100,
     confidence: float = 0.9999,
     seed: int = 0,
-) -> FoolingPictures:
-    """A picture for each class that `model` knows, evolved for its probability alone (MAP-Elites).
+) -> FoolingImages:
+    """Evolve an image for each class of `model`, for its probability alone (MAP-Elites).
 
-    Each class keeps the best picture seen for it, its champion. In each generation `offspring` champions of any
+    Each class keeps the best image seen for it, its champion. In each generation `offspring` champions of any
     classes, drawn at random, have one mutated child each, and a child that a class likes better than its champion takes
     the place. So what is found for one class is tried for all. `encoding`: `direct` (every value is a gene; the result
     is noise) or `cppn` (a network that paints; the result is regular patterns). It ends when every champion has the
@@ -72,26 +71,28 @@ def evolve(
     """
     code = ENCODINGS[encoding]
     if generations < 1 or offspring < 1:
-        raise AttackError(f"Evolution needs a generation and a child in it; received {generations} and {offspring}.")
+        raise AttackError(
+            f"Evolution needs at least 1 generation and 1 child in it; received {generations} and {offspring}."
+        )
     draw = np.random.default_rng(Stream(seed, f"adversarial.evolution.{encoding}").torch_seed())
     settings = {"generations": generations, "offspring": offspring, "confidence": confidence, "seed": seed}
     with borrow(model):
-        subject = Subject(model, OnGrid(spec))
-        champions = _chosen([], _judged(subject, code, [code.first(spec, draw) for _ in range(offspring)]))
+        attacked = AttackedModel(model, OnGrid(spec))
+        champions = _chosen([], _judged(attacked, code, [code.first(spec, draw) for _ in range(offspring)]))
         history = [_likely(champions)]
         for generation in range(generations):
             if history[-1].min() >= confidence:
                 break
             parents = draw.integers(len(champions), size=offspring)
             children = [code.mutated(champions[parent].genome, draw, generation) for parent in parents]
-            champions = _chosen(champions, _judged(subject, code, children))
+            champions = _chosen(champions, _judged(attacked, code, children))
             history.append(_likely(champions))
-    return FoolingPictures(
+    return FoolingImages(
         method=f"evolution, {encoding} encoding",
         settings=settings,
         spec=spec,
         classes=np.arange(len(champions)),
-        pictures=np.concatenate([champion.picture for champion in champions]),
+        images=np.concatenate([champion.image for champion in champions]),
         answers=Answers(np.stack([champion.logits for champion in champions])),
         history=np.stack(history),
     )
@@ -99,23 +100,23 @@ def evolve(
 
 @dataclass(frozen=True, eq=False)
 class _Judged:
-    """Genomes, their pictures (n h w c), the logits (n k) and the log-odds of each class for each."""
+    """Genomes, their images (n h w c), the logits (n k) and the log-odds of each class for each."""
 
     genomes: list[Any]
-    pictures: Pixels
+    images: Pixels
     logits: np.ndarray
     odds: np.ndarray
 
 
-def _judged(subject: Subject, code: Encoding, genomes: list[Any]) -> _Judged:
-    shares = np.stack([code.shares(genome, subject.spec) for genome in genomes])
-    pictures = np.rint(shares * subject.spec.maximum).astype(depth(subject.spec))
-    logits = subject.answers(to_levels(pictures, subject.device)).cpu().numpy()
-    return _Judged(genomes, pictures, logits, _log_odds(logits.astype(np.float64)))
+def _judged(attacked: AttackedModel, code: Encoding, genomes: list[Any]) -> _Judged:
+    intensities = np.stack([code.intensities(genome, attacked.spec) for genome in genomes])
+    images = np.rint(intensities * attacked.spec.maximum).astype(depth(attacked.spec))
+    logits = attacked.answers(to_levels(images, attacked.device)).cpu().numpy()
+    return _Judged(genomes, images, logits, _log_odds(logits.astype(np.float64)))
 
 
 def _log_odds(logits: np.ndarray) -> np.ndarray:
-    """log(p / (1 - p)) of every class, exact where p is all but 1."""
+    """Compute log(p / (1 - p)) of every class, exactly even where p is almost 1."""
     odds = np.empty_like(logits)
     for number in range(logits.shape[1]):
         odds[:, number] = logits[:, number] - np.logaddexp.reduce(np.delete(logits, number, axis=1), axis=1)
@@ -123,14 +124,14 @@ def _log_odds(logits: np.ndarray) -> np.ndarray:
 
 
 def _chosen(champions: list[_Champion], judged: _Judged) -> list[_Champion]:
-    """For each class its champion, or the child that it likes better."""
+    """Return the champion of each class, or the child with higher odds."""
     chosen = []
     for number, best in enumerate(judged.odds.argmax(0)):
         odds = float(judged.odds[best, number])
         if champions and champions[number].odds >= odds:
             chosen.append(champions[number])
         else:
-            chosen.append(_Champion(judged.genomes[best], judged.pictures[best : best + 1], judged.logits[best], odds))
+            chosen.append(_Champion(judged.genomes[best], judged.images[best : best + 1], judged.logits[best], odds))
     return chosen
 
 
