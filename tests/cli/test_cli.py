@@ -121,7 +121,7 @@ def test_each_help_has_an_example(name: str, capsys: pytest.CaptureFixture[str])
         (["train", "digits", "--set", "lr=1"], "Did you mean 'optimizer.lr'?"),
         (["train", "digits", "--epochs", "-1"], "more than nothing"),
         (["train", "digits", "--set", "input.height=4"], "takes pictures from"),
-        (["train", "digits", "--set", "loss.auxiliary=0.3"], "lenet5 has none for pictures of 32×32"),
+        (["train", "digits", "--set", "loss.auxiliary=0.3"], "lenet5 has none for images of 32×32"),
         (["train", "digits", "--set", "input.width=4", "--model", "lenet5"], "takes pictures from"),
         (["train", "digits", "--execution", "runs/none"], "runs/none"),
         (["resume", "runs/none"], "There is no run in runs/none"),

@@ -1,4 +1,4 @@
-"""A command is a verb and the way it is shown: one signature from both, nothing said twice."""
+"""Make a command of a verb and the function that shows its result: one signature of both."""
 
 from __future__ import annotations
 
@@ -84,12 +84,12 @@ def _spelled(hint: Any) -> Any:
 
 
 def _of_python(parameter: inspect.Parameter) -> bool:
-    """Whether a parameter takes objects of Python, annotated as Any: it has no option."""
+    """Return whether a parameter takes objects of Python, annotated as Any: it has no option."""
     return typing.get_args(parameter.annotation)[:1] == (Any,)
 
 
 def _worded(parameter: inspect.Parameter, hint: Any) -> inspect.Parameter:
-    """The parameter as the help shows it: its own name for its value, not a Python type; no default that is empty.
+    """Return the parameter as the help shows it: its name for its value, not a Python type; no empty default.
 
     Only where any number of words is taken may one begin with a hyphen: a lone - is the list on standard input.
     """
@@ -110,7 +110,7 @@ def _no_option(kind: Any, words: Any) -> None:
 
 
 def usage(run: Callable[..., None], name: str) -> str:
-    """The first line of a command's help: `Usage: striate predict [OPTIONS] RUN PICTURES...`."""
+    """Return the first line of a command's help: `Usage: striate predict [OPTIONS] RUN IMAGES...`."""
     words = ["Usage: striate", name]
     parameters = inspect.signature(run).parameters.values()
     if any(parameter.kind is parameter.KEYWORD_ONLY for parameter in parameters):
@@ -130,7 +130,7 @@ def _for_terminal(text: str, example: str) -> str:
 
 
 def _flowing(text: str) -> str:
-    """A docstring with each paragraph, and what is said of each argument, on one line: a terminal breaks its own."""
+    """Return a docstring with each paragraph and argument on one line: a terminal breaks its own lines."""
     lines = [""]
     for line in text.splitlines():
         begins = not line.strip() or not lines[-1].strip() or lines[-1] == "Args:" or _ARGUMENT.match(line)

@@ -1,4 +1,4 @@
-"""What is meant by an option that does not exist: other programs' names for ours."""
+"""Hints for options that do not exist: other programs' names for ours."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ _MEANT = {
 
 
 def meant(option: str) -> str | None:
-    """What to type in the place of an option of `train` that does not exist; None where it is not known.
+    """Return what to type instead of an option that `train` does not have; None where that is not known.
 
     >>> meant("--learning-rate")
     'Use --lr.'
@@ -67,7 +67,7 @@ def meant(option: str) -> str | None:
 
 
 def _setting(word: str) -> str | None:
-    """A setting of the recipe by the end of its name, as in --start-factor."""
+    """Return the hint for a setting of the recipe by the end of its name, as in --start-factor."""
     from striate.core.config import setting_keys
     from striate.runs.recipe import Recipe
 

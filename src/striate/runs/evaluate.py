@@ -207,8 +207,8 @@ def evaluation(
 def matched(dataset: Dataset, labels: LabelSpec) -> tuple[Dataset, np.ndarray, tuple[str, ...]]:
     """Match `dataset` to a classifier's `labels` by class name.
 
-    Returns the data with their targets as the classifier numbers its classes, the indices of the pictures whose class
-    it knows, and the names of the classes that it does not (their pictures must be left out: they have no number).
+    Returns the data with their targets as the classifier numbers its classes, the indices of the images whose class
+    it knows, and the names of the classes that it does not (their images must be left out: they have no number).
 
     Raises:
         DataError: no class is known to the classifier.

@@ -31,7 +31,7 @@ def check_fit(recipe: Recipe, prepared: TrainingData) -> None:
     with_auxiliary = isinstance(network, Auxiliary) and bool(network.auxiliary_heads)
     if recipe.loss.auxiliary is not None and not with_auxiliary:
         raise ConfigError(
-            f"loss.auxiliary is the weight of auxiliary classifiers, and {recipe.model} has none for pictures of "
+            f"loss.auxiliary is the weight of auxiliary classifiers, and {recipe.model} has none for images of "
             f"{height}×{width}. Leave the setting out."
         )
     shape = (prepared.smallest_batch(recipe), channels, height, width)

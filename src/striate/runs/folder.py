@@ -1,4 +1,4 @@
-"""A run as a folder: where each part lies, and who may write in it."""
+"""The folder of a run: the paths of its parts, and the lock for writing."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ LOCK = ".lock"
 class Run:
     """The folder of one training run. Its parts:
 
-    recipe.json    the recipe, its base, and what it was trained on      checkpoints/   where it can go on
-    events.jsonl   the one record of what happened                       evaluations/   how it was judged
-    audit.json     what was found in the data                            classifier/    the trained thing
-    images.csv     which images it was started with, where they are files
+    recipe.json    the recipe, its base, and the name of the data        checkpoints/   where it can resume
+    events.jsonl   the record of the training                            evaluations/   the scores of each split
+    audit.json     the audit of the data                                 classifier/    the trained classifier
+    images.csv     the images it was started with, where they are files
     report.html    all of it, to read
 
-    A run is path-like: whatever takes the path of a run takes the run.
+    A run is path-like: every function that takes the path of a run takes the run.
     """
 
     path: Path
@@ -147,8 +147,9 @@ def read_judgement(file: Path) -> tuple[Judged, dict[str, Any]]:
 
 @contextlib.contextmanager
 def new_run(folder: Path, name: str | None, stem: str) -> Iterator[Run]:
-    """Make the folder of a new run and be the only process that writes in it: `folder/name`, or the first of `stem`,
-    `stem-2`, `stem-3` … that is free.
+    """Make the folder of a new run, and be the only process that writes in it.
+
+    The folder is `folder/name`, or the first free one of `stem`, `stem-2`, `stem-3` ….
 
     A folder in which a run was only about to begin (its process was killed, or the disk was full) is free. A run has
     begun when `Plan.write` has written into it.
@@ -175,7 +176,7 @@ def new_run(folder: Path, name: str | None, stem: str) -> Iterator[Run]:
 
 
 def is_free(run: Run) -> bool:
-    """Whether there is nothing at the run's path but what a beginning that was cut short leaves.
+    """Return whether there is nothing at the run's path but the remains of a start that was interrupted.
 
     Raises:
         RunError: the folder cannot be read.
@@ -211,13 +212,13 @@ def _numbered(stem: str) -> Iterator[str]:
 def _taken(run: Run) -> RunError:
     if run.recipe_file.exists():
         return RunError(
-            f"{run.path} is there already. Choose another --name, or go on with it: striate resume {run.argument}"
+            f"{run.path} is there already. Choose another --name, or resume it: striate resume {run.argument}"
         )
     return RunError(f"{run.path} is there already, and is no run. Choose another --name, or move it away.")
 
 
 def open_run(path: str | os.PathLike[str]) -> Run:
-    """The run at `path`.
+    """Return the run at `path`.
 
     Raises:
         RunError: there is no run there; the nearest of the folder is offered.

@@ -37,8 +37,11 @@ class Entry:
 
 @dataclass(frozen=True)
 class Changes:
-    """What is not as it was. `missing`: names that cannot be read any more; `changed`: those with other pixels or
-    another class; `added`: those that were not there."""
+    """The differences from the record.
+
+    `missing`: names that cannot be read any more. `changed`: those with other pixels or another class. `added`: those
+    that were not there.
+    """
 
     missing: tuple[str, ...] = ()
     changed: tuple[str, ...] = ()

@@ -1,4 +1,4 @@
-"""What a run was trained with so far, as its record says, and how what it would go on with differs from that."""
+"""The settings and data of a run so far, from its record, and how those to resume with differ."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ class Origin:
             ) from error
 
     def changed_settings(self, plan: Plan) -> dict[str, tuple[Any, Any]]:
-        """The settings of `plan` that change the result and are not those of the training so far: (old, new) by name.
+        """Return the settings of `plan` that change the result and differ from the training so far: (old, new) by name.
 
         A new end that was asked for by `striate resume --epochs` is not among them.
         """
@@ -99,20 +99,20 @@ def check_settings(run: Run, origin: Origin, plan: Plan, *, inexact: bool) -> li
     if phrases and not inexact:
         raise RunError(
             f"{run.recipe_file} was changed since the training began: {', '.join(phrases)}. Restore the former values, "
-            "or go on with the new ones by --inexact."
+            "or resume with the new ones by --inexact."
         )
     return phrases
 
 
 def _latest(events: list[dict[str, Any]]) -> dict[str, Any]:
-    """What the last line says that changed something, without what belongs to that line alone."""
+    """Return the recipe and the data of the last line that changed them."""
     lines = [event for event in events if event["event"] == "resumed"]
     kept = ("recipe", "recipe_sha256", "data_sha256")
     return {key: lines[-1][key] for key in kept if key in lines[-1]} if lines else {}
 
 
 def _recipe(stored: object) -> Recipe | None:
-    """The recipe of the record; None where it has none, or one of another version."""
+    """Return the recipe of the record; None where it has none, or one of another version."""
     try:
         return None if stored is None else read_recipe(stored)
     except ConfigError:

@@ -28,7 +28,7 @@ READABLE = (1, 2)
 
 @dataclass(frozen=True, kw_only=True)
 class Plan:
-    """What a run sets out to do, as `recipe.json` holds it.
+    """The recipe and the data of a run, as `recipe.json` holds them.
 
     `base` is the name of the recipe that `recipe` was made from, `difference` maps each setting in which they differ to
     (the base's value, this run's). `data` is what the user named, made absolute where it is a path. `execution` is the
@@ -46,7 +46,7 @@ class Plan:
     reasons: dict[str, str] = field(default_factory=dict)
 
     def ending(self, end: Duration, before: Duration) -> Plan:
-        """This plan with another end than `before`, the one that the training has followed so far."""
+        """Return this plan with another end than `before`, the end of the training so far."""
         changed = {key: values for key, values in self.difference.items() if key != "epochs"}
         of_base = self.difference.get("epochs", (to_json(self.recipe.epochs),))[0]
         if of_base != to_json(end):

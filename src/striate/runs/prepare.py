@@ -171,8 +171,10 @@ class Prepared:
             return None
 
     def _judged(self, split: Split) -> np.ndarray:
-        """The images of a split that are judged: of the training split as many as `LEARNED`, evenly chosen, enough to
-        see how much better the classifier does on what it has learned from."""
+        """Return the images of a split to evaluate; of the training split, `LEARNED` evenly spaced ones.
+
+        That many are enough to see how much better the classifier does on images that it was trained on.
+        """
         indices = self.splits[split]
         return indices[:: max(1, -(-len(indices) // LEARNED))] if split == "train" else indices
 
@@ -263,7 +265,7 @@ def prepare_again(
         return Prepared(dataset, given, origin.input, labels, recorded=True), None
     if found.digest != origin.data and not inexact:
         raise RunError(
-            f"{_OTHER_DATA}: {changes}. Restore them, or go on with what remains of them: striate resume "
+            f"{_OTHER_DATA}: {changes}. Restore them, or resume with what remains of them: striate resume "
             f"{run.argument} --inexact, or striate finish {run.argument}"
         )
     if not any(len(indices) for indices in splits.values()):

@@ -1,4 +1,4 @@
-"""One sitting of a run, from prepared data to the last safe point: the one place where data, model and trainer meet."""
+"""One session of a run, from prepared data to the last safe point: here data, model and trainer meet."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ from striate.training.autotune import choose_plan
 
 @dataclass(frozen=True, eq=False)
 class Session:
-    """What is trained on what."""
+    """A plan with its prepared data."""
 
     plan: Plan
     prepared: TrainingData
@@ -53,7 +53,7 @@ class Session:
         return Arguments(classes=len(self.prepared.labels), channels=channels, size=(height, width))
 
     def build(self) -> nn.Module:
-        """The network anew, as it was before the first step."""
+        """Build the network as it is before the first step."""
         recipe = self.plan.recipe
         return build_model(recipe.model, seed=recipe.seed, **self.arguments)
 
@@ -150,7 +150,7 @@ def _state(session: Session, execution: ExecutionPlan, network: nn.Module, steps
 
 
 def _facts(session: Session, execution: ExecutionPlan) -> dict[str, Any]:
-    """What a sitting starts with, the same in every repetition."""
+    """Return what a session starts with, the same in every repetition."""
     prepared, recipe = session.prepared, session.plan.recipe
     return {
         "model": recipe.model,
@@ -166,7 +166,7 @@ def _facts(session: Session, execution: ExecutionPlan) -> dict[str, Any]:
 
 
 def _execution(session: Session, network: nn.Module, start: Start, progress: Progress) -> ExecutionPlan:
-    """The plan of this run, once it has one; else that of the run it repeats; else the winner of a trial."""
+    """Return the execution plan of this run, else of the run to repeat, else the winner of a trial."""
     plan = session.plan
     known = (start.execution if start.checkpoint is None else start.checkpoint.plan) or plan.execution
     if known is not None:

@@ -1,4 +1,4 @@
-"""What a verb is given as the trained thing: a run as `train` returns it, the path of one, or a classifier."""
+"""The run or classifier that a verb takes: a run as `train` returns it, its path, or a classifier."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ Trained: TypeAlias = "Run | Classifier | str | os.PathLike[str]"
 
 
 def classifier_of(trained: Trained, device: str = "auto") -> Classifier:
-    """The classifier that is meant, on `device`.
+    """Return the classifier, on `device`.
 
     Raises:
         RunError: there is no classifier at this path, or it is damaged.
@@ -32,14 +32,14 @@ def classifier_of(trained: Trained, device: str = "auto") -> Classifier:
 
 
 def folder_of(trained: Trained) -> Path | None:
-    """The folder of a run or of a classifier; None for a classifier in memory."""
+    """Return the folder of a run or of a classifier; None for a classifier in memory."""
     from striate.classifier import Classifier
 
     return None if isinstance(trained, Classifier) else path_of(trained)
 
 
 def path_of(trained: str | os.PathLike[str]) -> Path:
-    """The path of a run.
+    """Return the path of a run.
 
     Raises:
         ConfigError: `trained` is of another type.
@@ -53,7 +53,7 @@ def path_of(trained: str | os.PathLike[str]) -> Path:
 
 
 def run_of(trained: Trained) -> Run | None:
-    """The run to which a folder belongs, its own or the one around its classifier; None where there is none."""
+    """Return the run of a folder, its own or the one around its classifier; None where there is none."""
     from striate.runs.folder import Run
 
     folder = folder_of(trained)
@@ -66,7 +66,7 @@ def run_of(trained: Trained) -> Run | None:
 
 
 def own_data(trained: Trained) -> str:
-    """The data of a run, as they were named when it was trained.
+    """Return the name of the data of a run, as they were named when it was trained.
 
     Raises:
         ConfigError: this is a classifier without its run, which has no data.

@@ -1,4 +1,4 @@
-"""Judge a trained run."""
+"""Evaluate a trained run."""
 
 from __future__ import annotations
 
@@ -21,9 +21,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Verdict:
-    """How a classifier did on one split. `unknown`: classes of the data that the classifier does not know, whose
-    images were left out; `unreadable`: how many images could not be read; `seen`: how many images the classifier had
-    seen in its training, None where that is not known."""
+    """The evaluation of a classifier on one split.
+
+    `unknown`: classes of the data that the classifier does not know; their images were left out. `unreadable`: how many
+    images could not be read. `seen`: how many images the classifier had seen in its training, None where that is not
+    known.
+    """
 
     data: str
     split: str
@@ -50,19 +53,19 @@ def evaluate(
     device: str = "auto",
     progress: Progress | None = None,
 ) -> Verdict:
-    """Judge a run: on the test split of its own data, or on other data, whose classes are matched by name.
+    """Evaluate a run on the test split of its own data, or on other data, whose classes are matched by name.
 
     Of other data, images that the classifier was trained or validated on are left out and counted: they are recognised
-    by their pixels, wherever they lie.
+    by their pixels, wherever the files are.
 
     Example:
         striate.evaluate("runs/photos", "more-photos/").judgement.top1.value
 
     Args:
-        run: the run, as 'striate train' made it, or a classifier's folder that was copied out of it.
-        data: other data than the run's own, in any form that 'striate train' takes; all of them are judged.
+        run: the run's folder, or a classifier's folder that was copied out of it.
+        data: other data than the run's own, in any form that 'striate train' takes; all of them are used.
         split: which split: train, val, test or all.
-        all_images: judge images of the training and the validation too; the result says how many.
+        all_images: include images of the training and the validation; the result says how many.
         device: auto (the fastest here), cpu, cuda, cuda:1 or mps.
         progress: called as progress(stage, done, total); by default a bar on a terminal or in a notebook.
 

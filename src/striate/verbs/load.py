@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 def load(run: str | Path | Run | Classifier, /, *, device: str = "auto") -> Classifier:
-    """The classifier of a run, or one that was copied out of its run.
+    """Load the classifier of a run, or one that was copied out of its run.
 
     Args:
         run: what `train` returns, the path of a run's folder, or that of a folder with `classifier.json` and

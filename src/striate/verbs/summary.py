@@ -42,7 +42,7 @@ def summary(
 ) -> Summary:
     """Describe a network layer by layer: shapes, parameters, multiply-accumulates, receptive fields, memory.
 
-    Nothing is trained and no picture is needed. What is not given is the model card's; of a network written down,
+    Nothing is trained and no image is needed. The default input is that of the model's card; of an architecture,
     224x224 pixels in RGB.
 
     Example:
@@ -54,7 +54,7 @@ def summary(
         size: height and width of the input, as in 64 or 48x64.
         channels: channels of the input (1 for grey, 3 for RGB); of a module, 3 if it is not given.
         classes: number of classes.
-        unshared: tell too what the convolutions would need without weight sharing, locally and fully connected.
+        unshared: list the parameters of the convolutions without weight sharing, locally and fully connected.
 
     Raises:
         ModelError: there is no such network, or it does not admit this input; the sentence names the smallest that
@@ -81,7 +81,7 @@ def summary(
 def _of_module(
     module: Module, size: str | Size | None, channels: int | None, classes: int | None, *, unshared: bool
 ) -> Summary:
-    """A module as it is built: its classes are its own, and its images are those of its card, if it has one."""
+    """Summarise a module: its classes are its own, and its input is that of its card, if it has one."""
     from striate import models, tracing
 
     if classes is not None:

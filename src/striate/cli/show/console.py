@@ -1,4 +1,4 @@
-"""The console that everything is printed on, and numbers as people read them."""
+"""The console for all output, and numbers as people read them."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _ENDLESS = 1000  # columns of text: no line of ours is longer, so nothing is cut
 
 
 class Screen(Console):
-    """A console on which no name acts: what would move the cursor or turn the direction of writing is spelled out."""
+    """A console that spells out characters that would move the cursor or turn the direction of writing."""
 
     def print(self, *objects: Any, **options: Any) -> None:
         """Print `objects`; texts as `striate.core.names.visible_lines` shows them."""
@@ -30,7 +30,7 @@ class Screen(Console):
 
 
 def console() -> Screen:
-    """Standard output; colours and bars only where a person is looking, and lines as long as they are elsewhere."""
+    """Return standard output as a console: colours and bars on a terminal, unbroken lines elsewhere."""
     if sys.stdout.isatty():
         return Screen(highlight=False, markup=False, emoji=False)
     return Screen(highlight=False, markup=False, emoji=False, soft_wrap=True, width=_ENDLESS)
@@ -42,8 +42,10 @@ def complain(sentence: str) -> None:
 
 
 def print_json(value: Any) -> None:
-    """One JSON document on standard output, for programs. Escapes of JSON keep each character of a name as it is; JSON
-    has no NaN and no infinity, so they become null."""
+    """Print one JSON document on standard output, for programs.
+
+    JSON escapes keep each character of a name as it is. NaN and infinity, which JSON lacks, become null.
+    """
     print(json_escaped(json.dumps(_finite(value), ensure_ascii=False, indent=2, allow_nan=False)))
 
 
@@ -63,13 +65,15 @@ def print_csv(row: Row) -> None:
 
 
 def print_path(path: Path) -> None:
-    """The path of a file, and nothing else, for people and programs alike."""
+    """Print the path of a file, and nothing else, for people and programs alike."""
     _put(f"{path}\n")
 
 
 def _put(text: str) -> None:
-    """Write text that programs read: the bytes of a file name that is not UTF-8 stay what they are. Only on a terminal,
-    what would act there is spelled out."""
+    """Write text that programs read; bytes of file names that are not UTF-8 are kept.
+
+    On a terminal, characters that would act there are spelled out.
+    """
     if sys.stdout.isatty() or not hasattr(sys.stdout, "buffer"):
         sys.stdout.write(visible_lines(text))
     else:
@@ -80,10 +84,10 @@ def _put(text: str) -> None:
 def table(
     columns: Sequence[str], rows: Sequence[Row], *, left: int = 1, total: Row | None = None, gap: int = 2
 ) -> Table:
-    """A plain table: the first `left` columns lean left, the numbers after them right; `total` stands apart below,
-    `gap` is the space between columns.
+    """Return a plain table: the first `left` columns are aligned left, the numbers after them right.
 
-    Where it is too wide for the terminal, only words are broken, never names (the first column) or numbers.
+    `total` is a row apart, below the others; `gap` is the space between columns. Where the table is too wide for the
+    terminal, only words are broken, never names (the first column) or numbers.
     """
     drawn = Table(box=None, pad_edge=False, padding=(0, gap, 0, 0), header_style="bold")
     for number, column in enumerate(columns):
@@ -98,12 +102,12 @@ def table(
 
 
 def percent(share: float | None, digits: int = 2) -> str:
-    """`0.9917` as `99.17 %`; what is not known as a dash."""
+    """Return `0.9917` as `99.17 %`, and an unknown value as a dash."""
     return "–" if share is None or not math.isfinite(share) else f"{100 * share:.{digits}f} %"
 
 
 def span(seconds: float) -> str:
-    """A length of time: `8 s`, `3 min 20 s`, `2 h 5 min`."""
+    """Return a length of time: `8 s`, `3 min 20 s`, `2 h 5 min`."""
     whole = round(seconds)
     if whole < 60:
         return f"{whole} s"

@@ -1,4 +1,4 @@
-"""How a training is shown: nothing, lines of text, or one line that moves."""
+"""The display of a training: nothing, lines of text, or one line that moves."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _LINES = 30
 
 @contextlib.contextmanager
 def display(quiet: bool) -> Iterator[Quiet | Plain | Live]:
-    """What shows a training here: nothing, plain lines, or a line that moves where a person is looking."""
+    """Yield the display of a training: nothing, plain lines, or on a terminal a line that moves."""
     screen = console()
     if quiet:
         yield Quiet()
@@ -59,7 +59,7 @@ class Plain:
         self._evaluations = 0
 
     def show(self, event: object) -> None:
-        """Print what a person who reads a log wants to know."""
+        """Print the event, if it is worth a line in a log."""
         match event:
             case RunStarted():
                 self.pace = Pace(event)
@@ -74,15 +74,15 @@ class Plain:
                 self.screen.print(finished(event))
 
     def stage(self, name: str, done: int, total: int) -> None:
-        """Say once that a stage has ended."""
+        """Print a line when a stage has ended."""
         if done == total:
             self.screen.print(f"{name}: {total:,}")
 
     def stepped(self) -> None:
-        """A log has no line for each step."""
+        """Print nothing: a log has no line for each step."""
 
     def evaluated(self) -> None:
-        """A line for every so many evaluations."""
+        """Print a line for every so many evaluations."""
         self._evaluations += 1
         every = max(1, round(self.pace.evaluations_expected / _LINES))
         if self._evaluations % every == 0 or self._evaluations == 1:
@@ -120,7 +120,7 @@ class Live(Plain):
 
 
 def started(event: RunStarted) -> str:
-    """The lines above the first step: data, model, execution, findings, and the difference from the recipe."""
+    """Return the lines above the first step: data, model, execution, warnings, and the difference from the recipe."""
     counts = ", ".join(f"{split} {count:,}" for split, count in event.counts.items())
     channels, height, width = event.input.shape
     recipe = event.plan.recipe
@@ -142,10 +142,10 @@ def started(event: RunStarted) -> str:
 
 
 def finished(event: RunFinished) -> str:
-    """The lines below the last step: why it ended, how well it does, where the report lies."""
+    """Return the lines below the last step: why it ended, its scores, and the path of the report."""
     lines = [f"ended       {event.reason}; the weights kept are those of epoch {event.kept_epoch:g}"]
     lines += [f"{split:<11} {sentence(judgement)}" for split, judgement in event.judgements.items()]
     if event.unread:
         lines.append(f"left out    cannot be read any more: {named(event.unread)}")
-    lines += [f"report      {event.run.report_file}", f"predict     {command('predict', event.run.path)} PICTURES"]
+    lines += [f"report      {event.run.report_file}", f"predict     {command('predict', event.run.path)} IMAGES"]
     return "\n".join(lines)

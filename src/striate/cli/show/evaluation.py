@@ -43,7 +43,7 @@ def show_verdict(
 
 
 def seen_sentence(verdict: Verdict) -> str:
-    """What is known of images that the classifier has seen before, and what was done with them."""
+    """Return a sentence on images that the classifier has seen before."""
     seen = verdict.seen
     if seen is None:
         return "Whether the classifier was trained on some of these images is not known: it has no record of them."

@@ -63,7 +63,7 @@ def _lines(explanation: Explanation) -> list[str]:
 
 
 def _table(check: Check) -> Table:
-    """A row for each thing that the check tried."""
+    """Return a table with a row for each test of the check."""
     rows = [("", row.name, _number(row.value), _chance(row), row.said) for row in check.rows]
     return table(["   ", "check of the map", "value", "chance", "meaning"], rows, left=5)
 

@@ -1,4 +1,4 @@
-"""Networks before any training: the list of the zoo, and one network layer by layer."""
+"""Untrained models: the list of the zoo, and one model layer by layer."""
 
 from __future__ import annotations
 
@@ -59,11 +59,11 @@ def show_summary(work: Callable[..., Summary], *, json: Annotated[bool, Paramete
     total = [*last, memory(totals.parameter_bytes + totals.activation_bytes)]
     columns = ["layer", "kind", "output", "parameters", "MACs", "sees", "stride", "memory"]
     screen = console()
-    screen.print(f"{summary.model} on pictures of {by(description.input_shape)} (channels × height × width)\n")
+    screen.print(f"{summary.model} on images of {by(description.input_shape)} (channels × height × width)\n")
     screen.print(table(columns, rows, left=2, total=total, gap=1))
     screen.print(
-        "\nMACs are multiply-accumulates for one picture; memory is that of parameters and\n"
-        "outputs for one picture, in float32. 'sees' is the receptive field and 'stride'\n"
+        "\nMACs are multiply-accumulates for one image; memory is that of parameters and\n"
+        "outputs for one image, in float32. 'sees' is the receptive field and 'stride'\n"
         "the step between neighbours, in pixels of the input. With ≤ it may see less."
     )
     for note in description.notes:
@@ -82,12 +82,12 @@ def _show_unshared(summary: Summary) -> None:
 
 
 def by(shape: tuple[float, ...]) -> str:
-    """A shape as people write it: 3×64×64."""
+    """Return a shape as people write it: 3×64×64."""
     return "×".join(f"{size:g}" for size in shape)
 
 
 def about(count: int) -> str:
-    """A large number to three digits, as papers print it: 60.0 K, 25.6 M, 4.09 G."""
+    """Return a large number to three digits, as papers print it: 60.0 K, 25.6 M, 4.09 G."""
     for unit, name in ((1_000_000_000, "G"), (1_000_000, "M"), (1_000, "K")):
         if count >= 0.9995 * unit:
             value = count / unit
@@ -96,7 +96,7 @@ def about(count: int) -> str:
 
 
 def memory(count: int) -> str:
-    """Bytes as people read them: 61.7 kB, 2.4 MB."""
+    """Return bytes as people read them: 61.7 kB, 2.4 MB."""
     if count < 1000:
         return f"{count} B"
     return f"{count / 1000:.1f} kB" if count < 1_000_000 else f"{count / 1_000_000:.1f} MB"

@@ -1,4 +1,4 @@
-"""Where a training stands, how fast it goes, and when it will be over."""
+"""The position, speed and time left of a training."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from striate.runs.events import RunStarted
 
 
 class Pace:
-    """Where a training stands, how fast it goes and when it will be over."""
+    """The position, speed and time left of a training."""
 
     def __init__(self, event: RunStarted) -> None:
         self.scores: Mapping[str, float] = {}
@@ -38,9 +38,9 @@ class Pace:
         self.scores = scores
 
     def line(self, width: int = 80) -> str:
-        """Epoch, step, loss, validation, images per second and time left, as many of them as fit into `width` columns.
+        """Return epoch, step, loss, validation, images per second and time left, as many as fit into `width` columns.
 
-        What matters least goes first: the step, the speed, the validation loss.
+        The least important are dropped first: the step, the speed, the validation loss.
         """
         full, brief = self._validation(), self._validation(brief=True)
         speed, left = self._speed()
@@ -70,7 +70,7 @@ class Pace:
         return accuracy if brief else f"{accuracy} (loss {self.scores['loss']:.4f})"
 
     def _speed(self) -> tuple[str, str]:
-        """Images per second, and the time left; empty before there is a pace."""
+        """Return images per second and the time left; both empty until there is a pace."""
         began, share = self._first
         passed, gained = time.monotonic() - began, self.share - share
         if passed <= 0 or gained <= 0:
