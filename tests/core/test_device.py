@@ -1,38 +1,41 @@
-"""A plan changes settings of the process, which belong to somebody else afterwards."""
+"""A plan changes settings of the process only while it is in effect."""
 
 from __future__ import annotations
-
-from collections.abc import Generator
 
 import pytest
 import torch
 from torch import nn
 
-from striate.core.device import ExecutionPlan, settings_kept
+from striate.core.device import ExecutionPlan
 
 
-def settings() -> tuple[int, bool]:
-    return torch.get_num_threads(), torch.backends.cudnn.deterministic
+def found() -> tuple[int, bool, bytes]:
+    state = torch.get_rng_state().numpy().tobytes()
+    return torch.get_num_threads(), torch.backends.cudnn.deterministic, state
 
 
-def working() -> Generator[None, None, None]:
-    with settings_kept():
-        ExecutionPlan(threads=3).adopt(nn.Linear(1, 1))
-        torch.backends.cudnn.deterministic = not torch.backends.cudnn.deterministic  # as a plan on a GPU does
-        yield
+def test_threads_cudnn_and_random_state_are_as_before_when_a_plan_is_no_longer_in_effect() -> None:
+    before = found()
+    with ExecutionPlan(threads=before[0] + 1).in_effect():
+        assert torch.get_num_threads() == before[0] + 1
+        torch.backends.cudnn.deterministic = not before[1]  # as a plan on a GPU does
+        torch.rand(3)
+        assert all(now != then for now, then in zip(found(), before, strict=True))
+    assert found() == before
 
 
-def test_threads_and_cudnn_are_as_they_were_after_the_work() -> None:
-    before = settings()
-    for _ in working():
-        assert settings() == (3, not before[1])
-    assert settings() == before
+def test_they_are_as_before_after_an_error() -> None:
+    def fail() -> None:
+        with ExecutionPlan(threads=before[0] + 1).in_effect():
+            raise KeyError(float(torch.rand(1)))
 
-
-def test_they_are_as_they_were_after_an_error_and_when_nobody_reads_on() -> None:
-    before = settings()
+    before = found()
     with pytest.raises(KeyError):
-        working().throw(KeyError())
-    for _ in working():
-        break
-    assert settings() == before
+        fail()
+    assert found() == before
+
+
+def test_moving_a_model_changes_nothing_of_the_process() -> None:
+    model, before = nn.Conv2d(1, 1, 1), found()
+    ExecutionPlan(threads=before[0] + 1, layout="channels_last").adopt(model)
+    assert found() == before

@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from rehearsal.small import MadeBatches, make_state, weights
+from striate.core.device import ExecutionPlan
 from striate.core.duration import Duration
 from striate.core.errors import TrainingError
 from striate.training import Evaluated, Event, SafePoint, StepDone, train
@@ -56,13 +57,34 @@ def test_stopped_at_a_safe_point_and_continued_is_uninterrupted_in_weights_and_e
     assert torch.equal(weights(parts.model), weights(whole.model))
 
 
-def test_a_break_releases_the_batches_and_gives_torchs_random_state_back() -> None:
-    before, batches = torch.get_rng_state(), MadeBatches()
+def test_a_break_releases_the_batches() -> None:
+    batches = MadeBatches()
     with contextlib.closing(train(make_state(), batches, until=Duration.parse("2ep"))) as events:
         next(events)
-        assert not torch.equal(torch.get_rng_state(), before)  # dropout has drawn from it
     assert batches.released == 1
-    assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_between_events_the_process_is_the_callers() -> None:
+    def found() -> tuple[bytes, int, bool]:
+        state = torch.get_rng_state().numpy().tobytes()
+        return state, torch.get_num_threads(), torch.backends.cudnn.deterministic
+
+    within: list[int] = []
+
+    def evaluate() -> dict[str, float]:
+        torch.rand(3)
+        within.append(torch.get_num_threads())
+        return {}
+
+    before = found()
+    state = make_state(plan=ExecutionPlan(threads=before[1] + 1))  # with dropout, which draws
+    events = train(state, MadeBatches(), until=Duration.parse("1ep"), evaluate=evaluate)
+    assert [found() == before for _ in events] == [True] * 11
+    assert within == [before[1] + 1]
+    broken = train(make_state(), MadeBatches(spoiled=(0, 0)), until=Duration.parse("1ep"))
+    with pytest.raises(TrainingError):
+        next(broken)
+    assert found() == before
 
 
 def test_a_training_that_is_over_does_nothing() -> None:

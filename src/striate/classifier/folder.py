@@ -98,7 +98,8 @@ def load_classifier(folder: str | os.PathLike[str]) -> Classifier:
         _check_known(described.name, folder)
         tensors = _parsed(weights, folder)
         _check_shapes(described, tensors)
-        model = build_model(described.name, **described.arguments)
+        with torch.random.fork_rng(devices=[]):  # the initial weights, which are replaced, are drawn from it
+            model = build_model(described.name, **described.arguments)
         load_weights(model, tensors)
     except RunError:
         raise

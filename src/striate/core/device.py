@@ -1,4 +1,4 @@
-"""Where and how a network is executed: device, memory layout, precision, threads, written down as one plan."""
+"""Devices, and the execution plan: device, memory layout, precision and threads of a training."""
 
 from __future__ import annotations
 
@@ -26,11 +26,14 @@ _LAYOUT_WORDS = {"contiguous": "channels first", "channels_last": "channels last
 class ExecutionPlan:
     """How a run is executed. It belongs to the run: resuming repeats it.
 
-    `device` is torch's name of the device (`cpu`, `cuda`, `cuda:1`, `mps`), `layout` how pictures and kernels lie in
-    memory, `precision` the type in which matrix products and convolutions are computed (weights, losses and updates
-    are float32 in either case), `threads` how many of torch's threads share one operation; sums are divided among
-    them, so their number can change the last bits of a result. `parts` is into how many parts a batch is divided, each
-    of them computed by threads of its own (see `training.backward`).
+    Args:
+        device: torch's name of the device (`cpu`, `cuda`, `cuda:1`, `mps`).
+        layout: memory layout of images and kernels.
+        precision: type in which matrix products and convolutions are computed; weights, losses and updates are
+            float32 in either case.
+        threads: how many of torch's threads share one operation. Sums are divided among them, so their number can
+            change the last bits of a result.
+        parts: number of parts into which a batch is divided, each computed by its own threads (`training.backward`).
     """
 
     device: str = "cpu"
@@ -47,12 +50,12 @@ class ExecutionPlan:
 
     @property
     def kind(self) -> str:
-        """The device's type, without its number."""
+        """Type of the device, without its number."""
         return self.device.partition(":")[0]
 
     @property
     def number(self) -> int:
-        """Which of the devices of its type."""
+        """Number of the device among those of its type."""
         return int(self.device.partition(":")[2] or 0)
 
     @property
@@ -60,33 +63,62 @@ class ExecutionPlan:
         return torch.channels_last if self.layout == "channels_last" else torch.contiguous_format
 
     def adopt(self, model: Module) -> Module:
-        """Bring `model` (in place) and this process into the plan; `settings_kept` gives the process back as it was.
+        """Move `model` (in place) to the plan's device, in its memory layout.
 
         Raises:
             ConfigError: this machine does not have the plan's device.
         """
         device_named(self.device)
-        torch.set_num_threads(self.threads)
-        if self.kind == "cuda":
-            torch.backends.cudnn.deterministic = True  # or the same step twice may differ in its last bits
         # torch documents this call for modules; its type stubs lack it
         return model.to(device=self.device, memory_format=self.memory_format)  # pyright: ignore[reportCallIssue]
 
+    @contextlib.contextmanager
+    def in_effect(self) -> Iterator[None]:
+        """Set this process as the plan requires; on exit all is as before, torch's random state too.
+
+        Set are the number of torch's threads and, on a GPU, cuDNN's `deterministic`, without which the same step may
+        differ in its last bits.
+        """
+        threads, deterministic = torch.get_num_threads(), torch.backends.cudnn.deterministic
+        generators = self._generators()
+        states = [generator.get_state() for generator in generators]
+        try:
+            if threads != self.threads:
+                torch.set_num_threads(self.threads)
+            if self.kind == "cuda":
+                torch.backends.cudnn.deterministic = True
+            yield
+        finally:
+            if threads != self.threads:
+                torch.set_num_threads(threads)
+            torch.backends.cudnn.deterministic = deterministic
+            for generator, state in zip(generators, states, strict=True):
+                generator.set_state(state)
+
+    def _generators(self) -> list[torch.Generator]:
+        """Return the global generators from which layers draw; `torch.random.fork_rng` is too slow for each step."""
+        if self.device == "cpu":
+            return [torch.default_generator]
+        if self.kind == "cuda":
+            torch.cuda.init()
+            return [torch.default_generator, torch.cuda.default_generators[self.number]]
+        return [torch.default_generator, torch.mps._get_default_mps_generator()]
+
     def place(self, images: Float[Tensor, "n c h w"]) -> Float[Tensor, "n c h w"]:
-        """`images` on the plan's device in its layout; the same tensor if it is there already."""
+        """Return `images` on the plan's device in its layout; the same tensor if it is there already."""
         return images.to(device=self.device, memory_format=self.memory_format, non_blocking=True)
 
     def autocast(self) -> contextlib.AbstractContextManager[object]:
-        """The context in which the forward pass runs."""
+        """Return the context in which the forward pass runs."""
         if self.precision == "float32":
             return contextlib.nullcontext()
         return torch.autocast(self.kind, dtype=torch.bfloat16)
 
     def seed(self, seed: int) -> None:
-        """Set the global generator from which dropout and the like draw under this plan.
+        """Seed the global generator from which dropout draws under this plan.
 
-        `torch.manual_seed` would do it for every kind of device that torch knows, present or not, and notes a stack
-        trace for each absent one: more than half a millisecond, at each step.
+        `torch.manual_seed` seeds every kind of device that torch knows and records a stack trace for each absent one,
+        which costs more than half a millisecond at each step.
         """
         if self.device == "cpu":
             torch.default_generator.manual_seed(seed)
@@ -97,14 +129,14 @@ class ExecutionPlan:
             getattr(torch, self.kind).manual_seed(seed)
 
     def sentence(self) -> str:
-        """The plan in words: `cpu, channels last, float32, 2 threads`."""
+        """Describe the plan: `cpu, channels last, float32, 2 threads`."""
         threads = "1 thread" if self.threads == 1 else f"{self.threads} threads"
         parts = "" if self.parts == 1 else f", batches in {self.parts} parts side by side"
         return f"{self.device}, {_LAYOUT_WORDS[self.layout]}, {self.precision}, {threads}{parts}"
 
     @property
     def cores(self) -> int:
-        """How many of the processor's cores a step keeps busy."""
+        """Number of the processor's cores that a step keeps busy."""
         return self.threads * self.parts
 
 
@@ -115,29 +147,15 @@ def full_precision(device: torch.device) -> contextlib.AbstractContextManager[ob
     return contextlib.nullcontext()
 
 
-@contextlib.contextmanager
-def settings_kept() -> Iterator[None]:
-    """Inside, plans may be adopted; afterwards torch's settings of this process are as they were found.
-
-    They are the number of threads and cuDNN's `deterministic`, all that `ExecutionPlan.adopt` sets.
-    """
-    threads, deterministic = torch.get_num_threads(), torch.backends.cudnn.deterministic
-    try:
-        yield
-    finally:
-        torch.set_num_threads(threads)
-        torch.backends.cudnn.deterministic = deterministic
-
-
 def devices() -> tuple[str, ...]:
-    """The device types of this machine that torch can use, the fastest kind first."""
+    """Return the device types of this machine that torch can use, the fastest first."""
     found = ["cuda"] if torch.cuda.is_available() else []
     found += ["mps"] if torch.backends.mps.is_available() else []
     return (*found, "cpu")
 
 
 def device_named(name: str) -> str:
-    """Torch's name of the device that is meant: `auto` is the fastest that this machine has.
+    """Return torch's name of a device; `auto` is the fastest of this machine.
 
     Raises:
         ConfigError: there is no such kind of device, or this machine does not have it.
@@ -157,9 +175,9 @@ def device_named(name: str) -> str:
 
 
 def computes_in_bf16(device: str) -> bool:
-    """Whether a device of this type has instructions for bf16, and autocast to it what a convolutional network needs.
+    """Return whether a device of this type computes convolutional networks in bf16 by its own instructions.
 
-    Elsewhere torch emulates it. (Apple's GPUs have it; torch's autocast for them leaves out operations.)
+    Elsewhere torch emulates bf16. (Apple's GPUs have it, but torch's autocast for them lacks operations.)
     """
     kind = device.partition(":")[0]
     if kind == "cuda":
@@ -172,12 +190,12 @@ def computes_in_bf16(device: str) -> bool:
 
 
 def plain_plan(device: str | None = None) -> ExecutionPlan:
-    """The plan that needs no trial: float32, channels first, torch's own number of threads."""
+    """Return the plan that needs no autotuning: float32, channels first, torch's present number of threads."""
     return ExecutionPlan(device=device or devices()[0], threads=torch.get_num_threads())
 
 
 def machine(device: str = "cpu") -> dict[str, str]:
-    """What kind of machine this is, as far as it can change the last bits of a result."""
+    """Describe this machine, as far as it can change the last bits of a result."""
     facts = {
         "system": platform.system(),
         "architecture": platform.machine(),
@@ -190,7 +208,7 @@ def machine(device: str = "cpu") -> dict[str, str]:
 
 
 def _processor() -> str:
-    """The processor's name; Python leaves it empty on Linux, where the kernel tells it."""
+    """Return the processor's name; on Linux, where Python leaves it empty, from the kernel."""
     with contextlib.suppress(OSError):
         for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():
             if line.startswith("model name"):

@@ -44,7 +44,8 @@ def conclude(run: Run, session: Session, ending: Ending, lost: tuple[str, ...] =
     judged: dict[Split, Outputs] = {}
     gone: dict[Split, tuple[str, ...]] = {}
     for split in SPLITS:
-        outputs = prepared.answers(classifier, split)
+        with checkpoint.plan.in_effect():
+            outputs = prepared.answers(classifier, split)
         gone[split] = prepared.unread(split, outputs)
         if outputs is not None:
             judged[split] = outputs

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Generator
 from dataclasses import replace
 
-from striate.core.device import settings_kept
 from striate.core.duration import Clock, Duration
 from striate.core.errors import RunError
 from striate.core.progress import Progress, silent
@@ -49,7 +48,7 @@ def resume_run(
     """
     end = None if epochs is None else Duration.parse(epochs)
     plan = Plan.read(run)
-    with run.writing(), settings_kept():
+    with run.writing():
         checkpoint, refused = newest_checkpoint(run.checkpoints)
         origin = Origin.read(run, checkpoint)
         if origin is None:  # it was killed before it had made a step
@@ -77,7 +76,7 @@ def finish_run(run: Run, *, loaders: Loaders | None = None, progress: Progress =
         DataError: the data are gone.
     """
     plan = Plan.read(run)
-    with run.writing(), settings_kept():
+    with run.writing():
         checkpoint, _ = newest_checkpoint(run.checkpoints)
         origin = Origin.read(run, checkpoint)
         if checkpoint is None or origin is None or checkpoint.clock.step == 0:

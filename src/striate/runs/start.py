@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Generator, Mapping
 from pathlib import Path
 
-from striate.core.device import settings_kept
 from striate.core.progress import Progress, silent
 from striate.data.audit.audit import audit
 from striate.data.loading.own_loaders import Loaders
@@ -45,7 +44,7 @@ def start_run(
         check_name(folder, name)
     plan, prepared, stem = _prepared(data, changes, recipe, execution, progress)
     check_fit(plan.recipe, prepared)
-    with new_run(folder, name, f"{stem}-{_short(plan.recipe.model)}") as run, settings_kept():
+    with new_run(folder, name, f"{stem}-{_short(plan.recipe.model)}") as run:
         plan.write(run)
         yield from train_to_end(run, plan, prepared, Start(), progress=progress)
     return run

@@ -9,7 +9,7 @@ import json
 import math
 import statistics
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Literal
@@ -68,10 +68,9 @@ def choose_plan(
     cached = _cached(file, plans)
     if cached is not None:
         return cached
-    with _untouched_randomness(plans[0]):
-        batch = _example(model, task, shape)
-        seconds = seconds_per_step(model, task, batch, plans, progress)
-        chosen = choose(seconds, lambda plan: agrees(model, task, batch, plan, plans[0]))
+    batch = _example(model, task, shape)
+    seconds = seconds_per_step(model, task, batch, plans, progress)
+    chosen = choose(seconds, lambda plan: agrees(model, task, batch, plan, plans[0]))
     with contextlib.suppress(StriateError, OSError):  # an unwritable cache costs the next trial, not this run
         file.parent.mkdir(parents=True, exist_ok=True)
         write_json(file, to_json(chosen))
@@ -163,7 +162,8 @@ def gradient(model: nn.Module, task: Task, batch: Batch, plan: ExecutionPlan) ->
     The copy is in evaluation mode: dropout fills its masks in memory order, so another layout drops other units.
     """
     copied = plan.adopt(copy.deepcopy(model)).eval()
-    backward(copied, task, batch, plan)
+    with plan.in_effect():
+        backward(copied, task, batch, plan)
     return torch.cat([p.grad.float().reshape(-1).cpu() for p in copied.parameters() if p.grad is not None])
 
 
@@ -177,26 +177,14 @@ def _example(model: nn.Module, task: Task, shape: tuple[int, int, int, int]) -> 
 
 
 def _step_seconds(model: nn.Module, task: Task, batch: Batch, plan: ExecutionPlan) -> float:
-    torch.set_num_threads(plan.threads)
-    started = time.perf_counter()
-    backward(model, task, batch, plan)
-    for parameter in model.parameters():
-        parameter.grad = None  # no update: it is the same under every plan, and the copy could diverge
-    if plan.device != "cpu":
-        torch.accelerator.synchronize(plan.device)
-    return time.perf_counter() - started
-
-
-@contextlib.contextmanager
-def _untouched_randomness(plan: ExecutionPlan) -> Iterator[None]:
-    """Restore torch's random state and number of threads on exit."""
-    threads = torch.get_num_threads()
-    accelerator = plan.device != "cpu"
-    with torch.random.fork_rng([plan.number] if accelerator else [], device_type=plan.kind if accelerator else "cuda"):
-        try:
-            yield
-        finally:
-            torch.set_num_threads(threads)
+    with plan.in_effect():
+        started = time.perf_counter()
+        backward(model, task, batch, plan)
+        for parameter in model.parameters():
+            parameter.grad = None  # no update: it is the same under every plan, and the copy could diverge
+        if plan.device != "cpu":
+            torch.accelerator.synchronize(plan.device)
+        return time.perf_counter() - started
 
 
 def _fingerprint(model: nn.Module, task: Task, shape: tuple[int, int, int, int], plans: list[ExecutionPlan]) -> str:

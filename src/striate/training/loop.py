@@ -1,11 +1,10 @@
-"""The loop: a generator of events, on one page. Everyone else is a `for`."""
+"""The training loop: a generator of events, which everything else reads with a `for`."""
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Callable, Generator, Mapping
-
-import torch
 
 from striate.core.batch import Batch
 from striate.core.duration import Clock, Duration
@@ -26,10 +25,10 @@ def train(
     evaluate: Callable[[], Mapping[str, float]] | None = None,
     every: Duration = EPOCH,
 ) -> Generator[Event, None, None]:
-    """Train from where `state` stands until `until`, telling what happens. Stop or save only at a `SafePoint`.
+    """Train `state` until `until`, and yield events. Stop or save only at a `SafePoint`.
 
-    `evaluate` is asked `every` so often, and at the end. It leaves the network in the mode in which it found it.
-    Torch's global random state comes back when the generator ends or is closed.
+    `evaluate` is called at every multiple of `every` and at the end; it must leave the modes of the model as they are.
+    Between events, settings of the process and torch's random state are the caller's.
 
     Raises:
         TrainingError: the loss is not finite, or `batches` does not divide epochs as `state.clock` does.
@@ -39,27 +38,25 @@ def train(
             f"An epoch of this training has {state.clock.steps_per_epoch} steps, and the data give {len(batches)} "
             "batches. Train on the same data with the same batch size."
         )
-    accelerators = [] if state.plan.device == "cpu" else [state.plan.number]
-    with torch.random.fork_rng(accelerators, device_type=state.plan.kind if accelerators else "cuda"):
-        state.model.train()
-        stream = _from(batches, state.clock)
-        try:
-            then = time.perf_counter()
-            while not until.reached(state.clock):
-                before = state.clock
+    state.model.train()
+    with contextlib.closing(_from(batches, state.clock)) as stream:
+        then = time.perf_counter()
+        while not until.reached(state.clock):
+            before = state.clock
+            with state.plan.in_effect():
                 loss, rate = step(state, next(stream))
-                now = time.perf_counter()
-                state.clock, then = state.clock.tick(now - then), now
-                yield StepDone(state.clock, loss, rate)
-                if evaluate and (_due(every, before, state.clock) or until.reached(state.clock)):
-                    yield Evaluated(state.clock, evaluate())
-                yield SafePoint(state.clock)
-        finally:
-            stream.close()
+            now = time.perf_counter()
+            state.clock, then = state.clock.tick(now - then), now
+            yield StepDone(state.clock, loss, rate)
+            if evaluate and (_due(every, before, state.clock) or until.reached(state.clock)):
+                with state.plan.in_effect():
+                    scores = evaluate()
+                yield Evaluated(state.clock, scores)
+            yield SafePoint(state.clock)
 
 
 def _from(batches: Batches, clock: Clock) -> Generator[Batch, None, None]:
-    """All batches from the position of `clock` on, epoch after epoch."""
+    """Yield all batches from the position of `clock` on, epoch after epoch."""
     epoch, start = clock.epoch, clock.step_in_epoch
     while True:
         yield from batches.epoch(epoch, start=start)
@@ -67,5 +64,5 @@ def _from(batches: Batches, clock: Clock) -> Generator[Batch, None, None]:
 
 
 def _due(every: Duration, before: Clock, now: Clock) -> bool:
-    """Whether a multiple of `every` lies between two clocks."""
+    """Return whether a multiple of `every` lies between two clocks."""
     return int(every.progress(now)) > int(every.progress(before))
