@@ -22,8 +22,7 @@ from striate.data.dataset import ArrayStore, Dataset, FileStore, numbered
 from striate.data.images.decode import decode
 from striate.data.images.decoded import DecodedImage
 from striate.data.loading import cache as cache_files
-from striate.data.loading import memory
-from striate.data.loading.memory import hold
+from striate.data.loading.cache import load_cached
 from striate.data.preparation.arrays import prepare
 
 SPEC = InputSpec(channels=RGB, height=12, width=12, mean=(0.5,) * 3, std=(0.5,) * 3)
@@ -62,7 +61,7 @@ def expected(photos: Dataset, index: np.ndarray) -> np.ndarray:
 
 
 def test_rows_are_found_by_their_index(photos, cache):
-    held = hold(photos, np.array([7, 3, 11, 19]), SPEC)
+    held = load_cached(photos, np.array([7, 3, 11, 19]), SPEC)
     assert held is not None
     np.testing.assert_array_equal(held.take(np.array([19, 3])), expected(photos, np.array([19, 3])))
     assert not cache.exists()
@@ -71,8 +70,8 @@ def test_rows_are_found_by_their_index(photos, cache):
 def test_with_digests_pictures_are_decoded_once_and_then_mapped(photos, cache):
     index = np.array([1, 5, 6])
     reported: list[tuple[str, int, int]] = []
-    first = hold(photos, index, SPEC, digests=DIGESTS, progress=lambda *report: reported.append(report))
-    again = hold(without_decoding(photos), index, SPEC, digests=DIGESTS)
+    first = load_cached(photos, index, SPEC, digests=DIGESTS, progress=lambda *report: reported.append(report))
+    again = load_cached(without_decoding(photos), index, SPEC, digests=DIGESTS)
     assert first is not None
     assert again is not None
     assert reported == [("preparing the images", 3, 3)]
@@ -84,16 +83,16 @@ def test_with_digests_pictures_are_decoded_once_and_then_mapped(photos, cache):
 
 def test_the_key_is_made_of_what_the_pixels_depend_on(photos, cache, monkeypatch):
     index = np.arange(4)
-    hold(photos, index, SPEC, digests=DIGESTS)
-    hold(without_decoding(photos), index, replace(SPEC, mean=(0.1,) * 3, std=(0.9,) * 3), digests=DIGESTS)
+    load_cached(photos, index, SPEC, digests=DIGESTS)
+    load_cached(without_decoding(photos), index, replace(SPEC, mean=(0.1,) * 3, std=(0.9,) * 3), digests=DIGESTS)
     others = DIGESTS.copy()
     others[2, 31] ^= 1
-    hold(photos, index, replace(SPEC, filter="bicubic"), digests=DIGESTS)
-    hold(photos, index, replace(SPEC, decode_scale=0.0), digests=DIGESTS)
-    hold(photos, index, SPEC, digests=others)
-    hold(photos, np.arange(5), SPEC, digests=DIGESTS)
-    monkeypatch.setattr(memory, "program_digest", lambda: "of another program")
-    hold(photos, index, SPEC, digests=DIGESTS)
+    load_cached(photos, index, replace(SPEC, filter="bicubic"), digests=DIGESTS)
+    load_cached(photos, index, replace(SPEC, decode_scale=0.0), digests=DIGESTS)
+    load_cached(photos, index, SPEC, digests=others)
+    load_cached(photos, np.arange(5), SPEC, digests=DIGESTS)
+    monkeypatch.setattr(cache_files, "program_digest", lambda: "of another program")
+    load_cached(photos, index, SPEC, digests=DIGESTS)
     assert len(list(cache.iterdir())) == 6
 
 
@@ -105,7 +104,7 @@ def test_a_png_with_the_pixels_of_a_jpeg_is_prepared_as_a_png(tmp_path, cache):
     kinds = [
         Dataset(kind, FileStore(tmp_path, [f"0.{kind}"]), ("a", "b"), np.zeros(1, np.int64)) for kind in ("jpg", "png")
     ]
-    held = [hold(data, np.arange(1), SPEC, digests=DIGESTS[:1]) for data in kinds]
+    held = [load_cached(data, np.arange(1), SPEC, digests=DIGESTS[:1]) for data in kinds]
     for data, one in zip(kinds, held, strict=True):
         assert one is not None
         np.testing.assert_array_equal(one.pixels, expected(data, np.arange(1)))
@@ -114,9 +113,9 @@ def test_a_png_with_the_pixels_of_a_jpeg_is_prepared_as_a_png(tmp_path, cache):
 
 def test_a_file_that_is_changed_is_decoded_again(photos, cache, tmp_path):
     index = np.arange(4)
-    hold(photos, index, SPEC, digests=DIGESTS)
+    load_cached(photos, index, SPEC, digests=DIGESTS)
     Image.new("RGB", (30, 20), (1, 2, 3)).save(tmp_path / "2.png")
-    held = hold(photos, index, SPEC, digests=DIGESTS)
+    held = load_cached(photos, index, SPEC, digests=DIGESTS)
     assert held is not None
     assert (held.take(np.array([2])) == np.array([1, 2, 3]).reshape(1, 3, 1, 1)).all()
 
@@ -126,7 +125,7 @@ def test_an_interrupt_stops_the_threads_and_leaves_nothing_in_the_cache(photos, 
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        hold(photos, np.arange(4), SPEC, digests=DIGESTS, threads=2, progress=interrupt)
+        load_cached(photos, np.arange(4), SPEC, digests=DIGESTS, threads=2, progress=interrupt)
     assert not cache.exists()
     assert not [thread.name for thread in threading.enumerate() if thread.name.startswith("striate-worker")]
 
@@ -135,7 +134,7 @@ def test_a_file_that_is_changed_while_it_is_prepared_is_not_kept(photos, cache, 
     def change(stage: str, done: int, total: int) -> None:
         Image.new("RGB", (30, 20), (1, 2, 3)).save(tmp_path / "2.png")
 
-    hold(photos, np.arange(4), SPEC, digests=DIGESTS, progress=change)
+    load_cached(photos, np.arange(4), SPEC, digests=DIGESTS, progress=change)
     assert not cache.exists()
 
 
@@ -158,11 +157,11 @@ def _flip(content: bytes) -> bytes:
 )
 def test_a_damaged_cache_file_is_made_again(photos, cache, damage):
     index = np.arange(6)
-    hold(photos, index, SPEC, digests=DIGESTS)
+    load_cached(photos, index, SPEC, digests=DIGESTS)
     (path,) = cache.iterdir()
     whole = path.read_bytes()
     path.write_bytes(damage(whole))
-    held = hold(photos, index, SPEC, digests=DIGESTS)
+    held = load_cached(photos, index, SPEC, digests=DIGESTS)
     assert held is not None
     np.testing.assert_array_equal(held.pixels, expected(photos, index))
     assert path.read_bytes() == whole
@@ -177,7 +176,7 @@ def test_without_a_place_for_the_cache_pictures_are_held_all_the_same(photos, ca
         monkeypatch.setattr(files, "write_chunk", full)
     else:
         cache.parent.write_text("a file where the folder should be")
-    held = hold(photos, np.arange(6), SPEC, digests=DIGESTS)
+    held = load_cached(photos, np.arange(6), SPEC, digests=DIGESTS)
     assert held is not None
     np.testing.assert_array_equal(held.pixels, expected(photos, np.arange(6)))
     assert failure == "no folder" or list(cache.iterdir()) == []
@@ -189,7 +188,7 @@ import threading
 from pathlib import Path
 from striate.core.spec import RGB, InputSpec
 from striate.data.dataset import Dataset, FileStore
-from striate.data.loading.memory import hold
+from striate.data.loading.cache import load_cached
 from striate.data.images.decoded import DecodedImage
 names = [f"{number}.png" for number in range(20)]
 data = Dataset("photos", FileStore(Path(sys.argv[1]), names), ("a", "b"), np.zeros(20, np.int64))
@@ -197,7 +196,8 @@ spec = InputSpec(channels=RGB, height=12, width=12, mean=(0.5,) * 3, std=(0.5,) 
 sys.stdin.readline()
 for turn in range(8):
     digests = np.full((20, 32), turn, np.uint8)
-    print(hashlib.sha256(hold(data, np.arange(20), spec, digests=digests, threads=1).pixels.tobytes()).hexdigest())
+    cached = load_cached(data, np.arange(20), spec, digests=digests, threads=1)
+    print(hashlib.sha256(cached.pixels.tobytes()).hexdigest())
 """
 
 
@@ -216,10 +216,10 @@ def test_two_processes_may_build_the_same_file_at_once(photos, cache, tmp_path):
 
 def test_what_does_not_fit_is_not_held(photos, monkeypatch):
     needed = 6 * 3 * 12 * 12
-    monkeypatch.setattr(memory, "available_memory", lambda: 2 * needed - 2)
-    assert hold(photos, np.arange(6), SPEC) is None
-    monkeypatch.setattr(memory, "available_memory", lambda: 2 * needed)
-    assert hold(photos, np.arange(6), SPEC) is not None
+    monkeypatch.setattr(cache_files, "available_memory", lambda: 2 * needed - 2)
+    assert load_cached(photos, np.arange(6), SPEC) is None
+    monkeypatch.setattr(cache_files, "available_memory", lambda: 2 * needed)
+    assert load_cached(photos, np.arange(6), SPEC) is not None
 
 
 def test_available_memory_is_that_of_the_machine_or_less():
@@ -233,10 +233,10 @@ def test_arrays_that_need_nothing_are_used_as_they_lie(planar):
         pixels = np.zeros((5, 3, 8, 9), np.uint8).transpose(0, 2, 3, 1)
     data = Dataset("array", ArrayStore(pixels, numbered("train", 5)), ("a", "b"), np.zeros(5, np.int64))
     spec = InputSpec(channels=RGB, height=8, width=9, mean=(0.0,) * 3, std=(1.0,) * 3)
-    held = hold(data, np.array([4]), spec)
+    held = load_cached(data, np.array([4]), spec)
     assert held is not None
     assert np.shares_memory(held.pixels, pixels) == planar
-    grey = hold(data, np.array([4]), replace(spec, channels=GREY, mean=(0.0,), std=(1.0,)))
+    grey = load_cached(data, np.array([4]), replace(spec, channels=GREY, mean=(0.0,), std=(1.0,)))
     assert grey is not None
     assert grey.pixels.shape == (1, 1, 8, 9)
 

@@ -1,8 +1,8 @@
-"""An array on disk that is whole or not there: memory-mapped, checked when opened, rebuilt by its owner when broken.
+"""Prepared images in memory, in the depth of the data: decoded once and cached on disk.
 
-One page of header (a line of JSON, filled up with spaces) and the bytes of the array behind it. The header holds the
-SHA-256 of those bytes: a file that was cut short or changed is not believed. Writers do not need to know of each other:
-each writes a file of its own and renames it, and equal names hold equal contents.
+A file of the cache is one page of header (a line of JSON, padded with spaces) followed by the bytes of the array. The
+header holds the SHA-256 of those bytes: a file that was cut short or changed is ignored and written again. Writers need
+no lock: each writes a file of its own and renames it, and equal names hold equal contents.
 """
 
 from __future__ import annotations
@@ -11,28 +11,146 @@ import contextlib
 import hashlib
 import json
 import os
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
+from jaxtyping import UInt8
 
+from striate.core import config
 from striate.core.errors import StriateError
-from striate.core.files import open_regular, write_atomically
+from striate.core.files import cache_folder, open_regular, write_atomically
+from striate.core.geometry import place
+from striate.core.memory import available_memory
+from striate.core.progress import Progress, silent
+from striate.core.spec import InputSpec
+from striate.core.threads import in_order, usable_cores
+from striate.data.dataset import ArrayStore, Dataset, FileStore, Indices, Store
+from striate.data.loading.batching import pieces, prepare_rows
+from striate.data.preparation.arrays import ManyPrepared
+from striate.data.preparation.colour import storage_dtype
+from striate.data.program import program_digest
 
+_PIECE = 16
+_MEMORY_SHARE = 0.5  # of what is free: the training needs the rest
 _PAGE = 4096
 _FORMAT = "striate array 1"
 _FOLDER_LIMIT = 16 * 2**30
 
 
+@dataclass(frozen=True, eq=False)
+class CachedImages:
+    """Prepared images in memory: sample i is row `row[i]` of `pixels`, or absent where that is -1."""
+
+    row: Indices
+    pixels: ManyPrepared
+
+    def take(self, index: Indices) -> ManyPrepared:
+        """Return the images `index`, in that order, as a new array."""
+        return self.pixels.take(self.row[index], axis=0)
+
+
+def load_cached(
+    dataset: Dataset,
+    indices: Indices,
+    spec: InputSpec,
+    *,
+    digests: UInt8[np.ndarray, "n 32"] | None = None,
+    threads: int | None = None,
+    progress: Progress = silent,
+) -> CachedImages | None:
+    """Prepare the images `indices` by `spec` and hold them in memory; None if they do not fit.
+
+    Arrays that are already as `spec` describes are used without a copy. Files are decoded once: with `digests` (the
+    content digest of each image of the data set), the result is stored in the cache folder under a digest of the bytes
+    of the files, of the spec and of the program, and is memory-mapped from there the next time.
+
+    Raises:
+        DataError: an image cannot be read or has other channels; the message names it.
+    """
+    as_it_is = _as_it_is(dataset, spec)
+    if as_it_is is not None:
+        return CachedImages(np.arange(len(as_it_is)), as_it_is)
+    index = np.unique(indices)
+    row = np.full(len(dataset), -1, np.int64)
+    row[index] = np.arange(len(index))
+    shape, dtype = (len(index), *spec.shape), storage_dtype(spec)
+    if int(np.prod(shape)) * dtype.itemsize > _MEMORY_SHARE * available_memory():
+        return None
+    key = _key(dataset.store, index, digests, spec)
+    path = cache_folder() / "prepared" / key if key else None
+    if path is not None:
+        found = find(path, shape, dtype)
+        if found is not None:
+            return CachedImages(row, found)
+    buffer, pixels = reserve(shape, dtype)
+    _fill(pixels, dataset, index, spec, usable_cores() if threads is None else threads, progress)
+    if path is None or key != _key(dataset.store, index, digests, spec):  # a file was changed meanwhile
+        return CachedImages(row, pixels)
+    return CachedImages(row, keep(path, buffer, pixels))
+
+
+def _as_it_is(dataset: Dataset, spec: InputSpec) -> ManyPrepared | None:
+    """Return the array of the data itself, if preparation would change nothing and the axes are in order."""
+    store = dataset.store
+    if not isinstance(store, ArrayStore):
+        return None
+    size = store.pixels.shape[1:3]
+    placed = place(spec, *size)
+    unchanged = store.channels == spec.channels and store.pixels.dtype == storage_dtype(spec)
+    view = store.pixels.transpose(0, 3, 1, 2)
+    same_grid = placed.resized == size == spec.size
+    return view if unchanged and same_grid and view.flags.c_contiguous else None
+
+
+def _fill(
+    pixels: ManyPrepared,
+    dataset: Dataset,
+    index: Indices,
+    spec: InputSpec,
+    threads: int,
+    progress: Progress,
+) -> None:
+    prepared = in_order(
+        partial(prepare_rows, dataset, spec), pieces(index, _PIECE), threads=threads, ahead=4 * max(1, threads)
+    )
+    done = 0
+    with contextlib.closing(prepared):
+        for rows in prepared:
+            for row in rows:
+                pixels[done] = row
+                done += 1
+            progress("preparing the images", done, len(index))
+
+
+def _key(store: Store, index: Indices, digests: np.ndarray | None, spec: InputSpec) -> str | None:
+    """Return a digest of what the prepared pixels depend on (files, program, spec); None where nothing is cached.
+
+    The decoded pixels would not do: of two files with equal pixels, a JPEG may be decoded at a fraction of its size.
+    Mean and std are left out, because they change nothing before the scale.
+    """
+    if digests is None or not isinstance(store, FileStore):
+        return None
+    count = len(spec.channels)
+    unscaled = replace(spec, mean=(0.0,) * count, std=(1.0,) * count)
+    digest = hashlib.sha256(f"{program_digest()} {config.digest(unscaled)}".encode())
+    for one in store.digests(index):
+        digest.update(f"\n{one}".encode())
+    digest.update(np.ascontiguousarray(digests[index]).data)
+    return digest.hexdigest()
+
+
 def reserve(shape: tuple[int, ...], dtype: np.dtype) -> tuple[np.ndarray, np.ndarray]:
-    """Memory for a file and, within it, the array to fill."""
+    """Allocate memory for a file and, within it, the array to fill."""
     buffer = np.empty(_PAGE + int(np.prod(shape)) * dtype.itemsize, np.uint8)
     return buffer, buffer[_PAGE:].view(dtype).reshape(shape)
 
 
 def keep(path: Path, buffer: np.ndarray, array: np.ndarray) -> np.ndarray:
-    """Write what `reserve` gave to `path`, and give the array as it lies there, mapped.
+    """Write what `reserve` returned to `path`, and return the array mapped from there.
 
-    A cache is a favour: where it cannot be written (disk full, folder not writable), the array stays in memory.
+    Where the cache cannot be written (disk full, folder not writable), the array stays in memory.
     """
     header = json.dumps(_header(array)).encode()
     buffer[:_PAGE] = np.frombuffer(header.ljust(_PAGE), np.uint8)
@@ -46,7 +164,7 @@ def keep(path: Path, buffer: np.ndarray, array: np.ndarray) -> np.ndarray:
 
 
 def find(path: Path, shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray | None:
-    """The array at `path`, mapped and read-only; None if there is none, or not the one that is wanted."""
+    """Return the array at `path`, mapped and read-only; None if there is none, or another one."""
     try:
         with open_regular(path) as file:
             header = json.loads(file.read(_PAGE))
@@ -69,7 +187,7 @@ def _mapped(path: Path, shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
 
 
 def _make_room(folder: Path, wanted: int) -> None:
-    """Delete what was not used for longest, until `wanted` bytes more stay below the limit of the folder."""
+    """Delete the least recently used files, until `wanted` more bytes fit within the limit of the folder."""
     with contextlib.suppress(OSError):  # another process may be doing the same
         files = sorted((entry.stat().st_mtime, entry.stat().st_size, entry.path) for entry in os.scandir(folder))
         excess = sum(size for _, size, _ in files) + wanted - _FOLDER_LIMIT

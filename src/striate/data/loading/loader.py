@@ -28,7 +28,7 @@ from striate.data.augmentation.augment import augment
 from striate.data.augmentation.augmentations import Augmentation
 from striate.data.dataset import Dataset, Indices
 from striate.data.loading.batching import batches_of, pieces, prepare_rows
-from striate.data.loading.memory import Held, hold
+from striate.data.loading.cache import CachedImages, load_cached
 from striate.data.preparation.arrays import ManyPrepared, normalise, scale, to_shares
 
 _PIECE = 8  # pictures per task: enough to make a task's cost small, few enough to share the last batch out evenly
@@ -81,7 +81,7 @@ class Loader:
         self._device = torch.device(device)
         self._held = None
         if memory == "auto":
-            self._held = hold(dataset, indices, spec, digests=digests, threads=self._threads, progress=progress)
+            self._held = load_cached(dataset, indices, spec, digests=digests, threads=self._threads, progress=progress)
 
     @property
     def in_memory(self) -> bool:
@@ -110,7 +110,7 @@ class Loader:
             order = order[Stream(self._seed, "order").permutation(len(order), epoch=epoch)]
         return batches_of(order, self._batch_size) if self._steps is None else np.array_split(order, self._steps)
 
-    def _gather(self, batches: list[Indices], held: Held) -> Generator[ManyPrepared, None, None]:
+    def _gather(self, batches: list[Indices], held: CachedImages) -> Generator[ManyPrepared, None, None]:
         yield from map(held.take, batches)
 
     def _decode(self, batches: list[Indices]) -> Generator[ManyPrepared, None, None]:

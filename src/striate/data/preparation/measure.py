@@ -17,7 +17,7 @@ from striate.data.audit.index import ImageIndex
 from striate.data.dataset import Dataset, Indices
 from striate.data.images.kinds import common_channels, common_maximum, left_out, named
 from striate.data.loading.batching import pieces, prepare_rows
-from striate.data.loading.memory import hold
+from striate.data.loading.cache import load_cached
 from striate.data.preparation.arrays import ManyPrepared
 
 LARGEST_SIDE = 64  # for small networks; whoever wants more says so
@@ -103,7 +103,7 @@ def _prepared(
     """The pictures by which mean and std are measured, in pieces that are the same on every machine."""
     step = -(-len(indices) * int(np.prod(spec.shape)) // _VALUES)
     # All of them are what the training will ask for next, so they are held (and cached), if they can be.
-    held = hold(dataset, indices, spec, digests=index.digests, progress=progress) if step == 1 else None
+    held = load_cached(dataset, indices, spec, digests=index.digests, progress=progress) if step == 1 else None
     chosen = pieces(indices[::step], _PIECE)
     if held is not None:
         return map(held.take, chosen)
