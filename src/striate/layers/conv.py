@@ -105,9 +105,9 @@ def _pad(layer: nn.Conv2d, x: Tensor) -> tuple[Tensor, Sequence[int]]:
 
 
 def _framed(x: Tensor, ends: Sequence[tuple[int, int]]) -> Tensor:
-    """What `F.pad` gives, several times faster on maps with their channels last, which it fills with zeros all over.
+    """Pad like `F.pad`, several times faster on maps with channels last, which `F.pad` first fills with zeros.
 
-    Its gradient would be the slower one: this is for use alone.
+    Its gradient would be slower, so it is used in inference only.
     """
     sides = [before + size + after for size, (before, after) in zip(x.shape[2:], ends, strict=True)]
     order = sorted(range(x.ndim), key=x.stride, reverse=True)

@@ -30,7 +30,7 @@ def xavier_(module: nn.Module) -> None:
 
 
 def he_(module: nn.Module, fan: Literal["in", "out"] = "in") -> None:
-    """Normal with variance 2 / fan: keeps the variance through layers followed by a ReLU, which halves it.
+    """Draw from a normal distribution with variance 2 / fan, which keeps the variance through a layer and its ReLU.
 
     He, Zhang, Ren and Sun, "Delving deep into rectifiers", ICCV 2015, arXiv:1502.01852: with the fan-in (eq. 10) that
     of the maps on the way forward, with the fan-out (eq. 14) that of the gradients on the way back.
@@ -41,13 +41,13 @@ def he_(module: nn.Module, fan: Literal["in", "out"] = "in") -> None:
 
 
 def normal_(module: nn.Module, std: float) -> None:
-    """Normal with mean 0 and the standard deviation `std`, as AlexNet's and VGG's papers have it (0.01)."""
+    """Draw from a normal distribution with mean 0 and standard deviation `std` (0.01 in AlexNet's and VGG's papers)."""
     for layer in _weighted(module):
         nn.init.normal_(layer.weight, std=std)
 
 
 def truncated_normal_(module: nn.Module, std: float) -> None:
-    """Normal with mean 0 and the standard deviation `std`, drawn again beyond two of them: TensorFlow's form.
+    """Draw from a normal distribution with mean 0, truncated at two standard deviations `std`, as TensorFlow does.
 
     What is left has a standard deviation of 0.880 `std`. (`torch.nn.init.trunc_normal_` cuts at ±2 unless told: for the
     usual 0.02 that is no cut at all.)
@@ -57,7 +57,7 @@ def truncated_normal_(module: nn.Module, std: float) -> None:
 
 
 def _weighted(module: nn.Module) -> Iterator[Weighted]:
-    """The layers of `module` that carry weights, their biases set to zero on the way."""
+    """Yield the layers of `module` with weights, after setting their biases to zero."""
     for layer in module.modules():
         # Torch's normal_ on the meta device would import its compiler, a second and more, to do nothing.
         if isinstance(layer, Weighted) and not layer.weight.is_meta:

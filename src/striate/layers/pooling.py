@@ -35,7 +35,7 @@ class _SamePool2d(nn.Module):
         self.stride = self.kernel_size if stride is None else _pair(stride)
 
     def _padding(self, x: Tensor) -> tuple[Pair, Pair]:
-        """The padding at both ends of (y, x), and how many of the first places to leave out."""
+        """Return the padding at both ends of (y, x), and the number of first positions to drop."""
         axes = zip(x.shape[-2:], self.kernel_size, self.stride, strict=True)
         (top, bottom), (left, right) = (same_padding(*axis) for axis in axes)
         skipped_y, skipped_x = (

@@ -27,11 +27,11 @@ class Add(nn.Module):
 
 
 class StochasticDepth(nn.Module):
-    """Leave a residual branch out for some pictures of a training batch, each with probability `rate`.
+    """Drop a residual branch for random images of a training batch, each with probability `rate`.
 
     Huang, Sun, Liu, Sedra and Weinberger, "Deep networks with stochastic depth", ECCV 2016, arXiv:1603.09382, eq. 2.
     There a branch is dropped for a whole batch, and in use it is multiplied by its probability of survival (eq. 5).
-    Here each picture has its own draw, which varies the gradient less, and in training the survivors are divided by
+    Here each image has its own draw, which varies the gradient less, and in training the survivors are divided by
     1 - rate, so that in use the branch is taken as it is: the same expectation.
 
     It stands at the end of the branch, before the sum. In eval mode it gives back what it is given.

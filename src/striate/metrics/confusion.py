@@ -10,7 +10,7 @@ from jaxtyping import Int
 
 
 def confusion(targets: Int[np.ndarray, " n"], predicted: Int[np.ndarray, " n"], classes: int) -> Int[np.ndarray, "k k"]:
-    """Counts of samples by true class (row) and predicted class (column)."""
+    """Count samples by true class (row) and predicted class (column)."""
     cells = np.bincount(targets * classes + predicted, minlength=classes * classes)
     return cells.reshape(classes, classes).astype(np.int64)
 
@@ -70,14 +70,14 @@ def class_scores(
 
 
 def balanced_accuracy(matrix: Int[np.ndarray, "k k"]) -> float | None:
-    """The mean recall over the classes that have samples; None when none has."""
+    """Return the mean recall over the classes that have samples; None when none has."""
     support = matrix.sum(axis=1)
     present = support > 0
     return float((np.diagonal(matrix)[present] / support[present]).mean()) if present.any() else None
 
 
 def macro_f1(matrix: Int[np.ndarray, "k k"]) -> float | None:
-    """The mean F1 over the classes that have samples; None when none has."""
+    """Return the mean F1 over the classes that have samples; None when none has."""
     support, predicted = matrix.sum(axis=1), matrix.sum(axis=0)
     present = support > 0
     if not present.any():
@@ -86,7 +86,7 @@ def macro_f1(matrix: Int[np.ndarray, "k k"]) -> float | None:
 
 
 def most_confused(matrix: Int[np.ndarray, "k k"], names: Sequence[str], most: int) -> tuple[ConfusedPair, ...]:
-    """The at most `most` pairs that were confused most often, most frequent first, equal ones in class order."""
+    """Return at most `most` of the most often confused pairs, the most frequent first, ties in class order."""
     wrong = matrix.copy()
     np.fill_diagonal(wrong, 0)
     order = np.argsort(-wrong, axis=None, kind="stable")[:most]

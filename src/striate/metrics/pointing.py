@@ -1,4 +1,4 @@
-"""Whether maps over pictures point at what is known to be there: numpy only, from maps and masks."""
+"""The pointing games: do maps over images point at objects whose masks are known?"""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def pointing_game(maps: Maps, masks: Bool[np.ndarray, "m rows columns"]) -> Poin
 
 
 def points_within(maps: Maps, masks: Masks) -> Bool[np.ndarray, " n"]:
-    """The pointing game: whether the largest value of each map lies on the object.
+    """Return whether the largest value of each map lies on the object (the pointing game).
 
     Zhang, Lin, Brandt, Shen and Sclaroff, "Top-down neural attention by excitation backprop", ECCV 2016,
     arXiv:1608.00507, section 4.1. There, a point within 15 pixels of the object hits; here it must lie on it. Where
@@ -72,7 +72,7 @@ def points_within(maps: Maps, masks: Masks) -> Bool[np.ndarray, " n"]:
 
 
 def share_within(maps: Maps, masks: Masks) -> Float[np.ndarray, " n"]:
-    """The share of the positive part of each map that lies within the mask; 0 where nothing is positive.
+    """Return the fraction of the positive part of each map within its mask; 0 where nothing is positive.
 
     Wang et al., "Score-CAM: score-weighted visual explanations for convolutional neural networks", CVPR workshops 2020,
     arXiv:1910.01279, section 4.3 (the energy-based pointing game).
@@ -83,12 +83,12 @@ def share_within(maps: Maps, masks: Masks) -> Float[np.ndarray, " n"]:
 
 
 def chance_of_pointing(masks: Masks) -> float:
-    """How often a pixel drawn by lot lies on the object: the mean share of the masks."""
+    """Return the probability that a random pixel lies on the object: the mean fraction that masks cover."""
     return float(masks.mean())
 
 
 def centre_points(masks: Masks) -> Proportion:
-    """How often the middle of the picture lies on the object; where no single pixel is the middle, all that are."""
+    """Count how often the centre of the image lies on the object; of several central pixels, all must."""
     height, width = masks.shape[1:]
     middle = masks[:, (height - 1) // 2 : height // 2 + 1, (width - 1) // 2 : width // 2 + 1]
     return Proportion(int(middle.all(axis=(1, 2)).sum()), len(masks))

@@ -7,7 +7,7 @@ from jaxtyping import Bool, Float, Int
 
 
 def predict(logits: Float[np.ndarray, "n k"]) -> Int[np.ndarray, " n"]:
-    """The class of the largest logit; of equal ones the first, as torch and numpy have it."""
+    """Return the class of the largest logit; of equal ones the first, as torch and numpy do."""
     return logits.argmax(axis=1)
 
 

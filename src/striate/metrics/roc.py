@@ -9,7 +9,7 @@ from striate.metrics.softmax import log_softmax
 
 
 def roc_auc(scores: Float[np.ndarray, " n"], positive: Bool[np.ndarray, " n"]) -> float | None:
-    """The probability that a positive sample scores above a negative one, a tie counting one half.
+    """Return the probability that a positive sample scores above a negative one, a tie counting one half.
 
     That is the area under the ROC curve by the trapezoid rule, and the Mann-Whitney statistic U / (p · q); computed
     from mean ranks (Hanley and McNeil, Radiology 143, 1982). None when all samples are of one kind.
@@ -26,7 +26,7 @@ def roc_auc(scores: Float[np.ndarray, " n"], positive: Bool[np.ndarray, " n"]) -
 
 
 def one_vs_rest_aucs(logits: Float[np.ndarray, "n k"], targets: Int[np.ndarray, " n"]) -> tuple[float | None, ...]:
-    """The AUC of each class against the rest, by its probability; None for a class absent or alone in the targets.
+    """Return the AUC of each class against the rest; None for a class that is absent or alone in the targets.
 
     Log-probabilities are ranked: the order is the same, and very small probabilities do not become equal zeros.
     """
@@ -35,6 +35,6 @@ def one_vs_rest_aucs(logits: Float[np.ndarray, "n k"], targets: Int[np.ndarray, 
 
 
 def mean_auc(aucs: tuple[float | None, ...]) -> float | None:
-    """The plain mean over the classes that have an AUC (the "macro" average); None when none has."""
+    """Return the plain mean over the classes that have an AUC (the "macro" average); None when none has."""
     known = [auc for auc in aucs if auc is not None]
     return sum(known) / len(known) if known else None

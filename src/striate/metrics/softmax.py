@@ -14,5 +14,5 @@ def log_softmax(logits: Float[np.ndarray, "n k"], temperature: float = 1.0) -> F
 
 
 def cross_entropy(logits: Float[np.ndarray, "n k"], targets: Int[np.ndarray, " n"], temperature: float = 1.0) -> float:
-    """The mean negative log-likelihood of the targets, in nats."""
+    """Return the mean negative log-likelihood of the targets, in nats."""
     return float(-log_softmax(logits, temperature)[np.arange(len(targets)), targets].mean() + 0.0)

@@ -88,7 +88,7 @@ def measure_temperature(
 
 
 def fit_temperature(logits: Float[np.ndarray, "n k"], targets: Int[np.ndarray, " n"]) -> float:
-    """The temperature that makes the targets of a validation set most likely, within `COLDEST` … `HOTTEST`.
+    """Return the temperature that makes the targets of a validation set most likely, within `COLDEST` … `HOTTEST`.
 
         minimise over b = 1/T:   mean_i( log Σ_k exp(b z_ik) - b z_iy )      Guo et al. 2017, arXiv:1706.04599, sec. 4.2
 
