@@ -89,7 +89,6 @@ def make_pictures(folder: Path) -> None:
 
 def sit(pictures: Path, run: Path, sitting: Sitting) -> None:
     """Train in this process from the last good checkpoint in `run`, to the end or to the kill."""
-    event_log.LINES_PER_EPOCH = 2  # so that checkpoints fall between lines, and the sums between them must be kept
     if sitting.kill is not None and sitting.kill.boundary is not None:
         _arm(sitting.kill)
     train, val = (_loader(pictures, part, sitting.threads) for part in ("train", "val"))
@@ -97,7 +96,9 @@ def sit(pictures: Path, run: Path, sitting: Sitting) -> None:
     checkpoint, _ = newest_checkpoint(run / "checkpoints")
     if checkpoint is not None:
         restore(state, checkpoint)
-    with Journal(run / "events.jsonl", checkpoint.mark if checkpoint else None) as record:
+    # Few lines, so that checkpoints fall between them, and the sums between them must be kept.
+    mark = checkpoint.mark if checkpoint else None
+    with Journal(run / "events.jsonl", mark, lines_per_epoch=2) as record:
         if checkpoint is None:
             record.write("started", seed=state.seed)
         events = run_sitting(

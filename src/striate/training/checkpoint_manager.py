@@ -1,4 +1,4 @@
-"""Which checkpoints are written when, and which are kept."""
+"""The checkpoints of a session: when they are written, and which are kept."""
 
 from __future__ import annotations
 
@@ -9,17 +9,21 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from striate.core.errors import ConfigError
+from striate.core.errors import ConfigError, DataError, TrainingError
 from striate.core.files import make_folder, sweep
 from striate.training.checkpoint import Checkpoint, checkpoint_path, checkpoint_steps, snapshot, write_checkpoint
 from striate.training.event_log import Journal
+from striate.training.events import Event, SafePoint
 from striate.training.state import TrainState
 
 
 @dataclass(frozen=True, kw_only=True)
 class Saving:
-    """How often a training is saved: after every epoch as long as that takes at most `share` of the time (an epoch of
-    a small network is over before its checkpoint is on the disk), and every `seconds` within long epochs."""
+    """How often a training is saved.
+
+    It is saved after every epoch while that takes at most `share` of the time (an epoch of a small network is shorter
+    than writing its checkpoint), and every `seconds` within long epochs.
+    """
 
     seconds: float = 60.0
     share: float = 0.02
@@ -30,15 +34,15 @@ class Saving:
 
 
 Publish = Callable[[Checkpoint, int | None], None]
-"""Told of each checkpoint that was written, with the step of the best evaluation so far (None before the first)."""
+"""Called with each checkpoint written and the step of the best evaluation so far (None before the first)."""
 
 
 class Keeper:
-    """Writes the checkpoints of one sitting, and keeps the last two and the best.
+    """Write the checkpoints of one session, and keep the last two and the best; on exit, save what is good.
 
     The best is copied in memory when it occurs and written together with the next checkpoint, so that a quick network
     that improves at every epoch does not wait for the disk at every epoch. A kill in between loses nothing: the
-    training goes on from the checkpoint before, and meets the same best again.
+    training resumes from the checkpoint before and reaches the same best again.
     """
 
     def __init__(
@@ -54,6 +58,7 @@ class Keeper:
         self._state, self._journal, self._saving = state, journal, saving
         self._best: Checkpoint | None = None
         self._best_step = best_step
+        self._last: Event | None = None
         self._recent: deque[set[int]] = deque([self._needed()], maxlen=2)
         self._saved_step: int | None = None
         self._cost = 0.0
@@ -61,23 +66,47 @@ class Keeper:
         make_folder(folder)
         sweep(folder)
 
-    def remember_best(self) -> None:
-        """Keep the state as it is now as the best so far."""
-        self._best_step = self._state.clock.step
-        self._best = snapshot(self._state, self._journal.mark())
+    def __enter__(self) -> Keeper:
+        if self._state.clock.step == 0:
+            self.save()  # so that a run that is killed in its first epoch keeps its plan
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *details: object) -> None:
+        """Save what is good: all of it at the end and at a safe point, else the best so far.
+
+        At a safe point a `break` of the consumer saves too, as does an image that can no longer be read. After a loss
+        that is not finite, the best weights so far may be the last good ones.
+        """
+        safe = self._last is None or isinstance(self._last, SafePoint)
+        if kind is None or (safe and issubclass(kind, DataError)):
+            self.save()
+        elif issubclass(kind, (DataError, TrainingError, KeyboardInterrupt)):
+            self.save_best()
+        elif issubclass(kind, GeneratorExit) and isinstance(self._last, SafePoint):
+            self.save()
+            self._journal.write("stopped", clock=self._last.clock)
+
+    def observe(self, event: Event, *, best: bool) -> None:
+        """Note `event`; at a safe point keep the state in memory if it is the `best` so far, and save if due."""
+        self._last = event
+        if isinstance(event, SafePoint):
+            if best:
+                self._best_step = self._state.clock.step
+                self._best = snapshot(self._state, self._journal.mark())
+            self.save_if_due()
 
     def save_if_due(self) -> None:
-        """Save at this safe point, if it is time to."""
+        """Save at this safe point if the policy says so."""
         elapsed = time.monotonic() - self._saved_at
         cheap = self._cost <= self._saving.share * elapsed
         if elapsed >= self._saving.seconds or (self._state.clock.at_epoch_end and cheap):
             self.save()
 
     def save(self) -> None:
-        """Write the state as it is now, and the best if it is not yet written; then remove what nobody needs.
+        """Write the present state, and the best if it is not yet written; then remove checkpoints not needed.
 
         Raises:
-            StriateError: the folder cannot be written, or the disk is full; what was there is untouched.
+            StriateError: the folder cannot be written, or the disk is full; what was there does not change.
         """
         if self._saved_step == self._state.clock.step:
             return
@@ -89,7 +118,7 @@ class Keeper:
         kept = set().union(*self._recent)
         for step in checkpoint_steps(self.folder):
             if step not in kept:
-                with contextlib.suppress(OSError):  # something else of that name, which nobody reads
+                with contextlib.suppress(OSError):  # not a checkpoint, though named like one
                     checkpoint_path(self.folder, step).unlink(missing_ok=True)
         self._saved_at = time.monotonic()
         self._cost = self._saved_at - started
@@ -101,12 +130,12 @@ class Keeper:
             self._best = None
 
     def _write(self, checkpoint: Checkpoint) -> None:
-        self._journal.sync()  # a checkpoint names a place in the journal, which must be there after a power cut
+        self._journal.sync()  # the checkpoint names a position in the log, which must survive a power cut
         write_checkpoint(self.folder, checkpoint)
         self._saved_step = checkpoint.clock.step
         if self._publish is not None:
             self._publish(checkpoint, self._best_step)
 
     def _needed(self) -> set[int]:
-        """The checkpoints that a resume at this step would need: this one, and the best as of now."""
+        """Return the checkpoints that a resume at this step needs: this one, and the best so far."""
         return {self._state.clock.step} | ({self._best_step} if self._best_step is not None else set())

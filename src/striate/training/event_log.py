@@ -25,9 +25,6 @@ from striate.core.errors import RunError
 from striate.core.files import open_regular, storage_error
 from striate.training.events import Evaluated, Event, StepDone
 
-LINES_PER_EPOCH = 50
-"""Steps are told by at most about this many lines per epoch, each the mean loss since the line before."""
-
 
 @dataclass(frozen=True)
 class Mark:
@@ -42,14 +39,16 @@ class Mark:
 class Journal:
     """The open record of one run.
 
-    `Journal(path)` begins it anew; `Journal(path, mark)` cuts it back to `mark` and goes on.
+    `Journal(path)` starts a new one; `Journal(path, mark)` cuts it to `mark` and continues. Steps are recorded by at
+    most about `lines_per_epoch` lines an epoch, each with the mean loss since the line before.
 
     Raises:
         RunError: the file cannot be written, or what it holds before `mark` is not what was written there.
     """
 
-    def __init__(self, path: Path, mark: Mark | None = None) -> None:
+    def __init__(self, path: Path, mark: Mark | None = None, *, lines_per_epoch: int = 50) -> None:
         self.path = path
+        self._lines = lines_per_epoch
         self._digest = hashlib.sha256()
         self._length, self._loss_sum, self._steps = 0, 0.0, 0
         with self._writing():
@@ -92,7 +91,7 @@ class Journal:
             case StepDone(clock, loss, rate):
                 self._loss_sum += loss
                 self._steps += 1
-                if clock.at_epoch_end or clock.step_in_epoch % -(-clock.steps_per_epoch // LINES_PER_EPOCH) == 0:
+                if clock.at_epoch_end or clock.step_in_epoch % -(-clock.steps_per_epoch // self._lines) == 0:
                     self.write("step", clock=clock, loss=self._loss_sum / self._steps, lr=rate)
                     self._loss_sum, self._steps = 0.0, 0
             case Evaluated(clock, scores):
