@@ -150,7 +150,7 @@ def test_unreadable_pictures_are_left_out(tmp_path):
     index = index_of([(4, 4)] * 3)
     index = replace(index, reasons=np.array(["", "empty", ""]))
     assert measure(data, index, np.arange(3)).mean == (1.0,)
-    with pytest.raises(DataError, match="files: there is no readable picture to train on"):
+    with pytest.raises(DataError, match="files: there is no readable image to train on"):
         measure(data, index, np.array([1]))
 
 

@@ -1,4 +1,4 @@
-"""Pictures with their labels, under indices that are never renumbered: an index always leads back to its file."""
+"""Images with their labels, under indices that never change: an index always identifies its file."""
 
 from __future__ import annotations
 
@@ -31,13 +31,13 @@ _FILES = 64  # read by a thread before it reports
 
 @runtime_checkable
 class Store(Protocol):
-    """Where the pictures of a data set lie."""
+    """The storage of the images of a data set."""
 
     def __len__(self) -> int: ...
 
     @property
     def names(self) -> Sequence[str]:
-        """The name of each picture: its path relative to the data's root, or `"train 00012"` if it is no file."""
+        """The name of each image: its path relative to the data's root, or `"train 00012"` if it is not a file."""
         ...
 
     def name(self, index: int) -> str: ...
@@ -48,7 +48,7 @@ class Store(Protocol):
 
 
 class FileStore:
-    """Pictures that are files: `paths` are relative to `root` (or absolute).
+    """Images that are files: `paths` are relative to `root` (or absolute).
 
     A name is its path, in which bytes that are not UTF-8 are spelled out, so that it can be printed and stored.
     """
@@ -66,11 +66,11 @@ class FileStore:
         return self.names[index]
 
     def path(self, index: int) -> Path:
-        """The file of picture `index`."""
+        """Return the file of image `index`."""
         return self.root / self._paths[index]
 
     def digest(self, index: int) -> str:
-        """SHA-256 of the bytes of file `index`, in hexadecimal; of one that cannot be read, the number of the error.
+        """Return SHA-256 of the bytes of file `index`, in hexadecimal; where it cannot be read, the error number.
 
         A file is read again only when its size, its times or its place on the disk have changed.
         """
@@ -98,7 +98,7 @@ class FileStore:
                     progress("reading files", done, len(indices))
 
     def read(self, index: int, spec: InputSpec | None = None) -> DecodedImage:
-        """Decode the file of picture `index`.
+        """Decode the file of image `index`.
 
         Raises:
             Unreadable: it cannot be read; the error names it and says why.
@@ -107,7 +107,7 @@ class FileStore:
 
 
 class ArrayStore:
-    """Pictures that are rows of one array (which may be memory-mapped), all of one size."""
+    """Images that are rows of one array (which may be memory-mapped), all of one size."""
 
     def __init__(self, pixels: ManyPixels, names: Sequence[str], channels: tuple[str, ...] | None = None) -> None:
         self.pixels = pixels
@@ -123,24 +123,24 @@ class ArrayStore:
         return self.names[index]
 
     def read(self, index: int, spec: InputSpec | None = None) -> DecodedImage:
-        """Row `index`, without a copy; `spec` changes nothing, because nothing is left to decode."""
+        """Return row `index` without a copy; `spec` has no effect, because nothing is decoded."""
         pixels = self.pixels[index]
         return DecodedImage(pixels, self.channels, original=pixels.shape[:2], mode=f"array {pixels.dtype}")
 
 
 def numbered(part: str, count: int) -> list[str]:
-    """Names for `count` pictures that are not files: `"train 00000"`, `"train 00001"` …"""
+    """Name `count` images that are not files: `"train 00000"`, `"train 00001"` …"""
     digits = max(5, len(str(count - 1)))
     return [f"{part} {number:0{digits}d}" for number in range(count)]
 
 
 @dataclass(frozen=True, eq=False)
 class Dataset:
-    """Labelled pictures.
+    """Labelled images.
 
-    `classes` are in natural order and `targets[i]` is the place of picture i's class among them. `splits` holds the
-    indices of those parts that the data themselves bring, any of train, val and test; a picture may be in none.
-    `source` is what the user typed. `masks`, where the truth is known, gives picture i's object as a bool array of
+    `classes` are in natural order and `targets[i]` is the place of the class of image i among them. `splits` holds the
+    indices of the splits that the data themselves bring, any of train, val and test; an image may be in none.
+    `source` is what the user typed. `masks`, where the truth is known, returns the object of image i as a bool array of
     its height and width. `notes` are sentences on what the source passed over, and `cautions` on what it decided and
     might have been meant otherwise, for the audit to repeat.
     """
@@ -158,14 +158,14 @@ class Dataset:
     def __post_init__(self) -> None:
         count = len(self.store)
         if len(self.targets) != count:
-            raise ValueError(f"{self.name}: {len(self.targets)} targets for {count} pictures")
+            raise ValueError(f"{self.name}: {len(self.targets)} targets for {count} images")
         if count and not 0 <= self.targets.min() <= self.targets.max() < len(self.classes):
             raise ValueError(f"{self.name}: targets leave the {len(self.classes)} classes")
         placed = np.concatenate([np.empty(0, np.int64), *self.splits.values()])
         if not set(self.splits) <= set(SPLITS) or len(np.unique(placed)) != len(placed):
-            raise ValueError(f"{self.name}: splits {list(self.splits)} are not disjoint parts train, val, test")
+            raise ValueError(f"{self.name}: splits {list(self.splits)} are not disjoint splits train, val, test")
         if len(placed) and not 0 <= placed.min() <= placed.max() < count:
-            raise ValueError(f"{self.name}: splits name pictures that do not exist")
+            raise ValueError(f"{self.name}: splits name images that do not exist")
 
     def __len__(self) -> int:
         return len(self.store)

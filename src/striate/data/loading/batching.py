@@ -1,4 +1,4 @@
-"""Prepared pictures in any order that is asked for, and the pieces and batches in which they are asked for."""
+"""Prepare images by index; cut indices into pieces and batches."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from striate.data.preparation.arrays import ManyPrepared, Prepared, prepare, pre
 
 
 def prepare_rows(dataset: Dataset, spec: InputSpec, index: Indices) -> Sequence[Prepared] | ManyPrepared:
-    """The pictures `index`, prepared one after the other in this thread; not stacked, because the reader will do that.
+    """Prepare the images `index` one after the other in this thread; the reader stacks them.
 
     Raises:
-        DataError: a picture cannot be read now, or is not of the kind that `spec` wants; the message names it.
+        DataError: an image cannot be read, or lacks channels that `spec` names; the message names it.
     """
     store = dataset.store
     if isinstance(store, ArrayStore):
@@ -29,7 +29,7 @@ def _prepare_one(dataset: Dataset, index: int, spec: InputSpec) -> Prepared:
     try:
         return prepare(dataset.store.read(index, spec), spec)
     except Unreadable:
-        raise  # it names the picture
+        raise  # it names the image
     except DataError as error:
         raise DataError(f"{dataset.store.name(index)}: {error}") from error
 
@@ -41,9 +41,9 @@ def pieces(index: Indices, size: int) -> Iterator[Indices]:
 
 
 def batches_of(index: Indices, size: int) -> list[Indices]:
-    """`index` in batches of `size`, the last one smaller; but what would be a batch of one joins the one before it.
+    """Cut `index` into batches of `size`, the last one smaller; a last batch of one joins the one before it.
 
-    A batch norm cannot learn from one picture alone where its map is a single pixel: there is nothing to vary.
+    Batch normalization has no variance of one image where its map is a single pixel.
     """
     batches = list(pieces(index, size))
     if size > 1 and len(batches) > 1 and len(batches[-1]) == 1:

@@ -1,4 +1,4 @@
-"""The first third of preparation: the channels that the network wants, in its order and depth, nothing see-through."""
+"""Convert the channels of images to those of a model: order, depth, transparency."""
 
 from __future__ import annotations
 
@@ -20,18 +20,18 @@ _LUMA = {"red": 19595, "green": 38470, "blue": 7471}
 
 
 def storage_dtype(spec: InputSpec) -> np.dtype:
-    """The type in which pictures prepared for `spec` are held: uint8 and uint16 for 8 and 16 bits, else float32."""
+    """Return the type of images prepared for `spec`: uint8 and uint16 for 8 and 16 bits, else float32."""
     return _DTYPES.get(spec.maximum, np.dtype(np.float32))
 
 
 def arrange(pixels: ManyPixels, channels: tuple[str, ...], spec: InputSpec) -> Arranged:
-    """`pixels`, whose channels are `channels`, with the channels and the depth of `spec`.
+    """Convert `pixels`, whose channels are `channels`, to the channels and the depth of `spec`.
 
-    Alpha is laid over `spec.background`; channels that both know by name are picked in the order of `spec`; grey is
-    repeated for colours, and colours are weighed to grey by their luma.
+    Alpha is blended over `spec.background`; channels of equal names are selected in the order of `spec`; grey is
+    repeated for colours, and colours are converted to grey by their luma.
 
     Raises:
-        DataError: the pictures lack a channel that the network wants.
+        DataError: the images lack a channel that `spec` names.
     """
     if ALPHA in channels and ALPHA not in spec.channels:
         pixels, channels = lay_over(pixels, channels, spec.background), without_alpha(channels)
@@ -39,12 +39,12 @@ def arrange(pixels: ManyPixels, channels: tuple[str, ...], spec: InputSpec) -> A
 
 
 def without_alpha(channels: tuple[str, ...]) -> tuple[str, ...]:
-    """`channels` but alpha."""
+    """Return `channels` without alpha."""
     return tuple(channel for channel in channels if channel != ALPHA)
 
 
 def lay_over(pixels: ManyPixels, channels: tuple[str, ...], background: float) -> Arranged:
-    """The other channels over a background (in shares of full intensity): ground + (pixel - ground) · alpha."""
+    """Blend the other channels over a background (a fraction of full intensity): ground + (pixel - ground) · alpha."""
     place = channels.index(ALPHA)
     laid = np.empty((*pixels.shape[:3], pixels.shape[3] - 1), pixels.dtype)
     rows = max(1, _AT_ONCE // max(1, pixels.shape[0] * pixels.shape[2]))  # in float32 they take many times their bytes
@@ -62,7 +62,7 @@ def _laid_over(colours: np.ndarray, alpha: np.ndarray, background: float) -> np.
 
 
 def admits(channels: tuple[str, ...], wanted: tuple[str, ...]) -> bool:
-    """Whether `arrange` can give an image of `channels` those that are `wanted`."""
+    """Return whether `arrange` can convert an image of `channels` to those `wanted`."""
     opaque = channels if ALPHA in wanted else without_alpha(channels)
     return (
         set(wanted) <= set(opaque)
@@ -107,7 +107,7 @@ def _luma(pixels: ManyPixels, weights: Float32[np.ndarray, " c"]) -> Arranged:
 
 
 def _to_depth(pixels: ManyPixels, spec: InputSpec) -> ManyPixels:
-    """Full intensity becomes full intensity: 8 bits to 16 is × 257 exactly, 16 to 8 its rounded inverse."""
+    """Convert the depth, full intensity to full intensity: 8 bits to 16 by × 257 exactly, 16 to 8 by its inverse."""
     target = storage_dtype(spec)
     if pixels.dtype == target and full_intensity(target) == spec.maximum:
         return pixels

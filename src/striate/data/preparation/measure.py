@@ -1,4 +1,4 @@
-"""What the data are, said as an `InputSpec`: measured on the pictures to train on, and on nothing else."""
+"""Measure an `InputSpec` on the training images, and on no others."""
 
 from __future__ import annotations
 
@@ -40,21 +40,21 @@ def measure(
     largest_side: int = LARGEST_SIDE,
     progress: Progress = silent,
 ) -> InputSpec:
-    """How the pictures of `dataset` are to be prepared; `indices` are those to train on, and nothing else is measured.
+    """Measure how the images of `dataset` are prepared; `indices` are those to train on, and no others are measured.
 
-    Grey stays grey if all pictures are; one in colour makes all of them colour. The depth is that of most. The size,
-    where it is not given (one side given means a square), is the size of more than half of the pictures, shrunk to
+    Grey stays grey if all images are; one in colour makes all of them colour. The depth is that of most. The size,
+    where it is not given (one side given means a square), is the size of more than half of the images, shrunk to
     `largest_side`; else a square of the median shorter side, at most `largest_side`. Mean and std are over all pixels
-    of the prepared pictures, of every k-th picture where these are more than about a thousand million values: a
+    of the prepared images, of every k-th image where these are more than about a thousand million values: a
     function of the data alone, not of the machine.
 
     Raises:
-        DataError: there is nothing to train on, or the pictures do not have the same kinds of channels.
+        DataError: there is nothing to train on, or the images do not have the same kinds of channels.
     """
     indices = np.unique(indices)
     indices = indices[index.readable[indices]]
     if not len(indices):
-        raise DataError(f"{dataset.name}: there is no readable picture to train on.")
+        raise DataError(f"{dataset.name}: there is no readable image to train on.")
     if height is None and width is None:
         height, width = _size(index.heights[indices], index.widths[indices], largest_side)
     channels = _channels(dataset, indices, index.channels[indices])
@@ -100,7 +100,7 @@ def _size(heights: np.ndarray, widths: np.ndarray, largest_side: int) -> tuple[i
 def _prepared(
     dataset: Dataset, index: ImageIndex, indices: Indices, spec: InputSpec, progress: Progress
 ) -> Iterator[ManyPrepared]:
-    """The pictures by which mean and std are measured, in pieces that are the same on every machine."""
+    """The images by which mean and std are measured, in pieces that are the same on every machine."""
     step = -(-len(indices) * int(np.prod(spec.shape)) // _VALUES)
     # All of them are what the training will ask for next, so they are held (and cached), if they can be.
     held = load_cached(dataset, indices, spec, digests=index.digests, progress=progress) if step == 1 else None

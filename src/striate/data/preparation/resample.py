@@ -1,4 +1,4 @@
-"""The second third of preparation: pixels onto another grid."""
+"""Resample images to another size."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ Resized = (
     | Float32[np.ndarray, "n rows columns c"]
 )
 
-_AFFORDABLE = 1 << 26  # values of an image between or behind the two passes of a resize
+_AFFORDABLE = 1 << 26  # values of an image between or after the two passes of a resize
 _LONGEST = 1 << 20  # pixels of a side: torch keeps a table of all weights along it
 _WHOLE = slice(None)
 
@@ -35,7 +35,7 @@ def resize(
     """The window `rows` × `columns` of `pixels` resampled to `height` × `width`, in their own depth.
 
     Values are rounded to the nearest one, and never lie beyond it. With `antialias` the filter is widened by the factor
-    of shrinking, as in Pillow (of which `nearest` has no such form). 8-bit pictures of up to four channels take torch's
+    of shrinking, as in Pillow (of which `nearest` has no such form). 8-bit images of up to four channels take torch's
     vectorised whole-number path, which runs on the calling thread alone, so many threads may do this at once. An image
     so long and thin that its enlargement would fill the memory is computed within the window only
     (`striate.data.preparation.window`), to within a level or two.

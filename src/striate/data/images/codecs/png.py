@@ -26,7 +26,7 @@ _PIECE = 1 << 20
 _OF_PIXELS = frozenset([b"IHDR", b"PLTE", b"tRNS", b"IDAT", b"IEND"])
 
 PREPARED = b"Striate prepared"
-"""Keyword of the text chunk that names the grid for which an image is prepared (`data.preparation.prepared`)."""
+"""Keyword of the text chunk that names the grid for which an image is prepared (`data.images.decoded.prepared_tag`)."""
 
 
 @dataclass(frozen=True)
