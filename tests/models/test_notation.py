@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 from striate.core.errors import ModelError
 from striate.models import MODELS, check_model, meta_model
 from striate.models.notation import NotationError, is_notation, parse
-from striate.models.notation.mistake import Span
+from striate.models.notation.grammar import PLAIN, SOFTMAX
+from striate.models.notation.text import Span
 from striate.models.notation.tree import (
     Convolution,
     Dropout,
@@ -28,7 +29,6 @@ from striate.models.notation.tree import (
     Residual,
     written,
 )
-from striate.models.notation.words import PLAIN, SOFTMAX
 
 AT = Span(0, 0)
 

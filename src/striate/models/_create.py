@@ -27,7 +27,7 @@ _DEFAULT_INPUT, _DEFAULT_CLASSES = (3, 224, 224), 1000  # ImageNet's, for a writ
 
 
 def check_model(name: str) -> None:
-    """Look whether `name` is a model's, or a network written down without a mistake.
+    """Check that `name` is the name of a model, or a written network without a mistake.
 
     Raises:
         ModelError: it is neither.
@@ -42,8 +42,8 @@ def check_model(name: str) -> None:
 def default_input(name: str) -> tuple[tuple[int, int, int], int]:
     """Return the (channels, height, width) and the number of classes of a model's card.
 
-    A written network and one that was registered have no card: they get ImageNet's, and the classes that a written
-    network's last layer says.
+    Written and registered networks have no card: for them, those of ImageNet are returned, and the classes that a
+    written network's last layer states.
 
     Raises:
         ModelError: as `check_model`.
@@ -114,7 +114,7 @@ def meta_model(
         )
     if classes < 1 or channels < 1 or min(size) < 1:
         raise ModelError(
-            f"A model has at least one class and one channel and takes pictures of at least 1×1 pixels; received "
+            f"A model needs at least 1 class, 1 channel and images of 1×1 pixels; received "
             f"{classes} classes, {channels} channels, {size[0]}×{size[1]} pixels."
         )
     try:
@@ -234,7 +234,7 @@ def _too_small(name: str, channels: int, size: tuple[int, int], classes: int, er
 
 @functools.cache
 def _smallest_side(name: str, channels: int, classes: int) -> int | None:
-    """Of the square pictures that the network takes. A dozen sketches, so it is kept."""
+    """Find the side of the smallest square image that the network takes; cached, since it builds a dozen models."""
 
     def admits(side: int) -> bool:
         try:

@@ -1,4 +1,4 @@
-"""The zoo's one table: every model by name, with its card."""
+"""The registry of models: every model of the zoo by name, with its card."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class Published:
 
 @dataclass(frozen=True, kw_only=True)
 class ModelCard:
-    """What is known of a model: where it comes from, what is counted in it, and what its sources print.
+    """Facts about a model: its paper, its counts, and the figures that its sources print.
 
     `input` is (channels, height, width); `parameters` and `macs` (multiply-accumulates of one forward pass, biases not
     counted) are counted for it and for `classes`. `depth` counts the layers with weights on the longest path. `initial`
@@ -135,9 +135,9 @@ def _read_table(family: str) -> dict[str, Any]:
 
 
 def list_models(pattern: str | None = None) -> list[ModelCard]:
-    """The cards of all models in natural order, or of those whose name fits `pattern`.
+    """List the cards of all models in natural order, or of those whose name matches `pattern`.
 
-    `*` and `?` stand for any characters and for one; a pattern without them may stand anywhere in the name.
+    `*` and `?` match any characters and one; a pattern without them matches any part of the name.
     """
     wanted = "*" if pattern is None else pattern.casefold()
     if not set(wanted) & set("*?["):

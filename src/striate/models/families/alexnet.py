@@ -5,7 +5,7 @@ description of that network (cuda-convnet2, layers-imagenet-1gpu) has 64, 192, 3
 
 What is known by this name today, torchvision's above all, leaves out the two response normalisations, pads the first
 convolution by two pixels, so that 224×224 gives 55×55 positions, and drops units out before the two hidden fully
-connected layers instead of behind them; so does this one. The first weights are He's, without the biases of one that
+connected layers instead of after them; so does this one. The first weights are He's, without the biases of one that
 the author's description gives to most layers; its spread of 0.01 in the last layer is kept.
 """
 
@@ -27,7 +27,7 @@ class AlexNet(Network):
     """Five convolutions with overlapping pooling and three fully connected layers.
 
     Raises:
-        EmptyMapError: the pictures have a side of less than 63 pixels.
+        EmptyMapError: the images have a side of less than 63 pixels.
     """
 
     feature_maps: Mapping[str, str] = {

@@ -8,7 +8,7 @@ the third and the fully connected layers see both: here, convolutions in two gro
 inside a column, as it must where the cards exchange nothing between (the paper's formula sums over "adjacent" maps
 and does not speak of columns; most later copies sum across the seam, which changes four maps of each normalisation).
 
-Figure 2 gives pictures of 224×224, into which 11×11 with a stride of 4 fits 54.25 times; its 55×55 positions need
+Figure 2 gives images of 224×224, into which 11×11 with a stride of 4 fits 54.25 times; its 55×55 positions need
 227×227, which is the card's input. Nothing is padded in the first convolution.
 """
 
@@ -38,7 +38,7 @@ class AlexNet2012(Network):
     """Five convolutions in two columns, with overlapping pooling, and three fully connected layers.
 
     Raises:
-        EmptyMapError: the pictures have a side of less than 67 pixels.
+        EmptyMapError: the images have a side of less than 67 pixels.
     """
 
     feature_maps: Mapping[str, str] = {

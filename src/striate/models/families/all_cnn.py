@@ -9,12 +9,12 @@ A model is two blocks, each closed by a 3×3 max pooling with a stride of two. T
     all       the pooling gives way to a 3×3 convolution with a stride of two
 
 Then follow a 3×3 and two 1×1 convolutions, the last with a map for each class, and the average of each map. The paper
-averages over 6×6 positions: so the blocks keep their sizes by padding, and the 3×3 convolution behind them, on 8×8, has
-none. A ReLU follows the last layer too (table 1), so that no logit is negative. Dropout: 20 % of the picture's values
-and 50 % behind each block (section 3.1).
+averages over 6×6 positions: so the blocks keep their sizes by padding, and the 3×3 convolution after them, on 8×8, has
+none. A ReLU follows the last layer too (table 1), so that no logit is negative. Dropout: 20 % of the image's values
+and 50 % after each block (section 3.1).
 
 The first weights are not given; here they are He's. Only the last layer starts with small ones and biases of one: a
-class whose map the last ReLU shut for all pictures at the start would never learn.
+class whose map the last ReLU shut for all images at the start would never learn.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ class AllCNN(Network):
     """Two blocks of 96 and 192 filters, `kernels` their convolutions, and three layers at one quarter of the size.
 
     Raises:
-        EmptyMapError: the pictures have a side of less than 9 pixels.
+        EmptyMapError: the images have a side of less than 9 pixels.
     """
 
     head = "features.conv5"

@@ -3,7 +3,7 @@
 Brownlee, "Deep learning with Python", Machine Learning Mastery, 2016, chapter "Object recognition in photographs": two
 3×3 convolutions of 32 filters that keep the size, with dropout of 0.2 between them, a 2×2 max pooling, and fully
 connected layers of 512 units, with dropout of 0.5, and of one for each class. All but the last keep the weights that
-come into a unit at a norm of at most 3 (Srivastava et al., JMLR 15, 2014, section 5.1). 32×32×3 pictures give
+come into a unit at a norm of at most 3 (Srivastava et al., JMLR 15, 2014, section 5.1). 32×32×3 images give
 4,210,090 parameters, most of them in the layer of 512 units.
 
 There the bound is Keras's `max_norm(3)`, whose default bounds each column of a kernel of its own; here it is the whole
@@ -28,7 +28,7 @@ class CIFAR10MaxNorm(Network):
     """Two convolutions, one pooling, two fully connected layers.
 
     Raises:
-        EmptyMapError: the pictures have a side of one pixel.
+        EmptyMapError: the images have a side of one pixel.
     """
 
     feature_maps: Mapping[str, str] = {"stage1": "features.relu2"}

@@ -63,7 +63,7 @@ class ConvNeXt(Network):
     """Four stages of `blocks` blocks with `widths` channels; `drop` is the last block's rate of stochastic depth.
 
     Raises:
-        EmptyMapError: the pictures have a side of less than 32 pixels.
+        EmptyMapError: the images have a side of less than 32 pixels.
     """
 
     head = "fc"

@@ -26,7 +26,7 @@ class DeepMNIST(Network):
     """Two convolutions with pooling, then two fully connected layers.
 
     Raises:
-        EmptyMapError: the pictures have a side of less than 4 pixels.
+        EmptyMapError: the images have a side of less than 4 pixels.
     """
 
     feature_maps: Mapping[str, str] = {"stage1": "features.relu1", "stage2": "features.relu2"}

@@ -5,7 +5,7 @@ Huang, Liu, van der Maaten and Weinberger, "Densely connected convolutional netw
 All networks here are DenseNet-BC: a layer is norm, ReLU, 1×1 convolution to 4k maps, norm, ReLU, 3×3 convolution to k
 maps (section 3, "bottleneck layers"), and a transition halves the number of maps (θ = 0.5). Table 1 gives the networks
 for ImageNet, all with k = 32. The one for CIFAR follows section 3, "implementation details": three blocks of equal
-length behind a single 3×3 convolution to 2k maps, no pooling. Its depth of 100 counts that convolution, two for each of
+length after a single 3×3 convolution to 2k maps, no pooling. Its depth of 100 counts that convolution, two for each of
 the 48 layers, two transitions and the classifier.
 
 First weights are He's (section 4.2); the classifier's are Xavier's, for no ReLU follows it. Dropout of 0.2 after each
@@ -24,7 +24,7 @@ from striate.models._zoo import Network, register_family
 
 
 class DenseLayer(nn.Module):
-    """Norm, ReLU and convolution, twice; what comes out, `growth` maps, is laid behind what came in."""
+    """Norm, ReLU and convolution, twice; what comes out, `growth` maps, is laid after what came in."""
 
     def __init__(self, inputs: int, growth: int) -> None:
         super().__init__()

@@ -24,7 +24,7 @@ class DigitNet(Network):
     """Two convolutions with pooling, then three fully connected layers.
 
     Raises:
-        EmptyMapError: the pictures have a side of less than 16 pixels.
+        EmptyMapError: the images have a side of less than 16 pixels.
     """
 
     feature_maps: Mapping[str, str] = {"stage1": "features.relu1", "stage2": "features.relu2"}

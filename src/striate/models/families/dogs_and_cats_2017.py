@@ -2,7 +2,7 @@
 
 Chollet, "Deep learning with Python", Manning, 2017, section 5.2.3: unpadded 3×3 convolutions of 32, 64, 128 and 128
 filters, each with a 2×2 max pooling, and a fully connected layer of 512 units, for photos of 150×150. (The book adds
-dropout behind the last pooling later on, in section 5.2.5.)
+dropout after the last pooling later on, in section 5.2.5.)
 
 The book's network ends in one sigmoid unit and has 3,453,121 parameters; here the last layer has a logit for each
 class, two of them for dogs and cats, which is 513 parameters more. First weights are Glorot's, as Keras's are.
@@ -26,7 +26,7 @@ class DogsAndCats2017(Network):
     """Four convolutions with pooling, then two fully connected layers.
 
     Raises:
-        EmptyMapError: the pictures have a side of less than 46 pixels.
+        EmptyMapError: the images have a side of less than 46 pixels.
     """
 
     feature_maps: Mapping[str, str] = {

@@ -3,7 +3,7 @@
 Tan and Le, "EfficientNet: rethinking model scaling for convolutional neural networks", ICML 2019, arXiv:1905.11946.
 
 A search found B0 (table 1): inverted bottlenecks with squeeze-and-excitation. The others are B0 with every width times
-w, every number of blocks times d, and larger pictures (section 3.3):
+w, every number of blocks times d, and larger images (section 3.3):
 
     d = α^φ,  w = β^φ,  r = γ^φ        with α = 1.2, β = 1.1, γ = 1.15, so that α·β²·γ² ≈ 2 and φ doubles the cost
 
@@ -36,7 +36,7 @@ _DROP = 0.2  # with stochastic depth, the l-th of L blocks (from 0) is dropped a
 
 
 def conv_norm_act(inputs: int, outputs: int, kernel: int, stride: int = 1, groups: int = 1) -> nn.Sequential:
-    """A convolution, batch norm and SiLU; an odd `kernel` keeps the size but for the stride."""
+    """Return a convolution, batch norm and SiLU; an odd `kernel` keeps the size but for the stride."""
     return nn.Sequential(
         OrderedDict(
             conv=nn.Conv2d(inputs, outputs, kernel, stride, kernel // 2, groups=groups, bias=False),
@@ -47,7 +47,7 @@ def conv_norm_act(inputs: int, outputs: int, kernel: int, stride: int = 1, group
 
 
 def conv_norm(inputs: int, outputs: int) -> nn.Sequential:
-    """A 1×1 convolution and batch norm: what leaves a bottleneck stays linear (arXiv:1801.04381, section 3.2)."""
+    """Return a 1×1 convolution and batch norm: a bottleneck's output stays linear (arXiv:1801.04381, section 3.2)."""
     return nn.Sequential(OrderedDict(conv=nn.Conv2d(inputs, outputs, 1, bias=False), norm=_batch_norm(outputs)))
 
 
@@ -102,7 +102,7 @@ class Row:
     blocks: int
 
     def build(self, inputs: int, rates: Iterator[float]) -> Iterator[Block]:
-        """The blocks in order, each with the next of `rates` for its stochastic depth."""
+        """Return the blocks in order, each with the next of `rates` for its stochastic depth."""
         for number in range(self.blocks):
             yield self.operator(
                 self.channels if number else inputs,
@@ -117,7 +117,7 @@ class Row:
 class EfficientNet(Network):
     """A stem of `stem` channels, stages as `rows` say, a 1×1 convolution of `top` channels, and a classifier of means.
 
-    A stage begins where the map shrinks; the last one ends behind the 1×1 convolution.
+    A stage begins where the map shrinks; the last one ends after the 1×1 convolution.
     """
 
     head = "fc"

@@ -86,7 +86,7 @@ def _scaled_channels(channels: int, width: float) -> int:
 
 
 def _scaled(channels: int, classes: int, *, width: float, depth: float, dropout: float) -> EfficientNet:
-    """The base network, scaled by EfficientNet's rule."""
+    """Return the base network, scaled by EfficientNet's rule."""
     return EfficientNet(
         channels,
         classes,

@@ -13,11 +13,11 @@ figures are those of a separable one, eight 7×7 filters for each channel and 64
 authors describe a year later for the network of `inception_v2`. Here it is the 7×7 of text, table and figure. The other
 rows' operations are ours, but for 5a: 51 M, where 54 M is printed.
 
-The two auxiliary classifiers (section 5) sit behind modules 4a and 4d. In training the loss of each is added at a
-weight of 0.3; in use they are not computed. Their pooling wants maps of at least 5×5, which a picture of 79×79 gives:
+The two auxiliary classifiers (section 5) sit after modules 4a and 4d. In training the loss of each is added at a
+weight of 0.3; in use they are not computed. Their pooling wants maps of at least 5×5, which a image of 79×79 gives:
 for a smaller one they are not built, and the network is trained by its main loss alone.
 
-`googlenet_bn` is what torchvision ships: batch normalization behind each convolution, in place of biases and of the
+`googlenet_bn` is what torchvision ships: batch normalization after each convolution, in place of biases and of the
 local response normalization; 3×3 convolutions where the paper has 5×5 (an old slip, kept for the sake of its weights);
 2×2 for the last pooling; auxiliary classifiers on 4×4 means of a map of any size.
 """
@@ -36,7 +36,7 @@ from striate.layers import Branches, GlobalAveragePool, LocalResponseNorm, he_, 
 from striate.models._zoo import Network, register_family
 from striate.tracing import EmptyMapError, output_shape
 
-# Table 1: filters of the 1×1; reduction, 3×3; reduction, 5×5; projection behind the pooling.
+# Table 1: filters of the 1×1; reduction, 3×3; reduction, 5×5; projection after the pooling.
 MODULES = {
     "3a": (64, 96, 128, 16, 32, 32),
     "3b": (128, 128, 192, 32, 96, 64),
@@ -48,17 +48,17 @@ MODULES = {
     "5a": (256, 160, 320, 32, 128, 128),
     "5b": (384, 192, 384, 48, 128, 128),
 }
-# The modules behind which an auxiliary classifier sits.
+# The modules after which an auxiliary classifier sits.
 AUXILIARY = ("inception4a", "inception4d")
 
 
 def convolution(inputs: int, outputs: int, kernel: int, stride: int = 1) -> nn.Sequential:
-    """A convolution padded by half its kernel, and ReLU."""
+    """Return a convolution padded by half its kernel, and ReLU."""
     return nn.Sequential(OrderedDict(conv=nn.Conv2d(inputs, outputs, kernel, stride, kernel // 2), relu=nn.ReLU()))
 
 
 def normed_convolution(inputs: int, outputs: int, kernel: int, stride: int = 1) -> nn.Sequential:
-    """A convolution padded by half its kernel, batch normalization (torchvision's epsilon) and ReLU."""
+    """Return a convolution padded by half its kernel, batch normalization (torchvision's epsilon) and ReLU."""
     return nn.Sequential(
         OrderedDict(
             conv=nn.Conv2d(inputs, outputs, kernel, stride, kernel // 2, bias=False),
@@ -70,8 +70,10 @@ def normed_convolution(inputs: int, outputs: int, kernel: int, stride: int = 1) 
 
 @dataclass(frozen=True)
 class Form:
-    """What the paper's network and torchvision's differ in: how a convolution is made, whether responses are normalized
-    locally, the kernels of a module's third branch and of the last max pooling, the pooling of auxiliary classifiers.
+    """The differences of the paper's network and torchvision's.
+
+    The layers of a convolution, local response normalization, the kernels of a module's third branch and of the last
+    max pooling, the pooling of auxiliary classifiers.
     """
 
     convolution: Callable[..., nn.Sequential]
@@ -101,7 +103,7 @@ class NaiveInception(Branches):
 
 
 class Inception(Branches):
-    """The same with 1×1 convolutions before the 3×3 and the 5×5, and behind the pooling (figure 2b).
+    """The same with 1×1 convolutions before the 3×3 and the 5×5, and after the pooling (figure 2b).
 
     The numbers of filters are those of a row of table 1.
     """
@@ -157,7 +159,7 @@ class AuxiliaryClassifier(nn.Sequential):
 class GoogLeNet(Network):
     """Table 1, from the first convolution to the logits.
 
-    `auxiliary` holds the auxiliary classifiers, each under the name of the module that it sits behind.
+    `auxiliary` holds the auxiliary classifiers, each under the name of the module that it sits after.
     """
 
     head = "fc"

@@ -46,7 +46,7 @@ class HighwayNetwork(Network):
     """Three stages, `widths` their maps and `highways` their highway layers, and `last` maps before the average.
 
     Raises:
-        EmptyMapError: the pictures have a side of less than 4 pixels.
+        EmptyMapError: the images have a side of less than 4 pixels.
     """
 
     head = "fc"

@@ -14,8 +14,8 @@ with the gate g = sigmoid(W x + b), a 1×1 convolution that gives a number for e
 (the best of the biases tried). What the paper found better than the original, pre-activation, is in `resnet_v2`.
 
 The paper does not say what becomes of the two blocks that change the map's shape. Here x is then option A's shortcut,
-and the 1×1 convolutions move by the block's stride. Behind the 1×1 shortcut stands batch norm (the figure's caption:
-behind every convolution), behind the gates' convolution none, as it would take the bias away.
+and the 1×1 convolutions move by the block's stride. After the 1×1 shortcut stands batch norm (the figure's caption:
+after every convolution), after the gates' convolution none, as it would take the bias away.
 """
 
 from __future__ import annotations

@@ -190,7 +190,7 @@ class InceptionResNet(Network):
 
 
 def _first_layers(channels: int) -> OrderedDict[str, nn.Module]:
-    """What figure 14 and the published network begin with: from 299×299 pixels to 71×71 places, 192 channels."""
+    """Return the first layers of figure 14 and of the published one: 71×71 places of 299×299 pixels, 192 channels."""
     return OrderedDict(
         conv1=NormedConvolution(channels, 32, 3, 2, valid=True),
         conv2=NormedConvolution(32, 32, 3, valid=True),
@@ -213,7 +213,7 @@ def front_v2(channels: int) -> Front:
 
 
 def front_published(channels: int) -> Front:
-    """The stem of Inception-v3 and an Inception module: 35×35 places and 320 channels."""
+    """Return the stem of Inception-v3 and an Inception module: 35×35 places and 320 channels."""
     means = nn.AvgPool2d(3, 1, 1, count_include_pad=False)
     mixed = Branches(
         branch1x1=NormedConvolution(192, 96, 1),

@@ -9,7 +9,7 @@ was published as code, with the stem and the filters that are used here (`incept
 after it). As in these, module A keeps a true 5×5 in one of its branches. Means at a border count the padding's zeros,
 as torchvision's do and TensorFlow's do not.
 
-The auxiliary classifier (section 4), with batch normalization, sits behind the last module of 17×17 maps. In training
+The auxiliary classifier (section 4), with batch normalization, sits after the last module of 17×17 maps. In training
 its loss is added at a weight, in use it is not computed. Its 5×5/3 pooling and 5×5 convolution leave one place of 17,
 and nothing of a smaller map: then it is not built, and the network is trained by its main loss alone.
 
@@ -47,12 +47,12 @@ class NormedConvolution(nn.Sequential):
 
 
 def _wide(inputs: int, outputs: int, length: int) -> NormedConvolution:
-    """A convolution over `length` columns of one row."""
+    """Return a convolution over `length` columns of one row."""
     return NormedConvolution(inputs, outputs, (1, length), padding=(0, length // 2))
 
 
 def _tall(inputs: int, outputs: int, length: int) -> NormedConvolution:
-    """A convolution over `length` rows of one column."""
+    """Return a convolution over `length` rows of one column."""
     return NormedConvolution(inputs, outputs, (length, 1), padding=(length // 2, 0))
 
 

@@ -41,7 +41,7 @@ class NormedConvolution(nn.Sequential):
 
 
 def row(inputs: int, *steps: tuple[int, int | Pair]) -> nn.Sequential:
-    """Convolutions behind each other, padded, each given by its filters and its kernel."""
+    """Convolutions after each other, padded, each given by its filters and its kernel."""
     layers: OrderedDict[str, nn.Module] = OrderedDict()
     for number, (outputs, kernel) in enumerate(steps, start=1):
         layers[f"conv{number}"] = NormedConvolution(inputs, outputs, kernel)

@@ -10,7 +10,7 @@ to bitmaps. C5, a convolution over the whole 5×5 map in the paper, is written a
 The paper centres MNIST's 28×28 digits in 32×32. People expect both sizes to give the same network, so a side of less
 than 32 pixels is padded by two zeros at both ends in the first convolution, a side of 32 or more is taken as it is: 28
 to 32 pixels all end in 5×5 maps and, for one channel and ten classes, 61,706 parameters. `lenet5_1998` is the paper's
-own form; `lenet5_rgb` is what courses make of it for colour pictures of 32×32, with 8 filters in the first layer.
+own form; `lenet5_rgb` is what courses make of it for colour images of 32×32, with 8 filters in the first layer.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ class LeNet5(Network):
     `filters` are those of the first convolution.
 
     Raises:
-        EmptyMapError: the pictures have a side of less than 12 pixels.
+        EmptyMapError: the images have a side of less than 12 pixels.
     """
 
     head = "fc3"

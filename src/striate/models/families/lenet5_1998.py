@@ -8,12 +8,12 @@ LeCun, Bottou, Bengio and Haffner, "Gradient-based learning applied to document 
 Pooling is trainable (one weight and one bias for each map), C3 sees only some of S2's maps, and an output is the
 squared distance between F6 and a code: for digits a drawing of 7×12 pixels, so that digits which look alike have codes
 that lie close together. The network says minus that distance, so that the loss of the softmax can be laid over it: the
-paper's own criterion (eq. 9) is that loss with one more, constant output for pictures that are no digit at all.
+paper's own criterion (eq. 9) is that loss with one more, constant output for images that are no digit at all.
 
 Where we differ: the bitmaps are drawn by us in the style of figure 3; for another number of classes than ten the codes
 are ±1 by chance, always the same ones. The biases, of which appendix A does not speak, start at zero. The paper
 centres 28×28 digits in 32×32; as in `lenet5`, a side of less than 32 pixels is padded by two zeros at both ends. With
-larger pictures C5 has more than one position, and F6 sees them all. `head` is the output layer: fixed codes cannot be
+larger images C5 has more than one position, and F6 sees them all. `head` is the output layer: fixed codes cannot be
 trained, so transfer learning puts a fully connected layer in its place.
 """
 
@@ -119,7 +119,7 @@ class CodeDistances(nn.Module):
 
 
 def class_codes(classes: int) -> list[list[int]]:
-    """A code of 84 values ±1 for each class: the bitmaps for ten classes, else drawn by chance and always the same."""
+    """Return a code of 84 values ±1 for each class: the bitmaps for ten classes, else random and always the same."""
     if classes == 10:
         rows = [line.split() for line in _DIGITS.split("\n") if line]
         return [[1 if pixel == "#" else -1 for row in rows for pixel in row[digit]] for digit in range(10)]
@@ -131,7 +131,7 @@ class LeNet5Of1998(Network):
     """Convolutions and subsamplings in turn, two fully connected layers, distances to codes; squashed between all.
 
     Raises:
-        EmptyMapError: the pictures have a side of less than 28 pixels.
+        EmptyMapError: the images have a side of less than 28 pixels.
     """
 
     feature_maps: Mapping[str, str] = {

@@ -1,9 +1,9 @@
-"""The linear classifier: one template per class, laid over the picture and summed.
+"""The linear classifier: one template per class, laid over the image and summed.
 
 LeCun, Bottou, Bengio and Haffner, "Gradient-based learning applied to document recognition", Proceedings of the IEEE
 86(11), 1998, section III-C.1, the baseline of every table there.
 
-    logits = W x + b          row k of W, seen as a picture, is the template of class k
+    logits = W x + b          row k of W, seen as a image, is the template of class k
 
 The paper's outputs are trained by squared error; here they are logits, and the loss is the trainer's choice.
 """
@@ -21,7 +21,7 @@ from striate.models._zoo import Network, register_family
 
 
 class Linear(Network):
-    """One weighted sum of all pixels per class. It has no maps: nothing of it has a place in the picture."""
+    """One weighted sum of all pixels per class. It has no maps: nothing of it has a place in the image."""
 
     feature_maps: Mapping[str, str] = {}
     head = "fc"

@@ -19,7 +19,7 @@ from striate.models._zoo import Network, register_family
 
 
 class MLP(Network):
-    """Three fully connected layers. It has no maps: its hidden units have no place in the picture."""
+    """Three fully connected layers. It has no maps: its hidden units have no place in the image."""
 
     feature_maps: Mapping[str, str] = {}
     head = "fc3"

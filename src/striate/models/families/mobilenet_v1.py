@@ -4,7 +4,7 @@ Howard, Zhu, Chen, Kalenichenko, Wang, Weyand, Andreetto and Adam, "MobileNets: 
 for mobile vision applications", 2017, arXiv:1704.04861.
 
 Table 1 is the network, figure 3 (right) its block; the width multiplier α of section 3.3 makes every layer thinner. The
-table gives its last depthwise convolution a stride of 2, but the same size behind it: the stride is 1.
+table gives its last depthwise convolution a stride of 2, but the same size after it: the stride is 1.
 
 Where the paper is silent, or its weights are other, this is the authors' code (TF-Slim): ReLU6 where figure 3 has ReLU,
 TensorFlow's padding, batch norm's epsilon of 0.001, first weights normal with a standard deviation of 0.09, cut at two

@@ -3,7 +3,7 @@
 Sandler, Howard, Zhu, Zhmoginov and Chen, "MobileNetV2: inverted residuals and linear bottlenecks", CVPR 2018,
 arXiv:1801.04381.
 
-Table 2 is the network, table 1 its block. Behind the last 1×1 convolution of a block stands no ReLU, which would lose
+Table 2 is the network, table 1 its block. After the last 1×1 convolution of a block stands no ReLU, which would lose
 too much of a narrow map (section 3.2). A width multiplier thins every layer but the last convolution, which it can only
 widen (section 4.1, "trade-off hyper parameters").
 
@@ -36,7 +36,7 @@ _STAGES = (
 
 
 def thinned(filters: int, width: float) -> int:
-    """`filters` times `width`, rounded to a multiple of 8, at least 8 and not below nine tenths of the product."""
+    """Round `filters` times `width` to a multiple of 8, at least 8 and not below nine tenths of the product."""
     wanted = filters * width
     rounded = max(8, int(wanted + 4) // 8 * 8)
     return rounded if rounded >= 0.9 * wanted else rounded + 8
@@ -72,7 +72,7 @@ class InvertedResidual(nn.Module):
 class MobileNetV2(Network):
     """A 3×3 convolution, 17 blocks, a 1×1 convolution, the global mean and a classifier; `width` is the multiplier.
 
-    A stage's map is taken where its last block ends, the last stage's behind the 1×1 convolution.
+    A stage's map is taken where its last block ends, the last stage's after the 1×1 convolution.
     """
 
     head = "fc"

@@ -3,17 +3,17 @@
 Zoph, Vasudevan, Shlens and Le, "Learning transferable architectures for scalable image recognition", CVPR 2018,
 arXiv:1707.07012.
 
-A cell reads the outputs of the two cells before it (figure 4). Behind a 3×3 convolution and two reduction cells stand
+A cell reads the outputs of the two cells before it (figure 4). After a 3×3 convolution and two reduction cells stand
 three runs of N normal cells, a reduction cell between them (figure 2, right); each reduction doubles the filters. A
-network is named after N and the filters behind the last cell: 4 @ 1056 and 6 @ 4032.
+network is named after N and the filters after the last cell: 4 @ 1056 and 6 @ 4032.
 
 What the paper leaves open is as in the authors' code (TF-Slim): how an input is fitted to a cell, padding by
-TensorFlow's rule, batch norm's epsilon of 0.001, dropout of 0.5 before the classifier, an auxiliary classifier behind
+TensorFlow's rule, batch norm's epsilon of 0.001, dropout of 0.5 before the classifier, an auxiliary classifier after
 the second run, and in the large network a cell that follows a reduction reading what the reduction read before. First
 weights are He's with the fan-out; the classifiers' are Xavier's, for the fan-out of few classes would start them too
 large. The code's momentum of batch norm, 0.0003, is for millions of steps; here it is torch's 0.1.
 
-Scheduled drop path drops a path of a cell for a picture, deeper cells more often, at rates that grow from zero to full
+Scheduled drop path drops a path of a cell for a image, deeper cells more often, at rates that grow from zero to full
 over the training. Here they are full from the start: a network does not know how far its training has come.
 """
 
@@ -90,12 +90,12 @@ def separable(inputs: int, outputs: int, kernel: int, rate: float, stride: int =
 
 
 def average(rate: float, stride: int = 1) -> nn.Sequential:
-    """The mean of 3×3 pixels, those outside the map not counted."""
+    """Return the mean of 3×3 pixels, those outside the map not counted."""
     return nn.Sequential(OrderedDict(pool=AvgPool2dSame(3, stride), drop=StochasticDepth(rate)))
 
 
 def maximum(rate: float) -> nn.Sequential:
-    """The largest of 3×3 pixels, with a stride of 2."""
+    """Return the largest of 3×3 pixels, with a stride of 2."""
     return nn.Sequential(OrderedDict(pool=MaxPool2dSame(3, 2), drop=StochasticDepth(rate)))
 
 
@@ -217,12 +217,12 @@ class AuxiliaryClassifier(nn.Module):
 class NASNet(Network):
     """NASNet-A with `repeats` normal cells in each of three runs; `filters` are those of the first run's cells.
 
-    `stem` counts the filters of the first convolution. With `skips`, the cell behind a reduction reads the map before
+    `stem` counts the filters of the first convolution. With `skips`, the cell after a reduction reads the map before
     the one that was reduced. `drop` is drop path's rate in the last cell, and less in proportion in those before. An
-    auxiliary classifier is built for pictures from 67 pixels on, whose map it can pool by 5×5.
+    auxiliary classifier is built for images from 67 pixels on, whose map it can pool by 5×5.
 
     Raises:
-        EmptyMapError: the pictures have a side of less than 19 pixels: a map of one row or column, which has no odd
+        EmptyMapError: the images have a side of less than 19 pixels: a map of one row or column, which has no odd
             pixels, would have to be halved.
     """
 
@@ -261,7 +261,7 @@ class NASNet(Network):
             self.cells[name] = cell
             given.append(cell.given)
         self._branch = f"cell{2 * repeats}"
-        # Behind the second run: the first convolution is not padded; three reductions halve its map, rounding up.
+        # After the second run: the first convolution is not padded; three reductions halve its map, rounding up.
         rows, columns = (-(-((side - 1) // 2) // 8) for side in size)
         if min(rows, columns) < 2:
             raise EmptyMapError(f"The last reduction halves a map of {rows}×{columns}, which has no odd pixels.")
@@ -291,12 +291,12 @@ class NASNet(Network):
     def forward_with_auxiliary(
         self, x: Float[Tensor, "n c h w"]
     ) -> tuple[Float[Tensor, "n k"], dict[str, Float[Tensor, "n k"]]]:
-        """The logits, and those of the classifier behind the second run; the authors weigh its loss by 0.4."""
+        """Return the logits, and those of the classifier after the second run; the authors weigh its loss by 0.4."""
         branch, last = self._maps(x)
         return self._classify(last), {} if self.auxiliary is None else {"auxiliary": self.auxiliary(branch)}
 
     def _maps(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """The map behind the second run and the last one."""
+        """Return the map after the second run and the last one."""
         latest = [self.norm(self.conv(x))]
         branch = latest[0]
         for (name, cell), reads in zip(self.cells.items(), self._reads, strict=True):

@@ -10,7 +10,7 @@ The paper leaves the numbers of filters to its supplement. They are, as are the 
 CIFAR-10 form (an average) and the first weights, those of the definitions that the authors published for Caffe, for
 CIFAR-10 and for ImageNet. Poolings let their last window hang over the end, as Caffe does; a ReLU follows the last
 layer too, so that no logit is negative. That layer's biases start at one, not at zero as there: a class whose map the
-ReLU shut for all pictures at the start would never learn.
+ReLU shut for all images at the start would never learn.
 """
 
 from __future__ import annotations

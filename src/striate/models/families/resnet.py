@@ -3,7 +3,7 @@
 He, Zhang, Ren and Sun, "Deep residual learning for image recognition", CVPR 2016, arXiv:1512.03385. The networks for
 ImageNet of section 4.1 and table 1; those for CIFAR-10 are in `resnet_cifar`, the twins without shortcuts in `plain`.
 
-    y = relu(F(x) + x)        eq. 1, the ReLU behind the sum as in figure 2
+    y = relu(F(x) + x)        eq. 1, the ReLU after the sum as in figure 2
 
 Where a block changes the map's size or depth, its shortcut is a 1×1 convolution (option B of section 3.3).
 
@@ -30,7 +30,7 @@ from striate.models._zoo import Network, register_family
 
 
 def projection(inputs: int, outputs: int, stride: int) -> nn.Module:
-    """The shortcut: nothing where the shape stays, else a 1×1 convolution and batch norm (option B)."""
+    """Return the shortcut: nothing where the shape stays, else a 1×1 convolution and batch norm (option B)."""
     if inputs == outputs and stride == 1:
         return nn.Identity()
     return nn.Sequential(nn.Conv2d(inputs, outputs, 1, stride, bias=False), nn.BatchNorm2d(outputs))

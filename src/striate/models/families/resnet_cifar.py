@@ -59,7 +59,7 @@ class BlockA(Block):
 
     @staticmethod
     def changing_shortcut(inputs: int, outputs: int, stride: int) -> nn.Module:
-        """The shortcut of a block that changes the map's shape."""
+        """Return the shortcut of a block that changes the map's shape."""
         return ZeroPadded(inputs, outputs, stride)
 
     def forward(self, x: Float[Tensor, "n c h w"]) -> Float[Tensor, "n k y x"]:

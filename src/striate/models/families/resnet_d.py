@@ -26,7 +26,7 @@ from striate.models._zoo import Network, register_family
 
 
 def averaging_projection(inputs: int, outputs: int, stride: int) -> nn.Module:
-    """The shortcut of figure 2c: means of `stride`×`stride` pixels, then a 1×1 convolution and batch norm."""
+    """Return the shortcut of figure 2c: means of `stride`×`stride` pixels, then a 1×1 convolution and batch norm."""
     if inputs == outputs and stride == 1:
         return nn.Identity()
     # The last row and column of an odd map are averaged as well: the branch has a place for them.
@@ -64,7 +64,7 @@ class BottleneckD(Block):
 
 
 def deep_stem(channels: int) -> nn.Sequential:
-    """The first layers of figure 2b: 3×3 convolutions of 32, 32 and 64 filters, the first of which halves the map."""
+    """Return the first layers of figure 2b: 3×3 convolutions of 32, 32 and 64 filters, the first with a stride of 2."""
     layers: OrderedDict[str, nn.Module] = OrderedDict()
     for number, (inputs, outputs) in enumerate(((channels, 32), (32, 32), (32, 64)), start=1):
         stride = 2 if number == 1 else 1

@@ -3,7 +3,7 @@
 Bello, Fedus, Du, Cubuk, Srinivas, Lin, Shlens and Zoph, "Revisiting ResNets: improved training and scaling
 strategies", NeurIPS 2021, arXiv:2103.07579. ResNet-D, in which a 3×3 convolution takes the place of the stem's pooling,
 and squeeze-and-excitation, a quarter as wide, stands at the end of each branch (section 4); dropout before the last
-layer and, from 200 layers on, stochastic depth (the rates of the authors' configurations). Depths and picture sizes
+layer and, from 200 layers on, stochastic depth (the rates of the authors' configurations). Depths and image sizes
 are those of the released nets. The number in a name is ResNet's: it counts neither the three layers more in the stem
 nor two for each gate, which the depth on our cards does.
 
@@ -29,7 +29,7 @@ from striate.models.families.resnet_d import averaging_projection, deep_stem
 
 
 class BottleneckRS(Block):
-    """ResNet-D's bottleneck with a gate behind its last batch norm, left out at a rate in training."""
+    """ResNet-D's bottleneck with a gate after its last batch norm, left out at a rate in training."""
 
     last = "relu3"
 

@@ -4,9 +4,9 @@ He, Zhang, Ren and Sun, "Identity mappings in deep residual networks", ECCV 2016
 pre-activation of section 4 (figure 4e) in the nets for ImageNet of section 5; the shortcuts that the paper tried and
 found worse are in `identity_mappings`.
 
-    x' = x + F(x)        eq. 4, F beginning with batch norm and ReLU, and nothing behind the sum
+    x' = x + F(x)        eq. 4, F beginning with batch norm and ReLU, and nothing after the sum
 
-Where a block changes the map's shape its shortcut, a 1×1 convolution without batch norm, begins behind the first
+Where a block changes the map's shape its shortcut, a 1×1 convolution without batch norm, begins after the first
 activation, which both ways then share; so it does in the very first block. A last batch norm and ReLU stand before the
 mean (section 4.1, the last paragraphs).
 
@@ -60,7 +60,7 @@ class PreActivated(Block):
 
 
 class ResNetV2(Network):
-    """ResNet's outline with pre-activated blocks, and an activation behind the last of them."""
+    """ResNet's outline with pre-activated blocks, and an activation after the last of them."""
 
     head = "fc"
 

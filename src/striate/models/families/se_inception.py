@@ -5,7 +5,7 @@ table 2, row "BN-Inception"; the network inside is that of Ioffe and Szegedy, "B
 arXiv:1502.03167, figure 5.
 
 Widths are those of the authors' code (github.com/hujie-frank/SENet, SE-BN-Inception). Figure 5 prints the same, but
-their sum behind 4c and 4d is 608, not its 576, and 1056 behind 4e, not its 1024. The pooling of 3c and 4e is padded by
+their sum after 4c and 4d is 608, not its 576, and 1056 after 4e, not its 1024. The pooling of 3c and 4e is padded by
 TensorFlow's rule: on maps of even size that is Caffe's, which on odd ones would not fit the convolutions beside it.
 First weights are He's, as in section 5.1; the classifier's are Xavier's, for no ReLU follows it.
 """
@@ -24,7 +24,7 @@ _REDUCTION = 16
 
 
 def conv_norm_relu(*steps: tuple[int, int, int, int]) -> nn.Sequential:
-    """Convolutions, each (inputs, outputs, kernel, stride) and with norm and ReLU, one behind the other."""
+    """Convolutions, each (inputs, outputs, kernel, stride) and with norm and ReLU, one after the other."""
     layers: OrderedDict[str, nn.Module] = OrderedDict()
     for number, (inputs, outputs, kernel, stride) in enumerate(steps, start=1):
         layers[f"conv{number}"] = nn.Conv2d(inputs, outputs, kernel, stride, padding=kernel // 2, bias=False)
@@ -77,7 +77,7 @@ class SEInception(Network):
     """Three convolutions, ten modules, the global mean and a classifier.
 
     Raises:
-        EmptyMapError: the pictures have a side of less than 9 pixels.
+        EmptyMapError: the images have a side of less than 9 pixels.
     """
 
     head = "fc"
@@ -119,7 +119,7 @@ class SEInception(Network):
 
 
 def _mean() -> nn.Module:
-    """The mean of 3×3 pixels, those outside the map counted as zeros, as in Caffe."""
+    """Return the mean of 3×3 pixels, those outside the map counted as zeros, as in Caffe."""
     return nn.AvgPool2d(3, 1, padding=1)
 
 

@@ -101,7 +101,7 @@ class SENet(Network):
     """A stem, four stages of blocks, the global mean and a classifier; `blocks` counts the blocks of each stage.
 
     Raises:
-        EmptyMapError: the pictures have a side of less than 5 pixels.
+        EmptyMapError: the images have a side of less than 5 pixels.
     """
 
     head = "fc"

@@ -9,9 +9,9 @@ beside each other. The network ends in a map for each class, of which the averag
 
 The first weights are those of the authors' definition for Caffe, to which the paper refers: uniform with a variance of
 1 / fan-in, and a spread of 0.01 in the last layer. That layer's biases start at one, not at zero as there: a class
-whose map the last ReLU shut for all pictures at the start would never learn.
+whose map the last ReLU shut for all images at the start would never learn.
 
-Table 1 gives 224×224 pictures and a first map of 111×111, which are 227×227 pictures; with 224 it is 109×109. Poolings
+Table 1 gives 224×224 images and a first map of 111×111, which are 227×227 images; with 224 it is 109×109. Poolings
 let their last window hang over the end, as Caffe does.
 """
 
@@ -25,7 +25,7 @@ from torch import Tensor, nn
 from striate.layers import Concat, GlobalAveragePool, normal_
 from striate.models._zoo import Network, register_family
 
-# Table 1, the same in both versions: maps between the layers of fire2 to fire9, and filters of each kind behind them.
+# Table 1, the same in both versions: maps between the layers of fire2 to fire9, and filters of each kind after them.
 _FIRES = ((16, 64), (16, 64), (32, 128), (32, 128), (48, 192), (48, 192), (64, 256), (64, 256))
 
 
@@ -51,7 +51,7 @@ class SqueezeNet(Network):
     """A convolution of `filters` filters, eight Fire modules with poolings after those in `pooled`, a 1×1 convolution.
 
     Raises:
-        EmptyMapError: the pictures are too small for the poolings: 21 pixels for version 1.0, 17 for 1.1.
+        EmptyMapError: the images are too small for the poolings: 21 pixels for version 1.0, 17 for 1.1.
     """
 
     head = "conv10"

@@ -6,7 +6,7 @@ Huang, Sun, Liu, Sedra and Weinberger, "Deep networks with stochastic depth", EC
     x' = relu(p_l F(x) + x)                                                                eq. 5, in use
 
 so that the last of L blocks is left out every second time and the first hardly ever. `layers.StochasticDepth` divides
-by p_l in training where the paper multiplies in use, and draws for each picture where the paper draws for the batch. To
+by p_l in training where the paper multiplies in use, and draws for each image where the paper draws for the batch. To
 be the paper's network nevertheless, in both modes, each branch begins with a scale of p_l in its last batch norm: the
 initial outputs and their gradients are the same, only that scale then learns at another rate.
 

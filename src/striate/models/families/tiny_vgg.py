@@ -26,7 +26,7 @@ class TinyVGG(Network):
     """Two blocks of two 3×3 convolutions of 10 filters and a pooling, then one fully connected layer.
 
     Raises:
-        EmptyMapError: the pictures have a side of less than 16 pixels.
+        EmptyMapError: the images have a side of less than 16 pixels.
     """
 
     feature_maps: Mapping[str, str] = {"stage1": "features.relu1_2", "stage2": "features.relu2_2"}

@@ -44,7 +44,7 @@ class VGG(Network):
     normalisation after the first ReLU.
 
     Raises:
-        EmptyMapError: the pictures have a side of less than 32 pixels.
+        EmptyMapError: the images have a side of less than 32 pixels.
     """
 
     head = "fc8"

@@ -5,7 +5,7 @@ Zagoruyko and Komodakis, "Wide residual networks", BMVC 2016, arXiv:1605.07146.
 WRN-d-k for CIFAR (table 1) has d = 6n + 4 layers: a 3×3 convolution of 16 filters, three stages of n pre-activated
 blocks with 16k, 32k and 64k, batch norm and ReLU, the means, one layer. (That d counts the 1×1 convolutions in three
 shortcuts, and not the last layer: the longest path, the depth on our cards, has two layers less.) Where a block changes
-the shape, its shortcut is a 1×1 convolution that begins, as the branch does, behind the first activation (the authors'
+the shape, its shortcut is a 1×1 convolution that begins, as the branch does, after the first activation (the authors'
 code). Dropout, where there is any, stands between the two convolutions of each block (section 2.4).
 
 WRN-50-2 for ImageNet (section 3, "ImageNet and COCO experiments") is ResNet-50 with twice the width inside its

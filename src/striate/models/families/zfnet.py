@@ -3,7 +3,7 @@
 Zeiler and Fergus, "Visualizing and understanding convolutional networks", ECCV 2014, arXiv:1311.2901: figure 3 and
 section 3.1 for the network, table 2 for its results and the wider form.
 
-Pictures of AlexNet's first two layers showed filters of very high and very low frequency and aliasing: hence smaller
+Images of AlexNet's first two layers showed filters of very high and very low frequency and aliasing: hence smaller
 kernels (7×7) and a smaller stride (2) at the start, and no columns.
 
     224 → conv 7×7/2 110 → pool 3×3/2 55 → conv 5×5/2 26 → pool 13 → conv 13 → conv 13 → conv 13 → pool 6
@@ -31,7 +31,7 @@ class ZFNet(Network):
     """Five convolutions, `widths` the filters of the last three, and three fully connected layers.
 
     Raises:
-        EmptyMapError: the pictures have a side of less than 47 pixels.
+        EmptyMapError: the images have a side of less than 47 pixels.
     """
 
     head = "fc8"

@@ -1,4 +1,4 @@
-"""What a written network consists of, as data. `str` writes it so that it is read as the same again."""
+"""The items of a written network as data; parsing the `str` of an item returns an equal one."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
-from striate.models.notation.mistake import Span
+from striate.models.notation.text import Span
 
 Padding = int | Literal["half", "same"]
 
@@ -20,8 +20,10 @@ class Placed:
 
 @dataclass(frozen=True, kw_only=True)
 class Convolution(Placed):
-    """`filters` None is the number of classes. Padding is a number of zeros at both ends, `half` (kernel side - 1) / 2
-    of them, or `same`: TensorFlow's rule."""
+    """A convolution; `filters` None is the number of classes.
+
+    Padding is a number of zeros at both ends, `half` (kernel side - 1) / 2 of them, or `same`: TensorFlow's rule.
+    """
 
     kernel: tuple[int, int]
     filters: int | None
@@ -109,7 +111,7 @@ class Repeated(Placed):
 
 @dataclass(frozen=True, kw_only=True)
 class Residual(Placed):
-    """The sum of what `body` and `shortcut` make of the same input; no shortcut is the input itself."""
+    """The sum of the outputs of `body` and `shortcut` for one input; an empty shortcut is the input itself."""
 
     body: tuple[Item, ...]
     shortcut: tuple[Item, ...] = ()
@@ -123,12 +125,12 @@ Item = Layer | Repeated | Residual
 
 
 def written(items: Sequence[Item]) -> str:
-    """Items as one writes them."""
+    """Return the text of items."""
     return " ".join(map(str, items))
 
 
 def parts(item: Item) -> tuple[Item, ...]:
-    """What stands between the brackets of an item; nothing for a layer."""
+    """Return the items inside the brackets of an item; none for a layer."""
     match item:
         case Repeated():
             return item.items
@@ -139,7 +141,7 @@ def parts(item: Item) -> tuple[Item, ...]:
 
 
 def layers_in(item: Item) -> int:
-    """How many layers an item stands for, its repetitions unrolled; the sum of residual brackets is one."""
+    """Count the layers of an item, its repetitions unrolled; the sum of residual brackets is one."""
     inside = sum(map(layers_in, parts(item)))
     match item:
         case Repeated():

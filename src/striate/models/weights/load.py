@@ -86,7 +86,10 @@ def _check_family(model: nn.Module, rename: Rename) -> None:
 
 
 def _check_numbers(name: str, tensor: Tensor, place: str, wanted: torch.dtype, *, trained: bool) -> None:
-    """A tensor is of its place's kind, and its numbers can be used there. A buffer may be infinite, as masks are."""
+    """Check that a tensor is of its place's kind, and that its numbers can be used there.
+
+    A buffer may be infinite, as masks are.
+    """
     if tensor.is_floating_point() != wanted.is_floating_point or tensor.is_complex() != wanted.is_complex:
         if place.endswith(_DISPENSABLE) and not tensor.is_complex():
             return

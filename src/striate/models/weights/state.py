@@ -19,7 +19,7 @@ _COUNTER = "n_averaged"  # of an averaged model, beside its module
 
 
 def tensors_of(state: object) -> dict[str, Tensor]:
-    """The tensors of a state dict by name, taken out of the checkpoint and the wrapper that hold them.
+    """Return the tensors of a state dict by name, taken out of the checkpoint and the wrapper that hold them.
 
     NumPy arrays become tensors. Of a checkpoint with weights under one key these are taken.
 

@@ -1,4 +1,4 @@
-"""The text of a written network cut into words and signs, and a cursor with which a word is read."""
+"""The text of a written network: its words and signs, a cursor that reads one word, and mistakes with their place."""
 
 from __future__ import annotations
 
@@ -7,7 +7,42 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import NoReturn
 
-from striate.models.notation.mistake import NotationError, Span
+from striate.core.errors import ModelError
+from striate.tracing import EmptyMapError
+
+_AROUND = 36  # characters shown on either side of the mistake
+
+
+@dataclass(frozen=True)
+class Span:
+    """A range of the text, from `start` to before `end`."""
+
+    start: int
+    end: int
+
+
+class NotationError(ModelError):
+    """A network that cannot be read, or a layer of it that does not fit.
+
+    Its message is a sentence, then the text around `at` and, in the next line, carets under the mistake.
+    """
+
+    def __init__(self, sentence: str, text: str, at: Span) -> None:
+        super().__init__(f"{sentence}\n{_pointed(text, at)}")
+
+
+class LostMapError(NotationError, EmptyMapError):
+    """A layer's window is larger than its input map: the images are too small."""
+
+
+def _pointed(text: str, at: Span) -> str:
+    """Return the text around `at` in one line with carets below it, at least one."""
+    line = "".join(sign if sign.isprintable() else " " for sign in text)
+    first, last = max(0, at.start - _AROUND), min(len(line), at.end + _AROUND)
+    before, behind = ("… " if first else "", " …" if last < len(line) else "")
+    carets = "^" * max(1, at.end - at.start)
+    return f"  {before}{line[first:last]}{behind}\n  {' ' * (len(before) + at.start - first)}{carets}"
+
 
 _LARGEST = 99_999
 
@@ -29,7 +64,7 @@ class Token:
 
 
 def tokens(text: str) -> Iterator[Token]:
-    """The words and signs of `text`; what only parts them is left out."""
+    """Yield the words and signs of `text`, without separators."""
     for match in _TOKEN.finditer(text):
         if match.lastgroup != "parting":
             yield Token("*" if match.lastgroup == "times" else match[0], Span(*match.span()))
@@ -45,11 +80,11 @@ class Cursor:
 
     @property
     def rest(self) -> Span:
-        """What is not read yet; empty behind the word."""
+        """The part of the word that is not read yet."""
         return Span(self._position, self.word.end)
 
     def take(self, pattern: str) -> str | None:
-        """Read what fits `pattern`, in lower case; None if nothing does."""
+        """Read a match of `pattern`, in lower case; return None without one."""
         fits = re.compile(pattern, re.IGNORECASE | re.ASCII).match(self.text, self._position, self.word.end)
         if fits is None:
             return None
@@ -57,7 +92,7 @@ class Cursor:
         return fits[0].lower()
 
     def need(self, pattern: str, expected: str) -> str:
-        """As `take`, but it must be there: `expected` says what."""
+        """Read a match of `pattern`; without one, the error asks for what is `expected`."""
         found = self.take(pattern)
         if found is None:
             self.refuse(f"Here belongs {expected}.")
@@ -72,10 +107,10 @@ class Cursor:
         return number
 
     def finish(self, may_follow: str) -> None:
-        """Nothing is left of the word: what may follow, if anything, is said."""
+        """Check that nothing is left of the word; the error names what may follow."""
         if self._position < self.word.end:
             self.refuse(f"Here may stand the end of the word{', or ' if may_follow else ''}{may_follow}.")
 
     def refuse(self, sentence: str) -> NoReturn:
-        """Raise the mistake at what is not read yet."""
+        """Raise a mistake at the part that is not read yet."""
         raise NotationError(sentence, self.text, self.rest)
