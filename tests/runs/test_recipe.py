@@ -10,7 +10,8 @@ import pytest
 from striate.core.config import difference, from_json, override, to_json
 from striate.core.errors import ConfigError, RunError
 from striate.data.augmentation.augmentations import Brightness, Cutout, Flip, FromData, Rotation, Scale, Shift
-from striate.runs.folder import Plan, Run
+from striate.runs.folder import Run
+from striate.runs.plan import Plan
 from striate.runs.recipe import Recipe, read_recipe
 from striate.runs.recipes import RECIPES, recipe_for
 from striate.training.losses import CrossEntropy
