@@ -191,7 +191,7 @@ def test_a_picture_that_fails_now_stops_with_its_name(photos, threads, tmp_path)
 
 def test_a_picture_of_another_kind_is_named(photos):
     data, _ = watched(photos, other_kind=30)
-    with pytest.raises(DataError, match=r"^30\.jpg: The network takes .*; the picture has x, y"):
+    with pytest.raises(DataError, match=r"^30\.jpg: The model takes .*; the image has x, y"):
         Loader(data, np.arange(COUNT), SPEC, batch_size=4)
 
 
