@@ -1,1 +1,1 @@
-"""The vocabulary that every other package speaks, and nothing else."""
+"""Types and functions shared by every other package."""

@@ -1,9 +1,9 @@
-"""Keep glibc from giving large buffers back to the system after each training step and faulting them in again.
+"""Keep glibc from returning large buffers to the system after each training step.
 
-A step asks for the same large buffers as the one before it. By default glibc maps each anew and unmaps it when freed,
-so that the kernel clears every page once per step. Told to keep them (`man 3 mallopt`), it hands out the same pages.
-The price is that memory, once used, stays with the process: right for a process of ours that trains, not for a
-library that is imported. So nothing happens at import; the command line and `striate.tune_process()` call this.
+Each step allocates the same large buffers. By default glibc maps each of them again and unmaps it when freed, so the
+kernel clears every page once per step. With the settings below (`man 3 mallopt`) glibc reuses the pages. The cost:
+memory, once used, stays with the process. That suits a process that trains, not a library that is imported, so nothing
+happens at import; the command line and `striate.tune_process()` call this.
 """
 
 from __future__ import annotations
@@ -12,23 +12,23 @@ import ctypes
 import os
 from dataclasses import dataclass
 
-# Of glibc's malloc.h.
+# From glibc's malloc.h.
 _M_TRIM_THRESHOLD, _M_TOP_PAD, _M_MMAP_MAX = -1, -2, -4
 _MEBIBYTE = 1 << 20
 
 
 @dataclass(frozen=True)
 class Tuning:
-    """Whether the allocator was tuned, and in words why or why not."""
+    """Result of `tune_process`: whether the allocator was tuned, and the reason in words."""
 
     applied: bool
     reason: str
 
 
 def tune_process() -> Tuning:
-    """Set this process's allocator to keep what it was given; best called before the first large allocation.
+    """Set this process's allocator to keep freed memory; best called before the first large allocation.
 
-    Elsewhere than on glibc nothing is changed, and the answer says so.
+    Without glibc nothing is changed, and the reason says so.
     """
     version = _glibc_version()
     if version is None:

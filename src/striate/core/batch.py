@@ -1,4 +1,4 @@
-"""Many images with their targets and their indices."""
+"""A batch: images, targets and indices."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class Batch:
-    """Prepared images as a model takes them, targets in the form of their task, and indices in the data set."""
+    """Prepared images (the input of a model), targets in the form of their task, and indices in the data set."""
 
     images: Float[Tensor, "n c h w"]
     targets: Shaped[Tensor, "n ..."]

@@ -59,13 +59,13 @@ def from_json(kind: type[Settings], value: object, *, where: str = "") -> Settin
 def override(settings: Settings, changes: Overrides) -> Settings:
     """Return `settings` with dotted keys replaced: `["epochs=20", "optimizer.lr=0.05"]`, or the same as a mapping.
 
-    Strict: an unknown key, a value of the wrong type or one out of range is an error. Of two values for one key the
-    later counts; otherwise the order does not matter, and a group is checked after all its changes.
+    Strict: an unknown key, a value of the wrong type or one out of range is an error. If a key occurs twice, the later
+    value counts; otherwise the order does not matter. A group is checked after all its changes.
 
-    `GROUP.name` exchanges a registered thing for another, with the defaults of that one. A member of a list of
-    registered things is addressed by name: `LIST.NAME.OPTION=VALUE`, or `LIST.NAME=VALUE` for its first option.
-    `LIST.NAME=true` sets a member to its defaults, and `LIST.NAME=false` (or `none`) its first option to 0. A member
-    that the list lacks is appended. A whole list is given by names, as in `LIST=flip,shift`, or `none`.
+    `GROUP.name` replaces a registered entry by another one with its defaults. A member of a list of registered entries
+    is addressed by name: `LIST.NAME.OPTION=VALUE`, or `LIST.NAME=VALUE` for its first option. `LIST.NAME=true` sets a
+    member to its defaults, and `LIST.NAME=false` (or `none`) sets its first option to 0. A member that the list lacks
+    is appended. A whole list is written as names, as in `LIST=flip,shift`, or `none`.
 
     Raises:
         ConfigError: which key is wrong, and why.
@@ -90,13 +90,13 @@ def parse_overrides(changes: Overrides) -> list[tuple[str, object]]:
 def difference(settings: object, base: object, *, where: str = "") -> dict[str, tuple[Any, Any]]:
     """Map the dotted keys in which two settings of one type differ to (base's value, settings' value) in JSON form.
 
-    Options that only one side has count where they are not at their defaults, and are None on the other side.
+    An option that only one side has counts if it is not at its default; it is None on the other side.
     """
     return {key: pair for key, pair in _differences(base, settings, where) if pair[0] != pair[1]}
 
 
 def setting_keys(kind: type) -> Iterator[str]:
-    """Yield the dotted keys of a settings type: with the options of everything registered, and the members of lists."""
+    """Yield the dotted keys of a settings type, including the options of registered kinds and the members of lists."""
     hints = typing.get_type_hints(kind)
     for name in _fields(kind):
         hint = hints[name]
@@ -170,7 +170,7 @@ def _change_fields(kind: type[Settings], values: dict[str, Any], parts: Mapping[
 def _change_registered(
     kind: type[Registered], current: Registered | None, parts: Mapping[str, _Change], where: str
 ) -> Registered:
-    """Change options of `current`; another name exchanges it for another member of `kind` with that one's defaults."""
+    """Change options of `current`; another name replaces it by that member of `kind` with its defaults."""
     options = dict(parts)
     change = options.pop("name", None)
     if change is not None:
@@ -186,7 +186,7 @@ def _change_registered(
 def _change_list(
     kind: type[Registered], current: tuple[Registered, ...], parts: Mapping[str, _Change], where: str
 ) -> tuple[Registered, ...]:
-    """Change the members of a list of registered things by their names."""
+    """Change the members of a list of registered entries by name."""
     members = {member.name: member for member in current}
     for name, change in parts.items():
         member, key = kind.registry[name], _join(where, name)
@@ -201,7 +201,7 @@ def _change_list(
 
 
 def _member_values(member: type[Registered], values: dict[str, Any], value: object, key: str) -> dict[str, Any] | None:
-    """Return the options of a list's member for which one `value` is given; None removes it."""
+    """Return the options of a list's member after it is set to a single `value`; None removes the member."""
     if isinstance(value, (member, Mapping)):
         options = value if isinstance(value, Mapping) else _values(value)
         return _values(
@@ -273,13 +273,13 @@ def _is_group(value: object) -> bool:
 
 
 def _registered(hint: Any) -> type[Registered] | None:
-    """Return the registered kind that `hint` is, or is when it is not None."""
+    """Return the registered kind in `hint`, which may be optional; None if there is none."""
     kinds = typing.get_args(hint) if typing.get_origin(hint) in (typing.Union, types.UnionType) else (hint,)
     return next((kind for kind in kinds if isinstance(kind, type) and issubclass(kind, Registered)), None)
 
 
 def _listed(hint: Any) -> type[Registered] | None:
-    """Return the registered kind that `hint` is a tuple of."""
+    """Return the registered kind of the items if `hint` is a tuple."""
     return _registered(typing.get_args(hint)[0]) if typing.get_origin(hint) is tuple else None
 
 
@@ -298,7 +298,7 @@ def _first_key(change: _Change, where: str) -> str:
 
 
 def _unknown(kind: type, name: str, change: _Change, where: str) -> ConfigError:
-    """Offer the nearest key; for a lone last part too (`lr` for `optimizer.lr` is what people type)."""
+    """Return the error for an unknown key, with the nearest known one, also for a last part alone (`lr`)."""
     if issubclass(kind, Registered):
         thing = f"The {kind.registry.kind} {kind.registry.name_of(kind)!r}"
         hint = nearest(name, _fields(kind)) if _fields(kind) else "It has none."
@@ -310,7 +310,7 @@ def _unknown(kind: type, name: str, change: _Change, where: str) -> ConfigError:
 
 
 def _read(hint: Any, value: Any, key: str) -> Any:
-    """Return `value`, from JSON or from a command line's text, as the type `hint`."""
+    """Convert `value`, from JSON or from the text of a command line, to the type `hint`."""
     origin, arguments = typing.get_origin(hint), typing.get_args(hint)
     if origin in (typing.Union, types.UnionType):
         return _read_union(arguments, value, key)

@@ -1,4 +1,4 @@
-"""Devices, and the execution plan: device, memory layout, precision and threads of a training."""
+"""Devices, and the execution plan of a run: device, memory layout, precision and threads."""
 
 from __future__ import annotations
 
@@ -24,14 +24,13 @@ _LAYOUT_WORDS = {"contiguous": "channels first", "channels_last": "channels last
 
 @dataclass(frozen=True, kw_only=True)
 class ExecutionPlan:
-    """How a run is executed. It belongs to the run: resuming repeats it.
+    """Execution of a run: device, layout, precision and threads. A resumed run repeats it.
 
     Args:
         device: torch's name of the device (`cpu`, `cuda`, `cuda:1`, `mps`).
         layout: memory layout of images and kernels.
-        precision: type in which matrix products and convolutions are computed; weights, losses and updates are
-            float32 in either case.
-        threads: how many of torch's threads share one operation. Sums are divided among them, so their number can
+        precision: type of matrix products and convolutions; weights, losses and updates are float32 in either case.
+        threads: number of torch's threads that share one operation. Sums are divided among them, so their number can
             change the last bits of a result.
         parts: number of parts into which a batch is divided, each computed by its own threads (`training.backward`).
     """
@@ -74,9 +73,9 @@ class ExecutionPlan:
 
     @contextlib.contextmanager
     def in_effect(self) -> Iterator[None]:
-        """Set this process as the plan requires; on exit all is as before, torch's random state too.
+        """Configure this process for the plan; restore everything on exit, including torch's random state.
 
-        Set are the number of torch's threads and, on a GPU, cuDNN's `deterministic`, without which the same step may
+        This sets the number of torch's threads and, on a GPU, cuDNN's `deterministic`, without which the same step may
         differ in its last bits.
         """
         threads, deterministic = torch.get_num_threads(), torch.backends.cudnn.deterministic
@@ -96,7 +95,7 @@ class ExecutionPlan:
                 generator.set_state(state)
 
     def _generators(self) -> list[torch.Generator]:
-        """Return the global generators from which layers draw; `torch.random.fork_rng` is too slow for each step."""
+        """Return the global generators that layers use; `torch.random.fork_rng` is too slow for each step."""
         if self.device == "cpu":
             return [torch.default_generator]
         if self.kind == "cuda":
@@ -109,16 +108,16 @@ class ExecutionPlan:
         return images.to(device=self.device, memory_format=self.memory_format, non_blocking=True)
 
     def autocast(self) -> contextlib.AbstractContextManager[object]:
-        """Return the context in which the forward pass runs."""
+        """Return the autocast context for the forward pass."""
         if self.precision == "float32":
             return contextlib.nullcontext()
         return torch.autocast(self.kind, dtype=torch.bfloat16)
 
     def seed(self, seed: int) -> None:
-        """Seed the global generator from which dropout draws under this plan.
+        """Seed the global generator that dropout uses under this plan.
 
-        `torch.manual_seed` seeds every kind of device that torch knows and records a stack trace for each absent one,
-        which costs more than half a millisecond at each step.
+        `torch.manual_seed` seeds every supported kind of device and records a stack trace for each absent one, which
+        costs more than half a millisecond at each step.
         """
         if self.device == "cpu":
             torch.default_generator.manual_seed(seed)
@@ -136,12 +135,12 @@ class ExecutionPlan:
 
     @property
     def cores(self) -> int:
-        """Number of the processor's cores that a step keeps busy."""
+        """Number of processor cores that a step uses."""
         return self.threads * self.parts
 
 
 def full_precision(device: torch.device) -> contextlib.AbstractContextManager[object]:
-    """Return a context without autocast on `device`; outside of autocast it costs next to nothing."""
+    """Return a context without autocast on `device`; outside of autocast its cost is negligible."""
     if torch.is_autocast_enabled(device.type):
         return torch.autocast(device.type, enabled=False)
     return contextlib.nullcontext()
@@ -155,7 +154,7 @@ def devices() -> tuple[str, ...]:
 
 
 def device_named(name: str) -> str:
-    """Return torch's name of a device; `auto` is the fastest of this machine.
+    """Return torch's name of a device; `auto` is the fastest device of this machine.
 
     Raises:
         ConfigError: there is no such kind of device, or this machine does not have it.
@@ -175,9 +174,9 @@ def device_named(name: str) -> str:
 
 
 def computes_in_bf16(device: str) -> bool:
-    """Return whether a device of this type computes convolutional networks in bf16 by its own instructions.
+    """Return whether a device of this type has native bf16 instructions for convolutional networks.
 
-    Elsewhere torch emulates bf16. (Apple's GPUs have it, but torch's autocast for them lacks operations.)
+    On other devices torch emulates bf16. (Apple's GPUs have it, but torch's autocast for them lacks operations.)
     """
     kind = device.partition(":")[0]
     if kind == "cuda":
@@ -190,12 +189,12 @@ def computes_in_bf16(device: str) -> bool:
 
 
 def plain_plan(device: str | None = None) -> ExecutionPlan:
-    """Return the plan that needs no autotuning: float32, channels first, torch's present number of threads."""
+    """Return the plan without autotuning: float32, channels first, torch's present number of threads."""
     return ExecutionPlan(device=device or devices()[0], threads=torch.get_num_threads())
 
 
 def machine(device: str = "cpu") -> dict[str, str]:
-    """Describe this machine, as far as it can change the last bits of a result."""
+    """Describe the properties of this machine that can change the last bits of a result."""
     facts = {
         "system": platform.system(),
         "architecture": platform.machine(),

@@ -1,4 +1,4 @@
-"""How long a training lasts, with its unit: `"90ep"`, `"5000st"`, `"30min"`; and the clock that it is read on."""
+"""Lengths of training with a unit (`"90ep"`, `"5000st"`, `"30min"`), and the clock of a training."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ _UNITS = ("ep", "st", *_SECONDS)
 
 @dataclass(frozen=True)
 class Clock:
-    """Where a training stands.
+    """Position of a training in time.
 
-    `step` counts all updates made, `epoch` the epochs completed, `seconds` the time spent training (of all sittings
-    together). `seconds` is measured, so it is no part of what makes two runs the same.
+    `step` counts all updates made, `epoch` the epochs completed, `seconds` the time spent training, over all sessions.
+    `seconds` is measured, so it may differ between identical runs.
     """
 
     steps_per_epoch: int
@@ -41,7 +41,7 @@ class Clock:
         return self.step > 0 and self.step_in_epoch == 0
 
     def tick(self, seconds: float) -> Clock:
-        """The clock after one more update, which took `seconds`."""
+        """Return the clock after one more update that took `seconds`."""
         return replace(self, step=self.step + 1, seconds=self.seconds + seconds)
 
 
@@ -66,10 +66,10 @@ class Duration:
 
     @classmethod
     def parse(cls, text: str | int | Duration) -> Duration:
-        """Read `"90ep"`; a bare number counts epochs.
+        """Parse a text such as `"90ep"`; a bare number counts epochs.
 
         Raises:
-            ConfigError: the text is no duration, or not a positive one.
+            ConfigError: the text is not a duration, or not a positive one.
         """
         if isinstance(text, Duration):
             return text
@@ -85,7 +85,7 @@ class Duration:
         return f"{number}{self.unit}"
 
     def progress(self, clock: Clock) -> float:
-        """The share of this duration that has passed, from 0 at the start; 1 or more when it is over."""
+        """Return the fraction of this duration that has passed: 0 at the start, 1 or more when it is over."""
         if self.unit == "ep":
             return clock.step / (self.amount * clock.steps_per_epoch)
         if self.unit == "st":
@@ -93,7 +93,7 @@ class Duration:
         return clock.seconds / (self.amount * _SECONDS[self.unit])
 
     def position(self, clock: Clock) -> str:
-        """Where `clock` stands in this duration, in its unit: `epoch 40 of 60`.
+        """Describe the position of `clock` in this duration, in its unit: `epoch 40 of 60`.
 
         >>> Duration.parse("60ep").position(Clock(steps_per_epoch=10, step=405))
         'epoch 40.5 of 60'
@@ -106,11 +106,11 @@ class Duration:
         return f"{clock.seconds / _SECONDS[self.unit]:.3g} {self.unit} of {end}"
 
     def reached(self, clock: Clock) -> bool:
-        """Whether this much of a training has passed on `clock`."""
+        """Return whether `clock` has reached the end of this duration."""
         return self.progress(clock) >= 1.0
 
     def steps(self, steps_per_epoch: int) -> int | None:
-        """How many updates this is, rounded up; None for a length of time, which has no fixed number."""
+        """Return the number of updates, rounded up; None for a length of time, which has no fixed number."""
         if self.unit == "ep":
             return -int(-(self.amount * steps_per_epoch) // 1)
         return int(self.amount) if self.unit == "st" else None

@@ -1,7 +1,7 @@
-"""Errors that are sentences: what was expected, what was received, what to do next.
+"""Errors for users: the rule, the value received, and the remedy, in one sentence.
 
-Everything a user can get wrong raises a `StriateError`; the command line prints its sentence and no traceback.
-Any other exception is a defect of ours.
+Every mistake of a user raises a `StriateError`; the command line prints its message without a traceback. Any other
+exception is a bug in Striate.
 """
 
 from __future__ import annotations
@@ -12,23 +12,23 @@ from collections.abc import Iterable
 
 
 class StriateError(Exception):
-    """A mistake that a user can mend; `str(error)` is the whole message."""
+    """A mistake that a user can correct; `str(error)` is the whole message."""
 
 
 class ConfigError(StriateError):
-    """A setting that does not exist, has the wrong type, or cannot be."""
+    """A setting that does not exist, has the wrong type, or is out of range."""
 
 
 class DataError(StriateError):
-    """Data that are missing, unreadable, or not what they should be."""
+    """Data that are missing, unreadable, or invalid."""
 
 
 class ModelError(StriateError):
-    """A network that does not exist, or cannot be built for this input."""
+    """A model that does not exist, or cannot be built for this input."""
 
 
 class RunError(StriateError):
-    """A run folder that is taken, incomplete, damaged, or busy."""
+    """A run folder that exists already, is incomplete, damaged, or busy."""
 
 
 class BusyError(RunError):
@@ -36,11 +36,11 @@ class BusyError(RunError):
 
 
 class TrainingError(StriateError):
-    """A training that cannot go on."""
+    """A training that cannot continue."""
 
 
 def command(*words: object) -> str:
-    """A command of ours as it can be pasted into a shell, whatever its words hold.
+    """Return a `striate` command line with its words quoted for a shell.
 
     >>> command("resume", "my runs/it's one")
     'striate resume \'my runs/it\'"\'"\'s one\''
@@ -49,7 +49,7 @@ def command(*words: object) -> str:
 
 
 def nearest(name: str, known: Iterable[str]) -> str:
-    """The end of a sentence about an unknown name: the likely meant one, or all that are known.
+    """Suggest the closest known name for an unknown one; list all known names if none is close.
 
     >>> nearest("lenet", ["lenet5", "mlp"])
     "Did you mean 'lenet5'?"

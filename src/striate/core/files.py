@@ -1,4 +1,4 @@
-"""Files that are whole or absent: atomic and durable writes, digests, locks, and where caches lie."""
+"""Atomic and durable writes, digests, locks, and the cache folder."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ _READING = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 
 _TEMPORARY = re.compile(r"\.(?P<name>.+)\.(?P<process>[0-9]+)\.(?P<kind>tmp|former)", re.DOTALL)
 
 _written_here: set[Path] = set()
-"""The temporary files that this process is writing now."""
+"""Temporary files that this process is writing."""
 
 
 def open_regular(path: Path) -> BufferedReader:
-    """Open the file at `path` for reading, and refuse a pipe or a device, which might never end.
+    """Open the file at `path` for reading; refuse pipes and devices, which may never end.
 
     Raises:
         OSError: there is no file, it is not a regular one, or it cannot be opened.
@@ -39,7 +39,7 @@ def open_regular(path: Path) -> BufferedReader:
 
 
 def read_regular(path: Path) -> bytes:
-    """The bytes of the file at `path`.
+    """Read the bytes of the file at `path`.
 
     Raises:
         OSError: there is no file, it is not a regular one, or it cannot be read.
@@ -49,15 +49,15 @@ def read_regular(path: Path) -> bytes:
 
 
 def write_chunk(file: IO[bytes], chunk: bytes | memoryview) -> None:
-    """Write one piece of a larger whole; apart so that a test can stop the world between two pieces."""
+    """Write one chunk of a file; a separate function so that a test can interrupt between two chunks."""
     file.write(chunk)
 
 
 def write_atomically(path: Path, content: bytes | memoryview | str) -> None:
-    """Put `content` at `path` so that a kill at any moment leaves the old file or the new one, and a power cut too.
+    """Write `content` to `path`; a kill or a power cut at any moment leaves the old file or the new one.
 
-    The bytes go to a temporary file in the same folder, are synced to the disk, and take the name by a rename; then
-    the folder is synced, because the rename is an entry in it.
+    The bytes are written to a temporary file in the same folder and synced to the disk. Then the file is renamed, and
+    the folder, whose entry changed, is synced.
 
     Raises:
         StriateError: the folder cannot be written, or the disk is full; the old file is untouched.
@@ -82,11 +82,10 @@ def write_atomically(path: Path, content: bytes | memoryview | str) -> None:
 
 
 def sweep(folder: Path) -> None:
-    """Remove from `folder` and the folders in it what was being written when its process was killed.
+    """Remove unfinished files of killed processes from `folder` and its subfolders.
 
-    Temporary files and folders are known by their names, `.NAME.PROCESS.tmp` and `.NAME.PROCESS.former`; of processes
-    that still run they are left alone. A former folder whose successor is not there takes its place again. What cannot
-    be removed stays.
+    Temporary files and folders are recognized by their names, `.NAME.PROCESS.tmp` and `.NAME.PROCESS.former`; those of
+    running processes are kept. A former folder without a successor is restored. Files that cannot be removed stay.
     """
     with contextlib.suppress(OSError):
         for path in sorted(folder.rglob(".*.*")):
@@ -103,11 +102,11 @@ def sweep(folder: Path) -> None:
 
 
 def _runs(process: int, path: Path) -> bool:
-    """Whether the process that makes `path` still runs, as far as can be told."""
+    """Return whether the process that writes `path` still runs, as far as the system reports it."""
     if process == os.getpid():
-        return path.is_dir()  # a file of this process would be in the list; its number may be that of one before it
+        return path.is_dir()  # a file of this process would be in the list; an earlier process may have had its number
     if os.name == "nt":
-        return True  # there, asking by a signal would end it
+        return True  # on Windows, `os.kill` would end the process
     try:
         os.kill(process, 0)
     except (ProcessLookupError, OverflowError):
@@ -118,7 +117,7 @@ def _runs(process: int, path: Path) -> bool:
 
 
 def rename(source: Path, target: Path) -> None:
-    """Give the file `source` the name `target`, in the place of what is there, so that it survives a power cut.
+    """Rename `source` to `target`, replacing what is there, so that the rename survives a power cut.
 
     Raises:
         StriateError: the folder cannot be written.
@@ -131,10 +130,10 @@ def rename(source: Path, target: Path) -> None:
 
 
 def make_folder(folder: Path) -> None:
-    """Make `folder`, and those above it, if it is not there.
+    """Create `folder` and its parents if they do not exist.
 
     Raises:
-        StriateError: it cannot be made.
+        StriateError: the folder cannot be created.
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -145,15 +144,15 @@ def make_folder(folder: Path) -> None:
 def write_json(path: Path, value: object) -> None:
     """Write `value` atomically as indented JSON with its keys in order of insertion.
 
-    The bytes of a file name that is not UTF-8 (surrogates, in Python) become JSON's own escapes, so that the name is
-    read back as it was.
+    Bytes of a file name that are not UTF-8 (surrogates in Python) are written as JSON escapes, so that reading returns
+    the same name.
     """
     text = json.dumps(value, indent=2, ensure_ascii=False) + "\n"
     write_atomically(path, text.encode(errors="backslashreplace"))
 
 
 def sync_folder(folder: Path) -> None:
-    """Make renames and new files in `folder` survive a power cut. (Windows cannot open a folder, and needs no sync.)"""
+    """Sync renames and new files in `folder` to the disk. (Windows cannot open a folder, and needs no sync.)"""
     if os.name == "nt":
         return
     handle = os.open(folder, os.O_RDONLY)
@@ -164,7 +163,7 @@ def sync_folder(folder: Path) -> None:
 
 
 def storage_error(path: Path, error: OSError) -> StriateError:
-    """The sentence for an `OSError` met while writing `path`."""
+    """Return the error for an `OSError` raised while writing `path`."""
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
         return RunError(f"The disk is full: {path} could not be written. Free some space and try again.")
     if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
@@ -173,7 +172,7 @@ def storage_error(path: Path, error: OSError) -> StriateError:
 
 
 def file_digest(path: Path) -> str:
-    """SHA-256 of a file's bytes, in hexadecimal.
+    """Return the SHA-256 of a file's bytes, in hexadecimal.
 
     Raises:
         OSError: there is no file, it is not a regular one, or it cannot be read.
@@ -183,7 +182,7 @@ def file_digest(path: Path) -> str:
 
 
 def cache_folder() -> Path:
-    """Where things that can be made again are kept: `$STRIATE_CACHE`, else the user's cache folder.
+    """Return the folder for files that can be computed again: `$STRIATE_CACHE`, else the user's cache folder.
 
     Raises:
         RunError: neither is known, because the user has no home folder.
@@ -198,10 +197,10 @@ def cache_folder() -> Path:
 
 @contextlib.contextmanager
 def locked(path: Path, *, busy: str) -> Iterator[None]:
-    """Hold the lock file `path` for this process; the lock goes with the process, however it ends.
+    """Hold the lock file `path`; the lock is released on exit and when the process ends.
 
     Raises:
-        BusyError: another process holds it; the message is `busy`.
+        BusyError: another process holds the lock; the message is `busy`.
     """
     with contextlib.ExitStack() as stack:
         try:

@@ -1,4 +1,4 @@
-"""How much memory is free for this process."""
+"""Free memory of this process, and reservations of it."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 _UNKNOWN = 2 * 2**30
-_SMALL = 64 << 20  # bytes: below, nobody waits
-_SHARE = 0.5  # of what is free
+_SMALL = 64 << 20  # bytes; smaller reservations never wait
+_SHARE = 0.5  # of the free memory
 
 _changed = threading.Condition()
 _taken = 0
@@ -18,8 +18,10 @@ _CGROUPS = Path("/sys/fs/cgroup")
 
 
 def available_memory() -> int:
-    """Bytes of memory that are free for use, within the limits of a container and of this process; a careful guess
-    where nobody says."""
+    """Return the free memory in bytes, within the limits of the container and of this process.
+
+    If the system does not report it, the result is a conservative estimate.
+    """
     free = [_reading(Path("/proc/meminfo"), "MemAvailable:") * 1024]
     for limit, used in _limits():
         if limit:
@@ -33,9 +35,9 @@ def available_memory() -> int:
 
 @contextlib.contextmanager
 def room_for(needed: int) -> Iterator[None]:
-    """Hold `needed` bytes of the memory that is free: threads that need much wait until others have given theirs back.
+    """Reserve `needed` bytes of the free memory; wait while other threads hold too much of it.
 
-    Who is alone never waits, and neither does who needs little.
+    A thread never waits if no other holds memory, or if it needs little.
     """
     global _taken
     if needed < _SMALL:
@@ -54,7 +56,7 @@ def room_for(needed: int) -> Iterator[None]:
 
 
 def _limits() -> list[tuple[int, int]]:
-    """Limit and use, in bytes, of the control groups (both versions) and of the address space; 0 where none is set."""
+    """Return (limit, use) in bytes of the control groups (both versions) and of the address space; 0: no limit."""
     found = [
         (_reading(folder / "memory.max"), _reading(folder / "memory.current")) for folder in (_CGROUPS, _own_group())
     ]
@@ -78,7 +80,7 @@ def _own_group() -> Path:
 
 
 def _reading(path: Path, field: str = "") -> int:
-    """The number behind `field` in a file of the kernel; 0 if there is none."""
+    """Read the number after `field` in a file of the kernel; 0 if there is none."""
     try:
         words = path.read_text().split()
         return int(words[words.index(field) + 1 if field else 0])

@@ -1,11 +1,11 @@
-"""Names that somebody else chose, of files and classes: the form in which they are compared, and shown."""
+"""Names of files and classes from outside: the forms for comparison and for display."""
 
 from __future__ import annotations
 
 import re
 import unicodedata
 
-# The direction of writing: marks, embeddings, overrides and isolates. A name has no business changing it for others.
+# Writing direction: marks, embeddings, overrides and isolates. A name must not change it for the text around it.
 _DIRECTIONS = "\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069"
 _CONTROLS = "\x00-\x1f\x7f-\x9f\u2028\u2029"
 _SURROGATES = "\ud800-\udfff"
@@ -16,7 +16,7 @@ _UNSEEN_IN_TEXT = re.compile(f"(?!\n)[{_CONTROLS}{_DIRECTIONS}{_SURROGATES}]")
 
 
 def legible(name: str) -> str:
-    r"""`name` as text that can be encoded: bytes that are not UTF-8 (Python holds them as surrogates) are spelled out.
+    r"""Return `name` as text that can be encoded: bytes that are not UTF-8 (surrogates in Python) are escaped.
 
     Different names stay different.
 
@@ -27,16 +27,15 @@ def legible(name: str) -> str:
 
 
 def canonical(name: str) -> str:
-    """The one form in which names are compared: legible, in composed Unicode (NFC).
+    """Return the form of a name for comparisons: legible, in composed Unicode (NFC).
 
-    Disks and archives from a Mac spell é as e and an accent; both spellings are one name.
+    Disks and archives from a Mac store é as e and an accent; both forms are one name.
     """
     return unicodedata.normalize("NFC", legible(name))
 
 
 def visible(name: str) -> str:
-    r"""`name` as it may be shown: what would act on a terminal, turn the direction of writing, or be invisible is
-    spelled out.
+    r"""Return `name` for display, with control, direction and invisible characters escaped.
 
     >>> visible("red\x1b[31m")
     'red\\u001b[31m'
@@ -45,12 +44,12 @@ def visible(name: str) -> str:
 
 
 def visible_lines(text: str) -> str:
-    """Like `visible`, for text of several lines: line breaks stay."""
+    """Return text of several lines for display, as `visible` does, with its line breaks."""
     return _UNSEEN_IN_TEXT.sub(_spelled, text)
 
 
 def json_escaped(document: str) -> str:
-    r"""A JSON document in which the same characters are escaped as JSON escapes them: it says what it said.
+    r"""Return a JSON document with the same characters as JSON escapes, so that its values do not change.
 
     >>> json_escaped('["\x9b"]')
     '["\\u009b"]'

@@ -1,4 +1,4 @@
-"""HTML that results show in a notebook."""
+"""HTML of results in a notebook."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _MOST_ROWS = 60
 def in_notebook() -> bool:
     """Return whether this process is the kernel of a notebook, which displays HTML.
 
-    IPython is never imported here: a kernel has imported it.
+    This does not import IPython: a kernel has imported it.
     """
     ipython = sys.modules.get("IPython")
     shell = ipython.get_ipython() if ipython is not None else None
@@ -34,7 +34,7 @@ def show_png(png: bytes) -> None:
 
 
 def text(value: object) -> str:
-    """Return `value` as escaped HTML text; control and direction characters of names are spelled out."""
+    """Return `value` as escaped HTML text, with control and direction characters of names escaped."""
     return html.escape(visible(str(value)))
 
 

@@ -6,14 +6,14 @@ from collections.abc import Callable
 from typing import TypeAlias
 
 Progress: TypeAlias = Callable[[str, int, int], None]
-"""Called as `progress(stage, done, total)`: of the work that `stage` names, `done` of `total` pieces are done.
+"""Callback `progress(stage, done, total)`: `done` of `total` pieces of the work `stage` are done.
 
-It is called in the thread that does the work. What it raises ends the work.
+It runs in the thread of the work. An exception in it ends the work.
 """
 
 
 def silent(stage: str, done: int, total: int) -> None:
-    """Show nothing."""
+    """Ignore the progress."""
 
 
 def renamed(progress: Progress, stage: str) -> Progress:

@@ -1,4 +1,4 @@
-"""So many of so many, with the interval that the number of pictures allows."""
+"""Proportions with 95 % confidence intervals."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ NORMAL_975 = 1.959963984540054
 
 @dataclass(frozen=True)
 class Proportion:
-    """`correct` of `count`; its share and Wilson's 95 % interval are computed, never stored beside it."""
+    """`correct` of `count`; the fraction and its 95 % Wilson interval are computed, never stored."""
 
     correct: int
     count: int
@@ -22,7 +22,7 @@ class Proportion:
 
     @property
     def value(self) -> float | None:
-        """The share; None of nothing."""
+        """The fraction; None if `count` is 0."""
         return self.correct / self.count if self.count else None
 
     def __str__(self) -> str:
@@ -36,17 +36,17 @@ class Proportion:
 
     @property
     def interval(self) -> tuple[float, float] | None:
-        """Wilson's score interval at 95 %, which stays inside 0 … 1 and is right for few and for extreme counts.
+        """Wilson's score interval at 95 %; None if `count` is 0.
 
-        E. B. Wilson, "Probable inference, the law of succession, and statistical inference", JASA 22 (1927), without
-        continuity correction. None of nothing.
+        It stays within 0 … 1 and is valid for small and for extreme counts. E. B. Wilson, "Probable inference, the law
+        of succession, and statistical inference", JASA 22 (1927), without continuity correction.
         """
         if not self.count:
             return None
         share, weight = self.correct / self.count, NORMAL_975**2 / self.count
         centre = (share + weight / 2) / (1 + weight)
         half = math.sqrt(weight * share * (1 - share) + weight**2 / 4) / (1 + weight)
-        # At 0 and at all of them one end is exact in algebra; rounding may not make it -1e-17.
+        # For 0 and for all correct one end is exact in algebra; rounding must not make it -1e-17.
         return (
             0.0 if self.correct == 0 else max(0.0, centre - half),
             1.0 if self.correct == self.count else min(1.0, centre + half),
@@ -54,10 +54,10 @@ class Proportion:
 
 
 def difference(first: Proportion, second: Proportion) -> tuple[float, float] | None:
-    """A 95 % interval of the share of `first` minus that of `second`, from independent samples; None of nothing.
+    """Return a 95 % interval of the value of `first` minus that of `second`, from independent samples.
 
     Newcombe 1998, "Interval estimation for the difference between independent proportions", Statistics in Medicine 17,
-    method 10: the two Wilson intervals, put together.
+    method 10: a combination of the two Wilson intervals. None if either count is 0.
     """
     if first.interval is None or second.interval is None:
         return None

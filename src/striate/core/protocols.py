@@ -1,4 +1,4 @@
-"""The small types by which packages that do not know each other work together."""
+"""Protocols shared by packages that do not import each other."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from striate.core.batch import Batch
 
 @runtime_checkable
 class Batches(Protocol):
-    """What the trainer and the evaluator read: the batches of one epoch after another, from any position.
+    """Batches of any epoch, from any position: the input of training and evaluation.
 
-    `len` is the number of batches in an epoch, the same in every epoch. `epoch(n, start=k)` gives the batches of epoch
-    n from its k-th on: the same batches, in the same order, whenever and however often it is asked. The iterator
-    releases what it holds (threads, files) when it is closed.
+    `len` is the number of batches in an epoch, the same in every epoch. `epoch(n, start=k)` yields the batches of epoch
+    n from its k-th on: every call yields the same batches in the same order. Closing the iterator releases its
+    resources (threads, files).
     """
 
     def __len__(self) -> int: ...
@@ -28,18 +28,18 @@ class Batches(Protocol):
 
 @runtime_checkable
 class Constrained(Protocol):
-    """A module whose weights must stay in a set: the trainer calls `project_` after each update."""
+    """A module with constrained weights: the trainer calls `project_` after each update."""
 
     def project_(self) -> None: ...
 
 
 @runtime_checkable
 class Auxiliary(Protocol):
-    """A network with auxiliary classifiers beside its main one: more losses, nearer to the first layers.
+    """A model with auxiliary classifiers, which add losses nearer to the first layers.
 
-    `forward_with_auxiliary` gives the main logits and those of each auxiliary classifier by its name.
-    `auxiliary_heads` are, by the same names, the paths of the modules that transfer learning replaces together with
-    `head`; there are none where the pictures are too small for them.
+    `forward_with_auxiliary` returns the main logits and those of each auxiliary classifier by name. `auxiliary_heads`
+    maps the same names to the paths of the modules that transfer learning replaces together with `head`; it is empty if
+    the images are too small for auxiliary classifiers.
     """
 
     auxiliary_heads: Mapping[str, str]
@@ -51,7 +51,7 @@ class Auxiliary(Protocol):
 
 @runtime_checkable
 class Described(Protocol):
-    """A network that declares its feature maps (module paths by name) and what transfer learning replaces (a path)."""
+    """A model that declares its feature maps (module paths by name) and its head, which transfer learning replaces."""
 
     feature_maps: Mapping[str, str]
     head: str
@@ -60,9 +60,9 @@ class Described(Protocol):
 
 
 class LayerRole(enum.Enum):
-    """What a tracer may rely on in a layer of our own: the class attribute `layer_role`.
+    """Property of a custom layer that a tracer may rely on: the class attribute `layer_role`.
 
-    A mark holds for its class alone and is not inherited: what a derived class computes is not known.
+    A role holds for its class alone and is not inherited: a derived class may compute something else.
     """
 
     CONVOLUTION = "computes each output channel from one row of `weight` and `bias`, and reads them nowhere else"
@@ -72,5 +72,5 @@ class LayerRole(enum.Enum):
 
 
 def role_of(module: nn.Module) -> LayerRole | None:
-    """Return the role with which the class of `module` is marked."""
+    """Return the role of the class of `module`; None if it has none."""
     return vars(type(module)).get("layer_role")

@@ -1,4 +1,4 @@
-"""One table per kind of thing: names to entries, loud about duplicates, helpful about unknown names."""
+"""Registries: names to entries of one kind, with errors for duplicate and unknown names."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ Entry = TypeVar("Entry")
 
 
 def natural_key(name: str) -> list[tuple[int, int, str]]:
-    """Sort key in which numbers inside names count as numbers: `class2` comes before `class10`."""
+    """Return a sort key in which numbers inside names count as numbers: `class2` comes before `class10`."""
     parts = re.findall(r"[0-9]+|[^0-9]+", name)
     return [_number(part) if part.isdecimal() else (1, 0, part.casefold()) for part in parts]
 
 
 def _number(digits: str) -> tuple[int, int, str]:
-    """Ordered like the number. Python refuses to convert thousands of digits to an `int`; their count decides first."""
+    """Return a sort key for a number of any length; Python refuses to convert thousands of digits to an `int`."""
     digits = digits.lstrip("0")
     return 0, len(digits), digits
 
@@ -36,7 +36,7 @@ class Registry(Mapping[str, Entry]):
         self._entries: dict[str, Entry] = {}
 
     def add(self, name: str, entry: Entry) -> Entry:
-        """Register `entry` as `name`; a second entry of one name is a defect and raises `ValueError`."""
+        """Register `entry` as `name`; a second entry with the same name raises `ValueError`."""
         if name in self._entries:
             raise ValueError(f"{self.kind} {name!r} is registered twice")
         self._entries[name] = entry
@@ -69,11 +69,11 @@ class Registry(Mapping[str, Entry]):
 
 
 class Registered:
-    """Base of a kind of settings whose members are chosen by name: a loss, an optimizer, a schedule, an augmentation.
+    """Base class of settings with members that are chosen by name: losses, optimizers, schedules, augmentations.
 
     A kind is a subclass that sets `registry`. A member of the kind is a frozen dataclass derived from it and added to
     the registry. Its fields are its options: their types, defaults and documentation (the `Args:` of the docstring)
-    stand there and nowhere else. What is registered can be used at once in settings, by name (`core.config`).
+    are defined there and nowhere else. A registered member can be used in settings by name (`core.config`).
     """
 
     registry: ClassVar[Registry[Any]]

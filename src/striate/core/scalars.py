@@ -1,4 +1,4 @@
-"""Single values of settings: read from JSON or from a command line's text, and checked against a range."""
+"""Single values of settings: conversion from JSON or the text of a command line, and range checks."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _SWITCHES = {"true": True, "yes": True, "on": True, "false": False, "no": False,
 
 
 def read_scalar(kind: Any, value: Any, key: str) -> Any:
-    """Return `value` as the type `kind`: bool, int, float, str or `Duration`.
+    """Convert `value` to the type `kind`: bool, int, float, str or `Duration`.
 
     Raises:
         ConfigError: the value is of another type.
@@ -25,14 +25,14 @@ def read_scalar(kind: Any, value: Any, key: str) -> Any:
 
 
 def switch(value: object) -> bool | None:
-    """Return whether a value turns something on or off, and None where it does neither."""
+    """Interpret a value as on (True) or off (False); None if it is neither."""
     if value is None or value == "none":
         return False
     return value if isinstance(value, bool) else _SWITCHES.get(value.lower()) if isinstance(value, str) else None
 
 
 def wrong_type(key: str, expected: str, value: object) -> ConfigError:
-    """Return the error for a value of another type than expected."""
+    """Return the error for a value of the wrong type."""
     return ConfigError(f"{key} is {expected}; received {value!r}.")
 
 

@@ -1,4 +1,4 @@
-"""What a network wants to be fed, and what its answers mean: both travel with the weights."""
+"""Specifications of a model's input and of its classes, stored with the weights."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from striate.core.names import canonical
 
 _LARGEST = 2**16  # pixels of a side
 _LEAST_CROP = 0.01
-_MOST = 1e30  # of a number of the scale, so that it fits float32 with room for what it is multiplied with
+_MOST = 1e30  # largest number of the scale: its products with pixel values still fit float32
 RGB = ("red", "green", "blue")
 GREY = ("grey",)
 
@@ -21,18 +21,19 @@ Filter = Literal["nearest", "bilinear", "bicubic"]
 
 @dataclass(frozen=True, kw_only=True)
 class InputSpec:
-    """The one program that turns a decoded, upright picture into what the network sees.
+    """Preparation of a decoded, upright image as input of a model.
 
-    In order: choose and order the channels, lay alpha over `background`, resize by `resize` with `filter`, crop or pad
-    to `height` × `width`, then scale: (value / maximum - mean) / std, channel by channel.
+    In order: select and order the channels, composite alpha over `background`, resize by `resize` with `filter`, crop
+    or pad to `height` × `width`, then scale: (value / maximum - mean) / std, channel by channel.
 
-    `channels`: what each channel is, in the network's order (`("red", "green", "blue")`, `("grey",)`, or names of the
-    data's own). `maximum`: the stored value that means full intensity (255 for 8-bit, 65535 for 16-bit pictures, 1 for
-    floating ones). `resize`: `stretch` takes the picture to the size as it is; `cover` scales it until it covers the
-    size, then crops the centre; `contain` scales it until it fits inside, then pads with `padding` (in shares of
-    `maximum`). `crop`: the share of the covering picture's side that the centre crop keeps (ImageNet's 224 of 256 is
+    `channels`: names of the channels in the model's order (`("red", "green", "blue")`, `("grey",)`, or custom names).
+    `maximum`: the stored value of full intensity (255 for 8-bit, 65535 for 16-bit, 1 for floating-point images).
+    `resize`: `stretch` resizes to the size without keeping the aspect ratio; `cover` scales the image until it covers
+    the size, then crops the centre; `contain` scales it until it fits inside, then pads with `padding` (a fraction of
+    `maximum`). `crop`: the fraction of the covering image's side that the centre crop keeps (ImageNet's 224 of 256 is
     0.875). `antialias`: whether the filter is widened when shrinking. `decode_scale`: a JPEG may be decoded at 1/2, 1/4
-    or 1/8 as long as both its sides stay at least this many times larger than the resize needs; 0 always decodes whole.
+    or 1/8 as long as both its sides stay at least this many times larger than the resize needs; 0 always decodes at
+    full size.
     """
 
     channels: tuple[str, ...]
@@ -93,16 +94,16 @@ class InputSpec:
 
     @property
     def scaling(self) -> tuple[tuple[float, ...], tuple[float, ...]]:
-        """The scale as factor · value + offset: the factor and the offset of each channel."""
+        """Factor and offset of each channel, for the scale as factor · value + offset."""
         factors = tuple(1 / (self.maximum * std) for std in self.std)
         return factors, tuple(-mean / std for mean, std in zip(self.mean, self.std, strict=True))
 
 
 @dataclass(frozen=True)
 class LabelSpec:
-    """What the outputs mean: the class names, in the order of the network's outputs.
+    """Class names, in the order of the model's outputs.
 
-    Names are held in one form (`striate.core.names.canonical`), whichever Unicode form they are given in.
+    Names are stored in one Unicode form (`striate.core.names.canonical`).
     """
 
     classes: tuple[str, ...]

@@ -1,4 +1,4 @@
-"""Work shared among threads and handed over in order: decoders and NumPy release the interpreter lock."""
+"""Ordered parallel work in threads: decoders and NumPy release the interpreter lock."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ Result = TypeVar("Result")
 
 
 def usable_cores() -> int:
-    """The processor cores that this process may use."""
+    """Return the number of processor cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def in_order(
     function: Callable[[Item], Result], items: Iterable[Item], *, threads: int, ahead: int
 ) -> Generator[Result, None, None]:
-    """`function` of each item, in order, worked out by `threads` threads at most `ahead` items ahead of the reader.
+    """Yield `function(item)` of each item in order, computed by `threads` threads at most `ahead` items ahead.
 
-    With 0 threads the reader does the work. Closing the generator drops what has not begun, waits for what has, and
-    releases the threads. An exception of `function` comes up at its item.
+    With 0 threads the caller's thread computes. Closing the generator cancels pending items, waits for running ones and
+    releases the threads. An exception of `function` is raised at its item.
     """
     if threads == 0:
         yield from map(function, items)
