@@ -42,7 +42,7 @@ def test_accuracy(data: str | Path, seed: int, folder: Path) -> Proportion:
     run = striate.train(data, recipe="digits", model="lenet5", seed=seed, runs=folder)
     judged = Evaluation.read(run, "test")
     assert judged is not None
-    return judged.judgement.top1
+    return judged.scores.top1
 
 
 def fold_numbers(digests: np.ndarray, targets: np.ndarray) -> np.ndarray:

@@ -3,7 +3,7 @@
     python benchmarks/mnist_to_99.py [--quick] [--seeds 5] [--example-epochs 1] [--whole-example] [--write]
 
 Striate: `striate train mnist --seed S` with seeds 0 to 4 and cold caches, each a process of its own, from its start
-until classifier and judgement are written: imports, audit, trial of execution plans, training, judging. (The report
+until classifier and scores are written: imports, audit, trial of execution plans, training, judging. (The report
 comes after; the time to the end of the process is told too.) The accuracy is that on the 10,000 test images.
 
 The example (`benchmarks/sides/torch_example.py`): from the start of its process too. It trains for 14 epochs; to spare
@@ -59,9 +59,9 @@ def train(seed: int, options: Sequence[str]) -> Trained:
         end = time.time()
         if done.returncode:
             raise SystemExit(f"{' '.join(command)} failed:\n{done.stdout}{done.stderr}")
-        # The classifier's description is the last file written before the report, after the judgements.
+        # The classifier's description is the last file written before the report, after the scores.
         judged = (Path(folder) / "run" / "classifier" / "classifier.json").stat().st_mtime
-        top1 = json.loads((Path(folder) / "run" / "evaluations" / "test.json").read_text())["judgement"]["top1"]
+        top1 = json.loads((Path(folder) / "run" / "evaluations" / "test.json").read_text())["scores"]["top1"]
     return Trained(seed, judged - start, end - start, top1["correct"], top1["count"])
 
 

@@ -115,7 +115,7 @@ def train(data: Path, name: str, steps: int, runs: Path) -> Trained:
     tenth = -(-len(losses) // 10)
     judged = Evaluation.read(opened, "test")
     assert judged
-    top1 = judged.judgement.top1
+    top1 = judged.scores.top1
     assert top1.interval
     return replace(
         trained, losses=(fmean(losses[:tenth]), fmean(losses[-tenth:])), top1=top1.value, interval=top1.interval

@@ -80,7 +80,7 @@ def test_mean_and_std_equal_numpy_in_every_depth(dtype, maximum):
 @pytest.mark.parametrize("offset", [0.0, 1.0, 1000.0])
 @pytest.mark.parametrize("factor", [1e-28, 1e-8, 1e-3, 1.0, 1e4, 1e26])
 def test_floating_data_of_any_scale_and_offset_are_standardised(factor: float, offset: float):
-    """Judged by numpy in float64; a thousand stds of offset cost float32 three of its seven digits."""
+    """Scores by numpy in float64; a thousand stds of offset cost float32 three of its seven digits."""
     drawn = np.random.default_rng(0).random((80, 6, 6, 2))
     pixels = ((drawn + offset) * factor).astype(np.float32)
     spec = measure(array_data(pixels), index_of([(6, 6)] * 80, "channel1,channel2", 1.0), np.arange(80))

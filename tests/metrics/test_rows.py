@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from striate.metrics import Rows, judge
+from striate.metrics import Rows, score_classification
 
 RANDOM = np.random.default_rng(0)
 LOGITS, TARGETS = RANDOM.normal(size=(80, 4)), RANDOM.integers(0, 4, 80)
@@ -14,7 +14,7 @@ ROWS = Rows.of(LOGITS, TARGETS, INDEX)
 
 
 def test_every_cell_of_the_confusion_matrix_leads_to_its_samples() -> None:
-    matrix = judge(LOGITS, TARGETS, list("abcd")).confusion
+    matrix = score_classification(LOGITS, TARGETS, list("abcd")).confusion
     seen = []
     for given in range(4):
         for predicted in range(4):

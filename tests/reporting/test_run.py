@@ -1,4 +1,4 @@
-"""The report of a run: whole, self-contained, escaped, and every score in it that of its judgement."""
+"""The report of a run: whole, self-contained, escaped, and every score in it that of its scores."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from PIL import Image
 
 from striate.data.audit.audit import Audit, audit
 from striate.data.dataset import ArrayStore, Dataset, numbered
-from striate.metrics import Judgement, Rows, Temperature, judge
+from striate.metrics import ClassificationScores, Rows, Temperature, score_classification
 from striate.models import ModelCard
 from striate.reporting.material import Example, ModelFacts, RunMaterial
 from striate.reporting.render import render
@@ -133,7 +133,7 @@ def _material(
         events=_events(),
         audit=_audit(names),
         model=_model("M"),
-        test=judge(logits, targets, names, temperature=temperature),
+        test=score_classification(logits, targets, names, temperature=temperature),
         rows=Rows.of(logits, targets, np.arange(count)),
         mistakes=() if right else (_example("cat/1.jpg", names[0], names[1]),),
         surest=(_example("dog/2.jpg", names[1], names[1], size=200),),
@@ -144,12 +144,12 @@ def _material(
     )
 
 
-def _judged(right: int, count: int) -> Judgement:
+def _judged(right: int, count: int) -> ClassificationScores:
     """`right` answers of `count` are right."""
     targets = np.zeros(count, dtype=np.int64)
     logits = np.tile([2.0, 0.0], (count, 1))
     logits[right:] = [0.0, 2.0]
-    return judge(logits, targets, ("a", "b"))
+    return score_classification(logits, targets, ("a", "b"))
 
 
 def _compared(train: tuple[int, int], validation: tuple[int, int], test: tuple[int, int]) -> RunMaterial:
@@ -210,7 +210,7 @@ def test_every_score_is_that_of_the_judgement(document: str, material: RunMateri
     figures = Page(document).figures
     assert len(figures) > 20 or material.test is None
     splits = {"train": material.train, "validation": material.validation, "test": material.test}
-    judged = {split: judgement.to_json() for split, judgement in splits.items() if judgement}
+    judged = {split: scores.to_json() for split, scores in splits.items() if scores}
     for value, path, text in figures:
         found: Any = judged
         for step in path.split("."):
@@ -246,7 +246,7 @@ def test_names_from_outside_are_text_wherever_they_stand(text: str) -> None:
         title=text,
         audit=_hostile_audit(text),
         model=_model(text),
-        test=judge(np.eye(2)[[0, 1, 1]], np.array([0, 1, 0]), (text, "b")),
+        test=score_classification(np.eye(2)[[0, 1, 1]], np.array([0, 1, 0]), (text, "b")),
         mistakes=(_example(text, text, text),),
         recipe={text: {text: text}},
         difference={text: (text, text)},
@@ -286,7 +286,9 @@ def test_says_that_a_run_has_not_been_judged() -> None:
 
 def test_says_when_an_accuracy_is_no_better_than_one_constant_answer() -> None:
     targets = np.array([0] * 9 + [1])
-    constant = dataclasses.replace(_material(2), test=judge(np.tile([1.0, 0.0], (10, 1)), targets, ("a", "b")))
+    constant = dataclasses.replace(
+        _material(2), test=score_classification(np.tile([1.0, 0.0], (10, 1)), targets, ("a", "b"))
+    )
     assert "is not significantly better" in Page(render(constant)).text
     assert "is not significantly better" not in Page(render(_material(3, right=True))).text
 

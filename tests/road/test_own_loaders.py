@@ -55,7 +55,7 @@ def own_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_loaders_become_a_judged_classifier_that_reads_image_files_as_they_were_prepared() -> None:
     run = striate.train(loaders(), model="tiny_vgg", epochs=25)
-    test = json.loads((run.evaluations / "test.json").read_text())["judgement"]["top1"]
+    test = json.loads((run.evaluations / "test.json").read_text())["scores"]["top1"]
     assert test["count"] == 30
     assert test["correct"] > 25
     assert "upright" in (run.path / "report.html").read_text("utf-8")

@@ -49,7 +49,7 @@ def test_a_registered_class_is_trained_judged_reported_and_loaded() -> None:
     assert type(classifier.model) is Small
     assert classifier.model.conv.in_channels == 1, "channels are those of the data, not the default"
     assert len(classifier.labels) == 10
-    assert striate.evaluate(run.path).judgement.count == 359
+    assert striate.evaluate(run.path).scores.count == 359
     before = {name: tensor.clone() for name, tensor in classifier.model.state_dict().items()}
     OWN_MODELS.clear()
     with pytest.raises(RunError, match=r"register_model"):

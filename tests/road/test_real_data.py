@@ -24,9 +24,9 @@ def own_folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def _verdict(data: Path, recipe: str, epochs: str) -> tuple[float, int]:
     run = striate.train(data, recipe=recipe, epochs=epochs, precision="float32", set=["evaluate_every=1000ep"])
-    judgement = striate.evaluate(run.path).judgement
+    scores = striate.evaluate(run.path).scores
     assert run.report_file.exists()
-    return judgement.top1.value or 0.0, judgement.count
+    return scores.top1.value or 0.0, scores.count
 
 
 def test_mnist(real_data: Callable[[str], Path]) -> None:

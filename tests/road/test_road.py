@@ -82,9 +82,9 @@ def test_digits_from_nothing_to_a_report() -> None:
         answer.label == digits.classes[digits.targets[index]] for answer, index in zip(answers, test, strict=True)
     )
     # What the run says of itself is what its classifier does, one picture at a time.
-    stored = json.loads((run.evaluations / "test.json").read_text())["judgement"]["top1"]
+    stored = json.loads((run.evaluations / "test.json").read_text())["scores"]["top1"]
     assert stored["count"] == len(test)
-    assert stored["correct"] == right == striate.evaluate(run.path).judgement.top1.correct
+    assert stored["correct"] == right == striate.evaluate(run.path).scores.top1.correct
     assert right / len(test) > 0.8
     with open(run.evaluations / "test.csv", newline="", encoding="utf-8") as file:
         rows = {int(row["index"]): row for row in csv.DictReader(file)}
@@ -104,7 +104,7 @@ def test_photos_with_a_broken_file_go_down_the_road_and_the_file_is_named(photos
     finished = next(event for event in events if isinstance(event, RunFinished))
     assert any("truncated.jpg" in sentence or "cannot be read" in sentence for sentence in started.findings)
     assert sum(started.counts.values()) == 40
-    assert finished.judgements["test"].top1.value == 1.0
+    assert finished.scores["test"].top1.value == 1.0
     assert (photos / "red" / "truncated.jpg").exists()
     audit = striate.audit(photos)
     assert [row.name for row in audit.unread] == ["red/truncated.jpg"]
@@ -129,8 +129,8 @@ def test_other_data_are_matched_by_the_name_of_the_class(photos: Path) -> None:
     (photos / "red").rename(other / "red")  # alone it would be class 0; in the classifier it is class 1
     Image.new("RGB", (80, 80)).save(other / "zebra" / "1.png")
     verdict = striate.evaluate(run, other, all_images=True)
-    assert verdict.judgement.top1.value == 1.0
-    assert verdict.judgement.count == 20
+    assert verdict.scores.top1.value == 1.0
+    assert verdict.scores.count == 20
     assert verdict.unknown == ("zebra",)
     assert verdict.unreadable == 1
 

@@ -119,7 +119,7 @@ def test_a_stopped_run_predicts_with_its_best_weights_and_says_that_it_is_unfini
     assert classifier.provenance.epochs == min(scores, key=lambda epoch: scores[epoch])
     assert classifier.predict(photos / "red" / "3.png").probabilities.keys() == {"red", "green"}
     assert striate.predict(run.path, photos / "red" / "3.png")
-    assert striate.evaluate(run.path).judgement.count > 0
+    assert striate.evaluate(run.path).scores.count > 0
     page = striate.report(run.path).read_text(encoding="utf-8")
     assert "Unfinished: epoch 2 of 4." in page
 
@@ -162,7 +162,7 @@ def test_finish_ends_a_run_where_it_stands_and_it_can_still_go_on_exactly(photos
     events = list(striate.finish.events(run.path))
     finished = next(event for event in events if isinstance(event, RunFinished))
     assert finished.reason == "ended by 'striate finish' at epoch 2 of 4"
-    assert set(finished.judgements) == {"train", "val", "test"}
+    assert set(finished.scores) == {"train", "val", "test"}
     assert striate.load(run.path).provenance.unfinished is None
     assert striate.load(run.path).provenance.scores.keys() == {"train", "val", "test"}
     assert "ended by" in run.report_file.read_text(encoding="utf-8")
@@ -385,7 +385,7 @@ def test_images_deleted_during_the_training_are_left_out_of_the_judgement_by_nam
         finished = event if isinstance(event, RunFinished) else finished
     assert finished is not None
     assert sorted(finished.unread) == sorted(names)
-    assert finished.judgements["test"].count == 8 - 2
+    assert finished.scores["test"].count == 8 - 2
     assert names[0] in finished.run.report_file.read_text(encoding="utf-8")
 
 
@@ -396,7 +396,7 @@ def test_a_split_of_which_nothing_is_left_is_not_judged(photos: Path) -> None:
             remove(photos, event.run, "val", 100)
         finished = event if isinstance(event, RunFinished) else finished
     assert finished is not None
-    assert finished.judgements.keys() == {"train", "test"}
+    assert finished.scores.keys() == {"train", "test"}
     assert striate.load(finished.run.path).temperature == 1.0
 
 
@@ -438,7 +438,7 @@ def test_a_run_goes_on_with_what_remains_in_the_splits_in_which_it_was(photos: P
     recorded = {line.split(",")[0] for line in run.images_file.read_text().splitlines() if ",test," in line}
     judged = {line.split(",")[1] for line in (run.evaluations / "test.csv").read_text().splitlines()[1:]}
     assert judged == recorded
-    assert striate.evaluate(run.path).judgement.count == 8
+    assert striate.evaluate(run.path).scores.count == 8
     assert started(striate.resume.events(run.path)).resumed_at == 12  # asks no second time
 
 
@@ -447,7 +447,7 @@ def test_finish_uses_what_remains(photos: Path) -> None:
     names = remove(photos, run, "test", 1)
     finished = next(event for event in striate.finish.events(run.path) if isinstance(event, RunFinished))
     assert finished.unread == tuple(names)
-    assert finished.judgements["test"].count == 7
+    assert finished.scores["test"].count == 7
 
 
 def test_a_run_whose_data_are_gone_still_predicts(photos: Path) -> None:

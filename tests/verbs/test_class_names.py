@@ -54,7 +54,7 @@ def test_data_are_judged_in_whichever_unicode_form_their_classes_are_spelled(
     for seed, name in enumerate(NAMES):
         fill(tmp_path / "data" / unicodedata.normalize(given, name), seed)
     verdict = striate.evaluate(classifier, tmp_path / "data")
-    assert verdict.judgement.count == 8
+    assert verdict.scores.count == 8
     assert not verdict.unknown
     assert class_number(load_classifier(classifier).labels.classes, unicodedata.normalize(given, "thé")) == 1
 
@@ -79,12 +79,12 @@ def test_data_of_one_class_are_judged_and_not_trained_on(tmp_path: Path, kind: s
         header = bytes([0, 0, 8, 3]) + b"".join(size.to_bytes(4, "big") for size in pixels.shape)
         (data / "t10k-images-idx3-ubyte").write_bytes(header + pixels.tobytes())
         (data / "t10k-labels-idx1-ubyte").write_bytes(bytes([0, 0, 8, 1, 0, 0, 0, 4, 0, 0, 0, 0]))
-    judgement = striate.evaluate(classifier, data).judgement
-    assert judgement.count == 4
+    scores = striate.evaluate(classifier, data).scores
+    assert scores.count == 4
     by_hand = striate.predict(classifier, *sorted(images.iterdir()))
     right = sum(isinstance(answer, Prediction) and answer.label == names[0] for answer in by_hand)
-    assert judgement.top1.value == pytest.approx(right / 4)
-    json.dumps(judgement.to_json(), allow_nan=False)
+    assert scores.top1.value == pytest.approx(right / 4)
+    json.dumps(scores.to_json(), allow_nan=False)
     with pytest.raises(DataError, match="one class only"):
         striate.train(data, runs=tmp_path / "runs")
     assert not (tmp_path / "runs").exists()
@@ -95,8 +95,8 @@ def test_a_class_whose_name_is_not_utf8_is_judged_and_written_as_text(tmp_path: 
     for seed, name in enumerate(("caf\udce9", "caf\udce8")):
         fill(tmp_path / "data" / name, seed)
     verdict = striate.evaluate(classifier, tmp_path / "data")
-    assert verdict.judgement.classes == ("caf\\xe9", "caf\\xe8")
-    assert verdict.judgement.count == 8
+    assert verdict.scores.classes == ("caf\\xe9", "caf\\xe8")
+    assert verdict.scores.count == 8
 
 
 def test_a_classifier_of_one_class_is_refused() -> None:

@@ -64,8 +64,8 @@ def shown(capsys: pytest.CaptureFixture[str], *words: str) -> str:
 def test_images_of_the_training_are_left_out_and_counted(run: Run) -> None:
     sizes = splits()
     verdict = striate.evaluate(run, "photos")
-    assert verdict.judgement.count == sizes["test"]
-    assert verdict.judgement.top1 == striate.evaluate(run).judgement.top1
+    assert verdict.scores.count == sizes["test"]
+    assert verdict.scores.top1 == striate.evaluate(run).scores.top1
     assert verdict.seen is not None
     assert (verdict.seen.training, verdict.seen.validation) == (sizes["train"], sizes["val"])
     assert verdict.seen.left_out
@@ -89,7 +89,7 @@ def test_copies_are_known_by_their_pixels_under_other_names_and_in_other_formats
         given.save(tmp_path / "mixed" / dataset.classes[dataset.targets[index]] / f"copy{index}.bmp")
     verdict = striate.evaluate(run, "mixed")
     assert verdict.seen is not None
-    assert (verdict.judgement.count, verdict.seen.training, verdict.seen.validation) == (6, 4, 0)
+    assert (verdict.scores.count, verdict.seen.training, verdict.seen.validation) == (6, 4, 0)
 
 
 def test_all_images_are_judged_where_it_is_asked_for_and_it_is_said(
@@ -118,7 +118,7 @@ def test_data_of_which_everything_was_seen_are_refused_with_the_remedy(run: Run)
 def test_a_split_of_the_runs_own_data_is_judged_as_it_was_asked_for(run: Run) -> None:
     verdict = striate.evaluate(run, split="train")
     assert verdict.seen is not None
-    assert verdict.judgement.count == verdict.seen.training == splits()["train"]
+    assert verdict.scores.count == verdict.seen.training == splits()["train"]
     assert not verdict.seen.left_out
 
 
@@ -127,7 +127,7 @@ def test_a_classifier_that_was_copied_out_or_loaded_still_knows_what_it_has_seen
     shutil.rmtree(run.path)
     for given in (str(tmp_path / "net"), tmp_path / "net", striate.load(tmp_path / "net")):
         verdict = striate.evaluate(given, "photos")
-        assert verdict.judgement.count == splits()["test"]
+        assert verdict.scores.count == splits()["test"]
 
 
 def test_where_nothing_is_recorded_nothing_is_left_out_and_it_is_said(
@@ -142,7 +142,7 @@ def test_where_nothing_is_recorded_nothing_is_left_out_and_it_is_said(
 def test_a_run_is_a_path_and_carries_its_scores_and_its_classifier(run: Run) -> None:
     assert Path(run) == run.path
     assert set(run.scores) == {"train", "val", "test"}
-    assert run.scores["test"] == striate.evaluate(run).judgement
+    assert run.scores["test"] == striate.evaluate(run).scores
     low, high = run.scores["test"].top1.interval or (1, 0)
     assert low <= (run.scores["test"].top1.value or 0) <= high
     assert run.classifier.labels.classes == striate.load(run).labels.classes == ("dark", "light")

@@ -28,7 +28,7 @@ def results(tmp_path_factory: pytest.TempPathFactory) -> dict[str, object]:
             "audit": striate.audit("digits"),
             "classifier": classifier,
             "verdict": verdict,
-            "judgement": verdict.judgement,
+            "scores": verdict.scores,
             "prediction": classifier.predict(np.zeros((32, 32), np.uint8)),
             "summary": striate.summary("resnet18"),
             "dataset": open_data("digits"),
@@ -72,7 +72,7 @@ def test_every_result_is_one_short_line_and_a_balanced_table(results: dict[str, 
 
 
 def test_a_run_shows_the_accuracy_that_its_verdict_has(results: dict[str, object]) -> None:
-    (accuracy,) = re.findall(r"of 359 \(95 % interval ([\d.]+) %", repr(results["judgement"]))
+    (accuracy,) = re.findall(r"of 359 \(95 % interval ([\d.]+) %", repr(results["scores"]))
     assert f"{accuracy}% to" in str(results["run html"])
 
 

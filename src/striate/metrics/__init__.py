@@ -5,10 +5,10 @@ from striate.metrics.calibration import Calibration as Calibration
 from striate.metrics.confusion import ClassScore as ClassScore
 from striate.metrics.confusion import ConfusedPair as ConfusedPair
 from striate.metrics.evaluation import EVALUATORS as EVALUATORS
+from striate.metrics.evaluation import ClassificationScores as ClassificationScores
 from striate.metrics.evaluation import Evaluator as Evaluator
-from striate.metrics.evaluation import Judged as Judged
-from striate.metrics.evaluation import Judgement as Judgement
-from striate.metrics.evaluation import judge as judge
+from striate.metrics.evaluation import Scores as Scores
+from striate.metrics.evaluation import score_classification as score_classification
 from striate.metrics.pointing import centre_points as centre_points
 from striate.metrics.pointing import chance_of_pointing as chance_of_pointing
 from striate.metrics.pointing import points_within as points_within

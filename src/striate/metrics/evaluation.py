@@ -25,7 +25,7 @@ TOP = 5
 
 
 @runtime_checkable
-class Judged(Protocol):
+class Scores(Protocol):
     """The evaluation of one split at length, whatever the task; `str` is one line of it."""
 
     @property
@@ -59,8 +59,8 @@ class Evaluator:
     where the task has none.
     """
 
-    evaluate: Callable[..., Judged]
-    read: Callable[[Mapping[str, Any]], Judged]
+    evaluate: Callable[..., Scores]
+    read: Callable[[Mapping[str, Any]], Scores]
     rows: Callable[..., Table]
     read_rows: Callable[..., Table]
     calibrate: Callable[..., Temperature] | None = None
@@ -71,7 +71,7 @@ EVALUATORS: Registry[Evaluator] = Registry("evaluator of a task")
 
 
 @dataclass(frozen=True)
-class Judgement:
+class ClassificationScores:
     """The scores of a classifier on one split.
 
     `confusion[i][j]`: samples of class i predicted as class j. `top5` is None with five classes or fewer, where it is
@@ -92,7 +92,7 @@ class Judgement:
     calibrated: Calibration | None
 
     def __repr__(self) -> str:
-        return f"Judgement({self.top1}, loss {self.loss:.4f})"
+        return f"ClassificationScores({self.top1}, loss {self.loss:.4f})"
 
     def __str__(self) -> str:
         return str(self.top1)
@@ -141,7 +141,7 @@ class Judgement:
         }
 
     @classmethod
-    def from_json(cls, value: Mapping[str, Any]) -> Judgement:
+    def from_json(cls, value: Mapping[str, Any]) -> ClassificationScores:
         """Read what `to_json` returned; ratios are computed again from the counts.
 
         Raises:
@@ -160,13 +160,13 @@ def _percent(share: float | None) -> str:
     return "–" if share is None else f"{share:.1%}"
 
 
-def judge(
+def score_classification(
     logits: Float[np.ndarray, "n k"],
     targets: Int[np.ndarray, " n"],
     classes: Sequence[str],
     *,
     temperature: float | None = None,
-) -> Judgement:
+) -> ClassificationScores:
     """Evaluate the logits of a split; `temperature` was fitted on other data (`fit_temperature`), if any.
 
     Raises:
@@ -178,7 +178,7 @@ def judge(
     matrix = tables.confusion(targets, predicted, len(classes))
     aucs = one_vs_rest_aucs(logits, targets)
     as_trained = calibration(logits, targets)
-    return Judgement(
+    return ClassificationScores(
         classes=tuple(classes),
         top1=Proportion(int((predicted == targets).sum()), len(targets)),
         top5=Proportion(int(within_top(logits, targets, TOP).sum()), len(targets)) if len(classes) > TOP else None,
@@ -236,8 +236,8 @@ def _calibration_to_json(measured: Calibration) -> dict[str, Any]:
     }
 
 
-def _from_json(value: Mapping[str, Any]) -> Judgement:
-    return Judgement(
+def _from_json(value: Mapping[str, Any]) -> ClassificationScores:
+    return ClassificationScores(
         classes=tuple(value["classes"]),
         top1=_proportion_from_json(value["top1"]),
         top5=_proportion_from_json(value["top5"]) if value["top5"] else None,
@@ -273,5 +273,6 @@ def _calibration_from_json(value: Mapping[str, Any]) -> Calibration:
 
 
 EVALUATORS.add(
-    "classification", Evaluator(judge, Judgement.from_json, Rows.of, Rows.read, calibrate=measure_temperature)
+    "classification",
+    Evaluator(score_classification, ClassificationScores.from_json, Rows.of, Rows.read, calibrate=measure_temperature),
 )

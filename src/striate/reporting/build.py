@@ -22,7 +22,7 @@ from striate.core.spec import InputSpec
 from striate.data.audit.audit import Audit, audit
 from striate.data.dataset import SPLITS, Dataset
 from striate.data.sources.opening import open_data
-from striate.metrics import Judgement, Rows, Temperature
+from striate.metrics import ClassificationScores, Rows, Temperature
 from striate.models import MODELS, ModelCard, build_sketch
 from striate.reporting.material import Example, ModelFacts, RunMaterial
 from striate.reporting.render import render
@@ -64,8 +64,8 @@ def read_material(run: Run) -> RunMaterial:
     classifier = load_classifier(run.classifier_folder).to(device_named("auto"))
     train, validation, test = (_evaluation(run, split, classifier) for split in SPLITS)
     judged = test or validation
-    splits = {each.name: each.judgement for each in (train, validation, test) if each}
-    classified = {name: found for name, found in splits.items() if isinstance(found, Judgement)}
+    splits = {each.name: each.scores for each in (train, validation, test) if each}
+    classified = {name: found for name, found in splits.items() if isinstance(found, ClassificationScores)}
     events = read_events(run.events_file)
     return RunMaterial(
         title=run.name,
@@ -121,7 +121,7 @@ def _from_data(plan: Plan, classifier: Classifier, judged: Evaluation | None) ->
         looked = divide(audit(dataset))
         found["audit"] = looked
         if judged is not None and isinstance(judged.rows, Rows):
-            rows, classes = _found_again(dataset, looked, judged.rows, judged.names), judged.judgement.classes
+            rows, classes = _found_again(dataset, looked, judged.rows, judged.names), judged.scores.classes
             found |= _with_maps(classifier, dataset, tuple(_examples(dataset, classes, rows.worst(_MISTAKES))))
             found["surest"] = tuple(_examples(dataset, classes, rows.surest(_SUREST)))
     except StriateError as error:

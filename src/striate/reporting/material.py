@@ -10,7 +10,7 @@ import numpy as np
 from jaxtyping import Float, UInt8
 
 from striate.data.audit.audit import Audit
-from striate.metrics import Judged, Judgement, Rows, Temperature
+from striate.metrics import ClassificationScores, Rows, Scores, Temperature
 from striate.models import ModelCard
 from striate.tasks import CLASSIFICATION
 from striate.tracing import Description
@@ -73,16 +73,16 @@ class RunMaterial:
 
     title: str
     sections: tuple[str, ...] = CLASSIFICATION.sections
-    judged: Mapping[str, Judged] = field(default_factory=dict)
+    judged: Mapping[str, Scores] = field(default_factory=dict)
     events: Sequence[Mapping[str, Any]] = ()
     best_epoch: float | None = None
     kept_epoch: float | None = None
     reason: str | None = None
     unfinished: str | None = None
     selected: bool = False
-    train: Judgement | None = None
-    validation: Judgement | None = None
-    test: Judgement | None = None
+    train: ClassificationScores | None = None
+    validation: ClassificationScores | None = None
+    test: ClassificationScores | None = None
     rows: Rows | None = None
     temperature: Temperature | None = None
     mistakes: tuple[Example, ...] | None = None

@@ -54,7 +54,7 @@ def listed(words: Sequence[str], most: int = 8) -> str:
 
 
 def figure(value: float | int | None, text: str, of: str) -> Html:
-    """Mark up a number with its full value and its path `of` in the judgement's JSON.
+    """Mark up a number with its full value and its path `of` in the JSON of the scores.
 
     The markup lets a reader and the tests compare what is shown with what was computed.
     """

@@ -55,13 +55,16 @@ def conclude(run: Run, session: Session, ending: Ending, lost: tuple[str, ...] =
     evaluations = [_evaluation(split, rows, classifier, session, gone[split]) for split, rows in judged.items()]
     for each in evaluations:
         each.write(run)
-    scores = {each.name: each.judgement.summary() for each in evaluations}
-    provenance = replace(classifier.provenance, scores=scores)
+    summaries = {each.name: each.scores.summary() for each in evaluations}
+    provenance = replace(classifier.provenance, scores=summaries)
     save_classifier(replace(classifier, provenance=provenance), run.classifier_folder)
-    judgements = {each.name: each.judgement for each in evaluations}
     unread = (*lost, *(name for names in gone.values() for name in names))
     return RunFinished(
-        run=run, reason=ending.reason, kept_epoch=checkpoint.clock.epochs, judgements=judgements, unread=unread
+        run=run,
+        reason=ending.reason,
+        kept_epoch=checkpoint.clock.epochs,
+        scores={each.name: each.scores for each in evaluations},
+        unread=unread,
     )
 
 

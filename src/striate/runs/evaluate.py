@@ -18,8 +18,8 @@ from striate.core.spec import LabelSpec
 from striate.data.dataset import Dataset
 from striate.data.images.decode import Unreadable
 from striate.data.loading.loader import Loader
-from striate.metrics import EVALUATORS, Judged, Table
-from striate.runs.folder import Run, read_judgement
+from striate.metrics import EVALUATORS, Scores, Table
+from striate.runs.folder import Run, read_scores
 from striate.tasks import CLASSIFICATION
 from striate.training.evaluation import Outputs, evaluate
 
@@ -57,7 +57,7 @@ class Evaluation:
     data: str
     rows: Table
     names: tuple[str, ...]
-    judgement: Judged
+    scores: Scores
     seen: Seen | None = None
     epochs: float | None = None
     unread: tuple[str, ...] = ()
@@ -69,7 +69,7 @@ class Evaluation:
         sweep(run.evaluations)
         table = io.StringIO(newline="")
         writer = csv.writer(table, lineterminator="\n")
-        columns = self.rows.columns(self.judgement.classes)
+        columns = self.rows.columns(self.scores.classes)
         writer.writerow([_INDEX, _NAME, *columns])
         writer.writerows(zip(self.rows.index.tolist(), self.names, *columns.values(), strict=True))
         # A file name need not be valid text; bytes that are not are written unchanged.
@@ -81,7 +81,7 @@ class Evaluation:
             "seen": seen,
             "epochs": self.epochs,
             "unread": list(self.unread),
-            "judgement": self.judgement.to_json(),
+            "scores": self.scores.to_json(),
         }
         write_json(run.evaluations / f"{self.name}.json", content)
 
@@ -95,7 +95,7 @@ class Evaluation:
         path = run.evaluations / f"{name}.json"
         if not path.exists():
             return None
-        judgement, content = read_judgement(path)
+        scores, content = read_scores(path)
         try:
             text = read_regular(path.with_suffix(".csv")).decode(errors="surrogateescape")
             head, *lines = csv.reader(io.StringIO(text, newline=""))
@@ -105,9 +105,9 @@ class Evaluation:
             return cls(
                 name,
                 content["data"],
-                EVALUATORS[task].read_rows(index, columns, judgement.classes),
+                EVALUATORS[task].read_rows(index, columns, scores.classes),
                 columns[_NAME],
-                judgement,
+                scores,
                 Seen(**content["seen"]) if content.get("seen") else None,
                 content.get("epochs"),
                 tuple(map(str, content.get("unread", ()))),
@@ -198,10 +198,10 @@ def evaluation(
     task = classifier.task.name
     temperature = None if classifier.temperature == 1 else classifier.temperature
     rows = EVALUATORS[task].rows(outputs.values, outputs.targets, outputs.index, classifier.temperature)
-    judgement = EVALUATORS[task].evaluate(
+    scores = EVALUATORS[task].evaluate(
         outputs.values, outputs.targets, classifier.labels.classes, temperature=temperature
     )
-    return Evaluation(name, data, rows, names, judgement, seen, classifier.provenance.epochs, unread, task)
+    return Evaluation(name, data, rows, names, scores, seen, classifier.provenance.epochs, unread, task)
 
 
 def matched(dataset: Dataset, labels: LabelSpec) -> tuple[Dataset, np.ndarray, tuple[str, ...]]:

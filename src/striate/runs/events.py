@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 from striate.core.device import ExecutionPlan
 from striate.core.duration import Duration
 from striate.core.spec import InputSpec, LabelSpec
-from striate.metrics import Judged
 from striate.runs.folder import Run
 from striate.runs.plan import Plan
 from striate.training import Event
@@ -40,7 +40,7 @@ class RunStarted:
 class RunFinished:
     """The training is over and evaluated.
 
-    `reason`: why it ended. `kept_epoch`: the epoch whose weights were kept. `judgements`: the evaluation of each split.
+    `reason`: why it ended. `kept_epoch`: the epoch whose weights were kept. `scores`: the evaluation of each split.
     `unread`: names of images that could be read when the training began and were left out of the evaluations, because
     they cannot be read any more.
     """
@@ -48,7 +48,7 @@ class RunFinished:
     run: Run
     reason: str
     kept_epoch: float
-    judgements: dict[str, Judged]
+    scores: dict[str, Any]
     unread: tuple[str, ...] = ()
 
 

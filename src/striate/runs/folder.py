@@ -16,7 +16,7 @@ from striate.classifier import Classifier, load_classifier
 from striate.core.errors import BusyError, RunError, nearest
 from striate.core.files import locked, make_folder, open_regular, storage_error, sweep, sync_folder
 from striate.core.notebook import table
-from striate.metrics import EVALUATORS, Judged, Judgement
+from striate.metrics import EVALUATORS, ClassificationScores, Scores
 from striate.tasks import CLASSIFICATION
 
 LOCK = ".lock"
@@ -47,7 +47,7 @@ class Run:
         rows = [
             (name, scores.count, f"{scores.top1.value or 0:.2%}", f"{low:.1%} to {high:.1%}")
             for name, scores in self.scores.items()
-            if isinstance(scores, Judgement)
+            if isinstance(scores, ClassificationScores)
             for low, high in [scores.top1.interval or (0.0, 1.0)]
         ]
         columns = ("judged on", "images", "accuracy", "95 % interval")
@@ -100,16 +100,16 @@ class Run:
         return load_classifier(self.path)
 
     @property
-    def scores(self) -> dict[str, Judged]:
-        """Everything that was measured, by the name of what was judged: `run.scores["test"].top1.interval`.
+    def scores(self) -> dict[str, Any]:
+        """Return the scores of each evaluation by its name: `run.scores["test"].top1.interval`.
 
-        Training judges `train`, `val` and `test`; `striate.evaluate` adds what it judges. Empty before the training has
-        ended.
+        They are `striate.metrics.ClassificationScores` for classification. Training evaluates `train`, `val` and
+        `test`, and `striate.evaluate` adds its own. Empty before the training has ended.
 
         Raises:
             RunError: an evaluation is damaged.
         """
-        return {file.stem: read_judgement(file)[0] for file in sorted(self.evaluations.glob("*.json"))}
+        return {file.stem: read_scores(file)[0] for file in sorted(self.evaluations.glob("*.json"))}
 
     @property
     def report_file(self) -> Path:
@@ -131,8 +131,8 @@ class Run:
             yield
 
 
-def read_judgement(file: Path) -> tuple[Judged, dict[str, Any]]:
-    """Read the judgement of an evaluation's `file`, and all that the file holds.
+def read_scores(file: Path) -> tuple[Scores, dict[str, Any]]:
+    """Read the scores of an evaluation's `file`, and all that the file holds.
 
     Raises:
         RunError: the file cannot be read, or is damaged.
@@ -140,7 +140,8 @@ def read_judgement(file: Path) -> tuple[Judged, dict[str, Any]]:
     try:
         with open_regular(file) as opened:
             content = json.loads(opened.read())
-        return EVALUATORS[content.get("task", CLASSIFICATION.name)].read(content["judgement"]), content
+        stored = content["scores"] if "scores" in content else content["judgement"]  # as runs before the tasks have it
+        return EVALUATORS[content.get("task", CLASSIFICATION.name)].read(stored), content
     except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         raise RunError(f"The evaluation {file} is damaged ({error}). Evaluate the run again.") from error
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from striate.core.errors import DataError
 from striate.core.progress import silent
@@ -14,7 +14,6 @@ from striate.verbs._verb import with_progress
 if TYPE_CHECKING:
     from striate.classifier import Classifier
     from striate.core.progress import Progress
-    from striate.metrics import Judged
     from striate.runs.evaluate import Seen
     from striate.runs.folder import Run
 
@@ -30,16 +29,16 @@ class Verdict:
 
     data: str
     split: str
-    judgement: Judged
+    scores: Any
     unknown: tuple[str, ...]
     unreadable: int
     seen: Seen | None
 
     def __repr__(self) -> str:
-        return f"Verdict({self.data!r}, {self.split}: {self.judgement})"
+        return f"Verdict({self.data!r}, {self.split}: {self.scores})"
 
     def _repr_html_(self) -> str:
-        return self.judgement._repr_html_()
+        return self.scores._repr_html_()
 
 
 @with_progress
@@ -59,7 +58,7 @@ def evaluate(
     by their pixels, wherever the files are.
 
     Example:
-        striate.evaluate("runs/photos", "more-photos/").judgement.top1.value
+        striate.evaluate("runs/photos", "more-photos/").scores.top1.value
 
     Args:
         run: the run's folder, or a classifier's folder that was copied out of it.
@@ -110,4 +109,4 @@ def evaluate(
     judged = evaluation(name, judged_data, names, classifier, outputs, seen)
     if its_run:
         judged.write(its_run)
-    return Verdict(str(source), chosen, judged.judgement, unknown, int((~index.readable[known]).sum()), seen)
+    return Verdict(str(source), chosen, judged.scores, unknown, int((~index.readable[known]).sum()), seen)

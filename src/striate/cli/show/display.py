@@ -144,7 +144,7 @@ def started(event: RunStarted) -> str:
 def finished(event: RunFinished) -> str:
     """Return the lines below the last step: why it ended, its scores, and the path of the report."""
     lines = [f"ended       {event.reason}; the weights kept are those of epoch {event.kept_epoch:g}"]
-    lines += [f"{split:<11} {sentence(judgement)}" for split, judgement in event.judgements.items()]
+    lines += [f"{split:<11} {sentence(scores)}" for split, scores in event.scores.items()]
     if event.unread:
         lines.append(f"left out    cannot be read any more: {named(event.unread)}")
     lines += [f"report      {event.run.report_file}", f"predict     {command('predict', event.run.path)} IMAGES"]

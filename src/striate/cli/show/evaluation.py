@@ -13,7 +13,7 @@ from striate.cli.show.console import console, percent, print_json, table
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from striate.metrics import Judged, Judgement
+    from striate.metrics import ClassificationScores, Scores
     from striate.verbs.evaluate import Verdict
 
 _PAIRS = 5
@@ -29,11 +29,11 @@ def show_verdict(
     if json:
         seen = None if verdict.seen is None else asdict(verdict.seen)
         content = {"data": verdict.data, "split": verdict.split, "unreadable": verdict.unreadable, "seen": seen}
-        print_json({**content, "unknown": list(verdict.unknown), **verdict.judgement.to_json()})
+        print_json({**content, "unknown": list(verdict.unknown), **verdict.scores.to_json()})
         return
     screen = console()
-    screen.print(f"{verdict.data}, {verdict.split}: {sentence(verdict.judgement)}\n")
-    _print_scores(screen, verdict.judgement)
+    screen.print(f"{verdict.data}, {verdict.split}: {sentence(verdict.scores)}\n")
+    _print_scores(screen, verdict.scores)
     screen.print(seen_sentence(verdict))
     if verdict.unknown:
         names = ", ".join(verdict.unknown)
@@ -58,48 +58,48 @@ def seen_sentence(verdict: Verdict) -> str:
     return f"Warning: {number:,} of these images were seen before ({seen}), so this is no test on unseen images."
 
 
-def sentence(judgement: Judged) -> str:
+def sentence(scores: Scores) -> str:
     """Return one line, for single-label classes `98.61 % of 359 right (95 % interval 96.8 % to 99.4 %)`."""
-    from striate.metrics import Judgement
+    from striate.metrics import ClassificationScores
 
-    if not isinstance(judgement, Judgement):
-        return str(judgement)
-    interval = judgement.top1.interval
+    if not isinstance(scores, ClassificationScores):
+        return str(scores)
+    interval = scores.top1.interval
     between = f" (95 % interval {percent(interval[0], 1)} to {percent(interval[1], 1)})" if interval else ""
-    return f"{percent(judgement.top1.value)} of {judgement.count:,} right{between}"
+    return f"{percent(scores.top1.value)} of {scores.count:,} right{between}"
 
 
-def _print_scores(screen: Console, judgement: Judged) -> None:
-    from striate.metrics import Judgement
+def _print_scores(screen: Console, scores: Scores) -> None:
+    from striate.metrics import ClassificationScores
 
-    if not isinstance(judgement, Judgement):
-        screen.print("\n".join(f"{name:<18} {score:.4g}" for name, score in judgement.summary().items()))
+    if not isinstance(scores, ClassificationScores):
+        screen.print("\n".join(f"{name:<18} {score:.4g}" for name, score in scores.summary().items()))
         return
-    screen.print("\n".join(_scores(judgement)))
+    screen.print("\n".join(_scores(scores)))
     screen.print()
-    screen.print(_classes(judgement))
-    for pair in judgement.most_confused(_PAIRS):
+    screen.print(_classes(scores))
+    for pair in scores.most_confused(_PAIRS):
         screen.print(f"{pair.given} taken for {pair.predicted}: {pair.count}")
 
 
-def _scores(judgement: Judgement) -> list[str]:
-    shown = judgement.calibrated or judgement.as_trained
+def _scores(scores: ClassificationScores) -> list[str]:
+    shown = scores.calibrated or scores.as_trained
     lines = [
-        f"balanced accuracy  {percent(judgement.balanced_accuracy)}",
-        f"macro F1           {percent(judgement.macro_f1)}",
-        f"ROC AUC            {_number(judgement.auc)}",
-        f"loss               {judgement.loss:.4f}",
+        f"balanced accuracy  {percent(scores.balanced_accuracy)}",
+        f"macro F1           {percent(scores.macro_f1)}",
+        f"ROC AUC            {_number(scores.auc)}",
+        f"loss               {scores.loss:.4f}",
         f"calibration error  {percent(shown.ece)} at temperature {shown.temperature:.3g}",
     ]
-    if judgement.top5 is not None:
-        lines.insert(0, f"top-5 accuracy     {percent(judgement.top5.value)}")
+    if scores.top5 is not None:
+        lines.insert(0, f"top-5 accuracy     {percent(scores.top5.value)}")
     return lines
 
 
-def _classes(judgement: Judgement) -> object:
+def _classes(scores: ClassificationScores) -> object:
     rows = [
         [score.name, score.support, percent(score.precision, 1), percent(score.recall, 1), percent(score.f1, 1)]
-        for score in judgement.per_class
+        for score in scores.per_class
     ]
     return table(["class", "images", "precision", "recall", "F1"], rows)
 

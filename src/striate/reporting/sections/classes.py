@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from striate.metrics import ClassScore, ConfusedPair, Judgement
+from striate.metrics import ClassificationScores, ClassScore, ConfusedPair
 from striate.reporting.charts import answers
 from striate.reporting.html import Child, Html, h, name
 from striate.reporting.material import RunMaterial
@@ -17,30 +17,30 @@ _HEADS = ("class", "images", "precision", "recall", "F1", "AUC")
 
 def classes(material: RunMaterial) -> Section | None:
     """Show precision, recall, F1 and support of each class; of more than 24 classes the weakest first."""
-    judgement = material.test
-    if judgement is None:
+    scores = material.test
+    if scores is None:
         return None
-    rows = [_row(k, score) for k, score in enumerate(judgement.per_class)]
+    rows = [_row(k, score) for k, score in enumerate(scores.per_class)]
     whole = table(_HEADS, rows, class_="scores")
     if len(rows) <= _AT_ONCE:
-        return Section("classes", "Scores by class", _words(judgement), whole)
-    order = sorted(range(len(rows)), key=lambda k: (judgement.per_class[k].f1 is None, judgement.per_class[k].f1))
+        return Section("classes", "Scores by class", _words(scores), whole)
+    order = sorted(range(len(rows)), key=lambda k: (scores.per_class[k].f1 is None, scores.per_class[k].f1))
     weakest = table(_HEADS, [rows[k] for k in order[:_WEAKEST]], class_="scores")
     content = [h("h3", f"The {_WEAKEST} weakest"), weakest, folded(f"All {len(rows)} classes", whole)]
-    return Section("classes", "Scores by class", _words(judgement), content)
+    return Section("classes", "Scores by class", _words(scores), content)
 
 
-def _words(judgement: Judgement) -> list[Child]:
+def _words(scores: ClassificationScores) -> list[Child]:
     said: list[Child] = [
         h("p", h("b", "Precision"), ": the fraction of the images predicted as the class that belong to it. "),
         h("p", h("b", "Recall"), ": the fraction of the images of the class that are predicted as it."),
     ]
-    low, k = min((score.recall, k) for k, score in enumerate(judgement.per_class) if score.recall is not None)
+    low, k = min((score.recall, k) for k, score in enumerate(scores.per_class) if score.recall is not None)
     if low < 1:
         found = figure(low, percent(low), f"test.per_class.{k}.recall")
-        said.append(h("p", "Lowest recall: ", h("b", name(judgement.classes[k])), ", ", found, "."))
-    if judgement.missing:
-        missing = listed(judgement.missing)
+        said.append(h("p", "Lowest recall: ", h("b", name(scores.classes[k])), ", ", found, "."))
+    if scores.missing:
+        missing = listed(scores.missing)
         said.append(h("p", "Classes without test images, which are not evaluated: ", missing, ".", class_="warning"))
     return said
 
@@ -65,39 +65,39 @@ def _bar(value: float | None, of: str) -> list[Html]:
 
 def confusions(material: RunMaterial) -> Section | None:
     """Show the confusion matrix, and list the pairs of classes most often confused."""
-    judgement = material.test
-    if judgement is None:
+    scores = material.test
+    if scores is None:
         return None
-    wrong = judgement.count - judgement.top1.correct
-    lead: list[Child] = [h("p", _summary(judgement, wrong))]
+    wrong = scores.count - scores.top1.correct
+    lead: list[Child] = [h("p", _summary(scores, wrong))]
     lead.append(h("p", "Each row is a true class; a deeper colour is a larger fraction of the row."))
-    drawn = answers.matrix(judgement.confusion, judgement.classes) if len(judgement.classes) <= answers.MOST else None
+    drawn = answers.matrix(scores.confusion, scores.classes) if len(scores.classes) <= answers.MOST else None
     if drawn is None:
-        lead.append(h("p", f"With {len(judgement.classes)} classes the matrix is too large to draw."))
-    content = h("div", drawn, _pairs(judgement), class_="beside")
+        lead.append(h("p", f"With {len(scores.classes)} classes the matrix is too large to draw."))
+    content = h("div", drawn, _pairs(scores), class_="beside")
     return Section("confusion", "Confusion matrix", lead, content)
 
 
-def _summary(judgement: Judgement, wrong: int) -> str:
+def _summary(scores: ClassificationScores, wrong: int) -> str:
     if not wrong:
-        return f"No mistakes in {count(judgement.count, 'image')}."
-    pairs = judgement.most_confused(len(judgement.classes) ** 2)
+        return f"No mistakes in {count(scores.count, 'image')}."
+    pairs = scores.most_confused(len(scores.classes) ** 2)
     top = sum(pair.count for pair in pairs[:3])
     if len(pairs) > 3 and top / wrong >= 0.5:
         return f"{count(wrong, 'mistake')}; three pairs of classes account for {percent(top / wrong, 0)} of them."
     return f"{count(wrong, 'mistake')} in {count(len(pairs), 'pair')} of classes."
 
 
-def _pairs(judgement: Judgement) -> Html | None:
-    pairs = judgement.most_confused(_PAIRS)
+def _pairs(scores: ClassificationScores) -> Html | None:
+    pairs = scores.most_confused(_PAIRS)
     if not pairs:
         return None
-    items = [h("li", _pair(judgement, pair)) for pair in pairs]
+    items = [h("li", _pair(scores, pair)) for pair in pairs]
     return h("div", h("h3", "Most often confused"), h("ol", items, class_="pairs"))
 
 
-def _pair(judgement: Judgement, pair: ConfusedPair) -> list[Child]:
-    cell = f"test.confusion.{judgement.classes.index(pair.given)}.{judgement.classes.index(pair.predicted)}"
+def _pair(scores: ClassificationScores, pair: ConfusedPair) -> list[Child]:
+    cell = f"test.confusion.{scores.classes.index(pair.given)}.{scores.classes.index(pair.predicted)}"
     return [
         h("span", name(pair.given), h("span", " → ", class_="arrow"), name(pair.predicted), class_="pair"),
         h("span", figure(pair.count, count(pair.count), cell), f" of {count(pair.support)}", class_="of"),

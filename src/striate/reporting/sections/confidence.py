@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from striate.metrics import Judgement, Temperature
+from striate.metrics import ClassificationScores, Temperature
 from striate.reporting.charts.curves import reliability
 from striate.reporting.html import Child, Html, h
 from striate.reporting.material import RunMaterial
@@ -14,37 +14,37 @@ from striate.reporting.page import Section, table
 
 def confidence(material: RunMaterial) -> Section | None:
     """Show the reliability diagram, and the calibration error before and after the fitted temperature."""
-    judgement = material.test
-    if judgement is None:
+    scores = material.test
+    if scores is None:
         return None
     keys = [h("span", h("i", class_="key before"), "as trained")]
-    if judgement.calibrated:
+    if scores.calibrated:
         keys.append(h("span", h("i", class_="key after"), "with temperature"))
     drawn = h(
         "figure",
         h("figcaption", h("b", "Reliability, in %"), h("span", keys, class_="keys")),
-        reliability(judgement.as_trained, judgement.calibrated),
+        reliability(scores.as_trained, scores.calibrated),
     )
     content = h("div", drawn, _table(material), class_="beside")
-    return Section("calibration", "Calibration", _words(judgement, material.temperature), content)
+    return Section("calibration", "Calibration", _words(scores, material.temperature), content)
 
 
-def _words(judgement: Judgement, temperature: Temperature | None) -> list[Child]:
+def _words(scores: ClassificationScores, temperature: Temperature | None) -> list[Child]:
     return [
-        h("p", _direction(judgement)),
+        h("p", _direction(scores)),
         h("p", _fitted(temperature)) if temperature else None,
-        h("p", _effect(judgement)) if judgement.calibrated or not temperature else None,
+        h("p", _effect(scores)) if scores.calibrated or not temperature else None,
         h("p", f"On the diagonal, {percent(0.8, 0)} of the answers with {percent(0.8, 0)} confidence are correct."),
     ]
 
 
-def _direction(judgement: Judgement) -> list[Child]:
+def _direction(scores: ClassificationScores) -> list[Child]:
     """Say whether the model is over- or underconfident, if the number of images allows."""
-    low, high = judgement.top1.interval or (0.0, 1.0)
-    mean = judgement.as_trained.confidence
+    low, high = scores.top1.interval or (0.0, 1.0)
+    mean = scores.as_trained.confidence
     word = "overconfident" if mean > high else "underconfident" if mean < low else "calibrated on average"
     confidence = figure(mean, percent(mean), "test.as_trained.confidence")
-    right = proportion(judgement.top1, "test.top1")
+    right = proportion(scores.top1, "test.top1")
     return ["As trained, the model is ", h("b", word), ": mean confidence ", confidence, ", accuracy ", right, "."]
 
 
@@ -56,9 +56,9 @@ def _fitted(temperature: Temperature) -> str:
     return f"{fit}; {used}, because {temperature.reason}."
 
 
-def _effect(judgement: Judgement) -> list[Child]:
+def _effect(scores: ClassificationScores) -> list[Child]:
     """Say how the temperature changes the calibration error."""
-    before, after = judgement.as_trained, judgement.calibrated
+    before, after = scores.as_trained, scores.calibrated
     if after is None:
         return ["No temperature was fitted."]
     temperature = figure(after.temperature, f"{after.temperature:.2f}", "test.calibrated.temperature")
@@ -73,14 +73,14 @@ def _effect(judgement: Judgement) -> list[Child]:
 
 def _table(material: RunMaterial) -> Html:
     """Tabulate the measures on test images and on validation images."""
-    judged = [(key, judgement) for key, judgement in (("test", material.test), ("validation", material.validation))]
+    judged = [(key, scores) for key, scores in (("test", material.test), ("validation", material.validation))]
     columns = [
         (f"{key}, {words}", f"{key}.{place}", measured)
-        for key, judgement in judged
-        if judgement is not None
+        for key, scores in judged
+        if scores is not None
         for words, place, measured in (
-            ("as trained", "as_trained", judgement.as_trained),
-            ("with temperature", "calibrated", judgement.calibrated),
+            ("as trained", "as_trained", scores.as_trained),
+            ("with temperature", "calibrated", scores.calibrated),
         )
         if measured is not None
     ]

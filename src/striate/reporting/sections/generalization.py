@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from striate.core.proportion import Proportion, difference
-from striate.metrics import Judgement
+from striate.metrics import ClassificationScores
 from striate.reporting.html import Child, Html, h
 from striate.reporting.material import RunMaterial
 from striate.reporting.numbers import figure, interval, percent, proportion
@@ -16,31 +16,31 @@ SMALL = 0.05
 def generalization(material: RunMaterial) -> Section | None:
     """Show accuracy, loss and calibration error of each split, and say what their differences mean."""
     judged = [
-        (label, key, judgement)
-        for label, key, judgement in (
+        (label, key, scores)
+        for label, key, scores in (
             ("training", "train", material.train),
             ("validation", "validation", material.validation),
             ("test", "test", material.test),
         )
-        if judgement is not None
+        if scores is not None
     ]
     if len(judged) < 2:
         return None
-    rows = [_row(label, key, judgement) for label, key, judgement in judged]
+    rows = [_row(label, key, scores) for label, key, scores in judged]
     heads = ["split", "images", "accuracy", "95 % interval", "loss", "calibration error"]
     lead: list[Child] = [h("p", sentence, class_=kind) for sentence, kind in _sentences(material)]
     return Section("generalization", "Generalization", lead, table(heads, rows))
 
 
-def _row(label: str, key: str, judgement: Judgement) -> list[Child]:
-    calibrated = judgement.calibrated
-    error, place = (calibrated.ece, "calibrated") if calibrated else (judgement.as_trained.ece, "as_trained")
+def _row(label: str, key: str, scores: ClassificationScores) -> list[Child]:
+    calibrated = scores.calibrated
+    error, place = (calibrated.ece, "calibrated") if calibrated else (scores.as_trained.ece, "as_trained")
     return [
         label,
-        figure(judgement.count, f"{judgement.count:,}", f"{key}.top1.count"),
-        proportion(judgement.top1, f"{key}.top1"),
-        h("span", interval(judgement.top1, f"{key}.top1")),
-        figure(judgement.loss, f"{judgement.loss:.3f}", f"{key}.loss"),
+        figure(scores.count, f"{scores.count:,}", f"{key}.top1.count"),
+        proportion(scores.top1, f"{key}.top1"),
+        h("span", interval(scores.top1, f"{key}.top1")),
+        figure(scores.loss, f"{scores.loss:.3f}", f"{key}.loss"),
         figure(error, percent(error), f"{key}.{place}.ece"),
     ]
 

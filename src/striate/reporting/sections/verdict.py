@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from striate.metrics import Judgement
+from striate.metrics import ClassificationScores
 from striate.reporting.charts.answers import stripes
 from striate.reporting.html import Child, Html, h, name
 from striate.reporting.material import RunMaterial
@@ -35,34 +35,34 @@ def _unfinished(material: RunMaterial) -> Html | None:
     return h("p", said, class_="warning")
 
 
-def _digits(judgement: Judgement) -> int:
+def _digits(scores: ClassificationScores) -> int:
     """Return the decimals of a percentage: 2 from 5,000 images on, where the second one is significant."""
-    return 2 if judgement.count >= 5000 else 1
+    return 2 if scores.count >= 5000 else 1
 
 
 def _sentence(material: RunMaterial) -> Html:
-    judgement = material.test
-    if judgement is None and "test" in material.judged:
+    scores = material.test
+    if scores is None and "test" in material.judged:
         return h("p", "On test images: ", str(material.judged["test"]), class_="verdict")
-    if judgement is None:
+    if scores is None:
         score = _beside(material.validation) or " yet"
         return h("p", "This run has not been evaluated on test images", score, class_="verdict")
-    digits = _digits(judgement)
+    digits = _digits(scores)
     return h(
         "p",
         "Correct on ",
-        figure(judgement.top1.correct, count(judgement.top1.correct), "test.top1.correct"),
+        figure(scores.top1.correct, count(scores.top1.correct), "test.top1.correct"),
         " of ",
-        figure(judgement.count, count(judgement.count), "test.top1.count"),
-        " test image: " if judgement.count == 1 else " test images: ",
-        h("strong", proportion(judgement.top1, "test.top1", digits)),
-        h("span", "95 % interval ", interval(judgement.top1, "test.top1", digits), class_="interval"),
+        figure(scores.count, count(scores.count), "test.top1.count"),
+        " test image: " if scores.count == 1 else " test images: ",
+        h("strong", proportion(scores.top1, "test.top1", digits)),
+        h("span", "95 % interval ", interval(scores.top1, "test.top1", digits), class_="interval"),
         _beside(material.validation),
         class_="verdict",
     )
 
 
-def _beside(validation: Judgement | None) -> Html | None:
+def _beside(validation: ClassificationScores | None) -> Html | None:
     """State the validation accuracy next to the test accuracy."""
     if validation is None:
         return None
@@ -89,10 +89,10 @@ def _summary(material: RunMaterial) -> list[Child]:
     return [commas, ". " if clauses else None, _baseline(material.test) if material.test else None]
 
 
-def _baseline(judgement: Judgement) -> list[Child]:
+def _baseline(scores: ClassificationScores) -> list[Child]:
     """State the accuracy of a constant answer, the baseline of every accuracy."""
-    common = max(judgement.per_class, key=lambda score: score.support)
-    share, interval_ = common.support / judgement.count, judgement.top1.interval
+    common = max(scores.per_class, key=lambda score: score.support)
+    share, interval_ = common.support / scores.count, scores.top1.interval
     beaten = interval_ is not None and interval_[0] > share
     baseline: list[Child] = ["A constant answer, “", name(common.name), f"”, is correct on {percent(share)}"]
     return [*baseline, "." if beaten else "; the model is not significantly better."]
@@ -107,18 +107,16 @@ def _strip(material: RunMaterial) -> Html | None:
 
 
 def _tiles(material: RunMaterial) -> Html | None:
-    judgement = material.test
-    if judgement is None:
+    scores = material.test
+    if scores is None:
         return None
-    measured, key = (
-        (judgement.calibrated, "calibrated") if judgement.calibrated else (judgement.as_trained, "as_trained")
-    )
-    top5 = judgement.top5
+    measured, key = (scores.calibrated, "calibrated") if scores.calibrated else (scores.as_trained, "as_trained")
+    top5 = scores.top5
     tiles: list[tuple[str, Child, str]] = [
-        ("balanced accuracy", _share(judgement.balanced_accuracy, "balanced_accuracy"), "mean recall of the classes"),
-        ("macro F1", _share(judgement.macro_f1, "macro_f1"), "mean F1 of the classes"),
-        ("ROC AUC", _plain(judgement.auc, "auc", 4), "mean, one vs. rest"),
-        ("loss", _plain(judgement.loss, "loss", 3), "nats per image"),
+        ("balanced accuracy", _share(scores.balanced_accuracy, "balanced_accuracy"), "mean recall of the classes"),
+        ("macro F1", _share(scores.macro_f1, "macro_f1"), "mean F1 of the classes"),
+        ("ROC AUC", _plain(scores.auc, "auc", 4), "mean, one vs. rest"),
+        ("loss", _plain(scores.loss, "loss", 3), "nats per image"),
         ("calibration error", _share(measured.ece, f"{key}.ece"), f"at temperature {measured.temperature:.2f}"),
     ]
     if top5:
