@@ -1,1 +1,1 @@
-"""From files to batches: reading, judging, splitting, preparing and loading pictures."""
+"""Read, audit, split, prepare and load images: from files to batches."""

@@ -140,9 +140,9 @@ class Dataset:
 
     `classes` are in natural order and `targets[i]` is the place of the class of image i among them. `splits` holds the
     indices of the splits that the data themselves bring, any of train, val and test; an image may be in none.
-    `source` is what the user typed. `masks`, where the truth is known, returns the object of image i as a bool array of
-    its height and width. `notes` are sentences on what the source passed over, and `cautions` on what it decided and
-    might have been meant otherwise, for the audit to repeat.
+    `source` is the argument of the user. `masks` returns the object of image i as a bool array of its height and width,
+    where the truth is known. `notes` are sentences on files that the source skipped, and `cautions` on decisions that
+    may be wrong; the audit repeats both.
     """
 
     name: str

@@ -1,4 +1,4 @@
-"""Which program decodes, compares and prepares images: part of every key under which its results are kept."""
+"""Digest of the program that decodes, compares and prepares images: part of the key of every cached result."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ _SOURCES = ("striate.data", "striate.core")
 
 @functools.cache
 def program_digest() -> str:
-    """SHA-256 of the source of this package, the versions of the libraries, and the instructions that torch uses.
+    """Return SHA-256 of the source of this package, the versions of the libraries, and torch's instruction set.
 
-    A result that another program made is thus never taken for one of this program, and no version number has to be
-    raised by hand when the code changes.
+    A result of another program is thus never used as one of this program, and no version number has to be raised
+    by hand when the code changes.
     """
-    import torch  # here, because data are opened without it
+    import torch  # here, because data can be opened without it
 
     digest = hashlib.sha256("\n".join([*map(_version, _LIBRARIES), torch.backends.cpu.get_cpu_capability()]).encode())
     for package in _SOURCES:

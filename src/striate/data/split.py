@@ -1,6 +1,6 @@
 """Divide a data set for training, validation and test: by content, stratified, near duplicates together.
 
-Content decides, not names, order or machine: the digest of an image takes the place of a random draw.
+The split depends on content, not on names, order or machine: the digest of an image replaces a random draw.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from striate.data.audit.index import ImageIndex
 from striate.data.dataset import Dataset, Split, Splits
 
 # Validation compares one epoch with another: 5,000 images measure accuracy to 0.7 points (one standard error, at
-# worst), and more images would be missed in training.
+# worst), and more would be missing in training.
 _ENOUGH_FOR_VALIDATION = 5000
 
 Groups = Int64[np.ndarray, " n"]
@@ -62,7 +62,7 @@ def split(
     for name, fraction in wanted:
         if fraction > 0 and name not in dataset.splits:
             missing[name] = fraction
-    if "test" not in missing and "val" in missing:  # of the training split alone: validation's share of it
+    if "test" not in missing and "val" in missing:  # of the training split alone: the fraction of validation in it
         missing["val"] = _for_validation(missing["val"] / (1 - fractions.test), len(pool))
     carved = by_content(index.digests[pool], dataset.targets[pool], missing, _inseparable(index, groups)[pool])
     splits["train"] = pool[carved < 0]
@@ -172,7 +172,7 @@ def _room(count: int, fractions: list[float]) -> list[int]:
 
 
 def _for_validation(fraction: float, count: int) -> float:
-    """Return the fraction of `count` images for validation, which are no more than it has a use for."""
+    """Return the fraction of `count` images for validation, limited to the number that is useful."""
     return min(fraction, _ENOUGH_FOR_VALIDATION / max(1, count))
 
 

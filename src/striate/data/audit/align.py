@@ -1,8 +1,8 @@
-"""Lay thumbnails over another as well as shifting and scaling along each axis can, and say what is left.
+"""Align thumbnails to a template by shift and per-axis scale; return the residual.
 
 Lucas and Kanade's registration ("An iterative image registration technique", IJCAI 1981) in the inverse compositional
 form (S. Baker and I. Matthews, "Lucas-Kanade 20 years on", IJCV 2004): the template's gradients, and so the normal
-equations, are computed once for any number of pictures and steps. Brightness and contrast are normalised away in each
+equations, are computed once for any number of images and steps. Brightness and contrast are normalised away in each
 step instead of being estimated.
 """
 
@@ -12,21 +12,21 @@ import numpy as np
 from jaxtyping import Float32, Float64, UInt8
 
 _STEPS = 8
-_MARGIN = 3  # thumbnail pixels at each border that a crop may have cut away: they are not compared
+_MARGIN = 3  # thumbnail pixels at each border that a crop may have removed: they are not compared
 _BLOCK = 7
-_LARGEST_SHIFT, _LARGEST_SCALE = 2.0, 0.1  # of a crop by a few per cent, with room to spare
-FLAT = 1.0  # grey levels: the standard deviation below which there is nothing to compare but noise
+_LARGEST_SHIFT, _LARGEST_SCALE = 2.0, 0.1  # above those of a crop by a few per cent
+FLAT = 1.0  # grey levels: a standard deviation below this is noise and is not compared
 
 
 def likeness(
     template: UInt8[np.ndarray, "s s"], others: UInt8[np.ndarray, "n s s"]
 ) -> tuple[Float64[np.ndarray, " n"], Float64[np.ndarray, " n"]]:
-    """How like `template` each of `others` is once laid over it.
+    """Compare each of `others` with `template` after alignment.
 
-    First the correlation of the pixels, 1 for the same picture; second the root mean square difference in the worst
-    block of 7×7 pixels, in standard deviations of the whole, 0 for the same picture and 1.4 for unrelated noise. A
-    small thing that is there in one picture only hardly moves the first, and shows in the second. Two pictures without
-    any structure are alike (1 and 0) if their brightness is.
+    Returns the correlation of the pixels, 1 for the same image, and the root mean square difference in the worst block
+    of 7×7 pixels, in standard deviations of the whole, 0 for the same image and 1.4 for unrelated noise. A small object
+    in one of two images hardly changes the first, but increases the second. Two images without any structure are alike
+    (1 and 0) if their brightness is.
     """
     target, moving = _smooth(template[None]), _smooth(others)
     scales = np.ones((2, len(others)))  # vertical, horizontal
@@ -49,7 +49,7 @@ def likeness(
 
 
 def _smooth(pictures: UInt8[np.ndarray, "n s s"]) -> Float32[np.ndarray, "n s s"]:
-    """Each picture under the kernel (1 2 1)/4 in both directions: gradients then reach over more than a pixel."""
+    """Smooth each image with the kernel (1 2 1)/4 in both directions: gradients then extend over more than a pixel."""
     edged = np.pad(pictures.astype(np.float32), ((0, 0), (1, 1), (1, 1)), mode="edge")
     rows = edged[:, :-2] + 2 * edged[:, 1:-1] + edged[:, 2:]
     return (rows[:, :, :-2] + 2 * rows[:, :, 1:-1] + rows[:, :, 2:]) / 16
@@ -65,14 +65,14 @@ def _normalised(pictures: Float32[np.ndarray, "n i i"]) -> Float32[np.ndarray, "
 
 
 def _positions(size: int) -> Float32[np.ndarray, " s"]:
-    """Pixel centres, measured from the middle of the picture."""
+    """Return pixel centres, measured from the middle of the image."""
     return np.arange(size, dtype=np.float32) - (size - 1) / 2
 
 
 def _warped(
     pictures: Float32[np.ndarray, "n s s"], scales: Float64[np.ndarray, "2 n"], shifts: Float64[np.ndarray, "2 n"]
 ) -> Float32[np.ndarray, "n s s"]:
-    """The pictures read, linearly between pixels, at `scale · position + shift`: a product of matrices on each side."""
+    """Sample the images linearly at `scale · position + shift`: a matrix product on each side."""
     size = pictures.shape[1]
     vertical, horizontal = (_between(scale, shift, size) for scale, shift in zip(scales, shifts, strict=True))
     return vertical @ pictures @ horizontal.swapaxes(1, 2)
@@ -81,7 +81,7 @@ def _warped(
 def _between(
     scales: Float64[np.ndarray, " n"], shifts: Float64[np.ndarray, " n"], size: int
 ) -> Float32[np.ndarray, "n s s"]:
-    """How much each pixel along an axis (the last) counts at each place that is read."""
+    """Return the weight of each pixel along an axis (the last) at each sampled position."""
     at = scales[:, None] * _positions(size) + shifts[:, None] + (size - 1) / 2
     counts = at.clip(0, size - 1).astype(np.float32)[:, :, None] - np.arange(size, dtype=np.float32)
     np.subtract(1, np.abs(counts, out=counts), out=counts)
@@ -89,10 +89,10 @@ def _between(
 
 
 def _solver(target: Float32[np.ndarray, "s s"], goal: Float32[np.ndarray, "i i"]) -> Float64[np.ndarray, "4 p"]:
-    """What turns a difference from `goal` into a step: vertical scale and shift, horizontal scale and shift.
+    """Return the matrix that maps a difference from `goal` to a step: vertical scale and shift, horizontal ones.
 
-    The changes that normalising takes away again (brightness, contrast) are projected out of the gradients. A little
-    is added to the diagonal, so that a picture which does not say where it lies (an even sky) stays where it is.
+    The changes that normalisation removes (brightness, contrast) are projected out of the gradients. A small term on
+    the diagonal keeps an image in place whose position is undetermined (an even sky).
     """
     vertical, horizontal = np.gradient(_inner(target[None])[0] / max(float(_inner(target[None]).std()), 1e-6))
     place = _positions(len(target))[_MARGIN:-_MARGIN]
@@ -110,7 +110,7 @@ def _judge_flat(
     correlation: Float64[np.ndarray, " n"],
     worst: Float64[np.ndarray, " n"],
 ) -> tuple[Float64[np.ndarray, " n"], Float64[np.ndarray, " n"]]:
-    """Pictures without structure have no correlation worth the name: the brightness decides in its place."""
+    """Compare images without structure by their brightness: their correlation has no meaning."""
     flat = others.std((1, 2)) < FLAT
     same = flat & (template.std() < FLAT) & (np.abs(others.mean((1, 2)) - template.mean()) < 2 * FLAT)
     differ = (flat | (template.std() < FLAT)) & ~same

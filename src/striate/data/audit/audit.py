@@ -48,7 +48,7 @@ class Audit(Statistics):
 
     @cached_property
     def findings(self) -> tuple[Finding, ...]:
-        """What the statistics mean, in sentences."""
+        """Findings about the statistics, in sentences."""
         return findings(self)
 
     @property
@@ -77,7 +77,7 @@ class Audit(Statistics):
 
 
 def audit(dataset: Dataset, *, channels: tuple[str, ...] | None = None, progress: Progress = silent) -> Audit:
-    """Read every image of `dataset` and report what is there, in the splits that the data bring.
+    """Read every image of `dataset` and report statistics and findings, in the splits of the data.
 
     Images that cannot be converted to `channels`, by default those of most of the data, are left out like unreadable
     ones.

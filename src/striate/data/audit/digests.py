@@ -1,4 +1,4 @@
-"""What a picture is, apart from how it was stored: a digest of its decoded, upright pixels."""
+"""SHA-256 digests of decoded, upright pixels: they identify an image independently of its file format."""
 
 from __future__ import annotations
 
@@ -10,14 +10,15 @@ from jaxtyping import UInt8
 from striate.data.images.decoded import ManyPixels, Pixels
 
 DIGEST_BYTES = 32
-_AT_ONCE = 1024  # pictures: what is not contiguous in memory is copied by so many
+_AT_ONCE = 1024  # images: the unit in which pixels that are not contiguous in memory are copied
 
 
 def content_digest(pixels: Pixels, channels: tuple[str, ...], prepared: str = "") -> bytes:
-    """SHA-256 of the pixels (little-endian, row by row) behind a line with their shape, depth and channels, and with
-    what they say that they are prepared for, if they do: the same pixels then become another input.
+    """Return SHA-256 of a line with shape, depth and channels, followed by `prepared` and the pixels.
 
-    The same picture has the same digest as a PNG, as a row of an IDX file and on any machine.
+    The pixels are little-endian, row by row. `prepared` is the tag of images that are prepared already: the same pixels
+    without it are a different input. The same image has the same digest as a PNG, as a row of an IDX file and on any
+    machine.
     """
     digest = hashlib.sha256(_heading(pixels.shape, pixels.dtype, channels) + prepared.encode())
     digest.update(_plain(pixels))
@@ -25,7 +26,7 @@ def content_digest(pixels: Pixels, channels: tuple[str, ...], prepared: str = ""
 
 
 def content_digests(pixels: ManyPixels, channels: tuple[str, ...]) -> UInt8[np.ndarray, "n 32"]:
-    """The content digest of each row of an array of pictures."""
+    """Return the content digest of each row of an array of images."""
     heading = hashlib.sha256(_heading(pixels.shape[1:], pixels.dtype, channels))
     size = pixels[:1].nbytes
     found = bytearray()
@@ -39,7 +40,7 @@ def content_digests(pixels: ManyPixels, channels: tuple[str, ...]) -> UInt8[np.n
 
 
 def array_digest(pixels: ManyPixels, channels: tuple[str, ...]) -> str:
-    """One SHA-256 for a whole array of pictures, in hexadecimal."""
+    """Return one SHA-256 of a whole array of images, in hexadecimal."""
     digest = hashlib.sha256(_heading(pixels.shape, pixels.dtype, channels))
     for start in range(0, len(pixels), _AT_ONCE):
         digest.update(_plain(pixels[start : start + _AT_ONCE]))
@@ -51,12 +52,12 @@ def _heading(shape: tuple[int, ...], dtype: np.dtype, channels: tuple[str, ...])
 
 
 def _plain(pixels: np.ndarray) -> memoryview:
-    """The bytes of the pixels as contiguous little-endian numbers: without a copy, for most pictures and machines."""
+    """Return the bytes of the pixels as contiguous little-endian numbers, in most cases without a copy."""
     return np.ascontiguousarray(pixels, pixels.dtype.newbyteorder("<")).data.cast("B")
 
 
 def first_of_equals(digests: UInt8[np.ndarray, "n 32"]) -> np.ndarray:
-    """For each digest the index of the first one equal to it (itself, where it is the only one): int64, (n,)."""
+    """Return the index of the first digest equal to each one, which may be its own: int64, (n,)."""
     keys = np.ascontiguousarray(digests).view(f"V{DIGEST_BYTES}").reshape(-1)
     _, first, inverse = np.unique(keys, return_index=True, return_inverse=True)
     return first[inverse].astype(np.int64)

@@ -1,11 +1,11 @@
 """Near duplicates: the same photo resized, saved again, or cropped a little.
 
-A hash proposes, a comparison of pixels confirms; both look at a grey thumbnail. The hash holds the signs of its coarse
-gradients (the difference hash of N. Krawetz, "Kind of like that", 2013; here in both directions, over 8×8 cells). The
-comparison is `striate.data.audit.align`.
+A hash proposes candidates and a comparison of pixels confirms them; both use a grey thumbnail. The hash holds the signs
+of its coarse gradients (the difference hash of N. Krawetz, "Kind of like that", 2013; here in both directions, over 8×8
+cells). The comparison is `striate.data.audit.align`.
 
-Groups are stars: each member was compared with its group's representative and found alike. Chains of likeness (single
-linkage) join what has nothing in common.
+Groups are stars: each member was compared with its group's representative and confirmed. Chains of similarity (single
+linkage) would join images that have nothing in common.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from striate.data.audit.align import FLAT, likeness
 from striate.data.images.decoded import Pixels, full_intensity
 
 SMALLEST_SIDE = 64
-"""Pictures with a shorter side than this (in pixels) are duplicates only when their pixels are equal."""
+"""Images with a shorter side than this (in pixels) are duplicates only when their pixels are equal."""
 
 THUMBNAIL = 48
 """Height and width of the thumbnails."""
@@ -32,18 +32,18 @@ THUMBNAIL = 48
 _CELLS = 8
 # The limits lie in wide gaps. Among 400 photos, 79,800 unrelated pairs differ in 27 to 83 of the 112 bits (mean 56) and
 # correlate by at most 0.82; copies cropped by 3 %, halved or saved at JPEG quality 40 differ in at most 22, correlate
-# by at least 0.98, and their worst block is at most 0.34 off (0.52 in made pictures full of fine checks; 1.0 and more
-# between unrelated photos).
+# by at least 0.98, and their worst block is at most 0.34 off (0.52 in synthetic images full of fine checks; 1.0 and
+# more between unrelated photos).
 _MOST_BITS = 28
 _LEAST_CORRELATION = 0.95
 _MOST_BLOCK_ERROR = 0.6
-_ASPECT = 1.12  # sides in proportions further apart than this are no crop by a few per cent
+_ASPECT = 1.12  # a larger ratio of the aspects is not a crop by a few per cent
 _NARROW = 1 / 16  # of full intensity: a smaller range is stretched
-_STRUCTURE = 0.25  # of the std of the pixels: what averaging over cells leaves less of is noise, and not stretched
+_STRUCTURE = 0.25  # of the std of the pixels: if averaging over cells leaves less, it is noise and is not stretched
 _OTHER_TINT = 0.5  # of the stronger tint; red and green differ by 1.4, a copy cropped by 3 % by 0.2
 _LEAST_TINT = 4.0  # half levels (root mean square): below, there is no colour to compare
-_ROUND = 16  # proposals compared at once; after a round without a single likeness the rest, less alike, is left
-_PIECE = 256  # pictures between two reports
+_ROUND = 16  # proposals compared at once; after a round without a match the rest, less similar, is skipped
+_PIECE = 256  # images between two progress reports
 _STAGE = "comparing images"
 
 
@@ -66,7 +66,7 @@ def thumbnail(pixels: Pixels) -> UInt8[np.ndarray, "48 48"]:
 
 
 def tint(pixels: Pixels) -> Int8[np.ndarray, "8 8 2"]:
-    """How much redder and how much bluer than green each of 8×8 cells of an image is, in half levels of 8 bits.
+    """Return the excess of red and of blue over green in each of 8×8 cells of an image, in half levels of 8 bits.
 
     Images that are not red, green and blue have no tint.
     """
@@ -83,9 +83,9 @@ def _boxes(bright: np.ndarray) -> np.ndarray:
 
 
 def hashes(thumbnails: UInt8[np.ndarray, "n 48 48"]) -> UInt64[np.ndarray, "n 2"]:
-    """112 bits for each thumbnail: where the next of 8×8 cells, rightwards and downwards, is the brighter one.
+    """Compute 112 bits per thumbnail: whether the next of 8×8 cells, to the right and below, is brighter.
 
-    Brighter by more than one grey level, so that an even surface has the same bits however it was compressed.
+    Brighter means by more than one grey level, so that an even surface has the same bits after any compression.
     """
     size = THUMBNAIL // _CELLS
     cells = thumbnails.astype(np.int64).reshape(-1, _CELLS, size, _CELLS, size).sum((2, 4))
@@ -102,12 +102,13 @@ def stars(
     tints: Int8[np.ndarray, "n 8 8 2"] | None = None,
     progress: Progress = silent,
 ) -> Int64[np.ndarray, " n"]:
-    """For each picture the representative of its group of near duplicates; itself, where it is alone.
+    """Return the representative of each image's group of near duplicates; the image itself where it is alone.
 
-    Whoever resembles most others by its hash is asked first, takes those that the comparison of pixels confirms, and
-    they are taken. `ranks` settles ties, and so makes the groups a matter of content, not of order: the pictures'
-    places when sorted by digest. `aspects` is width over height. With `tints`, images of different colours are not
-    alike; a grey copy of a coloured image is. `progress` counts each image twice, for hashes and for pixels.
+    The image with the most neighbours by hash is processed first and takes the candidates that the comparison of pixels
+    confirms; these are then removed from the search. `ranks` settles ties, so that the groups depend on content and not
+    on order: the places of the images when sorted by digest. `aspects` is width over height. With `tints`, images of
+    different colours are not alike; a grey copy of a coloured image is. `progress` counts each image twice, for hashes
+    and for pixels.
     """
     codes = hashes(thumbnails)
     neighbours = _neighbours(codes, progress)
@@ -143,7 +144,7 @@ def stars(
 def _same_tint(
     tint: Int8[np.ndarray, "8 8 2"], others: Int8[np.ndarray, "n 8 8 2"], *, grey_copies: bool
 ) -> Bool[np.ndarray, " n"]:
-    """Which of `others` have the colours of `tint`; with `grey_copies`, also where one of the two has no colour."""
+    """Return a mask of `others` with the colours of `tint`; `grey_copies` also admits a pair with one grey image."""
     strength = _root_mean_square(tint[None])
     strengths = _root_mean_square(others)
     difference = _root_mean_square(others.astype(np.float32) - tint)
@@ -156,12 +157,12 @@ def _root_mean_square(tints: np.ndarray) -> Float64[np.ndarray, " n"]:
 
 
 def _distances(code: UInt64[np.ndarray, " 2"], codes: UInt64[np.ndarray, "n 2"]) -> UInt8[np.ndarray, " n"]:
-    """In how many bits each of `codes` differs from `code`."""
+    """Return the number of bits in which each of `codes` differs from `code`."""
     return np.bitwise_count(codes[:, 0] ^ code[0]) + np.bitwise_count(codes[:, 1] ^ code[1])
 
 
 def _neighbours(codes: UInt64[np.ndarray, "n 2"], progress: Progress) -> Int64[np.ndarray, " n"]:
-    """Count for each hash how many others lie within the limit: n² comparisons, in threads."""
+    """Count the hashes within the limit of each one: n² comparisons, in threads."""
     threads = usable_cores()
     parts = (slice(start, start + _PIECE) for start in range(0, len(codes), _PIECE))
     found: list[int] = []

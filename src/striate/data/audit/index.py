@@ -27,7 +27,7 @@ from striate.data.images.decoded import NOTED, Pixels, full_intensity
 from striate.data.images.kinds import OTHER_CHANNELS, common_channels, left_out, named
 from striate.data.program import program_digest
 
-# A group of near duplicates larger than this share of the data says more about the data (blank pages, frames of one
+# A group of near duplicates larger than this fraction of the data says more about the data (blank pages, frames of one
 # film) than about copies: it is reported and may be divided. Up to ten images are few in data of any size.
 _LARGE_SHARE, _LARGE_COUNT = 0.01, 10.0
 _STAGE = "looking through the images"
@@ -41,10 +41,10 @@ Columns = dict[str, np.ndarray]
 class ImageIndex:
     """One row for each image, under the data set's own indices; rows of unreadable images are zero or empty.
 
-    `reasons`: why an image is unreadable, in a word, else ""; `details`: more about it. `heights`, `widths`: of the
+    `reasons`: why an image is unreadable, in a word, else ""; `details`: explanations. `heights`, `widths`: of the
     upright image, in pixels. `channels`: comma-separated. `maxima`: the stored value of full intensity. `modes`: how
     the file stores it. `orientations`: the EXIF orientation that was undone. `digests`: SHA-256 of the decoded upright
-    pixels. `visible`: SHA-256 of what these show, however they are stored (`striate.data.audit.visible`).
+    pixels. `visible`: SHA-256 of their visible content, independent of storage (`striate.data.audit.visible`).
     `near_duplicate_of`: the representative of the image's group of near duplicates (`striate.data.audit.duplicates`),
     equal ones included; the image itself, where it has no group.
     """
@@ -117,7 +117,7 @@ def largest_group(count: int) -> float:
 
 
 def data_digest(dataset: Dataset, index: ImageIndex) -> str:
-    """Return SHA-256 of what a model learns from: pixels, classes and the splits of the data, in the order of indices.
+    """Return SHA-256 of the training data: pixels, classes and the splits of the data, in the order of indices.
 
     Names and folders of files do not change it.
     """
@@ -146,7 +146,7 @@ class _Row:
 
 @dataclass(frozen=True)
 class _Appearance:
-    """What images are compared by: a digest of what is visible, and of large images a thumbnail and the tint."""
+    """The form in which images are compared: a digest of the visible content; of large images a thumbnail and tint."""
 
     digest: bytes
     thumbnail: np.ndarray | None = None

@@ -74,7 +74,7 @@ class Group:
 
 @dataclass(frozen=True, eq=False)
 class Statistics:
-    """What `dataset` contains, counted over its `index` and over `splits`."""
+    """Contents of `dataset`, counted over its `index` and over `splits`."""
 
     dataset: Dataset
     index: ImageIndex
@@ -119,7 +119,7 @@ class Statistics:
 
     @cached_property
     def kinds(self) -> tuple[Counted, ...]:
-        """How the files store their images, and which channels these have; the most frequent first."""
+        """Storage modes of the files, with the channels of the images; the most frequent first."""
         modes, counts = np.unique(
             np.char.add(np.char.add(self.index.modes, ": "), self.index.channels)[self.index.readable],
             return_counts=True,

@@ -1,4 +1,4 @@
-"""What an image shows, apart from how a file stores it: the form in which images are compared."""
+"""Visible content of an image, independent of its storage: the form in which images are compared."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ Seen = UInt8[np.ndarray, "h w k"] | UInt16[np.ndarray, "h w k"] | Float32[np.nda
 _BACKGROUND = 1.0  # white: the default of `InputSpec.background`
 _FINEST = 65535
 _ROUNDING = 1e-6  # relative: by less than this float32 misses a multiple of 1/65535 or 1/255
-_GLANCE = 16  # rows that are looked at first, to spare most images the look at all of them
+_GLANCE = 16  # rows that are checked first, so that most images need no check of all rows
 
 
 def visible(pixels: Pixels, channels: tuple[str, ...]) -> tuple[Seen, tuple[str, ...]]:
-    """`pixels` in the simplest form that shows the same: opaque, grey where no pixel has a colour, in the least depth.
+    """Convert `pixels` to the simplest form that shows the same: opaque, grey if no pixel has a colour, least depth.
 
-    Alpha is laid over white, as `InputSpec.background` has it by default. Equal red, green and blue become grey. 16-bit
+    Alpha is blended over white, the default of `InputSpec.background`. Equal red, green and blue become grey. 16-bit
     and floating values become 8-bit ones (or floating ones 16-bit) where that loses nothing. An image that is simple
     already is not copied.
     """

@@ -111,7 +111,7 @@ def _duplicates(found: Statistics) -> Iterator[Finding]:
 
 
 def _listed(groups: list[Group], sign: str) -> tuple[str, ...]:
-    """Each group as a line of its first few names."""
+    """Return a line for each group, with its first few names."""
     most = 4
     return tuple(
         f" {sign} ".join(group.names[:most])

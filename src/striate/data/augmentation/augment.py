@@ -101,7 +101,7 @@ def augmentations_in_effect(
     """Return the augmentations of a recipe's list that take effect on given data, in order.
 
     `from_data` becomes the augmentations that suit the data. Those listed after it replace the ones of their names in
-    their places. What has strength 0 is left out.
+    their places. Augmentations of strength 0 are left out.
     """
     found: dict[str, Augmentation] = {}
     for each in listed:

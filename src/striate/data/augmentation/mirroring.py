@@ -69,8 +69,8 @@ _WORDNET = re.compile("n[0-9]{8}")  # ImageNet's folders: nouns, of which few ha
 def mirroring(spec: InputSpec, classes: Sequence[str]) -> Mirroring:
     """Decide whether images are mirrored left to right in training by default.
 
-    Colour images are, unless their class names mention sides or writing, or have no meaning (`1`, `class_7`): then a
-    mirror image may belong to another class. Images of other channels never are.
+    Colour images are mirrored, unless their class names mention sides or writing, or have no meaning (`1`, `class_7`);
+    a mirror image may then belong to another class. Images of other channels are never mirrored.
     """
     if set(spec.channels) != set(RGB):
         return Mirroring(False, "images that are not RGB may be writing, scans or measurements")

@@ -1,4 +1,4 @@
-"""The one place that decodes: bytes in, an upright picture with named channels in its own depth out, or a reason."""
+"""Decode bytes to an upright image with named channels in its own depth, or raise with a reason."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ from striate.data.preparation.colour import admits
 _OF_CAMERAS = (".jpg", ".jpeg", ".jpe", ".jfif", ".heic", ".heif", ".hif")
 _OF_THE_WEB = (".png", ".gif", ".bmp", ".tif", ".tiff", ".webp", ".avif", ".ppm", ".pgm", ".pbm", ".pnm")
 SUFFIXES = frozenset([*_OF_CAMERAS, *_OF_THE_WEB])
-"""How the names of image files end."""
+"""Suffixes of image files."""
 
-_ENOUGH = 1 << 20  # bytes: more than most pictures have, and few enough to read of what is none
-# Without waiting: opening a pipe would otherwise last until somebody writes to it.
+_ENOUGH = 1 << 20  # bytes: more than most images have, and few enough to read of a file that is no image
+# Without waiting: opening a pipe would otherwise block until another process writes to it.
 _OPENING = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
 _OTHERS = {
     b"\0\0\0\x0cjP  ": "a JPEG 2000",
@@ -48,16 +48,16 @@ _OTHERS = {
     b"IIU\0": "a raw image of a camera",
     b"IIRO": "a raw image of a camera",
 }
-"""How images begin that are whole and are not read."""
+"""First bytes of image formats that are not read."""
 _BMP_HEADERS = (12, 40, 52, 56, 64, 108, 124)
 
 
 class Unreadable(DataError):  # noqa: N818 – the word in which it is reported
-    """A picture that cannot be read.
+    """An image that cannot be read.
 
-    `name` is its file. `reason` is one of a few words, so that pictures can be counted by it: missing, a folder, not a
+    `name` is its file. `reason` is one of a few phrases, so that images can be counted by it: missing, a folder, not a
     file, no permission, empty, not a picture, truncated, damaged, too many pixels, too much work, unsupported, not
-    readable, other channels. `detail` says more.
+    readable, other channels. `detail` explains it.
     """
 
     def __init__(self, name: str, reason: str, detail: str = "") -> None:
@@ -68,20 +68,20 @@ class Unreadable(DataError):  # noqa: N818 – the word in which it is reported
 
     @property
     def why(self) -> str:
-        """The reason and what more is known, which may be the remedy: `unsupported (HEIC needs pi-heif: …)`."""
+        """Reason and detail, which may be the remedy: `unsupported (HEIC needs pi-heif: …)`."""
         return f"{self.reason} ({self.detail})" if self.detail else self.reason
 
 
 def decode(source: Path | bytes, spec: InputSpec | None = None) -> DecodedImage:
-    """Decode a picture from a file or from its bytes: all of it, or not at all.
+    """Decode an image from a file or from its bytes: completely, or not at all.
 
-    Upright by its EXIF orientation, palettes looked up, CMYK as RGB, colours of an ICC profile in sRGB, transparency as
-    a channel, 16 bits kept, of an animation the first frame. With a `spec`, a JPEG much larger than it needs is decoded
-    at 1/2, 1/4 or 1/8: a pure function of the picture's size and the spec (`striate.data.images.codecs.jpeg.fraction`).
-    Safe to call from many threads.
+    The result is upright by its EXIF orientation. Palettes are looked up, CMYK becomes RGB, colours of an ICC profile
+    become sRGB, transparency becomes a channel, 16 bits are kept, and the first frame of an animation is read. With a
+    `spec`, a JPEG much larger than needed is decoded at 1/2, 1/4 or 1/8: a pure function of the size of the image and
+    the spec (`striate.data.images.codecs.jpeg.fraction`). The function is thread-safe.
 
     Raises:
-        Unreadable: which picture, and why.
+        Unreadable: the image cannot be read; the error names it and the reason.
     """
     name = "the picture" if isinstance(source, bytes) else str(source)
     try:
@@ -101,8 +101,8 @@ def decode(source: Path | bytes, spec: InputSpec | None = None) -> DecodedImage:
 
 
 def _content(path: Path) -> bytes:
-    # By the system's own calls: each gives the interpreter lock away and has to win it back, and `open` makes twice as
-    # many of them. Where threads decode small pictures, that is an eighth of their speed.
+    # By system calls: each releases the interpreter lock and has to acquire it again, and `open` makes twice as many
+    # of them. Where threads decode small images, that is an eighth of their speed.
     try:
         descriptor = os.open(path, _OPENING)
         try:
@@ -126,14 +126,14 @@ def _whole(descriptor: int) -> bytes:
     if not stat.S_ISREG(status.st_mode):
         raise Refused("not a file")
     data = os.read(descriptor, min(status.st_size, _ENOUGH))
-    _codec(data)  # a film that is called .jpg is not read to its end
+    _codec(data)  # refuses other files before the rest is read, such as a film named .jpg
     while len(data) < status.st_size and (more := os.read(descriptor, status.st_size - len(data))):
         data += more
     return data
 
 
 def _codec(data: bytes) -> Callable[[bytes, InputSpec | None], DecodedImage]:
-    """What reads `data`, known by its first bytes and never by its name."""
+    """Return the reader of `data`, chosen by its first bytes and never by its name."""
     if not data:
         raise Refused("empty")
     if data.startswith(b"\xff\xd8\xff"):

@@ -12,7 +12,7 @@ from striate.core.spec import GREY, RGB, InputSpec
 
 ALPHA = "alpha"
 NOTED = "; note: "
-"""The separator between the mode of an image and its note, where both are written in one."""
+"""The separator between the mode of an image and its note in one text."""
 
 Pixels = UInt8[np.ndarray, "h w c"] | UInt16[np.ndarray, "h w c"] | Float32[np.ndarray, "h w c"]
 ManyPixels = UInt8[np.ndarray, "n h w c"] | UInt16[np.ndarray, "n h w c"] | Float32[np.ndarray, "n h w c"]
@@ -26,12 +26,12 @@ _MAXIMUM = {np.dtype(np.uint8): 255.0, np.dtype(np.uint16): 65535.0, np.dtype(np
 class DecodedImage:
     """One image after decoding and before preparation.
 
-    `pixels` are in the depth in which they were stored. `channels` says what each channel is: `("grey",)`,
-    `("red", "green", "blue")`, either followed by `"alpha"`, or names of the data's own (`"channel1"` …).
+    `pixels` are in the depth in which they were stored. `channels` names each channel: `("grey",)`,
+    `("red", "green", "blue")`, either followed by `"alpha"`, or the data's own names (`"channel1"` …).
     `original` is the upright full size (height, width), also where a JPEG was decoded at a fraction of it.
-    `orientation` is the EXIF orientation, 1 to 8, that was undone. `mode` is how the file stores it: `"JPEG CMYK"`.
-    `note` says what is wrong with the file though every pixel is read, else "".
-    `prepared` is the `prepared_tag` of the grid for which the file says it is already prepared, else "".
+    `orientation` is the EXIF orientation, 1 to 8, that was undone. `mode` is the storage in the file: `"JPEG CMYK"`.
+    `note` describes an error of the file that costs no pixel, else "".
+    `prepared` is the `prepared_tag` in the file: the grid for which it is already prepared, else "".
     """
 
     pixels: Pixels
@@ -51,12 +51,12 @@ class DecodedImage:
         """Return whether the image is tagged as prepared for a grid like that of `spec`, and has its size.
 
         An adversarial image lies on the input grid of a model; resized and cropped again it would be another image.
-        A program that has resized or rotated the file may have kept the tag: then it is an image like any other.
+        A program that has resized or rotated the file may have kept the tag: the image is then prepared as usual.
         """
         return self.prepared == prepared_tag(spec) and self.original == spec.size and self.orientation == 1
 
     def placement(self, spec: InputSpec) -> Placement:
-        """Return where the image lies on the input grid of `spec`: as it is, if it is prepared."""
+        """Return the placement of the image on the input grid of `spec`: unchanged if it is prepared."""
         if self.is_prepared_for(spec):
             return Placement(spec.size, spec.size, (0, 0))
         return place(spec, *self.original)
@@ -68,7 +68,7 @@ def prepared_tag(spec: InputSpec) -> str:
 
 
 def full_intensity(dtype: np.dtype) -> float:
-    """Return the stored value that means full intensity: 255 for 8 bits, 65535 for 16, 1 for floating numbers."""
+    """Return the stored value of full intensity: 255 for 8 bits, 65535 for 16, 1 for floating numbers."""
     return _MAXIMUM[np.dtype(dtype)]
 
 

@@ -1,4 +1,4 @@
-"""Encode whole pixels as a PNG, without loss."""
+"""Encode complete pixels as a PNG, without loss."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from striate.data.images.codecs.png import PREPARED
 from striate.data.images.decoded import prepared_tag
 
 _COLOUR_TYPES = {GREY: 0, RGB: 2}
-_SUB = 1  # each byte less the one a pixel before it: the filter that costs least for what it saves
+_SUB = 1  # each byte minus the one a pixel before it: the filter with the best ratio of saving to cost
 
 
 def to_png(
@@ -25,11 +25,11 @@ def to_png(
 ) -> bytes:
     """Encode `pixels`, whose channels are grey, or red, green and blue in any order; 8 or 16 bits.
 
-    With `prepared_for`, the pixels lie on the input grid of a model: a text chunk then says so, and preparation leaves
-    out the resize and the crop (`DecodedImage.is_prepared_for`).
+    With `prepared_for`, the pixels lie on the input grid of a model: a text chunk marks them, and preparation skips the
+    resize and the crop (`DecodedImage.is_prepared_for`).
 
     Raises:
-        DataError: they have other channels, or are not of the size that they are prepared for.
+        DataError: the channels are other ones, or the size is not that of `prepared_for`.
     """
     kind = next((known for known in _COLOUR_TYPES if sorted(known) == sorted(channels)), None)
     if kind is None:
@@ -49,7 +49,7 @@ def to_png(
 
 
 def _filtered(pixels: np.ndarray) -> bytes:
-    """Return the rows as PNG compresses them: high byte first, and its filter before each row."""
+    """Return the filtered rows in PNG's order: high byte first, the filter before each row."""
     rows = pixels.astype(pixels.dtype.newbyteorder(">")).reshape(len(pixels), -1).view(np.uint8)
     pixel = pixels.shape[2] * pixels.itemsize
     less = rows.copy()

@@ -1,6 +1,6 @@
-"""Which channels and which depth images of several kinds are given in common, and which of them cannot be given these.
+"""Choose the channels and the depth of images of several kinds, and find images that cannot be converted.
 
-Grey and colour may be mixed, and so may depths. An image of other channels than most have is left out by name.
+Grey and colour may be mixed, and so may depths. An image of other channels than most is left out by name.
 """
 
 from __future__ import annotations
@@ -14,20 +14,21 @@ from striate.core.spec import GREY, RGB
 from striate.data.preparation.colour import admits, without_alpha
 
 OTHER_CHANNELS = "other channels"
-"""The reason for which an image is left out that has other channels than those of the data."""
+"""The reason of an image that is left out because its channels are not those of the data."""
 
 _NAMED = 5  # channels
 
 
 def named(channels: tuple[str, ...]) -> str:
-    """Channels for a sentence: by name, or where there are many, how many."""
+    """Name channels in a sentence: by name, or as a count where there are many."""
     return ", ".join(channels) if len(channels) <= _NAMED else f"{len(channels)} channels"
 
 
 def common_channels(kinds: Shaped[np.ndarray, " n"]) -> tuple[str, ...]:
-    """The channels that most of n images can be given, at least one; `kinds` are those of each, comma-separated.
+    """Return the channels to which most of n images can be converted, at least one of them.
 
-    Alpha does not count. One image in colour makes grey ones colour. Of equally many, grey and colour go first.
+    `kinds` holds the channels of each image, comma-separated. Alpha does not count. One image in colour makes grey ones
+    colour. Grey and colour win ties.
     """
     counts: Counter[tuple[str, ...]] = Counter()
     for kind, count in zip(*np.unique(kinds, return_counts=True), strict=True):
@@ -38,12 +39,12 @@ def common_channels(kinds: Shaped[np.ndarray, " n"]) -> tuple[str, ...]:
 
 
 def common_maximum(maxima: Float64[np.ndarray, " n"]) -> float:
-    """The full intensity of the depth that most of n images have; of equally many, 16 bits before 8, floating last."""
+    """Return the full intensity of the most frequent depth of n images; ties: 16 bits, then 8, then floating."""
     depths, counts = np.unique(maxima, return_counts=True)
     return float(max(zip(counts.tolist(), depths.tolist(), strict=True))[1])
 
 
 def left_out(kinds: Shaped[np.ndarray, " n"], wanted: tuple[str, ...]) -> Bool[np.ndarray, " n"]:
-    """Which images cannot be given the channels `wanted`; `kinds` are those of each, comma-separated."""
+    """Return a mask of the images that cannot be converted to `wanted`; `kinds` are their channels, comma-separated."""
     names, inverse = np.unique(kinds, return_inverse=True)
     return np.array([not admits(tuple(name.split(",")), wanted) for name in names.tolist()], bool)[inverse]

@@ -1,1 +1,1 @@
-"""Batches for training and evaluation, and the caches behind them."""
+"""Batches for training and evaluation, and the caches that they read."""

@@ -14,7 +14,7 @@ from striate.data.preparation.arrays import ManyPrepared, Prepared, prepare, pre
 
 
 def prepare_rows(dataset: Dataset, spec: InputSpec, index: Indices) -> Sequence[Prepared] | ManyPrepared:
-    """Prepare the images `index` one after the other in this thread; the reader stacks them.
+    """Prepare the images `index` one after the other in this thread, for the caller to stack.
 
     Raises:
         DataError: an image cannot be read, or lacks channels that `spec` names; the message names it.
@@ -43,7 +43,7 @@ def pieces(index: Indices, size: int) -> Iterator[Indices]:
 def batches_of(index: Indices, size: int) -> list[Indices]:
     """Cut `index` into batches of `size`, the last one smaller; a last batch of one joins the one before it.
 
-    Batch normalization has no variance of one image where its map is a single pixel.
+    Batch normalization has no variance over one image where its map is a single pixel.
     """
     batches = list(pieces(index, size))
     if size > 1 and len(batches) > 1 and len(batches[-1]) == 1:

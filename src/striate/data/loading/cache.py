@@ -33,7 +33,7 @@ from striate.data.preparation.colour import storage_dtype
 from striate.data.program import program_digest
 
 _PIECE = 16
-_MEMORY_SHARE = 0.5  # of what is free: the training needs the rest
+_MEMORY_SHARE = 0.5  # of the free memory: training needs the rest
 _PAGE = 4096
 _FORMAT = "striate array 1"
 _FOLDER_LIMIT = 16 * 2**30
@@ -187,7 +187,7 @@ def _mapped(path: Path, shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
 
 
 def _make_room(folder: Path, wanted: int) -> None:
-    """Delete the least recently used files, until `wanted` more bytes fit within the limit of the folder."""
+    """Delete the least recently used files until `wanted` more bytes fit within the limit of the folder."""
     with contextlib.suppress(OSError):  # another process may be doing the same
         files = sorted((entry.stat().st_mtime, entry.stat().st_size, entry.path) for entry in os.scandir(folder))
         excess = sum(size for _, size, _ in files) + wanted - _FOLDER_LIMIT

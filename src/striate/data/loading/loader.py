@@ -1,9 +1,8 @@
-"""Batches for training and judging: the same ones, bit for bit, however many threads work and wherever one starts.
+"""Batches for training and evaluation: the same to the bit for any number of threads and any start.
 
-Order and augmentation are functions of (seed, stream, epoch, index), so nothing is replayed and nothing is carried
-over. Where the prepared pictures fit in memory, a batch is a gather and the scale. Where they do not, threads decode a
-little ahead of the reader. There are no worker processes: they would have to send every picture from one memory to
-another.
+Order and augmentation are functions of (seed, stream, epoch, index), so a resumed run replays nothing and carries
+nothing over. If the prepared images fit in memory, a batch is a gather and the scale. If not, threads decode a little
+ahead of the reader. There are no worker processes: they would have to copy every image between processes.
 """
 
 from __future__ import annotations
@@ -31,7 +30,7 @@ from striate.data.loading.batching import batches_of, pieces, prepare_rows
 from striate.data.loading.cache import CachedImages, load_cached
 from striate.data.preparation.arrays import ManyPrepared, normalise, scale, to_shares
 
-_PIECE = 8  # pictures per task: enough to make a task's cost small, few enough to share the last batch out evenly
+_PIECE = 8  # images per task: enough to make the cost of a task small, few enough to divide the last batch evenly
 _BATCHES_AHEAD = 2
 
 
@@ -55,16 +54,16 @@ class Loader:
         device: str | torch.device = "cpu",
         progress: Progress = silent,
     ) -> None:
-        """Prepare to load; what fits in memory is decoded now.
+        """Prepare to load; images that fit in memory are decoded now.
 
-        `steps`: how many batches an epoch has, of as equal sizes as they can be, where `batch_size` does not decide it.
-        `digests`: the content digest of every picture of the data set; with it, decoded pictures are kept in the cache
-        folder. `memory="never"`: decode in every epoch. `threads`: how many decode, by default one per core; 0 is the
-        reader's own.
+        `steps`: number of batches of an epoch, of sizes as equal as possible; by default `batch_size` decides it.
+        `digests`: the content digest of every image of the data set; with it, decoded images are kept in the cache
+        folder. `memory="never"`: decode in every epoch. `threads`: how many decode, by default one per core; 0 means
+        the thread of the reader.
 
         Raises:
-            DataError: there is nothing to load, or a picture cannot be read; the message names it.
-            ConfigError: batch size or threads cannot be.
+            DataError: there is nothing to load, or an image cannot be read; the message names it.
+            ConfigError: the batch size or the number of threads is out of range.
         """
         if batch_size < 1 or (threads is not None and threads < 0):
             raise ConfigError(
@@ -85,17 +84,17 @@ class Loader:
 
     @property
     def in_memory(self) -> bool:
-        """Whether the prepared pictures are held in memory."""
+        """Whether the prepared images are held in memory."""
         return self._held is not None
 
     def __len__(self) -> int:
         return self._length
 
     def epoch(self, epoch: int, *, start: int = 0) -> Generator[Batch, None, None]:
-        """The batches of an epoch from number `start` on. Closing the iterator releases its threads.
+        """Yield the batches of an epoch from number `start` on. Closing the iterator releases its threads.
 
         Raises:
-            DataError: a picture that could be read before cannot be read now; the message names it.
+            DataError: an image that could be read before cannot be read now; the message names it.
         """
         batches = self._order(epoch)[start:]
         read = self._decode(batches) if self._held is None else self._gather(batches, self._held)
@@ -104,7 +103,7 @@ class Loader:
                 yield self._batch(index, images, epoch)
 
     def _order(self, epoch: int) -> list[Indices]:
-        """The sample indices of each batch of an epoch."""
+        """Return the sample indices of each batch of an epoch."""
         order = self._indices
         if self._shuffle:
             order = order[Stream(self._seed, "order").permutation(len(order), epoch=epoch)]

@@ -51,7 +51,7 @@ class Loaders:
     std: Sequence[float]
 
     def splits(self) -> dict[Split, Pairs]:
-        """Return the loaders that there are, by split."""
+        """Return the loaders that are given, by split."""
         loaders = {"train": self.train, "val": self.val, "test": self.test}
         return {split: loader for split in SPLITS if (loader := loaders[split]) is not None}
 
@@ -84,7 +84,7 @@ class Loaders:
         return {split: len(images) for split, images in sets.items() if isinstance(images, Sized)}
 
     def digest(self, targets: Targets) -> str:
-        """Return a digest that tells loaders apart: lengths, classes, scaling, the first labels of validation."""
+        """Return a digest that identifies loaders: lengths, classes, scaling, the first labels of validation."""
         lengths = {split: len(self.batches(split, targets)) for split in self.splits()}
         first = next(self.batches("val", targets).epoch(0)).targets.tolist()
         known = repr((lengths, self.counts, tuple(self.classes), tuple(self.mean), tuple(self.std), first))
@@ -102,7 +102,7 @@ class Loaders:
 class LoaderBatches:
     """The batches of one loader, epoch after epoch (`core.protocols.Batches`).
 
-    A sample's index is its place in the epoch.
+    The index of a sample is its place in the epoch.
     """
 
     def __init__(self, loader: Pairs, split: Split, labels: LabelSpec, targets: Targets, *, seed: int = 0) -> None:
@@ -128,7 +128,7 @@ class LoaderBatches:
         """Yield the batches of an epoch from number `start` on; those before are drawn and left out.
 
         Raises:
-            DataError: a batch is not a pair of images and labels, or there are not as many as the loader's length says.
+            DataError: a batch is not a pair of images and labels, or their number is not the loader's length.
         """
         with _seeded(self._seed, epoch, 0) as seed:
             iterator = self._begin(epoch, seed)
@@ -178,7 +178,7 @@ class LoaderBatches:
 
 @contextlib.contextmanager
 def _seeded(seed: int, *counters: int) -> Iterator[int]:
-    """Draw torch's random numbers from (seed, counters), and give the state back as found."""
+    """Draw torch's random numbers from (seed, counters), and restore the state afterwards."""
     drawn = Stream(seed, "own loader").torch_seed(*counters)
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(drawn)

@@ -1,1 +1,1 @@
-"""Turn a decoded image into the input of a network."""
+"""Convert a decoded image to the input of a model."""

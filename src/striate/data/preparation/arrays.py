@@ -1,8 +1,8 @@
 """The numpy form of preparation: decoded images to a model's input, in training, evaluation and prediction.
 
 An `InputSpec` describes all of it: channels and depth (`colour`), resize (`resample`), crop or padding, and scale. All
-but the scale is done for each image in the depth of the data; the scale is done for a batch, on its device, because it
-makes four bytes of one. `tensors` has the differentiable form.
+steps but the scale are done for each image in the depth of the data; the scale is done for a batch, on its device,
+because it turns one byte into four. `tensors` has the differentiable form.
 """
 
 from __future__ import annotations
@@ -36,12 +36,12 @@ _IN_CACHE = 1 << 17  # numbers in float32: half a megabyte
 
 
 def prepare(image: DecodedImage, spec: InputSpec) -> Prepared:
-    """Prepare one image as `spec` describes, up to the scale. One that is prepared already keeps its grid.
+    """Prepare one image as `spec` describes, up to the scale. An image that is already prepared keeps its grid.
 
     Raises:
         DataError: it lacks a channel that `spec` names.
     """
-    # By `reshape`, not by `[None]`: numpy gives a new axis the stride 0, in which torch does not see the fast layout.
+    # With `reshape`, not `[None]`: numpy gives a new axis the stride 0, and torch then misses the fast layout.
     pixels = image.pixels.reshape(1, *image.pixels.shape)
     if image.is_prepared_for(spec):
         return _as_torch_has_it(arrange(pixels, image.channels, spec))[0]
@@ -143,10 +143,10 @@ def _linear(images: Tensor, factor: tuple[float, ...], offset: tuple[float, ...]
 
 
 def _linear_here(images: np.ndarray, factors: np.ndarray, offsets: np.ndarray) -> np.ndarray:
-    """Compute the same by numpy, to the bit: in the calling thread, where torch would take cores from decoders.
+    """Compute the same with numpy, to the bit, in the calling thread; torch would take cores from the decoders.
 
-    A few images at a time, so that the product is still in the cache for the sum; and numpy's huge pages save two
-    thirds of the time of a batch of 224 × 224.
+    A few images at a time, so that the product is still in the cache for the sum. numpy's huge pages save two thirds of
+    the time of a batch of 224 × 224.
     """
     values = np.empty(images.shape, np.float32)
     step = max(1, _IN_CACHE // max(1, images[:1].size))

@@ -20,11 +20,11 @@ from striate.data.loading.batching import pieces, prepare_rows
 from striate.data.loading.cache import load_cached
 from striate.data.preparation.arrays import ManyPrepared
 
-LARGEST_SIDE = 64  # for small networks; whoever wants more says so
-_VALUES = 2**30  # how many values are looked at for mean and std
+LARGEST_SIDE = 64  # for small models; a larger size is a choice of the user
+_VALUES = 2**30  # the largest number of values for mean and std
 _PIECE = 64
 _DIGITS = 6
-_ROUNDING = 4 * float(np.finfo(np.float32).eps)  # relative to the mean: a spread that resampling a constant may leave
+_ROUNDING = 4 * float(np.finfo(np.float32).eps)  # relative to the mean: the spread after resampling a constant
 
 
 def measure(
@@ -40,13 +40,13 @@ def measure(
     largest_side: int = LARGEST_SIDE,
     progress: Progress = silent,
 ) -> InputSpec:
-    """Measure how the images of `dataset` are prepared; `indices` are those to train on, and no others are measured.
+    """Measure an `InputSpec` on the images `indices` of `dataset` alone, which are the training images.
 
-    Grey stays grey if all images are; one in colour makes all of them colour. The depth is that of most. The size,
-    where it is not given (one side given means a square), is the size of more than half of the images, shrunk to
+    Grey stays grey if all images are; one in colour makes all of them colour. The depth is that of most images. The
+    size, where it is not given (one side given means a square), is the size of more than half of the images, shrunk to
     `largest_side`; else a square of the median shorter side, at most `largest_side`. Mean and std are over all pixels
-    of the prepared images, of every k-th image where these are more than about a thousand million values: a
-    function of the data alone, not of the machine.
+    of the prepared images; above about a thousand million values, over every k-th image. They are a function of the
+    data alone, not of the machine.
 
     Raises:
         DataError: there is nothing to train on, or the images do not have the same kinds of channels.
@@ -74,7 +74,7 @@ def measure(
 
 
 def _channels(dataset: Dataset, indices: Indices, kinds: np.ndarray) -> tuple[str, ...]:
-    """The channels that all images can be given; `kinds` are those of `indices`, each comma-separated."""
+    """Return the channels to which all images can be converted; `kinds` are theirs, comma-separated."""
     wanted = common_channels(kinds)
     odd = np.flatnonzero(left_out(kinds, wanted))
     if len(odd):
@@ -100,9 +100,9 @@ def _size(heights: np.ndarray, widths: np.ndarray, largest_side: int) -> tuple[i
 def _prepared(
     dataset: Dataset, index: ImageIndex, indices: Indices, spec: InputSpec, progress: Progress
 ) -> Iterator[ManyPrepared]:
-    """The images by which mean and std are measured, in pieces that are the same on every machine."""
+    """Prepare the images for mean and std, in pieces that are the same on every machine."""
     step = -(-len(indices) * int(np.prod(spec.shape)) // _VALUES)
-    # All of them are what the training will ask for next, so they are held (and cached), if they can be.
+    # If all of them are needed, training needs the same next: they are held in memory (and cached) if they fit.
     held = load_cached(dataset, indices, spec, digests=index.digests, progress=progress) if step == 1 else None
     chosen = pieces(indices[::step], _PIECE)
     if held is not None:
@@ -113,7 +113,7 @@ def _prepared(
 
 
 def _moments(prepared: Iterator[ManyPrepared], spec: InputSpec) -> tuple[tuple[float, ...], tuple[float, ...]]:
-    """Mean and std of each channel in shares of full intensity; 1 is the std of a constant channel.
+    """Compute mean and std of each channel as fractions of full intensity; the std of a constant channel is 1.
 
     Both are rounded to six decimals, or to six significant digits of the std where that is finer, so that data of any
     scale are standardised alike. Values are taken relative to the first pixel, so that a large offset does not cancel
@@ -137,7 +137,7 @@ def _moments(prepared: Iterator[ManyPrepared], spec: InputSpec) -> tuple[tuple[f
 
 
 def _rounded(mean: float, std: float) -> tuple[float, float]:
-    """A mean and a std to as many decimals as give the std (of a constant channel the mean) six significant digits."""
+    """Round to six significant digits of the std (of a constant channel the mean), and to six decimals at least."""
     scale = std or abs(mean) or 1.0
     decimals = max(_DIGITS, _DIGITS - 1 - math.floor(math.log10(scale)))
     return round(mean, decimals), round(std, decimals) or 1.0

@@ -32,11 +32,11 @@ def resize(
     rows: slice = _WHOLE,
     columns: slice = _WHOLE,
 ) -> Resized:
-    """The window `rows` × `columns` of `pixels` resampled to `height` × `width`, in their own depth.
+    """Resample `pixels` to `height` × `width` and return the window `rows` × `columns`, in their own depth.
 
-    Values are rounded to the nearest one, and never lie beyond it. With `antialias` the filter is widened by the factor
-    of shrinking, as in Pillow (of which `nearest` has no such form). 8-bit images of up to four channels take torch's
-    vectorised whole-number path, which runs on the calling thread alone, so many threads may do this at once. An image
+    Values are rounded to the nearest level and clipped to the depth. With `antialias` the filter is widened by the
+    factor of shrinking, as in Pillow (`nearest` has no such form). 8-bit images of up to four channels take torch's
+    vectorised integer path, which runs on the calling thread alone, so that many threads may resize at once. An image
     so long and thin that its enlargement would fill the memory is computed within the window only
     (`striate.data.preparation.window`), to within a level or two.
     """
@@ -64,6 +64,6 @@ def _in_depth(values: np.ndarray, dtype: np.dtype) -> Resized:
 
 
 def _nearest(before: int, after: int, window: slice) -> np.ndarray:
-    """The old pixel under the centre of each new one of `window`."""
+    """Return the old pixel under the centre of each new one of `window`."""
     new = range(after)[window]
     return ((2 * np.arange(new.start, new.stop) + 1) * before) // (2 * after)

@@ -65,7 +65,7 @@ def _resized(images: Float[Tensor, "n c h w"], size: tuple[int, int], spec: Inpu
         rows, columns = (_nearest(before, after) for before, after in zip(images.shape[2:], size, strict=True))
         return images[:, :, rows][:, :, :, columns]
     wide = F.interpolate(images, (images.shape[2], width), mode=spec.filter, antialias=spec.antialias)
-    if spec.maximum == 255:  # 8-bit values are limited between the two passes, too
+    if spec.maximum == 255:  # numpy's form clips 8-bit values between the two passes, too
         wide = wide.clamp(0, spec.maximum)
     resized = F.interpolate(wide, (height, width), mode=spec.filter, antialias=spec.antialias)
     return resized if storage_dtype(spec) == np.float32 else resized.clamp(0, spec.maximum)

@@ -1,4 +1,4 @@
-"""A window of a resampled image without the image: for what is so long and thin that its enlargement fills the memory.
+"""Resample a window of an image without the rest, for images so long and thin that their enlargement fills the memory.
 
 Each new pixel is the weighted mean of the old ones under its filter, along one axis after the other. The weights are
 those of torch's `interpolate` (its antialiased cubic has a = -0.5, as Pillow's; the other one a = -0.75), but in
@@ -15,18 +15,18 @@ from jaxtyping import Float64
 from striate.core.spec import Filter
 from striate.data.images.decoded import ManyPixels
 
-_FEW = 1 << 22  # values: so many may lie between the axes, or be converted at once
+_FEW = 1 << 22  # values: the most that are held between the axes, or converted at once
 _REACH = {"bilinear": 1.0, "bicubic": 2.0}
 
 
 def resample_window(
     pixels: ManyPixels, size: tuple[int, int], window: tuple[range, range], filter: Filter, antialias: bool
 ) -> Float64[np.ndarray, "n rows columns c"]:
-    """The rows and columns `window` of `pixels` (n, h, w, c) resampled to `size`, not rounded."""
+    """Return the rows and columns `window` of `pixels` (n, h, w, c) resampled to `size`, not rounded."""
     across = pixels.shape[1] * len(window[1]) * pixels.shape[3]
-    first, second = (2, 1) if across <= _FEW else (1, 2)  # torch has the columns first
+    first, second = (2, 1) if across <= _FEW else (1, 2)  # torch resamples the columns first
     values = _along(pixels, first, size[first - 1], window[first - 1], filter, antialias)
-    if pixels.dtype == np.uint8:  # so does torch, and cuts off what a cubic overshoots
+    if pixels.dtype == np.uint8:  # torch rounds here too, and clips the overshoot of a cubic
         values = np.clip(np.rint(values), 0, 255)
     return _along(values, second, size[second - 1], window[second - 1], filter, antialias)
 
@@ -48,7 +48,7 @@ Taps = Iterator[tuple[np.ndarray | slice, Float64[np.ndarray, " taps"]]]
 
 
 def _antialiased(before: int, after: int, window: range, filter: Filter) -> Taps:
-    """For each new pixel which old ones it is made of, and how much each counts; beyond the border there are none."""
+    """Yield the old pixels under the filter of each new one, and their weights; none beyond the border."""
     scale = before / after
     wide = max(scale, 1.0)
     reach = _REACH[filter] * wide
@@ -60,7 +60,7 @@ def _antialiased(before: int, after: int, window: range, filter: Filter) -> Taps
 
 
 def _interpolating(before: int, after: int, window: range, filter: Filter) -> Taps:
-    """The same without widening the filter; the border counts for what lies beyond it."""
+    """Yield the same without widening the filter; beyond the border the border pixel is repeated."""
     scale = before / after
     reach = int(_REACH[filter])
     for new in window:
@@ -70,7 +70,7 @@ def _interpolating(before: int, after: int, window: range, filter: Filter) -> Ta
 
 
 def _curve(distance: np.ndarray, filter: Filter, a: float) -> np.ndarray:
-    """The triangle, or the cubic of R. Keys (1981), over distances in pixels."""
+    """Evaluate the triangle, or the cubic of R. Keys (1981), at distances in pixels."""
     x = np.abs(distance)
     if filter == "bilinear":
         return np.maximum(1 - x, 0)

@@ -1,1 +1,1 @@
-"""Sources of labelled images: one module for each kind; `striate.data.sources.opening` chooses among them."""
+"""Sources of labelled images: one module for each kind; `striate.data.sources.opening` selects among them."""

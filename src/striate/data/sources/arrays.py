@@ -1,4 +1,4 @@
-"""What sources that hold arrays have in common: parts of one picture size become one store."""
+"""Join parts that hold arrays, all of one image size, into one data set."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from striate.data.sources.registry import listed, title_of
 
 @dataclass(frozen=True, eq=False)
 class Part:
-    """Pictures of one split (or of none) with their targets, not yet known to be equally many."""
+    """Images of one split (or of none) with their targets; their numbers are not checked yet."""
 
     split: Split | None
     pixels: ManyPixels
@@ -27,11 +27,11 @@ class Part:
 def from_parts(
     path: Path, parts: Sequence[Part], classes: Sequence[str], channels: tuple[str, ...] | None = None
 ) -> Dataset:
-    """One data set from its parts, each a split under its name.
+    """Join parts into one data set; each part is a split under its name.
 
     Raises:
-        DataError: pictures and labels are not equally many, the parts differ in picture size or depth, or a label is
-            not one of the classes.
+        DataError: the numbers of images and labels differ, the parts differ in image size or depth, or a label is not
+            one of the classes.
     """
     for part in parts:
         name = part.split or "all"

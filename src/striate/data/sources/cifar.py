@@ -22,9 +22,9 @@ _PIXELS = 3 * _SIDE * _SIDE
 
 @dataclass(frozen=True)
 class Layout:
-    """One of the two data sets: the folder it is unpacked to, its files, and the bytes of labels before each picture.
+    """One of the two data sets: its folder, its files, and the number of label bytes before each image.
 
-    Of several label bytes the last one is the class (CIFAR-100 puts the superclass first).
+    The last label byte is the class (CIFAR-100 has the superclass first).
     """
 
     folder: str
@@ -35,11 +35,11 @@ class Layout:
 
     @property
     def files(self) -> tuple[str, ...]:
-        """All files that belong to it."""
+        """All files of the data set."""
         return (*self.train, *self.test, self.names)
 
     def find(self, path: Path) -> Path | None:
-        """The folder at or in `path` that holds this layout, if any."""
+        """Return the folder at or in `path` that holds this layout; None if there is none."""
         for folder in (path, path / self.folder):
             there = [os.path.isfile(folder / name) for name in (self.names, *self.train, *self.test)]
             if there[0] and any(there[1:]):
@@ -71,7 +71,7 @@ def open_cifar(path: Path) -> Dataset:
     """Open a folder in the binary layout of CIFAR-10 or CIFAR-100, or the folder above it.
 
     Raises:
-        DataError: a file is missing, is no whole number of records, or holds a label that has no name.
+        DataError: a file is missing, is no whole number of records, or holds a label without a name.
     """
     layout = CIFAR10 if CIFAR10.find(path) else CIFAR100
     folder = layout.find(path) or path
@@ -98,7 +98,7 @@ def _part(split: Split, folder: Path, files: Sequence[str], label_bytes: int) ->
 
 
 def _records(path: Path, label_bytes: int) -> np.ndarray:
-    """The records of one file, (n, label bytes + pixels): labels, then the red, green and blue planes by rows."""
+    """Read the records of one file, (n, label bytes + pixels): labels, then the red, green and blue planes by rows."""
     try:
         data = np.frombuffer(read_regular(path), np.uint8)
     except OSError as error:

@@ -1,12 +1,12 @@
-"""`digits`: 1,797 handwritten digits of 8×8 pixels, inside the package, so that everything runs offline.
+"""`digits`: 1,797 handwritten digits of 8×8 pixels in the package, so that everything runs offline.
 
 The test set of "Optical Recognition of Handwritten Digits" (E. Alpaydin and C. Kaynak, UCI Machine Learning Repository,
 1998, https://doi.org/10.24432/C50P49), written by 13 people, under the Creative Commons Attribution 4.0 International
 licence (CC BY 4.0). `digits.npz` holds the pixels and labels unchanged; `digits.txt` beside it repeats source and
 terms.
 
-A pixel there counts the ink in a block of 4×4, 0 to 16. Pictures of 8 bits are full at 255 everywhere else, so the
-counts are stretched to 0 … 255 and rounded: 17 values, each of which leads back to its count.
+A pixel there counts the ink in a block of 4×4, 0 to 16. 8-bit images have full intensity at 255 everywhere else, so the
+counts are stretched to 0 … 255 and rounded: 17 values, each of which maps back to its count.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _MOST_INK = 16
 
 
 def digits(options: NoOptions | None = None) -> Dataset:
-    """The digits with their fixed parts: 60 % train, 20 % val, 20 % test of each class, chosen by content."""
+    """Open the digits with their fixed splits: 60 % train, 20 % val, 20 % test of each class, chosen by content."""
     with (
         (files("striate.data.sources") / "digits.npz").open("rb") as file,
         np.load(file, allow_pickle=False) as archive,

@@ -1,4 +1,4 @@
-"""Fetch public files: with progress, going on where a broken transfer stopped, and checked by digest."""
+"""Download public files with progress; resume broken transfers, and check the digest."""
 
 from __future__ import annotations
 
@@ -29,8 +29,10 @@ _now = time.monotonic
 
 @dataclass(frozen=True)
 class Remote:
-    """A public file: its name here, the addresses where it lies, its size in bytes, and its digest, `"md5:…"` or the
-    like. MD5 where its authors publish no other: it tells damage, and the address tells who is asked."""
+    """A public file: its name here, its addresses, its size in bytes, and its digest, `"md5:…"` or the like.
+
+    MD5 is used where the authors publish no other digest: it detects damage; authenticity depends on the address.
+    """
 
     name: str
     addresses: tuple[str, ...]
@@ -38,16 +40,19 @@ class Remote:
     digest: str
 
 
-class _Broken(Exception):  # noqa: N818 – an answer between the functions of this module
-    """A transfer that did not succeed, and why."""
+class _Broken(Exception):  # noqa: N818 – a result between the functions of this module
+    """A transfer that failed, and the reason."""
 
 
 def fetch(remotes: Sequence[Remote], folder: Path, *, progress: Progress = silent) -> None:
-    """Download those of `remotes` that `folder` lacks; each is whole and checked, or absent. `progress` counts bytes.
+    """Download those of `remotes` that `folder` lacks; each is complete and checked, or absent.
+
+    `progress` counts bytes.
 
     Raises:
-        DataError: none of its addresses gave a file; the sentence says which files to put where by other means.
-        RunError: another process is at it, or the folder cannot be written to.
+        DataError: no address delivered a file; the message says which files to get by other means, and where to put
+            them.
+        RunError: another process is downloading them, or the folder cannot be written to.
     """
     missing = [remote for remote in remotes if not os.path.exists(folder / remote.name)]
     if not missing:
@@ -72,7 +77,7 @@ def fetch(remotes: Sequence[Remote], folder: Path, *, progress: Progress = silen
 
 
 def _fetch_one(remote: Remote, target: Path, progress: Progress) -> None:
-    """Try the addresses in order; what one began the next may finish, because the digest decides in the end."""
+    """Try the addresses in order; a later one may complete an earlier transfer, because the digest decides."""
     partial = target.with_name(f".{target.name}.part")
     reasons: list[str] = []
     for address in remote.addresses:
@@ -91,7 +96,7 @@ def _fetch_one(remote: Remote, target: Path, progress: Progress) -> None:
 
 
 def _fetch_from(remote: Remote, address: str, partial: Path, progress: Progress) -> None:
-    """Complete `partial` from `address` and check it; if what lay there before spoils it, begin once from nothing."""
+    """Complete `partial` from `address` and check it; if an earlier transfer makes it wrong, start again once."""
     inherited = _size(partial) > 0
     _complete(remote, address, partial, progress)
     try:
@@ -104,9 +109,9 @@ def _fetch_from(remote: Remote, address: str, partial: Path, progress: Progress)
 
 
 def _complete(remote: Remote, address: str, partial: Path, progress: Progress) -> None:
-    """Transfer until the file has its size; a transfer that breaks off is taken up again as long as it gets on.
+    """Transfer until the file has its size; resume a broken transfer as long as it makes progress.
 
-    An address gets so many requests and no more, however little each of them brings.
+    The number of requests to an address is limited, however little each of them delivers.
     """
     fruitless = 0
     for _ in range(_MOST_REQUESTS):
@@ -118,7 +123,7 @@ def _complete(remote: Remote, address: str, partial: Path, progress: Progress) -
             reason = f"it ended after {_size(partial):,} of {remote.size:,} bytes"
         except urllib.error.HTTPError as error:
             with error:
-                told = str(error.reason).partition("\n")[0]  # of a redirection that never ends, several lines
+                told = str(error.reason).partition("\n")[0]  # an endless redirection has several lines
                 raise _Broken(f"answered {error.code} {told}") from error
         except (urllib.error.URLError, http.client.HTTPException, TimeoutError, ConnectionError) as error:
             reason = str(getattr(error, "reason", error)) or type(error).__name__
@@ -139,7 +144,7 @@ def _size(path: Path) -> int:
 
 
 def _transfer(remote: Remote, address: str, partial: Path, progress: Progress) -> None:
-    """One request for what is missing, appended as it comes; a server that cannot begin in the middle begins anew."""
+    """Request the missing bytes and append them; where the server cannot resume, start again from the first byte."""
     response, done = _ask(remote, address, _size(partial))
     pace = _Pace()
     with response, _writing(partial), open(partial, "ab" if done else "wb") as file:
@@ -153,8 +158,10 @@ def _transfer(remote: Remote, address: str, partial: Path, progress: Progress) -
 
 
 def _ask(remote: Remote, address: str, start: int) -> tuple[http.client.HTTPResponse, int]:
-    """The answer to a request for the bytes from `start` on, and the byte that it begins with: `start`, or 0 where the
-    server gives the whole file, or gave another part than the one asked for and is asked for the whole."""
+    """Request the bytes from `start` on; return the response and the position of its first byte.
+
+    That is `start`, or 0 where the server sends the whole file. If it sends another part, the whole is requested.
+    """
     request = urllib.request.Request(address, headers={"User-Agent": "striate", "Accept-Encoding": "identity"})
     if start:
         request.add_header("Range", f"bytes={start}-")
@@ -178,7 +185,7 @@ def _ask(remote: Remote, address: str, start: int) -> tuple[http.client.HTTPResp
 
 
 class _Pace:
-    """The least speed of a transfer, over spans of a minute: a server may send a byte now and then for ever."""
+    """The least speed of a transfer, over spans of a minute: a server may send single bytes forever."""
 
     def __init__(self) -> None:
         self._since = _now()
@@ -188,7 +195,7 @@ class _Pace:
         """Count bytes received.
 
         Raises:
-            _Broken: there were too few of them in the last span.
+            _Broken: the last span had too few of them.
         """
         self._bytes += received
         now = _now()
@@ -200,8 +207,10 @@ class _Pace:
 
 
 def _received(response: http.client.HTTPResponse, most: int) -> bytes:
-    """The next piece, as soon as there is any; a connection's error is no error of the disk, into which an `OSError`
-    would be translated."""
+    """Return the next piece as soon as there is any.
+
+    An error of the connection becomes `URLError`, because an `OSError` would be reported as one of the disk.
+    """
     try:
         return response.read1(most)
     except OSError as error:

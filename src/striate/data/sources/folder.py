@@ -1,4 +1,4 @@
-"""A folder with a folder of pictures for each class, with or without `train/`, `val/` and `test/` above them."""
+"""A folder with a folder of images for each class, with or without `train/`, `val/` and `test/` above them."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ def recognises(path: Path) -> bool:
 def open_folder(root: Path) -> Dataset:
     """Open a folder of class folders.
 
-    The class of an image is the name of the folder directly below the root, or below a split's folder (the usual
+    The class of an image is the name of the folder directly below the root, or below the folder of a split (the usual
     spellings of train, val and test are known); folders inside it only order the images, or are splits themselves in
-    all classes (`cat/train`). Symbolic links are followed. What begins with a dot is no data. Files that are not called
-    like images, images outside of any class folder, class folders without images, and folders that cannot be listed
-    are passed over and noted.
+    all classes (`cat/train`). Symbolic links are followed. Names that begin with a dot are skipped. Files without the
+    suffix of an image, images outside of any class folder, class folders without images, and folders that cannot be
+    listed are skipped and noted.
 
     Raises:
-        DataError: there are no class folders with images, it is not certain which folders are splits, or the folder
+        DataError: there are no class folders with images, the folders that are splits are ambiguous, or the folder
             cannot be listed.
     """
     try:

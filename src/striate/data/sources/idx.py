@@ -22,7 +22,7 @@ from striate.data.sources.registry import SOURCES, Source
 _PICTURES = re.compile(r"(?P<set>.*?)(?P<part>train|val|test|t10k)-images[-.]idx3-ubyte(\.gz)?")
 _PARTS: dict[str, Split] = {"train": "train", "val": "val", "test": "test", "t10k": "test"}
 _MOST_DIMENSIONS = 4
-_USUAL_CLASSES = 1000  # more than that are plausible only where there are as many images
+_USUAL_CLASSES = 1000  # more are plausible only if there are as many images
 _TYPES = {0x08: ">u1", 0x09: ">i1", 0x0B: ">i2", 0x0C: ">i4", 0x0D: ">f4", 0x0E: ">f8"}
 
 
@@ -33,10 +33,10 @@ def recognises(path: Path) -> bool:
 def open_idx(folder: Path) -> Dataset:
     """Open a folder of IDX files: `train-images-idx3-ubyte[.gz]` beside `train-labels-idx1-ubyte[.gz]`, `t10k-…` alike.
 
-    The classes are called by their numbers.
+    The class names are their numbers.
 
     Raises:
-        DataError: a file is missing, damaged or cut off, or pictures and labels do not fit each other.
+        DataError: a file is missing, damaged or cut off, or images and labels do not match.
     """
     files = _picture_files(folder)
     sets = sorted({match["set"] for match in files.values()})
@@ -45,7 +45,7 @@ def open_idx(folder: Path) -> Dataset:
     found: dict[Split, Part] = {}
     for path, match in files.items():
         split = _PARTS[match["part"]]
-        if split not in found:  # the same file may lie there with and without compression
+        if split not in found:  # the folder may hold the same file with and without compression
             found[split] = Part(split, _pictures(path), _labels(_labels_file(path, match)))
     parts = [found[split] for split in SPLITS if split in found]
     most = max((int(part.targets.max()) for part in parts if len(part.targets)), default=0)
@@ -90,7 +90,7 @@ def read_idx(path: Path) -> np.ndarray:
     """Read the array of one IDX file: two zero bytes, a type, the number of dimensions, their sizes, the values.
 
     Raises:
-        DataError: it is no IDX file, it is damaged, or it is shorter or longer than its header says.
+        DataError: it is no IDX file, it is damaged, or its length differs from its header.
     """
     try:
         with open_regular(path) as stored:

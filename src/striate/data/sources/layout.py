@@ -1,4 +1,4 @@
-"""What the folders of a data set mean: which are classes, which are splits, and what is said where that is doubtful."""
+"""Interpret the folders of a data set as classes or splits, and describe doubtful cases."""
 
 from __future__ import annotations
 
@@ -25,8 +25,11 @@ class Member:
 
 @dataclass
 class Layout:
-    """The members of a data set. `outside`: images in no class; `others`: files that are no images; `empty`: class
-    folders without images; `cautions`: sentences on what might have been meant otherwise."""
+    """The members of a data set.
+
+    `outside`: images in no class; `others`: files that are no images; `empty`: class folders without images;
+    `cautions`: sentences on decisions that may be wrong.
+    """
 
     members: list[Member] = field(default_factory=list)
     outside: list[str] = field(default_factory=list)
@@ -36,13 +39,13 @@ class Layout:
 
 
 def lay_out(root: Folder, at: Path) -> Layout:
-    """Decide what the folders in `root`, which lies at `at`, mean.
+    """Decide which folders in `root`, which is at `at`, are classes and which are splits.
 
-    Folders that are called like splits are splits if class folders are in them; else they are classes like any other,
-    with a caution. Splits may also lie inside the class folders (`cat/train`), or in a folder that holds nothing else.
+    Folders named like splits are splits if they contain class folders; else they are classes like any other, with a
+    caution. Splits may also be inside the class folders (`cat/train`), or in a folder that holds nothing else.
 
     Raises:
-        DataError: splits and classes lie side by side so that either reading would be wrong.
+        DataError: splits and classes are side by side, so that either reading would be wrong.
     """
     found = Layout()
     top = _unwrapped(root, at)
@@ -61,7 +64,7 @@ def lay_out(root: Folder, at: Path) -> Layout:
 
 
 def _unwrapped(root: Folder, at: Path) -> Folder:
-    """The folder that holds the split folders, if nothing else leads to it; else `root`."""
+    """Return the folder that holds the split folders, if each folder above it holds only the next; else `root`."""
     inner = root
     while len(inner.holding) == 1 and spelling(inner.holding[0].name).role is None:
         inner = inner.holding[0]
@@ -71,10 +74,10 @@ def _unwrapped(root: Folder, at: Path) -> Folder:
 
 
 def _roles_of(top: Folder, at: Path) -> dict[Folder, Role]:
-    """The role of each folder in `top`, if they are splits, those to be passed over as `other`; empty if they are not.
+    """Return the role of each folder in `top`, `other` for those to skip; empty if the folders are not splits.
 
     Raises:
-        DataError: there are others beside them that hold the same class folders, or that may be classes.
+        DataError: other folders beside them hold the same class folders, or may be classes.
     """
     called = _called_like_splits(top)
     labels = {canonical(inner.name) for folder in called for inner in folder.holding}
@@ -101,7 +104,7 @@ def _roles_of(top: Folder, at: Path) -> dict[Folder, Role]:
 
 
 def _called_like_splits(top: Folder) -> dict[Folder, Role]:
-    """The folders in `top` that are called like splits, all of them with the same other words or with none."""
+    """Return the folders in `top` named like splits, all of them with the same other words or with none."""
     spelled = {folder: spelling(folder.name) for folder in top.holding}
     for rest in sorted({found.rest for found in spelled.values()}):
         roles: dict[Folder, Role] = {
@@ -178,7 +181,7 @@ def _refuse_unlabelled(top: Folder, at: Path) -> None:
 
 
 def _doubts(top: Folder, at: Path) -> list[str]:
-    """What might have been meant otherwise by class folders."""
+    """Describe other possible readings of the class folders."""
     doubts = []
     spelled = {folder: spelling(folder.name) for folder in top.holding}
     plain = [folder for folder, found in spelled.items() if found.role and not found.rest]
@@ -210,7 +213,7 @@ def _doubts(top: Folder, at: Path) -> list[str]:
 
 
 def _split_by_class(found: Layout) -> None:
-    """Splits that lie inside class folders (`cat/train`, `cat/test`), if those of all classes hold nothing else."""
+    """Use splits inside class folders (`cat/train`, `cat/test`), if the class folders hold nothing else."""
     inside = {member.folder: _plain_splits(member.folder) for member in found.members}
     if not any(inside.values()):
         return

@@ -1,4 +1,4 @@
-"""A CSV file that lists pictures: `path,label` and, if you like, `split`."""
+"""A CSV file that lists images: `path,label` and, optionally, `split`."""
 
 from __future__ import annotations
 
@@ -37,13 +37,13 @@ def recognises(path: Path) -> bool:
 def open_manifest(path: Path) -> Dataset:
     """Open a CSV manifest: UTF-8, UTF-16 or UTF-32, separated by commas, semicolons, tabs or bars.
 
-    Paths are relative to the folder of the CSV file, or absolute, in any Unicode form. Other columns, such as an
-    index, are passed over. A picture that is listed twice in the same way
-    counts once. One that does not exist is named when it is read, like any other that cannot be read.
+    Paths are relative to the folder of the CSV file, or absolute, in any Unicode form. Other columns, such as an index,
+    are ignored. An image that is listed twice in the same way counts once. A missing image is reported when it is read,
+    like any other unreadable one.
 
     Raises:
-        DataError: a column is missing, a row is not in order, a picture stands there with two labels or splits, or
-            none of the pictures exists.
+        DataError: a column is missing, a row is invalid, an image is listed with two labels or splits, or none of the
+            images exists.
     """
     rows, repeated = _once(path, _rows(path, _text(path)))
     root = path.parent
@@ -93,9 +93,9 @@ def _rows(path: Path, text: str) -> list[_Row]:
 
 
 def _separated(text: str) -> tuple[str, str]:
-    """The separator, and the text from the line on that names the columns; "" if there is none.
+    """Return the separator, and the text from the line of column names on; "" if there is none.
 
-    A tab that the line begins with separates columns: the index that pandas writes has no name. Excel may say the
+    A tab at the start of the line separates columns: the index that pandas writes has no name. Excel may state the
     separator in a line of its own, `sep=;`.
     """
     text = text[len(text) - len(text.lstrip("\r\n")) :]
@@ -135,7 +135,7 @@ def _row(path: Path, line: int, fields: Sequence[str], places: dict[str, int], w
 
 
 def _once(path: Path, rows: Sequence[_Row]) -> tuple[list[_Row], list[str]]:
-    """Each picture once, and the paths of those that were listed again in the same way."""
+    """Return the rows of distinct images, and the paths of those that are listed again in the same way."""
     first: dict[str, _Row] = {}
     repeated: list[str] = []
     for row in rows:

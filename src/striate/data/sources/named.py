@@ -1,4 +1,4 @@
-"""The public data sets that have a name: found on this machine, else fetched from their public addresses."""
+"""Public data sets with a name: found on this machine, or downloaded from their public addresses."""
 
 from __future__ import annotations
 
@@ -54,15 +54,17 @@ CIFAR100_ARCHIVE = _remote("cifar-100-binary.tar.gz", _CIFAR, 168_513_733, "md5:
 
 
 def data_folders() -> list[Path]:
-    """Where named data are looked for, in order: `$STRIATE_DATA`, then the cache (into which they are fetched)."""
+    """Return the folders to search for named data, in order: `$STRIATE_DATA`, then the cache, the download folder."""
     chosen = os.environ.get("STRIATE_DATA")
     return [*([Path(os.path.expanduser(chosen))] if chosen else []), cache_folder() / "data"]
 
 
 def _add_idx(name: str, title: str, remotes: Sequence[Remote], classes: Sequence[str] | None = None) -> None:
     def find() -> Path | None:
-        """The folder that holds all four files, compressed or not. What lies on the disk is taken as it is: only
-        what is fetched is held against its digest."""
+        """Return the folder that holds all four files, compressed or not.
+
+        Files that are already there are used as they are: only downloads are checked against their digests.
+        """
         for folder in data_folders():
             if all(_either(folder / name / remote.name) for remote in remotes):
                 return folder / name
@@ -80,10 +82,10 @@ def _add_idx(name: str, title: str, remotes: Sequence[Remote], classes: Sequence
 
 
 def _fetch(name: str, remotes: Sequence[Remote], progress: Progress) -> Path:
-    """Fetch what belongs to a data set into the cache, and give the folder.
+    """Download the files of a data set into the cache, and return the folder.
 
     Raises:
-        DataError: it could not be had; the sentence says what to do offline.
+        DataError: the download failed; the message says what to do offline.
     """
     folder = cache_folder() / "data" / name
     try:
@@ -101,7 +103,7 @@ def _fetch(name: str, remotes: Sequence[Remote], progress: Progress) -> Path:
 
 
 def _either(path: Path) -> bool:
-    return os.path.exists(path) or os.path.exists(path.with_suffix(""))  # False in folders that are closed
+    return os.path.exists(path) or os.path.exists(path.with_suffix(""))  # False in folders without permission
 
 
 def _found(folder: Path | None, name: str) -> Path:
@@ -113,7 +115,7 @@ def _found(folder: Path | None, name: str) -> Path:
 
 def _add_cifar(name: str, title: str, layout: cifar.Layout, archive: Remote) -> None:
     def find() -> Path | None:
-        """The unpacked folder in `<data>/<name>/` or in `<data>/` itself."""
+        """Return the unpacked folder in `<data>/<name>/` or in `<data>/` itself."""
         places = [place for folder in data_folders() for place in (folder / name, folder)]
         return next((found for place in places if (found := layout.find(place))), None)
 
@@ -129,10 +131,10 @@ def _add_cifar(name: str, title: str, layout: cifar.Layout, archive: Remote) -> 
 
 
 def unpack(archive: Path, folder: Path, files: Sequence[str]) -> None:
-    """Take `files` out of `archive`, where they lie in a folder called as `folder` is, and remove the archive.
+    """Extract `files` from `archive`, where they are in a folder named like `folder`, and remove the archive.
 
-    Nothing else in it is touched, so no path in it can lead elsewhere. The last file is written last, and only then is
-    the folder taken for complete.
+    Nothing else in it is extracted, so no path in it can lead elsewhere. The last file is written last, and only then
+    does the folder count as complete.
 
     Raises:
         DataError: the archive cannot be read or lacks a file.

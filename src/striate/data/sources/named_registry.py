@@ -1,4 +1,4 @@
-"""Data sets that have a name: `digits`, `shapes`, `mnist` … Each one is registered by the module that makes it."""
+"""Registry of data sets with a name: `digits`, `shapes`, `mnist` … Each module registers its own."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ from striate.data.dataset import Dataset
 
 @dataclass(frozen=True)
 class NoOptions:
-    """Of a data set that is always the same."""
+    """Options of a data set that has none."""
 
 
 @dataclass(frozen=True)
 class Named:
-    """How a named data set is opened.
+    """A named data set and its functions.
 
-    `open(options)` makes it, with `options` a frozen dataclass whose defaults are the set's own. Before that,
-    `provide(progress)`, if there is one, brings what is not on this machine. `recipe` is the name of the recipe that
-    suits it.
+    `open(options)` opens it, with `options` a frozen dataclass whose defaults are those of the set. Before that,
+    `provide(progress)`, if there is one, downloads missing files. `recipe` is the name of the recipe that suits the
+    data.
     """
 
     title: str
@@ -35,13 +35,13 @@ class Named:
     recipe: str = "photos"
 
 
-OWN_LOADERS = "(loaders of your own)"  # in the place of a name or a path, in a run's recipe
+OWN_LOADERS = "(loaders of your own)"  # stands for a name or a path in the recipe of a run
 
 DATASETS: Registry[Named] = Registry("data set", DataError)
 
 
 def is_named(source: str | Path) -> TypeGuard[str]:
-    """Whether `source` is the name of a data set; a `Path` never is, so that a folder of that name can be meant."""
+    """Return whether `source` is the name of a data set; a `Path` never is, so that it can mean a folder."""
     return isinstance(source, str) and source.partition(":")[0] in DATASETS
 
 
@@ -49,7 +49,7 @@ def open_named(text: str, progress: Progress = silent) -> Dataset:
     """Open a data set by its name and, where it has any, options: `"digits"`, `"shapes:count=2000,seed=1"`.
 
     Raises:
-        DataError: there is no data set of this name, or its files could not be had.
+        DataError: there is no data set of this name, or its files could not be downloaded.
         ConfigError: it does not have such an option.
     """
     name, _, settings = text.partition(":")

@@ -1,4 +1,4 @@
-"""NumPy's npz: pictures and labels as named arrays; grey, RGB, or any number of channels."""
+"""NumPy's npz: images and labels as named arrays; grey, RGB, or any number of channels."""
 
 from __future__ import annotations
 
@@ -34,11 +34,11 @@ def recognises(path: Path) -> bool:
 def open_npz(path: Path) -> Dataset:
     """Open an npz file.
 
-    Pictures are called `images` or `x`, labels `labels` or `y`; a split stands before or behind (`x_train`,
-    `train_images`). Labels are whole numbers or texts, one for each picture.
+    Images are named `images` or `x`, labels `labels` or `y`, with a split before or after (`x_train`, `train_images`).
+    Labels are whole numbers or texts, one for each image.
 
     Raises:
-        DataError: it is no npz file, arrays are missing or do not fit each other, or are not of a kind that is read.
+        DataError: it is no npz file, arrays are missing or do not match, or are of a type that is not read.
     """
     arrays = _load(path)
     pictures, labels = _by_split(arrays, _PICTURES), _by_split(arrays, _LABELS)
@@ -80,7 +80,7 @@ def _check_members(path: Path, members: Sequence[zipfile.ZipInfo]) -> None:
 
 
 def _by_split(arrays: Mapping[str, np.ndarray], kinds: tuple[str, ...]) -> _BySplit:
-    """The arrays of one kind by split, None for the one without, in the order of the splits."""
+    """Return the arrays of one kind by split, None for the one without, in the order of the splits."""
     found: _BySplit = {}
     for name, array in arrays.items():
         words = name.lower().split("_")
@@ -102,9 +102,9 @@ def _flat(path: Path, labels: np.ndarray) -> np.ndarray:
 
 
 def _classes(path: Path, names: np.ndarray | None, labels: _BySplit) -> tuple[list[str], _BySplit]:
-    """The class names, and the labels as numbers among them.
+    """Return the class names, and the labels as numbers among them.
 
-    Numbers with `classes` are places in it and keep its order; anything else is a name, in natural order.
+    With `classes`, numbers are positions in it and keep its order; all other labels are names, in natural order.
     """
     named = None if names is None else _names(path, "classes", names)
     if named is not None and all(array.dtype.kind in "iu" for array in labels.values()):
@@ -131,15 +131,15 @@ def _names(path: Path, what: str, array: np.ndarray) -> list[str]:
 
 
 def _texts(path: Path, array: np.ndarray) -> list[str]:
-    """The texts (or numbers) of an array as names in canonical form."""
+    """Return the texts (or numbers) of an array as names in canonical form."""
     try:
         return [canonical(str(text)) for text in array.tolist()]
-    except (ValueError, SystemError) as error:  # a code that is no character; NumPy lets the interpreter find out
+    except (ValueError, SystemError) as error:  # a code that is no character, which NumPy does not check
         raise DataError(f"{path} holds texts that are damaged ({error}).") from error
 
 
 def _pixels(path: Path, array: np.ndarray) -> np.ndarray:
-    """Pixels (n, h, w, c) as uint8, uint16 or float32."""
+    """Convert an array to pixels (n, h, w, c) in uint8, uint16 or float32."""
     if array.ndim not in (3, 4) or not array.size:
         raise DataError(f"{path}: pictures are count×height×width or ×channels; received {array.shape}.")
     if array.ndim == 4 and array.shape[1] in (1, 3, 4) and array.shape[3] > 4:

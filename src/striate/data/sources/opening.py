@@ -1,4 +1,4 @@
-"""One function opens all data: by name, or by what lies at a path."""
+"""Open data by name or by path."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ from striate.data.sources.named_registry import is_named as is_named
 from striate.data.sources.registry import SOURCES
 from striate.data.sources.text import Finder
 
-# Kinds of sources and named data sets register themselves when their modules are imported.
+# Kinds of sources and named data sets are registered when their modules are imported.
 _SOURCES = ("folder", "manifest", "idx", "cifar", "npz")
 _NAMED = ("sources.named", "sources.digits", "synthetic.shapes")
-# Also as a path has it, in which two slashes are one. A Windows drive is a single letter.
+# Also in the form of a path, where two slashes are one. A Windows drive is a single letter.
 _URL = re.compile(r"([a-z][a-z0-9+.-]+):/+(?=[^/])", re.IGNORECASE)
 
 for _module in (*(f"sources.{name}" for name in _SOURCES), *_NAMED):
@@ -30,13 +30,13 @@ for _module in (*(f"sources.{name}" for name in _SOURCES), *_NAMED):
 def open_data(source: str | Path, *, minimum_classes: int = 2, progress: Progress = silent) -> Dataset:
     """Open the data that `source` names.
 
-    A name is one of the named data sets, with options behind a colon (`"digits"`, `"shapes:count=2000,seed=1"`); to
-    open a folder that is called like one, write `./digits`. Anything else is a path: a folder with a folder for each
-    class, a CSV file, a folder of IDX files, a folder in CIFAR's binary layout, or an npz file. `progress` counts the
-    bytes of downloads. Training needs `minimum_classes` of 2; for judging, 1 will do.
+    A name is one of the named data sets, with options after a colon (`"digits"`, `"shapes:count=2000,seed=1"`); to open
+    a folder of the same name, write `./digits`. Anything else is a path: a folder with a folder for each class, a CSV
+    file, a folder of IDX files, a folder in CIFAR's binary layout, or an npz file. `progress` counts the bytes of
+    downloads. Training needs `minimum_classes` of 2; for evaluation, 1 suffices.
 
     Raises:
-        DataError: there is nothing of that name, or the data are not in order: one sentence that says what to do.
+        DataError: nothing of that name exists, or the data are invalid; the message gives the remedy.
     """
     text = str(source)
     if text == named_registry.OWN_LOADERS:
@@ -53,7 +53,7 @@ def open_data(source: str | Path, *, minimum_classes: int = 2, progress: Progres
 
 
 def refuse_url(source: str | Path) -> None:
-    """Refuse an address on the network in the place of a path.
+    """Refuse a URL in the place of a path.
 
     Raises:
         DataError: `source` is a URL.
@@ -72,7 +72,7 @@ def refuse_url(source: str | Path) -> None:
 
 
 def _also_a_folder(source: str | Path) -> list[str]:
-    """A caution where the name of a named data set is that of a folder here too."""
+    """Return a caution if the name of a named data set is also that of a folder here."""
     if not named_registry.is_named(source) or not os.path.isdir(source):
         return []
     return [f"{source} is the named data set; the folder of that name in this place is written ./{source}"]
@@ -102,7 +102,7 @@ def _open_path(source: str | Path, text: str) -> Dataset:
 
 
 def _nearest(path: Path, text: str) -> str:
-    """What may have been meant: a named data set, if it is a bare word, else a neighbour of the first missing part."""
+    """Suggest a name: a named data set for a bare word, else a neighbour of the first missing part."""
     if os.sep not in text and not path.suffix:
         return nearest(text.partition(":")[0], named_registry.DATASETS)
     missing = path

@@ -1,4 +1,4 @@
-"""The kinds of places from which labelled pictures come, and what each of them gives back."""
+"""Registry of the kinds of sources of labelled images, and the construction of their data sets."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from striate.data.dataset import SPLITS, Dataset, Split, Store
 
 @dataclass(frozen=True)
 class Source:
-    """One kind of source: what it is called, how its path is recognised, and how it is opened.
+    """One kind of source: its title, the test whether a path is of it, and the function that opens it.
 
-    At most one kind recognises a path. `open(path)` raises `DataError` with one sentence if the data are not in order.
+    At most one kind recognises a path. `open(path)` raises `DataError` with one sentence if the data are invalid.
     """
 
     title: str
@@ -30,7 +30,7 @@ SOURCES: Registry[Source] = Registry("kind of source", DataError)
 
 
 def natural_order(names: Sequence[str]) -> list[str]:
-    """Distinct names, `2` before `10`, in an order that is the same on every machine."""
+    """Return distinct names, `2` before `10`, in an order that is the same on every machine."""
     return sorted(set(names), key=lambda name: (natural_key(name), name))
 
 
@@ -42,8 +42,7 @@ def by_label(
     notes: Sequence[str] = (),
     cautions: Sequence[str] = (),
 ) -> Dataset:
-    """A data set from the label of each picture (in canonical form) and the split, if any, into which the data put
-    it."""
+    """Return a data set from the label (in canonical form) and the split, if any, of each image."""
     classes = natural_order(labels)
     place = {name: target for target, name in enumerate(classes)}
     return Dataset(
@@ -59,13 +58,13 @@ def by_label(
 
 
 def title_of(path: Path) -> str:
-    """What the data at `path` are called: the folder's name, or the file's without its ending."""
+    """Return the title of the data at `path`: the name of the folder, or that of the file without its suffix."""
     path = path.resolve()
     return legible(path.stem if path.is_file() else path.name)
 
 
 def group(parts: Sequence[Split | None]) -> Mapping[Split, np.ndarray]:
-    """The indices of each split that occurs, in the order train, val, test."""
+    """Return the indices of each split that occurs, in the order train, val, test."""
     found: dict[Split, list[int]] = {split: [] for split in SPLITS}
     for index, part in enumerate(parts):
         if part:
@@ -74,5 +73,5 @@ def group(parts: Sequence[Split | None]) -> Mapping[Split, np.ndarray]:
 
 
 def listed(names: Sequence[Hashable], most: int = 3) -> str:
-    """The first few of many names, for a sentence."""
+    """Join the first few of many names for a sentence."""
     return ", ".join(map(str, names[:most])) + (", …" if len(names) > most else "")

@@ -10,7 +10,7 @@ from typing import Literal
 from striate.data.dataset import Split
 
 Role = Literal["train", "val", "test", "other"]
-"""A split, or `other`: images without labels, or answers of a classifier."""
+"""A split, or `other`: images without labels, or predictions of a classifier."""
 
 _WORDS: dict[Role, str] = {
     "train": "train training trn tr trainval",
@@ -20,7 +20,7 @@ _WORDS: dict[Role, str] = {
     "inference infer submission submissions",
 }
 _ROLES: dict[str, Role] = {word: role for role, words in _WORDS.items() for word in words.split()}
-# What is said of any split, and says nothing.
+# Words that occur with any split and carry no meaning.
 _FILLER_WORDS = (
     "data dataset set sets split splits part image images img imgs picture pictures pic pics photo photos folder dir "
     "sample samples example examples subset all full final the v"
@@ -32,20 +32,20 @@ _TOGETHER = (("hold", "out"), ("held", "out"), ("train", "val"))
 
 @dataclass(frozen=True)
 class Spelling:
-    """What a name says: its `role`, and the words beside it that say something else (`cats` in `cats_train`)."""
+    """The role that a name states, and its words with another meaning (`cats` in `cats_train`)."""
 
     role: Role | None
     rest: tuple[str, ...]
 
 
 def split_named(name: str) -> Split | None:
-    """The split that `name` means by itself, as a value in a column does; None if it means none."""
+    """Return the split that `name` means by itself, as in a column of splits; None if it means none."""
     found = spelling(name)
     return None if found.rest or found.role is None or found.role == "other" else found.role
 
 
 def spelling(name: str) -> Spelling:
-    """Read a name: case, numbers, dates and separators do not count.
+    """Parse a name: case, numbers, dates and separators do not count.
 
     A name with two roles (`train_test`) has none.
     """
@@ -56,12 +56,12 @@ def spelling(name: str) -> Spelling:
 
 
 def is_filler(name: str) -> bool:
-    """Whether a name says nothing about what is in it, such as `images` or `data`."""
+    """Return whether a name does not describe its contents, such as `images` or `data`."""
     return all(word in _FILLERS for word in _words(name))
 
 
 def _words(name: str) -> list[str]:
-    """The words of a name, without its numbers: `TrainSet_2017` is train, set."""
+    """Split a name into words, without its numbers: `TrainSet_2017` is train, set."""
     plain = unicodedata.normalize("NFKC", name)
     apart = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", plain).casefold()
     words = re.findall(r"[^\W\d_]+", apart)
@@ -73,6 +73,6 @@ def _words(name: str) -> list[str]:
 
 
 def _parts(word: str) -> tuple[str, ...]:
-    """A word, or the two that it is made of: trainset is train, set."""
+    """Split a word that joins two: trainset is train, set."""
     match = _FUSED.fullmatch(word)
     return (match[1], match[2]) if match and word not in _ROLES else (word,)

@@ -1,4 +1,4 @@
-"""Text and file names as other programs write them: encodings with and without a mark, composed and decomposed."""
+"""Read text and find file names of other programs: encodings with and without a mark, composed and decomposed."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 
 from striate.core.names import canonical
 
-# UTF-32 before UTF-16: the mark of the one begins with that of the other.
+# UTF-32 before UTF-16: the mark of UTF-32 begins with that of UTF-16.
 _MARKS = (
     (codecs.BOM_UTF8, "utf-8"),
     (codecs.BOM_UTF32_LE, "utf-32-le"),
@@ -21,10 +21,10 @@ _ZEROS = 0.25  # of the characters: every ASCII character has a zero byte in UTF
 
 
 def decode_text(data: bytes, errors: str = "strict") -> str:
-    """Decode a text file: by its byte order mark; without one as UTF-16 if its zero bytes say so, else as UTF-8.
+    """Decode a text file by its byte order mark; without one as UTF-16 if its zero bytes show that, else as UTF-8.
 
     Raises:
-        UnicodeDecodeError: the bytes are no text in that encoding.
+        UnicodeDecodeError: the bytes are not text in that encoding.
     """
     for mark, encoding in _MARKS:
         if data.startswith(mark):
@@ -41,13 +41,13 @@ def _unmarked(start: bytes) -> str:
 
 
 class Finder:
-    """Finds files whose names on the disk are in another Unicode form than asked for; lists each folder once."""
+    """Find files whose names on the disk differ in their Unicode form; each folder is listed once."""
 
     def __init__(self) -> None:
         self._listings: dict[Path, dict[str, str]] = {}
 
     def find(self, path: Path) -> Path:
-        """The file at `path`, or the one whose name differs only in its Unicode form; `path` itself if there is none.
+        """Return the file at `path`, or the one whose name differs only in its Unicode form, or else `path`.
 
         Raises:
             ValueError: the path holds a zero byte.

@@ -1,4 +1,4 @@
-"""What lies in a folder and the folders below it, read once, before anything is made of it."""
+"""Read the tree of a folder once, before it is interpreted."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from striate.data.images.decode import SUFFIXES
 
 @dataclass(eq=False)
 class Folder:
-    """A folder: its `path` relative to the root, with slashes ("" for the root itself), and what is in it.
+    """A folder: its `path` relative to the root, with slashes ("" for the root itself), and its contents.
 
-    `entries` are images (paths relative to the root) and folders in natural order; `others` are files that are not
-    called like images. What begins with a dot, and `__MACOSX`, is left out.
+    `entries` are images (paths relative to the root) and folders in natural order; `others` are files without the
+    suffix of an image. Names that begin with a dot, and `__MACOSX`, are left out.
     """
 
     name: str
@@ -41,13 +41,13 @@ class Folder:
         return [folder for folder in self.folders if next(folder.images(), None) is not None]
 
     def images(self) -> Iterator[str]:
-        """All images in this folder and the folders below, in natural order."""
+        """Yield all images in this folder and the folders below, in natural order."""
         for folder in self._walk():
             if isinstance(folder, str):
                 yield folder
 
     def every_other(self) -> list[str]:
-        """All files here and below that are not called like images."""
+        """Return all files here and below without the suffix of an image."""
         below = [name for entry in self._walk() if isinstance(entry, Folder) for name in entry.others]
         return [*self.others, *below]
 
@@ -73,7 +73,7 @@ class Tree:
 
 
 def read_tree(root: Path) -> Tree:
-    """Read what lies in `root`. Symbolic links are followed, but not back to a folder above them.
+    """Read the contents of `root`. Symbolic links are followed, but not back to a folder above them.
 
     Raises:
         OSError: `root` itself cannot be listed.
@@ -98,7 +98,7 @@ def read_tree(root: Path) -> Tree:
 
 
 def pictures_in(folder: Path) -> list[Path]:
-    """The files in `folder` and below it that are called like images, in natural order.
+    """Return the files in `folder` and below with the suffix of an image, in natural order.
 
     Raises:
         OSError: the folder cannot be listed.

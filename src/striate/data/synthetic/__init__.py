@@ -1,6 +1,6 @@
-"""Synthetic images of which the whole truth is known: random scenes, shapes, textures, and the painting.
+"""Synthetic images with complete ground truth: random scenes, shapes, textures, and their painting.
 
-The same numbers must come out on every machine, because a digest of them is promised. So only operations are used that
-IEEE 754 rounds in one way (sums, products, quotients, square roots, comparisons), element by element: no sines, whose
-last bit differs from processor to processor, and no sums over many numbers, whose order does.
+The same numbers must result on every machine, because their digest is fixed. Only operations are used that IEEE 754
+rounds in one way (sums, products, quotients, square roots, comparisons), element by element: no sines, whose last bit
+differs between processors, and no sums over many numbers, which depend on the order.
 """

@@ -36,7 +36,7 @@ _FORMS = tuple(FORMS.values())
 def paint(
     scene: Scene,
 ) -> tuple[UInt8[np.ndarray, "n 64 64 3"], Bool[np.ndarray, "n 64 64"], Bool[np.ndarray, "n 64 64"]]:
-    """The pictures, the masks of their objects, and those of their patches (as far as the object leaves them free)."""
+    """Return the images, the masks of their objects, and those of their patches outside of the object."""
     noise = scene.noise.astype(np.float32) / 255
     canvas = _ground(scene.ground, noise)
     specks = noise[:, ::2, ::2].repeat(2, axis=1).repeat(2, axis=2)
@@ -55,7 +55,7 @@ def paint(
 
 
 def _subject(scene: Scene) -> Float32[np.ndarray, "n h w"]:
-    """How much of each pixel the object covers: more than half of exactly as many pixels as its area says."""
+    """Return the fraction of each pixel that the object covers: above 1/2 in exactly `area` pixels."""
     x, y = _own_coordinates(scene.subject)
     field = np.empty_like(x)
     for number in np.unique(scene.target):
@@ -69,7 +69,7 @@ def _subject(scene: Scene) -> Float32[np.ndarray, "n h w"]:
 
 
 def _own_coordinates(things: Things) -> tuple[Float32[np.ndarray, "n h w"], Float32[np.ndarray, "n h w"]]:
-    """Of each pixel's centre, x and y in the thing's own frame, in which its area is 1."""
+    """Return x and y of the centre of each pixel in the thing's own frame, in which its area is 1."""
     pixel, unit = np.arange(SIDE) + 0.5, np.sqrt(things.area)[:, None]
     down = ((pixel - things.centre[:, :1]) / unit).astype(np.float32)[:, :, None]
     across = ((pixel - things.centre[:, 1:]) / unit).astype(np.float32)[:, None, :]
@@ -78,7 +78,7 @@ def _own_coordinates(things: Things) -> tuple[Float32[np.ndarray, "n h w"], Floa
 
 
 def _cover(canvas: Canvas, share: Share, things: Things, specks: Share) -> None:
-    """Lay the textured things over the canvas, in place, by the share of each pixel that they cover."""
+    """Paint the textured things over the canvas, in place, by the fraction of each pixel that they cover."""
     places = np.nonzero(share)
     picture = places[0]
     second = _texture(things, places, specks[places])[:, None]
@@ -92,7 +92,7 @@ def _cover(canvas: Canvas, share: Share, things: Things, specks: Share) -> None:
 def _texture(
     things: Things, places: tuple[np.ndarray, ...], specks: Float32[np.ndarray, " pixels"]
 ) -> Float32[np.ndarray, " pixels"]:
-    """The texture's value at each of the places (picture, row, column)."""
+    """Return the texture's value at each of the places (image, row, column)."""
     picture, row, column = places
     origin = things.centre + things.phase * things.period[:, None]
     down = ((row + 0.5 - origin[picture, 0]) / things.period[picture]).astype(np.float32)
@@ -108,7 +108,7 @@ def _texture(
 
 
 def _ground(grid: Float32[np.ndarray, "n g g 3"], noise: Share) -> Canvas:
-    """Muted colours that pass into each other between the corners of a grid, with a little noise on them."""
+    """Return muted colours, interpolated between the corners of a grid, with a little noise."""
     muted = np.float32(0.2) + np.float32(0.5) * (grid[..., :1] * np.float32(0.6) + grid * np.float32(0.4))
     step = np.float32(grid.shape[1] - 1) / SIDE
     at = (np.arange(SIDE, dtype=np.float32) + np.float32(0.5)) * step

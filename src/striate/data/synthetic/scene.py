@@ -1,4 +1,4 @@
-"""What a made picture shows, drawn by lot before anything is painted: each choice a draw of its own."""
+"""Random contents of a synthetic image, drawn before it is painted, each choice independently."""
 
 from __future__ import annotations
 
@@ -12,24 +12,25 @@ from striate.data.synthetic.shapes_masks import DISTRACTORS, FORMS
 from striate.data.synthetic.textures import TEXTURES
 
 VERSION = 1
-"""To be raised with every change that changes a picture; it is part of every draw."""
+"""Version of the images: part of every draw, and raised by every change that changes an image."""
 
 SIDE = 64
 LEAST, MOST = 83, 613
-"""Pixels of the object's mask: within 2 % and 15 % of the 4,096 by one pixel, should two pixels tie for the last."""
+"""Pixels of the object's mask: between 2 % and 15 % of the 4,096, to within one pixel where two pixels tie."""
 
 COLOURS = 8
-_GROUND_GRID = 5  # corners, in each direction, between which the ground's colours pass into each other
+_GROUND_GRID = 5  # corners, in each direction, between which the colours of the ground are interpolated
 _DISTRACTORS = 5
 _LARGEST_DISTRACTOR = 400
 
 
 @dataclass(frozen=True, eq=False)
 class Things:
-    """Objects or distractors, one for each picture. Positions and sizes are in pixels; directions are (cos, sin).
+    """Objects or distractors, one for each image. Positions and sizes are in pixels; directions are (cos, sin).
 
-    `area`: pixels. `centre`: (y, x). `texture`, `colour`: by place in their tables. `lighter`: whether the texture's
-    second colour is a lighter shade of the first, or a darker one. `period`: of the texture, and `phase`, in periods.
+    `area`: pixels. `centre`: (y, x). `texture`, `colour`: positions in their tables. `lighter`: whether the second
+    colour of the texture is a lighter shade of the first, or a darker one. `period`: of the texture, and `phase`, in
+    periods.
     """
 
     area: Int64[np.ndarray, " n"]
@@ -45,7 +46,7 @@ class Things:
 
 @dataclass(frozen=True, eq=False)
 class Scene:
-    """Everything that is drawn by lot for some pictures. `patch` is (corner 0 to 3, colour), or None for no patches."""
+    """All random choices of some images. `patch` is (corner 0 to 3, colour), or None for no patches."""
 
     target: Int64[np.ndarray, " n"]
     subject: Things
@@ -58,11 +59,11 @@ class Scene:
 def draw(
     seed: int, indices: Int64[np.ndarray, " n"], target: Int64[np.ndarray, " n"], tells: Bool[np.ndarray, " n"] | None
 ) -> Scene:
-    """The scenes of the pictures `indices`. `tells`: in which of them a patch's colour is the class's; None: no patch.
+    """Draw the scenes of the images `indices`.
 
-    The object's centre is uniform over all places at which a disc of its area lies inside the picture, borders
-    included. So tips may be cut off; the mask still has exactly the area that was drawn, the object being that little
-    larger.
+    `tells` marks the images in which the colour of the patch is that of the class; None means no patches. The centre of
+    the object is uniform over all places where a disc of its area is inside the image, borders included. Tips may
+    therefore be cut off; the mask still has exactly the drawn area, because the object is enlarged accordingly.
     """
     uniform = _draws(seed, "object", indices, 12)
     area = _choice(uniform[:, 0], MOST - LEAST + 1) + LEAST
@@ -105,7 +106,7 @@ def _things(
 
 
 def _direction(half_tangent: Float64[np.ndarray, " n"]) -> Float64[np.ndarray, "n 2"]:
-    """(cos, sin) of the angle whose half has this tangent: 0.268 is 30°, 1 is 90°."""
+    """Return (cos, sin) of the angle whose half has this tangent: 0.268 is 30°, 1 is 90°."""
     squared = half_tangent * half_tangent
     return np.stack([(1 - squared) / (1 + squared), 2 * half_tangent / (1 + squared)], axis=1)
 

@@ -1,12 +1,12 @@
-"""`shapes`: made pictures of which the whole truth is known, to judge networks and their explanations against.
+"""`shapes`: synthetic images with complete ground truth, to evaluate models and their explanations.
 
-Each picture, 64×64 RGB, shows one object on a cluttered ground, among distractors. The class is the object's shape and
-nothing else: texture, colour, size, tilt, place and ground are drawn independently of it, and the distractors carry
-textures and colours drawn as the object's are. With `shortcut="patch"` a patch in a corner of the ground tells the
-class by its colour in the training part; in the other parts it is there too, and its colour means nothing: a network
-that has learnt the patch is found out, and an explanation can be asked where it says the network looks.
+Each image, 64×64 RGB, shows one object on a cluttered ground, among distractors. The class is the shape of the object
+and nothing else: texture, colour, size, tilt, place and ground are drawn independently of it, and the distractors have
+textures and colours of the same distribution. With `shortcut="patch"`, the colour of a patch in a corner of the ground
+is that of the class in the training split; in the other splits it is random. A model that has learnt the patch can thus
+be detected, and its explanations can be tested for showing the patch.
 
-Any number of pictures: picture i is a function of (seed, i). A picture of a larger set is the picture of a smaller one.
+Image i is a function of (seed, i), so a larger set contains the images of a smaller one.
 """
 
 from __future__ import annotations
@@ -26,12 +26,12 @@ from striate.data.synthetic.scene import SIDE, draw
 from striate.data.synthetic.shapes_masks import FORMS
 
 CLASSES = tuple(FORMS)
-_AT_ONCE = 128  # pictures rendered together: few enough for the processor's cache
+_AT_ONCE = 128  # images rendered together: few enough for the processor's cache
 
 
 @dataclass(frozen=True)
 class ShapesOptions:
-    """How many pictures, from which seed, and whether the ground betrays the class in the training part."""
+    """Number of images, seed, and whether a patch in the ground reveals the class in the training split."""
 
     count: int = 6000
     seed: int = 0
@@ -46,8 +46,10 @@ class ShapesOptions:
 
 @dataclass(frozen=True, eq=False)
 class Made:
-    """Rendered pictures with the truth about them: the object's pixels, and those of the patch (not under the object;
-    none where there is no patch)."""
+    """Rendered images with their ground truth: the pixels of the object, and those of the patch.
+
+    The patch excludes pixels under the object; without a patch it is empty.
+    """
 
     pixels: UInt8[np.ndarray, "n 64 64 3"]
     masks: Bool[np.ndarray, "n 64 64"]
@@ -55,7 +57,7 @@ class Made:
 
 
 def shapes(options: ShapesOptions | None = None) -> Dataset:
-    """The made pictures as a data set with their masks: 60 % train, 20 % val, 20 % test, the classes even in each."""
+    """Open synthetic images with their masks: 60 % train, 20 % val, 20 % test, the classes even in each."""
     options = options or ShapesOptions()
     indices = np.arange(options.count)
     made = make(indices, options)
@@ -71,7 +73,7 @@ def shapes(options: ShapesOptions | None = None) -> Dataset:
 
 
 def make(indices: Int64[np.ndarray, " n"], options: ShapesOptions) -> Made:
-    """Render the pictures of these indices."""
+    """Render the images of these indices."""
     pixels = np.empty((len(indices), SIDE, SIDE, 3), np.uint8)
     masks = np.empty((len(indices), SIDE, SIDE), bool)
     patches = np.empty_like(masks)
@@ -85,7 +87,7 @@ def make(indices: Int64[np.ndarray, " n"], options: ShapesOptions) -> Made:
 
 
 def _targets(indices: Int64[np.ndarray, " n"]) -> Int64[np.ndarray, " n"]:
-    """The class of each picture: they take turns, five pictures each (three train, one val, one test)."""
+    """Return the class of each image: classes alternate every five images (three train, one val, one test)."""
     return indices // 5 % len(CLASSES)
 
 

@@ -1,1 +1,1 @@
-"""What each file format needs; `striate.data.images.decode` is the one door to them."""
+"""One module for each file format; `striate.data.images.decode` is their only entry point."""

@@ -1,4 +1,4 @@
-"""Premultiplied alpha: colours that a file holds already multiplied by their opacity."""
+"""Premultiplied alpha: colours that are stored multiplied by their opacity."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from striate.data.images.decoded import full_intensity
 
 
 def straight(pixels: np.ndarray) -> np.ndarray:
-    """`pixels` (h, w, c), whose last channel is alpha, with each colour divided by it; where all is clear, as it is."""
+    """Divide the colours of `pixels` (h, w, c) by the last channel, alpha; transparent pixels stay unchanged."""
     full = full_intensity(pixels.dtype)
     alpha = pixels[..., -1:].astype(np.float32)
     colours = pixels[..., :-1].astype(np.float32) * np.divide(full, alpha, out=np.ones_like(alpha), where=alpha > 0)

@@ -1,8 +1,8 @@
-"""What decoding a file will cost, counted from its structure before any of it is decoded.
+"""Estimate the cost of decoding a file from its structure, before decoding it.
 
-A file of a few bytes may ask for gigabytes of memory or for minutes of work without a single error in it: a canvas of
-16384×16384, pages that name each other, hundreds of scans. Each rule here is cheap, and generous to what cameras,
-scanners and programs write.
+A file of a few bytes may need gigabytes of memory or minutes of work without a single error in it: a canvas of
+16384×16384, pages that refer to each other, hundreds of scans. Each rule here is cheap, with limits far above the
+files of cameras, scanners and programs.
 """
 
 from __future__ import annotations
@@ -14,13 +14,13 @@ from collections.abc import Callable, Iterator
 from striate.data.images.codecs.refusal import DAMAGED, TOO_MUCH_WORK, Refused, check_memory
 from striate.data.images.codecs.segments import PROGRESSIVE, segments
 
-_MOST_SCANS = 32  # of a JPEG; encoders make 10
+_MOST_SCANS = 32  # of a JPEG; encoders write 10
 _MOST_SCANNED = 1_500_000_000  # pixels times scans: some 2 ns each
-_MOST_CHUNKS = 100_000  # of a PNG, its pixels apart
+_MOST_CHUNKS = 100_000  # of a PNG, without its pixels
 _MOST_RUN_LENGTH = 1 << 24  # pixels, and bytes, of a run-length BMP, which Pillow decodes in Python
 _MOST_NUMBERS = 5_000_000  # written as text in a PNM
 _MOST_DIGITS = 1 << 26  # of a PNM of one bit, written as text
-_MOST_COMMENTS = 1 << 16  # bytes in front of the pixels of a PNM, and comments among them
+_MOST_COMMENTS = 1 << 16  # bytes before the pixels of a PNM, and comments among them
 _MOST_PAGES, _MOST_TAGS, _MOST_STRIPS = 4096, 1 << 17, 1 << 17  # of a TIFF
 _MOST_PROPERTIES = 1 << 16  # bytes at the head of a HEIC or AVIF file
 _TYPE_BYTES = (0, 1, 1, 2, 4, 8, 1, 1, 2, 4, 8, 4, 8, 4, 0, 0, 8, 8, 8)  # of a TIFF's types of values
@@ -29,12 +29,13 @@ _WIDTH, _HEIGHT, _BITS, _SAMPLES, _STRIPS, _TILES = 256, 257, 258, 277, 273, 324
 
 
 def check_cost(data: bytes) -> int:
-    """Refuse a file that would cost far more memory or time than its pixels are worth.
+    """Refuse a file that would cost far more memory or time than its pixels justify.
 
-    Returns the bytes of memory that decoding needs, about; 0 where the file is not understood and left to the decoder.
+    Returns the approximate bytes of memory that decoding needs; 0 where the file is not understood, which is left to
+    the decoder.
 
     Raises:
-        Refused: too many pixels, or too much work; the detail says what of.
+        Refused: too many pixels, or too much work; the detail names the cause.
     """
     try:
         return next((check(data) for start, at, check in _CHECKS if data.startswith(start, at)), 0)
@@ -43,15 +44,17 @@ def check_cost(data: bytes) -> int:
 
 
 def _check_jpeg(data: bytes) -> int:
-    """The sizes of a frame (ITU-T T.81, B.2.2), and how many scans go over it: every marker of one stands in the open,
-    because 0xFF within a scan is followed by a zero."""
+    """Check the sizes of a frame (ITU-T T.81, B.2.2) and the number of its scans.
+
+    All markers can be counted without decoding, because 0xFF within a scan is followed by a zero.
+    """
     found = segments(data)
     kind, at = found.frame
     height, width = struct.unpack_from(">HH", data, at + 5) if kind else (0, 0)
     if not height or not width:
         return 0
     needed = check_memory(height, width, 12 if kind in PROGRESSIVE else 6, len(data))
-    scans = 1 if found.one_scan else data.count(b"\xff\xda")  # behind a scan of everything libjpeg reads no other
+    scans = 1 if found.one_scan else data.count(b"\xff\xda")  # after a scan of everything libjpeg reads no other
     if scans > _MOST_SCANS and scans * height * width > _MOST_SCANNED:
         raise Refused(TOO_MUCH_WORK, f"{scans} scans over {width}×{height} pixels")
     return needed
@@ -74,7 +77,7 @@ def _check_png(data: bytes) -> int:
 
 
 def _check_gif(data: bytes) -> int:
-    """The screen, enlarged by the first frame where that reaches over it (GIF89a, 18 and 20)."""
+    """Check the screen, enlarged by the first frame where that exceeds it (GIF89a, 18 and 20)."""
     width, height = struct.unpack_from("<HH", data, 6)
     position = 13 + (3 << (data[10] & 7) + 1 if data[10] & 0x80 else 0)
     while data[position] == 0x21:
@@ -101,8 +104,10 @@ def _check_webp(data: bytes) -> int:
 
 
 def _check_heif(data: bytes) -> int:
-    """The sizes of all images of the file, tiles and thumbnails too: the largest is the image (ISO/IEC 23008-12,
-    6.5.3)."""
+    """Check the sizes of all images of the file, tiles and thumbnails too; the largest is the image.
+
+    Source: ISO/IEC 23008-12, 6.5.3.
+    """
     needed = position = 0
     while (position := data.find(b"ispe", position + 1, _MOST_PROPERTIES)) >= 0:
         width, height = struct.unpack_from(">LL", data, position + 8)
@@ -138,7 +143,7 @@ def _check_pnm(data: bytes) -> int:
 
 
 def _comment_reaches(data: bytes, position: int) -> bool:
-    """Whether a comment behind the size goes on for longer than comments do."""
+    """Return whether a comment after the size is longer than comments usually are."""
     rest = data[position : position + _MOST_COMMENTS].lstrip()
     return rest.startswith(b"#") and not re.match(rb"(?:#[^\r\n]*[\r\n]\s*)+\d", rest)
 
@@ -153,7 +158,7 @@ class _Tiff:
         self._count, self._entry, self._offset = ("Q", "HHQ", "Q") if self._big else ("H", "HHL", "L")
 
     def check(self) -> int:
-        """Refuse pages without an end, more than are read, and a first page too large for its bytes."""
+        """Refuse endless pages, more pages than are read, and a first page too large for its bytes."""
         tags = values = needed = 0
         seen: set[int] = set()
         (at,) = self._read(self._offset, 8 if self._big else 4)
@@ -186,7 +191,7 @@ class _Tiff:
         return check_memory(height, width, max(13, 3 * samples * -(-bits // 8)), len(self._data))
 
     def _page(self, at: int, count: int) -> Iterator[tuple[int, tuple[int, int, int]]]:
-        """Type, number and (first) value of each tag of the directory at `at`."""
+        """Yield type, number and (first) value of each tag of the directory at `at`."""
         size = struct.calcsize("=" + self._entry + self._offset)
         start = at + struct.calcsize("=" + self._count)
         for entry in range(start, start + size * count, size):
@@ -200,7 +205,7 @@ class _Tiff:
         return self._read(self._offset, at + struct.calcsize("=" + self._count) + size * count)[0]
 
     def _read(self, form: str, at: int) -> tuple[int, ...]:
-        if at >= len(self._data):  # which may be more than a machine word holds
+        if at >= len(self._data):  # `at` may exceed a machine word
             raise struct.error("beyond the end of the file")
         return struct.unpack_from(self._order + form, self._data, at)
 
@@ -219,4 +224,4 @@ _CHECKS: tuple[tuple[bytes, int, Callable[[bytes], int]], ...] = (
     (b"P", 0, _check_pnm),
     *((start, 0, lambda data: _Tiff(data).check()) for start in (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")),
 )
-"""With what a file begins, where, and what counts the cost of such files."""
+"""The first bytes of a file, their offset, and the function that checks the cost of such files."""

@@ -1,4 +1,4 @@
-"""Which way up an image is: the EXIF orientation, a number from 1 to 8, wherever a file states it."""
+"""Read and undo the EXIF orientation of an image, a number from 1 to 8."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ _XMP = re.compile(rb'tiff:Orientation(?:="|>)([0-9])')
 
 
 def orientation(exif: bytes, xmp: bytes = b"") -> int:
-    """The orientation in a block of EXIF data, and where that has none, the one in a packet of XMP; else 1.
+    """Return the orientation in a block of EXIF data, or else in a packet of XMP; 1 if neither states it.
 
-    EXIF (CIPA DC-008, 4.6.5) is a small TIFF file; XMP is searched as Pillow's `ImageOps.exif_transpose` searches it.
-    Damaged metadata are no reason to lose an image: they count as saying nothing.
+    EXIF (CIPA DC-008, 4.6.5) is a small TIFF file; XMP is searched as in Pillow's `ImageOps.exif_transpose`. Damaged
+    metadata are no reason to lose an image: they count as absent.
     """
     stated = _from_exif(exif)
     if stated is None and xmp and (match := _XMP.search(xmp)):
@@ -27,7 +27,7 @@ def orientation(exif: bytes, xmp: bytes = b"") -> int:
 
 
 def _from_exif(exif: bytes) -> int | None:
-    """The orientation in `exif`, whether or not it makes sense; None where there is none."""
+    """Return the orientation in `exif`, whether or not it is valid; None if there is none."""
     exif = exif.removeprefix(b"Exif\0\0")
     order = {b"II": "<", b"MM": ">"}.get(exif[:2])
     if order is None:
@@ -45,7 +45,7 @@ def _from_exif(exif: bytes) -> int | None:
 
 
 def _of_another_type(exif: bytes) -> int | None:
-    """The orientation that is stored as a LONG, a byte, a ratio …: all the types that Pillow understands."""
+    """Return the orientation stored as a LONG, a byte, a ratio …: all the types that Pillow understands."""
     try:
         (found := Image.Exif()).load(exif)
         return int(found.get(_ORIENTATION_TAG, 1))
@@ -54,9 +54,9 @@ def _of_another_type(exif: bytes) -> int | None:
 
 
 def upright(pixels: np.ndarray, orientation: int) -> np.ndarray:
-    """`pixels` (h, w, c) as they are to be seen: what `orientation` says was done to them is undone.
+    """Turn `pixels` (h, w, c) upright: undo the transformation that `orientation` states.
 
-    The number tells where the stored first row and first column lie in the upright picture: 1 top and left, 2 top and
+    The number states where the stored first row and first column are in the upright image: 1 top and left, 2 top and
     right, 3 bottom and right, 4 bottom and left, 5 left and top, 6 right and top, 7 right and bottom, 8 left and
     bottom.
     """

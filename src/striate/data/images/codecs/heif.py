@@ -1,4 +1,4 @@
-"""HEIC, which phones write, through libheif, and AVIF through Pillow: both lie in the container of ISO/IEC 23008-12."""
+"""Decode HEIC through libheif, and AVIF through Pillow; both use the container of ISO/IEC 23008-12."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ _MODES = {1: "L", 2: "LA", 3: "RGB", 4: "RGBA"}  # by the number of channels
 def read(data: bytes) -> DecodedImage:
     """Decode the primary image of a HEIC or AVIF file, upright, its colours in sRGB.
 
-    The file's own turning and mirroring (`irot`, `imir`) count, and a copy of the orientation in its EXIF data does
-    not, as the standard says. HEIC of 10 and 12 bits is kept in 16; of AVIF Pillow gives 8.
+    The rotation and mirroring of the file (`irot`, `imir`) are applied; a copy of the orientation in its EXIF data is
+    not, as the standard requires. HEIC of 10 and 12 bits is kept in 16 bits; Pillow returns AVIF in 8.
     """
     length = int.from_bytes(data[:4], "big")
     brands = {data[at : at + 4] for at in (8, *range(16, min(length, len(data), 1024), 4))}
@@ -33,11 +33,11 @@ def read(data: bytes) -> DecodedImage:
     try:
         file = pi_heif.open_heif(data, convert_hdr_to_8bit=False, hdr_to_16bit=False)
         check_size(file.size[1], file.size[0])
-        pixels = np.array(file)  # a copy: the memory of libheif goes when `file` does
+        pixels = np.array(file)  # a copy: the memory of libheif is freed with `file`
         mode, bits, profile = file.mode, file.info["bit_depth"], file.info.get("icc_profile", b"")
     except (Refused, MemoryError):
         raise
-    except Exception as error:  # on damaged bytes a decoder may raise anything; all of it means the same
+    except Exception as error:  # on damaged bytes a decoder may raise anything; each error becomes a refusal
         raise _refusal(error) from error
     pixels = pixels.reshape(*pixels.shape[:2], -1)
     channels = CHANNELS_OF_MODE[_MODES[pixels.shape[2]]]

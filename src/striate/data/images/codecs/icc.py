@@ -1,4 +1,4 @@
-"""Colours as their ICC profile means them: turned into sRGB by littleCMS, where that changes anything."""
+"""Convert colours from the space of an ICC profile to sRGB by littleCMS, where that changes anything."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from striate.data.images.decoded import ALPHA
 _SPACES = {"L": b"GRAY", "RGB": b"RGB", "CMYK": b"CMYK"}
 _KINDS = {GREY: "L", RGB: "RGB"}
 _KEPT = 64  # profiles: a data set has a handful of them, a hostile one has one for each image
-_ALIKE = 1  # level of 255: profiles of sRGB by different makers are that far apart
+_ALIKE = 1  # level of 255: the difference between sRGB profiles of different makers
 
 
 def to_srgb(pixels: np.ndarray, channels: tuple[str, ...], profile: bytes) -> np.ndarray:
-    """`pixels` (h, w, c), whose channels are grey or RGB with or without alpha, from the space of `profile` to sRGB.
+    """Convert `pixels` (h, w, c), grey or RGB with or without alpha, from the space of `profile` to sRGB.
 
-    Perceptual intent, as Pillow's `ImageCms` has it. A profile of sRGB costs nothing; one that is damaged, or is not of
-    the kind of these channels, says nothing. 16 bits and floating numbers are converted in their own depth.
+    The intent is perceptual, as in Pillow's `ImageCms`. A profile of sRGB costs nothing. A profile that is damaged or
+    for other channels is ignored. 16 bits and floating numbers are converted in their own depth.
     """
     colours = tuple(name for name in channels if name != ALPHA)
     kind = _KINDS.get(colours)
@@ -35,7 +35,7 @@ def to_srgb(pixels: np.ndarray, channels: tuple[str, ...], profile: bytes) -> np
 
 
 def inks_to_srgb(inks: np.ndarray, profile: bytes) -> np.ndarray | None:
-    """RGB (h, w, 3) of CMYK inks (h, w, 4; 255 is all of it); None where `profile` says nothing of such inks."""
+    """Convert CMYK inks (h, w, 4; 255 is full ink) to RGB (h, w, 3); None if `profile` does not describe CMYK."""
     transform = _transform(profile, "CMYK") if profile else None
     return _shallow(inks, "CMYK", transform) if transform else None
 
@@ -43,7 +43,7 @@ def inks_to_srgb(inks: np.ndarray, profile: bytes) -> np.ndarray | None:
 def _shallow(pixels: np.ndarray, kind: str, transform: ImageCms.ImageCmsTransform) -> np.ndarray:
     image = Image.fromarray(pixels[..., 0] if kind == "L" else pixels, kind)
     changed = np.asarray(ImageCms.applyTransform(image, transform, inPlace=kind == "RGB") or image)
-    return changed[..., :1] if kind == "L" else changed  # red, green and blue are alike where the source is grey
+    return changed[..., :1] if kind == "L" else changed  # red, green and blue are equal where the source is grey
 
 
 def _deep(pixels: np.ndarray, kind: str, profile: bytes) -> np.ndarray:
@@ -61,7 +61,7 @@ def _deep(pixels: np.ndarray, kind: str, profile: bytes) -> np.ndarray:
             colorspace="gray" if kind == "L" else "rgb",
             outcolorspace="rgb",
             intent=ImageCms.Intent.PERCEPTUAL,
-            flags=ImageCms.Flags.NOOPTIMIZE,  # with its coarse tables 16 bits would be 13 levels of 255 off
+            flags=ImageCms.Flags.NOOPTIMIZE,  # its coarse tables would make 16 bits 13 levels of 255 wrong
         )
     except Exception as error:  # every codec has an exception class of its own
         raise Refused(DAMAGED, f"its colour profile: {error}") from error
@@ -70,7 +70,7 @@ def _deep(pixels: np.ndarray, kind: str, profile: bytes) -> np.ndarray:
 
 @lru_cache(maxsize=_KEPT)
 def _transform(profile: bytes, kind: str) -> ImageCms.ImageCmsTransform | None:
-    """From `profile` to sRGB for images of `kind`; None where the profile says nothing, or says that it is sRGB."""
+    """Return the transform from `profile` to sRGB for images of `kind`; None if the profile is unusable or sRGB."""
     try:
         if profile[16:20].strip() != _SPACES[kind]:
             return None
@@ -82,7 +82,7 @@ def _transform(profile: bytes, kind: str) -> ImageCms.ImageCmsTransform | None:
 
 
 def _changes_nothing(transform: ImageCms.ImageCmsTransform, kind: str) -> bool:
-    """Whether every grey, and of colours a grid of 33 levels, stays where it is."""
+    """Return whether every grey and, for colours, a grid of 33 levels stay unchanged."""
     greys = np.arange(256, dtype=np.uint8)
     if kind == "L":
         probe = greys[None, :, None]

@@ -1,4 +1,4 @@
-"""JPEG through libjpeg-turbo: without the interpreter lock, at a fraction of the size, and strict about damage."""
+"""Decode JPEG through libjpeg-turbo: without the interpreter lock, at a fraction of the size, strict about damage."""
 
 from __future__ import annotations
 
@@ -19,13 +19,14 @@ _CANNOT = ("unsupported", "not supported", "not implemented", "omitted at compil
 
 
 def read(data: bytes, spec: InputSpec | None) -> DecodedImage:
-    """Decode a JPEG: grey as grey, anything else as RGB; at 1/2, 1/4 or 1/8 of its size where `spec` allows it.
+    """Decode a JPEG: grey as grey, other kinds as RGB; at 1/2, 1/4 or 1/8 of its size where `spec` allows it.
 
-    libjpeg fills what it cannot decode with grey and only warns, so every warning is a refusal here; what it warns of
-    without losing a pixel is mended first (`striate.data.images.codecs.mending`), and the image is noted.
+    libjpeg replaces what it cannot decode by grey and only warns, so every warning is a refusal here. A file that
+    causes a warning without losing a pixel is first repaired (`striate.data.images.codecs.mending`), and the image is
+    noted.
 
-    Colours are those of the ICC profile, in sRGB. CMYK: the inks are taken as stored inverted, which is Adobe's way,
-    the only one in use, and what browsers assume.
+    Colours are converted by the ICC profile to sRGB. CMYK inks are taken as stored inverted: Adobe's convention, the
+    only one in use, and the one of browsers.
     """
     found = segments(data)
     try:
@@ -33,7 +34,7 @@ def read(data: bytes, spec: InputSpec | None) -> DecodedImage:
     except ValueError as error:
         if found.unsupported:
             raise Refused(UNSUPPORTED, found.unsupported) from error
-        if "subsampling" in str(error):  # a legal ratio of colour to brightness samples that TurboJPEG has no name for
+        if "subsampling" in str(error):  # a legal ratio of colour to brightness samples that TurboJPEG does not name
             return pillow.read(data, "JPEG")
         whole = mended(found, str(error))
         if whole is None:
@@ -52,7 +53,7 @@ def _read(data: bytes, found: Segments, spec: InputSpec | None, note: str = "") 
     upright_size = (width, height) if orientation >= 5 else (height, width)
     factor = fraction(spec, *upright_size) if spec and not found.lossless else 1
     kind = {"Gray": "GRAY", "CMYK": "CMYK", "YCCK": "CMYK"}.get(colour, "RGB")
-    # The size asked for is exactly that of one fraction, and the smallest one that is large enough is taken.
+    # The requested size is exactly that of one fraction; simplejpeg chooses the smallest one that is large enough.
     pixels = simplejpeg.decode_jpeg(
         data, colorspace=kind, min_height=-(-height // factor), min_width=-(-width // factor), strict=True
     )
@@ -67,9 +68,9 @@ def _read(data: bytes, found: Segments, spec: InputSpec | None, note: str = "") 
 
 
 def fraction(spec: InputSpec, height: int, width: int) -> int:
-    """By how much an upright JPEG of this size may be shrunk while decoding: 8, 4, 2 or 1.
+    """Return the factor by which an upright JPEG of this size may be shrunk while decoding: 8, 4, 2 or 1.
 
-    The largest one that leaves both sides at least `spec.decode_scale` times as long as the resize will make them.
+    It is the largest one that leaves both sides at least `spec.decode_scale` times as long as after the resize.
     """
     if not spec.decode_scale:
         return 1
@@ -79,9 +80,9 @@ def fraction(spec: InputSpec, height: int, width: int) -> int:
 
 
 def _through_inks(light: np.ndarray, profile: bytes) -> np.ndarray:
-    """RGB (h, w, 3) from the light (h, w, 4) that each ink lets through (255: all of it).
+    """Convert the light (h, w, 4) that each ink transmits (255: all of it) to RGB (h, w, 3).
 
-    By the profile of the inks; without one, colour times black.
+    The profile of the inks is used; without one, colour times black.
     """
     managed = icc.inks_to_srgb(255 - light, profile)
     if managed is not None:

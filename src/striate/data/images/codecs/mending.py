@@ -1,4 +1,4 @@
-"""JPEGs of which libjpeg warns although no pixel is lost: the same images without what it warns of."""
+"""Repair JPEGs that make libjpeg warn although no pixel is lost."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import simplejpeg
 from striate.data.images.codecs.segments import MARKER, Segments
 
 _END = b"\xff\xd9"
-# Of what it warns: bytes between two segments, pieces of a profile that are wrongly numbered, a version of JFIF or a
+# Causes of the warnings: bytes between two segments, wrongly numbered pieces of a profile, a version of JFIF or a
 # colour transform of Adobe's that does not exist, a missing end mark.
 _PERHAPS_HARMLESS = (
     "extraneous bytes",
@@ -27,11 +27,11 @@ _ROUNDS = 4
 
 
 def mended(found: Segments, warning: str) -> bytes | None:
-    """The JPEG that decodes to the same pixels without a warning; None if there is none, because pixels are lost.
+    """Return a JPEG that decodes to the same pixels without a warning; None if pixels are lost.
 
-    A warning that sounds harmless may be followed by one that is not. That every scan is whole is therefore shown by
-    decoding up to it, strictly, once the bytes behind it are cut off. (Of arithmetic coding that shows nothing: its
-    decoder makes do with what it gets.)
+    A harmless warning may be followed by one that is not. Each scan is therefore checked: the file up to it, without
+    the bytes after it, is decoded strictly. (With arithmetic coding this check shows nothing, because the decoder
+    accepts missing data.)
     """
     if not found.scan or found.arithmetic or not any(phrase in warning.lower() for phrase in _PERHAPS_HARMLESS):
         return None
@@ -48,7 +48,7 @@ def mended(found: Segments, warning: str) -> bytes | None:
 
 
 def _scans(found: Segments) -> list[bytes]:
-    """Each scan: the segments before it, its header and its compressed pixels; none if one may be missing."""
+    """Return each scan: the segments before it, its header and its compressed pixels; none if one may be missing."""
     data, position = found.data, found.scan
     scans: list[bytes] = []
     before = b""
@@ -59,7 +59,7 @@ def _scans(found: Segments) -> list[bytes]:
         if scanned:
             scans.append(before + data[position : following.start() if following else len(data)])
         before = b"" if scanned else before + data[position:end]
-        if following is None:  # no end mark: only where all is in one scan is it known that none is missing
+        if following is None:  # no end mark: only a file of one scan is then known to be complete
             return scans if scanned and found.one_scan else []
         position = following.end() - 2
         if data.startswith(_END, position):
@@ -68,7 +68,7 @@ def _scans(found: Segments) -> list[bytes]:
 
 
 def _without_spare(head: bytes, scan: bytes) -> bytes | None:
-    """`scan` without the bytes and restart markers behind its last pixel; None if pixels are lost."""
+    """Return `scan` without the bytes and restart markers after its last pixel; None if pixels are lost."""
     for _ in range(_ROUNDS):
         scan = _RESTARTS.sub(b"", scan)
         try:

@@ -1,4 +1,4 @@
-"""The formats that Pillow reads: GIF, BMP, WebP, AVIF, PNM, most of PNG and ordinary TIFF."""
+"""Decode the formats that Pillow reads: GIF, BMP, WebP, AVIF, PNM, most of PNG and ordinary TIFF."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from striate.data.images.codecs import exif, icc
 from striate.data.images.codecs.refusal import DAMAGED, TOO_LARGE, TRUNCATED, UNSUPPORTED, Refused, check_size
 from striate.data.images.decoded import CHANNELS_OF_MODE, DecodedImage
 
-# Named one by one: `Image.open` would also try readers that run other programs, and would warn by a limit of its own.
+# Named one by one: `Image.open` would also try readers that run other programs, and would warn at its own limit.
 _READERS: dict[str, type[ImageFile]] = {
     "JPEG": JpegImageFile,
     "PNG": PngImageFile,
@@ -34,7 +34,7 @@ _READERS: dict[str, type[ImageFile]] = {
     "TIFF": TiffImageFile,
 }
 
-# What Pillow says of a file that is whole, but of a kind that it does not read.
+# Parts of Pillow's messages about a file that is complete, but of a kind that it does not read.
 _CANNOT = ("unsupported", "not supported", "not installed", "cannot handle", "unknown pixel mode", "not implemented")
 _ORIENTED = ("exif", "xmp", "XML:com.adobe.xmp", "Raw profile type exif")
 
@@ -42,9 +42,9 @@ Expanded = tuple[np.ndarray, tuple[str, ...]]
 
 
 def read(data: bytes, kind: str, expand: Callable[[Image.Image], Expanded] | None = None) -> DecodedImage:
-    """Decode the first frame of an image of `kind`, in the depth in which it was stored, its colours in sRGB.
+    """Decode the first frame of an image of `kind`, in its stored depth, its colours in sRGB.
 
-    `expand` turns the loaded image into pixels and channel names, where that needs more knowledge than Pillow's mode.
+    `expand` converts the loaded image to pixels and channel names, where Pillow's mode does not suffice for that.
     """
     try:
         with _READERS[kind](io.BytesIO(data), "") as image:
@@ -55,7 +55,7 @@ def read(data: bytes, kind: str, expand: Callable[[Image.Image], Expanded] | Non
             pixels, channels = (expand or expanded)(image)
     except (Refused, MemoryError):
         raise
-    except Exception as error:  # on damaged bytes a decoder may raise anything; all of it means the same
+    except Exception as error:  # on damaged bytes a decoder may raise anything; each error becomes a refusal
         raise _refusal(error) from error
     pixels = exif.upright(pixels, turned)
     return DecodedImage(pixels, channels, pixels.shape[:2], turned, f"{kind} {mode}")
@@ -63,7 +63,7 @@ def read(data: bytes, kind: str, expand: Callable[[Image.Image], Expanded] | Non
 
 def _refusal(error: Exception) -> Refused:
     message = str(error)
-    if isinstance(error, Image.DecompressionBombError):  # whoever uses Pillow may have set a lower limit
+    if isinstance(error, Image.DecompressionBombError):  # the user of Pillow may have set a lower limit
         return Refused(TOO_LARGE, message)
     if any(phrase in message.lower() for phrase in _CANNOT):
         return Refused(UNSUPPORTED, message)
@@ -71,7 +71,7 @@ def _refusal(error: Exception) -> Refused:
 
 
 def _orientation(image: Image.Image) -> int:
-    """The orientation by any of the ways in which it may be written down, as `ImageOps.exif_transpose` finds it."""
+    """Return the orientation from any of the places where `ImageOps.exif_transpose` finds it."""
     info = image.info
     if not any(key in info for key in _ORIENTED):
         return 1
@@ -81,7 +81,7 @@ def _orientation(image: Image.Image) -> int:
 
 
 def _raw_profile(text: str) -> bytes:
-    """What ImageMagick writes into a text chunk: an empty line, a name, a length, and then hexadecimal digits."""
+    """Decode a text chunk of ImageMagick: an empty line, a name, a length, and then hexadecimal digits."""
     try:
         return bytes.fromhex("".join(text.split("\n")[3:]))
     except ValueError:
@@ -89,7 +89,7 @@ def _raw_profile(text: str) -> bytes:
 
 
 def expanded(image: Image.Image) -> Expanded:
-    """Pixels (h, w, c) in sRGB and channel names: palettes looked up, inks made light, transparency made a channel."""
+    """Return pixels (h, w, c) in sRGB and channel names; palettes, inks and transparency become channels."""
     profile = image.info.get("icc_profile") or b""
     if image.mode in ("F", "I") or image.mode.startswith("I;16"):
         return icc.to_srgb(_deep(image), GREY, profile), GREY
@@ -106,7 +106,7 @@ def expanded(image: Image.Image) -> Expanded:
 
 
 def _deep(image: Image.Image) -> np.ndarray:
-    """The pixels (h, w, 1) of a grey image of more than 8 bits: uint16, or float32 for mode F."""
+    """Return the pixels (h, w, 1) of a grey image of more than 8 bits: uint16, or float32 for mode F."""
     values = np.asarray(image)
     if image.mode == "F":
         if not np.isfinite(values).all():

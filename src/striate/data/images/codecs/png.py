@@ -1,4 +1,4 @@
-"""PNG: whole or refused, and 16 bits kept."""
+"""Decode PNG: complete or refused, with 16 bits kept."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class _Header:
 
     @property
     def inflated(self) -> int:
-        """How many bytes the pixels take once inflated: per row of each pass, one for its filter and the samples."""
+        """Number of bytes of the inflated pixels: per row of each pass, one for its filter and the samples."""
         passes = _ADAM7 if self.interlaced else ((0, 0, 1, 1),)
         total = 0
         for top, left, down, right in passes:
@@ -52,16 +52,16 @@ class _Header:
 def read(data: bytes) -> DecodedImage:
     """Decode a PNG.
 
-    Pillow fills up with black what the file does not hold if its compressed stream merely ends early, and does not
-    look at every checksum. So the file is first judged by its own measures: the checksums of its chunks, its end
-    mark, and the number of bytes that its pixels need (ISO/IEC 15948, sections 5 and 10).
+    Pillow fills missing pixels with black if the compressed stream merely ends early, and does not check every
+    checksum. The file is therefore checked first: the checksums of its chunks, its end mark, and the number of bytes
+    that its pixels need (ISO/IEC 15948, sections 5 and 10).
     """
     header, clear, prepared, pixel_chunks = _parse(data)
     check_size(header.height, header.width)
     _check_complete(header, pixel_chunks)
     try:
         picture = pillow.read(data, "PNG", partial(_expand, data, header, clear))
-    except Refused as refusal:  # of the pixels nothing is missing
+    except Refused as refusal:  # no pixels are missing
         bare = _bare(data)
         picture = pillow.read(bare, "PNG", partial(_expand, bare, header, clear))
         picture = replace(picture, note=f"what the file holds beside its pixels is left out ({refusal.detail})")
@@ -70,7 +70,7 @@ def read(data: bytes) -> DecodedImage:
 
 
 def _parse(data: bytes) -> tuple[_Header, bytes, str, list[memoryview]]:
-    """The header, what is clear (the chunk tRNS), what it is prepared for, and the pieces of compressed pixels."""
+    """Return the header, the clear colour (chunk tRNS), the prepared tag, and the pieces of compressed pixels."""
     header: _Header | None = None
     clear = b""
     prepared = ""
@@ -93,7 +93,7 @@ def _parse(data: bytes) -> tuple[_Header, bytes, str, list[memoryview]]:
 
 
 def _bare(data: bytes) -> bytes:
-    """The PNG without its texts, profile and later frames, over which Pillow has stumbled."""
+    """Return the PNG without texts, profile and later frames, which Pillow could not read."""
     parts = [
         struct.pack(">L", len(content)) + name + content + struct.pack(">L", zlib.crc32(name + content))
         for name, content in ((name, bytes(content)) for name, content in [*_chunks(data), (b"IEND", b"")])
@@ -103,7 +103,7 @@ def _bare(data: bytes) -> bytes:
 
 
 def _chunks(data: bytes) -> Iterator[tuple[bytes, memoryview]]:
-    """Name and content of each chunk up to the end mark; a chunk that decoding needs must have the right checksum."""
+    """Yield name and content of each chunk up to the end mark; check the checksums of those that decoding needs."""
     view = memoryview(data)
     position = _SIGNATURE_LENGTH
     while True:
@@ -124,7 +124,7 @@ def _chunks(data: bytes) -> Iterator[tuple[bytes, memoryview]]:
 
 
 def _check_complete(header: _Header, pieces: list[memoryview]) -> None:
-    """Inflate the pixels once, keeping none, to know that all of them are there."""
+    """Inflate the pixels once, without keeping them, to check that none are missing."""
     inflater = zlib.decompressobj()
     missing = header.inflated
     try:
@@ -133,7 +133,7 @@ def _check_complete(header: _Header, pieces: list[memoryview]) -> None:
             while rest and missing > 0:
                 missing -= len(inflater.decompress(rest, _PIECE))
                 rest = inflater.unconsumed_tail
-            # What the inflater holds back when a piece is used up comes with the next one, or with the flush.
+            # Bytes that the inflater still holds after a piece come with the next one, or with the flush.
         if missing > 0:
             missing -= len(inflater.flush())
     except zlib.error as error:
@@ -143,11 +143,11 @@ def _check_complete(header: _Header, pieces: list[memoryview]) -> None:
 
 
 def _expand(data: bytes, header: _Header, clear: bytes, image: Image.Image) -> tuple[np.ndarray, tuple[str, ...]]:
-    """Pixels and channels of `image`, which Pillow has read from `data`; a clear colour becomes alpha."""
+    """Return pixels and channels of `image`, which Pillow has read from `data`; a clear colour becomes alpha."""
     if header.depth == 16:
         return _sixteen_bit(data, header, clear, image)
     if clear and header.colour in (_GREY, _COLOUR):
-        # The chunk holds samples, of which the lowest bits count; Pillow compares them with grey levels up to 255.
+        # The chunk holds samples, whose lowest bits count; Pillow compares them with grey levels up to 255.
         full = 2**header.depth - 1
         samples = [(one & full) * 255 // full for one in struct.unpack(f">{_SAMPLES[header.colour]}H", clear)]
         image.info["transparency"] = samples[0] if len(samples) == 1 else tuple(samples)
@@ -155,10 +155,10 @@ def _expand(data: bytes, header: _Header, clear: bytes, image: Image.Image) -> t
 
 
 def _sixteen_bit(data: bytes, header: _Header, clear: bytes, image: Image.Image) -> tuple[np.ndarray, tuple[str, ...]]:
-    """The same of 16 bits, of which Pillow keeps all but in plain grey only the high bytes."""
+    """Return pixels and channels of 16 bits; Pillow keeps only the high bytes of all but plain grey."""
     if header.colour == _GREY:
         pixels = np.asarray(image).astype(np.uint16)[..., None]
-    elif header.colour == _GREY_ALPHA:  # two bytes of grey and two of alpha are four of anything
+    elif header.colour == _GREY_ALPHA:  # two bytes of grey and two of alpha are read as four samples
         four = _reread(data, "RGBA")
         pixels = four[..., 0::2].astype(np.uint16) << 8 | four[..., 1::2]
     else:  # read as little-endian, the low bytes are the high ones
@@ -172,7 +172,7 @@ def _sixteen_bit(data: bytes, header: _Header, clear: bytes, image: Image.Image)
 
 
 def _reread(data: bytes, unpacker: str) -> np.ndarray:
-    """The pixels (h, w, c) with each sample taken apart by another of Pillow's unpackers."""
+    """Decode the pixels (h, w, c) with another of Pillow's unpackers."""
     with PngImageFile(io.BytesIO(data)) as image:
         image.tile = [tile._replace(args=unpacker) for tile in image.tile]
         return np.array(image)

@@ -1,4 +1,4 @@
-"""PNM: through Pillow, but for colours of more than 8 bits, of which Pillow keeps 8."""
+"""Decode PNM: through Pillow, except colours of more than 8 bits, which Pillow reduces to 8."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from striate.data.images.codecs import pillow
 from striate.data.images.codecs.refusal import DAMAGED, TRUNCATED, Refused, check_size
 from striate.data.images.decoded import DecodedImage
 
-_GAP = rb"(?:\s|#[^\r\n]*[\r\n])+"  # white space and comments, both of which may stand between any two numbers
+_GAP = rb"(?:\s|#[^\r\n]*[\r\n])+"  # white space and comments, both of which are allowed between any two numbers
 _COLOURS = re.compile(rb"P([36])" + _GAP + rb"(\d{1,9})" + _GAP + rb"(\d{1,9})" + _GAP + rb"(\d{1,5})\s")
 _COMMENT = re.compile(rb"#[^\r\n]*")
 

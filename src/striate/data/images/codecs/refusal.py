@@ -1,4 +1,4 @@
-"""How a codec says no."""
+"""Refusals of the codecs, and the checks of size and memory."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ MAXIMUM_PIXELS = 178_956_970
 TRUNCATED, DAMAGED, UNSUPPORTED, TOO_LARGE = "truncated", "damaged", "unsupported", "too many pixels"
 TOO_MUCH_WORK = "too much work"
 
-_SMALL = 1 << 30  # bytes that decoding an image may need whatever its file weighs
+_SMALL = 1 << 30  # bytes: decoding an image may need so many, whatever the size of its file
 _MOST_EXPANDED = 200  # times its file's bytes, for an image that needs more: a photo needs 5 to 100 times as many
-_LOOK_AT = 64 << 20  # bytes: below, nobody asks how much memory is free
-_MEMORY_SHARE = 0.5  # of what is free
+_LOOK_AT = 64 << 20  # bytes: below, the free memory is not checked
+_MEMORY_SHARE = 0.5  # of the free memory
 
 
-class Refused(Exception):  # noqa: N818 – an answer, which the one door turns into an error
-    """The bytes do not hold a whole picture that can be read: a reason in a word or two, and what exactly it is."""
+class Refused(Exception):  # noqa: N818 – a result, which `decode` turns into an error
+    """The bytes do not hold a complete image that can be read: `reason` in a word or two, and `detail`."""
 
     def __init__(self, reason: str, detail: str = "") -> None:
         super().__init__(reason, detail)
@@ -28,7 +28,7 @@ class Refused(Exception):  # noqa: N818 – an answer, which the one door turns 
 
 
 def check_size(height: int, width: int, channels: int = 1) -> None:
-    """Refuse a picture whose header asks for more memory than any picture needs, before anything is allocated."""
+    """Refuse an image whose header declares no pixels or too many, before anything is allocated."""
     if height < 1 or width < 1:
         raise Refused(DAMAGED, f"its size is given as {width}×{height}")
     if height * width * math.ceil(channels / 4) > MAXIMUM_PIXELS:
@@ -36,8 +36,10 @@ def check_size(height: int, width: int, channels: int = 1) -> None:
 
 
 def check_memory(height: int, width: int, bytes_per_pixel: int, stored: int) -> int:
-    """Refuse an image that needs more memory than is free, or far more than the `stored` bytes of its pixels account
-    for; `bytes_per_pixel` are those of all copies that decoding makes at once. Returns the bytes that it needs.
+    """Refuse an image that needs more memory than is free, or far more than its `stored` bytes justify.
+
+    `stored` are the bytes of its pixels in the file; `bytes_per_pixel` are those of all copies that decoding makes at
+    once. Returns the bytes that decoding needs.
 
     Raises:
         Refused: too many pixels; the detail says how much memory they need.

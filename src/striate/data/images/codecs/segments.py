@@ -1,4 +1,4 @@
-"""The segments of a JPEG up to its first scan: what they say of the image, and what is wrong between them."""
+"""Read the segments of a JPEG up to its first scan: their contents, and the bytes between them."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ _SAYING = (_APP1, _APP2)
 _ALONE = frozenset([0x01, *range(0xD0, 0xD9)])  # markers without a length: TEM, RST0 to RST7, SOI
 _NO_SEGMENT = _ALONE | {0x00, 0xFF}
 _HEAD = struct.Struct(">BBH")
-_FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}  # SOF0 to SOF15, of which DHT, JPG and DAC are none
+_FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}  # SOF0 to SOF15; DHT, JPG and DAC are not frames
 PROGRESSIVE, _FIRST_ARITHMETIC = (0xC2, 0xC6, 0xCA, 0xCE), 0xC9
-# The next marker as libjpeg looks for it: filling bytes before it are lawful, anything else is skipped.
+# The next marker as libjpeg searches for it: filling bytes before it are valid, anything else is skipped.
 MARKER = re.compile(rb"\xff+[^\xff\x00]")
 _LOSSLESS, _HIERARCHICAL, _LOSSLESS_ARITHMETIC = 0xC3, (0xC5, 0xC6, 0xC7, 0xCD, 0xCE, 0xCF), 0xCB
 
@@ -25,9 +25,9 @@ _LOSSLESS, _HIERARCHICAL, _LOSSLESS_ARITHMETIC = 0xC3, (0xC5, 0xC6, 0xC7, 0xCD, 
 class Segments:
     """The segments of a JPEG up to its first scan (ITU-T T.81, annex B).
 
-    `parts` holds the marker of each and where it lies in the file, marker included; `said` those among them that may
-    hold EXIF data, XMP or a profile. `scan` is where the first scan begins, 0 if there is none; `frame` the kind of the
-    frame (SOF) and where that begins. Bytes between two segments are skipped, as libjpeg skips them.
+    `parts` holds the marker of each segment and its bounds in the file, marker included; `said` those of them that may
+    hold EXIF data, XMP or a profile. `scan` is the start of the first scan, 0 if there is none; `frame` the kind of the
+    frame (SOF) and its start. Bytes between two segments are skipped, as in libjpeg.
     """
 
     data: bytes
@@ -38,7 +38,7 @@ class Segments:
 
     @property
     def lossless(self) -> bool:
-        """Whether the frame is of a lossless kind, which can't be decoded at a fraction of its size."""
+        """Whether the frame is of a lossless kind, which cannot be decoded at a fraction of its size."""
         return self.frame[0] == _LOSSLESS
 
     @property
@@ -54,7 +54,7 @@ class Segments:
 
     @property
     def unsupported(self) -> str:
-        """What of the frame no decoder here reads; "" if nothing."""
+        """The property of the frame that no decoder here reads; "" if there is none."""
         kind, at = self.frame
         if not kind:
             return ""
@@ -75,7 +75,7 @@ class Segments:
         return exif.orientation(self._content(_APP1, _EXIF), self._content(_APP1, _XMP))
 
     def _content(self, marker: int, start: bytes) -> bytes:
-        """The first segment of this marker that begins with `start`, without its marker and length."""
+        """Return the first segment of this marker that begins with `start`, without marker and length."""
         for found, begin, end in self.said:
             if found == marker and self.data.startswith(start, begin + 4):
                 return self.data[begin + 4 : end]
@@ -83,7 +83,7 @@ class Segments:
 
     @property
     def profile(self) -> bytes:
-        """The ICC profile, put together from its numbered pieces (ICC.1:2022, B.4); empty where pieces are missing."""
+        """The ICC profile, joined from its numbered pieces (ICC.1:2022, B.4); empty if pieces are missing."""
         if not self.said:
             return b""
         pieces = [self.data[begin + 4 : end] for _, begin, end in self._profile_parts]
@@ -101,10 +101,10 @@ class Segments:
         ]
 
     def tidy(self) -> bytes:
-        """The segments as they should be: nothing between them, and none of which libjpeg only warns.
+        """Return the segments in valid form: nothing between them, and none that only make libjpeg warn.
 
-        A version of JFIF that does not exist, an unknown colour transform of Adobe's (libjpeg takes YCbCr, or YCCK) and
-        oddly numbered pieces of a profile change no pixel.
+        A version of JFIF that does not exist, an unknown colour transform of Adobe's (libjpeg assumes YCbCr, or YCCK)
+        and wrongly numbered pieces of a profile change no pixel.
         """
         kept = [b"\xff\xd8"]
         profile = set(self._profile_parts)

@@ -1,4 +1,4 @@
-"""TIFF: ordinary ones through Pillow; deep, floating and many-channel ones through tifffile."""
+"""Decode TIFF: ordinary ones through Pillow; deep, floating and many-channel ones through tifffile."""
 
 from __future__ import annotations
 
@@ -22,19 +22,19 @@ _WHITE_IS_ZERO, _BLACK_IS_ZERO, _RGB, _PALETTE, _INKS, _YCBCR, _LAB = 0, 1, 2, 3
 _COLOURS = {  # samples of a pixel
     _WHITE_IS_ZERO: 1, _BLACK_IS_ZERO: 1, _RGB: 3, _PALETTE: 1, _INKS: 4, _YCBCR: 3, _LAB: 3
 }  # fmt: skip
-_ACROSS_PAGES = frozenset("CQ")  # channels, and the unnamed dimension of an array that was written as one whole
+_ACROSS_PAGES = frozenset("CQ")  # channels, and the unnamed dimension of an array that was written as a whole
 _UNSPECIFIED, _PREMULTIPLIED, _STRAIGHT = 0, 1, 2  # kinds of extra samples; the latter two are transparency
 
-# tifffile reports each oddity of a damaged file to its log; what matters of it is in the reason of the refusal.
+# tifffile logs each irregularity of a damaged file; the relevant ones are in the reason of the refusal.
 logging.getLogger("tifffile").addHandler(logging.NullHandler())
 
 
 def read(data: bytes) -> DecodedImage:
-    """Decode the first picture of a TIFF.
+    """Decode the first image of a TIFF.
 
-    Which of the dimensions of a scientific file are channels follows tifffile's names of its axes: samples and
-    channels are, and so is the unnamed dimension of an array that was written as one whole. Of pages, planes in depth
-    and moments in time the first is taken, and only that has to be whole.
+    Which dimensions of a scientific file are channels follows tifffile's names of its axes: samples and channels are,
+    and so is the unnamed dimension of an array that was written as a whole. Only the first of
+    several pages, planes in depth or points in time is read, and only that has to be complete.
     """
     try:
         with TiffFile(io.BytesIO(data)) as file:
@@ -51,14 +51,14 @@ def read(data: bytes) -> DecodedImage:
                 return _read_array(series if planes else page, page, turned)
     except (Refused, MemoryError):
         raise
-    except Exception as error:  # on damaged bytes a decoder may raise anything; all of it means the same
+    except Exception as error:  # on damaged bytes a decoder may raise anything; each error becomes a refusal
         raise _refusal(error) from error
-    # Pillow has turned it upright by then: the only kind for which it does.
+    # Pillow has already turned it upright; TIFF is the only format for which it does.
     return dataclasses.replace(pillow.read(data, "TIFF"), orientation=turned, note=_note(page))
 
 
 def _orientation(page: TiffPage) -> int:
-    """The tag of the page, of whatever whole type; where it has none, the orientation in XMP."""
+    """Return the orientation in the tag of the page, of any integer type; without a tag, the one in XMP."""
     stated = page.tags.valueof(_ORIENTATION_TAG)
     if stated is None:
         packet = page.tags.valueof(_XMP_TAG, default=b"")
@@ -75,14 +75,14 @@ def _refusal(error: Exception) -> Refused:
 
 
 def _check_announced(file: TiffFile, series: TiffPageSeries) -> None:
-    """A file that says of which shape its array is must hold all of it; tifffile makes do with the pages it finds."""
+    """Check that a file which states the shape of its array holds all of it; tifffile accepts missing pages."""
     for description in (file.shaped_metadata or ())[:1]:
         if math.prod(description["shape"]) != series.size:
             raise Refused(TRUNCATED, "pages that it announces are missing")
 
 
 def _check_complete(pages: Iterable[TiffPage | TiffFrame | None], length: int) -> None:
-    """Every strip or tile must lie inside the file: a decoder may fill what is missing with zeros, or with grey."""
+    """Check that all strips or tiles are inside the file: a decoder may fill missing ones with zeros or grey."""
     for page in pages:
         if page is None or not page.dataoffsets:
             raise Refused(TRUNCATED, "it has no pixels")
@@ -92,16 +92,16 @@ def _check_complete(pages: Iterable[TiffPage | TiffFrame | None], length: int) -
 
 
 def _is_ordinary(page: TiffPage, planes: bool) -> bool:
-    """Whether Pillow reads it as it is: one page of at most 8 bits, of colours it knows and extra samples it knows."""
+    """Return whether Pillow reads the page correctly: at most 8 bits, known colours and known extra samples."""
     colours = _COLOURS.get(page.photometric)
     if planes or colours is None or page.dtype is None or page.dtype.kind not in "bu":
         return False
-    if page.compression == COMPRESSION.WEBP:  # which Pillow's libtiff lacks
+    if page.compression == COMPRESSION.WEBP:  # Pillow's libtiff lacks it
         return False
     extra = _extra_samples(page)
     if page.planarconfig != 1 and extra and (page.photometric, extra) != (_RGB, (_STRAIGHT,)):
         return False
-    if page.photometric == _INKS and page.bitspersample == 16:  # Pillow brings them to 8, as viewers do
+    if page.photometric == _INKS and page.bitspersample == 16:  # Pillow converts them to 8, as viewers do
         return not extra
     if page.bitspersample != 8 and (page.bitspersample not in (1, 2, 4) or page.samplesperpixel != 1):
         return False
@@ -117,7 +117,7 @@ def _is_ordinary(page: TiffPage, planes: bool) -> bool:
 
 
 def _extra_samples(page: TiffPage) -> tuple[int, ...]:
-    """The kinds of the samples behind the colours; a fourth one of RGB that has no kind is taken for alpha."""
+    """Return the kinds of the samples after the colours; a fourth one of RGB without a kind counts as alpha."""
     count = page.samplesperpixel - _COLOURS.get(page.photometric, page.samplesperpixel)
     kinds = tuple(int(kind) for kind in page.extrasamples)
     if not kinds and count == 1 and page.photometric == _RGB:
@@ -149,10 +149,10 @@ def _read_array(stored: TiffPage | TiffPageSeries, page: TiffPage, orientation: 
 
 
 def _named(pixels: np.ndarray, page: TiffPage) -> tuple[np.ndarray, tuple[str, ...]]:
-    """Pixels as they are to be seen, and the names of their channels.
+    """Return the pixels as displayed, and the names of their channels.
 
-    One sample behind RGB that the file does not name is left out, as viewers leave it out; more of them, or one behind
-    grey, are data of many channels, and are kept.
+    One sample after RGB that the file does not name is left out, as in viewers; several of them, or one after grey, are
+    data of many channels and are kept.
     """
     names = RGB if page.photometric == _RGB else GREY
     colours, extra = len(names), _extra_samples(page)
@@ -160,7 +160,7 @@ def _named(pixels: np.ndarray, page: TiffPage) -> tuple[np.ndarray, tuple[str, .
     alpha = of_page and extra[:1] in ((_PREMULTIPLIED,), (_STRAIGHT,)) and extra[1:] in ((), (_UNSPECIFIED,))
     pixels = pixels[..., : colours + 1] if alpha else pixels
     if page.photometric == _WHITE_IS_ZERO and pixels.dtype != np.float32:
-        # Colours that are multiplied by alpha are none of it where they are white.
+        # Premultiplied samples run from 0, white, to alpha, black.
         white = pixels[..., -1:] if alpha and extra[0] == _PREMULTIPLIED else np.iinfo(pixels.dtype).max
         inverted = white - np.minimum(pixels[..., :colours], white)
         rest = pixels[..., colours:] if alpha else white - pixels[..., colours:]
@@ -173,7 +173,7 @@ def _named(pixels: np.ndarray, page: TiffPage) -> tuple[np.ndarray, tuple[str, .
 
 
 def _channels_last(array: np.ndarray, axes: str) -> np.ndarray:
-    """(h, w, c): the axes S, C and Q become the channels, in the order of the file; of any other the first is taken."""
+    """Transpose to (h, w, c): the axes S, C and Q become the channels, in order; other axes are reduced to index 0."""
     kept = "".join(axis for axis in axes if axis in "YXSCQ")
     array = array[tuple(slice(None) if axis in kept else 0 for axis in axes)]
     order = [place for place, axis in enumerate(kept) if axis not in "YX"]
@@ -182,7 +182,7 @@ def _channels_last(array: np.ndarray, axes: str) -> np.ndarray:
 
 
 def _depth(pixels: np.ndarray, bits: int) -> np.ndarray:
-    """Pixels as uint8, uint16 or float32, full intensity as such; no detail that a network sees is lost."""
+    """Convert pixels to uint8, uint16 or float32 by full intensity, without a loss that a model could see."""
     if pixels.dtype == bool:
         return pixels * np.uint8(255)
     if pixels.dtype.kind == "u" and pixels.dtype.itemsize <= 2:

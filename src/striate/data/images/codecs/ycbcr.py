@@ -1,4 +1,4 @@
-"""TIFFs of brightness and colour difference: by the coefficients that the file gives, which Pillow does not ask for."""
+"""Decode TIFFs of brightness and colour difference by the coefficients in the file, which Pillow does not read."""
 
 from __future__ import annotations
 
@@ -8,15 +8,15 @@ from tifffile import COMPRESSION, TiffPage
 from striate.data.images.codecs.refusal import UNSUPPORTED, Refused
 
 _COEFFICIENTS, _SUBSAMPLING, _REFERENCES = 529, 530, 532
-_BT601 = (0.299, 0.587, 0.114)  # what stands in for missing ones, and what libjpeg always takes
+_BT601 = (0.299, 0.587, 0.114)  # the default where the file has none, and the coefficients of libjpeg
 _FULL_RANGE = (0.0, 255.0, 128.0, 255.0, 128.0, 255.0)
 _JPEG = frozenset([COMPRESSION.JPEG, COMPRESSION.OJPEG])
 
 
 def is_special(page: TiffPage) -> bool:
-    """Whether Pillow would show other colours: without compression it takes those of JPEG, and in a JPEG libjpeg does.
+    """Return whether Pillow's colours would be wrong: it ignores the coefficients in uncompressed files and in JPEG.
 
-    libtiff, through which Pillow reads all other compressions, follows the file.
+    For all other compressions Pillow uses libtiff, which follows the file.
     """
     if page.compression == COMPRESSION.NONE:
         return True
@@ -24,7 +24,10 @@ def is_special(page: TiffPage) -> bool:
 
 
 def read(page: TiffPage) -> np.ndarray:
-    """RGB (h, w, 3) of a page of 8 bits (TIFF 6.0, section 21: YCbCr images; section 20: reference black and white)."""
+    """Decode a page of 8 bits to RGB (h, w, 3).
+
+    Source: TIFF 6.0, section 21 (YCbCr images) and section 20 (reference black and white).
+    """
     if page.bitspersample != 8 or page.samplesperpixel != 3:
         raise Refused(UNSUPPORTED, f"a TIFF of YCbCr with {page.samplesperpixel} samples of {page.bitspersample} bits")
     values = _stored(page).astype(np.float32)
@@ -39,8 +42,8 @@ def read(page: TiffPage) -> np.ndarray:
 
 
 def _stored(page: TiffPage) -> np.ndarray:
-    """Brightness and colour differences (h, w, 3), as they are stored."""
-    if page.compression in _JPEG:  # libjpeg has made RGB of them: back by the coefficients that it takes
+    """Return brightness and colour differences (h, w, 3) as stored."""
+    if page.compression in _JPEG:  # libjpeg has converted them to RGB: invert that by its coefficients
         r, g, b = np.moveaxis(page.asarray().astype(np.float32), -1, 0)
         red, green, blue = _BT601
         y = red * r + green * g + blue * b
@@ -57,7 +60,7 @@ def _usual(page: TiffPage) -> bool:
 
 
 def _numbers(page: TiffPage, tag: int, default: tuple[float, ...]) -> tuple[float, ...]:
-    """The ratios of a tag as numbers."""
+    """Return the ratios of a tag as numbers."""
     stored = page.tags.valueof(tag)
     if stored is None:
         return default
