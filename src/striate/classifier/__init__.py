@@ -1,4 +1,4 @@
-"""The trained thing: model, weights, what it is fed, what its answers mean, and where it came from."""
+"""Trained classifiers: model, weights, input and label specifications, provenance."""
 
 from striate.classifier.classifier import Arguments as Arguments
 from striate.classifier.classifier import Classifier as Classifier

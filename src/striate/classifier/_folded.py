@@ -1,4 +1,4 @@
-"""What a classifier runs in the place of its network, as long as nobody looks into it."""
+"""Run a copy of the model with folded batch norms unless a forward hook is attached."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from striate.tracing import Folding
 
 
 class Running:
-    """The folded form of a network, made when it is first asked for, and always that of the network as it is now.
+    """A copy of a model with folded batch norms, built at the first use and refreshed when weights change.
 
-    Where a module carries a hook the network itself runs, so that what is looked at is what was built.
+    If a module has a forward hook, the model itself runs, so that the hook sees the original modules.
     """
 
     def __init__(self) -> None:
@@ -18,11 +18,11 @@ class Running:
 
     @property
     def note(self) -> str:
-        """Why the network could not be folded and runs as it is; empty where it could, or has not run yet."""
+        """Reason why the model could not be folded; empty if it could, or has not run yet."""
         return self._folding.note if self._folding else ""
 
     def of(self, model: nn.Module, shape: tuple[int, int, int]) -> nn.Module:
-        """What to run for `model`, which is in eval mode, on images of `shape` (c, h, w)."""
+        """Return the module to run instead of `model` (in eval mode) on images of `shape` (c, h, w)."""
         if _is_watched(model):
             return model
         folding = self._folding
@@ -34,6 +34,6 @@ class Running:
 
 
 def _is_watched(model: nn.Module) -> bool:
-    """Whether a forward hook sees what some module is given or gives."""
+    """Return whether a module has a forward hook or forward pre-hook, or a global one exists."""
     everywhere = nn.modules.module._global_forward_hooks or nn.modules.module._global_forward_pre_hooks
     return bool(everywhere) or any(m._forward_hooks or m._forward_pre_hooks for m in model.modules())

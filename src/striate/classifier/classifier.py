@@ -1,4 +1,4 @@
-"""A trained network together with all that is needed to use it."""
+"""A trained model together with everything needed to use it."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from striate.tasks import CLASSIFICATION, Prediction, Task
 
 
 class Arguments(TypedDict):
-    """With which the zoo builds a network: number of classes and channels, and (height, width) of the input."""
+    """Arguments of a model in the zoo: number of classes and channels, and (height, width) of the input."""
 
     classes: int
     channels: int
@@ -37,7 +37,7 @@ class Arguments(TypedDict):
 
 @dataclass(frozen=True)
 class Failure:
-    """An image that could not be classified, and why."""
+    """An image that could not be classified, and the reason."""
 
     name: str
     reason: str
@@ -45,11 +45,11 @@ class Failure:
 
 @dataclass(frozen=True, eq=False)
 class Classifier:
-    """Model, weights, `InputSpec`, `LabelSpec`, task and provenance.
+    """A model with its weights, `InputSpec`, `LabelSpec`, task and provenance.
 
-    The zoo builds `model` again from `model_name` and `arguments`. `task` converts the model's outputs to
-    probabilities; `temperature`, fitted on validation data, calibrates them. `seen` recognizes the images of the
-    training, where they are recorded.
+    The zoo rebuilds `model` from `model_name` and `arguments`. `task` converts the model's outputs to probabilities;
+    `temperature`, fitted on validation data, calibrates them. `seen` recognizes the images of the training, if they are
+    recorded.
     """
 
     model: nn.Module
@@ -82,33 +82,33 @@ class Classifier:
 
     @property
     def device(self) -> torch.device:
-        """Where the weights lie."""
+        """Device of the weights."""
         return next((p.device for p in self.model.parameters()), torch.device("cpu"))
 
     @property
     def _type(self) -> torch.dtype:
-        """In which the weights are, and images are given to them."""
+        """Type of the weights, and of the images passed to the model."""
         return next((p.dtype for p in self.model.parameters() if p.is_floating_point()), torch.float32)
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """What is to be known of the last run: why batch norms were not folded, where that was so."""
+        """Notes on the last run: the reason if batch norms were not folded."""
         return (self._running.note,) if self._running.note else ()
 
     def to(self, device: str | torch.device) -> Classifier:
-        """This classifier with its model moved (the model itself moves, as torch's modules do)."""
+        """Return this classifier on another device; the model is moved in place, as by `torch.nn.Module.to`."""
         return replace(self, model=self.model.to(device))
 
     def logits(self, images: Float[Tensor, "n c h w"]) -> Float[Tensor, "n k"]:
-        """The network's raw outputs for prepared images, in evaluation mode, without gradients.
+        """Compute the model's raw outputs for prepared images, in evaluation mode, without gradients.
 
-        Prepared means scaled as `input` says, (value / maximum - mean) / std; `predict` does it by itself.
+        Prepared images are scaled by `input`: (value / maximum - mean) / std. `predict` prepares images itself.
 
-        Where no module of `model` is hooked, batch norms are folded into convolutions: the last digits may differ from
-        those of `model` called by hand.
+        If no module of `model` has a hook, batch norms are folded into convolutions: the last digits may differ from
+        those of a direct call of `model`.
 
         Raises:
-            ModelError: `images` are no floating tensor (n, c, h, w) with the network's channels.
+            ModelError: `images` is not a floating-point tensor (n, c, h, w) with the model's channels.
         """
         check_prepared(images, self.input)
         channels, height, width = images.shape[1:]
@@ -117,7 +117,7 @@ class Classifier:
             return self.task.outputs(running, images.to(self.device, self._type)).float().cpu()
 
     def probabilities(self, images: Float[Tensor, "n c h w"]) -> Float[Tensor, "n k"]:
-        """Return the calibrated probability of each class for prepared images."""
+        """Compute the calibrated probability of each class for prepared images."""
         return self.task.answers(self.logits(images), self.temperature)
 
     @overload
@@ -127,17 +127,17 @@ class Classifier:
     def predict(self, images: ImageLike | Iterable[ImageLike]) -> Prediction | list[Prediction]:
         """Classify one image, or several.
 
-        An image is a path, the bytes of a file, a Pillow image, an array or a tensor. All go through the preparation
-        of the training; files, bytes and Pillow images through its decoding too.
+        An image is a path, the bytes of a file, a Pillow image, an array or a tensor. All are prepared as in training;
+        files, bytes and Pillow images are also decoded as in training.
 
-        Arrays and tensors are grey (height, width), or have their channels last or first; where both are possible, last
-        in an array and first in a tensor. Colours are red, green, blue, and transparency may follow. Numbers are uint8
-        from 0 to 255, uint16 from 0 to 65535, floating from 0 to 1, or booleans, where True is white; whole numbers
-        from 0 to 255 of any other type are taken as uint8. A network that was trained on floating data takes all
-        finite numbers as they are. Anything else is refused. Four dimensions are several images.
+        Arrays and tensors are grey (height, width), or have their channels last or first; if both are possible, last in
+        an array and first in a tensor. Colours are red, green, blue, optionally followed by transparency. Values are
+        uint8 from 0 to 255, uint16 from 0 to 65535, floating-point from 0 to 1, or booleans (True is white); integers
+        from 0 to 255 of any other type are converted to uint8. A model trained on floating-point data accepts all
+        finite values unchanged. Anything else is refused. An array or tensor of four dimensions is a batch of images.
 
         Raises:
-            DataError: an image cannot be read or is refused; the message names it. (`predictions` goes on past such.)
+            DataError: an image cannot be read or is refused; the message names it. (`predictions` continues after it.)
         """
         several = many(images)
         if several and not isinstance(images, Iterable):
@@ -154,7 +154,7 @@ class Classifier:
         return results if several else results[0]
 
     def predictions(self, images: Iterable[ImageLike], *, batch_size: int = 32) -> Iterator[Prediction | Failure]:
-        """Classify any number of images as a stream, in their order; one that cannot be read is a `Failure`."""
+        """Classify a stream of images, in order; an image that cannot be read yields a `Failure`."""
         numbered = enumerate(images)
         while group := list(islice(numbered, batch_size)):
             prepared = [self._prepare(number, image) for number, image in group]

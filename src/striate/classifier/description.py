@@ -1,4 +1,4 @@
-"""What `classifier.json` says, read and checked: it may come from a stranger, or from a disk that lost bits."""
+"""Read and check `classifier.json`, which may be untrusted or damaged."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from striate.core.errors import ConfigError
 from striate.core.spec import InputSpec, LabelSpec
 from striate.tasks import CLASSIFICATION, TASKS, Task
 
-# Temperatures beyond this leave one probability of 1, or all of them equal, whatever the logits.
+# Outside of this range one probability is 1, or all are equal, for any logits.
 _LEAST_TEMPERATURE, _MOST_TEMPERATURE = 1e-3, 1e3
 
 
 @dataclass(frozen=True, kw_only=True)
 class Described:
-    """The parts of a classifier but for its weights, which agree with each other."""
+    """The parts of a classifier without its weights, checked against each other."""
 
     name: str
     arguments: Arguments
@@ -36,7 +36,7 @@ def read_description(description: Mapping[str, Any]) -> Described:
     """Read the parsed content of `classifier.json`.
 
     Raises:
-        ConfigError: something is missing, of another kind, impossible, or contradicts something else.
+        ConfigError: a value is missing, of the wrong type, out of range, or contradicts another value.
     """
     input_spec = from_json(InputSpec, _group(description, "input"), where="input")
     labels = from_json(LabelSpec, _group(description, "labels"), where="labels")
@@ -114,7 +114,7 @@ def _is_text(value: object) -> bool:
 
 
 def _is_number(value: object) -> bool:
-    """A finite one that fits a float."""
+    """Return whether `value` is a finite number that fits a float."""
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         return False
     return math.isfinite(value) if isinstance(value, float) else abs(value) < 2**63
@@ -125,7 +125,7 @@ def _is_whole(value: object) -> bool:
 
 
 def _are(check: Any) -> Any:
-    """The same of every value of a mapping with text for keys."""
+    """Return a check for mappings with text keys whose values all pass `check`."""
     return lambda value: (
         isinstance(value, Mapping) and all(isinstance(key, str) and check(item) for key, item in value.items())
     )
@@ -143,7 +143,7 @@ _FORMS: dict[str, Any] = {
 
 
 def _told(value: object) -> str:
-    """A value as it stands there, cut to what fits a sentence."""
+    """Return the representation of `value`, cut to 60 characters."""
     text = repr(value) if not isinstance(value, int) or abs(value) < 2**63 else "a number beyond 64 bits"
     return text if len(text) <= 60 else f"{text[:57]}…"
 

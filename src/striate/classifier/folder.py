@@ -1,5 +1,7 @@
-"""A classifier as a folder that can be copied anywhere: `model.safetensors`, `classifier.json`, and `images.npz`, by
-which the images of its training are known again."""
+"""Save and load a classifier as a self-contained folder.
+
+The folder holds `model.safetensors`, `classifier.json`, and `images.npz`, the digests of the images of its training.
+"""
 
 from __future__ import annotations
 
@@ -27,15 +29,15 @@ from striate.models.weights import load_weights
 
 FORMAT = 1
 _WEIGHTS, _DESCRIPTION = "model.safetensors", "classifier.json"
-_NEXT_WEIGHTS = "next.safetensors"  # written, but perhaps not yet renamed
-_ATTEMPTS = 20  # to read a pair of files while a training replaces them, each a few milliseconds after the other
+_NEXT_WEIGHTS = "next.safetensors"  # written, but possibly not renamed yet
+_ATTEMPTS = 20  # to read a pair of files while a training replaces them, a few milliseconds apart
 
 
 def save_classifier(classifier: Classifier, folder: Path) -> None:
-    """Write `classifier` into `folder`, in the place of the one that is there.
+    """Write `classifier` into `folder`, replacing an existing one.
 
-    A kill at any moment leaves the old classifier or the new one: the weights are written beside the old ones, the
-    description, which carries their digest, decides which of them hold, and then they take their name.
+    A kill at any moment leaves the old classifier or the new one. The new weights are written to a second file, then
+    the description with their digest, which decides between the files, and then the second file is renamed.
 
     Raises:
         RunError: the folder cannot be written, or the disk is full.
@@ -61,7 +63,7 @@ def save_classifier(classifier: Classifier, folder: Path) -> None:
 
 
 def describe_standing(folder: Path, unfinished: str) -> None:
-    """Say in `folder`, where the classifier of an unfinished training lies, how far the training is now.
+    """Record the position of an unfinished training in the `folder` of its classifier.
 
     Raises:
         RunError: there is no classifier, or the folder cannot be written.
@@ -72,9 +74,9 @@ def describe_standing(folder: Path, unfinished: str) -> None:
 
 
 def standing(path: str | os.PathLike[str]) -> str | None:
-    """How far the training of the classifier in `path` is ("epoch 40 of 60"), if it is not over.
+    """Return the position of an unfinished training ("epoch 40 of 60") from its classifier in `path`.
 
-    None too where there is no classifier that can be read.
+    None if the training is over or there is no readable classifier.
     """
     try:
         provenance = _read_description(_folder(Path(path))).get("provenance")
@@ -85,11 +87,11 @@ def standing(path: str | os.PathLike[str]) -> str | None:
 
 
 def load_classifier(folder: str | os.PathLike[str]) -> Classifier:
-    """Read a classifier, from its own folder or from the run that holds it.
+    """Load a classifier from its own folder or from the folder of its run.
 
     Raises:
-        RunError: there is none, it is of another format, or a part of it is missing or damaged; the sentence says
-            which part.
+        RunError: there is none, it is of another format, or a part of it is missing or damaged; the message names the
+            part.
     """
     folder = _folder(Path(folder))
     description, weights = _read_pair(folder)
@@ -98,7 +100,7 @@ def load_classifier(folder: str | os.PathLike[str]) -> Classifier:
         _check_known(described.name, folder)
         tensors = _parsed(weights, folder)
         _check_shapes(described, tensors)
-        with torch.random.fork_rng(devices=[]):  # the initial weights, which are replaced, are drawn from it
+        with torch.random.fork_rng(devices=[]):  # the model draws initial weights, which are replaced
             model = build_model(described.name, **described.arguments)
         load_weights(model, tensors)
     except RunError:
@@ -120,13 +122,13 @@ def load_classifier(folder: str | os.PathLike[str]) -> Classifier:
 
 
 def _folder(path: Path) -> Path:
-    """Where the classifier lies: in `path` itself, or in the run that `path` is."""
+    """Return the folder of the classifier: `path` itself, or `classifier` inside if `path` is a run."""
     inside = path / "classifier"
     return inside if not _is_there(path / _DESCRIPTION) and _is_there(inside / _DESCRIPTION) else path
 
 
 def _is_there(path: Path) -> bool:
-    """Whether `path` is there, as far as can be told; reading it says what is wrong with it."""
+    """Return whether `path` exists; False if that cannot be determined, because reading it raises the clearer error."""
     try:
         return path.exists()
     except (OSError, ValueError):
@@ -144,7 +146,7 @@ def _check_known(name: str, folder: Path) -> None:
 
 
 def _hint(folder: Path) -> str:
-    """What to do about a run without a classifier."""
+    """Suggest how to obtain the classifier of a run that has none yet."""
     if not _is_there(folder / "recipe.json"):
         return ""
     run = shlex.quote(str(folder))
@@ -178,7 +180,7 @@ def _read_pair(folder: Path) -> tuple[dict[str, Any], bytes]:
         for data in found:
             if hashlib.sha256(data).hexdigest() == digest:
                 return description, data
-        if _read_description(folder).get("weights_sha256") == digest:  # nobody is replacing them
+        if _read_description(folder).get("weights_sha256") == digest:  # no other process is replacing them
             break
     path = folder / _WEIGHTS
     if not found:
@@ -199,15 +201,15 @@ def _read_if_there(path: Path) -> bytes | None:
 def _parsed(data: bytes, folder: Path) -> dict[str, torch.Tensor]:
     try:
         return load_tensors(data)
-    except (SafetensorError, KeyError, TypeError, ValueError, RuntimeError) as error:  # a type that torch has not, too
+    except (SafetensorError, KeyError, TypeError, ValueError, RuntimeError) as error:  # includes types unknown to torch
         raise RunError(f"{folder / _WEIGHTS} cannot be read ({error}). Restore it from a copy.") from error
 
 
 def _check_shapes(described: Described, tensors: dict[str, torch.Tensor]) -> None:
-    """Before the network takes memory: a description may ask for more than any machine has.
+    """Compare shapes before the model is allocated: a damaged description could exceed any memory.
 
     Raises:
-        ModelError: the weights are those of another network.
+        ModelError: the weights are of another model.
     """
     if described.name in OWN_MODELS:
         return

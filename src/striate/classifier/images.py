@@ -1,4 +1,4 @@
-"""Images that are in memory as pictures: arrays, tensors, Pillow's images. What is not sure to be meant is refused."""
+"""Convert images in memory (arrays, tensors, Pillow images) to decoded images; refuse ambiguous ones."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ _ADVICE = "Pass uint8 from 0 to 255, uint16 from 0 to 65535, or floating numbers
 
 
 def as_picture(image: ImageLike, spec: InputSpec) -> DecodedImage:
-    """The picture that an image is: a path and encoded bytes are decoded, the others are converted.
+    """Decode a path or encoded bytes; convert an array, a tensor or a Pillow image.
 
     Raises:
-        DataError: it cannot be read, or is not surely what was meant; the message says what was expected.
+        DataError: the image cannot be read, or is ambiguous; the message states what is expected.
     """
     match image:
         case DecodedImage():
@@ -49,17 +49,17 @@ def as_picture(image: ImageLike, spec: InputSpec) -> DecodedImage:
 
 
 def many(images: object) -> bool:
-    """Whether these are several images: an array or tensor of four dimensions, or no image at all."""
+    """Return whether `images` are several: an array or tensor of four dimensions, or not an image type."""
     if isinstance(images, (np.ndarray, Tensor)):
         return images.ndim == 4
     return not isinstance(images, (str, os.PathLike, bytes, Image.Image, DecodedImage))
 
 
 def check_prepared(images: object, spec: InputSpec) -> None:
-    """Refuse what is not a batch of images as the network takes them.
+    """Check that `images` is a batch of prepared images.
 
     Raises:
-        ModelError: it is no floating tensor (n, c, h, w) with the network's channels.
+        ModelError: it is not a floating-point tensor (n, c, h, w) with the model's channels.
     """
     wanted = f"a floating tensor (n, {len(spec.channels)}, height, width), scaled as the classifier's input says"
     if not isinstance(images, Tensor):
@@ -73,7 +73,7 @@ def check_prepared(images: object, spec: InputSpec) -> None:
 
 
 def _of_pillow(image: Image.Image, spec: InputSpec) -> DecodedImage:
-    """By way of PNG, so that orientation, palette, transparency and colour profile count as in a file."""
+    """Convert through PNG, so that orientation, palette, transparency and colour profile apply as in a file."""
     if image.mode == "F":
         return _of_array(np.asarray(image), spec, first=False)
     try:
@@ -86,7 +86,7 @@ def _of_pillow(image: Image.Image, spec: InputSpec) -> DecodedImage:
 
 
 def _of_array(array: np.ndarray, spec: InputSpec, *, first: bool) -> DecodedImage:
-    """`first` says that the channels come first where both ends could be theirs."""
+    """Convert an array; with `first`, the channels come first if both ends are possible."""
     if isinstance(array, np.ma.MaskedArray):
         if np.ma.getmaskarray(array).any():
             raise DataError("some of its pixels are masked: fill them, as by array.filled(0)")
@@ -129,7 +129,7 @@ def _depth(pixels: np.ndarray, spec: InputSpec) -> np.ndarray:
     if not np.isfinite(pixels).all():
         raise DataError("some of its numbers are not finite (NaN or infinity): fill them")
     least, most = pixels.min(), pixels.max()
-    if spec.maximum == 1:  # the network was trained on floating numbers, of whatever range
+    if spec.maximum == 1:  # the model was trained on floating-point data of any range
         return pixels.astype(np.float32)
     if kind == "f" and least >= 0 and most <= 1:
         return pixels.astype(np.float32)

@@ -1,4 +1,4 @@
-"""Where a classifier came from: enough to know what it was trained on, by what, and how well it did."""
+"""Provenance of a classifier: data, recipe, environment and scores of its training."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from dataclasses import dataclass, field
 class Provenance:
     """The origin of a set of weights.
 
-    `data`: what the user named, with its digest. `recipe`: the name of the base recipe, with the digest of the
-    whole. `epochs`: how long it was trained until these weights. `scores`: what was measured on them, split by
-    split (`{"test": {"accuracy": 0.991, …}}`). `temperature`: how the temperature was fitted: its value, its
-    interval, on how many images, and whether these chose the weights too. `circumstances`: machine, versions and
-    execution plan of the training. `unfinished`: how far the training was ("epoch 40 of 60") where it was still
-    going on; the weights are then the best so far, and neither judged nor calibrated.
+    `data`: the data set as the user named it, and its digest. `recipe`: the name of the base recipe, and the digest of
+    the whole recipe. `epochs`: epochs of training until these weights. `scores`: scores of the weights by split
+    (`{"test": {"accuracy": 0.991, …}}`). `temperature`: the fit of the temperature: its value, its interval, the number
+    of images, and whether the same images selected the weights. `circumstances`: machine, versions and execution plan
+    of the training. `unfinished`: the position of a training that was not over ("epoch 40 of 60"); the weights are then
+    the best so far, neither evaluated nor calibrated.
     """
 
     run: str

@@ -1,4 +1,4 @@
-"""Which images a classifier has seen, by content: it is no test to judge it on them again."""
+"""Digests of the images of a classifier's training, which must not be part of a test."""
 
 from __future__ import annotations
 
@@ -14,22 +14,23 @@ from striate.core.errors import RunError
 from striate.core.files import read_regular, write_atomically
 
 _FILE = "images.npz"
-_BYTES = 16  # of each SHA-256: two different images have one digest in 10³⁸
+_BYTES = 16  # of each SHA-256: two different images share a digest with probability 3e-39
 
 
 @dataclass(frozen=True, eq=False)
 class SeenImages:
-    """Content digests (see `striate.data.audit.digests`) of the images that a classifier was trained on, `train`,
-    and of those by which its epoch and its temperature were chosen, `val`.
+    """Content digests of the training and validation images of a classifier.
 
-    The digests are of decoded pixels, so that a copy is known under any name, in any folder and in any lossless format.
+    `train`: the images of the training; `val`: the images that selected the epoch and the temperature. The digests
+    (`striate.data.audit.digests`) are of decoded pixels, so that a copy is recognized under any name, in any folder and
+    in any lossless format.
     """
 
     train: UInt8[np.ndarray, "n b"]
     val: UInt8[np.ndarray, "m b"]
 
     def among(self, digests: UInt8[np.ndarray, "k d"]) -> tuple[Bool[np.ndarray, " k"], Bool[np.ndarray, " k"]]:
-        """Which of the images with these `digests` were trained on, and which others were validated on."""
+        """Return two masks over `digests`: images in `train`, and images in `val` that are not in `train`."""
         wanted = _keys(digests)
         trained = np.isin(wanted, _keys(self.train))
         return trained, np.isin(wanted, _keys(self.val)) & ~trained
@@ -46,7 +47,7 @@ class SeenImages:
 
     @classmethod
     def read(cls, folder: Path) -> SeenImages | None:
-        """What `write` left in `folder`; None where it left nothing.
+        """Read `images.npz` from `folder`; None if it does not exist.
 
         Raises:
             RunError: the file is damaged.
@@ -65,5 +66,5 @@ class SeenImages:
 
 
 def _keys(digests: UInt8[np.ndarray, "n d"]) -> np.ndarray:
-    """One comparable value for each digest."""
+    """Return one comparable value for each digest."""
     return np.ascontiguousarray(digests[:, :_BYTES]).view(f"V{_BYTES}").reshape(-1)
