@@ -1,4 +1,4 @@
-"""The trainer: it learns from batches and tells what happens; it has not heard of a model, a file or a picture."""
+"""Training: the loop and its events, losses, optimizers, schedules, checkpoints and the event log."""
 
 from striate.training.checkpoint import Checkpoint as Checkpoint
 from striate.training.checkpoint import DamagedCheckpointError as DamagedCheckpointError

@@ -28,15 +28,15 @@ from striate.tasks import CLASSIFICATION, Task
 from striate.training.backward import backward, is_samplewise
 
 WINS_BY = 1.10
-"""A plan replaces another if it is this many times as fast; less is noise, and the choice should be reproducible."""
+"""A plan replaces another if it is this many times as fast: smaller gains are noise and not reproducible."""
 
 MORE_CORES_WIN_BY = 1.25
-"""More cores must gain more: image decoding and other programs lose them. Torch's threads wait for each other by
-spinning, so another busy program costs them most of their speed (LeNet-5, one of two cores busy: to a tenth)."""
+"""A plan with more cores must gain more, because image decoding and other programs need them too. Torch's threads wait
+for each other by spinning, so another busy program slows them most (LeNet-5, one of two cores busy: to a tenth)."""
 
 TOLERANCES: dict[Precision, float] = {"float32": 1e-3, "bf16": 0.1}
 """Largest distance of a plan's gradient from that of the plain plan, relative to the norm of the latter. bf16 keeps 8
-bits, so one rounding errs by up to 0.4 %, and the errors of layers accumulate."""
+bits, so the relative error of one rounding is up to 0.4 %, and the errors of layers accumulate."""
 
 _STAGE = "trying ways to compute a step"
 _WARMUP, _HOPELESS = 3, 2.0
@@ -52,13 +52,13 @@ def choose_plan(
     task: Task = CLASSIFICATION,
     progress: Progress = silent,
 ) -> ExecutionPlan:
-    """Choose how to train `model` on batches of `shape` (images, channels, height, width) on this machine.
+    """Choose the fastest plan to train `model` on batches of `shape` (images, channels, height, width) on this machine.
 
     Memory layouts, bf16 autocast, and one core or all (by parts of the batch, or by torch's threads) are timed by a few
     training steps of `task` on deep copies with random images: weights, buffers, random state and data of the run are
     not used. A plan is admitted if its gradient equals that of the plain float32 plan within `TOLERANCES`. It wins if
-    it is `WINS_BY` times as fast as the best before it in the fixed order of `candidates` (`MORE_CORES_WIN_BY`, if it
-    uses more cores). `precision="float32"` admits no other precision. The choice is cached for this machine, network,
+    it is `WINS_BY` times as fast as the best plan before it in the fixed order of `candidates` (`MORE_CORES_WIN_BY`, if
+    it uses more cores). `precision="float32"` admits no other precision. The choice is cached for this machine, model,
     task and shape. `progress` counts the plans that are timed.
     """
     plans = candidates(model, plain_plan(device), precision)
@@ -80,8 +80,8 @@ def choose_plan(
 def candidates(model: nn.Module, plain: ExecutionPlan, precision: Literal["auto", "float32"]) -> list[ExecutionPlan]:
     """Return the plans to time in their fixed order: one core, all by parts, all by threads.
 
-    Within these float32 precedes bf16, and channels first precedes channels last. A network without convolutions has
-    no layout to choose. bf16 is left out where it would be emulated, some twenty times slower than float32.
+    Within these float32 precedes bf16, and channels first precedes channels last. A model without convolutions has only
+    one layout. bf16 is left out if it would be emulated, about twenty times slower than float32.
     """
     spatial = any(parameter.ndim == 4 for parameter in model.parameters())
     layouts: tuple[Layout, ...] = ("contiguous", "channels_last") if spatial else ("contiguous",)
@@ -99,7 +99,7 @@ def candidates(model: nn.Module, plain: ExecutionPlan, precision: Literal["auto"
 
 
 def choose(seconds: Mapping[ExecutionPlan, float], admitted: Callable[[ExecutionPlan], bool]) -> ExecutionPlan:
-    """Return the first plan, or a later admitted one that is faster than the best before it by the factor it needs."""
+    """Return the first plan, or a later admitted one that is faster than the best before it by the required factor."""
     best, *others = seconds
     for plan in others:
         factor = WINS_BY if plan.cores <= best.cores else MORE_CORES_WIN_BY
@@ -168,7 +168,7 @@ def gradient(model: nn.Module, task: Task, batch: Batch, plan: ExecutionPlan) ->
 
 
 def _example(model: nn.Module, task: Task, shape: tuple[int, int, int, int]) -> Batch:
-    """Return a random batch; one image shows which outputs the model has."""
+    """Return a random batch; the shape of the targets follows from the outputs for one image."""
     generator = torch.Generator().manual_seed(0)
     with torch.no_grad():
         device = next(model.parameters()).device

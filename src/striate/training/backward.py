@@ -1,8 +1,8 @@
-"""The gradient of a batch's mean loss, computed at once or by parts of the batch in parallel.
+"""Compute the gradient of a batch's mean loss, at once or by parts of the batch in parallel.
 
-The operations of a small network are too short to be divided among threads: synchronization would dominate. So a plan
-may divide the batch instead. Each part runs forward and backward in its own thread, and the gradients are added in the
-order of the parts, so that every repetition computes the same sum. This is right only where a sample's output does not
+The operations of a small model are too short to be divided among threads: synchronization would dominate. So a plan may
+divide the batch instead. Each part runs forward and backward in its own thread, and the gradients are added in the
+order of the parts, so that every repetition computes the same sum. This is correct only if a sample's output does not
 depend on the other samples and the forward pass draws no random numbers and updates no buffers (`is_samplewise`).
 """
 
@@ -25,7 +25,7 @@ _SAMPLEWISE = (nn.Conv2d, nn.Linear, nn.ReLU, nn.MaxPool2d, nn.AvgPool2d, nn.Ada
 def is_samplewise(model: nn.Module) -> bool:
     """Return whether a batch may be divided: no module mixes samples, draws random numbers or updates buffers.
 
-    Batch normalization mixes samples and updates buffers; dropout draws from a generator that threads would share.
+    Batch normalization mixes samples and updates buffers; dropout uses a generator that threads would share.
     """
     leaves = (module for module in model.modules() if next(module.children(), None) is None)
     return next(model.buffers(), None) is None and all(isinstance(leaf, _SAMPLEWISE) for leaf in leaves)
@@ -34,8 +34,7 @@ def is_samplewise(model: nn.Module) -> bool:
 def backward(model: nn.Module, task: Task, batch: Batch, plan: ExecutionPlan) -> Float[Tensor, ""]:
     """Set `.grad` of the trainable parameters to the gradient of the loss of `batch` under `task`; return the loss.
 
-    Gradients that exist already are added to where the batch is whole, and replaced where it is divided: clear them
-    first.
+    Clear the gradients first: existing ones are added to if the batch is whole, and replaced if it is divided.
     """
     images = plan.place(batch.images)
     batch = Batch(images, batch.targets.to(images.device, non_blocking=True), batch.index)
@@ -71,5 +70,5 @@ def _loss(model: nn.Module, task: Task, batch: Batch, plan: ExecutionPlan) -> Fl
 
 @functools.cache
 def _threads(count: int, threads: int) -> ThreadPoolExecutor:
-    """Return threads in addition to the caller's, each with `threads` of torch's own; they live with the process."""
+    """Return `count` threads, each with `threads` of torch's own; they live as long as the process."""
     return ThreadPoolExecutor(count, "striate part", initializer=torch.set_num_threads, initargs=(threads,))

@@ -1,7 +1,7 @@
-"""A training between two steps as one file: tensors in safetensors, everything else as JSON in its header.
+"""Save and restore a training between two steps: tensors in safetensors, everything else as JSON in the header.
 
-Nothing is pickled. The file holds a digest of all of its content, so that a damaged one is known as such, and is
-written so that a kill or a power cut at any moment leaves it whole or absent.
+Nothing is pickled. The file holds a digest of all of its content, so that damage is detected. It is written atomically:
+a kill or a power cut at any moment leaves it whole or absent.
 """
 
 from __future__ import annotations
@@ -35,16 +35,16 @@ _NAME = re.compile(r"step-([0-9]{8,})\.safetensors")
 
 
 class DamagedCheckpointError(RunError):
-    """A checkpoint that is not what was written."""
+    """A checkpoint whose content differs from what was written, or that has another format."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Checkpoint:
-    """Where a training stood.
+    """The state of a training between two steps.
 
     `tensors` are the weights and buffers (`model.…`) and the optimizer's statistics (`optimizer.<parameter>.<name>`);
-    `scalars` what of those statistics is no tensor, by parameter and name. `mark` is where the journal ended, `plan`
-    how the run is executed, `circumstances` what else decides the last bits of a result.
+    `scalars` are the statistics that are not tensors, by parameter and name. `mark` is the end of the event log, `plan`
+    the execution plan, `circumstances` the environment that affects the last bits of a result.
     """
 
     clock: Clock
@@ -61,10 +61,10 @@ class Checkpoint:
 
 
 def snapshot(state: TrainState, mark: Mark) -> Checkpoint:
-    """A copy of `state` as it is now, with the place in the journal that belongs to it.
+    """Copy the present `state` into a checkpoint with the position `mark` of the event log.
 
     Raises:
-        TrainingError: a weight is not a finite number: going on from here would be useless.
+        TrainingError: a weight is not a finite number, so the training cannot continue from here.
     """
     tensors = {f"model.{name}": _copy(value) for name, value in state.model.state_dict().items()}
     for name, value in tensors.items():
@@ -91,10 +91,10 @@ def snapshot(state: TrainState, mark: Mark) -> Checkpoint:
 
 
 def restore(state: TrainState, checkpoint: Checkpoint) -> None:
-    """Bring `state`, built with the same settings, to where `checkpoint` stood.
+    """Load `checkpoint` into `state`, which was built with the same settings.
 
     Raises:
-        RunError: the checkpoint is of another network or optimizer.
+        RunError: the checkpoint is of another model or optimizer.
     """
     statistics: dict[int, dict[str, Any]] = {int(key): dict(value) for key, value in checkpoint.scalars.items()}
     for name, value in checkpoint.tensors.items():
@@ -110,20 +110,20 @@ def restore(state: TrainState, checkpoint: Checkpoint) -> None:
         raise RunError(f"The checkpoint at step {checkpoint.clock.step} is of another network: {error}") from error
     for parameter, values in state.optimizer.state.items():
         for key, value in values.items():
-            # As the optimizer itself would have made it: in the memory layout of its parameter. Kernels that walk both
-            # side by side take it for granted, and others round differently if it is not so.
+            # The optimizer itself allocates statistics in the memory layout of their parameter. Some kernels assume it;
+            # others round differently without it.
             if isinstance(value, Tensor) and value.shape == parameter.shape:
                 values[key] = torch.empty_like(parameter, dtype=value.dtype, requires_grad=False).copy_(value)
     state.clock = checkpoint.clock
 
 
 def checkpoint_path(folder: Path, step: int) -> Path:
-    """The file of the checkpoint after `step` steps."""
+    """Return the path of the checkpoint after `step` steps."""
     return folder / f"step-{step:08d}.safetensors"
 
 
 def checkpoint_steps(folder: Path) -> list[int]:
-    """The steps of which `folder` holds a checkpoint, whole or not, in ascending order.
+    """List the steps of the checkpoints in `folder`, damaged ones included, in ascending order.
 
     Raises:
         RunError: the folder cannot be read.
@@ -160,7 +160,7 @@ def read_checkpoint(path: Path) -> Checkpoint:
     """Read the checkpoint at `path`.
 
     Raises:
-        DamagedCheckpointError: it is not what was written, or of another format; the sentence says which.
+        DamagedCheckpointError: it is damaged, or of another format; the message says which.
     """
     try:
         with open_regular(path) as file:
@@ -191,7 +191,7 @@ def read_checkpoint(path: Path) -> Checkpoint:
 
 
 def newest_checkpoint(folder: Path) -> tuple[Checkpoint | None, list[str]]:
-    """The newest whole checkpoint in `folder`, if there is one, and a sentence for each newer one that was refused."""
+    """Return the newest valid checkpoint in `folder` (None without one), and a message for each newer one refused."""
     refused: list[str] = []
     for step in reversed(checkpoint_steps(folder)):
         try:
@@ -202,7 +202,7 @@ def newest_checkpoint(folder: Path) -> tuple[Checkpoint | None, list[str]]:
 
 
 def _copy(value: Shaped[Tensor, ...]) -> Shaped[Tensor, ...]:
-    """A copy in plain layout, apart from all others (safetensors refuses tensors that share memory)."""
+    """Copy to contiguous memory of its own on the CPU (safetensors refuses tensors that share memory)."""
     return value.detach().to("cpu", copy=True, memory_format=torch.contiguous_format)
 
 

@@ -1,4 +1,4 @@
-"""The checkpoints of a session: when they are written, and which are kept."""
+"""Write and remove the checkpoints of a session."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ from striate.training.state import TrainState
 
 @dataclass(frozen=True, kw_only=True)
 class Saving:
-    """How often a training is saved.
+    """Policy for writing checkpoints.
 
-    It is saved after every epoch while that takes at most `share` of the time (an epoch of a small network is shorter
-    than writing its checkpoint), and every `seconds` within long epochs.
+    A training is saved after every epoch while that takes at most `share` of the time (an epoch of a small model can be
+    shorter than writing its checkpoint), and every `seconds` within long epochs.
     """
 
     seconds: float = 60.0
@@ -34,14 +34,14 @@ class Saving:
 
 
 Publish = Callable[[Checkpoint, int | None], None]
-"""Called with each checkpoint written and the step of the best evaluation so far (None before the first)."""
+"""Callback after each checkpoint, with the checkpoint and the step of the best evaluation (None before the first)."""
 
 
 class Keeper:
-    """Write the checkpoints of one session, and keep the last two and the best; on exit, save what is good.
+    """Write the checkpoints of one session; keep the last two and the best; on exit, save the valid state.
 
-    The best is copied in memory when it occurs and written together with the next checkpoint, so that a quick network
-    that improves at every epoch does not wait for the disk at every epoch. A kill in between loses nothing: the
+    The best state is copied in memory when it occurs and written together with the next checkpoint, so that a fast
+    model that improves at every epoch does not wait for the disk at every epoch. A kill in between loses nothing: the
     training resumes from the checkpoint before and reaches the same best again.
     """
 
@@ -72,10 +72,10 @@ class Keeper:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, *details: object) -> None:
-        """Save what is good: all of it at the end and at a safe point, else the best so far.
+        """Save the present state at the end and at a safe point, else the best state so far.
 
-        At a safe point a `break` of the consumer saves too, as does an image that can no longer be read. After a loss
-        that is not finite, the best weights so far may be the last good ones.
+        At a safe point, a `break` of the consumer and an unreadable image save the present state too. After a loss that
+        is not finite, the best weights so far may be the last valid ones.
         """
         safe = self._last is None or isinstance(self._last, SafePoint)
         if kind is None or (safe and issubclass(kind, DataError)):
@@ -87,7 +87,7 @@ class Keeper:
             self._journal.write("stopped", clock=self._last.clock)
 
     def observe(self, event: Event, *, best: bool) -> None:
-        """Note `event`; at a safe point keep the state in memory if it is the `best` so far, and save if due."""
+        """Handle `event`: at a safe point, copy the state in memory if it is the `best` so far, and save if due."""
         self._last = event
         if isinstance(event, SafePoint):
             if best:
@@ -96,7 +96,7 @@ class Keeper:
             self.save_if_due()
 
     def save_if_due(self) -> None:
-        """Save at this safe point if the policy says so."""
+        """Save at this safe point if the policy requires it."""
         elapsed = time.monotonic() - self._saved_at
         cheap = self._cost <= self._saving.share * elapsed
         if elapsed >= self._saving.seconds or (self._state.clock.at_epoch_end and cheap):
@@ -106,7 +106,7 @@ class Keeper:
         """Write the present state, and the best if it is not yet written; then remove checkpoints not needed.
 
         Raises:
-            StriateError: the folder cannot be written, or the disk is full; what was there does not change.
+            StriateError: the folder cannot be written, or the disk is full; existing checkpoints do not change.
         """
         if self._saved_step == self._state.clock.step:
             return
@@ -124,7 +124,7 @@ class Keeper:
         self._cost = self._saved_at - started
 
     def save_best(self) -> None:
-        """Write the best, if it is not yet written."""
+        """Write the best state if it is not yet written."""
         if self._best is not None:
             self._write(self._best)
             self._best = None

@@ -1,4 +1,4 @@
-"""Readers of a training's events that decide something: which weights were the best, and whether to go on."""
+"""Early stopping on a validation metric."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from striate.metrics import METRICS
 
 
 class EarlyStopping:
-    """Follows one validation metric: where it was best, and whether the patience is used up.
+    """Track the best value of one validation metric, and stop after `patience` evaluations without improvement.
 
-    `metric` is a registered one and knows whether more of it is better. `patience` is the number of evaluations in a
-    row that may pass without a strictly better value; None waits for ever and only remembers the best. The state is
-    a function of the evaluations seen, so a resumed training notes those of its journal again and needs nothing more.
+    `metric` is the name of a registered metric, which defines whether higher is better. `patience` is the number of
+    consecutive evaluations that may pass without a strictly better value; with None training never stops early. The
+    state is a function of the evaluations, so a resumed training restores it from the evaluations in its event log.
 
     Raises:
         ConfigError: there is no such metric, or the patience is less than 1.
@@ -31,10 +31,10 @@ class EarlyStopping:
         self._better = METRICS[metric].better
 
     def note(self, step: int, scores: Mapping[str, float]) -> bool:
-        """Take in an evaluation made after `step` steps; whether it is the best so far. Of equal ones the first is.
+        """Record an evaluation after `step` steps; return whether it is the best so far (of equal ones, the first).
 
         Raises:
-            TrainingError: the evaluation does not tell the metric.
+            TrainingError: the evaluation does not contain the metric.
         """
         if self.metric not in scores:
             raise TrainingError(
@@ -54,6 +54,6 @@ class EarlyStopping:
 
     @property
     def reason(self) -> str:
-        """Why a training ends when this is exhausted."""
+        """Reason for the end of a training when the patience is exhausted."""
         evaluations = "1 evaluation" if self.patience == 1 else f"{self.patience} evaluations"
         return f"the validation {METRICS[self.metric].title} has not improved for {evaluations}"

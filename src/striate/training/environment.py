@@ -1,4 +1,4 @@
-"""What, besides the recipe and the data, decides the last bits of a result: machine, versions, execution."""
+"""Environment that affects the last bits of a result: machine, versions, execution plan."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ _PACKAGES = ("striate", "torch", "numpy", "pillow", "simplejpeg")  # those that 
 
 
 def circumstances(plan: ExecutionPlan) -> dict[str, str]:
-    """Kind of machine, versions and execution plan, as flat text."""
+    """Return the kind of machine, versions and execution plan, as flat text."""
     versions = {package: importlib.metadata.version(package) for package in _PACKAGES}
     return machine(plan.device) | versions | {key: str(value) for key, value in to_json(plan).items()}
 
 
 def differences(then: Mapping[str, str], now: Mapping[str, str]) -> list[str]:
-    """What is not as it was, one phrase each: `torch 2.13.0 (was 2.12.1)`."""
+    """List the entries that differ, one phrase each: `torch 2.13.0 (was 2.12.1)`."""
     keys = [*then, *(key for key in now if key not in then)]
     return [
         f"{key} {now.get(key, 'none')} (was {then.get(key, 'none')})" for key in keys if then.get(key) != now.get(key)
@@ -27,10 +27,10 @@ def differences(then: Mapping[str, str], now: Mapping[str, str]) -> list[str]:
 
 
 def require_exact(then: Mapping[str, str], now: Mapping[str, str]) -> None:
-    """Refuse to call it the same run when its numbers would not be the same.
+    """Check that a resumed run computes the same numbers: the environment must not have changed.
 
     Raises:
-        RunError: something differs; the sentence says what.
+        RunError: an entry differs; the message names it.
     """
     changed = differences(then, now)
     if changed:

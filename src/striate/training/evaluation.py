@@ -1,4 +1,4 @@
-"""The outputs of a model for a split, and their scores."""
+"""Compute the outputs of a model for a split, and their scores."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class Outputs:
     index: Int[np.ndarray, " n"]
 
     def scores(self) -> dict[str, float]:
-        """Compute the scores of the task over all samples, without those that the samples do not determine."""
+        """Compute the scores of the task over all samples; scores that the samples do not determine are left out."""
         values = {name: METRICS[metric].score(self.values, self.targets) for name, metric in self.task.scores.items()}
         return {name: value for name, value in values.items() if value is not None}
 
@@ -37,9 +37,9 @@ class Outputs:
 def evaluate(
     model: nn.Module, task: Task, batches: Batches, plan: ExecutionPlan, *, progress: Progress = silent
 ) -> Outputs:
-    """Compute the outputs of `model` for epoch 0 of `batches`, executed as `plan` says.
+    """Compute the outputs of `model` for epoch 0 of `batches` under `plan`.
 
-    Each module of the model keeps its mode; gradients and torch's random state do not change.
+    The mode of each module, gradients and torch's random state do not change.
 
     Raises:
         DataError: there is no batch.

@@ -1,11 +1,10 @@
-"""`events.jsonl`: the one record of a run, from which curves, reports and early stopping are read.
+"""The event log of a run, `events.jsonl`: the source of curves, reports and early stopping.
 
-One JSON object per line. Everything that a clock on the wall decides stands under the key `wall`; all else is the same
-in every repetition of the run. A checkpoint holds a `Mark`, so that a resumed run cuts the record back to it and writes
-on: the record of a run that was killed is that of one that was not.
+The log has one JSON object per line. Values that depend on wall-clock time are under the key `wall`; all others are the
+same in every repetition of the run. A checkpoint holds a `Mark`; a resumed run truncates the log to it and appends. So
+the log of a killed and resumed run equals that of an uninterrupted one.
 
-A power cut may leave zeros or half a line behind the last mark. A resumed run cuts them away; a reader stops before
-them.
+A power cut may leave zeros or half a line after the last mark. A resumed run removes them; a reader stops before them.
 """
 
 from __future__ import annotations
@@ -28,7 +27,7 @@ from striate.training.events import Evaluated, Event, StepDone
 
 @dataclass(frozen=True)
 class Mark:
-    """A place in a journal: its first `length` bytes and their SHA-256, and the steps not yet told by a line."""
+    """A position in a log: its first `length` bytes, their SHA-256, and the steps since the last line about steps."""
 
     length: int
     sha256: str
@@ -37,13 +36,13 @@ class Mark:
 
 
 class Journal:
-    """The open record of one run.
+    """The open event log of one run.
 
-    `Journal(path)` starts a new one; `Journal(path, mark)` cuts it to `mark` and continues. Steps are recorded by at
-    most about `lines_per_epoch` lines an epoch, each with the mean loss since the line before.
+    `Journal(path)` starts a new log; `Journal(path, mark)` truncates it to `mark` and continues. Steps are recorded by
+    about `lines_per_epoch` lines an epoch at most, each with the mean loss since the line before.
 
     Raises:
-        RunError: the file cannot be written, or what it holds before `mark` is not what was written there.
+        RunError: the file cannot be written, or its content before `mark` has changed.
     """
 
     def __init__(self, path: Path, mark: Mark | None = None, *, lines_per_epoch: int = 50) -> None:
@@ -59,7 +58,7 @@ class Journal:
             self._cut(mark)
 
     def close(self) -> None:
-        """Let the file go."""
+        """Close the file."""
         self._file.close()
 
     def __enter__(self) -> Journal:
@@ -71,7 +70,7 @@ class Journal:
     def write(
         self, event: str, *, clock: Clock | None = None, wall: Mapping[str, Any] | None = None, **facts: Any
     ) -> None:
-        """Append one line. `facts` are plain JSON values, the same in every repetition; `wall` is what is not."""
+        """Append one line. `facts` are plain JSON values, the same in every repetition; `wall` holds the others."""
         line: dict[str, Any] = {"event": event}
         times: dict[str, Any] = {"at": time.time()}
         if clock is not None:
@@ -86,7 +85,7 @@ class Journal:
         self._length += len(data)
 
     def record(self, event: Event) -> None:
-        """Append what a training's event tells, if a line is due."""
+        """Append a line for a training event, if one is due."""
         match event:
             case StepDone(clock, loss, rate):
                 self._loss_sum += loss
@@ -98,11 +97,11 @@ class Journal:
                 self.write("evaluated", clock=clock, scores=dict(scores))
 
     def mark(self) -> Mark:
-        """Where the record ends now."""
+        """Return the present end of the log."""
         return Mark(self._length, self._digest.hexdigest(), self._loss_sum, self._steps)
 
     def sync(self) -> None:
-        """Make all lines survive a power cut."""
+        """Sync all lines to the disk."""
         with self._writing():
             os.fsync(self._file.fileno())
 
@@ -128,12 +127,12 @@ class Journal:
 
 
 def read_events(path: Path, *, length: int | None = None) -> list[dict[str, Any]]:
-    """Read the lines of a journal, without what a kill or a power cut left at its end (half a line, or zeros).
+    """Read the events of a log, without the half line or zeros that a kill or a power cut leaves at its end.
 
-    With a `length`, that of a `Mark`, only its first `length` bytes are read.
+    With a `length`, that of a `Mark`, only the first `length` bytes are read.
 
     Raises:
-        RunError: the file cannot be read, or a line before its end is not one that a journal holds.
+        RunError: the file cannot be read, or a line before its end is not an event.
     """
     lines = _lines(path, length)
     events = [_event(line) for line in lines]
@@ -145,7 +144,7 @@ def read_events(path: Path, *, length: int | None = None) -> list[dict[str, Any]
 
 
 def first_event(path: Path) -> dict[str, Any] | None:
-    """Read the first line of a journal, whatever state the rest is in; None where there is no whole one.
+    """Read the first event of a log, even if the rest is damaged; None if there is no whole line.
 
     Raises:
         RunError: the file cannot be read.
@@ -155,7 +154,7 @@ def first_event(path: Path) -> dict[str, Any] | None:
 
 
 def _lines(path: Path, length: int | None = None) -> list[bytes]:
-    """The whole lines up to the first zero byte: text has none, and a file system fills with them what it lost."""
+    """Read the whole lines up to the first zero byte: file systems fill lost blocks with zeros, and text has none."""
     try:
         with open_regular(path) as file:
             return file.read(-1 if length is None else length).partition(b"\0")[0].split(b"\n")[:-1]
@@ -164,11 +163,11 @@ def _lines(path: Path, length: int | None = None) -> list[bytes]:
 
 
 _FACTS = {"step": ("clock", "loss", "lr"), "evaluated": ("clock", "scores"), "finished": ("reason", "best_step")}
-"""What the readers of a journal take from each kind of line; other kinds are only passed on."""
+"""Required keys of each kind of event; other kinds are not checked."""
 
 
 def _event(line: bytes) -> dict[str, Any] | None:
-    """The event on a line; None where it is not one."""
+    """Parse the event on a line; None if it is not one."""
     try:
         event = json.loads(line)
     except (ValueError, RecursionError):
@@ -182,5 +181,5 @@ def _event(line: bytes) -> dict[str, Any] | None:
 
 
 def without_wall(events: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """The part of a record that is the same in every repetition of the run."""
+    """Remove the key `wall`: the rest is the same in every repetition of the run."""
     return [{key: value for key, value in event.items() if key != "wall"} for event in events]

@@ -1,4 +1,4 @@
-"""What a training tells while it goes: read it with a `for`, stop it with a `break`."""
+"""Events that the training loop yields: read them with a `for`, stop the training with a `break`."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from striate.core.duration import Clock
 
 @dataclass(frozen=True)
 class StepDone:
-    """One update has been made, on a batch whose loss before it was `loss`, with this learning rate."""
+    """One update: the loss of its batch before the update, and the learning rate."""
 
     clock: Clock
     loss: float
@@ -19,7 +19,7 @@ class StepDone:
 
 @dataclass(frozen=True)
 class Evaluated:
-    """The network as it is at `clock` has been judged."""
+    """An evaluation of the model at `clock`."""
 
     clock: Clock
     scores: Mapping[str, float]
@@ -27,7 +27,7 @@ class Evaluated:
 
 @dataclass(frozen=True)
 class SafePoint:
-    """No event is owed: here a training may be stopped or saved and nothing is lost or told twice."""
+    """A point where training may be stopped or saved: after resuming, no event is missing or repeated."""
 
     clock: Clock
 

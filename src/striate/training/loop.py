@@ -1,4 +1,4 @@
-"""The training loop: a generator of events, which everything else reads with a `for`."""
+"""The training loop: a generator of events."""
 
 from __future__ import annotations
 
@@ -27,11 +27,11 @@ def train(
 ) -> Generator[Event, None, None]:
     """Train `state` until `until`, and yield events. Stop or save only at a `SafePoint`.
 
-    `evaluate` is called at every multiple of `every` and at the end; it must leave the modes of the model as they are.
-    Between events, settings of the process and torch's random state are the caller's.
+    `evaluate` is called at every multiple of `every` and at the end; it must not change the modes of the model. Between
+    events, settings of the process and torch's random state are those of the caller.
 
     Raises:
-        TrainingError: the loss is not finite, or `batches` does not divide epochs as `state.clock` does.
+        TrainingError: the loss is not finite, or `batches` and `state.clock` differ in the number of steps per epoch.
     """
     if len(batches) != state.clock.steps_per_epoch:
         raise TrainingError(

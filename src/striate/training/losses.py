@@ -25,8 +25,8 @@ class Loss(Registered, ABC):
     """A loss with its options, called with logits and targets.
 
     Args:
-        auxiliary: weight of the loss of each auxiliary classifier; 0 leaves them untrained. Where it is none, the
-            weight of the model's authors: 0.4 for NASNet, else 0.3.
+        auxiliary: weight of the loss of each auxiliary classifier; 0 leaves them untrained, none is the weight of the
+            model's authors: 0.4 for NASNet, else 0.3.
     """
 
     registry = LOSSES
@@ -70,12 +70,12 @@ class Hinge(Loss):
     """Multi-class hinge loss: mean over samples of Σ_{j≠y} max(0, margin + s_j - s_y).
 
     The sum form of Weston and Watkins, "Support vector machines for multi-class pattern recognition" (ESANN 1999),
-    eq. 3, as CS231n teaches it: every class within the margin adds to the loss, where Crammer and Singer (2001) count
-    only the worst. Unlike theirs there is no factor 1/K, and penalties on weights are the optimizer's. The loss of a
-    soft target is the mean of the losses of the classes, weighted by their probabilities.
+    eq. 3, as in CS231n: every class within the margin adds to the loss, whereas Crammer and Singer (2001) count only
+    the worst. Unlike theirs there is no factor 1/K, and the optimizer adds penalties on weights. The loss of a soft
+    target is the mean of the losses of the classes, weighted by their probabilities.
 
     Args:
-        margin: by how much the score of the true class must exceed every other.
+        margin: required excess of the true class's score over every other score.
     """
 
     margin: float = 1.0
@@ -89,7 +89,7 @@ class Hinge(Loss):
         return (targets * torch.stack(each, dim=1)).sum(dim=1).mean()
 
     def _excess(self, logits: Float[Tensor, "n k"], truth: Float[Tensor, "n 1"]) -> Float[Tensor, " n"]:
-        """Sum over all classes, less the margin itself, which the true class adds to the sum."""
+        """Sum over all classes, and subtract the margin, which the true class adds to the sum."""
         return (self.margin + logits - truth).clamp(min=0).sum(dim=1) - self.margin
 
 

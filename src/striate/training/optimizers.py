@@ -1,4 +1,4 @@
-"""Optimizers: torch's, with weight decay kept off biases and normalizations."""
+"""Torch's optimizers, without weight decay of biases and normalizations."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _NORMALIZATIONS = (_NormBase, nn.GroupNorm, nn.LayerNorm, nn.RMSNorm)
 
 @dataclass(frozen=True, kw_only=True)
 class OptimizerSettings(Registered, ABC):
-    """The options of an optimizer, from which `create` makes it.
+    """Options of an optimizer; `create` builds it.
 
     Args:
         lr: base learning rate for the recipe's batch size; the schedule multiplies it.
@@ -69,8 +69,8 @@ def _without_compiler(rule: type[Optimizer]) -> Callable[..., Optimizer]:
     """Return `rule` without the import of torch's compiler, which takes more than a second in every process.
 
     torch's optimizers import the compiler only to exclude themselves from compilation: some methods at their first
-    call, unless they carry the mark set here, and `step` in the wrapper that disables gradients. Nothing is compiled
-    here. A version of torch that does this in another way is not affected.
+    call, unless they have the attribute set here, and `step` in the wrapper that disables gradients. Nothing is
+    compiled here. A version of torch without this mechanism is not affected.
     """
     for method in (rule.add_param_group, rule.zero_grad, rule.state_dict, rule.load_state_dict):
         plain = inspect.unwrap(method)
@@ -80,9 +80,9 @@ def _without_compiler(rule: type[Optimizer]) -> Callable[..., Optimizer]:
 
 
 def split_parameters(model: nn.Module) -> tuple[list[nn.Parameter], list[nn.Parameter]]:
-    """Return the trainable parameters of `model`, each once: those that penalties act on, and all others.
+    """Split the trainable parameters of `model`, each once, into those with penalties and all others.
 
-    Penalties act on weights of at least two dimensions. Decaying biases and the parameters of normalizations costs
+    Penalties act on weights of at least two dimensions. Decay of biases and of the parameters of normalizations reduces
     accuracy (He et al. 2018, arXiv:1812.01187, section 3.1).
     """
     weights: list[nn.Parameter] = []
@@ -100,8 +100,8 @@ def split_parameters(model: nn.Module) -> tuple[list[nn.Parameter], list[nn.Para
 
 _SGD, _Adam, _AdamW = (_without_compiler(rule) for rule in (optim.SGD, optim.Adam, optim.AdamW))
 
-# torch's fused kernels make one pass over memory and one call from Python for all parameters. Separate calls are most
-# of the time of an update in a small network.
+# torch's fused kernels make one pass over memory and one call from Python for all parameters. Separate calls take most
+# of the time of an update in a small model.
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -109,7 +109,7 @@ class SGD(OptimizerSettings):
     """Gradient descent with momentum: v ← μ v + g, w ← w - lr v (Polyak 1964).
 
     With Nesterov's momentum, w ← w - lr (g + μ v), in the form of Sutskever et al. 2013. As in torch, the learning
-    rate multiplies the velocity; in the paper it multiplies the gradient inside.
+    rate multiplies the velocity; in the paper it multiplies the gradient within the velocity.
 
     Args:
         momentum: μ, at least 0 and below 1.
@@ -132,7 +132,7 @@ class SGD(OptimizerSettings):
 
 @dataclass(frozen=True, kw_only=True)
 class Adam(OptimizerSettings):
-    """Adam: each weight has its own rate from running means of gradient and squared gradient.
+    """Adam: a rate for each weight, from running means of the gradient and the squared gradient.
 
     Kingma and Ba 2014, arXiv:1412.6980, algorithm 1.
 
@@ -157,7 +157,7 @@ class Adam(OptimizerSettings):
 
 @dataclass(frozen=True, kw_only=True)
 class AdamW(Adam):
-    """Adam with decoupled weight decay: w ← w - lr · weight_decay · w, beside Adam's own step.
+    """Adam with decoupled weight decay: w ← w - lr · weight_decay · w, in addition to Adam's step.
 
     Loshchilov and Hutter 2017, arXiv:1711.05101, algorithm 2.
     """

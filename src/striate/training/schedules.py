@@ -1,8 +1,8 @@
 """Learning-rate schedules: pure functions of the position in training that return a factor of the base rate.
 
-A schedule has no state, so there is nothing to save and nothing to step. An update uses the value in the middle of the
-interval that it covers: the first update of a warm-up from 0 then changes the weights, as does the last of a cosine,
-and no update falls on a knot and its rounding.
+A schedule has no state, so there is nothing to save and nothing to step. An update uses the value in the middle of its
+interval: the first update of a warm-up from 0 and the last update of a cosine then change the weights, and no update
+falls on a boundary, where rounding would decide.
 """
 
 from __future__ import annotations
@@ -39,9 +39,9 @@ class Schedule(Registered, ABC):
         """Return the factor of the base learning rate at `position`."""
 
     def over(self, length: Duration) -> Callable[[Clock], float]:
-        """Return the factor as a function of the clock before an update, for training of `length`.
+        """Return the factor as a function of the clock before an update, for a training of `length`.
 
-        Where `length` is a time, the factor depends on the speed of the machine, and no two runs have the same.
+        If `length` is a time, the factor depends on the speed of the machine and differs between runs.
         """
 
         def factor(clock: Clock) -> float:
@@ -53,7 +53,7 @@ class Schedule(Registered, ABC):
 
 @dataclass(frozen=True, kw_only=True)
 class Constant(Schedule):
-    """The base rate throughout."""
+    """Constant base rate."""
 
     def __call__(self, position: Position) -> float:
         return 1.0
@@ -61,11 +61,11 @@ class Constant(Schedule):
 
 @dataclass(frozen=True, kw_only=True)
 class Step(Schedule):
-    """The rate is multiplied by `factor` every `every_epochs` epochs: factor^⌊epochs / every_epochs⌋.
+    """Multiplication by `factor` every `every_epochs` epochs: factor^⌊epochs / every_epochs⌋.
 
     Args:
         every_epochs: epochs between two changes, above 0.
-        factor: what multiplies the rate at each change, above 0.
+        factor: multiplier of the rate at each change, above 0.
     """
 
     every_epochs: float = 30.0
@@ -80,13 +80,13 @@ class Step(Schedule):
 
 @dataclass(frozen=True, kw_only=True)
 class TimeDecay(Schedule):
-    """The rate decays as 1 / (1 + decay_per_epoch · epochs).
+    """Decay as 1 / (1 + decay_per_epoch · epochs).
 
     The sum of the rates diverges, so any distance can be covered, and the sum of their squares converges, so the noise
     vanishes (Robbins and Monro 1951).
 
     Args:
-        decay_per_epoch: at least 0.
+        decay_per_epoch: speed of the decay, at least 0.
     """
 
     decay_per_epoch: float = 0.1
@@ -126,10 +126,10 @@ class Cosine(Schedule):
 
 @dataclass(frozen=True, kw_only=True)
 class OneCycle(Schedule):
-    """From `start_factor` up to 1 during the warm-up, then down to `final_factor`, both by cosines.
+    """Half cosines from `start_factor` up to 1 during the warm-up, then down to `final_factor`.
 
-    Smith and Topin 2017, arXiv:1708.07120. As in fastai and torch, both parts are cosines where the paper has straight
-    lines. Momentum stays constant.
+    Smith and Topin 2017, arXiv:1708.07120. As in fastai and torch, both parts are cosines; in the paper they are
+    linear. Momentum stays constant.
 
     Args:
         warmup_fraction: fraction of the training that the warm-up takes, at least 0 and below 1.

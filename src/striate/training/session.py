@@ -19,7 +19,7 @@ from striate.training.state import TrainState
 
 @dataclass(frozen=True)
 class Ending:
-    """Why a training ended, and after how many steps it was best (None if it was never evaluated)."""
+    """The reason for the end of a training, and the step of its best evaluation (None if it was never evaluated)."""
 
     reason: str
     best_step: int | None
@@ -40,14 +40,14 @@ def run_sitting(
 ) -> Generator[Event, None, Ending]:
     """Train `state` until `until`, write `journal` and `checkpoints`, and yield the events of the training.
 
-    A first session passes a journal that holds the start of the run. A later one passes a state that `restore` brought
-    back and the journal cut to the position of that checkpoint; in both `stopping` is new and notes the evaluations of
-    the journal. `publish` is called after each checkpoint. A `break` at a `SafePoint` saves; anywhere else it leaves
-    the last checkpoint as it is.
+    The first session passes a journal that holds the start of the run. A later one passes a state loaded by `restore`
+    and the journal truncated to the position of that checkpoint; in both `stopping` is new and records the evaluations
+    in the journal. `publish` is called after each checkpoint. A `break` at a `SafePoint` saves; anywhere else the last
+    checkpoint does not change.
 
     Raises:
         TrainingError: the loss is not finite. The best checkpoint so far is written, the last one does not change.
-        DataError: an image can no longer be read. The training is saved as it is.
+        DataError: an image can no longer be read. The present state is saved.
         StriateError: a file cannot be written.
     """
     for event in read_events(journal.path):

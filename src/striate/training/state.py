@@ -1,4 +1,4 @@
-"""The state of a training: all that it changes, and all that its next step needs."""
+"""The state of a training: everything that a step reads or changes."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ class TrainState:
     """The state of a training between two steps.
 
     A step changes the weights and buffers of `model`, the statistics of `optimizer`, and `clock`: with these three
-    and the same settings a training can be resumed anywhere. `task` computes the loss. `schedule` returns the factor
+    and the same settings a training can be resumed at any step. `task` computes the loss. `schedule` returns the factor
     of each group's `initial_lr`. `clip_norm` bounds the norm of the gradient of all parameters together. `l1` is the
-    factor of Σ|w| over the weights (without biases and normalizations). `plan` says how steps are executed: `model`
-    has been brought into it by `plan.adopt`, and `optimizer` was created after that.
+    factor of Σ|w| over the weights (without biases and normalizations). `plan` is the execution plan: call `plan.adopt`
+    on `model` first, then create `optimizer`.
     """
 
     model: nn.Module
@@ -47,5 +47,5 @@ class TrainState:
         self.parameters = (*weights, *others)
         self.weights = tuple(weights)
         self.constrained = tuple(module for module in self.model.modules() if isinstance(module, Constrained))
-        for group in self.optimizer.param_groups:  # one not from OptimizerSettings.create
+        for group in self.optimizer.param_groups:  # for optimizers not from OptimizerSettings.create
             group.setdefault("initial_lr", group["lr"])

@@ -13,14 +13,14 @@ from striate.training.state import TrainState
 
 
 def step(state: TrainState, batch: Batch) -> tuple[float, float]:
-    """Update the weights on one batch. Return the loss before the update, auxiliary terms included, and the rate.
+    """Update the weights on one batch; return the loss before the update, auxiliary terms included, and the rate.
 
     The clock is not advanced.
 
     Raises:
         TrainingError: the loss is not a finite number; this step has changed no weight.
     """
-    # Dropout draws from torch's global generator: seeded by the step's number, it need not be replayed on resume.
+    # Dropout uses torch's global generator: seeded by the step's number, it need not be replayed on resume.
     state.plan.seed(state.noise.torch_seed(state.clock.step))
     state.optimizer.zero_grad()
     loss = backward(state.model, state.task, batch, state.plan)
@@ -51,7 +51,7 @@ def _set_learning_rate(state: TrainState) -> float:
 
 @torch.no_grad()
 def _add_l1(state: TrainState) -> None:
-    """Add the gradient of l1 · Σ|w|; after clipping, which bounds the gradient of the data alone, as for L2."""
+    """Add the gradient of l1 · Σ|w|, after clipping: as for L2, clipping bounds the gradient of the data alone."""
     for weight in state.weights:
         if weight.grad is not None:
             weight.grad.add_(weight.sign(), alpha=state.l1)
