@@ -16,7 +16,7 @@ from jaxtyping import install_import_hook
 # Before anything of striate is imported: every annotated shape is checked at each call. The floors above have no
 # shapes, and name in their annotations what only a type checker imports.
 _WITH_SHAPES = (
-    *("core", "data", "hooks", "layers", "metrics", "plot", "training", "explaining", "classifier", "runs"),
+    *("core", "data", "hooks", "layers", "metrics", "plot", "training", "explaining", "classifier", "runs", "tasks"),
     "reporting",
 )
 # Nor has what overhears every operation of a network: there, checks would take most of the suite's time.
