@@ -168,7 +168,7 @@ def test_a_source_of_one_class_is_refused_for_training_and_welcome_for_judging(k
     if kind in ("idx", "cifar"):  # their classes are known beforehand, whether they occur or not
         assert len(open_data(path).classes) > 1
         return
-    with pytest.raises(DataError, match="one class only, '2'; a classifier tells at least two apart"):
+    with pytest.raises(DataError, match="one class only, '2'; a classifier needs at least two"):
         open_data(path)
     assert open_data(path, minimum_classes=1).classes == ("2",)
 

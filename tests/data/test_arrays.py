@@ -28,7 +28,7 @@ def spec_of(channels: tuple[str, ...], height: int, width: int, **changes: objec
     return replace(plain, **changes)
 
 
-def picture_of(pixels: np.ndarray, channels: tuple[str, ...]) -> DecodedImage:
+def decoded_image(pixels: np.ndarray, channels: tuple[str, ...]) -> DecodedImage:
     return DecodedImage(pixels, channels, original=(pixels.shape[0], pixels.shape[1]))
 
 
@@ -61,7 +61,7 @@ def test_prepare_equals_the_slow_reference(
     )
     pixels = noise(size[0], size[1], len(channels), dtype)
     expected = np.clip(preparation.prepare(pixels, spec), 0, maximum)
-    received = prepare(picture_of(pixels, channels), spec)
+    received = prepare(decoded_image(pixels, channels), spec)
     assert received.dtype == pixels.dtype
     # 8 bits: rounded in both passes, halves up, so one level and a half at worst. 16 bits: rounded once, after float32.
     difference = np.abs(received - expected)
@@ -77,7 +77,7 @@ def test_resize_is_within_one_level_of_pillow(kind, size, mode):
     pixels = noise(size[0], size[1], len(channels))
     image = Image.fromarray(pixels if mode == "RGB" else pixels[..., 0])
     judged = np.asarray(image.resize((30, 24), Image.Resampling[kind.upper()])).reshape(24, 30, len(channels))
-    received = prepare(picture_of(pixels, channels), spec_of(channels, 24, 30, resize="stretch", filter=kind))
+    received = prepare(decoded_image(pixels, channels), spec_of(channels, 24, 30, resize="stretch", filter=kind))
     assert np.abs(received.transpose(1, 2, 0).astype(int) - judged).max() <= 1
 
 
@@ -90,7 +90,7 @@ def test_a_ramp_lands_where_the_placement_says(resize, height, width, antialias,
     y, x = np.meshgrid(np.arange(height) + 0.5, np.arange(width) + 0.5, indexing="ij")
     ramp = np.stack([y, x], axis=2).astype(np.float32)
     spec = spec_of(("y", "x"), 20, 24, resize=resize, maximum=1.0, padding=-1.0, antialias=antialias)
-    received = prepare(picture_of(ramp, ("y", "x")), spec)
+    received = prepare(decoded_image(ramp, ("y", "x")), spec)
     placement = place(spec, height, width)
     for row in range(20):
         for column in range(24):
@@ -108,12 +108,12 @@ def test_a_picture_decoded_to_scale_is_placed_by_its_full_size():
     whole = np.repeat(np.repeat(noise(6, 10, 3), 4, axis=0), 4, axis=1)
     spec = spec_of(RGB, 6, 6, filter="nearest")
     small = DecodedImage(np.ascontiguousarray(whole[::2, ::2]), RGB, original=whole.shape[:2])
-    np.testing.assert_array_equal(prepare(small, spec), prepare(picture_of(whole, RGB), spec))
+    np.testing.assert_array_equal(prepare(small, spec), prepare(decoded_image(whole, RGB), spec))
 
 
 def test_sixteen_bits_stay_sixteen_bits():
     pixels = np.array([[[1000], [1001]]], np.uint16)
-    assert prepare(picture_of(pixels, GREY), spec_of(GREY, 1, 2, maximum=65535.0)).tolist() == [[[1000, 1001]]]
+    assert prepare(decoded_image(pixels, GREY), spec_of(GREY, 1, 2, maximum=65535.0)).tolist() == [[[1000, 1001]]]
 
 
 @pytest.mark.parametrize(
@@ -128,7 +128,7 @@ def test_sixteen_bits_stay_sixteen_bits():
 )
 def test_full_intensity_becomes_full_intensity(stored, dtype, maximum, expected):
     pixels = np.array(stored, dtype).reshape(1, -1, 1)
-    received = prepare(picture_of(pixels, GREY), spec_of(GREY, 1, len(stored), maximum=maximum))
+    received = prepare(decoded_image(pixels, GREY), spec_of(GREY, 1, len(stored), maximum=maximum))
     np.testing.assert_allclose(received.ravel(), expected, rtol=1e-6)
 
 
@@ -137,13 +137,13 @@ def test_alpha_is_laid_over_the_background_as_pillow_does(background):
     pixels = noise(9, 9, 4)
     ground = Image.new("RGBA", (9, 9), (round(background * 255),) * 3 + (255,))
     judged = np.asarray(Image.alpha_composite(ground, Image.fromarray(pixels)))[..., :3].astype(int)
-    received = prepare(picture_of(pixels, RGBA), spec_of(RGB, 9, 9, background=background))
+    received = prepare(decoded_image(pixels, RGBA), spec_of(RGB, 9, 9, background=background))
     assert np.abs(received.transpose(1, 2, 0) - judged).max() <= 1
 
 
 def test_grey_with_alpha_for_a_colour_network():
     pixels = np.array([[[100, 255], [100, 0], [100, 51]]], np.uint8)
-    received = prepare(picture_of(pixels, ("grey", "alpha")), spec_of(RGB, 1, 3, background=1.0))
+    received = prepare(decoded_image(pixels, ("grey", "alpha")), spec_of(RGB, 1, 3, background=1.0))
     assert received[:, 0].tolist() == [[100, 255, 224]] * 3  # 255 + (100 - 255) · 0.2
 
 
@@ -151,42 +151,42 @@ def test_transparent_pixels_leave_no_fringe_when_resized():
     """Black under full transparency must not darken its neighbours: alpha is laid over before the resize."""
     pixels = np.zeros((8, 8, 4), np.uint8)
     pixels[:, :4] = 255
-    assert prepare(picture_of(pixels, RGBA), spec_of(RGB, 3, 3)).min() == 255
+    assert prepare(decoded_image(pixels, RGBA), spec_of(RGB, 3, 3)).min() == 255
 
 
 def test_colour_becomes_grey_as_in_pillow():
     pixels = noise(64, 64, 3)
     judged = np.asarray(Image.fromarray(pixels).convert("L"))
-    np.testing.assert_array_equal(prepare(picture_of(pixels, RGB), spec_of(GREY, 64, 64))[0], judged)
+    np.testing.assert_array_equal(prepare(decoded_image(pixels, RGB), spec_of(GREY, 64, 64))[0], judged)
 
 
 @pytest.mark.parametrize(("dtype", "maximum"), [("uint16", 65535.0), ("float32", 1.0)])
 def test_colour_becomes_grey_in_every_depth(dtype, maximum):
     pixels = noise(5, 5, 3, dtype)
     pixels[0, 0] = maximum
-    received = prepare(picture_of(pixels, RGB), spec_of(GREY, 5, 5, maximum=maximum))[0]
+    received = prepare(decoded_image(pixels, RGB), spec_of(GREY, 5, 5, maximum=maximum))[0]
     np.testing.assert_allclose(received, pixels @ [0.299, 0.587, 0.114], rtol=2e-5, atol=0 if maximum == 1 else 1)
     assert received[0, 0] == pytest.approx(maximum)
 
 
 def test_grey_becomes_colour_by_repeating():
     pixels = noise(4, 4, 1)
-    assert (prepare(picture_of(pixels, GREY), spec_of(RGB, 4, 4)) == pixels[..., 0]).all()
+    assert (prepare(decoded_image(pixels, GREY), spec_of(RGB, 4, 4)) == pixels[..., 0]).all()
 
 
 def test_channels_come_in_the_order_of_the_network():
     pixels = np.array([[[1, 2, 3]]], np.uint8)
-    received = prepare(picture_of(pixels, RGB), spec_of(("blue", "green", "red"), 1, 1))
+    received = prepare(decoded_image(pixels, RGB), spec_of(("blue", "green", "red"), 1, 1))
     assert received.ravel().tolist() == [3, 2, 1]
 
 
 def test_named_channels_are_picked_by_name_and_missing_ones_are_said():
     pixels = np.arange(5, dtype=np.uint8).reshape(1, 1, 5)
     bands = tuple(f"channel{number}" for number in range(1, 6))
-    received = prepare(picture_of(pixels, bands), spec_of(("channel4", "channel1"), 1, 1))
+    received = prepare(decoded_image(pixels, bands), spec_of(("channel4", "channel1"), 1, 1))
     assert received.ravel().tolist() == [3, 0]
     with pytest.raises(DataError, match=r"takes the channels red, green, blue; the image has channel1, .*channel5\."):
-        prepare(picture_of(pixels, bands), spec_of(RGB, 1, 1))
+        prepare(decoded_image(pixels, bands), spec_of(RGB, 1, 1))
 
 
 @pytest.mark.parametrize("dtype", ["uint8", "uint16", "float32"])
@@ -196,14 +196,14 @@ def test_many_at_once_are_the_same_bits_as_one_by_one(dtype, channels):
     spec = spec_of(channels, 11, 13, maximum=maximum)
     pixels = np.stack([noise(29, 23, len(channels), dtype, seed) for seed in range(5)])
     together = prepare_many(pixels, channels, (29, 23), spec)
-    alone = np.stack([prepare(picture_of(one, channels), spec) for one in pixels])
+    alone = np.stack([prepare(decoded_image(one, channels), spec) for one in pixels])
     np.testing.assert_array_equal(together, alone)
 
 
 def test_read_only_pixels_are_prepared_without_a_warning():
     pixels = noise(20, 20, 3)
     pixels.flags.writeable = False
-    assert prepare(picture_of(pixels, RGB), spec_of(RGB, 8, 8)).shape == (3, 8, 8)
+    assert prepare(decoded_image(pixels, RGB), spec_of(RGB, 8, 8)).shape == (3, 8, 8)
 
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.float32])

@@ -147,7 +147,7 @@ def test_a_damaged_file_is_decoded_in_full_or_named(name: str) -> None:
 @pytest.mark.usefixtures("_quiet")
 @pytest.mark.parametrize("name", FILES)
 def test_a_truncated_file_gives_the_whole_picture_or_nothing(name: str) -> None:
-    """Whole: what was cut off was not of the picture (a later frame, a table behind the pixels)."""
+    """Whole: what was cut off was not of the image (a later frame, a table behind the pixels)."""
     data = FILES[name]
     whole = decode(data).pixels
     lengths = np.unique(np.linspace(0, len(data) - 1, 200).astype(int))

@@ -307,7 +307,7 @@ def test_a_shrunk_jpeg_never_falls_below_what_the_spec_asks_for(size: tuple[int,
 
 
 def test_a_jpeg_with_bytes_to_spare_before_its_end_mark_is_whole() -> None:
-    """What some cameras write; libjpeg warns, and the picture is the same."""
+    """What some cameras write; libjpeg warns, and the image is the same."""
     data = encoded(scene(), "JPEG")
     spare = data[:-2] + b"\0" * 200 + data[-2:]
     with pytest.raises(ValueError, match="extraneous bytes"):
@@ -359,7 +359,7 @@ def test_what_is_no_picture_is_named_with_its_reason(tmp_path: Path) -> None:
     (tmp_path / "text.jpg").write_text("BMW and P5 are not pictures")
     (tmp_path / "phone.heic").write_bytes(b"\0\0\0\x18ftypheic" + b"\0" * 99)
     expected = {
-        "folder.jpg": "a folder", "pipe.jpg": "not a file", "empty.jpg": "empty", "text.jpg": "not a picture",
+        "folder.jpg": "a folder", "pipe.jpg": "not a file", "empty.jpg": "empty", "text.jpg": "not an image",
         "phone.heic": "damaged", "absent.jpg": "missing",
     }  # fmt: skip
     for name, reason in expected.items():

@@ -181,7 +181,7 @@ def test_other_folders_beside_two_splits_are_passed_over_by_name(tmp_path: Path)
     dataset = open_data(tmp_path)
     assert counts(dataset) == {"train": 4, "test": 4}
     assert dataset.cautions[0].startswith("masks is neither train, val nor test: its 2 images are passed over.")
-    assert dataset.notes == ("1 × not called like a picture and passed over: docs/readme.txt.",)
+    assert dataset.notes == ("1 × not called like an image and passed over: docs/readme.txt.",)
 
 
 @pytest.mark.parametrize("tops", [("fold1", "fold2"), ("entrenamiento", "prueba"), ("A", "B")])

@@ -72,11 +72,11 @@ def test_rows_say_what_the_pictures_are(folder: Path, pixels: np.ndarray) -> Non
     Image.fromarray(pixels[0]).save(folder / "turned.jpg", exif=_turned(6))
     Image.fromarray(pixels[0][..., 0].astype(np.uint16) * 257).save(folder / "deep.png")
     (folder / "empty.png").write_bytes(b"")
-    (folder / "note.png").write_bytes(b"not a picture at all")
+    (folder / "note.png").write_bytes(b"not an image at all")
     dataset = _files(folder)
     found = index_images(dataset)
     row = {name: index for index, name in enumerate(dataset.store.names)}
-    assert found.reasons[[row["empty.png"], row["note.png"]]].tolist() == ["empty", "not a picture"]
+    assert found.reasons[[row["empty.png"], row["note.png"]]].tolist() == ["empty", "not an image"]
     assert found.readable.sum() == 8
     assert (found.heights[row["turned.jpg"]], found.widths[row["turned.jpg"]]) == (9, 12)  # upright
     assert found.orientations[row["turned.jpg"]] == 6

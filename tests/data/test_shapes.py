@@ -201,7 +201,7 @@ def test_data_set_has_even_classes_in_every_part() -> None:
 
 
 def test_impossible_options_are_a_sentence() -> None:
-    with pytest.raises(ConfigError, match="at least one picture"):
+    with pytest.raises(ConfigError, match="at least one image"):
         shapes(ShapesOptions(count=0))
     with pytest.raises(ConfigError, match="shortcut"):
         open_named("shapes:shortcut=colour")

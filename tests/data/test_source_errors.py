@@ -21,7 +21,7 @@ from PIL import Image
 from striate.core.errors import ConfigError, DataError, StriateError
 from striate.data.images.decode import decode
 from striate.data.sources.opening import open_data
-from striate.data.sources.tree import Folder, pictures_in
+from striate.data.sources.tree import Folder, images_in
 from striate.verbs._images import expand
 
 Form = Literal["NFC", "NFD"]
@@ -129,19 +129,19 @@ def test_a_path_is_found_under_either_unicode_form(tmp_path: Path, forms: tuple[
 
 
 def test_an_empty_folder(tmp_path: Path) -> None:
-    assert message(tmp_path).startswith(f"{tmp_path} holds no pictures. Put the pictures of each class into a folder")
+    assert message(tmp_path).startswith(f"{tmp_path} holds no images. Put the images of each class into a folder")
 
 
 def test_pictures_without_class_folders(tmp_path: Path) -> None:
     for number in range(3):
         picture(tmp_path / f"{number}.png")
-    assert "holds 3 pictures but no class folders" in message(tmp_path)
+    assert "holds 3 images but no class folders" in message(tmp_path)
 
 
 def test_a_folder_of_other_files(tmp_path: Path) -> None:
     (tmp_path / "cat").mkdir()
     (tmp_path / "cat" / "film.mp4").touch()
-    assert "holds no pictures, only files such as cat/film.mp4" in message(tmp_path)
+    assert "holds no images, only files such as cat/film.mp4" in message(tmp_path)
 
 
 def test_a_folder_that_may_not_be_listed_is_passed_over_by_name(
@@ -197,9 +197,9 @@ def test_what_is_passed_over_is_noted_and_what_is_hidden_is_not_data(tmp_path: P
     assert dataset.classes == ("cat", "dog")
     assert list(dataset.store.names) == ["cat/1.png", "cat/2.png", "dog/1.png"]
     assert dataset.notes == (
-        "1 × not called like a picture and passed over: cat/Thumbs.db.",
+        "1 × not called like an image and passed over: cat/Thumbs.db.",
         "1 × outside of any class folder and passed over: cover.png.",
-        "1 × a class folder without pictures, and no class: mouse.",
+        "1 × a class folder without images, and no class: mouse.",
     )
 
 
@@ -211,7 +211,7 @@ def test_folders_inside_class_folders_only_order_the_pictures(tmp_path: Path) ->
     dataset = open_data(tmp_path)
     assert list(dataset.store.names) == ["cat/2.heic", "cat/a/deep/x.PNG", "cat/b/9.png", "cat/b/10.png", "dog/1.JPEG"]
     assert dataset.targets.tolist() == [0, 0, 0, 0, 1]
-    assert pictures_in(tmp_path / "cat" / "b") == [tmp_path / "cat/b/9.png", tmp_path / "cat/b/10.png"]
+    assert images_in(tmp_path / "cat" / "b") == [tmp_path / "cat/b/9.png", tmp_path / "cat/b/10.png"]
 
 
 def test_links_are_followed_but_not_in_a_circle(tmp_path: Path) -> None:
@@ -280,14 +280,14 @@ ROWS = ("cat/1.png,cat", "cat/2.png,cat", "dog/1.png,dog")
         ((), "is empty. Its first line names the columns: path,label"),
         (("file,label", *ROWS), "has no column 'path'; its first line names file, label."),
         (("path,class", *ROWS), "has no column 'label'; its first line names path, class."),
-        (("path,label",), "lists no pictures"),
+        (("path,label",), "lists no images"),
         (("path,label", *ROWS, "cat/3.png"), "line 5, has 1 fields where the first line names 2"),
         (("path,label", "cat/1.png,"), "line 2, has no label"),
         (("path,label", ",cat"), "line 2, has no path"),
         (("path,label,split", "cat/1.png,cat,trian"), "received 'trian'. Did you mean 'train'?"),
         (("path,label", *ROWS, "cat/1.png,dog"), "twice, in lines 2 and 5, with the labels 'cat' and 'dog'"),
         (("path,label,split", "cat/1.png,cat,train", "./cat/1.png,cat,test"), "with the splits 'train' and 'test'"),
-        (("path,label", "x/1.png,cat", "x/2.png,dog"), "None of the 2 pictures that"),
+        (("path,label", "x/1.png,cat", "x/2.png,dog"), "None of the 2 images that"),
         (("path,label", 'cat/1.png,"cat'), "is no proper CSV file (line 2)"),
         (("path,label", "cat/1.png,cat", "cat/2.png,cat"), "one class only, 'cat'"),
     ],
@@ -458,9 +458,9 @@ IMAGES, TARGETS = np.arange(3 * 4 * 5, dtype=np.uint8).reshape(3, 4, 5), np.arra
         ),
         (idx_file(IMAGES) + b"x", idx_file(TARGETS), "it holds more"),
         (idx_file(IMAGES)[:9], idx_file(TARGETS), "ends inside its header"),
-        (idx_file(IMAGES), idx_file(TARGETS[:2]), "holds 3 pictures but 2 labels"),
-        (idx_file(TARGETS), idx_file(TARGETS), "should hold 8-bit pictures (count×height×width); it holds uint8 (3,)"),
-        (idx_file(IMAGES), idx_file(IMAGES), "should hold one whole number for each picture"),
+        (idx_file(IMAGES), idx_file(TARGETS[:2]), "holds 3 images but 2 labels"),
+        (idx_file(TARGETS), idx_file(TARGETS), "should hold 8-bit images (count×height×width); it holds uint8 (3,)"),
+        (idx_file(IMAGES), idx_file(IMAGES), "should hold one whole number for each image"),
         (idx_file(IMAGES), None, "has no labels beside it. Put train-labels-idx1-ubyte"),
     ],
 )
@@ -484,7 +484,7 @@ def header(*shape: int, kind: int = 8) -> bytes:
         (header(0, 2**32 - 1, 2**32 - 1), "train-images-idx3-ubyte"),
         (header(2**32 - 1, 2**32 - 1, 2**32 - 1), "more than the memory that is free"),
         (header(2**31, 28, 28), "the memory that is free"),
-        (header(3, 0, 0), "should hold 8-bit pictures (count×height×width); it holds uint8 (3, 0, 0)"),
+        (header(3, 0, 0), "should hold 8-bit images (count×height×width); it holds uint8 (3, 0, 0)"),
         (header(3, 5, 0), "it holds uint8 (3, 5, 0)"),
     ],
 )
@@ -551,9 +551,9 @@ FOUR = np.array([0, 1, 0, 1])
         ({}, "holds the arrays none. It needs images"),
         ({"pictures": CUBE, "labels": FOUR}, "holds the arrays pictures, labels. It needs images"),
         ({"x_train": CUBE, "y_test": FOUR}, "It needs images"),
-        ({"images": CUBE, "labels": FOUR[:3]}, "holds 4 pictures but 3 labels"),
-        ({"images": CUBE, "labels": np.eye(4)}, "labels are one whole number or one text for each picture"),
-        ({"images": CUBE[0], "labels": FOUR}, "pictures are count×height×width or ×channels; received (6, 5)"),
+        ({"images": CUBE, "labels": FOUR[:3]}, "holds 4 images but 3 labels"),
+        ({"images": CUBE, "labels": np.eye(4)}, "labels are one whole number or one text for each image"),
+        ({"images": CUBE[0], "labels": FOUR}, "images are count×height×width or ×channels; received (6, 5)"),
         ({"images": np.zeros((4, 3, 32, 32)), "labels": FOUR}, "looks as if they came first"),
         ({"images": CUBE - 1.0 * np.inf, "labels": FOUR}, "not finite numbers"),
         ({"images": CUBE.astype(int) - 1, "labels": FOUR}, "whole numbers from 0 to 65535 or floating ones"),
@@ -561,9 +561,9 @@ FOUR = np.array([0, 1, 0, 1])
         ({"images": CUBE, "labels": FOUR.astype(str), "classes": np.array(["1", "2"])}, "that its classes do not: 0"),
         (
             {"images": CUBE, "labels": FOUR, "channels": np.array(["near", "far"])},
-            "names 2 channels; its pictures have 1",
+            "names 2 channels; its images have 1",
         ),
-        ({"x_train": CUBE, "y_train": FOUR, "x_test": CUBE[:, :5], "y_test": FOUR}, "differ in picture size or depth"),
+        ({"x_train": CUBE, "y_train": FOUR, "x_test": CUBE[:, :5], "y_test": FOUR}, "differ in image size or depth"),
         ({"images": CUBE.astype(object), "labels": FOUR}, "holds Python objects, which are never loaded"),
     ],
 )
@@ -622,8 +622,8 @@ def test_labels_of_an_npz_are_numbers_of_its_classes_or_names(tmp_path: Path) ->
         ({"classes": np.array(["cat", "cat"])}, "classes are different names"),
         ({"classes": np.array(["caf\u00e9", "cafe\u0301"])}, "classes are different names"),
         ({"channels": np.array("grey")}, "channels are different names"),
-        ({"labels": np.array(1)}, "labels are one whole number or one text for each picture"),
-        ({"images": np.array(1)}, "pictures are count×height×width or ×channels; received ()"),
+        ({"labels": np.array(1)}, "labels are one whole number or one text for each image"),
+        ({"images": np.array(1)}, "images are count×height×width or ×channels; received ()"),
         (
             {"labels": np.array(["a", "b", "a", "b"]).view("<u4").__add__(0x200000).view("<U1")},
             "texts that are damaged",

@@ -12,7 +12,7 @@ from striate.hooks import PlaceError
 
 
 class Corners(nn.Module):
-    """Two feature maps, of which the first shows the picture and the second half of it; logits are the brightness of
+    """Two feature maps, of which the first shows the image and the second half of it; logits are the brightness of
     the upper left quarter and of the lower right one."""
 
     def __init__(self) -> None:

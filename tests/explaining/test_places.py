@@ -1,4 +1,4 @@
-"""The default place is the last map that has the plan of the picture."""
+"""The default place is the last map that has the plan of the image."""
 
 from __future__ import annotations
 

@@ -15,7 +15,7 @@ from striate.explaining import rise
 
 
 class Overhearing(nn.Module):
-    """It keeps the pictures that it is shown; the class is sure where the corner is visible."""
+    """It keeps the images that it is shown; the class is sure where the corner is visible."""
 
     def __init__(self) -> None:
         super().__init__()

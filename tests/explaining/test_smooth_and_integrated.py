@@ -19,7 +19,7 @@ IMAGES = pictures(2, (8, 7))
 
 
 class Squares(nn.Module):
-    """S = Σ x²/2, so that the gradient is the picture, and that of a noisy one shows the noise."""
+    """S = Σ x²/2, so that the gradient is the image, and that of a noisy one shows the noise."""
 
     def forward(self, x: Tensor) -> Tensor:
         return (x * x / 2).flatten(1).sum(1, keepdim=True)
@@ -74,7 +74,7 @@ def test_integrated_gradients_are_the_integral() -> None:
 
 
 class Late(nn.Module):
-    """Flat, and then steep: by one value of the picture from a tenth of the way on, by the other near its end."""
+    """Flat, and then steep: by one value of the image from a tenth of the way on, by the other near its end."""
 
     def forward(self, x: Tensor) -> Tensor:
         late = torch.relu(x[:, 0, 0] - torch.tensor([0.1, 0.93])).sum(1)

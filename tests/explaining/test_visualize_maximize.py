@@ -140,7 +140,7 @@ def test_the_network_comes_back_as_found(error: type[BaseException] | None) -> N
 
 
 class Closed(nn.Module):
-    """A network whose ReLUs are closed for grey pictures: nothing reaches the picture by the plain gradient."""
+    """A network whose ReLUs are closed for grey pictures: nothing reaches the image by the plain gradient."""
 
     def __init__(self, threshold: float) -> None:
         super().__init__()

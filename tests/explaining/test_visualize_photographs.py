@@ -181,7 +181,7 @@ def test_what_cannot_be_dreamt_of_or_drawn_is_refused() -> None:
 
 
 def test_the_gradient_of_the_whole_loss_is_that_of_finite_differences() -> None:
-    """On the network itself in float64, through the scaling, down to single pixels of the picture."""
+    """On the network itself in float64, through the scaling, down to single pixels of the image."""
     model, things, manner = Small().double(), photograph(0, (8, 9)), photograph(1, (7, 7))
     loss = content(maps_of(model, things, ["second"], SPEC)) + 10 * style(
         grams_of(model, manner, ["first", "second"], SPEC)

@@ -283,7 +283,7 @@ def test_pictures_too_small_are_refused_with_the_smallest_size_that_works_and_th
     assert "pool2 lays a window of 2×2 on a map of 1×" in first
     assert line[carets.index("^") : len(carets)] == "pool2"
     assert create_model(text, classes=10, size=(36, 36))(torch.randn(1, 3, 36, 36)).shape == (1, 10)
-    with pytest.raises(ModelError, match="No picture up to 4096×4096 is large enough"):
+    with pytest.raises(ModelError, match="No image up to 4096×4096 is large enough"):
         meta_model("(pool99)*3", classes=10, size=(64, 64))
 
 

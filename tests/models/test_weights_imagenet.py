@@ -33,7 +33,7 @@ def _tensors(path: Path) -> dict[str, Tensor]:
 
 
 def _right(network: Network, spec: InputSpec, classes: tuple[str, ...], folder: Path) -> int:
-    """How many of the pictures, whose names begin with the number of their class, a classifier gets right."""
+    """How many of the images, whose names begin with the number of their class, a classifier gets right."""
     arguments = Arguments(classes=len(classes), channels=3, size=spec.size)
     classifier = Classifier(network, network.card.name, arguments, spec, LabelSpec(classes), NOWHERE)
     pictures = sorted(folder.glob("*.jpg"))

@@ -21,7 +21,7 @@ SMALLER = {"all_cnn": 1e-4} | dict.fromkeys(("alexnet_2012", "nin", "squeezenet"
 @dataclass(frozen=True)
 class Start:
     """At the initial weights: the standard deviation of the logits, and by which factor each map's root mean square
-    exceeds that of the map before it (the picture's, for the first)."""
+    exceeds that of the map before it (the image's, for the first)."""
 
     spread: float
     growth: dict[str, float]

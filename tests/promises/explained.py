@@ -1,4 +1,4 @@
-"""Every method on a network: a finite map as large as the picture or a sentence, and the network as it was found."""
+"""Every method on a network: a finite map as large as the image or a sentence, and the network as it was found."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where a value inside a network sees the picture: where the gradient is not zero, once nothing can cancel."""
+"""Where a value inside a network sees the image: where the gradient is not zero, once nothing can cancel."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def places(subject: Subject) -> list[Place]:
 
 
 def seen_by_neighbours(subject: Subject, place: Place) -> tuple[list[Line], list[Line], tuple[int, int]]:
-    """The rows and columns that two neighbours on the diagonal of a map see, and the size of the picture they saw.
+    """The rows and columns that two neighbours on the diagonal of a map see, and the size of the image they saw.
 
     The picture is large enough for both to see no border. A map that sees all of any picture gets a small one.
     """

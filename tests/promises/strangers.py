@@ -50,7 +50,7 @@ class Functional(Stranger):
 
 
 class InPlace(Stranger):
-    """It overwrites all that it can, the pictures first."""
+    """It overwrites all that it can, the images first."""
 
     def forward(self, x: Tensor) -> Tensor:
         x -= 0.25

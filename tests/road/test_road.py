@@ -50,7 +50,7 @@ def photos(tmp_path: Path) -> Path:
             exif[0x0112] = 6 if number == 0 else 1
             picture.save(folder / f"{number}.jpg", quality=90, exif=exif)
     (tmp_path / "photos" / "red" / "truncated.jpg").write_bytes((folder / "1.jpg").read_bytes()[:600])
-    (tmp_path / "photos" / "red" / "notes.txt").write_text("not a picture")
+    (tmp_path / "photos" / "red" / "notes.txt").write_text("not an image")
     return tmp_path / "photos"
 
 

@@ -427,13 +427,13 @@ def test_an_empty_map_is_an_error_that_names_the_smallest_size_that_works() -> N
 @pytest.mark.parametrize("network", [nn.MaxPool2d(5), nn.AvgPool2d(5), nn.Conv2d(1, 1, 3, dilation=2)])
 def test_every_kind_of_window_may_find_its_map_too_small(network: nn.Module) -> None:
     describe(network, (1, 5, 5))
-    with pytest.raises(ModelError, match="smallest square picture that works is 5×5"):
+    with pytest.raises(ModelError, match="smallest square image that works is 5×5"):
         describe(network, (1, 4, 5))
 
 
 def test_a_layer_that_does_not_take_what_it_is_given_is_named() -> None:
     network = create_model("lenet5", classes=10, channels=1, size=(28, 28))
-    with pytest.raises(ModelError, match=r"Layer 'fc1' cannot work on what it is given for pictures of 1×40×40"):
+    with pytest.raises(ModelError, match=r"Layer 'fc1' cannot work on what it is given for images of 1×40×40"):
         describe(network, (1, 40, 40))
     with pytest.raises(ModelError, match="at least one channel, row and column"):
         describe(network, (1, 0, 28))

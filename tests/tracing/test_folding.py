@@ -184,7 +184,7 @@ def test_a_norm_that_goes_by_several_names_is_folded_under_all_of_them() -> None
 
 
 class SeesItsInputLater(nn.Module):
-    """A ReLU whose input is needed again, one on a view, one on the picture, one on what is no copy in every layout."""
+    """A ReLU whose input is needed again, one on a view, one on the image, one on what is no copy in every layout."""
 
     def __init__(self) -> None:
         super().__init__()

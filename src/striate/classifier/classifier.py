@@ -15,7 +15,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from striate.classifier._folded import Running
-from striate.classifier.images import ImageLike, as_picture, check_prepared, many
+from striate.classifier.images import ImageLike, as_image, check_prepared, many
 from striate.classifier.provenance import Provenance
 from striate.classifier.seen import SeenImages
 from striate.core.errors import DataError
@@ -166,7 +166,7 @@ class Classifier:
     def _prepare(self, number: int, image: ImageLike) -> tuple[str, np.ndarray] | Failure:
         name = _name(number, image)
         try:
-            return name, prepare(as_picture(image, self.input), self.input)
+            return name, prepare(as_image(image, self.input), self.input)
         except Unreadable as error:
             return Failure(name, error.why)
         except DataError as error:

@@ -22,7 +22,7 @@ _KEPT_BY_PNG = {"1", "L", "LA", "RGB", "RGBA", "P", "I;16"}
 _ADVICE = "Pass uint8 from 0 to 255, uint16 from 0 to 65535, or floating numbers from 0 to 1"
 
 
-def as_picture(image: ImageLike, spec: InputSpec) -> DecodedImage:
+def as_image(image: ImageLike, spec: InputSpec) -> DecodedImage:
     """Decode a path or encoded bytes; convert an array, a tensor or a Pillow image.
 
     Raises:

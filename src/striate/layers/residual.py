@@ -49,7 +49,7 @@ class StochasticDepth(nn.Module):
     def forward(self, x: Float[Tensor, "n c *size"]) -> Float[Tensor, "n c *size"]:
         if not self.training or self.rate == 0:
             return x
-        # One number for each picture: 0, or 1 / (1 - rate).
+        # One number for each image: 0, or 1 / (1 - rate).
         return x * F.dropout(x.new_ones(len(x), *[1] * (x.ndim - 1)), self.rate)
 
     def extra_repr(self) -> str:

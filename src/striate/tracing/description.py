@@ -157,13 +157,13 @@ def smallest_side(works: Callable[[int], bool]) -> int | None:
 
 def _calls(model: nn.Module, shape: tuple[int, int, int]) -> list[Call]:
     if min(shape) < 1:
-        raise ModelError(f"A picture has at least one channel, row and column; received {'×'.join(map(str, shape))}.")
+        raise ModelError(f"An image has at least one channel, row and column; received {'×'.join(map(str, shape))}.")
     try:
         return trace(model, shape)
     except EmptyMapError as error:
         side = smallest_side(lambda side: _has_room(model, (shape[0], side, side)))
-        offer = f" The smallest square picture that works is {side}×{side}." if side else ""
-        raise ModelError(f"A picture of {shape[1]}×{shape[2]} is too small: {_lower(error)}{offer}") from error
+        offer = f" The smallest square image that works is {side}×{side}." if side else ""
+        raise ModelError(f"An image of {shape[1]}×{shape[2]} is too small: {_lower(error)}{offer}") from error
 
 
 def _has_room(model: nn.Module, shape: tuple[int, int, int]) -> bool:

@@ -70,13 +70,13 @@ def expand(images: Iterable[str | Path]) -> Iterator[Path]:
 
 def _meant(given: str | Path, finder: Finder) -> list[Path]:
     from striate.data.sources.opening import refuse_url
-    from striate.data.sources.tree import pictures_in
+    from striate.data.sources.tree import images_in
 
     refuse_url(given)
     text, path = str(given), finder.find(Path(given))
     if os.path.isdir(path):
         try:
-            return pictures_in(path)
+            return images_in(path)
         except OSError as error:
             raise DataError(f"{path} cannot be listed: {error.strerror or error}.") from error
     if os.path.lexists(path) or not glob.has_magic(text):

@@ -48,19 +48,19 @@ def likeness(
     return _judge_flat(template, others, correlation, worst)
 
 
-def _smooth(pictures: UInt8[np.ndarray, "n s s"]) -> Float32[np.ndarray, "n s s"]:
+def _smooth(images: UInt8[np.ndarray, "n s s"]) -> Float32[np.ndarray, "n s s"]:
     """Smooth each image with the kernel (1 2 1)/4 in both directions: gradients then extend over more than a pixel."""
-    edged = np.pad(pictures.astype(np.float32), ((0, 0), (1, 1), (1, 1)), mode="edge")
+    edged = np.pad(images.astype(np.float32), ((0, 0), (1, 1), (1, 1)), mode="edge")
     rows = edged[:, :-2] + 2 * edged[:, 1:-1] + edged[:, 2:]
     return (rows[:, :, :-2] + 2 * rows[:, :, 1:-1] + rows[:, :, 2:]) / 16
 
 
-def _inner(pictures: Float32[np.ndarray, "n s s"]) -> Float32[np.ndarray, "n i i"]:
-    return pictures[:, _MARGIN:-_MARGIN, _MARGIN:-_MARGIN]
+def _inner(images: Float32[np.ndarray, "n s s"]) -> Float32[np.ndarray, "n i i"]:
+    return images[:, _MARGIN:-_MARGIN, _MARGIN:-_MARGIN]
 
 
-def _normalised(pictures: Float32[np.ndarray, "n i i"]) -> Float32[np.ndarray, "n i i"]:
-    centred = pictures - pictures.mean((1, 2), keepdims=True)
+def _normalised(images: Float32[np.ndarray, "n i i"]) -> Float32[np.ndarray, "n i i"]:
+    centred = images - images.mean((1, 2), keepdims=True)
     return centred / np.maximum(np.sqrt(np.square(centred).mean((1, 2), keepdims=True)), 1e-6)
 
 
@@ -70,12 +70,12 @@ def _positions(size: int) -> Float32[np.ndarray, " s"]:
 
 
 def _warped(
-    pictures: Float32[np.ndarray, "n s s"], scales: Float64[np.ndarray, "2 n"], shifts: Float64[np.ndarray, "2 n"]
+    images: Float32[np.ndarray, "n s s"], scales: Float64[np.ndarray, "2 n"], shifts: Float64[np.ndarray, "2 n"]
 ) -> Float32[np.ndarray, "n s s"]:
     """Sample the images linearly at `scale · position + shift`: a matrix product on each side."""
-    size = pictures.shape[1]
+    size = images.shape[1]
     vertical, horizontal = (_between(scale, shift, size) for scale, shift in zip(scales, shifts, strict=True))
-    return vertical @ pictures @ horizontal.swapaxes(1, 2)
+    return vertical @ images @ horizontal.swapaxes(1, 2)
 
 
 def _between(

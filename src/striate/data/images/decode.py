@@ -56,7 +56,7 @@ class Unreadable(DataError):  # noqa: N818 – the word in which it is reported
     """An image that cannot be read.
 
     `name` is its file. `reason` is one of a few phrases, so that images can be counted by it: missing, a folder, not a
-    file, no permission, empty, not a picture, truncated, damaged, too many pixels, too much work, unsupported, not
+    file, no permission, empty, not an image, truncated, damaged, too many pixels, too much work, unsupported, not
     readable, other channels. `detail` explains it.
     """
 
@@ -83,21 +83,21 @@ def decode(source: Path | bytes, spec: InputSpec | None = None) -> DecodedImage:
     Raises:
         Unreadable: the image cannot be read; the error names it and the reason.
     """
-    name = "the picture" if isinstance(source, bytes) else str(source)
+    name = "the image" if isinstance(source, bytes) else str(source)
     try:
         data = source if isinstance(source, bytes) else _content(source)
         read = _codec(data)
         with room_for(check_cost(data)):
-            picture = read(data, spec)
+            image = read(data, spec)
     except Refused as refusal:
         raise Unreadable(name, refusal.reason, refusal.detail) from refusal
     except MemoryError as error:
         raise Unreadable(name, "too many pixels", "the memory does not suffice for it") from error
-    if spec and not admits(picture.channels, spec.channels):
+    if spec and not admits(image.channels, spec.channels):
         raise Unreadable(
-            name, OTHER_CHANNELS, f"it has {named(picture.channels)}; the network takes {named(spec.channels)}"
+            name, OTHER_CHANNELS, f"it has {named(image.channels)}; the network takes {named(spec.channels)}"
         )
-    return picture
+    return image
 
 
 def _content(path: Path) -> bytes:
@@ -162,4 +162,4 @@ def _pillow_kind(data: bytes) -> str:
     for start, what in _OTHERS.items():
         if data.startswith(start):
             raise Refused(UNSUPPORTED, f"{what}; save it as JPEG or PNG")
-    raise Refused("not a picture")
+    raise Refused("not an image")

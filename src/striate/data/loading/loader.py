@@ -67,10 +67,10 @@ class Loader:
         """
         if batch_size < 1 or (threads is not None and threads < 0):
             raise ConfigError(
-                f"A batch holds at least 1 picture and threads are at least 0; received {batch_size} and {threads}."
+                f"A batch holds at least 1 image and threads are at least 0; received {batch_size} and {threads}."
             )
         if not len(indices):
-            raise DataError(f"{dataset.name}: there are no pictures to load.")
+            raise DataError(f"{dataset.name}: there are no images to load.")
         self._dataset, self._indices, self._spec = dataset, indices, spec
         self._batch_size, self._seed, self._shuffle = batch_size, seed, shuffle
         self._length = len(batches_of(indices, batch_size)) if steps is None else steps

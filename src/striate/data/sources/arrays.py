@@ -36,7 +36,7 @@ def from_parts(
     for part in parts:
         name = part.split or "all"
         if len(part.pixels) != len(part.targets):
-            raise DataError(f"{path} ({name}) holds {len(part.pixels):,} pictures but {len(part.targets):,} labels.")
+            raise DataError(f"{path} ({name}) holds {len(part.pixels):,} images but {len(part.targets):,} labels.")
         wrong = part.targets[(part.targets < 0) | (part.targets >= len(classes))]
         if len(wrong):
             raise DataError(
@@ -44,9 +44,9 @@ def from_parts(
             )
     kinds = {(part.pixels.shape[1:], str(part.pixels.dtype)) for part in parts}
     if len(kinds) > 1:
-        raise DataError(f"The parts of {path} differ in picture size or depth: {listed(sorted(kinds))}.")
+        raise DataError(f"The parts of {path} differ in image size or depth: {listed(sorted(kinds))}.")
     if not sum(len(part.pixels) for part in parts):
-        raise DataError(f"{path} holds no pictures.")
+        raise DataError(f"{path} holds no images.")
     splits: dict[Split, np.ndarray] = {}
     names: list[str] = []
     for part in parts:

@@ -50,9 +50,9 @@ def open_folder(root: Path) -> Dataset:
 
 def _notes(found: Layout) -> list[str]:
     kinds = (
-        (found.others, "not called like a picture and passed over"),
+        (found.others, "not called like an image and passed over"),
         (found.outside, "outside of any class folder and passed over"),
-        (found.empty, "a class folder without pictures, and no class"),
+        (found.empty, "a class folder without images, and no class"),
     )
     return [f"{len(names):,} × {what}: {listed(names)}." for names, what in kinds if names]
 
@@ -63,17 +63,17 @@ def _cautions(tree: Tree, found: Layout) -> list[str]:
 
 
 def _nothing(root: Path, tree: Tree, found: Layout) -> DataError:
-    wanted = f"Put the pictures of each class into a folder of its own, as in {root.name or root}/cat/1.jpg"
+    wanted = f"Put the images of each class into a folder of its own, as in {root.name or root}/cat/1.jpg"
     if tree.closed:
-        return DataError(f"{root} holds no pictures that can be reached: {listed(tree.closed)}.")
+        return DataError(f"{root} holds no images that can be reached: {listed(tree.closed)}.")
     if found.outside:
         return DataError(
-            f"{root} holds {len(found.outside):,} pictures but no class folders. {wanted}, or list them in a CSV file "
+            f"{root} holds {len(found.outside):,} images but no class folders. {wanted}, or list them in a CSV file "
             "with the columns path and label."
         )
     if found.others:
-        return DataError(f"{root} holds no pictures, only files such as {listed(found.others)}. {wanted}.")
-    return DataError(f"{root} holds no pictures. {wanted}.")
+        return DataError(f"{root} holds no images, only files such as {listed(found.others)}. {wanted}.")
+    return DataError(f"{root} holds no images. {wanted}.")
 
 
-SOURCES.add("folder", Source("a folder with a folder of pictures for each class", recognises, open_folder))
+SOURCES.add("folder", Source("a folder with a folder of images for each class", recognises, open_folder))

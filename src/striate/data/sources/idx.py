@@ -19,7 +19,7 @@ from striate.data.sources.arrays import Part, from_parts
 from striate.data.sources.registry import SOURCES, Source
 
 # "train-images-idx3-ubyte.gz", also with a dot before "idx3", as some tools unpack it
-_PICTURES = re.compile(r"(?P<set>.*?)(?P<part>train|val|test|t10k)-images[-.]idx3-ubyte(\.gz)?")
+_IMAGES = re.compile(r"(?P<set>.*?)(?P<part>train|val|test|t10k)-images[-.]idx3-ubyte(\.gz)?")
 _PARTS: dict[str, Split] = {"train": "train", "val": "val", "test": "test", "t10k": "test"}
 _MOST_DIMENSIONS = 4
 _USUAL_CLASSES = 1000  # more are plausible only if there are as many images
@@ -27,7 +27,7 @@ _TYPES = {0x08: ">u1", 0x09: ">i1", 0x0B: ">i2", 0x0C: ">i4", 0x0D: ">f4", 0x0E:
 
 
 def recognises(path: Path) -> bool:
-    return path.is_dir() and bool(_picture_files(path))
+    return path.is_dir() and bool(_image_files(path))
 
 
 def open_idx(folder: Path) -> Dataset:
@@ -38,7 +38,7 @@ def open_idx(folder: Path) -> Dataset:
     Raises:
         DataError: a file is missing, damaged or cut off, or images and labels do not match.
     """
-    files = _picture_files(folder)
+    files = _image_files(folder)
     sets = sorted({match["set"] for match in files.values()})
     if len(sets) > 1:
         raise DataError(f"{folder} holds several data sets ({', '.join(sets)}). Put each one into a folder of its own.")
@@ -46,7 +46,7 @@ def open_idx(folder: Path) -> Dataset:
     for path, match in files.items():
         split = _PARTS[match["part"]]
         if split not in found:  # the folder may hold the same file with and without compression
-            found[split] = Part(split, _pictures(path), _labels(_labels_file(path, match)))
+            found[split] = Part(split, _images(path), _labels(_labels_file(path, match)))
     parts = [found[split] for split in SPLITS if split in found]
     most = max((int(part.targets.max()) for part in parts if len(part.targets)), default=0)
     if most >= max(_USUAL_CLASSES, sum(len(part.targets) for part in parts)):
@@ -57,32 +57,30 @@ def open_idx(folder: Path) -> Dataset:
     return from_parts(folder, parts, [str(number) for number in range(most + 1)])
 
 
-def _picture_files(folder: Path) -> dict[Path, re.Match[str]]:
-    matches = {path: _PICTURES.fullmatch(path.name) for path in sorted(folder.iterdir())}
+def _image_files(folder: Path) -> dict[Path, re.Match[str]]:
+    matches = {path: _IMAGES.fullmatch(path.name) for path in sorted(folder.iterdir())}
     return {path: match for path, match in matches.items() if match}
 
 
-def _labels_file(pictures: Path, match: re.Match[str]) -> Path:
+def _labels_file(images: Path, match: re.Match[str]) -> Path:
     stem = f"{match['set']}{match['part']}-labels"
     for ending in ("-idx1-ubyte", ".idx1-ubyte", "-idx1-ubyte.gz", ".idx1-ubyte.gz"):
-        if (path := pictures.with_name(stem + ending)).exists():
+        if (path := images.with_name(stem + ending)).exists():
             return path
-    raise DataError(f"{pictures} has no labels beside it. Put {stem}-idx1-ubyte, or the same ending in .gz, there.")
+    raise DataError(f"{images} has no labels beside it. Put {stem}-idx1-ubyte, or the same ending in .gz, there.")
 
 
-def _pictures(path: Path) -> np.ndarray:
+def _images(path: Path) -> np.ndarray:
     array = read_idx(path)
     if array.ndim != 3 or array.dtype != np.uint8 or 0 in array.shape[1:]:
-        raise DataError(
-            f"{path} should hold 8-bit pictures (count×height×width); it holds {array.dtype} {array.shape}."
-        )
+        raise DataError(f"{path} should hold 8-bit images (count×height×width); it holds {array.dtype} {array.shape}.")
     return array[..., None]
 
 
 def _labels(path: Path) -> np.ndarray:
     array = read_idx(path)
     if array.ndim != 1 or array.dtype.kind not in "iu":
-        raise DataError(f"{path} should hold one whole number for each picture; it holds {array.dtype} {array.shape}.")
+        raise DataError(f"{path} should hold one whole number for each image; it holds {array.dtype} {array.shape}.")
     return array.astype(np.int64)
 
 

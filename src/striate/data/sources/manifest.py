@@ -49,7 +49,7 @@ def open_manifest(path: Path) -> Dataset:
     root = path.parent
     if not any(os.path.isfile(root / row.path) for row in rows):
         raise DataError(
-            f"None of the {len(rows):,} pictures that {path} lists exists; the first is {root / rows[0].path}. "
+            f"None of the {len(rows):,} images that {path} lists exists; the first is {root / rows[0].path}. "
             f"Paths in it are relative to {root.resolve()}."
         )
     notes = (
@@ -88,7 +88,7 @@ def _rows(path: Path, text: str) -> list[_Row]:
     except csv.Error as error:
         raise DataError(f"{path} is no proper CSV file (line {skipped + reader.line_num}): {error}.") from error
     if not rows:
-        raise DataError(f"{path} lists no pictures: it has no line but its first.")
+        raise DataError(f"{path} lists no images: it has no line but its first.")
     return rows
 
 

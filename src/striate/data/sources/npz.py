@@ -18,7 +18,7 @@ from striate.data.sources.arrays import Part, from_parts
 from striate.data.sources.registry import SOURCES, Source, listed, natural_order
 from striate.data.sources.splits import split_named
 
-_PICTURES, _LABELS = ("images", "x"), ("labels", "y")
+_IMAGES, _LABELS = ("images", "x"), ("labels", "y")
 _BROKEN = (zipfile.BadZipFile, zlib.error, lzma.LZMAError)
 _BySplit = dict[Split | None, np.ndarray]
 _EXPECTED = (
@@ -41,15 +41,15 @@ def open_npz(path: Path) -> Dataset:
         DataError: it is no npz file, arrays are missing or do not match, or are of a type that is not read.
     """
     arrays = _load(path)
-    pictures, labels = _by_split(arrays, _PICTURES), _by_split(arrays, _LABELS)
-    if not pictures or set(pictures) != set(labels):
+    images, labels = _by_split(arrays, _IMAGES), _by_split(arrays, _LABELS)
+    if not images or set(images) != set(labels):
         raise DataError(f"{path} holds the arrays {listed(list(arrays), 8) or 'none'}. {_EXPECTED}")
     flat: _BySplit = {split: _flat(path, array) for split, array in labels.items()}
     classes, numbers = _classes(path, arrays.get("classes"), flat)
-    parts = [Part(split, _pixels(path, pictures[split]), numbers[split]) for split in pictures]
+    parts = [Part(split, _pixels(path, images[split]), numbers[split]) for split in images]
     channels = tuple(_names(path, "channels", arrays["channels"])) if "channels" in arrays else None
     if channels and len(channels) != parts[0].pixels.shape[3]:
-        raise DataError(f"{path} names {len(channels)} channels; its pictures have {parts[0].pixels.shape[3]}.")
+        raise DataError(f"{path} names {len(channels)} channels; its images have {parts[0].pixels.shape[3]}.")
     return from_parts(path, parts, classes, channels)
 
 
@@ -96,7 +96,7 @@ def _flat(path: Path, labels: np.ndarray) -> np.ndarray:
         labels = labels[:, 0]
     if labels.ndim != 1 or labels.dtype.kind not in "iuU":
         raise DataError(
-            f"{path}: labels are one whole number or one text for each picture; received {labels.dtype} {labels.shape}."
+            f"{path}: labels are one whole number or one text for each image; received {labels.dtype} {labels.shape}."
         )
     return labels
 
@@ -141,7 +141,7 @@ def _texts(path: Path, array: np.ndarray) -> list[str]:
 def _pixels(path: Path, array: np.ndarray) -> np.ndarray:
     """Convert an array to pixels (n, h, w, c) in uint8, uint16 or float32."""
     if array.ndim not in (3, 4) or not array.size:
-        raise DataError(f"{path}: pictures are count×height×width or ×channels; received {array.shape}.")
+        raise DataError(f"{path}: images are count×height×width or ×channels; received {array.shape}.")
     if array.ndim == 4 and array.shape[1] in (1, 3, 4) and array.shape[3] > 4:
         raise DataError(
             f"{path}: channels come last, count×height×width×channels; received {array.shape}, which looks as if they "

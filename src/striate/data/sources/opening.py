@@ -46,8 +46,8 @@ def open_data(source: str | Path, *, minimum_classes: int = 2, progress: Progres
     dataset = dataclasses.replace(dataset, source=text, cautions=(*dataset.cautions, *_also_a_folder(source)))
     if len(dataset.classes) < minimum_classes:
         raise DataError(
-            f"{text} has pictures of one class only, {dataset.classes[0]!r}; a classifier tells at least two apart. "
-            + (" ".join(dataset.cautions) or "Add the pictures of another class.")
+            f"{text} has images of one class only, {dataset.classes[0]!r}; a classifier needs at least two. "
+            + (" ".join(dataset.cautions) or "Add the images of another class.")
         )
     return dataset
 

@@ -97,7 +97,7 @@ def read_tree(root: Path) -> Tree:
     return Tree(top, tuple(sorted(closed)))
 
 
-def pictures_in(folder: Path) -> list[Path]:
+def images_in(folder: Path) -> list[Path]:
     """Return the files in `folder` and below with the suffix of an image, in natural order.
 
     Raises:

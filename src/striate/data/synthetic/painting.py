@@ -80,12 +80,12 @@ def _own_coordinates(things: Things) -> tuple[Float32[np.ndarray, "n h w"], Floa
 def _cover(canvas: Canvas, share: Share, things: Things, specks: Share) -> None:
     """Paint the textured things over the canvas, in place, by the fraction of each pixel that they cover."""
     places = np.nonzero(share)
-    picture = places[0]
+    image = places[0]
     second = _texture(things, places, specks[places])[:, None]
     base = _PALETTE[things.colour]
     shade = np.where(things.lighter[:, None], base + (1 - base) * np.float32(0.62), base * np.float32(0.42))
     below = canvas[places]
-    colour = base[picture] + second * (shade - base)[picture]
+    colour = base[image] + second * (shade - base)[image]
     canvas[places] = below + share[places][:, None] * (colour - below)
 
 
@@ -93,16 +93,16 @@ def _texture(
     things: Things, places: tuple[np.ndarray, ...], specks: Float32[np.ndarray, " pixels"]
 ) -> Float32[np.ndarray, " pixels"]:
     """Return the texture's value at each of the places (image, row, column)."""
-    picture, row, column = places
+    image, row, column = places
     origin = things.centre + things.phase * things.period[:, None]
-    down = ((row + 0.5 - origin[picture, 0]) / things.period[picture]).astype(np.float32)
-    across = ((column + 0.5 - origin[picture, 1]) / things.period[picture]).astype(np.float32)
-    cosine, sine = things.grain.astype(np.float32)[picture].T
+    down = ((row + 0.5 - origin[image, 0]) / things.period[image]).astype(np.float32)
+    across = ((column + 0.5 - origin[image, 1]) / things.period[image]).astype(np.float32)
+    cosine, sine = things.grain.astype(np.float32)[image].T
     u, v = across * cosine + down * sine, down * cosine - across * sine
-    period = things.period.astype(np.float32)[picture]
+    period = things.period.astype(np.float32)[image]
     second = np.empty_like(u)
     for number, texture in enumerate(TEXTURES.values()):
-        here = np.flatnonzero(things.texture[picture] == number)
+        here = np.flatnonzero(things.texture[image] == number)
         second[here] = texture(u[here], v[here], period[here], specks[here])
     return second
 

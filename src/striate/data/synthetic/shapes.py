@@ -40,7 +40,7 @@ class ShapesOptions:
     def __post_init__(self) -> None:
         if self.count < 1 or self.seed < 0:
             raise ConfigError(
-                f"shapes needs at least one picture and a seed of at least 0; received {self.count} and {self.seed}."
+                f"shapes needs at least one image and a seed of at least 0; received {self.count} and {self.seed}."
             )
 
 
@@ -91,4 +91,4 @@ def _targets(indices: Int64[np.ndarray, " n"]) -> Int64[np.ndarray, " n"]:
     return indices // 5 % len(CLASSES)
 
 
-DATASETS.add("shapes", Named("made pictures, 64×64 RGB, of which the truth is known", shapes, ShapesOptions))
+DATASETS.add("shapes", Named("synthetic images, 64×64 RGB, of which the truth is known", shapes, ShapesOptions))

@@ -14,7 +14,7 @@ authors describe a year later for the network of `inception_v2`. Here it is the 
 rows' operations are ours, but for 5a: 51 M, where 54 M is printed.
 
 The two auxiliary classifiers (section 5) sit after modules 4a and 4d. In training the loss of each is added at a
-weight of 0.3; in use they are not computed. Their pooling wants maps of at least 5×5, which a image of 79×79 gives:
+weight of 0.3; in use they are not computed. Their pooling wants maps of at least 5×5, which an image of 79×79 gives:
 for a smaller one they are not built, and the network is trained by its main loss alone.
 
 `googlenet_bn` is what torchvision ships: batch normalization after each convolution, in place of biases and of the

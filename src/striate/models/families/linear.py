@@ -3,7 +3,7 @@
 LeCun, Bottou, Bengio and Haffner, "Gradient-based learning applied to document recognition", Proceedings of the IEEE
 86(11), 1998, section III-C.1, the baseline of every table there.
 
-    logits = W x + b          row k of W, seen as a image, is the template of class k
+    logits = W x + b          row k of W, seen as an image, is the template of class k
 
 The paper's outputs are trained by squared error; here they are logits, and the loss is the trainer's choice.
 """

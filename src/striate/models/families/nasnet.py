@@ -13,7 +13,7 @@ the second run, and in the large network a cell that follows a reduction reading
 weights are He's with the fan-out; the classifiers' are Xavier's, for the fan-out of few classes would start them too
 large. The code's momentum of batch norm, 0.0003, is for millions of steps; here it is torch's 0.1.
 
-Scheduled drop path drops a path of a cell for a image, deeper cells more often, at rates that grow from zero to full
+Scheduled drop path drops a path of a cell for an image, deeper cells more often, at rates that grow from zero to full
 over the training. Here they are full from the start: a network does not know how far its training has come.
 """
 

@@ -16,7 +16,7 @@ from striate.core.errors import ModelError
 from striate.core.spec import RGB, InputSpec
 from striate.models.weights.state import tensors_of
 
-# TensorFlow's bilinear filter is not widened when it shrinks a picture.
+# TensorFlow's bilinear filter is not widened when it shrinks an image.
 MOBILENET_V2_INPUT = InputSpec(
     channels=RGB, height=224, width=224, mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5), antialias=False
 )

@@ -131,14 +131,14 @@ class _Start:
 def _on_input(classifier: Classifier, subject: Subject) -> _Start:
     """Start from the prepared pixels of the network's input; the PNG is marked as prepared."""
     spec = classifier.input
-    pixels = np.ascontiguousarray(np.moveaxis(prepare(subject.picture, spec), 0, -1)[None])
+    pixels = np.ascontiguousarray(np.moveaxis(prepare(subject.decoded, spec), 0, -1)[None])
     return _Start(spec, pixels, partial(to_png, channels=spec.channels, prepared_for=spec))
 
 
 def _on_original(classifier: Classifier, subject: Subject) -> _Start:
     """Start from the pixels of the original image; they are encoded, decoded and prepared before they are evaluated."""
-    spec, picture = classifier.input, subject.picture
-    pixels = np.ascontiguousarray(arrange(picture.pixels[None], picture.channels, spec))
+    spec, decoded = classifier.input, subject.decoded
+    pixels = np.ascontiguousarray(arrange(decoded.pixels[None], decoded.channels, spec))
     path = ThroughPreparation(
         spec, differentiable=partial(prepare_tensors, spec=spec), exact=partial(reread, spec=spec)
     )

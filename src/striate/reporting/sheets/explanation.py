@@ -168,7 +168,7 @@ def _over(given: Pixels, attribution: Attribution) -> Tile:
 
 
 def _on_photo(subject: Subject, attribution: Attribution) -> list[Tile]:
-    photo = coloured(shown(subject.picture))
+    photo = coloured(shown(subject.decoded))
     if max(photo.shape[:2]) > _LARGEST:
         photo = resized(photo, _LARGEST / max(photo.shape[:2]))
     if max(photo.shape[:2]) < max(attribution.size):

@@ -45,7 +45,7 @@ class Answered:
 class Subject(Answered):
     """The same with the decoded image, and the placement of the input on it."""
 
-    picture: DecodedImage
+    decoded: DecodedImage
     placement: Placement
 
 
@@ -59,18 +59,18 @@ def look_at(classifier: Classifier, path: Path, *, whole: bool = False) -> Subje
     return subject_of(classifier, decode(path, spec), str(path))
 
 
-def subject_of(classifier: Classifier, picture: DecodedImage, name: str) -> Subject:
+def subject_of(classifier: Classifier, decoded: DecodedImage, name: str) -> Subject:
     """Prepare a decoded image and predict its class."""
-    prepared = prepare(picture, classifier.input)
+    prepared = prepare(decoded, classifier.input)
     images = scale(torch.from_numpy(np.stack([prepared])), classifier.input)
-    prediction = replace(classifier.predict(picture), name=name)
+    prediction = replace(classifier.predict(decoded), name=name)
     given = shown_input(images[0].numpy(), classifier.input)
     answer = classifier.labels.classes.index(prediction.label)
-    placement = picture.placement(classifier.input)
-    return Subject(images, given, answer, prediction, picture, placement, task=classifier.task)
+    placement = decoded.placement(classifier.input)
+    return Subject(images, given, answer, prediction, decoded, placement, task=classifier.task)
 
 
-def picture_of(image: Any, spec: InputSpec) -> DecodedImage:
+def decoded_image(image: Any, spec: InputSpec) -> DecodedImage:
     """Decode an image of any kind: a path, a PIL image, or an array (h, w) or (h, w, c).
 
     Raises:
@@ -105,7 +105,7 @@ class RunNetwork:
         """
         if isinstance(image, (str, Path)):
             return look_at(self.classifier, Path(image))
-        return subject_of(self.classifier, picture_of(image, self.classifier.input), name)
+        return subject_of(self.classifier, decoded_image(image, self.classifier.input), name)
 
     def classes(self, count: int) -> tuple[str, ...]:
         """Return the names of the `count` outputs."""

@@ -20,7 +20,7 @@ from striate.data.images.decoded import DecodedImage, channel_names
 from striate.data.preparation.arrays import prepare, scale
 from striate.explaining import TargetError
 from striate.hooks import borrow
-from striate.reporting.sheets.input_image import Answered, Subject, picture_of, pixel_array
+from striate.reporting.sheets.input_image import Answered, Subject, decoded_image, pixel_array
 from striate.reporting.sheets.own_preparation import Brought
 from striate.reporting.sheets.rgb import Pixels, shown_input
 from striate.tasks import CLASSIFICATION
@@ -63,12 +63,12 @@ class OwnNetwork:
             if not isinstance(prepared, Tensor):
                 raise ConfigError(f"`preparation` returns a tensor (c, h, w); it returned {type(prepared).__name__}.")
             return self._answered(_batch(prepared), _stretched(_batch(prepared)[0]), name)
-        picture = picture_of(image, preparation)
-        values = np.stack([prepare(picture, preparation)])
+        decoded = decoded_image(image, preparation)
+        values = np.stack([prepare(decoded, preparation)])
         images = scale(torch.from_numpy(values), preparation)
         found = self._answered(images, shown_input(images[0].numpy(), preparation), name)
-        placement = picture.placement(preparation)
-        return Subject(found.images, found.given, found.answer, found.prediction, picture, placement)
+        placement = decoded.placement(preparation)
+        return Subject(found.images, found.given, found.answer, found.prediction, decoded, placement)
 
     def classes(self, count: int) -> tuple[str, ...]:
         """Return the names of `count` outputs, by default "class 0", "class 1" …"""
@@ -102,8 +102,8 @@ def _pil(image: Any) -> Image.Image:
     return ImageOps.exif_transpose(image).convert("RGB")
 
 
-def _eight_bits(picture: DecodedImage) -> np.ndarray:
-    pixels = np.rint(picture.pixels.astype(np.float32) * (255 / picture.maximum)).astype(np.uint8)
+def _eight_bits(decoded: DecodedImage) -> np.ndarray:
+    pixels = np.rint(decoded.pixels.astype(np.float32) * (255 / decoded.maximum)).astype(np.uint8)
     return pixels[:, :, 0] if pixels.shape[2] == 1 else pixels
 
 

@@ -13,12 +13,12 @@ Pixels = UInt8[np.ndarray, "h w 3"] | UInt8[np.ndarray, "h w 1"]
 Rgb = UInt8[np.ndarray, "_ _ 3"]
 
 
-def shown(picture: DecodedImage) -> Pixels:
+def shown(decoded: DecodedImage) -> Pixels:
     """Convert an image to 8 bits, with alpha over white; of channels that are not colours, the first as grey."""
-    intensities = np.clip(picture.pixels.astype(np.float32) / picture.maximum, 0, 1)
-    if ALPHA in picture.channels:
-        alpha = intensities[..., [picture.channels.index(ALPHA)]]
-        colours = [number for number, name in enumerate(picture.channels) if name != ALPHA]
+    intensities = np.clip(decoded.pixels.astype(np.float32) / decoded.maximum, 0, 1)
+    if ALPHA in decoded.channels:
+        alpha = intensities[..., [decoded.channels.index(ALPHA)]]
+        colours = [number for number, name in enumerate(decoded.channels) if name != ALPHA]
         intensities = intensities[..., colours] * alpha + (1 - alpha)
     if intensities.shape[2] != 3:
         intensities = intensities[..., :1]

@@ -60,13 +60,13 @@ def read(data: bytes) -> DecodedImage:
     check_size(header.height, header.width)
     _check_complete(header, pixel_chunks)
     try:
-        picture = pillow.read(data, "PNG", partial(_expand, data, header, clear))
+        image = pillow.read(data, "PNG", partial(_expand, data, header, clear))
     except Refused as refusal:  # no pixels are missing
         bare = _bare(data)
-        picture = pillow.read(bare, "PNG", partial(_expand, bare, header, clear))
-        picture = replace(picture, note=f"what the file holds beside its pixels is left out ({refusal.detail})")
-    mode = f"PNG {_MODES[picture.pixels.shape[2]]};16" if picture.pixels.dtype == np.uint16 else picture.mode
-    return replace(picture, mode=mode, prepared=prepared)
+        image = pillow.read(bare, "PNG", partial(_expand, bare, header, clear))
+        image = replace(image, note=f"what the file holds beside its pixels is left out ({refusal.detail})")
+    mode = f"PNG {_MODES[image.pixels.shape[2]]};16" if image.pixels.dtype == np.uint16 else image.mode
+    return replace(image, mode=mode, prepared=prepared)
 
 
 def _parse(data: bytes) -> tuple[_Header, bytes, str, list[memoryview]]:
