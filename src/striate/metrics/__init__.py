@@ -1,4 +1,4 @@
-"""How good a classifier is, from rows of logits and targets: numpy only, sums over samples, never means of means."""
+"""Scores of a model from its outputs and targets, in numpy: sums over samples, never means of means."""
 
 from striate.metrics.calibration import Bin as Bin
 from striate.metrics.calibration import Calibration as Calibration

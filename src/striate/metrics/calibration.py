@@ -1,4 +1,4 @@
-"""Whether a stated confidence is to be believed: of the answers given with 80 %, are 80 % right?"""
+"""Calibration of confidences: of the predictions with a confidence of 80 %, are 80 % correct?"""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ BINS = 15
 
 @dataclass(frozen=True)
 class Bin:
-    """The answers whose confidence lies in (`low`, `high`]: how many, how sure on average, how many right."""
+    """Predictions with a confidence in (`low`, `high`]: their mean confidence, and how many are correct."""
 
     low: float
     high: float
@@ -27,10 +27,10 @@ class Bin:
 
 @dataclass(frozen=True)
 class Calibration:
-    """Confidence against truth at one temperature.
+    """Confidence and accuracy at one temperature.
 
     `loss`: mean negative log-likelihood in nats; `ece`: expected calibration error; `confidence`: mean confidence of
-    the answers; `bins`: the reliability diagram, empty bins included.
+    the predictions; `bins`: the reliability diagram, empty bins included.
     """
 
     temperature: float
@@ -43,7 +43,7 @@ class Calibration:
 def calibration(
     logits: Float[np.ndarray, "n k"], targets: Int[np.ndarray, " n"], temperature: float = 1.0, bins: int = BINS
 ) -> Calibration:
-    """Measure the calibration of the top answer.
+    """Measure the calibration of the top prediction.
 
         ECE = Σ_b (n_b / n) · |right_b - confidence_b|      Guo et al. 2017, "On calibration of modern neural
                                                             networks", arXiv:1706.04599, eq. 3

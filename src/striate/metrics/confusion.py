@@ -1,4 +1,4 @@
-"""Who is taken for whom: the confusion matrix and what is read off it."""
+"""The confusion matrix and the scores computed from it."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ def confusion(targets: Int[np.ndarray, " n"], predicted: Int[np.ndarray, " n"], 
 
 @dataclass(frozen=True)
 class ClassScore:
-    """How one class fared: counts, and the ratios computed from them.
+    """Scores of one class: counts, and the ratios computed from them.
 
-    `support`: samples of this class; `predicted`: samples taken for it; `correct`: both. `auc`: area under the ROC
-    curve of this class against the rest. A ratio whose denominator is zero is None, never 0: a class that is not in the
-    split has no recall, one that was never predicted no precision.
+    `support`: samples of this class; `predicted`: samples predicted as this class; `correct`: both. `auc`: area under
+    the ROC curve of this class against the rest. A ratio with denominator zero is None, never 0: a class without
+    samples in the split has no recall, a class that was never predicted has no precision.
     """
 
     name: str
@@ -32,26 +32,26 @@ class ClassScore:
 
     @property
     def precision(self) -> float | None:
-        """The share of the samples taken for this class that are of it."""
+        """The fraction of the samples predicted as this class that are of it."""
         return self.correct / self.predicted if self.predicted else None
 
     @property
     def recall(self) -> float | None:
-        """The share of the samples of this class that were taken for it."""
+        """The fraction of the samples of this class that were predicted as it."""
         return self.correct / self.support if self.support else None
 
     @property
     def f1(self) -> float | None:
-        """2 · correct / (support + predicted), the harmonic mean of precision and recall where both exist.
+        """2 · correct / (support + predicted), the harmonic mean of precision and recall if both exist.
 
-        A class that has samples and was never predicted scores 0; one that has no sample is not judged: None.
+        It is 0 for a class that has samples and was never predicted, and None for a class without samples.
         """
         return 2 * self.correct / (self.support + self.predicted) if self.support else None
 
 
 @dataclass(frozen=True)
 class ConfusedPair:
-    """`count` samples of class `given` (of `support` in all) were taken for class `predicted`."""
+    """Two classes and the `count` of samples of class `given` (of `support` in all) predicted as class `predicted`."""
 
     given: str
     predicted: str
@@ -62,7 +62,7 @@ class ConfusedPair:
 def class_scores(
     matrix: Int[np.ndarray, "k k"], names: Sequence[str], aucs: Sequence[float | None]
 ) -> tuple[ClassScore, ...]:
-    """One `ClassScore` per class, in the order of the matrix."""
+    """Return one `ClassScore` per class, in the order of the matrix."""
     support, predicted, correct = matrix.sum(axis=1), matrix.sum(axis=0), np.diagonal(matrix)
     return tuple(
         ClassScore(name, int(support[k]), int(predicted[k]), int(correct[k]), aucs[k]) for k, name in enumerate(names)
@@ -86,7 +86,7 @@ def macro_f1(matrix: Int[np.ndarray, "k k"]) -> float | None:
 
 
 def most_confused(matrix: Int[np.ndarray, "k k"], names: Sequence[str], most: int) -> tuple[ConfusedPair, ...]:
-    """Return at most `most` of the most often confused pairs, the most frequent first, ties in class order."""
+    """Return at most `most` of the most frequently confused pairs, most frequent first, ties in class order."""
     wrong = matrix.copy()
     np.fill_diagonal(wrong, 0)
     order = np.argsort(-wrong, axis=None, kind="stable")[:most]

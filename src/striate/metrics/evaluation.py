@@ -1,4 +1,4 @@
-"""The evaluation of a split at length, by task."""
+"""Full evaluation of a split, by task."""
 
 from __future__ import annotations
 
@@ -26,16 +26,16 @@ TOP = 5
 
 @runtime_checkable
 class Scores(Protocol):
-    """The evaluation of one split at length, whatever the task; `str` is one line of it."""
+    """Full evaluation of one split under any task; `str` summarizes it in one line."""
 
     @property
     def count(self) -> int:
-        """How many samples were evaluated."""
+        """Number of samples evaluated."""
         ...
 
     @property
     def classes(self) -> tuple[str, ...]:
-        """The names of the outputs."""
+        """Names of the outputs."""
         ...
 
     def summary(self) -> dict[str, float]:
@@ -45,18 +45,18 @@ class Scores(Protocol):
     def _repr_html_(self) -> str: ...
 
     def to_json(self) -> dict[str, Any]:
-        """Return all of it as JSON, which `Evaluator.read` reads."""
+        """Return the evaluation as JSON for `Evaluator.read`."""
         ...
 
 
 @dataclass(frozen=True)
 class Evaluator:
-    """How the outputs for a split are evaluated at length under one task.
+    """Functions for the full evaluation of a split under one task.
 
-    `evaluate(outputs, targets, classes, temperature=)` returns the evaluation, of which `read` reads the JSON;
-    `rows(outputs, targets, index, temperature)` returns the answers one by one, of which `read_rows(index, columns,
-    classes)` reads the columns. `calibrate(outputs, targets, selected=)` fits a temperature on validation data; None
-    where the task has none.
+    `evaluate(outputs, targets, classes, temperature=)` returns the evaluation, and `read` reads its JSON;
+    `rows(outputs, targets, index, temperature)` returns a row for each sample, and `read_rows(index, columns, classes)`
+    reads their columns. `calibrate(outputs, targets, selected=)` fits a temperature on validation data; None if the
+    task has no temperature.
     """
 
     evaluate: Callable[..., Scores]
@@ -67,16 +67,16 @@ class Evaluator:
 
 
 EVALUATORS: Registry[Evaluator] = Registry("evaluator of a task")
-"""By the name of the task (`striate.tasks.TASKS`)."""
+"""Evaluators by the name of the task (`striate.tasks.TASKS`)."""
 
 
 @dataclass(frozen=True)
 class ClassificationScores:
     """The scores of a classifier on one split.
 
-    `confusion[i][j]`: samples of class i predicted as class j. `top5` is None with five classes or fewer, where it is
-    trivial. `as_trained` is the calibration of the logits as they are, `calibrated` after division by the fitted
-    temperature; None where none was fitted. A score that the split does not determine is None.
+    `confusion[i][j]`: samples of class i predicted as class j. `top5` is None with five classes or fewer, because it is
+    trivial then. `as_trained` is the calibration of the unchanged logits, `calibrated` that of the logits divided by
+    the fitted temperature (None without one). A score that the split does not determine is None.
     """
 
     classes: tuple[str, ...]
@@ -107,7 +107,7 @@ class ClassificationScores:
 
     @property
     def count(self) -> int:
-        """How many samples were evaluated."""
+        """Number of samples evaluated."""
         return self.top1.count
 
     def summary(self) -> dict[str, float]:
@@ -116,7 +116,7 @@ class ClassificationScores:
 
     @property
     def missing(self) -> tuple[str, ...]:
-        """The classes without a sample in the split."""
+        """Classes without a sample in the split."""
         return tuple(score.name for score in self.per_class if score.support == 0)
 
     def most_confused(self, most: int) -> tuple[tables.ConfusedPair, ...]:
@@ -124,7 +124,7 @@ class ClassificationScores:
         return tables.most_confused(np.array(self.confusion, dtype=np.int64), self.classes, most)
 
     def to_json(self) -> dict[str, Any]:
-        """Return plain JSON; intervals and ratios are written out for other readers."""
+        """Return plain JSON; intervals and ratios are included for other programs."""
         return {
             "format": FORMAT,
             "classes": list(self.classes),
@@ -142,10 +142,10 @@ class ClassificationScores:
 
     @classmethod
     def from_json(cls, value: Mapping[str, Any]) -> ClassificationScores:
-        """Read what `to_json` returned; ratios are computed again from the counts.
+        """Read the JSON of `to_json`; ratios are computed from the counts.
 
         Raises:
-            RunError: the value is of another format, or something is missing in it.
+            RunError: the value is of another format, or a key is missing.
         """
         try:
             if value["format"] != FORMAT:

@@ -1,4 +1,4 @@
-"""The pointing games: do maps over images point at objects whose masks are known?"""
+"""The pointing games: scores of maps over images against known masks of objects."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ Masks = Bool[np.ndarray, "n h w"]
 
 @dataclass(frozen=True)
 class Pointing:
-    """Whether maps point at what is known to be there, beside what needs no map.
+    """Scores of maps in the pointing games, and two baselines without a map.
 
-    `hits`: the pointing game, as a proportion with its interval. `energy`: the mean share of the positive part of the
-    maps within the masks, and `energy_interval` its bootstrap interval of 95 %, over images (1,000 resamples). `chance`
-    is the mean share of the images that the masks cover: what a random pixel hits, and the energy of a constant map.
-    `centre`: how often the middle of the image lies on the object.
+    `hits`: the pointing game, as a proportion with its interval. `energy`: the mean fraction of the positive part of
+    the maps within the masks, and `energy_interval` its 95 % bootstrap interval over images (1,000 resamples).
+    `chance`: the mean fraction of the image that the masks cover, which is the hit rate of a random pixel and the
+    energy of a constant map. `centre`: how often the centre of the image lies on the object.
     """
 
     hits: Proportion
@@ -42,7 +42,7 @@ class Pointing:
 
 
 def pointing_game(maps: Maps, masks: Bool[np.ndarray, "m rows columns"]) -> Pointing:
-    """Play the pointing game and the energy-based one with maps and masks of one size, image by image.
+    """Compute the pointing game and the energy-based pointing game for maps and masks of one size.
 
     Raises:
         DataError: the sizes differ, there is no image, or a mask is empty.
@@ -63,16 +63,16 @@ def points_within(maps: Maps, masks: Masks) -> Bool[np.ndarray, " n"]:
     """Return whether the largest value of each map lies on the object (the pointing game).
 
     Zhang, Lin, Brandt, Shen and Sclaroff, "Top-down neural attention by excitation backprop", ECCV 2016,
-    arXiv:1608.00507, section 4.1. There, a point within 15 pixels of the object hits; here it must lie on it. Where
-    several values are the largest, the map points at all of them, and hits only if all lie on the object; so a map that
-    is constant never does, nor does one with a value that is no number.
+    arXiv:1608.00507, section 4.1. There, a point within 15 pixels of the object is a hit; here it must lie on the
+    object. If several values are the largest, all of them must lie on the object; so a constant map is never a hit, nor
+    is a map with a NaN.
     """
     largest = maps == maps.max(axis=(1, 2), keepdims=True)
     return largest.any(axis=(1, 2)) & ~(largest & ~masks).any(axis=(1, 2))
 
 
 def share_within(maps: Maps, masks: Masks) -> Float[np.ndarray, " n"]:
-    """Return the fraction of the positive part of each map within its mask; 0 where nothing is positive.
+    """Return the fraction of the positive part of each map within its mask; 0 if no value is positive.
 
     Wang et al., "Score-CAM: score-weighted visual explanations for convolutional neural networks", CVPR workshops 2020,
     arXiv:1910.01279, section 4.3 (the energy-based pointing game).

@@ -1,4 +1,4 @@
-"""Which class is named first, and whether the true one is among the first k."""
+"""Top-1 predictions and top-k accuracy."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ def predict(logits: Float[np.ndarray, "n k"]) -> Int[np.ndarray, " n"]:
 
 
 def within_top(logits: Float[np.ndarray, "n k"], targets: Int[np.ndarray, " n"], top: int) -> Bool[np.ndarray, " n"]:
-    """Whether each target is among the `top` largest logits.
+    """Return whether each target is among the `top` largest logits.
 
-    Of equal logits the earlier class ranks higher, so that `top=1` is the same as `predict(logits) == targets`, and a
-    network that always says the same is not called right.
+    Of equal logits the earlier class ranks higher, so that `top=1` is the same as `predict(logits) == targets`, and
+    constant logits do not make every target a hit.
     """
     own = logits[np.arange(len(targets)), targets][:, None]
     earlier = np.arange(logits.shape[1]) < targets[:, None]

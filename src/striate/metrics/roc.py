@@ -11,8 +11,8 @@ from striate.metrics.softmax import log_softmax
 def roc_auc(scores: Float[np.ndarray, " n"], positive: Bool[np.ndarray, " n"]) -> float | None:
     """Return the probability that a positive sample scores above a negative one, a tie counting one half.
 
-    That is the area under the ROC curve by the trapezoid rule, and the Mann-Whitney statistic U / (p · q); computed
-    from mean ranks (Hanley and McNeil, Radiology 143, 1982). None when all samples are of one kind.
+    This equals the area under the ROC curve by the trapezoid rule, and the Mann-Whitney statistic U / (p · q). It is
+    computed from mean ranks (Hanley and McNeil, Radiology 143, 1982). None if all samples are of one kind.
     """
     positives = int(positive.sum())
     negatives = len(positive) - positives

@@ -1,4 +1,4 @@
-"""One row per sample, so that every score can be traced to files."""
+"""Predictions as one row per sample, so that every score can be traced to files."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from striate.metrics.softmax import log_softmax
 
 @runtime_checkable
 class Table(Protocol):
-    """The answers to the samples of a split, one row each, whatever the task; `index` is that in the data set."""
+    """Predictions for the samples of a split under any task, one row each; `index` is the index in the data set."""
 
     @property
     def index(self) -> Int[np.ndarray, " n"]: ...
@@ -27,7 +27,7 @@ class Table(Protocol):
 
 @dataclass(frozen=True)
 class Rows:
-    """The answer to each sample: its `index` in the data set, true and predicted class, and the confidence."""
+    """Prediction for each sample: its `index` in the data set, true and predicted class, and the confidence."""
 
     index: Int[np.ndarray, " n"]
     targets: Int[np.ndarray, " n"]
@@ -47,7 +47,7 @@ class Rows:
         return cls(index, targets, predict(logits), confidence)
 
     def columns(self, classes: Sequence[str]) -> dict[str, list[str]]:
-        """Return the columns `class`, `answer` and `confidence`, as `read` takes them."""
+        """Return the columns `class`, `answer` and `confidence`, the input of `read`."""
         targets: list[int] = self.targets.tolist()
         predicted: list[int] = self.predicted.tolist()
         return {
@@ -58,10 +58,10 @@ class Rows:
 
     @classmethod
     def read(cls, index: Int[np.ndarray, " n"], columns: Mapping[str, Sequence[str]], classes: Sequence[str]) -> Rows:
-        """Read what `columns` returned.
+        """Read the result of `columns`.
 
         Raises:
-            KeyError, ValueError: a column is missing, or a value is not one of its kind.
+            KeyError, ValueError: a column is missing, or a value is invalid.
         """
         numbers = {label: number for number, label in enumerate(classes)}
         return cls(
@@ -73,7 +73,7 @@ class Rows:
 
     @property
     def right(self) -> Bool[np.ndarray, " n"]:
-        """Mark the answers that are right."""
+        """Mask of the correct predictions."""
         return self.predicted == self.targets
 
     def take(self, chosen: Int[np.ndarray, " m"] | Bool[np.ndarray, " n"]) -> Rows:
@@ -81,11 +81,11 @@ class Rows:
         return Rows(self.index[chosen], self.targets[chosen], self.predicted[chosen], self.confidence[chosen])
 
     def worst(self, most: int) -> Rows:
-        """Return the wrong answers, most confident first; of equal ones the lower index first."""
+        """Return the wrong predictions, most confident first; of equal ones the lower index first."""
         return self.take(~self.right)._most_confident(most)
 
     def surest(self, most: int) -> Rows:
-        """Return the right answers, most confident first; of equal ones the lower index first."""
+        """Return the correct predictions, most confident first; of equal ones the lower index first."""
         return self.take(self.right)._most_confident(most)
 
     def cell(self, given: int, predicted: int) -> Rows:

@@ -1,4 +1,4 @@
-"""Metrics by name: the scores by which a training is followed and stopped."""
+"""Registry of metrics, for evaluation and early stopping."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ Score = Callable[[np.ndarray, np.ndarray], float | None]
 
 @dataclass(frozen=True)
 class Metric:
-    """A score computed from the outputs and targets of a split; None where they do not determine it."""
+    """A score computed from the outputs and targets of a split; None if they do not determine it."""
 
     title: str
     higher_is_better: bool
     score: Score
 
     def better(self, new: float, old: float) -> bool:
-        """Whether `new` is strictly better than `old`."""
+        """Return whether `new` is strictly better than `old`."""
         return new > old if self.higher_is_better else new < old
 
 

@@ -1,4 +1,4 @@
-"""From logits to probabilities, in double precision and without overflow."""
+"""Log-probabilities of logits, in double precision and without overflow."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from jaxtyping import Float, Int
 
 
 def log_softmax(logits: Float[np.ndarray, "n k"], temperature: float = 1.0) -> Float[np.ndarray, "n k"]:
-    """Logarithms of the probabilities, of logits divided by `temperature`."""
+    """Return the logarithms of the probabilities for logits divided by `temperature`."""
     scaled = logits.astype(np.float64) / temperature
     shifted = scaled - scaled.max(axis=1, keepdims=True)
     return shifted - np.log(np.exp(shifted).sum(axis=1, keepdims=True))

@@ -1,4 +1,4 @@
-"""One number that mends over-confidence: the temperature by which logits are divided, where it is shown to help."""
+"""Temperature scaling: divide logits by a fitted temperature if it is shown to improve calibration."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _BISECTIONS = 60
 class Temperature:
     """The temperature fitted on `count` validation images, with its 95 % interval from `low` to `high`.
 
-    `selected`: the weights were chosen by their scores on these very images.
+    `selected`: the same images also selected the weights.
     """
 
     fitted: float
@@ -33,28 +33,28 @@ class Temperature:
 
     @property
     def value(self) -> float:
-        """The temperature to use: the fitted one where it is shown to help, else 1.
+        """The temperature to use: the fitted one if it is shown to help, else 1.
 
-        It is shown to help where the interval does not hold 1. Where the images also chose the weights, their answers
-        look better than those to unseen images, so nothing on them can show that a classifier should be surer: a
-        temperature below 1 is then not used.
+        It is shown to help if the interval does not contain 1. If the images also selected the weights, the predictions
+        for them are better than for unseen images, so they cannot show that confidences should be higher: a temperature
+        below 1 is then not used.
         """
         shown = self.low > 1 or (self.high < 1 and not self.selected)
         return self.fitted if shown else 1.0
 
     def to_json(self) -> dict[str, float]:
-        """All of it as plain numbers; `selected` is 1 or 0."""
+        """Return the fields as plain numbers; `selected` is 1 or 0."""
         return {name: float(value) for name, value in asdict(self).items()}
 
     @classmethod
     def from_json(cls, value: Mapping[str, float]) -> Temperature:
-        """Read what `to_json` wrote."""
+        """Read the result of `to_json`."""
         fitted, low, high = (float(value[name]) for name in ("fitted", "low", "high"))
         return cls(fitted=fitted, low=low, high=high, count=int(value["count"]), selected=bool(value["selected"]))
 
     @property
     def reason(self) -> str:
-        """Why the temperature is used, or is not."""
+        """Reason why the temperature is used, or not used."""
         if self.value != 1:
             return "the interval does not hold 1"
         if self.high < 1:
@@ -67,9 +67,9 @@ def measure_temperature(
 ) -> Temperature:
     """Fit a temperature with its profile-likelihood interval.
 
-    The interval holds every T at which the log-likelihood of the targets is within 3.84 / 2 of its maximum (Wilks 1938,
-    "The large-sample distribution of the likelihood ratio"). An end that the images do not determine is the limit,
-    `COLDEST` or `HOTTEST`.
+    The interval contains every T for which the log-likelihood of the targets is within 3.84 / 2 of its maximum (Wilks
+    1938, "The large-sample distribution of the likelihood ratio"). An end that the images do not determine is the
+    limit, `COLDEST` or `HOTTEST`.
     """
     fitted = fit_temperature(logits, targets)
     most = cross_entropy(logits, targets, fitted) + CHI_SQUARED_95 / (2 * len(targets))
@@ -93,10 +93,10 @@ def fit_temperature(logits: Float[np.ndarray, "n k"], targets: Int[np.ndarray, "
         minimise over b = 1/T:   mean_i( log Σ_k exp(b z_ik) - b z_iy )      Guo et al. 2017, arXiv:1706.04599, sec. 4.2
 
     This is convex in b: its slope is mean(E[z] - z_y), its curvature mean(Var[z]), with expectations under the softmax
-    at b. Newton's steps, halved into the bracket of the sign change when they leave it, find the one root.
+    at b. Newton's method finds the only root; a step out of the bracket of the sign change is replaced by a bisection.
 
-    Where every answer is right the likelihood grows without end as T goes to 0, so the data do not determine a
-    temperature: 1 is returned, which leaves the confidences as they are.
+    If every prediction is correct the likelihood increases as T goes to 0, so the data do not determine a temperature:
+    1 is returned, which does not change the confidences.
     """
     centred = logits.astype(np.float64) - logits.max(axis=1, keepdims=True)
     own = centred[np.arange(len(targets)), targets]
@@ -120,7 +120,7 @@ def fit_temperature(logits: Float[np.ndarray, "n k"], targets: Int[np.ndarray, "
 
 
 def _slope(centred: Float[np.ndarray, "n k"], own: Float[np.ndarray, " n"], inverse: float) -> tuple[float, float]:
-    """First and second derivative of the mean negative log-likelihood in the inverse temperature."""
+    """Compute the first and second derivative of the mean negative log-likelihood in the inverse temperature."""
     weights = np.exp(inverse * centred)
     weights /= weights.sum(axis=1, keepdims=True)
     mean = (weights * centred).sum(axis=1)

@@ -1,4 +1,4 @@
-"""Models of the user's own: any function, class or module, built by name like a model of the zoo."""
+"""The user's own models: any function, class or module, built by name as a model of the zoo."""
 
 from __future__ import annotations
 
@@ -29,13 +29,13 @@ _MEANINGS = {
 
 @dataclass(frozen=True, eq=False)
 class OwnModel:
-    """A registered model: `source` is the module to copy, or the function or class that builds it."""
+    """A registered model: `source` is the module to copy, or the function or class that builds the model."""
 
     name: str
     source: ModelSource
 
     def build(self, *, channels: int, size: tuple[int, int], classes: int) -> nn.Module:
-        """Build the model for images of `size` (height, width) and check what it returns.
+        """Build the model for images of `size` (height, width) and check its output.
 
         Raises:
             ModelError: it cannot be built or run for such images, or does not return logits (n, classes).
@@ -58,9 +58,10 @@ OWN_MODELS: dict[str, OwnModel] = {}
 def register_model(source: Source, /, *, name: str | None = None) -> Source:
     """Register a model of your own, so that it can be trained, resumed and loaded by name in this process.
 
-    Use it as a function or as a decorator. A function or class is called with those of `classes` (or `num_classes`),
-    `channels` (or `in_channels`, `in_chans`) and `size` (height, width) that its signature names. Of a module, a copy
-    is trained, from the weights that it has now. The model takes images (n, c, h, w) and returns logits (n, classes).
+    Use it as a function or as a decorator. A function or class receives those of the arguments `classes` (or
+    `num_classes`), `channels` (or `in_channels`, `in_chans`) and `size` (height, width) that its signature contains. A
+    module is copied with its present weights, and the copy is trained. The model takes images (n, c, h, w) and returns
+    logits (n, classes).
 
     A classifier stores the name, not the code: register the model before you load it in another process.
 
@@ -70,10 +71,10 @@ def register_model(source: Source, /, *, name: str | None = None) -> Source:
 
     Args:
         source: a function or class that builds the model, or the model itself.
-        name: by which it is known; the name of the function or class when not given.
+        name: the name of the model; by default that of the function or class.
 
     Raises:
-        ModelError: the name is that of a model of the zoo or is no name, or `source` builds no model.
+        ModelError: the name belongs to a model of the zoo or is not an identifier, or `source` builds no model.
     """
     if not callable(source):  # a module is callable too
         raise ModelError(f"A model is a torch.nn.Module, or a function that builds one; received {source!r}.")
@@ -104,7 +105,7 @@ def _own_name(source: ModelSource) -> str:
 
 
 def _taken(source: Callable[..., object]) -> dict[str, str]:
-    """Return what each parameter that `source` names means, of those that are passed to it."""
+    """Map the parameters of `source` that receive an argument to the name of that argument."""
     parameters = inspect.signature(source).parameters.values()
     unknown = [
         parameter.name
@@ -122,7 +123,7 @@ def _taken(source: Callable[..., object]) -> dict[str, str]:
 
 
 def _check_output(name: str, model: nn.Module, shape: tuple[int, int, int], classes: int) -> None:
-    """Run two blank images through the model: one forward pass, because a model of one's own need not be traceable."""
+    """Check the output for two blank images by a forward pass, because the model need not be traceable."""
     was_training = model.training
     try:
         with torch.no_grad():

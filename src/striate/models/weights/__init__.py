@@ -1,4 +1,4 @@
-"""Weights that others have trained, put into our networks: one small file of rules for each source."""
+"""Load pretrained weights of other projects: one file of renaming rules for each source."""
 
 from striate.models.weights.load import load_weights as load_weights
 from striate.models.weights.mobilenet_v2 import MOBILENET_V2_INPUT as MOBILENET_V2_INPUT

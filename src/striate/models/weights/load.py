@@ -1,4 +1,4 @@
-"""Tensors by somebody else's names, put where they belong in one of our networks."""
+"""Copy tensors with foreign names into a model."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from striate.models.weights.state import tensors_of
 Rename = Callable[[str], str]
 
 _SHOWN = 3
-# A batch norm counts its batches since torch 0.4.1 only, and nothing that we do depends on the count.
+# Batch norms count their batches only since torch 0.4.1, and no code here depends on the count.
 _DISPENSABLE = "num_batches_tracked"
 _MEANT_FOR: dict[Rename, tuple[str, ...]] = {}
 
 
 def meant_for(*families: str) -> Callable[[Rename], Rename]:
-    """Say for the networks of which families rules are: others may have the same shapes, and another function."""
+    """Restrict rules to model families: models of other families may have the same shapes but another function."""
 
     def mark(rename: Rename) -> Rename:
         _MEANT_FOR[rename] = families
@@ -34,19 +34,19 @@ def _as_it_is(name: str) -> str:
 
 
 def load_weights(model: nn.Module, state: Mapping[str, Any], rename: Rename = _as_it_is) -> None:
-    """Copy every tensor of `state` into `model`, to the parameter or buffer whose path `rename` makes of its name.
+    """Copy every tensor of `state` into `model`, to the parameter or buffer at the path `rename(name)`.
 
-    All of the network gets a value and nothing is left over, or else nothing is changed. Only the counts of batches
-    that batch norms have seen may be missing; they stay as they are. A checkpoint that holds the weights under a usual
-    key, names that begin with `module.` or `_orig_mod.`, and NumPy arrays are taken too. Floating numbers of another
-    precision are converted to the network's.
+    Every parameter and buffer receives a value and every tensor is used; otherwise `model` does not change. Only the
+    batch counters of batch norms may be missing; they keep their values. Checkpoints with the weights under a common
+    key, names that begin with `module.` or `_orig_mod.`, and NumPy arrays are accepted. Floating-point numbers are
+    converted to the precision of the model.
 
-    Names and shapes are all that is compared: a plain network and a residual one whose shortcuts have no weights, as
-    `plain32` and `resnet32`, cannot be told apart by them. Rules that know their source (`meant_for`) refuse the other.
+    Only names and shapes are compared. They are the same for a plain model and a residual one without weights in its
+    shortcuts, such as `plain32` and `resnet32`. Rules for known sources (`meant_for`) refuse the other family.
 
     Raises:
-        ModelError: tensors are missing, left over, twice in one place, of another shape or kind than their place, or
-            not finite; or the rules are for another family of networks.
+        ModelError: tensors are missing, left over, duplicates, of the wrong shape or type, or not finite; or the rules
+            are for another family of models.
     """
     _check_family(model, rename)
     state = tensors_of(state)
@@ -86,9 +86,9 @@ def _check_family(model: nn.Module, rename: Rename) -> None:
 
 
 def _check_numbers(name: str, tensor: Tensor, place: str, wanted: torch.dtype, *, trained: bool) -> None:
-    """Check that a tensor is of its place's kind, and that its numbers can be used there.
+    """Check the type of a tensor, and that its values are finite in the precision `wanted`.
 
-    A buffer may be infinite, as masks are.
+    Buffers, such as masks, may be infinite.
     """
     if tensor.is_floating_point() != wanted.is_floating_point or tensor.is_complex() != wanted.is_complex:
         if place.endswith(_DISPENSABLE) and not tensor.is_complex():

@@ -1,8 +1,8 @@
-"""MobileNet v2 as TensorFlow Lite's model holds it: batch norms folded, and a class for the background.
+"""MobileNet v2 from TensorFlow Lite: batch norms are folded, and one class is the background.
 
 https://github.com/tensorflow/models/tree/master/research/slim/nets/mobilenet. The tensors are named by the number of
 their operation, `op00.weight`, `op00.bias`, `op01.weight` …; operations without weights have numbers too. The classes
-are the background and ImageNet's thousand, in their order.
+are the background and the 1,000 classes of ImageNet, in their order.
 """
 
 from __future__ import annotations
@@ -23,14 +23,14 @@ MOBILENET_V2_INPUT = InputSpec(
 
 
 def mobilenet_v2_folded(state: Mapping[str, Tensor], network: nn.Module) -> dict[str, Tensor]:
-    """Their tensors by the paths of `network`, our `mobilenet_v2`, for `load_weights`.
+    """Return the tensors by the paths of `network`, Striate's `mobilenet_v2`, for `load_weights`.
 
-    Convolutions follow each other in one order in both, the classifier last. What their norms did lies in weights and
-    biases: ours get the bias, a factor of one, and statistics with which they divide by one. Where the network has one
-    output less, the background is left out.
+    Convolutions have the same order in both models, the classifier last. The norms of the source are folded into its
+    weights and biases, so the norms of `network` receive the bias, a factor of 1, and statistics that divide by 1. If
+    `network` has one output less, the background is left out.
 
     Raises:
-        ModelError: there are more or fewer convolutions than in the network, or one without a bias.
+        ModelError: the number of convolutions differs from that of the model, or one has no bias.
     """
     state = tensors_of(state)
     theirs = [name.removesuffix(".weight") for name in sorted(state) if name.endswith(".weight")]

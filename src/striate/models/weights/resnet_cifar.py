@@ -1,7 +1,7 @@
-"""The ResNets for CIFAR-10 that Yerlan Idelbayev has published: https://github.com/akamaster/pytorch_resnet_cifar10.
+"""ResNets for CIFAR-10 by Yerlan Idelbayev: https://github.com/akamaster/pytorch_resnet_cifar10.
 
-Trained by section 4.2 of the paper, with shortcuts of option A. The files hold the tensors under the key "state_dict".
-They want RGB from 0 to 1 less the mean (0.485, 0.456, 0.406), divided by (0.229, 0.224, 0.225).
+They are trained as in section 4.2 of the paper, with shortcuts of option A. The files hold the tensors under the key
+"state_dict". The input is RGB from 0 to 1, minus the mean (0.485, 0.456, 0.406), divided by (0.229, 0.224, 0.225).
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from striate.models.weights.load import meant_for
 
 @meant_for("resnet_cifar")
 def resnet_cifar(name: str) -> str:
-    """Our path for one of their tensors.
+    """Return the path in Striate's model for the name of a tensor.
 
     >>> resnet_cifar("module.layer3.0.bn2.running_var")
     'stage3.block1.norm2.running_var'

@@ -1,4 +1,4 @@
-"""What people save as weights, as one mapping of names to tensors: checkpoints with more inside, wrapped networks."""
+"""Extract the state dict from checkpoints and from the state dicts of wrapped models."""
 
 from __future__ import annotations
 
@@ -11,20 +11,20 @@ from torch import Tensor, nn
 
 from striate.core.errors import ModelError
 
-# Under which keys training programs keep the weights, beside an optimizer's state, an epoch and the like.
+# Keys under which training programs store the weights, beside an optimizer's state, an epoch and the like.
 _KEPT_UNDER = ("state_dict", "model_state_dict", "model", "ema", "state_dict_ema", "model_ema", "module", "weights")
-# What DataParallel, torch.compile and torch's averaged models put before every name.
+# Prefixes of names from DataParallel, torch's averaged models and torch.compile.
 _WRAPPERS = ("module.", "_orig_mod.")
 _COUNTER = "n_averaged"  # of an averaged model, beside its module
 
 
 def tensors_of(state: object) -> dict[str, Tensor]:
-    """Return the tensors of a state dict by name, taken out of the checkpoint and the wrapper that hold them.
+    """Return the tensors of a state dict by name, extracted from a checkpoint and without prefixes of wrappers.
 
-    NumPy arrays become tensors. Of a checkpoint with weights under one key these are taken.
+    NumPy arrays are converted to tensors. A checkpoint must have weights under exactly one key.
 
     Raises:
-        ModelError: it is no mapping, holds several sets of weights or none, or something that is no tensor.
+        ModelError: `state` is not a mapping, holds several sets of weights or none, or values that are not tensors.
     """
     held = _inside(state)
     for _ in range(len(_WRAPPERS)):
