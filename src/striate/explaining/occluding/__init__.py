@@ -1,1 +1,1 @@
-"""Occlusion: how the score changes where a patch covers the image."""
+"""Occlusion: the change of the score when a patch covers part of the image."""

@@ -1,4 +1,4 @@
-"""Occlusion: the drop of the score where a patch covers the image."""
+"""Occlusion: the drop of the score when a patch covers part of the image."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from striate.explaining.occluding.incremental import Incremental, UntraceableErr
 from striate.explaining.occluding.patch_grid import Fill, Positions, Sides, covers, positions
 from striate.explaining.target import ResolvedTarget
 
-_WORTHWHILE = 1.2  # times the multiplications: the bookkeeping of boxes costs about as much as a tenth of them
+_WORTHWHILE = 1.2  # ratio of multiplications: the management of boxes costs about a tenth of them
 
 
 @attribution_method(
@@ -35,18 +35,18 @@ def occlusion(
 
         R(pixel) = mean of S(x) - S(x under the patch) over the patches that cover the pixel
 
-    Positive where hiding takes from the score: what lies there speaks for it. Values (n h w), in units of the score.
-    The patch covers all channels. It is `patch` pixels high and wide (one number, or two; a seventh of the image if
-    not given) and moves by `stride` (half of it); the last of a row or column may be cut by the border. `fill` is what
-    it shows (see `Fill`), `seed` the noise, if it shows noise. On a linear network, with patches of one pixel, R is
+    R is positive for pixels that support the score. Values have shape (n h w), in units of the score. The patch covers
+    all channels. It is `patch` pixels high and wide (one number or two; by default a seventh of the image) and moves by
+    `stride` (by default half of the patch); the border may cut the last patch of a row or column. `fill` is the content
+    of the patch (see `Fill`), `seed` the seed of its noise. For a linear model and patches of one pixel, R is
     Σ_c w ⊙ (x - fill).
 
     Zeiler and Fergus map the true class's probability over the positions of a grey patch; those maps are
-    `occlusion_maps`. Here it is the drop of the logit, which no other class can hide, laid upon the pixels that were
-    covered.
+    `occlusion_maps`. This function maps the drop of the logit, which does not depend on other classes, to the covered
+    pixels.
 
-    Where it saves work, only what each patch reaches is computed again (`explaining.occluding.incremental`): in
-    float32 the logits are then those of the whole network within 1e-4 of the largest.
+    If it saves work, only the values that each patch reaches are recomputed (`explaining.occluding.incremental`): in
+    float32 the logits then equal those of the whole model within 1e-4 of the largest.
     """
     size = (images.shape[2], images.shape[3])
     places = positions(size, patch, stride)
@@ -64,7 +64,7 @@ def occlusion(
 def exact(
     model: nn.Module, image: Float[Tensor, "1 c h w"], cover: Float[Tensor, "1 c h w"], places: Positions
 ) -> Iterator[tuple[slice, Float[Tensor, "m k"]]]:
-    """Yield the logits under a patch at each position, by full forward passes: (positions, logits)."""
+    """Yield (positions, logits) under a patch at each position, by full forward passes."""
     return in_batches(
         len(places),
         lambda numbers: (numbers, model(under_patches(image[0], cover[0], places, range(len(places))[numbers]))),
@@ -74,7 +74,7 @@ def exact(
 def _incremental(
     model: nn.Module, image: Float[Tensor, "1 c h w"], places: Positions
 ) -> tuple[Incremental | None, tuple[str, ...]]:
-    """Prepare `model`, if its operations can be recorded and enough work is saved; else None, and a note why."""
+    """Prepare `model` if its operations can be recorded and enough work is saved; else return None and a note."""
     if is_one_at_a_time():  # the results for one position would depend on the others
         return None, ()
     try:
@@ -96,7 +96,7 @@ def under_patches(
 
 
 def _spread(drops: Float[Tensor, "n positions"], places: Positions, size: tuple[int, int]) -> Float[Tensor, "n h w"]:
-    """Average, for each pixel, the drops of the patches that cover it."""
+    """Average the drops of all patches that cover a pixel, for each pixel."""
     sums, counts = drops.new_zeros(len(drops), *size, dtype=torch.float32), drops.new_zeros(size, dtype=torch.float32)
     for number, drop in enumerate(drops.float().unbind(1)):
         rows, columns = places.box(number)

@@ -1,4 +1,4 @@
-"""The three maps of Zeiler and Fergus's figure 7: the effect of a grey patch on the answer and on a feature map."""
+"""The three maps of Zeiler and Fergus's figure 7: effects of a grey patch on the prediction and on a feature map."""
 
 from __future__ import annotations
 
@@ -26,10 +26,10 @@ from striate.tasks import CLASSIFICATION, Task
 class OcclusionMaps(ShortRepr):
     """The effect of a patch at each position of a grid (r rows, c columns), for each of n images.
 
-    `probability`: that of `target`, the true class or the one predicted (figure 7 d); `activation`: the sum over the
-    feature map `unit` of the place `at`, the one with the largest sum on the clean image (figure 7 b); `answer`: the
-    most probable class (figure 7 e). The `clean_…` are those without a patch. `places` are the positions of the
-    patches, `centres` where on the image each value is to be drawn, `size` the image's height and width.
+    `probability`: the probability of `target`, the true or the predicted class (figure 7 d); `activation`: the sum over
+    the feature map `unit` of the place `at`, the map with the largest sum on the clean image (figure 7 b); `answer`:
+    the most probable class (figure 7 e). The values `clean_…` are those without a patch. `places` are the positions of
+    the patches, `centres` their centres on the image, `size` the image's height and width.
     """
 
     target: tuple[int, ...]
@@ -46,7 +46,7 @@ class OcclusionMaps(ShortRepr):
 
     @property
     def centres(self) -> tuple[Float[np.ndarray, " r"], Float[np.ndarray, " c"]]:
-        """Pixels from the upper left corner of the image: of the rows, and of the columns."""
+        """Centres of the rows and of the columns, in pixels from the upper left corner of the image."""
         return (self.places.tops + self.places.bottoms) / 2.0, (self.places.lefts + self.places.rights) / 2.0
 
 
@@ -66,11 +66,10 @@ def occlusion_maps(
 ) -> OcclusionMaps:
     """Compute the maps of figure 7 of Zeiler and Fergus 2014 (arXiv:1311.2901), section 4.2, position by position.
 
-    Probabilities are those of `task`. `target` is the true class of each image; None takes the one that the
-    network answers. `at` is the place whose most excited feature map is followed: by default the last map that is laid
-    out over the image (the paper's is layer 5 of its network); `tokens` is as in `grad_cam`. The patch is that of
-    `occlusion`. Unlike there, the values belong to positions of the patch, as in the paper, and are not laid upon
-    pixels.
+    `task` computes the probabilities. `target` is the true class of each image; None is the predicted class. `at` is
+    the place of the feature map, of which the one with the largest sum is used: by default the last spatial map (layer
+    5 in the paper); `tokens` is as in `grad_cam`. The patch is that of `occlusion`. Unlike there, the values belong to
+    positions of the patch, as in the paper, and are not mapped to pixels.
 
     Raises:
         TargetError: there is no such class, or the target is a function.
@@ -133,7 +132,7 @@ class _Reader:
 
 
 def _one(look: _Reader, pair: Sequence[Tensor], places: Positions, target: int, unit: int) -> tuple[Tensor, ...]:
-    """Return, for one image and each position, the probability of `target`, the sum of `unit`, and the answer."""
+    """Return the probability of `target`, the sum of `unit`, and the predicted class for each position on one image."""
     image, cover = pair
 
     def run(numbers: slice) -> tuple[Tensor, Tensor, Tensor]:

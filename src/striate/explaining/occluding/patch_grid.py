@@ -1,4 +1,4 @@
-"""The patches of an occlusion: their positions and their fill."""
+"""Positions and content of the patches of an occlusion."""
 
 from __future__ import annotations
 
@@ -15,16 +15,15 @@ from torch import Tensor
 from striate.core.errors import ConfigError
 
 Sides = int | Sequence[int]
-"""Pixels: of a square, or (height, width)."""
+"""Size in pixels: one number for a square, or (height, width)."""
 
 Pattern = Literal["grey", "mean", "blurred", "noise"]
 Fill = Pattern | float | Tensor
-"""What shows where a patch lies: one of the looks, a number, or a tensor that broadcasts to an image (c, h, w).
+"""Content of a patch: a pattern, a number, or a tensor that broadcasts to an image (c, h, w).
 
-"grey": zero, which is the mean colour of the training images where they were scaled by their mean; "mean": the mean
-of the image itself, channel by channel; "blurred": the image without detail, by a Gaussian whose standard
-deviation is a quarter of the patch's shorter side; "noise": normal noise of the image's own mean and spread, channel
-by channel.
+"grey": zero, the mean colour of the training images if the input is scaled by their mean; "mean": the mean of the image
+itself, channel by channel; "blurred": the image after a Gaussian blur with a standard deviation of a quarter of the
+patch's shorter side; "noise": normal noise with the mean and standard deviation of the image, channel by channel.
 """
 
 
@@ -33,8 +32,8 @@ class Positions:
     """Positions of patches on images of one size: rows `tops` … `bottoms` (excluded), columns `lefts` … `rights`.
 
     Position number r · len(lefts) + c has row r and column c of the grid. The first patch lies in the upper left
-    corner; the last of a row or column is cut by the border if the stride does not end there, so that every pixel is
-    covered.
+    corner. If the stride does not end at the border, the border cuts the last patch of a row or column, so that every
+    pixel is covered.
     """
 
     tops: Int[np.ndarray, " rows"]
@@ -47,19 +46,19 @@ class Positions:
 
     @property
     def grid(self) -> tuple[int, int]:
-        """The number of rows and columns."""
+        """Number of rows and columns."""
         return len(self.tops), len(self.lefts)
 
     def box(self, number: int) -> tuple[slice, slice]:
-        """Return the rows and columns of the image that the patch of this number covers."""
+        """Return the rows and columns of the image under patch `number`."""
         row, column = divmod(number, len(self.lefts))
         return slice(self.tops[row], self.bottoms[row]), slice(self.lefts[column], self.rights[column])
 
 
 def positions(size: tuple[int, int], patch: Sides | None, stride: Sides | None) -> Positions:
-    """Place patches of a size and stride on images of `size`.
+    """Compute the positions of patches on images of `size`.
 
-    The usual patch is a seventh of the image, the usual stride half of the patch.
+    The default patch is a seventh of the image, the default stride half of the patch.
 
     Raises:
         ConfigError: the patch does not fit into the image, or the stride leaves pixels uncovered.
@@ -80,7 +79,7 @@ def positions(size: tuple[int, int], patch: Sides | None, stride: Sides | None) 
 def covers(
     images: Float[Tensor, "n c h w"], fill: Fill | str, places: Positions, seed: int
 ) -> Float[Tensor, "n c h w"]:
-    """Return, for each image, the pixels that show wherever a patch covers it; `seed` decides the noise.
+    """Return the content of patches over each whole image; `seed` is the seed of the noise.
 
     Raises:
         ConfigError: there is no such fill, or a tensor does not fit the images.
@@ -124,7 +123,7 @@ def _as_given(images: Float[Tensor, "n c h w"], fill: Tensor) -> Float[Tensor, "
 
 
 def _blurred(images: Float[Tensor, "n c h w"], deviation: float) -> Float[Tensor, "n c h w"]:
-    """Blur with a Gaussian of this standard deviation (pixels), cut at three of them; border pixels are repeated."""
+    """Blur with a Gaussian of standard deviation `deviation` (pixels), cut at three of them, and replicated borders."""
     reach = max(1, round(3 * deviation))
     offsets = torch.arange(-reach, reach + 1, device=images.device, dtype=torch.float32)
     weights = torch.exp(-0.5 * (offsets / deviation) ** 2)

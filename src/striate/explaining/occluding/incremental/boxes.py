@@ -1,4 +1,4 @@
-"""Rectangles of a map, one for each position of a patch: what it reaches, and what must be read to compute that."""
+"""Rectangles of a map, one for each position of a patch: values that it reaches, and the inputs to compute them."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ class Boxes:
         return Boxes(self.tops[numbers], self.bottoms[numbers], self.lefts[numbers], self.rights[numbers])
 
     def joined(self, other: Boxes) -> Boxes:
-        """Return for each position the smallest rectangle that holds both."""
+        """Return the smallest rectangle that contains both, for each position."""
         return Boxes(
             np.minimum(self.tops, other.tops),
             np.maximum(self.bottoms, other.bottoms),
@@ -64,14 +64,14 @@ class Boxes:
 
 
 def outputs_of(boxes: Boxes, window: Window, size: tuple[int, int]) -> Boxes:
-    """Return the outputs, of a map of `size`, that read any of the inputs in `boxes`; at least one, if none does."""
+    """Return the outputs of a map of `size` that read an input in `boxes`; one output if none does."""
     tops, bottoms = _outputs(boxes.tops, boxes.bottoms, window, size, 0)
     lefts, rights = _outputs(boxes.lefts, boxes.rights, window, size, 1)
     return Boxes(tops, bottoms, lefts, rights)
 
 
 def inputs_of(boxes: Boxes, window: Window) -> Boxes:
-    """Return the inputs that the outputs in `boxes` read; part of them may lie beyond the border."""
+    """Return the inputs that the outputs in `boxes` read; some may lie beyond the border."""
     tops, bottoms = _inputs(boxes.tops, boxes.bottoms, window, 0)
     lefts, rights = _inputs(boxes.lefts, boxes.rights, window, 1)
     return Boxes(tops, bottoms, lefts, rights)

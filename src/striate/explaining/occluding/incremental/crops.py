@@ -1,4 +1,4 @@
-"""Values that a patch changes in a map: for each position those within its box; elsewhere the clean map holds."""
+"""Changed values of a map within the box of each position; outside of the boxes the clean map applies."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from torch import Tensor
 
 from striate.explaining.occluding.incremental.boxes import Boxes
 
-# The numbers of m positions and their values (m c h w); m, h and w are others in each group.
+# The numbers of m positions and their values (m c h w); m, h and w differ between groups.
 Group = tuple[Int[np.ndarray, " _"], Float[Tensor, "_ _ _ _"]]
 Rows = Float[Tensor, "pixels c"]
 
 
 @dataclass(frozen=True, eq=False)
 class Map:
-    """A clean map as rows, one for each pixel, with all its channels: (h·w, c)."""
+    """A clean map as one row of channels for each pixel: (h·w, c)."""
 
     rows: Rows
     height: int
@@ -33,14 +33,14 @@ class Map:
 
 @dataclass(frozen=True, eq=False)
 class Crops:
-    """The changed values at every position: `boxes` are where, `groups` hold them, boxes of one size in one batch."""
+    """The changed values at every position: `groups` hold the values in `boxes`, boxes of one size in one batch."""
 
     boxes: Boxes
     groups: tuple[Group, ...]
 
     @functools.cached_property
     def found_at(self) -> tuple[Int[np.ndarray, " p"], Int[np.ndarray, " p"]]:
-        """Return for each position its group, and its place in the batch of that group."""
+        """Group of each position, and its index in the batch of that group."""
         group, place = np.empty((2, len(self.boxes)), dtype=np.int64)
         for number, (numbers, _) in enumerate(self.groups):
             group[numbers], place[numbers] = number, np.arange(len(numbers))
@@ -54,9 +54,9 @@ class Crops:
 def gathered(
     clean: Map, crops: Crops | None, wanted: Boxes, fill: float = 0.0, step: tuple[int, int] = (1, 1)
 ) -> Crops:
-    """Return the values in other boxes: changed ones where there are any, else clean, and `fill` beyond the border.
+    """Return the values in the boxes `wanted`: changed if available, else clean, and `fill` beyond the border.
 
-    With a `step`, only every `step`-th row and column of a box is taken.
+    With a `step`, only every `step`-th row and column of a box is read.
     """
     groups = []
     for numbers in wanted.by_size():
@@ -83,7 +83,7 @@ def _grid(starts: np.ndarray, stops: np.ndarray, step: int) -> Int[np.ndarray, "
 
 
 def _index(rows: np.ndarray, columns: np.ndarray, width: int) -> np.ndarray:
-    """Return the numbers of pixels in a map of this width: (m, h, w)."""
+    """Return the row-major indices of pixels in a map of this width: (m, h, w)."""
     return rows[:, :, None] * width + columns[:, None, :]
 
 
@@ -126,7 +126,7 @@ def _lay(
 def _places(
     starts: np.ndarray, stops: np.ndarray, origins: np.ndarray, side: int, step: int
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Return where lines of a box lie in another that begins at `origins`, and which of them it has."""
+    """Map lines of a box to indices in another box that begins at `origins`; return also which lines it contains."""
     offsets = _grid(starts, stops, 1) - origins[:, None]
     places = offsets // step
     return places, (offsets % step == 0) & (places >= 0) & (places < side)

@@ -1,4 +1,4 @@
-"""Prepare a program to run many times: batch norms folded, ReLUs in place, kernels with their channels last."""
+"""Optimize a program for many runs: fold batch norms, run ReLUs in place, store kernels with channels last."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from striate.tracing import folded_weights, norm_line
 
 
 def folded(program: Program) -> Program:
-    """Fold every batch norm into the convolution whose output it alone reads (see `tracing.fold`)."""
+    """Fold each batch norm into its convolution if no other instruction reads the convolution (see `tracing.fold`)."""
     readers, made = program.readers(), {one.outputs[0]: one for one in program.instructions}
     replaced: dict[int, Instruction | None] = {}
     for norm in program.instructions:
@@ -31,7 +31,7 @@ def folded(program: Program) -> Program:
 
 
 def in_place(program: Program) -> Program:
-    """Let a ReLU work in place where it alone reads the output of a convolution, a norm or a sum."""
+    """Run a ReLU in place if it is the only reader of the output of a convolution, a norm or a sum."""
     readers, made = program.readers(), {one.outputs[0]: one for one in program.instructions}
 
     def changed(one: Instruction) -> Instruction:

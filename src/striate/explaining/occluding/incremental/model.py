@@ -1,4 +1,4 @@
-"""A network prepared to run many times with a patch on its image."""
+"""A model prepared for many runs with a patch on its image."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ from striate.explaining.occluding.incremental.replay import Clean, replay, savin
 from striate.explaining.occluding.patch_grid import Positions
 
 TOLERANCE = 1e-4
-"""Largest difference between the clean logits of the network and those of its program, relative to the largest of them.
-It is the rounding of other sums in another order; more means that something was not recorded."""
+"""Largest difference between the clean logits of the model and those of its program, relative to the largest logit.
+Rounding of sums in another order stays below it; a larger difference means that the record is incomplete."""
 
 
 @dataclass(frozen=True, eq=False)
 class Incremental:
-    """A network as a program, batch norms folded into convolutions; create it within `hooks.borrow`.
+    """A model as a program with batch norms folded into convolutions; create it within `hooks.borrow`.
 
-    Instructions run on boxes where a patch reaches no further, and on whole maps where it does; so the logits are those
-    of the whole network up to rounding.
+    An instruction runs on boxes if a patch changes no value outside of them, else on whole maps; so the logits equal
+    those of the whole model up to rounding.
     """
 
     program: Program
@@ -37,8 +37,8 @@ class Incremental:
         """Record `model` on one image.
 
         Raises:
-            UntraceableError: `model` cannot be written down as a program in float32 (or double), or the program does
-                not compute its logits.
+            UntraceableError: `model` cannot be recorded as a program in float32 (or float64), or the program does not
+                compute its logits.
         """
         if image.dtype not in (torch.float32, torch.float64):
             raise UntraceableError("folding batch norms would change the results in half precision")
@@ -52,7 +52,7 @@ class Incremental:
         return made
 
     def saved(self, places: Positions) -> float:
-        """Return how many times fewer multiplications it takes than the whole network at every position."""
+        """Return the ratio of multiplications of the whole model to those of the program, over all positions."""
         return saving(self.program, boxes(places))
 
     def logits(
@@ -61,14 +61,14 @@ class Incremental:
         cover: Float[Tensor, "1 c h w"],
         places: Positions,
     ) -> Iterator[tuple[slice, Float[Tensor, "m k"]]]:
-        """Yield the logits under the patch at each position, some at a time: (positions, logits)."""
+        """Yield (positions, logits) under the patch at each position, for some positions at a time."""
         with torch.no_grad():
             clean = Clean.of(self.program, image)
         return replay(self.program, clean, cover, boxes(places))
 
 
 def boxes(places: Positions) -> Boxes:
-    """Return the patches themselves, position by position."""
+    """Return the rectangles of the patches, position by position."""
     rows, columns = places.grid
     tops, bottoms = (np.repeat(edge, columns) for edge in (places.tops, places.bottoms))
     lefts, rights = (np.tile(edge, rows) for edge in (places.lefts, places.rights))

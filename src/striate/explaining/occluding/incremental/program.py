@@ -1,4 +1,4 @@
-"""A network as the list of functions of ATen that it runs on a batch of images."""
+"""A model as a list of ATen functions for a batch of images."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from striate.tracing import Window
 
 @dataclass(frozen=True)
 class Ref:
-    """Stands among the arguments of an instruction for a value that depends on the images."""
+    """Placeholder among the arguments of an instruction for a value that depends on the images."""
 
     number: int
 
 
 @dataclass(frozen=True)
 class BatchSize:
-    """Stands for a size that depends on the number of images n: slope · n + offset."""
+    """Placeholder for a size that depends on the number of images n: slope · n + offset."""
 
     slope: int
     offset: int
@@ -31,10 +31,10 @@ class BatchSize:
 
 @dataclass(frozen=True)
 class Instruction:
-    """One function of ATen and its arguments by name: `Ref` for values, `BatchSize` for sizes, and constants.
+    """One ATen function and its arguments by name: `Ref` for values, `BatchSize` for sizes, and constants.
 
-    `outputs` are the numbers of its results; None for what is no tensor. `window` is what a convolution, pooling,
-    padding or slice of maps reads for each position.
+    `outputs` are the numbers of its results; None for results that are not tensors. `window` is the input of a
+    convolution, pooling, padding or slice of maps for each output position.
     """
 
     function: Callable[..., Any]
@@ -44,11 +44,11 @@ class Instruction:
     window: Window | None = None
 
     def inputs(self) -> list[int]:
-        """Return the numbers of the values that it reads, in the order of its arguments."""
+        """Return the numbers of its input values, in the order of its arguments."""
         return [leaf.number for leaf in leaves(self.given) if isinstance(leaf, Ref)]
 
     def run(self, values: Mapping[int, Any], images: int) -> Any:
-        """Compute its results from `values`, for a batch of so many images."""
+        """Compute its results from `values`, for a batch of `images` images."""
 
         def fill(leaf: Any) -> Any:
             if isinstance(leaf, Ref):
@@ -60,9 +60,9 @@ class Instruction:
 
 @dataclass(frozen=True)
 class Program:
-    """Instructions in the order in which they run; value `image` is the images, value `output` the logits.
+    """Instructions in the order of execution; `image` and `output` are the numbers of the images and of the logits.
 
-    `shapes` are those of the values for one image, without the batch.
+    `shapes` are the shapes of the values for one image, without the batch.
     """
 
     instructions: tuple[Instruction, ...]
@@ -71,14 +71,14 @@ class Program:
     shapes: Mapping[int, tuple[int, ...]]
 
     def run(self, images: Tensor) -> dict[int, Tensor]:
-        """Compute every value for these images, by its number."""
+        """Compute all values for these images, by number."""
         values: dict[int, Tensor] = {self.image: images}
         for instruction in self.instructions:
             store(values, instruction, instruction.run(values, len(images)))
         return values
 
     def logits(self, images: Tensor) -> Tensor:
-        """Compute the logits; each value is released after it is last read."""
+        """Compute the logits; release each value after its last use."""
         values: dict[int, Tensor] = {self.image: images}
         for instruction, done in zip(self.instructions, self.last_reads(), strict=True):
             store(values, instruction, instruction.run(values, len(images)))
@@ -87,7 +87,7 @@ class Program:
         return values[self.output]
 
     def last_reads(self) -> list[list[int]]:
-        """Return for each instruction the values that nothing reads after it."""
+        """List, for each instruction, the values that no later instruction reads."""
         seen = {self.output}
         found: list[list[int]] = []
         for instruction in reversed(self.instructions):
@@ -97,7 +97,7 @@ class Program:
         return found[::-1]
 
     def readers(self) -> dict[int, list[Instruction]]:
-        """Return the instructions that read each value."""
+        """Map each value to the instructions that read it."""
         found: dict[int, list[Instruction]] = {number: [] for number in self.shapes}
         for instruction in self.instructions:
             for number in dict.fromkeys(instruction.inputs()):
@@ -105,7 +105,7 @@ class Program:
         return found
 
     def needed(self) -> Program:
-        """Return the program without the instructions on which the logits do not depend."""
+        """Return the program without instructions that do not affect the logits."""
         wanted, kept = {self.output}, []
         for instruction in reversed(self.instructions):
             if wanted.intersection(instruction.outputs):
@@ -115,7 +115,7 @@ class Program:
 
 
 def store(values: MutableMapping[int, Any], instruction: Instruction, results: Any) -> None:
-    """Put the results of `instruction` into `values`."""
+    """Store the results of `instruction` in `values`."""
     listed = results if isinstance(results, (tuple, list)) else (results,)
     for number, value in zip(instruction.outputs, listed, strict=True):
         if number is not None:
@@ -123,7 +123,7 @@ def store(values: MutableMapping[int, Any], instruction: Instruction, results: A
 
 
 def mapped(tree: Any, change: Callable[[Any], Any]) -> Any:
-    """Return `tree` of tuples, lists and dictionaries with every leaf changed."""
+    """Apply `change` to every leaf of a tree of tuples, lists and dictionaries."""
     if isinstance(tree, (tuple, list)):
         return type(tree)(mapped(item, change) for item in tree)
     if isinstance(tree, Mapping):
@@ -132,7 +132,7 @@ def mapped(tree: Any, change: Callable[[Any], Any]) -> Any:
 
 
 def leaves(tree: Any) -> Iterator[Any]:
-    """Yield everything in `tree` that is no tuple, list or dictionary, in order."""
+    """Yield the leaves of a tree of tuples, lists and dictionaries, in order."""
     if isinstance(tree, (tuple, list)):
         for item in tree:
             yield from leaves(item)

@@ -1,4 +1,4 @@
-"""Write any network down as a program, from the records of two forward passes."""
+"""Record a model as a program, from two forward passes."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _UNREPEATABLE = {
     torch.Tag.dynamic_output_shape,
     torch.Tag.nondeterministic_seeded,
 }
-# Maps may lie in another order in memory later, so these must not depend on it.
+# The program may store maps in another memory layout, so these operations must not depend on it.
 _LAYOUT_FREE: dict[Any, Any] = {
     torch.ops.aten.view.default: torch.ops.aten.reshape.default,
     torch.ops.aten._unsafe_view.default: torch.ops.aten.reshape.default,
@@ -27,19 +27,19 @@ _LAYOUT_FREE: dict[Any, Any] = {
 
 
 class UntraceableError(Exception):
-    """The network cannot be written down as a program. The message is the end of a sentence."""
+    """The model cannot be recorded as a program. The message is the end of a sentence."""
 
 
 @torch.no_grad()
 def record(model: nn.Module, image: Float[Tensor, "1 c h w"]) -> Program:
-    """Write down the operations that `model` runs on an image, for batches of any size.
+    """Record the operations of `model` on an image as a program for batches of any size.
 
-    The network runs twice, on one image and on two: sizes among the arguments that differ between the two follow the
-    batch. What does not depend on the image, such as a weight that is normalized first, is kept as it was computed. An
-    operation in place is written down as its twin that is not.
+    The model runs twice, on one image and on two: sizes among the arguments that differ between the two runs depend on
+    the batch. Values that do not depend on the image, such as a normalized weight, are stored as constants. An
+    in-place operation is recorded as its out-of-place variant.
 
     Raises:
-        UntraceableError: a decision in the network depends on the image's content, the network draws random numbers,
+        UntraceableError: a decision in the model depends on the image's content, or the model draws random numbers,
             changes a tensor through a view of it, or does not return one tensor.
     """
     one, two = (_Writer(model, image.repeat(count, 1, 1, 1)) for count in (1, 2))
@@ -50,7 +50,7 @@ def record(model: nn.Module, image: Float[Tensor, "1 c h w"]) -> Program:
 
 
 class _Writer:
-    """The instructions of one forward pass; values go by their numbers in its record."""
+    """Instructions of one forward pass; values have the numbers of its record."""
 
     def __init__(self, model: nn.Module, images: Tensor) -> None:
         recorder = Recorder(images)
@@ -59,8 +59,8 @@ class _Writer:
         self.instructions: list[Instruction] = []
         self.shapes: dict[int, tuple[int, ...]] = {}
         self._dependent: set[Value] = set()
-        self._sharing: dict[int, set[int]] = defaultdict(set)  # by storage, the dependent tensors that lie in it
-        self._overwritten: set[int] = set()  # tensors that were changed through another
+        self._sharing: dict[int, set[int]] = defaultdict(set)  # dependent tensors by storage
+        self._overwritten: set[int] = set()  # tensors changed through another tensor
         self.image = self._add(recorder.image)
         for operation in recorder.operations:
             if not self._dependent.isdisjoint(operation.inputs):
@@ -116,7 +116,7 @@ class _Writer:
 
 
 def _out_of_place(function: Any, written: list[Any]) -> Callable[..., Any]:
-    """Return the twin of an operation in place that returns a new tensor."""
+    """Return the out-of-place variant of an in-place operation."""
     name, overload = function._schema.name.split("::")[1], function._overloadname
     packet = getattr(torch.ops.aten, name.removesuffix("_"), None)
     if not name.endswith("_") or len(written) != 1 or overload not in getattr(packet, "overloads", list)():
@@ -125,14 +125,14 @@ def _out_of_place(function: Any, written: list[Any]) -> Callable[..., Any]:
 
 
 def _joined(one: Instruction, other: Instruction) -> Instruction:
-    """Merge the instructions recorded for one image and for two into one for batches of any size."""
+    """Merge the instructions recorded for one image and for two images into one for batches of any size."""
     if one.function is not other.function or one.outputs != other.outputs:
         raise UntraceableError("it runs other operations for another number of images")
     return Instruction(one.function, one.name, _merged(one.given, other.given), one.outputs, one.window)
 
 
 def _merged(one: Any, other: Any) -> Any:
-    """Merge arguments recorded for one image with those for two."""
+    """Merge arguments recorded for one image with those for two images."""
     if isinstance(one, (tuple, list)) and isinstance(other, (tuple, list)) and len(one) == len(other):
         return type(one)(_merged(*pair) for pair in zip(one, other, strict=True))
     if isinstance(one, dict) and isinstance(other, dict) and one.keys() == other.keys():

@@ -1,4 +1,4 @@
-"""Run a program again under every patch, computing only what the patch can reach."""
+"""Run a program under every patch; compute only the values that the patch can reach."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from striate.explaining.occluding.incremental.program import Instruction, Progra
 from striate.explaining.occluding.incremental.rules import Maps, rule_of
 
 MEMORY = 256 * 2**20
-"""Bytes that the largest changed values of one pass may take, with those that they are computed from."""
+"""Largest size in bytes of the changed inputs and outputs of an instruction in one pass."""
 
 
 def reach(program: Program, boxes: Boxes) -> dict[int, Boxes]:
-    """Return the boxes of values that patches in `boxes` change only within boxes; other values change as a whole."""
+    """Return the boxes of all values that patches in `boxes` change only locally; other values change as a whole."""
     found = {program.image: boxes}
     readers = program.readers()
     for instruction in program.instructions:
@@ -35,7 +35,7 @@ def reach(program: Program, boxes: Boxes) -> dict[int, Boxes]:
 
 
 def saving(program: Program, boxes: Boxes) -> float:
-    """Return how many times fewer multiplications the patches take than the whole network at these positions."""
+    """Return the ratio of multiplications of the whole model to those of the patches, at these positions."""
     reached = reach(program, boxes)
     whole = sum(_products(program, one, {}, len(boxes)) for one in program.instructions)
     confined = sum(_products(program, one, reached, len(boxes)) for one in program.instructions)
@@ -43,7 +43,7 @@ def saving(program: Program, boxes: Boxes) -> float:
 
 
 def _products(program: Program, instruction: Instruction, reached: Mapping[int, Boxes], count: int) -> float:
-    """Count the products of a convolution or a matrix; others are few beside them."""
+    """Count the multiplications of a convolution or a matrix product; those of other operations are negligible."""
     weights = [one for one in leaves(instruction.given) if isinstance(one, Tensor) and one.ndim > 1]
     output = instruction.outputs[0]
     if instruction.name not in ("convolution", "addmm", "mm") or not weights or output is None:
@@ -54,7 +54,7 @@ def _products(program: Program, instruction: Instruction, reached: Mapping[int, 
 
 @dataclass(frozen=True, eq=False)
 class Clean:
-    """The values of a program for an unchanged image, and their views as maps from which changed ones are computed."""
+    """Values of a program for the clean image, and their views as maps, from which changed values are computed."""
 
     values: Mapping[int, Tensor]
     maps: dict[int, Map]
@@ -72,9 +72,9 @@ class Clean:
 def replay(
     program: Program, clean: Clean, cover: Float[Tensor, "1 c h w"], boxes: Boxes
 ) -> Iterator[tuple[slice, Float[Tensor, "m k"]]]:
-    """Yield the logits under a patch in each of `boxes` that shows `cover` there, some positions at a time.
+    """Yield the logits under a patch with the content of `cover` in each of `boxes`, for some positions at a time.
 
-    A value that is not confined to boxes is computed whole, and so is everything after it: at the latest the head.
+    A value that is not confined to boxes is computed as a whole, as are all later values: at the latest in the head.
     """
     shown = Map.of(cover)
     share = _at_once(program, reach(program, boxes), len(boxes))
@@ -94,7 +94,7 @@ def _logits(program: Program, clean: Clean, patches: Crops) -> Float[Tensor, "m 
 
 
 def _compute(program: Program, instruction: Instruction, changed: dict[int, Any], maps: Maps, count: int) -> None:
-    """Run one instruction for `count` positions, on boxes where it can be confined to them, else on whole maps."""
+    """Run one instruction for `count` positions, on boxes if it can be confined to them, else on whole maps."""
     inputs = {number: changed[number] for number in instruction.inputs()}
     boxes = {number: one.boxes for number, one in inputs.items() if isinstance(one, Crops)}
     rule, first, number = rule_of(instruction), instruction.outputs[0], instruction.inputs()[0]
@@ -117,7 +117,7 @@ def _averages(instruction: Instruction) -> bool:
 
 
 def _updated_mean(clean: Map, crops: Crops, keep: bool) -> Tensor:
-    """Return the mean over all pixels: that of the clean map plus what its boxes change."""
+    """Return the mean over all pixels: that of the clean map plus the changes in the boxes."""
     before = gathered(clean, None, crops.boxes)
     means = clean.rows.mean(0).repeat(len(crops.boxes), 1)
     for (numbers, new), (_, old) in zip(crops.groups, before.groups, strict=True):
@@ -126,7 +126,7 @@ def _updated_mean(clean: Map, crops: Crops, keep: bool) -> Tensor:
 
 
 def _at_once(program: Program, reached: Mapping[int, Boxes], count: int) -> int:
-    """Return for how many positions the input and output of every instruction fit into `MEMORY`."""
+    """Return the number of positions for which the input and output of every instruction fit into `MEMORY`."""
 
     def numbers(value: int) -> float:
         channels, *sides = program.shapes[value] or (1,)

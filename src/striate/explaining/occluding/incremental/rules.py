@@ -1,4 +1,4 @@
-"""Compute instructions on maps of which only boxes have changed: the boxes of the output, and the values in them."""
+"""Rules for instructions on maps that changed only in boxes: boxes of the output, and the values in them."""
 
 from __future__ import annotations
 
@@ -72,12 +72,12 @@ _POINTWISE = {
 
 
 def rule_of(instruction: Instruction) -> Rule | None:
-    """Return the rule of an instruction; None without one, so that it is run on whole maps."""
+    """Return the rule of an instruction; None if it must run on whole maps."""
     return _RULES.get(instruction.name)
 
 
 def window_of(operation: Operation) -> Window | None:
-    """Return what a convolution, pooling, padding or slice of maps reads; None for other operations."""
+    """Return the window of a convolution, pooling, padding or slice of maps; None for other operations."""
     given, name = operation.given, operation.function._schema.name
     if operation.window is not None:
         return operation.window if operation.inputs[0].ndim == 4 else None
@@ -101,7 +101,7 @@ def _shift(operation: Operation, padding: Pair, stride: Pair = (1, 1)) -> Window
 
 
 def _pointwise_reach(instruction: Instruction, boxes: Any, shapes: Any) -> Boxes | None:
-    """Return the union of the boxes of all maps read; constants must be the same for all pixels."""
+    """Return the union of the boxes of all input maps; constants must be the same for all pixels."""
     inputs = instruction.inputs()
     if len({shapes[number][1:] for number in inputs}) > 1 or any(number not in boxes for number in inputs):
         return None
@@ -154,7 +154,7 @@ def _largest(instruction: Instruction, crops: Mapping[int, Crops], boxes: Boxes,
 
 
 def _average(instruction: Instruction, crops: Mapping[int, Crops], boxes: Boxes, maps: Maps) -> Crops:
-    """Divide the sums over the windows by what the whole instruction divides by there, which differs at borders."""
+    """Compute sums over windows, divided by the divisors of the whole instruction, which differ at borders."""
     window = _window(instruction)
     read, stride = _read(instruction, crops, boxes, maps)
     sums = _in(boxes, read.changed(lambda values: F.avg_pool2d(values, window.kernel, stride, divisor_override=1)))
@@ -178,7 +178,7 @@ def _shares(instruction: Instruction, clean: Map) -> Map:
 
 
 def _moved(instruction: Instruction, crops: Mapping[int, Crops], boxes: Boxes, maps: Maps) -> Crops:
-    """Move values to other positions, as a padding or a slice does."""
+    """Move values to other positions, for a padding or a slice."""
     (number,) = instruction.inputs()
     window = _window(instruction)
     channels, fill = instruction.given.get("pad", ())[4:], instruction.given.get("value", 0.0)
@@ -190,9 +190,9 @@ def _moved(instruction: Instruction, crops: Mapping[int, Crops], boxes: Boxes, m
 def _read(
     instruction: Instruction, crops: Mapping[int, Crops], boxes: Boxes, maps: Maps, fill: float = 0.0
 ) -> tuple[Crops, Pair]:
-    """Return what a window reads to compute its outputs in `boxes`, and the stride with which it moves over that.
+    """Return the inputs of a window for its outputs in `boxes`, and the stride of the window over these inputs.
 
-    Where every output reads one input, only those are taken, so that no stride is left.
+    If every output reads one input, only those inputs are returned, and the stride is 1.
     """
     (number,) = instruction.inputs()
     window = _window(instruction)
