@@ -40,7 +40,7 @@ def to_json(settings: object) -> Any:
 
 
 def from_json(kind: type[Settings], value: object, *, where: str = "") -> Settings:
-    """Build a `kind` from its JSON form; a registered kind also from a name alone, which stands for the defaults.
+    """Build a `kind` from its JSON form; for a registered kind, a name alone is its defaults.
 
     Raises:
         ConfigError: an unknown key, a missing one, or a value of the wrong type or out of range. The message names the

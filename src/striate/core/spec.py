@@ -63,7 +63,7 @@ class InputSpec:
                 f"received {self.height}×{self.width}."
             )
         numbers = (*self.mean, *self.std, self.maximum, self.crop, self.padding, self.background, self.decode_scale)
-        if not all(abs(number) <= _MOST for number in numbers):  # NaN is not, either
+        if not all(abs(number) <= _MOST for number in numbers):  # NaN fails, too
             raise ConfigError(
                 f"mean, std, maximum, crop, padding, background and decode_scale are numbers of at most {_MOST:g}."
             )

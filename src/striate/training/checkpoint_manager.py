@@ -118,7 +118,7 @@ class Keeper:
         kept = set().union(*self._recent)
         for step in checkpoint_steps(self.folder):
             if step not in kept:
-                with contextlib.suppress(OSError):  # not a checkpoint, though named like one
+                with contextlib.suppress(OSError):  # a folder with the name of a checkpoint
                     checkpoint_path(self.folder, step).unlink(missing_ok=True)
         self._saved_at = time.monotonic()
         self._cost = self._saved_at - started
