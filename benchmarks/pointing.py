@@ -146,7 +146,7 @@ def pointing(classifier: Classifier, count: int) -> tuple[Figures, str]:
     centre, centre_right = centre_points(masks), centre_points(masks[right])
     lines.append(("the centre of the image", *_cells(centre), *_cells(centre_right), "–"))
     chance, chance_right = (f"{chance_of_pointing(each):.1%}" for each in (masks, masks[right]))
-    lines.append(("chance: a pixel by lot", chance, "–", chance_right, "–", "–"))
+    lines.append(("chance: a random pixel", chance, "–", chance_right, "–", "–"))
     accuracy = Proportion(int(right.sum()), count)
     told = (
         f"The network is right on {accuracy.value:.1%} of the {count:,} images ({_interval(accuracy)}). "

@@ -92,7 +92,7 @@ class Run:
 
     @property
     def classifier(self) -> Classifier:
-        """The trained classifier, read from its folder anew at each call.
+        """Read the trained classifier from its folder.
 
         Raises:
             RunError: the run has no classifier yet, or it is damaged.

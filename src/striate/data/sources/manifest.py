@@ -126,7 +126,7 @@ def _row(path: Path, line: int, fields: Sequence[str], places: dict[str, int], w
         if not values[needed]:
             raise DataError(f"{where}, has no {needed}.")
         if "\0" in values[needed]:
-            raise DataError(f"{where}, has a zero byte in its {needed}. Write the file anew as CSV UTF-8.")
+            raise DataError(f"{where}, has a zero byte in its {needed}. Write the file again as CSV UTF-8.")
     wanted = values.get("split", "")
     split = split_named(wanted) if wanted else None
     if wanted and split is None:

@@ -20,7 +20,7 @@ class Robustness:
     `pad`: the canvas goes on beyond each border of the image by this share of its sides, and what is there is cut off
     at the end; so no shift comes to an edge (the paper's images have grey there). `jitter`: the farthest shift either
     way, as a share of the sides. `scale`: the smallest and largest size. `degrees`: the farthest turn either way. All
-    are drawn evenly, for each image and step anew, and done in one bilinear sampling; the network always sees its own
+    are drawn evenly, again for each image and step, and done in one bilinear sampling; the network always sees its own
     size.
     """
 
