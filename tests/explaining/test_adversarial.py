@@ -241,7 +241,7 @@ def test_progress_is_a_rising_function_of_cross_entropy_and_its_gradient_does_no
         ({"pixels": np.zeros((1, 10, 8, 1), np.uint8)}, r"uint8 of shape \(n, 10, 8, 3\); received uint8 \(1, 10"),
         ({"pixels": np.zeros((1, 10, 8, 3), np.float32)}, r"whole pixels, uint8 .* received float32"),
         ({"pixels": [1]}, "received list"),
-        ({"epsilon": 2.5}, r"received epsilon 2\.5, which is 2\.5 levels"),
+        ({"epsilon": 2.5}, r"whole number of levels.*received 2\.5, which is 2\.5 levels"),
         ({"epsilon": -1}, r"not negative; received -1"),
         ({"goal": Targeted(9)}, "4 classes, 0 to 3; received target 9"),
         ({"goal": Untargeted([1])}, "There are 2 images and 1 targets"),

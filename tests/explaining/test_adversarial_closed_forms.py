@@ -183,7 +183,7 @@ def test_the_curve_counts_what_pgd_turns_and_has_intervals() -> None:
         ({"attack": "lbfgs"}, "takes no epsilon"),
         ({"attack": "pdg"}, "Did you mean 'pgd'"),
         ({"epsilons": ()}, "at least one epsilon"),
-        ({"labels": [0]}, "There are 2 pictures and 1 labels"),
+        ({"labels": [0]}, "There are 2 images and 1 labels"),
     ],
 )
 def test_mistakes_with_the_curve_are_told(given: dict[str, Any], sentence: str) -> None:

@@ -60,7 +60,7 @@ def test_each_picture_has_its_own_class_and_unit(image: Tensor) -> None:
 
 def test_a_mistake_is_told_in_a_sentence(image: Tensor) -> None:
     model = nn.Sequential(Corners(), nn.Linear(2, 3))
-    with pytest.raises(TargetError, match="not a function"):
+    with pytest.raises(TargetError, match="received a function: give the number of a class"):
         occlusion_maps(model, image, lambda logits: logits[:, 0])
     with pytest.raises(TargetError, match="received target 7"):
         occlusion_maps(model, image, 7)

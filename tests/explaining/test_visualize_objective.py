@@ -99,7 +99,7 @@ def test_diversity_is_the_mean_likeness_to_the_others() -> None:
         (channel("maps", 2), "Place 'maps' has 2 channels, 0 to 1; received channel 2."),
         (unit("maps", -1), "Place 'maps' has 2 channels, 0 to 1; received channel -1."),
         (unit("maps", 0, at=(1, 0)), "The map at place 'maps' is 1×2; received position (1, 0)."),
-        (class_logit(2), "The network tells 2 classes, 0 to 1; received class 2."),
+        (class_logit(2), "The network has 2 classes, 0 to 1; received class 2."),
         (direction("maps", np.ones(3)), "Place 'maps' has 2 channels; received a direction of 3 numbers."),
         (layer("tokens"), "An objective reads maps (n, c, h, w) or vectors (n, c); place 'tokens' gives (2, 1, 2)."),
     ],

@@ -103,14 +103,16 @@ def _norm(x: Tensor, norm: nn.Module) -> Tensor:
 
 
 def _branch(x: Tensor, block: BlockA) -> Tensor:
-    x = F.conv2d(x, block.conv1.weight, stride=block.stride, padding=1)
+    x = F.conv2d(x, block.conv1.weight, stride=block.conv1.stride[0], padding=1)
     x = F.conv2d(_norm(x, block.norm1).clamp(min=0), block.conv2.weight, padding=1)
     return _norm(x, block.norm2)
 
 
 def _gate(x: Tensor, block: ShortcutGated) -> Tensor:
     weight, bias = block.gate.get_parameter("conv.weight"), block.gate.get_parameter("conv.bias")
-    summed = torch.einsum("oi,nihw->nohw", weight[:, :, 0, 0], x[:, :, :: block.stride, :: block.stride])
+    summed = torch.einsum(
+        "oi,nihw->nohw", weight[:, :, 0, 0], x[:, :, :: block.conv1.stride[0], :: block.conv1.stride[0]]
+    )
     return 1 / (1 + torch.exp(-summed - bias[:, None, None]))
 
 
@@ -125,7 +127,7 @@ def _figure_2(x: Tensor, block: BlockA) -> Tensor:
         return (1 - _gate(x, block)) * shortcut + branch
     if isinstance(block, ConvShortcut):
         conv, norm = block.shortcut.get_submodule("0"), block.shortcut.get_submodule("1")
-        return _norm(F.conv2d(x, conv.get_parameter("weight"), stride=block.stride), norm) + branch
+        return _norm(F.conv2d(x, conv.get_parameter("weight"), stride=block.conv1.stride[0]), norm) + branch
     return shortcut + branch
 
 

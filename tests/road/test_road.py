@@ -117,7 +117,7 @@ def test_photos_with_a_broken_file_go_down_the_road_and_the_file_is_named(photos
 def test_more_broken_pictures_than_the_recipe_admits_stop_the_run_before_it_has_a_folder(photos: Path) -> None:
     for number in range(5):
         (photos / "red" / f"empty{number}.jpg").write_bytes(b"")
-    with pytest.raises(DataError, match=r"6 of 46 pictures .* cannot be read"):
+    with pytest.raises(DataError, match=r"6 of 46 images .* cannot be read"):
         striate.train(photos, set=QUICK)
     assert not Path("runs").exists()
 
@@ -181,7 +181,7 @@ def test_ctrl_c_saves_and_says_how_to_go_on() -> None:
     running.send_signal(signal.SIGINT)
     said, complained = running.communicate(timeout=60)
     assert running.returncode == 130
-    for way in ("striate resume runs/stopped", "striate finish runs/stopped", "striate predict runs/stopped PICTURES"):
+    for way in ("striate resume runs/stopped", "striate finish runs/stopped", "striate predict runs/stopped IMAGES"):
         assert way in said
     assert "stopped     at epoch " in said
     assert "Traceback" not in complained

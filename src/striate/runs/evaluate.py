@@ -18,7 +18,7 @@ from striate.core.spec import LabelSpec
 from striate.data.dataset import Dataset
 from striate.data.images.decode import Unreadable
 from striate.data.loading.loader import Loader
-from striate.metrics import EVALUATORS, Scores, Table
+from striate.metrics import EVALUATORS, Table
 from striate.runs.folder import Run, read_scores
 from striate.tasks import CLASSIFICATION
 from striate.training.evaluation import Outputs, evaluate
@@ -57,7 +57,7 @@ class Evaluation:
     data: str
     rows: Table
     names: tuple[str, ...]
-    scores: Scores
+    scores: Any
     seen: Seen | None = None
     epochs: float | None = None
     unread: tuple[str, ...] = ()

@@ -56,7 +56,7 @@ Drawn = Callable[[nn.Module, Tensor], np.ndarray]
 def _explained(model: nn.Module, images: Tensor, draw: Drawn, seen: list[Any] | None = None) -> Attribution:
     """An explanation by a method that is not registered."""
 
-    def function(model: nn.Module, images: Tensor, target: Any = None) -> Attribution:
+    def function(model: nn.Module, images: Tensor, target: Any = None, *, task: Any = None) -> Attribution:
         if seen is not None:
             seen.append(target)
         logits = model(images)

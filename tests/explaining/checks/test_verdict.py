@@ -71,7 +71,7 @@ Drawn = Callable[[nn.Module, Tensor, list[int]], np.ndarray]
 
 
 def _method(draw: Drawn) -> Callable[..., Attribution]:
-    def function(model: nn.Module, images: Tensor, target: Any = None) -> Attribution:
+    def function(model: nn.Module, images: Tensor, target: Any = None, *, task: Any = None) -> Attribution:
         with torch.no_grad():
             logits = model(images)
         classes = logits.argmax(1).tolist() if target is None else list(target)
