@@ -216,7 +216,7 @@ def test_arrays_of_every_depth_load_alike_in_memory_and_not(dtype, maximum, chan
     [
         ({"batch_size": 0}, ConfigError, "at least 1 image"),
         ({"threads": -1}, ConfigError, "threads are at least 0"),
-        ({"indices": np.empty(0, np.int64)}, DataError, "photos: there are no pictures"),
+        ({"indices": np.empty(0, np.int64)}, DataError, "photos: there are no images"),
     ],
 )
 def test_what_cannot_be_loaded_is_one_sentence(photos, changes, error, message):
