@@ -6,6 +6,7 @@ import csv
 import io
 import itertools
 from dataclasses import asdict, dataclass, replace
+from typing import Any
 
 import numpy as np
 
