@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 import numpy as np
 import pytest
+import sklearn.metrics as judge
 
 from reference.scores import expected_calibration_error
 from striate.core.errors import ConfigError
