@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from striate import _former
 from striate.core.allocator import tune_process as tune_process
 from striate.verbs.audit import audit as audit
 from striate.verbs.evaluate import evaluate as evaluate
@@ -35,6 +36,8 @@ if TYPE_CHECKING:
 
     from striate.data.loading.own_loaders import Loaders as Loaders
     from striate.models import register_model as register_model
+
+_former.install()
 
 _LOADED_ON_USE = {"Loaders": "striate.data.loading.own_loaders", "register_model": "striate.models"}  # they load torch
 

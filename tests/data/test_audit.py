@@ -12,7 +12,7 @@ import pytest
 import tifffile
 from PIL import Image
 
-from striate.data.audit.audit import Audit, audit
+from striate.data.audit import Audit, audit
 from striate.data.audit.warnings import many
 from striate.data.dataset import ArrayStore, Dataset, numbered
 from striate.data.sources.digits import digits

@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from striate.core.errors import DataError
-from striate.data.audit.audit import audit
+from striate.data.audit import audit
 from striate.data.dataset import Dataset
 from striate.data.sources.opening import open_data
 from striate.data.sources.splits import split_named

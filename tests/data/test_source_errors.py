@@ -695,7 +695,7 @@ def test_a_pipe_is_refused_and_never_waited_for(
         os.mkfifo(tmp_path / "data" / name)
     given = tmp_path / "data" / (names[0] if names[0].startswith("data") else "")
     code = (
-        "import sys; from striate.core.errors import DataError; from striate.data.audit.audit import audit\n"
+        "import sys; from striate.core.errors import DataError; from striate.data.audit import audit\n"
         "from striate.data.sources.opening import open_data\n"
         "try: print({row.reason for row in audit(open_data(sys.argv[1])).unread})\n"
         "except DataError as error: print(error)"

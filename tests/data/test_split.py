@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from striate.core.errors import ConfigError
-from striate.data.audit.audit import audit
+from striate.data.audit import audit
 from striate.data.audit.digests import content_digests
 from striate.data.audit.index import index_images
 from striate.data.dataset import SPLITS, ArrayStore, Dataset, FileStore, Split, Splits, numbered

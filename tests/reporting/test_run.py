@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from striate.data.audit.audit import Audit, audit
+from striate.data.audit import Audit, audit
 from striate.data.dataset import ArrayStore, Dataset, numbered
 from striate.metrics import ClassificationScores, Rows, Temperature, score_classification
 from striate.models import ModelCard

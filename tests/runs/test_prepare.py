@@ -11,7 +11,7 @@ from PIL import Image
 
 from striate.core.device import ExecutionPlan
 from striate.core.errors import DataError, RunError
-from striate.data.audit.audit import Audit, audit
+from striate.data.audit import Audit, audit
 from striate.data.dataset import SPLITS, Splits
 from striate.data.sources.opening import open_data
 from striate.data.split import cross_validation_splits, split

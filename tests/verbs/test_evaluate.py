@@ -14,7 +14,7 @@ from PIL import Image
 import striate
 from striate.cli.main import main
 from striate.core.errors import ConfigError, DataError
-from striate.data.audit.audit import audit
+from striate.data.audit import audit
 from striate.data.sources.opening import open_data
 from striate.runs.folder import Run
 from striate.runs.prepare import divide

@@ -19,7 +19,7 @@ from striate.core.device import device_named
 from striate.core.errors import ModelError, StriateError
 from striate.core.files import sweep, write_atomically
 from striate.core.spec import InputSpec
-from striate.data.audit.audit import Audit, audit
+from striate.data.audit import Audit, audit
 from striate.data.dataset import SPLITS, Dataset
 from striate.data.sources.opening import open_data
 from striate.metrics import ClassificationScores, Rows, Temperature

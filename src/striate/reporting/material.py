@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float, UInt8
 
-from striate.data.audit.audit import Audit
+from striate.data.audit import Audit
 from striate.metrics import ClassificationScores, Rows, Scores, Temperature
 from striate.models import ModelCard
 from striate.tasks import CLASSIFICATION

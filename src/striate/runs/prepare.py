@@ -13,7 +13,7 @@ from striate.core.files import write_json
 from striate.core.progress import Progress, renamed, silent
 from striate.core.protocols import Batches
 from striate.core.spec import InputSpec, LabelSpec
-from striate.data.audit.audit import Audit, audit
+from striate.data.audit import Audit, audit
 from striate.data.augmentation.augment import augmentations_in_effect
 from striate.data.dataset import Dataset, Split, Splits
 from striate.data.loading.batching import batches_of

@@ -8,7 +8,7 @@ from dataclasses import replace
 from striate.core.duration import Clock, Duration
 from striate.core.errors import RunError
 from striate.core.progress import Progress, silent
-from striate.data.audit.audit import audit
+from striate.data.audit import audit
 from striate.data.loading.own_loaders import Loaders
 from striate.data.sources.opening import open_data
 from striate.runs.conclude import conclude

@@ -6,7 +6,7 @@ from collections.abc import Generator, Mapping
 from pathlib import Path
 
 from striate.core.progress import Progress, silent
-from striate.data.audit.audit import audit
+from striate.data.audit import audit
 from striate.data.loading.own_loaders import Loaders
 from striate.data.sources.named_registry import OWN_LOADERS, is_named
 from striate.data.sources.opening import open_data

@@ -10,7 +10,7 @@ from striate.verbs._verb import with_progress
 
 if TYPE_CHECKING:
     from striate.core.progress import Progress
-    from striate.data.audit.audit import Audit
+    from striate.data.audit import Audit
 
 
 @with_progress
@@ -32,7 +32,7 @@ def audit(data: str | Path, /, *, progress: Progress | None = None) -> Audit:
     Raises:
         DataError: there are no images; the sentence says what was looked for.
     """
-    from striate.data.audit.audit import audit as look_through
+    from striate.data.audit import audit as look_through
     from striate.data.sources.opening import open_data
     from striate.runs.prepare import divide
 

@@ -34,6 +34,11 @@ class Verdict:
     unreadable: int
     seen: Seen | None
 
+    @property
+    def judgement(self) -> Any:
+        """Former name of `scores`."""
+        return self.scores
+
     def __repr__(self) -> str:
         return f"Verdict({self.data!r}, {self.split}: {self.scores})"
 
@@ -75,7 +80,7 @@ def evaluate(
     """
     import numpy as np
 
-    from striate.data.audit.audit import audit
+    from striate.data.audit import audit
     from striate.data.sources.opening import open_data
     from striate.runs.evaluate import answers, evaluation, matched, sort_out, stored_name
     from striate.runs.images import own_splits

@@ -59,7 +59,7 @@ def inspect(
 
     import numpy as np
 
-    from striate.data.audit.audit import audit
+    from striate.data.audit import audit
     from striate.data.sources.opening import open_data
     from striate.explaining.checks.budget import Budget
     from striate.reporting.inspection.folder import is_inspection, write_inspection

@@ -127,7 +127,7 @@ def _training_images(
     """Return the data of a run, and the indices of the images that it was trained on."""
     import numpy as np
 
-    from striate.data.audit.audit import audit
+    from striate.data.audit import audit
     from striate.data.sources.opening import open_data
     from striate.runs.evaluate import matched
     from striate.runs.images import own_splits

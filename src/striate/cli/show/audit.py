@@ -11,7 +11,7 @@ from striate.cli.show.console import console, print_json, table
 from striate.core.names import visible
 
 if TYPE_CHECKING:
-    from striate.data.audit.audit import Audit
+    from striate.data.audit import Audit
 
 _MARKS = {"fine": " ", "note": "·", "warning": "!"}
 _NAMES = 5

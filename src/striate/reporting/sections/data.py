@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Container, Mapping, Sequence
 
-from striate.data.audit.audit import Audit
+from striate.data.audit import Audit
 from striate.data.audit.warnings import Finding
 from striate.data.dataset import SPLITS
 from striate.reporting.html import Child, Html, h, name

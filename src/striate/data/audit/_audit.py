@@ -10,10 +10,10 @@ from typing import Any
 from striate.core.config import to_json
 from striate.core.notebook import table
 from striate.core.progress import Progress, silent
-from striate.data.audit.index import data_digest, index_images
+from striate.data.audit.index import ImageIndex, data_digest, index_images
 from striate.data.audit.statistics import Statistics
 from striate.data.audit.warnings import Finding, findings
-from striate.data.dataset import Dataset
+from striate.data.dataset import Dataset, Splits
 
 _FORMAT = 1
 
@@ -35,6 +35,18 @@ class Audit(Statistics):
         found = [(finding.level, finding.sentence) for finding in self.findings]
         counts = table(("class", "train", "val", "test", "all"), rows, title=repr(self))
         return counts + table(("level", "finding"), found)
+
+    @property
+    def survey(self) -> ImageIndex:
+        """Former name of `index`."""
+        return self.index
+
+    @property
+    def parts(self) -> Splits:
+        """Former name of the splits that training uses: those of `striate.data.split.split`."""
+        from striate.data.split import split
+
+        return split(self.dataset, self.index)
 
     @property
     def name(self) -> str:

@@ -1,0 +1,55 @@
+"""Modules under their former names: importing one warns and gives the module that took its place."""
+
+from __future__ import annotations
+
+import sys
+import warnings
+from collections.abc import Sequence
+from importlib import import_module
+from importlib.abc import Loader, MetaPathFinder
+from importlib.machinery import ModuleSpec
+from types import ModuleType, SimpleNamespace
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from striate.core.spec import InputSpec
+
+_MOVED = {
+    "striate.data.augment": "striate.data.augmentation.augment",
+    "striate.data.colour": "striate.data.preparation.colour",
+    "striate.data.decode": "striate.data.images.decode",
+    "striate.data.loader": "striate.data.loading.loader",
+    "striate.data.measure": "striate.data.preparation.measure",
+    "striate.data.memory": "striate.data.loading.cache",
+    "striate.data.opening": "striate.data.sources.opening",
+    "striate.data.picture": "striate.data.images.decoded",
+    "striate.data.transforms": "striate.data.preparation.arrays",
+    "striate.models.describe": "striate.tracing",
+    "striate.models.folding": "striate.tracing",
+    "striate.verbs._pictures": "striate.verbs._images",
+}
+_RENAMED = {"Picture": "DecodedImage", "hold": "load_cached"}
+
+
+def _default_augmentation(spec: InputSpec, classes: Sequence[str]) -> SimpleNamespace:
+    """Return what is left of `default_augmentation`: whether images are mirrored."""
+    return SimpleNamespace(flip=import_module("striate.data.augmentation.mirroring").mirroring(spec, classes).allowed)
+
+
+class _Finder(MetaPathFinder, Loader):
+    def find_spec(self, name: str, path: Sequence[str] | None, target: ModuleType | None = None) -> ModuleSpec | None:
+        return ModuleSpec(name, self) if name in _MOVED else None
+
+    def exec_module(self, module: ModuleType) -> None:
+        now = _MOVED[module.__name__]
+        warnings.warn(f"{module.__name__} is now {now}.", DeprecationWarning, stacklevel=2)
+        found = import_module(now)
+        module.__getattr__ = lambda name: getattr(found, _RENAMED.get(name, name))
+        if now == "striate.data.augmentation.augment":
+            module.__dict__["default_augmentation"] = _default_augmentation
+
+
+def install() -> None:
+    """Let former names be imported."""
+    if not any(isinstance(finder, _Finder) for finder in sys.meta_path):
+        sys.meta_path.append(_Finder())
