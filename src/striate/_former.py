@@ -45,7 +45,7 @@ class _Finder(MetaPathFinder, Loader):
         warnings.warn(f"{module.__name__} is now {now}.", DeprecationWarning, stacklevel=2)
         found = import_module(now)
         module.__getattr__ = lambda name: getattr(found, _RENAMED.get(name, name))
-        if now == "striate.data.augmentation.augment":
+        if module.__name__ == "striate.data.augment":
             module.__dict__["default_augmentation"] = _default_augmentation
 
 

@@ -179,7 +179,7 @@ def test_finish_of_a_run_that_has_learned_nothing_says_so(photos: Path) -> None:
         striate.finish(run.path)
     next(events)
     events.close()  # pyright: ignore[reportAttributeAccessIssue]
-    with pytest.raises(RunError, match=r"has learned nothing yet .* striate resume runs/mine"):
+    with pytest.raises(RunError, match=r"has not made a training step yet.* striate resume runs/mine"):
         striate.finish(run.path)
     assert striate.resume(run.path).path == run.path
 

@@ -150,9 +150,7 @@ def _hint(folder: Path) -> str:
     if not _is_there(folder / "recipe.json"):
         return ""
     run = shlex.quote(str(folder))
-    return (
-        f" Its training has not come so far yet. Go on with it: striate resume {run}; or end it: striate finish {run}"
-    )
+    return f" Its training has not saved one yet. Continue it: striate resume {run}; or end it: striate finish {run}"
 
 
 def _read_description(folder: Path) -> dict[str, Any]:

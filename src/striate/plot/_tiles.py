@@ -1,4 +1,4 @@
-"""Images beside each other, with captions and colour scales."""
+"""Rows of images with captions and colour scales."""
 
 from __future__ import annotations
 

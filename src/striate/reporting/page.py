@@ -27,7 +27,7 @@ class Section:
         return self.word if self.word == self.title else self.word.capitalize()
 
     def render(self) -> Html:
-        """Render title and lead beside the content, or above it on a narrow screen."""
+        """Render title and lead to the left of the content, or above it on a narrow screen."""
         return h(
             "section",
             h("header", h("h2", self.title), h("div", self.lead, class_="lead")),

@@ -81,7 +81,8 @@ def finish_run(run: Run, *, loaders: Loaders | None = None, progress: Progress =
         origin = Origin.read(run, checkpoint)
         if checkpoint is None or origin is None or checkpoint.clock.step == 0:
             raise RunError(
-                f"{run.path} has learned nothing yet that could be kept. Go on with it: striate resume {run.argument}"
+                f"{run.path} has not made a training step yet, so there are no weights to keep. "
+                f"Continue it: striate resume {run.argument}"
             )
         plan = replace(plan, recipe=origin.recipe or plan.recipe)
         prepared, lost = _again(plan, run, origin, loaders, inexact=True, progress=progress)

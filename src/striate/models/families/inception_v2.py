@@ -4,7 +4,7 @@ Ioffe and Szegedy, "Batch normalization: accelerating deep network training by r
 2015, arXiv:1502.03167; the network is that of the appendix, figure 5.
 
 Two 3×3 convolutions stand for each 5×5, modules 3c and 4e halve the map themselves (convolutions and pooling with
-stride beside each other, nothing after the pooling), and the first convolution is separable, with eight filters for
+stride side by side, nothing after the pooling), and the first convolution is separable, with eight filters for
 each channel. Batch normalization follows every convolution and takes the place of biases, local response normalization
 and dropout. The name: "Rethinking the Inception architecture" (arXiv:1512.00567) calls another network Inception-v2,
 the step before its Inception-v3; "Inception-v4" (arXiv:1602.07261, section 1) and the authors' code mean this one.

@@ -2,10 +2,10 @@
 
 Iandola, Han, Moskewicz, Ashraf, Dally and Keutzer, "SqueezeNet: AlexNet-level accuracy with 50x fewer parameters and
 <0.5MB model size", 2016, arXiv:1602.07360: section 3 and table 1. Version 1.1, which computes 2.4 times less for the
-same accuracy, is described by the authors beside their weights (https://github.com/forresti/SqueezeNet).
+same accuracy, is described by the authors together with their weights (https://github.com/forresti/SqueezeNet).
 
-A Fire module squeezes its input into few maps with 1×1 filters and expands those with 1×1 and with 3×3 filters, laid
-beside each other. The network ends in a map for each class, of which the average is taken; a ReLU comes before it.
+A Fire module squeezes its input into few maps with 1×1 filters and expands those with 1×1 and with 3×3 filters, side
+by side. The network ends in a map for each class, of which the average is taken; a ReLU comes before it.
 
 The first weights are those of the authors' definition for Caffe, to which the paper refers: uniform with a variance of
 1 / fan-in, and a spread of 0.01 in the last layer. That layer's biases start at one, not at zero as there: a class

@@ -31,7 +31,7 @@ def examples(material: RunMaterial) -> Section | None:
         lead.append(
             h(
                 "p",
-                f"Beside each mistake: the evidence for the wrong answer ({material.explained}), lighter is stronger.",
+                f"Next to each mistake: the evidence for the wrong answer ({material.explained}), lighter is stronger.",
             )
         )
     return Section("answers", "Most confident answers", lead, content)
