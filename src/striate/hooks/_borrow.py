@@ -122,8 +122,10 @@ def _same(holder: dict[Any, Any], held: dict[Any, Any]) -> bool:
 
 _MAKING = Lock()
 _LOCKS: WeakKeyDictionary[nn.Module, Any] = WeakKeyDictionary()
-"""A re-entrant lock for each module that was ever borrowed. It is not an attribute of the module, so that the module can
-still be copied and pickled, and it is dropped with the module."""
+"""A re-entrant lock for each module that was ever borrowed.
+
+It is not an attribute of the module, so that the module can still be copied and pickled. It is dropped with the module.
+"""
 
 
 @contextmanager
