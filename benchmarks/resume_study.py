@@ -26,19 +26,19 @@ from _sides import REPOSITORY
 
 sys.path.insert(0, str(REPOSITORY / "tests"))
 
-from rehearsal.resume import Sitting, in_process, make_pictures, outcome, server
+from rehearsal.resume import Session, in_process, make_pictures, outcome, server
 from striate.training.checkpoint import checkpoint_steps
 
-WAYS = [Sitting(threads, every_step=every_step) for threads in (0, 1, 4) for every_step in (False, True)]
+WAYS = [Session(threads, every_step=every_step) for threads in (0, 1, 4) for every_step in (False, True)]
 
 
-def name(way: Sitting) -> str:
+def name(way: Session) -> str:
     """`1 thread, saved at every step`."""
     threads = "1 thread" if way.threads == 1 else f"{way.threads} threads"
     return f"{threads}, saved at every {'step' if way.every_step else 'epoch'}"
 
 
-def left_alone(pictures: Path, run: Path, way: Sitting) -> tuple[tuple[str, list[dict[str, Any]]], float]:
+def left_alone(pictures: Path, run: Path, way: Session) -> tuple[tuple[str, list[dict[str, Any]]], float]:
     """What a training comes to that nobody disturbs, and how many seconds it takes."""
     run.mkdir()
     started = time.perf_counter()
@@ -47,7 +47,7 @@ def left_alone(pictures: Path, run: Path, way: Sitting) -> tuple[tuple[str, list
     return outcome(run), time.perf_counter() - started
 
 
-def killed(pictures: Path, run: Path, way: Sitting, seconds: float) -> tuple[int, bool] | None:
+def killed(pictures: Path, run: Path, way: Session, seconds: float) -> tuple[int, bool] | None:
     """Kill a training at a random moment of its `seconds`, resume it, and tell how many checkpoints the kill found and
     whether the end is reached without an error; None if the kill came too late."""
     run.mkdir()
@@ -64,7 +64,7 @@ def main() -> None:
     parser.add_argument("--write", action="store_true", help="write results/resume_study.md and .json")
     arguments = parser.parse_args()
     wanted = 10 if arguments.quick else arguments.kills
-    kills, equal, begun = Counter[Sitting](), Counter[Sitting](), Counter[Sitting]()
+    kills, equal, begun = Counter[Session](), Counter[Session](), Counter[Session]()
     with tempfile.TemporaryDirectory() as folder:
         pictures = Path(folder) / "pictures"
         make_pictures(pictures)

@@ -1,7 +1,7 @@
 """A small training that can be killed at a chosen moment, in a process of its own, and resumed in another.
 
 It is put together as a recipe does it: pictures from files, a network with batch normalization, dropout and an
-auxiliary classifier, validation, checkpoints, journal. The processes come from a fork server that has torch loaded, so
+auxiliary classifier, validation, checkpoints, log. The processes come from a fork server that has torch loaded, so
 that each costs a fork and not an import. The server's children do not carry the test's hook that checks shapes.
 """
 
@@ -34,9 +34,9 @@ from striate.data.dataset import Dataset, FileStore
 from striate.data.loading.loader import Loader
 from striate.tasks import Classification
 from striate.training import (
+    CheckpointPolicy,
     EarlyStopping,
-    Journal,
-    Saving,
+    EventLog,
     StepDone,
     TrainState,
     evaluate,
@@ -45,7 +45,7 @@ from striate.training import (
     read_checkpoint,
     read_events,
     restore,
-    run_sitting,
+    train_session,
 )
 from striate.training.losses import CrossEntropy
 from striate.training.optimizers import AdamW
@@ -70,7 +70,7 @@ class Kill:
 
 
 @dataclass(frozen=True)
-class Sitting:
+class Session:
     """How one process trains: loader threads, how often it saves (every step or every epoch), and when it is killed."""
 
     threads: int = 0
@@ -87,35 +87,35 @@ def make_pictures(folder: Path) -> None:
         Image.fromarray(values.astype(np.uint8).reshape(size, size, 3)).save(folder / f"{number:02d}.jpg", quality=95)
 
 
-def sit(pictures: Path, run: Path, sitting: Sitting) -> None:
+def sit(pictures: Path, run: Path, session: Session) -> None:
     """Train in this process from the last good checkpoint in `run`, to the end or to the kill."""
-    if sitting.kill is not None and sitting.kill.boundary is not None:
-        _arm(sitting.kill)
-    train, val = (_loader(pictures, part, sitting.threads) for part in ("train", "val"))
+    if session.kill is not None and session.kill.boundary is not None:
+        _arm(session.kill)
+    train, val = (_loader(pictures, part, session.threads) for part in ("train", "val"))
     state, until = _state(len(train))
     checkpoint, _ = newest_checkpoint(run / "checkpoints")
     if checkpoint is not None:
         restore(state, checkpoint)
     # Few lines, so that checkpoints fall between them, and the sums between them must be kept.
-    mark = checkpoint.mark if checkpoint else None
-    with Journal(run / "events.jsonl", mark, lines_per_epoch=2) as record:
+    position = checkpoint.log_position if checkpoint else None
+    with EventLog(run / "events.jsonl", position, lines_per_epoch=2) as record:
         if checkpoint is None:
             record.write("started", seed=state.seed)
-        events = run_sitting(
+        events = train_session(
             state,
             train,
             until=until,
-            journal=record,
+            log=record,
             checkpoints=run / "checkpoints",
             stopping=EarlyStopping("loss"),
             evaluate=lambda: evaluate(state.model, state.task, val, state.plan).scores(),
-            saving=Saving(seconds=1e-9 if sitting.every_step else 3600.0, share=1e9),
+            policy=CheckpointPolicy(seconds=1e-9 if session.every_step else 3600.0, share=1e9),
         )
         steps = 0
         with contextlib.closing(events):
             for event in events:
                 steps += isinstance(event, StepDone)
-                if sitting.kill == Kill(None, steps):
+                if session.kill == Kill(None, steps):
                     _die()
 
 
@@ -135,9 +135,9 @@ def server() -> ForkServerContext:
     return context
 
 
-def in_process(context: ForkServerContext, pictures: Path, run: Path, sitting: Sitting, delay: float = 0.0) -> int:
+def in_process(context: ForkServerContext, pictures: Path, run: Path, session: Session, delay: float = 0.0) -> int:
     """Run `sit` in a child; its exit code (0, or minus the signal). With a `delay` it is killed after so long."""
-    child = context.Process(target=sit, args=(pictures, run, sitting))
+    child = context.Process(target=sit, args=(pictures, run, session))
     child.start()
     if delay:
         child.join(delay)

@@ -19,7 +19,7 @@ from striate.reporting import build
 from striate.runs import start, train
 from striate.runs.events import RunFinished, RunStarted
 from striate.runs.folder import Run
-from striate.training import SafePoint, Saving, circumstances, read_checkpoint, read_events, session
+from striate.training import CheckpointPolicy, SafePoint, circumstances, read_checkpoint, read_events, session
 from striate.training.event_log import without_wall
 
 SETTINGS = ["batch_size=8", "input.height=12", "input.width=12", "stop.metric=loss", "schedule.name=constant"]
@@ -540,7 +540,7 @@ def test_of_two_trainings_with_one_name_the_second_is_refused_and_touches_nothin
 def test_a_report_during_the_training_is_whole_and_says_unfinished(
     photos: Path, reports: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(session, "Saving", lambda: Saving(seconds=1e-9, share=1e9))  # at every step
+    monkeypatch.setattr(session, "CheckpointPolicy", lambda: CheckpointPolicy(seconds=1e-9, share=1e9))  # at every step
     events = begin(photos)
     for event in events:
         if isinstance(event, SafePoint) and event.clock.epochs == 2:

@@ -15,7 +15,7 @@ from striate.core.duration import Duration
 from striate.core.errors import RunError, TrainingError
 from striate.training import (
     OPTIMIZERS,
-    Mark,
+    LogPosition,
     TrainState,
     newest_checkpoint,
     read_checkpoint,
@@ -24,7 +24,7 @@ from striate.training import (
 )
 from striate.training.checkpoint import DamagedCheckpointError, checkpoint_path, snapshot, write_checkpoint
 
-MARK = Mark(length=10, sha256="00", loss_sum=0.1 + 0.2, steps=3)
+POSITION = LogPosition(length=10, sha256="00", loss_sum=0.1 + 0.2, steps=3)
 UNTIL = Duration.parse("7st")
 
 
@@ -39,12 +39,12 @@ def test_restored_into_a_new_state_it_goes_on_bit_for_bit(name: str, layout: str
     plan = ExecutionPlan(layout="channels_last" if layout == "channels_last" else "contiguous")
     first = make(name, plan)
     list(train(first, MadeBatches(), until=Duration.parse("3st")))
-    write_checkpoint(tmp_path, snapshot(first, MARK))
+    write_checkpoint(tmp_path, snapshot(first, POSITION))
     list(train(first, MadeBatches(), until=UNTIL))
 
     second = make(name, plan)
     checkpoint = read_checkpoint(checkpoint_path(tmp_path, 3))
-    assert (checkpoint.mark, checkpoint.plan, checkpoint.clock.step) == (MARK, plan, 3)
+    assert (checkpoint.log_position, checkpoint.plan, checkpoint.clock.step) == (POSITION, plan, 3)
     restore(second, checkpoint)
     for parameter, statistics in second.optimizer.state.items():
         for value in statistics.values():
@@ -55,7 +55,7 @@ def test_restored_into_a_new_state_it_goes_on_bit_for_bit(name: str, layout: str
 
 def test_a_snapshot_does_not_move_with_the_training() -> None:
     state = make_state()
-    taken = snapshot(state, MARK)
+    taken = snapshot(state, POSITION)
     before = {name: value.clone() for name, value in taken.tensors.items()}
     list(train(state, MadeBatches(), until=UNTIL))
     assert all(torch.equal(value, before[name]) for name, value in taken.tensors.items())
@@ -66,16 +66,16 @@ def test_weights_that_two_modules_share_are_kept(tmp_path: Path) -> None:
     model[2].weight = model[1].weight
     state = make_state(model)
     list(train(state, MadeBatches(), until=UNTIL))
-    checkpoint = read_checkpoint(write_checkpoint(tmp_path, snapshot(state, MARK)))
+    checkpoint = read_checkpoint(write_checkpoint(tmp_path, snapshot(state, POSITION)))
     assert torch.equal(checkpoint.weights["1.weight"], checkpoint.weights["2.weight"])
 
 
 @pytest.mark.parametrize("damage", ["cut", "bit in the header", "bit in the weights", "empty", "format"])
 def test_a_damaged_one_is_refused_with_a_sentence_and_the_one_before_is_used(damage: str, tmp_path: Path) -> None:
     state = make_state()
-    write_checkpoint(tmp_path, snapshot(state, MARK))
+    write_checkpoint(tmp_path, snapshot(state, POSITION))
     list(train(state, MadeBatches(), until=UNTIL))
-    path = write_checkpoint(tmp_path, snapshot(state, MARK))
+    path = write_checkpoint(tmp_path, snapshot(state, POSITION))
     data = bytearray(path.read_bytes())
     if damage == "cut":
         del data[len(data) // 2 :]
@@ -100,7 +100,7 @@ def test_a_damaged_one_is_refused_with_a_sentence_and_the_one_before_is_used(dam
 
 @pytest.mark.parametrize("kind", ["pipe", "folder", "endless", "headless", "deep"])
 def test_what_is_no_checkpoint_is_a_sentence_and_the_one_before_it_is_used(kind: str, tmp_path: Path) -> None:
-    write_checkpoint(tmp_path, snapshot(make_state(), MARK))
+    write_checkpoint(tmp_path, snapshot(make_state(), POSITION))
     path = checkpoint_path(tmp_path, 9)
     if kind == "pipe":
         os.mkfifo(path)
@@ -138,7 +138,7 @@ def test_statistics_that_are_numbers_are_kept_like_tensors(tmp_path: Path) -> No
 
     first, second = begin(), begin()
     list(train(first, MadeBatches(), until=Duration.parse("3st")))
-    restore(second, read_checkpoint(write_checkpoint(tmp_path, snapshot(first, MARK))))
+    restore(second, read_checkpoint(write_checkpoint(tmp_path, snapshot(first, POSITION))))
     for state in (first, second):
         list(train(state, MadeBatches(), until=UNTIL))
     assert torch.equal(weights(second.model), weights(first.model))
@@ -153,10 +153,10 @@ def test_weights_that_are_not_finite_are_not_written() -> None:
     with torch.no_grad():
         next(state.model.parameters())[0, 0, 0, 0] = float("inf")
     with pytest.raises(TrainingError, match=r"After step 0 0\.weight holds values that are not finite"):
-        snapshot(state, MARK)
+        snapshot(state, POSITION)
 
 
 def test_a_checkpoint_of_another_network_is_a_sentence() -> None:
     other = make_state(nn.Sequential(nn.Flatten(), nn.Linear(72, 3)))
     with pytest.raises(RunError, match="The checkpoint at step 0 is of another network"):
-        restore(other, snapshot(make_state(), MARK))
+        restore(other, snapshot(make_state(), POSITION))

@@ -9,13 +9,13 @@ PROGRAM = """
 import sys
 from rehearsal.small import MadeBatches, make_model, make_state
 from striate.core.duration import Duration
-from striate.training import OPTIMIZERS, Mark, restore, train
+from striate.training import OPTIMIZERS, LogPosition, restore, train
 from striate.training.checkpoint import snapshot
 for name in OPTIMIZERS:
     model = make_model()
     state = make_state(model, optimizer=OPTIMIZERS[name](lr=0.1).create(model))
     list(train(state, MadeBatches(), until=Duration.parse("2st")))
-    restore(state, snapshot(state, Mark(0, "", 0.0, 0)))
+    restore(state, snapshot(state, LogPosition(0, "", 0.0, 0)))
 sys.exit("torch._dynamo" in sys.modules)
 """
 

@@ -1,4 +1,4 @@
-"""The record of a run: what it tells, and that it can be cut back to any mark."""
+"""The record of a run: what it tells, and that it can be cut back to any position."""
 
 from __future__ import annotations
 
@@ -9,20 +9,20 @@ import pytest
 
 from striate.core.duration import Clock
 from striate.core.errors import RunError
-from striate.training import Evaluated, Journal, SafePoint, StepDone, first_event, read_events
+from striate.training import Evaluated, EventLog, SafePoint, StepDone, first_event, read_events
 from striate.training.event_log import without_wall
 
 
-def steps(journal: Journal, first: int, last: int, per_epoch: int) -> None:
+def steps(log: EventLog, first: int, last: int, per_epoch: int) -> None:
     for at in range(first, last + 1):
         clock = Clock(per_epoch, at, seconds=float(at))
-        journal.record(StepDone(clock, loss=float(at), learning_rate=0.1))
-        journal.record(SafePoint(clock))
+        log.record(StepDone(clock, loss=float(at), learning_rate=0.1))
+        log.record(SafePoint(clock))
 
 
 def test_a_step_line_is_the_mean_since_the_line_before_and_a_last_short_one_ends_the_epoch(tmp_path: Path) -> None:
-    with Journal(tmp_path / "events.jsonl") as journal:
-        steps(journal, 1, 101, per_epoch=101)  # more than 50 lines would be too many: one for every third step
+    with EventLog(tmp_path / "events.jsonl") as log:
+        steps(log, 1, 101, per_epoch=101)  # more than 50 lines would be too many: one for every third step
     events = read_events(tmp_path / "events.jsonl")
     assert [event["clock"]["step"] for event in events] == [*range(3, 100, 3), 101]
     assert [event["loss"] for event in events[:2]] == [2.0, 5.0]
@@ -34,29 +34,29 @@ def test_a_step_line_is_the_mean_since_the_line_before_and_a_last_short_one_ends
 
 def test_cut_back_to_a_mark_between_two_lines_it_goes_on_as_if_nothing_had_followed(tmp_path: Path) -> None:
     whole, cut = tmp_path / "whole.jsonl", tmp_path / "cut.jsonl"
-    with Journal(whole) as journal:
-        steps(journal, 1, 101, per_epoch=101)
-    with Journal(cut) as journal:
-        steps(journal, 1, 50, per_epoch=101)
-        mark = journal.mark()
-        steps(journal, 51, 80, per_epoch=101)
-        journal.write("stopped")
+    with EventLog(whole) as log:
+        steps(log, 1, 101, per_epoch=101)
+    with EventLog(cut) as log:
+        steps(log, 1, 50, per_epoch=101)
+        position = log.position()
+        steps(log, 51, 80, per_epoch=101)
+        log.write("stopped")
     with open(cut, "ab") as file:
         file.write(b'{"event": "st')  # a kill in the middle of a line
-    with Journal(cut, mark) as journal:
-        steps(journal, 51, 101, per_epoch=101)
-        assert journal.mark().length == cut.stat().st_size
+    with EventLog(cut, position) as log:
+        steps(log, 51, 101, per_epoch=101)
+        assert log.position().length == cut.stat().st_size
     assert without_wall(read_events(cut)) == without_wall(read_events(whole))
 
 
 def test_a_record_that_was_changed_before_the_mark_is_not_gone_on_with(tmp_path: Path) -> None:
     path = tmp_path / "events.jsonl"
-    with Journal(path) as journal:
-        journal.write("started", seed=1)
-        mark = journal.mark()
+    with EventLog(path) as log:
+        log.write("started", seed=1)
+        position = log.position()
     path.write_bytes(path.read_bytes().replace(b'"seed": 1', b'"seed": 2'))
-    with pytest.raises(RunError, match="is not the record that this checkpoint goes on with"):
-        Journal(path, mark)
+    with pytest.raises(RunError, match="is not the log that this checkpoint continues"):
+        EventLog(path, position)
 
 
 EVALUATED = {"event": "evaluated", "clock": {"epoch": 1, "step": 5}, "scores": {"loss": 0.5}}
@@ -67,8 +67,8 @@ EVALUATED = {"event": "evaluated", "clock": {"epoch": 1, "step": 5}, "scores": {
 )
 def test_what_a_kill_or_a_power_cut_left_at_the_end_is_passed_over(tmp_path: Path, tail: bytes) -> None:
     path = tmp_path / "events.jsonl"
-    with Journal(path) as journal:
-        journal.record(Evaluated(Clock(5, 5), {"loss": 0.5}))
+    with EventLog(path) as log:
+        log.record(Evaluated(Clock(5, 5), {"loss": 0.5}))
     path.write_bytes(path.read_bytes() + tail)
     assert without_wall(read_events(path)) == [EVALUATED]
     first = first_event(path)
@@ -79,13 +79,13 @@ def test_what_a_kill_or_a_power_cut_left_at_the_end_is_passed_over(tmp_path: Pat
 @pytest.mark.parametrize("tail", [b'{"event": "st', bytes(4096), bytes(100) + b'ep": 7}\n{"event": "step"'])
 def test_a_resumed_run_cuts_it_away(tmp_path: Path, tail: bytes) -> None:
     path = tmp_path / "events.jsonl"
-    with Journal(path) as journal:
-        journal.write("started", seed=1)
-        mark = journal.mark()
-        journal.record(Evaluated(Clock(5, 5), {"loss": 0.7}))
+    with EventLog(path) as log:
+        log.write("started", seed=1)
+        position = log.position()
+        log.record(Evaluated(Clock(5, 5), {"loss": 0.7}))
     path.write_bytes(path.read_bytes() + tail)
-    with Journal(path, mark) as journal:
-        journal.record(Evaluated(Clock(5, 5), {"loss": 0.5}))
+    with EventLog(path, position) as log:
+        log.record(Evaluated(Clock(5, 5), {"loss": 0.5}))
     assert b"\0" not in path.read_bytes()
     assert without_wall(read_events(path)) == [{"event": "started", "seed": 1}, EVALUATED]
 
@@ -114,11 +114,11 @@ def test_any_other_damage_is_a_sentence_that_names_the_line(tmp_path: Path, line
 def test_what_is_no_regular_file_is_a_sentence_and_waits_for_nobody(tmp_path: Path, kind: str) -> None:
     path = tmp_path / "events.jsonl"
     os.mkfifo(path) if kind == "pipe" else path.mkdir()
-    for use in (read_events, first_event, Journal):
+    for use in (read_events, first_event, EventLog):
         with pytest.raises(RunError, match=r"events\.jsonl"):
             use(path)
 
 
 def test_a_folder_that_is_not_there_is_a_sentence(tmp_path: Path) -> None:
     with pytest.raises(RunError, match="could not be written"):
-        Journal(tmp_path / "absent" / "events.jsonl")
+        EventLog(tmp_path / "absent" / "events.jsonl")

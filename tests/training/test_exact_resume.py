@@ -11,18 +11,18 @@ from typing import Any
 
 import pytest
 
-from rehearsal.resume import BOUNDARIES, STEPS, Kill, Sitting, in_process, make_pictures, outcome, server
+from rehearsal.resume import BOUNDARIES, STEPS, Kill, Session, in_process, make_pictures, outcome, server
 from striate.core.rng import Stream
 
 THREADS = (0, 1, 4)
-# The second file of a sitting that saves at every epoch is the best of the first epoch, the fourth that of a later one.
+# The second file of a session that saves at every epoch is the best of the first epoch, the fourth that of a later one.
 AT_BOUNDARIES = [
-    Sitting(threads, kill=Kill(boundary, 2 + (number + threads) % 3))
+    Session(threads, kill=Kill(boundary, 2 + (number + threads) % 3))
     for threads in THREADS
     for number, boundary in enumerate(BOUNDARIES)
 ]
 AT_STEPS = [
-    Sitting(threads, every_step=number % 2 == 0, kill=Kill(None, 1 + int(bits % STEPS)))
+    Session(threads, every_step=number % 2 == 0, kill=Kill(None, 1 + int(bits % STEPS)))
     for threads in THREADS
     for number, bits in enumerate(Stream(2026, "kills").bits(epoch=0, index=threads, draws=4)[0])
 ]
@@ -39,13 +39,13 @@ def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def uninterrupted(pictures: Path) -> tuple[str, list[dict[str, Any]]]:
     run = pictures.parent / "uninterrupted"
     run.mkdir()
-    assert in_process(server(), pictures, run, Sitting()) == 0
+    assert in_process(server(), pictures, run, Session()) == 0
     return outcome(run)
 
 
 def test_there_are_thirty_kills_and_the_training_is_long_enough_for_each() -> None:
     assert len(AT_BOUNDARIES) + len(AT_STEPS) == 30
-    assert len({sitting.kill for sitting in AT_STEPS}) > 8
+    assert len({session.kill for session in AT_STEPS}) > 8
 
 
 def test_the_uninterrupted_training_learns_and_tells_it(uninterrupted: tuple[str, list[dict[str, Any]]]) -> None:
@@ -56,17 +56,17 @@ def test_the_uninterrupted_training_learns_and_tells_it(uninterrupted: tuple[str
     assert [event["clock"]["step"] for event in events if event["event"] == "evaluated"] == [6, 12, 18, 24]
 
 
-def name(sitting: Sitting) -> str:
-    assert sitting.kill is not None
-    return f"{sitting.threads} threads, {sitting.kill.boundary or 'step'} {sitting.kill.count}"
+def name(session: Session) -> str:
+    assert session.kill is not None
+    return f"{session.threads} threads, {session.kill.boundary or 'step'} {session.kill.count}"
 
 
-@pytest.mark.parametrize("sitting", AT_BOUNDARIES + AT_STEPS, ids=name)
+@pytest.mark.parametrize("session", AT_BOUNDARIES + AT_STEPS, ids=name)
 def test_killed_and_resumed_is_uninterrupted(
-    sitting: Sitting, pictures: Path, uninterrupted: tuple[str, list[dict[str, Any]]], tmp_path: Path
+    session: Session, pictures: Path, uninterrupted: tuple[str, list[dict[str, Any]]], tmp_path: Path
 ) -> None:
-    assert in_process(server(), pictures, tmp_path, sitting) == -signal.SIGKILL
-    assert in_process(server(), pictures, tmp_path, Sitting(sitting.threads)) == 0
+    assert in_process(server(), pictures, tmp_path, session) == -signal.SIGKILL
+    assert in_process(server(), pictures, tmp_path, Session(session.threads)) == 0
     weights, events = outcome(tmp_path)
     assert events == uninterrupted[1]
     assert weights == uninterrupted[0]

@@ -1,4 +1,4 @@
-"""A sitting writes what a later one needs: the record, the last two checkpoints, and the best."""
+"""A session writes what a later one needs: the record, the last two checkpoints, and the best."""
 
 from __future__ import annotations
 
@@ -16,26 +16,26 @@ from striate.core import files
 from striate.core.duration import Duration
 from striate.core.errors import RunError, TrainingError
 from striate.training import (
+    CheckpointPolicy,
     EarlyStopping,
     Ending,
     Event,
-    Journal,
+    EventLog,
     SafePoint,
-    Saving,
     TrainState,
     newest_checkpoint,
     read_checkpoint,
     read_events,
     restore,
-    run_sitting,
+    train_session,
 )
 from striate.training.checkpoint import checkpoint_path, checkpoint_steps
 
-EVERY_EPOCH = Saving(seconds=3600.0, share=1e9)
+EVERY_EPOCH = CheckpointPolicy(seconds=3600.0, share=1e9)
 
 
 class Run:
-    """A run folder, and its sittings: `losses` are what the evaluations of the epochs tell, in order."""
+    """A run folder, and its sessions: `losses` are what the evaluations of the epochs tell, in order."""
 
     def __init__(self, folder: Path, losses: list[float], patience: int | None = None) -> None:
         self.folder, self.losses, self.patience = folder, losses, patience
@@ -50,21 +50,21 @@ class Run:
             return list(events)
 
     def events(
-        self, state: TrainState, batches: MadeBatches | None = None, *, saving: Saving = EVERY_EPOCH
+        self, state: TrainState, batches: MadeBatches | None = None, *, policy: CheckpointPolicy = EVERY_EPOCH
     ) -> Generator[Event, None, None]:
         checkpoint, _ = newest_checkpoint(self.folder / "checkpoints")
         if checkpoint is not None:
             restore(state, checkpoint)
-        with Journal(self.folder / "events.jsonl", checkpoint.mark if checkpoint else None) as journal:
-            self.ending = yield from run_sitting(
+        with EventLog(self.folder / "events.jsonl", checkpoint.log_position if checkpoint else None) as log:
+            self.ending = yield from train_session(
                 state,
                 batches or MadeBatches(),
                 until=Duration.parse(f"{len(self.losses)}ep"),
-                journal=journal,
+                log=log,
                 checkpoints=self.folder / "checkpoints",
                 stopping=EarlyStopping("loss", self.patience),
                 evaluate=lambda: self.evaluate(state),
-                saving=saving,
+                policy=policy,
             )
 
     def evaluate(self, state: TrainState) -> Mapping[str, float]:
@@ -83,7 +83,7 @@ def test_the_last_two_and_the_best_are_kept(tmp_path: Path) -> None:
 
 def test_a_best_that_was_never_due_is_written_with_the_next_checkpoint(tmp_path: Path) -> None:
     run = Run(tmp_path, [3.0, 1.0, 2.0, 2.0])
-    run.sit(saving=Saving(seconds=3600.0, share=1e-12))
+    run.sit(policy=CheckpointPolicy(seconds=3600.0, share=1e-12))
     assert run.steps == [0, 10, 20]
 
 
@@ -97,7 +97,7 @@ def test_if_the_newest_is_damaged_the_best_as_of_the_one_before_is_still_there(t
     assert run.ending == Ending("trained for 3ep", best_step=15)
 
 
-def test_patience_ends_the_training_and_a_later_sitting_knows_it_from_the_record(tmp_path: Path) -> None:
+def test_patience_ends_the_training_and_a_later_session_knows_it_from_the_log(tmp_path: Path) -> None:
     run = Run(tmp_path, [1.0, 2.0, 2.0, 0.1], patience=2)
     run.sit()
     ending = Ending("the validation cross-entropy has not improved for 2 evaluations", best_step=5)
@@ -132,7 +132,7 @@ def test_a_break_at_a_safe_point_saves_and_one_elsewhere_does_not(tmp_path: Path
 def test_a_loss_that_is_not_finite_leaves_the_last_checkpoint_and_writes_the_best(tmp_path: Path) -> None:
     run = Run(tmp_path, [3.0, 1.0, 2.0, 2.0])
     with pytest.raises(TrainingError, match="at step 18"):
-        run.sit(batches=MadeBatches(spoiled=(3, 2)), saving=Saving(seconds=3600.0, share=1e-12))
+        run.sit(batches=MadeBatches(spoiled=(3, 2)), policy=CheckpointPolicy(seconds=3600.0, share=1e-12))
     assert run.steps == [0, 10]
     assert newest_checkpoint(tmp_path / "checkpoints")[1] == []
 
@@ -150,7 +150,7 @@ def test_what_a_checkpoint_says_of_the_record_survives_a_power_cut(
 
     def rename(source: Path, target: Path) -> None:
         replace(source, target)
-        marks.append((read_checkpoint(target).mark.length, synced[-1]))
+        marks.append((read_checkpoint(target).log_position.length, synced[-1]))
 
     monkeypatch.setattr(os, "fsync", sync)
     monkeypatch.setattr(os, "replace", rename)

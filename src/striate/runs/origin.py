@@ -21,9 +21,9 @@ _FIXED = ("model", "batch_size", "optimizer.name", "input.")
 
 @dataclass(frozen=True, kw_only=True)
 class Origin:
-    """What the journal says up to a checkpoint.
+    """What the log says up to a checkpoint.
 
-    `first_data`, `input`, `classes` and `execution` are those of the first sitting. `data` and `recipe` are the latest:
+    `first_data`, `input`, `classes` and `execution` are those of the first session. `data` and `recipe` are the latest:
     those with which the run went on where they had changed. `recipe` is None where only its digest is known.
     """
 
@@ -46,7 +46,7 @@ class Origin:
             event = first_event(run.events_file)
             events = [] if event is None else [event]
         else:
-            events = read_events(run.events_file, length=checkpoint.mark.length)
+            events = read_events(run.events_file, length=checkpoint.log_position.length)
         if not events and checkpoint is None:
             return None
         if not events:

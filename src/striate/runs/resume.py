@@ -23,7 +23,7 @@ from striate.runs.recipe import Recipe
 from striate.runs.start import train_to_end
 from striate.runs.train import Session, Start
 from striate.tasks import TASKS
-from striate.training import Checkpoint, EarlyStopping, Ending, Journal, newest_checkpoint, read_events
+from striate.training import Checkpoint, EarlyStopping, Ending, EventLog, newest_checkpoint, read_events
 
 _SAMPLES = 257  # of the course so far, at which two schedules are compared
 
@@ -86,9 +86,9 @@ def finish_run(run: Run, *, loaders: Loaders | None = None, progress: Progress =
             )
         plan = replace(plan, recipe=origin.recipe or plan.recipe)
         prepared, lost = _again(plan, run, origin, loaders, inexact=True, progress=progress)
-        with Journal(run.events_file, checkpoint.mark) as journal:
+        with EventLog(run.events_file, checkpoint.log_position) as log:
             ending = _ending(run, plan, checkpoint)
-            journal.write("finished", clock=checkpoint.clock, reason=ending.reason, best_step=ending.best_step)
+            log.write("finished", clock=checkpoint.clock, reason=ending.reason, best_step=ending.best_step)
         return conclude(run, Session(plan, prepared), ending, lost.missing if lost else ())
 
 

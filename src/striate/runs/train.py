@@ -26,7 +26,7 @@ from striate.training import (
     EarlyStopping,
     Ending,
     Event,
-    Journal,
+    EventLog,
     Publish,
     TrainState,
     circumstances,
@@ -34,7 +34,7 @@ from striate.training import (
     evaluate,
     require_exact,
     restore,
-    run_sitting,
+    train_session,
 )
 from striate.training.autotune import choose_plan
 
@@ -60,9 +60,9 @@ class Session:
 
 @dataclass(frozen=True, eq=False)
 class Start:
-    """From where a sitting starts: from nothing, or from `checkpoint`.
+    """From where a session starts: from nothing, or from `checkpoint`.
 
-    `execution` is that of the sittings before, where there were any. `refused`: a sentence for each checkpoint that
+    `execution` is that of the sessions before, where there were any. `refused`: a sentence for each checkpoint that
     could not be used. `changes`: in phrases what is not as it was. `inexact`: other last bits are accepted.
     """
 
@@ -101,19 +101,19 @@ def train_run(
     state = _state(session, execution, network, len(train))
     if checkpoint is not None:
         restore(state, checkpoint)
-    with Journal(run.events_file, checkpoint.mark if checkpoint else None) as journal:
+    with EventLog(run.events_file, checkpoint.log_position if checkpoint else None) as log:
         if checkpoint is None:
-            journal.write("started", **_facts(session, execution))
+            log.write("started", **_facts(session, execution))
         elif changes:
             session.plan.write(run)  # its end may be another
-            journal.write("resumed", clock=state.clock, changes=list(changes), **_facts(session, execution))
+            log.write("resumed", clock=state.clock, changes=list(changes), **_facts(session, execution))
         yield _started(run, session, state, start, changes)
         with contextlib.closing(
-            run_sitting(
+            train_session(
                 state,
                 train,
                 until=recipe.epochs,
-                journal=journal,
+                log=log,
                 checkpoints=run.checkpoints,
                 stopping=EarlyStopping(recipe.stop.metric, recipe.stop.patience),
                 evaluate=lambda: evaluate(state.model, state.task, validation, execution).scores(),
@@ -129,7 +129,7 @@ def train_run(
                     f"on: striate resume {run.argument}. Or use what remains: striate resume {run.argument} --inexact, "
                     f"or striate finish {run.argument}"
                 ) from error
-        journal.write("finished", clock=state.clock, reason=ending.reason, best_step=ending.best_step)
+        log.write("finished", clock=state.clock, reason=ending.reason, best_step=ending.best_step)
     return ending
 
 

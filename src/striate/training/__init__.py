@@ -6,16 +6,16 @@ from striate.training.checkpoint import checkpoint_path as checkpoint_path
 from striate.training.checkpoint import newest_checkpoint as newest_checkpoint
 from striate.training.checkpoint import read_checkpoint as read_checkpoint
 from striate.training.checkpoint import restore as restore
+from striate.training.checkpoint_manager import CheckpointPolicy as CheckpointPolicy
 from striate.training.checkpoint_manager import Publish as Publish
-from striate.training.checkpoint_manager import Saving as Saving
 from striate.training.early_stopping import EarlyStopping as EarlyStopping
 from striate.training.environment import circumstances as circumstances
 from striate.training.environment import differences as differences
 from striate.training.environment import require_exact as require_exact
 from striate.training.evaluation import Outputs as Outputs
 from striate.training.evaluation import evaluate as evaluate
-from striate.training.event_log import Journal as Journal
-from striate.training.event_log import Mark as Mark
+from striate.training.event_log import EventLog as EventLog
+from striate.training.event_log import LogPosition as LogPosition
 from striate.training.event_log import first_event as first_event
 from striate.training.event_log import read_events as read_events
 from striate.training.events import Evaluated as Evaluated
@@ -31,6 +31,6 @@ from striate.training.schedules import SCHEDULES as SCHEDULES
 from striate.training.schedules import Position as Position
 from striate.training.schedules import Schedule as Schedule
 from striate.training.session import Ending as Ending
-from striate.training.session import run_sitting as run_sitting
+from striate.training.session import train_session as train_session
 from striate.training.state import TrainState as TrainState
 from striate.training.update import step as step

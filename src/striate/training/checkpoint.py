@@ -27,7 +27,7 @@ from striate.core.duration import Clock
 from striate.core.errors import RunError, StriateError, TrainingError
 from striate.core.files import open_regular, write_atomically
 from striate.training.environment import circumstances
-from striate.training.event_log import Mark
+from striate.training.event_log import LogPosition
 from striate.training.state import TrainState
 
 FORMAT = 1
@@ -43,13 +43,13 @@ class Checkpoint:
     """The state of a training between two steps.
 
     `tensors` are the weights and buffers (`model.…`) and the optimizer's statistics (`optimizer.<parameter>.<name>`);
-    `scalars` are the statistics that are not tensors, by parameter and name. `mark` is the end of the event log, `plan`
-    the execution plan, `circumstances` the environment that affects the last bits of a result.
+    `scalars` are the statistics that are not tensors, by parameter and name. `log_position` is the end of the
+    event log, `plan` the execution plan, `circumstances` the environment that affects the last bits of a result.
     """
 
     clock: Clock
     plan: ExecutionPlan
-    mark: Mark
+    log_position: LogPosition
     tensors: Mapping[str, Tensor]
     scalars: Mapping[str, Mapping[str, Any]]
     circumstances: Mapping[str, str]
@@ -60,8 +60,8 @@ class Checkpoint:
         return {name.removeprefix("model."): value for name, value in self.tensors.items() if name.startswith("model.")}
 
 
-def snapshot(state: TrainState, mark: Mark) -> Checkpoint:
-    """Copy the present `state` into a checkpoint with the position `mark` of the event log.
+def snapshot(state: TrainState, log_position: LogPosition) -> Checkpoint:
+    """Copy the present `state` into a checkpoint with the `log_position` that belongs to it.
 
     Raises:
         TrainingError: a weight is not a finite number, so the training cannot continue from here.
@@ -83,7 +83,7 @@ def snapshot(state: TrainState, mark: Mark) -> Checkpoint:
     return Checkpoint(
         clock=state.clock,
         plan=state.plan,
-        mark=mark,
+        log_position=log_position,
         tensors=tensors,
         scalars=scalars,
         circumstances=circumstances(state.plan),
@@ -145,7 +145,7 @@ def write_checkpoint(folder: Path, checkpoint: Checkpoint) -> Path:
         "format": FORMAT,
         "clock": to_json(checkpoint.clock),
         "plan": to_json(checkpoint.plan),
-        "mark": to_json(checkpoint.mark),
+        "mark": to_json(checkpoint.log_position),
         "scalars": checkpoint.scalars,
         "circumstances": checkpoint.circumstances,
     }
@@ -179,7 +179,7 @@ def read_checkpoint(path: Path) -> Checkpoint:
         return Checkpoint(
             clock=from_json(Clock, content["clock"]),
             plan=from_json(ExecutionPlan, content["plan"]),
-            mark=from_json(Mark, content["mark"]),
+            log_position=from_json(LogPosition, content["mark"]),
             tensors=tensors,
             scalars=content["scalars"],
             circumstances=content["circumstances"],

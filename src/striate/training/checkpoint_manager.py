@@ -12,13 +12,13 @@ from pathlib import Path
 from striate.core.errors import ConfigError, DataError, TrainingError
 from striate.core.files import make_folder, sweep
 from striate.training.checkpoint import Checkpoint, checkpoint_path, checkpoint_steps, snapshot, write_checkpoint
-from striate.training.event_log import Journal
+from striate.training.event_log import EventLog
 from striate.training.events import Event, SafePoint
 from striate.training.state import TrainState
 
 
 @dataclass(frozen=True, kw_only=True)
-class Saving:
+class CheckpointPolicy:
     """Policy for writing checkpoints.
 
     A training is saved after every epoch while that takes at most `share` of the time (an epoch of a small model can be
@@ -30,14 +30,16 @@ class Saving:
 
     def __post_init__(self) -> None:
         if self.seconds <= 0 or self.share <= 0:
-            raise ConfigError(f"Saving needs seconds and a share above 0; received {self.seconds:g}, {self.share:g}.")
+            raise ConfigError(
+                f"A checkpoint policy needs seconds and a share above 0; received {self.seconds:g} and {self.share:g}."
+            )
 
 
 Publish = Callable[[Checkpoint, int | None], None]
 """Callback after each checkpoint, with the checkpoint and the step of the best evaluation (None before the first)."""
 
 
-class Keeper:
+class CheckpointManager:
     """Write the checkpoints of one session; keep the last two and the best; on exit, save the valid state.
 
     The best state is copied in memory when it occurs and written together with the next checkpoint, so that a fast
@@ -49,13 +51,13 @@ class Keeper:
         self,
         folder: Path,
         state: TrainState,
-        journal: Journal,
-        saving: Saving,
+        log: EventLog,
+        policy: CheckpointPolicy,
         best_step: int | None,
         publish: Publish | None = None,
     ) -> None:
         self.folder, self._publish = folder, publish
-        self._state, self._journal, self._saving = state, journal, saving
+        self._state, self._log, self._policy = state, log, policy
         self._best: Checkpoint | None = None
         self._best_step = best_step
         self._last: Event | None = None
@@ -66,7 +68,7 @@ class Keeper:
         make_folder(folder)
         sweep(folder)
 
-    def __enter__(self) -> Keeper:
+    def __enter__(self) -> CheckpointManager:
         if self._state.clock.step == 0:
             self.save()  # so that a run that is killed in its first epoch keeps its plan
         return self
@@ -84,7 +86,7 @@ class Keeper:
             self.save_best()
         elif issubclass(kind, GeneratorExit) and isinstance(self._last, SafePoint):
             self.save()
-            self._journal.write("stopped", clock=self._last.clock)
+            self._log.write("stopped", clock=self._last.clock)
 
     def observe(self, event: Event, *, best: bool) -> None:
         """Handle `event`: at a safe point, copy the state in memory if it is the `best` so far, and save if due."""
@@ -92,14 +94,14 @@ class Keeper:
         if isinstance(event, SafePoint):
             if best:
                 self._best_step = self._state.clock.step
-                self._best = snapshot(self._state, self._journal.mark())
+                self._best = snapshot(self._state, self._log.position())
             self.save_if_due()
 
     def save_if_due(self) -> None:
         """Save at this safe point if the policy requires it."""
         elapsed = time.monotonic() - self._saved_at
-        cheap = self._cost <= self._saving.share * elapsed
-        if elapsed >= self._saving.seconds or (self._state.clock.at_epoch_end and cheap):
+        cheap = self._cost <= self._policy.share * elapsed
+        if elapsed >= self._policy.seconds or (self._state.clock.at_epoch_end and cheap):
             self.save()
 
     def save(self) -> None:
@@ -113,7 +115,7 @@ class Keeper:
         started = time.monotonic()
         self.save_best()
         if self._saved_step != self._state.clock.step:
-            self._write(snapshot(self._state, self._journal.mark()))
+            self._write(snapshot(self._state, self._log.position()))
         self._recent.append(self._needed())
         kept = set().union(*self._recent)
         for step in checkpoint_steps(self.folder):
@@ -130,7 +132,7 @@ class Keeper:
             self._best = None
 
     def _write(self, checkpoint: Checkpoint) -> None:
-        self._journal.sync()  # the checkpoint names a position in the log, which must survive a power cut
+        self._log.sync()  # the checkpoint names a position in the log, which must survive a power cut
         write_checkpoint(self.folder, checkpoint)
         self._saved_step = checkpoint.clock.step
         if self._publish is not None:

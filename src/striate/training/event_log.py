@@ -1,10 +1,10 @@
 """The event log of a run, `events.jsonl`: the source of curves, reports and early stopping.
 
 The log has one JSON object per line. Values that depend on wall-clock time are under the key `wall`; all others are the
-same in every repetition of the run. A checkpoint holds a `Mark`; a resumed run truncates the log to it and appends. So
-the log of a killed and resumed run equals that of an uninterrupted one.
+same in every repetition of the run. A checkpoint holds a `LogPosition`; a resumed run truncates the log to it and
+appends. So the log of a killed and resumed run equals that of an uninterrupted one.
 
-A power cut may leave zeros or half a line after the last mark. A resumed run removes them; a reader stops before them.
+A power cut may leave zeros or half a line at the end. A resumed run removes them; a reader stops before them.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from striate.training.events import Evaluated, Event, StepDone
 
 
 @dataclass(frozen=True)
-class Mark:
+class LogPosition:
     """A position in a log: its first `length` bytes, their SHA-256, and the steps since the last line about steps."""
 
     length: int
@@ -35,17 +35,17 @@ class Mark:
     steps: int
 
 
-class Journal:
+class EventLog:
     """The open event log of one run.
 
-    `Journal(path)` starts a new log; `Journal(path, mark)` truncates it to `mark` and continues. Steps are recorded by
-    about `lines_per_epoch` lines an epoch at most, each with the mean loss since the line before.
+    `EventLog(path)` starts a new log; `EventLog(path, position)` truncates it to `position` and continues. Steps
+    are recorded by about `lines_per_epoch` lines an epoch at most, each with the mean loss since the line before.
 
     Raises:
-        RunError: the file cannot be written, or its content before `mark` has changed.
+        RunError: the file cannot be written, or its content before `position` has changed.
     """
 
-    def __init__(self, path: Path, mark: Mark | None = None, *, lines_per_epoch: int = 50) -> None:
+    def __init__(self, path: Path, position: LogPosition | None = None, *, lines_per_epoch: int = 50) -> None:
         self.path = path
         self._lines = lines_per_epoch
         self._digest = hashlib.sha256()
@@ -53,15 +53,15 @@ class Journal:
         with self._writing():
             if path.exists():
                 open_regular(path).close()  # a pipe would wait for a reader
-            self._file: IO[bytes] = open(path, "wb" if mark is None else "r+b")  # noqa: SIM115 (closed by `close`)
-        if mark is not None:
-            self._cut(mark)
+            self._file: IO[bytes] = open(path, "wb" if position is None else "r+b")  # noqa: SIM115 (closed by `close`)
+        if position is not None:
+            self._truncate(position)
 
     def close(self) -> None:
         """Close the file."""
         self._file.close()
 
-    def __enter__(self) -> Journal:
+    def __enter__(self) -> EventLog:
         return self
 
     def __exit__(self, *details: object) -> None:
@@ -96,27 +96,27 @@ class Journal:
             case Evaluated(clock, scores):
                 self.write("evaluated", clock=clock, scores=dict(scores))
 
-    def mark(self) -> Mark:
+    def position(self) -> LogPosition:
         """Return the present end of the log."""
-        return Mark(self._length, self._digest.hexdigest(), self._loss_sum, self._steps)
+        return LogPosition(self._length, self._digest.hexdigest(), self._loss_sum, self._steps)
 
     def sync(self) -> None:
         """Sync all lines to the disk."""
         with self._writing():
             os.fsync(self._file.fileno())
 
-    def _cut(self, mark: Mark) -> None:
+    def _truncate(self, position: LogPosition) -> None:
         with self._writing():
-            self._digest.update(self._file.read(mark.length))
-            if self._digest.hexdigest() != mark.sha256:
+            self._digest.update(self._file.read(position.length))
+            if self._digest.hexdigest() != position.sha256:
                 self._file.close()
                 raise RunError(
-                    f"{self.path} is not the record that this checkpoint goes on with: its first {mark.length} bytes "
+                    f"{self.path} is not the log that this checkpoint continues: its first {position.length} bytes "
                     "have been changed. Restore it from a copy."
                 )
-            self._file.truncate(mark.length)
-            self._file.seek(mark.length)
-        self._length, self._loss_sum, self._steps = mark.length, mark.loss_sum, mark.steps
+            self._file.truncate(position.length)
+            self._file.seek(position.length)
+        self._length, self._loss_sum, self._steps = position.length, position.loss_sum, position.steps
 
     @contextlib.contextmanager
     def _writing(self) -> Iterator[None]:
@@ -129,7 +129,7 @@ class Journal:
 def read_events(path: Path, *, length: int | None = None) -> list[dict[str, Any]]:
     """Read the events of a log, without the half line or zeros that a kill or a power cut leaves at its end.
 
-    With a `length`, that of a `Mark`, only the first `length` bytes are read.
+    With a `length`, that of a `LogPosition`, only the first `length` bytes are read.
 
     Raises:
         RunError: the file cannot be read, or a line before its end is not an event.

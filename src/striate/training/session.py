@@ -9,9 +9,9 @@ from pathlib import Path
 
 from striate.core.duration import Duration
 from striate.core.protocols import Batches
-from striate.training.checkpoint_manager import Keeper, Publish, Saving
+from striate.training.checkpoint_manager import CheckpointManager, CheckpointPolicy, Publish
 from striate.training.early_stopping import EarlyStopping
-from striate.training.event_log import Journal, read_events
+from striate.training.event_log import EventLog, read_events
 from striate.training.events import Evaluated, Event, SafePoint
 from striate.training.loop import EPOCH, train
 from striate.training.state import TrainState
@@ -25,24 +25,24 @@ class Ending:
     best_step: int | None
 
 
-def run_sitting(
+def train_session(
     state: TrainState,
     batches: Batches,
     *,
     until: Duration,
-    journal: Journal,
+    log: EventLog,
     checkpoints: Path,
     stopping: EarlyStopping,
     evaluate: Callable[[], Mapping[str, float]] | None = None,
     every: Duration = EPOCH,
-    saving: Saving | None = None,
+    policy: CheckpointPolicy | None = None,
     publish: Publish | None = None,
 ) -> Generator[Event, None, Ending]:
-    """Train `state` until `until`, write `journal` and `checkpoints`, and yield the events of the training.
+    """Train `state` until `until`, write `log` and `checkpoints`, and yield the events of the training.
 
-    The first session passes a journal that holds the start of the run. A later one passes a state loaded by `restore`
-    and the journal truncated to the position of that checkpoint; in both `stopping` is new and records the evaluations
-    in the journal. `publish` is called after each checkpoint. A `break` at a `SafePoint` saves; anywhere else the last
+    The first session passes a log that holds the start of the run. A later one passes a state loaded by `restore`
+    and the log truncated to the position of that checkpoint; in both `stopping` is new and records the evaluations
+    in the log. `publish` is called after each checkpoint. A `break` at a `SafePoint` saves; anywhere else the last
     checkpoint does not change.
 
     Raises:
@@ -50,21 +50,23 @@ def run_sitting(
         DataError: an image can no longer be read. The present state is saved.
         StriateError: a file cannot be written.
     """
-    for event in read_events(journal.path):
+    for event in read_events(log.path):
         if event["event"] == "evaluated":
             stopping.note(event["clock"]["step"], event["scores"])
     if stopping.exhausted:
         return Ending(stopping.reason, stopping.best_step)
     with (
-        Keeper(checkpoints, state, journal, saving or Saving(), stopping.best_step, publish) as keeper,
+        CheckpointManager(
+            checkpoints, state, log, policy or CheckpointPolicy(), stopping.best_step, publish
+        ) as manager,
         contextlib.closing(train(state, batches, until=until, evaluate=evaluate, every=every)) as events,
     ):
         best_now = False
         for event in events:
-            journal.record(event)
+            log.record(event)
             if isinstance(event, Evaluated):
                 best_now = stopping.note(event.clock.step, event.scores)
-            keeper.observe(event, best=best_now)
+            manager.observe(event, best=best_now)
             if isinstance(event, SafePoint):
                 best_now = False
             yield event
