@@ -17,11 +17,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from striate.core import download
+from striate.core.download import Remote, fetch
 from striate.core.errors import DataError, RunError, StriateError
 from striate.core.files import locked
-from striate.data.sources import download, named, named_registry
+from striate.data.sources import named, named_registry
 from striate.data.sources.cifar import CIFAR100
-from striate.data.sources.download import Remote, fetch
 from striate.data.sources.opening import open_data
 
 CONTENT = np.random.default_rng(5).bytes(300_000)

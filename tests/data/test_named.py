@@ -12,8 +12,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from striate.core.download import Remote
 from striate.data.sources import named
-from striate.data.sources.download import Remote
 from striate.data.sources.opening import open_data
 
 RealData = Callable[[str], Path]

@@ -20,6 +20,8 @@ from striate.core.files import locked, storage_error, sync_folder
 from striate.core.progress import Progress, silent
 
 _PIECE = 1 << 16
+_HEADERS = {"User-Agent": "striate", "Accept-Encoding": "identity"}
+_CONNECTION = (http.client.HTTPException, TimeoutError, ConnectionError)
 _TIMEOUT_SECONDS = 30.0
 _FRUITLESS_TRIES = 3
 _MOST_REQUESTS = 30
@@ -29,14 +31,15 @@ _now = time.monotonic
 
 @dataclass(frozen=True)
 class Remote:
-    """A public file: its name here, its addresses, its size in bytes, and its digest, `"md5:…"` or the like.
+    """A public file: its name here, its addresses, its size in bytes (None if unknown), and its digest.
 
-    MD5 is used where the authors publish no other digest: it detects damage; authenticity depends on the address.
+    A digest is `"sha256:…"` or `"md5:…"`, or `"sha256-prefix:…"` if only its first digits are known. MD5 is used where
+    the authors publish no other digest: it detects damage; authenticity depends on the address.
     """
 
     name: str
     addresses: tuple[str, ...]
-    size: int
+    size: int | None
     digest: str
 
 
@@ -97,18 +100,41 @@ def _fetch_one(remote: Remote, target: Path, progress: Progress) -> None:
 
 def _fetch_from(remote: Remote, address: str, partial: Path, progress: Progress) -> None:
     """Complete `partial` from `address` and check it; if an earlier transfer makes it wrong, start again once."""
+    size = _size_at(address) if remote.size is None else remote.size
     inherited = _size(partial) > 0
-    _complete(remote, address, partial, progress)
+    _complete(remote, size, address, partial, progress)
     try:
-        _check(remote, partial)
+        _check(remote, size, partial)
     except _Broken:
         if not inherited:
             raise
-        _complete(remote, address, partial, progress)
-        _check(remote, partial)
+        _complete(remote, size, address, partial, progress)
+        _check(remote, size, partial)
 
 
-def _complete(remote: Remote, address: str, partial: Path, progress: Progress) -> None:
+def _size_at(address: str) -> int:
+    """Ask the server for the size of a file."""
+    request = urllib.request.Request(address, headers=_HEADERS, method="HEAD")
+    try:
+        with urllib.request.urlopen(request, timeout=_TIMEOUT_SECONDS) as response:
+            size = response.headers["Content-Length"] or ""
+    except (urllib.error.URLError, *_CONNECTION) as error:
+        raise _Broken(reason_of(error)) from error
+    if not size.isdecimal():
+        raise _Broken("does not say how large the file is")
+    return int(size)
+
+
+def reason_of(error: Exception) -> str:
+    """Return the reason of a failed request in a few words."""
+    if isinstance(error, urllib.error.HTTPError):
+        with error:
+            line = str(error.reason).partition("\n")[0]  # an endless redirection has several lines
+        return f"answered {error.code} {line}"
+    return str(getattr(error, "reason", error)) or type(error).__name__
+
+
+def _complete(remote: Remote, size: int, address: str, partial: Path, progress: Progress) -> None:
     """Transfer until the file has its size; resume a broken transfer as long as it makes progress.
 
     The number of requests to an address is limited, however little each of them delivers.
@@ -116,22 +142,20 @@ def _complete(remote: Remote, address: str, partial: Path, progress: Progress) -
     fruitless = 0
     for _ in range(_MOST_REQUESTS):
         before = _size(partial)
-        if before >= remote.size:
+        if before >= size:
             return
         try:
-            _transfer(remote, address, partial, progress)
-            reason = f"it ended after {_size(partial):,} of {remote.size:,} bytes"
+            _transfer(remote, size, address, partial, progress)
+            reason = f"it ended after {_size(partial):,} of {size:,} bytes"
         except urllib.error.HTTPError as error:
-            with error:
-                told = str(error.reason).partition("\n")[0]  # an endless redirection has several lines
-                raise _Broken(f"answered {error.code} {told}") from error
-        except (urllib.error.URLError, http.client.HTTPException, TimeoutError, ConnectionError) as error:
-            reason = str(getattr(error, "reason", error)) or type(error).__name__
+            raise _Broken(reason_of(error)) from error
+        except (urllib.error.URLError, *_CONNECTION) as error:
+            reason = reason_of(error)
         fruitless = 0 if _size(partial) > before else fruitless + 1
         if fruitless == _FRUITLESS_TRIES or not _size(partial):
             raise _Broken(reason)
-    if _size(partial) < remote.size:
-        raise _Broken(f"{_MOST_REQUESTS} requests brought {_size(partial):,} of {remote.size:,} bytes")
+    if _size(partial) < size:
+        raise _Broken(f"{_MOST_REQUESTS} requests brought {_size(partial):,} of {size:,} bytes")
 
 
 def _size(path: Path) -> int:
@@ -143,26 +167,26 @@ def _size(path: Path) -> int:
         raise storage_error(path, error) from error
 
 
-def _transfer(remote: Remote, address: str, partial: Path, progress: Progress) -> None:
+def _transfer(remote: Remote, size: int, address: str, partial: Path, progress: Progress) -> None:
     """Request the missing bytes and append them; where the server cannot resume, start again from the first byte."""
-    response, done = _ask(remote, address, _size(partial))
+    response, done = _ask(size, address, _size(partial))
     pace = _Pace()
     with response, _writing(partial), open(partial, "ab" if done else "wb") as file:
-        while done < remote.size and (piece := _received(response, min(_PIECE, remote.size - done))):
+        while done < size and (piece := _received(response, min(_PIECE, size - done))):
             file.write(piece)
             done += len(piece)
             pace.require(len(piece))
-            progress(f"downloading {remote.name}", done, remote.size)
+            progress(f"downloading {remote.name}", done, size)
         file.flush()
         os.fsync(file.fileno())
 
 
-def _ask(remote: Remote, address: str, start: int) -> tuple[http.client.HTTPResponse, int]:
+def _ask(size: int, address: str, start: int) -> tuple[http.client.HTTPResponse, int]:
     """Request the bytes from `start` on; return the response and the position of its first byte.
 
     That is `start`, or 0 where the server sends the whole file. If it sends another part, the whole is requested.
     """
-    request = urllib.request.Request(address, headers={"User-Agent": "striate", "Accept-Encoding": "identity"})
+    request = urllib.request.Request(address, headers=_HEADERS)
     if start:
         request.add_header("Range", f"bytes={start}-")
     try:
@@ -170,17 +194,17 @@ def _ask(remote: Remote, address: str, start: int) -> tuple[http.client.HTTPResp
     except urllib.error.HTTPError as error:
         if start and error.code == http.HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE:
             error.close()
-            return _ask(remote, address, 0)
+            return _ask(size, address, 0)
         raise
     if response.status != http.HTTPStatus.PARTIAL_CONTENT:
         return response, 0
     received = response.headers["Content-Range"] or ""
     match = re.fullmatch(r"bytes ([0-9]+)-[0-9]+/([0-9]+|\*)", received.strip())
-    if match and int(match[1]) == start and match[2] in ("*", str(remote.size)):
+    if match and int(match[1]) == start and match[2] in ("*", str(size)):
         return response, start
     response.close()
     if start:
-        return _ask(remote, address, 0)
+        return _ask(size, address, 0)
     raise _Broken(f"answered a request for the whole file with {received or 'a part of it'}")
 
 
@@ -227,10 +251,11 @@ def _writing(path: Path):
         raise storage_error(path, error) from error
 
 
-def _check(remote: Remote, partial: Path) -> None:
+def _check(remote: Remote, size: int, partial: Path) -> None:
     kind, _, expected = remote.digest.partition(":")
+    kind, _, part = kind.partition("-")
     with open(partial, "rb") as file:
         received = hashlib.file_digest(file, kind).hexdigest()
-    if received != expected or _size(partial) != remote.size:
+    if not (received.startswith(expected) if part else received == expected) or _size(partial) != size:
         partial.unlink()
-        raise _Broken(f"what came has the {kind} digest {received}, not {expected}")
+        raise _Broken(f"what came has the {kind} digest {received}, not {expected}{'…' if part else ''}")
