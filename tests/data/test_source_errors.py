@@ -657,7 +657,7 @@ def test_an_npz_member_that_is_less_than_it_says(tmp_path: Path, shape: str) -> 
 
 def test_an_npz_file_that_unpacks_to_more_than_the_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     np.savez_compressed(tmp_path / "data.npz", images=np.zeros((4, 600, 500), np.uint8), labels=FOUR)
-    monkeypatch.setattr("striate.data.sources.npz.available_memory", lambda: 1_000_000)
+    monkeypatch.setattr("striate.core.archives.available_memory", lambda: 1_000_000)
     assert "unpacks to 1,200," in message(tmp_path / "data.npz")
 
 

@@ -8,12 +8,12 @@ import tarfile
 from collections.abc import Sequence
 from pathlib import Path
 
+from striate.core.download import Remote, fetch
 from striate.core.errors import DataError, StriateError
 from striate.core.files import cache_folder, make_folder, write_atomically
 from striate.core.progress import Progress
 from striate.data.dataset import Dataset
 from striate.data.sources import cifar, idx
-from striate.core.download import Remote, fetch
 from striate.data.sources.named_registry import DATASETS, Named, NoOptions
 
 _MNIST = ("https://ossci-datasets.s3.amazonaws.com/mnist", "https://storage.googleapis.com/cvdf-datasets/mnist")

@@ -5,13 +5,13 @@ from __future__ import annotations
 import lzma
 import zipfile
 import zlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
 
+from striate.core.archives import check_archive
 from striate.core.errors import DataError
-from striate.core.memory import available_memory
 from striate.core.names import canonical
 from striate.data.dataset import SPLITS, Dataset, Split
 from striate.data.sources.arrays import Part, from_parts
@@ -59,7 +59,7 @@ def _load(path: Path) -> dict[str, np.ndarray]:
             if not zipfile.is_zipfile(file):
                 raise DataError(f"{path} is no npz file, or is cut off.")
         with zipfile.ZipFile(path) as archive:
-            _check_members(path, archive.infolist())
+            check_archive(path, archive, DataError)
         with np.load(path, allow_pickle=False) as file:
             arrays = {name: file[name] for name in file.files}
     except OSError as error:
@@ -69,14 +69,6 @@ def _load(path: Path) -> dict[str, np.ndarray]:
             raise DataError(f"{path} holds Python objects, which are never loaded. Store plain arrays.") from error
         raise DataError(f"{path} is damaged ({error}).") from error
     return {name: array for name, array in arrays.items() if isinstance(array, np.ndarray)}
-
-
-def _check_members(path: Path, members: Sequence[zipfile.ZipInfo]) -> None:
-    if any(member.flag_bits & 1 for member in members):
-        raise DataError(f"{path} is encrypted. Store it without a password.")
-    size = sum(member.file_size for member in members)
-    if size > available_memory():
-        raise DataError(f"{path} unpacks to {size:,} bytes, which is more than the memory that is free.")
 
 
 def _by_split(arrays: Mapping[str, np.ndarray], kinds: tuple[str, ...]) -> _BySplit:

@@ -1,0 +1,148 @@
+"""Read Keras files: weights in HDF5 by layer names (Keras 1 and 2), by variables (Keras 3), and `.keras` archives."""
+
+from __future__ import annotations
+
+import io
+import json
+import zipfile
+import zlib
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from striate.core.errors import ModelError
+from striate.core.memory import available_memory
+from striate.core.registry import natural_key
+
+if TYPE_CHECKING:
+    import h5py
+
+_UNSUSPICIOUS = 256 << 20  # bytes; below, constants may be compressed by any factor
+_LARGEST_FACTOR = 20
+_DEEPEST = 32
+_DAMAGED = (OSError, RuntimeError, KeyError, ValueError, TypeError, MemoryError, OverflowError)
+_NO_WEIGHTS = ("optimizer", "optimizer_weights")
+
+
+def read_h5(path: Path, data: bytes) -> tuple[dict[str, np.ndarray], Mapping[str, str]]:
+    """Return the arrays of an HDF5 file of Keras by `layer/variable`, and facts about the file.
+
+    In the layout of Keras 1 and 2 the layers come in the order of the model, by the attributes `layer_names` and
+    `weight_names`: `conv1/conv1_W:0`. In that of Keras 3 names are the paths of the file: `layers/conv2d/vars/0`. The
+    state of an optimizer is left out.
+
+    Raises:
+        ModelError: h5py is not installed, or the file is damaged, refers to other files, or unpacks to too much.
+    """
+    module = _h5py(path)
+    try:
+        with module.File(io.BytesIO(data), "r") as file:
+            root: Any = file.get("model_weights", file)
+            places = _by_layers(root) if "layer_names" in root.attrs else _by_paths(root)
+            arrays = _read(path, len(data), dict(places))
+            return arrays, _facts(file.attrs) | _facts(root.attrs)
+    except _DAMAGED as error:
+        raise ModelError(f"{path} is cut off or damaged ({error}). Get the file again.") from error
+
+
+def read_keras(path: Path, data: bytes) -> tuple[dict[str, np.ndarray], Mapping[str, str]]:
+    """Return the arrays of a `.keras` archive as `read_h5` does, and facts about its model.
+
+    Raises:
+        ModelError: as `read_h5`.
+    """
+    try:
+        with zipfile.ZipFile(io.BytesIO(data)) as archive:
+            weights = archive.read("model.weights.h5")
+            config = archive.read("config.json") if "config.json" in archive.namelist() else b""
+    except (zipfile.BadZipFile, zlib.error, NotImplementedError, *_DAMAGED) as error:
+        raise ModelError(f"{path} is cut off or damaged ({error}). Get the file again.") from error
+    arrays, facts = read_h5(path, weights)
+    return arrays, {**facts, **_described(config)}
+
+
+def _h5py(path: Path) -> Any:
+    try:
+        import h5py
+    except ImportError as error:
+        raise ModelError(
+            f"{path} is a Keras file, and h5py, which reads those, is not installed. "
+            "Install it: pip install 'striate[weights]'"
+        ) from error
+    return h5py
+
+
+def _by_layers(root: h5py.Group) -> Iterator[tuple[str, h5py.Dataset]]:
+    """Yield the arrays of Keras 1 and 2 in the order of the layers."""
+    for layer in map(_text, root.attrs["layer_names"]):
+        group: Any = _own(root, layer)
+        for name in map(_text, group.attrs.get("weight_names", ())):
+            yield f"{layer}/{name}", _dataset(group, name)
+
+
+def _by_paths(group: h5py.Group, above: str = "", depth: int = 0) -> Iterator[tuple[str, h5py.Dataset]]:
+    """Yield every array by its path, in the order of numbers in names (`conv2d_2` before `conv2d_10`)."""
+    if depth > _DEEPEST:
+        raise ValueError("its groups are nested without end")
+    for name in sorted(group, key=natural_key):
+        if not above and name in _NO_WEIGHTS:
+            continue
+        inner = _own(group, name)
+        if hasattr(inner, "shape"):
+            yield f"{above}{name}", _dataset(group, name)
+        else:
+            yield from _by_paths(inner, f"{above}{name}/", depth + 1)
+
+
+def _own(group: h5py.Group, name: str) -> Any:
+    """Return what is stored in this file under `name`, one step after the other: never what a link leads to."""
+    found: Any = group
+    for step in name.split("/"):
+        link = found.get(step, getlink=True)
+        if type(link).__name__ != "HardLink":
+            raise ValueError(f"{name} is missing, or a link to elsewhere")
+        found = found[step]
+    return found
+
+
+def _dataset(group: h5py.Group, name: str) -> h5py.Dataset:
+    found = _own(group, name)
+    if not hasattr(found, "shape") or found.is_virtual or found.external:
+        raise ValueError(f"{name} is no array of this file")
+    return found
+
+
+def _read(path: Path, size: int, places: Mapping[str, h5py.Dataset]) -> dict[str, np.ndarray]:
+    """Read arrays of numbers, if all of them together are of a credible size."""
+    numbers = {name: place for name, place in places.items() if place.dtype.kind in "fiu"}
+    total = sum(place.nbytes for place in numbers.values())
+    if total > min(available_memory(), max(_UNSUSPICIOUS, _LARGEST_FACTOR * size)):
+        raise ModelError(f"{path} unpacks to {total:,} bytes, which is more than weights of {size:,} bytes can be.")
+    return {name: place[()] for name, place in numbers.items()}
+
+
+def _facts(attributes: Mapping[str, Any]) -> dict[str, str]:
+    """Return what the attributes of a file say of Keras and of the model."""
+    facts = {
+        key: _text(attributes[key])
+        for key in ("backend", "keras_version")
+        if isinstance(attributes.get(key), (str, bytes))
+    }
+    config = attributes.get("model_config")
+    return facts | _described(config if isinstance(config, (str, bytes)) else b"")
+
+
+def _described(config: str | bytes) -> dict[str, str]:
+    """Return the name of the model, and of its layers in order, from a configuration of Keras."""
+    try:
+        inner = json.loads(config)["config"]
+        layers = [layer["config"]["name"] for layer in inner["layers"]]
+        return {"model": str(inner["name"]), "layers": json.dumps(layers)}
+    except (ValueError, KeyError, TypeError):
+        return {}
+
+
+def _text(value: Any) -> str:
+    return value.decode() if isinstance(value, bytes) else str(value)
