@@ -51,6 +51,7 @@ BLOCKS = {
     "dogs_and_cats": ("dogs_and_cats", ""),
     "mnist_cnn": ("mnist_cnn", ""),
     "efficientnet": ("efficientnet_b0", "stages.stage2.block2"),
+    "efficientnet_lite": ("efficientnet_lite0", "stages.stage2.block2"),
     "efficientnet_v2": ("efficientnet_v2_b0", "stages.stage2.block2"),
     "googlenet": ("googlenet", "features.inception3a"),
     "highway": ("highway11", "features.highway2"),

