@@ -15,8 +15,7 @@ from promises.found import state
 from promises.strangers import WRITTEN, Modular, stranger
 from promises.subject import families, subject
 from striate.core.errors import StriateError
-from striate.core.spec import InputSpec
-from striate.data.images.decoded import channel_names
+from striate.core.spec import InputSpec, channel_names
 from striate.explaining.adversarial import ATTACKS, Adversarial, Targeted, Untargeted
 from striate.explaining.target import TargetError
 

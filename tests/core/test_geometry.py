@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from striate.core.config import from_json, to_json
+from striate.core.errors import ConfigError
 from striate.core.geometry import Placement, place
 from striate.core.spec import GREY, InputSpec, ResizeRule
 
@@ -30,6 +34,43 @@ def spec_of(height: int, width: int, resize: ResizeRule = "cover", crop: float =
 )
 def test_placements_worked_by_hand(resize, crop, size, resized, offset):
     assert place(spec_of(224, 224, resize, crop), *size) == Placement(size, resized, offset)
+
+
+@pytest.mark.parametrize(
+    ("changes", "size", "resized", "offset"),
+    [
+        # torchvision: the longer side is cut (341.33), and 58.5 pixels become 58, the even one; 59.5 become 60.
+        ({"resized": (256, 256), "side_rounding": "floor"}, (375, 500), (256, 341), (16, 58)),
+        ({"resized": (232, 232), "side_rounding": "floor"}, (500, 376), (308, 232), (42, 4)),
+        ({"resized": (235, 235)}, (400, 583), (235, 343), (6, 60)),
+        ({"resized": (224, 224), "resize": "contain"}, (223, 101), (224, 101), (0, -61)),
+        ({"resized": (260, 250), "resize": "stretch"}, (31, 80), (260, 250), (18, 13)),
+    ],
+)
+def test_placements_of_other_libraries_worked_by_hand(changes, size, resized, offset):
+    spec = replace(spec_of(224, 224), offset_rounding="nearest", **changes)
+    assert place(spec, *size) == Placement(size, resized, offset)
+
+
+@pytest.mark.parametrize(
+    ("changes", "says"),
+    [
+        ({"resized": (256, 256), "crop": 0.875}, "give one of them"),
+        ({"resized": (256,)}, "a height and a width"),
+        ({"resized": (256, 0)}, "a height and a width"),
+        ({"side_rounding": "floor"}, "give resized, too"),
+        ({"resampler": "pillow", "maximum": 65535.0}, "8-bit"),
+        ({"resampler": "pillow", "antialias": False}, "with antialias"),
+    ],
+)
+def test_contradictions_are_refused(changes, says):
+    with pytest.raises(ConfigError, match=says):
+        replace(spec_of(224, 224), **changes)
+
+
+def test_the_specification_of_another_library_survives_json():
+    spec = replace(spec_of(9, 9), resized=(9, 8), side_rounding="floor", resampler="pillow", padding=None)
+    assert from_json(InputSpec, to_json(spec)) == spec
 
 
 sides = st.integers(1, 3000)

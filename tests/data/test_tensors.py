@@ -58,6 +58,17 @@ def test_the_resize_agrees_to_a_level_and_of_floating_images_to_1e_5(
         assert (arrays == tensors).all()
 
 
+@pytest.mark.parametrize("size", [(37, 50), (50, 37), (5, 7)])
+@pytest.mark.parametrize("kind", ["bilinear", "bicubic"])
+def test_the_resize_by_pillow_agrees_to_a_level(kind: Filter, size: tuple[int, int]) -> None:
+    changes = {"resize": "contain", "padding": None, "resampler": "pillow", "resized": (18, 14)}
+    spec = replace(spec_of(RGB, "uint8", filter=kind, **changes), mean=(0.1, 0.5, 0.9))
+    arrays, tensors = both(extremes(*size, 3, "uint8"), RGB, spec)
+    assert np.abs(arrays - tensors.round()).max() <= 1
+    if size == (37, 50):  # to 10 × 14 pixels, with rows of the channels' means above and below
+        assert arrays[0, :, 0].T.tolist() == [[26.0, 128.0, 230.0]] * spec.width
+
+
 @pytest.mark.parametrize(
     ("channels", "wanted"),
     [(RGB, RGB[::-1]), (RGB, ("green",)), (GREY, RGB), (RGB, GREY), (RGBA, RGB), (RGBA, GREY), (RGBA, RGBA),

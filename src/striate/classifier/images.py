@@ -12,9 +12,9 @@ from PIL import Image
 from torch import Tensor
 
 from striate.core.errors import DataError, ModelError
-from striate.core.spec import GREY, RGB, InputSpec
+from striate.core.spec import GREY, RGB, InputSpec, channel_names
 from striate.data.images.decode import decode
-from striate.data.images.decoded import ALPHA, DecodedImage, channel_names
+from striate.data.images.decoded import ALPHA, DecodedImage
 
 ImageLike = str | os.PathLike[str] | bytes | np.ndarray | Tensor | Image.Image | DecodedImage
 

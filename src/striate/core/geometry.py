@@ -40,12 +40,36 @@ class Placement:
 
 def place(spec: InputSpec, height: int, width: int) -> Placement:
     """Compute the placement of an image of `height` × `width` under `spec`, from sizes alone."""
+    resized = _resized(spec, height, width)
+    offset = [_offset(before - after, spec) for before, after in zip(resized, spec.size, strict=True)]
+    return Placement((height, width), resized, (offset[0], offset[1]))
+
+
+def _resized(spec: InputSpec, height: int, width: int) -> tuple[int, int]:
+    if spec.resized is not None:
+        return _to_sides(spec, (spec.resized[0], spec.resized[1]), height, width)
     if spec.resize == "stretch":
-        resized = (round(spec.height / spec.crop), round(spec.width / spec.crop))
-    else:
-        by_height, by_width = spec.height / spec.crop / height, spec.width / spec.crop / width
-        scale = max(by_height, by_width) if spec.resize == "cover" else min(by_height, by_width)
-        resized = (max(1, round(height * scale)), max(1, round(width * scale)))
-    # Floor division puts the odd pixel at the bottom and right, for a crop and for a pad.
-    offset = ((resized[0] - spec.height) // 2, (resized[1] - spec.width) // 2)
-    return Placement((height, width), resized, offset)
+        return round(spec.height / spec.crop), round(spec.width / spec.crop)
+    by_height, by_width = spec.height / spec.crop / height, spec.width / spec.crop / width
+    scale = max(by_height, by_width) if spec.resize == "cover" else min(by_height, by_width)
+    return max(1, round(height * scale)), max(1, round(width * scale))
+
+
+def _to_sides(spec: InputSpec, sides: tuple[int, int], height: int, width: int) -> tuple[int, int]:
+    """Resize to explicit sides. The order of the operations is that of timm, which decides halves."""
+    if spec.resize == "stretch":
+        return sides
+    ratios = height / sides[0], width / sides[1]
+    ratio = min(ratios) if spec.resize == "cover" else max(ratios)
+    if spec.side_rounding == "nearest":
+        return max(1, round(height / ratio)), max(1, round(width / ratio))
+    fixed = ratios.index(ratio)
+    side, whole = sides[fixed], (height, width)[fixed]
+    return max(1, side * height // whole), max(1, side * width // whole)
+
+
+def _offset(margin: int, spec: InputSpec) -> int:
+    """Return the corner of a crop (`margin` pixels are cut), or of a padding (a negative margin)."""
+    if spec.offset_rounding == "floor":
+        return margin // 2
+    return round(margin / 2) if margin >= 0 else -(-margin // 2)

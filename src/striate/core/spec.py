@@ -17,6 +17,17 @@ GREY = ("grey",)
 
 ResizeRule = Literal["stretch", "cover", "contain"]
 Filter = Literal["nearest", "bilinear", "bicubic"]
+Resampler = Literal["torch", "pillow"]
+Rounding = Literal["nearest", "floor"]
+
+
+def channel_names(count: int) -> tuple[str, ...]:
+    """Name `count` channels where the data do not: grey, RGB, or `channel1`, `channel2` …"""
+    if count == len(GREY):
+        return GREY
+    if count == len(RGB):
+        return RGB
+    return tuple(f"channel{number}" for number in range(1, count + 1))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,10 +41,17 @@ class InputSpec:
     `maximum`: the stored value of full intensity (255 for 8-bit, 65535 for 16-bit, 1 for floating-point images).
     `resize`: `stretch` resizes to the size without keeping the aspect ratio; `cover` scales the image until it covers
     the size, then crops the centre; `contain` scales it until it fits inside, then pads with `padding` (a fraction of
-    `maximum`). `crop`: the fraction of the covering image's side that the centre crop keeps (ImageNet's 224 of 256 is
-    0.875). `antialias`: whether the filter is widened when shrinking. `decode_scale`: a JPEG may be decoded at 1/2, 1/4
-    or 1/8 as long as both its sides stay at least this many times larger than the resize needs; 0 always decodes at
-    full size.
+    `maximum`; None: each channel's mean). `crop`: the fraction of the covering image's side that the centre crop keeps
+    (ImageNet's 224 of 256 is 0.875). `antialias`: whether the filter is widened when shrinking. `decode_scale`: a JPEG
+    may be decoded at 1/2, 1/4 or 1/8 as long as both its sides stay at least this many times larger than the resize
+    needs; 0 always decodes at full size.
+
+    The other fields reproduce the evaluation transforms of other libraries to the pixel. `resized`: height and width to
+    which `resize` applies before the crop, instead of the input's size divided by `crop`. `side_rounding`: the rounding
+    of the longer side that keeps the aspect ratio (torchvision: `floor`). `offset_rounding`: the rounding of half a
+    pixel in the corner of the centre crop: `floor`, or `nearest` with halves to even, as torchvision and timm have it.
+    `resampler`: the library that computes the resize of 8-bit images. Pillow always widens the filter when shrinking,
+    and differs from torch by a level (of a cubic filter by more, where it overshoots).
     """
 
     channels: tuple[str, ...]
@@ -46,9 +64,13 @@ class InputSpec:
     crop: float = 1.0
     filter: Filter = "bilinear"
     antialias: bool = True
-    padding: float = 0.0
+    padding: float | None = 0.0
     background: float = 1.0
     decode_scale: float = 2.0
+    resized: tuple[int, ...] | None = None
+    side_rounding: Rounding = "nearest"
+    offset_rounding: Rounding = "floor"
+    resampler: Resampler = "torch"
 
     def __post_init__(self) -> None:
         count = len(self.channels)
@@ -62,7 +84,15 @@ class InputSpec:
                 f"An input is at least 1×1 and at most {_LARGEST:,}×{_LARGEST:,} pixels; "
                 f"received {self.height}×{self.width}."
             )
-        numbers = (*self.mean, *self.std, self.maximum, self.crop, self.padding, self.background, self.decode_scale)
+        numbers = (
+            *self.mean,
+            *self.std,
+            self.maximum,
+            self.crop,
+            self.background,
+            self.decode_scale,
+            self.padding or 0,
+        )
         if not all(abs(number) <= _MOST for number in numbers):  # NaN fails, too
             raise ConfigError(
                 f"mean, std, maximum, crop, padding, background and decode_scale are numbers of at most {_MOST:g}."
@@ -81,6 +111,21 @@ class InputSpec:
             )
         if self.decode_scale != 0 and self.decode_scale < 1:
             raise ConfigError(f"decode_scale is 0 (off) or at least 1; received {self.decode_scale:g}.")
+        self._check_transforms()
+
+    def _check_transforms(self) -> None:
+        """Check the fields that reproduce transforms of other libraries."""
+        if self.resized is None:
+            if self.side_rounding != "nearest":
+                raise ConfigError("side_rounding applies to explicit sides: give resized, too.")
+        elif self.crop != 1:
+            raise ConfigError("crop and resized both define the sides before the crop: give one of them.")
+        elif len(self.resized) != 2 or not all(1 <= side <= _LARGEST for side in self.resized):
+            raise ConfigError(
+                f"resized is a height and a width of 1 to {_LARGEST:,} pixels; received {list(self.resized)}."
+            )
+        if self.resampler == "pillow" and (self.maximum != 255 or not self.antialias):
+            raise ConfigError("The resampler pillow takes 8-bit images (maximum 255), with antialias.")
 
     @property
     def shape(self) -> tuple[int, int, int]:

@@ -16,10 +16,10 @@ from striate.core.files import file_digest
 from striate.core.names import legible
 from striate.core.notebook import table
 from striate.core.progress import Progress, silent
-from striate.core.spec import InputSpec
+from striate.core.spec import InputSpec, channel_names
 from striate.core.threads import in_order, usable_cores
 from striate.data.images.decode import decode
-from striate.data.images.decoded import DecodedImage, ManyPixels, channel_names
+from striate.data.images.decoded import DecodedImage, ManyPixels
 
 Split = Literal["train", "val", "test"]
 SPLITS: tuple[Split, ...] = ("train", "val", "test")

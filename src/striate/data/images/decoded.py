@@ -70,12 +70,3 @@ def prepared_tag(spec: InputSpec) -> str:
 def full_intensity(dtype: np.dtype) -> float:
     """Return the stored value of full intensity: 255 for 8 bits, 65535 for 16, 1 for floating numbers."""
     return _MAXIMUM[np.dtype(dtype)]
-
-
-def channel_names(count: int) -> tuple[str, ...]:
-    """Name `count` channels where the data do not: grey, RGB, or `channel1`, `channel2` …"""
-    if count == len(GREY):
-        return GREY
-    if count == len(RGB):
-        return RGB
-    return tuple(f"channel{number}" for number in range(1, count + 1))

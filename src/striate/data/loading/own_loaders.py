@@ -14,9 +14,8 @@ from torch import Tensor
 from striate.core.batch import Batch
 from striate.core.errors import DataError
 from striate.core.rng import Stream
-from striate.core.spec import InputSpec, LabelSpec
+from striate.core.spec import InputSpec, LabelSpec, channel_names
 from striate.data.dataset import SPLITS, Split
-from striate.data.images.decoded import channel_names
 
 Pairs = Iterable[Any]  # of pairs (images, labels), checked as they are read
 Targets = Callable[[Tensor, int, LabelSpec], Tensor]

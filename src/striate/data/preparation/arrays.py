@@ -19,7 +19,7 @@ from striate.core.spec import InputSpec
 from striate.data.images.decode import decode
 from striate.data.images.decoded import DecodedImage, ManyPixels
 from striate.data.images.encode import to_png
-from striate.data.preparation.colour import arrange, storage_dtype
+from striate.data.preparation.colour import arrange, padding_values, storage_dtype
 from striate.data.preparation.resample import resize
 
 Prepared = UInt8[np.ndarray, "c h w"] | UInt16[np.ndarray, "c h w"] | Float32[np.ndarray, "c h w"]
@@ -65,7 +65,13 @@ def prepare_many(
         for start, side, whole in zip(placement.offset, spec.size, placement.resized, strict=True)
     )
     seen = resize(
-        arranged, *placement.resized, filter=spec.filter, antialias=spec.antialias, rows=rows, columns=columns
+        arranged,
+        *placement.resized,
+        filter=spec.filter,
+        antialias=spec.antialias,
+        resampler=spec.resampler,
+        rows=rows,
+        columns=columns,
     )
     return _as_torch_has_it(_padded(seen, placement, spec))
 
@@ -88,9 +94,7 @@ def _padded(seen: ManyPixels, placement: Placement, spec: InputSpec) -> Shaped[n
     """Place the resized images on the input grid, with padding where they do not reach."""
     if seen.shape[1:3] == spec.size:
         return seen
-    value = spec.padding * spec.maximum
-    ground = value if seen.dtype == np.float32 else round(value)
-    canvas = np.full((len(seen), *spec.size, seen.shape[3]), ground, seen.dtype)
+    canvas = np.full((len(seen), *spec.size, seen.shape[3]), padding_values(spec), seen.dtype)
     y, x = (max(-start, 0) for start in placement.offset)
     canvas[:, y : y + seen.shape[1], x : x + seen.shape[2]] = seen
     return canvas

@@ -24,6 +24,13 @@ def storage_dtype(spec: InputSpec) -> np.dtype:
     return _DTYPES.get(spec.maximum, np.dtype(np.float32))
 
 
+def padding_values(spec: InputSpec) -> tuple[float, ...]:
+    """Return the stored value of each channel that padding has, rounded to a level where images have levels."""
+    shares = spec.mean if spec.padding is None else (spec.padding,) * len(spec.channels)
+    values = tuple(share * spec.maximum for share in shares)
+    return values if storage_dtype(spec) == np.float32 else tuple(float(round(value)) for value in values)
+
+
 def arrange(pixels: ManyPixels, channels: tuple[str, ...], spec: InputSpec) -> Arranged:
     """Convert `pixels`, whose channels are `channels`, to the channels and the depth of `spec`.
 

@@ -3,6 +3,8 @@
 Exporting and attacks on whole images need it. Where no value is rounded on the way to numpy's result (floating images),
 the two forms agree to 1e-5 of full intensity. Of whole levels, the resize alone is off by at most one level once
 rounded; each conversion of channels or depth, which numpy rounds too, adds at most half a level before the resize.
+With Pillow as the resampler, which resizes the rows or the columns first, a cubic filter may differ by several levels
+where the image is resized to another aspect ratio and the filter overshoots.
 """
 
 from __future__ import annotations
@@ -16,7 +18,7 @@ from torch.nn import functional as F
 from striate.core.geometry import Placement, place
 from striate.core.spec import InputSpec
 from striate.data.images.decoded import ALPHA
-from striate.data.preparation.colour import channel_weights, storage_dtype, without_alpha
+from striate.data.preparation.colour import channel_weights, padding_values, storage_dtype, without_alpha
 
 
 def prepare_tensors(
@@ -82,6 +84,9 @@ def _window(
     """Crop or pad to the input grid: negative padding crops."""
     (top, left), (height, width) = placement.offset, placement.resized
     bottom, right = spec.height + top - height, spec.width + left - width
-    value = spec.padding * spec.maximum
-    value = value if storage_dtype(spec) == np.float32 else float(round(value))
-    return F.pad(images, (-left, right, -top, bottom), value=value)
+    margins = (-left, right, -top, bottom)
+    values = padding_values(spec)
+    if len(set(values)) == 1 or max(margins) <= 0:
+        return F.pad(images, margins, value=values[0])
+    channels = images.split(1, dim=1)
+    return torch.cat([F.pad(part, margins, value=value) for part, value in zip(channels, values, strict=True)], dim=1)

@@ -18,9 +18,9 @@ from striate.classifier import Classifier, Prediction
 from striate.core.errors import ConfigError, DataError, nearest
 from striate.core.geometry import Placement
 from striate.core.names import canonical
-from striate.core.spec import InputSpec
+from striate.core.spec import InputSpec, channel_names
 from striate.data.images.decode import decode
-from striate.data.images.decoded import DecodedImage, channel_names
+from striate.data.images.decoded import DecodedImage
 from striate.data.preparation.arrays import prepare, scale
 from striate.reporting.sheets.rgb import Pixels, shown_input
 from striate.tasks import CLASSIFICATION, Task

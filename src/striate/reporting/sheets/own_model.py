@@ -14,9 +14,9 @@ from torch import Tensor, nn
 
 from striate.classifier import Prediction
 from striate.core.errors import ConfigError, DataError
-from striate.core.spec import InputSpec
+from striate.core.spec import InputSpec, channel_names
 from striate.data.images.decode import decode
-from striate.data.images.decoded import DecodedImage, channel_names
+from striate.data.images.decoded import DecodedImage
 from striate.data.preparation.arrays import prepare, scale
 from striate.explaining import TargetError
 from striate.hooks import borrow

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, cast
 
 from torch import Tensor, nn
 
 from striate.core.errors import ConfigError
-from striate.core.spec import GREY, RGB, Filter, InputSpec, ResizeRule
+from striate.core.spec import RGB, InputSpec, channel_names
+from striate.models.weights.preparation import input_spec_of, input_spec_of_preset
 
 Preparation = InputSpec | Callable[[Any], Tensor]
 """A specification, or a function from a PIL image to a tensor (c, h, w)."""
@@ -49,7 +51,7 @@ def brought(model: nn.Module, *, preparation: Any = None, weights: Any = None) -
         return Brought(_as_preparation(preparation))
     config = getattr(model, "pretrained_cfg", None)
     if config is not None:
-        return Brought(_of_timm(config))
+        return Brought(input_spec_of(config if isinstance(config, Mapping) else vars(config)))
     card = getattr(model, "card", None)
     if card is not None and hasattr(card, "input"):
         return _of_card(card)
@@ -70,7 +72,8 @@ def _as_preparation(given: Any) -> Preparation:
     if isinstance(given, InputSpec):
         return given
     if all(hasattr(given, name) for name in ("crop_size", "resize_size", "mean", "std", "interpolation")):
-        return _of_preset(given)
+        with suppress(ConfigError):  # otherwise it is used as a function
+            return input_spec_of_preset(given)
     if not callable(given):
         raise ConfigError(
             "`preparation` is an InputSpec, torchvision's weights.transforms(), or a function from a PIL image "
@@ -79,61 +82,18 @@ def _as_preparation(given: Any) -> Preparation:
     return cast(Preparation, given)
 
 
-def _of_preset(preset: Any) -> Preparation:
-    """Convert torchvision's `ImageClassification`: resize the shorter side to `resize_size`, then crop the centre.
-
-    The crop is stored as a fraction of the resized side, so sizes that do not divide may differ by a pixel.
-    """
-    (resized, *_), (side, *_) = _sides(preset.resize_size), _sides(preset.crop_size)
-    kind = str(getattr(preset.interpolation, "value", preset.interpolation))
-    if kind not in ("nearest", "bilinear", "bicubic") or len(preset.mean) != len(RGB) or side > resized:
-        return preset
-    return _rgb_spec((side, side), preset.mean, preset.std, kind, side / resized)
-
-
-def _of_timm(config: Any) -> InputSpec:
-    """Convert timm's `pretrained_cfg`, as `timm.data.create_transform` reads it for evaluation."""
-    given: Mapping[str, Any] = config if isinstance(config, Mapping) else vars(config)
-    channels, height, width = given["input_size"]
-    kind = given.get("interpolation") or "bicubic"
-    kind = kind if kind in ("nearest", "bilinear", "bicubic") else "bicubic"
-    mean, std = (tuple(given[name])[:channels] for name in ("mean", "std"))
-    rules: dict[str, ResizeRule] = {"squash": "stretch", "border": "contain"}
-    return InputSpec(
-        channels=_channels(channels), height=height, width=width, mean=mean, std=std,
-        resize=rules.get(given.get("crop_mode") or "center", "cover"), crop=given.get("crop_pct") or _CROP,
-        filter=kind, decode_scale=0.0,
-    )  # fmt: skip
-
-
 def _of_card(card: Any) -> Brought:
     """Take the size of the input from a card; assume the scale, with a note."""
     channels, height, width = card.input
     if channels == len(RGB):
         note = "Assumption: images are scaled by ImageNet's mean and std; the card of the model has none."
-        return Brought(_rgb_spec((height, width), *_IMAGENET, "bilinear", _CROP), note=note)
+        mean, std = _IMAGENET
+        spec = InputSpec(channels=RGB, height=height, width=width, mean=mean, std=std, crop=_CROP, decode_scale=0.0)
+        return Brought(spec, note=note)
     spec = InputSpec(
-        channels=_channels(channels), height=height, width=width, mean=(0.0,) * channels, std=(1.0,) * channels
+        channels=channel_names(channels), height=height, width=width, mean=(0.0,) * channels, std=(1.0,) * channels
     )
     return Brought(spec, note="Assumption: images are scaled from 0 to 1; the card of the model has no scale.")
-
-
-def _rgb_spec(
-    size: tuple[int, int], mean: Sequence[float], std: Sequence[float], kind: Filter | str, crop: float
-) -> InputSpec:
-    chosen: Any = kind
-    return InputSpec(
-        channels=RGB, height=size[0], width=size[1], mean=tuple(mean), std=tuple(std), crop=crop, filter=chosen,
-        decode_scale=0.0,
-    )  # fmt: skip
-
-
-def _channels(count: int) -> tuple[str, ...]:
-    return {1: GREY, 3: RGB}.get(count, tuple(f"channel{number}" for number in range(1, count + 1)))
-
-
-def _sides(size: Any) -> tuple[int, ...]:
-    return (int(size),) if isinstance(size, int) else tuple(int(side) for side in size)
 
 
 def _unique(names: Sequence[str]) -> tuple[str, ...]:

@@ -11,11 +11,11 @@ from collections.abc import Iterable
 import numpy as np
 from tifffile import COMPRESSION, TiffFile, TiffFrame, TiffPage, TiffPageSeries
 
-from striate.core.spec import GREY, RGB
+from striate.core.spec import GREY, RGB, channel_names
 from striate.data.images.codecs import exif, icc, pillow, ycbcr
 from striate.data.images.codecs.alpha import straight
 from striate.data.images.codecs.refusal import DAMAGED, TRUNCATED, UNSUPPORTED, Refused, check_size
-from striate.data.images.decoded import ALPHA, DecodedImage, channel_names
+from striate.data.images.decoded import ALPHA, DecodedImage
 
 _BITS_TAG, _ORIENTATION_TAG, _XMP_TAG, _PROFILE_TAG = 258, 274, 700, 34675
 _WHITE_IS_ZERO, _BLACK_IS_ZERO, _RGB, _PALETTE, _INKS, _YCBCR, _LAB = 0, 1, 2, 3, 5, 6, 8
