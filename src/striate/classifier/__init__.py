@@ -7,6 +7,7 @@ from striate.classifier.folder import describe_standing as describe_standing
 from striate.classifier.folder import load_classifier as load_classifier
 from striate.classifier.folder import save_classifier as save_classifier
 from striate.classifier.folder import standing as standing
+from striate.classifier.pretrained import pretrained_classifier as pretrained_classifier
 from striate.classifier.provenance import Provenance as Provenance
 from striate.classifier.seen import SeenImages as SeenImages
 from striate.tasks import Prediction as Prediction

@@ -9,12 +9,15 @@ import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from torch import nn
 
 from striate.core.errors import ModelError
 from striate.core.registry import Registry
+
+if TYPE_CHECKING:
+    from striate.models.weights.pretrained import Pretrained
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,13 +75,15 @@ class Network(nn.Module):
 
     `forward` takes images (n, c, h, w) and returns logits (n, k). `feature_maps` are the paths of the modules whose
     outputs are worth seeing, by name and in forward order; `describe` has their channels, strides and receptive fields.
-    `head` is the path of the module that transfer learning replaces. Every activation is a module of its own and not in
+    `head` is the path of the module that transfer learning replaces. `pretrained` describes the weights, if they are
+    those of another training. Every activation is a module of its own and not in
     place, every sum a module, so that each place can be captured by its name.
     """
 
     card: ModelCard
     feature_maps: Mapping[str, str]
     head: str
+    pretrained: Pretrained | None = None
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
 from striate.core.errors import ConfigError
+from striate.core.progress import Progress, silent
 
 if TYPE_CHECKING:
     from striate.classifier import Classifier
@@ -15,27 +16,48 @@ if TYPE_CHECKING:
 Trained: TypeAlias = "Run | Classifier | str | os.PathLike[str]"
 
 
-def classifier_of(trained: Trained, device: str = "auto") -> Classifier:
-    """Return the classifier, on `device`.
+def classifier_of(
+    trained: Trained,
+    device: str = "auto",
+    *,
+    weights: str | os.PathLike[str] | None = None,
+    progress: Progress = silent,
+) -> Classifier:
+    """Return the classifier, on `device`; with `weights`, that of the model of the zoo that `trained` names.
+
+    Without a folder at this path, a name of the catalogue of weights or a repository of the Hugging Face hub gives the
+    classifier of these weights.
 
     Raises:
         RunError: there is no classifier at this path, or it is damaged.
+        ModelError: there are no such weights, or they do not fit the model.
         ConfigError: `trained` is of another type, or this machine has no such device.
     """
-    from striate.classifier import Classifier, load_classifier
+    from striate.classifier import Classifier, load_classifier, pretrained_classifier
     from striate.core.device import device_named
+    from striate.models.weights import is_published, pretrained
 
     place = device_named(device)  # a wrong name is said before anything is read
+    if weights is not None:
+        if not isinstance(trained, str):
+            raise ConfigError("With weights, the first argument is the name of a network, as in 'resnet50'.")
+        return pretrained_classifier(pretrained(weights, trained, progress=progress)).to(place)
     if isinstance(trained, Classifier):
         return trained if device == "auto" else trained.to(place)
-    return load_classifier(path_of(trained)).to(place)
+    path = path_of(trained)
+    if not os.path.lexists(path) and is_published(str(trained)):
+        return pretrained_classifier(pretrained(str(trained), progress=progress)).to(place)
+    return load_classifier(path).to(place)
 
 
 def folder_of(trained: Trained) -> Path | None:
-    """Return the folder of a run or of a classifier; None for a classifier in memory."""
+    """Return the folder of a run or of a classifier; None for a classifier in memory or without a run."""
     from striate.classifier import Classifier
 
-    return None if isinstance(trained, Classifier) else path_of(trained)
+    if isinstance(trained, Classifier):
+        return None
+    path = path_of(trained)
+    return path if os.path.exists(path) else None
 
 
 def path_of(trained: str | os.PathLike[str]) -> Path:

@@ -1,0 +1,111 @@
+"""Build a model from pretrained weights, also for other classes or channels than theirs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+
+import torch
+from torch import Tensor
+
+from striate.core.errors import ModelError
+from striate.core.spec import GREY, InputSpec
+from striate.models._create import create_model, meta_model
+from striate.models._zoo import Network
+from striate.models.weights.load import load_weights
+from striate.models.weights.pretrained import Arguments, Pretrained
+
+
+def build_pretrained(
+    found: Pretrained,
+    *,
+    classes: int | None = None,
+    channels: int | None = None,
+    size: int | tuple[int, int] | None = None,
+    seed: int | None = None,
+) -> Network:
+    """Build the model of pretrained weights; what is not passed is that of the weights.
+
+    With other classes, the layers that depend on their number keep their initial weights, drawn from `seed`; `labels`
+    are then unknown. With other channels the first convolution is adapted: for one channel, grey, its kernels are
+    summed over their channels; for any other number, each channel has their mean, scaled so that an image whose
+    channels are all equal has the same response. Then the mean and std of the input are those of all channels.
+
+    The network's `pretrained` is the description of its weights, without the tensors.
+
+    Raises:
+        ModelError: the weights do not admit this size, or the first layer cannot be adapted.
+    """
+    own = found.arguments
+    wanted = Arguments(
+        classes=own["classes"] if classes is None else classes,
+        channels=own["channels"] if channels is None else channels,
+        size=own["size"] if size is None else (size, size) if isinstance(size, int) else size,
+    )
+    network = create_model(found.model, **wanted, seed=seed)
+    places = network.state_dict()
+    base = _shapes(found.model, own)
+    heads = _changed(found.model, own, Arguments(**{**own, "classes": wanted["classes"]}))
+    first = _changed(found.model, own, Arguments(**{**own, "channels": wanted["channels"]}))
+    state = dict(found.state) | {path: places[path] for path in heads if path in places}
+    for path in first:
+        state[path] = _adapted(found, path, wanted["channels"])
+    sized = [path for path in places if path not in heads and path not in first and places[path].shape != base[path]]
+    if sized:
+        raise ModelError(
+            f"{found.name} fits images of {own['size'][0]}×{own['size'][1]} pixels only: {sized[0]!r} is "
+            f"{_by(base[sized[0]])}, and for {wanted['size'][0]}×{wanted['size'][1]} {found.model} has "
+            f"{_by(places[sized[0]].shape)}. Leave the size out."
+        )
+    load_weights(network, state)
+    network.pretrained = _described(found, wanted)
+    return network
+
+
+def _shapes(model: str, arguments: Arguments) -> Mapping[str, torch.Size]:
+    return {path: tensor.shape for path, tensor in meta_model(model, **arguments).state_dict().items()}
+
+
+def _changed(model: str, own: Arguments, other: Arguments) -> list[str]:
+    """Return the paths of the tensors whose shapes differ between two sets of arguments."""
+    if own == other:
+        return []
+    before, after = _shapes(model, own), _shapes(model, other)
+    return [path for path in after if before.get(path) != after[path]]
+
+
+def _adapted(found: Pretrained, path: str, channels: int) -> Tensor:
+    """Return the kernels of the first convolution for another number of channels."""
+    kernels = found.state[path]
+    if kernels.ndim != 4 or kernels.shape[1] != found.arguments["channels"]:
+        raise ModelError(
+            f"{found.name} takes {found.arguments['channels']} channels, and {found.model} cannot be adapted to "
+            f"{channels}: {path!r} is {_by(kernels.shape)}, no convolution of the image. Leave the channels out."
+        )
+    return kernels.sum(dim=1, keepdim=True).expand(-1, channels, -1, -1).contiguous() / channels
+
+
+def _described(found: Pretrained, wanted: Arguments) -> Pretrained:
+    """Return the description of the adapted weights, without the tensors."""
+    same_classes = wanted["classes"] == found.arguments["classes"]
+    notes = found.notes
+    spec = found.input
+    if wanted["channels"] != found.arguments["channels"]:
+        notes += (f"The first layer was adapted from {found.arguments['channels']} channels to {wanted['channels']}.",)
+        spec = None if spec is None else _for_channels(spec, wanted["channels"])
+    if spec is not None and wanted["size"] != spec.size:
+        spec = replace(spec, height=wanted["size"][0], width=wanted["size"][1])
+    if not same_classes:
+        notes += (f"The last layer is new: {wanted['classes']} classes in place of {found.arguments['classes']}.",)
+    labels = found.labels if same_classes else None
+    return replace(found, arguments=wanted, state={}, input=spec, labels=labels, notes=notes)
+
+
+def _for_channels(spec: InputSpec, channels: int) -> InputSpec:
+    mean, std = sum(spec.mean) / len(spec.mean), sum(spec.std) / len(spec.std)
+    names = GREY if channels == 1 else tuple(f"channel{number}" for number in range(1, channels + 1))
+    return replace(spec, channels=names, mean=(mean,) * channels, std=(std,) * channels)
+
+
+def _by(shape: torch.Size) -> str:
+    return "×".join(map(str, shape)) or "a single number"

@@ -1,0 +1,180 @@
+"""The catalogue of pretrained weights: where they are published, and what is needed to use them.
+
+`catalogue/*.json` hold a list of entries each, `catalogue/classes/NAME.json` lists of class names. A command of the
+maintainers writes them.
+"""
+
+from __future__ import annotations
+
+import functools
+import importlib.metadata
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from striate.core.config import from_json
+from striate.core.download import Remote, fetch
+from striate.core.errors import DataError, ModelError, command, nearest
+from striate.core.files import cache_folder
+from striate.core.progress import Progress, silent
+from striate.core.registry import natural_key
+from striate.core.spec import InputSpec
+
+_FOLDER = Path(__file__).with_name("catalogue")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Installed:
+    """A file of weights inside a Python package: the package's name in the registry, and the path inside."""
+
+    package: str
+    path: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Entry:
+    """Published weights of one model.
+
+    `name` is MODEL.TAG, `default` marks the tag that MODEL alone stands for. The file is at one of `addresses`, in the
+    repository `hub` of the Hugging Face hub, or `installed` with a Python package; `digest` is "sha256:…" of its bytes,
+    or "sha256-prefix:…" of the first digits, None if it is not published. `dialect` names the library. `input` is the
+    preparation of the published evaluation, `classes` the name of a list of class names. `top1` and `top5` are the
+    published accuracies in per cent.
+    """
+
+    name: str
+    model: str
+    dialect: str
+    input: InputSpec
+    classes: str
+    licence: str
+    addresses: tuple[str, ...] = ()
+    hub: str | None = None
+    installed: Installed | None = None
+    digest: str | None = None
+    size: int | None = None
+    top1: float | None = None
+    top5: float | None = None
+    default: bool = False
+    notes: str = ""
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """Names of the classes, in the order of the outputs."""
+        return labels_of(self.classes)
+
+    @property
+    def file_name(self) -> str:
+        """Name of the file."""
+        path = self.addresses[0] if self.addresses else self.installed.path if self.installed else "model.safetensors"
+        return path.rpartition("/")[2]
+
+    def find(self) -> Path | None:
+        """Return the file if it is on this machine: in its package or in the cache."""
+        if self.installed is not None:
+            return _in_package(self.installed)
+        path = self._cached()
+        return path if path.exists() else None
+
+    def provide(self, progress: Progress = silent) -> Path:
+        """Return the file; download it if it is not on this machine.
+
+        Raises:
+            ModelError: it cannot be downloaded; the message says how to get it.
+            RunError: the cache cannot be written, or another process is downloading the same weights.
+        """
+        found = self.find()
+        if found is not None:
+            return found
+        if self.installed is not None:
+            raise ModelError(
+                f"{self.name} comes with the package {self.installed.package}, which is not installed. "
+                f"Install it: pip install {self.installed.package}"
+            )
+        path = self._cached()
+        if self.digest is None:
+            raise ModelError(f"{self.name} has no published digest and is not downloaded. Pass the path of its file.")
+        try:
+            fetch([Remote(path.name, self.addresses, self.size, self.digest)], path.parent, progress=progress)
+        except DataError as error:
+            raise ModelError(
+                f"{error} Then, or with the file in another folder: "
+                f"{command('predict', self.model, '--weights', path.name, 'IMAGES')}"
+            ) from error
+        return path
+
+    def _cached(self) -> Path:
+        return cache_folder() / "weights" / self.name / self.file_name
+
+
+def names() -> list[str]:
+    """Return the names of all entries, in natural order."""
+    return sorted(_raw(), key=natural_key)
+
+
+def entries(pattern: str | None = None) -> list[Entry]:
+    """Return all entries in natural order, or those whose name contains `pattern`."""
+    return [entry(name) for name in names() if pattern is None or pattern.casefold() in name.casefold()]
+
+
+def entry(name: str) -> Entry:
+    """Return the entry MODEL.TAG, or the default one of MODEL.
+
+    Raises:
+        ModelError: there is none; the nearest name is offered.
+    """
+    raw = _raw()
+    known = name if name in raw else _defaults().get(name)
+    if known is None:
+        raise ModelError(f"The catalogue has no weights {name!r}. {nearest(name, raw)}")
+    return from_json(Entry, raw[known], where=known)
+
+
+def is_entry(name: str) -> bool:
+    """Return whether `name` is MODEL.TAG of an entry, or a MODEL with weights in the catalogue."""
+    return name in _raw() or name in _defaults()
+
+
+def entry_with(digest: str) -> Entry | None:
+    """Return the entry of the file with this digest, "sha256:…"; None if no entry has it."""
+    digits = digest.rpartition(":")[2]
+    for name, raw in _raw().items():
+        kind, _, known = (raw.get("digest") or "").partition(":")
+        if known and (digits == known if kind == "sha256" else kind == "sha256-prefix" and digits.startswith(known)):
+            return entry(name)
+    return None
+
+
+@functools.cache
+def labels_of(classes: str) -> tuple[str, ...]:
+    """Return a list of class names, such as `imagenet-1k`."""
+    return tuple(json.loads((_FOLDER / "classes" / f"{classes}.json").read_text(encoding="utf-8")))
+
+
+@functools.cache
+def _raw() -> Mapping[str, Mapping[str, Any]]:
+    """Return the entries by name as JSON has them; each is read when it is used."""
+    found: dict[str, Mapping[str, Any]] = {}
+    for path in sorted(_FOLDER.glob("*.json")):
+        for raw in json.loads(path.read_text(encoding="utf-8")):
+            if raw["name"] in found:
+                raise ValueError(f"{raw['name']} is in the catalogue twice")
+            found[raw["name"]] = raw
+    return found
+
+
+@functools.cache
+def _defaults() -> Mapping[str, str]:
+    """Return the name of the default entry by model."""
+    return {raw["model"]: name for name, raw in _raw().items() if raw.get("default")}
+
+
+def _in_package(installed: Installed) -> Path | None:
+    """Return the path of a package's file, without importing the package."""
+    try:
+        path = Path(str(importlib.metadata.distribution(installed.package).locate_file(installed.path)))
+    except importlib.metadata.PackageNotFoundError:
+        return None
+    return path if path.exists() else None
