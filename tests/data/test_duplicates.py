@@ -11,7 +11,7 @@ import pytest
 from PIL import Image, ImageOps
 
 from striate.data.audit.align import likeness
-from striate.data.audit.duplicates import hashes, stars, thumbnail
+from striate.data.audit.duplicates import Appearances, hashes, stars, thumbnail
 from striate.data.audit.index import ImageIndex, index_images
 from striate.data.dataset import ArrayStore, Dataset, FileStore, numbered
 from striate.data.synthetic.shapes import ShapesOptions, make
@@ -173,7 +173,8 @@ def test_pictures_without_structure_are_compared_by_brightness() -> None:
     assert correlation.tolist() == [1, 1, 0]
     assert worst.tolist() == [0, 0, 2]
     codes = np.arange(3)
-    assert stars(flat, np.ones(3), codes).tolist() == [0, 0, 2]
+    colourless = Appearances(flat, np.zeros((3, 8, 8, 2), np.int8))
+    assert stars(colourless, np.ones(3), codes).tolist() == [0, 0, 2]
 
 
 def test_thumbnails_bring_every_depth_to_8_bits() -> None:

@@ -38,6 +38,9 @@ def index_of(
         digests=np.random.default_rng(0).integers(0, 256, (count, 32), np.uint8),
         visible=np.random.default_rng(0).integers(0, 256, (count, 32), np.uint8),
         near_duplicate_of=np.arange(count),
+        compared=np.empty(0, np.int64),
+        thumbnails=np.empty((0, 48, 48), np.uint8),
+        tints=np.empty((0, 8, 8, 2), np.int8),
     )
 
 

@@ -71,6 +71,78 @@ def test_images_of_the_training_are_left_out_and_counted(run: Run) -> None:
     assert verdict.seen.left_out
 
 
+def scenery(seed: int) -> Image.Image:
+    """A smooth image in colour of 96×128 pixels."""
+    coarse = np.random.default_rng(seed).integers(0, 256, (6, 8, 3), np.uint8)
+    return Image.fromarray(coarse).resize((128, 96), Image.Resampling.BICUBIC)
+
+
+@pytest.fixture(scope="module")
+def leaky(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Run, Path]]:
+    """A run whose test split has two smaller copies of training images, and a folder of copies and of new images."""
+    base = tmp_path_factory.mktemp("leaky")
+    for split, seeds in (("train", range(24)), ("test", range(100, 106))):
+        for name in "ab":
+            (base / "data" / split / name).mkdir(parents=True)
+            for seed in seeds:
+                scenery(seed + 1000 * (name == "b")).save(base / "data" / split / name / f"{seed}.png")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("STRIATE_CACHE", str(base / "cache"))
+        for seed in (3, 4):
+            scenery(seed).resize((96, 72)).save(base / "data" / "test" / "a" / f"copy{seed}.jpg", quality=60)
+        striate.train(base / "data", model="mlp", epochs=1, name="r", runs=base, set=["precision=float32"])
+        run = Run(base / "r")
+        for name in "ab":
+            (base / "other" / name).mkdir(parents=True)
+            for seed in range(200, 203):
+                scenery(seed + 1000 * (name == "b")).save(base / "other" / name / f"{seed}.jpg")
+        for seed, size in enumerate(((128, 96), (64, 64), (96, 96), (256, 192))):
+            scenery(seed).resize(size).save(base / "other" / "a" / f"copy{seed}.jpg", quality=40 + 10 * seed)
+        scenery(9).save(base / "other" / "a" / "copy9.png")
+        yield run, base / "other"
+
+
+def test_resized_and_recompressed_copies_of_training_images_are_left_out(leaky: tuple[Run, Path]) -> None:
+    run, other = leaky
+    verdict = striate.evaluate(run, other)
+    assert verdict.seen is not None
+    assert (verdict.seen.training + verdict.seen.validation, verdict.seen.alike) == (1, 4)
+    assert (verdict.scores.count, verdict.seen.total) == (6, 5)
+    assert striate.evaluate(run, other, all_images=True).scores.count == 11
+
+
+def test_a_published_classifier_shows_no_training_image_and_compares_pixels_only(
+    leaky: tuple[Run, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run, other = leaky
+    shutil.copytree(run.classifier_folder, tmp_path / "net")
+    with np.load(tmp_path / "net" / "images.npz") as columns:
+        assert set(columns) == {"train", "val"}
+    verdict = striate.evaluate(tmp_path / "net", other)
+    assert verdict.seen is not None
+    assert (verdict.seen.total, verdict.seen.alike, verdict.scores.count) == (1, None, 10)
+    (other / "a" / "copy9.png").rename(tmp_path / "copy9.png")
+    assert "are recognised only within the run" in shown(capsys, "evaluate", str(tmp_path / "net"), str(other))
+    (tmp_path / "copy9.png").rename(other / "a" / "copy9.png")
+
+
+def test_the_report_warns_of_copies_in_the_test_split_that_the_data_bring(leaky: tuple[Run, Path]) -> None:
+    run, _ = leaky
+    assert json.loads((run.evaluations / "test.json").read_text())["seen"]["alike"] == 2
+    assert "2 test images seen before" in run.report_file.read_text()
+
+
+def test_an_image_stored_in_another_way_is_known_by_what_is_visible(run: Run, tmp_path: Path) -> None:
+    noise(tmp_path / "mixed", 3, seed=1)
+    dataset = open_data("photos")
+    for index, mode in zip(divide(audit(dataset)).splits["train"].tolist(), ("RGB", "RGBA", "LA"), strict=False):
+        given = Image.open(tmp_path / "photos" / dataset.store.name(index)).convert(mode)
+        given.save(tmp_path / "mixed" / dataset.classes[dataset.targets[index]] / f"copy{index}.png")
+    verdict = striate.evaluate(run, "mixed")
+    assert verdict.seen is not None
+    assert (verdict.scores.count, verdict.seen.training) == (6, 3)
+
+
 def test_two_data_sets_of_one_name_are_stored_apart(run: Run, tmp_path: Path) -> None:
     for folder, count in (("spring", 2), ("autumn", 3)):
         noise(tmp_path / folder / "new", count, seed=count)
@@ -99,7 +171,7 @@ def test_all_images_are_judged_where_it_is_asked_for_and_it_is_said(
     assert "of 40 right" in said
     assert f"Warning: {splits()['train'] + splits()['val']} of these images were seen before" in said
     stored = json.loads((run.evaluations / "photos-all.json").read_text())["seen"]
-    assert stored == {"training": splits()["train"], "validation": splits()["val"], "left_out": False}
+    assert stored == {"training": splits()["train"], "validation": splits()["val"], "alike": 0, "left_out": False}
 
 
 def test_what_is_left_out_stands_in_lines_and_in_json(run: Run, capsys: pytest.CaptureFixture[str]) -> None:

@@ -12,6 +12,7 @@ from jaxtyping import Bool, UInt8
 
 from striate.core.errors import RunError
 from striate.core.files import read_regular, write_atomically
+from striate.data.audit.duplicates import Appearances
 
 _FILE = "images.npz"
 _BYTES = 16  # of each SHA-256: two different images share a digest with probability 3e-39
@@ -22,12 +23,14 @@ class SeenImages:
     """Content digests of the training and validation images of a classifier.
 
     `train`: the images of the training; `val`: the images that selected the epoch and the temperature. The digests
-    (`striate.data.audit.digests`) are of decoded pixels, so that a copy is recognized under any name, in any folder and
-    in any lossless format.
+    (`striate.data.audit.visible`) are of decoded pixels, so that a copy is recognized under any name, in any folder and
+    in any lossless format. `appearances` of both recognize copies that were resized or compressed again; they show the
+    images, and so are never written into the classifier's folder, which may be published. None: they are not known.
     """
 
     train: UInt8[np.ndarray, "n b"]
     val: UInt8[np.ndarray, "m b"]
+    appearances: Appearances | None = None
 
     def among(self, digests: UInt8[np.ndarray, "k d"]) -> tuple[Bool[np.ndarray, " k"], Bool[np.ndarray, " k"]]:
         """Return two masks over `digests`: images in `train`, and images in `val` that are not in `train`."""

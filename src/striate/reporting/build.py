@@ -79,6 +79,7 @@ def read_material(run: Run) -> RunMaterial:
         train=classified.get("train"),
         test=classified.get("test"),
         validation=classified.get("val"),
+        seen=test.seen if test else None,
         rows=judged.rows if judged and isinstance(judged.rows, Rows) else None,
         temperature=_temperature(classifier),
         selected=plan.recipe.stop.keep == "best",

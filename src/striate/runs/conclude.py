@@ -14,9 +14,10 @@ from striate.core.errors import DataError, RunError
 from striate.data.dataset import SPLITS, Split
 from striate.metrics import EVALUATORS
 from striate.models import build_sketch
-from striate.runs.evaluate import Evaluation, evaluation, sort_out
+from striate.runs.evaluate import Evaluation, evaluation
 from striate.runs.events import RunFinished
 from striate.runs.folder import Run
+from striate.runs.seen import sort_out
 from striate.runs.train import Session
 from striate.tasks import TASKS
 from striate.training import (
@@ -82,7 +83,7 @@ def _evaluation(
     split: Split, outputs: Outputs, classifier: Classifier, session: Session, gone: tuple[str, ...]
 ) -> Evaluation:
     prepared = session.prepared
-    _, seen = sort_out(classifier.seen, outputs.index, prepared.digests, keep=True)
+    _, seen = sort_out(classifier.seen, outputs.index, prepared.index, keep=True)
     names = prepared.names(split, outputs.index)
     return evaluation(split, session.plan.data, names, classifier, outputs, seen, gone)
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from striate.classifier import Classifier, SeenImages
+from striate.classifier import Classifier
 from striate.core.device import plain_plan
 from striate.core.errors import DataError, RunError
 from striate.core.files import make_folder, read_regular, sweep, write_atomically, write_json
@@ -21,28 +21,13 @@ from striate.data.images.decode import Unreadable
 from striate.data.loading.loader import Loader
 from striate.metrics import EVALUATORS, Table
 from striate.runs.folder import Run, read_scores
+from striate.runs.seen import Seen
 from striate.tasks import CLASSIFICATION
 from striate.training.evaluation import Outputs, evaluate
 
 BATCH_SIZE = 256
 
 _INDEX, _NAME = "index", "picture"
-
-
-@dataclass(frozen=True)
-class Seen:
-    """How many images of an evaluation the classifier had seen before.
-
-    `training`: images that it was trained on. `validation`: others, by which its epoch and its temperature were
-    chosen. `left_out`: they are not among those evaluated.
-    """
-
-    training: int
-    validation: int
-    left_out: bool
-
-    def __str__(self) -> str:
-        return f"{self.training:,} in training, {self.validation:,} in validation"
 
 
 @dataclass(frozen=True)
@@ -166,21 +151,6 @@ def unread(dataset: Dataset, indices: np.ndarray, outputs: Outputs | None) -> tu
     """Return the names of those of `indices` that `outputs` leaves out; all where there are no outputs."""
     left_out = indices if outputs is None else np.setdiff1d(indices, outputs.index)
     return tuple(dataset.store.name(index) for index in left_out.tolist())
-
-
-def sort_out(
-    images: SeenImages | None, indices: np.ndarray, digests: np.ndarray, *, keep: bool
-) -> tuple[np.ndarray, Seen | None]:
-    """Return those of `indices` that are evaluated, and how many of them the classifier had seen.
-
-    Seen images are left out unless `keep`. `digests` are those of the whole data set. Where `images` is None, nothing
-    is left out.
-    """
-    if images is None:
-        return indices, None
-    trained, validated = images.among(digests[indices])
-    seen = Seen(int(trained.sum()), int(validated.sum()), left_out=not keep)
-    return indices if keep else indices[~(trained | validated)], seen
 
 
 def evaluation(

@@ -30,6 +30,7 @@ class Run:
     events.jsonl   the record of the training                            evaluations/   the scores of each split
     audit.json     the audit of the data                                 classifier/    the trained classifier
     images.csv     the images it was started with, where they are files
+    thumbnails.npz what its images look like, to recognise copies of them
     report.html    all of it, to read
 
     A run is path-like: every function that takes the path of a run takes the run.
@@ -77,6 +78,10 @@ class Run:
     @property
     def images_file(self) -> Path:
         return self.path / "images.csv"
+
+    @property
+    def thumbnails_file(self) -> Path:
+        return self.path / "thumbnails.npz"
 
     @property
     def checkpoints(self) -> Path:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -39,7 +39,7 @@ class PreparedLoaders:
     labels: LabelSpec
     digest: str
     warnings: tuple[str, ...] = ()
-    digests: np.ndarray = field(default_factory=lambda: np.empty((0, 32), np.uint8))
+    index: None = None
     seen: None = None
 
     @classmethod

@@ -14,6 +14,7 @@ from striate.core.progress import Progress, renamed, silent
 from striate.core.protocols import Batches
 from striate.core.spec import InputSpec, LabelSpec
 from striate.data.audit import Audit, audit
+from striate.data.audit.index import ImageIndex
 from striate.data.augmentation.augment import augmentations_in_effect
 from striate.data.dataset import Dataset, Split, Splits
 from striate.data.loading.batching import batches_of
@@ -27,6 +28,7 @@ from striate.runs.images import Changes, compare, read_images, write_images
 from striate.runs.origin import Origin
 from striate.runs.plan import Plan
 from striate.runs.recipe import Recipe
+from striate.runs.seen import seen_images, write_appearances
 from striate.training import Outputs
 
 _SPLIT_NAMES: dict[Split, str] = {"train": "training", "val": "validation", "test": "test"}
@@ -38,8 +40,8 @@ class TrainingData(Protocol):
     """What a run needs of its data: how the model is fed, what its outputs mean, batches, and answers to judge.
 
     `counts` is the number of images in each split that has any, `digest` changes with the data, `warnings` are
-    sentences for the user. `digests` are those of all images, where they are known, and `seen` those that a classifier
-    trained on them has seen.
+    sentences for the user. `index` is that of all images, where there is one, and `seen` identifies those that a
+    classifier trained on them has seen.
     """
 
     @property
@@ -53,7 +55,7 @@ class TrainingData(Protocol):
     @property
     def warnings(self) -> tuple[str, ...]: ...
     @property
-    def digests(self) -> np.ndarray: ...
+    def index(self) -> ImageIndex | None: ...
     @property
     def seen(self) -> SeenImages | None: ...
 
@@ -118,14 +120,14 @@ class Prepared:
         return self.audit.warnings
 
     @property
-    def digests(self) -> np.ndarray:
-        """The content digest of each image of the data set."""
-        return self.audit.index.digests
+    def index(self) -> ImageIndex:
+        """The index of the data set."""
+        return self.audit.index
 
     @property
     def seen(self) -> SeenImages:
         """The images of the training and validation splits."""
-        return SeenImages(self.digests[self.splits["train"]], self.digests[self.splits["val"]])
+        return seen_images(self.index, self.splits)
 
     def load(self, recipe: Recipe, *, progress: Progress = silent) -> tuple[Batches, Batches]:
         """Make the loaders; images that fit in memory are decoded now.
@@ -152,7 +154,7 @@ class Prepared:
                 seed=recipe.seed,
                 shuffle=learning,
                 augmentations=augmentations if learning else (),
-                digests=self.digests,
+                digests=self.index.digests,
                 memory="auto" if recipe.in_memory else "never",
                 threads=recipe.loader_threads,
                 progress=renamed(progress, f"loading the {_SPLIT_NAMES[split]} split"),
@@ -194,7 +196,8 @@ class Prepared:
         """Write the audit into the run, and which images it begins with."""
         write_json(run.audit_file, self.audit.to_json())
         if not self.recorded:
-            write_images(run.images_file, self.dataset, self.audit.index, self.splits)
+            write_images(run.images_file, self.dataset, self.index, self.splits)
+            write_appearances(run.thumbnails_file, self.seen.appearances)
 
 
 def divide(found: Audit, given: Splits | None = None) -> Audit:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -14,8 +14,8 @@ from striate.verbs._verb import with_progress
 if TYPE_CHECKING:
     from striate.classifier import Classifier
     from striate.core.progress import Progress
-    from striate.runs.evaluate import Seen
     from striate.runs.folder import Run
+    from striate.runs.seen import Seen
 
 
 @dataclass(frozen=True)
@@ -59,8 +59,9 @@ def evaluate(
 ) -> Verdict:
     """Evaluate a run on the test split of its own data, or on other data, whose classes are matched by name.
 
-    Of other data, images that the classifier was trained or validated on are left out and counted: they are recognised
-    by their pixels, wherever the files are.
+    Of other data, images that the classifier was trained or validated on are left out and counted. They are recognised
+    by their pixels, wherever the files are; from 64 pixels on also copies that were resized, compressed again or
+    cropped by a few per cent. A classifier that was copied out of its run recognises equal pixels only.
 
     Example:
         striate.evaluate("runs/photos", "more-photos/").scores.top1.value
@@ -82,8 +83,9 @@ def evaluate(
 
     from striate.data.audit import audit
     from striate.data.sources.opening import open_data
-    from striate.runs.evaluate import answers, evaluation, matched, sort_out, stored_name
+    from striate.runs.evaluate import answers, evaluation, matched, stored_name
     from striate.runs.images import own_splits
+    from striate.runs.seen import read_appearances, sort_out
 
     report = progress or silent
     classifier = classifier_of(run, device)
@@ -99,7 +101,10 @@ def evaluate(
     if not len(indices):
         raise DataError(f"{source} has no image in the split {chosen!r}. Choose another with --split.")
     its_own = data is None and chosen != "all"  # a split of the run's own data is judged as it was asked for
-    indices, seen = sort_out(classifier.seen, indices, index.digests, keep=all_images or its_own)
+    known_images = classifier.seen
+    if its_run and known_images:
+        known_images = replace(known_images, appearances=read_appearances(its_run.thumbnails_file))
+    indices, seen = sort_out(known_images, indices, index, keep=all_images or its_own, progress=report)
     if not len(indices):
         raise DataError(
             f"The classifier has seen every image of {source} in its training ({seen}), so they cannot test it. "

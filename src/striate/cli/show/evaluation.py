@@ -47,15 +47,16 @@ def seen_sentence(verdict: Verdict) -> str:
     seen = verdict.seen
     if seen is None:
         return "Whether the classifier was trained on some of these images is not known: it has no record of them."
-    number = seen.training + seen.validation
-    if not number:
-        return "None of these images was seen in training or validation."
+    if not seen.total:
+        none = "None of these images was seen in training or validation"
+        pixels = ", by its pixels; copies that were resized or compressed again are recognised only within the run"
+        return f"{none}{pixels if seen.alike is None else ''}."
     if seen.left_out:
         return (
-            f"Warning: images left out because the classifier has seen them: {number:,} ({seen}). "
+            f"Warning: images left out because the classifier has seen them: {seen.total:,} ({seen}). "
             "To judge them too: --all-images"
         )
-    return f"Warning: {number:,} of these images were seen before ({seen}), so this is no test on unseen images."
+    return f"Warning: {seen.total:,} of these images were seen before ({seen}), so this is no test on unseen images."
 
 
 def sentence(scores: Scores) -> str:

@@ -11,6 +11,7 @@ linkage) would join images that have nothing in common.
 from __future__ import annotations
 
 from contextlib import closing
+from dataclasses import dataclass
 from functools import partial
 
 import numpy as np
@@ -30,6 +31,9 @@ THUMBNAIL = 48
 """Height and width of the thumbnails."""
 
 _CELLS = 8
+TINT = (_CELLS, _CELLS, 2)
+"""Shape of the tints."""
+
 # The limits lie in wide gaps. Among 400 photos, 79,800 unrelated pairs differ in 27 to 83 of the 112 bits (mean 56) and
 # correlate by at most 0.82; copies cropped by 3 %, halved or saved at JPEG quality 40 differ in at most 22, correlate
 # by at least 0.98, and their worst block is at most 0.34 off (0.52 in synthetic images full of fine checks; 1.0 and
@@ -45,6 +49,72 @@ _LEAST_TINT = 4.0  # half levels (root mean square): below, there is no colour t
 _ROUND = 16  # proposals compared at once; after a round without a match the rest, less similar, is skipped
 _PIECE = 256  # images between two progress reports
 _STAGE = "comparing images"
+
+
+@dataclass(frozen=True, eq=False)
+class Appearances:
+    """What a comparison needs of images: their thumbnails and tints, in one order."""
+
+    thumbnails: UInt8[np.ndarray, "n 48 48"]
+    tints: Int8[np.ndarray, "n 8 8 2"]
+
+    def __len__(self) -> int:
+        return len(self.thumbnails)
+
+    def of(self, rows: np.ndarray) -> Appearances:
+        """Return the chosen rows."""
+        return Appearances(self.thumbnails[rows], self.tints[rows])
+
+    def copied_from(self, originals: Appearances, progress: Progress = silent) -> Bool[np.ndarray, " n"]:
+        """Return which images are near duplicates of one of `originals`: n·m comparisons of hashes, in threads.
+
+        Aspects do not matter: a copy may have been stretched to a square.
+        """
+        copied = np.zeros(len(self), bool)
+        if not len(self) or not len(originals):
+            return copied
+        codes, threads = hashes(originals.thumbnails), usable_cores()
+        parts = (slice(start, start + _PIECE) for start in range(0, len(self), _PIECE))
+        work = in_order(partial(self._copied, originals, codes), parts, threads=threads, ahead=2 * threads)
+        done = 0
+        with closing(work) as found:
+            for part in found:
+                copied[done : done + len(part)] = part
+                done += len(part)
+                progress(_STAGE, done, len(self))
+        return copied
+
+    def _copied(self, originals: Appearances, codes: UInt64[np.ndarray, "m 2"], part: slice) -> Bool[np.ndarray, " k"]:
+        return np.array(
+            [
+                bool(_confirmed(image, tint, originals.of(_nearest(code, codes))).any())
+                for image, tint, code in zip(
+                    self.thumbnails[part], self.tints[part], hashes(self.thumbnails[part]), strict=True
+                )
+            ],
+            bool,
+        )
+
+
+def _nearest(code: UInt64[np.ndarray, " 2"], codes: UInt64[np.ndarray, "n 2"]) -> Int64[np.ndarray, " k"]:
+    """Return the indices of the `codes` nearest to `code`, within the limit."""
+    distance = _distances(code, codes)
+    proposed = np.flatnonzero(distance <= _MOST_BITS)
+    return proposed[np.argsort(distance[proposed], kind="stable")][:_ROUND]
+
+
+def _confirmed(
+    thumbnail: UInt8[np.ndarray, "48 48"], tint: Int8[np.ndarray, "8 8 2"], others: Appearances
+) -> Bool[np.ndarray, " n"]:
+    """Return which of `others` show the image of `thumbnail` and `tint`: the same pixels and the same colours.
+
+    A grey copy of a coloured image is a copy, unless the image has no structure either.
+    """
+    if not len(others):
+        return np.zeros(0, bool)
+    correlation, worst = likeness(thumbnail, others.thumbnails)
+    similar = (correlation >= _LEAST_CORRELATION) & (worst <= _MOST_BLOCK_ERROR)
+    return similar & _same_tint(tint, others.tints, grey_copies=bool(thumbnail.std() >= FLAT))
 
 
 def thumbnail(pixels: Pixels) -> UInt8[np.ndarray, "48 48"]:
@@ -96,21 +166,20 @@ def hashes(thumbnails: UInt8[np.ndarray, "n 48 48"]) -> UInt64[np.ndarray, "n 2"
 
 
 def stars(
-    thumbnails: UInt8[np.ndarray, "n 48 48"],
+    images: Appearances,
     aspects: Float64[np.ndarray, " n"],
     ranks: Int64[np.ndarray, " n"],
-    tints: Int8[np.ndarray, "n 8 8 2"] | None = None,
     progress: Progress = silent,
 ) -> Int64[np.ndarray, " n"]:
     """Return the representative of each image's group of near duplicates; the image itself where it is alone.
 
     The image with the most neighbours by hash is processed first and takes the candidates that the comparison of pixels
     confirms; these are then removed from the search. `ranks` settles ties, so that the groups depend on content and not
-    on order: the places of the images when sorted by digest. `aspects` is width over height. With `tints`, images of
-    different colours are not alike; a grey copy of a coloured image is. `progress` counts each image twice, for hashes
-    and for pixels.
+    on order: the places of the images when sorted by digest. `aspects` is width over height. Images of different
+    colours are not alike; a grey copy of a coloured image is. `progress` counts each image twice, for hashes and for
+    pixels.
     """
-    codes = hashes(thumbnails)
+    codes = hashes(images.thumbnails)
     neighbours = _neighbours(codes, progress)
     order = np.lexsort((ranks, -neighbours))
     representative = np.full(len(codes), -1, np.int64)
@@ -129,12 +198,7 @@ def stars(
         proposed = proposed[np.lexsort((ranks[proposed], distance[proposed]))]
         for start in range(0, len(proposed), _ROUND):
             candidates = proposed[start : start + _ROUND]
-            correlation, worst = likeness(thumbnails[index], thumbnails[candidates])
-            similar = (correlation >= _LEAST_CORRELATION) & (worst <= _MOST_BLOCK_ERROR)
-            if tints is not None:
-                flat = thumbnails[index].std() < FLAT
-                similar &= _same_tint(tints[index], tints[candidates], grey_copies=not flat)
-            confirmed = candidates[similar]
+            confirmed = candidates[_confirmed(images.thumbnails[index], images.tints[index], images.of(candidates))]
             representative[confirmed] = index
             if not len(confirmed):
                 break

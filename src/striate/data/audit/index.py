@@ -12,14 +12,14 @@ from functools import cached_property, partial
 from pathlib import Path
 
 import numpy as np
-from jaxtyping import Bool, Float64, Int64, Shaped, UInt8
+from jaxtyping import Bool, Float64, Int8, Int64, Shaped, UInt8
 
 from striate.core.errors import StriateError
 from striate.core.files import cache_folder, open_regular, write_atomically
 from striate.core.progress import Progress, silent
 from striate.core.threads import in_order, usable_cores
 from striate.data.audit.digests import DIGEST_BYTES, array_digest, content_digest, content_digests, first_of_equals
-from striate.data.audit.duplicates import SMALLEST_SIDE, stars, thumbnail, tint
+from striate.data.audit.duplicates import SMALLEST_SIDE, THUMBNAIL, TINT, Appearances, stars, thumbnail, tint
 from striate.data.audit.visible import visible
 from striate.data.dataset import SPLITS, ArrayStore, Dataset, FileStore, Splits, Store
 from striate.data.images.decode import Unreadable
@@ -46,7 +46,8 @@ class ImageIndex:
     the file stores it. `orientations`: the EXIF orientation that was undone. `digests`: SHA-256 of the decoded upright
     pixels. `visible`: SHA-256 of their visible content, independent of storage (`striate.data.audit.visible`).
     `near_duplicate_of`: the representative of the image's group of near duplicates (`striate.data.audit.duplicates`),
-    equal ones included; the image itself, where it has no group.
+    equal ones included; the image itself, where it has no group. `compared`: the images that are large enough to be
+    compared, with `thumbnails` and `tints`.
     """
 
     reasons: Shaped[np.ndarray, " n"]
@@ -60,6 +61,9 @@ class ImageIndex:
     digests: UInt8[np.ndarray, "n 32"]
     visible: UInt8[np.ndarray, "n 32"]
     near_duplicate_of: Int64[np.ndarray, " n"]
+    compared: Int64[np.ndarray, " m"]
+    thumbnails: UInt8[np.ndarray, "m 48 48"]
+    tints: Int8[np.ndarray, "m 8 8 2"]
 
     def __len__(self) -> int:
         return len(self.reasons)
@@ -79,6 +83,11 @@ class ImageIndex:
         """The group that stays in one split: `near_duplicate_of`, except for groups above `largest_group`."""
         sizes = np.bincount(self.near_duplicate_of, minlength=len(self))[self.near_duplicate_of]
         return np.where(sizes > largest_group(len(self)), np.arange(len(self)), self.near_duplicate_of)
+
+    def appearances(self, indices: np.ndarray) -> tuple[Int64[np.ndarray, " k"], Appearances]:
+        """Return those of `indices` that are large enough to be compared, and their appearances."""
+        compared, _, rows = np.intersect1d(indices, self.compared, assume_unique=True, return_indices=True)
+        return compared, Appearances(self.thumbnails[rows], self.tints[rows])
 
     def splits_of(self, dataset: Dataset) -> Splits:
         """Return the splits that `dataset` brings, without unreadable images, each in ascending order."""
@@ -157,7 +166,8 @@ def _columns_of(store: Store, progress: Progress) -> Columns:
     columns, appearances = _index_array(store) if isinstance(store, ArrayStore) else _index_each(store, progress)
     progress(_STAGE, len(store), len(store))
     columns["visible"] = _stack([appearance.digest for appearance in appearances])
-    columns["near_duplicate_of"] = _near_duplicates(columns, appearances, progress)
+    columns |= _compared(appearances)
+    columns["near_duplicate_of"] = _near_duplicates(columns, progress)
     return columns
 
 
@@ -232,17 +242,26 @@ def _columns(rows: list[_Row]) -> Columns:
     }
 
 
-def _near_duplicates(columns: Columns, appearances: list[_Appearance], progress: Progress) -> np.ndarray:
+def _compared(appearances: list[_Appearance]) -> Columns:
+    large = [at for at, each in enumerate(appearances) if each.thumbnail is not None]
+    return {
+        "compared": np.array(large, np.int64),
+        "thumbnails": np.array([appearances[at].thumbnail for at in large], np.uint8).reshape(-1, THUMBNAIL, THUMBNAIL),
+        "tints": np.array([appearances[at].tint for at in large], np.int8).reshape(-1, *TINT),
+    }
+
+
+def _near_duplicates(columns: Columns, progress: Progress) -> np.ndarray:
     """Group near duplicates: compare images that are large enough, one for each set of equal ones."""
     digests = columns["visible"]
-    own = np.arange(len(digests))
-    groups = np.where(columns["reasons"] == "", first_of_equals(digests), own)
-    compared = np.array([at for at in own if appearances[at].thumbnail is not None and groups[at] == at], np.int64)
+    groups = np.where(columns["reasons"] == "", first_of_equals(digests), np.arange(len(digests)))
+    first = groups[columns["compared"]] == columns["compared"]
+    compared = columns["compared"][first]
     if len(compared):
         aspects = columns["widths"][compared] / columns["heights"][compared]
         order = np.argsort(np.ascontiguousarray(digests[compared]).view(f"S{DIGEST_BYTES}").reshape(-1), kind="stable")
-        small, tints = (np.stack([getattr(appearances[at], name) for at in compared]) for name in ("thumbnail", "tint"))
-        groups[compared] = compared[stars(small, aspects, np.argsort(order), tints, progress)]
+        images = Appearances(columns["thumbnails"][first], columns["tints"][first])
+        groups[compared] = compared[stars(images, aspects, np.argsort(order), progress)]
     return groups[groups]
 
 

@@ -18,6 +18,7 @@ def verdict(material: RunMaterial) -> Html:
         h("h1", name(material.title)),
         _unfinished(material),
         _sentence(material),
+        _seen(material),
         h("p", _summary(material), class_="trained"),
         h("p", "The images could not be read again: ", name(material.unread), class_="warning")
         if material.unread
@@ -32,6 +33,15 @@ def _unfinished(material: RunMaterial) -> Html | None:
     if material.unfinished is None:
         return None
     said = f"Unfinished: {material.unfinished}. The weights are the best so far; further training may change them."
+    return h("p", said, class_="warning")
+
+
+def _seen(material: RunMaterial) -> Html | None:
+    """Warn of test images that are no test."""
+    seen = material.seen
+    if seen is None or not seen.total:
+        return None
+    said = f"{count(seen.total, 'test image')} seen before ({seen}): on new images expect less."
     return h("p", said, class_="warning")
 
 
