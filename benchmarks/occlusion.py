@@ -38,14 +38,10 @@ from striate.explaining import occlusion
 from striate.explaining.occluding.incremental import Incremental
 from striate.explaining.occluding.occlusion import exact, under_patches
 from striate.explaining.occluding.patch_grid import Positions, positions
-from striate.models import create_model
-from striate.models.weights import (
-    MOBILENET_V2_INPUT,
-    SQUEEZENET_INPUT,
-    load_weights,
-    mobilenet_v2_folded,
-    squeezenet,
-)
+from striate.models import Network, create_model
+from striate.models.weights import load_weights, recognise
+from striate.models.weights.dialects.caffe import SQUEEZENET_INPUT
+from striate.models.weights.dialects.tflite import MOBILENET_V2_INPUT
 
 PATCH, STRIDES, CLASS = 32, (16, 8), 160
 BATCHES = (1, 4, 16, 32)
@@ -168,14 +164,11 @@ def _stir(model: nn.Module) -> None:
         model.train()(torch.randn(4, 3, 224, 224))
 
 
-def _train(model: nn.Module, name: str) -> None:
+def _train(model: Network, name: str) -> None:
     file = {"squeezenet1_0": "squeezenet1_0.npz", "mobilenet_v2": "mobilenet_v2_1.0_224.npz"}[name]
     with np.load(real_data("weights") / name / file) as arrays:
         state = {key: torch.from_numpy(arrays[key]) for key in arrays.files}
-    if name == "mobilenet_v2":
-        load_weights(model, mobilenet_v2_folded(state, model))
-    else:
-        load_weights(model, state, squeezenet)
+    load_weights(model, recognise(state, model).convert(state, model))
 
 
 def _photo(spec: InputSpec) -> Tensor:

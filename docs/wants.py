@@ -18,13 +18,9 @@ import torch.nn.functional as F
 
 from striate.explaining.visualize import BlurredPixels, Fourier, Pixels, class_logit, maximize
 from striate.models import Network, create_model
-from striate.models.weights import (
-    MOBILENET_V2_INPUT,
-    SQUEEZENET_INPUT,
-    load_weights,
-    mobilenet_v2_folded,
-    squeezenet,
-)
+from striate.models.weights import DIALECTS, load_weights
+from striate.models.weights.dialects.caffe import SQUEEZENET_INPUT
+from striate.models.weights.dialects.tflite import MOBILENET_V2_INPUT
 from striate.plot import png, sheet
 
 IMAGES = Path(__file__).parent / "images"
@@ -48,9 +44,9 @@ def state(name: str) -> dict[str, torch.Tensor]:
 def networks() -> tuple[Network, Network]:
     """The one for which images are made, and another one, that is asked about them."""
     asked = create_model("mobilenet_v2", classes=1000, channels=3, size=MOBILENET_V2_INPUT.size)
-    load_weights(asked, mobilenet_v2_folded(state("mobilenet_v2"), asked))
+    load_weights(asked, DIALECTS["tflite"].convert(state("mobilenet_v2"), asked))
     other = create_model("squeezenet1_0", classes=1000, channels=3, size=SQUEEZENET_INPUT.size)
-    load_weights(other, state("squeezenet1_0"), squeezenet)
+    load_weights(other, DIALECTS["caffe"].convert(state("squeezenet1_0"), other))
     return asked.eval(), other.eval()
 
 

@@ -17,7 +17,8 @@ from striate.data.preparation.colour import arrange
 from striate.data.preparation.tensors import prepare_tensors
 from striate.explaining.adversarial import ThroughPreparation, accuracy_curve, pgd
 from striate.models import Network, create_model
-from striate.models.weights import SQUEEZENET_INPUT, load_weights, squeezenet
+from striate.models.weights import DIALECTS, load_weights
+from striate.models.weights.dialects.caffe import SQUEEZENET_INPUT
 
 SPEC = SQUEEZENET_INPUT
 
@@ -30,8 +31,9 @@ def network() -> Network:
 @pytest.fixture
 def photos(real_data: Callable[[str], Path], network: Network) -> list[Path]:
     (file,) = (real_data("weights") / "squeezenet1_0").glob("*.npz")
-    with np.load(file) as tensors:
-        load_weights(network, {name: torch.from_numpy(tensors[name]) for name in tensors.files}, squeezenet)
+    with np.load(file) as arrays:
+        tensors = {name: torch.from_numpy(arrays[name]) for name in arrays.files}
+    load_weights(network, DIALECTS["caffe"].convert(tensors, network))
     return sorted(real_data("imagenet-samples").glob("*.jpg"))[10:40:10]
 
 

