@@ -32,6 +32,7 @@ from striate.runs.effect import settings_in_effect
 from striate.runs.evaluate import Evaluation
 from striate.runs.folder import Run
 from striate.runs.images import named
+from striate.runs.mirrored import Mirrored
 from striate.runs.plan import Plan
 from striate.runs.prepare import divide
 from striate.tracing import describe
@@ -80,6 +81,7 @@ def read_material(run: Run) -> RunMaterial:
         test=classified.get("test"),
         validation=classified.get("val"),
         seen=test.seen if test else None,
+        mirrored=Mirrored.read(run),
         rows=judged.rows if judged and isinstance(judged.rows, Rows) else None,
         temperature=_temperature(classifier),
         selected=plan.recipe.stop.keep == "best",

@@ -12,6 +12,7 @@ from jaxtyping import Float, UInt8
 from striate.data.audit import Audit
 from striate.metrics import ClassificationScores, Rows, Scores, Temperature
 from striate.models import ModelCard
+from striate.runs.mirrored import Mirrored
 from striate.runs.seen import Seen
 from striate.tasks import CLASSIFICATION
 from striate.tracing import Description
@@ -61,7 +62,8 @@ class RunMaterial:
     ended. `selected` is true where validation images chose the epoch.
 
     Evaluation: `judged` holds the evaluation of each split, whatever the task; `train`, `validation` and `test` are
-    those of single-label classification. `seen` says how many test images were seen in training. `rows` are the answers
+    those of single-label classification. `seen` says how many test images were seen in training, `mirrored`
+    how mirrored validation images are answered. `rows` are the answers
     of the split that is shown, `temperature` the fitted temperature. `mistakes` are wrong answers, most confident
     first, with maps made by the method `explained`, or without because of `unexplained`; `surest` are correct answers.
 
@@ -85,6 +87,7 @@ class RunMaterial:
     validation: ClassificationScores | None = None
     test: ClassificationScores | None = None
     seen: Seen | None = None
+    mirrored: Mirrored | None = None
     rows: Rows | None = None
     temperature: Temperature | None = None
     mistakes: tuple[Example, ...] | None = None

@@ -17,6 +17,7 @@ from striate.models import build_sketch
 from striate.runs.evaluate import Evaluation, evaluation
 from striate.runs.events import RunFinished
 from striate.runs.folder import Run
+from striate.runs.mirrored import measure_mirroring
 from striate.runs.seen import sort_out
 from striate.runs.train import Session
 from striate.tasks import TASKS
@@ -59,6 +60,12 @@ def conclude(run: Run, session: Session, ending: Ending, lost: tuple[str, ...] =
     summaries = {each.name: each.scores.summary() for each in evaluations}
     provenance = replace(classifier.provenance, scores=summaries)
     save_classifier(replace(classifier, provenance=provenance), run.classifier_folder)
+    mirrored = None
+    if "val" in judged:
+        with checkpoint.plan.in_effect():
+            mirrored = measure_mirroring(prepared, session.plan.recipe, classifier, judged["val"])
+    if mirrored is not None:
+        mirrored.write(run)
     unread = (*lost, *(name for names in gone.values() for name in names))
     return RunFinished(
         run=run,
@@ -66,6 +73,7 @@ def conclude(run: Run, session: Session, ending: Ending, lost: tuple[str, ...] =
         kept_epoch=checkpoint.clock.epochs,
         scores={each.name: each.scores for each in evaluations},
         unread=unread,
+        mirrored=mirrored,
     )
 
 

@@ -9,6 +9,7 @@ from striate.core.device import ExecutionPlan
 from striate.core.duration import Duration
 from striate.core.spec import InputSpec, LabelSpec
 from striate.runs.folder import Run
+from striate.runs.mirrored import Mirrored
 from striate.runs.plan import Plan
 from striate.training import Event
 
@@ -42,7 +43,8 @@ class RunFinished:
 
     `reason`: why it ended. `kept_epoch`: the epoch whose weights were kept. `scores`: the evaluation of each split.
     `unread`: names of images that could be read when the training began and were left out of the evaluations, because
-    they cannot be read any more.
+    they cannot be read any more. `mirrored`: how mirrored validation images are answered, where class names leave open
+    whether a mirror image keeps its class.
     """
 
     run: Run
@@ -50,6 +52,7 @@ class RunFinished:
     kept_epoch: float
     scores: dict[str, Any]
     unread: tuple[str, ...] = ()
+    mirrored: Mirrored | None = None
 
 
 RunEvent = RunStarted | Event | RunFinished

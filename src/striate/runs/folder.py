@@ -31,6 +31,7 @@ class Run:
     audit.json     the audit of the data                                 classifier/    the trained classifier
     images.csv     the images it was started with, where they are files
     thumbnails.npz what its images look like, to recognise copies of them
+    mirrored.json  how it answers mirrored images
     report.html    all of it, to read
 
     A run is path-like: every function that takes the path of a run takes the run.
@@ -78,6 +79,10 @@ class Run:
     @property
     def images_file(self) -> Path:
         return self.path / "images.csv"
+
+    @property
+    def mirrored_file(self) -> Path:
+        return self.path / "mirrored.json"
 
     @property
     def thumbnails_file(self) -> Path:

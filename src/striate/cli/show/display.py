@@ -145,6 +145,9 @@ def finished(event: RunFinished) -> str:
     """Return the lines below the last step: why it ended, its scores, and the path of the report."""
     lines = [f"ended       {event.reason}; the weights kept are those of epoch {event.kept_epoch:g}"]
     lines += [f"{split:<11} {sentence(scores)}" for split, scores in event.scores.items()]
+    if event.mirrored:
+        lines.append(f"mirrored    {event.mirrored}")
+        lines += [f"warning     {event.mirrored.warning}"] if event.mirrored.warning else []
     if event.unread:
         lines.append(f"left out    cannot be read any more: {named(event.unread)}")
     lines += [f"report      {event.run.report_file}", f"predict     {command('predict', event.run.path)} IMAGES"]

@@ -12,10 +12,15 @@ from striate.core.spec import RGB, InputSpec
 
 @dataclass(frozen=True)
 class Mirroring:
-    """Whether training images are mirrored by default, and why, as the end of a sentence."""
+    """Whether training images are mirrored by default, and why, as the end of a sentence.
+
+    `decided`: a class name forbids it. Else the names leave open whether mirror images keep their class, which is
+    measured after training (`striate.runs.mirrored`).
+    """
 
     allowed: bool
     reason: str
+    decided: bool = False
 
 
 def _words_of(text: str) -> frozenset[str]:
@@ -77,13 +82,13 @@ def mirroring(spec: InputSpec, classes: Sequence[str]) -> Mirroring:
     named = [(name, _words(name)) for name in classes]
     for name, words in named:
         if _ARROWS.search(name) or any(_is_side(word) for word in words):
-            return Mirroring(False, f"the class name {name!r} mentions a side")
+            return Mirroring(False, f"the class name {name!r} mentions a side", decided=True)
     for name, words in named:
         if opposite := _opposite(words, named):
-            return Mirroring(False, f"a mirror may exchange the classes {name!r} and {opposite!r}")
+            return Mirroring(False, f"a mirror may exchange the classes {name!r} and {opposite!r}", decided=True)
     for name, words in named:
         if _WRITING & set(words):
-            return Mirroring(False, f"the class name {name!r} mentions writing")
+            return Mirroring(False, f"the class name {name!r} mentions writing", decided=True)
     codes = [name for name, words in named if _is_code(name, words)]
     if 2 * len(codes) >= len(classes) > 0:
         return Mirroring(

@@ -56,6 +56,10 @@ def _sentences(material: RunMaterial) -> list[tuple[Child, str | None]]:
     if material.validation and material.selected:
         chosen = "The epoch was chosen, and the temperature was fitted, on the validation images, "
         said.append((chosen + "so their scores are optimistic.", None))
+    if mirrored := material.mirrored:
+        said.append((f"{mirrored}.", None))
+        if mirrored.warning:
+            said.append((f"{mirrored.warning[0].upper()}{mirrored.warning[1:]}.", "warning"))
     return said
 
 
