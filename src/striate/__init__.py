@@ -36,11 +36,18 @@ if TYPE_CHECKING:
     from typing import Any
 
     from striate.data.loading.own_loaders import Loaders as Loaders
+    from striate.models import freeze as freeze
+    from striate.models import layer_groups as layer_groups
     from striate.models import register_model as register_model
+    from striate.models import replace_head as replace_head
+    from striate.models import thaw as thaw
 
 _former.install()
 
-_LOADED_ON_USE = {"Loaders": "striate.data.loading.own_loaders", "register_model": "striate.models"}  # they load torch
+_LOADED_ON_USE = {  # they load torch
+    "Loaders": "striate.data.loading.own_loaders",
+    **dict.fromkeys(("freeze", "layer_groups", "register_model", "replace_head", "thaw"), "striate.models"),
+}
 
 __all__ = [
     "__version__",  # pyright: ignore[reportUnsupportedDunderAll]

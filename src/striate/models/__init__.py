@@ -7,6 +7,7 @@ from striate.models._create import check_model as check_model
 from striate.models._create import create_model as create_model
 from striate.models._create import default_input as default_input
 from striate.models._create import meta_model as meta_model
+from striate.models._create import split_place as split_place
 from striate.models._own import OWN_MODELS as OWN_MODELS
 from striate.models._own import ModelSource as ModelSource
 from striate.models._own import register_model as register_model
@@ -17,3 +18,8 @@ from striate.models._zoo import ModelCard as ModelCard
 from striate.models._zoo import Network as Network
 from striate.models._zoo import Published as Published
 from striate.models._zoo import list_models as list_models
+from striate.models.surgery import freeze as freeze
+from striate.models.surgery import layer_groups as layer_groups
+from striate.models.surgery import replace_head as replace_head
+from striate.models.surgery import thaw as thaw
+from striate.models.surgery import truncate as truncate

@@ -20,6 +20,7 @@ from striate.core.rng import Stream
 from striate.models._own import OWN_MODELS
 from striate.models._zoo import MODELS, Network
 from striate.models.notation import build_written, is_notation, parse, written_classes
+from striate.models.surgery import truncate
 from striate.tracing import EmptyMapError, output_shape, smallest_side
 
 _LARGEST = 2**16
@@ -27,7 +28,7 @@ _DEFAULT_INPUT, _DEFAULT_CLASSES = (3, 224, 224), 1000  # ImageNet's, for a writ
 
 
 def check_model(name: str) -> None:
-    """Check that `name` is the name of a model, or a written network without a mistake.
+    """Check that `name` is the name of a model, one that ends earlier (NAME@PLACE), or a network without a mistake.
 
     Raises:
         ModelError: it is neither.
@@ -35,8 +36,17 @@ def check_model(name: str) -> None:
     if _is_written(name):
         written_classes(parse(name))
     elif name not in OWN_MODELS:
-        _check_family(name)
-        MODELS[name]
+        base, place = split_place(name)
+        _check_family(base)
+        MODELS[base]
+        if place is not None:
+            meta_model(name)
+
+
+def split_place(name: str) -> tuple[str, str | None]:
+    """Split NAME@PLACE, a model of the zoo that ends at one of its feature maps; the place is None without one."""
+    base, at, place = name.partition("@")
+    return (base, place) if at and base in MODELS else (name, None)
 
 
 def default_input(name: str) -> tuple[tuple[int, int, int], int]:
@@ -52,8 +62,9 @@ def default_input(name: str) -> tuple[tuple[int, int, int], int]:
         return _DEFAULT_INPUT, written_classes(parse(name)) or _DEFAULT_CLASSES
     if name in OWN_MODELS:
         return _DEFAULT_INPUT, _DEFAULT_CLASSES
-    _check_family(name)
-    card = MODELS[name].card
+    base, _ = split_place(name)
+    _check_family(base)
+    card = MODELS[base].card
     return card.input, card.classes
 
 
@@ -68,9 +79,10 @@ def create_model(
     """Build a model for images of `size` with its paper's initial weights.
 
     `size` is (height, width), or one number for both. What is not passed is the card's, see `default_input`; with a
-    size and no channels, there are three. `name` is one of the zoo's, or a network written down: see
-    `striate.models.notation`. With a `seed` the weights depend on it alone, and torch's random state stays as found;
-    without one they are drawn from that state, as torch's own modules do.
+    size and no channels, there are three. `name` is one of the zoo's; NAME@PLACE, which ends at a feature map of that
+    model with the mean of each channel and a linear layer (`striate.models.surgery.truncate`); or a network written
+    down: see `striate.models.notation`. With a `seed` the weights depend on it alone, and torch's random state stays as
+    found; without one they are drawn from that state, as torch's own modules do.
 
     Raises:
         ModelError: there is no such model (the nearest name is offered), the images are too small for it (the smallest
@@ -204,11 +216,19 @@ def _check_family(name: str) -> None:
 
 
 def _is_written(name: str) -> bool:
-    return name not in MODELS and name not in OWN_MODELS and is_notation(name)
+    return split_place(name)[0] not in MODELS and name not in OWN_MODELS and is_notation(name)
 
 
 def _builder(name: str) -> Callable[..., Network]:
-    return functools.partial(build_written, name) if _is_written(name) else MODELS[name].build
+    if _is_written(name):
+        return functools.partial(build_written, name)
+    base, place = split_place(name)
+    return MODELS[base].build if place is None else functools.partial(_build_truncated, base, place)
+
+
+def _build_truncated(name: str, place: str, *, channels: int, size: tuple[int, int], classes: int) -> Network:
+    network = MODELS[name].build(channels=channels, size=size, classes=MODELS[name].card.classes)
+    return truncate(network, place, size=size, classes=classes)
 
 
 def _sketch(name: str, channels: int, size: tuple[int, int], classes: int) -> Network:

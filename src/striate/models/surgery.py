@@ -1,0 +1,337 @@
+"""Reuse a trained network for another task: a new head, frozen layers, groups of layers, an earlier end.
+
+Yosinski, Clune, Bengio and Lipson, "How transferable are features in deep neural networks?", NIPS 2014,
+arXiv:1411.1792: early layers are general, late ones are specific to the task that they were trained for.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import TypeVar
+
+import torch
+from torch import Tensor, nn
+
+from striate.core.errors import ModelError, nearest
+from striate.core.protocols import Auxiliary, Described
+from striate.core.rng import Stream
+from striate.layers import GlobalAveragePool
+from striate.models._zoo import Network
+
+Model = TypeVar("Model", bound=nn.Module)
+HEAD = "head"
+_SIZE = (224, 224)
+
+
+def replace_head(
+    model: Model, classes: int, *, size: int | tuple[int, int] | None = None, seed: int | None = None
+) -> Model:
+    """Replace the last layer of `model` by a new one with `classes` outputs, in place, and return the model.
+
+    The head of a network of the zoo is declared, with those of its auxiliary classifiers. Of any other module it is the
+    last linear layer or 1×1 convolution of a forward pass, which must compute the module's output. The new layer has
+    torch's initial weights; with a `seed` they depend on it alone.
+
+    Example:
+        network = striate.replace_head(network, 5)
+
+    Args:
+        model: any module that takes images (n, c, h, w) and returns logits (n, k).
+        classes: number of outputs of the new layer.
+        size: height and width of the images; by default that of the model's card, else 224.
+        seed: seed of the new weights.
+
+    Raises:
+        ModelError: no head is found; the sentence says what the last layer is.
+    """
+    if classes < 1:
+        raise ModelError(f"A head has at least 1 output; received classes={classes}.")
+    with torch.random.fork_rng(devices=[]):
+        if seed is not None:
+            torch.default_generator.manual_seed(Stream(seed, "weights.head").torch_seed())
+        for path in heads_of(model, size):
+            old = model.get_submodule(path)
+            parent, _, name = path.rpartition(".")
+            setattr(model.get_submodule(parent), name, _like(path, old, classes))
+    return model
+
+
+def heads_of(model: nn.Module, size: int | tuple[int, int] | None = None) -> tuple[str, ...]:
+    """Return the paths of the layers that compute the outputs of `model`: its head, then its auxiliary heads.
+
+    Raises:
+        ModelError: no head is declared, and none is found by a forward pass.
+    """
+    if isinstance(model, Described):
+        auxiliary = model.auxiliary_heads if isinstance(model, Auxiliary) else {}
+        return model.head, *auxiliary.values()
+    calls = _calls(model, size)
+    layers = [call for call in calls if call.outputs is not None]
+    if not layers or calls[-1].output.shape[1:2] != (layers[-1].outputs,):
+        found = f"its last linear layer is {layers[-1].path!r}" if layers else "it has no linear layer"
+        raise ModelError(
+            f"No head is found in this {type(model).__name__}: {found}, and the last linear layer or 1×1 convolution "
+            "must compute the outputs. Replace the layer by hand: network.fc = torch.nn.Linear(…)."
+        )
+    return (layers[-1].path,)
+
+
+def layer_groups(model: nn.Module, *, size: int | tuple[int, int] | None = None) -> dict[str, tuple[nn.Module, ...]]:
+    """Return the layers of `model` with parameters or buffers in groups, from the input to the head.
+
+    The groups of a network of the zoo end at its feature maps and bear their names. Those of any other module end where
+    its maps become smaller: group1, group2 …. The last group, `head`, is the layers of `replace_head`.
+
+    Example:
+        groups = striate.layer_groups(network)  # {"stem": (Conv2d, BatchNorm2d), "stage1": …, "head": (Linear,)}
+
+    Args:
+        model: any module that takes images (n, c, h, w).
+        size: height and width of the images; by default that of the model's card, else 224.
+
+    Raises:
+        ModelError: no head is found, or the model does not run on images of this size.
+    """
+    heads = heads_of(model, size)
+    calls = _calls(model, size)
+    ends = {path: name for name, path in model.feature_maps.items()} if isinstance(model, Described) else {}
+    groups: dict[str, list[nn.Module]] = {}
+    seen: set[nn.Module] = set()
+    waiting: list[nn.Module] = []
+    area = None
+    for call in calls:
+        if call.path.startswith(heads) or call.module in seen:
+            continue
+        if _owns_tensors(call.module):
+            if not ends and area is not None and call.area is not None and call.area < area:
+                groups[f"group{len(groups) + 1}"], waiting = waiting, []
+            area = call.area if call.area is not None else area
+            seen.add(call.module)
+            waiting.append(call.module)
+        if call.path in ends:
+            groups[ends[call.path]], waiting = waiting, []
+    if waiting:  # what stands between the last map and the head
+        groups[f"group{len(groups) + 1}" if not ends else "top"] = waiting
+    unused = [module for module in model.modules() if _owns_tensors(module) and module not in seen]
+    return {name: tuple(group) for name, group in groups.items() if group} | {HEAD: tuple(unused)}
+
+
+def freeze(model: Model, *groups: str, size: int | tuple[int, int] | None = None) -> Model:
+    """Freeze groups of layers of `model`, by default all but the head, in place, and return the model.
+
+    The parameters of a frozen layer receive no gradient, and the layer is in evaluation mode, so that the statistics of
+    its batch norms stay as they are. `model.train()` ends that mode: call `freeze` after it in a loop of your own.
+    Training by Striate keeps it.
+
+    Example:
+        striate.freeze(network, "stem", "stage1")
+
+    Args:
+        model: any module that takes images (n, c, h, w).
+        groups: names of groups (`layer_groups`); without any, all but the head.
+        size: height and width of the images; by default that of the model's card, else 224.
+
+    Raises:
+        ModelError: there is no such group, or no head is found.
+    """
+    for module in _layers(model, groups, size, lambda name: name != HEAD):
+        module.requires_grad_(False)
+        module.eval()
+    return model
+
+
+def thaw(model: Model, *groups: str, size: int | tuple[int, int] | None = None) -> Model:
+    """Make groups of layers of `model` trainable again, by default all, in place, and return the model.
+
+    Example:
+        striate.thaw(network, "stage4", "head")
+
+    Args:
+        model: any module that takes images (n, c, h, w).
+        groups: names of groups (`layer_groups`); without any, all.
+        size: height and width of the images; by default that of the model's card, else 224.
+
+    Raises:
+        ModelError: there is no such group, or no head is found.
+    """
+    for module in _layers(model, groups, size, lambda name: True):
+        module.requires_grad_(True)
+        module.train(model.training)
+    return model
+
+
+class Truncated(Network):
+    """A network up to one of its feature maps (`trunk`), then the mean of each channel and a linear layer."""
+
+    head = "fc"
+
+    def __init__(self, trunk: nn.Sequential, maps: Mapping[str, str], channels: int, classes: int) -> None:
+        super().__init__()
+        self.feature_maps = {name: f"trunk.{path}" for name, path in maps.items()}
+        self.trunk = trunk
+        self.pool = GlobalAveragePool()
+        self.fc = nn.Linear(channels, classes)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.fc(self.pool(self.trunk(x)))
+
+
+def truncate(network: Network, place: str, *, size: tuple[int, int], classes: int) -> Truncated:
+    """Return a network of the layers of `network` up to its feature map `place`, with a new linear layer behind it.
+
+    The layers are those of `network` themselves, with their weights. They must stand in a row: each module on the way
+    to `place` may do nothing but call its parts, one after the other.
+
+    Raises:
+        ModelError: there is no such feature map, or `network` does more than call its parts in turn before it.
+    """
+    if place not in network.feature_maps:
+        raise ModelError(f"There is no feature map {place!r} in this network. {nearest(place, network.feature_maps)}")
+    calls = _calls(network, size)
+    path = network.feature_maps[place]
+    end = next(call for call in calls if call.path == path)
+    trunk = _row(network, "", end, calls)
+    if trunk is None:
+        raise ModelError(
+            f"This network cannot end at {place}: before it stands more than modules that are called in turn. Choose "
+            "another of its feature maps."
+        )
+    before = {name: path for name, path in network.feature_maps.items() if _contains(trunk, path)}
+    built = Truncated(trunk, before, end.output.shape[1], classes)
+    built.card = network.card
+    return built
+
+
+@dataclass(frozen=True, eq=False)
+class _Call:
+    """A call of a module in a forward pass: its first tensor, and its output."""
+
+    path: str
+    module: nn.Module
+    input: Tensor | None
+    output: Tensor = field(repr=False)
+
+    @property
+    def area(self) -> int | None:
+        """Number of positions of the output, where it is a map."""
+        return self.output.shape[2:].numel() if self.output.ndim == 4 else None
+
+    @property
+    def outputs(self) -> int | None:
+        """Number of outputs, where the module may be a head: a linear layer or a 1×1 convolution."""
+        if isinstance(self.module, nn.Linear):
+            return self.module.out_features
+        is_product = isinstance(self.module, nn.Conv2d) and self.module.kernel_size == (1, 1)
+        return self.module.out_channels if is_product else None  # pyright: ignore[reportReturnType]
+
+
+def _calls(model: nn.Module, size: int | tuple[int, int] | None) -> list[_Call]:
+    """Return the calls of all modules in a forward pass on a blank image, in the order in which they end."""
+    parameter = next(model.parameters(), None)
+    card = getattr(model, "card", None)
+    usual: tuple[int, int] = card.input[1:] if card is not None else _SIZE
+    height, width = usual if size is None else (size, size) if isinstance(size, int) else size
+    convolution = next((module for module in model.modules() if isinstance(module, nn.Conv2d)), None)
+    channels = convolution.in_channels if convolution is not None else card.input[0] if card is not None else 3
+    like = torch.zeros(0) if parameter is None else parameter.detach()
+    image = torch.zeros(1, channels, height, width, dtype=like.dtype, device=like.device)
+    calls: list[_Call] = []
+    modes = {module: module.training for module in model.modules()}
+    hooks = [
+        module.register_forward_hook(_noting(calls, path))
+        for path, module in model.named_modules(remove_duplicate=True)
+    ]
+    try:
+        with torch.no_grad():
+            model.eval()(image)
+    except (RuntimeError, ValueError, TypeError) as error:
+        raise ModelError(
+            f"This {type(model).__name__} does not run on images of {channels}×{height}×{width} ({error}). Pass the "
+            "size of its images: size=(height, width)."
+        ) from error
+    finally:
+        for hook in hooks:
+            hook.remove()
+        for module, mode in modes.items():
+            module.training = mode
+    return calls
+
+
+def _noting(calls: list[_Call], path: str) -> Callable[..., None]:
+    def note(module: nn.Module, arguments: tuple[object, ...], output: object) -> None:
+        if isinstance(output, Tensor):
+            first = arguments[0] if arguments and isinstance(arguments[0], Tensor) else None
+            calls.append(_Call(path, module, first, output))
+
+    return note
+
+
+def _row(module: nn.Module, path: str, end: _Call, calls: list[_Call]) -> nn.Sequential | None:
+    """Return the children of `module` up to the output of `end` as a sequence; None where they are not one."""
+    prefix = f"{path}." if path else ""
+    row: OrderedDict[str, nn.Module] = OrderedDict()
+    before: Tensor | None = None
+    for name, child in module.named_children():
+        called = [call for call in calls if call.path == prefix + name]
+        inside = end.path.startswith(f"{prefix}{name}.")
+        if len(called) != 1 or called[0].input is None or (before is not None and called[0].input is not before):
+            return None
+        if called[0].output is end.output:
+            row[name] = child
+            return nn.Sequential(row)
+        if inside:
+            cut = _row(child, prefix + name, end, calls)
+            if cut is not None:
+                row[name] = cut
+            return None if cut is None else nn.Sequential(row)
+        row[name], before = child, called[0].output
+    return None
+
+
+def _contains(trunk: nn.Module, path: str) -> bool:
+    try:
+        trunk.get_submodule(path)
+    except AttributeError:
+        return False
+    return True
+
+
+def _like(path: str, old: nn.Module, classes: int) -> nn.Module:
+    """Return a new layer of the kind of `old` with other outputs, on its device, in its precision and mode."""
+    if isinstance(old, nn.Linear):
+        new: nn.Module = type(old)(old.in_features, classes, bias=old.bias is not None)
+    elif isinstance(old, nn.Conv2d) and old.groups == 1:
+        new = nn.Conv2d(
+            old.in_channels,
+            classes,
+            old.kernel_size,  # pyright: ignore[reportArgumentType]
+            old.stride,  # pyright: ignore[reportArgumentType]
+            old.padding,  # pyright: ignore[reportArgumentType]
+            bias=old.bias is not None,
+        )
+    else:
+        raise ModelError(
+            f"The head {path!r} is a {type(old).__name__}; one that can be replaced is a linear layer or a convolution."
+        )
+    parameter = next(old.parameters())
+    return new.to(parameter.device, parameter.dtype).train(old.training)
+
+
+def _owns_tensors(module: nn.Module) -> bool:
+    return any(True for _ in module.parameters(recurse=False)) or any(True for _ in module.buffers(recurse=False))
+
+
+def _layers(
+    model: nn.Module,
+    names: tuple[str, ...],
+    size: int | tuple[int, int] | None,
+    usual: Callable[[str], bool],
+) -> Iterator[nn.Module]:
+    groups = layer_groups(model, size=size)
+    for name in names:
+        if name not in groups:
+            raise ModelError(f"There is no group of layers {name!r} in this network. {nearest(name, groups)}")
+    for name in names or filter(usual, groups):
+        yield from groups[name]

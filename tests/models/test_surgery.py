@@ -1,0 +1,170 @@
+"""New heads, groups of layers, frozen layers and earlier ends of networks."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar, cast
+
+import pytest
+import torch
+from torch import nn
+
+import striate
+from striate.core.errors import ModelError
+from striate.models import Network, create_model, truncate
+
+
+class _Plain(nn.Module):
+    """A network of the user's, whose layers are registered in another order than they run."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.last = nn.Linear(8, 4)
+        self.first = nn.Conv2d(3, 6, 3, 2, 1)
+        self.norm = nn.BatchNorm2d(6)
+        self.second = nn.Conv2d(6, 8, 3, 2, 1)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        x = torch.relu(self.norm(self.first(x)))
+        return self.last(torch.relu(self.second(x)).mean((2, 3)))
+
+
+def _resnet() -> nn.Module:
+    return create_model("resnet20", classes=10, size=(32, 32), seed=0)
+
+
+def test_a_new_head_has_other_outputs_and_weights_of_the_seed() -> None:
+    network = _resnet().eval()
+    before = {name: value.clone() for name, value in network.state_dict().items()}
+    assert striate.replace_head(network, 3, seed=1) is network
+    assert network(torch.zeros(2, 3, 32, 32)).shape == (2, 3)
+    after = network.state_dict()
+    assert all(torch.equal(after[name], value) for name, value in before.items() if not name.startswith("fc"))
+    again = striate.replace_head(_resnet(), 3, seed=1).state_dict()
+    assert torch.equal(again["fc.weight"], after["fc.weight"])
+
+
+def test_the_head_of_any_module_is_its_last_linear_layer_or_1x1_convolution() -> None:
+    network = striate.replace_head(_Plain(), 7, size=32)
+    assert network.last.out_features == 7
+    pooled = nn.Sequential(nn.Conv2d(3, 8, 3), nn.Conv2d(8, 5, 1), nn.AdaptiveAvgPool2d(1), nn.Flatten())
+    assert striate.replace_head(pooled, 2)(torch.zeros(1, 3, 9, 9)).shape == (1, 2)
+
+
+def test_auxiliary_heads_are_replaced_too() -> None:
+    network = create_model("googlenet_bn", classes=9, size=(224, 224), seed=0)
+    striate.replace_head(network, 4)
+    assert {network.get_submodule(path).out_features for path in (network.head, *network.auxiliary_heads.values())} == {
+        4
+    }
+
+
+_SOFTMAX = nn.Sequential(nn.Flatten(), nn.Linear(48, 4), nn.Softmax(1), nn.Unflatten(1, (2, 2)))
+
+
+@pytest.mark.parametrize(
+    ("network", "said"),
+    [
+        (nn.Sequential(nn.Conv2d(3, 4, 3), nn.Flatten()), "it has no linear layer"),
+        (_SOFTMAX, "its last linear layer is '1'"),
+        (nn.Sequential(nn.Flatten(), nn.Linear(5, 2)), "Pass the size"),
+        (create_model("lenet5_1998", seed=0), "CodeDistances"),
+    ],
+    ids=["none", "not the output", "another size", "distances"],
+)
+def test_a_network_without_a_head_is_refused(network: nn.Module, said: str) -> None:
+    with pytest.raises(ModelError, match=said):
+        striate.replace_head(network, 3, size=None if hasattr(network, "card") else (4, 4))
+
+
+def test_groups_are_in_forward_order_and_hold_every_layer_once() -> None:
+    network = _resnet()
+    groups = striate.layer_groups(network, size=32)
+    assert list(groups) == ["stem", "stage1", "stage2", "stage3", "head"]
+    assert groups["head"] == (network.get_submodule("fc"),)
+    listed = [module for group in groups.values() for module in group]
+    owners = {module for module in network.modules() if module._parameters or module._buffers}
+    assert len(listed) == len(set(listed))
+    assert set(listed) == owners
+
+
+def test_groups_of_any_module_follow_the_calls_and_end_where_maps_shrink() -> None:
+    network = _Plain()
+    groups = striate.layer_groups(network, size=32)
+    assert groups == {"group1": (network.first, network.norm), "group2": (network.second,), "head": (network.last,)}
+
+
+def test_what_is_frozen_does_not_learn_and_keeps_its_statistics() -> None:
+    network = striate.freeze(_Plain().train(), size=32)
+    assert [name for name, parameter in network.named_parameters() if parameter.requires_grad] == [
+        "last.weight",
+        "last.bias",
+    ]
+    before = network.norm.running_mean.clone()  # pyright: ignore[reportOptionalMemberAccess]
+    network(torch.randn(4, 3, 32, 32)).sum().backward()
+    assert torch.equal(network.norm.running_mean, before)  # pyright: ignore[reportArgumentType]
+    striate.thaw(network, "group1", size=32)
+    assert network.norm.training
+    assert network.first.weight.requires_grad
+    assert not network.second.weight.requires_grad
+
+
+def test_an_unknown_group_is_refused_with_the_nearest() -> None:
+    with pytest.raises(ModelError, match="stage3"):
+        striate.freeze(_resnet(), "stage33", size=32)
+
+
+def test_tracing_leaves_the_model_as_it_was() -> None:
+    network = _resnet().train()
+    network.get_submodule("fc").eval()
+    striate.layer_groups(network, size=32)
+    assert network.training
+    assert not network.get_submodule("fc").training
+    assert not any(module._forward_hooks for module in network.modules())
+
+
+def test_a_truncated_network_computes_the_features_of_its_place() -> None:
+    network = create_model("resnet20", classes=10, size=(32, 32), seed=0).eval()
+    cut = truncate(network, "stage2", size=(32, 32), classes=4).eval()
+    captured: list[Any] = []
+    network.get_submodule(network.feature_maps["stage2"]).register_forward_hook(lambda *call: captured.append(call[2]))
+    x = torch.randn(2, 3, 32, 32)
+    network(x)
+    assert torch.equal(cut(x), cut.fc(captured[0].mean((2, 3))))
+    assert list(cut.feature_maps) == ["stem", "stage1", "stage2"]
+
+
+def test_a_place_in_a_name_builds_the_truncated_network() -> None:
+    cut = create_model("resnet20@stage1", classes=3, size=(32, 32), seed=0).eval()
+    whole = create_model("resnet20", classes=10, size=(32, 32), seed=0)
+    assert cut(torch.zeros(1, 3, 32, 32)).shape == (1, 3)
+    ours, theirs = cut.state_dict(), whole.state_dict()
+    trunk = [name for name in ours if name.startswith("trunk.")]
+    assert all(torch.equal(ours[name], theirs[name.removeprefix("trunk.")]) for name in trunk)
+    assert len(trunk) == len(ours) - 2
+    assert create_model("resnet20@stage1", classes=3, size=(16, 24)).card.name == "resnet20"
+
+
+def test_a_wrong_place_is_refused() -> None:
+    with pytest.raises(ModelError, match="stage3"):
+        create_model("resnet20@stage9")
+    with pytest.raises(ModelError, match="no model 'nothing@stage1'"):
+        create_model("nothing@stage1")
+
+
+class _Parallel(nn.Module):
+    """Two convolutions of one map: not a row."""
+
+    feature_maps: ClassVar = {"sum": "two"}
+    head = "fc"
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.one, self.two, self.fc = nn.Conv2d(3, 3, 1), nn.Conv2d(3, 3, 1), nn.Linear(3, 2)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.fc((self.one(x) + self.two(x)).mean((2, 3)))
+
+
+def test_a_network_that_does_more_than_call_its_parts_cannot_be_truncated() -> None:
+    with pytest.raises(ModelError, match="cannot end at sum"):
+        truncate(cast(Network, _Parallel()), "sum", size=(4, 4), classes=2)
