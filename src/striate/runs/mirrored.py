@@ -42,7 +42,8 @@ class Mirrored:
     `used`: whether training mirrored images. `kept`: answers that stay the same. `right` and `right_mirrored`: correct
     ones; `lost` are correct only before mirroring, `won` only after it. A network that was trained with mirroring
     answers both alike even where that is wrong; then `near` and `near_mirrored` count the images of which the most
-    similar of some training images has their class, before and after mirroring, and `near_lost` and `near_won` as above.
+    similar of some training images has their class, before and after mirroring, and `near_lost` and `near_won` are as
+    above. `informative`: the classifier is clearly better than a constant answer, so that its answers say something.
     """
 
     used: bool
@@ -74,8 +75,8 @@ class Mirrored:
         elif self.used and _fall(self.near_lost, self.near_won, self.count)[0] > 0:
             before, after = (100 * right / self.count for right in (self.near, self.near_mirrored))
             found = (
-                f"the most similar training image has the class of {before:.0f} % of these images, but of {after:.0f} % "
-                "of them mirrored"
+                f"the most similar training image has the class of {before:.0f} % of these images, but of {after:.0f} "
+                "% of them mirrored"
             )
         elif not self.used and self.informative and _fall(self.lost, self.won, self.count)[1] <= _HARMLESS:
             return (
