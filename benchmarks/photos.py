@@ -29,7 +29,7 @@ from _measure import Table, interleave, write_result
 from striate.core.allocator import tune_process
 from striate.core.spec import RGB, InputSpec
 from striate.data.dataset import Dataset, FileStore
-from striate.data.loading.loader import Loader
+from striate.data.loading.loader import Loader, Randomization
 from striate.data.preparation.arrays import prepare
 from striate.data.sources.opening import open_data
 
@@ -70,7 +70,9 @@ def _pillow(paths: list[Path], side: int) -> Callable[[], float]:
 
 
 def _striate(dataset: Dataset, spec: InputSpec, threads: int | None) -> Callable[[], float]:
-    loader = Loader(dataset, np.arange(len(dataset)), spec, batch_size=BATCH, memory="never", threads=threads)
+    loader = Loader(
+        dataset, np.arange(len(dataset)), spec, batch_size=BATCH, randomization=Randomization(), threads=threads
+    )
     return lambda: float(sum(len(batch) for batch in loader.epoch(0)))
 
 

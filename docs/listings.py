@@ -19,6 +19,7 @@ from striate.core.registry import Registered
 from striate.data.augmentation.augmentations import Augmentation
 from striate.runs.recipe import Recipe
 from striate.runs.recipes import RECIPES
+from striate.tasks import Task
 from striate.training import Loss, OptimizerSettings, Schedule
 
 REFERENCE = Path(__file__).parent / "reference"
@@ -105,10 +106,12 @@ striate.train("photos/", set=["loss.name=focal", "loss.gamma=1.5"])
 
 The other registries are `OPTIMIZERS` and `SCHEDULES` of `striate.training`, with the base classes \
 `OptimizerSettings` and `Schedule`, and `AUGMENTATIONS` of `striate.data.augmentation.augmentations`, with \
-`Geometric` and `Photometric`."""
+`Geometric` and `Photometric`; and `TASKS` of `striate.tasks`, with `Task`. A loss names the tasks that it suits in \
+`tasks`, by default classification alone."""
 
 _COLUMNS = ("setting", "type", "default", "meaning")
 _KINDS: dict[str, tuple[type[Registered], str, str]] = {
+    "Tasks": (Task, "task.", "The values of `task.name`, each with its options."),
     "Losses": (Loss, "loss.", "The values of `loss.name`, each with its options."),
     "Optimizers": (OptimizerSettings, "optimizer.", "The values of `optimizer.name`, each with its options."),
     "Schedules": (Schedule, "schedule.", "The values of `schedule.name`, each with its options."),
@@ -197,7 +200,7 @@ def options(kind: type) -> list[Option]:
         _, _, described = inspect.cleandoc(vars(base).get("__doc__") or "").partition("Args:\n")
         for found in re.finditer(r"^    (\w+): ((?:.+\n?)(?:^     +.+\n?)*)", described, re.MULTILINE):
             about[found[1]] = " ".join(found[2].split())
-    fields = dataclasses.fields(kind)
+    fields = [each for each in dataclasses.fields(kind) if each.metadata.get("option", True)]
     return [Option(each.name, hints[each.name], _default(each), about.get(each.name, "")) for each in fields]
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, ClassVar
@@ -26,9 +26,13 @@ from torch.utils.data import DataLoader, TensorDataset
 import striate
 from rehearsal.small import MadeBatches, make_model, make_state
 from striate.core.batch import Batch
+from striate.core.config import from_json, override, to_json
 from striate.core.device import ExecutionPlan, full_precision
 from striate.core.errors import ConfigError, DataError, RunError
+from striate.core.registry import NOT_AN_OPTION
 from striate.core.spec import LabelSpec
+from striate.data.dataset import ArrayStore, Dataset, numbered
+from striate.data.sources.named_registry import DATASETS, Named, NoOptions
 from striate.explaining import rise
 from striate.metrics import EVALUATORS, METRICS, Evaluator
 from striate.metrics.scores import Metric
@@ -36,22 +40,37 @@ from striate.reporting.html import h
 from striate.reporting.material import RunMaterial
 from striate.reporting.page import Section
 from striate.reporting.render import SECTIONS
+from striate.runs.recipe import read_recipe
+from striate.runs.recipes import RECIPES
 from striate.tasks import CLASSIFICATION, TASKS, Classification, Criterion, Prediction, Task
-from striate.training import SafePoint, evaluate, step
+from striate.training import LOSSES, Loss, SafePoint, evaluate, step
 from striate.training.autotune import choose_plan
 from striate.training.backward import backward
 
 NAMES = ("left", "top")
 
 
-@dataclass(frozen=True)
-class MultiLabel:
-    """Each label belongs to an image or not, whatever the others; targets are 0 and 1, a column for each label."""
+@dataclass(frozen=True, kw_only=True)
+class Logistic(Loss):
+    """Logistic loss of each label."""
 
-    criterion: Criterion | None = None  # that of the recipe is for single labels
-    auxiliary: float = 0.0
+    tasks = ("multi_label",)
 
-    name: ClassVar[str] = "multi_label"
+    def __call__(self, logits: Float[Tensor, "n k"], targets: Float[Tensor, "n k"]) -> Float[Tensor, ""]:
+        return F.binary_cross_entropy_with_logits(logits, targets)
+
+
+@dataclass(frozen=True, kw_only=True)
+class MultiLabel(Task):
+    """Each label belongs to an image or not, whatever the others; targets are 0 and 1, a column for each label.
+
+    Args:
+        threshold: probability from which a label belongs to an image.
+    """
+
+    threshold: float = 0.5
+    criterion: Criterion = field(default=F.binary_cross_entropy_with_logits, repr=False, metadata=NOT_AN_OPTION)
+
     scores: ClassVar[Mapping[str, str]] = MappingProxyType({"loss": "label_loss", "accuracy": "label_accuracy"})
     sections: ClassVar[tuple[str, ...]] = ("labels", "training", "model", "recipe", "provenance")
 
@@ -63,7 +82,7 @@ class MultiLabel:
     def loss(self, model: nn.Module, batch: Batch) -> Float[Tensor, ""]:
         logits = model(batch.images)
         with full_precision(logits.device):
-            return F.binary_cross_entropy_with_logits(logits.float(), batch.targets)
+            return self.criterion(logits.float(), batch.targets)
 
     def outputs(self, model: nn.Module, images: Float[Tensor, "n c h w"]) -> Float[Tensor, "n k"]:
         return model(images)
@@ -147,6 +166,7 @@ def toy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> MultiLabel:
     evaluator = Evaluator(label_scores, read_scores, label_rows, read_rows)
     for registry, name, entry in (
         (TASKS, "multi_label", MultiLabel),
+        (LOSSES, "logistic", Logistic),
         (METRICS, "label_loss", Metric("logistic loss", False, logistic)),
         (METRICS, "label_accuracy", Metric("labels right", True, share_right)),
         (EVALUATORS, "multi_label", evaluator),
@@ -186,7 +206,7 @@ def _loaders() -> striate.Loaders:
     return striate.Loaders(train, val, test, classes=NAMES, mean=(0.0,), std=(1.0,))
 
 
-SETTINGS = ["task=multi_label", "epochs=12"]
+SETTINGS = ["task=multi_label", "task.threshold=0.4", "loss.name=logistic", "epochs=12"]
 
 
 def test_another_task_is_trained_evaluated_saved_loaded_used_explained_and_reported(toy: MultiLabel) -> None:
@@ -195,8 +215,11 @@ def test_another_task_is_trained_evaluated_saved_loaded_used_explained_and_repor
     assert events[-2]["scores"].keys() == {"loss", "accuracy"}
 
     classifier = striate.load(run)
-    assert isinstance(classifier.task, MultiLabel)
-    assert json.loads((run.classifier_folder / "classifier.json").read_text())["task"] == "multi_label"
+    assert classifier.task == MultiLabel(threshold=0.4)
+    stored = json.loads((run.classifier_folder / "classifier.json").read_text())["task"]
+    assert (
+        stored == json.loads(run.recipe_file.read_text())["recipe"]["task"] == {"name": "multi_label", "threshold": 0.4}
+    )
     images, targets = _images(48, seed=2)
     logits = classifier.logits(images)
     right = int(((logits > 0) == targets).sum())
@@ -226,9 +249,51 @@ def test_another_task_is_trained_evaluated_saved_loaded_used_explained_and_repor
         assert explained.target == prediction.label
 
 
+def _columns(options: NoOptions | None = None) -> Dataset:
+    """The same images as a data set, whose targets have a column for each label."""
+    images, targets = _images(160, seed=4)
+    pixels = (images * 60 + 90).clamp(0, 255).to(torch.uint8).permute(0, 2, 3, 1).numpy()
+    return Dataset("columns", ArrayStore(pixels, numbered("image", 160)), NAMES, targets.to(torch.uint8).numpy())
+
+
+@pytest.fixture
+def columns(monkeypatch: pytest.MonkeyPatch) -> str:
+    monkeypatch.setitem(DATASETS._entries, "columns", Named("toy", _columns, recipe="mnist"))
+    return "columns"
+
+
+def test_another_task_is_learned_from_a_data_set(toy: MultiLabel, columns: str) -> None:
+    settings = ["task=multi_label", "loss=logistic", "batch_size=16", "epochs=5", "precision=float32"]
+    run: Any = striate.train(columns, model="mlp", set=settings, name="whole")
+    dataset = _columns()
+    assert run.scores["test"].count + run.scores["val"].count == 64
+    assert run.scores["test"].summary()["labels_right"] > 0.9
+    counted = {row["name"]: row["total"] for row in json.loads(run.audit_file.read_text())["classes"]}
+    assert counted == dict(zip(NAMES, dataset.targets.sum(axis=0).tolist(), strict=True))
+    combinations = dataset.targets @ [1, 2]
+    in_test = [int(line.split(",")[0]) for line in (run.evaluations / "test.csv").read_text().splitlines()[1:]]
+    shares = np.bincount(combinations[in_test], minlength=4) / np.bincount(combinations)
+    np.testing.assert_allclose(shares, 0.2, atol=0.03)  # every combination of labels is divided alike
+    assert striate.evaluate(run, columns).scores.count == 32  # without those seen in training
+
+    events = striate.train.events(columns, model="mlp", set=settings, name="parts", execution=run.path)
+    for event in events:
+        if isinstance(event, SafePoint) and event.clock.step == 7:
+            break
+    events.close()
+    ours, theirs = (striate.load(each).model.state_dict() for each in (striate.resume("runs/parts"), run))
+    assert all(torch.equal(ours[name], theirs[name]) for name in theirs)
+
+
+def test_data_of_another_task_are_refused(toy: MultiLabel, columns: str) -> None:
+    with pytest.raises(DataError, match=r"digits holds labels of shape \(1797,\); expected .* The task 'multi_label'"):
+        striate.train("digits", model="mlp", set=["task=multi_label", "loss=logistic"])
+    assert not Path("runs").exists()
+
+
 def test_a_stopped_training_of_another_task_resumes_to_the_same_weights(toy: MultiLabel) -> None:
-    whole = striate.train(_loaders(), model="mlp", set=["task=multi_label", "epochs=2"], name="whole")
-    settings: Any = {"model": "mlp", "set": ["task=multi_label", "epochs=2"], "name": "parts"}
+    whole = striate.train(_loaders(), model="mlp", set=["task=multi_label", "loss=logistic", "epochs=2"], name="whole")
+    settings: Any = {"model": "mlp", "set": ["task=multi_label", "loss=logistic", "epochs=2"], "name": "parts"}
     events = striate.train.events(_loaders(), execution=whole.path, **settings)
     for event in events:
         if isinstance(event, SafePoint) and event.clock.step == 7:
@@ -255,6 +320,21 @@ def test_targets_that_are_not_those_of_the_task_are_refused(toy: MultiLabel) -> 
     wrong = DataLoader(TensorDataset(torch.zeros(4, 1, 16, 16), torch.zeros(4, 3)), batch_size=2)
     with pytest.raises(DataError, match=r"The train loader yields labels of shape \(2, 3\); expected \(2, 2\)"):
         striate.train(striate.Loaders(wrong, wrong, classes=NAMES, mean=(0.0,), std=(1.0,)), model="mlp", set=SETTINGS)
+
+
+def test_a_loss_of_another_task_is_refused(toy: MultiLabel) -> None:
+    rule = r"loss must suit the task 'multi_label'; received 'cross_entropy', which suits 'classification'\. "
+    with pytest.raises(ConfigError, match=rule + r"Choose loss\.name=logistic\."):
+        striate.train(_loaders(), model="mlp", set=["task=multi_label"])
+    with pytest.raises(ConfigError, match=r"'classification'.*'logistic'.*Choose loss\.name=cross_entropy or hinge\."):
+        override(RECIPES["photos"](), "loss.name=logistic")
+
+
+def test_a_recipe_that_stores_a_task_by_its_name_alone_is_read(toy: MultiLabel) -> None:
+    recipe = override(RECIPES["photos"](), ["task=multi_label", "loss=logistic"])
+    stored = to_json(recipe)
+    assert read_recipe(stored | {"task": "multi_label"}) == read_recipe(stored) == recipe
+    assert recipe.create_task().criterion == Logistic()
 
 
 def test_an_unknown_task_is_one_sentence(tmp_path: Path) -> None:
@@ -302,6 +382,10 @@ def test_a_task_keeps_the_promises_of_the_protocol(name: str) -> None:
     assert prediction.probabilities[prediction.label] == prediction.probability == float(answers[0].max())
 
 
+def test_a_classifier_that_stores_its_task_as_text_is_read() -> None:
+    assert from_json(Task, "classification") == CLASSIFICATION
+
+
 @pytest.mark.parametrize("name", list(TASKS))
 def test_what_a_registered_task_names_is_registered(name: str) -> None:
     task = TASKS[name]()
@@ -333,6 +417,6 @@ def test_a_classifier_that_names_no_task_is_one_of_single_labels(tmp_path: Path,
     run = striate.train(loaders, model="mlp", set=["epochs=1"])
     path = run.classifier_folder / "classifier.json"
     description = json.loads(path.read_text())
-    assert description.pop("task") == "classification"
+    assert description.pop("task") == {"name": "classification"}
     path.write_text(json.dumps(description))
     assert striate.load(run).task == CLASSIFICATION

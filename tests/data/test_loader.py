@@ -16,12 +16,15 @@ from striate.core.spec import GREY, RGB, InputSpec
 from striate.data.augmentation.augmentations import Contrast, Cutout, Flip, Rotation, Shift
 from striate.data.dataset import ArrayStore, Dataset, FileStore, numbered
 from striate.data.images.decoded import DecodedImage
-from striate.data.loading.loader import Loader
+from striate.data.loading.cache import load_cached
+from striate.data.loading.loader import Loader, Randomization
 from striate.data.preparation.arrays import prepare, scale
 
 COUNT = 53
 SPEC = InputSpec(channels=RGB, height=16, width=16, mean=(0.4, 0.5, 0.6), std=(0.2, 0.25, 0.3))
 AUGMENTATIONS = (Flip(), Shift(fraction=0.1), Rotation(degrees=10.0), Contrast(fraction=0.3), Cutout(fraction=0.2))
+ALL = np.arange(COUNT)
+CHANGED = Randomization(seed=5, augmentations=AUGMENTATIONS)
 
 
 @pytest.fixture(scope="module")
@@ -78,28 +81,29 @@ def working_threads() -> list[str]:
 def test_batches_are_the_same_bits_in_memory_and_with_any_number_of_threads(photos, augmentations):
     indices = np.arange(2, COUNT)
     made = []
-    for memory in ("auto", "never"):
+    for cached in (load_cached(photos, indices, SPEC), None):
         for threads in (0, 1, 4):
-            loader = Loader(
-                photos, indices, SPEC, batch_size=8, seed=5, augmentations=augmentations, memory=memory, threads=threads
-            )
+            random = Randomization(seed=5, augmentations=augmentations)
+            loader = Loader(photos, indices, SPEC, batch_size=8, randomization=random, cached=cached, threads=threads)
             made.append([bits(list(loader.epoch(epoch))) for epoch in (0, 3)])
     assert all(other == made[0] for other in made)
     assert made[0][0] != made[0][1]
 
 
-@pytest.mark.parametrize("memory", ["auto", "never"])
+@pytest.mark.parametrize("memory", [True, False])
 def test_an_epoch_can_be_entered_at_any_batch(photos, memory):
-    loader = Loader(photos, np.arange(COUNT), SPEC, batch_size=6, augmentations=AUGMENTATIONS, memory=memory, threads=2)
+    cached = load_cached(photos, ALL, SPEC) if memory else None
+    loader = Loader(photos, ALL, SPEC, batch_size=6, randomization=CHANGED, cached=cached, threads=2)
     whole = bits(list(loader.epoch(4)))
     assert len(whole) == len(loader) == 9
     for start in (0, 1, 5, 8, 9):
         assert bits(list(loader.epoch(4, start=start))) == whole[start:]
 
 
-@pytest.mark.parametrize("memory", ["auto", "never"])
+@pytest.mark.parametrize("memory", [True, False])
 def test_an_index_leads_back_to_its_picture_and_its_target(photos, memory):
-    loader = Loader(photos, np.arange(COUNT), SPEC, batch_size=7, memory=memory, threads=2)
+    cached = load_cached(photos, ALL, SPEC) if memory else None
+    loader = Loader(photos, ALL, SPEC, batch_size=7, randomization=Randomization(), cached=cached, threads=2)
     for batch in loader.epoch(1):
         for image, target, index in zip(batch.images, batch.targets, batch.index, strict=True):
             expected = scale(torch.from_numpy(prepare(photos.store.read(int(index), SPEC), SPEC)[None]), SPEC)[0]
@@ -110,7 +114,7 @@ def test_an_index_leads_back_to_its_picture_and_its_target(photos, memory):
 @pytest.mark.parametrize("shuffle", [True, False])
 def test_each_sample_comes_once_an_epoch(photos, shuffle):
     indices = np.array([50, 3, 17, 4, 9, 22, 31])
-    loader = Loader(photos, indices, SPEC, batch_size=3, shuffle=shuffle)
+    loader = Loader(photos, indices, SPEC, batch_size=3, randomization=Randomization() if shuffle else None)
     epochs = [np.concatenate([batch.index for batch in loader.epoch(epoch)]).tolist() for epoch in range(4)]
     assert all(sorted(order) == sorted(indices.tolist()) for order in epochs)
     assert (epochs[0] == indices.tolist()) == (not shuffle)
@@ -119,7 +123,9 @@ def test_each_sample_comes_once_an_epoch(photos, shuffle):
 
 def test_seeds_give_other_orders(photos):
     orders = [
-        next(Loader(photos, np.arange(COUNT), SPEC, batch_size=COUNT, seed=seed).epoch(0)).index.tolist()
+        next(
+            Loader(photos, ALL, SPEC, batch_size=COUNT, randomization=Randomization(seed=seed)).epoch(0)
+        ).index.tolist()
         for seed in range(3)
     ]
     assert len({tuple(order) for order in orders}) == 3
@@ -127,7 +133,7 @@ def test_seeds_give_other_orders(photos):
 
 def test_what_a_picture_looks_like_does_not_depend_on_the_batch_size(photos):
     def by_index(batch_size: int) -> dict[int, bytes]:
-        loader = Loader(photos, np.arange(COUNT), SPEC, batch_size=batch_size, augmentations=AUGMENTATIONS)
+        loader = Loader(photos, ALL, SPEC, batch_size=batch_size, randomization=CHANGED)
         return {
             int(index): image.numpy().tobytes()
             for batch in loader.epoch(2)
@@ -149,7 +155,7 @@ def test_a_batch_of_one_joins_the_batch_before_it(photos, count, batch_size, siz
 
 @pytest.mark.parametrize("end", ["close", "break", "exhaust"])
 def test_no_thread_outlives_its_epoch(photos, end):
-    loader = Loader(photos, np.arange(COUNT), SPEC, batch_size=4, memory="never", threads=3)
+    loader = Loader(photos, ALL, SPEC, batch_size=4, threads=3)
     batches = loader.epoch(0)
     next(batches)
     assert working_threads()
@@ -163,7 +169,7 @@ def test_no_thread_outlives_its_epoch(photos, end):
 
 def test_reading_ahead_is_bounded(photos):
     data, store = watched(photos)
-    batches = Loader(data, np.arange(COUNT), SPEC, batch_size=4, memory="never", threads=2).epoch(0)
+    batches = Loader(data, ALL, SPEC, batch_size=4, threads=2).epoch(0)
     next(batches)
     deadline, before = time.monotonic() + 5, -1
     while before != store.reads and time.monotonic() < deadline:  # until the threads have nothing more to do
@@ -180,7 +186,7 @@ def test_a_picture_that_fails_now_stops_with_its_name(photos, threads, tmp_path)
     for name in names:
         Image.new("RGB", (20, 20), "red").save(tmp_path / name)
     data = Dataset("short-lived", FileStore(tmp_path, names), ("a", "b"), np.zeros(20, np.int64))
-    loader = Loader(data, np.arange(20), SPEC, batch_size=5, shuffle=False, memory="never", threads=threads)
+    loader = Loader(data, np.arange(20), SPEC, batch_size=5, threads=threads)
     (tmp_path / "12.png").write_bytes((tmp_path / "12.png").read_bytes()[:40])
     batches = loader.epoch(0)
     assert [len(next(batches)) for _ in range(2)] == [5, 5]
@@ -192,7 +198,7 @@ def test_a_picture_that_fails_now_stops_with_its_name(photos, threads, tmp_path)
 def test_a_picture_of_another_kind_is_named(photos):
     data, _ = watched(photos, other_kind=30)
     with pytest.raises(DataError, match=r"^30\.jpg: The model takes .*; the image has x, y"):
-        Loader(data, np.arange(COUNT), SPEC, batch_size=4)
+        load_cached(data, ALL, SPEC)
 
 
 @pytest.mark.parametrize(("dtype", "maximum"), [("uint8", 255.0), ("uint16", 65535.0), ("float32", 1.0)])
@@ -205,9 +211,10 @@ def test_arrays_of_every_depth_load_alike_in_memory_and_not(dtype, maximum, chan
         spec = InputSpec(
             channels=channels, height=size[0], width=size[1], mean=(0.1,) * count, std=(0.5,) * count, maximum=maximum
         )
-        held = bits(list(Loader(data, np.arange(40), spec, batch_size=7).epoch(0)))
+        cached = load_cached(data, np.arange(40), spec)
+        held = bits(list(Loader(data, np.arange(40), spec, batch_size=7, cached=cached).epoch(0)))
         for threads in (0, 3):
-            loader = Loader(data, np.arange(40), spec, batch_size=7, memory="never", threads=threads)
+            loader = Loader(data, np.arange(40), spec, batch_size=7, threads=threads)
             assert bits(list(loader.epoch(0))) == held
 
 
@@ -221,4 +228,4 @@ def test_arrays_of_every_depth_load_alike_in_memory_and_not(dtype, maximum, chan
 )
 def test_what_cannot_be_loaded_is_one_sentence(photos, changes, error, message):
     with pytest.raises(error, match=message):
-        Loader(**({"dataset": photos, "indices": np.arange(COUNT), "spec": SPEC, "batch_size": 4} | changes))
+        Loader(**({"dataset": photos, "indices": ALL, "spec": SPEC, "batch_size": 4} | changes))

@@ -31,7 +31,7 @@ from striate.core.rng import Stream
 from striate.core.spec import InputSpec
 from striate.data.augmentation.augmentations import Brightness, Flip, Shift
 from striate.data.dataset import Dataset, FileStore
-from striate.data.loading.loader import Loader
+from striate.data.loading.loader import Loader, Randomization
 from striate.tasks import Classification
 from striate.training import (
     CheckpointPolicy,
@@ -207,15 +207,13 @@ def _loader(pictures: Path, part: str, threads: int) -> Loader:
     dataset = Dataset("noise", FileStore(pictures, paths), ("a", "b", "c"), targets.astype(np.int64))
     spec = InputSpec(channels=("red", "green", "blue"), height=12, width=12, mean=(0.5,) * 3, std=(0.3,) * 3)
     indices = np.arange(TRAINING_PICTURES) if part == "train" else np.arange(TRAINING_PICTURES, PICTURES)
+    augmentations = (Flip(), Shift(fraction=0.2), Brightness(fraction=0.2))
     return Loader(
         dataset,
         indices,
         spec,
         batch_size=BATCH,
-        seed=11,
-        shuffle=part == "train",
-        augmentations=(Flip(), Shift(fraction=0.2), Brightness(fraction=0.2)) if part == "train" else (),
-        memory="never",
+        randomization=Randomization(seed=11, augmentations=augmentations) if part == "train" else None,
         threads=threads,
     )
 

@@ -13,7 +13,7 @@ from striate.classifier.provenance import Provenance
 from striate.core.config import from_json
 from striate.core.errors import ConfigError
 from striate.core.spec import InputSpec, LabelSpec
-from striate.tasks import CLASSIFICATION, TASKS, Task
+from striate.tasks import CLASSIFICATION, Task
 
 # Outside of this range one probability is 1, or all are equal, for any logits.
 _LEAST_TEMPERATURE, _MOST_TEMPERATURE = 1e-3, 1e3
@@ -95,10 +95,10 @@ def _provenance(stored: Mapping[str, Any]) -> Provenance:
     return Provenance(**stored)
 
 
-def _task(name: object) -> Task:
-    if not isinstance(name, str):
-        raise ConfigError(f"task is a string; received {_told(name)}.")
-    return TASKS[name]()
+def _task(stored: object) -> Task:
+    if not isinstance(stored, (str, Mapping)):
+        raise ConfigError(f"task is a name or a group of settings; received {_told(stored)}.")
+    return from_json(Task, stored, where="task")
 
 
 def _temperature(value: object) -> float:

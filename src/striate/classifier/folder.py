@@ -50,7 +50,7 @@ def save_classifier(classifier: Classifier, folder: Path) -> None:
         classifier.seen.write(folder)
     description = {
         "format": FORMAT,
-        "task": classifier.task.name,
+        "task": to_json(classifier.task),
         "model": {"name": classifier.model_name, "arguments": classifier.arguments},
         "input": to_json(classifier.input),
         "labels": to_json(classifier.labels),

@@ -255,7 +255,7 @@ def _join(where: str, key: str) -> str:
 
 
 def _fields(kind: type) -> dict[str, dataclasses.Field[Any]]:
-    return {item.name: item for item in dataclasses.fields(kind)}
+    return {item.name: item for item in dataclasses.fields(kind) if item.metadata.get("option", True)}
 
 
 def _values(settings: object) -> dict[str, Any]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
+from types import MappingProxyType
 from typing import Any, ClassVar, TypeVar
 
 from striate.core.errors import ConfigError, StriateError, nearest
@@ -68,8 +69,12 @@ class Registry(Mapping[str, Entry]):
         return len(self._entries)
 
 
+NOT_AN_OPTION: Mapping[str, bool] = MappingProxyType({"option": False})
+"""Metadata of a field of a `Registered` type that code sets: it is no option, and JSON leaves it out."""
+
+
 class Registered:
-    """Base class of settings with members that are chosen by name: losses, optimizers, schedules, augmentations.
+    """Base class of settings with members that are chosen by name: tasks, losses, optimizers, schedules, augmentations.
 
     A kind is a subclass that sets `registry`. A member of the kind is a frozen dataclass derived from it and added to
     the registry. Its fields are its options: their types, defaults and documentation (the `Args:` of the docstring)

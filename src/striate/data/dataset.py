@@ -6,11 +6,12 @@ import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Literal, Protocol, runtime_checkable
 
 import numpy as np
-from jaxtyping import Int64
+from jaxtyping import Int64, Shaped
 
 from striate.core.files import file_digest
 from striate.core.names import legible
@@ -26,6 +27,7 @@ SPLITS: tuple[Split, ...] = ("train", "val", "test")
 Indices = Int64[np.ndarray, " _"]
 Splits = dict[Split, Indices]
 
+_RARE = 10  # images of a combination of classes; fewer cannot be divided evenly
 _FILES = 64  # read by a thread before it reports
 
 
@@ -138,17 +140,20 @@ def numbered(part: str, count: int) -> list[str]:
 class Dataset:
     """Labelled images.
 
-    `classes` are in natural order and `targets[i]` is the place of the class of image i among them. `splits` holds the
-    indices of the splits that the data themselves bring, any of train, val and test; an image may be in none.
-    `source` is the argument of the user. `masks` returns the object of image i as a bool array of its height and width,
-    where the truth is known. `notes` are sentences on files that the source skipped, and `cautions` on decisions that
-    may be wrong; the audit repeats both.
+    `targets[i]` is what a task learns of image i, as `striate.tasks.Task.targets` reads it. For classification it is
+    the place of its class among `classes`, which are in natural order. Whole numbers or bools with a column for each
+    class say which classes an image has. Targets of other forms name no class.
+
+    `splits` holds the indices of the splits that the data themselves bring, any of train, val and test; an image may
+    be in none. `source` is the argument of the user. `masks` returns the object of image i as a bool array of its
+    height and width, where the truth is known. `notes` are sentences on files that the source skipped, and `cautions`
+    on decisions that may be wrong; the audit repeats both.
     """
 
     name: str
     store: Store
     classes: tuple[str, ...]
-    targets: Int64[np.ndarray, " n"]
+    targets: Shaped[np.ndarray, "n ..."]
     splits: Mapping[Split, Indices] = field(default_factory=dict)
     source: str = ""
     masks: Callable[[int], np.ndarray] | None = None
@@ -159,7 +164,7 @@ class Dataset:
         count = len(self.store)
         if len(self.targets) != count:
             raise ValueError(f"{self.name}: {len(self.targets)} targets for {count} images")
-        if count and not 0 <= self.targets.min() <= self.targets.max() < len(self.classes):
+        if self._numbers and count and not 0 <= self.targets.min() <= self.targets.max() < len(self.classes):
             raise ValueError(f"{self.name}: targets leave the {len(self.classes)} classes")
         placed = np.concatenate([np.empty(0, np.int64), *self.splits.values()])
         if not set(self.splits) <= set(SPLITS) or len(np.unique(placed)) != len(placed):
@@ -170,10 +175,47 @@ class Dataset:
     def __len__(self) -> int:
         return len(self.store)
 
+    @cached_property
+    def strata(self) -> Int64[np.ndarray, " n"]:
+        """A number for each image, equal for images that are divided evenly between splits.
+
+        This is its class, or its combination of classes: those of fewer than 10 images are one stratum. Images whose
+        targets name no class are one stratum too.
+        """
+        if self._numbers:
+            return self.targets
+        if not self._columns:
+            return np.zeros(len(self), np.int64)
+        _, combination, counts = np.unique(self.targets, axis=0, return_inverse=True, return_counts=True)
+        return np.where(counts[combination] < _RARE, -1, combination)
+
+    @property
+    def _numbers(self) -> bool:
+        """Whether targets are numbers of classes."""
+        return self.targets.ndim == 1 and self.targets.dtype.kind in "iu"
+
+    @property
+    def _columns(self) -> bool:
+        """Whether targets have a column for each class."""
+        return self.targets.dtype.kind in "biu" and self.targets.shape[1:] == (len(self.classes),)
+
+    def class_counts(self, indices: Indices) -> Int64[np.ndarray, " k"]:
+        """Count the images of each class among `indices`."""
+        if self._columns:
+            return np.count_nonzero(self.targets[indices], axis=0)
+        numbers = self.targets[indices] if self._numbers else np.empty(0, np.int64)
+        return np.bincount(numbers, minlength=len(self.classes))
+
+    def label(self, index: int) -> str:
+        """Return the class of image `index`, or its classes, separated by commas."""
+        if self._columns:
+            return ", ".join(self.classes[number] for number in np.flatnonzero(self.targets[index]).tolist())
+        return self.classes[self.targets[index]] if self._numbers else ""
+
     def __repr__(self) -> str:
         splits = "".join(f", {split} {len(indices):,}" for split, indices in self.splits.items())
         return f"Dataset({self.name!r}: {len(self):,} images, {len(self.classes)} classes{splits})"
 
     def _repr_html_(self) -> str:
-        counts = np.bincount(self.targets, minlength=len(self.classes))
+        counts = self.class_counts(np.arange(len(self)))
         return table(("class", "images"), zip(self.classes, counts.tolist(), strict=True), title=repr(self))

@@ -64,7 +64,7 @@ def split(
             missing[name] = fraction
     if "test" not in missing and "val" in missing:  # of the training split alone: the fraction of validation in it
         missing["val"] = _for_validation(missing["val"] / (1 - fractions.test), len(pool))
-    carved = by_content(index.digests[pool], dataset.targets[pool], missing, _inseparable(index, groups)[pool])
+    carved = by_content(index.digests[pool], dataset.strata[pool], missing, _inseparable(index, groups)[pool])
     splits["train"] = pool[carved < 0]
     for number, name in enumerate(missing):
         splits[name] = pool[carved == number]
@@ -90,7 +90,7 @@ def cross_validation_splits(
             f"images for training; received {folds} folds and a validation fraction of {val:g}."
         )
     pool = np.setdiff1d(np.flatnonzero(index.readable), index.splits_of(dataset)["test"])
-    digests, targets, owners = index.digests[pool], dataset.targets[pool], _inseparable(index, groups)[pool]
+    digests, targets, owners = index.digests[pool], dataset.strata[pool], _inseparable(index, groups)[pool]
     if folds > len(np.unique(owners)):
         raise ConfigError(
             f"Each fold has at least one image; received {folds} folds for {len(np.unique(owners))} images or groups "

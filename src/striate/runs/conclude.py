@@ -20,7 +20,6 @@ from striate.runs.folder import Run
 from striate.runs.mirrored import measure_mirroring
 from striate.runs.seen import sort_out
 from striate.runs.train import Session
-from striate.tasks import TASKS
 from striate.training import (
     Checkpoint,
     DamagedCheckpointError,
@@ -168,7 +167,7 @@ def classifier_of(run: Run, session: Session, checkpoint: Checkpoint) -> Classif
         prepared.input,
         prepared.labels,
         provenance,
-        task=TASKS[plan.recipe.task](),
+        task=plan.recipe.task,
     )
 
 

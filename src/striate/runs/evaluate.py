@@ -9,6 +9,7 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
+import torch
 
 from striate.classifier import Classifier
 from striate.core.device import plain_plan
@@ -22,7 +23,7 @@ from striate.data.loading.loader import Loader
 from striate.metrics import EVALUATORS, Table
 from striate.runs.folder import Run, read_scores
 from striate.runs.seen import Seen
-from striate.tasks import CLASSIFICATION
+from striate.tasks import CLASSIFICATION, Task
 from striate.training.evaluation import Outputs, evaluate
 
 BATCH_SIZE = 256
@@ -122,8 +123,10 @@ def answers(classifier: Classifier, dataset: Dataset, indices: np.ndarray, *, pr
         GoneError: none of the images can be read.
     """
 
+    learned = with_targets(dataset, classifier.task, classifier.labels)
+
     def judged(indices: np.ndarray) -> Outputs:
-        loader = Loader(dataset, indices, classifier.input, batch_size=BATCH_SIZE, shuffle=False, memory="never")
+        loader = Loader(learned, indices, classifier.input, batch_size=BATCH_SIZE)
         return evaluate(
             classifier.model, classifier.task, loader, plain_plan(str(classifier.device)), progress=progress
         )
@@ -175,15 +178,34 @@ def evaluation(
     return Evaluation(name, data, rows, names, scores, seen, classifier.provenance.epochs, unread, task)
 
 
+def with_targets(dataset: Dataset, task: Task, labels: LabelSpec) -> Dataset:
+    """Return `dataset` with its targets in the form that the loss of `task` takes.
+
+    Raises:
+        DataError: they are not targets of this task.
+    """
+    try:
+        stored = torch.from_numpy(np.require(dataset.targets, requirements="W"))
+        targets = task.targets(stored, len(dataset), labels)
+    except DataError as error:
+        raise DataError(
+            f"{dataset.name} holds {error} The task {task.name!r} cannot be learned from these data: choose another "
+            "task or other data."
+        ) from error
+    return replace(dataset, targets=targets.numpy())
+
+
 def matched(dataset: Dataset, labels: LabelSpec) -> tuple[Dataset, np.ndarray, tuple[str, ...]]:
     """Match `dataset` to a classifier's `labels` by class name.
 
-    Returns the data with their targets as the classifier numbers its classes, the indices of the images whose class
+    Returns the data with their targets in the order of the classifier's classes, the indices of the images whose class
     it knows, and the names of the classes that it does not (their images must be left out: they have no number).
 
     Raises:
-        DataError: no class is known to the classifier.
+        DataError: no class is known to the classifier; or, where an image may have several, one is missing in the data.
     """
+    if dataset.targets.ndim > 1:
+        return _matched_columns(dataset, labels)
     numbers = {name: number for number, name in enumerate(labels.classes)}
     table = np.array([numbers.get(name, -1) for name in dataset.classes], np.int64)
     targets = table[dataset.targets]
@@ -195,6 +217,20 @@ def matched(dataset: Dataset, labels: LabelSpec) -> tuple[Dataset, np.ndarray, t
             f"classifier tells {_listed(labels.classes)} apart. Rename the folders or the labels."
         )
     return replace(dataset, classes=labels.classes, targets=np.maximum(targets, 0)), known, unknown
+
+
+def _matched_columns(dataset: Dataset, labels: LabelSpec) -> tuple[Dataset, np.ndarray, tuple[str, ...]]:
+    """Match targets of which the second axis is that of the classes."""
+    missing = tuple(name for name in labels.classes if name not in dataset.classes)
+    if missing:
+        raise DataError(
+            f"{dataset.name} does not say which images have {_listed(missing)}, which the classifier predicts. Add "
+            "these classes to the data."
+        )
+    columns = [dataset.classes.index(name) for name in labels.classes]
+    unknown = tuple(name for name in dataset.classes if name not in labels.classes)
+    targets = dataset.targets[:, columns] if dataset.targets.shape[1:] == (len(dataset.classes),) else dataset.targets
+    return replace(dataset, classes=labels.classes, targets=targets), np.arange(len(dataset)), unknown
 
 
 def _listed(names: tuple[str, ...]) -> str:

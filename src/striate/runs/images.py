@@ -141,4 +141,4 @@ def own_splits(run: Run | None, dataset: Dataset, index: ImageIndex) -> Splits:
 
 def _content(dataset: Dataset, index: ImageIndex, number: int) -> tuple[str, str]:
     """Return the class of an image and the digest of its pixels, as they are recorded."""
-    return dataset.classes[dataset.targets[number]], index.digests[number].tobytes().hex()[:_DIGITS]
+    return dataset.label(number), index.digests[number].tobytes().hex()[:_DIGITS]

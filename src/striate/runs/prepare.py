@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Literal, Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 
@@ -18,11 +18,12 @@ from striate.data.audit.index import ImageIndex
 from striate.data.augmentation.augment import augmentations_in_effect
 from striate.data.dataset import Dataset, Split, Splits
 from striate.data.loading.batching import batches_of
-from striate.data.loading.loader import Loader
+from striate.data.loading.cache import load_cached
+from striate.data.loading.loader import Loader, Randomization
 from striate.data.preparation.measure import measure
 from striate.data.sources.opening import open_data
 from striate.data.split import split
-from striate.runs.evaluate import GoneError, answers, matched, unread
+from striate.runs.evaluate import GoneError, answers, matched, unread, with_targets
 from striate.runs.folder import Run
 from striate.runs.images import Changes, compare, read_images, write_images
 from striate.runs.origin import Origin
@@ -32,6 +33,7 @@ from striate.runs.seen import seen_images, write_appearances
 from striate.training import Outputs
 
 _SPLIT_NAMES: dict[Split, str] = {"train": "training", "val": "validation", "test": "test"}
+_VALIDATION_BATCH = 256
 LEARNED = 2000  # as many images of the training split, at most about, are judged
 
 
@@ -143,24 +145,19 @@ class Prepared:
             )
         augmentations = augmentations_in_effect(recipe.augmentation, self.input, self.labels.classes)
 
-        def loader(split: Literal["train", "val"]) -> Loader:
-            learning = split == "train"
-            return Loader(
-                self.dataset,
-                self.splits[split],
-                self.input,
-                batch_size=recipe.batch_size if learning else 256,
-                steps=self.steps if learning else None,
-                seed=recipe.seed,
-                shuffle=learning,
-                augmentations=augmentations if learning else (),
-                digests=self.index.digests,
-                memory="auto" if recipe.in_memory else "never",
-                threads=recipe.loader_threads,
-                progress=renamed(progress, f"loading the {_SPLIT_NAMES[split]} split"),
-            )
+        dataset = with_targets(self.dataset, recipe.task, self.labels)
+        randomization = Randomization(seed=recipe.seed, augmentations=augmentations)
 
-        return loader("train"), loader("val")
+        def loader(split: Split, batch_size: int, **training: Any) -> Loader:
+            images, threads = (dataset, self.splits[split], self.input), recipe.loader_threads
+            named = renamed(progress, f"loading the {_SPLIT_NAMES[split]} split")
+            cached = None
+            if recipe.in_memory:
+                cached = load_cached(*images, digests=self.index.digests, threads=threads, progress=named)
+            return Loader(*images, batch_size=batch_size, cached=cached, threads=threads, **training)
+
+        train = loader("train", recipe.batch_size, steps=self.steps, randomization=randomization)
+        return train, loader("val", _VALIDATION_BATCH)
 
     def answers(self, classifier: Classifier, split: Split) -> Outputs | None:
         """Judge a split without images that cannot be read any more; None where none is left."""
@@ -228,6 +225,7 @@ def prepare_data(
                 f"{dataset.name} has no image for the {_SPLIT_NAMES[name]} split; training needs at least one to learn "
                 "from and one to validate each epoch by. Add images."
             )
+    with_targets(dataset, recipe.task, labels := LabelSpec(dataset.classes))  # refuses those of another task
     choice = recipe.input
     spec = measure(
         dataset,
@@ -240,7 +238,7 @@ def prepare_data(
         decode_scale=choice.decode_scale,
         progress=progress,
     )
-    return Prepared(dataset, found, spec, LabelSpec(dataset.classes))
+    return Prepared(dataset, found, spec, labels)
 
 
 def prepare_again(

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 from striate.core.config import from_json
 from striate.core.duration import Duration
+from striate.core.errors import ConfigError
 from striate.core.scalars import check_range
 from striate.core.spec import ResizeRule
 from striate.data.augmentation.augment import check_list
 from striate.data.augmentation.augmentations import Augmentation, FromData
-from striate.tasks import CLASSIFICATION, TASKS, Task
-from striate.training.losses import CrossEntropy, Loss
+from striate.tasks import Classification, Task
+from striate.training.losses import LOSSES, CrossEntropy, Loss
 from striate.training.optimizers import SGD, OptimizerSettings
 from striate.training.schedules import OneCycle, Schedule
 
@@ -70,7 +71,7 @@ class Recipe:
         model: name of a model in the zoo, or an architecture string.
         epochs: how long to train, as a duration (`30ep`, `5000st`, `10min`).
         batch_size: images per update.
-        task: what is learned, by the name of a registered task.
+        task: what is learned.
         input: how images become the input of the model.
         augmentation: random changes of the training images, in order; none of `from_data` uses the listed ones alone.
         loss: what training minimizes.
@@ -89,7 +90,7 @@ class Recipe:
     model: str
     epochs: Duration
     batch_size: int = 64
-    task: str = CLASSIFICATION.name
+    task: Task = field(default_factory=Classification)
     input: InputSettings = field(default_factory=InputSettings)
     augmentation: tuple[Augmentation, ...] = (FromData(),)
     loss: Loss = field(default_factory=CrossEntropy)
@@ -105,15 +106,25 @@ class Recipe:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        TASKS[self.task]  # refuses an unknown name
         check_range(self, "batch_size", at_least=1)
         check_range(self, "loader_threads", "seed", at_least=0)
         check_range(self, "unreadable", at_least=0, at_most=1)
         check_list(self.augmentation)
+        self._check_loss()
+
+    def _check_loss(self) -> None:
+        task = self.task.name
+        if task not in self.loss.tasks:
+            suited = [name for name, loss in LOSSES.items() if task in loss.tasks]
+            raise ConfigError(
+                f"loss must suit the task {task!r}; received {self.loss.name!r}, which suits "
+                f"{' and '.join(map(repr, self.loss.tasks))}. "
+                + (f"Choose loss.name={' or '.join(suited)}." if suited else "Register a loss for this task.")
+            )
 
     def create_task(self) -> Task:
-        """Create the task with the recipe's loss."""
-        return TASKS[self.task](criterion=self.loss, auxiliary=self.auxiliary_weight)
+        """Return the task with the recipe's loss."""
+        return replace(self.task, criterion=self.loss, auxiliary=self.auxiliary_weight)
 
     @property
     def auxiliary_weight(self) -> float:

@@ -22,7 +22,6 @@ from striate.runs.prepare import Prepared, TrainingData, prepare_again, prepare_
 from striate.runs.recipe import Recipe
 from striate.runs.start import train_to_end
 from striate.runs.train import Session, Start
-from striate.tasks import TASKS
 from striate.training import Checkpoint, EarlyStopping, Ending, EventLog, newest_checkpoint, read_events
 
 _SAMPLES = 257  # of the course so far, at which two schedules are compared
@@ -110,7 +109,7 @@ def _planned(
 def _anew(plan: Plan, loaders: Loaders | None, progress: Progress) -> TrainingData:
     """Return the data, prepared as for a new run."""
     if loaders is not None:
-        return PreparedLoaders.read(loaders, TASKS[plan.recipe.task]())
+        return PreparedLoaders.read(loaders, plan.recipe.task)
     found = audit(open_data(plan.data, progress=progress), progress=progress)
     return prepare_data(plan.recipe, found, progress=progress)
 
@@ -121,7 +120,7 @@ def _again(
     """Return the data as they were prepared when the run began, and what changed since."""
     if loaders is None:
         return prepare_again(plan, run, origin, inexact=inexact, progress=progress)
-    prepared = PreparedLoaders.read(loaders, TASKS[plan.recipe.task]())
+    prepared = PreparedLoaders.read(loaders, plan.recipe.task)
     if prepared.digest != origin.first_data:
         raise RunError(
             "The data are not those that this run was started with: the loaders differ. Give those, or start a new run."

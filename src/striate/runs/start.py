@@ -20,7 +20,6 @@ from striate.runs.plan import Plan, follow_model, make_plan
 from striate.runs.prepare import TrainingData, prepare_data
 from striate.runs.recipes import recipe_for
 from striate.runs.train import Session, Start, train_run
-from striate.tasks import TASKS
 
 
 def start_run(
@@ -60,7 +59,7 @@ def _prepared(
     """Return the plan, the data ready to train on, and the beginning of a name for the run."""
     if isinstance(data, Loaders):
         plan = fitted(make_plan(OWN_LOADERS, recipe or "photos", changes, execution=execution), data)
-        return plan, PreparedLoaders.read(data, TASKS[plan.recipe.task]()), "loaders"
+        return plan, PreparedLoaders.read(data, plan.recipe.task), "loaders"
     dataset = open_data(data, progress=progress)
     named = data if is_named(data) else str(Path(data).expanduser().resolve())
     plan = make_plan(named, recipe or recipe_for(data), changes, execution=execution)

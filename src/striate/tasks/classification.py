@@ -16,24 +16,17 @@ from striate.core.batch import Batch
 from striate.core.device import full_precision
 from striate.core.errors import DataError
 from striate.core.protocols import Auxiliary
+from striate.core.registry import NOT_AN_OPTION
 from striate.core.spec import LabelSpec
-from striate.tasks.task import TASKS, Criterion, Prediction
+from striate.tasks.task import TASKS, Criterion, Prediction, Task
 
 
-@dataclass(frozen=True)
-class Classification:
-    """Each image has exactly one class (see `striate.tasks.Task`).
+@dataclass(frozen=True, kw_only=True)
+class Classification(Task):
+    """Each image has exactly one class; a target is its number, and outputs are logits."""
 
-    Args:
-        criterion: the loss as a function of (logits, targets).
-        auxiliary: the factor of the loss of each auxiliary head, where a model has any (`core.protocols.Auxiliary`).
-            At 0 auxiliary heads are not computed.
-    """
+    criterion: Criterion = field(default=F.cross_entropy, repr=False, metadata=NOT_AN_OPTION)
 
-    criterion: Criterion = field(default=F.cross_entropy, repr=False)
-    auxiliary: float = 0.0
-
-    name: ClassVar[str] = "classification"
     scores: ClassVar[Mapping[str, str]] = MappingProxyType({"loss": "loss", "accuracy": "accuracy"})
     sections: ClassVar[tuple[str, ...]] = (
         "examples", "generalization", "confusions", "classes", "confidence", "training", "data", "audit", "model",
@@ -90,5 +83,5 @@ class Classification:
         return Batch(images, torch.randint(outputs[0], shape[:1], generator=generator), torch.arange(len(images)))
 
 
+TASKS.add("classification", Classification)
 CLASSIFICATION = Classification()
-TASKS.add(Classification.name, Classification)

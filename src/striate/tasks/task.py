@@ -1,10 +1,11 @@
-"""The protocol of a task, and the registry of tasks."""
+"""The base class of a task, and the registry of tasks."""
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import ClassVar, Protocol, runtime_checkable
+from dataclasses import dataclass, field
+from typing import ClassVar
 
 import torch
 from jaxtyping import Float, Shaped
@@ -12,8 +13,10 @@ from torch import Tensor, nn
 
 from striate.core.batch import Batch
 from striate.core.notebook import table
-from striate.core.registry import Registry
+from striate.core.registry import NOT_AN_OPTION, Registered, Registry
 from striate.core.spec import LabelSpec
+
+TASKS: Registry[type[Task]] = Registry("task")
 
 Criterion = Callable[[Tensor, Tensor], Tensor]
 """A loss as a function of (outputs, targets): the mean over the samples of a batch."""
@@ -39,34 +42,42 @@ class Prediction:
         return table(("class", "probability"), rows, title=self.name)
 
 
-@runtime_checkable
-class Task(Protocol):
+@dataclass(frozen=True, kw_only=True)
+class Task(Registered, ABC):
     """What is learned. Training, evaluation, classifiers and explanations handle a kind of target only through this.
 
-    A registered task is a factory that takes two keywords, both optional: `criterion`, the loss that the recipe
-    names, and `auxiliary`, the weight of auxiliary heads. The default instance serves a trained model.
+    The fields of a subclass are its options, which recipes and classifiers record. A recipe sets two fields that are
+    no options: `criterion`, its loss, and `auxiliary`, the weight of the loss of each auxiliary head (see
+    `striate.core.protocols.Auxiliary`; at 0 auxiliary heads are not computed). Without a criterion, a task serves a
+    trained model. `striate.training.Loss.tasks` says which losses a task can be learned by.
     `striate.metrics.EVALUATORS` holds, under the same name, how the outputs for a whole split are evaluated.
     `repr` is part of the key under which a measured execution plan is cached.
 
     Attributes:
-        name: the name in `TASKS`; classifiers and runs record it.
         scores: the scores of each evaluation during training, by name, each with its metric in
             `striate.metrics.METRICS`. Curves are drawn of `loss` and `accuracy`.
         sections: the sections of the report, by their names in `striate.reporting.render.SECTIONS`, in order.
     """
 
-    name: ClassVar[str]
+    registry = TASKS
+
     scores: ClassVar[Mapping[str, str]]
     sections: ClassVar[tuple[str, ...]]
 
+    criterion: Criterion | None = field(default=None, repr=False, metadata=NOT_AN_OPTION)
+    auxiliary: float = field(default=0.0, metadata=NOT_AN_OPTION)
+
+    @abstractmethod
     def targets(self, values: Shaped[Tensor, ...], count: int, labels: LabelSpec) -> Shaped[Tensor, "n ..."]:
-        """Return the targets of a batch of `count` images in the form that `loss` takes, from what a loader yields.
+        """Return the targets of `count` images in the form that `loss` takes.
+
+        `values` are those that a loader yields for a batch, or those that a data set stores for all of its images.
 
         Raises:
-            DataError: they do not fit. The message continues "The loader yields …".
+            DataError: they do not fit. The message continues "The loader yields …" and "The data hold …".
         """
-        ...
 
+    @abstractmethod
     def loss(self, model: nn.Module, batch: Batch) -> Float[Tensor, ""]:
         """Compute the loss of `batch`, which lies on the model's device, auxiliary terms included.
 
@@ -74,23 +85,19 @@ class Task(Protocol):
         whole. A reduced-precision plan calls this under autocast: compute all but the forward pass in
         `striate.core.device.full_precision`.
         """
-        ...
 
+    @abstractmethod
     def outputs(self, model: nn.Module, images: Float[Tensor, "n c h w"]) -> Shaped[Tensor, "n ..."]:
         """Return the outputs that are evaluated and served, without auxiliary ones."""
-        ...
 
+    @abstractmethod
     def answers(self, outputs: Shaped[Tensor, "n ..."], temperature: float = 1.0) -> Shaped[Tensor, "n ..."]:
         """Convert outputs to answers, such as probabilities, calibrated by `temperature`."""
-        ...
 
+    @abstractmethod
     def prediction(self, name: str, answer: Sequence[float], labels: LabelSpec) -> Prediction:
         """Return the prediction for the image called `name` from its row of answers."""
-        ...
 
+    @abstractmethod
     def example(self, shape: tuple[int, int, int, int], outputs: torch.Size, generator: torch.Generator) -> Batch:
         """Return a random batch of `shape` for a model whose output for one image has the shape `outputs`."""
-        ...
-
-
-TASKS: Registry[Callable[..., Task]] = Registry("task")

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 import torch.nn.functional as F
@@ -30,6 +31,8 @@ class Loss(Registered, ABC):
     """
 
     registry = LOSSES
+    tasks: ClassVar[tuple[str, ...]] = ("classification",)
+    """Names of the tasks whose outputs and targets the loss takes."""
 
     auxiliary: float | None = None
 

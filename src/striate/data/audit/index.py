@@ -134,7 +134,8 @@ def data_digest(dataset: Dataset, index: ImageIndex) -> str:
     for number, name in enumerate(SPLITS):
         split[dataset.splits.get(name, np.empty(0, np.int64))] = number
     digest = hashlib.sha256("\n".join(dataset.classes).encode())
-    for column in (dataset.targets.astype("<i8"), split, index.readable.astype(np.uint8), index.digests):
+    targets = dataset.targets.astype("<i8") if dataset.targets.ndim == 1 else dataset.targets
+    for column in (targets, split, index.readable.astype(np.uint8), index.digests):
         digest.update(np.ascontiguousarray(column).data)
     return digest.hexdigest()
 

@@ -89,7 +89,7 @@ class Statistics:
     def classes(self) -> tuple[ClassCount, ...]:
         """One row for each class, in the order of the classes."""
         chosen = [np.flatnonzero(self.index.readable), *(self.splits[split] for split in SPLITS)]
-        columns = [self._per_class(indices).tolist() for indices in chosen]
+        columns = [self.dataset.class_counts(indices).tolist() for indices in chosen]
         return tuple(ClassCount(name, *row) for name, *row in zip(self.dataset.classes, *columns, strict=True))
 
     @cached_property
@@ -97,14 +97,11 @@ class Statistics:
         """The classes of which a split that is not empty has no image."""
         found: dict[Split, tuple[str, ...]] = {}
         for split, indices in self.splits.items():
-            counts = self._per_class(indices)
+            counts = self.dataset.class_counts(indices)
             names = tuple(name for name, count in zip(self.dataset.classes, counts, strict=True) if not count)
             if len(indices) and names:
                 found[split] = names
         return found
-
-    def _per_class(self, indices: np.ndarray) -> np.ndarray:
-        return np.bincount(self.dataset.targets[indices], minlength=len(self.dataset.classes))
 
     @cached_property
     def sizes(self) -> Sizes | None:
@@ -161,10 +158,12 @@ class Statistics:
 
     def _group(self, kind: Literal["equal", "alike"], members: np.ndarray, split_of: np.ndarray) -> Group:
         dataset = self.dataset
+        _, first = np.unique(dataset.targets[members], axis=0, return_index=True)
+        labels = map(dataset.label, members[first].tolist())
         return Group(
             kind,
             names=tuple(map(dataset.store.name, members.tolist())),
-            classes=tuple(dataset.classes[target] for target in np.unique(dataset.targets[members]).tolist()),
+            classes=tuple(label for label in labels if label),
             splits=tuple(split for split in SPLITS if split in split_of[members]),
             large=len(members) > largest_group(len(self.index)),
         )

@@ -7,19 +7,17 @@ ahead of the reader. There are no worker processes: they would have to copy ever
 
 from __future__ import annotations
 
-from collections.abc import Generator, Sequence
+from collections.abc import Generator
 from contextlib import closing
+from dataclasses import dataclass
 from functools import partial
-from typing import Literal
 
 import numpy as np
 import torch
-from jaxtyping import UInt8
 from torch import Tensor
 
 from striate.core.batch import Batch
 from striate.core.errors import ConfigError, DataError
-from striate.core.progress import Progress, silent
 from striate.core.rng import Stream
 from striate.core.spec import InputSpec
 from striate.core.threads import in_order, usable_cores
@@ -27,11 +25,19 @@ from striate.data.augmentation.augment import augment
 from striate.data.augmentation.augmentations import Augmentation
 from striate.data.dataset import Dataset, Indices
 from striate.data.loading.batching import batches_of, pieces, prepare_rows
-from striate.data.loading.cache import CachedImages, load_cached
+from striate.data.loading.cache import CachedImages
 from striate.data.preparation.arrays import ManyPrepared, normalise, scale, to_shares
 
 _PIECE = 8  # images per task: enough to make the cost of a task small, few enough to divide the last batch evenly
 _BATCHES_AHEAD = 2
+
+
+@dataclass(frozen=True, kw_only=True)
+class Randomization:
+    """Random order and random changes of the images of each epoch."""
+
+    seed: int = 0
+    augmentations: tuple[Augmentation, ...] = ()
 
 
 class Loader:
@@ -45,24 +51,18 @@ class Loader:
         *,
         batch_size: int,
         steps: int | None = None,
-        seed: int = 0,
-        shuffle: bool = True,
-        augmentations: Sequence[Augmentation] = (),
-        digests: UInt8[np.ndarray, "n 32"] | None = None,
-        memory: Literal["auto", "never"] = "auto",
+        randomization: Randomization | None = None,
+        cached: CachedImages | None = None,
         threads: int | None = None,
-        device: str | torch.device = "cpu",
-        progress: Progress = silent,
     ) -> None:
-        """Prepare to load; images that fit in memory are decoded now.
+        """Prepare to load, by default in the order of `indices` and without augmentation.
 
         `steps`: number of batches of an epoch, of sizes as equal as possible; by default `batch_size` decides it.
-        `digests`: the content digest of every image of the data set; with it, decoded images are kept in the cache
-        folder. `memory="never"`: decode in every epoch. `threads`: how many decode, by default one per core; 0 means
-        the thread of the reader.
+        `cached`: the images as `load_cached` holds them in memory; without it, they are decoded in every epoch.
+        `threads`: how many decode, by default one per core; 0 means the thread of the reader.
 
         Raises:
-            DataError: there is nothing to load, or an image cannot be read; the message names it.
+            DataError: there is nothing to load.
             ConfigError: the batch size or the number of threads is out of range.
         """
         if batch_size < 1 or (threads is not None and threads < 0):
@@ -72,20 +72,10 @@ class Loader:
         if not len(indices):
             raise DataError(f"{dataset.name}: there are no images to load.")
         self._dataset, self._indices, self._spec = dataset, indices, spec
-        self._batch_size, self._seed, self._shuffle = batch_size, seed, shuffle
+        self._batch_size, self._steps = batch_size, steps
         self._length = len(batches_of(indices, batch_size)) if steps is None else steps
-        self._steps = steps
-        self._augmentations = tuple(augmentations)
+        self._random, self._cached = randomization, cached
         self._threads = usable_cores() if threads is None else threads
-        self._device = torch.device(device)
-        self._held = None
-        if memory == "auto":
-            self._held = load_cached(dataset, indices, spec, digests=digests, threads=self._threads, progress=progress)
-
-    @property
-    def in_memory(self) -> bool:
-        """Whether the prepared images are held in memory."""
-        return self._held is not None
 
     def __len__(self) -> int:
         return self._length
@@ -97,7 +87,7 @@ class Loader:
             DataError: an image that could be read before cannot be read now; the message names it.
         """
         batches = self._order(epoch)[start:]
-        read = self._decode(batches) if self._held is None else self._gather(batches, self._held)
+        read = self._decode(batches) if self._cached is None else self._gather(batches, self._cached)
         with closing(read):
             for index, images in zip(batches, read, strict=True):
                 yield self._batch(index, images, epoch)
@@ -105,12 +95,12 @@ class Loader:
     def _order(self, epoch: int) -> list[Indices]:
         """Return the sample indices of each batch of an epoch."""
         order = self._indices
-        if self._shuffle:
-            order = order[Stream(self._seed, "order").permutation(len(order), epoch=epoch)]
+        if self._random is not None:
+            order = order[Stream(self._random.seed, "order").permutation(len(order), epoch=epoch)]
         return batches_of(order, self._batch_size) if self._steps is None else np.array_split(order, self._steps)
 
-    def _gather(self, batches: list[Indices], held: CachedImages) -> Generator[ManyPrepared, None, None]:
-        yield from map(held.take, batches)
+    def _gather(self, batches: list[Indices], cached: CachedImages) -> Generator[ManyPrepared, None, None]:
+        yield from map(cached.take, batches)
 
     def _decode(self, batches: list[Indices]) -> Generator[ManyPrepared, None, None]:
         cut = [list(pieces(index, _PIECE)) for index in batches]
@@ -122,22 +112,21 @@ class Loader:
                 yield np.stack([row for _ in batch for row in next(rows)])
 
     def _batch(self, index: Indices, images: ManyPrepared, epoch: int) -> Batch:
-        raw = torch.from_numpy(images).to(self._device)
         return Batch(
-            images=self._scaled(raw, index, epoch),
-            targets=torch.from_numpy(self._dataset.targets[index]).to(self._device),
-            index=torch.from_numpy(index.copy()).to(self._device),
+            images=self._scaled(torch.from_numpy(images), index, epoch),
+            targets=torch.from_numpy(self._dataset.targets[index]),
+            index=torch.from_numpy(index.copy()),
         )
 
     def _scaled(self, raw: Tensor, index: Indices, epoch: int) -> Tensor:
-        if not self._augmentations:
+        if self._random is None or not self._random.augmentations:
             return scale(raw, self._spec)
         changed = augment(
             to_shares(raw, self._spec),
             index,
             epoch=epoch,
-            seed=self._seed,
-            augmentations=self._augmentations,
+            seed=self._random.seed,
+            augmentations=self._random.augmentations,
             blank=self._spec.mean,
         )
         return normalise(changed, self._spec)

@@ -96,7 +96,7 @@ def inspect_classifier(
     """Inspect `classifier` with images of `dataset`, evenly spaced in `indices`, within `budget`."""
     model, spec = classifier.model, classifier.input
     some = indices[np.linspace(0, len(indices) - 1, min(budget.images, len(indices))).round().astype(int)]
-    loader = Loader(dataset, some, spec, batch_size=_BATCH, shuffle=False, memory="never")
+    loader = Loader(dataset, some, spec, batch_size=_BATCH)
     places = _places(classifier)
     tops = top_patches(model, _batches(loader, progress), places)
     chosen = {top.place: _chosen(top, budget.units) for top in tops}

@@ -66,7 +66,7 @@ def find_neighbours(
         DataError: an image can no longer be read.
     """
     spec = classifier.input
-    loader = Loader(dataset, indices, spec, batch_size=_BATCH, shuffle=False, memory="never")
+    loader = Loader(dataset, indices, spec, batch_size=_BATCH)
 
     def batches() -> Iterator[Batch]:
         for number, batch in enumerate(loader.epoch(0)):
@@ -83,7 +83,7 @@ def find_neighbours(
                 Neighbour(
                     index,
                     dataset.store.name(index),
-                    dataset.classes[int(dataset.targets[index])],
+                    dataset.label(index),
                     similarity,
                     shown[index],
                 )
@@ -96,7 +96,7 @@ def find_neighbours(
 
 def _shown(classifier: Classifier, dataset: Dataset, indices: np.ndarray) -> dict[int, Pixels]:
     """Return the network inputs of the images `indices` as pixels."""
-    loader = Loader(dataset, indices, classifier.input, batch_size=_BATCH, shuffle=False, memory="never")
+    loader = Loader(dataset, indices, classifier.input, batch_size=_BATCH)
     return {
         index: shown_input(image, classifier.input)
         for batch in loader.epoch(0)
