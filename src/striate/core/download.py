@@ -20,9 +20,9 @@ from striate.core.files import locked, storage_error, sync_folder
 from striate.core.progress import Progress, silent
 
 _PIECE = 1 << 16
-_HEADERS = {"User-Agent": "striate", "Accept-Encoding": "identity"}
+HEADERS = {"User-Agent": "striate", "Accept-Encoding": "identity"}
 _CONNECTION = (http.client.HTTPException, TimeoutError, ConnectionError)
-_TIMEOUT_SECONDS = 30.0
+TIMEOUT_SECONDS = 30.0
 _FRUITLESS_TRIES = 3
 _MOST_REQUESTS = 30
 _SPAN_SECONDS, _LEAST_SPEED = 60.0, 1024  # bytes a second
@@ -114,9 +114,9 @@ def _fetch_from(remote: Remote, address: str, partial: Path, progress: Progress)
 
 def _size_at(address: str) -> int:
     """Ask the server for the size of a file."""
-    request = urllib.request.Request(address, headers=_HEADERS, method="HEAD")
+    request = urllib.request.Request(address, headers=HEADERS, method="HEAD")
     try:
-        with urllib.request.urlopen(request, timeout=_TIMEOUT_SECONDS) as response:
+        with urllib.request.urlopen(request, timeout=TIMEOUT_SECONDS) as response:
             size = response.headers["Content-Length"] or ""
     except (urllib.error.URLError, *_CONNECTION) as error:
         raise _Broken(reason_of(error)) from error
@@ -186,11 +186,11 @@ def _ask(size: int, address: str, start: int) -> tuple[http.client.HTTPResponse,
 
     That is `start`, or 0 where the server sends the whole file. If it sends another part, the whole is requested.
     """
-    request = urllib.request.Request(address, headers=_HEADERS)
+    request = urllib.request.Request(address, headers=HEADERS)
     if start:
         request.add_header("Range", f"bytes={start}-")
     try:
-        response = urllib.request.urlopen(request, timeout=_TIMEOUT_SECONDS)
+        response = urllib.request.urlopen(request, timeout=TIMEOUT_SECONDS)
     except urllib.error.HTTPError as error:
         if start and error.code == http.HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE:
             error.close()
