@@ -23,7 +23,12 @@ _MOST = 100_000  # tensors and other values
 def main(out: str, memory: int, seconds: int) -> None:
     """Convert standard input to the file `out`."""
     data = sys.stdin.buffer.read()
-    _bound(memory, seconds)
+    bound(memory, seconds)
+    convert(data, out, memory)
+
+
+def convert(data: bytes, out: str, memory: int) -> None:
+    """Convert the bytes of a torch file to the file `out`."""
     try:
         found = torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
         values: dict[str, Any] = {}
@@ -60,7 +65,7 @@ def _collect(value: Any, path: list[Any], values: dict[str, Any]) -> None:
         values[place] = value if isinstance(value, (str, int, float, bool)) or value is None else type(value).__name__
 
 
-def _bound(memory: int, seconds: int) -> None:
+def bound(memory: int, seconds: int) -> None:
     """Limit what this process may take from here on. (Windows has no such limits: there only the time is bounded.)"""
     try:
         import resource

@@ -100,7 +100,11 @@ def _read_safetensors(path: Path, data: bytes) -> tuple[dict[str, Tensor], Mappi
 def _read_npz(path: Path, data: bytes) -> dict[str, np.ndarray]:
     try:
         with np.load(io.BytesIO(data), allow_pickle=False) as file:
-            return {name: file[name] for name in file.files}
+            arrays = {name: file[name] for name in file.files}
+        for name, array in arrays.items():
+            if not isinstance(array, np.ndarray):
+                raise ValueError(f"{name} is no array")
+        return arrays
     except (ValueError, EOFError, KeyError, MemoryError, OverflowError, RuntimeError, OSError,
             zipfile.BadZipFile, zlib.error, lzma.LZMAError) as error:  # fmt: skip
         if "Object arrays" in str(error):

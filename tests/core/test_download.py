@@ -1,79 +1,24 @@
-"""Downloads from a server of our own that breaks off, lies, forgets and refuses, and the unpacking that follows."""
+"""Downloads from a server of our own that breaks off, lies, forgets and refuses."""
 
 from __future__ import annotations
 
 import hashlib
-import http.server
-import io
 import os
 import socket
-import tarfile
-import threading
-import urllib.request
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from rehearsal.server import Manners, serving
 from striate.core import download
 from striate.core.download import Remote, fetch
 from striate.core.errors import DataError, RunError, StriateError
 from striate.core.files import locked
-from striate.data.sources import named, named_registry
-from striate.data.sources.cifar import CIFAR100
-from striate.data.sources.opening import open_data
 
 CONTENT = np.random.default_rng(5).bytes(300_000)
-
-
-@dataclass
-class Manners:
-    """How the server behaves: after how many bytes each of the next answers breaks off, and what it cannot do."""
-
-    files: dict[str, bytes]
-    breaks: list[int] = field(default_factory=list)
-    ranges: bool = True
-    honest_length: bool = True
-    status: int = 0
-    answered_range: str = ""
-    asked: list[str] = field(default_factory=list)
-
-
-class Handler(http.server.BaseHTTPRequestHandler):
-    manners: Manners
-
-    def do_GET(self) -> None:
-        manners = self.manners
-        wanted = self.headers.get("Range", "")
-        manners.asked.append(wanted)
-        content = manners.files.get(self.path.lstrip("/"))
-        if content is None or manners.status:
-            self.send_error(manners.status or 404)
-            return
-        start = int(wanted.removeprefix("bytes=").rstrip("-")) if wanted and manners.ranges else 0
-        if wanted and manners.ranges and start >= len(content):
-            self.send_error(416)
-            return
-        rest = content[start:]
-        sent = rest[: manners.breaks.pop(0)] if manners.breaks else rest
-        if self.path == "/round":
-            self.send_response(302)
-            self.send_header("Location", "/round")
-            self.end_headers()
-            return
-        ranged = bool(wanted) and manners.ranges
-        self.send_response(206 if ranged else 200)
-        if ranged:
-            honest = f"bytes {start}-{len(content) - 1}/{len(content)}"
-            self.send_header("Content-Range", manners.answered_range or honest)
-        self.send_header("Content-Length", str(len(rest if manners.honest_length else sent)))
-        self.end_headers()
-        self.wfile.write(sent)
-
-    def log_message(self, format: str, *args: object) -> None:
-        """Say nothing."""
 
 
 @pytest.fixture
@@ -81,13 +26,8 @@ def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[str, Manners]]:
     """The address of a server on this machine, and its manners."""
     monkeypatch.setenv("no_proxy", "*")
     manners = Manners({"file.bin": CONTENT})
-    handler = type("Mannered", (Handler,), {"manners": manners})
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as running:
-        thread = threading.Thread(target=running.serve_forever, kwargs={"poll_interval": 0.01})
-        thread.start()
-        yield f"http://127.0.0.1:{running.server_address[1]}", manners
-        running.shutdown()
-        thread.join()
+    with serving(manners) as address:
+        yield address, manners
 
 
 def remote(*addresses: str, name: str = "file.bin", content: bytes = CONTENT) -> Remote:
@@ -215,7 +155,7 @@ def test_a_sender_that_is_too_slow_is_given_up_and_what_came_is_kept(
 
 def test_a_redirection_to_itself_is_told(server: tuple[str, Manners], tmp_path: Path) -> None:
     address, manners = server
-    manners.files["round"] = CONTENT
+    manners.redirects["round"] = "/round"
     assert "127.0.0.1: answered 302" in refused(remote(address, name="round"), tmp_path)
     assert len(manners.asked) <= 11
 
@@ -298,81 +238,20 @@ def test_a_full_disk_is_told_and_what_came_is_kept(
     assert server[1].asked == [""]  # nothing was missing any more
 
 
-# the named sets, from the address to the pictures
-
-
-def archive(folder: str, files: dict[str, bytes], extra: str = "../escaped.txt") -> bytes:
-    buffer = io.BytesIO()
-    with tarfile.open(fileobj=buffer, mode="w:gz") as tar:
-        for name, content in [*((f"{folder}/{name}", data) for name, data in files.items()), (extra, b"x")]:
-            entry = tarfile.TarInfo(name)
-            entry.size = len(content)
-            tar.addfile(entry, io.BytesIO(content))
-    return buffer.getvalue()
-
-
-@pytest.fixture
-def small_cifar100(server: tuple[str, Manners], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Manners:
-    """A `cifar100` of five pictures on the local server, and a cache that is empty."""
+def test_a_file_of_unknown_size_is_measured_first(server: tuple[str, Manners], tmp_path: Path) -> None:
     address, manners = server
-    records = np.random.default_rng(0).integers(0, 2, (5, 3074), dtype=np.uint8)
-    files = {
-        "train.bin": records[:3].tobytes(),
-        "test.bin": records[3:].tobytes(),
-        "fine_label_names.txt": b"cat\ndog\n",
-    }
-    content = archive("cifar-100-binary", files)
-    manners.files = {"cifar-100-binary.tar.gz": content}
-    wanted = remote(address, name="cifar-100-binary.tar.gz", content=content)
-    monkeypatch.setenv("STRIATE_CACHE", str(tmp_path / "cache"))
-    monkeypatch.delenv("STRIATE_DATA", raising=False)
-    registry = type(named_registry.DATASETS)("data set", DataError)
-    monkeypatch.setattr(named_registry, "DATASETS", registry)
-    monkeypatch.setattr(named, "DATASETS", registry)
-    named._add_cifar("cifar100", "five pictures", CIFAR100, wanted)
-    return manners
+    manners.breaks = [100_000]
+    fetch([replace(remote(address), size=None)], tmp_path)
+    assert (tmp_path / "file.bin").read_bytes() == CONTENT
+    assert manners.asked == ["", "bytes=100000-"]
+    assert "answered 404" in refused(replace(remote(address, name="gone"), size=None), tmp_path)
 
 
-def test_an_archive_is_fetched_once_unpacked_and_opened(small_cifar100: Manners, tmp_path: Path) -> None:
-    for _ in range(2):
-        dataset = open_data("cifar100")
-        assert (dataset.name, dataset.source, dataset.classes) == ("cifar100", "cifar100", ("cat", "dog"))
-        assert {split: len(indices) for split, indices in dataset.splits.items()} == {"train": 3, "test": 2}
-    assert len(small_cifar100.asked) == 1
-    folder = tmp_path / "cache" / "data" / "cifar100"
-    assert {path.name for path in folder.iterdir()} == {"cifar-100-binary", ".download.lock"}
-    assert not list(tmp_path.rglob("escaped.txt"))
-
-
-@pytest.mark.parametrize("place", [".", "cifar100", "cifar100/cifar-100-binary", "cifar-100-binary"])
-def test_files_under_the_data_folder_go_before_the_network(
-    small_cifar100: Manners, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, place: str
-) -> None:
-    folder = tmp_path / "data" / place
-    folder.mkdir(parents=True)
-    for name in ("train.bin", "test.bin"):
-        (folder / name).write_bytes(bytes(3074))
-    (folder / "fine_label_names.txt").write_text("cat\ndog\n")
-    monkeypatch.setenv("STRIATE_DATA", str(tmp_path / "data"))
-    assert len(open_data("cifar100")) == 2
-    assert not small_cifar100.asked
-
-
-def test_a_broken_archive_is_named(tmp_path: Path) -> None:
-    (tmp_path / "a.tar.gz").write_bytes(archive("inner", {"x": b"1"})[:-40])
-    with pytest.raises(DataError, match="cannot be unpacked"):
-        named.unpack(tmp_path / "a.tar.gz", tmp_path / "inner", ["x", "y"])
-
-
-def test_offline_a_named_set_says_where_its_files_belong(
-    tmp_path: Path, nowhere: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("no_proxy", "*")
-    monkeypatch.setenv("STRIATE_CACHE", str(tmp_path))
-    monkeypatch.delenv("STRIATE_DATA", raising=False)
-    monkeypatch.setattr(urllib.request, "urlopen", lambda *_, **__: (_ for _ in ()).throw(TimeoutError()))
-    with pytest.raises(DataError) as caught:
-        open_data("mnist")
-    assert "Get train-images-idx3-ubyte.gz, train-labels-idx1-ubyte.gz, t10k-images" in str(caught.value)
-    assert str(tmp_path / "data" / "mnist") in str(caught.value)
-    assert str(caught.value).endswith("export STRIATE_DATA=/the/folder/that/holds/mnist")
+def test_the_first_digits_of_a_digest_suffice(server: tuple[str, Manners], tmp_path: Path) -> None:
+    wanted = remote(server[0])
+    digits = wanted.digest.removeprefix("sha256:")
+    wrong = "0" if digits[7] != "0" else "1"
+    told = refused(replace(wanted, digest=f"sha256-prefix:{digits[:7]}{wrong}"), tmp_path)
+    assert f"what came has the sha256 digest {digits}, not {digits[:7]}{wrong}…" in told
+    fetch([replace(wanted, digest=f"sha256-prefix:{digits[:8]}")], tmp_path)
+    assert (tmp_path / "file.bin").read_bytes() == CONTENT
