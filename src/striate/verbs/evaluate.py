@@ -52,6 +52,7 @@ def evaluate(
     data: str | Path | None = None,
     /,
     *,
+    weights: str | Path | None = None,
     split: Literal["train", "val", "test", "all"] | None = None,
     all_images: bool = False,
     device: str = "auto",
@@ -67,14 +68,18 @@ def evaluate(
         striate.evaluate("runs/photos", "more-photos/").scores.top1.value
 
     Args:
-        run: the run's folder, or a classifier's folder that was copied out of it.
+        run: the run's folder, a classifier's folder that was copied out of it, or the name of a network that has
+            pretrained weights, as in efficientnet_lite0.
         data: other data than the run's own, in any form that 'striate train' takes; all of them are used.
+        weights: the pretrained weights of the network that is named in place of a run: a file, a name of the catalogue
+            ('striate list-models --weights'), or a repository of the Hugging Face hub, as in timm/resnet50.a1_in1k.
         split: which split: train, val, test or all.
         all_images: include images of the training and the validation; the result says how many.
         device: auto (the fastest here), cpu, cuda, cuda:1 or mps.
         progress: called as progress(stage, done, total); by default a bar on a terminal or in a notebook.
 
     Raises:
+        ModelError: there are no such pretrained weights, or they do not fit the network.
         RunError: there is no classifier, or it is damaged.
         ConfigError: this machine has no such device.
         DataError: there are no such data, none of their classes is known to the classifier, or it has seen all of them.
@@ -88,7 +93,7 @@ def evaluate(
     from striate.runs.seen import read_appearances, sort_out
 
     report = progress or silent
-    classifier = classifier_of(run, device)
+    classifier = classifier_of(run, device, weights=weights, progress=report)
     source, its_run = own_data(run) if data is None else data, run_of(run)
     chosen = split or ("test" if data is None else "all")
     dataset, known, unknown = matched(open_data(source, minimum_classes=1, progress=report), classifier.labels)

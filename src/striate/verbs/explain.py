@@ -35,6 +35,7 @@ def explain(
     run: str | Path | Run | Classifier | Module,
     /,
     *images: str | Path | Image | ndarray | Tensor,
+    weights: str | Path | Any = None,
     method: str | None = None,
     target: str | int | Callable[[Any], Any] | None = None,
     at: str | Module | None = None,
@@ -44,7 +45,6 @@ def explain(
     out: str | Path | None = None,
     device: str = "auto",
     preparation: Any = None,
-    weights: Any = None,
     progress: Progress | None = None,
     on_result: Callable[[Explanation | Failure], None] | None = None,
 ) -> Results[Explanation | Failure]:
@@ -57,10 +57,14 @@ def explain(
         striate.explain("runs/photos", "holiday/beach.jpg", method="occlusion")
 
     Args:
-        run: the run's folder, or a classifier's folder that was copied out of it. In Python also any module that
-            returns logits (n, k).
+        run: the run's folder, a classifier's folder that was copied out of it, or the name of a network that has
+            pretrained weights, as in efficientnet_lite0. In Python also any module that returns logits (n, k).
         images: files, folders (every image in them), patterns in quotes, or - for a list on standard input. In Python
             also PIL images, arrays, and tensors (c, h, w); a float tensor counts as prepared.
+        weights: the pretrained weights of the network that is named in place of a run: a file, a name of the catalogue
+            ('striate list-models --weights'), or a repository of the Hugging Face hub, as in timm/resnet50.a1_in1k.
+            In Python, for a module, also torchvision's weights, such as ResNet50_Weights.DEFAULT, which hold the
+            preparation and the names of the classes.
         method: grad-cam by default, saliency for a network without maps; occlusion, integrated-gradients, rise and more
             (a wrong name lists them all).
         target: explain this class instead of the predicted one: its name, or its number from 0.
@@ -68,17 +72,16 @@ def explain(
         compare: draw one sheet with the maps of all methods. They are not checked.
         check: check each map for at most this long, as in 10s; by default it is not checked.
         dark: draw sheets on dark paper.
-        out: the folder for the sheets; by default 'explanations' within the run. For a module, sheets are written only
-            if it is given.
+        out: the folder for the sheets; by default 'explanations' within the run, or here. For a module, sheets are
+            written only if it is given.
         device: auto (the fastest here), cpu, cuda, cuda:1 or mps. A module stays where it is.
         preparation: how images are prepared for a module: an InputSpec, torchvision's weights.transforms(), or a
             function from a PIL image to a tensor (c, h, w). timm's models bring theirs.
-        weights: torchvision's weights of a module, such as ResNet50_Weights.DEFAULT, which hold the preparation and the
-            names of the classes.
         progress: called as progress(stage, done, total); by default a bar on a terminal or in a notebook.
         on_result: called with each result as soon as it is there.
 
     Raises:
+        ModelError: there are no such pretrained weights, or they do not fit the network.
         ConfigError: there is no such method, class or length of time, or the preparation of images is not known.
         PlaceError: the network has no such place.
         DataError: a folder, a pattern or the list holds no image.
@@ -95,7 +98,8 @@ def explain(
     methods = list(METHODS.values()) if compare else [] if method is None else [method_named(method)]
     explain_one = partial(explain_subject, methods=methods) if methods else explain_usually
     budget = None if compare or check in (None, "none") else str(Budget(check))
-    network, folder = _network(run, device, preparation, weights), _folder(run, out)
+    network = _network(run, device, preparation, weights, progress or silent)
+    folder = _folder(run, out)
 
     def work(image: Any, name: str) -> Explanation:
         subject = network.look(image, name)
@@ -128,8 +132,8 @@ def _written(found: Explanation, folder: OutputFolder | None, *kinds: str | None
     return replace(found, sheet=folder.write(stem, found._repr_png_(), found.subject))
 
 
-def _network(run: Any, device: str, preparation: Any, weights: Any) -> OwnNetwork | RunNetwork:
-    """Return a module as it is, else the classifier of a run.
+def _network(run: Any, device: str, preparation: Any, weights: Any, progress: Progress) -> OwnNetwork | RunNetwork:
+    """Return a module as it is, else the classifier of a run or of pretrained weights.
 
     Raises:
         ConfigError: a run is given a preparation, which it has of its own.
@@ -142,9 +146,11 @@ def _network(run: Any, device: str, preparation: Any, weights: Any) -> OwnNetwor
 
     if isinstance(run, nn.Module):
         return OwnNetwork(run, brought(run, preparation=preparation, weights=weights))
-    if preparation is not None or weights is not None:
-        raise ConfigError("A run knows how images are prepared: leave out `preparation` and `weights`.")
-    return RunNetwork(classifier_of(run, device))
+    if preparation is not None:
+        raise ConfigError("A run knows how images are prepared: leave out `preparation`.")
+    if weights is not None and not isinstance(weights, (str, Path)):
+        raise ConfigError("torchvision's weights belong to a module: pass the module in place of the run.")
+    return RunNetwork(classifier_of(run, device, weights=weights, progress=progress))
 
 
 def _folder(run: Any, out: str | Path | None) -> OutputFolder | None:

@@ -59,6 +59,7 @@ def fool(
     run: str | Path | Run | Classifier,
     /,
     *images: str | Path,
+    weights: str | Path | None = None,
     method: str = "pgd",
     epsilon: int | float | None = None,
     norm: Literal["linf", "l2"] = "linf",
@@ -79,15 +80,18 @@ def fool(
         striate.fool("runs/photos", "holiday/beach.jpg", epsilon=4, target="coin")
 
     Args:
-        run: the run's folder, or a classifier's folder that was copied out of it.
+        run: the run's folder, a classifier's folder that was copied out of it, or the name of a network that has
+            pretrained weights, as in efficientnet_lite0.
         images: files, folders (every image in them), patterns in quotes, or - for a list on standard input.
+        weights: the pretrained weights of the network that is named in place of a run: a file, a name of the catalogue
+            ('striate list-models --weights'), or a repository of the Hugging Face hub, as in timm/resnet50.a1_in1k.
         method: the attack: pgd, fgsm, lbfgs, or own-weights for a linear network.
         epsilon: how large the change may be; by default the smallest of a few that suffices.
         norm: what epsilon bounds: linf each value's change, l2 the root of the sum of their squares.
         target: the class to reach: its name, or its number from 0; by default any class but the predicted one.
         through_preparation: change the photo itself, before it is resized and cropped for the network.
         dark: draw sheets on dark paper.
-        out: the folder; by default 'fooled' within the run.
+        out: the folder; by default 'fooled' within the run, or here.
         device: auto (the fastest here), cpu, cuda, cuda:1 or mps.
         progress: called as progress(stage, done, total); by default a bar on a terminal or in a notebook.
         on_result: called with each result as soon as it is there.
@@ -100,7 +104,7 @@ def fool(
     from striate.reporting.sheets.results import OutputFolder
 
     attack = attack_named(method)
-    classifier = classifier_of(run, device)
+    classifier = classifier_of(run, device, weights=weights, progress=progress or silent)
     number = None if target is None else class_number(classifier.labels.classes, target)
     request = AttackRequest(attack, epsilon, norm, number, through_preparation)
     folder = OutputFolder((folder_of(run) or Path()) / "fooled" if out is None else Path(out))

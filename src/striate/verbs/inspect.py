@@ -22,6 +22,7 @@ def inspect(
     data: str | Path | None = None,
     /,
     *,
+    weights: str | Path | None = None,
     images: int = 2000,
     units: int = 12,
     time: str | int | float = "60s",
@@ -40,18 +41,22 @@ def inspect(
         striate.inspect("runs/photos", units=24, time="2min")
 
     Args:
-        run: the run's folder, or a classifier's folder that was copied out of it.
+        run: the run's folder, a classifier's folder that was copied out of it, or the name of a network that has
+            pretrained weights, as in efficientnet_lite0.
         data: the images to use, in any form that 'striate train' takes; by default the run's training split.
+        weights: the pretrained weights of the network that is named in place of a run: a file, a name of the catalogue
+            ('striate list-models --weights'), or a repository of the Hugging Face hub, as in timm/resnet50.a1_in1k.
         images: how many of them to use, evenly spaced.
         units: how many channels of each layer to show.
         time: how long to synthesise images; the page says which ones there was no time for.
-        out: the folder; by default 'inspection' within the run. An earlier inspection there is replaced.
+        out: the folder; by default 'inspection' within the run, or here. An earlier inspection there is replaced.
         device: auto (the fastest here), cpu, cuda, cuda:1 or mps.
         progress: called as progress(stage, done, total); by default a bar on a terminal or in a notebook.
 
     Raises:
         ConfigError: a number is less than 1, or the time cannot be read.
         DataError: the data are no longer there; name others.
+        ModelError: there are no such pretrained weights, or they do not fit the network.
         RunError: there is no classifier, or it is damaged.
     """
     if images < 1 or units < 1:
@@ -68,7 +73,7 @@ def inspect(
 
     report = progress or silent
     budget = InspectionBudget(images, units, str(Budget(time)))
-    classifier = classifier_of(run, device)
+    classifier = classifier_of(run, device, weights=weights, progress=report)
     title = (folder_of(run) or Path(classifier.model_name)).name
     folder = (folder_of(run) or Path()) / "inspection" if out is None else Path(out)
     if folder.exists() and not is_inspection(folder):

@@ -5,23 +5,41 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from striate.core.progress import silent
 from striate.verbs._trained import classifier_of
+from striate.verbs._verb import with_progress
 
 if TYPE_CHECKING:
     from striate.classifier import Classifier
+    from striate.core.progress import Progress
     from striate.runs.folder import Run
 
 
-def load(run: str | Path | Run | Classifier, /, *, device: str = "auto") -> Classifier:
-    """Load the classifier of a run, or one that was copied out of its run.
+@with_progress
+def load(
+    run: str | Path | Run | Classifier,
+    /,
+    *,
+    weights: str | Path | None = None,
+    device: str = "auto",
+    progress: Progress | None = None,
+) -> Classifier:
+    """Load the classifier of a run, one that was copied out of its run, or that of pretrained weights.
+
+    Example:
+        classifier = striate.load("efficientnet_lite0")
 
     Args:
         run: what `train` returns, the path of a run's folder, or that of a folder with `classifier.json` and
-            `model.safetensors`.
+            `model.safetensors`; or the name of a network that has pretrained weights.
+        weights: the pretrained weights of the network that is named in place of a run: a file, a name of the catalogue
+            ('striate list-models --weights'), or a repository of the Hugging Face hub, as in timm/resnet50.a1_in1k.
         device: auto (the fastest here), cpu, cuda, cuda:1 or mps.
+        progress: called as progress(stage, done, total); by default a bar on a terminal or in a notebook.
 
     Raises:
+        ModelError: there are no such pretrained weights, or they do not fit the network.
         RunError: there is none, or it is damaged or of another format.
         ConfigError: this machine has no such device.
     """
-    return classifier_of(run, device)
+    return classifier_of(run, device, weights=weights, progress=progress or silent)

@@ -64,52 +64,62 @@ class Nearest(SheetResult):
 
 @with_progress
 def nearest(
-    run: str | Path | Run,
+    run: str | Path | Run | Classifier,
     /,
     *images: str | Path,
+    weights: str | Path | None = None,
+    data: str | Path | None = None,
     count: int = 8,
     out: str | Path | None = None,
     device: str = "auto",
     progress: Progress | None = None,
     on_result: Callable[[Nearest | Failure], None] | None = None,
 ) -> SheetResults[Nearest | Failure]:
-    """Find the training images that are most similar to an image for the network.
+    """Find the images of the training, or of other data, that are most similar to an image for the network.
 
     The similarity of two images is the cosine between their inputs to the last layer, at most 1. Every image of the
-    run's training split is compared. A sheet for each image shows it beside its nearest training images.
+    run's training split, or of the data that are named, is compared. A sheet for each image shows it beside the nearest
+    ones.
 
     Example:
         striate.nearest("runs/photos", "holiday/beach.jpg", count=5)
 
     Args:
-        run: the run's folder; its data must still be there.
+        run: the run's folder, a classifier's folder that was copied out of it, or the name of a network that has
+            pretrained weights, as in efficientnet_lite0.
         images: files, folders (every image in them), patterns in quotes, or - for a list on standard input.
-        count: how many training images to find for each image.
-        out: the folder for the sheets; by default 'nearest' within the run.
+        weights: the pretrained weights of the network that is named in place of a run: a file, a name of the catalogue
+            ('striate list-models --weights'), or a repository of the Hugging Face hub, as in timm/resnet50.a1_in1k.
+        data: the images to compare with, in any form that 'striate train' takes; by default those that the run was
+            trained on.
+        count: how many images to find for each image.
+        out: the folder for the sheets; by default 'nearest' within the run, or here.
         device: auto (the fastest here), cpu, cuda, cuda:1 or mps.
         progress: called as progress(stage, done, total); by default a bar on a terminal or in a notebook.
         on_result: called with each result as soon as it is there.
 
     Raises:
-        ConfigError: the count is less than 1, or this is a classifier without its run.
-        DataError: the training images are no longer there, or a folder or pattern holds no image.
+        ConfigError: the count is less than 1, or this is a classifier without its run and no data are named.
+        DataError: the images to compare with are not there, or a folder or pattern holds no image.
+        ModelError: there are no such pretrained weights, or they do not fit the network.
         PlaceError: the network has no last layer whose input can be read.
         RunError: there is no classifier, or it is damaged.
     """
     if count < 1:
-        raise ConfigError(f"At least 1 training image is looked for; received a count of {count}.")
+        raise ConfigError(f"At least 1 image is looked for; received a count of {count}.")
 
     from striate.classifier import Failure
     from striate.reporting.sheets.input_image import look_at
     from striate.reporting.sheets.neighbours import find_neighbours
 
     report = progress or silent
-    classifier, source = classifier_of(run, device), own_data(run)
+    classifier = classifier_of(run, device, weights=weights, progress=report)
+    source = own_data(run) if data is None else data
     looked = each(named(images), lambda path, _: look_at(classifier, path))
     subjects = [one for one in looked if not isinstance(one, Failure)]
     found: tuple[Neighbourhood, ...] = ()
     if subjects:
-        dataset, indices = _training_images(run, source, classifier, report)
+        dataset, indices = _compared(source, run_of(run) if data is None else None, classifier, report)
         found = find_neighbours(classifier, subjects, dataset, indices, count=count, progress=report)
     folder = OutputFolder((folder_of(run) or Path()) / "nearest" if out is None else Path(out))
     neighbourhoods = iter(found)
@@ -121,10 +131,10 @@ def nearest(
     return results
 
 
-def _training_images(
-    run: str | Path | Run, source: str, classifier: Classifier, progress: Progress
+def _compared(
+    source: str | Path, run: Run | None, classifier: Classifier, progress: Progress
 ) -> tuple[Dataset, ndarray]:
-    """Return the data of a run, and the indices of the images that it was trained on."""
+    """Return the data, and the indices of the images to compare with: those that `run` was trained on, else all."""
     import numpy as np
 
     from striate.data.audit import audit
@@ -132,9 +142,16 @@ def _training_images(
     from striate.runs.evaluate import matched
     from striate.runs.images import own_splits
 
-    dataset, known, _ = matched(open_data(source, minimum_classes=1, progress=progress), classifier.labels)
+    opened = open_data(source, minimum_classes=1, progress=progress)
+    if run is None:
+        index = audit(opened, channels=classifier.input.channels, progress=progress).index
+        indices = np.flatnonzero(index.readable)
+        if not len(indices):
+            raise DataError(f"{source} has no image to compare with.")
+        return opened, indices
+    dataset, known, _ = matched(opened, classifier.labels)
     index = audit(dataset, channels=classifier.input.channels, progress=progress).index
-    indices = np.intersect1d(own_splits(run_of(run), dataset, index)["train"], known)
+    indices = np.intersect1d(own_splits(run, dataset, index)["train"], known)
     if not len(indices):
         raise DataError(f"{source} has none of the images that the run was trained on: put them back.")
     return dataset, indices

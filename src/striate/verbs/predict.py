@@ -18,6 +18,7 @@ def predict(
     run: str | Path | Run | Classifier,
     /,
     *images: str | Path,
+    weights: str | Path | None = None,
     device: str = "auto",
     on_result: Callable[[Prediction | Failure], None] | None = None,
 ) -> list[Prediction | Failure]:
@@ -27,17 +28,21 @@ def predict(
         striate.predict("runs/photos", "holiday/beach.jpg")
 
     Args:
-        run: the run's folder, or a classifier's folder that was copied out of it.
+        run: the run's folder, a classifier's folder that was copied out of it, or the name of a network that has
+            pretrained weights, as in efficientnet_lite0.
         images: files, folders (every image in them), patterns in quotes, or - for a list on standard input.
+        weights: the pretrained weights of the network that is named in place of a run: a file, a name of the catalogue
+            ('striate list-models --weights'), or a repository of the Hugging Face hub, as in timm/resnet50.a1_in1k.
         device: auto (the fastest here), cpu, cuda, cuda:1 or mps.
         on_result: called with each result as soon as it is there.
 
     Raises:
         ConfigError: this machine has no such device.
         DataError: a folder, a pattern or the list holds no image.
+        ModelError: there are no such pretrained weights, or they do not fit the network.
         RunError: there is no classifier, or it is damaged.
     """
-    classifier = classifier_of(run, device)
+    classifier = classifier_of(run, device, weights=weights)
     results: list[Prediction | Failure] = []
     for result in classifier.predictions(list(expand(images))):
         results.append(result)

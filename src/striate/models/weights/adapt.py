@@ -94,11 +94,19 @@ def _described(found: Pretrained, wanted: Arguments) -> Pretrained:
         notes += (f"The first layer was adapted from {found.arguments['channels']} channels to {wanted['channels']}.",)
         spec = None if spec is None else _for_channels(spec, wanted["channels"])
     if spec is not None and wanted["size"] != spec.size:
-        spec = replace(spec, height=wanted["size"][0], width=wanted["size"][1])
+        spec = _for_size(spec, wanted["size"])
     if not same_classes:
         notes += (f"The last layer is new: {wanted['classes']} classes in place of {found.arguments['classes']}.",)
     labels = found.labels if same_classes else None
     return replace(found, arguments=wanted, state={}, input=spec, labels=labels, notes=notes)
+
+
+def _for_size(spec: InputSpec, size: tuple[int, int]) -> InputSpec:
+    """Return the preparation for another size, with the same share of the image."""
+    resized = spec.resized
+    if resized is not None:
+        resized = (round(resized[0] * size[0] / spec.height), round(resized[1] * size[1] / spec.width))
+    return replace(spec, height=size[0], width=size[1], resized=resized)
 
 
 def _for_channels(spec: InputSpec, channels: int) -> InputSpec:

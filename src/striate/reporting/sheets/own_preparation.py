@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from striate.core.errors import ConfigError
 from striate.core.spec import RGB, InputSpec, channel_names
+from striate.models.weights import Pretrained
 from striate.models.weights.preparation import input_spec_of, input_spec_of_preset
 
 Preparation = InputSpec | Callable[[Any], Tensor]
@@ -38,7 +39,7 @@ def brought(model: nn.Module, *, preparation: Any = None, weights: Any = None) -
 
     `preparation` is an `InputSpec`, a preset of torchvision (`weights.transforms()`), or a function of a PIL image.
     `weights` are torchvision's (`ResNet50_Weights.DEFAULT`), which also name the classes. A model of timm carries
-    `pretrained_cfg`, one of this zoo a card.
+    `pretrained_cfg`, one of this zoo a card and, with pretrained weights, their description.
 
     Raises:
         ConfigError: both are given, or one is of another type.
@@ -49,6 +50,9 @@ def brought(model: nn.Module, *, preparation: Any = None, weights: Any = None) -
         return _of_weights(weights)
     if preparation is not None:
         return Brought(_as_preparation(preparation))
+    found = getattr(model, "pretrained", None)
+    if isinstance(found, Pretrained) and found.input is not None:
+        return Brought(found.input, found.labels, " ".join(found.notes))
     config = getattr(model, "pretrained_cfg", None)
     if config is not None:
         return Brought(input_spec_of(config if isinstance(config, Mapping) else vars(config)))
