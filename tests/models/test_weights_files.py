@@ -20,6 +20,7 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
+from striate.core import archives
 from striate.core.errors import ModelError
 from striate.models.weights.files import convert_torch, read_file, torch_file
 from striate.models.weights.files.formats import format_of
@@ -195,9 +196,10 @@ def test_arrays_of_objects_are_refused(tmp_path: Path) -> None:
     assert not (tmp_path / "ran").exists()
 
 
-def test_a_zip_bomb_is_refused_by_what_it_declares(tmp_path: Path) -> None:
-    data = _zip({"weight.npy": bytes(300 << 20)})
-    with pytest.raises(ModelError, match=r"unpacks to 314,572,800 bytes, \d+ times its size, as zip bombs do"):
+def test_a_zip_bomb_is_refused_by_what_it_declares(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(archives, "_UNSUSPICIOUS", 1 << 20)
+    data = _zip({"weight.npy": bytes(2 << 20)})
+    with pytest.raises(ModelError, match=r"unpacks to 2,097,152 bytes, \d+ times its size, as zip bombs do"):
         format_of(tmp_path, data)
 
 
@@ -247,20 +249,6 @@ def test_keras_layers_come_in_the_order_of_the_model(tmp_path: Path, whole: bool
     assert file.metadata == expected
 
 
-def test_keras_itself_writes_what_is_read(tmp_path: Path) -> None:
-    keras = pytest.importorskip("keras")
-    layers = [keras.layers.Conv2D(2, 3, name="one"), keras.layers.BatchNormalization(name="two")]
-    model = keras.Sequential([keras.Input((8, 8, 3)), *layers], name="mine")
-    arrays = [torch.from_numpy(np.array(weight)) for weight in model.get_weights()]
-    model.save_weights(tmp_path / "a.weights.h5")
-    model.save(tmp_path / "b.keras")
-    for name in ("a.weights.h5", "b.keras"):
-        file = read_file(tmp_path / name)
-        assert len(file.tensors) == len(arrays) == 6
-        assert all(any(torch.equal(found, array) for found in file.tensors.values()) for array in arrays)
-    assert file.metadata["model"] == "mine"
-
-
 def test_keras_files_that_lead_out_of_themselves_are_refused(tmp_path: Path) -> None:
     with h5py.File(tmp_path / "other.h5", "w") as file:
         file["secret"] = np.ones(3)
@@ -272,7 +260,8 @@ def test_keras_files_that_lead_out_of_themselves_are_refused(tmp_path: Path) -> 
         file.create_dataset("a", (3,), "f8", external=[(str(tmp_path / "other.h5"), 0, 24)])
     assert "is no array of this file" in refused(tmp_path / "external.h5")
     with h5py.File(tmp_path / "endless.h5", "w") as file:
-        file.create_group("a")["a"] = file["a"]
+        inner = file.create_group("a")
+        inner["a"] = inner
     assert "nested without end" in refused(tmp_path / "endless.h5")
 
 

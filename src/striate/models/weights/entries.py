@@ -7,6 +7,7 @@ maintainers writes them.
 from __future__ import annotations
 
 import functools
+import importlib.metadata
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -21,7 +22,6 @@ from striate.core.progress import Progress, silent
 from striate.core.registry import natural_key
 from striate.core.spec import InputSpec
 from striate.models.weights import hub
-from striate.models.weights.installed import installed_file
 
 _FOLDER = Path(__file__).with_name("catalogue")
 
@@ -62,7 +62,7 @@ class Entry:
     def find(self) -> Path | None:
         """Return the file if it is on this machine: in its package or in the cache."""
         if self.package is not None:
-            return installed_file(self.package, self.file)
+            return _installed(self.package, self.file)
         if self.hub is not None:
             return hub.find_file(hub.Repository(self.hub), self.file)
         path = self._cached()
@@ -168,3 +168,13 @@ def _raw() -> Mapping[str, Mapping[str, Any]]:
 def _defaults() -> Mapping[str, str]:
     """Return the name of the default entry by model."""
     return {raw["model"]: name for name, raw in _raw().items() if raw.get("default")}
+
+
+def _installed(package: str, name: str) -> Path | None:
+    """Return the path of the file `name` of an installed package, which is not imported; None if it is not there."""
+    try:
+        files = importlib.metadata.files(package) or ()
+    except importlib.metadata.PackageNotFoundError:
+        return None
+    path = next((Path(str(file.locate())) for file in files if file.name == name), None)
+    return path if path is not None and path.is_file() else None
