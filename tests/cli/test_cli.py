@@ -9,6 +9,7 @@ import re
 import shlex
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -256,9 +257,9 @@ def test_what_could_not_be_read_is_a_row_with_its_reason(capsys: pytest.CaptureF
         assert "b.png cannot be read: missing" in said.err
         if form == "csv":
             assert said.out.splitlines() == [
-                "image,class,probability,error",
-                "a.png,cat,0.750000,",
-                "b.png,,,missing",
+                "image,class,probability,none_of_these,among,error",
+                "a.png,cat,0.750000,,,",
+                "b.png,,,,,missing",
             ]
         else:
             rows = json.loads(said.out)
@@ -266,6 +267,28 @@ def test_what_could_not_be_read_is_a_row_with_its_reason(capsys: pytest.CaptureF
                 ("a.png", "cat", None),
                 ("b.png", None, "missing"),
             ]
+
+
+def test_an_image_of_none_of_the_classes_is_said_to_be_so(capsys: pytest.CaptureFixture[str]) -> None:
+    known = Prediction("a.png", "cat", 0.75, {"cat": 0.75, "dog": 0.25}, 0.9, 0.5, False, ("cat", "dog"))
+    results = [known, replace(known, name="b.png", similarity=0.2, p_value=0.01, none_of_these=True, among=())]
+
+    def answer(on_result: Any = None) -> list[Prediction | Failure]:
+        for result in results if on_result else ():
+            on_result(result)
+        return list(results)
+
+    show_predictions(answer)
+    said = capsys.readouterr().out.splitlines()
+    assert "cat, dog" in next(line for line in said if "a.png" in line)
+    assert "none of these" in next(line for line in said if "b.png" in line)
+    assert "nearest: cat 75.0" in next(line for line in said if "b.png" in line)
+    show_predictions(answer, csv=True)
+    assert capsys.readouterr().out.splitlines()[1:] == ["a.png,cat,0.750000,no,cat | dog,", "b.png,cat,0.750000,yes,,"]
+    show_predictions(answer, json=True)
+    (first, second) = json.loads(capsys.readouterr().out)
+    assert (first["none_of_these"], first["among"], first["p_value"]) == (False, ["cat", "dog"], 0.5)
+    assert (second["none_of_these"], second["among"], second["similarity"]) == (True, [], 0.2)
 
 
 @pytest.mark.parametrize("width", [40, 66, 80, 120])

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from itertools import islice
 from typing import Any, TypedDict, overload
 
@@ -17,8 +17,9 @@ from torch import Tensor, nn
 from striate.classifier._folded import Running
 from striate.classifier.images import ImageLike, as_image, check_prepared, many
 from striate.classifier.provenance import Provenance
+from striate.classifier.reference import Limits, Reference, inputs_of
 from striate.classifier.seen import SeenImages
-from striate.core.errors import DataError
+from striate.core.errors import ConfigError, DataError
 from striate.core.notebook import table
 from striate.core.spec import InputSpec, LabelSpec
 from striate.data.images.decode import Unreadable
@@ -49,7 +50,7 @@ class Classifier:
 
     The zoo rebuilds `model` from `model_name` and `arguments`. `task` converts the model's outputs to probabilities;
     `temperature`, fitted on validation data, calibrates them. `seen` recognizes the images of the training, if they are
-    recorded.
+    recorded. `reference` tells images that are of none of the classes, where features are recorded.
     """
 
     model: nn.Module
@@ -61,6 +62,7 @@ class Classifier:
     temperature: float = 1.0
     seen: SeenImages | None = field(default=None, repr=False)
     task: Task = CLASSIFICATION
+    reference: Reference | None = field(default=None, repr=False)
     _running: Running = field(default_factory=Running, init=False, repr=False)
 
     def __repr__(self) -> str:
@@ -111,8 +113,26 @@ class Classifier:
             ModelError: `images` is not a floating-point tensor (n, c, h, w) with the model's channels.
         """
         check_prepared(images, self.input)
+        return self._outputs(self._runnable(images), images)
+
+    def logits_and_features(
+        self, images: Float[Tensor, "n c h w"], place: str
+    ) -> tuple[Float[Tensor, "n k"], Float[Tensor, "n d"]]:
+        """Compute `logits` and, in the same pass, the input of the layer `place`, a map averaged over its positions.
+
+        Raises:
+            ModelError: `images` is not a floating-point tensor (n, c, h, w) with the model's channels.
+        """
+        check_prepared(images, self.input)
+        running = self._runnable(images)
+        with inputs_of(running, place) as features:
+            return self._outputs(running, images), features()
+
+    def _runnable(self, images: Float[Tensor, "n c h w"]) -> nn.Module:
         channels, height, width = images.shape[1:]
-        running = self._running.of(self.model.eval(), (channels, height, width))
+        return self._running.of(self.model.eval(), (channels, height, width))
+
+    def _outputs(self, running: nn.Module, images: Float[Tensor, "n c h w"]) -> Float[Tensor, "n k"]:
         with torch.inference_mode():
             return self.task.outputs(running, images.to(self.device, self._type)).float().cpu()
 
@@ -121,10 +141,12 @@ class Classifier:
         return self.task.answers(self.logits(images), self.temperature)
 
     @overload
-    def predict(self, images: ImageLike) -> Prediction: ...
+    def predict(self, images: ImageLike, *, coverage: float | None = None) -> Prediction: ...
     @overload
-    def predict(self, images: Iterable[ImageLike]) -> list[Prediction]: ...
-    def predict(self, images: ImageLike | Iterable[ImageLike]) -> Prediction | list[Prediction]:
+    def predict(self, images: Iterable[ImageLike], *, coverage: float | None = None) -> list[Prediction]: ...
+    def predict(
+        self, images: ImageLike | Iterable[ImageLike], *, coverage: float | None = None
+    ) -> Prediction | list[Prediction]:
         """Classify one image, or several.
 
         An image is a path, the bytes of a file, a Pillow image, an array or a tensor. All are prepared as in training;
@@ -136,7 +158,11 @@ class Classifier:
         from 0 to 255 of any other type are converted to uint8. A model trained on floating-point data accepts all
         finite values unchanged. Anything else is refused. An array or tensor of four dimensions is a batch of images.
 
+        With a `coverage`, such as 0.95, a prediction names the classes `among` which the true one is with that
+        probability (conformal prediction, over images like the held-out ones of the training).
+
         Raises:
+            ConfigError: the classifier has too few held-out images for the coverage, or none.
             DataError: an image cannot be read or is refused; the message names it. (`predictions` continues after it.)
         """
         several = many(images)
@@ -147,19 +173,26 @@ class Classifier:
             )
         results = []
         given: Any = images if several else [images]
-        for result in self.predictions(given):
+        for result in self.predictions(given, coverage=coverage):
             if isinstance(result, Failure):
                 raise DataError(f"{result.name} cannot be read: {result.reason}.")
             results.append(result)
         return results if several else results[0]
 
-    def predictions(self, images: Iterable[ImageLike], *, batch_size: int = 32) -> Iterator[Prediction | Failure]:
-        """Classify a stream of images, in order; an image that cannot be read yields a `Failure`."""
+    def predictions(
+        self, images: Iterable[ImageLike], *, batch_size: int = 32, coverage: float | None = None
+    ) -> Iterator[Prediction | Failure]:
+        """Classify a stream of images, in order; an image that cannot be read yields a `Failure`.
+
+        Raises:
+            ConfigError: the classifier has too few held-out images for the `coverage`, or none.
+        """
+        largest = None if coverage is None else self._set_threshold(coverage)
         numbered = enumerate(images)
         while group := list(islice(numbered, batch_size)):
             prepared = [self._prepare(number, image) for number, image in group]
             readable = [item for item in prepared if not isinstance(item, Failure)]
-            answers = iter(self._answer(readable)) if readable else iter(())
+            answers = iter(self._answer(readable, largest)) if readable else iter(())
             for item in prepared:
                 yield item if isinstance(item, Failure) else next(answers)
 
@@ -172,15 +205,35 @@ class Classifier:
         except DataError as error:
             return Failure(name, str(error).rstrip("."))
 
-    def _answer(self, prepared: list[tuple[str, np.ndarray]]) -> list[Prediction | Failure]:
+    def _set_threshold(self, coverage: float) -> float:
+        if self.reference is None:
+            raise ConfigError(
+                "This classifier has no scores of held-out images, which sets with a coverage need. Train it by "
+                "transfer: striate train DATA --transfer auto."
+            )
+        return self.reference.set_threshold(coverage)
+
+    def _answer(self, prepared: list[tuple[str, np.ndarray]], largest: float | None) -> list[Prediction | Failure]:
         images = scale(torch.from_numpy(np.stack([pixels for _, pixels in prepared])), self.input)
-        rows = self.probabilities(images).tolist()
+        limits: list[Limits] = [Limits()] * len(prepared)
+        if self.reference is None:
+            answers = self.probabilities(images)
+        else:
+            logits, features = self.logits_and_features(images, self.reference.place)
+            answers = self.task.answers(logits, self.temperature)
+            limits = self.reference.limits(features.numpy())
         return [
-            self.task.prediction(name, row, self.labels)
+            self._prediction(name, row, limit, largest)
             if all(map(math.isfinite, row))
             else Failure(name, "the network's outputs for it are not finite numbers")
-            for (name, _), row in zip(prepared, rows, strict=True)
+            for (name, _), row, limit in zip(prepared, answers.tolist(), limits, strict=True)
         ]
+
+    def _prediction(self, name: str, row: list[float], limit: Limits, largest: float | None) -> Prediction:
+        found = self.task.prediction(name, row, self.labels)
+        ranked = found.probabilities.items()
+        among = None if largest is None else tuple(label for label, value in ranked if 1 - value <= largest)
+        return replace(found, **asdict(limit), among=among)
 
 
 def _name(number: int, image: object) -> str:

@@ -1,6 +1,7 @@
 """Save and load a classifier as a self-contained folder.
 
-The folder holds `model.safetensors`, `classifier.json`, and `images.npz`, the digests of the images of its training.
+The folder holds `model.safetensors`, `classifier.json`, and `images.npz`, the digests of the images of its training;
+after a transfer also `reference-….safetensors`, their features (`striate.classifier.reference`).
 """
 
 from __future__ import annotations
@@ -17,9 +18,11 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load as load_tensors
 from safetensors.torch import save as save_tensors
+from torch import nn
 
 from striate.classifier.classifier import Classifier
 from striate.classifier.description import Described, read_description
+from striate.classifier.reference import Reference, remove_others
 from striate.classifier.seen import SeenImages
 from striate.core.config import to_json
 from striate.core.errors import ModelError, RunError, StriateError
@@ -48,6 +51,7 @@ def save_classifier(classifier: Classifier, folder: Path) -> None:
     write_atomically(folder / _NEXT_WEIGHTS, weights)
     if classifier.seen is not None:
         classifier.seen.write(folder)
+    reference = classifier.reference.write(folder) if classifier.reference else None
     description = {
         "format": FORMAT,
         "task": to_json(classifier.task),
@@ -55,11 +59,13 @@ def save_classifier(classifier: Classifier, folder: Path) -> None:
         "input": to_json(classifier.input),
         "labels": to_json(classifier.labels),
         "temperature": classifier.temperature,
+        "reference": reference,
         "weights_sha256": hashlib.sha256(weights).hexdigest(),
         "provenance": asdict(classifier.provenance),
     }
     write_json(folder / _DESCRIPTION, description)
     rename(folder / _NEXT_WEIGHTS, folder / _WEIGHTS)
+    remove_others(folder, reference)
 
 
 def describe_standing(folder: Path, unfinished: str) -> None:
@@ -103,6 +109,7 @@ def load_classifier(folder: str | os.PathLike[str]) -> Classifier:
         with torch.random.fork_rng(devices=[]):  # the model draws initial weights, which are replaced
             model = build_model(described.name, **described.arguments)
         load_weights(model, tensors)
+        reference = _reference(folder, description, model)
     except RunError:
         raise
     except StriateError as error:
@@ -118,7 +125,15 @@ def load_classifier(folder: str | os.PathLike[str]) -> Classifier:
         described.temperature,
         seen,
         described.task,
+        reference,
     )
+
+
+def _reference(folder: Path, description: dict[str, Any], model: nn.Module) -> Reference | None:
+    reference = Reference.read(folder, description.get("reference"))
+    if reference is not None and reference.place not in dict(model.named_modules()):
+        raise RunError(f"{folder / _DESCRIPTION}: the network has no layer {reference.place!r} for its reference.")
+    return reference
 
 
 def _folder(path: Path) -> Path:

@@ -84,19 +84,15 @@ def cross_validation_splits(
         ConfigError: there are fewer than 2 folds, more folds than groups of images, nothing is left for training, or
             there is not one group number for each image.
     """
-    if folds < 2 or not 0 < val < 1 - 1 / folds:
+    if not 0 < val < 1 - 1 / max(1, folds):
         raise ConfigError(
-            "Cross-validation has at least 2 folds, and the fractions for validation and for test (1/folds) leave "
-            f"images for training; received {folds} folds and a validation fraction of {val:g}."
+            "The fractions for validation and for test (1/folds) leave images for training; received "
+            f"{folds} folds and a validation fraction of {val:g}."
         )
-    pool = np.setdiff1d(np.flatnonzero(index.readable), index.splits_of(dataset)["test"])
+    fold_of = folds_of(dataset, index, folds, groups=groups)
+    pool = np.flatnonzero(fold_of >= 0)
+    fold_of = fold_of[pool]
     digests, targets, owners = index.digests[pool], dataset.strata[pool], _inseparable(index, groups)[pool]
-    if folds > len(np.unique(owners)):
-        raise ConfigError(
-            f"Each fold has at least one image; received {folds} folds for {len(np.unique(owners))} images or groups "
-            "of images that stay together."
-        )
-    fold_of = _balanced(digests, targets, owners, folds)
     found: list[Splits] = []
     for fold in range(folds):
         rest = np.flatnonzero(fold_of != fold)
@@ -104,6 +100,29 @@ def cross_validation_splits(
         in_val = by_content(digests[rest], targets[rest], {"val": fraction}, owners[rest]) == 0
         found.append({"train": pool[rest[~in_val]], "val": pool[rest[in_val]], "test": pool[fold_of == fold]})
     return tuple(found)
+
+
+def folds_of(dataset: Dataset, index: ImageIndex, folds: int, *, groups: Groups | None = None) -> Groups:
+    """Return the fold of each image, from 0 on; -1 for unreadable ones and those that the data place in the test split.
+
+    Classes are distributed evenly over the folds; a group (as in `split`) and near duplicates are in one fold.
+
+    Raises:
+        ConfigError: there are fewer than 2 folds, more folds than groups of images, or there is not one group number
+            for each image.
+    """
+    if folds < 2:
+        raise ConfigError(f"Cross-validation has at least 2 folds; received {folds}.")
+    pool = np.setdiff1d(np.flatnonzero(index.readable), index.splits_of(dataset)["test"])
+    owners = _inseparable(index, groups)[pool]
+    if folds > len(np.unique(owners)):
+        raise ConfigError(
+            f"Each fold has at least one image; received {folds} folds for {len(np.unique(owners))} images or groups "
+            "of images that stay together."
+        )
+    found = np.full(len(dataset), -1, np.int64)
+    found[pool] = _balanced(index.digests[pool], dataset.strata[pool], owners, folds)
+    return found
 
 
 def by_content(

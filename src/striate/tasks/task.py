@@ -27,18 +27,30 @@ class Prediction:
     """The answer for one image: the most probable class, and the probability of every class, most probable first.
 
     `name` is the path of the image as given, or `array n` for the n-th array.
+
+    Of a classifier with features of its training images: `similarity` to the nearest of them (cosine), `p_value` of the
+    hypothesis that the image is of one of the classes, and `none_of_these`, whether it is less similar than 95 % of
+    held-out images of the classes. None otherwise. `among`: with a requested coverage, the classes among which the true
+    one is with that probability.
     """
 
     name: str
     label: str
     probability: float
     probabilities: dict[str, float]
+    similarity: float | None = None
+    p_value: float | None = None
+    none_of_these: bool | None = None
+    among: tuple[str, ...] | None = None
 
     def __repr__(self) -> str:
-        return f"Prediction({self.name!r}: {self.label!r}, {self.probability:.1%})"
+        answer = f"none of these; nearest {self.label!r}" if self.none_of_these else repr(self.label)
+        return f"Prediction({self.name!r}: {answer}, {self.probability:.1%})"
 
     def _repr_html_(self) -> str:
         rows = [(label, f"{probability:.1%}") for label, probability in self.probabilities.items()]
+        if self.none_of_these:
+            rows.insert(0, ("none of these", f"p = {self.p_value:.3g}"))
         return table(("class", "probability"), rows, title=self.name)
 
 

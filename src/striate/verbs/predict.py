@@ -20,9 +20,12 @@ def predict(
     *images: str | Path,
     weights: str | Path | None = None,
     device: str = "auto",
+    coverage: float | None = None,
     on_result: Callable[[Prediction | Failure], None] | None = None,
 ) -> list[Prediction | Failure]:
     """Classify images with the classifier of a run.
+
+    A classifier that was trained by transfer also tells images that are of none of its classes.
 
     Example:
         striate.predict("runs/photos", "holiday/beach.jpg")
@@ -34,17 +37,18 @@ def predict(
         weights: the pretrained weights of the network that is named in place of a run: a file, a name of the catalogue
             ('striate list-models --weights'), or a repository of the Hugging Face hub, as in timm/resnet50.a1_in1k.
         device: auto (the fastest here), cpu, cuda, cuda:1 or mps.
+        coverage: as in 0.95, also name the classes among which the true one is with this probability.
         on_result: called with each result as soon as it is there.
 
     Raises:
-        ConfigError: this machine has no such device.
+        ConfigError: this machine has no such device, or the classifier has too few held-out images for the coverage.
         DataError: a folder, a pattern or the list holds no image.
         ModelError: there are no such pretrained weights, or they do not fit the network.
         RunError: there is no classifier, or it is damaged.
     """
     classifier = classifier_of(run, device, weights=weights)
     results: list[Prediction | Failure] = []
-    for result in classifier.predictions(list(expand(images))):
+    for result in classifier.predictions(list(expand(images)), coverage=coverage):
         results.append(result)
         if on_result is not None:
             on_result(result)

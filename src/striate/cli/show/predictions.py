@@ -30,7 +30,7 @@ def show_predictions(
     if json and csv:
         raise ConfigError("Choose one of --json and --csv.")
     if csv:
-        print_csv(["image", "class", "probability", "error"])
+        print_csv(["image", "class", "probability", "none_of_these", "among", "error"])
         results = work(on_result=lambda result: print_csv(_as_row(result)))
     else:
         results = work()
@@ -41,39 +41,47 @@ def show_predictions(
     end(result for result in results if isinstance(result, Failure))
 
 
+_FIELDS = ("class", "probability", "probabilities", "none_of_these", "similarity", "p_value", "among")
+
+
 def _as_dict(result: Prediction | Failure) -> dict[str, object]:
     from striate.classifier import Failure
 
     if isinstance(result, Failure):
-        return {
-            "image": result.name,
-            "class": None,
-            "probability": None,
-            "probabilities": None,
-            "error": result.reason,
-        }
-    return {
-        "image": result.name,
-        "class": result.label,
-        "probability": round(result.probability, 6),
-        "probabilities": {label: round(value, 6) for label, value in result.probabilities.items()},
-        "error": None,
-    }
+        return {"image": result.name, **dict.fromkeys(_FIELDS), "error": result.reason}
+    values = (
+        result.label,
+        round(result.probability, 6),
+        {label: round(value, 6) for label, value in result.probabilities.items()},
+        result.none_of_these,
+        None if result.similarity is None else round(result.similarity, 6),
+        None if result.p_value is None else round(result.p_value, 6),
+        None if result.among is None else list(result.among),
+    )
+    return {"image": result.name, **dict(zip(_FIELDS, values, strict=True)), "error": None}
 
 
-def _as_row(result: Prediction | Failure) -> tuple[str, str, str, str]:
+def _as_row(result: Prediction | Failure) -> tuple[str, ...]:
     from striate.classifier import Failure
 
     if isinstance(result, Failure):
-        return result.name, "", "", result.reason
-    return result.name, result.label, f"{result.probability:.6f}", ""
+        return result.name, "", "", "", "", result.reason
+    outside = {None: "", True: "yes", False: "no"}[result.none_of_these]
+    return result.name, result.label, f"{result.probability:.6f}", outside, " | ".join(result.among or ()), ""
 
 
 def _print_table(answers: Sequence[Prediction]) -> None:
+    with_sets = any(answer.among is not None for answer in answers)
     rows = []
     for answer in answers:
         others = list(answer.probabilities.items())[1:3]
         runners_up = ", ".join(f"{label} {percent(value, 1)}" for label, value in others if value >= 0.001)
-        rows.append([answer.name, answer.label, f"{percent(answer.probability, 1):>7}", runners_up])
+        if answer.none_of_these:
+            nearest = f"nearest: {answer.label} {percent(answer.probability, 1)}"
+            row = [answer.name, "none of these", "", ", ".join(filter(None, (nearest, runners_up)))]
+        else:
+            row = [answer.name, answer.label, f"{percent(answer.probability, 1):>7}", runners_up]
+        rows.append([*row, ", ".join(answer.among or ())] if with_sets else row)
     if rows:
-        console().print(table(["image", "class", "probability", "then"], rows, left=4))
+        columns = ["image", "class", "probability", "then", *(["among"] if with_sets else [])]
+        console().print(table(columns, rows, left=len(columns)))

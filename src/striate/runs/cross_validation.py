@@ -1,0 +1,105 @@
+"""Cross-validation on features: what a linear classifier answers for images of the fold that it was not trained on."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Float, Int
+
+from striate.classifier.nearest import nearest_similarity, normalised
+from striate.classifier.reference import Reference, sample
+from striate.core.proportion import Proportion
+from striate.core.rng import Stream
+from striate.metrics import Temperature, measure_temperature
+from striate.metrics.softmax import log_softmax
+
+Features = Float[np.ndarray, "n d"]
+Targets = Int[np.ndarray, " n"]
+Fit = Callable[[Features, Targets], Callable[[Features], Float[np.ndarray, "n k"]]]
+"""A function that fits a classifier to features and targets, and returns the function from features to logits.
+
+The logits have a column for every class, also for one without an image among the targets.
+"""
+
+PER_CLASS = (1, 2, 5, 10, 25, 50, 100, 200, 500, 1000)
+
+
+@dataclass(frozen=True, eq=False)
+class OutOfFold:
+    """The logits of every image by the classifier that was fitted to the other folds, in the order of the features."""
+
+    logits: Float[np.ndarray, "n k"]
+    targets: Targets
+    folds: Targets
+
+    @property
+    def accuracy(self) -> Proportion:
+        """The accuracy over all folds."""
+        return Proportion(int((self.logits.argmax(axis=1) == self.targets).sum()), len(self.targets))
+
+    @property
+    def temperature(self) -> Temperature:
+        """The temperature that calibrates the logits; no image has helped to choose its own."""
+        return measure_temperature(self.logits, self.targets, selected=False)
+
+
+@dataclass(frozen=True)
+class CurvePoint:
+    """The accuracy of classifiers that were fitted to at most `per_class` images of each class, of other folds."""
+
+    per_class: int
+    accuracy: Proportion
+
+
+def out_of_fold(features: Features, targets: Targets, folds: Targets, fit: Fit) -> OutOfFold:
+    """Fit once for each of the `folds` (a number for each image) without it, and answer for its images."""
+    everything = np.arange(len(targets))
+    logits = _answers(features, targets, folds, fit, everything, len(targets))
+    return OutOfFold(logits, targets, folds)
+
+
+def learning_curve(
+    features: Features, targets: Targets, folds: Targets, fit: Fit, *, seed: int = 0
+) -> tuple[CurvePoint, ...]:
+    """Return the accuracy by number of training images per class, the last with all images of the other folds.
+
+    Smaller samples are parts of larger ones. As many folds are fitted for each point, so that every image is answered.
+    """
+    order = Stream(seed, "learning-curve").permutation(len(targets), epoch=0)
+    most = int(np.bincount(targets).max() * (1 - 1 / len(np.unique(folds))))
+    counts = (*(size for size in PER_CLASS if size < most), most)
+    return tuple(
+        CurvePoint(count, OutOfFold(_answers(features, targets, folds, fit, order, count), targets, folds).accuracy)
+        for count in counts
+    )
+
+
+def make_reference(place: str, features: Features, outcome: OutOfFold, *, temperature: float) -> Reference:
+    """Return the reference of a classifier whose layer `place` takes `features`, those of all images of `outcome`.
+
+    The similarity of an image is to the nearest image of another fold.
+    """
+    known = normalised(features).astype(np.float16)
+    kept = sample(outcome.targets, known.shape[1])
+    stored = known[kept]
+    similarities = nearest_similarity(known.astype(np.float32), stored, (outcome.folds, outcome.folds[kept]))
+    own = log_softmax(outcome.logits, temperature)[np.arange(len(outcome.targets)), outcome.targets]
+    return Reference(place, stored, similarities, (1 - np.exp(own)).astype(np.float32))
+
+
+def _answers(
+    features: Features, targets: Targets, folds: Targets, fit: Fit, order: Targets, per_class: int
+) -> Float[np.ndarray, "n k"]:
+    """Answer for each fold by a classifier of the first `per_class` images of each class, by `order`, of the others."""
+    found: dict[int, Float[np.ndarray, "m k"]] = {}
+    for fold in np.unique(folds).tolist():
+        others = order[folds[order] != fold]
+        of_class = (others[targets[others] == target][:per_class] for target in np.unique(targets[others]))
+        chosen = np.sort(np.concatenate(list(of_class)))
+        found[fold] = fit(features[chosen], targets[chosen])(features[folds == fold])
+    logits = np.empty((len(targets), next(iter(found.values())).shape[1]))
+    for fold, answers in found.items():
+        logits[folds == fold] = answers
+    return logits
