@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import subprocess
 import sys
+import zlib
 
 import numpy as np
 import pillow_heif
@@ -23,7 +24,7 @@ def scene(height: int = 48, width: int = 64) -> np.ndarray:
 
 
 def heic(pixels: np.ndarray, **options: object) -> bytes:
-    pillow_heif.from_pillow(Image.fromarray(pixels)).save(buffer := io.BytesIO(), quality=95, **options)
+    pillow_heif.from_pillow(Image.fromarray(pixels)).save(buffer := io.BytesIO(), **{"quality": 95} | options)
     return buffer.getvalue()
 
 
@@ -35,7 +36,7 @@ def deep_heic(pixels: np.ndarray, mode: str) -> bytes:
 
 
 def avif(pixels: np.ndarray, **options: object) -> bytes:
-    Image.fromarray(pixels).save(buffer := io.BytesIO(), "AVIF", quality=95, **options)
+    Image.fromarray(pixels).save(buffer := io.BytesIO(), "AVIF", **{"quality": 95} | options)
     return buffer.getvalue()
 
 
@@ -130,3 +131,75 @@ def test_nothing_is_registered_with_pillow() -> None:
     )
     run = subprocess.run([sys.executable, "-c", code], input=heic(scene()), capture_output=True, check=True)
     assert run.stdout.decode().strip() == "set() False"
+
+
+SRGB_OF = {  # linear light of each space to that of sRGB, as in CSS Color 4, section 18
+    12: [[1.2249401763, -0.2249401763, 0], [-0.0420569547, 1.0420569547, 0], [-0.0196375546, -0.0786360456, 1.0982736]],
+    9: [[1.6604910021, -0.5876411388, -0.0728498633], [-0.1245504745, 1.1328998971, -0.0083494226],
+        [-0.0181507634, -0.1005788980, 1.1187296614]],
+}  # fmt: skip
+
+
+def blocks() -> np.ndarray:
+    """16 colours of 8×8 pixels."""
+    colours = np.random.default_rng(0).integers(40, 216, (4, 4, 3), np.uint8)
+    return np.repeat(np.repeat(colours, 8, axis=0), 8, axis=1)
+
+
+def as_srgb(pixels: np.ndarray, primaries: int, gamma: float | None = None) -> np.ndarray:
+    """The colours in sRGB, in double precision."""
+    share = pixels / 255
+    light = share**gamma if gamma else np.where(share <= 0.04045, share / 12.92, ((share + 0.055) / 1.055) ** 2.4)
+    light = np.clip(light @ np.array(SRGB_OF.get(primaries, np.eye(3))).T, 0, 1)
+    return 255 * np.where(light <= 0.0031308, 12.92 * light, 1.055 * light ** (1 / 2.4) - 0.055)
+
+
+def with_space(data: bytes, primaries: int, transfer: int) -> bytes:
+    """A file of Pillow's whose colours are said to be of another space."""
+    at = data.index(b"colrnclx") + 8
+    return data[:at] + primaries.to_bytes(2) + transfer.to_bytes(2) + data[at + 4 :]
+
+
+@pytest.mark.parametrize(
+    ("primaries", "transfer", "gamma"),
+    [(1, 13, None), (12, 13, None), (9, 14, None), (9, 1, None), (2, 2, None), (1, 4, 2.2), (12, 8, 1.0)],
+)
+@pytest.mark.parametrize("kind", ["HEIC", "AVIF"])
+def test_colours_of_other_primaries_become_those_of_srgb(
+    kind: str, primaries: int, transfer: int, gamma: float | None
+) -> None:
+    if kind == "HEIC":
+        space = {"color_primaries": primaries, "transfer_characteristics": transfer}
+        data = heic(blocks(), **space)
+        stored = np.asarray(pillow_heif.open_heif(data))
+    else:
+        data = with_space(avif(blocks()), primaries, transfer)
+        stored = np.asarray(Image.open(io.BytesIO(data)))
+    assert np.abs(decode(data).pixels - as_srgb(stored, primaries, gamma)).max() <= 3
+
+
+@pytest.mark.parametrize("matrix", [1, 6, 9])
+@pytest.mark.parametrize("full", [0, 1], ids=["limited", "full"])
+def test_the_matrix_and_the_range_of_a_file_are_followed(matrix: int, full: int) -> None:
+    data = heic(blocks(), quality=100, chroma=444, matrix_coefficients=matrix, full_range_flag=full)
+    assert np.abs(decode(data).pixels.astype(int) - blocks()).max() <= 3
+
+
+def test_a_png_may_state_primaries_too() -> None:
+    Image.fromarray(blocks()).save(buffer := io.BytesIO(), "PNG")
+    data, chunk = buffer.getvalue(), b"cICP" + bytes([12, 13, 0, 1])
+    chunk = len(chunk[4:]).to_bytes(4) + chunk + zlib.crc32(chunk).to_bytes(4)
+    assert np.abs(decode(data[:33] + chunk + data[33:]).pixels - as_srgb(blocks(), 12)).max() <= 3
+
+
+def test_brightness_of_high_dynamic_range_is_noted() -> None:
+    assert "HLG" in decode(with_space(avif(blocks()), 9, 18)).note
+    assert "PQ" in decode(heic(blocks(), color_primaries=9, transfer_characteristics=16)).note
+
+
+def test_a_profile_has_precedence_over_primaries() -> None:
+    from PIL import ImageCms
+
+    srgb = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+    data = avif(blocks(), quality=100, subsampling="4:4:4", icc_profile=srgb)
+    assert np.abs(decode(data).pixels.astype(int) - blocks()).max() <= 3

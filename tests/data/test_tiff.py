@@ -117,6 +117,21 @@ def test_in_a_tiff_of_jpeg_too() -> None:
     assert np.abs(decode(data).pixels - due).mean() < 1.5
 
 
+@pytest.mark.parametrize("cut", [{"rowsperstrip": 16}, {"tile": (32, 32)}], ids=["strips", "tiles"])
+def test_saturated_colours_in_a_tiff_of_jpeg_are_not_cut_off(cut: dict[str, object]) -> None:
+    """Pure green in the coefficients of BT.709 lies outside the cube of those of JPEG."""
+    corners = np.array([(0, 255, 0), (255, 0, 0), (0, 0, 255), (255, 255, 0), (0, 255, 255), (255, 0, 255)], float)
+    image = np.repeat(np.repeat(corners[[[0, 1, 2], [3, 4, 5]]], 24, axis=0), 24, axis=1)
+    tag = [(529, "2I", 3, ratios(BT709), True)]
+    level = {"level": 100, "colorspace": "YCBCR", "outcolorspace": "YCBCR"}
+    planes = ycbcr(image, BT709)
+    data = tiff(planes, photometric="ycbcr", compression="jpeg", compressionargs=level, extratags=tag,
+                subsampling=(1, 1), **cut)  # fmt: skip
+    with tifffile.TiffFile(io.BytesIO(data)) as file:
+        assert file.pages.first.chunked != (1, 1, 1)
+    assert np.abs(decode(data).pixels - image).max() <= 3
+
+
 def test_uncompressed_colour_at_half_the_size_is_named_and_not_guessed() -> None:
     data = tiff(
         ycbcr(colours(), BT601), photometric="ycbcr", subsampling=(1, 1),

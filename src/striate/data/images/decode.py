@@ -76,7 +76,7 @@ def decode(source: Path | bytes, spec: InputSpec | None = None) -> DecodedImage:
     """Decode an image from a file or from its bytes: completely, or not at all.
 
     The result is upright by its EXIF orientation. Palettes are looked up, CMYK becomes RGB, colours of an ICC profile
-    become sRGB, transparency becomes a channel, 16 bits are kept, and the first frame of an animation is read. With a
+    or of stated primaries become sRGB, transparency becomes a channel, 16 bits are kept, and the first frame of an animation is read. With a
     `spec`, a JPEG much larger than needed is decoded at 1/2, 1/4 or 1/8: a pure function of the size of the image and
     the spec (`striate.data.images.codecs.jpeg.fraction`). The function is thread-safe.
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
-from striate.data.images.codecs import icc, pillow
+from striate.data.images.codecs import icc, nclx, pillow
 from striate.data.images.codecs.alpha import straight
 from striate.data.images.codecs.refusal import DAMAGED, TOO_LARGE, TRUNCATED, UNSUPPORTED, Refused, check_size
 from striate.data.images.decoded import CHANNELS_OF_MODE, DecodedImage
@@ -18,12 +20,15 @@ def read(data: bytes) -> DecodedImage:
     """Decode the primary image of a HEIC or AVIF file, upright, its colours in sRGB.
 
     The rotation and mirroring of the file (`irot`, `imir`) are applied; a copy of the orientation in its EXIF data is
-    not, as the standard requires. HEIC of 10 and 12 bits is kept in 16 bits; Pillow returns AVIF in 8.
+    not, as the standard requires. HEIC of 10 and 12 bits is kept in 16 bits; Pillow returns AVIF in 8. An ICC profile
+    has precedence over primaries that are stated by number (`striate.data.images.codecs.nclx`).
     """
     length = int.from_bytes(data[:4], "big")
     brands = {data[at : at + 4] for at in (8, *range(16, min(length, len(data), 1024), 4))}
     if data[8:12] in _AVIF or (brands & _AVIF and not brands & (_HEIF - {b"mif1", b"mif2", b"msf1"})):
-        return pillow.read(data, "AVIF")
+        primaries, transfer = nclx.stated(data)
+        image = pillow.read(data, "AVIF", profile=nclx.profile(primaries, transfer))
+        return replace(image, note=nclx.note(transfer))
     if not brands & _HEIF:
         raise Refused(UNSUPPORTED, "a film or a raw image of a camera; save it as JPEG or PNG")
     try:
@@ -35,6 +40,8 @@ def read(data: bytes) -> DecodedImage:
         check_size(file.size[1], file.size[0])
         pixels = np.array(file)  # a copy: the memory of libheif is freed with `file`
         mode, bits, profile = file.mode, file.info["bit_depth"], file.info.get("icc_profile", b"")
+        space = file.info.get("nclx_profile") or {}
+        primaries, transfer = (space.get(key, 2) for key in ("color_primaries", "transfer_characteristics"))
     except (Refused, MemoryError):
         raise
     except Exception as error:  # on damaged bytes a decoder may raise anything; each error becomes a refusal
@@ -45,8 +52,8 @@ def read(data: bytes) -> DecodedImage:
         pixels = np.rint(pixels * (65535 / (2**bits - 1))).astype(np.uint16)
     if file.premultiplied_alpha:
         pixels = straight(pixels)
-    pixels = icc.to_srgb(pixels, channels, profile)
-    return DecodedImage(pixels, channels, pixels.shape[:2], mode=f"HEIC {mode}")
+    pixels = icc.to_srgb(pixels, channels, profile or nclx.profile(primaries, transfer))
+    return DecodedImage(pixels, channels, pixels.shape[:2], mode=f"HEIC {mode}", note=nclx.note(transfer))
 
 
 def _refusal(error: Exception) -> Refused:

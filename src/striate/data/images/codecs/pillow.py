@@ -41,16 +41,21 @@ _ORIENTED = ("exif", "xmp", "XML:com.adobe.xmp", "Raw profile type exif")
 Expanded = tuple[np.ndarray, tuple[str, ...]]
 
 
-def read(data: bytes, kind: str, expand: Callable[[Image.Image], Expanded] | None = None) -> DecodedImage:
+def read(
+    data: bytes, kind: str, expand: Callable[[Image.Image], Expanded] | None = None, profile: bytes = b""
+) -> DecodedImage:
     """Decode the first frame of an image of `kind`, in its stored depth, its colours in sRGB.
 
     `expand` converts the loaded image to pixels and channel names, where Pillow's mode does not suffice for that.
+    `profile` is the ICC profile of an image that has none.
     """
     try:
         with _READERS[kind](io.BytesIO(data), "") as image:
             check_size(image.height, image.width)
             mode = image.mode
             image.load()
+            if profile:
+                image.info.setdefault("icc_profile", profile)
             turned = _orientation(image)
             pixels, channels = (expand or expanded)(image)
     except (Refused, MemoryError):

@@ -8,12 +8,13 @@ import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import partial
+from typing import Any
 
 import numpy as np
 from PIL import Image
 from PIL.PngImagePlugin import PngImageFile
 
-from striate.data.images.codecs import icc, pillow
+from striate.data.images.codecs import icc, nclx, pillow
 from striate.data.images.codecs.refusal import DAMAGED, TRUNCATED, Refused, check_size
 from striate.data.images.decoded import CHANNELS_OF_MODE, DecodedImage
 
@@ -31,11 +32,20 @@ PREPARED = b"Striate prepared"
 
 @dataclass(frozen=True)
 class _Header:
+    """The header (chunk IHDR), and what other chunks say of the pixels.
+
+    `clear`: the clear colour (tRNS); `prepared`: the prepared tag; `profile`: that of the code points in cICP, which
+    have precedence over an embedded profile (Portable Network Graphics, third edition, 11.3.2).
+    """
+
     width: int
     height: int
     depth: int
     colour: int
     interlaced: bool
+    clear: bytes = b""
+    prepared: str = ""
+    profile: bytes = b""
 
     @property
     def inflated(self) -> int:
@@ -56,24 +66,23 @@ def read(data: bytes) -> DecodedImage:
     checksum. The file is therefore checked first: the checksums of its chunks, its end mark, and the number of bytes
     that its pixels need (ISO/IEC 15948, sections 5 and 10).
     """
-    header, clear, prepared, pixel_chunks = _parse(data)
+    header, pixel_chunks = _parse(data)
     check_size(header.height, header.width)
     _check_complete(header, pixel_chunks)
     try:
-        image = pillow.read(data, "PNG", partial(_expand, data, header, clear))
+        image = pillow.read(data, "PNG", partial(_expand, data, header))
     except Refused as refusal:  # no pixels are missing
         bare = _bare(data)
-        image = pillow.read(bare, "PNG", partial(_expand, bare, header, clear))
+        image = pillow.read(bare, "PNG", partial(_expand, bare, header))
         image = replace(image, note=f"what the file holds beside its pixels is left out ({refusal.detail})")
     mode = f"PNG {_MODES[image.pixels.shape[2]]};16" if image.pixels.dtype == np.uint16 else image.mode
-    return replace(image, mode=mode, prepared=prepared)
+    return replace(image, mode=mode, prepared=header.prepared)
 
 
-def _parse(data: bytes) -> tuple[_Header, bytes, str, list[memoryview]]:
-    """Return the header, the clear colour (chunk tRNS), the prepared tag, and the pieces of compressed pixels."""
+def _parse(data: bytes) -> tuple[_Header, list[memoryview]]:
+    """Return the header and the pieces of compressed pixels."""
     header: _Header | None = None
-    clear = b""
-    prepared = ""
+    said: dict[str, Any] = {}
     pieces: list[memoryview] = []
     for name, content in _chunks(data):
         if name == b"IHDR" and len(content) == 13:
@@ -82,14 +91,16 @@ def _parse(data: bytes) -> tuple[_Header, bytes, str, list[memoryview]]:
                 raise Refused(DAMAGED, "its header holds impossible values")
             header = _Header(width, height, depth, colour, bool(interlace))
         elif name == b"tRNS":
-            clear = bytes(content)
+            said["clear"] = bytes(content)
         elif name == b"tEXt" and bytes(content[: len(PREPARED) + 1]) == PREPARED + b"\0":
-            prepared = bytes(content[len(PREPARED) + 1 :]).decode("latin-1")
+            said["prepared"] = bytes(content[len(PREPARED) + 1 :]).decode("latin-1")
+        elif name == b"cICP" and len(content) == 4:
+            said["profile"] = nclx.profile(content[0], content[1])
         elif name == b"IDAT":
             pieces.append(content)
     if header is None:
         raise Refused(DAMAGED, "it has no header")
-    return header, clear, prepared, pieces
+    return (replace(header, **said) if said else header), pieces
 
 
 def _bare(data: bytes) -> bytes:
@@ -142,19 +153,21 @@ def _check_complete(header: _Header, pieces: list[memoryview]) -> None:
         raise Refused(TRUNCATED, f"{missing:,} of {header.inflated:,} bytes of pixels are missing")
 
 
-def _expand(data: bytes, header: _Header, clear: bytes, image: Image.Image) -> tuple[np.ndarray, tuple[str, ...]]:
+def _expand(data: bytes, header: _Header, image: Image.Image) -> tuple[np.ndarray, tuple[str, ...]]:
     """Return pixels and channels of `image`, which Pillow has read from `data`; a clear colour becomes alpha."""
+    if header.profile:
+        image.info["icc_profile"] = header.profile
     if header.depth == 16:
-        return _sixteen_bit(data, header, clear, image)
-    if clear and header.colour in (_GREY, _COLOUR):
+        return _sixteen_bit(data, header, image)
+    if header.clear and header.colour in (_GREY, _COLOUR):
         # The chunk holds samples, whose lowest bits count; Pillow compares them with grey levels up to 255.
         full = 2**header.depth - 1
-        samples = [(one & full) * 255 // full for one in struct.unpack(f">{_SAMPLES[header.colour]}H", clear)]
+        samples = [(one & full) * 255 // full for one in struct.unpack(f">{_SAMPLES[header.colour]}H", header.clear)]
         image.info["transparency"] = samples[0] if len(samples) == 1 else tuple(samples)
     return pillow.expanded(image)
 
 
-def _sixteen_bit(data: bytes, header: _Header, clear: bytes, image: Image.Image) -> tuple[np.ndarray, tuple[str, ...]]:
+def _sixteen_bit(data: bytes, header: _Header, image: Image.Image) -> tuple[np.ndarray, tuple[str, ...]]:
     """Return pixels and channels of 16 bits; Pillow keeps only the high bytes of all but plain grey."""
     if header.colour == _GREY:
         pixels = np.asarray(image).astype(np.uint16)[..., None]
@@ -164,8 +177,8 @@ def _sixteen_bit(data: bytes, header: _Header, clear: bytes, image: Image.Image)
     else:  # read as little-endian, the low bytes are the high ones
         low = _reread(data, "RGB;16L" if header.colour == _COLOUR else "RGBA;16L")
         pixels = np.asarray(image).astype(np.uint16) << 8 | low
-    if clear and header.colour in (_GREY, _COLOUR):
-        is_clear = (pixels == np.frombuffer(clear, ">u2")).all(axis=2, keepdims=True)
+    if header.clear and header.colour in (_GREY, _COLOUR):
+        is_clear = (pixels == np.frombuffer(header.clear, ">u2")).all(axis=2, keepdims=True)
         pixels = np.concatenate([pixels, np.where(is_clear, 0, 65535).astype(np.uint16)], axis=2)
     channels = CHANNELS_OF_MODE[_MODES[pixels.shape[2]]]
     return icc.to_srgb(pixels, channels, image.info.get("icc_profile") or b""), channels

@@ -43,6 +43,8 @@ def read(page: TiffPage) -> np.ndarray:
 
 def _stored(page: TiffPage) -> np.ndarray:
     """Return brightness and colour differences (h, w, 3) as stored."""
+    if page.compression == COMPRESSION.JPEG and page.planarconfig == 1:
+        return _undecoded(page)
     if page.compression in _JPEG:  # libjpeg has converted them to RGB: invert that by its coefficients
         r, g, b = np.moveaxis(page.asarray().astype(np.float32), -1, 0)
         red, green, blue = _BT601
@@ -52,6 +54,24 @@ def _stored(page: TiffPage) -> np.ndarray:
         raise Refused(UNSUPPORTED, "a TIFF of uncompressed YCbCr with fewer samples of colour than of brightness")
     pixels = page.asarray()
     return pixels if page.axes.endswith("S") else np.moveaxis(pixels, 0, 2)
+
+
+def _undecoded(page: TiffPage) -> np.ndarray:
+    """Decode the JPEGs of a page without libjpeg's conversion to RGB, which would cut off colours."""
+    import imagecodecs
+
+    pixels = np.zeros((page.imagelength, page.imagewidth, 3), np.uint8)
+    (height, width), across = page.chunks[:2], page.chunked[1]
+    file = page.parent.filehandle
+    for number, (offset, size) in enumerate(zip(page.dataoffsets, page.databytecounts, strict=True)):
+        file.seek(offset)
+        part = imagecodecs.jpeg8_decode(
+            file.read(size), tables=page.jpegtables, colorspace="YCBCR", outcolorspace="YCBCR"
+        )
+        y, x = number // across * height, number % across * width
+        room = pixels[y : y + height, x : x + width]
+        room[...] = part[: room.shape[0], : room.shape[1]]
+    return pixels
 
 
 def _usual(page: TiffPage) -> bool:
