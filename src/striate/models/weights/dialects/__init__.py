@@ -18,12 +18,13 @@ from striate.models.weights.dialects.idelbayev import IDELBAYEV
 from striate.models.weights.dialects.keras import KERAS
 from striate.models.weights.dialects.lukemelas import LUKEMELAS
 from striate.models.weights.dialects.tflite import TFLITE
+from striate.models.weights.dialects.timm import TENSORFLOW, TIMM
 from striate.models.weights.dialects.torchvision import TORCHVISION
 
 STRIATE = Dialect("striate", "Striate", {".*": Rules()})
 
 DIALECTS: Registry[Dialect] = Registry("dialect", ModelError)
-for _dialect in (STRIATE, TORCHVISION, KERAS, CAFFE, TFLITE, LUKEMELAS, IDELBAYEV):
+for _dialect in (STRIATE, TORCHVISION, TIMM, TENSORFLOW, KERAS, CAFFE, TFLITE, LUKEMELAS, IDELBAYEV):
     DIALECTS.add(_dialect.name, _dialect)
 
 

@@ -1,8 +1,8 @@
 """Rename tensors by ordered rules, given as data.
 
 A rule is a regular expression and its replacement, applied to each name in turn. In a replacement `<1>` is the first
-group, `<1-1>` that number less one, `<#>` the number of the match among all different matches, from 0 in the order of
-the names, and `<i>` the position of the matched module among its siblings:
+group, `<1-1>` that number less one, `<#>` the number of the match among all different matches, from 0, and `<i>` the
+position of the matched module among its siblings:
 
     (r"^stage(\\d+)\\.block(\\d+)", "layer<1>.<2-1>")     stage2.block1.conv1 → layer2.0.conv1
     (r"^stages\\.\\w+\\.\\w+", "block<#>")                  stages.stage2.block1 → block1 (the second block of all)
@@ -16,13 +16,18 @@ from collections.abc import Iterable, Mapping
 
 from torch import nn
 
+from striate.core.registry import natural_key
+
 Rule = tuple[str, str]
 
 _TOKEN = re.compile(r"<(\d|#|i)([+-]\d+)?>")
 
 
 def rename(names: Mapping[str, str], rules: Iterable[Rule], network: nn.Module | None = None) -> dict[str, str]:
-    """Apply the rules to the values of `names`; `<i>` finds the siblings in `network`."""
+    """Apply the rules to the values of `names`.
+
+    Those of a `network` are numbered in its order, those of a file in natural order: many files sort them.
+    """
     renamed = dict(names)
     for pattern, replacement in rules:
         numbers: dict[str, int] = {}
@@ -39,6 +44,8 @@ def rename(names: Mapping[str, str], rules: Iterable[Rule], network: nn.Module |
 
             return _TOKEN.sub(filled, template)
 
+        if network is None:
+            renamed = dict(sorted(renamed.items(), key=lambda item: natural_key(item[1])))
         renamed = {name: compiled.sub(replaced, current) for name, current in renamed.items()}
     return renamed
 
