@@ -15,14 +15,17 @@ from striate.models.weights import read_file
 def test_keras_itself_writes_what_is_read(tmp_path: Path) -> None:
     import keras
 
-    layers = [keras.layers.Conv2D(2, 3, name="one"), keras.layers.BatchNormalization(name="two")]
+    convolutions = [keras.layers.Conv2D(2, 3, name=name, use_bias=name != "b") for name in "ab"]
+    layers = [*convolutions, keras.layers.ReLU(), keras.layers.BatchNormalization(name="c", scale=False)]
     model = keras.Sequential([keras.Input((8, 8, 3)), *layers], name="mine")
     arrays = [torch.from_numpy(np.array(weight)) for weight in model.get_weights()]
     model.save_weights(tmp_path / "a.weights.h5")
     model.save(tmp_path / "b.keras")
     for name in ("a.weights.h5", "b.keras"):
         file = read_file(tmp_path / name)
-        print(list(file.tensors), file.metadata)
         assert len(file.tensors) == len(arrays) == 6
         assert all(any(torch.equal(found, array) for found in file.tensors.values()) for array in arrays)
     assert file.metadata["model"] == "mine"
+    assert list(file.tensors) == ["a/kernel", "a/bias", "b/kernel", "c/beta", "c/moving_mean", "c/moving_variance"]
+    for name, array in zip(file.tensors, arrays, strict=True):
+        assert torch.equal(file.tensors[name], array)

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import io
 import json
+import re
 import zipfile
 import zlib
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -23,6 +25,17 @@ _UNSUSPICIOUS = 256 << 20  # bytes; below, constants may be compressed by any fa
 _LARGEST_FACTOR = 20
 _DEEPEST = 32
 _DAMAGED = (OSError, RuntimeError, KeyError, ValueError, TypeError, MemoryError, OverflowError)
+_KERNEL_BIAS = (("kernel", ""), ("bias", "use_bias"))
+# The variables of a layer in the order of their numbers, and the setting that each needs.
+_VARIABLES = {
+    "Conv2D": _KERNEL_BIAS,
+    "DepthwiseConv2D": _KERNEL_BIAS,
+    "Dense": _KERNEL_BIAS,
+    "SeparableConv2D": (("depthwise_kernel", ""), ("pointwise_kernel", ""), ("bias", "use_bias")),
+    "BatchNormalization": (("gamma", "scale"), ("beta", "center"), ("moving_mean", ""), ("moving_variance", "")),
+    "LayerNormalization": (("gamma", "scale"), ("beta", "center")),
+    "Normalization": (("mean", ""), ("variance", ""), ("count", "")),
+}
 _NO_WEIGHTS = ("optimizer", "optimizer_weights")
 
 
@@ -48,7 +61,9 @@ def read_h5(path: Path, data: bytes) -> tuple[dict[str, np.ndarray], Mapping[str
 
 
 def read_keras(path: Path, data: bytes) -> tuple[dict[str, np.ndarray], Mapping[str, str]]:
-    """Return the arrays of a `.keras` archive as `read_h5` does, and facts about its model.
+    """Return the arrays of a `.keras` archive by `layer/variable`, as in `one/kernel`, and facts about its model.
+
+    Its weights count the layers of each class (`layers/conv2d_1/vars/0`); its configuration has their names.
 
     Raises:
         ModelError: as `read_h5`.
@@ -60,7 +75,28 @@ def read_keras(path: Path, data: bytes) -> tuple[dict[str, np.ndarray], Mapping[
     except (zipfile.BadZipFile, zlib.error, NotImplementedError, *_DAMAGED) as error:
         raise ModelError(f"{path} is cut off or damaged ({error}). Get the file again.") from error
     arrays, facts = read_h5(path, weights)
-    return arrays, {**facts, **_described(config)}
+    return _named(arrays, config), {**facts, **_described(config)}
+
+
+def _named(arrays: Mapping[str, np.ndarray], config: bytes) -> dict[str, np.ndarray]:
+    """Give the arrays the names of their layers and variables, in the order of the configuration's layers."""
+    try:
+        layers = json.loads(config)["config"]["layers"]
+        classes = [(layer["class_name"], layer["config"]) for layer in layers]
+    except (ValueError, KeyError, TypeError):
+        return dict(arrays)
+    counts: Counter[str] = Counter()
+    named: dict[str, np.ndarray] = {}
+    for kind, settings in classes:
+        group = re.sub(r"([a-z])([A-Z])", r"\1_\2", re.sub(r"(.)([A-Z][a-z]+)", r"\1_\2", kind)).lower()
+        number = counts[group]
+        counts[group] += 1
+        variables = [name for name, switch in _VARIABLES.get(kind, ()) if not switch or settings.get(switch, True)]
+        for place, variable in enumerate(variables):
+            array = arrays.get(f"layers/{group}{f'_{number}' if number else ''}/vars/{place}")
+            if array is not None:
+                named[f"{settings['name']}/{variable}"] = array
+    return named if len(named) == len(arrays) else dict(arrays)
 
 
 def _h5py(path: Path) -> Any:
