@@ -63,8 +63,8 @@ def described_by_config(config: Mapping[str, Any], source: str, model: str | Non
         raise ModelError(f"{source} is the architecture {architecture!r}, which the zoo does not have.")
     try:
         return Described(found, input_spec_of(prepared), _labels(config, prepared), "timm")
-    except ConfigError as error:
-        raise ModelError(f"{source}: its config.json cannot be used. {error}") from error
+    except (ConfigError, TypeError, ValueError) as error:
+        raise ModelError(f"{source}: its config.json cannot be used ({str(error).rstrip('.')}).") from error
 
 
 def _labels(config: Mapping[str, Any], prepared: Mapping[str, Any]) -> tuple[str, ...] | None:

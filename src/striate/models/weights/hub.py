@@ -194,9 +194,9 @@ def _headers(address: str) -> Message:
             return response.headers
     except urllib.error.HTTPError as error:
         if 300 <= error.code < 400:
+            error.close()
             if error.headers["X-Linked-Etag"]:
-                with error:
-                    return error.headers
+                return error.headers
             elsewhere = urlsplit(error.headers["Location"] or "").hostname
             raise ModelError(
                 f"{address} leads to {elsewhere or 'nowhere'} without a digest to check the file by. Get it by other "
