@@ -17,6 +17,7 @@ from striate.models import build_sketch
 from striate.runs.prepare import TrainingData
 from striate.runs.recipe import Recipe
 from striate.tasks import CLASSIFICATION, Task
+from striate.tracing import EmptyMapError, Recorder
 
 
 def check_fit(recipe: Recipe, prepared: TrainingData) -> None:
@@ -50,13 +51,20 @@ def check_norms(network: nn.Module, batch: Batch, task: Task = CLASSIFICATION) -
         ConfigError: a normalization has a single value; the sentence names it, and the batch size.
     """
     device = next((parameter.device for parameter in network.parameters()), torch.device("cpu"))
-    with _watched_norms(network, len(batch)), torch.no_grad(), torch.random.fork_rng(devices=[]):
+    moved = Batch(batch.images.to(device), batch.targets.to(device), batch.index)
+    # On the meta device, the recorder infers shapes. Torch's own inference would load its compiler.
+    with (
+        _watched_norms(network, len(batch)),
+        torch.no_grad(),
+        torch.random.fork_rng(devices=[]),
+        Recorder(moved.images),
+    ):
         try:
-            task.loss(network.train(), Batch(batch.images.to(device), batch.targets.to(device), batch.index))
+            task.loss(network.train(), moved)
         except ValueError as error:  # of a normalization that is no module
             if str(error).startswith("Expected more than 1"):
                 raise _single("A normalization of this network", len(batch)) from error
-        except RuntimeError:
+        except (RuntimeError, EmptyMapError):
             pass  # an operation that a meta model cannot compute, or a mistake that the first step reports
         finally:
             network.eval()

@@ -152,7 +152,7 @@ def _spread(indices: np.ndarray, most: int) -> np.ndarray:
 
 
 def _loader(prepared: Prepared, indices: np.ndarray) -> Loader:
-    return Loader(prepared.dataset, indices, prepared.input, batch_size=256, shuffle=False, memory="never")
+    return Loader(prepared.dataset, indices, prepared.input, batch_size=256)
 
 
 class _Small:
