@@ -56,9 +56,9 @@ def _compare(work: Callable[[], object]) -> set[Any]:
     return compared.ruled
 
 
-def _normed(x: Tensor) -> Tensor:
+def _normed(x: Tensor, *, training: bool) -> Tensor:
     zero, one = _map(x.shape[1]), _map(x.shape[1])
-    return F.batch_norm(x, zero, one, one, zero, training=False)
+    return F.batch_norm(x, zero, one, one, zero, training=training)
 
 
 CASES: dict[str, Callable[[Tensor], object]] = {
@@ -75,7 +75,10 @@ CASES: dict[str, Callable[[Tensor], object]] = {
     "concatenation": lambda x: [torch.cat([x, x], 1), torch.cat([x, x[:, :1]], dim=-3)],
     "means": lambda x: [x.mean((2, 3)), x.mean(1, keepdim=True), F.adaptive_avg_pool2d(x, 1)],
     "adaptive pooling": lambda x: F.adaptive_avg_pool2d(x, (3, 2)),
-    "norms": lambda x: [_normed(x), F.layer_norm(x.permute(0, 2, 3, 1), (x.shape[1],))],
+    "norms": lambda x: [
+        *(_normed(x, training=training) for training in (True, False)),
+        F.layer_norm(x.permute(0, 2, 3, 1), (x.shape[1],)),
+    ],
     "local response": lambda x: F.local_response_norm(x, 5),
     "products": lambda x: [F.linear(x.flatten(1), _map(5, x[0].numel()), _map(5)), F.linear(x, _map(2, x.shape[3]))],
     "batched products": lambda x: [
