@@ -119,7 +119,7 @@ def test_the_check_does_not_load_the_compiler() -> None:
     program = (
         "import sys, torch; from striate.models import build_sketch; from striate.runs.fitting import check_norms;"
         "from striate.tasks import CLASSIFICATION as task;"
-        "network = build_sketch('conv3-4 bn relu dropout.5 gap fc', classes=3, channels=3, size=(9, 9));"
+        "network = build_sketch('conv3-4 bn relu dropout.5 gap fcK', classes=3, channels=3, size=(9, 9));"
         "check_norms(network, task.example((2, 3, 9, 9), torch.Size([3]), torch.Generator()));"
         "sys.exit('torch._dynamo' in sys.modules)"
     )
