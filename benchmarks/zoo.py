@@ -7,7 +7,8 @@ judges, which takes longer than many a model's questions. What was found is said
 so that the study goes on where it was stopped. Each row carries the digest of what its network computes
 (`promises.behaviour`), and a test compares it with the network as it is: a model whose digest has changed is asked
 again, and the rows of the others are taken from the table in `results/`. With `--write`, the table of all models is
-written there; where something does not hold, it is written too, and says so, but the command then fails.
+written there, with the digest of the sources that it is of (while these are unchanged, the test need not take the
+digests again); where something does not hold, it is written too, and says so, but the command then fails.
 """
 
 from __future__ import annotations
@@ -29,6 +30,7 @@ from sides.zoo_asked import ask
 sys.path.insert(0, str(REPOSITORY / "tests"))
 
 from promises.behaviour import digest_of
+from promises.recorded import note_of_sources
 from striate.models import MODELS, list_models
 
 Found = Mapping[str, Any]
@@ -139,7 +141,8 @@ def main() -> None:
             print(f"    {problem}", flush=True)
     judged = [row[COLUMNS.index("logits beside")] for row in (rows[name] for name in names)]
     comparisons = sum(len(each.split(", ")) for each in judged if each != "–")
-    notes = [f"{len(names)} models, {comparisons} comparisons with judges, {len(problems)} problems.", *problems]
+    summary = f"{len(names)} models, {comparisons} comparisons with judges, {len(problems)} problems."
+    notes = [summary, note_of_sources(), *problems]
     if arguments.write:
         table = Figures(COLUMNS, tuple(rows[name] for name in names), METHOD)
         write_result("zoo", "The zoo, every model and every judge", {"Models": table}, notes)

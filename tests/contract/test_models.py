@@ -1,7 +1,7 @@
-"""What every model of the zoo promises, asked of all that are registered: a new one gets its tests by being so.
+"""What every model of the zoo promises of itself, asked on the meta device of the smallest member of each family.
 
-Here stands what costs little: what a model says of itself, asked on the meta device. What is asked with real values of
-the smallest member of each family is in `test_models_at_work`; `make zoo` asks everything of all.
+`make zoo` asks all members, and everything with real values besides; `test_zoo_results` asks of each whether it, its
+card included, is still what `make zoo` has asked. `test_models_at_work` asks with real values here.
 """
 
 from __future__ import annotations
@@ -9,11 +9,10 @@ from __future__ import annotations
 import pytest
 
 from promises import declared, published
-from promises.subject import Promise, subject
-from striate.models import MODELS
+from promises.subject import Promise, subject, zoo
 
 # Model by model, so that each is sketched and described once.
-pytestmark = pytest.mark.parametrize("name", list(MODELS), scope="module")
+pytestmark = pytest.mark.parametrize("name", zoo(), scope="module")
 
 
 @pytest.mark.parametrize(

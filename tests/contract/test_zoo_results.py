@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import shutil
+from pathlib import Path
+
 import pytest
 from torch import Tensor, nn
 
 from promises import recorded
-from promises.behaviour import digest
+from promises.behaviour import digest, digest_of
+from promises.subject import families
 from striate.models import MODELS
 
 
@@ -18,6 +22,26 @@ def test_every_model_as_it_is_kept_all_promises() -> None:
     summary = recorded.study()["notes"][0]
     assert summary.startswith(f"{len(MODELS)} models, ")
     assert summary.endswith(" 0 problems.")
+
+
+@pytest.mark.parametrize("name", families())
+def test_the_study_is_of_the_representatives_whatever_it_says_of_its_sources(name: str) -> None:
+    assert recorded.models()[name]["code"] == digest_of(name)
+
+
+@pytest.mark.parametrize(
+    "changed", ["models/_zoo.py", "models/families/resnet.py", "models/cards/vgg.json", "layers/norm.py"]
+)
+def test_a_change_of_a_source_is_noticed(changed: str, tmp_path: Path) -> None:
+    here, no_bytecode = Path(__file__).resolve().parents[2], shutil.ignore_patterns("__pycache__")
+    for part in ("models", "layers", "core"):
+        shutil.copytree(here / "src/striate" / part, tmp_path / "src/striate" / part, ignore=no_bytecode)
+    (tmp_path / "tests/promises").mkdir(parents=True)
+    shutil.copy(here / "tests/promises/behaviour.py", tmp_path / "tests/promises")
+    assert recorded.sources(tmp_path) == recorded.sources()
+    source = tmp_path / "src/striate" / changed
+    source.write_bytes(source.read_bytes() + b" ")
+    assert recorded.sources(tmp_path) != recorded.sources()
 
 
 class Small(nn.Module):

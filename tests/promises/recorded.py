@@ -3,13 +3,22 @@
 from __future__ import annotations
 
 import functools
+import hashlib
 import json
 from pathlib import Path
 from typing import Any
 
-from promises.behaviour import digest_of
+import torch
 
-_RESULT = Path(__file__).resolve().parents[2] / "results" / "zoo.json"
+from promises.behaviour import digest_of
+from striate.models import MODELS
+
+_REPOSITORY = Path(__file__).resolve().parents[2]
+_RESULT = _REPOSITORY / "results" / "zoo.json"
+_SOURCES = (
+    *("src/striate/models/*.py", "src/striate/models/families/*.py", "src/striate/models/cards/*.json"),
+    *("src/striate/layers/*.py", "src/striate/core/protocols.py", "tests/promises/behaviour.py"),
+)
 
 
 @functools.cache
@@ -25,12 +34,39 @@ def models() -> dict[str, dict[str, str]]:
     return {row["model"]: row for row in rows}
 
 
+def sources(repository: Path = _REPOSITORY) -> str:
+    """Return the digest of torch's version, and of the files that say what networks compute and how it is digested."""
+    digest = hashlib.sha256(torch.__version__.encode())
+    for pattern in _SOURCES:
+        for path in sorted(repository.glob(pattern)):
+            digest.update(path.relative_to(repository).as_posix().encode() + b"\0" + path.read_bytes() + b"\0")
+    return digest.hexdigest()[:16]
+
+
+def note_of_sources() -> str:
+    """The line of the study that says of which sources it is."""
+    return f"Digest of the sources, with torch {torch.__version__}: {sources()}."
+
+
+@functools.cache
+def of_these_sources() -> bool:
+    """Whether the digests of the study were taken with the sources as they are: to take them again would give the same.
+
+    Any change of these files, of a comment too, makes all digests be taken, a minute's work, until `make zoo` has
+    written the study again (which asks only the models that compute something else).
+    """
+    return note_of_sources() in study()["notes"]
+
+
 def kept_every_promise(name: str) -> None:
     """`make zoo` found that the model keeps all promises.
 
     Raises:
-        AssertionError: it does not, or was not asked since what it computes changed.
+        AssertionError: it does not, or was not asked since what it computes or its card changed.
     """
-    assert models()[name]["code"] == digest_of(name), f"{name} computes something else since: make zoo"
-    kept, promises = models()[name]["promises kept"].split(" of ")
+    found, card = models()[name], MODELS[name].card
+    assert of_these_sources() or found["code"] == digest_of(name), f"{name} computes something else since: make zoo"
+    counted = {"parameters": card.parameters, "multiply-accumulates": card.macs, "depth": card.depth}
+    assert {key: int(found[key].replace(",", "")) for key in counted} == counted, f"the card of {name} is another since"
+    kept, promises = found["promises kept"].split(" of ")
     assert kept == promises

@@ -107,6 +107,11 @@ def smallest_of_each_family() -> list[str]:
     return [name for name in MODELS if name in chosen]
 
 
+def zoo() -> list[str]:
+    """Return the smallest member of each family; with `STRIATE_FAMILIES=all`, as in `make zoo`, all models."""
+    return list(MODELS) if os.environ.get("STRIATE_FAMILIES") == "all" else smallest_of_each_family()
+
+
 # One small network for each kind of block.
 _REPRESENTATIVES = (
     *("mlp", "lenet5", "lenet5_1998", "tiny_vgg", "cifar10_maxnorm", "nin", "highway11", "resnet20", "squeezenet1_1"),
