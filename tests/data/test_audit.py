@@ -12,6 +12,7 @@ import pytest
 import tifffile
 from PIL import Image
 
+from reference.parts import first_images
 from striate.data.audit import Audit, audit
 from striate.data.audit.warnings import many
 from striate.data.dataset import ArrayStore, Dataset, numbered
@@ -153,12 +154,12 @@ def test_good_data_have_no_warning() -> None:
     assert {name: len(indices) for name, indices in found.splits.items()} == {"train": 1079, "val": 359, "test": 359}
 
 
-def test_mnist_has_no_duplicates_across_labels(real_data: Callable[[str], Path]) -> None:
-    found = audit(open_data(real_data("mnist")))
-    assert found.images == 70_000
+def test_a_part_of_mnist_has_no_duplicates_across_labels(real_data: Callable[[str], Path], tmp_path: Path) -> None:
+    found = audit(open_data(first_images(real_data("mnist"), tmp_path / "mnist", train=6_000, test=2_000)))
+    assert found.images == 8_000
     assert not [group for group in found.groups if len(group.classes) > 1]
     assert found.warnings == ()
-    assert len(found.splits["test"]) == 10_000
+    assert len(found.splits["test"]) == 2_000
 
 
 def test_photos_have_no_warning(real_data: Callable[[str], Path]) -> None:

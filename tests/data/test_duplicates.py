@@ -56,18 +56,16 @@ def _precision_and_recall(alike: np.ndarray, source: np.ndarray) -> tuple[float,
     return (found & true).sum() / found.sum(), (found & true).sum() / true.sum()
 
 
-def test_planted_copies_of_photos_and_made_pictures(
+def test_planted_copies_of_photos(
     real_data: Callable[[str], Path], tmp_path: Path, record_property: Callable[[str, object], None]
 ) -> None:
     photos = [ImageOps.exif_transpose(Image.open(path)).convert("RGB") for path in _some(real_data("photos-dog-cat"))]
     photos = [photo for photo in photos if 0.9 * min(photo.size) >= 64]
-    made = [Image.fromarray(pixels) for pixels in make(np.arange(60), ShapesOptions(seed=7)).pixels]
-    made = [picture.resize((96, 96)) for picture in made]
-    found, source = _planted(tmp_path, photos + made)
+    found, source = _planted(tmp_path, photos)
     precision, recall = _precision_and_recall(found.near_duplicate_of, source)
     record_property("precision", float(precision))
     record_property("recall", float(recall))
-    assert len(source) > 6 * 100
+    assert len(source) > 6 * 40
     assert precision == 1.0
     assert recall >= 0.99  # 1.0 when this was written
 
@@ -77,7 +75,7 @@ def _some(folder: Path) -> list[Path]:
 
 
 def test_planted_copies_of_made_pictures(tmp_path: Path) -> None:
-    pixels = make(np.arange(80), ShapesOptions(seed=8)).pixels
+    pixels = make(np.arange(60), ShapesOptions(seed=8)).pixels
     found, source = _planted(tmp_path, [Image.fromarray(picture).resize((80, 80)) for picture in pixels])
     precision, recall = _precision_and_recall(found.near_duplicate_of, source)
     assert precision == 1.0

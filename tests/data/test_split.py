@@ -138,8 +138,8 @@ def test_pictures_in_no_part_join_training() -> None:
 
 
 def test_large_training_parts_give_no_more_than_validation_needs() -> None:
-    targets = np.zeros(40_000, np.int64)
-    dataset = _dataset(_pixels(40_000), targets, {"train": np.arange(39_000), "test": np.arange(39_000, 40_000)})
+    targets = np.zeros(27_000, np.int64)
+    dataset = _dataset(_pixels(27_000), targets, {"train": np.arange(26_500), "test": np.arange(26_500, 27_000)})
     assert len(_splits(dataset)["val"]) == pytest.approx(5000, abs=1)
 
 

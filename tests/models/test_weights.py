@@ -34,7 +34,8 @@ def _published(name: str, weights: Path) -> Network:
 
 def _test_set(folder: Path, count: int) -> tuple[Tensor, Tensor]:
     """The first `count` test pictures as (n, 3, 32, 32) from 0 to 255, and their classes."""
-    strips = [np.asarray(Image.open(path)) for path in sorted(folder.glob("test_batch-*.webp"))]
+    paths = sorted(folder.glob("test_batch-*.webp"))  # 500 pictures each
+    strips = [np.asarray(Image.open(path)) for path in paths[: -(-count // 500)]]
     pixels = torch.from_numpy(np.concatenate(strips).reshape(-1, 32, 32, 3)[:count].copy())
     labels = np.fromfile(folder / "test_batch.labels", np.uint8)[:count]
     return pixels.permute(0, 3, 1, 2), torch.from_numpy(labels.astype(np.int64))
@@ -50,18 +51,13 @@ def _right(network: nn.Module, pictures: Tensor, classes: Tensor) -> int:
     return right
 
 
-def test_resnet20_is_as_right_on_cifar10_as_published(real_data: Callable[[str], Path]) -> None:
-    network = _published("resnet20", real_data("weights"))
-    right = _right(network, *_test_set(real_data("cifar10"), 10_000))
-    assert right / 100 == pytest.approx(91.73, abs=0.05)
-
-
-def test_resnet56_is_as_right_on_a_fifth_of_cifar10_as_when_all_of_it_gave_the_published_figure(
-    real_data: Callable[[str], Path],
+@pytest.mark.parametrize(("name", "count", "expected"), [("resnet20", 2_000, 1834), ("resnet56", 500, 470)])
+def test_published_weights_are_as_right_on_a_part_of_cifar10_as_when_all_of_it_gave_the_published_figure(
+    real_data: Callable[[str], Path], name: str, count: int, expected: int
 ) -> None:
-    network = _published("resnet56", real_data("weights"))
-    right = _right(network, *_test_set(real_data("cifar10"), 2_000))
-    assert right == pytest.approx(1859, abs=2)
+    """On all 10,000 images of the test set, resnet20 was right 9,173 times, and 91.73 % are published."""
+    network = _published(name, real_data("weights"))
+    assert _right(network, *_test_set(real_data("cifar10"), count)) == pytest.approx(expected, abs=2)
 
 
 class Small(nn.Module):
