@@ -11,7 +11,9 @@ from PIL import Image
 import striate
 from striate.cli.show.display import started
 from striate.core.config import difference, override
+from striate.core.device import ExecutionPlan
 from striate.core.spec import GREY, RGB, InputSpec, LabelSpec
+from striate.runs import train
 from striate.runs.effect import settings_in_effect
 from striate.runs.events import RunStarted
 from striate.runs.plan import Plan
@@ -75,6 +77,7 @@ def test_the_size_that_a_network_is_made_for_is_followed_where_the_images_allow_
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, side: int, options: dict, size: tuple[int, int], words: str
 ) -> None:
     monkeypatch.setenv("STRIATE_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr(train, "choose_plan", lambda *_, **__: ExecutionPlan())  # a trial of them would take seconds
     draws = np.random.default_rng(0)
     for name in ("cat", "dog"):
         (tmp_path / "photos" / name).mkdir(parents=True)
