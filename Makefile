@@ -13,20 +13,26 @@ TORCH_INDEX ?=
 INSTALL = -m pip install --quiet --disable-pip-version-check -c constraints.txt
 USER := .venv/bin
 TEST := .venv-test/bin
+TYPES = $(TEST)/pyright --pythonpath $(TEST)/python
 
-.PHONY: demo test lint bench docs resume-study zoo zoo-train clean
+.PHONY: demo test lint style bench docs resume-study zoo zoo-train clean
 
 demo: .venv/ready
 	@$(USER)/python examples/demo.py
 
-test: .venv-test/ready lint
-	$(TEST)/python -m pytest -n 2 --dist worksteal
+# Types take minutes of one core: they are checked while the tests run, and reported after them.
+test: .venv-test/ready style
+	@report=$$(mktemp); $(TYPES) >$$report 2>&1 & types=$$!; trap 'kill $$types; rm -f $$report' INT TERM; \
+	$(TEST)/python -m pytest -n 2 --dist worksteal; tests=$$?; \
+	wait $$types; typed=$$?; echo "$(TYPES)"; cat $$report; rm -f $$report; exit $$((tests || typed))
 
-lint: .venv-test/ready
+lint: style
+	$(TYPES)
+
+style: .venv-test/ready
 	$(TEST)/ruff check .
 	$(TEST)/ruff format --check .
 	$(TEST)/lint-imports
-	$(TEST)/pyright --pythonpath $(TEST)/python
 
 bench: .venv-bench/ready
 	.venv-bench/bin/python -m benchmarks
