@@ -326,6 +326,17 @@ def test_a_row_without_a_split_is_in_none(table: Callable[..., Path]) -> None:
     assert {split: indices.tolist() for split, indices in dataset.splits.items()} == {"val": [0], "test": [2]}
 
 
+def test_a_column_of_groups_is_read_and_an_image_without_one_is_alone(table: Callable[..., Path]) -> None:
+    dataset = open_data(table("path,label,group", "cat/1.png,cat,anna", "cat/2.png,cat,", "dog/1.png,dog,anna"))
+    assert dataset.groups is not None
+    first, alone, last = dataset.groups.tolist()
+    assert first == last != alone
+    assert open_data(table("path,label", *ROWS)).groups is None
+    assert "with the groups 'anna' and 'ben'" in message(
+        table("path,label,group", "cat/1.png,cat,anna", "cat/1.png,cat,ben", "dog/1.png,dog,anna")
+    )
+
+
 @pytest.mark.parametrize(
     ("encoding", "mark"),
     [

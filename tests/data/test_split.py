@@ -172,10 +172,10 @@ def test_no_group_is_in_two_splits() -> None:
     sizes = 1 + np.arange(40) % 7
     patients = np.random.default_rng(3).permutation(np.repeat(np.arange(40), sizes))
     dataset = _dataset(_pixels(len(patients)), np.arange(len(patients), dtype=np.int64) % 2)
-    split_of = _split_of(split(dataset, index_images(dataset), groups=patients), len(patients))
+    split_of = _split_of(_splits(replace(dataset, groups=patients)), len(patients))
     assert set(split_of.tolist()) == set(SPLITS)
     assert all(len(set(split_of[patients == patient])) == 1 for patient in range(40))
-    alone = split(dataset, index_images(dataset), groups=np.arange(len(patients)))
+    alone = _splits(replace(dataset, groups=np.arange(len(patients))))
     assert all((alone[name] == indices).all() for name, indices in _splits(dataset).items())
 
 
@@ -185,18 +185,18 @@ def test_groups_and_near_duplicates_that_meet_stay_together() -> None:
     pixels[1], pixels[3] = pixels[0], pixels[2]
     groups = np.arange(100, 160)
     groups[2] = groups[1]
-    dataset = _dataset(pixels, np.zeros(60, np.int64))
+    dataset = replace(_dataset(pixels, np.zeros(60, np.int64)), groups=groups)
     for fractions in (Fractions(0.2, 0.2), Fractions(0.45, 0.5), Fractions(0.1, 0.0)):
-        splits = split(dataset, index_images(dataset), fractions=fractions, groups=groups)
+        splits = split(dataset, index_images(dataset), fractions=fractions)
         assert len(set(_split_of(splits, 60)[:4])) == 1
-    for fold in cross_validation_splits(dataset, index_images(dataset), folds=10, groups=groups):
+    for fold in cross_validation_splits(dataset, index_images(dataset), folds=10):
         assert len(set(_split_of(fold, 60)[:4])) == 1
 
 
 def test_there_is_a_group_for_each_image() -> None:
     dataset = _dataset(_pixels(20), np.zeros(20, np.int64))
-    with pytest.raises(ConfigError, match="received 19 for 20 images"):
-        split(dataset, index_images(dataset), groups=np.zeros(19, np.int64))
+    with pytest.raises(ValueError, match="19 groups for 20 images"):
+        replace(dataset, groups=np.zeros(19, np.int64))
 
 
 @pytest.mark.parametrize("folds", [2, 3, 5, 10])
@@ -219,8 +219,8 @@ def test_no_group_and_no_near_duplicates_are_in_two_splits_of_a_fold() -> None:
     pixels = _pixels(120)
     pixels[60:90] = pixels[:30]
     patients = np.arange(120) // 4
-    dataset = _dataset(pixels, np.arange(120, dtype=np.int64) // 60)
-    for fold in cross_validation_splits(dataset, index_images(dataset), folds=4, groups=patients):
+    dataset = replace(_dataset(pixels, np.arange(120, dtype=np.int64) // 60), groups=patients)
+    for fold in cross_validation_splits(dataset, index_images(dataset), folds=4):
         split_of = _split_of(fold, 120)
         assert (split_of[60:90] == split_of[:30]).all()
         assert all(len(set(split_of[patients == patient])) == 1 for patient in range(30))

@@ -3,15 +3,30 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 from sklearn.linear_model import LogisticRegression
 
 from striate.classifier.nearest import normalised
+from striate.core.errors import RunError
+from striate.data.audit.index import index_images
+from striate.data.sources.opening import open_data
 from striate.metrics.roc import roc_auc
 from striate.metrics.suspects import label_suspects, self_confidence
-from striate.runs.cross_validation import OutOfFold, learning_curve, make_reference, out_of_fold
+from striate.runs.cross_validation import (
+    OutOfFold,
+    learning_curve,
+    make_reference,
+    out_of_fold,
+    read_curve,
+    write_curve,
+)
+from striate.runs.folder import Run
+from striate.runs.labels import write_labels
 
 CLASSES = 3
 
@@ -95,3 +110,46 @@ def test_planted_wrong_labels_come_first(blobs) -> None:
     assert len(suspects) == (logits.argmax(axis=1) != wrong).sum()
     confidence = self_confidence(logits, wrong)[suspects]
     assert (np.diff(confidence) >= 0).all()
+
+
+def test_the_curve_is_read_as_it_was_written(blobs, tmp_path: Path) -> None:
+    run = Run(tmp_path)
+    assert read_curve(run) == ()
+    features, targets, folds = blobs
+    points = learning_curve(features, targets, folds, fit)
+    write_curve(run, points)
+    assert read_curve(run) == points
+    run.curve_file.write_text("{}")
+    with pytest.raises(RunError, match=r"curve\.json is damaged"):
+        read_curve(run)
+
+
+def test_labels_are_written_suspects_first_and_train_as_corrected(tmp_path: Path) -> None:
+    for place in range(8):
+        folder = tmp_path / "photos" / ("cat" if place < 4 else "dog")
+        folder.mkdir(parents=True, exist_ok=True)
+        pixels = np.random.default_rng(place).integers(0, 256, (8, 8, 3), np.uint8)
+        Image.fromarray(pixels).save(folder / f"é {place}.png")
+    dataset = open_data(tmp_path / "photos")
+    dataset = replace(dataset, splits={"test": np.array([7])}, groups=np.arange(8) // 2)
+    logits = np.where(dataset.targets[:7, None] == np.arange(2), 2.0, 0.0)
+    logits[2], logits[5] = [0.0, 5.0], [1.0, 0.0]
+    outcome = OutOfFold(logits, dataset.targets[:7], np.arange(7) % 2)
+    run = Run(tmp_path / "run")
+    run.path.mkdir()
+    write_labels(run, dataset, index_images(dataset), np.arange(7), outcome)
+    lines = run.labels_file.read_text().splitlines()
+    assert lines[0] == "path,label,split,group,suspect,predicted,probability,of_label"
+    assert lines[1].endswith(f"{dataset.store.name(2)},cat,,1,1,dog,0.993307,0.006693")
+    assert lines[2].endswith(f"{dataset.store.name(5)},dog,,2,2,cat,0.731059,0.268941")
+    assert lines[-1].endswith(f"{dataset.store.name(7)},dog,test,3,,,,")
+    corrected = "\n".join([lines[0], lines[1].replace(",cat,", ",dog,", 1), *lines[3:]])  # the second is left out
+    run.labels_file.write_text(corrected)
+    again = open_data(run.labels_file)
+    assert len(again) == 7
+    assert np.bincount(again.targets).tolist() == [3, 4]
+    assert [again.store.name(int(number)) for number in again.splits["test"]] == [
+        str(tmp_path / "photos" / dataset.store.name(7))
+    ]
+    assert again.groups is not None
+    assert len(np.unique(again.groups)) == 4

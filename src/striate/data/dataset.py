@@ -146,8 +146,9 @@ class Dataset:
 
     `splits` holds the indices of the splits that the data themselves bring, any of train, val and test; an image may
     be in none. `source` is the argument of the user. `masks` returns the object of image i as a bool array of its
-    height and width, where the truth is known. `notes` are sentences on files that the source skipped, and `cautions`
-    on decisions that may be wrong; the audit repeats both.
+    height and width, where the truth is known. `groups` holds a number for each image; images of one number (of a
+    patient, of a film) are never divided between splits or folds. `notes` are sentences on files that the source
+    skipped, and `cautions` on decisions that may be wrong; the audit repeats both.
     """
 
     name: str
@@ -157,6 +158,7 @@ class Dataset:
     splits: Mapping[Split, Indices] = field(default_factory=dict)
     source: str = ""
     masks: Callable[[int], np.ndarray] | None = None
+    groups: Indices | None = None
     notes: tuple[str, ...] = ()
     cautions: tuple[str, ...] = ()
 
@@ -164,6 +166,8 @@ class Dataset:
         count = len(self.store)
         if len(self.targets) != count:
             raise ValueError(f"{self.name}: {len(self.targets)} targets for {count} images")
+        if self.groups is not None and len(self.groups) != count:
+            raise ValueError(f"{self.name}: {len(self.groups)} groups for {count} images")
         if self._numbers and count and not 0 <= self.targets.min() <= self.targets.max() < len(self.classes):
             raise ValueError(f"{self.name}: targets leave the {len(self.classes)} classes")
         placed = np.concatenate([np.empty(0, np.int64), *self.splits.values()])

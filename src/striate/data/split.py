@@ -38,19 +38,14 @@ class Fractions:
             )
 
 
-def split(
-    dataset: Dataset, index: ImageIndex, *, fractions: Fractions | None = None, groups: Groups | None = None
-) -> Splits:
+def split(dataset: Dataset, index: ImageIndex, *, fractions: Fractions | None = None) -> Splits:
     """Return the indices of the three splits, each in ascending order; a split may be empty.
 
     Splits that the data bring (`Dataset.splits`) stay as they are. Those that they do not bring are taken from their
     training split and from images that they place in none. Unreadable images are in no split.
 
-    `groups` holds a number for each image; images of one number (a patient, a film) stay in one split, as near
-    duplicates do. Both hold among the images that are divided here.
-
-    Raises:
-        ConfigError: there is not one group number for each image.
+    Images of one group (`Dataset.groups`) stay in one split, as near duplicates do. Both hold among the images that are
+    divided here.
     """
     fractions = fractions or Fractions()
     splits = index.splits_of(dataset)
@@ -64,7 +59,7 @@ def split(
             missing[name] = fraction
     if "test" not in missing and "val" in missing:  # of the training split alone: the fraction of validation in it
         missing["val"] = _for_validation(missing["val"] / (1 - fractions.test), len(pool))
-    carved = by_content(index.digests[pool], dataset.strata[pool], missing, _inseparable(index, groups)[pool])
+    carved = by_content(index.digests[pool], dataset.strata[pool], missing, _inseparable(index, dataset)[pool])
     splits["train"] = pool[carved < 0]
     for number, name in enumerate(missing):
         splits[name] = pool[carved == number]
@@ -72,27 +67,26 @@ def split(
 
 
 def cross_validation_splits(
-    dataset: Dataset, index: ImageIndex, *, folds: int = 5, val: float = 0.2, groups: Groups | None = None
+    dataset: Dataset, index: ImageIndex, *, folds: int = 5, val: float = 0.2
 ) -> tuple[Splits, ...]:
     """Return the splits of each fold: every image is in the test split of exactly one.
 
     Classes are distributed evenly over the folds. Of the images of the other folds, those of the fraction `val` of all
     images are for validation. Images that the data themselves place in the test split are in no fold, so that they
-    remain for a last evaluation. `groups` is as in `split`; a group and near duplicates are in one fold together.
+    remain for a last evaluation. A group and near duplicates are in one fold together.
 
     Raises:
-        ConfigError: there are fewer than 2 folds, more folds than groups of images, nothing is left for training, or
-            there is not one group number for each image.
+        ConfigError: there are fewer than 2 folds, more folds than groups of images, or nothing is left for training.
     """
     if not 0 < val < 1 - 1 / max(1, folds):
         raise ConfigError(
             "The fractions for validation and for test (1/folds) leave images for training; received "
             f"{folds} folds and a validation fraction of {val:g}."
         )
-    fold_of = folds_of(dataset, index, folds, groups=groups)
+    fold_of = folds_of(dataset, index, folds)
     pool = np.flatnonzero(fold_of >= 0)
     fold_of = fold_of[pool]
-    digests, targets, owners = index.digests[pool], dataset.strata[pool], _inseparable(index, groups)[pool]
+    digests, targets, owners = index.digests[pool], dataset.strata[pool], _inseparable(index, dataset)[pool]
     found: list[Splits] = []
     for fold in range(folds):
         rest = np.flatnonzero(fold_of != fold)
@@ -102,19 +96,18 @@ def cross_validation_splits(
     return tuple(found)
 
 
-def folds_of(dataset: Dataset, index: ImageIndex, folds: int, *, groups: Groups | None = None) -> Groups:
+def folds_of(dataset: Dataset, index: ImageIndex, folds: int) -> Groups:
     """Return the fold of each image, from 0 on; -1 for unreadable ones and those that the data place in the test split.
 
-    Classes are distributed evenly over the folds; a group (as in `split`) and near duplicates are in one fold.
+    Classes are distributed evenly over the folds; a group and near duplicates are in one fold.
 
     Raises:
-        ConfigError: there are fewer than 2 folds, more folds than groups of images, or there is not one group number
-            for each image.
+        ConfigError: there are fewer than 2 folds, or more folds than groups of images.
     """
     if folds < 2:
         raise ConfigError(f"Cross-validation has at least 2 folds; received {folds}.")
     pool = np.setdiff1d(np.flatnonzero(index.readable), index.splits_of(dataset)["test"])
-    owners = _inseparable(index, groups)[pool]
+    owners = _inseparable(index, dataset)[pool]
     if folds > len(np.unique(owners)):
         raise ConfigError(
             f"Each fold has at least one image; received {folds} folds for {len(np.unique(owners))} images or groups "
@@ -195,13 +188,11 @@ def _for_validation(fraction: float, count: int) -> float:
     return min(fraction, _ENOUGH_FOR_VALIDATION / max(1, count))
 
 
-def _inseparable(index: ImageIndex, groups: Groups | None) -> Groups:
-    """Return the group of each image that stays in one split: near duplicates and `groups`, joined where they meet."""
-    if groups is None:
+def _inseparable(index: ImageIndex, dataset: Dataset) -> Groups:
+    """Return the group of each image that stays in one split: near duplicates, and `Dataset.groups`."""
+    if dataset.groups is None:
         return index.inseparable
-    if len(groups) != len(index):
-        raise ConfigError(f"There is one group number for each image; received {len(groups)} for {len(index)} images.")
-    _, given = np.unique(groups, return_inverse=True)
+    _, given = np.unique(dataset.groups, return_inverse=True)
     joined = index.inseparable
     while True:  # each round gives every member of a group the smallest number in it, until none changes
         before = joined

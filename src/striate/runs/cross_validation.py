@@ -2,18 +2,26 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from jaxtyping import Float, Int
 
+from striate.classifier import Classifier
 from striate.classifier.nearest import nearest_similarity, normalised
 from striate.classifier.reference import Reference, sample
+from striate.core.errors import RunError
+from striate.core.files import open_regular, write_json
 from striate.core.proportion import Proportion
 from striate.core.rng import Stream
+from striate.data.dataset import Dataset
 from striate.metrics import Temperature, measure_temperature
 from striate.metrics.softmax import log_softmax
+from striate.runs.evaluate import Evaluation, evaluation
+from striate.runs.folder import Run
+from striate.training import Outputs
 
 Features = Float[np.ndarray, "n d"]
 Targets = Int[np.ndarray, " n"]
@@ -23,6 +31,8 @@ Fit = Callable[[Features, Targets], Callable[[Features], Float[np.ndarray, "n k"
 The logits have a column for every class, also for one without an image among the targets.
 """
 
+FOLDS = "folds"
+"""Name of the evaluation of a cross-validation."""
 PER_CLASS = (1, 2, 5, 10, 25, 50, 100, 200, 500, 1000)
 
 
@@ -74,6 +84,55 @@ def learning_curve(
         CurvePoint(count, OutOfFold(_answers(features, targets, folds, fit, order, count), targets, folds).accuracy)
         for count in counts
     )
+
+
+def write_curve(run: Run, points: tuple[CurvePoint, ...]) -> None:
+    """Write `curve.json` into `run`.
+
+    Raises:
+        RunError: the file cannot be written, or the disk is full.
+    """
+    rows = [{"per_class": p.per_class, "correct": p.accuracy.correct, "count": p.accuracy.count} for p in points]
+    write_json(run.curve_file, {"points": rows})
+
+
+def read_curve(run: Run) -> tuple[CurvePoint, ...]:
+    """Read what `write_curve` wrote; empty if it wrote nothing.
+
+    Raises:
+        RunError: the file is damaged.
+    """
+    try:
+        with open_regular(run.curve_file) as file:
+            points = json.loads(file.read())["points"]
+        return tuple(CurvePoint(p["per_class"], Proportion(p["correct"], p["count"])) for p in points)
+    except FileNotFoundError:
+        return ()
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
+        raise RunError(f"{run.curve_file} is damaged ({error}). Delete it.") from error
+
+
+def calibrated(classifier: Classifier, place: str, features: Features, outcome: OutOfFold) -> Classifier:
+    """Return the classifier with the temperature and the reference that follow from `outcome`.
+
+    `features` are those of all images of `outcome`, the inputs of the layer `place`.
+    """
+    temperature = outcome.temperature
+    return replace(
+        classifier,
+        temperature=temperature.value,
+        provenance=replace(classifier.provenance, temperature=temperature.to_json()),
+        reference=make_reference(place, features, outcome, temperature=temperature.value),
+    )
+
+
+def folds_evaluation(
+    data: str, dataset: Dataset, indices: Targets, outcome: OutOfFold, classifier: Classifier
+) -> Evaluation:
+    """Return the evaluation of all folds together, named `FOLDS`; `indices` are the images of `outcome`."""
+    outputs = Outputs(classifier.task, outcome.logits, outcome.targets, indices)
+    names = tuple(dataset.store.name(number) for number in indices.tolist())
+    return evaluation(FOLDS, data, names, classifier, outputs, None)
 
 
 def make_reference(place: str, features: Features, outcome: OutOfFold, *, temperature: float) -> Reference:

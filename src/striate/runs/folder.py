@@ -30,6 +30,8 @@ class Run:
     events.jsonl   the record of the training                            evaluations/   the scores of each split
     audit.json     the audit of the data                                 classifier/    the trained classifier
     images.csv     the images it was started with, where they are files
+    labels.csv     after a cross-validation: labels to check first, to correct and train on
+    curve.json     after a cross-validation: accuracy by number of images per class
     thumbnails.npz what its images look like, to recognise copies of them
     mirrored.json  how it answers mirrored images
     report.html    all of it, to read
@@ -87,6 +89,14 @@ class Run:
     @property
     def thumbnails_file(self) -> Path:
         return self.path / "thumbnails.npz"
+
+    @property
+    def labels_file(self) -> Path:
+        return self.path / "labels.csv"
+
+    @property
+    def curve_file(self) -> Path:
+        return self.path / "curve.json"
 
     @property
     def checkpoints(self) -> Path:

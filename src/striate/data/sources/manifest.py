@@ -1,4 +1,4 @@
-"""A CSV file that lists images: `path,label` and, optionally, `split`."""
+"""A CSV file that lists images: `path,label` and, optionally, `split` and `group`."""
 
 from __future__ import annotations
 
@@ -7,8 +7,11 @@ import io
 import os
 import re
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
+
+import numpy as np
 
 from striate.core.errors import DataError, nearest
 from striate.core.files import read_regular
@@ -19,7 +22,7 @@ from striate.data.sources.splits import split_named
 from striate.data.sources.text import Finder, decode_text
 
 _NEEDED = ("path", "label")
-_COLUMNS = (*_NEEDED, "split")
+_COLUMNS = (*_NEEDED, "split", "group")
 _SEPARATORS = ",;\t|"
 
 
@@ -28,6 +31,7 @@ class _Row(NamedTuple):
     path: str
     label: str
     split: Split | None
+    group: str
 
 
 def recognises(path: Path) -> bool:
@@ -37,13 +41,14 @@ def recognises(path: Path) -> bool:
 def open_manifest(path: Path) -> Dataset:
     """Open a CSV manifest: UTF-8, UTF-16 or UTF-32, separated by commas, semicolons, tabs or bars.
 
-    Paths are relative to the folder of the CSV file, or absolute, in any Unicode form. Other columns, such as an index,
-    are ignored. An image that is listed twice in the same way counts once. A missing image is reported when it is read,
-    like any other unreadable one.
+    Paths are relative to the folder of the CSV file, or absolute, in any Unicode form. Images with the same text in the
+    column `group` (a patient, a film) are never divided between splits. Other columns, such as an index, are ignored.
+    An image that is listed twice in the same way counts once. A missing image is reported when it is read, like any
+    other unreadable one.
 
     Raises:
-        DataError: a column is missing, a row is invalid, an image is listed with two labels or splits, or none of the
-            images exists.
+        DataError: a column is missing, a row is invalid, an image is listed with two labels, splits or groups, or none
+            of the images exists.
     """
     rows, repeated = _once(path, _rows(path, _text(path)))
     root = path.parent
@@ -57,7 +62,16 @@ def open_manifest(path: Path) -> Dataset:
     )
     finder = Finder()
     store = FileStore(root, [row.path if row.path.isascii() else str(finder.find(root / row.path)) for row in rows])
-    return by_label(path, store, [row.label for row in rows], [row.split for row in rows], notes)
+    dataset = by_label(path, store, [row.label for row in rows], [row.split for row in rows], notes)
+    return replace(dataset, groups=_groups([row.group for row in rows]))
+
+
+def _groups(named: Sequence[str]) -> np.ndarray | None:
+    """Return the number of each image's group; an image without a name is alone. None without any name."""
+    if not any(named):
+        return None
+    numbers = {name: number for number, name in enumerate(dict.fromkeys(filter(None, named)))}
+    return np.array([numbers.get(name, len(numbers) + place) for place, name in enumerate(named)], np.int64)
 
 
 def _text(path: Path) -> str:
@@ -131,7 +145,7 @@ def _row(path: Path, line: int, fields: Sequence[str], places: dict[str, int], w
     split = split_named(wanted) if wanted else None
     if wanted and split is None:
         raise DataError(f"{where}: a split is train, val or test; received {wanted!r}. {nearest(wanted, SPLITS)}")
-    return _Row(line, values["path"], canonical(values["label"]), split)
+    return _Row(line, values["path"], canonical(values["label"]), split, values.get("group", ""))
 
 
 def _once(path: Path, rows: Sequence[_Row]) -> tuple[list[_Row], list[str]]:
@@ -143,7 +157,7 @@ def _once(path: Path, rows: Sequence[_Row]) -> tuple[list[_Row], list[str]]:
         earlier = first.setdefault(key, row)
         if earlier is row:
             continue
-        for what in ("label", "split"):
+        for what in ("label", "split", "group"):
             values = getattr(earlier, what), getattr(row, what)
             if values[0] != values[1]:
                 raise DataError(
