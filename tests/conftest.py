@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import importlib.util
 import os
-import pkgutil
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -13,18 +12,13 @@ import pytest
 import torch
 from jaxtyping import install_import_hook
 
-# Before anything of striate is imported: every annotated shape is checked at each call. The floors above have no
-# shapes, and name in their annotations what only a type checker imports.
-_WITH_SHAPES = (
-    *("core", "data", "hooks", "layers", "metrics", "plot", "training", "explaining", "classifier", "runs", "tasks"),
-    "reporting",
-)
-# Nor has what overhears every operation of a network: there, checks would take most of the suite's time.
-_MODELS = importlib.util.find_spec("striate.models")
-_NETWORKS = [f"models.{module.name}" for module in pkgutil.iter_modules(_MODELS and _MODELS.submodule_search_locations)]
-install_import_hook(
-    [f"striate.{name}" for name in (*_WITH_SHAPES, *_NETWORKS) if not name.startswith("models._")], "beartype.beartype"
-)
+# Before anything of striate is imported: every annotated shape is checked at each call. The other modules have only
+# types, which pyright checks; and where every operation of a network is overheard, checks would take most of the time.
+_STRIATE = importlib.util.find_spec("striate")
+_SOURCES = Path(_STRIATE.origin).parent if _STRIATE and _STRIATE.origin else Path()
+_WITH_SHAPES = [path for path in _SOURCES.rglob("*.py") if "from jaxtyping import" in path.read_text("utf-8")]
+_CHECKED = [".".join(path.relative_to(_SOURCES.parent).with_suffix("").parts) for path in sorted(_WITH_SHAPES)]
+install_import_hook([name for name in _CHECKED if not name.startswith("striate.tracing.")], "beartype.beartype")
 
 from striate.core.allocator import tune_process  # noqa: E402 (after the hook)
 from striate.core.threads import usable_cores  # noqa: E402 (after the hook)
@@ -34,6 +28,8 @@ _WORKERS = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
 _THREADS = max(1, usable_cores() // _WORKERS)
 torch.set_num_threads(_THREADS)
 os.environ["OMP_NUM_THREADS"] = str(_THREADS)
+# A process that a test starts finds striate compiled, by the first of them if by nobody before.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
 tune_process()  # a sixth of the time of VGG's sums in float64 goes to pages that are given back and cleared again
 
@@ -49,6 +45,14 @@ def _data_folder() -> Path:
 def same_first_weights() -> None:
     """A network made in a test has the same first weights whichever tests ran before."""
     torch.manual_seed(0)
+
+
+@pytest.fixture
+def few_orders(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A check of a map compares with as many random places of it as it needs at least: half of the work."""
+    from striate.explaining.checks import checking
+
+    monkeypatch.setattr(checking, "ORDERS", checking.LEAST_ORDERS)
 
 
 @pytest.fixture

@@ -9,10 +9,15 @@ import os
 import re
 import subprocess
 import sys
+import tomllib
+import venv
+from collections.abc import Iterable
+from importlib.metadata import distribution
 from pathlib import Path
 from types import ModuleType
 
 import pytest
+from packaging.requirements import Requirement
 
 from striate.models import list_models
 
@@ -48,15 +53,84 @@ def test_every_page_ran_with_the_interface_of_today() -> None:
     assert not changed, f"run make docs, or python docs/refresh.py --here {' '.join(changed)}"
 
 
-_RUN = blocks.pages() if os.environ.get("STRIATE_PAGES") == "all" else [Path("README.md")]
+_ALL = os.environ.get("STRIATE_PAGES") == "all"
+_RUN = blocks.pages() if _ALL else [Path("README.md")]
+
+# What README runs at full length in `make docs`, and in short here: fewer epochs, less time for the check of a map.
+_SHORTER = {
+    "README.md": {
+        "striate train photos/ --name photos\n": "striate train photos/ --name photos --epochs 3\n",
+        "--check 30s": "--check 2s",
+        "--units 3 --time 5s": "--units 1 --time 1s",
+    },
+    "examples/demo.py": {'"--name", run.name': '"--name", run.name, "--epochs", "3"'},
+}
 
 
 @pytest.mark.parametrize("page", _RUN, ids=str)
 def test_every_command_and_program_of_a_page_runs_from_nothing(page: Path, tmp_path: Path) -> None:
     tree = blocks.copy_of_the_tree(tmp_path / "striate")
+    if page == Path("README.md") and not _ALL:
+        _environment_of_the_declared(tree)
+        for name, changes in _SHORTER.items():
+            text = (tree / name).read_text("utf-8")
+            for command, shorter in changes.items():
+                assert text.count(command) == 1, f"{name} no longer says {command!r}"
+                text = text.replace(command, shorter)
+            (tree / name).write_text(text, "utf-8")
     for block, finished in blocks.run_page((tree / page).read_text("utf-8"), tree):
         assert finished.returncode == 0, f"{block.text}\n{finished.stdout}"
         assert "Traceback" not in finished.stdout, f"{block.text}\n{finished.stdout}"
+
+
+def _environment_of_the_declared(tree: Path) -> None:
+    """Make `.venv` as `make demo` does, of what is installed here: links to the declared dependencies and theirs.
+
+    What striate imports without declaring it is not there. The download is left to `make test`, which begins with the
+    same commands, and to `make docs`.
+    """
+    python = tree / ".venv" / "bin" / "python"
+    venv.create(tree / ".venv", symlinks=True)
+    ours, theirs = (_site_packages(each) for each in (sys.executable, python))
+    for entry in _entries(tomllib.loads((tree / "pyproject.toml").read_text("utf-8"))["project"]["dependencies"]):
+        if not (theirs / entry).exists():
+            (theirs / entry).symlink_to(ours / entry)
+    install = ("install", "--quiet", "--no-index", "--no-deps", "--no-build-isolation", "-e", str(tree))
+    subprocess.run([sys.executable, "-m", "pip", "--python", python, *install], check=True)
+    (tree / ".venv" / "ready").touch()
+
+
+def _site_packages(python: str | Path) -> Path:
+    asked = [python, "-c", "import sysconfig; print(sysconfig.get_path('purelib'))"]
+    return Path(subprocess.run(asked, capture_output=True, text=True, check=True).stdout.strip())
+
+
+def _entries(requirements: Iterable[str]) -> set[str]:
+    """List the files and folders in site-packages of these distributions and of all that they need."""
+    found: set[str] = set()
+    seen: set[str] = set()
+    waiting = [Requirement(text) for text in requirements]
+    while waiting:
+        required = waiting.pop()
+        if required.name in seen or (required.marker and not required.marker.evaluate({"extra": ""})):
+            continue
+        seen.add(required.name)
+        installed = distribution(required.name)
+        waiting += [Requirement(text) for text in installed.requires or ()]
+        found |= {file.parts[0] for file in installed.files or ()} - {"..", "__pycache__"}
+    return found
+
+
+def test_the_demo_is_installed_as_the_suite_is_but_for_the_extras() -> None:
+    """Every run of `make test` in a new clone begins with these commands; so they are known to work for the demo."""
+    makefile = (REPOSITORY / "Makefile").read_text("utf-8")
+    recipes = re.findall(r"^(\.venv\S*)/ready:.*\n((?:\t.*\n)+)", makefile, re.MULTILINE)
+    lines = {
+        folder: [line.strip("\t@") for line in recipe.splitlines() if "echo" not in line and " -c '" not in line]
+        for folder, recipe in recipes
+    }
+    suite = [line.replace(".venv-test/bin", "$(USER)").replace(".venv-test", ".venv") for line in lines[".venv-test"]]
+    assert lines[".venv"] == [line.replace("-e '.[dev]'", "-e .") for line in suite]
 
 
 def test_only_the_command_that_runs_the_tests_is_not_run() -> None:
