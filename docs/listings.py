@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 from striate.cli.commands import COMMANDS
-from striate.core.config import difference, to_json
+from striate.core.config import to_json
+from striate.core.difference import difference
 from striate.core.duration import Duration
 from striate.core.registry import Registered
 from striate.data.augmentation.augmentations import Augmentation

@@ -25,9 +25,9 @@ from striate.cli.main import main
 from striate.cli.show.console import percent, print_json
 from striate.cli.show.pace import Pace
 from striate.cli.show.predictions import show_predictions
-from striate.core.config import setting_keys
 from striate.core.duration import Clock, Duration
 from striate.core.errors import command
+from striate.core.settings_types import setting_keys
 from striate.core.spec import GREY, InputSpec, LabelSpec
 from striate.models import build_model
 from striate.runs.recipe import Recipe

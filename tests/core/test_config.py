@@ -13,10 +13,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from striate.core.config import difference, digest, from_json, override, setting_keys, to_json
+from striate.core.config import digest, from_json, override, to_json
+from striate.core.difference import difference
 from striate.core.duration import Duration
 from striate.core.errors import ConfigError
 from striate.core.registry import Registered, Registry
+from striate.core.settings_types import setting_keys
 
 
 @dataclass(frozen=True)

@@ -10,8 +10,9 @@ from PIL import Image
 
 import striate
 from striate.cli.show.display import started
-from striate.core.config import difference, override
+from striate.core.config import override
 from striate.core.device import ExecutionPlan
+from striate.core.difference import difference
 from striate.core.spec import GREY, RGB, InputSpec, LabelSpec
 from striate.runs import train
 from striate.runs.effect import settings_in_effect

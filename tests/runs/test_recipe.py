@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from striate.core.config import difference, from_json, override, to_json
+from striate.core.config import from_json, override, to_json
+from striate.core.difference import difference
 from striate.core.errors import ConfigError, RunError
 from striate.data.augmentation.augmentations import Brightness, Cutout, Flip, FromData, Rotation, Scale, Shift
 from striate.runs.folder import Run

@@ -68,7 +68,7 @@ def meant(option: str) -> str | None:
 
 def _setting(word: str) -> str | None:
     """Return the hint for a setting of the recipe by the end of its name, as in --start-factor."""
-    from striate.core.config import setting_keys
+    from striate.core.settings_types import setting_keys
     from striate.runs.recipe import Recipe
 
     found = (name for name in setting_keys(Recipe) if name.rpartition(".")[2].replace("_", "-") == word)

@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from striate.core.config import difference, digest, from_json
+from striate.core.config import digest, from_json
 from striate.core.device import ExecutionPlan
+from striate.core.difference import difference
 from striate.core.errors import ConfigError, RunError
 from striate.core.spec import InputSpec
 from striate.runs.folder import Run

@@ -9,8 +9,8 @@ import numpy as np
 
 from striate.classifier import Classifier
 from striate.core.batch import Batch
-from striate.core.config import difference
 from striate.core.device import plain_plan
+from striate.core.difference import difference
 from striate.core.errors import ConfigError
 from striate.core.progress import Progress, silent
 from striate.core.protocols import Batches

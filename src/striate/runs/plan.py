@@ -10,8 +10,9 @@ from typing import Any
 
 import numpy as np
 
-from striate.core.config import Overrides, difference, from_json, override, parse_overrides, to_json
+from striate.core.config import Overrides, from_json, override, parse_overrides, to_json
 from striate.core.device import ExecutionPlan, device_named
+from striate.core.difference import difference
 from striate.core.duration import Duration
 from striate.core.errors import ConfigError, RunError
 from striate.core.files import open_regular, write_json
