@@ -24,8 +24,10 @@ from striate.core.allocator import tune_process  # noqa: E402 (after the hook)
 from striate.core.threads import usable_cores  # noqa: E402 (after the hook)
 
 # Workers share the cores, each with its children: threads that wait for one another's cores spend minutes spinning.
-_WORKERS = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
-_THREADS = int(os.environ.get("OMP_NUM_THREADS") or max(1, usable_cores() // _WORKERS))
+# One process alone follows OMP_NUM_THREADS; a worker would only find there what this file has set in its parent.
+_WORKERS = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "0"))
+_GIVEN = os.environ.get("OMP_NUM_THREADS") if not _WORKERS else None
+_THREADS = int(_GIVEN or max(1, usable_cores() // max(1, _WORKERS)))
 torch.set_num_threads(_THREADS)
 os.environ["OMP_NUM_THREADS"] = str(_THREADS)
 # A process that a test starts finds striate compiled, by the first of them if by nobody before.
