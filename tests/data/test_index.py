@@ -13,10 +13,13 @@ import pytest
 from PIL import Image
 
 from striate.core.spec import InputSpec
+from striate.data import dataset
 from striate.data.audit.digests import array_digest, content_digest, content_digests
 from striate.data.audit.index import ImageIndex, data_digest, index_images
 from striate.data.dataset import ArrayStore, Dataset, FileStore, numbered
+from striate.data.images.decode import decode
 from striate.data.images.decoded import DecodedImage
+from striate.data.sources.opening import open_data
 
 
 @pytest.fixture(autouse=True)
@@ -211,3 +214,17 @@ def test_what_cannot_be_opened_is_one_image_that_is_named(name: str, folder: Pat
     (folder / "zero.png").symlink_to("/dev/zero")
     found = index_images(Dataset("odd", FileStore(folder, ["0.png", name]), ("a",), np.zeros(2, np.int64)))
     assert found.readable.tolist() == [True, False]
+
+
+def test_files_that_do_not_exist_are_not_opened(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A list may have a million of them. What is there and cannot be read still says why."""
+    Image.new("L", (8, 8)).save(tmp_path / "0.png")
+    (tmp_path / "void.png").symlink_to(tmp_path / "nothing")
+    long = f"{'x' * 300}.png"
+    names = ["0.png", "1.png", "folder/2.png", "0.png/x.png", "void.png", long]
+    (tmp_path / "list.csv").write_text("path,label\n" + "".join(f"{name},{name[0]}\n" for name in names))
+    opened: list[str] = []
+    monkeypatch.setattr(dataset, "decode", lambda path, spec: opened.append(path.name) or decode(path, spec))
+    index = index_images(open_data(tmp_path / "list.csv"))
+    assert index.reasons.tolist() == ["", *["missing"] * 4, "not readable"]
+    assert sorted(opened) == sorted(["0.png", "void.png", long])

@@ -23,7 +23,7 @@ def legible(name: str) -> str:
     >>> legible("caf\udce9")
     'caf\\xe9'
     """
-    return _UNENCODABLE.sub(_spelled, name)
+    return name if name.isascii() else _UNENCODABLE.sub(_spelled, name)
 
 
 def canonical(name: str) -> str:
@@ -31,7 +31,7 @@ def canonical(name: str) -> str:
 
     Disks and archives from a Mac store é as e and an accent; both forms are one name.
     """
-    return unicodedata.normalize("NFC", legible(name))
+    return name if name.isascii() else unicodedata.normalize("NFC", legible(name))
 
 
 def visible(name: str) -> str:

@@ -71,17 +71,28 @@ class FileStore:
         """Return the file of image `index`."""
         return self.root / self._paths[index]
 
+    def is_missing(self, index: int) -> bool:
+        """Return whether there is nothing at the path of image `index`: faster than to try to read it."""
+        try:
+            os.lstat(os.path.join(self.root, self._paths[index]))
+        except (FileNotFoundError, NotADirectoryError):
+            return True
+        except (OSError, ValueError):  # a closed folder, or a zero byte in its name: reading it tells the reason
+            return False
+        return False
+
     def digest(self, index: int) -> str:
         """Return SHA-256 of the bytes of file `index`, in hexadecimal; where it cannot be read, the error number.
 
         A file is read again only when its size, its times or its place on the disk have changed.
         """
         try:
-            status = os.stat(self.path(index))
+            path = os.path.join(self.root, self._paths[index])
+            status = os.stat(path)
             signature = (status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns)
             known = self._digests.get(index)
             if known is None or known[0] != signature:
-                known = self._digests[index] = (signature, file_digest(self.path(index)))
+                known = self._digests[index] = (signature, file_digest(Path(path)))
             return known[1]
         except (OSError, ValueError) as error:  # a zero byte in a name is a ValueError
             return f"error {getattr(error, 'errno', None)}"

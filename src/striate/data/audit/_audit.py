@@ -81,7 +81,7 @@ class Audit(Statistics):
             "sizes": to_json(self.sizes),
             "kinds": _rows(self.kinds),
             "rotated": self.rotated,
-            "unreadable": _rows(self.unread),
+            "unreadable": [dict(vars(row)) for row in self.unread],
             "duplicates": _rows(self.groups),
             "lacking": {split: list(names) for split, names in self.lacking.items()},
             "findings": _rows(self.findings),

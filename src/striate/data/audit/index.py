@@ -22,7 +22,7 @@ from striate.data.audit.digests import DIGEST_BYTES, array_digest, content_diges
 from striate.data.audit.duplicates import SMALLEST_SIDE, THUMBNAIL, TINT, Appearances, stars, thumbnail, tint
 from striate.data.audit.visible import visible
 from striate.data.dataset import SPLITS, ArrayStore, Dataset, FileStore, Splits, Store
-from striate.data.images.decode import Unreadable
+from striate.data.images.decode import MISSING, Unreadable
 from striate.data.images.decoded import NOTED, Pixels, full_intensity
 from striate.data.images.kinds import OTHER_CHANNELS, common_channels, left_out, named
 from striate.data.program import program_digest
@@ -163,6 +163,10 @@ class _Appearance:
     tint: np.ndarray | None = None
 
 
+_MISSING = _Row(MISSING), bytes(DIGEST_BYTES), _Appearance(bytes(DIGEST_BYTES))
+"""The row of an image whose file does not exist: one for all of them, because a list may have a million."""
+
+
 def _columns_of(store: Store, progress: Progress) -> Columns:
     columns, appearances = _index_array(store) if isinstance(store, ArrayStore) else _index_each(store, progress)
     progress(_STAGE, len(store), len(store))
@@ -207,7 +211,8 @@ def _index_each(store: Store, progress: Progress) -> tuple[Columns, list[_Appear
 
 
 def _index_piece(store: Store, piece: range) -> list[tuple[_Row, bytes, _Appearance]]:
-    return [_index_one(store, index) for index in piece]
+    missing = store.is_missing if isinstance(store, FileStore) else lambda index: False
+    return [_MISSING if missing(index) else _index_one(store, index) for index in piece]
 
 
 def _index_one(store: Store, index: int) -> tuple[_Row, bytes, _Appearance]:

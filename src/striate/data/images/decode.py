@@ -22,6 +22,9 @@ _OF_THE_WEB = (".png", ".gif", ".bmp", ".tif", ".tiff", ".webp", ".avif", ".ppm"
 SUFFIXES = frozenset([*_OF_CAMERAS, *_OF_THE_WEB])
 """Suffixes of image files."""
 
+MISSING = "missing"
+"""The reason of an image whose file does not exist."""
+
 _ENOUGH = 1 << 20  # bytes: more than most images have, and few enough to read of a file that is no image
 # Without waiting: opening a pipe would otherwise block until another process writes to it.
 _OPENING = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
@@ -76,9 +79,9 @@ def decode(source: Path | bytes, spec: InputSpec | None = None) -> DecodedImage:
     """Decode an image from a file or from its bytes: completely, or not at all.
 
     The result is upright by its EXIF orientation. Palettes are looked up, CMYK becomes RGB, colours of an ICC profile
-    or of stated primaries become sRGB, transparency becomes a channel, 16 bits are kept, and the first frame of an animation is read. With a
-    `spec`, a JPEG much larger than needed is decoded at 1/2, 1/4 or 1/8: a pure function of the size of the image and
-    the spec (`striate.data.images.codecs.jpeg.fraction`). The function is thread-safe.
+    or of stated primaries become sRGB, transparency becomes a channel, 16 bits are kept, and the first frame of an
+    animation is read. With a `spec`, a JPEG much larger than needed is decoded at 1/2, 1/4 or 1/8: a pure function of
+    the size of the image and the spec (`striate.data.images.codecs.jpeg.fraction`). The function is thread-safe.
 
     Raises:
         Unreadable: the image cannot be read; the error names it and the reason.
@@ -112,7 +115,7 @@ def _content(path: Path) -> bytes:
     except ValueError as error:  # a zero byte in its name
         raise Refused("not readable", str(error)) from error
     except FileNotFoundError as error:
-        raise Refused("missing") from error
+        raise Refused(MISSING) from error
     except PermissionError as error:
         raise Refused("a folder" if os.path.isdir(path) else "no permission") from error
     except OSError as error:

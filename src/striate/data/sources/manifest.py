@@ -52,7 +52,7 @@ def open_manifest(path: Path) -> Dataset:
     """
     rows, repeated = _once(path, _rows(path, _text(path)))
     root = path.parent
-    if not any(os.path.isfile(root / row.path) for row in rows):
+    if not any(os.path.isfile(os.path.join(root, row.path)) for row in rows):
         raise DataError(
             f"None of the {len(rows):,} images that {path} lists exists; the first is {root / rows[0].path}. "
             f"Paths in it are relative to {root.resolve()}."
@@ -132,20 +132,22 @@ def _places(path: Path, columns: Sequence[str]) -> dict[str, int]:
 
 
 def _row(path: Path, line: int, fields: Sequence[str], places: dict[str, int], width: int) -> _Row:
-    where = f"{path}, line {line}"
     if len(fields) != width:
-        raise DataError(f"{where}, has {len(fields)} fields where the first line names {width}.")
-    values = {name: fields[place].strip() for name, place in places.items()}
-    for needed in _NEEDED:
-        if not values[needed]:
-            raise DataError(f"{where}, has no {needed}.")
-        if "\0" in values[needed]:
-            raise DataError(f"{where}, has a zero byte in its {needed}. Write the file again as CSV UTF-8.")
-    wanted = values.get("split", "")
+        raise DataError(f"{path}, line {line}, has {len(fields)} fields where the first line names {width}.")
+    image, label = fields[places["path"]].strip(), fields[places["label"]].strip()
+    for needed, value in (("path", image), ("label", label)):
+        if not value:
+            raise DataError(f"{path}, line {line}, has no {needed}.")
+        if "\0" in value:
+            raise DataError(f"{path}, line {line}, has a zero byte in its {needed}. Write the file again as CSV UTF-8.")
+    wanted = fields[places["split"]].strip() if "split" in places else ""
     split = split_named(wanted) if wanted else None
     if wanted and split is None:
-        raise DataError(f"{where}: a split is train, val or test; received {wanted!r}. {nearest(wanted, SPLITS)}")
-    return _Row(line, values["path"], canonical(values["label"]), split, values.get("group", ""))
+        raise DataError(
+            f"{path}, line {line}: a split is train, val or test; received {wanted!r}. {nearest(wanted, SPLITS)}"
+        )
+    group = fields[places["group"]].strip() if "group" in places else ""
+    return _Row(line, image, canonical(label), split, group)
 
 
 def _once(path: Path, rows: Sequence[_Row]) -> tuple[list[_Row], list[str]]:
