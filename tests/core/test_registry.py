@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import itertools
+import sys
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -35,6 +37,25 @@ def test_a_second_entry_of_one_name_is_a_defect_and_the_first_stays() -> None:
     with pytest.raises(ValueError, match="thing 'a' is registered twice"):
         registry.add("a", 2)
     assert registry["a"] == 1
+
+
+def test_an_expected_entry_is_known_by_name_and_imported_when_it_is_used(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    module = "import sys\nsys.registry.add('late', 2)"
+    (tmp_path / "announced_entry.py").write_text(module)
+    monkeypatch.syspath_prepend(tmp_path)
+    registry: Registry[int] = Registry("thing")
+    monkeypatch.setattr(sys, "registry", registry, raising=False)
+    registry.add("early", 1)
+    registry.expect("announced_entry", ["late", "false"])
+    assert list(registry) == ["early", "false", "late"]
+    assert (len(registry), "late" in registry, "announced_entry" in sys.modules) == (3, True, False)
+    assert registry["early"] == 1
+    assert "announced_entry" not in sys.modules
+    assert registry["late"] == 2
+    with pytest.raises(ConfigError, match="There is no thing 'false'"):
+        registry["false"]
 
 
 @pytest.mark.parametrize(

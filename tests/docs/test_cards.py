@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import zoo_page
 
-from striate.models import MODELS
+from striate.models import MODELS, families
 from striate.models._zoo import card_table
 
 FAMILIES = sorted({entry.family for entry in MODELS.values()})
@@ -19,8 +19,9 @@ def _table(family: str) -> dict[str, Any]:
     return json.loads(card_table(family).read_text(encoding="utf-8"))
 
 
-def test_each_family_has_a_table_and_no_table_is_left_over() -> None:
-    assert sorted(path.stem for path in card_table("resnet").parent.iterdir()) == FAMILIES
+def test_each_family_has_a_table_and_a_module_and_none_is_left_over() -> None:
+    modules = [path.stem for path in Path(families.__path__[0]).glob("[a-z]*.py")]
+    assert sorted(path.stem for path in card_table("resnet").parent.iterdir()) == FAMILIES == sorted(modules)
 
 
 @pytest.mark.parametrize("family", FAMILIES)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from importlib import import_module
 from types import MappingProxyType
 from typing import Any, ClassVar, TypeVar
 
@@ -35,6 +36,11 @@ class Registry(Mapping[str, Entry]):
         self.kind = kind
         self._error = error
         self._entries: dict[str, Entry] = {}
+        self._expected: dict[str, str] = {}
+
+    def expect(self, module: str, names: Iterable[str]) -> None:
+        """Announce the entries that `module` adds: it is imported when one of them is first used."""
+        self._expected |= dict.fromkeys(names, module)
 
     def add(self, name: str, entry: Entry) -> Entry:
         """Register `entry` as `name`; a second entry with the same name raises `ValueError`."""
@@ -55,18 +61,20 @@ class Registry(Mapping[str, Entry]):
         raise self._error(f"{entry!r} is not a registered {self.kind}. Register it first: REGISTRY.add(name, …).")
 
     def __getitem__(self, name: str) -> Entry:
+        if name not in self._entries and name in self._expected:
+            import_module(self._expected[name])
         if name not in self._entries:
             raise self._error(f"There is no {self.kind} {name!r}. {nearest(name, self)}")
         return self._entries[name]
 
     def __contains__(self, name: object) -> bool:
-        return name in self._entries
+        return name in self._entries or name in self._expected
 
     def __iter__(self) -> Iterator[str]:
-        return iter(sorted(self._entries, key=natural_key))
+        return iter(sorted(self._entries | self._expected, key=natural_key))
 
     def __len__(self) -> int:
-        return len(self._entries)
+        return len(self._entries | self._expected)
 
 
 NOT_AN_OPTION: Mapping[str, bool] = MappingProxyType({"option": False})

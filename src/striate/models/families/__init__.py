@@ -1,47 +1,12 @@
-"""One paper, one file: importing this package registers every model of the zoo."""
+"""One paper, one file: each module registers the models of one family when it is imported.
 
-from striate.models.families import alexnet as alexnet
-from striate.models.families import alexnet_2012 as alexnet_2012
-from striate.models.families import all_cnn as all_cnn
-from striate.models.families import cifar10_maxnorm as cifar10_maxnorm
-from striate.models.families import convnext as convnext
-from striate.models.families import deep_mnist as deep_mnist
-from striate.models.families import densenet as densenet
-from striate.models.families import digit_net as digit_net
-from striate.models.families import dogs_and_cats as dogs_and_cats
-from striate.models.families import dogs_and_cats_2017 as dogs_and_cats_2017
-from striate.models.families import efficientnet as efficientnet
-from striate.models.families import efficientnet_lite as efficientnet_lite
-from striate.models.families import efficientnet_v2 as efficientnet_v2
-from striate.models.families import googlenet as googlenet
-from striate.models.families import highway as highway
-from striate.models.families import identity_mappings as identity_mappings
-from striate.models.families import inception_resnet as inception_resnet
-from striate.models.families import inception_v2 as inception_v2
-from striate.models.families import inception_v3 as inception_v3
-from striate.models.families import inception_v4 as inception_v4
-from striate.models.families import lenet5 as lenet5
-from striate.models.families import lenet5_1998 as lenet5_1998
-from striate.models.families import linear as linear
-from striate.models.families import mlp as mlp
-from striate.models.families import mnist_cnn as mnist_cnn
-from striate.models.families import mobilenet_v1 as mobilenet_v1
-from striate.models.families import mobilenet_v2 as mobilenet_v2
-from striate.models.families import nasnet as nasnet
-from striate.models.families import nin as nin
-from striate.models.families import plain as plain
-from striate.models.families import resnet as resnet
-from striate.models.families import resnet_cifar as resnet_cifar
-from striate.models.families import resnet_d as resnet_d
-from striate.models.families import resnet_rs as resnet_rs
-from striate.models.families import resnet_v2 as resnet_v2
-from striate.models.families import resnext as resnext
-from striate.models.families import se_inception as se_inception
-from striate.models.families import senet as senet
-from striate.models.families import squeezenet as squeezenet
-from striate.models.families import stochastic_depth as stochastic_depth
-from striate.models.families import tiny_vgg as tiny_vgg
-from striate.models.families import vgg as vgg
-from striate.models.families import wide_resnet as wide_resnet
-from striate.models.families import xception as xception
-from striate.models.families import zfnet as zfnet
+A model's module is imported when the model is first used: `cards/FAMILY.json` lists the models of `FAMILY.py`.
+"""
+
+import json
+from pathlib import Path
+
+from striate.models._zoo import MODELS
+
+for _table in sorted(Path(__file__).parents[1].joinpath("cards").glob("*.json")):
+    MODELS.expect(f"{__name__}.{_table.stem}", json.loads(_table.read_text(encoding="utf-8"))["models"])
