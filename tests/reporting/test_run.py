@@ -14,12 +14,14 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from striate.core.proportion import Proportion
 from striate.data.audit import Audit, audit
 from striate.data.dataset import ArrayStore, Dataset, numbered
 from striate.metrics import ClassificationScores, Rows, Temperature, score_classification
 from striate.models import ModelCard
 from striate.reporting.material import Example, ModelFacts, RunMaterial
 from striate.reporting.render import render
+from striate.runs.cross_validation import CurvePoint
 from striate.runs.prepare import divide
 from striate.tracing import Description, Row, Totals
 
@@ -158,7 +160,20 @@ def _compared(train: tuple[int, int], validation: tuple[int, int], test: tuple[i
     return dataclasses.replace(_material(2), selected=True, **judged)
 
 
+def _cross_validated(
+    confusion: list[list[int]], curve: tuple[tuple[int, int], ...] = ((10, 80), (40, 84), (80, 88))
+) -> RunMaterial:
+    """Material without a test split: counts of a confusion matrix, and right answers of 100 by images per class."""
+    matrix = np.array(confusion)
+    targets, predicted = (np.repeat(axis.ravel(), matrix.ravel()) for axis in np.indices(matrix.shape))
+    folds = score_classification(3.0 * np.eye(len(matrix))[predicted], targets, tuple("abcde"[: len(matrix)]))
+    points = tuple(CurvePoint(size, Proportion(right, 100)) for size, right in curve)
+    suspects = (_example("cat/7.jpg", "a", "b"),)
+    return RunMaterial(title="small", folds=folds, curve=points, suspects=suspects, labels=True, threshold=0.625)
+
+
 MATERIALS = {
+    "cross-validated": _cross_validated([[40, 5], [1, 50]]),
     "three splits": _compared((90, 100), (70, 80), (60, 80)),
     "seven classes": _material(),
     "two classes": _material(2),
@@ -209,7 +224,9 @@ def test_every_link_in_it_leads_somewhere_and_no_anchor_stands_twice(document: s
 def test_every_score_is_that_of_the_judgement(document: str, material: RunMaterial) -> None:
     figures = Page(document).figures
     assert len(figures) > 20 or material.test is None
-    splits = {"train": material.train, "validation": material.validation, "test": material.test}
+    splits = {
+        "train": material.train, "validation": material.validation, "test": material.test, "folds": material.folds
+    }  # fmt: skip
     judged = {split: scores.to_json() for split, scores in splits.items() if scores}
     for value, path, text in figures:
         found: Any = judged
@@ -342,3 +359,49 @@ def test_the_reason_stands_where_there_are_no_maps_or_no_data() -> None:
     untraced = ModelFacts(name="m", input=(1, 8, 8), parameters=9, untraced="It reads values.")
     assert "cannot be listed: It reads values." in _words(RunMaterial(title="bare", model=untraced))
     assert "There is nothing at d/" in _words(RunMaterial(title="bare", unread="There is nothing at d/."))
+
+
+def _advice(material: RunMaterial) -> str:
+    text = Page(render(material)).text
+    return text[text.index("What to do next") :]
+
+
+def test_a_cross_validated_run_says_what_it_is_expected_to_do() -> None:
+    page = Page(render(MATERIALS["cross-validated"])).text
+    assert "Correct on 90 of 96 images in cross-validation: 93.8\u202f%" in page
+    assert "trained on all of them" in page
+    assert "cat/7.jpg" in page
+    assert "below 0.625" in page
+    assert "What to do next" not in Page(render(_material())).text
+
+
+def test_it_names_labels_to_check_and_what_is_confused() -> None:
+    said = _advice(MATERIALS["cross-validated"])
+    assert "Check the labels of the 6 images" in said
+    assert "labels.csv lists them first" in said
+    assert "a is taken for b (5 of 45 images)" in said
+    assert "b is taken for a" not in said  # once
+    none = _advice(dataclasses.replace(_cross_validated([[9, 0], [0, 9]]), suspects=()))
+    assert "No label is contradicted." in none
+    assert "lists them first" not in _advice(dataclasses.replace(MATERIALS["cross-validated"], labels=False))
+
+
+def test_it_names_classes_that_need_images_only_where_the_numbers_show_it() -> None:
+    weak = _advice(_cross_validated([[30, 30, 0], [0, 60, 0], [0, 0, 60]]))
+    assert "Add images of a: recognised less often than the others." in weak
+    few = _advice(_cross_validated([[21, 0, 0], [0, 60, 0], [0, 0, 60]]))
+    assert "Add images of a: fewer than half as many" in few
+    assert "Add images" not in _advice(_cross_validated([[50, 10], [8, 52]]))
+
+
+@pytest.mark.parametrize(
+    ("curve", "says"),
+    [
+        (((10, 60), (40, 70), (80, 90)), "More images would probably help: from 40 to 80 images per class"),
+        (((40, 84), (80, 88)), "More images would probably help, though so few images do not prove it"),
+        (((10, 60), (40, 88), (50, 89), (80, 89)), "would hardly help: from 40 to 80 images per class, 88.0"),
+        (((40, 99), (80, 98)), "would hardly help"),
+    ],
+)
+def test_it_says_whether_more_images_would_help(curve: tuple[tuple[int, int], ...], says: str) -> None:
+    assert says in _advice(_cross_validated([[40, 5], [1, 50]], curve))

@@ -28,6 +28,7 @@ from striate.reporting.material import Example, ModelFacts, RunMaterial
 from striate.reporting.render import render
 from striate.reporting.sheets.explanation import mistake_maps
 from striate.reporting.sheets.rgb import shown
+from striate.runs.cross_validation import FOLDS, read_curve
 from striate.runs.effect import settings_in_effect
 from striate.runs.evaluate import Evaluation
 from striate.runs.folder import Run
@@ -65,6 +66,7 @@ def read_material(run: Run) -> RunMaterial:
     classifier = load_classifier(run.classifier_folder).to(device_named("auto"))
     train, validation, test = (_evaluation(run, split, classifier) for split in SPLITS)
     judged = test or validation
+    folds = _evaluation(run, FOLDS, classifier)
     splits = {each.name: each.scores for each in (train, validation, test) if each}
     classified = {name: found for name, found in splits.items() if isinstance(found, ClassificationScores)}
     events = read_events(run.events_file)
@@ -94,7 +96,11 @@ def read_material(run: Run) -> RunMaterial:
         difference=plan.difference,
         provenance=_provenance(classifier, events, [each for each in (train, validation, test) if each]),
         unfinished=classifier.provenance.unfinished,
-        **_from_data(plan, classifier, judged),
+        folds=folds.scores if folds else None,
+        curve=read_curve(run),
+        labels=run.labels_file.exists(),
+        threshold=classifier.reference.threshold if classifier.reference else None,
+        **_from_data(plan, classifier, judged, folds),
     )
 
 
@@ -116,7 +122,9 @@ def _found_again(dataset: Dataset, found: Audit, rows: Rows, names: tuple[str, .
     )
 
 
-def _from_data(plan: Plan, classifier: Classifier, judged: Evaluation | None) -> dict[str, Any]:
+def _from_data(
+    plan: Plan, classifier: Classifier, judged: Evaluation | None, folds: Evaluation | None
+) -> dict[str, Any]:
     """Read the audit and the images of answers from the data; if that fails, the reason as `unread`."""
     found: dict[str, Any] = {}
     try:
@@ -127,6 +135,10 @@ def _from_data(plan: Plan, classifier: Classifier, judged: Evaluation | None) ->
             rows, classes = _found_again(dataset, looked, judged.rows, judged.names), judged.scores.classes
             found |= _with_maps(classifier, dataset, tuple(_examples(dataset, classes, rows.worst(_MISTAKES))))
             found["surest"] = tuple(_examples(dataset, classes, rows.surest(_SUREST)))
+        if folds is not None and isinstance(folds.rows, Rows):
+            rows = _found_again(dataset, looked, folds.rows, folds.names).worst(_MISTAKES)
+            suspects = tuple(_examples(dataset, folds.scores.classes, rows))
+            found["suspects"] = _with_maps(classifier, dataset, suspects)["mistakes"]
     except StriateError as error:
         found["unread"] = str(error)
     return found

@@ -12,6 +12,7 @@ from jaxtyping import Float, UInt8
 from striate.data.audit import Audit
 from striate.metrics import ClassificationScores, Rows, Scores, Temperature
 from striate.models import ModelCard
+from striate.runs.cross_validation import CurvePoint
 from striate.runs.mirrored import Mirrored
 from striate.runs.seen import Seen
 from striate.tasks import CLASSIFICATION
@@ -67,6 +68,10 @@ class RunMaterial:
     of the split that is shown, `temperature` the fitted temperature. `mistakes` are wrong answers, most confident
     first, with maps made by the method `explained`, or without because of `unexplained`; `surest` are correct answers.
 
+    Cross-validation: `folds` is the evaluation of all folds together, `curve` the accuracy by number of images,
+    `suspects` are answers that contradict their labels, `labels` is true where the run has a file of labels to correct,
+    and `threshold` is the similarity below which an image is of none of the classes.
+
     Data: `audit` is the audit of the data as they are now; `unread` is the reason why they could not be read again.
 
     Model and settings: `filters` are the weights of the first layer, one filter for each output channel. `settings` are
@@ -94,6 +99,11 @@ class RunMaterial:
     surest: tuple[Example, ...] = ()
     explained: str | None = None
     unexplained: str | None = None
+    folds: ClassificationScores | None = None
+    curve: tuple[CurvePoint, ...] = ()
+    suspects: tuple[Example, ...] = ()
+    labels: bool = False
+    threshold: float | None = None
     audit: Audit | None = None
     unread: str | None = None
     model: ModelFacts | None = None

@@ -8,6 +8,7 @@ from striate.core.registry import Registry
 from striate.reporting.html import h
 from striate.reporting.material import RunMaterial as RunMaterial
 from striate.reporting.page import Section, page
+from striate.reporting.sections.advice import advice
 from striate.reporting.sections.classes import classes, confusions
 from striate.reporting.sections.confidence import confidence
 from striate.reporting.sections.data import audit, data
@@ -22,7 +23,7 @@ SECTIONS: Registry[Callable[[RunMaterial], Section | None]] = Registry("section 
 """By the names that a task lists (`striate.tasks.Task.sections`)."""
 
 for _make in (
-    examples, generalization, confusions, classes, confidence, training, data, audit, model, filters, recipe,
+    advice, examples, generalization, confusions, classes, confidence, training, data, audit, model, filters, recipe,
     provenance,
 ):  # fmt: skip
     SECTIONS.add(_make.__name__, _make)

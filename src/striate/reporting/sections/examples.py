@@ -42,10 +42,10 @@ def _groups(shown: Sequence[Example], word: str, class_: str = "gallery") -> lis
     confident = [example for example in shown if example.confidence >= CONFIDENT]
     others = [example for example in shown if example.confidence < CONFIDENT]
     groups = ((f"{word}, confident", confident), (f"{word}, less confident", others))
-    return [child for title, group in groups if group for child in (h("h3", title), _gallery(group, class_))]
+    return [child for title, group in groups if group for child in (h("h3", title), gallery(group, class_))]
 
 
-def _gallery(shown: Sequence[Example], class_: str = "gallery") -> Html:
+def gallery(shown: Sequence[Example], class_: str = "gallery") -> Html:
     return h("ul", [h("li", _card(example)) for example in shown], class_=class_)
 
 

@@ -51,22 +51,24 @@ def _digits(scores: ClassificationScores) -> int:
 
 
 def _sentence(material: RunMaterial) -> Html:
-    scores = material.test
-    if scores is None and "test" in material.judged:
+    scores, key = (material.test, "test") if material.test else (material.folds, "folds")
+    if material.test is None and "test" in material.judged:
         return h("p", "On test images: ", str(material.judged["test"]), class_="verdict")
     if scores is None:
         score = _beside(material.validation) or " yet"
         return h("p", "This run has not been evaluated on test images", score, class_="verdict")
     digits = _digits(scores)
+    images = " image" if scores.count == 1 else " images"
+    said = f" test{images}: " if key == "test" else f"{images} in cross-validation: "
     return h(
         "p",
         "Correct on ",
-        figure(scores.top1.correct, count(scores.top1.correct), "test.top1.correct"),
+        figure(scores.top1.correct, count(scores.top1.correct), f"{key}.top1.correct"),
         " of ",
-        figure(scores.count, count(scores.count), "test.top1.count"),
-        " test image: " if scores.count == 1 else " test images: ",
-        h("strong", proportion(scores.top1, "test.top1", digits)),
-        h("span", "95 % interval ", interval(scores.top1, "test.top1", digits), class_="interval"),
+        figure(scores.count, count(scores.count), f"{key}.top1.count"),
+        said,
+        h("strong", proportion(scores.top1, f"{key}.top1", digits)),
+        h("span", "95 % interval ", interval(scores.top1, f"{key}.top1", digits), class_="interval"),
         _beside(material.validation),
         class_="verdict",
     )
