@@ -172,7 +172,7 @@ def test_missing_files_and_servers_are_told(server: Manners, tmp_path: Path, mon
     assert "has no SHA-256, so that what it sends cannot be checked" in refused(tmp_path)
     monkeypatch.setenv("HF_ENDPOINT", "http://127.0.0.1:1")
     assert "127.0.0.1 cannot be reached (" in refused(tmp_path, "timm/other")
-    assert "striate list-models --weights" in refused(tmp_path, "timm/other")
+    assert "hf download timm/other --local-dir other; then here" in refused(tmp_path, "timm/other")
 
 
 def test_offline_nothing_is_asked_and_what_is_here_is_used(

@@ -56,5 +56,5 @@ def create(
     sides = None if size is None else size_of(size)
     if weights is None:
         return models.create_model(name, classes=classes, channels=channels, size=sides, seed=seed)
-    found = pretrained(weights, name, progress=progress or silent)
+    found = pretrained(weights, name, size=sides, progress=progress or silent)
     return build_pretrained(found, classes=classes, channels=channels, size=sides, seed=seed)

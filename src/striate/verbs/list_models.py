@@ -1,10 +1,10 @@
-"""List the networks of the zoo."""
+"""List the networks of the zoo, or the pretrained weights of them."""
 
 from __future__ import annotations
 
 import math
 import re
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, overload
 
 from striate.core.errors import ConfigError, ModelError, nearest
 
@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from striate.models import ModelCard
+    from striate.models.weights.entries import Entry
 
 Order = Literal["name", "family", "year", "parameters", "macs"]
 
@@ -19,24 +20,55 @@ _UNITS = {"": 1, "k": 1e3, "m": 1e6, "g": 1e9, "b": 1e9}
 _WILD = set("*?[")
 
 
+@overload
+def list_models(
+    pattern: str | None = ...,
+    /,
+    *,
+    weights: Literal[False] = ...,
+    like: str | None = ...,
+    family: str | None = ...,
+    year: str | None = ...,
+    parameters: str | None = ...,
+    macs: str | None = ...,
+    sort: Order = ...,
+) -> list[ModelCard]: ...
+@overload
+def list_models(
+    pattern: str | None = ...,
+    /,
+    *,
+    weights: Literal[True],
+    like: str | None = ...,
+    family: str | None = ...,
+    year: str | None = ...,
+    parameters: str | None = ...,
+    macs: str | None = ...,
+    sort: Order = ...,
+) -> list[Entry]: ...
 def list_models(
     pattern: str | None = None,
     /,
     *,
+    weights: bool = False,
     like: str | None = None,
     family: str | None = None,
     year: str | None = None,
     parameters: str | None = None,
     macs: str | None = None,
     sort: Order = "name",
-) -> list[ModelCard]:
+) -> list[ModelCard] | list[Entry]:
     """List the networks that can be trained, with their year, input, parameters and multiply-accumulates.
+
+    With weights, list the published weights of these networks instead: their accuracy, input and licence, and which of
+    them are on this machine.
 
     Example:
         striate.list_models(like="resnet", parameters="30M", sort="macs")
 
     Args:
         pattern: only names that match, with * and ? as in file names, or that contain it.
+        weights: list the catalogue of pretrained weights; the pattern is then that of their names.
         like: only the relatives of a network: the families to which it, or a name that contains this word, belongs.
         family: only one family, as the table names it.
         year: only of a year, or of a range of years, as in 2012-2015 or 2016-.
@@ -50,7 +82,7 @@ def list_models(
     """
     from striate import models
 
-    cards = models.list_models(pattern)
+    cards = models.list_models(None if weights else pattern)
     if not cards and pattern is not None and not _WILD & set(pattern):
         raise ModelError(f"No network's name contains {pattern!r}. {nearest(pattern, models.MODELS)}")
     everything = models.list_models()
@@ -66,7 +98,18 @@ def list_models(
         if wanted is not None:
             least, most = _years(wanted) if kind == "year" else _range(kind, wanted)
             cards = [card for card in cards if least <= getattr(card, kind) <= most]
-    return _sorted(cards, sort)
+    cards = _sorted(cards, sort)
+    return _published(cards, pattern) if weights else cards
+
+
+def _published(cards: list[ModelCard], pattern: str | None) -> list[Entry]:
+    """Return the catalogue's weights of these networks, in their order."""
+    from striate.models.weights import entries
+
+    found = entries.entries(pattern)
+    if not found and pattern is not None and not _WILD & set(pattern):
+        raise ModelError(f"No weights of the catalogue contain {pattern!r}. {nearest(pattern, entries.names())}")
+    return [entry for card in cards for entry in found if entry.model == card.name]
 
 
 def _families(cards: list[ModelCard], word: str) -> set[str]:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from striate.core.errors import ModelError
@@ -11,6 +12,7 @@ from striate.verbs._size import size_of
 if TYPE_CHECKING:
     from torch.nn import Module
 
+    from striate.models.weights import Pretrained
     from striate.tracing import Description, WithoutWeightSharing
 
     Size = int | tuple[int, int]
@@ -18,11 +20,15 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Summary:
-    """A network laid open; `unshared` is what its convolutions would need without weight sharing, if it was asked."""
+    """A network laid open; `unshared` is what its convolutions would need without weight sharing, if it was asked.
+
+    `pretrained` describes its weights (without the tensors), if it has those of another training.
+    """
 
     model: str
     description: Description
     unshared: tuple[WithoutWeightSharing, ...]
+    pretrained: Pretrained | None = None
 
     def __repr__(self) -> str:
         return f"Summary({self.model!r}: {self.description!r})"
@@ -35,6 +41,7 @@ def summary(
     model: str | Module,
     /,
     *,
+    weights: str | Path | None = None,
     size: str | Size | None = None,
     channels: int | None = None,
     classes: int | None = None,
@@ -50,7 +57,10 @@ def summary(
 
     Args:
         model: the name of a network, as 'striate list-models' lists them, or one written down, as in
-            "(conv3-32 relu)*2 pool2 fc512 relu"; in Python any module too, with the size of its images.
+            "(conv3-32 relu)*2 pool2 fc512 relu"; or the name of pretrained weights. In Python any module too, with the
+            size of its images.
+        weights: also say what is known of these pretrained weights of the network: a file, a name of the catalogue
+            ('striate list-models --weights'), or a repository of the Hugging Face hub, as in timm/resnet50.a1_in1k.
         size: height and width of the input, as in 64 or 48x64.
         channels: channels of the input (1 for grey, 3 for RGB); of a module, 3 if it is not given.
         classes: number of classes.
@@ -66,16 +76,33 @@ def summary(
     from striate import models, tracing
 
     if isinstance(model, nn.Module):
+        if weights is not None:
+            raise ModelError("A module has its weights already: leave weights out, or name a network.")
         return _of_module(model, size, channels, classes, unshared=unshared)
     if not isinstance(model, str):
         raise ModelError(f"A model is a name or a torch.nn.Module; received {model!r} ({type(model).__name__}).")
+    found = _found(model, weights)
+    model = model if found is None else found.model
     usual, usual_classes = models.default_input(model)
+    if found is not None:
+        usual, usual_classes = (found.arguments["channels"], *found.arguments["size"]), found.arguments["classes"]
     shape = (usual[0] if channels is None else channels, *(usual[1:] if size is None else size_of(size)))
     sketch = models.build_sketch(
         model, classes=usual_classes if classes is None else classes, channels=shape[0], size=shape[1:]
     )
     layers = tracing.without_weight_sharing(sketch, shape) if unshared else ()
-    return Summary(model, tracing.describe(sketch, shape), layers)
+    return Summary(model, tracing.describe(sketch, shape), layers, found)
+
+
+def _found(model: str, weights: str | Path | None) -> Pretrained | None:
+    """Return what is known of pretrained weights, without the tensors; None for a model of the zoo without any."""
+    from striate.models import MODELS
+    from striate.models.weights import is_published, pretrained
+
+    if weights is None and (model in MODELS or not is_published(model)):
+        return None
+    found = pretrained(model) if weights is None else pretrained(weights, model)
+    return replace(found, state={})
 
 
 def _of_module(

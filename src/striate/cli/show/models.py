@@ -1,4 +1,4 @@
-"""Untrained models: the list of the zoo, and one model layer by layer."""
+"""The list of the zoo, the list of pretrained weights, and one model layer by layer."""
 
 from __future__ import annotations
 
@@ -12,16 +12,26 @@ from striate.cli.show.console import console, print_json, table
 
 if TYPE_CHECKING:
     from striate.models import ModelCard
+    from striate.models.weights import Pretrained
+    from striate.models.weights.entries import Entry
     from striate.verbs.summary import Summary
 
 
 def show_models(
-    work: Callable[..., list[ModelCard]],
+    work: Callable[..., list[ModelCard] | list[Entry]],
     *,
     json: Annotated[bool, Parameter(help="print JSON: exact counts, and what the papers print.")] = False,
 ) -> None:
     """Print a line per model, at the input of its card, within 80 columns: counts to three digits."""
-    cards = work()
+    found = work()
+
+    from striate.models.weights.entries import Entry
+
+    published = [each for each in found if isinstance(each, Entry)]
+    if published:
+        _show_weights(published, json=json)
+        return
+    cards = [each for each in found if not isinstance(each, Entry)]
     if json:
         print_json([asdict(card) for card in cards])
         return
@@ -32,6 +42,36 @@ def show_models(
         [card.name, card.family, card.year, by(card.input), about(card.parameters), about(card.macs)] for card in cards
     ]
     console().print(table(["name", "family", "year", "input", "parameters", "MACs"], rows, left=2, gap=1))
+
+
+def _show_weights(entries: list[Entry], *, json: bool) -> None:
+    """Print a line per set of pretrained weights: the default of each model with a star, and where it is."""
+    if json:
+        from striate.core.config import to_json
+
+        print_json([to_json(entry) | {"here": entry.find() is not None} for entry in entries])
+        return
+    rows = [
+        [
+            entry.name + (" *" if entry.default else ""),
+            _percent(entry.top1),
+            _percent(entry.top5),
+            by(entry.input.size),
+            entry.licence,
+            "yes" if entry.find() else "",
+        ]
+        for entry in entries
+    ]
+    columns = ["weights", "top-1", "top-5", "input", "licence", "here"]
+    console().print(table(columns, rows, left=1, gap=1))
+    console().print(
+        "\nUse one of them by its name, or by that of its network where it has a star:\n"
+        "striate predict NAME IMAGES. 'here': it is on this machine."
+    )
+
+
+def _percent(score: float | None) -> str:
+    return "" if score is None else f"{score:.1f}"
 
 
 def show_summary(work: Callable[..., Summary], *, json: Annotated[bool, Parameter(help="print JSON.")] = False) -> None:
@@ -66,10 +106,35 @@ def show_summary(work: Callable[..., Summary], *, json: Annotated[bool, Paramete
         "outputs for one image, in float32. 'sees' is the receptive field and 'stride'\n"
         "the step between neighbours, in pixels of the input. With ≤ it may see less."
     )
+    if summary.pretrained is not None:
+        screen.print("\n" + "\n".join(_facts(summary.pretrained)))
     for note in description.notes:
         screen.print(note)
     if summary.unshared:
         _show_unshared(summary)
+
+
+def _facts(found: Pretrained) -> list[str]:
+    """Return the lines about pretrained weights."""
+    from striate.models.weights import DIALECTS
+
+    lines = [f"weights     {found.name}, named as by {DIALECTS[found.dialect].title}", f"source      {found.source}"]
+    lines += [f"digest      {found.digest}"]
+    if found.input is not None:
+        spec = found.input
+        lines += [
+            f"input       {', '.join(spec.channels)}, {spec.height}×{spec.width}, mean {_list(spec.mean)}, "
+            f"std {_list(spec.std)}"
+        ]
+    if found.top1 is not None:
+        lines += [f"accuracy    {found.top1:.1f} % as published"]
+    if found.licence:
+        lines += [f"licence     {found.licence}"]
+    return lines + [f"note        {note}" for note in found.notes]
+
+
+def _list(numbers: tuple[float, ...]) -> str:
+    return " ".join(f"{number:.4g}" for number in numbers)
 
 
 def _show_unshared(summary: Summary) -> None:

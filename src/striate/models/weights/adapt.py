@@ -43,38 +43,39 @@ def build_pretrained(
         size=own["size"] if size is None else (size, size) if isinstance(size, int) else size,
     )
     network = create_model(found.model, **wanted, seed=seed)
-    places = network.state_dict()
-    base = _shapes(found.model, own)
-    heads = _changed(found.model, own, Arguments(**{**own, "classes": wanted["classes"]}))
-    first = _changed(found.model, own, Arguments(**{**own, "channels": wanted["channels"]}))
-    state = dict(found.state) | {path: places[path] for path in heads if path in places}
-    for path in first:
-        state[path] = _adapted(found, path, wanted["channels"])
-    sized = [path for path in places if path not in heads and path not in first and places[path].shape != base[path]]
-    if sized:
-        raise ModelError(
-            f"{found.name} fits images of {own['size'][0]}×{own['size'][1]} pixels only: {sized[0]!r} is "
-            f"{_by(base[sized[0]])}, and for {wanted['size'][0]}×{wanted['size'][1]} {found.model} has "
-            f"{_by(places[sized[0]].shape)}. Leave the size out."
-        )
+    state = found.state if wanted == own else _adapted(found, wanted, network.state_dict())
     load_weights(network, state)
     network.pretrained = _described(found, wanted)
     return network
+
+
+def _adapted(found: Pretrained, wanted: Arguments, places: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Return the tensors for other arguments than those of the weights; new layers have the values of `places`."""
+    own = found.arguments
+    base = _shapes(found.model, own)
+    heads = _changed(found.model, base, Arguments(**{**own, "classes": wanted["classes"]}))
+    first = _changed(found.model, base, Arguments(**{**own, "channels": wanted["channels"]}))
+    for path in places:
+        if path not in heads and path not in first and places[path].shape != base[path]:
+            raise ModelError(
+                f"{found.name} fits images of {own['size'][0]}×{own['size'][1]} pixels only: {path!r} is "
+                f"{_by(base[path])}, and for {wanted['size'][0]}×{wanted['size'][1]} {found.model} has "
+                f"{_by(places[path].shape)}. Leave the size out."
+            )
+    kernels = {path: _for_image(found, path, wanted["channels"]) for path in first}
+    return dict(found.state) | {path: places[path] for path in heads} | kernels
 
 
 def _shapes(model: str, arguments: Arguments) -> Mapping[str, torch.Size]:
     return {path: tensor.shape for path, tensor in meta_model(model, **arguments).state_dict().items()}
 
 
-def _changed(model: str, own: Arguments, other: Arguments) -> list[str]:
-    """Return the paths of the tensors whose shapes differ between two sets of arguments."""
-    if own == other:
-        return []
-    before, after = _shapes(model, own), _shapes(model, other)
-    return [path for path in after if before.get(path) != after[path]]
+def _changed(model: str, base: Mapping[str, torch.Size], other: Arguments) -> list[str]:
+    """Return the paths of the tensors whose shapes differ with other arguments."""
+    return [path for path, shape in _shapes(model, other).items() if base[path] != shape]
 
 
-def _adapted(found: Pretrained, path: str, channels: int) -> Tensor:
+def _for_image(found: Pretrained, path: str, channels: int) -> Tensor:
     """Return the kernels of the first convolution for another number of channels."""
     kernels = found.state[path]
     if kernels.ndim != 4 or kernels.shape[1] != found.arguments["channels"]:

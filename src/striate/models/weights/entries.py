@@ -6,6 +6,7 @@ maintainers writes them.
 
 from __future__ import annotations
 
+import fnmatch
 import functools
 import importlib.metadata
 import json
@@ -93,8 +94,9 @@ class Entry:
             fetch([Remote(path.name, self.addresses, self.size, self.digest)], path.parent, progress=progress)
         except DataError as error:
             raise ModelError(
-                f"{error} Then, or with the file in another folder: "
-                f"{command('predict', self.model, '--weights', path.name, 'IMAGES')}"
+                f"{self.name} could not be downloaded ({error.__cause__ or error}). Where there is a network: "
+                f"curl -LO {self.addresses[0]}; then here: "
+                f"{command('predict', self.model, '--weights', self.file, 'IMAGES')}"
             ) from error
         return path, whole
 
@@ -108,8 +110,11 @@ def names() -> list[str]:
 
 
 def entries(pattern: str | None = None) -> list[Entry]:
-    """Return all entries in natural order, or those whose name contains `pattern`."""
-    return [entry(name) for name in names() if pattern is None or pattern.casefold() in name.casefold()]
+    """Return all entries in natural order, or those whose name matches `pattern`, as `striate.models.list_models`."""
+    wanted = "*" if pattern is None else pattern.casefold()
+    if not set(wanted) & set("*?["):
+        wanted = f"*{wanted}*"
+    return [entry(name) for name in names() if fnmatch.fnmatchcase(name.casefold(), wanted)]
 
 
 def entry(name: str) -> Entry:

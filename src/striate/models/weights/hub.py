@@ -86,7 +86,7 @@ def provide_file(
         return found, digest or _stored_digest(found)
     _refuse_offline(repository, file)
     address, folder = repository.address(file), _folder(repository)
-    headers = _headers(address)
+    headers = _headers(repository, address)
     published = (headers["X-Linked-Etag"] or headers["ETag"] or "").removeprefix("W/").strip('"')
     size = headers["X-Linked-Size"] or headers["Content-Length"] or ""
     if digest is None and not re.fullmatch("[0-9a-f]{64}", published):
@@ -118,7 +118,7 @@ def read_config(repository: Repository) -> Mapping[str, Any]:
             content = response.read(_LARGEST_CONFIG)
             tag = (response.headers["ETag"] or "").removeprefix("W/").strip('"')
     except (urllib.error.URLError, http.client.HTTPException, OSError) as error:
-        raise ModelError(_unreachable(address, error)) from error
+        raise ModelError(_unreachable(repository, address, error)) from error
     if re.fullmatch("[0-9a-f]{40}", tag) and _blob_digest(content) != tag:
         raise ModelError(f"{address} sent something else than its digest says. Try again, or take another mirror.")
     config = _parsed(content, address)
@@ -156,8 +156,8 @@ def _hub_cache() -> Path:
 def _refuse_offline(repository: Repository, file: str) -> None:
     if os.environ.get("HF_HUB_OFFLINE", "").upper() in ("1", "ON", "YES", "TRUE"):
         raise ModelError(
-            f"{file} of {repository.name} is not on this machine, and HF_HUB_OFFLINE forbids to download it. Unset it, "
-            f"or pass the path of the file."
+            f"{file} of {repository.name} is not on this machine, and HF_HUB_OFFLINE forbids downloads. Unset it, or "
+            "pass the path of the file."
         )
 
 
@@ -187,7 +187,7 @@ def _opened(address: str, method: str) -> Any:
     return urllib.request.build_opener(_SameHost).open(request, timeout=TIMEOUT_SECONDS)
 
 
-def _headers(address: str) -> Message:
+def _headers(repository: Repository, address: str) -> Message:
     """Return the headers of a file: large ones are redirected to another host, with their digest in this answer."""
     try:
         with _opened(address, "HEAD") as response:
@@ -202,21 +202,22 @@ def _headers(address: str) -> Message:
                 f"{address} leads to {elsewhere or 'nowhere'} without a digest to check the file by. Get it by other "
                 "means and pass its path."
             ) from error
-        raise ModelError(_unreachable(address, error)) from error
+        raise ModelError(_unreachable(repository, address, error)) from error
     except (urllib.error.URLError, http.client.HTTPException, OSError) as error:
-        raise ModelError(_unreachable(address, error)) from error
+        raise ModelError(_unreachable(repository, address, error)) from error
 
 
-def _unreachable(address: str, error: Exception) -> str:
+def _unreachable(repository: Repository, address: str, error: Exception) -> str:
     place = urlsplit(address)
     if isinstance(error, urllib.error.HTTPError) and error.code in (401, 403, 404):
         return (
             f"{place.hostname} has no public file {place.path.lstrip('/')} ({reason_of(error)}). Check the name of the "
             "repository, or get the file by other means and pass its path."
         )
+    folder = repository.name.rpartition("/")[2]
     return (
-        f"{place.hostname} cannot be reached ({reason_of(error)}). Get {address} on another machine and pass the path "
-        "of the file, or take weights that are here: striate list-models --weights"
+        f"{place.hostname} cannot be reached ({reason_of(error)}). Where there is a network: hf download "
+        f"{repository.name} --local-dir {folder}; then here, with the folder: --weights {folder}"
     )
 
 

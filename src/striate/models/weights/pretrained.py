@@ -58,12 +58,19 @@ class Pretrained:
     notes: tuple[str, ...] = ()
 
 
-def pretrained(weights: str | os.PathLike[str], model: str | None = None, *, progress: Progress = silent) -> Pretrained:
+def pretrained(
+    weights: str | os.PathLike[str],
+    model: str | None = None,
+    *,
+    size: tuple[int, int] | None = None,
+    progress: Progress = silent,
+) -> Pretrained:
     """Find weights and bring them to the paths of a model of the zoo.
 
     `weights` is the path of a file, the folder of a classifier or a run, a folder with the files of a hub repository, a
     name of the catalogue, or a repository of the Hugging Face hub. `model` is a name of the zoo; it may be left out
-    where the source says it. `progress` counts the bytes of a download.
+    where the source says it. `size` (height, width) is that of the images that the weights are for, where nothing else
+    says it; by default the card's. `progress` counts the bytes of a download.
 
     Raises:
         ModelError: there are no such weights, the file is damaged, or they do not fit the model; the message says which
@@ -75,7 +82,7 @@ def pretrained(weights: str | os.PathLike[str], model: str | None = None, *, pro
     if os.path.isdir(path):
         return _of_folder(path, model)
     if os.path.lexists(path):
-        return _of_file(path, model)
+        return _of_file(path, model, size)
     if entries.is_entry(text):
         return _of_entry(entries.entry(text), model, progress)
     repository = hub.repository_of(text)
@@ -91,7 +98,7 @@ def is_published(weights: str) -> bool:
     return entries.is_entry(weights) or (weights.startswith(_PREFIXES) and hub.repository_of(weights) is not None)
 
 
-def _of_file(path: Path, model: str | None) -> Pretrained:
+def _of_file(path: Path, model: str | None, size: tuple[int, int] | None) -> Pretrained:
     file = read_file(path)
     entry = entries.entry_with(file.digest)
     if entry is not None and model in (None, entry.model):
@@ -101,7 +108,7 @@ def _of_file(path: Path, model: str | None) -> Pretrained:
             f"{path} does not say which model its weights are for. Name it, as in "
             f"striate.create('resnet50', weights={str(path)!r})."
         )
-    return _fitted(file, Described(model), path.name, str(path))
+    return _fitted(file, Described(model), path.name, str(path), size)
 
 
 def _of_folder(path: Path, model: str | None) -> Pretrained:
@@ -145,12 +152,14 @@ def _agreed(described: Described, model: str | None, path: Path) -> Described:
     return described
 
 
-def _fitted(file: WeightsFile, described: Described, name: str, source: str) -> Pretrained:
+def _fitted(
+    file: WeightsFile, described: Described, name: str, source: str, size: tuple[int, int] | None = None
+) -> Pretrained:
     """Bring the tensors of a file to the paths of the model, whose classes and channels the tensors tell."""
     model, tensors = described.model, file.tensors
     (channels, *sides), classes = default_input(model)
     spec = described.input
-    size = (sides[0], sides[1]) if spec is None else spec.size
+    size = spec.size if spec is not None else size or (sides[0], sides[1])
     channels = channels if spec is None else len(spec.channels)
     classes = classes if described.labels is None else len(described.labels)
     sketch = meta_model(model, classes=classes, channels=channels, size=size)
@@ -198,7 +207,7 @@ def _check_own(tensors: Mapping[str, Tensor], sketch: Network, source: str) -> N
         if tensors[path].ndim != place.ndim or tensors[path].shape[head:] != place.shape[head:]:
             raise ModelError(
                 f"{source} does not fit {sketch.card.name}: {path!r} is {_shape(tensors[path])}, and the network has "
-                f"{_shape(place)}."
+                f"{_shape(place)}. Perhaps they are for another size of images, or for a variant of this network."
             )
 
 
