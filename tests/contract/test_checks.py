@@ -8,9 +8,10 @@ import pytest
 import torch
 from torch import nn
 
+from promises.explained import SHORT
 from striate.explaining import METHODS
 
-FEWER: dict[str, dict[str, Any]] = {"rise": {"masks": 20}, "smoothgrad": {"samples": 3}}
+FEWER: dict[str, dict[str, Any]] = {**SHORT, "occlusion": {"patch": 4}, "rise": {"masks": 20}}
 
 
 @pytest.fixture(scope="module")
@@ -22,6 +23,7 @@ def model() -> nn.Module:
     )
 
 
+@pytest.mark.usefixtures("few_orders")
 @pytest.mark.parametrize("name", METHODS)
 def test_every_method_can_be_checked(name: str, model: nn.Module) -> None:
     images = torch.randn(2, 3, 14, 12, generator=torch.Generator().manual_seed(0))

@@ -22,6 +22,7 @@ from striate.core import files
 from striate.core.errors import DataError, RunError
 from striate.data.sources.opening import open_data
 from striate.runs.events import RunFinished, RunStarted
+from striate.runs.folder import Run
 from striate.training import Evaluated, SafePoint, read_events
 from striate.training.event_log import without_wall
 
@@ -33,6 +34,15 @@ def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Each road begins with an empty cache and ends in a folder of its own."""
     monkeypatch.setenv("STRIATE_CACHE", str(tmp_path / "cache"))
     monkeypatch.chdir(tmp_path)
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> Run:
+    """A short training on the digits from nothing; the others follow its way to compute a step."""
+    folder = tmp_path_factory.mktemp("whole")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("STRIATE_CACHE", str(folder / "cache"))
+        return striate.train("digits", name="whole", runs=folder, set=QUICK)
 
 
 @pytest.fixture
@@ -72,8 +82,8 @@ def _page(run: Path) -> tuple[str, _Page]:
     return text, page
 
 
-def test_digits_from_nothing_to_a_report() -> None:
-    run = striate.train("digits", set=QUICK)
+def test_digits_from_nothing_to_a_report(whole: Run) -> None:
+    run = whole
     classifier = striate.load(run.path)
     digits = open_data("digits")
     test = digits.splits["test"]
@@ -144,9 +154,8 @@ def _record(run: Path) -> list[dict[str, object]]:
     return [event for event in without_wall(read_events(run / "events.jsonl")) if event["event"] != "stopped"]
 
 
-def test_leaving_the_events_at_a_safe_point_and_resuming_gives_the_same_run() -> None:
-    whole = striate.train("digits", name="whole", set=QUICK)
-    events = striate.train.events("digits", name="parted", set=QUICK)
+def test_leaving_the_events_at_a_safe_point_and_resuming_gives_the_same_run(whole: Run) -> None:
+    events = striate.train.events("digits", name="parted", set=QUICK, execution=whole.path)
     for event in events:
         if isinstance(event, SafePoint) and event.clock.step == 11:
             break
@@ -206,8 +215,10 @@ def test_a_taken_name_is_refused_before_any_work() -> None:
     assert [path.name for path in Path("runs/mine").iterdir()] == ["precious.txt"]
 
 
-def test_a_full_disk_is_one_sentence_and_the_last_checkpoint_can_be_resumed(monkeypatch: pytest.MonkeyPatch) -> None:
-    events = striate.train.events("digits", name="full", set=QUICK)
+def test_a_full_disk_is_one_sentence_and_the_last_checkpoint_can_be_resumed(
+    whole: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    events = striate.train.events("digits", name="full", set=QUICK, execution=whole.path)
     write = files.write_chunk
 
     def full(file: object, chunk: bytes) -> None:
@@ -219,7 +230,6 @@ def test_a_full_disk_is_one_sentence_and_the_last_checkpoint_can_be_resumed(monk
                 monkeypatch.setattr(files, "write_chunk", full)
     monkeypatch.setattr(files, "write_chunk", write)
     assert not list(Path("runs/full").rglob("*.tmp"))
-    whole = striate.train("digits", name="whole", set=QUICK)
     assert _weights(striate.resume("runs/full").path) == _weights(whole.path)
 
 

@@ -20,6 +20,8 @@ from striate.cli.main import main
 from striate.core.errors import ConfigError, DataError, StriateError
 from striate.core.spec import RGB, InputSpec, LabelSpec
 from striate.data.images.decode import decode
+from striate.explaining import Attribution
+from striate.explaining.checks import Check
 from striate.models import create_model
 from striate.verbs.explain import Explanation
 from striate.verbs.fool import Attack
@@ -86,8 +88,17 @@ def test_a_sheet_for_each_picture_says_where_and_the_check_is_a_verdict(run: Pat
 
 
 def test_a_map_is_checked_only_where_that_is_asked_for(
-    run: Path, photos: Path, capsys: pytest.CaptureFixture[str]
+    run: Path, photos: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    checked: list[Check] = []
+
+    def check(attribution: Attribution, budget: str) -> Check:
+        """Check the map once, and show the same check in both forms."""
+        checked.append(checked[0] if checked else checks(attribution, budget))
+        return checked[0]
+
+    checks = Attribution.check
+    monkeypatch.setattr(Attribution, "check", check)
     assert explain(run, photos / "0.png")[0].explained.check is None
     with pytest.raises(SystemExit):
         main(["explain", str(run), str(photos / "0.png"), "--check", "2min"])
@@ -100,6 +111,7 @@ def test_a_map_is_checked_only_where_that_is_asked_for(
     (document,) = json.loads(capsys.readouterr().out)
     assert {"randomisation", "ROAD"} <= {row["name"] for row in document["check"]["rows"]}
     assert document["check"]["trust"] in (True, False)
+    assert len(checked) == 2
 
 
 def test_an_explanation_can_be_looked_at_saved_and_put_into_a_notebook(run: Path, photos: Path, tmp_path: Path) -> None:
@@ -334,7 +346,7 @@ def test_what_already_answers_so_is_left_as_it_is(run: Path, photos: Path) -> No
 
 
 def test_an_inspection_is_a_folder_with_a_page_that_asks_for_nothing_outside(run: Path, photos: Path) -> None:
-    page = striate.inspect(run, photos.parent, units=2, time="3s")
+    page = striate.inspect(run, photos.parent, units=2, time="1s")
     assert page == run / "inspection" / "index.html"
     text = page.read_text("utf-8")
     assert not {"http:", "https:", "<script"} & set(text.split('"'))

@@ -88,16 +88,21 @@ def test_a_map_of_what_the_network_looks_at_is_told_from_chance() -> None:
     assert check.skipped == ()
 
 
-def test_a_map_drawn_by_lot_is_within_chance() -> None:
+@pytest.fixture(scope="module")
+def by_lot() -> Check:
+    """The check of a map that is drawn by lot."""
     model = Planted()
-    check = _explained(model, _pictures(), _lot).check(MUCH)
+    return _explained(model, _pictures(), _lot).check(MUCH)
+
+
+def test_a_map_drawn_by_lot_is_within_chance(by_lot: Check) -> None:
+    check = by_lot
     assert check.deletions is not None
     assert (check.deletions.deletion.verdict, check.deletions.insertion.verdict) == ("within", "within")
 
 
-def test_a_map_that_heeds_no_weights_is_as_alike_to_noise_as_can_be() -> None:
-    model = Planted()
-    check = _explained(model, _pictures(), _lot).check(MUCH)
+def test_a_map_that_heeds_no_weights_is_as_alike_to_noise_as_can_be(by_lot: Check) -> None:
+    check = by_lot
     assert check.randomisation is not None
     assert check.randomisation.rank.value == pytest.approx(1)
     assert check.randomisation.rank.chance == pytest.approx((1.0,) * 6)
@@ -107,6 +112,7 @@ def test_a_map_that_heeds_no_weights_is_as_alike_to_noise_as_can_be() -> None:
     assert "draws edges" not in _row(check, "edges").said
 
 
+@pytest.mark.usefixtures("few_orders")
 def test_a_map_of_weights_alone_is_no_more_alike_to_noise_than_noise() -> None:
     torch.manual_seed(0)
     model = nn.Sequential(nn.Flatten(), nn.Linear(SIDE * SIDE, 4))
@@ -122,6 +128,7 @@ def _row(check: Check, name: str) -> Row:
     return row
 
 
+@pytest.mark.usefixtures("few_orders")
 def test_it_is_said_that_a_method_draws_edges_with_random_weights_too() -> None:
     model = Planted()
     check = _explained(model, _pictures(), lambda model, images: edges(images)).check(MUCH)
@@ -148,6 +155,7 @@ def _net(seed: int) -> nn.Sequential:
     return model.eval()
 
 
+@pytest.mark.usefixtures("few_orders")
 def test_it_finds_the_class_that_was_explained_in_networks_of_noise_too() -> None:
     seen: list[Any] = []
     model = _net(0)
@@ -160,16 +168,21 @@ def test_it_finds_the_class_that_was_explained_in_networks_of_noise_too() -> Non
     assert others[0] == others[1]
 
 
-def test_the_depths_go_down_to_the_last_layer() -> None:
+@pytest.fixture(scope="module")
+def of_saliency() -> Check:
     model = _net(0)
-    check = saliency(model, _pictures()).check(MUCH)
-    assert [depth.layers for depth in check.depths] == [1, 2, 3, 4]
-    assert check.randomisation is not None
+    return saliency(model, _pictures()).check(MUCH)
 
 
+def test_the_depths_go_down_to_the_last_layer(of_saliency: Check) -> None:
+    assert [depth.layers for depth in of_saliency.depths] == [1, 2, 3, 4]
+    assert of_saliency.randomisation is not None
+
+
+@pytest.mark.usefixtures("few_orders")
 def test_an_additive_method_tells_what_it_misses() -> None:
     model = _net(0)
-    explained = integrated_gradients(model, _pictures())
+    explained = integrated_gradients(model, _pictures(), most_steps=16)
     assert explained.residue is not None
     check = explained.check(MUCH)
     assert check.residue == pytest.approx(float(explained.residue.mean()))
@@ -177,12 +190,14 @@ def test_an_additive_method_tells_what_it_misses() -> None:
     assert saliency(model, _pictures()).check("1s").residue is None
 
 
+@pytest.mark.usefixtures("few_orders")
 @pytest.mark.parametrize("target", [2, [1, 3], lambda logits: logits[:, 0] - logits[:, 1]], ids=["one", "each", "own"])
 def test_every_kind_of_target_is_checked(target: int | Sequence[int] | Callable[[Tensor], Tensor]) -> None:
     model = _net(0)
     assert saliency(model, _pictures(), target).check(MUCH).deletions is not None
 
 
+@pytest.mark.usefixtures("few_orders")
 def test_the_score_of_deletion_is_the_probability_of_the_class() -> None:
     """On a network that heeds no pixel, the area is that probability."""
     model = _net(0)
@@ -210,9 +225,8 @@ def test_what_the_budget_does_not_allow_is_named() -> None:
     assert "was not measured within 0.000001s" in str(check)
 
 
-def test_a_check_is_one_line_and_a_table_that_goes_into_json() -> None:
-    model = _net(0)
-    check = saliency(model, _pictures()).check(MUCH)
+def test_a_check_is_one_line_and_a_table_that_goes_into_json(of_saliency: Check) -> None:
+    check = of_saliency
     assert "\n" not in str(check)
     document = json.loads(json.dumps(check.as_dict()))
     names = ["repetition", "randomisation", "cascade", "other class", "deletion", "insertion", "ROAD", "edges"]
@@ -243,6 +257,7 @@ def test_a_budget_without_a_time_is_refused() -> None:
         saliency(model, _pictures()).check("3ep")
 
 
+@pytest.mark.usefixtures("few_orders")
 def test_the_network_and_the_random_state_are_as_they_were() -> None:
     model = _net(0).train()
     before = {name: value.clone() for name, value in model.state_dict().items()}
@@ -256,6 +271,7 @@ def test_the_network_and_the_random_state_are_as_they_were() -> None:
     assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
 
 
+@pytest.mark.usefixtures("few_orders")
 def test_maps_of_noise_that_are_empty_are_counted_and_not_compared() -> None:
     """One map, and a weight for each class: Grad-CAM is empty where noise has made that of the class negative."""
     torch.manual_seed(0)
