@@ -87,6 +87,7 @@ def test_a_sheet_for_each_picture_says_where_and_the_check_is_a_verdict(run: Pat
             assert sheet.width > sheet.height
 
 
+@pytest.mark.usefixtures("few_orders")
 def test_a_map_is_checked_only_where_that_is_asked_for(
     run: Path, photos: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
