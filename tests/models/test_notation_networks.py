@@ -252,15 +252,15 @@ def test_a_closing_softmax_is_shown_and_not_run() -> None:
     ("text", "sentence", "marked"),
     [
         ("conv3-8 relu FC-1000", "has 1,000 outputs, and there are 10 classes: write FC-K or FC-10", "FC-1000"),
-        ("conv3-8,groups2 relu", "is given 3×32×32: its 3 channels cannot be divided into 2 groups", "conv3-8,groups2"),
-        ("conv3-8,groups3 relu", "is given 3×32×32: its 8 filters cannot be divided into 3 groups", "conv3-8,groups3"),
-        ("fc20 conv3-8 fc10", "is given 20 numbers without a place: it needs a map", "conv3-8"),
-        ("pool2 gap pool2", "pool2 is given 3 numbers without a place: it needs a map", "pool2"),
-        ("gap gmp", "gmp is given 3 numbers without a place", "gmp"),
-        ("gap lrn", "lrn is given 3 numbers without a place", "lrn"),
-        ("{conv3-8}", "the body gives 8×32×32 and the shortcut 3×32×32. A shortcut stands behind a bar", "{conv3-8}"),
-        ("conv3-8 {conv3-16/2}", "8×32×32. A shortcut stands behind a bar: {… | conv1-16/2}", "{conv3-16/2}"),
-        ("{pool2 | conv1-3}", "the body gives 3×16×16 and the shortcut 3×32×32.", "{pool2 | conv1-3}"),
+        ("conv3-8,groups2 relu", "receives 3×32×32: its 3 channels cannot be divided into 2 groups", "conv3-8,groups2"),
+        ("conv3-8,groups3 relu", "receives 3×32×32: its 8 filters cannot be divided into 3 groups", "conv3-8,groups3"),
+        ("fc20 conv3-8 fc10", "receives 20 numbers without positions: it needs a map", "conv3-8"),
+        ("pool2 gap pool2", "pool2 receives 3 numbers without positions: it needs a map", "pool2"),
+        ("gap gmp", "gmp receives 3 numbers without positions", "gmp"),
+        ("gap lrn", "lrn receives 3 numbers without positions", "lrn"),
+        ("{conv3-8}", "the body returns 8×32×32 and the shortcut 3×32×32. A shortcut follows a bar", "{conv3-8}"),
+        ("conv3-8 {conv3-16/2}", "8×32×32. A shortcut follows a bar: {… | conv1-16/2}", "{conv3-16/2}"),
+        ("{pool2 | conv1-3}", "the body returns 3×16×16 and the shortcut 3×32×32.", "{pool2 | conv1-3}"),
         ("{pool31,valid | conv32-3/2,valid}", "a stride of 31 pixels and the shortcut one of 2", None),
     ],
 )  # fmt: skip
@@ -279,8 +279,8 @@ def test_pictures_too_small_are_refused_with_the_smallest_size_that_works_and_th
     with pytest.raises(ModelError) as caught:
         create_model(text, classes=10, size=(35, 64))
     first, line, carets = str(caught.value).split("\n")
-    assert "from 36×36 pixels on; received 35×64" in first
-    assert "pool2 lays a window of 2×2 on a map of 1×" in first
+    assert "at least 36×36 pixels; received 35×64" in first
+    assert "pool2 has a kernel of 2×2, larger than its input of 1×" in first
     assert line[carets.index("^") : len(carets)] == "pool2"
     assert create_model(text, classes=10, size=(36, 36))(torch.randn(1, 3, 36, 36)).shape == (1, 10)
     with pytest.raises(ModelError, match="No image up to 4096×4096 is large enough"):

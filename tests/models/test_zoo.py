@@ -42,7 +42,7 @@ def test_impossible_numbers_are_one_sentence(classes: int, channels: int, size: 
 
 
 def test_a_side_that_is_too_short_is_refused_whatever_the_other_is() -> None:
-    with pytest.raises(ModelError, match="lenet5 takes images from 12×12 pixels on; received 11×400"):
+    with pytest.raises(ModelError, match="lenet5 needs images of at least 12×12 pixels; received 11×400"):
         create_model("lenet5", classes=10, size=(11, 400))
 
 

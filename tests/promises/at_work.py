@@ -47,7 +47,7 @@ def too_small_a_picture_is_refused(subject: Subject) -> None:
     """In either direction; the sentence names the smallest side (which `Subject.smallest` reads in it)."""
     side = subject.smallest
     for size in ((side - 1, side + 30), (side + 30, side - 1)) if side > 1 else ():
-        with pytest.raises(ModelError, match=f"from {side}×{side} pixels on; received {size[0]}×{size[1]}"):
+        with pytest.raises(ModelError, match=f"at least {side}×{side} pixels; received {size[0]}×{size[1]}"):
             meta_model(subject.name, classes=CLASSES, size=size)
 
 

@@ -60,7 +60,7 @@ class Subject:
             said = str(error)
         else:
             return 1
-        found = re.search(r"from (\d+)×\1 pixels on; received 1×1", said)
+        found = re.search(r"at least (\d+)×\1 pixels; received 1×1", said)
         assert found, said
         return int(found[1])
 

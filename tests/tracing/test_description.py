@@ -419,7 +419,8 @@ def test_a_kernel_whose_misfit_costs_nothing_is_not_mentioned(layer: nn.Module) 
 
 def test_an_empty_map_is_an_error_that_names_the_smallest_size_that_works() -> None:
     network = nn.Sequential(nn.Conv2d(3, 4, 5), nn.MaxPool2d(2), nn.Conv2d(4, 4, 5), nn.Flatten(), nn.Linear(4, 2))
-    with pytest.raises(ModelError, match=r"13×40 is too small: layer '2' lays a window of 5×5 on a map of 4×18.*14×14"):
+    message = r"13×40 is too small: layer '2' has a kernel of 5×5, larger than its input of 4×18.*14×14"
+    with pytest.raises(ModelError, match=message):
         describe(network, (3, 13, 40))
     describe(network, (3, 14, 14))
 
@@ -433,7 +434,7 @@ def test_every_kind_of_window_may_find_its_map_too_small(network: nn.Module) -> 
 
 def test_a_layer_that_does_not_take_what_it_is_given_is_named() -> None:
     network = create_model("lenet5", classes=10, channels=1, size=(28, 28))
-    with pytest.raises(ModelError, match=r"Layer 'fc1' cannot work on what it is given for images of 1×40×40"):
+    with pytest.raises(ModelError, match=r"Layer 'fc1' cannot process its input for images of 1×40×40"):
         describe(network, (1, 40, 40))
     with pytest.raises(ModelError, match="at least one channel, row and column"):
         describe(network, (1, 0, 28))
@@ -649,8 +650,8 @@ def test_a_bilinear_layer_has_a_product_for_each_weight() -> None:
         (lambda x: torch.from_numpy(x.numpy()), "needs the values"),
         (lambda x: x if x.sum() > 0 else -x, "needs the values"),
         (lambda x: x / x.max().item(), "needs the values"),
-        (lambda x: {"a": x}["b"], "cannot work on what it is given"),
-        (lambda x: x.view(7, -1), "cannot work on what it is given"),
+        (lambda x: {"a": x}["b"], "cannot process its input"),
+        (lambda x: x.view(7, -1), "cannot process its input"),
     ],
 )
 def test_a_forward_pass_that_cannot_be_followed_without_data_is_refused_in_one_sentence(

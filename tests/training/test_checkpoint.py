@@ -158,5 +158,5 @@ def test_weights_that_are_not_finite_are_not_written() -> None:
 
 def test_a_checkpoint_of_another_network_is_a_sentence() -> None:
     other = make_state(nn.Sequential(nn.Flatten(), nn.Linear(72, 3)))
-    with pytest.raises(RunError, match="The checkpoint at step 0 is of another network"):
+    with pytest.raises(RunError, match="The checkpoint at step 0 belongs to another network"):
         restore(other, snapshot(make_state(), POSITION))

@@ -48,5 +48,5 @@ def test_unknown_metrics_and_impossible_patience_are_sentences() -> None:
         EarlyStopping("accurancy")
     with pytest.raises(ConfigError, match="at least 1 evaluation, or none; received 0"):
         EarlyStopping("loss", patience=0)
-    with pytest.raises(TrainingError, match="followed by 'accuracy', and its evaluation tells loss only"):
+    with pytest.raises(TrainingError, match="needs the score 'accuracy'; the evaluation returns loss only"):
         EarlyStopping("accuracy").note(1, {"loss": 1.0})

@@ -26,5 +26,5 @@ def test_what_differs_is_named_and_the_way_on_too() -> None:
         require_exact(then, circumstances(PLAN))
     assert str(error.value) == (
         f"This run cannot be resumed exactly here: torch {torch.__version__} (was 1.0), gone none (was yes). Resume it "
-        "where it was started, or accept other last bits with --inexact."
+        "where it was started, or accept a result that differs in the last bits with --inexact."
     )

@@ -36,7 +36,7 @@ def test_a_network_of_the_zoo_is_described_as_its_card_has_it_as_module_and_by_n
     [
         (_module(), {}, ModelError, "Give the size of the images"),
         (_module(), {"size": 32, "classes": 3}, ModelError, "leave classes out"),
-        (_module(), {"size": 32, "channels": 1}, ModelError, "cannot work on what it is given"),
+        (_module(), {"size": 32, "channels": 1}, ModelError, "cannot process its input"),
         (_module(), {"size": 32.5}, ConfigError, "received 32.5"),
         (_module(), {"size": True}, ConfigError, "received True"),
         (nn.Sequential(nn.LazyLinear(3)), {"size": 8}, ModelError, "is lazy"),

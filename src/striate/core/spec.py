@@ -156,10 +156,10 @@ class LabelSpec:
     def __post_init__(self) -> None:
         object.__setattr__(self, "classes", tuple(map(canonical, self.classes)))
         if len(self.classes) < 2:
-            raise ConfigError(f"A classifier tells at least two classes apart; received {list(self.classes)}.")
+            raise ConfigError(f"At least two classes are required; received {list(self.classes)}.")
         twice = sorted(name for name, count in Counter(self.classes).items() if count > 1)
         if twice:
-            raise ConfigError(f"Class names differ from each other; {', '.join(twice)} stands there twice.")
+            raise ConfigError(f"Class names must differ; received {', '.join(twice)} more than once.")
 
     def __len__(self) -> int:
         return len(self.classes)

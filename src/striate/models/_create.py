@@ -245,7 +245,7 @@ def _too_small(name: str, channels: int, size: tuple[int, int], classes: int, er
     side = _smallest_side(name, channels, classes)
     who, where = ("This network", f" {error}") if written else (name, "")
     return (
-        f"{who} takes images from {side}×{side} pixels on; received {size[0]}×{size[1]}. "
+        f"{who} needs images of at least {side}×{side} pixels; received {size[0]}×{size[1]}. "
         f"Choose a larger size or another model.{where}"
         if side
         else f"No image up to 4096×4096 is large enough for this network.{where}"

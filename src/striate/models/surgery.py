@@ -195,7 +195,7 @@ def truncate(network: Network, place: str, *, size: tuple[int, int], classes: in
     trunk = _row(network, "", end, calls)
     if trunk is None:
         raise ModelError(
-            f"This network cannot end at {place}: before it stands more than modules that are called in turn. Choose "
+            f"This network cannot end at {place}: the modules before it are not called one after the other. Choose "
             "another of its feature maps."
         )
     before = {name: path for name, path in network.feature_maps.items() if _contains(trunk, path)}

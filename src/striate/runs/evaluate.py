@@ -138,7 +138,7 @@ def answers(classifier: Classifier, dataset: Dataset, indices: np.ndarray, *, pr
         if len(remaining) == len(indices):
             raise  # it can be read again: another program is writing the files
         if not len(remaining):
-            raise GoneError(f"None of the {len(indices):,} images to judge can be read any more: {error}") from error
+            raise GoneError(f"None of the {len(indices):,} images can be read any more: {error}") from error
         return judged(remaining)
 
 

@@ -125,9 +125,9 @@ def train_run(
                 ending = yield from events
             except DataError as error:
                 raise DataError(
-                    f"{error} The training is saved at {recipe.epochs.position(state.clock)}. Restore the image and go "
-                    f"on: striate resume {run.argument}. Or use what remains: striate resume {run.argument} --inexact, "
-                    f"or striate finish {run.argument}"
+                    f"{error} The training is saved at {recipe.epochs.position(state.clock)}. Restore the image and "
+                    f"continue: striate resume {run.argument}. Or use the remaining images: striate resume "
+                    f"{run.argument} --inexact, or striate finish {run.argument}"
                 ) from error
         log.write("finished", clock=state.clock, reason=ending.reason, best_step=ending.best_step)
     return ending

@@ -130,4 +130,4 @@ def _sentence(place: str, shape: tuple[int, int, int], error: Exception) -> str:
             f"are followed, without data ({said}). Compute such values with tensor operations, or describe the layers "
             f"one by one."
         )
-    return f"{place} cannot work on what it is given for images of {size} (channels × height × width): {said}."
+    return f"{place} cannot process its input for images of {size} (channels × height × width): {said}."

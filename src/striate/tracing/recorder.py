@@ -207,7 +207,7 @@ def on_meta(model: nn.Module, shape: tuple[int, int, int]) -> tuple[nn.Module, T
 
 def too_large(window: Window) -> str:
     """Return the end of a sentence about a window that does not fit into its map."""
-    return f"lays a window of {by(window.reach)} on a map of {by(window.size)}: nothing would be left of it."
+    return f"has a kernel of {by(window.reach)}, larger than its input of {by(window.size)}."
 
 
 def by(pair: tuple[int, int]) -> str:

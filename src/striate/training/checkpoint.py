@@ -107,7 +107,7 @@ def restore(state: TrainState, checkpoint: Checkpoint) -> None:
         groups = state.optimizer.state_dict()["param_groups"]
         state.optimizer.load_state_dict({"state": statistics, "param_groups": groups})
     except (RuntimeError, ValueError) as error:
-        raise RunError(f"The checkpoint at step {checkpoint.clock.step} is of another network: {error}") from error
+        raise RunError(f"The checkpoint at step {checkpoint.clock.step} belongs to another network: {error}") from error
     for parameter, values in state.optimizer.state.items():
         for key, value in values.items():
             # The optimizer itself allocates statistics in the memory layout of their parameter. Some kernels assume it;
@@ -170,7 +170,7 @@ def read_checkpoint(path: Path) -> Checkpoint:
         tensors = parse_tensors(data)
         intact = header["sha256"] == _digest(header["striate"], tensors)
         if not intact:
-            raise ValueError("its content does not have the digest it names")
+            raise ValueError("its content does not match its digest")
         content = json.loads(header["striate"])
         if content["format"] != FORMAT:
             raise DamagedCheckpointError(

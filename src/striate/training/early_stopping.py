@@ -38,7 +38,7 @@ class EarlyStopping:
         """
         if self.metric not in scores:
             raise TrainingError(
-                f"The training is followed by {self.metric!r}, and its evaluation tells {', '.join(scores)} only."
+                f"Early stopping needs the score {self.metric!r}; the evaluation returns {', '.join(scores)} only."
             )
         value = scores[self.metric]
         if math.isfinite(value) and (self.best_value is None or self._better(value, self.best_value)):

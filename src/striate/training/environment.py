@@ -36,5 +36,5 @@ def require_exact(then: Mapping[str, str], now: Mapping[str, str]) -> None:
     if changed:
         raise RunError(
             f"This run cannot be resumed exactly here: {', '.join(changed)}. Resume it where it was started, or accept "
-            "other last bits with --inexact."
+            "a result that differs in the last bits with --inexact."
         )

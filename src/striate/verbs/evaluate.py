@@ -113,7 +113,7 @@ def evaluate(
     if not len(indices):
         raise DataError(
             f"The classifier has seen every image of {source} in its training ({seen}), so they cannot test it. "
-            "Name other data, or judge them all the same with --all-images."
+            "Name other data, or evaluate them anyway with --all-images."
         )
     outputs = answers(classifier, dataset, indices, progress=report)
     judged_data = str(Path(source).resolve() if Path(source).exists() else source)

@@ -54,7 +54,7 @@ def seen_sentence(verdict: Verdict) -> str:
     if seen.left_out:
         return (
             f"Warning: images left out because the classifier has seen them: {seen.total:,} ({seen}). "
-            "To judge them too: --all-images"
+            "To evaluate them too: --all-images"
         )
     return f"Warning: {seen.total:,} of these images were seen before ({seen}), so this is no test on unseen images."
 

@@ -95,7 +95,7 @@ def decode(source: Path | bytes, spec: InputSpec | None = None) -> DecodedImage:
     except Refused as refusal:
         raise Unreadable(name, refusal.reason, refusal.detail) from refusal
     except MemoryError as error:
-        raise Unreadable(name, "too many pixels", "the memory does not suffice for it") from error
+        raise Unreadable(name, "too many pixels", "there is not enough memory for it") from error
     if spec and not admits(image.channels, spec.channels):
         raise Unreadable(
             name, OTHER_CHANNELS, f"it has {named(image.channels)}; the network takes {named(spec.channels)}"

@@ -61,8 +61,8 @@ class Flow:
         return len(self.shape) == 3
 
     def __str__(self) -> str:
-        """Return the shape as in a sentence: 64×32×32, or 512 numbers without a place."""
-        return "×".join(map(str, self.shape)) if self.is_map else f"{self.shape[0]} numbers without a place"
+        """Return the shape as in a sentence: 64×32×32, or 512 numbers without positions."""
+        return "×".join(map(str, self.shape)) if self.is_map else f"{self.shape[0]} numbers without positions"
 
 
 @dataclass(frozen=True)
@@ -75,7 +75,7 @@ class Site:
 
     def refuse(self, reason: str) -> NoReturn:
         """Raise that the layer does not fit its input."""
-        raise NotationError(f"{self.layer} is given {self.given}: {reason}.", self.text, self.layer.at)
+        raise NotationError(f"{self.layer} receives {self.given}: {reason}.", self.text, self.layer.at)
 
     def map(self) -> tuple[int, int, int]:
         """Return the shape of the input; refuse one that is no map."""
@@ -99,8 +99,8 @@ class Site:
         window = Window((height, width), kernel, (stride, stride), padding, (dilation, dilation))
         if window.empty:
             raise LostMapError(
-                f"{self.layer} lays a window of {'×'.join(map(str, window.reach))} on a map of {height}×{width}: "
-                f"nothing would be left of it.",
+                f"{self.layer} has a kernel of {'×'.join(map(str, window.reach))}, larger than its input of "
+                f"{height}×{width}.",
                 self.text,
                 self.layer.at,
             )
@@ -368,11 +368,11 @@ class Assembly:
             offer = (
                 ""
                 if item.shortcut or not body.is_map
-                else (
-                    f" A shortcut stands behind a bar: {{… | conv1-{body.shape[0]}{f'/{step}' if step > 1 else ''}}}."
-                )
+                else (f" A shortcut follows a bar: {{… | conv1-{body.shape[0]}{f'/{step}' if step > 1 else ''}}}.")
             )
-            sentence = f"Brackets add maps of one shape; here the body gives {body} and the shortcut {shortcut}.{offer}"
+            sentence = (
+                f"Brackets add maps of one shape; here the body returns {body} and the shortcut {shortcut}.{offer}"
+            )
             raise NotationError(sentence, self._text, item.at)
         if body.stride != shortcut.stride:
             sentence = (

@@ -80,7 +80,7 @@ def _unknown(word: str, head: str) -> str:
         for known, example in _EXAMPLES.items():
             meant = meant.replace(f"'{known}'", f"'{example}'")
         return f"There is no layer {word!r}. {meant}"
-    return f"There is no layer {word!r}. Here may stand a layer ({LAYERS_LIKE} …) or a bracket."
+    return f"There is no layer {word!r}. Expected a layer ({LAYERS_LIKE} …) or a bracket."
 
 
 def _convolution(cursor: Cursor) -> Convolution:
@@ -95,7 +95,7 @@ def _convolution(cursor: Cursor) -> Convolution:
     made = Convolution(kernel=(height, width), filters=filters, stride=stride, at=cursor.word, **options)
     if made.padding == "half" and not (height % 2 and width % 2):
         raise NotationError(
-            "An even kernel has no middle: here belongs its padding, ,valid or ,same or a number as in ,pad1.",
+            "A kernel of even size needs its padding: ,valid or ,same or a number as in ,pad1.",
             cursor.text,
             end,
         )
@@ -106,7 +106,7 @@ def _convolution(cursor: Cursor) -> Convolution:
         False,
     ):
         raise NotationError(
-            "maxnorm goes with a stride and a padding in numbers only: leave it out, or the other options.",
+            "maxnorm can be combined only with a stride and a padding in numbers: leave it out, or the other options.",
             cursor.text,
             cursor.word,
         )
@@ -141,10 +141,10 @@ def _fully_connected(cursor: Cursor) -> FullyConnected:
 
 def _dropout(cursor: Cursor) -> Dropout:
     at = cursor.rest
-    rate = float(cursor.need(r"[01]?\.[0-9]{1,6}|0(?![0-9])", "the share that is dropped, as in dropout.5"))
+    rate = float(cursor.need(r"[01]?\.[0-9]{1,6}|0(?![0-9])", "the fraction that is dropped, as in dropout.5"))
     cursor.finish("")
     if rate >= 1:
-        raise NotationError("Here belongs the share that is dropped, less than 1, as in dropout.5.", cursor.text, at)
+        raise NotationError("Expected the fraction that is dropped, less than 1, as in dropout.5.", cursor.text, at)
     return Dropout(rate=rate, at=cursor.word)
 
 
@@ -159,10 +159,10 @@ def _options(cursor: Cursor, known: dict[str, Callable[[Cursor], dict[str, Any]]
         at = cursor.rest
         word = cursor.need("[a-z]+", names)
         if word not in known:
-            raise NotationError(f"There is no option {word!r} here. Here may stand {names}.", cursor.text, at)
+            raise NotationError(f"There is no option {word!r} here. Expected {names}.", cursor.text, at)
         read = known[word](cursor)
         if set(read) & set(found):
-            raise NotationError("This is said twice.", cursor.text, Span(at.start, cursor.rest.start))
+            raise NotationError("This option is given twice.", cursor.text, Span(at.start, cursor.rest.start))
         found |= read
     return found
 
@@ -307,7 +307,7 @@ class _Reader:
     def network(self) -> tuple[Item, ...]:
         items = self._items(0)
         if self._sign is not None:
-            raise self._mistake(f"Here may stand {_ITEM}, or the end.")
+            raise self._mistake(f"Expected {_ITEM}, or the end.")
         return items
 
     @property
@@ -334,18 +334,18 @@ class _Reader:
             if layers > _MOST_LAYERS:
                 raise NotationError(f"A network has at most {_MOST_LAYERS:,} layers.", self.text, items[-1].at)
         if not items:
-            raise self._mistake(f"Here may stand {_ITEM}.")
+            raise self._mistake(f"Expected {_ITEM}.")
         return tuple(items)
 
     def _item(self, depth: int) -> Item:
         if self._sign == "*":
-            raise self._mistake(f"A repetition stands behind what it repeats. Here may stand {_ITEM}.")
+            raise self._mistake(f"A repetition must follow what it repeats. Expected {_ITEM}.")
         item = self._bracket(depth + 1) if self._sign in _CLOSING else layer(self.text, self._take())
         return self._repeated(item) if self._sign == "*" else item
 
     def _bracket(self, depth: int) -> Repeated | Residual:
         if depth > _DEEPEST:
-            raise self._mistake(f"Brackets stand at most {_DEEPEST} deep.")
+            raise self._mistake(f"Brackets can be nested at most {_DEEPEST} deep.")
         opening = self._take()
         closing = _CLOSING[opening.text]
         items = self._items(depth)
@@ -355,7 +355,7 @@ class _Reader:
             beside = self._items(depth)
         if self._sign != closing:
             bar = ", | and a shortcut" if closing == "}" and not beside else ""
-            raise self._mistake(f"Here may stand {_ITEM}{bar}, or the closing {closing}.")
+            raise self._mistake(f"Expected {_ITEM}{bar}, or the closing {closing}.")
         at = Span(opening.at.start, self._take().at.end)
         if closing == "}":
             return Residual(body=items, shortcut=beside, at=at)
@@ -364,7 +364,7 @@ class _Reader:
     def _repeated(self, item: Item) -> Repeated:
         self._take()
         if not re.fullmatch("0*[1-9][0-9]{0,3}", self._sign or ""):
-            raise self._mistake("Here belongs how many times it is repeated: a number from 1 to 9999.")
+            raise self._mistake("Expected the number of repetitions, from 1 to 9999.")
         number = self._take()
         at = Span(item.at.start, number.at.end)
         if isinstance(item, Repeated) and self.text[item.at.end - 1] in ")]":
@@ -378,9 +378,9 @@ def _check_softmax(text: str, items: tuple[Item, ...]) -> None:
     def look(within: tuple[Item, ...]) -> None:
         for item in within:
             if isinstance(item, Plain) and item.word == SOFTMAX and item is not items[-1]:
-                raise NotationError("A soft-max can only close the network.", text, item.at)
+                raise NotationError("A softmax can only be the last layer.", text, item.at)
             look(parts(item))
 
     look(items)
     if isinstance(items[0], Plain) and items[0].word == SOFTMAX:
-        raise NotationError("A soft-max closes a network: before it stands at least one layer.", text, items[0].at)
+        raise NotationError("A softmax needs at least one layer before it.", text, items[0].at)

@@ -37,7 +37,7 @@ def ending(notation: Notation) -> Ending:
     """Find the head of the written network; add one where none is written.
 
     Raises:
-        NotationError: K, the number of classes, stands elsewhere than in the head.
+        NotationError: K, the number of classes, is used elsewhere than in the head.
     """
     items = notation.items
     softmax = isinstance(items[-1], Plain) and items[-1].word == SOFTMAX
@@ -47,8 +47,8 @@ def ending(notation: Notation) -> Ending:
         last = _last_units(items)
         if last is not None and last.units == 1:
             raise NotationError(
-                "A network ends in one logit for each class, and the loss applies the softmax: for two classes write "
-                "FC-K, without an activation behind it, in place of one unit and a sigmoid.",
+                "The last layer must return a logit for each class, because the loss applies the softmax: for two "
+                "classes write FC-K without an activation after it, not one unit and a sigmoid.",
                 notation.text,
                 last.at,
             )
@@ -58,7 +58,7 @@ def ending(notation: Notation) -> Ending:
     for item in _all(items):
         if item is not head and _per_class(item):
             raise NotationError(
-                "K is the number of classes: it stands in the closing layer only, as in FC-K, or conv1-K before gap.",
+                "K, the number of classes, is allowed in the last layer only, as in FC-K, or conv1-K before gap.",
                 notation.text,
                 item.at,
             )
@@ -81,13 +81,13 @@ def check_classes(notation: Notation, head: Convolution | FullyConnected, classe
     if head not in notation.items and last is not None and last.units == classes:
         raise NotationError(
             f"The last fully connected layer has as many outputs as there are classes, {classes:,}, and an activation "
-            f"behind it: leave the activation out, since the loss takes logits, or write FC-K behind a hidden layer.",
+            "after it: leave the activation out, because the loss takes logits, or add FC-K after it.",
             notation.text,
             last.at,
         )
     if isinstance(head, FullyConnected) and head.units not in (None, classes):
         raise NotationError(
-            f"The closing layer has {head.units:,} outputs, and there are {classes:,} classes: write FC-K or "
+            f"The last layer has {head.units:,} outputs, and there are {classes:,} classes: write FC-K or "
             f"FC-{classes}.",
             notation.text,
             head.at,

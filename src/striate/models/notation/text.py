@@ -95,7 +95,7 @@ class Cursor:
         """Read a match of `pattern`; without one, the error asks for what is `expected`."""
         found = self.take(pattern)
         if found is None:
-            self.refuse(f"Here belongs {expected}.")
+            self.refuse(f"Expected {expected}.")
         return found
 
     def number(self, what: str, *, least: int = 1) -> int:
@@ -103,13 +103,13 @@ class Cursor:
         at = self.rest
         number = int(self.need(r"[0-9]{1,12}", what))
         if not least <= number <= _LARGEST:
-            raise NotationError(f"Here belongs {what}, from {least} to {_LARGEST:,}.", self.text, at)
+            raise NotationError(f"Expected {what}, from {least} to {_LARGEST:,}.", self.text, at)
         return number
 
     def finish(self, may_follow: str) -> None:
         """Check that nothing is left of the word; the error names what may follow."""
         if self._position < self.word.end:
-            self.refuse(f"Here may stand the end of the word{', or ' if may_follow else ''}{may_follow}.")
+            self.refuse(f"Expected the end of the word{', or ' if may_follow else ''}{may_follow}.")
 
     def refuse(self, sentence: str) -> NoReturn:
         """Raise a mistake at the part that is not read yet."""
