@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import stat
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 from striate.core.errors import DataError
@@ -89,9 +90,7 @@ def decode(source: Path | bytes, spec: InputSpec | None = None) -> DecodedImage:
     name = "the image" if isinstance(source, bytes) else str(source)
     try:
         data = source if isinstance(source, bytes) else _content(source)
-        read = _codec(data)
-        with room_for(check_cost(data)):
-            image = read(data, spec)
+        image = _codec(data)(data, spec)
     except Refused as refusal:
         raise Unreadable(name, refusal.reason, refusal.detail) from refusal
     except MemoryError as error:
@@ -142,15 +141,23 @@ def _codec(data: bytes) -> Callable[[bytes, InputSpec | None], DecodedImage]:
     if data.startswith(b"\xff\xd8\xff"):
         return jpeg.read
     if data.startswith(b"\x89PNG\r\n\x1a\n"):
-        return lambda data, _: png.read(data)
+        return _bounded(png.read)
     if data[:4] in (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"):
-        return lambda data, _: tiff.read(data)
+        return _bounded(tiff.read)
     if data[4:8] == b"ftyp":
-        return lambda data, _: heif.read(data)
+        return _bounded(heif.read)
     kind = _pillow_kind(data)
-    if kind == "PNM":
-        return lambda data, _: pnm.read(data)
-    return lambda data, _: pillow.read(data, kind)
+    return _bounded(pnm.read if kind == "PNM" else partial(pillow.read, kind=kind))
+
+
+def _bounded(read: Callable[[bytes], DecodedImage]) -> Callable[[bytes, InputSpec | None], DecodedImage]:
+    """Return a reader that refuses what would cost too much; `jpeg.read` does so itself, with segments read once."""
+
+    def bounded(data: bytes, spec: InputSpec | None) -> DecodedImage:
+        with room_for(check_cost(data)):
+            return read(data)
+
+    return bounded
 
 
 def _pillow_kind(data: bytes) -> str:

@@ -12,8 +12,9 @@ import struct
 from collections.abc import Callable, Iterator
 
 from striate.data.images.codecs.refusal import DAMAGED, TOO_MUCH_WORK, Refused, check_memory
-from striate.data.images.codecs.segments import PROGRESSIVE, segments
+from striate.data.images.codecs.segments import PROGRESSIVE, Segments, segments
 
+_SIDES = struct.Struct(">HH")
 _MOST_SCANS = 32  # of a JPEG; encoders write 10
 _MOST_SCANNED = 1_500_000_000  # pixels times scans: some 2 ns each
 _MOST_CHUNKS = 100_000  # of a PNG, without its pixels
@@ -43,14 +44,16 @@ def check_cost(data: bytes) -> int:
         return 0
 
 
-def _check_jpeg(data: bytes) -> int:
-    """Check the sizes of a frame (ITU-T T.81, B.2.2) and the number of its scans.
+def check_jpeg(found: Segments) -> int:
+    """Check the sizes of a frame (ITU-T T.81, B.2.2) and the number of its scans; return the bytes that decoding needs.
 
     All markers can be counted without decoding, because 0xFF within a scan is followed by a zero.
+
+    Raises:
+        Refused: too many pixels, or too much work.
     """
-    found = segments(data)
-    kind, at = found.frame
-    height, width = struct.unpack_from(">HH", data, at + 5) if kind else (0, 0)
+    data, (kind, at) = found.data, found.frame
+    height, width = _SIDES.unpack_from(data, at + 5) if kind else (0, 0)
     if not height or not width:
         return 0
     needed = check_memory(height, width, 12 if kind in PROGRESSIVE else 6, len(data))
@@ -215,7 +218,7 @@ def _bytes_of(kind: int) -> int:
 
 
 _CHECKS: tuple[tuple[bytes, int, Callable[[bytes], int]], ...] = (
-    (b"\xff\xd8\xff", 0, _check_jpeg),
+    (b"\xff\xd8\xff", 0, lambda data: check_jpeg(segments(data))),
     (b"\x89PNG", 0, _check_png),
     (b"GIF8", 0, _check_gif),
     (b"RIFF", 0, _check_webp),

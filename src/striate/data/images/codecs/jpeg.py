@@ -6,8 +6,10 @@ import numpy as np
 import simplejpeg
 
 from striate.core.geometry import place
+from striate.core.memory import room_for
 from striate.core.spec import InputSpec
 from striate.data.images.codecs import exif, icc, pillow
+from striate.data.images.codecs.bounds import check_jpeg
 from striate.data.images.codecs.mending import mended
 from striate.data.images.codecs.refusal import DAMAGED, TRUNCATED, UNSUPPORTED, Refused, check_size
 from striate.data.images.codecs.segments import Segments, segments
@@ -29,6 +31,11 @@ def read(data: bytes, spec: InputSpec | None) -> DecodedImage:
     only one in use, and the one of browsers.
     """
     found = segments(data)
+    with room_for(check_jpeg(found)):
+        return _checked(data, found, spec)
+
+
+def _checked(data: bytes, found: Segments, spec: InputSpec | None) -> DecodedImage:
     try:
         return _read(data, found, spec)
     except ValueError as error:

@@ -6,9 +6,9 @@ import io
 import struct
 import zlib
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from PIL import Image
@@ -30,8 +30,7 @@ PREPARED = b"Striate prepared"
 """Keyword of the text chunk that names the grid for which an image is prepared (`data.images.decoded.prepared_tag`)."""
 
 
-@dataclass(frozen=True)
-class _Header:
+class _Header(NamedTuple):
     """The header (chunk IHDR), and what other chunks say of the pixels.
 
     `clear`: the clear colour (tRNS); `prepared`: the prepared tag; `profile`: that of the code points in cICP, which
@@ -75,6 +74,8 @@ def read(data: bytes) -> DecodedImage:
         bare = _bare(data)
         image = pillow.read(bare, "PNG", partial(_expand, bare, header))
         image = replace(image, note=f"what the file holds beside its pixels is left out ({refusal.detail})")
+    if image.pixels.dtype != np.uint16 and not header.prepared:
+        return image
     mode = f"PNG {_MODES[image.pixels.shape[2]]};16" if image.pixels.dtype == np.uint16 else image.mode
     return replace(image, mode=mode, prepared=header.prepared)
 
@@ -100,7 +101,7 @@ def _parse(data: bytes) -> tuple[_Header, list[memoryview]]:
             pieces.append(content)
     if header is None:
         raise Refused(DAMAGED, "it has no header")
-    return (replace(header, **said) if said else header), pieces
+    return (header._replace(**said) if said else header), pieces
 
 
 def _bare(data: bytes) -> bytes:
