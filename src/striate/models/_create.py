@@ -18,6 +18,7 @@ from torch import nn
 from striate.core.errors import ModelError
 from striate.core.rng import Stream
 from striate.models._own import OWN_MODELS
+from striate.models._padding import repad, split_padding
 from striate.models._zoo import MODELS, Network
 from striate.models.notation import build_written, is_notation, parse, written_classes
 from striate.models.surgery import truncate
@@ -37,16 +38,17 @@ def check_model(name: str) -> None:
         written_classes(parse(name))
     elif name not in OWN_MODELS:
         base, place = split_place(name)
-        _check_family(base)
-        MODELS[base]
-        if place is not None:
+        model, padding = split_padding(base)
+        _check_family(model)
+        MODELS[model]
+        if place is not None or padding is not None:
             meta_model(name)
 
 
 def split_place(name: str) -> tuple[str, str | None]:
     """Split NAME@PLACE, a model of the zoo that ends at one of its feature maps; the place is None without one."""
     base, at, place = name.partition("@")
-    return (base, place) if at and base in MODELS else (name, None)
+    return (base, place) if at and split_padding(base)[0] in MODELS else (name, None)
 
 
 def default_input(name: str) -> tuple[tuple[int, int, int], int]:
@@ -62,9 +64,9 @@ def default_input(name: str) -> tuple[tuple[int, int, int], int]:
         return _DEFAULT_INPUT, written_classes(parse(name)) or _DEFAULT_CLASSES
     if name in OWN_MODELS:
         return _DEFAULT_INPUT, _DEFAULT_CLASSES
-    base, _ = split_place(name)
-    _check_family(base)
-    card = MODELS[base].card
+    model, _ = split_padding(split_place(name)[0])
+    _check_family(model)
+    card = MODELS[model].card
     return card.input, card.classes
 
 
@@ -80,7 +82,8 @@ def create_model(
 
     `size` is (height, width), or one number for both. What is not passed is the card's, see `default_input`; with a
     size and no channels, there are three. `name` is one of the zoo's; NAME@PLACE, which ends at a feature map of that
-    model with the mean of each channel and a linear layer (`striate.models.surgery.truncate`); or a network written
+    model with the mean of each channel and a linear layer (`striate.models.surgery.truncate`); NAME+same or
+    NAME+symmetric, with another padding rule than the model's own (`striate.models._padding`); or a network written
     down: see `striate.models.notation`. With a `seed` the weights depend on it alone, and torch's random state stays as
     found; without one they are drawn from that state, as torch's own modules do.
 
@@ -216,19 +219,28 @@ def _check_family(name: str) -> None:
 
 
 def _is_written(name: str) -> bool:
-    return split_place(name)[0] not in MODELS and name not in OWN_MODELS and is_notation(name)
+    return split_padding(split_place(name)[0])[0] not in MODELS and name not in OWN_MODELS and is_notation(name)
 
 
 def _builder(name: str) -> Callable[..., Network]:
     if _is_written(name):
         return functools.partial(build_written, name)
     base, place = split_place(name)
-    return MODELS[base].build if place is None else functools.partial(_build_truncated, base, place)
+    model, padding = split_padding(base)
+    if padding is None and place is None:
+        return MODELS[model].build
+    return functools.partial(_build_changed, model, padding, place)
 
 
-def _build_truncated(name: str, place: str, *, channels: int, size: tuple[int, int], classes: int) -> Network:
-    network = MODELS[name].build(channels=channels, size=size, classes=MODELS[name].card.classes)
-    return truncate(network, place, size=size, classes=classes)
+def _build_changed(
+    name: str, padding: str | None, place: str | None, *, channels: int, size: tuple[int, int], classes: int
+) -> Network:
+    """Build a model of the zoo with another padding rule, or up to one of its feature maps."""
+    own_classes = classes if place is None else MODELS[name].card.classes
+    network = MODELS[name].build(channels=channels, size=size, classes=own_classes)
+    if padding is not None:
+        repad(network, padding)
+    return network if place is None else truncate(network, place, size=size, classes=classes)
 
 
 def _sketch(name: str, channels: int, size: tuple[int, int], classes: int) -> Network:

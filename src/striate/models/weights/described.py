@@ -62,9 +62,14 @@ def described_by_config(config: Mapping[str, Any], source: str, model: str | Non
     if found is None:
         raise ModelError(f"{source} is the architecture {architecture!r}, which the zoo does not have.")
     try:
-        return Described(found, input_spec_of(prepared), _labels(config, prepared), "timm")
+        return Described(found, input_spec_of(prepared), _labels(config, prepared), _dialect(architecture))
     except (ConfigError, TypeError, ValueError) as error:
         raise ModelError(f"{source}: its config.json cannot be used ({str(error).rstrip('.')}).") from error
+
+
+def _dialect(architecture: str) -> str:
+    """Return the dialect of an architecture: timm marks those with TensorFlow's padding and epsilon."""
+    return "tensorflow" if architecture.startswith("tf_") else "timm"
 
 
 def _labels(config: Mapping[str, Any], prepared: Mapping[str, Any]) -> tuple[str, ...] | None:

@@ -171,7 +171,7 @@ def _fitted(
     else:
         chosen = _dialect(tensors, sketch, described, source)
         rules = chosen.rules(sketch)
-        dialect, state = chosen.name, chosen.convert(tensors, sketch)
+        model, dialect, state = chosen.model(sketch), chosen.name, chosen.convert(tensors, sketch)
         spec = described.input or (rules.input if rules else None)
     head = [path for path in state if path.startswith(f"{sketch.head}.")]
     classes = len(state[head[0]]) if head else classes

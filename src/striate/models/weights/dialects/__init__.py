@@ -23,8 +23,10 @@ from striate.models.weights.dialects.torchvision import TORCHVISION
 
 STRIATE = Dialect("striate", "Striate", {".*": Rules()})
 
+# Of dialects with the same names for a network, the first is the older one.
+_DIALECTS = (STRIATE, TORCHVISION, TIMM, TENSORFLOW, KERAS, CAFFE, TFLITE, LUKEMELAS, IDELBAYEV)
 DIALECTS: Registry[Dialect] = Registry("dialect", ModelError)
-for _dialect in (STRIATE, TORCHVISION, TIMM, TENSORFLOW, KERAS, CAFFE, TFLITE, LUKEMELAS, IDELBAYEV):
+for _dialect in _DIALECTS:
     DIALECTS.add(_dialect.name, _dialect)
 
 
@@ -37,7 +39,7 @@ def recognise(tensors: Mapping[str, Tensor], network: Network, *, source: str = 
     Raises:
         ModelError: no dialect fits (the error is that of the nearest one), or several do.
     """
-    known = [(dialect, rules) for dialect in DIALECTS.values() if (rules := dialect.rules(network)) is not None]
+    known = [(dialect, rules) for dialect in _DIALECTS if (rules := dialect.rules(network)) is not None]
     fits = [dialect.fit(tensors, network) for dialect, _ in known]
     complete = [pair for pair, fit in zip(known, fits, strict=True) if fit.complete]
     if not complete:

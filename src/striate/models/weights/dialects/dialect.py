@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from striate.core.errors import ModelError
 from striate.core.registry import natural_key
 from striate.core.spec import InputSpec
+from striate.models._create import create_model
 from striate.models._zoo import Network
 from striate.models.weights.dialects.layouts import TORCH, Layout, own_tensors
 from striate.models.weights.dialects.names import Rule, rename
@@ -31,7 +32,7 @@ class Rules:
 
     `ours` renames the paths of our state dict, `theirs` the names of the file: both must lead to the same names.
     `prepare` rearranges the tensors of the file first. `unused` matches tensors that our network has no place for,
-    `optional` paths of ours that a file may lack (they keep the network's values), and `filled` gives the value of
+    `optional` paths of ours that a file may lack (they get the initial weights of seed 0), and `filled` gives the value of
     paths that the library never has. `flattened` gives the channels of the map that a fully connected layer reads.
 
     With equal tensors the library may compute something else: `epsilon` is that of its batch norms, and `padding` the
@@ -82,10 +83,16 @@ class Dialect:
     models: Mapping[str, Rules]
     layout: Layout = TORCH
 
-    def rules(self, network: Network) -> Rules | None:
-        """Return the rules for a network, None where the library does not have it."""
-        found = (rules for pattern, rules in self.models.items() if re.fullmatch(pattern, network.card.name))
+    def rules(self, network: Network | str) -> Rules | None:
+        """Return the rules for a network of the zoo or its name, None where the library does not have it."""
+        name = network if isinstance(network, str) else network.card.name
+        found = (rules for pattern, rules in self.models.items() if re.fullmatch(pattern, name))
         return next(found, None)
+
+    def model(self, network: Network) -> str:
+        """Return the name of the model that computes what the library's does: with its padding rule."""
+        rules = self.rules(network)
+        return f"{network.card.name}+{rules.padding}" if rules and rules.padding else network.card.name
 
     def fit(self, tensors: Tensors, network: Network) -> Fit:
         """Compare the names and shapes of a file's tensors with the network's.
@@ -101,9 +108,9 @@ class Dialect:
     def convert(self, tensors: Tensors, network: Network) -> dict[str, Tensor]:
         """Return the tensors of a file by the paths of `network`, in its shapes.
 
-        In eval mode the network then computes what the library's does, see `Rules`: another epsilon of batch norms is
-        folded into their scales, and biases before them into their means. The last layer may have another number of
-        classes than `network`; its tensors keep it.
+        In eval mode the network, built by the name `model`, then computes what the library's does: another epsilon of
+        batch norms is folded into their scales, and biases before them into their means. The last layer may have
+        another number of classes than `network`; its tensors keep it.
 
         Raises:
             ModelError: tensors are missing, left over or of the wrong shape; or the library does not have this network.
@@ -121,6 +128,9 @@ class Dialect:
         for path, value in rules.filled.items():
             for place in (place for place in places if re.search(path, place) and place not in state):
                 state[place] = torch.full(places[place].shape, value, dtype=places[place].dtype)
+        if absent := [path for path in places if path not in state and _matches(rules.optional, path)]:
+            initial = create_model(self.model(network), classes=len(places[absent[-1]]), seed=0).state_dict()
+            state |= {path: initial[path] for path in absent}
         for norm, name in fit.biases.items():
             state[f"{norm}.running_mean"] = state[f"{norm}.running_mean"] - tensors[name]
         if rules.epsilon is not None:

@@ -70,7 +70,7 @@ def _torch_order(tensor: Tensor, place: Tensor, module: nn.Module, channels: int
         if channels and side * side * channels == len(matrix):  # of a map that Keras flattens with its channels last
             matrix = matrix.unflatten(0, (side, side, channels)).permute(2, 0, 1, 3).flatten(0, 2)
         return matrix.t()
-    return tensor
+    return tensor.reshape(place.shape) if tensor.numel() == place.numel() else tensor  # (c,) of a layer scale
 
 
 TORCH = Layout(_dotted, _unwrapped, _reshaped)

@@ -53,6 +53,28 @@ _INCEPTION_V4 = Rules(
     ours=((r"^.*(?=\.(conv|norm)\.\w+$)", "unit<#>"), (r"\bnorm\.", "bn."), (r"^fc\.", "last_linear.")),
     theirs=((r"^.*(?=\.(conv|bn)\.\w+$)", "unit<#>"),),
 )
+# In the order in which the network uses them; `linear` are the convolutions with a bias instead of a norm.
+_INCEPTION_RESNET = Rules(
+    ours=(
+        (r"^.*\.linear\.", "linear<#>."),
+        (r"^.*(?=\.(conv|norm)\.\w+$)", "unit<#>"),
+        (r"\bnorm\.", "bn."),
+        (r"^fc\.", "classif."),
+    ),
+    theirs=(
+        (r"^conv2d_(?=[1-4])", "a."),
+        (r"^mixed_5b\.", "b."),
+        (r"^repeat\.", "c."),
+        (r"^mixed_6a\.", "d."),
+        (r"^repeat_1\.", "e."),
+        (r"^mixed_7a\.", "f."),
+        (r"^repeat_2\.", "g."),
+        (r"^block8\.", "h."),
+        (r"^conv2d_7b\.", "i."),
+        (r"^[cegh]\..*?conv2d\.|^h\.conv2d\.", "linear<#>."),
+        (r"^.*(?=\.(conv|bn)\.\w+$)|^i(?=\.)", "unit<#>"),
+    ),
+)
 _CONVNEXT = Rules(
     ours=(
         (r"^stem\.conv\.", "stem.0."),
@@ -125,6 +147,7 @@ TIMM = Dialect(
         r"densenet(121|169|201|264)": DENSENET,
         r"inception_v3": INCEPTION_V3,
         r"inception_v4": _INCEPTION_V4,
+        r"inception_resnet_v2": _INCEPTION_RESNET,
         r"vgg(11|13|16|19)(_bn)?": _VGG,
         r"convnext_(tiny|small|base|large)": _CONVNEXT,
         r"mobilenet_v1(_\d+)?": Rules(ours=_MOBILENET_V1, theirs=(_BLOCKS,), epsilon=1e-5, padding="symmetric"),

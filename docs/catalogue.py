@@ -1,0 +1,231 @@
+"""Write the catalogue of pretrained weights from what torchvision and timm publish, and its page of the reference.
+
+    python docs/catalogue.py [--write] [--online]
+
+Without options, the catalogue is compared with the installed libraries. `--write` rewrites it, in
+`src/striate/models/weights/catalogue/`, with the page `docs/reference/weights.md`. `--online` asks for every file where
+it is published, without downloading it, and compares size and digest.
+
+Listed are weights with ImageNet's 1,000 classes, for networks that a dialect knows. Names of files end in the first
+digits of their SHA-256; files on the hub have their whole digest there.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import re
+import sys
+import urllib.request
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from striate.core.config import to_json
+from striate.core.spec import InputSpec
+from striate.models import MODELS
+from striate.models.weights import DIALECTS, entries, hub
+from striate.models.weights.preparation import input_spec_of, input_spec_of_preset
+
+FOLDER = Path(entries.__file__).with_name("catalogue")
+PAGE = Path(__file__).parent / "reference" / "weights.md"
+CLASSES = "imagenet-1k"
+_PAGE = """# Pretrained weights
+
+<!-- Written by docs/catalogue.py from the catalogue of weights. -->
+
+{count} sets of weights for networks of [the zoo](zoo.md), all with ImageNet's 1,000 classes. `MODEL.TAG` is usable
+wherever a run is; `MODEL` alone stands for its default. The size is that of the published evaluation, and the
+accuracies on ImageNet's validation images are the publisher's, in per cent; timm publishes them elsewhere.
+Each set keeps the licence of its source.
+
+| weights | names and layout | size | top-1 | top-5 | licence |
+|---|---|---|---|---|---|
+{rows}
+"""
+# Our names of networks, as patterns, and the libraries' where they differ.
+_TORCHVISION = {r"googlenet_bn": "googlenet"}
+_TIMM = {
+    r"se_resne(.*)": r"legacy_seresne\1",
+    r"senet154": "legacy_senet154",
+    r"resnet_rs(\d+)": r"resnetrs\1",
+    r"resnet(\d+)_v2": r"resnetv2_\1",
+    r"mobilenet_v([12])": r"mobilenetv\1_100",
+    r"mobilenet_v([12])_(\d+)": r"mobilenetv\1_\2",
+    r"efficientnet_v2_(.*)": r"tf_efficientnetv2_\1",
+    r"efficientnet_lite(\d)": r"tf_efficientnet_lite\1",
+}
+# torchvision's own first layer turns its usual scale into this one (`transform_input`).
+_SCALED_INSIDE = ("googlenet_bn", "inception_v3")
+_DIGITS = re.compile(r"-([0-9a-f]{8,64})\.\w+$")
+
+
+def import_libraries() -> tuple[Any, Any]:
+    """Import torchvision and timm, also beside a torch that torchvision's extension was not built for."""
+    try:
+        import torchvision
+    except RuntimeError:
+        operators = torch.library.Library("torchvision", "DEF")
+        operators.define("nms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
+        operators.define("qnms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
+        import torchvision
+    import timm
+
+    return torchvision, timm
+
+
+def named(model: str, names: dict[str, str]) -> str:
+    """Return a library's name of a model of the zoo."""
+    found = next((pattern for pattern in names if re.fullmatch(pattern, model)), None)
+    return model if found is None else re.sub(found, names[found], model)
+
+
+def of_torchvision(torchvision: Any) -> Iterator[dict[str, Any]]:
+    """Yield an entry for each of torchvision's weights for a network of the zoo."""
+    known = set(torchvision.models.list_models())
+    for model in MODELS:
+        name = named(model, _TORCHVISION)
+        if name not in known or DIALECTS["torchvision"].rules(model) is None:
+            continue
+        kind = torchvision.models.get_model_weights(name)
+        for weights in kind:
+            scores = weights.meta["_metrics"].get("ImageNet-1K", {})
+            if len(weights.meta["categories"] or ()) != 1000 or not scores:
+                continue
+            spec = input_spec_of_preset(weights.transforms())
+            if model in _SCALED_INSIDE:
+                spec = replace(spec, mean=(0.5,) * 3, std=(0.5,) * 3)
+            file = weights.url.rpartition("/")[2]
+            digits = _DIGITS.search(file)
+            yield {
+                "name": f"{model}.{weights.name.lower()}",
+                "model": model,
+                "dialect": "torchvision",
+                "input": spec,
+                "classes": CLASSES,
+                "licence": "BSD-3-Clause",
+                "file": file,
+                "addresses": [weights.url],
+                "digest": f"sha256-prefix:{digits[1]}" if digits else None,
+                "top1": scores["acc@1"],
+                "top5": scores["acc@5"],
+                "default": weights is kind.DEFAULT,
+            }
+
+
+def of_timm(timm: Any) -> Iterator[dict[str, Any]]:
+    """Yield an entry for each of timm's weights for a network of the zoo, with 1,000 classes."""
+    for model in MODELS:
+        for dialect in ("timm", "tensorflow"):
+            rules = DIALECTS[dialect].rules(model)
+            name = named(model, _TIMM)
+            if dialect == "tensorflow" and not name.startswith("tf_"):
+                name = f"tf_{name}"
+            if rules is None or not timm.is_model(name):
+                continue
+            prefix = "tf_" if rules.source else ""  # both dialects have such weights
+            usual = timm.get_pretrained_cfg(name).tag
+            for full in timm.list_pretrained(f"{name}.*"):
+                config = timm.get_pretrained_cfg(full)
+                file = "model.safetensors" if config.hf_hub_id else config.url.rpartition("/")[2]
+                digits = _DIGITS.search(file)
+                if config.num_classes != 1000 or not (config.hf_hub_id or digits):
+                    continue
+                yield {
+                    "name": f"{model}.{prefix}{config.tag}",
+                    "model": model,
+                    "dialect": dialect,
+                    "input": input_spec_of(config.to_dict(), test_size=True),
+                    "classes": CLASSES,
+                    "licence": config.license or "",
+                    "file": file,
+                    "hub": config.hf_hub_id,
+                    "addresses": None if config.hf_hub_id else [config.url],
+                    "digest": f"sha256-prefix:{digits[1]}" if digits else None,
+                    "default": config.tag == usual,
+                }
+
+
+def catalogue() -> dict[str, list[dict[str, Any]]]:
+    """Return the entries of each library as JSON; a model has one default, the first of all libraries."""
+    torchvision, timm = import_libraries()
+    taken = {raw["model"] for raw in json.loads((FOLDER / "packages.json").read_text()) if raw.get("default")}
+    files: dict[str, list[dict[str, Any]]] = {"torchvision": [], "timm": []}
+    for library, found in (("torchvision", of_torchvision(torchvision)), ("timm", of_timm(timm))):
+        for entry in found:
+            entry["input"] = differing(entry["input"])
+            entry["default"] = entry["default"] and entry["model"] not in taken
+            if entry["default"]:
+                taken.add(entry["model"])
+            files[library].append({key: value for key, value in entry.items() if value not in (None, False, "")})
+    return files
+
+
+def differing(spec: InputSpec) -> dict[str, Any]:
+    """Return a preparation as JSON, without the fields that have their defaults."""
+    stored = to_json(spec)
+    usual = to_json(InputSpec(channels=spec.channels, height=1, width=1, mean=spec.mean, std=spec.std))
+    always = ("channels", "height", "width", "mean", "std")
+    return {key: value for key, value in stored.items() if key in always or value != usual[key]}
+
+
+def text(entries: list[dict[str, Any]]) -> str:
+    """Return a file of the catalogue: an entry on each line."""
+    return "[\n" + ",\n".join(json.dumps(entry, ensure_ascii=False) for entry in entries) + "\n]\n"
+
+
+def page(entries: list[entries.Entry]) -> str:
+    """Return the page of the reference: a row for each entry."""
+    rows = [
+        f"| `{entry.name}`{' (default)' if entry.default else ''} | {DIALECTS[entry.dialect].title} | "
+        f"{entry.input.height}×{entry.input.width} | {entry.top1 or '–'} | {entry.top5 or '–'} | {entry.licence} |"
+        for entry in entries
+    ]
+    return _PAGE.format(count=len(rows), rows="\n".join(rows))
+
+
+def wrong_online(entry: entries.Entry) -> str:
+    """Return what is wrong with the published file of an entry; empty where nothing is, or nothing is published."""
+    address = hub.Repository(entry.hub).address(entry.file) if entry.hub else next(iter(entry.addresses), "")
+    if not address:
+        return ""
+    request = urllib.request.Request(address, method="HEAD")
+    try:
+        with urllib.request.urlopen(request, timeout=30) as answer:
+            size = int(answer.headers.get("X-Linked-Size") or answer.headers.get("Content-Length") or 0)
+            digest = (answer.headers.get("X-Linked-Etag") or "").strip('"')
+    except OSError as error:
+        return f"{entry.name}: {address} cannot be read: {error}."
+    known = (entry.digest or "").rpartition(":")[2]
+    if entry.size not in (None, size) or (known and digest and not digest.startswith(known)):
+        return f"{entry.name}: {address} has {size:,} bytes and the digest {digest or 'unknown'}, not those listed."
+    return ""
+
+
+def main() -> None:
+    """Compare, write or check the catalogue."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--write", action="store_true", help="write the catalogue")
+    parser.add_argument("--online", action="store_true", help="check every published file")
+    options = parser.parse_args()
+    wrong = []
+    for name, found in catalogue().items():
+        path = FOLDER / f"{name}.json"
+        if options.write:
+            path.write_text(text(found), encoding="utf-8")
+        elif not path.exists() or path.read_text(encoding="utf-8") != text(found):
+            wrong.append(f"{path.name} is not what the installed {name} publishes: run with --write.")
+    if options.write:
+        entries._raw.cache_clear()
+        PAGE.write_text(page(entries.entries()), encoding="utf-8")
+    if options.online:
+        wrong += filter(None, map(wrong_online, entries.entries()))
+    print("\n".join(wrong) or "The catalogue is in order.")
+    sys.exit(bool(wrong))
+
+
+if __name__ == "__main__":
+    main()
