@@ -126,7 +126,7 @@ def of_timm(timm: Any) -> Iterator[dict[str, Any]]:
                 name = f"tf_{name}"
             if rules is None or not timm.is_model(name):
                 continue
-            prefix = "tf_" if rules.source else ""  # both dialects have such weights
+            prefix = "tf_" if dialect == "tensorflow" else ""
             usual = timm.get_pretrained_cfg(name).tag
             for full in timm.list_pretrained(f"{name}.*"):
                 config = timm.get_pretrained_cfg(full)
