@@ -51,7 +51,7 @@ def _keras(model: str, name: str, *, always: bool = False, size: tuple[int, int]
     return Case("keras", model, build, size, always)
 
 
-_UNDRAWN = {"init_weights": False}
+_UNDRAWN: dict[str, Any] = {"init_weights": False}
 CASES = (
     _torchvision("alexnet", size=(224, 224)),
     _torchvision("squeezenet1_0"),

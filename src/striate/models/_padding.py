@@ -48,7 +48,7 @@ def _replaced(module: nn.Module, padding: str) -> nn.Module | None:
             return None
         settings = dict(dilation=module.dilation, groups=module.groups, bias=module.bias is not None)
         sides = module.in_channels, module.out_channels, module.kernel_size, module.stride
-        other = nn.Conv2d(*sides, padding=half, **settings) if same else Conv2dSame(*sides, **settings)  # pyright: ignore[reportArgumentType, reportCallIssue]
+        other = nn.Conv2d(*sides, padding=half, **settings) if same else Conv2dSame(*sides, **settings)  # pyright: ignore[reportArgumentType]
         other.weight, other.bias = module.weight, module.bias
         return other
     if isinstance(module, MaxPool2dSame) and padding == "symmetric":

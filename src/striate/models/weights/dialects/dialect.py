@@ -32,8 +32,8 @@ class Rules:
 
     `ours` renames the paths of our state dict, `theirs` the names of the file: both must lead to the same names.
     `prepare` rearranges the tensors of the file first. `unused` matches tensors that our network has no place for,
-    `optional` paths of ours that a file may lack (they get the initial weights of seed 0), and `filled` gives the value of
-    paths that the library never has. `flattened` gives the channels of the map that a fully connected layer reads.
+    `optional` paths of ours that a file may lack (they get the initial weights of seed 0), and `filled` gives the value
+    of paths that the library never has. `flattened` gives the channels of the map that a fully connected layer reads.
 
     With equal tensors the library may compute something else: `epsilon` is that of its batch norms, and `padding` the
     rule of its strided convolutions, where they differ from ours. `source` matches the library's name of an
