@@ -21,6 +21,7 @@ BENCHMARKS = {
     "memory": ["--quick"],
     "photos": ["--rounds", "1"],
     "decode_scale": [],
+    "preparation": ["--quick"],
     "patches": ["--quick"],
     "pointing": ["--quick"],
     "zoo_cost": ["--quick"],

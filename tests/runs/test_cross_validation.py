@@ -29,6 +29,12 @@ from striate.runs.folder import Run
 from striate.runs.labels import write_labels
 
 CLASSES = 3
+PHOTOS = Path(__file__).parent.parent / "golden" / "photo_features.npz"
+"""Features of 400 photos of dogs and cats before the last layer of EfficientNet-Lite0: 16 principal components."""
+
+
+def fit_two(features: np.ndarray, targets: np.ndarray) -> Callable[[np.ndarray], np.ndarray]:
+    return LogisticRegression(max_iter=300).fit(features, targets).predict_log_proba
 
 
 def fit(features: np.ndarray, targets: np.ndarray) -> Callable[[np.ndarray], np.ndarray]:
@@ -110,6 +116,19 @@ def test_planted_wrong_labels_come_first(blobs) -> None:
     assert len(suspects) == (logits.argmax(axis=1) != wrong).sum()
     confidence = self_confidence(logits, wrong)[suspects]
     assert (np.diff(confidence) >= 0).all()
+
+
+@pytest.mark.parametrize("draw", [0, 1])
+def test_wrong_labels_of_photos_are_found_in_the_first_tenth(draw: int) -> None:
+    """`benchmarks/small_data.py` has ten draws, and Fashion-MNIST."""
+    with np.load(PHOTOS) as stored:
+        features, truth = stored["features"].astype(np.float64), stored["dog"].astype(np.int64)
+    planted = np.random.default_rng(draw).choice(len(truth), len(truth) // 20, replace=False)
+    wrong = truth.copy()
+    wrong[planted] ^= 1
+    outcome = out_of_fold(features, wrong, np.arange(len(truth)) % 5, fit_two)
+    first = np.argsort(self_confidence(outcome.logits, wrong))[: len(truth) // 10]
+    assert np.isin(planted, first).mean() >= 0.95
 
 
 def test_the_curve_is_read_as_it_was_written(blobs, tmp_path: Path) -> None:
