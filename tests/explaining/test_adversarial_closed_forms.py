@@ -89,7 +89,7 @@ def test_lbfgs_keeps_to_the_box_and_is_still_the_smallest() -> None:
 def test_lbfgs_keeps_the_shortest_of_all_it_has_found_and_reaches_a_target() -> None:
     net, _ = linear(4)
     pixels = noise(SHALLOW, 3)
-    few, many = (lbfgs(net, SHALLOW, pixels, Targeted(2), searches=searches) for searches in (3, 10))
+    few, many = (lbfgs(net, SHALLOW, pixels, Targeted(2), searches=searches) for searches in (2, 6))
     wanted = ~many.already
     assert wanted.any()
     assert (many.after.classes == 2).all()
