@@ -266,7 +266,7 @@ def _at(path: str, value: object) -> Callable[[dict[str, Any]], None]:
         ("format", 2, "reads format 1"),
         ("labels.classes", list("abcdefghijk"), "3 outputs, and there are 11 labels"),
         ("labels.classes", [1, 2, 3], "classes"),
-        ("labels.classes", ["a", "a", "b"], "twice"),
+        ("labels.classes", ["a", "a", "b"], "more than once"),
         ("input.height", 16, "3×32×32, and the input is 3×16×32"),
         ("input.height", 10**9, "at most"),
         ("input.crop", 1e-300, "crop"),

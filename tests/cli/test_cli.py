@@ -120,7 +120,7 @@ def test_each_help_has_an_example(name: str, capsys: pytest.CaptureFixture[str])
         (["train", "digits", "--model", "lenet6"], "Did you mean 'lenet5'?"),
         (["train", "digits", "--recipe", "digit"], "Did you mean 'digits'?"),
         (["train", "digits", "--set", "lr=1"], "Did you mean 'optimizer.lr'?"),
-        (["train", "digits", "--epochs", "-1"], "more than nothing"),
+        (["train", "digits", "--epochs", "-1"], "must be above 0"),
         (["train", "digits", "--set", "input.height=4"], "needs images of at least"),
         (["train", "digits", "--set", "loss.auxiliary=0.3"], "lenet5 has none for images of 32×32"),
         (["train", "digits", "--set", "input.width=4", "--model", "lenet5"], "needs images of at least"),

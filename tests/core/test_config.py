@@ -100,7 +100,7 @@ def test_any_settings_survive_json(recipe: Recipe) -> None:
         ({"flip": "maybe"}, r"flip is true or false; received 'maybe'\."),
         ({"model": 5}, r"model is a text; received 5\."),
         ({"epochs": "soon"}, r"epochs: A duration is a number and a unit"),
-        ({"epochs": "-1ep"}, r"epochs: A duration is more than nothing"),
+        ({"epochs": "-1ep"}, r"epochs: A duration must be above 0"),
         ({"milestones": 3}, r"milestones is a list; received 3\."),
         ({"milestones": [1, "x"]}, r"milestones is a whole number; received 'x'\."),
         ({"optimizer": {"name": "sdg"}}, r"optimizer\.name is one of sgd, adam; received 'sdg'\."),

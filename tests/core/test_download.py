@@ -163,7 +163,7 @@ def test_a_redirection_to_itself_is_told(server: tuple[str, Manners], tmp_path: 
 def test_a_longer_file_under_the_address_is_refused(server: tuple[str, Manners], tmp_path: Path) -> None:
     address, manners = server
     manners.files["file.bin"] = b"x" + CONTENT
-    assert "what came has the sha256 digest" in refused(remote(address), tmp_path)
+    assert "the downloaded file has the sha256 digest" in refused(remote(address), tmp_path)
     assert len(manners.asked) == 1
 
 
@@ -177,7 +177,7 @@ def test_a_server_that_gives_nothing_more_is_given_up(server: tuple[str, Manners
 def test_something_else_under_the_address_is_refused_and_not_kept(server: tuple[str, Manners], tmp_path: Path) -> None:
     address, manners = server
     manners.files["file.bin"] = CONTENT[:-1] + bytes([CONTENT[-1] ^ 1])
-    assert "what came has the sha256 digest" in refused(remote(address), tmp_path)
+    assert "the downloaded file has the sha256 digest" in refused(remote(address), tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == [".download.lock"]
 
 
@@ -252,6 +252,6 @@ def test_the_first_digits_of_a_digest_suffice(server: tuple[str, Manners], tmp_p
     digits = wanted.digest.removeprefix("sha256:")
     wrong = "0" if digits[7] != "0" else "1"
     told = refused(replace(wanted, digest=f"sha256-prefix:{digits[:7]}{wrong}"), tmp_path)
-    assert f"what came has the sha256 digest {digits}, not {digits[:7]}{wrong}…" in told
+    assert f"the downloaded file has the sha256 digest {digits}, not {digits[:7]}{wrong}…" in told
     fetch([replace(wanted, digest=f"sha256-prefix:{digits[:8]}")], tmp_path)
     assert (tmp_path / "file.bin").read_bytes() == CONTENT

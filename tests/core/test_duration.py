@@ -54,9 +54,9 @@ def test_a_duration_is_read_with_its_unit_and_a_bare_number_counts_epochs(
         ("", "a number and a unit"),
         ("3 4ep", "a number and a unit"),
         ("5weeks", "ends in one of ep, st, s, min, h; received 'weeks'"),
-        ("0ep", "more than nothing; received 0ep"),
-        ("-3ep", "more than nothing; received -3ep"),
-        ("1.5st", "Steps are whole; received 1.5st"),
+        ("0ep", "must be above 0; received 0ep"),
+        ("-3ep", "must be above 0; received -3ep"),
+        ("1.5st", "A number of steps is a whole number; received 1.5st"),
     ],
 )
 def test_what_is_no_duration_is_one_sentence(text: str, sentence: str) -> None:
@@ -66,7 +66,7 @@ def test_what_is_no_duration_is_one_sentence(text: str, sentence: str) -> None:
 
 @pytest.mark.parametrize("amount", [float("inf"), float("nan")])
 def test_a_duration_ends(amount: float) -> None:
-    with pytest.raises(ConfigError, match="more than nothing"):
+    with pytest.raises(ConfigError, match="must be above 0"):
         Duration(amount, "ep")
 
 

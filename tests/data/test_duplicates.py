@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageOps
 
-from striate.data.audit.align import likeness
+from striate.data.audit.align import aligned_similarity
 from striate.data.audit.duplicates import Appearances, hashes, stars, thumbnail
 from striate.data.audit.index import ImageIndex, index_images
 from striate.data.dataset import ArrayStore, Dataset, FileStore, numbered
@@ -106,7 +106,7 @@ def test_groups_are_stars_and_not_chains() -> None:
     assert 1 < sizes.max() < 10  # a chain would join all 64
     for index, first in enumerate(found.near_duplicate_of.tolist()):
         assert found.near_duplicate_of[first] == first
-        assert index == first or likeness(thumbnails[first], thumbnails[[index]])[0] >= 0.95
+        assert index == first or aligned_similarity(thumbnails[first], thumbnails[[index]])[0] >= 0.95
 
 
 def test_groups_follow_content_and_not_order() -> None:
@@ -155,21 +155,21 @@ def test_hash_is_that_of_the_obvious_loop() -> None:
         assert not bits[112:].any()
 
 
-def test_likeness_finds_shift_and_scale_of_each_axis() -> None:
+def test_aligned_similarity_finds_shift_and_scale_of_each_axis() -> None:
     large = Image.fromarray(_scenery(480)[:, :480])
     template = np.asarray(large.resize((48, 48), Image.Resampling.BOX))
     moved = np.asarray(large.resize((48, 48), Image.Resampling.BOX, box=(5, 10, 470, 478)))
     darker = (moved * 0.6 + 20).astype(np.uint8)
-    correlation, worst = likeness(template, np.stack([template, moved, darker]))
+    correlation, worst = aligned_similarity(template, np.stack([template, moved, darker]))
     assert (correlation > 0.995).all()
     assert (worst < 0.2).all()
     unrelated = np.stack([np.asarray(Image.fromarray(_scenery(48, seed)[:, :48])) for seed in (5, 6)])
-    assert (likeness(template, unrelated)[0] < 0.8).all()
+    assert (aligned_similarity(template, unrelated)[0] < 0.8).all()
 
 
 def test_pictures_without_structure_are_compared_by_brightness() -> None:
     flat = np.stack([np.full((48, 48), level, np.uint8) for level in (100, 101, 200)])
-    correlation, worst = likeness(flat[0], flat)
+    correlation, worst = aligned_similarity(flat[0], flat)
     assert correlation.tolist() == [1, 1, 0]
     assert worst.tolist() == [0, 0, 2]
     codes = np.arange(3)

@@ -65,7 +65,7 @@ def test_an_unknown_option_of_a_named_data_set_names_the_nearest() -> None:
 
 def test_a_file_of_another_kind_lists_the_kinds(tmp_path: Path) -> None:
     (tmp_path / "photos.zip").write_bytes(b"PK")
-    assert "What can: " in message(tmp_path / "photos.zip")
+    assert "Supported kinds: " in message(tmp_path / "photos.zip")
 
 
 def test_a_named_data_set_goes_before_a_folder_of_that_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -103,7 +103,7 @@ def test_a_url_is_refused_with_the_remedy(given: str | Path, remedy: str) -> Non
         ("~nosuchuser", "there is no user of that name. A folder that is called so is written ./~nosuchuser"),
         ("~nosuchuser/photos", "there is no user of that name"),
         ("a\0b", "is not a path"),
-        ("x" * 300, "cannot be looked at: File name too long"),
+        ("x" * 300, "cannot be read: File name too long"),
     ],
 )
 def test_what_cannot_be_a_path_is_one_sentence(given: str, expected: str) -> None:
@@ -713,4 +713,4 @@ def test_a_pipe_is_refused_and_never_waited_for(
     )
     done = subprocess.run([sys.executable, "-c", code, str(given)], capture_output=True, text=True, timeout=60)
     assert done.returncode == 0
-    assert any(words in done.stdout for words in ("not a regular file", "not a file", "no kind that can be opened"))
+    assert any(words in done.stdout for words in ("not a regular file", "not a file", "not of a kind that can be opened"))

@@ -62,7 +62,7 @@ def test_one_class_for_all(one: Any) -> None:
 @pytest.mark.parametrize(
     ("target", "said"),
     [
-        ("cat", "by number only, from 0; received the name 'cat'"),
+        ("cat", "are numbers from 0; received the name 'cat'"),
         (["cat", "dog", "cat"], "received the name 'cat'"),
         (True, "received True"),
         (torch.tensor([True, False, True]), "received True"),
@@ -115,7 +115,7 @@ def test_a_function_is_given_the_answer_as_it_is(method: Callable[..., Any], wra
     plain = nn.Sequential(model.conv, nn.AdaptiveAvgPool2d(1), nn.Flatten())
     settings = {"at": "0"} if method is grad_cam else {}
     np.testing.assert_allclose(found.values, method(plain, IMAGES, 1, **settings).values, rtol=1e-3, atol=1e-6)
-    with pytest.raises(TargetError, match="give a function of that answer"):
+    with pytest.raises(TargetError, match="pass a function of that output"):
         method(model, IMAGES, 1)
 
 
@@ -143,7 +143,7 @@ class Detaching(nn.Module):
 
 @pytest.mark.parametrize("what", ["output", "backbone"])
 def test_a_score_without_a_gradient_is_told_in_a_sentence(what: str) -> None:
-    with pytest.raises(NoGradientError, match="No gradient comes from the score back to the image"):
+    with pytest.raises(NoGradientError, match="No gradient of the score reaches the image"):
         saliency(Detaching(what), IMAGES, 1)
     assert occlusion(Detaching(what), IMAGES, 1).values.any()
 

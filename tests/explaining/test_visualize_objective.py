@@ -113,7 +113,7 @@ def test_a_wrong_place_or_channel_is_one_sentence(objective: Objective, sentence
 def test_more_that_cannot_be_asked() -> None:
     with pytest.raises(ObjectiveError, match=r"vector of float numbers, not all zero; received torch\.float64 \(2,\)"):
         direction("maps", np.zeros(2))
-    with pytest.raises(ObjectiveError, match=r"rows of logits .* answers with dict"):
+    with pytest.raises(ObjectiveError, match=r"rows of logits .* returns dict"):
         class_logit(0)(Activations({}, {"logits": 1}))
     with pytest.raises(ObjectiveError, match="both images must be of one size"):
         content({"maps": torch.ones(1, 2, 3, 3)})(LOOK)

@@ -105,9 +105,9 @@ def test_a_large_file_lies_on_another_host_and_its_digest_here(
 @pytest.mark.parametrize(
     ("content", "said"),
     [
-        (WEIGHTS[:-1] + bytes([WEIGHTS[-1] ^ 1]), "what came has the sha256 digest"),
-        (b"<html>busy</html>".ljust(len(WEIGHTS)), "what came has the sha256 digest"),
-        (WEIGHTS[: len(WEIGHTS) // 2], "what came has the sha256 digest"),
+        (WEIGHTS[:-1] + bytes([WEIGHTS[-1] ^ 1]), "the downloaded file has the sha256 digest"),
+        (b"<html>busy</html>".ljust(len(WEIGHTS)), "the downloaded file has the sha256 digest"),
+        (WEIGHTS[: len(WEIGHTS) // 2], "the downloaded file has the sha256 digest"),
     ],
 )
 def test_what_is_not_the_file_is_not_kept(server: Manners, tmp_path: Path, content: bytes, said: str) -> None:

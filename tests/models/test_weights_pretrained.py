@@ -125,7 +125,7 @@ def test_an_entry_is_fetched_checked_and_used_by_the_name_of_its_model(
     content = save(_state())
     with serving(Manners({"a.safetensors": content})) as address:
         catalogue(digest="sha256-prefix:00000000", addresses=[f"{address}/a.safetensors"])
-        with pytest.raises(StriateError, match="what came has the sha256 digest"):
+        with pytest.raises(StriateError, match="the downloaded file has the sha256 digest"):
             pretrained("tiny_vgg.test")
         assert not list((tmp_path / "cache").rglob("a.safetensors"))
         catalogue(digest=f"sha256:{hashlib.sha256(content).hexdigest()}", addresses=[f"{address}/a.safetensors"])

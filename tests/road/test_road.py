@@ -210,7 +210,7 @@ def test_a_run_that_is_being_written_is_busy_for_everybody_else() -> None:
 def test_a_taken_name_is_refused_before_any_work() -> None:
     Path("runs/mine").mkdir(parents=True)
     (Path("runs/mine") / "precious.txt").write_text("keep me")
-    with pytest.raises(RunError, match="is there already"):
+    with pytest.raises(RunError, match="already exists"):
         striate.train("digits", name="mine", set=QUICK)
     assert [path.name for path in Path("runs/mine").iterdir()] == ["precious.txt"]
 

@@ -33,7 +33,7 @@ def test_every_recipe_survives_the_way_to_json_and_back(name: str) -> None:
         ("optimizer.lrr=0.1", "The optimizer 'sgd' has no option 'lrr'. Did you mean 'lr'?"),
         ("optimizer.name=adamm", "There is no optimizer 'adamm'. Did you mean 'adam'?"),
         ("optimizer=3", "There is no optimizer '3'."),
-        ("epochs=-3", "more than nothing"),
+        ("epochs=-3", "must be above 0"),
         ("batch_size=0", "batch_size must be at least 1; received 0."),
         ("batch_size=many", "whole number"),
         ("optimizer.lr=fast", "optimizer.lr is a number; received 'fast'."),

@@ -532,7 +532,7 @@ def test_of_two_trainings_with_one_name_the_second_is_refused_and_touches_nothin
     stop(begin(photos, epochs=1), 1)
     monkeypatch.setattr(start, "check_name", lambda *_: None)  # the second found the name free
     before = {path: path.read_bytes() for path in Path("runs/mine").rglob("*") if path.is_file()}
-    with pytest.raises(RunError, match="is there already"):
+    with pytest.raises(RunError, match="already exists"):
         list(begin(photos, epochs=2))
     assert {path: path.read_bytes() for path in Path("runs/mine").rglob("*") if path.is_file()} == before
 

@@ -103,7 +103,7 @@ def _channels_last(array: np.ndarray, spec: InputSpec, *, first: bool) -> np.nda
         return array[:, :, None]
     if array.ndim != 3:
         raise DataError(
-            f"an image is an array of (height, width), (height, width, channels) or (channels, height, width); this "
+            f"expected an array of (height, width), (height, width, channels) or (channels, height, width); this "
             f"one has the shape {_by(array.shape)}"
         )
     usual = {len(spec.channels)} | ({1, 2, 3, 4} if set(spec.channels) <= {*RGB, *GREY} else set())
@@ -125,9 +125,9 @@ def _depth(pixels: np.ndarray, spec: InputSpec) -> np.ndarray:
     if kind == "b":
         return pixels.astype(np.uint8) * np.uint8(255)
     if kind not in "iuf":
-        raise DataError(f"its numbers are of {pixels.dtype}. {_ADVICE}")
+        raise DataError(f"its values are of {pixels.dtype}. {_ADVICE}")
     if not np.isfinite(pixels).all():
-        raise DataError("some of its numbers are not finite (NaN or infinity): fill them")
+        raise DataError("some of its values are not finite (NaN or infinity): replace them")
     least, most = pixels.min(), pixels.max()
     if spec.maximum == 1:  # the model was trained on floating-point data of any range
         return pixels.astype(np.float32)
@@ -135,7 +135,7 @@ def _depth(pixels: np.ndarray, spec: InputSpec) -> np.ndarray:
         return pixels.astype(np.float32)
     if least >= 0 and most <= 255 and (kind != "f" or (pixels == np.rint(pixels)).all()):
         return pixels.astype(np.uint8)
-    raise DataError(f"its numbers are of {pixels.dtype} from {least:g} to {most:g}. {_ADVICE}")
+    raise DataError(f"its values are of {pixels.dtype} from {least:g} to {most:g}. {_ADVICE}")
 
 
 def _names(count: int, spec: InputSpec) -> tuple[str, ...]:

@@ -258,4 +258,4 @@ def _check(remote: Remote, size: int, partial: Path) -> None:
         received = hashlib.file_digest(file, kind).hexdigest()
     if not (received.startswith(expected) if part else received == expected) or _size(partial) != size:
         partial.unlink()
-        raise _Broken(f"what came has the {kind} digest {received}, not {expected}{'…' if part else ''}")
+        raise _Broken(f"the downloaded file has the {kind} digest {received}, not {expected}{'…' if part else ''}")

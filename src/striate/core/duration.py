@@ -60,9 +60,9 @@ class Duration:
         if self.unit not in _UNITS:
             raise ConfigError(f"A duration ends in one of {', '.join(_UNITS)}; received {self.unit!r}.")
         if not 0 < self.amount < float("inf"):
-            raise ConfigError(f"A duration is more than nothing; received {self}.")
+            raise ConfigError(f"A duration must be above 0; received {self}.")
         if self.unit == "st" and self.amount != int(self.amount):
-            raise ConfigError(f"Steps are whole; received {self}.")
+            raise ConfigError(f"A number of steps is a whole number; received {self}.")
 
     @classmethod
     def parse(cls, text: str | int | Duration) -> Duration:

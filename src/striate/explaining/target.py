@@ -104,7 +104,7 @@ class ResolvedTarget:
     @property
     def scores(self) -> Float[Tensor, " n"]:
         if self._scores is None:
-            raise RuntimeError("An explanation must score the images as they are before it ends.")
+            raise RuntimeError("A method must score the unchanged images before it returns.")
         return self._scores
 
 
@@ -134,8 +134,8 @@ def _class(one: Any) -> int:
         one = one.item()
     if isinstance(one, (str, bytes)):
         raise TargetError(
-            f"A bare network knows its classes by number only, from 0; received the name {one!r}: give the number, or "
-            f"explain the classifier (striate.explain), which knows the names."
+            f"The classes of a network without a classifier are numbers from 0; received the name {one!r}: pass the "
+            f"number, or explain the classifier (striate.explain), which has the names."
         )
     if isinstance(one, (bool, np.bool_)) or not isinstance(one, (int, np.integer)):
         raise TargetError(
@@ -149,8 +149,8 @@ def _rows(answer: Any) -> Float[Tensor, "m k"]:
     if not isinstance(answer, Tensor) or answer.ndim != 2:
         given = f"a tensor of shape {tuple(answer.shape)}" if isinstance(answer, Tensor) else type(answer).__name__
         raise TargetError(
-            f"A target that is a class needs a network that answers with a row of logits for each image (n, k); this "
-            f"one gave {given}: give a function of that answer as the target, which returns a score for each image."
+            f"A target that is a class needs a network that returns a row of logits for each image (n, k); this "
+            f"one gave {given}: pass a function of that output as the target, which returns a score for each image."
         )
     return answer
 
@@ -160,7 +160,7 @@ def _score_of(target: Callable[[Any], Tensor], answer: Any, expected: int | None
     if not isinstance(scores, Tensor) or scores.ndim != 1 or len(scores) != (expected or len(scores)):
         count = "one for each" if expected is None else f"({expected},)"
         raise TargetError(
-            f"A target that is a function makes of the network's answer to a batch of images a tensor of scores, "
+            f"A target function must return a tensor of scores for the network's output, "
             f"{count}; this one gave "
             f"{f'a tensor of shape {tuple(scores.shape)}' if isinstance(scores, Tensor) else repr(scores)}."
         )

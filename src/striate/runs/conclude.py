@@ -51,7 +51,7 @@ def conclude(run: Run, session: Session, ending: Ending, lost: tuple[str, ...] =
         if outputs is not None:
             judged[split] = outputs
     if not judged:
-        raise DataError(f"None of the images of {run.path} can be read any more. Its weights can be used all the same.")
+        raise DataError(f"None of the images of {run.path} can be read any more. Its weights can still be used.")
     classifier = _calibrated(classifier, judged.get("val"), _selects(session, ending))
     evaluations = [_evaluation(split, rows, classifier, session, gone[split]) for split, rows in judged.items()]
     for each in evaluations:

@@ -213,8 +213,8 @@ def matched(dataset: Dataset, labels: LabelSpec) -> tuple[Dataset, np.ndarray, t
     known = np.flatnonzero(targets >= 0)
     if not len(known):
         raise DataError(
-            f"{dataset.name} has no class that the classifier knows: it has {_listed(dataset.classes)}, and the "
-            f"classifier tells {_listed(labels.classes)} apart. Rename the folders or the labels."
+            f"{dataset.name} has no class of the classifier: it has {_listed(dataset.classes)}, and the "
+            f"classifier has {_listed(labels.classes)}. Rename the folders or the labels."
         )
     return replace(dataset, classes=labels.classes, targets=np.maximum(targets, 0)), known, unknown
 

@@ -95,7 +95,7 @@ def _watched_norms(network: nn.Module, count: int) -> Iterator[None]:
 def _single(who: str, count: int) -> ConfigError:
     batch = "" if count > 1 else " in a batch of 1"
     return ConfigError(
-        f"{who} normalises over a single value of each channel{batch}, which leaves nothing of it. "
+        f"{who} normalises over a single value of each channel{batch}, which is always 0. "
         "Choose a batch_size of at least 2 (and more than one training image), larger images (input.height, "
         "input.width), or another model."
     )

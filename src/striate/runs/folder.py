@@ -220,7 +220,7 @@ def check_name(folder: Path, name: str) -> None:
         RunError: the name is no name of a folder, or is taken.
     """
     if Path(name).name != name or name in ("", ".", ".."):
-        raise RunError(f"A run's name is the name of a folder, without slashes; received {name!r}.")
+        raise RunError(f"The name of a run is that of a folder, without slashes; received {name!r}.")
     if not is_free(Run(folder / name)):
         raise _taken(Run(folder / name))
 
@@ -233,9 +233,9 @@ def _numbered(stem: str) -> Iterator[str]:
 def _taken(run: Run) -> RunError:
     if run.recipe_file.exists():
         return RunError(
-            f"{run.path} is there already. Choose another --name, or resume it: striate resume {run.argument}"
+            f"{run.path} already exists. Choose another --name, or resume it: striate resume {run.argument}"
         )
-    return RunError(f"{run.path} is there already, and is no run. Choose another --name, or move it away.")
+    return RunError(f"{run.path} already exists and is not a run. Choose another --name, or move it.")
 
 
 def open_run(path: str | os.PathLike[str]) -> Run:

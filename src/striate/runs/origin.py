@@ -66,7 +66,7 @@ class Origin:
             )
         except (KeyError, TypeError, ValueError, ConfigError) as error:
             raise RunError(
-                f"{run.events_file} does not say what this run was started with ({error}). Restore it from a copy."
+                f"{run.events_file} does not record how this run was started ({error}). Restore it from a copy."
             ) from error
 
     def changed_settings(self, plan: Plan) -> dict[str, tuple[Any, Any]]:

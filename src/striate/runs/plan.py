@@ -159,5 +159,5 @@ def follow_model(plan: Plan, chosen: Collection[str], index: ImageIndex) -> Plan
 def _execution_of(path: Path) -> ExecutionPlan:
     checkpoint, _ = newest_checkpoint(Run(path).checkpoints)
     if checkpoint is None:
-        raise RunError(f"{path} has no checkpoint that says how it was executed.")
+        raise RunError(f"{path} has no checkpoint with an execution plan.")
     return checkpoint.plan

@@ -284,6 +284,6 @@ def _check_readable(recipe: Recipe, found: Audit) -> None:
         first = found.unread[0]
         raise DataError(
             f"{len(found.unread)} of {len(dataset)} images of {dataset.name} cannot be read (the first is "
-            f"{first.name}: {first.why}), which is more than the share of {recipe.unreadable:g} "
-            f"that the setting 'unreadable' admits. They are all listed by: {command('audit', dataset.source)}"
+            f"{first.name}: {first.why}), more than the fraction {recipe.unreadable:g} that the setting 'unreadable' "
+            f"allows. List them with: {command('audit', dataset.source)}"
         )

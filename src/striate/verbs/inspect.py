@@ -77,7 +77,7 @@ def inspect(
     title = (folder_of(run) or Path(classifier.model_name)).name
     folder = (folder_of(run) or Path()) / "inspection" if out is None else Path(out)
     if folder.exists() and not is_inspection(folder):
-        raise ConfigError(f"{folder} is there already and is no inspection. Choose another folder with --out.")
+        raise ConfigError(f"{folder} already exists and is not an inspection. Choose another folder with --out.")
     dataset = open_data(own_data(run) if data is None else data, progress=report)
     found = audit(dataset, channels=classifier.input.channels, progress=report)
     indices = divide(found).splits["train"] if data is None else np.flatnonzero(found.index.readable)

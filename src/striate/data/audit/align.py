@@ -18,7 +18,7 @@ _LARGEST_SHIFT, _LARGEST_SCALE = 2.0, 0.1  # above those of a crop by a few per 
 FLAT = 1.0  # grey levels: a standard deviation below this is noise and is not compared
 
 
-def likeness(
+def aligned_similarity(
     template: UInt8[np.ndarray, "s s"], others: UInt8[np.ndarray, "n s s"]
 ) -> tuple[Float64[np.ndarray, " n"], Float64[np.ndarray, " n"]]:
     """Compare each of `others` with `template` after alignment.

@@ -21,7 +21,7 @@ from PIL import Image
 from striate.core.progress import Progress, silent
 from striate.core.spec import RGB
 from striate.core.threads import in_order, usable_cores
-from striate.data.audit.align import FLAT, likeness
+from striate.data.audit.align import FLAT, aligned_similarity
 from striate.data.images.decoded import Pixels, full_intensity
 
 SMALLEST_SIDE = 64
@@ -112,7 +112,7 @@ def _confirmed(
     """
     if not len(others):
         return np.zeros(0, bool)
-    correlation, worst = likeness(thumbnail, others.thumbnails)
+    correlation, worst = aligned_similarity(thumbnail, others.thumbnails)
     similar = (correlation >= _LEAST_CORRELATION) & (worst <= _MOST_BLOCK_ERROR)
     return similar & _same_tint(tint, others.tints, grey_copies=bool(thumbnail.std() >= FLAT))
 

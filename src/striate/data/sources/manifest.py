@@ -102,7 +102,7 @@ def _rows(path: Path, text: str) -> list[_Row]:
     except csv.Error as error:
         raise DataError(f"{path} is no proper CSV file (line {skipped + reader.line_num}): {error}.") from error
     if not rows:
-        raise DataError(f"{path} lists no images: it has no line but its first.")
+        raise DataError(f"{path} lists no images: it has only a header line.")
     return rows
 
 

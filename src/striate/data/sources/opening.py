@@ -87,7 +87,7 @@ def _open_path(source: str | Path, text: str) -> Dataset:
         exists = path.exists()
         entries = [entry for entry in SOURCES.values() if exists and entry.recognises(path)]
     except OSError as error:
-        raise DataError(f"{text} cannot be looked at: {error.strerror or error}.") from error
+        raise DataError(f"{text} cannot be read: {error.strerror or error}.") from error
     except RuntimeError as error:
         raise DataError(
             f"{text} begins with ~ and a name, and there is no user of that name. A folder that is called so is "
@@ -97,7 +97,7 @@ def _open_path(source: str | Path, text: str) -> Dataset:
         raise DataError(f"There is nothing at {text}, and no data set of that name. {_nearest(path, text)}")
     if not entries:
         kinds = "; ".join(entry.title for entry in SOURCES.values())
-        raise DataError(f"{text} is of no kind that can be opened. What can: {kinds}.")
+        raise DataError(f"{text} is not of a kind that can be opened. Supported kinds: {kinds}.")
     return entries[0].open(path)
 
 

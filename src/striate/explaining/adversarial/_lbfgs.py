@@ -17,7 +17,7 @@ from striate.explaining.adversarial.norms import NORMS
 from striate.explaining.adversarial.pixels import AttackError
 
 _FACTOR = 4.0
-"""By how much the price of a change is raised or lowered until it is known from both sides."""
+"""Factor by which the weight c is raised or lowered until it is bounded from both sides."""
 
 
 @attack_method(title="Box-constrained L-BFGS", paper="Szegedy et al. 2013, section 4.1")
@@ -26,13 +26,13 @@ def lbfgs(
 ) -> Attempt:
     """Find a small change in L2: minimize c ‖r‖² + J(x + r) over r, with x + r in the box.
 
-    J is the cross-entropy of the class to reach or, away from a class, of all others together: log(1 + e^(-progress)),
-    see `ResolvedGoal.progress`. x and r are in fractions of full intensity. The price c is searched for each image:
-    the larger, the smaller is r, so that the largest c whose minimum, rounded, still fools is wanted (the paper's
-    "minimum c" belongs to a c before J). Of all changes that fool, the shortest is kept.
+    J is the cross-entropy of the target class or, in an untargeted attack, that of all other classes together:
+    log(1 + e^(-progress)), see `ResolvedGoal.progress`. x and r are fractions of full intensity. A larger c gives a
+    smaller r, so the search is for the largest c whose minimum fools the network after rounding. (In the paper c
+    multiplies J, and the search is for the smallest.) The shortest change that fools is returned.
 
-    `searches`: how many prices are tried. `steps`: iterations of L-BFGS-B for each. Found: `price`, the c of what is
-    kept. Needs SciPy.
+    `searches`: number of values of c. `steps`: iterations of L-BFGS-B for each. `price` in the result is the c of the
+    change. Requires SciPy.
     """
     if searches < 1 or steps < 1:
         raise AttackError(f"L-BFGS needs at least one search of one step; received {searches} and {steps}.")

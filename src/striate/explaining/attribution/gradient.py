@@ -53,7 +53,7 @@ def gradient(
         (found,) = torch.autograd.grad(scores.sum(), images, allow_unused=True)
     if found is None:
         raise NoGradientError(
-            "No gradient comes from the score back to the image: the network, or the target if it is a function, "
+            "No gradient of the score reaches the image: the network, or the target if it is a function, "
             "detaches what it computes, or runs a part under torch.no_grad or inference_mode. Explain it by a method "
             "that needs no gradient, occlusion or rise, or by grad_cam at a place after that part."
         )

@@ -11,7 +11,7 @@ from striate.explaining.attribution.gradient import gradient
 from striate.explaining.target import ResolvedTarget
 from striate.hooks import DECONVNET, GUIDED, Rule, rewrite
 
-_RELU = "a ReLU, or what stands in its place, on the way from the image to the score"
+_RELU = "a ReLU or a similar activation between the image and the score"
 
 
 @attribution_method(

@@ -46,23 +46,22 @@ def integrated_gradients(
 
         values = (x - x′) ⊙ ∫₀¹ ∂S/∂x (x′ + α (x - x′)) dα
 
-    Values (n c h w), in units of the score; as one map, their sum over the channels. They add up to S(x) - S(x′), as
-    far as the integral is exact: it is taken by the trapezoidal rule, whose steps are doubled until, image by
-    image, the sum is within `tolerance` of that difference (what was computed is used again), or `most_steps` are
-    reached. The residue is in the result, and a note says where it exceeds the tolerance. (The paper takes 20 to
-    300 steps, and the sum at the ends of the steps.)
+    The values (n c h w) have the unit of the score; a map is their sum over the channels. If the integral is exact,
+    they sum to S(x) - S(x′). The trapezoidal rule is applied with twice as many steps each time, and gradients are
+    reused, until the sum of each image is within `tolerance` of that difference or `most_steps` are reached. The result
+    holds the residue, and a note where it exceeds the tolerance. The paper uses 20 to 300 steps of the rectangle rule.
 
-    `tolerance` bounds the sum of the values of an image only: errors of opposite signs cancel in it, and single values
-    may be off by several times as much. Where each value counts, state `nodes` instead: so many nodes of the
-    Gauss-Legendre rule are then taken, whatever the sum, and the integral of a smooth network soon is exact; for a
-    network of ReLUs, whose gradient jumps along the way, the error falls about as 1/nodes.
+    `tolerance` bounds the error of the sum over an image. Errors of opposite signs cancel in it, so single values may
+    have several times this error. If single values matter, pass `nodes`, the number of nodes of the Gauss-Legendre
+    rule: the error for a smooth network decreases fast, that for a network with ReLUs about as 1/nodes.
 
-    The baseline is in prepared numbers, the same for all images or one for each: 0, by default, is the mean of the
-    data where they are prepared so.
+    `baseline` is a number or a tensor in the scale of the network's input, for all images or for each. The default 0
+    is the mean of the data if the input is standardised.
 
     Raises:
-        ConfigError: the baseline does not fit the images, or there is no positive tolerance, number of steps or nodes.
-        NotFiniteError: the score or its gradient is infinite or undefined somewhere on the way.
+        ConfigError: the baseline does not fit the images, or the tolerance or a number of steps or nodes is not
+            positive.
+        NotFiniteError: the score or its gradient is infinite or undefined between baseline and image.
     """
     if not tolerance > 0 or most_steps < _FIRST:
         raise ConfigError(
@@ -80,24 +79,36 @@ def integrated_gradients(
         places, weights = np.polynomial.legendre.leggauss(nodes)
         sums.add(range(len(images)), (places + 1) / 2, weights / 2)
         return RawAttribution(_finite(way.float() * sums.of(range(len(images)))), difference=difference)
-    pending, steps = list(range(len(images))), _FIRST
+    values, missing, steps = _doubling(sums, way, difference, tolerance, most_steps)
+    remarks = {
+        image: f"after {steps} steps the sum of the values still differs from the difference of scores, "
+        f"{difference[image]:.3g}, by {missing[image]:.2g}."
+        for image in _beyond(missing, difference, tolerance)
+    }
+    return RawAttribution(values, notes=(_OF_THE_SUM.format(tolerance),), remarks=remarks, difference=difference)
+
+
+def _doubling(
+    sums: _Sums, way: Tensor, difference: Tensor, tolerance: float, most_steps: int
+) -> tuple[Tensor, Tensor, int]:
+    """Return the values, the errors of their sums, and the last number of steps."""
+    pending, steps = list(range(len(way))), _FIRST
     sums.add(pending, [0.0, 1.0], [0.5, 0.5])
     sums.add(pending, [step / steps for step in range(1, steps)])
     values = torch.zeros_like(way, dtype=torch.float32)
     while True:
         values[pending] = _finite(way[pending].float() * sums.of(pending) / steps)
         missing = (values.sum((1, 2, 3), dtype=torch.float64) - difference).abs()
-        pending = [image for image in pending if not missing[image] <= tolerance * difference[image].abs()]
+        pending = _beyond(missing, difference, tolerance)
         if not pending or 2 * steps > most_steps:
-            break
+            return values, missing, steps
         steps *= 2
         sums.add(pending, [step / steps for step in range(1, steps, 2)])
-    remarks = {
-        image: f"after {steps} steps the values still miss the difference of scores, {difference[image]:.3g}, by "
-        f"{missing[image]:.2g}."
-        for image in pending
-    }
-    return RawAttribution(values, notes=(_OF_THE_SUM.format(tolerance),), remarks=remarks, difference=difference)
+
+
+def _beyond(missing: Tensor, difference: Tensor, tolerance: float) -> list[int]:
+    """Return the images whose sums are not within the tolerance."""
+    return [image for image, error in enumerate(missing) if not error <= tolerance * difference[image].abs()]
 
 
 def _finite(values: Float[Tensor, "n c h w"]) -> Float[Tensor, "n c h w"]:

@@ -75,6 +75,6 @@ def as_map(value: Tensor, place: str) -> Float[Tensor, "n u h w"]:
     if value.ndim != 4:
         raise PlaceError(
             f"Units are the channels of a map (n, c, h, w) or of a row (n, k); place {place!r} gives "
-            f"{tuple(value.shape)}: name another."
+            f"{tuple(value.shape)}: choose another place."
         )
     return value

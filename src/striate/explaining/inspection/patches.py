@@ -83,12 +83,12 @@ def top_patches(
 ) -> tuple[TopPatches, ...]:
     """Find the `count` patches that excite each unit of each place most, after Zeiler and Fergus 2014, figure 2.
 
-    Of one image the strongest position counts for a unit (else the nine would be neighbours); among equal ones the
-    first position, and the image that comes first. A place may be a dense layer too, whose units see whole images.
-    Without `places`, the declared feature maps, and for a network that declares none, its `layers`.
+    A unit takes at most one patch from each image, at its strongest position, because neighbouring positions would
+    fill the list. Ties go to the first position and to the first image. A place may be a dense layer, whose units see
+    the whole image. The default `places` are the declared feature maps, or the `layers` of a network without them.
 
-    The images are read once. Besides sums, only the images that are among the best of some unit are kept, at most
-    units × count whatever the number of images. `units` (see `Units`) come from the same pass.
+    The images are read once. Memory holds sums and the images of the current patches, at most units × count. `units`
+    (see `Units`) are computed in the same pass.
 
     Raises:
         ImageError: there are no images, or they differ in size.

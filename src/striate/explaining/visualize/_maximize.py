@@ -54,7 +54,7 @@ def maximize(
     height, width = size or spec.size
     if min(count, height, width) < 1:
         raise ObjectiveError(
-            f"At least 1 image of at least 1×1 pixels must be made; received count {count}, size {height}×{width}."
+            f"Expected at least 1 image of at least 1×1 pixels; received count {count}, size {height}×{width}."
         )
     aim = as_objective(objective)
     scaling = ImageScaling(spec)

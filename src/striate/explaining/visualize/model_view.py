@@ -47,11 +47,11 @@ class Activations:
             ObjectiveError: the network does not answer with rows of logits.
         """
         if self.answer is None:
-            raise ObjectiveError("The network has run only up to the places of the objective: it has no answer here.")
+            raise ObjectiveError("The network has run only up to the places of the objective: it has no output here.")
         if not isinstance(self.answer, Tensor) or self.answer.ndim != 2:
             given = tuple(self.answer.shape) if isinstance(self.answer, Tensor) else type(self.answer).__name__
             raise ObjectiveError(
-                f"A class needs rows of logits (n, k); this network answers with {given}: use an objective of a place."
+                f"A class needs rows of logits (n, k); this network returns {given}: use an objective of a place."
             )
         return self.answer if self.answer.dtype == torch.float64 else self.answer.float()
 

@@ -77,12 +77,12 @@ class Pixels:
 
 @dataclass(frozen=True)
 class BlurredPixels:
-    """Pixels that are shrunk, blurred and clipped as they grow (Yosinski et al. 2015, arXiv:1506.06579, section 4).
+    """Pixels with the regularisations of Yosinski et al. 2015, arXiv:1506.06579, section 4.
 
-    After each step r follows, in this order: every value times (1 - `decay`); every `blur_every` steps a Gaussian blur
-    of `blur_sigma_px`; of the pixels, the share `clip_norm` with the smallest norms is set to the mean colour, and the
-    share `clip_contribution` with the smallest |Σ_c z·g|, their contribution to the objective. The defaults
-    are of the paper's kind: a blur now and then, and the pixels of least use left grey.
+    Each step is followed, in this order, by L2 decay (all values times 1 - `decay`), every `blur_every` steps by a
+    Gaussian blur of `blur_sigma_px`, and by clipping: the fraction `clip_norm` of the pixels with the smallest norms,
+    and the fraction `clip_contribution` with the smallest contributions to the objective |Σ_c z·g|, are set to the mean
+    colour. The defaults resemble the paper's settings: rare blurs, and clipping by contribution.
     """
 
     decay: float = 0.0001

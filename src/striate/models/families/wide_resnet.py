@@ -108,10 +108,6 @@ class WideBottleneck(Block):
         return self.relu3(self.add(branch, self.shortcut(x)))
 
 
-def _counted_by_name(layers: int) -> str:
-    return f"The name's {layers} counts all convolutions, those of three shortcuts too, and not the classifier."
-
-
 CIFAR = {
     "wide_resnet16_8": dict(layers=16, widening=8),
     "wide_resnet28_10": dict(layers=28, widening=10),

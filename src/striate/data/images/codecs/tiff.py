@@ -128,7 +128,7 @@ def _extra_samples(page: TiffPage) -> tuple[int, ...]:
 def _note(page: TiffPage) -> str:
     left_out = ((_UNSPECIFIED,), (_PREMULTIPLIED, _UNSPECIFIED), (_STRAIGHT, _UNSPECIFIED))
     if page.photometric in (_RGB, _INKS) and _extra_samples(page) in left_out:
-        return "a sample behind its colours, which the file does not name, is left out"
+        return "a sample after its colours, which the file does not name, is left out"
     return ""
 
 
