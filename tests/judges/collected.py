@@ -6,8 +6,10 @@ import importlib
 from pathlib import Path
 
 from judges.parity import Judge
-from promises.subject import families
+from promises.subject import asks_all, families
 from striate.models import MODELS
+
+_LARGEST = 20_000_000
 
 
 def all_judges() -> list[Judge]:
@@ -18,11 +20,13 @@ def all_judges() -> list[Judge]:
 def one_of_each_family() -> list[Judge]:
     """Return the first judge of the smallest judged member of each family that `promises.subject.families` names.
 
-    `results/zoo.json` records the verdict of every judge, on the networks as they are.
+    `results/zoo.json` records the verdict of every judge, on the networks as they are; those of more than `_LARGEST`
+    parameters are left to it, unless everything is asked.
     """
     chosen: dict[str, Judge] = {}
     kinds = {MODELS[name].card.family for name in families()}
     known = [judge for judge in all_judges() if judge.name in MODELS and MODELS[judge.name].card.family in kinds]
     for judge in sorted(known, key=lambda judge: MODELS[judge.name].card.parameters):
-        chosen.setdefault(MODELS[judge.name].card.family, judge)
+        if asks_all() or MODELS[judge.name].card.parameters <= _LARGEST:
+            chosen.setdefault(MODELS[judge.name].card.family, judge)
     return sorted(chosen.values(), key=lambda judge: judge.name)

@@ -355,7 +355,7 @@ def test_an_inspection_is_a_folder_with_a_page_that_asks_for_nothing_outside(run
         assert sorted(p.name for p in (page.parent / place).iterdir()), place
         assert f'id="{place}"' in text
     assert (page.parent / "filters").is_dir()
-    again = striate.inspect(run, photos.parent, units=1, time="1s")
+    again = striate.inspect(run, photos.parent, units=1, time="0.1s")
     assert len(list((again.parent / "features.relu1_1").iterdir())) == 1, "the former inspection is replaced"
     assert not [name for name in os.listdir(run) if name.startswith(".inspection")]
 
@@ -369,7 +369,7 @@ def test_an_inspection_that_fails_leaves_the_former_one(
     before = page.read_bytes()
     monkeypatch.setattr("striate.reporting.inspection.folder.inspection_page", lambda inspection: 1 / 0)
     with pytest.raises(ZeroDivisionError):
-        striate.inspect(run, photos.parent, units=1, time="1s")
+        striate.inspect(run, photos.parent, units=1, time="0.1s")
     assert page.read_bytes() == before
     monkeypatch.undo()
     rename = Path.rename
@@ -381,7 +381,7 @@ def test_an_inspection_that_fails_leaves_the_former_one(
 
     monkeypatch.setattr(Path, "rename", refused)
     with pytest.raises(StriateError, match="ermission"):
-        striate.inspect(run, photos.parent, units=1, time="1s")
+        striate.inspect(run, photos.parent, units=1, time="0.1s")
     assert page.read_bytes() == before
     assert not [name for name in os.listdir(run) if name.startswith(".inspection")]
 
