@@ -45,7 +45,7 @@ def show_models(
 
 
 def _show_weights(entries: list[Entry], *, json: bool) -> None:
-    """Print a line per set of pretrained weights: the default of each model with a star, and where it is."""
+    """Print a line per set of weights within 80 columns: a star at the default of its model, one side of the input."""
     if json:
         from striate.core.config import to_json
 
@@ -54,24 +54,19 @@ def _show_weights(entries: list[Entry], *, json: bool) -> None:
     rows = [
         [
             entry.name + (" *" if entry.default else ""),
-            _percent(entry.top1),
-            _percent(entry.top5),
-            by(entry.input.size),
+            "" if entry.top1 is None else f"{entry.top1:.1f}",
+            by(entry.input.size[: 1 + (entry.input.height != entry.input.width)]),
             entry.licence,
             "yes" if entry.find() else "",
         ]
         for entry in entries
     ]
-    columns = ["weights", "top-1", "top-5", "input", "licence", "here"]
+    columns = ["weights", "top-1", "size", "licence", "here"]
     console().print(table(columns, rows, left=1, gap=1))
     console().print(
         "\nUse one of them by its name, or by that of its network where it has a star:\n"
         "striate predict NAME IMAGES. 'here': it is on this machine."
     )
-
-
-def _percent(score: float | None) -> str:
-    return "" if score is None else f"{score:.1f}"
 
 
 def show_summary(work: Callable[..., Summary], *, json: Annotated[bool, Parameter(help="print JSON.")] = False) -> None:
