@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +18,8 @@ from striate.data.images.decode import decode
 from striate.data.images.decoded import ALPHA, DecodedImage
 
 ImageLike = str | os.PathLike[str] | bytes | np.ndarray | Tensor | Image.Image | DecodedImage
+Images = ImageLike | Iterable[ImageLike]
+"""An image, or several: any iterable of them, or an array or tensor of four dimensions."""
 
 _KEPT_BY_PNG = {"1", "L", "LA", "RGB", "RGBA", "P", "I;16"}
 _ADVICE = "Pass uint8 from 0 to 255, uint16 from 0 to 65535, or floating numbers from 0 to 1"

@@ -5,9 +5,9 @@ from __future__ import annotations
 import glob
 import os
 import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from striate.core.errors import DataError
 from striate.core.registry import natural_key
@@ -25,7 +25,7 @@ def each(
     work: Callable[[Image, str], Result],
     on_result: Callable[[Result | Failure], None] | None = None,
 ) -> list[Result | Failure]:
-    """Return `work(image, name)` for each image and its name; an image that cannot be read gives a `Failure`.
+    """Return `work(image, name)` for each image and its name; one that cannot be read or is refused gives a `Failure`.
 
     `on_result` receives each result as soon as it is there.
     """
@@ -38,15 +38,37 @@ def each(
             result: Result | Failure = work(image, name)
         except Unreadable as error:
             result = Failure(name, error.why)
+        except DataError as error:
+            result = Failure(name, str(error).rstrip("."))
         results.append(result)
         if on_result is not None:
             on_result(result)
     return results
 
 
-def named(images: Iterable[str | Path]) -> Iterator[tuple[str, Path]]:
-    """Yield the path of each file that `expand` finds, as text and as a path."""
-    return ((str(path), path) for path in expand(images))
+def named(images: Sequence[Any]) -> Iterator[tuple[str, Any]]:
+    """Yield every image with its name: files by their paths (see `expand`), others by their number.
+
+    Lists and other iterables of images, and arrays and tensors of four dimensions, are several images.
+    """
+    from striate.classifier.images import many
+
+    if not images:
+        yield from ((str(path), path) for path in expand(()))
+    number = 0
+    waiting = [iter(images)]
+    while waiting:
+        for given in waiting[-1]:
+            if isinstance(given, (str, os.PathLike)):
+                yield from ((str(path), path) for path in expand((Path(given) if str(given) != "-" else given,)))
+            elif many(given) and isinstance(given, Iterable):
+                waiting.append(iter(given))
+                break
+            else:
+                number += 1
+                yield f"image {number}", given
+        else:
+            waiting.pop()
 
 
 def expand(images: Iterable[str | Path]) -> Iterator[Path]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -10,19 +10,17 @@ from typing import TYPE_CHECKING, Any
 
 from striate.core.errors import ConfigError
 from striate.core.progress import silent
-from striate.verbs._images import each, expand
+from striate.verbs._images import each, named
 from striate.verbs._trained import classifier_of, folder_of
 from striate.verbs._verb import with_progress
 from striate.verbs.explanation import Explanation as Explanation
 from striate.verbs.explanation import Results as Results
 
 if TYPE_CHECKING:
-    from numpy import ndarray
-    from PIL.Image import Image
-    from torch import Tensor
     from torch.nn import Module
 
     from striate.classifier import Classifier, Failure
+    from striate.classifier.images import Images
     from striate.core.progress import Progress
     from striate.reporting.sheets.input_image import RunNetwork
     from striate.reporting.sheets.own_model import OwnNetwork
@@ -34,7 +32,7 @@ if TYPE_CHECKING:
 def explain(
     run: str | Path | Run | Classifier | Module,
     /,
-    *images: str | Path | Image | ndarray | Tensor,
+    *images: str | Path | Images,
     weights: str | Path | Any = None,
     method: str | None = None,
     target: str | int | Callable[[Any], Any] | None = None,
@@ -60,7 +58,8 @@ def explain(
         run: the run's folder, a classifier's folder that was copied out of it, or the name of a network that has
             pretrained weights, as in efficientnet_lite0. In Python also any module that returns logits (n, k).
         images: files, folders (every image in them), patterns in quotes, or - for a list on standard input. In Python
-            also PIL images, arrays, and tensors (c, h, w); a float tensor counts as prepared.
+            also PIL images, arrays, tensors (c, h, w) and the bytes of files, and lists of them; for a module a float
+            tensor counts as prepared.
         weights: the pretrained weights of the network that is named in place of a run: a file, a name of the catalogue
             ('striate list-models --weights'), or a repository of the Hugging Face hub, as in timm/resnet50.a1_in1k.
             In Python, for a module, also torchvision's weights, such as ResNet50_Weights.DEFAULT, which hold the
@@ -119,7 +118,7 @@ def explain(
         asked = None if target is None else f"as {explained.target}"
         return _written(Explanation(explained, dark=dark), folder, kind, place, asked)
 
-    return Results(each(_named(images), work, on_result))
+    return Results(each(named(images), work, on_result))
 
 
 def _written(found: Explanation, folder: OutputFolder | None, *kinds: str | None) -> Explanation:
@@ -162,19 +161,3 @@ def _folder(run: Any, out: str | Path | None) -> OutputFolder | None:
     if out is not None:
         return OutputFolder(Path(out))
     return None if isinstance(run, nn.Module) else OutputFolder((folder_of(run) or Path()) / "explanations")
-
-
-def _named(images: Sequence[Any]) -> Iterator[tuple[str, Any]]:
-    """Yield every image with its name: files by their paths, others by their number. A batch of tensors is split."""
-    from torch import Tensor
-
-    if not images:
-        yield from ((str(path), path) for path in expand(()))
-    number = 0
-    for given in images:
-        if isinstance(given, (str, Path)):
-            yield from ((str(path), path) for path in expand((given,)))
-            continue
-        for image in given if isinstance(given, Tensor) and given.ndim == 4 else (given,):
-            number += 1
-            yield f"image {number}", image

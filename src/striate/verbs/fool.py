@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from striate.core.progress import silent
 from striate.reporting.sheets.results import SheetResult, SheetResults
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
     from striate.classifier import Classifier, Failure
+    from striate.classifier.images import Images
     from striate.core.progress import Progress
     from striate.reporting.sheets.attack import AttackRequest, Fooled
     from striate.reporting.sheets.input_image import Answered
@@ -58,7 +59,7 @@ class Attack(SheetResult):
 def fool(
     run: str | Path | Run | Classifier,
     /,
-    *images: str | Path,
+    *images: str | Path | Images,
     weights: str | Path | None = None,
     method: str = "pgd",
     epsilon: int | float | None = None,
@@ -82,7 +83,8 @@ def fool(
     Args:
         run: the run's folder, a classifier's folder that was copied out of it, or the name of a network that has
             pretrained weights, as in efficientnet_lite0.
-        images: files, folders (every image in them), patterns in quotes, or - for a list on standard input.
+        images: files, folders (every image in them), patterns in quotes, or - for a list on standard input. In Python
+            also PIL images, arrays, tensors and the bytes of files, as in `Classifier.predict`, and lists of them.
         weights: the pretrained weights of the network that is named in place of a run: a file, a name of the catalogue
             ('striate list-models --weights'), or a repository of the Hugging Face hub, as in timm/resnet50.a1_in1k.
         method: the attack: pgd, fgsm, lbfgs, or own-weights for a linear network.
@@ -109,8 +111,8 @@ def fool(
     request = AttackRequest(attack, epsilon, norm, number, through_preparation)
     folder = OutputFolder((folder_of(run) or Path()) / "fooled" if out is None else Path(out))
 
-    def work(path: Path, name: str) -> Attack:
-        subject = look_at(classifier, path, whole=through_preparation)
+    def work(image: Any, name: str) -> Attack:
+        subject = look_at(classifier, image, name, whole=through_preparation)
         fooled = fool_subject(classifier, subject, request, progress=progress or silent)
         return _written(Attack(fooled, dark=dark), request, folder)
 

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from numpy import ndarray
 
     from striate.classifier import Classifier, Failure
+    from striate.classifier.images import Images
     from striate.core.progress import Progress
     from striate.data.dataset import Dataset
     from striate.reporting.sheets.input_image import Answered
@@ -66,7 +67,7 @@ class Nearest(SheetResult):
 def nearest(
     run: str | Path | Run | Classifier,
     /,
-    *images: str | Path,
+    *images: str | Path | Images,
     weights: str | Path | None = None,
     data: str | Path | None = None,
     count: int = 8,
@@ -87,7 +88,8 @@ def nearest(
     Args:
         run: the run's folder, a classifier's folder that was copied out of it, or the name of a network that has
             pretrained weights, as in efficientnet_lite0.
-        images: files, folders (every image in them), patterns in quotes, or - for a list on standard input.
+        images: files, folders (every image in them), patterns in quotes, or - for a list on standard input. In Python
+            also PIL images, arrays, tensors and the bytes of files, as in `Classifier.predict`, and lists of them.
         weights: the pretrained weights of the network that is named in place of a run: a file, a name of the catalogue
             ('striate list-models --weights'), or a repository of the Hugging Face hub, as in timm/resnet50.a1_in1k.
         data: the images to compare with, in any form that 'striate train' takes; by default those that the run was
@@ -115,7 +117,7 @@ def nearest(
     report = progress or silent
     classifier = classifier_of(run, device, weights=weights, progress=report)
     source = own_data(run) if data is None else data
-    looked = each(named(images), lambda path, _: look_at(classifier, path))
+    looked = each(named(images), lambda image, name: look_at(classifier, image, name))
     subjects = [one for one in looked if not isinstance(one, Failure)]
     found: tuple[Neighbourhood, ...] = ()
     if subjects:

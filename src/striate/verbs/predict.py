@@ -6,18 +6,19 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from striate.verbs._images import expand
+from striate.verbs._images import named
 from striate.verbs._trained import classifier_of
 
 if TYPE_CHECKING:
     from striate.classifier import Classifier, Failure, Prediction
+    from striate.classifier.images import Images
     from striate.runs.folder import Run
 
 
 def predict(
     run: str | Path | Run | Classifier,
     /,
-    *images: str | Path,
+    *images: str | Path | Images,
     weights: str | Path | None = None,
     device: str = "auto",
     coverage: float | None = None,
@@ -33,7 +34,8 @@ def predict(
     Args:
         run: the run's folder, a classifier's folder that was copied out of it, or the name of a network that has
             pretrained weights, as in efficientnet_lite0.
-        images: files, folders (every image in them), patterns in quotes, or - for a list on standard input.
+        images: files, folders (every image in them), patterns in quotes, or - for a list on standard input. In Python
+            also PIL images, arrays, tensors and the bytes of files, as in `Classifier.predict`, and lists of them.
         weights: the pretrained weights of the network that is named in place of a run: a file, a name of the catalogue
             ('striate list-models --weights'), or a repository of the Hugging Face hub, as in timm/resnet50.a1_in1k.
         device: auto (the fastest here), cpu, cuda, cuda:1 or mps.
@@ -48,7 +50,7 @@ def predict(
     """
     classifier = classifier_of(run, device, weights=weights)
     results: list[Prediction | Failure] = []
-    for result in classifier.predictions(list(expand(images)), coverage=coverage):
+    for result in classifier.predictions([image for _, image in named(images)], coverage=coverage):
         results.append(result)
         if on_result is not None:
             on_result(result)

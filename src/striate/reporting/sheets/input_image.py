@@ -2,24 +2,20 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from jaxtyping import Float
-from PIL import Image, ImageOps
 from torch import Tensor, nn
 
 from striate.classifier import Classifier, Prediction
+from striate.classifier.images import ImageLike, as_image
 from striate.core.errors import ConfigError, DataError, nearest
 from striate.core.geometry import Placement
 from striate.core.names import canonical
-from striate.core.spec import InputSpec, channel_names
-from striate.data.images.decode import decode
 from striate.data.images.decoded import DecodedImage
 from striate.data.preparation.arrays import prepare, scale
 from striate.reporting.sheets.rgb import Pixels, shown_input
@@ -49,14 +45,15 @@ class Subject(Answered):
     placement: Placement
 
 
-def look_at(classifier: Classifier, path: Path, *, whole: bool = False) -> Subject:
-    """Decode and prepare the image of a file; if `whole`, with all its pixels, even where the input needs fewer.
+def look_at(classifier: Classifier, image: ImageLike, name: str, *, whole: bool = False) -> Subject:
+    """Decode and prepare an image; if `whole`, with all its pixels, even where the input needs fewer.
 
     Raises:
-        Unreadable: it cannot be read, or lacks the channels of the network's input.
+        Unreadable: the file cannot be read, or lacks the channels of the network's input.
+        DataError: it is not an image, or an ambiguous one.
     """
     spec = replace(classifier.input, decode_scale=0.0) if whole else classifier.input
-    return subject_of(classifier, decode(path, spec), str(path))
+    return subject_of(classifier, as_image(image, spec), name)
 
 
 def subject_of(classifier: Classifier, decoded: DecodedImage, name: str) -> Subject:
@@ -68,21 +65,6 @@ def subject_of(classifier: Classifier, decoded: DecodedImage, name: str) -> Subj
     answer = classifier.labels.classes.index(prediction.label)
     placement = decoded.placement(classifier.input)
     return Subject(images, given, answer, prediction, decoded, placement, task=classifier.task)
-
-
-def decoded_image(image: Any, spec: InputSpec) -> DecodedImage:
-    """Decode an image of any kind: a path, a PIL image, or an array (h, w) or (h, w, c).
-
-    Raises:
-        DataError: it is not an image.
-        Unreadable: the file cannot be read.
-    """
-    if isinstance(image, (str, Path)):
-        return decode(Path(image), spec)
-    if isinstance(image, Image.Image):
-        return decode(_png(image), spec)
-    pixels = pixel_array(image)
-    return DecodedImage(pixels, channel_names(pixels.shape[2]), original=pixels.shape[:2], mode="array")
 
 
 @dataclass(frozen=True, eq=False)
@@ -103,9 +85,7 @@ class RunNetwork:
             DataError: it is not an image.
             Unreadable: the file cannot be read.
         """
-        if isinstance(image, (str, Path)):
-            return look_at(self.classifier, Path(image))
-        return subject_of(self.classifier, decoded_image(image, self.classifier.input), name)
+        return look_at(self.classifier, image, name)
 
     def classes(self, count: int) -> tuple[str, ...]:
         """Return the names of the `count` outputs."""
@@ -126,15 +106,6 @@ def class_number(classes: Sequence[str], wanted: str | int) -> int:
         f"There is no class {str(wanted)!r}: give its name, or its number from 0 to {len(classes) - 1}. "
         f"{nearest(str(wanted), classes)}"
     )
-
-
-def _png(image: Image.Image) -> bytes:
-    upright = ImageOps.exif_transpose(image)
-    if upright.mode not in ("1", "L", "LA", "P", "RGB", "RGBA", "I;16"):
-        upright = upright.convert("RGB")
-    buffer = io.BytesIO()
-    upright.save(buffer, format="PNG")
-    return buffer.getvalue()
 
 
 def pixel_array(image: Any) -> np.ndarray:

@@ -13,6 +13,7 @@ from PIL import Image, ImageOps
 from torch import Tensor, nn
 
 from striate.classifier import Prediction
+from striate.classifier.images import as_image
 from striate.core.errors import ConfigError, DataError
 from striate.core.spec import InputSpec, channel_names
 from striate.data.images.decode import decode
@@ -20,7 +21,7 @@ from striate.data.images.decoded import DecodedImage
 from striate.data.preparation.arrays import prepare, scale
 from striate.explaining import TargetError
 from striate.hooks import borrow
-from striate.reporting.sheets.input_image import Answered, Subject, decoded_image, pixel_array
+from striate.reporting.sheets.input_image import Answered, Subject, pixel_array
 from striate.reporting.sheets.own_preparation import Brought
 from striate.reporting.sheets.rgb import Pixels, shown_input
 from striate.tasks import CLASSIFICATION
@@ -39,7 +40,7 @@ class OwnNetwork:
         return (self.brought.note,) if self.brought.note else ()
 
     def look(self, image: Any, name: str) -> Answered:
-        """Prepare an image: a path, a PIL image, an array (h, w) or (h, w, c), or a tensor (c, h, w).
+        """Prepare an image: a path, the bytes of a file, a PIL image, an array (h, w[, c]), or a tensor (c, h, w).
 
         A float tensor counts as prepared; tensors of other types are images.
 
@@ -63,7 +64,7 @@ class OwnNetwork:
             if not isinstance(prepared, Tensor):
                 raise ConfigError(f"`preparation` returns a tensor (c, h, w); it returned {type(prepared).__name__}.")
             return self._answered(_batch(prepared), _stretched(_batch(prepared)[0]), name)
-        decoded = decoded_image(image, preparation)
+        decoded = as_image(image, preparation)
         values = np.stack([prepare(decoded, preparation)])
         images = scale(torch.from_numpy(values), preparation)
         found = self._answered(images, shown_input(images[0].numpy(), preparation), name)
@@ -94,8 +95,8 @@ class OwnNetwork:
 
 def _pil(image: Any) -> Image.Image:
     """Convert to an upright RGB image, as torchvision's presets expect it."""
-    if isinstance(image, (str, Path)):
-        image = Image.fromarray(_eight_bits(decode(Path(image))))
+    if isinstance(image, (str, Path, bytes)):
+        image = Image.fromarray(_eight_bits(decode(image if isinstance(image, bytes) else Path(image))))
     elif not isinstance(image, Image.Image):
         pixels = pixel_array(image)
         image = Image.fromarray(_eight_bits(DecodedImage(pixels, channel_names(pixels.shape[2]), pixels.shape[:2])))
