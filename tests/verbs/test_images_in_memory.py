@@ -98,6 +98,7 @@ def test_one_image_that_is_refused_does_not_cost_the_others_their_answers(
         striate.explain(classifier, wrong, PIXELS, method="saliency", out=tmp_path),
         striate.fool(classifier, wrong, PIXELS, method="fgsm", epsilon=4, out=tmp_path),
     ):
-        assert isinstance(results[0], Failure)
-        assert "not finite" in results[0].reason
-        assert not isinstance(results[1], Failure)
+        refused, answered = results
+        assert isinstance(refused, Failure)
+        assert "not finite" in refused.reason
+        assert not isinstance(answered, Failure)
