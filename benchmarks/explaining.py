@@ -3,7 +3,7 @@
     python benchmarks/explaining.py [--quick] [--rounds 7] [--write]
 
 Both are given the place, both answer with maps of the size of the images. pytorch-grad-cam is used as its
-documentation shows it: made once, its hooks in place, the network in eval mode. Ours is called anew each time: it
+documentation shows it: made once, its hooks in place, the network in eval mode. Ours is called again each time: it
 borrows the network and brings it back. In each table both run in turn; before that, their maps are compared as they are
 before scaling and enlarging.
 

@@ -39,7 +39,7 @@ def name(way: Session) -> str:
 
 
 def left_alone(pictures: Path, run: Path, way: Session) -> tuple[tuple[str, list[dict[str, Any]]], float]:
-    """What a training comes to that nobody disturbs, and how many seconds it takes."""
+    """The outcome of an uninterrupted training, and how many seconds it takes."""
     run.mkdir()
     started = time.perf_counter()
     if in_process(server(), pictures, run, way):

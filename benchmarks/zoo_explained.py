@@ -3,9 +3,9 @@
     python benchmarks/zoo_explained.py [--quick] [--write]
 
 The member with the fewest parameters of each family, quickly filled with random weights, at a size a little above its
-smallest: one grey picture, then two in colour. Each method must give a finite map as large as the picture, or say in a
+smallest: one grey image, then two in colour. Each method must give a finite map as large as the image, or say in a
 sentence what the network lacks, which only those may that need something of it (CAM: a mean over the map before the
-last layer, which also means a last map of more than one position, as such small pictures do not leave everywhere); and
+last layer, which also means a last map of more than one position, as such small images do not leave everywhere); and
 the network must come back as it was found. The first that does not ends the study.
 """
 

@@ -84,7 +84,7 @@ class Trained:
 
     @property
     def learned(self) -> bool:
-        """Whether chance can be told from what it got right."""
+        """Whether the accuracy differs from chance."""
         return not self.problem and self.interval[0] > CHANCE
 
     def row(self) -> tuple[str, ...]:

@@ -1,4 +1,4 @@
-"""PyTorch's well-known MNIST example, written anew from its published settings.
+"""PyTorch's well-known MNIST example, written again from its published settings.
 
     python -m sides.torch_example DATA EPOCHS
 

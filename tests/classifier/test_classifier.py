@@ -1,4 +1,4 @@
-"""A classifier stands alone: it is written, copied, read and asked, and says what is wrong with a damaged copy."""
+"""A classifier stands alone: it is written, copied, read and used, and names what is wrong in a damaged copy."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def photo(tmp_path: Path) -> Path:
     return path
 
 
-def test_a_probability_is_the_softmax_of_the_hand_scaled_picture_over_the_temperature(
+def test_a_probability_is_the_softmax_of_the_hand_scaled_image_over_the_temperature(
     classifier: Classifier, photo: Path
 ) -> None:
     pixels = np.asarray(Image.open(photo)).astype(np.float64) / 255
@@ -68,12 +68,12 @@ def test_an_array_and_its_file_get_the_same_answer(classifier: Classifier, photo
     assert classifier.predict(array).probabilities == classifier.predict(photo).probabilities
 
 
-def test_several_pictures_give_a_list_in_their_order(classifier: Classifier, photo: Path) -> None:
+def test_several_images_give_a_list_in_their_order(classifier: Classifier, photo: Path) -> None:
     answers = classifier.predict([photo, np.asarray(Image.open(photo)), photo])
     assert [answer.name for answer in answers] == [str(photo), "array 2", str(photo)]
 
 
-def test_a_picture_that_cannot_be_read_is_named_and_the_others_are_answered(
+def test_an_image_that_cannot_be_read_is_named_and_the_others_are_answered(
     classifier: Classifier, photo: Path, tmp_path: Path
 ) -> None:
     broken = tmp_path / "broken.jpg"

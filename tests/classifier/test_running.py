@@ -1,4 +1,4 @@
-"""What a classifier runs: the folded network, made again when anything changes, and never where somebody looks."""
+"""A classifier runs the folded network, folds it again after a change, and never runs it with hooks attached."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A classifier whose network was written down: trained, stored as written, loaded and asked by the verbs."""
+"""A classifier whose network was written down: trained, stored as written, loaded and used by the verbs."""
 
 from __future__ import annotations
 

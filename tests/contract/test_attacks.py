@@ -1,4 +1,4 @@
-"""What every attack promises, asked of all of them on networks of every kind."""
+"""The contract of attacks, checked for all of them on networks of every kind."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ SPEC = spec_of((16, 12))
 
 
 @EVERY_ATTACK
-def test_the_result_is_a_picture_and_says_what_it_is(attack: str) -> None:
+def test_the_result_is_an_image_and_says_what_it_is(attack: str) -> None:
     model = stranger()
     found = fool(attack, model, SPEC, 3)
     assert found.attack == attack
@@ -59,7 +59,7 @@ def test_the_result_is_a_picture_and_says_what_it_is(attack: str) -> None:
 
 @EVERY_ATTACK
 @pytest.mark.parametrize("written", list(WRITTEN))
-def test_the_picture_does_not_depend_on_how_the_network_is_written(attack: str, written: str) -> None:
+def test_the_image_does_not_depend_on_how_the_network_is_written(attack: str, written: str) -> None:
     for channels, count in ((1, 1), (3, 2)):
         spec = spec_of((16, 12), channels)
         expected = fool(attack, stranger(Modular, channels), spec, count)

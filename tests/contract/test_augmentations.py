@@ -109,7 +109,7 @@ def test_is_nearly_nothing_at_a_very_small_strength(name):
 
 @pytest.mark.parametrize("name", [*CHANGES, "everything"])
 @every_shape
-def test_a_picture_gets_the_same_bits_in_any_batch(name, shape):
+def test_an_image_gets_the_same_bits_in_any_batch(name, shape):
     used = EVERYTHING if name == "everything" else (alone(name),)
     images, index = pictures(33, shape), np.random.default_rng(1).permutation(1000)[:33]
     together = changed(images, index, *used)
@@ -137,7 +137,7 @@ def test_values_stay_in_range(name, low, high):
 
 
 def test_moves_compose_into_the_moves_one_after_the_other():
-    """One resampling of all is close to three in a row, on a picture smooth enough to survive three."""
+    """One resampling of all is close to three in a row, on an image smooth enough to survive three."""
     y, x = torch.meshgrid(torch.linspace(0, 3, 48), torch.linspace(0, 2, 40), indexing="ij")
     images = (torch.sin(x + y) * torch.cos(x) / 2 + 0.5).expand(16, 1, 48, 40)
     index = np.arange(16)

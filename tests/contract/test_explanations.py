@@ -1,4 +1,4 @@
-"""What every explanation promises, asked of all of them on networks of every kind."""
+"""The contract of explanations, checked for all of them on networks of every kind."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def test_the_map_does_not_depend_on_how_the_network_is_written(method: str, writ
 
 
 @EVERY_METHOD
-def test_the_pictures_are_left_alone(method: str) -> None:
+def test_the_images_are_left_alone(method: str) -> None:
     images = pictures(2, SIZE)
     explain(method, stranger(InPlace), images)
     assert torch.equal(images, pictures(2, SIZE))
@@ -68,7 +68,7 @@ def test_the_pictures_are_left_alone(method: str) -> None:
 
 
 @EVERY_METHOD
-def test_a_batch_is_so_many_pictures(method: str) -> None:
+def test_a_batch_is_so_many_images(method: str) -> None:
     model, images = stranger(), pictures(3, SIZE)
     together = explain(method, model, images)
     apart = [explain(method, model, image[None]) for image in images]
@@ -127,7 +127,7 @@ def test_a_network_that_has_not_what_the_method_needs_is_refused(method: str) ->
 
 
 class Rooted(nn.Module):
-    """The gradient of its score is infinite for a black picture."""
+    """The gradient of its score is infinite for a black image."""
 
     def forward(self, x: Tensor) -> Tensor:
         return x.clamp_min(0).sqrt().mean((2, 3))
@@ -228,7 +228,7 @@ IN_THE_DEEP = ("grad_cam", "guided_backpropagation")
 
 @pytest.fixture(params=QUICK, scope="module")
 def member(request: pytest.FixtureRequest) -> tuple[Network, Tensor]:
-    """The smallest member of a family, quickly filled with random weights, and a small picture."""
+    """The smallest member of a family, quickly filled with random weights, and a small image."""
     return filled(request.param), pictures(1, subject(request.param).small)
 
 

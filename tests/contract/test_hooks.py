@@ -1,4 +1,4 @@
-"""What looking into a network promises, asked of the smallest member of every family of the zoo."""
+"""The contract of hooks, checked on the smallest member of every family of the zoo."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What every layer promises, asked of all that `striate.layers` offers: a new one must be given an example here."""
+"""The contract of layers, checked for all of `striate.layers`: a new one needs an example here."""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ def test_what_it_is_given_and_every_weight_receive_a_gradient_and_nothing_is_cha
     assert all(torch.equal(one, old) for one, old in zip(given, before, strict=True))
 
 
-def test_it_exports_with_any_number_of_pictures(name: str) -> None:
+def test_it_exports_with_any_number_of_images(name: str) -> None:
     layer, batch = _made(name).eval(), torch.export.Dim("batch", min=1, max=64)
     # *maps is one argument of the program, a tuple.
     several = len(_EXAMPLES[name][1]) > 1

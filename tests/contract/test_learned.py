@@ -1,4 +1,4 @@
-"""What every look at what a network has learned promises: of all of them, and of the families of the zoo."""
+"""The contract of inspections: of all of them, and of the families of the zoo."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ def in_training() -> Tripping:
 
 @EVERY_LOOK
 @pytest.mark.parametrize("channels", [1, 3])
-def test_the_network_is_as_found_and_the_pictures_are_left_alone(look: Look, channels: int) -> None:
+def test_the_network_is_as_found_and_the_images_are_left_alone(look: Look, channels: int) -> None:
     model, images = stranger(InPlace, channels).train(), pictures(2, SIZE, channels)
     given, before = images.clone(), state(model)
     assert all(np.isfinite(array).all() for array in look(model, images))
@@ -107,7 +107,7 @@ def test_frozen_and_bf16_networks_are_looked_at_alike(look: Look) -> None:
         assert np.linalg.norm(one - other) <= 0.2 * np.linalg.norm(other)
 
 
-# `test_hooks` asks of every family that its maps are captured and its rectifiers met: here are those that differ in
+# `test_hooks` checks for every family that its maps are captured and its rectifiers met: here are those that differ in
 # what is made of it.
 FAMILIES = ("lenet5_1998", "mlp", "nin", "resnet20", "squeezenet1_1", "mobilenet_v2_035", "highway11")
 

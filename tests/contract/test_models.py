@@ -1,4 +1,4 @@
-"""What every model of the zoo promises of itself, asked on the meta device of the smallest member of each family.
+"""What every model of the zoo declares, checked on the meta device for the smallest member of each family.
 
 `make zoo` asks all members, and everything with real values besides; `test_zoo_results` asks of each whether it, its
 card included, is still what `make zoo` has asked. `test_models_at_work` asks with real values here.

@@ -1,4 +1,4 @@
-"""What every family of the zoo promises, asked with real values of its smallest member at small sizes."""
+"""The contract of models, checked with real values on the smallest member of each family at small sizes."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from promises.subject import Promise, families, subject
 pytestmark = pytest.mark.parametrize("name", families(), scope="module")
 
 # Exporting takes a hundredth of a second for each layer. Where there are more, `make zoo` has exported the network, and
-# here its record, which must be of these sources, is asked.
+# here its record, which must be of these sources, is read.
 _MOST_EXPORTED_HERE = 120
 
 

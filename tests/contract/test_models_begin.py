@@ -9,7 +9,7 @@ from promises.subject import families, subject
 
 pytestmark = pytest.mark.parametrize("name", families(), scope="module")
 
-# Of those that need many updates or much work for one, `make zoo` asks it; here they only begin.
+# Of those that need many updates or much work for one, `make zoo` checks it; here they only begin.
 _LONG = {
     *("alexnet", "alexnet_2012", "all_cnn", "convnext", "densenet", "efficientnet", "efficientnet_v2", "highway"),
     *("identity_mappings", "inception_resnet", "inception_v3", "inception_v4", "nasnet", "nin", "plain", "resnext"),
@@ -21,7 +21,7 @@ def test_at_the_first_weights_logits_and_maps_have_sensible_sizes(name: str) -> 
     beginning.it_starts_with_sensible_sizes(subject(name), work=1e9)
 
 
-def test_it_memorises_32_pictures_or_where_that_is_long_begins_to_learn(name: str) -> None:
+def test_it_memorises_32_images_or_where_that_is_long_begins_to_learn(name: str) -> None:
     asked = subject(name)
     question = beginning.it_begins_to_learn if asked.card.family in _LONG else beginning.it_memorises_32_pictures
     question(asked)

@@ -17,7 +17,7 @@ from striate.data.sources.named_registry import DATASETS
 from striate.data.sources.opening import open_data
 from striate.data.sources.registry import SOURCES
 
-# Twelve pictures, 32×32 RGB (the size that the strictest of them, CIFAR's layout, prescribes), each of one colour that
+# Twelve images, 32×32 RGB (the size that the strictest of them, CIFAR's layout, prescribes), each of one colour that
 # tells its class (red) and its number (green): eight for training, four for testing, classes 0 to 9 with gaps.
 Labels = dict[Split, list[int]]
 LABELS: Labels = {"train": [10, 2, 2, 0, 10, 0, 2, 10], "test": [0, 2, 10, 2]}
@@ -116,8 +116,8 @@ def test_no_source_recognises_what_is_not_there_or_of_another_kind(kind: str, tm
         assert not SOURCES[kind].recognises(path)
 
 
-def test_every_picture_comes_with_its_own_label_and_split(kind: str, dataset: Dataset) -> None:
-    """The picture's colours tell the truth: index, target, name and split must agree with them."""
+def test_every_image_comes_with_its_own_label_and_split(kind: str, dataset: Dataset) -> None:
+    """The image's colours are the truth: index, target, name and split must agree with them."""
     split_of: dict[int, Split] = {int(index): split for split, indices in dataset.splits.items() for index in indices}
     seen = set()
     for index in range(len(dataset)):
@@ -143,7 +143,7 @@ def test_the_splits_that_the_data_bring_are_kept_disjoint_and_in_order(dataset: 
     assert all(part.dtype == np.int64 for part in (*dataset.splits.values(), dataset.targets))
 
 
-def test_every_picture_has_a_name_of_its_own(dataset: Dataset) -> None:
+def test_every_image_has_a_name_of_its_own(dataset: Dataset) -> None:
     names = [dataset.store.name(index) for index in range(len(dataset))]
     assert len(set(names)) == len(names) == len(dataset.store)
     assert names == list(dataset.store.names)

@@ -1,7 +1,7 @@
-"""Whatever is registered as a task is trained, evaluated, saved, loaded, used, explained and reported alike.
+"""Every registered task is trained, evaluated, saved, loaded, used, explained and reported in the same way.
 
-A toy task, labels that exclude nothing (several of them, or none, belong to an image), passes along all of this while
-single-label classification and every softmax are out of order: nothing but the task knows what is learned.
+A toy multi-label task passes through all of this while single-label classification and every softmax raise errors:
+nothing but the task knows what is learned.
 """
 
 from __future__ import annotations
@@ -102,7 +102,7 @@ class MultiLabel(Task):
 
 @dataclass(frozen=True)
 class LabelScores:
-    """Of so many labels of images, how many were right."""
+    """Number of correct labels among `count` images."""
 
     classes: tuple[str, ...]
     count: int
@@ -160,7 +160,7 @@ def share_right(outputs: np.ndarray, targets: np.ndarray) -> float:
 
 @pytest.fixture
 def toy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> MultiLabel:
-    """The toy task, registered, with single-label classification and softmax out of order."""
+    """The toy task, registered; single-label classification and softmax raise errors."""
     monkeypatch.setenv("STRIATE_CACHE", str(tmp_path / "cache"))
     monkeypatch.chdir(tmp_path)
     evaluator = Evaluator(label_scores, read_scores, label_rows, read_rows)

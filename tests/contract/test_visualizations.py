@@ -1,4 +1,4 @@
-"""What pictures made for a network promise, asked of the smallest member of every family, in every kind of writing."""
+"""The contract of visualizations, checked on the smallest member of every family, in every kind of writing."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def test_every_family_is_excited_and_comes_back_as_found(name: str) -> None:
 
 @pytest.mark.parametrize("channels", [1, 3])
 @pytest.mark.parametrize("written", list(WRITTEN))
-def test_the_picture_does_not_depend_on_how_the_network_is_written(written: str, channels: int) -> None:
+def test_the_image_does_not_depend_on_how_the_network_is_written(written: str, channels: int) -> None:
     grown, expected = (
         maximize(stranger(kind, channels), class_logit(1), spec((16, 12), channels), steps=3)
         for kind in (WRITTEN[written], Modular)

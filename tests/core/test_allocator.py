@@ -10,7 +10,7 @@ import pytest
 
 from striate.core import allocator
 
-# Large buffers, asked for and given back: the page faults of a second round are those that the setting avoids.
+# Large buffers, allocated and freed: the page faults of a second round are those that the setting avoids.
 PROGRAM = """
 import resource, sys
 from striate.core.allocator import tune_process

@@ -45,7 +45,7 @@ def refused(wanted: Remote, folder: Path, kind: type[StriateError] = DataError) 
 
 @pytest.fixture
 def nowhere() -> str:
-    """An address at which nobody listens."""
+    """An address without a server."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         return f"http://127.0.0.1:{free.getsockname()[1]}"
@@ -94,7 +94,7 @@ def test_a_later_process_goes_on_with_what_an_earlier_one_left(server: tuple[str
     assert min(told) > 200_000
 
 
-def test_a_server_that_cannot_begin_in_the_middle_begins_anew(server: tuple[str, Manners], tmp_path: Path) -> None:
+def test_a_server_that_cannot_begin_in_the_middle_begins_again(server: tuple[str, Manners], tmp_path: Path) -> None:
     address, manners = server
     manners.breaks, manners.ranges = [100_000], False
     fetch([remote(address)], tmp_path)
@@ -125,7 +125,7 @@ def test_wrong_ranges_and_broken_transfers_together_end_after_a_few_requests(
     assert len(manners.asked) < 10
 
 
-def test_a_beginning_longer_than_what_lies_there_is_begun_anew(server: tuple[str, Manners], tmp_path: Path) -> None:
+def test_a_beginning_longer_than_what_lies_there_is_begun_again(server: tuple[str, Manners], tmp_path: Path) -> None:
     """The server answers 416: the file there is shorter than what an earlier process left of another one."""
     address, manners = server
     manners.files["file.bin"] = CONTENT[:1000]
@@ -182,7 +182,7 @@ def test_something_else_under_the_address_is_refused_and_not_kept(server: tuple[
 
 
 def test_a_spoilt_beginning_from_an_earlier_process_does_not_stay(server: tuple[str, Manners], tmp_path: Path) -> None:
-    """The digest finds it, and the file is asked for again from its beginning."""
+    """The digest finds it, and the file is requested again from its beginning."""
     address, manners = server
     (tmp_path / ".file.bin.part").write_bytes(b"spoilt")
     fetch([remote(address)], tmp_path)

@@ -107,6 +107,6 @@ def test_the_centre_stays_the_centre_to_within_a_pixel(given_spec, height, width
     assert abs(x - spec.width / 2) <= 0.5
 
 
-def test_pixel_centres_of_a_halved_picture():
-    """A 4 × 4 picture at half its size: the first pixel covers the first two, so its centre is the point (1, 1)."""
+def test_pixel_centres_of_a_halved_image():
+    """A 4 × 4 image at half its size: the first pixel covers the first two, so its centre is the point (1, 1)."""
     assert place(spec_of(2, 2), 4, 4).to_original(0.5, 0.5) == (1.0, 1.0)

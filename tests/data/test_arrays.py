@@ -104,7 +104,7 @@ def test_a_ramp_lands_where_the_placement_says(resize, height, width, antialias,
                 np.testing.assert_allclose(received[:, row, column], at, atol=tolerance)
 
 
-def test_a_picture_decoded_to_scale_is_placed_by_its_full_size():
+def test_an_image_decoded_to_scale_is_placed_by_its_full_size():
     whole = np.repeat(np.repeat(noise(6, 10, 3), 4, axis=0), 4, axis=1)
     spec = spec_of(RGB, 6, 6, filter="nearest")
     small = DecodedImage(np.ascontiguousarray(whole[::2, ::2]), RGB, original=whole.shape[:2])

@@ -90,7 +90,7 @@ def test_classes_are_counted_in_natural_order(found: Audit) -> None:
     assert (rows["dog"].total, rows["dog"].test) == (5, 0)
 
 
-def test_unreadable_pictures_are_named_with_their_reasons(found: Audit) -> None:
+def test_unreadable_images_are_named_with_their_reasons(found: Audit) -> None:
     assert {(row.name, row.reason) for row in found.unread} == {
         ("train/cat/empty.jpg", "empty"),
         ("train/dog/cut.png", "truncated"),

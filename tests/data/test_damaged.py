@@ -1,4 +1,4 @@
-"""Damaged picture files: each is named with its reason, or decoded in full; nothing crashes, nothing hangs.
+"""Damaged image files: each is named with its reason, or decoded in full; nothing crashes, nothing hangs.
 
 Three judges. A file that is merely cut off holds nothing new, so it may give the whole original or nothing. What the
 file's own format would not accept, by the word of an independent decoder, must not be accepted here. And what is
@@ -125,7 +125,7 @@ def attempt(data: bytes) -> np.ndarray | None:
 
 @pytest.fixture(autouse=True)
 def _moderate_memory(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A changed size field may ask for a large but lawful picture; here nothing larger than a photo is needed."""
+    """A changed size field may ask for a large but lawful image; here nothing larger than a photo is needed."""
     monkeypatch.setattr(refusal, "MAXIMUM_PIXELS", 2**22)
 
 
@@ -146,8 +146,8 @@ def test_a_damaged_file_is_decoded_in_full_or_named(name: str) -> None:
 
 @pytest.mark.usefixtures("_quiet")
 @pytest.mark.parametrize("name", FILES)
-def test_a_truncated_file_gives_the_whole_picture_or_nothing(name: str) -> None:
-    """Whole: what was cut off was not of the image (a later frame, a table behind the pixels)."""
+def test_a_truncated_file_gives_the_whole_image_or_nothing(name: str) -> None:
+    """Whole: what was cut off was not of the image (a later frame, a table after the pixels)."""
     data = FILES[name]
     whole = decode(data).pixels
     lengths = np.unique(np.linspace(0, len(data) - 1, 200).astype(int))
@@ -200,7 +200,7 @@ def test_a_png_whose_stream_ends_early_is_not_half_black(kept: int) -> None:
 
 
 def test_a_flipped_bit_anywhere_in_the_pixels_of_a_png_is_noticed() -> None:
-    """By the checksums of the file: some of these streams inflate well, and to another picture."""
+    """By the checksums of the file: some of these streams inflate well, and to another image."""
     data = saved("PNG", IMAGE, compress_level=1)
     start, end = data.index(b"IDAT") + 4, data.index(b"IEND") - 8
     for place in range(start, end):
@@ -259,7 +259,7 @@ def test_what_is_accepted_is_what_pillow_makes_of_the_same_bytes(name: str) -> N
     assert compared > 20 or name == "png"
 
 
-def test_nothing_random_is_taken_for_a_picture() -> None:
+def test_nothing_random_is_taken_for_an_image() -> None:
     draw = np.random.default_rng(0)
     heads = [data[:12] for data in FILES.values()] + [b""]
     for number in range(400):

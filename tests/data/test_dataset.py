@@ -12,7 +12,7 @@ STORE = ArrayStore(PIXELS, numbered("train", 4))
 TARGETS = np.array([0, 1, 1, 0])
 
 
-def test_a_row_of_an_array_is_a_picture_without_a_copy() -> None:
+def test_a_row_of_an_array_is_an_image_without_a_copy() -> None:
     picture = STORE.read(2)
     assert np.shares_memory(picture.pixels, PIXELS)
     assert (picture.channels, picture.original, picture.maximum) == (("grey",), (2, 3), 65535)
@@ -42,7 +42,7 @@ def test_a_data_set_that_contradicts_itself_is_a_defect(targets: list[int], spli
         Dataset("four", STORE, ("a", "b"), np.array(targets), parts)
 
 
-def test_pictures_may_be_in_no_split() -> None:
+def test_images_may_be_in_no_split() -> None:
     dataset = Dataset("four", STORE, ("a", "b"), TARGETS, {"test": np.array([3])})
     assert len(dataset) == 4
 

@@ -27,7 +27,7 @@ from striate.data.images.decoded import DecodedImage
 
 
 def scene(height: int = 40, width: int = 56) -> np.ndarray:
-    """A smooth RGB picture without any symmetry, (h, w, 3)."""
+    """A smooth RGB image without any symmetry, (h, w, 3)."""
     y, x = np.mgrid[0:height, 0:width]
     return np.stack([255 * x / width, 255 * y / height, (3 * x + 2 * y) % 256], axis=2).astype(np.uint8)
 
@@ -161,7 +161,7 @@ def test_every_stored_mode_gives_the_pixels_and_channels_that_pillow_gives(name:
     assert np.abs(picture.pixels.astype(int) - by_pillow(data, mode)).max() <= (2 if "JPEG" in name else 0)
 
 
-def test_a_cmyk_jpeg_looks_like_the_rgb_picture_it_was_made_from() -> None:
+def test_a_cmyk_jpeg_looks_like_the_rgb_image_it_was_made_from() -> None:
     """Not only as Pillow sees it: the inks must not come out as a negative."""
     picture = decode(encoded(Image.fromarray(scene()).convert("CMYK"), "JPEG", quality=95))
     assert picture.mode == "JPEG CMYK"
@@ -227,7 +227,7 @@ def test_a_tiff_of_five_channels_keeps_them_in_order(layout: str) -> None:
     assert np.array_equal(picture.pixels, pixels)
 
 
-def test_an_array_written_as_one_tiff_is_one_picture_but_of_pages_the_first_is_taken() -> None:
+def test_an_array_written_as_one_tiff_is_one_image_but_of_pages_the_first_is_taken() -> None:
     planes = np.random.default_rng(0).integers(0, 65536, (5, 12, 17), dtype=np.uint16)
     assert np.array_equal(decode(as_tiff(planes, photometric="minisblack")).pixels, planes.transpose(1, 2, 0))
     film = as_tiff(planes, photometric="minisblack", metadata={"axes": "TYX"})
@@ -320,7 +320,7 @@ def test_a_jpeg_with_anything_behind_its_end_mark_is_whole() -> None:
     assert np.array_equal(decode(data + b"a film behind it" * 50).pixels, decode(data).pixels)
 
 
-def test_damaged_exif_is_no_reason_to_lose_a_picture() -> None:
+def test_damaged_exif_is_no_reason_to_lose_an_image() -> None:
     data = encoded(scene(), "JPEG", exif=with_orientation(6))
     start = data.index(b"Exif\0\0")
     for cut in (8, 12, 14, 16, 20, 25):
@@ -352,7 +352,7 @@ def refused(source: Path | bytes) -> Unreadable:
     return caught.value
 
 
-def test_what_is_no_picture_is_named_with_its_reason(tmp_path: Path) -> None:
+def test_what_is_no_image_is_named_with_its_reason(tmp_path: Path) -> None:
     (tmp_path / "folder.jpg").mkdir()
     os.mkfifo(tmp_path / "pipe.jpg")
     (tmp_path / "empty.jpg").touch()
@@ -383,14 +383,14 @@ def test_a_file_without_permission_is_named(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("kind", ["PNG", "BMP", "GIF", "JPEG", "TIFF", "WEBP"])
-def test_a_picture_of_too_many_pixels_is_refused_before_it_is_decoded(
+def test_an_image_of_too_many_pixels_is_refused_before_it_is_decoded(
     kind: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(refusal, "MAXIMUM_PIXELS", 40 * 56 - 1)
     assert refused(encoded(scene(), kind)).reason == "too many pixels"
 
 
-def test_a_header_that_promises_a_gigantic_picture_allocates_nothing() -> None:
+def test_a_header_that_promises_a_gigantic_image_allocates_nothing() -> None:
     """60,000 × 60,000 pixels would be 10 GiB; Pillow would also raise or warn by a limit of its own."""
     header = struct.pack(">LLBBBBB", 60000, 60000, 8, 2, 0, 0, 0)
     assert refused(assembled(header, zlib.compress(b"\0"))).reason == "too many pixels"

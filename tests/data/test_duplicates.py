@@ -37,7 +37,7 @@ def _copies(picture: Image.Image) -> Iterator[Image.Image]:
 
 
 def _planted(folder: Path, originals: list[Image.Image]) -> tuple[ImageIndex, np.ndarray]:
-    """The index of a folder with the originals and their copies, and which original each picture comes from."""
+    """The index of a folder with the originals and their copies, and which original each image comes from."""
     names, source = [], []
     for number, picture in enumerate(originals):
         for copy, version in enumerate([picture, *_copies(picture)]):
@@ -50,7 +50,7 @@ def _planted(folder: Path, originals: list[Image.Image]) -> tuple[ImageIndex, np
 
 
 def _precision_and_recall(alike: np.ndarray, source: np.ndarray) -> tuple[float, float]:
-    """Over pairs of pictures: how many of those put together belong together, and the other way round."""
+    """Over pairs of images: how many of those put together belong together, and the other way round."""
     found = np.triu(alike[:, None] == alike[None], 1)
     true = np.triu(source[:, None] == source[None], 1)
     return (found & true).sum() / found.sum(), (found & true).sum() / true.sum()
@@ -76,7 +76,7 @@ def _some(folder: Path) -> list[Path]:
     return sorted(folder.glob("*/*.jpg"))[::8]
 
 
-def test_planted_copies_of_made_pictures(tmp_path: Path) -> None:
+def test_planted_copies_of_made_images(tmp_path: Path) -> None:
     pixels = make(np.arange(60), ShapesOptions(seed=8)).pixels
     found, source = _planted(tmp_path, [Image.fromarray(picture).resize((80, 80)) for picture in pixels])
     precision, recall = _precision_and_recall(found.near_duplicate_of, source)
@@ -92,7 +92,7 @@ def _index_of(pictures: np.ndarray) -> ImageIndex:
 
 
 def _scenery(size: int, seed: int = 0) -> np.ndarray:
-    """A wide picture with something to see everywhere, grey, 0 to 255."""
+    """A wide image with something to see everywhere, grey, 0 to 255."""
     rough = np.random.default_rng(seed).integers(0, 256, (size // 16, size // 8), np.uint8)
     return np.asarray(Image.fromarray(rough).resize((size * 2, size), Image.Resampling.BICUBIC))
 
@@ -117,7 +117,7 @@ def test_groups_follow_content_and_not_order() -> None:
     assert (order[mixed.near_duplicate_of] == straight.near_duplicate_of[order]).all()
 
 
-def test_comparing_many_pictures_says_how_far_it_is() -> None:
+def test_comparing_many_images_says_how_far_it_is() -> None:
     pictures = np.random.default_rng(2).integers(0, 256, (300, 64, 64, 1), np.uint8)
     dataset = Dataset("array", ArrayStore(pictures, numbered("picture", 300)), ("all",), np.zeros(300, np.int64))
     told: list[tuple[str, int, int]] = []
@@ -127,7 +127,7 @@ def test_comparing_many_pictures_says_how_far_it_is() -> None:
     assert told[1:] == [("comparing images", done, 600) for done in (0, 256, 300, 556)]
 
 
-def test_small_pictures_are_duplicates_only_when_equal() -> None:
+def test_small_images_are_duplicates_only_when_equal() -> None:
     picture = np.asarray(Image.fromarray(_scenery(64)[:, :64]).resize((63, 63)))
     nearly = picture.copy()
     nearly[5, 5] ^= 1
@@ -167,7 +167,7 @@ def test_aligned_similarity_finds_shift_and_scale_of_each_axis() -> None:
     assert (aligned_similarity(template, unrelated)[0] < 0.8).all()
 
 
-def test_pictures_without_structure_are_compared_by_brightness() -> None:
+def test_images_without_structure_are_compared_by_brightness() -> None:
     flat = np.stack([np.full((48, 48), level, np.uint8) for level in (100, 101, 200)])
     correlation, worst = aligned_similarity(flat[0], flat)
     assert correlation.tolist() == [1, 1, 0]

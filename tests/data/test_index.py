@@ -71,7 +71,7 @@ def _without_decoding(dataset: Dataset) -> ImageIndex:
     return index_images(Dataset(dataset.name, store, dataset.classes, dataset.targets))
 
 
-def test_rows_say_what_the_pictures_are(folder: Path, pixels: np.ndarray) -> None:
+def test_rows_say_what_the_images_are(folder: Path, pixels: np.ndarray) -> None:
     Image.fromarray(pixels[0]).save(folder / "turned.jpg", exif=_turned(6))
     Image.fromarray(pixels[0][..., 0].astype(np.uint16) * 257).save(folder / "deep.png")
     (folder / "empty.png").write_bytes(b"")
@@ -107,7 +107,7 @@ def test_digest_is_of_the_pixels_behind_a_line_that_says_what_they_are(pixels: n
     )
 
 
-def test_files_and_arrays_of_the_same_pictures_have_the_same_digests(folder: Path, pixels: np.ndarray) -> None:
+def test_files_and_arrays_of_the_same_images_have_the_same_digests(folder: Path, pixels: np.ndarray) -> None:
     files, array = index_images(_files(folder)), index_images(_array(pixels))
     assert (files.digests == array.digests).all()
     assert data_digest(_files(folder), files) == data_digest(_array(pixels), array)

@@ -1,4 +1,4 @@
-"""Batches are the same bits whoever makes them, lead back to their pictures, and leave nothing behind."""
+"""Batches are bit-identical for any number of threads, lead back to their images, and leave no thread running."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def photos(tmp_path_factory: pytest.TempPathFactory) -> Dataset:
 
 
 class Watched:
-    """A store that counts what is read, and gives a picture of another kind where it is told to."""
+    """A store that counts what is read, and returns an image of another kind at `other_kind`."""
 
     def __init__(self, store: FileStore, other_kind: int = -1) -> None:
         self.inner, self.other_kind, self.reads = store, other_kind, 0
@@ -101,7 +101,7 @@ def test_an_epoch_can_be_entered_at_any_batch(photos, memory):
 
 
 @pytest.mark.parametrize("memory", [True, False])
-def test_an_index_leads_back_to_its_picture_and_its_target(photos, memory):
+def test_an_index_leads_back_to_its_image_and_its_target(photos, memory):
     cached = load_cached(photos, ALL, SPEC) if memory else None
     loader = Loader(photos, ALL, SPEC, batch_size=7, randomization=Randomization(), cached=cached, threads=2)
     for batch in loader.epoch(1):
@@ -131,7 +131,7 @@ def test_seeds_give_other_orders(photos):
     assert len({tuple(order) for order in orders}) == 3
 
 
-def test_what_a_picture_looks_like_does_not_depend_on_the_batch_size(photos):
+def test_what_an_image_looks_like_does_not_depend_on_the_batch_size(photos):
     def by_index(batch_size: int) -> dict[int, bytes]:
         loader = Loader(photos, ALL, SPEC, batch_size=batch_size, randomization=CHANGED)
         return {
@@ -181,7 +181,7 @@ def test_reading_ahead_is_bounded(photos):
 
 
 @pytest.mark.parametrize("threads", [0, 4])
-def test_a_picture_that_fails_now_stops_with_its_name(photos, threads, tmp_path):
+def test_an_image_that_fails_now_stops_with_its_name(photos, threads, tmp_path):
     names = [f"{number}.png" for number in range(20)]
     for name in names:
         Image.new("RGB", (20, 20), "red").save(tmp_path / name)
@@ -195,7 +195,7 @@ def test_a_picture_that_fails_now_stops_with_its_name(photos, threads, tmp_path)
     assert not working_threads()
 
 
-def test_a_picture_of_another_kind_is_named(photos):
+def test_an_image_of_another_kind_is_named(photos):
     data, _ = watched(photos, other_kind=30)
     with pytest.raises(DataError, match=r"^30\.jpg: The model takes .*; the image has x, y"):
         load_cached(data, ALL, SPEC)

@@ -61,7 +61,7 @@ def cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPa
     monkeypatch.setenv("STRIATE_CACHE", str(tmp_path_factory.mktemp("cache")))
 
 
-def test_mean_and_std_are_over_the_pixels_of_the_training_pictures_only():
+def test_mean_and_std_are_over_the_pixels_of_the_training_images_only():
     pixels = np.array([[0, 51], [102, 255]], np.uint8).reshape(1, 2, 2, 1)
     pixels = np.concatenate([pixels, np.full((1, 2, 2, 1), 99, np.uint8)])
     spec = measure(array_data(pixels), index_of([(2, 2)] * 2), np.array([0]))
@@ -113,7 +113,7 @@ def test_small_values_in_sixteen_bits_keep_six_digits():
 
 @pytest.mark.parametrize("value", [0.1, 1e-8, 12345.678])
 def test_resampled_constants_are_constant(value: float):
-    """The resize leaves a last bit of difference, which is not standardised to a picture of its own."""
+    """The resize leaves a last bit of difference, which is not standardised to an image of its own."""
     pixels = np.full((3, 13, 17, 1), value, np.float32)
     spec = measure(array_data(pixels), index_of([(13, 17)] * 3, maxima=1.0), np.arange(3), height=7, width=9)
     assert (spec.mean, spec.std) == ((pytest.approx(value, rel=1e-5),), (1.0,))
@@ -130,7 +130,7 @@ def test_large_data_are_sampled_evenly_and_the_sample_is_of_the_data_alone(monke
     assert spec.mean == (pytest.approx(np.arange(0, 100, 10).mean() / 255, abs=1e-6),)
 
 
-def test_one_picture_in_colour_makes_all_colour_and_alpha_is_no_channel(tmp_path):
+def test_one_image_in_colour_makes_all_colour_and_alpha_is_no_channel(tmp_path):
     data = file_data(tmp_path, [Image.new("L", (4, 4), 255), Image.new("RGBA", (4, 4), (0, 0, 0, 255))])
     spec = measure(data, index_of([(4, 4)] * 2, ["grey", "red,green,blue,alpha"]), np.arange(2))
     assert (spec.channels, spec.mean) == (RGB, (0.5,) * 3)
@@ -147,7 +147,7 @@ def test_the_depth_of_most_counts_and_of_equally_many_the_larger(tmp_path):
     assert (spec.maximum, spec.mean) == (255.0, (pytest.approx(1 / 3, abs=1e-6),))
 
 
-def test_unreadable_pictures_are_left_out(tmp_path):
+def test_unreadable_images_are_left_out(tmp_path):
     data = file_data(tmp_path, [Image.new("L", (4, 4), 255)] * 3)
     (tmp_path / "1.png").write_bytes(b"")
     index = index_of([(4, 4)] * 3)

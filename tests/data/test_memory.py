@@ -1,4 +1,4 @@
-"""Pictures are decoded once, and a cache file is believed only when it is whole."""
+"""Images are decoded once, and a cache file is believed only when it is whole."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ class _Forbidden(FileStore):
 
 
 def without_decoding(photos: Dataset) -> Dataset:
-    """The same data set when whoever decodes again fails."""
+    """The same data set, in which decoding again fails."""
     assert isinstance(photos.store, FileStore)
     return replace(photos, store=_Forbidden(photos.store.root, photos.store.names))
 
@@ -67,7 +67,7 @@ def test_rows_are_found_by_their_index(photos, cache):
     assert not cache.exists()
 
 
-def test_with_digests_pictures_are_decoded_once_and_then_mapped(photos, cache):
+def test_with_digests_images_are_decoded_once_and_then_mapped(photos, cache):
     index = np.array([1, 5, 6])
     reported: list[tuple[str, int, int]] = []
     first = load_cached(photos, index, SPEC, digests=DIGESTS, progress=lambda *report: reported.append(report))
@@ -168,7 +168,7 @@ def test_a_damaged_cache_file_is_made_again(photos, cache, damage):
 
 
 @pytest.mark.parametrize("failure", ["disk full", "no folder"])
-def test_without_a_place_for_the_cache_pictures_are_held_all_the_same(photos, cache, monkeypatch, failure):
+def test_without_a_place_for_the_cache_images_are_held_all_the_same(photos, cache, monkeypatch, failure):
     def full(file: object, chunk: object) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 

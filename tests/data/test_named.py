@@ -76,7 +76,7 @@ def test_cifar10_is_found_in_its_official_layout(
         np.bincount(dataset.targets[indices]).tolist() == [len(indices) // 10] * 10
         for indices in dataset.splits.values()
     )
-    # the first pictures are a frog and two trucks; the first of the test set is a cat
+    # the first images are a frog and two trucks; the first of the test set is a cat
     assert [dataset.classes[dataset.targets[index]] for index in (0, 1, 2, 50000)] == ["frog", "truck", "truck", "cat"]
     first = dataset.store.read(0)
     assert first.channels == ("red", "green", "blue")

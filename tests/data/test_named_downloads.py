@@ -1,4 +1,4 @@
-"""The named sets, from the address on a server of our own to the pictures."""
+"""The named sets, from the address on a server of our own to the images."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def archive(folder: str, files: dict[str, bytes], extra: str = "../escaped.txt")
 
 @pytest.fixture
 def small_cifar100(server: tuple[str, Manners], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Manners:
-    """A `cifar100` of five pictures on the local server, and a cache that is empty."""
+    """A `cifar100` of five images on the local server, and a cache that is empty."""
     address, manners = server
     records = np.random.default_rng(0).integers(0, 2, (5, 3074), dtype=np.uint8)
     files = {

@@ -44,7 +44,7 @@ def test_what_is_written_is_read_back(dtype: str, channels: tuple[str, ...], siz
 
 
 @pytest.mark.parametrize("maximum", [255.0, 65535.0])
-def test_a_prepared_picture_comes_back_pixel_for_pixel_where_another_would_be_cropped(maximum: float) -> None:
+def test_a_prepared_image_comes_back_pixel_for_pixel_where_another_would_be_cropped(maximum: float) -> None:
     spec = replace(SPEC, maximum=maximum)
     pixels = noise(14, 12, 3, "uint8" if maximum == 255 else "uint16")
     picture = decode(to_png(pixels, RGB, prepared_for=spec))
@@ -61,7 +61,7 @@ def test_channels_and_depth_are_still_fitted() -> None:
     assert np.array_equal(prepare(picture, replace(SPEC, maximum=65535.0)), pixels.transpose(2, 0, 1) * np.uint16(257))
 
 
-def test_it_is_a_picture_like_any_other_where_the_grid_is_another() -> None:
+def test_it_is_an_image_like_any_other_where_the_grid_is_another() -> None:
     pixels = noise(14, 12, 3)
     said, silent = decode(to_png(pixels, RGB, prepared_for=SPEC)), decode(to_png(pixels, RGB))
     for other in (replace(SPEC, height=12), replace(SPEC, channels=GREY, mean=(0.5,), std=(0.2,))):

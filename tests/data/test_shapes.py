@@ -1,4 +1,4 @@
-"""Made pictures: the same everywhere, factors independent of the class, and a truth that is true."""
+"""Made images: the same everywhere, factors independent of the class, and a truth that is true."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def test_version_and_pixels_stay_what_they_were() -> None:
     assert hashlib.sha256(content).hexdigest() == "828b3d231421f4259e911a39e0db0b5daf19b899725b9ff6b3d90c5ce1d9b9b5"
 
 
-def test_a_picture_depends_on_its_index_and_the_seed_alone(made: Made) -> None:
+def test_an_image_depends_on_its_index_and_the_seed_alone(made: Made) -> None:
     some = np.array([799, 3, 130])
     assert (make(some, ShapesOptions(count=10**9)).pixels == made.pixels[some]).all()
     assert (make(some, ShapesOptions(seed=1)).pixels != made.pixels[some]).any(axis=(1, 2, 3)).all()

@@ -132,7 +132,7 @@ def test_an_empty_folder(tmp_path: Path) -> None:
     assert message(tmp_path).startswith(f"{tmp_path} holds no images. Put the images of each class into a folder")
 
 
-def test_pictures_without_class_folders(tmp_path: Path) -> None:
+def test_images_without_class_folders(tmp_path: Path) -> None:
     for number in range(3):
         picture(tmp_path / f"{number}.png")
     assert "holds 3 images but no class folders" in message(tmp_path)
@@ -203,7 +203,7 @@ def test_what_is_passed_over_is_noted_and_what_is_hidden_is_not_data(tmp_path: P
     )
 
 
-def test_folders_inside_class_folders_only_order_the_pictures(tmp_path: Path) -> None:
+def test_folders_inside_class_folders_only_order_the_images(tmp_path: Path) -> None:
     for name in ("cat/b/10.png", "cat/b/9.png", "cat/a/deep/x.PNG", "dog/1.JPEG", "cat/2.heic"):
         picture(tmp_path / "unnamed.png").rename(tmp_path / "spare")
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
@@ -483,7 +483,7 @@ def test_idx_files_that_are_not_in_order(tmp_path: Path, images: bytes, labels: 
 
 
 def header(*shape: int, kind: int = 8) -> bytes:
-    """The head of an IDX file with nothing behind it."""
+    """The header of an IDX file with nothing after it."""
     return bytes([0, 0, kind, len(shape)]) + struct.pack(f">{len(shape)}L", *shape)
 
 
@@ -699,7 +699,7 @@ def test_an_encrypted_npz_file_and_one_with_other_members(tmp_path: Path) -> Non
 def test_a_pipe_is_refused_and_never_waited_for(
     names: tuple[str, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Opened in the plain way, a pipe waits for somebody to write to it; here nobody does."""
+    """A plain open of a pipe waits for a writer; here there is none."""
     monkeypatch.setenv("STRIATE_CACHE", str(tmp_path / "cache"))
     for name in names:
         (tmp_path / "data" / name).parent.mkdir(parents=True, exist_ok=True)

@@ -53,7 +53,7 @@ def test_everything_is_parted_once_and_each_class_by_the_shares() -> None:
 
 
 @pytest.mark.parametrize(("count", "expected"), [(1, (1, 0, 0)), (2, (2, 0, 0)), (3, (1, 1, 1)), (4, (2, 1, 1))])
-def test_classes_of_a_few_pictures(count: int, expected: tuple[int, int, int]) -> None:
+def test_classes_of_a_few_images(count: int, expected: tuple[int, int, int]) -> None:
     targets = np.repeat(np.arange(2, dtype=np.int64), [count, 50])
     splits = _splits(_dataset(_pixels(count + 50), targets))
     assert tuple(np.count_nonzero(targets[splits[name]] == 0) for name in ("train", "val", "test")) == expected
@@ -67,7 +67,7 @@ def test_parts_do_not_depend_on_names_or_order() -> None:
         assert set(order[mixed[name]].tolist()) == set(indices.tolist())
 
 
-def test_a_picture_more_moves_only_pictures_at_a_border() -> None:
+def test_an_image_more_moves_only_images_at_a_border() -> None:
     pixels, targets = _pixels(301), np.zeros(301, np.int64)
     before, after = _splits(_dataset(pixels[:300], targets[:300])), _splits(_dataset(pixels, targets))
     moved = sum(len(set(before[name].tolist()) - set(after[name].tolist())) for name in before)
@@ -83,7 +83,7 @@ def test_the_same_on_every_machine() -> None:
     assert digests[0].tobytes().hex() == "381e7cba03044ff97313ed68a59490a00df6915991437c7e0852d1324a23b3f4"
 
 
-def test_equal_pictures_stay_together_across_classes_too() -> None:
+def test_equal_images_stay_together_across_classes_too() -> None:
     pixels = _pixels(120)
     pixels[60:90] = pixels[:30]
     targets = np.repeat(np.arange(2, dtype=np.int64), 60)
@@ -132,7 +132,7 @@ def test_a_test_part_alone_is_left_alone() -> None:
     assert len(splits["train"]) == len(splits["val"]) == 0
 
 
-def test_pictures_in_no_part_join_training() -> None:
+def test_images_in_no_part_join_training() -> None:
     dataset = _dataset(_pixels(30), np.zeros(30, np.int64), {"val": np.arange(5), "test": np.arange(5, 10)})
     assert _splits(dataset)["train"].tolist() == list(range(10, 30))
 
@@ -143,7 +143,7 @@ def test_large_training_parts_give_no_more_than_validation_needs() -> None:
     assert len(_splits(dataset)["val"]) == pytest.approx(5000, abs=1)
 
 
-def test_unreadable_pictures_are_in_no_part(tmp_path: Path) -> None:
+def test_unreadable_images_are_in_no_part(tmp_path: Path) -> None:
     names = [f"{number}.png" for number in range(4)]
     for name in names:
         (tmp_path / name).write_bytes(b"")

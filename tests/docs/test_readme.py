@@ -148,7 +148,7 @@ def test_an_output_follows_what_printed_it_and_is_not_empty(page: Path) -> None:
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda path: str(path.relative_to(REPOSITORY)))
-def test_every_link_and_picture_of_a_page_leads_to_a_file_and_a_heading(page: Path) -> None:
+def test_every_link_and_image_of_a_page_leads_to_a_file_and_a_heading(page: Path) -> None:
     text = re.sub(r"```.*?```", "", page.read_text("utf-8"), flags=re.DOTALL)
     for target in re.findall(r"\]\(([^)\s]+)\)", text):
         if "://" in target:  # only to where a network's figures are from
@@ -196,7 +196,7 @@ def test_no_tracked_file_names_a_package_registry_or_a_folder_of_some_machine() 
             assert word.encode() not in content, f"{path.relative_to(REPOSITORY)} names {word}"
 
 
-def test_pictures_are_small() -> None:
+def test_images_are_small() -> None:
     sizes = {path.name: path.stat().st_size for path in (REPOSITORY / "docs" / "images").iterdir()}
     assert sizes
     assert max(sizes.values()) <= 300_000, sizes

@@ -210,14 +210,14 @@ def test_pgd_on_a_linear_net_ends_in_the_corner_of_the_ball(line: tuple[nn.Modul
     assert 0.95 * 98 < 2 * -along[0] + along[1] - along[3] <= 98
 
 
-def test_pgd_repeats_by_its_seed_and_no_picture_feels_its_neighbours() -> None:
+def test_pgd_repeats_by_its_seed_and_no_image_feels_its_neighbours() -> None:
     pixels, model = noise(COLOUR), random_net()
     first, again, other = (pgd(model, COLOUR, pixels, epsilon=4, steps=3, seed=seed) for seed in (1, 1, 2))
     assert np.array_equal(first.adversarial, again.adversarial)
     assert not np.array_equal(first.adversarial, other.adversarial)
     alone = pgd(model, COLOUR, pixels[:1], epsilon=4, steps=3, seed=1)
     assert np.array_equal(alone.adversarial[0], first.adversarial[0])
-    # Of a picture that is already as it should be nothing is left to do, and the next one does not move up.
+    # Of an image that is already as it should be nothing is left to do, and the next one does not move up.
     elsewhere = [(int(first.classes[0]) + 1) % 4, *first.classes[1:].tolist()]
     others = pgd(model, COLOUR, pixels, Untargeted(elsewhere), epsilon=4, steps=3, seed=1)
     assert others.already.tolist() == [True, False, False]

@@ -60,7 +60,7 @@ def test_lbfgs_finds_the_smallest_change_of_a_linear_net() -> None:
 
 
 def shortest_in_box(picture: np.ndarray, direction: np.ndarray, missing: float) -> float:
-    """The length of the smallest r with direction · r = missing and 0 ≤ picture + r ≤ 255: r = clip(λ · direction), by
+    """The length of the smallest r with direction · r = missing and 0 ≤ image + r ≤ 255: r = clip(λ · direction), by
     bisection for λ (the condition of Karush, Kuhn and Tucker)."""
     low, high = 0.0, 1e9
     change = np.zeros_like(direction)

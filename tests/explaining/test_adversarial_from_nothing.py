@@ -1,4 +1,4 @@
-"""Pictures of nothing: the climb from noise, the two encodings, and their evolution."""
+"""Images of nothing: the climb from noise, the two encodings, and their evolution."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ Way = Callable[..., FoolingImages]
 
 @EVERY_WAY
 @pytest.mark.parametrize("maximum", [255.0, 65535.0])
-def test_three_steps_raise_the_confidence_and_the_last_row_is_that_of_the_pictures(make: Way, maximum: float) -> None:
+def test_three_steps_raise_the_confidence_and_the_last_row_is_that_of_the_images(make: Way, maximum: float) -> None:
     spec, model = replace(SPEC, maximum=maximum), stranger()
     made = make(model, spec)
     assert made.history.shape == (4, 4)
@@ -122,7 +122,7 @@ def test_mutated_genomes_stay_networks_without_circles_and_grow() -> None:
     assert np.isfinite(code.intensities(genome, SPEC)).all()
 
 
-def test_a_split_link_leaves_the_picture_as_it_is_where_the_new_node_is_linear() -> None:
+def test_a_split_link_leaves_the_image_as_it_is_where_the_new_node_is_linear() -> None:
     from striate.explaining.adversarial._encodings import _split
 
     code = Cppn()

@@ -1,4 +1,4 @@
-"""What explanations are where it can be worked out: on linear networks, and behind pooling and a linear layer."""
+"""Explanations in closed form: on linear networks, and with pooling and a linear layer after the map."""
 
 from __future__ import annotations
 
@@ -123,7 +123,7 @@ def test_cam_is_refused_where_its_sum_is_not_the_score(end: Callable[[Pooled, Te
 
 
 class Weighed(nn.Module):
-    """The picture, rectified, each position with a weight of its own: every figure can be worked out by hand."""
+    """The image, rectified, each position with a weight of its own: every figure can be worked out by hand."""
 
     def forward(self, x: Tensor) -> Tensor:
         weight = torch.tensor([[1.0, -1.0], [0.0, 0.5]])

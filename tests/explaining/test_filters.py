@@ -1,4 +1,4 @@
-"""Filters are the weights, and as pictures they have the stated scale."""
+"""Filters are the weights, and as images they have the stated scale."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def test_every_convolution_gives_its_filters_in_order() -> None:
     assert found[0].weights.any()
 
 
-def test_a_picture_is_half_plus_half_the_weight_over_the_largest_of_its_filter() -> None:
+def test_an_image_is_half_plus_half_the_weight_over_the_largest_of_its_filter() -> None:
     convolution = nn.Conv2d(3, 2, (1, 2))
     with torch.no_grad():
         convolution.weight.zero_()
@@ -34,7 +34,7 @@ def test_a_picture_is_half_plus_half_the_weight_over_the_largest_of_its_filter()
     assert found.slices()[0].tolist() == [[[1, 0]], [[-0.5, 0]], [[0.25, 0]]]
 
 
-def test_grey_filters_are_pictures_and_those_over_other_maps_are_not() -> None:
+def test_grey_filters_are_images_and_those_over_other_maps_are_not() -> None:
     grey, deep = filters(nn.Sequential(nn.Conv2d(1, 2, 3), nn.Conv2d(2, 2, 3)))
     assert grey.images().shape == (2, 3, 3, 1)
     with pytest.raises(FilterError, match="those of '1' see 2"):

@@ -104,7 +104,7 @@ NETWORKS: dict[str, tuple[Callable[[], nn.Module], int]] = {
 
 
 def _ready(build: Callable[[], nn.Module], dtype: torch.dtype = torch.float32) -> tuple[nn.Module, Tensor, Tensor]:
-    """A network whose norms have seen pictures, a picture, and what its patches show."""
+    """A network whose norms have seen images, an image, and what its patches show."""
     torch.manual_seed(2)
     model, images = build(), torch.randn(4, 3, *SIZE)
     model(images)

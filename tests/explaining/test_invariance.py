@@ -35,7 +35,7 @@ def turned(images: Tensor, degrees: int) -> Tensor:
 @pytest.mark.parametrize(
     ("change", "amounts", "moved"), [("shift", [-3, 0, 2], down), ("rotation", [0, 90, 270], turned)]
 )
-def test_distances_and_probabilities_are_those_of_pictures_moved_by_hand(
+def test_distances_and_probabilities_are_those_of_images_moved_by_hand(
     change: str, amounts: list[int], moved: Callable[[Tensor, int], Tensor]
 ) -> None:
     model, images = network(), pictures(3, (8, 8))

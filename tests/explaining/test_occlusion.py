@@ -51,7 +51,7 @@ def test_a_pixel_has_the_mean_of_the_patches_over_it_and_the_last_one_is_cut_by_
     np.testing.assert_array_equal(over.values[0, 0], [3, 4, 6, 8, 9])
 
 
-def test_the_drop_is_positive_where_the_picture_speaks_for_the_score() -> None:
+def test_the_drop_is_positive_where_the_image_speaks_for_the_score() -> None:
     class Bright(nn.Module):
         def forward(self, x: Tensor) -> Tensor:
             corner = x[:, 0, :4, :4].mean((1, 2))

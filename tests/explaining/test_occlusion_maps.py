@@ -1,4 +1,4 @@
-"""The three maps of Zeiler and Fergus's figure 7, on a network whose answers can be told by hand."""
+"""The three maps of Zeiler and Fergus's figure 7, on a network whose outputs can be computed by hand."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def test_the_three_maps_by_hand(image: Tensor) -> None:
     assert (rows.tolist(), columns.tolist()) == ([2, 4, 6], [2, 4, 6])
 
 
-def test_each_picture_has_its_own_class_and_unit(image: Tensor) -> None:
+def test_each_image_has_its_own_class_and_unit(image: Tensor) -> None:
     model = Corners()
     both = occlusion_maps(model, torch.cat([image, image.flip(2, 3)]), patch=4)
     assert both.target == (0, 1)

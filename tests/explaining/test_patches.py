@@ -76,7 +76,7 @@ def test_among_equals_the_first_comes_first() -> None:
     assert (top.positions == 0).all()
 
 
-def test_fewer_pictures_than_patches_leave_the_rest_empty() -> None:
+def test_fewer_images_than_patches_leave_the_rest_empty() -> None:
     images = pictures(2, SIZE)
     (top,) = top_patches(network(), [(range(2), images)], ["1"], count=3)
     assert np.isnan(top.values[:, 2]).all()
@@ -87,7 +87,7 @@ def test_fewer_pictures_than_patches_leave_the_rest_empty() -> None:
     assert not top.inside(0)[2].any()
 
 
-def test_the_same_from_whatever_brings_pictures() -> None:
+def test_the_same_from_whatever_brings_images() -> None:
     images, index = pictures(12, SIZE), torch.arange(12)
     closed: list[bool] = []
 
@@ -119,7 +119,7 @@ def _same(one: TopPatches, other: TopPatches) -> bool:
     return all(getattr(one, name).tobytes() == getattr(other, name).tobytes() for name in names)
 
 
-def test_only_pictures_among_the_best_are_kept() -> None:
+def test_only_images_among_the_best_are_kept() -> None:
     pool, images = _Pool(), pictures(5, SIZE)
     pool.add([10, 11, 12], images[:3], {0, 2})
     assert pool.index == {0: 10, 2: 12}
@@ -135,7 +135,7 @@ def refused(what: str) -> Iterator[None]:
         yield
 
 
-def test_what_is_no_stream_of_pictures_is_refused() -> None:
+def test_what_is_no_stream_of_images_is_refused() -> None:
     images = pictures(2, SIZE)
     with refused("received none"):
         top_patches(network(), [])

@@ -18,7 +18,7 @@ from striate.explaining.places import NoMapError, candidates
 from striate.hooks import PlaceError, borrow, operations
 from striate.models import create_model
 
-# As counted by hand: on the meta device a network is asked without being computed.
+# As counted by hand. On the meta device nothing is computed.
 OF_THE_ZOO = {
     "highway11": "relu:10",  # of a convolution behind the last highway, of which no gate is a ReLU
     "lenet5_1998": "mul:10",  # the second factor of the scaled tanh behind the second pooling
@@ -48,7 +48,7 @@ def test_it_has_its_declared_name_where_it_is_declared(name: str, size: tuple[in
 
 
 def test_a_declared_map_of_one_value_has_no_plan() -> None:
-    """Behind five strides of two, a picture of 32 pixels is one: stage 4 of a ResNet-18 says nothing of where."""
+    """Behind five strides of two, an image of 32 pixels is one: stage 4 of a ResNet-18 says nothing of where."""
     network, images = create_model("resnet18", classes=3, size=(32, 32), seed=1), pictures(1, (32, 32))
     found = grad_cam(network, images)
     assert found.at == "relu:13"  # the stem and three stages of four
@@ -182,7 +182,7 @@ def test_where_no_place_is_laid_out_tokens_are_named_as_the_reason_and_the_remed
 
 
 def test_a_stated_grid_lays_tokens_out() -> None:
-    """Rows of tokens, worked by hand: 2 × 3 of them on an image of other proportions, behind one that is left out."""
+    """Rows of tokens, worked by hand: 2 × 3 of them on an image of other proportions, after one that is left out."""
 
     class Tokens(nn.Module):
         def forward(self, x: Tensor) -> Tensor:

@@ -28,7 +28,7 @@ class Overhearing(nn.Module):
 
 
 def test_the_map_is_the_mean_of_the_masks_weighted_by_the_probability() -> None:
-    """Of white pictures the network is shown the very masks: the average is taken again from what it saw."""
+    """Of white images the network is shown the very masks: the average is taken again from what it saw."""
     model = Overhearing()
     found = rise(model, torch.ones(1, 1, 20, 15), 0, masks=150, cells=4, shown=0.4)
     masks = torch.cat(model.shown)[-150:].double().numpy()  # before them: the image, and a trial of independence
@@ -58,7 +58,7 @@ def test_the_masks_are_smooth_random_and_shifted() -> None:
     assert bends.std() < 0.25 * bends.mean()
 
 
-def test_every_picture_meets_the_same_masks_and_the_seed_decides() -> None:
+def test_every_image_meets_the_same_masks_and_the_seed_decides() -> None:
     images = pictures(3, (16, 12), channels=1)
     model = Overhearing()
     together = rise(model, images, 0, masks=20).values

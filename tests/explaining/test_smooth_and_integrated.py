@@ -1,4 +1,4 @@
-"""Averages over many pictures: of noise, and of the way from a baseline."""
+"""Averages over many images: of noise, and of the way from a baseline."""
 
 from __future__ import annotations
 
@@ -89,7 +89,7 @@ def test_steps_are_doubled_until_the_sum_is_near_enough_and_the_rest_is_told() -
     assert [note[:24] for note in found.notes] == ["The number of steps was "]
     np.testing.assert_allclose(found.values.sum((1, 2, 3)), [0.9, 0.07], rtol=0.0101)
     rough = integrated_gradients(Late(), images, 0, most_steps=8)
-    # Of eight steps the ends at 1/8 … 1 lie behind 0.1, and only the last, which counts half, behind 0.93.
+    # Of eight steps the ends at 1/8 … 1 lie after 0.1, and only the last, which counts half, after 0.93.
     np.testing.assert_allclose(rough.values.sum((1, 2, 3)), [7.5 / 8, 0.5 / 8], rtol=1e-6)
     assert rough.residue is not None
     np.testing.assert_allclose(rough.residue, [0.0375 / 0.9, 0.0075 / 0.07], rtol=1e-4)
@@ -105,7 +105,7 @@ def test_what_is_near_enough_is_not_computed_again() -> None:
     assert sum(passes) == independent + 2 * 2 + 2 * 9  # the ends alone for the scores; eight steps have nine ends
 
 
-def test_a_picture_that_is_its_baseline_has_nothing_to_tell() -> None:
+def test_an_image_that_is_its_baseline_has_nothing_to_tell() -> None:
     found = integrated_gradients(stranger(), IMAGES, baseline=IMAGES)
     assert not found.values.any()
     assert found.residue is not None

@@ -36,7 +36,7 @@ def test_dead_closed_and_redundant_units_are_named() -> None:
     np.testing.assert_allclose(rectified.active[2], (images < 0.7).float().mean(), rtol=1e-6)
 
 
-def test_the_sums_are_those_of_all_positions_of_all_pictures() -> None:
+def test_the_sums_are_those_of_all_positions_of_all_images() -> None:
     torch.manual_seed(0)
     convolution = nn.Conv2d(3, 5, 3)
     with torch.no_grad():

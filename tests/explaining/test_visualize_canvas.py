@@ -1,4 +1,4 @@
-"""How growing pictures are held, changed and seen, against sums written out."""
+"""How growing images are held, changed and seen, against sums written out."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def generator(seed: int = 0) -> torch.Generator:
 
 
 @pytest.mark.parametrize(("height", "width"), [(3, 4), (4, 5), (1, 6)])
-def test_a_fourier_picture_is_the_explicit_sum_of_its_waves(height: int, width: int) -> None:
+def test_a_fourier_image_is_the_explicit_sum_of_its_waves(height: int, width: int) -> None:
     canvas = Fourier(power=1.5).canvas(GREY, (1, height, width), generator(), LIKE)
     with torch.no_grad():
         canvas.values.normal_(generator=generator(1))
@@ -69,12 +69,12 @@ def test_colours_are_mixed_by_the_stated_matrix_and_only_where_there_are_colours
 
 
 @pytest.mark.parametrize("a_palette", [GREY, COLOUR], ids=["grey", "colour"])
-def test_a_fourier_canvas_begins_with_the_pictures_it_is_given(a_palette: ImageScaling) -> None:
+def test_a_fourier_canvas_begins_with_the_images_it_is_given(a_palette: ImageScaling) -> None:
     given = torch.rand((2, len(a_palette.channels), 5, 6), generator=generator(), dtype=torch.float64) * 0.9 + 0.05
     torch.testing.assert_close(Fourier().holding(a_palette, given).images(), given, rtol=1e-6, atol=1e-6)
 
 
-def test_a_plain_step_goes_one_rate_along_the_penalized_gradient_and_stays_a_picture() -> None:
+def test_a_plain_step_goes_one_rate_along_the_penalized_gradient_and_stays_an_image() -> None:
     canvas = Pixels(penalty=0.5, rate=0.1).canvas(palette("grey", mean=(0.3,)), (1, 2, 2), generator(), LIKE)
     start = torch.tensor([[[[0.0, 0.2], [-0.1, 0.65]]]], dtype=torch.float64)
     gradient = torch.tensor([[[[1.0, 0.0], [-3.0, 4.0]]]], dtype=torch.float64)
@@ -130,7 +130,7 @@ def test_a_view_is_read_off_the_canvas_as_if_by_hand() -> None:
             np.testing.assert_allclose(found[number, channel].numpy(), expected, rtol=1e-5, atol=1e-6)
 
 
-def test_views_differ_from_picture_to_picture_and_repeat_by_the_generator() -> None:
+def test_views_differ_from_image_to_image_and_repeat_by_the_generator() -> None:
     canvas = torch.rand((1, 1, 20, 20), generator=generator()).expand(3, -1, -1, -1)
     first = Robustness().view(canvas, (16, 16), generator(5))
     assert torch.equal(first, Robustness().view(canvas, (16, 16), generator(5)))
@@ -174,7 +174,7 @@ def test_a_network_of_blue_green_red_gets_them_so_and_people_see_red_green_blue(
     assert found.tensor(np.array([[[0.4, 0.6, 1.0]]])).flatten().tolist() == pytest.approx([0.4, 0.6, 1.0])
 
 
-def test_what_is_no_picture_for_the_network_is_refused_in_a_sentence() -> None:
+def test_what_is_no_image_for_the_network_is_refused_in_a_sentence() -> None:
     with pytest.raises(ImageError, match=r"image \(h, w, 3\) of red, green, blue; received .* \(4, 4, 1\)"):
         COLOUR.tensor(np.zeros((4, 4, 1), np.float32))
     with pytest.raises(ImageError, match=r"float values from 0 to 1.*float32 from 0 to 255"):

@@ -1,4 +1,4 @@
-"""Pictures made by gradient ascent: that they excite what they are made for, and leave the network alone."""
+"""Images made by gradient ascent: that they excite what they are made for, and leave the network alone."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from striate.hooks import PlaceError
 
 
 class Stranger(nn.Module):
-    """A network of somebody else: one ReLU for all, some of them in place."""
+    """A foreign network: one ReLU for all, some of them in place."""
 
     def __init__(self, channels: int = 3) -> None:
         super().__init__()
@@ -76,7 +76,7 @@ def test_three_steps_raise_every_objective(objective: Objective, held: Fourier |
     assert np.array_equal(grown.frames[-1], np.round(grown.images * 255))
 
 
-def test_the_default_draws_the_same_pictures_bit_for_bit_and_others_by_another_seed() -> None:
+def test_the_default_draws_the_same_images_bit_for_bit_and_others_by_another_seed() -> None:
     first, again, other = (
         maximize(Stranger(), channel("second", 2), spec(), count=2, steps=4, frames=2, seed=seed) for seed in (3, 3, 4)
     )
@@ -140,7 +140,7 @@ def test_the_network_comes_back_as_found(error: type[BaseException] | None) -> N
 
 
 class Closed(nn.Module):
-    """A network whose ReLUs are closed for grey pictures: nothing reaches the image by the plain gradient."""
+    """A network whose ReLUs are closed for grey images: nothing reaches the image by the plain gradient."""
 
     def __init__(self, threshold: float) -> None:
         super().__init__()
@@ -165,7 +165,7 @@ class Constant(nn.Module):
         return F.relu(images).mean((2, 3)) * 0
 
 
-def test_what_does_not_depend_on_the_picture_is_said_so() -> None:
+def test_what_does_not_depend_on_the_image_is_said_so() -> None:
     with pytest.raises(ObjectiveError, match=r"class_logit\(1\) is zero even past closed ReLUs"):
         maximize(Constant(), class_logit(1), spec(), steps=2)
 

@@ -21,7 +21,7 @@ from striate.explaining.visualize import (
 from striate.explaining.visualize.model_view import Activations
 from striate.explaining.visualize.similarity import gram
 
-# Two pictures; two channels of 1 × 2 positions.
+# Two images; two channels of 1 × 2 positions.
 MAPS = torch.tensor([[[[1.0, 2.0]], [[3.0, 5.0]]], [[[0.0, -1.0]], [[4.0, 2.0]]]])
 LOOK = Activations(
     {"maps": MAPS, "vectors": MAPS[:, :, 0, 0], "tokens": MAPS[:, 0]}, torch.tensor([[0.5, 1.5], [2.5, -1.0]])

@@ -147,7 +147,7 @@ def test_each_step_of_a_dream_has_the_stated_length() -> None:
     np.testing.assert_allclose(dreamt.images[0] - picture, np.broadcast_to([0, 0, 0.09], picture.shape), atol=1e-5)
 
 
-def test_style_transfer_takes_the_things_of_one_picture_and_the_manner_of_another() -> None:
+def test_style_transfer_takes_the_things_of_one_image_and_the_manner_of_another() -> None:
     model = Small()
     before = state(model)
     things, manner = photograph(0), photograph(1, (14, 31))
@@ -163,7 +163,7 @@ def test_style_transfer_takes_the_things_of_one_picture_and_the_manner_of_anothe
     by_hand = np.mean([float((given[at] - wanted[at]).norm() ** 2 / wanted[at].norm() ** 2) for at in wanted])
     assert drawn.course[0, 0] == pytest.approx(-100 * by_hand, rel=1e-3)
     assert drawn.score[0] > 0.2 * drawn.course[0, 0]
-    # With no style to follow, the picture stays as it was.
+    # With no style to follow, the image stays as it was.
     same = transfer_style(
         model, things, manner, SPEC, content_at="second", style_at=["first"], style_weight=0.0, steps=2
     )

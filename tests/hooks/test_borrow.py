@@ -108,7 +108,7 @@ def test_a_model_comes_back_as_found(
         assert state(net) == before
 
 
-def test_in_the_block_it_is_in_eval_mode_and_only_the_picture_needs_a_gradient() -> None:
+def test_in_the_block_it_is_in_eval_mode_and_only_the_image_needs_a_gradient() -> None:
     net = Net()
     with torch.inference_mode(), borrow(net) as lent:
         assert lent is net
@@ -170,7 +170,7 @@ def _in_another_thread(work: Callable[[], None]) -> threading.Thread:
 
 
 def test_threads_borrow_one_model_one_after_another() -> None:
-    """Each notes what it finds before and in the block; the first stays in it until all others have asked."""
+    """Each notes what it finds before and in the block; the first stays in it until all others have entered."""
     net, told, asked = Net(), [], threading.Semaphore(0)
     before = state(net)
 

@@ -94,7 +94,7 @@ def test_however_relu_is_spelled_the_map_is_that_of_one_module_for_each(
     assert not rewritten.unruled
 
 
-def test_a_batch_is_so_many_pictures() -> None:
+def test_a_batch_is_so_many_images() -> None:
     torch.manual_seed(0)
     net, images = Net([F.relu] * 3).eval().double(), torch.randn(3, 2, 9, 9, dtype=torch.float64)
     together, _ = by_rule(GUIDED, net, images)
@@ -138,7 +138,7 @@ def test_an_operation_is_counted_once_and_several_passes_add_up() -> None:
     assert str(rewritten) == "guided: relu 6, max_pool2d 2"
 
 
-def test_what_the_score_makes_of_the_logits_and_what_made_the_picture_are_left_alone() -> None:
+def test_what_the_score_makes_of_the_logits_and_what_made_the_image_are_left_alone() -> None:
     net = nn.Sequential(nn.Conv2d(1, 2, 3), nn.ReLU(), nn.Flatten(), nn.LazyLinear(2)).eval()
     net(torch.zeros(1, 1, 5, 5))
     seed = torch.randn(1, 1, 5, 5, requires_grad=True)

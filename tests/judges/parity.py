@@ -52,7 +52,7 @@ class DisagreementError(AssertionError):
 
 
 def ask(network: Any, pictures: Tensor) -> Tensor:
-    """The logits (n, k) that a torch module or a Keras model gives for pictures (n, c, h, w), in the mode it is in."""
+    """The logits (n, k) that a torch module or a Keras model gives for images (n, c, h, w), in the mode it is in."""
     if is_keras(network):
         return network(pictures.permute(0, 2, 3, 1), training=network.training)
     return network(pictures)
@@ -113,7 +113,7 @@ def compare(judge: Judge, *, gradients: bool = False, seed: int = 0) -> Agreemen
     """Lay our network and the judge's beside each other with the same random weights.
 
     Gradients are those of a cross-entropy, in eval mode, with respect to all parameters. Gradients and training mode
-    are compared in float64: a ReLU's kink and batch norm over few pictures magnify rounding.
+    are compared in float64: a ReLU's kink and batch norm over few images magnify rounding.
 
     Raises:
         DisagreementError: the weights of one cannot be carried into the other, or the logits are no judge of anything.

@@ -215,7 +215,7 @@ def _paper(model: Modular, gradients: Tensor) -> np.ndarray:
 
 
 def test_captum_multiplies_guided_backpropagation_alike(model: Modular) -> None:
-    """Captum enlarges by repeating values unless told otherwise."""
+    """Captum enlarges by repeating values by default."""
     expected = captum.attr.GuidedGradCam(model, model.relu3).attribute(
         IMAGES.clone().requires_grad_(), target=CLASS, interpolate_mode="bilinear"
     )

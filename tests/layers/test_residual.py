@@ -21,7 +21,7 @@ def test_maps_are_laid_on_each_other_in_the_order_given() -> None:
 
 
 @pytest.mark.parametrize("rate", [0.0, 0.3, 1.0])
-def test_a_branch_is_left_out_for_whole_pictures_at_its_rate_and_the_mean_is_kept(rate: float) -> None:
+def test_a_branch_is_left_out_for_whole_images_at_its_rate_and_the_mean_is_kept(rate: float) -> None:
     torch.manual_seed(0)
     branch = 1 + torch.rand(4000, 2, 3)
     dropped = StochasticDepth(rate).train()(branch)
@@ -39,7 +39,7 @@ def test_a_branch_that_is_never_left_out_is_given_back_as_it_is(rate: float, tra
     assert torch.equal(torch.get_rng_state(), state)
 
 
-def test_a_picture_left_out_gives_the_branch_no_gradient() -> None:
+def test_an_image_left_out_gives_the_branch_no_gradient() -> None:
     torch.manual_seed(1)
     branch = torch.ones(50, 1, 2, 2, requires_grad=True)
     dropped = StochasticDepth(0.5)(branch)

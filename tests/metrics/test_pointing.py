@@ -41,7 +41,7 @@ def test_the_share_is_that_of_the_positive_part() -> None:
     assert share_within(_map((1, 1, -3.0)), MASK).tolist() == [0.0]
 
 
-def test_chance_is_what_a_point_by_lot_hits() -> None:
+def test_chance_is_what_a_point_at_random_hits() -> None:
     masks = np.random.default_rng(0).random((50, 16, 16)) < 0.2
     lots = np.random.default_rng(1).random((20_000, 16, 16)).astype(np.float32)
     hits = points_within(lots, np.resize(masks, lots.shape)).mean()

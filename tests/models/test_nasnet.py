@@ -66,7 +66,7 @@ def _classified(network: Network, x: Tensor) -> Tensor:
 
 
 @pytest.mark.parametrize(("side", "names"), [(66, []), (67, ["auxiliary"])])
-def test_pictures_too_small_for_the_auxiliary_classifier_do_without(side: int, names: list[str]) -> None:
+def test_images_too_small_for_the_auxiliary_classifier_do_without(side: int, names: list[str]) -> None:
     network = meta_model("nasnet_mobile", classes=3, size=(side, 80))
     assert isinstance(network, Auxiliary)
     assert list(network.auxiliary_heads) == names
@@ -84,7 +84,7 @@ def test_drop_paths_rate_grows_from_cell_to_cell_to_its_full_value() -> None:
     assert [rate for (rate,) in rates] == pytest.approx([0.3 * (n + 1) / 22 for n in range(22)])
 
 
-# TF-Slim's rule for the cell behind a reduction: the large network skips the map that was reduced.
+# TF-Slim's rule for the cell after a reduction: the large network skips the map that was reduced.
 @pytest.mark.parametrize(
     ("name", "side", "behind_reduction", "skipped"),
     [("nasnet_mobile", 64, "cell5", "cell4"), ("nasnet_large", 64, "cell7", "cell5")],

@@ -272,7 +272,7 @@ def test_a_layer_that_does_not_fit_says_so_with_the_sizes(text: str, sentence: s
     assert line[carets.index("^") : len(carets)] == (marked or text)
 
 
-def test_pictures_too_small_are_refused_with_the_smallest_size_that_works_and_the_layer_that_is_left_with_nothing() -> (
+def test_images_too_small_are_refused_with_the_smallest_size_that_works_and_the_layer_that_is_left_with_nothing() -> (
     None
 ):
     text = "(conv5-8,valid relu pool2)*3 fc20 relu FC-10"  # 36: 32, 16, 12, 6, 2, 1

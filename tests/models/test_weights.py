@@ -33,8 +33,8 @@ def _published(name: str, weights: Path) -> Network:
 
 
 def _test_set(folder: Path, count: int) -> tuple[Tensor, Tensor]:
-    """The first `count` test pictures as (n, 3, 32, 32) from 0 to 255, and their classes."""
-    paths = sorted(folder.glob("test_batch-*.webp"))  # 500 pictures each
+    """The first `count` test images as (n, 3, 32, 32) from 0 to 255, and their classes."""
+    paths = sorted(folder.glob("test_batch-*.webp"))  # 500 images each
     strips = [np.asarray(Image.open(path)) for path in paths[: -(-count // 500)]]
     pixels = torch.from_numpy(np.concatenate(strips).reshape(-1, 32, 32, 3)[:count].copy())
     labels = np.fromfile(folder / "test_batch.labels", np.uint8)[:count]

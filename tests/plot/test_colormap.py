@@ -1,4 +1,4 @@
-"""Colour maps whose lightness alone tells the order."""
+"""Colour maps whose lightness alone shows the order."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
-"""One small picture of each kind is kept, so that a change of looks is seen by eyes before it is shipped.
+"""One small image of each kind is kept, so that a change of looks is seen by eyes before it is shipped.
 
     STRIATE_REWRITE_GOLDEN=1 pytest tests/plot/test_golden.py
 
-writes them anew; `git diff` shows which. They may differ a little where fonts are rendered by another library.
+writes them again; `git diff` shows which. They may differ a little where fonts are rendered by another library.
 """
 
 from __future__ import annotations

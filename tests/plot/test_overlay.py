@@ -1,4 +1,4 @@
-"""Maps over pictures, sheets with words, and changes that are amplified: against pixels worked by hand."""
+"""Maps over images, sheets with words, and changes that are amplified: against pixels worked by hand."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from striate.plot import (
 GREY = np.full((4, 4, 1), 128, dtype=np.uint8)
 
 
-def test_the_strongest_place_has_most_of_the_last_colour_and_an_empty_one_shows_the_picture() -> None:
+def test_the_strongest_place_has_most_of_the_last_colour_and_an_empty_one_shows_the_image() -> None:
     values = np.zeros((4, 4))
     values[0, 0] = 2.0
     drawn = overlay(GREY, values, largest=2.0).astype(float)
@@ -88,14 +88,14 @@ def test_a_change_is_multiplied_by_the_number_that_is_said() -> None:
         fooling(GREY, after, caption_before=(), caption_after=())
 
 
-def test_a_small_picture_is_enlarged_by_whole_pixels_and_a_large_one_keeps_its_proportions() -> None:
+def test_a_small_image_is_enlarged_by_whole_pixels_and_a_large_one_keeps_its_proportions() -> None:
     small, large = np.zeros((30, 20, 3), np.uint8), np.zeros((300, 600, 3), np.uint8)
     figure = tiles([Tile(small), Tile(large)], side=1.0)  # 200 dots
     shapes = [np.asarray(axes.images[0].get_array()).shape for axes in figure.axes]
     assert shapes == [(210, 140, 3), (100, 200, 3)]
 
 
-def test_a_sheet_without_pictures_is_refused() -> None:
+def test_a_sheet_without_images_is_refused() -> None:
     with pytest.raises(ValueError, match="at least one"):
         tiles([])
 

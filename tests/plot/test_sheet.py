@@ -1,4 +1,4 @@
-"""Sheets of small pictures, and weights as pictures, against pixels worked by hand."""
+"""Sheets of small images, and weights as images, against pixels worked by hand."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from PIL import Image
 from striate.plot import SIGNED, filter_images, jpeg, png, sheet
 
 
-def test_pictures_lie_row_by_row_with_paper_between_them() -> None:
+def test_images_lie_row_by_row_with_paper_between_them() -> None:
     pictures = np.stack([np.full((1, 2, 3), value, dtype=np.uint8) for value in (10, 20, 30)])
     assert sheet(pictures, columns=2)[:, :, 0].tolist() == [
         [10, 10, 255, 20, 20],

@@ -1,4 +1,4 @@
-"""What a model does with pictures, asked with real values: its gradients, its logits, its weights, its program."""
+"""A model on images, with real values: its gradients, its logits, its weights, its program."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ def _backward(network: Network, seen: Tensor) -> None:
 
 def eval_is_deterministic_and_treats_each_picture_by_itself(subject: Subject) -> None:
     """In float64 with random weights of all kinds, in float32 with the first ones: statistics of so few and so small
-    pictures let the rounding grow from norm to norm, a thousandfold in Inception-v4, whoever implements it."""
+    images let the rounding grow from norm to norm, a thousandfold in Inception-v4, whoever implements it."""
     seen = pictures(2, subject.small).double()
     with torch.no_grad():
         network = copy.deepcopy(subject.settled).double()
@@ -90,7 +90,7 @@ def eval_is_deterministic_and_treats_each_picture_by_itself(subject: Subject) ->
             return  # each of ResNet-1202's 600 blocks doubles what an untrained norm lets through: beyond float32
         rounded = seen + 2**-24 * pictures(2, subject.small, seed=4)
         if _apart(copy.deepcopy(network).double()(rounded), double) > 1e-5:
-            return  # to round the picture alone moves them further (EfficientNetV2-M's by a seventh)
+            return  # to round the image alone moves them further (EfficientNetV2-M's by a seventh)
         _close(torch.cat([network(picture[None].float()) for picture in seen]), single, 1e-5)
         _close(single.double(), double, 1e-4)
 
@@ -202,7 +202,7 @@ def its_first_weights_follow_from_the_seed_alone(subject: Subject) -> None:
 
 
 def its_fields_are_where_the_gradient_is_not_zero(subject: Subject, largest: int = 64, deepest: int = 4) -> None:
-    """Every feature map of a field of at most `largest` pixels, and those that see the whole picture, at strides of at
+    """Every feature map of a field of at most `largest` pixels, and those that see the whole image, at strides of at
     most `deepest`."""
     from promises.fields import places, seen_by_neighbours
 

@@ -32,7 +32,7 @@ class Start:
 
 
 def start(subject: Subject, count: int) -> Start:
-    """Of `count` normal pictures of the card's size. In training mode, as at the first step: an untrained batch norm's
+    """Of `count` normal images of the card's size. In training mode, as at the first step: an untrained batch norm's
     statistics say nothing; no dropout."""
     size = subject.card.input[1:]
     network = subject.fresh(size, channels=subject.card.input[0], classes=subject.card.classes).train()
@@ -53,7 +53,7 @@ def start(subject: Subject, count: int) -> Start:
 
 
 def it_starts_with_sensible_sizes(subject: Subject, work: float = 50e9) -> None:
-    """Of 32 pictures, or as many (two at least) as cost `work` multiply-accumulates."""
+    """Of 32 images, or as many (two at least) as cost `work` multiply-accumulates."""
     found = start(subject, max(2, min(32, int(work / subject.card.macs))))
     if subject.card.initial:
         assert not found.usual, f"{found} needs no reason: {subject.card.initial}"
@@ -62,16 +62,16 @@ def it_starts_with_sensible_sizes(subject: Subject, work: float = 50e9) -> None:
 
 
 def learning_size(subject: Subject) -> tuple[int, int]:
-    """Small pictures: 32×32, or the model's smallest."""
+    """Small images: 32×32, or the model's smallest."""
     side = max(subject.smallest, 32)
     return side, side
 
 
 def losses(subject: Subject, steps: int, count: int) -> Iterator[float]:
-    """The loss of the fresh model on `count` small pictures before each of `steps` updates, and after the last.
+    """The loss of the fresh model on `count` small images before each of `steps` updates, and after the last.
 
-    The pictures are patches of colour at random, 4×4 blurred into each other, their classes are drawn by lot. Adam, all
-    pictures in each batch, no dropout; auxiliary classifiers learn along. The loss is that of the main logits in
+    The images are patches of colour at random, 4×4 blurred into each other, their classes are drawn at random. Adam,
+    all images in each batch, no dropout; auxiliary classifiers learn along. The loss is that of the main logits in
     training mode.
     """
     size = learning_size(subject)
@@ -91,7 +91,7 @@ def losses(subject: Subject, steps: int, count: int) -> Iterator[float]:
 
 
 def steps_to_memorise(subject: Subject) -> int | None:
-    """After how many of at most `STEPS` updates the loss on 32 pictures is below `LEARNED`; None if it never is."""
+    """After how many of at most `STEPS` updates the loss on 32 images is below `LEARNED`; None if it never is."""
     return next((step for step, loss in enumerate(losses(subject, STEPS, count=32)) if loss < LEARNED), None)
 
 
@@ -100,7 +100,7 @@ def it_memorises_32_pictures(subject: Subject) -> None:
 
 
 def it_begins_to_learn(subject: Subject) -> None:
-    """Within 60 updates, the loss on four pictures is half of a guess's, or of what it was if that is less."""
+    """Within 60 updates, the loss on four images is half of a guess's, or of what it was if that is less."""
     found = losses(subject, 60, count=4)
     goal = min(next(found), math.log(CLASSES)) / 2
     assert any(loss < goal for loss in found), f"never below {goal:.3f}"

@@ -1,4 +1,4 @@
-"""What a model says of itself, asked on the meta device: counts, maps, heads. Cheap enough for every variant."""
+"""What a model declares, checked on the meta device: counts, maps, heads. Cheap enough for every variant."""
 
 from __future__ import annotations
 

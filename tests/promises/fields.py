@@ -38,7 +38,7 @@ def places(subject: Subject) -> list[Place]:
 def seen_by_neighbours(subject: Subject, place: Place) -> tuple[list[Line], list[Line], tuple[int, int]]:
     """The rows and columns that two neighbours on the diagonal of a map see, and the size of the image they saw.
 
-    The picture is large enough for both to see no border. A map that sees all of any picture gets a small one.
+    The image is large enough for both to see no border. A map that sees all of any image gets a small one.
     """
     side = subject.smallest
     if place.field is None:
@@ -48,7 +48,7 @@ def seen_by_neighbours(subject: Subject, place: Place) -> tuple[list[Line], list
         size = (rows, columns + 7)
     network = MODELS[subject.name].build(channels=1, size=size, classes=CLASSES).eval()
     _let_everything_through(network)
-    # Max pooling hands its gradient to one pixel only: the sum over many pictures reaches all that it may choose from.
+    # Max pooling hands its gradient to one pixel only: the sum over many images reaches all that it may choose from.
     picture = torch.rand(12, 1, *size, generator=torch.Generator().manual_seed(0)).requires_grad_()
     maps = capture(network, place.module, picture)
     height, width = maps.shape[2:]

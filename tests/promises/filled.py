@@ -28,7 +28,7 @@ def _fill(network: nn.Module) -> None:
         if path.endswith(("running_mean", "num_batches_tracked")):
             tensor.zero_()
         elif path.endswith("bias"):
-            tensor.uniform_(-0.1, 0.1)  # with zeros, a black picture would leave layer norms nothing to divide by
+            tensor.uniform_(-0.1, 0.1)  # with zeros, a black image would leave layer norms nothing to divide by
         elif tensor.ndim < 2:
             tensor.fill_(1)
         else:

@@ -1,4 +1,4 @@
-"""How a network is found: what must be the same again after it was lent."""
+"""The state of a network that must be the same after it was borrowed."""
 
 from __future__ import annotations
 

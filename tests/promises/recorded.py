@@ -1,4 +1,4 @@
-"""What `make zoo` found, and wrote into `results/`: it asks everything of every model, which takes hours in all."""
+"""What `make zoo` found, and wrote into `results/`: it checks everything of every model, which takes hours in all."""
 
 from __future__ import annotations
 

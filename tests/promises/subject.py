@@ -1,4 +1,4 @@
-"""A model of the zoo as the promises are asked of it: its sketch, its description and its sizes, each made once."""
+"""A model of the zoo under test: its sketch, its description and its sizes, each made once."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ from striate.models import MODELS, ModelCard, Network, create_model, meta_model
 from striate.tracing import Description, describe
 
 CLASSES = 5
-# On the meta device a large picture costs nothing. No chain of kernels sees as far; a gate over all of it does.
+# On the meta device a large image costs nothing. No chain of kernels sees as far; a gate over all of it does.
 HUGE = (10_007, 9_991)
 
 
 class Subject:
-    """The model `name`; everything it holds is on the meta device and made when it is first asked for."""
+    """The model `name`; everything it holds is on the meta device and made when it is first used."""
 
     def __init__(self, name: str) -> None:
         self.name = name
@@ -44,7 +44,7 @@ class Subject:
 
     @functools.cached_property
     def huge(self) -> Network:
-        """The model for other channels and classes than any card has, and for huge pictures."""
+        """The model for other channels and classes than any card has, and for huge images."""
         return self._build(2, HUGE, CLASSES)
 
     @functools.cached_property
@@ -53,7 +53,7 @@ class Subject:
 
     @functools.cached_property
     def smallest(self) -> int:
-        """The smallest side of a square picture that it takes, as its own error says."""
+        """The smallest side of a square image that it takes, as its own error says."""
         try:
             meta_model(self.name, classes=CLASSES, size=(1, 1))
         except ModelError as error:
@@ -113,7 +113,7 @@ def zoo() -> list[str]:
 
 
 def asks_all() -> bool:
-    """Return whether every question is asked, which takes hours: with `STRIATE_FAMILIES=all`, as in `make zoo`."""
+    """Return whether all checks run, which takes hours: with `STRIATE_FAMILIES=all`, as in `make zoo`."""
     return os.environ.get("STRIATE_FAMILIES") == "all"
 
 

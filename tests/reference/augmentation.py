@@ -1,4 +1,4 @@
-"""What each augmentation does to one picture, by scipy and loops; draws come as numbers in [0, 1)."""
+"""What each augmentation does to one image, by scipy and loops; draws come as numbers in [0, 1)."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def shift(picture: np.ndarray, draws: np.ndarray, strength: float, blank: np.nda
 
 
 def _about_centre(picture: np.ndarray, matrix: np.ndarray) -> np.ndarray:
-    """`matrix` takes (y, x) from the centre of the new picture to the old one."""
+    """`matrix` takes (y, x) from the centre of the new image to the old one."""
     centre = (np.array(picture.shape[1:]) - 1) / 2
     offset: Any = centre - matrix @ centre
     return np.stack(

@@ -1,4 +1,4 @@
-"""How pictures are made of frequencies, and how they are looked at askew: one number at a time."""
+"""How images are made of frequencies, and how they are looked at askew: one number at a time."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ import numpy as np
 
 
 def from_frequencies(half: np.ndarray, height: int, width: int) -> np.ndarray:
-    """The real picture (height width) whose transform has the left half `half` (height ⌊width/2⌋+1).
+    """The real image (height width) whose transform has the left half `half` (height ⌊width/2⌋+1).
 
     x(y, x) = 1/√(h·w) Σ_kl S_kl exp(2πi (k·y/h + l·x/w)), where S_kl of the right half is the conjugate of
     S_(-k)(-l). Column 0 (and the middle one of an even width) is its own partner: of it only the part that is
-    conjugate to itself makes a real picture.
+    conjugate to itself makes a real image.
     """
     whole = np.zeros((height, width), complex)
     for k in range(height):

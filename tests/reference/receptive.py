@@ -15,7 +15,7 @@ def make_positive(network: nn.Module) -> None:
 def seen_rows_and_columns(network: nn.Module, size: tuple[int, int], position: tuple[int, int] | None) -> Tensor:
     """Which pixels (h, w) one position of the network's output sees; with None, which any position sees.
 
-    Max pooling hands its gradient to one pixel only, so the gradients of many pictures are laid over each other.
+    Max pooling hands its gradient to one pixel only, so the gradients of many images are laid over each other.
     """
     pictures = torch.rand(128, 1, *size, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
     pictures.requires_grad_()
@@ -32,6 +32,6 @@ def extent(seen: Tensor) -> tuple[int, int]:
 
 
 def unseen_at_the_end(seen: Tensor) -> tuple[int, int]:
-    """How many of the last rows and of the last columns nobody sees."""
+    """How many of the last rows and of the last columns no unit sees."""
     rows, columns = (seen.any(dim=axis).nonzero().flatten() for axis in (1, 0))
     return seen.shape[0] - 1 - int(rows[-1]), seen.shape[1] - 1 - int(columns[-1])

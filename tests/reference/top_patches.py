@@ -1,4 +1,4 @@
-"""The strongest patches found by keeping every activation of every picture, and sorting."""
+"""The strongest patches found by keeping every activation of every image, and sorting."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ from collections.abc import Sequence
 
 import numpy as np
 
-Patch = tuple[float, int, int, int]  # value, index of the picture, y, x
+Patch = tuple[float, int, int, int]  # value, index of the image, y, x
 
 
 def strongest(maps: np.ndarray, index: Sequence[int], unit: int, count: int) -> list[Patch]:
-    """The `count` pictures in whose map (n u h w) `unit` is most active, each at its most active position."""
+    """The `count` images in whose map (n u h w) `unit` is most active, each at its most active position."""
     found: list[tuple[float, int, int, int, int]] = []
     for number in range(len(maps)):
         best = max(
@@ -21,7 +21,7 @@ def strongest(maps: np.ndarray, index: Sequence[int], unit: int, count: int) -> 
 
 
 def cut(picture: np.ndarray, top: int, left: int, height: int, width: int) -> np.ndarray:
-    """A window of a picture (c h w), which may hang over its border: there it is 0."""
+    """A window of an image (c h w), which may hang over its border: there it is 0."""
     found = np.zeros((picture.shape[0], height, width), picture.dtype)
     for y, x in np.ndindex(height, width):
         if 0 <= top + y < picture.shape[1] and 0 <= left + x < picture.shape[2]:

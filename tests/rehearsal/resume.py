@@ -1,6 +1,6 @@
 """A small training that can be killed at a chosen moment, in a process of its own, and resumed in another.
 
-It is put together as a recipe does it: pictures from files, a network with batch normalization, dropout and an
+It is put together as a recipe does it: images from files, a network with batch normalization, dropout and an
 auxiliary classifier, validation, checkpoints, log. The processes come from a fork server that has torch loaded, so
 that each costs a fork and not an import. The server's children do not carry the test's hook that checks shapes.
 """

@@ -19,7 +19,7 @@ from striate.training.schedules import Constant
 
 
 class MadeBatches:
-    """`count` batches in an epoch, each a function of (epoch, place); keeps a list of what was asked and let go."""
+    """`count` batches in an epoch, each a function of (epoch, place); keeps lists of those requested and released."""
 
     def __init__(self, count: int = 5, *, spoiled: tuple[int, int] | None = None) -> None:
         self.count, self.spoiled = count, spoiled

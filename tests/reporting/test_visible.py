@@ -33,7 +33,7 @@ def test_other_channels_than_colours_are_shown_by_their_first() -> None:
 
 
 def test_a_map_comes_to_lie_on_what_it_is_about() -> None:
-    # A light square in a wide photo: the prepared picture itself, taken as a map, must lie on it.
+    # A light square in a wide photo: the prepared image itself, taken as a map, must lie on it.
     pixels = np.zeros((40, 80, 1), np.uint8)
     pixels[12:28, 34:50] = 255
     spec = _spec(channels=("grey",), mean=(0.0,), std=(1.0,), height=20, width=20)

@@ -1,6 +1,6 @@
 """Real data sets go down the road: a short training on a part of each, judged on a part of its official test set.
 
-The bounds are far below what a whole training reaches and far above what a broken road could: a label lost or a picture
+The bounds are far below what a whole training reaches and far above what a broken road could: a label lost or an image
 prepared wrongly brings each of them down to chance. `test_named.py` asks whether the whole sets are there;
 `benchmarks/mnist_to_99.py` and `benchmarks/zoo_train.py` train on all of MNIST and CIFAR-10.
 """

@@ -1,4 +1,4 @@
-"""The whole road: pictures in, a judged classifier and its report out, by the verbs as a user has them."""
+"""The whole road: images in, a judged classifier and its report out, by the verbs as a user has them."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Run:
 
 @pytest.fixture
 def photos(tmp_path: Path) -> Path:
-    """Forty small photos of two classes that a network can tell apart, and what goes wrong in real folders."""
+    """Forty small photos of two classes that a network can distinguish, and what goes wrong in real folders."""
     draws = np.random.default_rng(3)
     for name, colour in (("grün", (60, 160, 70)), ("red", (180, 60, 50))):
         folder = tmp_path / "photos" / name
@@ -91,7 +91,7 @@ def test_digits_from_nothing_to_a_report(whole: Run) -> None:
     right = sum(
         answer.label == digits.classes[digits.targets[index]] for answer, index in zip(answers, test, strict=True)
     )
-    # What the run says of itself is what its classifier does, one picture at a time.
+    # What the run says of itself is what its classifier does, one image at a time.
     stored = json.loads((run.evaluations / "test.json").read_text())["scores"]["top1"]
     assert stored["count"] == len(test)
     assert stored["correct"] == right == striate.evaluate(run.path).scores.top1.correct
@@ -124,7 +124,7 @@ def test_photos_with_a_broken_file_go_down_the_road_and_the_file_is_named(photos
     assert answer.label == "grün"
 
 
-def test_more_broken_pictures_than_the_recipe_admits_stop_the_run_before_it_has_a_folder(photos: Path) -> None:
+def test_more_broken_images_than_the_recipe_admits_stop_the_run_before_it_has_a_folder(photos: Path) -> None:
     for number in range(5):
         (photos / "red" / f"empty{number}.jpg").write_bytes(b"")
     with pytest.raises(DataError, match=r"6 of 46 images .* cannot be read"):

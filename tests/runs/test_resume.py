@@ -168,7 +168,7 @@ def test_finish_ends_a_run_where_it_stands_and_it_can_still_go_on_exactly(photos
     assert "ended by" in run.report_file.read_text(encoding="utf-8")
     striate.resume(run.path)
     assert weights(run) == weights(complete)
-    assert striate.finish(run.path).path == run.path  # of a complete run: judged anew
+    assert striate.finish(run.path).path == run.path  # of a complete run: judged again
     assert weights(run) == weights(complete)
 
 

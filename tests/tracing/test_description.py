@@ -235,7 +235,7 @@ def test_a_map_met_by_its_mirror_image_across_the_diagonal_sees_all() -> None:
     assert (row.receptive_field, row.stride) == ((9, 9), None)
 
 
-def test_a_gate_that_averages_the_picture_sees_all_of_it() -> None:
+def test_a_gate_that_averages_the_image_sees_all_of_it() -> None:
     class Gate(nn.Module):
         def forward(self, x: Tensor) -> Tensor:
             return x * x.mean(dim=(2, 3), keepdim=True)
@@ -244,7 +244,7 @@ def test_a_gate_that_averages_the_picture_sees_all_of_it() -> None:
     assert (row.receptive_field, row.stride) == ((9, 12), (1, 1))
 
 
-def test_behind_a_gate_the_whole_picture_is_seen_and_no_more_and_places_are_kept() -> None:
+def test_behind_a_gate_the_whole_image_is_seen_and_no_more_and_places_are_kept() -> None:
     gate = layers.SqueezeExcitation(4, 2)
     network = nn.Sequential(nn.Conv2d(3, 4, 3, 2, 1), gate, nn.Conv2d(4, 4, 5, 2, 2), nn.MaxPool2d(3, 2, 1))
     rows = {row.path: (row.receptive_field, row.stride) for row in describe(network, (3, 40, 36)).rows}

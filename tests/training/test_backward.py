@@ -26,7 +26,7 @@ def _backward(
 
 
 def _gradient(count: int, parts: int) -> tuple[float, Tensor]:
-    """Loss and gradient of lenet5 on `count` pictures in float64, where only a wrong sum can tell two ways apart."""
+    """Loss and gradient of lenet5 on `count` images in float64, where only a wrong sum can differ."""
     model = create_model("lenet5", classes=4, channels=1, size=(14, 14), seed=3).double()
     draws = torch.Generator().manual_seed(5)
     images = torch.randn((count, 1, 14, 14), generator=draws, dtype=torch.float64)

@@ -1,4 +1,4 @@
-"""The record of a run: what it tells, and that it can be cut back to any position."""
+"""The event log of a run: its lines, and truncation to any position."""
 
 from __future__ import annotations
 

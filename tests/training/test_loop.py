@@ -1,4 +1,4 @@
-"""The loop tells everything once, stops where it is asked, and holds nothing when it has stopped."""
+"""The loop yields each event once, stops where it should, and holds nothing when it has stopped."""
 
 from __future__ import annotations
 

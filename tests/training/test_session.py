@@ -1,4 +1,4 @@
-"""A session writes what a later one needs: the record, the last two checkpoints, and the best."""
+"""A session writes what a later one needs: the event log, the last two checkpoints, and the best."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ EVERY_EPOCH = CheckpointPolicy(seconds=3600.0, share=1e9)
 
 
 class Run:
-    """A run folder, and its sessions: `losses` are what the evaluations of the epochs tell, in order."""
+    """A run folder, and its sessions: `losses` are those of the evaluations of the epochs, in order."""
 
     def __init__(self, folder: Path, losses: list[float], patience: int | None = None) -> None:
         self.folder, self.losses, self.patience = folder, losses, patience

@@ -1,4 +1,4 @@
-"""explain, inspect and fool as a user has them: on a small classifier in a folder, with pictures in files."""
+"""explain, inspect and fool as a user has them: on a small classifier in a folder, with images in files."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ def fool(*given: Any, **options: Any) -> list[Attack]:
     return [result for result in striate.fool(*given, **options) if not isinstance(result, Failure)]
 
 
-def test_a_sheet_for_each_picture_says_where_and_the_check_is_a_verdict(run: Path, photos: Path) -> None:
+def test_a_sheet_for_each_image_says_where_and_the_check_is_a_verdict(run: Path, photos: Path) -> None:
     found = explain(run, photos / "0.png", photos / "1.png", check="1s")
     assert [result.sheet for result in found] == [run / "explanations" / f"{n}-grad_cam.png" for n in (0, 1)]
     answers = load_classifier(run).predict([photos / "0.png", photos / "1.png"])
@@ -244,7 +244,7 @@ def test_a_place_is_read_where_it_is_asked_for(run: Path, photos: Path) -> None:
         explain(run, photos / "0.png", at="stage9")
 
 
-def test_pictures_of_one_name_do_not_overwrite_each_other_and_unreadable_ones_are_told(
+def test_images_of_one_name_do_not_overwrite_each_other_and_unreadable_ones_are_told(
     run: Path, photos: Path, tmp_path: Path
 ) -> None:
     other = tmp_path / "other"
@@ -258,7 +258,7 @@ def test_pictures_of_one_name_do_not_overwrite_each_other_and_unreadable_ones_ar
 
 
 @pytest.mark.parametrize("through", [False, True])
-def test_the_file_of_a_fooling_picture_still_fools_and_the_sheet_says_so(
+def test_the_file_of_a_fooling_image_still_fools_and_the_sheet_says_so(
     run: Path, photos: Path, capsys: pytest.CaptureFixture[str], through: bool
 ) -> None:
     classifier = load_classifier(run)

@@ -22,7 +22,7 @@ from striate.explaining.checks.reference_maps import edges
 from striate.explaining.checks.weights import Cascade
 from striate.explaining.invocation import Invocation, InvocationError
 
-SIDE, PLACES = 16, ((3, 4), (8, 2))  # of an object of 5 × 5 pixels, in each picture
+SIDE, PLACES = 16, ((3, 4), (8, 2))  # of an object of 5 × 5 pixels, in each image
 MUCH = "30min"  # of time: no clock decides a test
 
 
@@ -90,12 +90,12 @@ def test_a_map_of_what_the_network_looks_at_is_told_from_chance() -> None:
 
 @pytest.fixture(scope="module")
 def by_lot() -> Check:
-    """The check of a map that is drawn by lot."""
+    """The check of a map that is drawn at random."""
     model = Planted()
     return _explained(model, _pictures(), _lot).check(MUCH)
 
 
-def test_a_map_drawn_by_lot_is_within_chance(by_lot: Check) -> None:
+def test_a_map_drawn_at_random_is_within_chance(by_lot: Check) -> None:
     check = by_lot
     assert check.deletions is not None
     assert (check.deletions.deletion.verdict, check.deletions.insertion.verdict) == ("within", "within")
@@ -146,7 +146,7 @@ def test_edges_are_remarked_on_only_from_a_least_effect_size(follows: float, sai
 
 
 def _net(seed: int) -> nn.Sequential:
-    """Filters of which some know edges, as trained ones do, and noise behind them."""
+    """Filters of which some detect edges, as trained ones do, followed by noise."""
     torch.manual_seed(seed)
     model = nn.Sequential(
         *(nn.Conv2d(1, 8, 3, padding=1), nn.ReLU(), nn.Conv2d(8, 8, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2)),

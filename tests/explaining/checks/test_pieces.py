@@ -121,7 +121,7 @@ def test_other_seeds_are_other_noise_and_the_same_is_the_same() -> None:
     assert not torch.equal(one, other)
 
 
-def test_pictures_are_not_changed_by_a_network_that_overwrites_what_it_is_given() -> None:
+def test_images_are_not_changed_by_a_network_that_overwrites_what_it_is_given() -> None:
     model, images = nn.Sequential(nn.ReLU(inplace=True), nn.Conv2d(2, 3, 3), nn.BatchNorm2d(3)), torch.randn(2, 2, 5, 5)
     before = images.clone()
     Cascade(model.eval(), images, 0).down_to(2)

@@ -1,4 +1,4 @@
-"""Small pictures are enough: the networks do not depend on their size."""
+"""Small images are enough: the networks do not depend on their size."""
 
 import functools
 

@@ -1,4 +1,4 @@
-"""torchvision leaves the epsilon of B0 to B4 at torch's 1e-5; the authors' is 1e-3. Small pictures are enough."""
+"""torchvision leaves the epsilon of B0 to B4 at torch's 1e-5; the authors' is 1e-3. Small images are enough."""
 
 import functools
 

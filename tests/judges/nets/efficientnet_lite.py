@@ -1,4 +1,4 @@
-"""timm's networks for the authors' weights, with TensorFlow's padding. Small pictures are enough."""
+"""timm's networks for the authors' weights, with TensorFlow's padding. Small images are enough."""
 
 import functools
 

@@ -1,4 +1,4 @@
-"""timm pads B0 to B3 by TensorFlow's rule unless told. Small pictures are enough."""
+"""timm pads B0 to B3 by TensorFlow's rule by default. Small images are enough."""
 
 import functools
 

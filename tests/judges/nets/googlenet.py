@@ -1,4 +1,4 @@
-"""torchvision has the form with batch norm, auxiliary classifiers included; nobody has the paper's own."""
+"""torchvision has the form with batch norm, auxiliary classifiers included; no library has the paper's own."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""timm and Keras have the network that the authors published; nobody has the paper's sizes.
+"""timm and Keras have the network that the authors published; no library has the paper's sizes.
 
 Keras's batch norm has no scale; torch's scale of 1 does nothing.
 """

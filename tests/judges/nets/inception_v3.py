@@ -1,4 +1,4 @@
-"""torchvision's, with its auxiliary classifier, which wants pictures of 299×299."""
+"""torchvision's, with its auxiliary classifier, which wants images of 299×299."""
 
 from __future__ import annotations
 

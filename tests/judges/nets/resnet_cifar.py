@@ -1,4 +1,4 @@
-"""The ResNets for CIFAR: torchvision's basic blocks in the paper's arrangement; nobody has the nets themselves."""
+"""The ResNets for CIFAR: torchvision's basic blocks in the paper's arrangement; no library has the networks."""
 
 from __future__ import annotations
 

@@ -11,7 +11,7 @@ from timm.models.resnetv2 import ResNetV2
 
 from judges.parity import Judge
 
-# Small pictures are enough; odd maps show how a stride rounds.
+# Small images are enough; odd maps show how a stride rounds.
 _small = functools.partial(Judge, shape=(3, 75, 62))
 
 JUDGES = (

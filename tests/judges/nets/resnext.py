@@ -9,7 +9,7 @@ import torchvision
 
 from judges.parity import Judge
 
-# Small pictures are enough; odd maps show how a stride rounds.
+# Small images are enough; odd maps show how a stride rounds.
 _small = functools.partial(Judge, shape=(3, 75, 62))
 
 JUDGES = (

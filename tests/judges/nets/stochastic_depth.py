@@ -14,7 +14,7 @@ from judges.parity import Judge
 
 
 class MeansAndZeros(nn.Module):
-    """Means of 2×2 pixels and as many channels of zeros behind them; the last row and column of an odd map alone."""
+    """Means of 2×2 pixels and as many channels of zeros after them; the last row and column of an odd map alone."""
 
     def forward(self, x: Tensor) -> Tensor:
         odd_rows, odd_columns = x.shape[2] % 2, x.shape[3] % 2

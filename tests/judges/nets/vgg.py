@@ -1,4 +1,4 @@
-"""Who judges `vgg`: all but C and A-LRN, which nobody ships."""
+"""References of `vgg`: all but C and A-LRN, which no library ships."""
 
 import torchvision
 
