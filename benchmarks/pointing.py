@@ -1,10 +1,10 @@
-"""Do the maps point at what the answer is about? All methods on made images, of which the truth is known.
+"""Do the maps point at what the answer is about? All methods on synthetic images, of which the truth is known.
 
     python benchmarks/pointing.py [--quick] [--runs FOLDER] [--write]
 
-A small residual network is trained on `shapes` and explains the true class of 1,000 fresh images, of a seed that no
-training has seen. A map hits where its largest value lies on the object: no pixel of tolerance. Beside stand chance
-(the mean share of the image that is object) and the centre of the image.
+A small residual network is trained on `shapes` and explains the true class of 200 fresh images (`--count`), of a seed
+that no training has seen. A map hits where its largest value lies on the object: no pixel of tolerance. Beside stand
+chance (the mean share of the image that is object) and the centre of the image.
 
 A second network is trained where a patch in a corner tells the class by its colour, and then asked about fresh images
 in which the colour means nothing. How much of each map of its own answer lies on the patch? Beside stands the first
@@ -59,7 +59,7 @@ SETTINGS: Mapping[str, Mapping[str, Any]] = {
     "smoothgrad": {"samples": 20},
     "integrated_gradients": {"tolerance": 0.05},
 }
-"""Where the default would take too long over 1,000 images."""
+"""Where the default would take too long over all images."""
 
 PAGES = (REPOSITORY / "docs" / "explanation" / "which-map-to-trust.md",)
 """Where the first table stands between two lines `<!-- pointing -->`."""
@@ -216,11 +216,12 @@ def _interval(share: Proportion) -> str:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--quick", action="store_true", help="little training, few images: to see that it works")
+    parser.add_argument("--count", type=int, default=200, help="how many fresh images (a quarter for the shortcut)")
     parser.add_argument("--runs", type=Path, default=REPOSITORY / "runs" / "pointing")
     parser.add_argument("--write", action="store_true", help="write results/pointing.md and .json")
     arguments = parser.parse_args()
     sizes, epochs = ((1000, 500), (1, 1)) if arguments.quick else ((20000, 10000), (13, 4))
-    counts = (20, 10) if arguments.quick else (1000, 200)
+    counts = (20, 10) if arguments.quick else (arguments.count, arguments.count // 4)
     prefix = "quick-" if arguments.quick else ""
     honest = trained(f"{prefix}shapes", f"shapes:count={sizes[0]}", epochs[0], arguments.runs)
     betrayed = trained(f"{prefix}shortcut", f"shapes:count={sizes[1]},shortcut=patch", epochs[1], arguments.runs)

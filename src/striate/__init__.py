@@ -16,6 +16,8 @@ from typing import TYPE_CHECKING
 from striate import _former
 from striate.core.allocator import tune_process as tune_process
 from striate.verbs.audit import audit as audit
+from striate.verbs.clusters import clusters as clusters
+from striate.verbs.concepts import concepts as concepts
 from striate.verbs.create import create as create
 from striate.verbs.evaluate import evaluate as evaluate
 from striate.verbs.explain import explain as explain

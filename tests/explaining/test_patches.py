@@ -16,7 +16,7 @@ from promises.subject import pictures
 from reference.top_patches import cut, strongest
 from striate.core.batch import Batch
 from striate.explaining import TopPatches, top_patches
-from striate.explaining.inspection.patches import _Pool
+from striate.explaining.inspection.patches import Pool
 from striate.explaining.model_input import ImageError
 from striate.hooks import PlaceError
 
@@ -120,7 +120,7 @@ def _same(one: TopPatches, other: TopPatches) -> bool:
 
 
 def test_only_images_among_the_best_are_kept() -> None:
-    pool, images = _Pool(), pictures(5, SIZE)
+    pool, images = Pool(), pictures(5, SIZE)
     pool.add([10, 11, 12], images[:3], {0, 2})
     assert pool.index == {0: 10, 2: 12}
     pool.add([13, 14], images[3:], {2, 4})

@@ -1,4 +1,4 @@
-"""nearest as a user has it: on a run of its own, in Python and as a command."""
+"""nearest, concepts and clusters as a user has them: on a run of its own, in Python and as commands."""
 
 from __future__ import annotations
 
@@ -77,6 +77,69 @@ def test_the_command_prints_names_classes_and_similarities(run: Run, capsys: pyt
         main([*given, "--json"])
     (told,) = json.loads(capsys.readouterr().out)
     assert next(one["image"] for one in told["nearest"]) == trained[0]
+
+
+def test_patches_are_drawn_beside_the_image_for_each_position_of_a_map(run: Run) -> None:
+    photo = run.path.parent / "photos" / photos(run, "train")[0]
+    (found,) = striate.nearest(run, photo, patches=True, at="features.pool1", device="cpu")
+    assert isinstance(found, Nearest)
+    assert found.grid is not None
+    rows, columns = found.grid.strength.shape
+    assert (rows, columns) == found.grid.index.shape
+    assert rows > 1
+    np.testing.assert_allclose(found.grid.similarity, 1, atol=1e-4)  # it is among the images that are searched
+    assert found.sheet is not None
+    assert found.sheet.name == f"{photo.stem}-patches-at features.pool1.png"
+    assert "Most similar patches" in found.save(run.path.parent / "patches.svg").read_text()
+
+
+def test_concepts_in_folders_are_tested_and_the_sheet_says_what_each_does(
+    run: Run, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder, drawn = run.path.parent / "reddish", np.random.default_rng(1)
+    folder.mkdir()
+    for number in range(12):
+        pixels = np.clip(np.array((220, 40, 20)) + drawn.normal(0, 30, (32, 32, 3)), 0, 255).astype(np.uint8)
+        Image.fromarray(pixels).save(folder / f"{number}.png")
+    (folder / "broken.png").write_bytes(b"no image")
+    others = run.path.parent / "photos" / "blue"
+    found = striate.concepts(run, folder, target="red", random=others, device="cpu")
+    (score,) = found.scores
+    assert (found.label, score.concept, score.scores.shape) == ("red", "reddish", (50,))
+    assert [Path(failure.name).name for failure in found.failures] == ["broken.png"]
+    assert score.accuracy > 0.9
+    assert found.sheet == run.path / "concepts" / "red-reddish.png"
+    assert "Concepts for red" in found.save(run.path.parent / "concepts.svg").read_text()
+    given = ["concepts", str(run.path), str(folder), "--target", "red", "--random", str(others), "--device", "cpu"]
+    with pytest.raises(SystemExit, match="1"):  # one image cannot be read
+        main(given)
+    assert capsys.readouterr().out.startswith("reddish: ")
+    with pytest.raises(SystemExit, match="1"):
+        main([*given, "--json"])
+    told = json.loads(capsys.readouterr().out)
+    assert told["concepts"][0]["tcav"] == pytest.approx(score.score)
+    with pytest.raises(ConfigError, match="each of another name"):
+        striate.concepts(run, folder, folder, target="red")
+
+
+def test_the_maps_of_each_class_are_clustered_and_a_sheet_shows_them(
+    run: Run, capsys: pytest.CaptureFixture[str]
+) -> None:
+    found = striate.clusters(run, device="cpu")
+    assert [one.label for one in found] == ["blue", "red"]
+    trained = photos(run, "train")
+    for one in found:
+        names = [name for cluster in one.clusters for name in cluster]
+        assert sorted(names) == sorted(name for name in trained if name.startswith(one.label))
+        assert len(one.alike) == len(one.clusters)
+        assert one.sheet == run.path / "clusters" / f"{one.label}-grad_cam.png"
+    assert "Where the network looks for blue" in found[0].save(run.path.parent / "clusters.svg").read_text()
+    with pytest.raises(SystemExit, match="0"):
+        main(["clusters", str(run.path), "--target", "red", "--method", "saliency", "--json", "--device", "cpu"])
+    (told,) = json.loads(capsys.readouterr().out)
+    assert told["class"] == "red"
+    with pytest.raises(ConfigError, match="At least 4"):
+        striate.clusters(run, images=3)
 
 
 def test_a_classifier_without_its_run_has_no_training_images(run: Run, tmp_path: Path) -> None:

@@ -44,6 +44,10 @@ COMMANDS = {
     "nearest": Command(
         "neighbours.show_neighbours", "striate nearest runs/photos holiday/*.jpg --count 5", uses_run=True
     ),
+    "concepts": Command(
+        "concepts.show_concepts", "striate concepts runs/animals striped/ dotted/ --target zebra", uses_run=True
+    ),
+    "clusters": Command("clusters.show_clusters", "striate clusters runs/photos --target horse", uses_run=True),
     "inspect": Command("results.show_path", "striate inspect runs/photos --units 24 --time 2min", uses_run=True),
     "fool": Command(
         "attacks.show_attacks", "striate fool runs/photos holiday/*.jpg --epsilon 4 --target coin", uses_run=True

@@ -29,9 +29,13 @@ from striate.explaining.inspection.activations import activation_maps as activat
 from striate.explaining.inspection.filters import FilterError as FilterError
 from striate.explaining.inspection.filters import Filters as Filters
 from striate.explaining.inspection.filters import filters as filters
+from striate.explaining.inspection.grid import ActivationGrid as ActivationGrid
+from striate.explaining.inspection.grid import activation_grid as activation_grid
 from striate.explaining.inspection.invariance import Invariance as Invariance
 from striate.explaining.inspection.invariance import invariance as invariance
 from striate.explaining.inspection.layers import layers as layers
+from striate.explaining.inspection.map_clusters import MapClusters as MapClusters
+from striate.explaining.inspection.map_clusters import cluster_maps as cluster_maps
 from striate.explaining.inspection.nearest import Nearest as Nearest
 from striate.explaining.inspection.nearest import nearest_images as nearest_images
 from striate.explaining.inspection.patches import TopPatches as TopPatches
@@ -40,6 +44,8 @@ from striate.explaining.inspection.projection import project_patches as project_
 from striate.explaining.inspection.projection import project_units as project_units
 from striate.explaining.inspection.receptive import PlaceFields as PlaceFields
 from striate.explaining.inspection.receptive import receptive_fields as receptive_fields
+from striate.explaining.inspection.tcav import ConceptScore as ConceptScore
+from striate.explaining.inspection.tcav import tcav as tcav
 from striate.explaining.inspection.units import Units as Units
 from striate.explaining.model_input import NetworkError as NetworkError
 from striate.explaining.occluding.occlusion import occlusion as occlusion

@@ -6,11 +6,14 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
-from striate.core.errors import ConfigError
+from striate.core.errors import ConfigError, DataError
 from striate.core.progress import Progress, silent
 
 if TYPE_CHECKING:
+    from numpy import ndarray
+
     from striate.classifier import Classifier
+    from striate.data.dataset import Dataset
     from striate.runs.folder import Run
 
 Trained: TypeAlias = "Run | Classifier | str | os.PathLike[str]"
@@ -101,3 +104,27 @@ def own_data(trained: Trained) -> str:
         where = folder_of(trained) or "This classifier"
         raise ConfigError(f"{where} is a classifier without its run and has no data of its own: name the data.")
     return Plan.read(run).data
+
+
+def training_images(run: str | Path | Run, classifier: Classifier, progress: Progress) -> tuple[Dataset, ndarray]:
+    """Return the data of a run, and the indices of the images that it was trained on.
+
+    Raises:
+        ConfigError: this is a classifier without its run, which has no data.
+        DataError: the data are no longer there, or none of those images.
+        RunError: the run is damaged.
+    """
+    import numpy as np
+
+    from striate.data.audit import audit
+    from striate.data.sources.opening import open_data
+    from striate.runs.evaluate import matched
+    from striate.runs.images import own_splits
+
+    source = own_data(run)
+    dataset, known, _ = matched(open_data(source, minimum_classes=1, progress=progress), classifier.labels)
+    index = audit(dataset, channels=classifier.input.channels, progress=progress).index
+    indices = np.intersect1d(own_splits(run_of(run), dataset, index)["train"], known)
+    if not len(indices):
+        raise DataError(f"{source} has none of the images that the run was trained on: put them back.")
+    return dataset, indices

@@ -11,7 +11,7 @@ from striate.core.errors import ConfigError, DataError
 from striate.core.progress import silent
 from striate.reporting.sheets.results import OutputFolder, SheetResult, SheetResults, stem_of
 from striate.verbs._images import each, named
-from striate.verbs._trained import classifier_of, folder_of, own_data, run_of
+from striate.verbs._trained import classifier_of, folder_of, own_data, training_images
 from striate.verbs._verb import with_progress
 
 if TYPE_CHECKING:
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from striate.classifier.images import Images
     from striate.core.progress import Progress
     from striate.data.dataset import Dataset
+    from striate.explaining import ActivationGrid
     from striate.reporting.sheets.input_image import Answered
     from striate.reporting.sheets.neighbours import Neighbour, Neighbourhood
     from striate.runs.folder import Run
@@ -52,6 +53,11 @@ class Nearest(SheetResult):
         """The training images, the nearest first: each with its name, class and similarity."""
         return self.found.neighbours
 
+    @property
+    def grid(self) -> ActivationGrid | None:
+        """The most similar position of other images for each position of the map, if patches were requested."""
+        return self.found.grid
+
     def figure(self) -> Figure:
         """Draw the sheet as a figure of Matplotlib."""
         from striate.reporting.sheets.neighbours import neighbours_sheet
@@ -71,6 +77,8 @@ def nearest(
     weights: str | Path | None = None,
     data: str | Path | None = None,
     count: int = 8,
+    at: str | None = None,
+    patches: bool = False,
     out: str | Path | None = None,
     device: str = "auto",
     progress: Progress | None = None,
@@ -78,9 +86,10 @@ def nearest(
 ) -> SheetResults[Nearest | Failure]:
     """Find the images of the training, or of other data, that are most similar to an image for the network.
 
-    The similarity of two images is the cosine between their inputs to the last layer, at most 1. Every image of the
-    run's training split, or of the data that are named, is compared. A sheet for each image shows it beside the nearest
-    ones.
+    The similarity of two images is the cosine between their inputs to the last layer, or between their features at
+    another place, and at most 1. Every image of the run's training split, or of the data that are named, is compared. A
+    sheet for each image shows it beside the nearest ones or, with patches, beside the most similar part of another
+    image for each of its own parts.
 
     Example:
         striate.nearest("runs/photos", "holiday/beach.jpg", count=5)
@@ -95,6 +104,9 @@ def nearest(
         data: the images to compare with, in any form that 'striate train' takes; by default those that the run was
             trained on.
         count: how many images to find for each image.
+        at: the place in the network whose features are compared, as in stage3.
+        patches: draw the most similar patch for each position of the map at that place, by default the last map before
+            pooling.
         out: the folder for the sheets; by default 'nearest' within the run, or here.
         device: auto (the fastest here), cpu, cuda, cuda:1 or mps.
         progress: called as progress(stage, done, total); by default a bar on a terminal or in a notebook.
@@ -104,7 +116,7 @@ def nearest(
         ConfigError: the count is less than 1, or this is a classifier without its run and no data are named.
         DataError: the images to compare with are not there, or a folder or pattern holds no image.
         ModelError: there are no such pretrained weights, or they do not fit the network.
-        PlaceError: the network has no last layer whose input can be read.
+        PlaceError: the network has no last layer whose input can be read, or no such place.
         RunError: there is no classifier, or it is damaged.
     """
     if count < 1:
@@ -116,50 +128,45 @@ def nearest(
 
     report = progress or silent
     classifier = classifier_of(run, device, weights=weights, progress=report)
-    source = own_data(run) if data is None else data
+    if data is None:
+        own_data(run)  # where there are none, that is said before an image is read
     looked = each(named(images), lambda image, name: look_at(classifier, image, name))
     subjects = [one for one in looked if not isinstance(one, Failure)]
     found: tuple[Neighbourhood, ...] = ()
     if subjects:
-        dataset, indices = _compared(source, run_of(run) if data is None else None, classifier, report)
-        found = find_neighbours(classifier, subjects, dataset, indices, count=count, progress=report)
+        if data is None:
+            dataset, indices = training_images(run, classifier, report)
+        else:
+            dataset, indices = _images(data, classifier, report)
+        found = find_neighbours(
+            classifier, subjects, dataset, indices, count=count, at=at, patches=patches, progress=report
+        )
     folder = OutputFolder((folder_of(run) or Path()) / "nearest" if out is None else Path(out))
     neighbourhoods = iter(found)
     results: SheetResults[Nearest | Failure] = SheetResults()
     for one in looked:
-        results.append(one if isinstance(one, Failure) else _written(next(neighbourhoods), folder))
+        results.append(one if isinstance(one, Failure) else _written(next(neighbourhoods), folder, at))
         if on_result is not None:
             on_result(results[-1])
     return results
 
 
-def _compared(
-    source: str | Path, run: Run | None, classifier: Classifier, progress: Progress
-) -> tuple[Dataset, ndarray]:
-    """Return the data, and the indices of the images to compare with: those that `run` was trained on, else all."""
+def _images(source: str | Path, classifier: Classifier, progress: Progress) -> tuple[Dataset, ndarray]:
+    """Return data, and the indices of all images that can be read."""
     import numpy as np
 
     from striate.data.audit import audit
     from striate.data.sources.opening import open_data
-    from striate.runs.evaluate import matched
-    from striate.runs.images import own_splits
 
-    opened = open_data(source, minimum_classes=1, progress=progress)
-    if run is None:
-        index = audit(opened, channels=classifier.input.channels, progress=progress).index
-        indices = np.flatnonzero(index.readable)
-        if not len(indices):
-            raise DataError(f"{source} has no image to compare with.")
-        return opened, indices
-    dataset, known, _ = matched(opened, classifier.labels)
-    index = audit(dataset, channels=classifier.input.channels, progress=progress).index
-    indices = np.intersect1d(own_splits(run, dataset, index)["train"], known)
+    dataset = open_data(source, minimum_classes=1, progress=progress)
+    indices = np.flatnonzero(audit(dataset, channels=classifier.input.channels, progress=progress).index.readable)
     if not len(indices):
-        raise DataError(f"{source} has none of the images that the run was trained on: put them back.")
+        raise DataError(f"{source} has no image to compare with.")
     return dataset, indices
 
 
-def _written(found: Neighbourhood, folder: OutputFolder) -> Nearest:
+def _written(found: Neighbourhood, folder: OutputFolder, at: str | None) -> Nearest:
     nearest = Nearest(found)
-    stem = stem_of(nearest.name, "nearest")
+    place = None if at is None else f"at {at}"
+    stem = stem_of(nearest.name, "nearest" if found.grid is None else "patches", place)
     return replace(nearest, sheet=folder.write(stem, nearest._repr_png_(), nearest.subject))

@@ -97,7 +97,7 @@ def top_patches(
     with closing(image_batches(model, batches)) as read:
         first = next(read)
         places = places_of(model, first[1], places)
-        bests, tallies, pool = [_Best(count) for _ in places], [Tally(place) for place in places], _Pool()
+        bests, tallies, pool = [Best(count) for _ in places], [Tally(place) for place in places], Pool()
 
         def look(index: list[int], images: Float[Tensor, "n c h w"]) -> None:
             model(images)
@@ -124,7 +124,7 @@ def top_patches(
     )
 
 
-class _Best:
+class Best:
     """The strongest of each unit so far, (u k): their values, their images in the pass, and where in the map."""
 
     def __init__(self, count: int) -> None:
@@ -149,7 +149,7 @@ class _Best:
         self.positions = torch.cat([self.positions, positions], 1).gather(1, best)
 
 
-class _Pool:
+class Pool:
     """The images that are among the best of some unit so far, by their number in the pass."""
 
     def __init__(self) -> None:
@@ -169,7 +169,7 @@ class _Pool:
 
 
 def _result(
-    best: _Best,
+    best: Best,
     field: PlaceFields,
     units: Units,
     images: Float[np.ndarray, "p c H W"],

@@ -12,10 +12,11 @@ import torch
 from striate.classifier import Classifier
 from striate.core.batch import Batch
 from striate.core.progress import Progress, silent
+from striate.core.spec import InputSpec
 from striate.data.dataset import Dataset
 from striate.data.loading.loader import Loader
-from striate.explaining import nearest_images
-from striate.plot import LIGHT, Theme, Tile, tiles
+from striate.explaining import ActivationGrid, activation_grid, nearest_images
+from striate.plot import LIGHT, Theme, Tile, coloured, sheet, tiles
 from striate.reporting.sheets.input_image import Subject
 from striate.reporting.sheets.results import answer
 from striate.reporting.sheets.rgb import Pixels, shown_input
@@ -44,10 +45,15 @@ class Neighbour:
 
 @dataclass(frozen=True, eq=False)
 class Neighbourhood:
-    """A query image with the training images nearest to it, the nearest first."""
+    """A query image with the training images nearest to it, the nearest first.
+
+    `grid` has the most similar position of the training images for each position of a map, if requested.
+    """
 
     subject: Subject
     neighbours: tuple[Neighbour, ...]
+    spec: InputSpec
+    grid: ActivationGrid | None = None
 
 
 def find_neighbours(
@@ -57,12 +63,16 @@ def find_neighbours(
     indices: np.ndarray,
     *,
     count: int = 8,
+    at: str | None = None,
+    patches: bool = False,
     progress: Progress = silent,
 ) -> tuple[Neighbourhood, ...]:
     """Find the `count` images among `indices` of `dataset` that are nearest to each of `subjects`, in one pass.
 
+    With `patches`, a second pass finds the nearest position for each position of the map at the place `at`.
+
     Raises:
-        PlaceError: the network has no last layer whose input can be read.
+        PlaceError: the network has no last layer whose input can be read, or no such place.
         DataError: an image can no longer be read.
     """
     spec = classifier.input
@@ -74,7 +84,10 @@ def find_neighbours(
             progress("comparing with the training images", number + 1, len(loader))
 
     images = torch.cat([subject.images for subject in subjects])
-    found = nearest_images(classifier.model, images, batches(), count=count)
+    found = nearest_images(classifier.model, images, batches(), at=at, count=count)
+    grids: Sequence[ActivationGrid | None] = [None] * len(subjects)
+    if patches:
+        grids = activation_grid(classifier.model, images, batches(), at=at)
     shown = _shown(classifier, dataset, np.unique(found.index))
     return tuple(
         Neighbourhood(
@@ -89,8 +102,10 @@ def find_neighbours(
                 )
                 for index, similarity in zip(row.tolist(), similarities.tolist(), strict=True)
             ),
+            spec,
+            grid,
         )
-        for subject, row, similarities in zip(subjects, found.index, found.similarity, strict=True)
+        for subject, row, similarities, grid in zip(subjects, found.index, found.similarity, grids, strict=True)
     )
 
 
@@ -105,8 +120,32 @@ def _shown(classifier: Classifier, dataset: Dataset, indices: np.ndarray) -> dic
 
 
 def neighbours_sheet(found: Neighbourhood, *, theme: Theme = LIGHT) -> Figure:
-    """Draw the image with its prediction, then its neighbours with their classes and similarities."""
-    shown = [Tile(found.subject.given, (answer(found.subject.prediction), "the image"))]
+    """Draw the image with its prediction, then its neighbours with their classes and similarities.
+
+    With a grid, draw the image beside the patches of its positions instead.
+    """
+    image = Tile(found.subject.given, (answer(found.subject.prediction), "the image"))
+    if found.grid is not None:
+        return _grid_sheet(image, found.grid, found.spec, theme)
+    shown = [image]
     shown += [Tile(one.given, (one.label, f"similarity {one.similarity:.3f}")) for one in found.neighbours]
-    note = "The similarity of two images is the cosine between their inputs to the last layer, at most 1."
+    note = "The similarity of two images is the cosine between their features, at most 1."
     return tiles(shown, columns=_COLUMNS, title="Most similar training images", note=note, side=1.5, theme=theme)
+
+
+def _grid_sheet(image: Tile, grid: ActivationGrid, spec: InputSpec, theme: Theme) -> Figure:
+    """Draw the image, and a grid with a patch for each position of the map, as opaque as its activation is strong."""
+    rows, columns = grid.strength.shape
+    weight = np.sqrt(grid.strength / max(float(grid.strength.max()), np.finfo(np.float32).tiny))
+    cells = []
+    for y in range(rows):
+        for x in range(columns):
+            pixels = coloured(shown_input(grid.patches[y, x], spec))
+            cells.append(np.rint(theme.grey + weight[y, x] * (pixels.astype(np.float32) - theme.grey)).astype(np.uint8))
+    drawn = sheet(np.stack(cells), columns=columns, gap=cells[0].shape[0] // 12, paper=theme.grey)
+    note = (
+        f"For each position of the map at {grid.place} ({rows} × {columns}), the part of a training image whose "
+        f"activation is most similar to it; paler where the activation is weak."
+    )
+    caption = ("what each position stands for", f"mean similarity {grid.similarity.mean():.3f}")
+    return tiles([image, Tile(drawn, caption)], title="Most similar patches", note=note, side=3.6, theme=theme)
