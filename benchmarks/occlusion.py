@@ -100,7 +100,7 @@ def compare(one: Subject, stride: int, rounds: int, quick: bool) -> tuple[Table,
     table = interleave(
         {
             CAPTUM: of_captum,
-            WHOLE: lambda: float(len(torch.cat(whole(one, incremental, few, batch)))),
+            WHOLE: lambda: len(whole(one, incremental, few, batch)),
             INCREMENTAL: ours,
         },
         rounds,
