@@ -20,10 +20,11 @@ from striate.cli.main import main
 from striate.core.config import from_json, override, to_json
 from striate.core.errors import ConfigError
 from striate.data.augmentation.augmentations import AUGMENTATIONS, Photometric
+from striate.data.preparation.measure import InputSettings
 from striate.reporting import build
 from striate.runs.events import RunStarted
 from striate.runs.folder import Run
-from striate.runs.recipe import InputSettings, Recipe, StopSettings
+from striate.runs.recipe import Recipe, StopSettings
 from striate.runs.recipes import RECIPES
 from striate.training import (
     LOSSES,

@@ -13,7 +13,8 @@ from listings import options, recipes
 from striate.core.config import from_json, to_json
 from striate.core.registry import Registered
 from striate.data.augmentation.augmentations import Augmentation
-from striate.runs.recipe import InputSettings, Recipe, StopSettings
+from striate.data.preparation.measure import InputSettings
+from striate.runs.recipe import Recipe, StopSettings
 from striate.training import LOSSES, Loss, OptimizerSettings, Schedule
 
 

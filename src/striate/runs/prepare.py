@@ -226,18 +226,7 @@ def prepare_data(
                 "from and one to validate each epoch by. Add images."
             )
     with_targets(dataset, recipe.task, labels := LabelSpec(dataset.classes))  # refuses those of another task
-    choice = recipe.input
-    spec = measure(
-        dataset,
-        found.index,
-        found.splits["train"],
-        height=choice.height,
-        width=choice.width,
-        resize=choice.resize,
-        crop=choice.crop,
-        decode_scale=choice.decode_scale,
-        progress=progress,
-    )
+    spec = measure(dataset, found.index, found.splits["train"], recipe.input, progress=progress)
     return Prepared(dataset, found, spec, labels)
 
 

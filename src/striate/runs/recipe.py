@@ -10,38 +10,13 @@ from striate.core.config import from_json
 from striate.core.duration import Duration
 from striate.core.errors import ConfigError
 from striate.core.scalars import check_range
-from striate.core.spec import ResizeRule
 from striate.data.augmentation.augment import check_list
 from striate.data.augmentation.augmentations import Augmentation, FromData
+from striate.data.preparation.measure import InputSettings
 from striate.tasks import Classification, Task
 from striate.training.losses import LOSSES, CrossEntropy, Loss
 from striate.training.optimizers import SGD, OptimizerSettings
 from striate.training.schedules import OneCycle, Schedule
-
-
-@dataclass(frozen=True, kw_only=True)
-class InputSettings:
-    """How images become the input of the model (`InputSpec`).
-
-    Args:
-        height: pixels; none follows from the data.
-        width: pixels; none follows from the data.
-        resize: stretch, cover (crop what exceeds) or contain (pad).
-        crop: fraction of the image that is kept, above 0 and at most 1.
-        decode_scale: decode JPEG files at a reduced size of at least this multiple of the input; 0 decodes in full.
-    """
-
-    height: int | None = None
-    width: int | None = None
-    resize: ResizeRule = "cover"
-    crop: float = 1.0
-    decode_scale: float = 2.0
-
-    def __post_init__(self) -> None:
-        check_range(self, "height", "width", at_least=1)
-        check_range(self, "crop", above=0, at_most=1)
-        if self.decode_scale != 0:
-            check_range(self, "decode_scale", at_least=1)
 
 
 @dataclass(frozen=True, kw_only=True)

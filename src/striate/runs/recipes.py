@@ -9,8 +9,9 @@ from pathlib import Path
 from striate.core.duration import Duration
 from striate.core.registry import Registry
 from striate.data.augmentation.augmentations import FromData, Rotation, Scale, Shift
+from striate.data.preparation.measure import InputSettings
 from striate.data.sources.opening import DATASETS, is_named
-from striate.runs.recipe import InputSettings, Recipe, StopSettings
+from striate.runs.recipe import Recipe, StopSettings
 from striate.training.optimizers import SGD, AdamW
 from striate.training.schedules import OneCycle
 

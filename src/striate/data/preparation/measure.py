@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 
 import numpy as np
 
 from striate.core.errors import DataError
 from striate.core.progress import Progress, silent
+from striate.core.scalars import check_range
 from striate.core.spec import InputSpec, ResizeRule
 from striate.core.threads import in_order, usable_cores
 from striate.data.audit.index import ImageIndex
@@ -27,24 +28,44 @@ _DIGITS = 6
 _ROUNDING = 4 * float(np.finfo(np.float32).eps)  # relative to the mean: the spread after resampling a constant
 
 
+@dataclass(frozen=True, kw_only=True)
+class InputSettings:
+    """How images become the input of the model (`InputSpec`).
+
+    Args:
+        height: pixels; none follows from the data.
+        width: pixels; none follows from the data.
+        resize: stretch, cover (crop what exceeds) or contain (pad).
+        crop: fraction of the image that is kept, above 0 and at most 1.
+        decode_scale: decode JPEG files at a reduced size of at least this multiple of the input; 0 decodes in full.
+    """
+
+    height: int | None = None
+    width: int | None = None
+    resize: ResizeRule = "cover"
+    crop: float = 1.0
+    decode_scale: float = 2.0
+
+    def __post_init__(self) -> None:
+        check_range(self, "height", "width", at_least=1)
+        check_range(self, "crop", above=0, at_most=1)
+        if self.decode_scale != 0:
+            check_range(self, "decode_scale", at_least=1)
+
+
 def measure(
     dataset: Dataset,
     index: ImageIndex,
     indices: Indices,
+    settings: InputSettings | None = None,
     *,
-    height: int | None = None,
-    width: int | None = None,
-    resize: ResizeRule = "cover",
-    crop: float = 1.0,
-    decode_scale: float = 2.0,
-    largest_side: int = LARGEST_SIDE,
     progress: Progress = silent,
 ) -> InputSpec:
     """Measure an `InputSpec` on the images `indices` of `dataset` alone, which are the training images.
 
     Grey stays grey if all images are; one in colour makes all of them colour. The depth is that of most images. The
     size, where it is not given (one side given means a square), is the size of more than half of the images, shrunk to
-    `largest_side`; else a square of the median shorter side, at most `largest_side`. Mean and std are over all pixels
+    64 pixels; else a square of the median shorter side, at most of 64. Mean and std are over all pixels
     of the prepared images; above about a thousand million values, over every k-th image. They are a function of the
     data alone, not of the machine.
 
@@ -55,8 +76,10 @@ def measure(
     indices = indices[index.readable[indices]]
     if not len(indices):
         raise DataError(f"{dataset.name}: there is no readable image to train on.")
+    settings = settings or InputSettings()
+    height, width = settings.height, settings.width
     if height is None and width is None:
-        height, width = _size(index.heights[indices], index.widths[indices], largest_side)
+        height, width = _size(index.heights[indices], index.widths[indices])
     channels = _channels(dataset, indices, index.channels[indices])
     spec = InputSpec(
         channels=channels,
@@ -65,9 +88,9 @@ def measure(
         mean=(0.0,) * len(channels),
         std=(1.0,) * len(channels),
         maximum=common_maximum(index.maxima[indices]),
-        resize=resize,
-        crop=crop,
-        decode_scale=decode_scale,
+        resize=settings.resize,
+        crop=settings.crop,
+        decode_scale=settings.decode_scale,
     )
     mean, std = _moments(_prepared(dataset, index, indices, spec, progress), spec)
     return replace(spec, mean=mean, std=std)
@@ -87,13 +110,13 @@ def _channels(dataset: Dataset, indices: Indices, kinds: np.ndarray) -> tuple[st
     return wanted
 
 
-def _size(heights: np.ndarray, widths: np.ndarray, largest_side: int) -> tuple[int, int]:
+def _size(heights: np.ndarray, widths: np.ndarray) -> tuple[int, int]:
     sizes, counts = np.unique(np.stack([heights, widths], axis=1), axis=0, return_counts=True)
     if 2 * counts.max() > len(heights):
         height, width = (int(side) for side in sizes[counts.argmax()])
-        shrink = min(1.0, largest_side / max(height, width))
+        shrink = min(1.0, LARGEST_SIDE / max(height, width))
         return max(1, round(height * shrink)), max(1, round(width * shrink))
-    side = min(largest_side, int(np.median(np.minimum(heights, widths))))
+    side = min(LARGEST_SIDE, int(np.median(np.minimum(heights, widths))))
     return side, side
 
 
