@@ -21,7 +21,10 @@ def _backward(
     model: nn.Module, criterion: Criterion, images: Tensor, targets: Tensor, plan: ExecutionPlan, auxiliary: float = 0.0
 ) -> Tensor:
     return backward(
-        model, Classification(criterion, auxiliary), Batch(images, targets, torch.arange(len(images))), plan
+        model,
+        Classification(criterion=criterion, auxiliary=auxiliary),
+        Batch(images, targets, torch.arange(len(images))),
+        plan,
     )
 
 

@@ -396,6 +396,6 @@ def test_an_inspection_that_fails_leaves_the_former_one(
 
 def test_a_folder_that_is_no_inspection_is_not_replaced(run: Path, photos: Path) -> None:
     (photos / "index.html").write_text("<title>Our holidays</title>")
-    with pytest.raises(ConfigError, match="is no inspection"):
+    with pytest.raises(ConfigError, match="is not an inspection"):
         striate.inspect(run, photos.parent, out=photos)
     assert len(list(photos.iterdir())) == 7
