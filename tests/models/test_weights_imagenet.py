@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.metadata
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,9 +13,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+import striate
 from striate.classifier import Arguments, Classifier, Prediction, Provenance
 from striate.core.errors import ModelError
-from striate.core.spec import InputSpec, LabelSpec
+from striate.core.spec import RGB, InputSpec, LabelSpec
 from striate.layers.same import same_padding
 from striate.models import Network, create_model
 from striate.models.weights import DIALECTS, load_weights
@@ -130,3 +132,21 @@ def test_efficientnet_lite0_is_right_on_85_of_100_images(real_data: Callable[[st
     load_weights(network, DIALECTS["lukemelas"].convert(torch.load(file, weights_only=True), network))
     classes = tuple(map(str, range(1000)))
     assert _right(network, EFFICIENTNET_LITE0_INPUT, classes, real_data("imagenet-samples")) >= 85
+
+
+def test_a_network_of_caffe_is_fed_blue_green_red_without_being_told(real_data: Callable[[str], Path]) -> None:
+    """On all 100 pictures 66 are right; fed red, green, blue, 42. Here are 34 of them."""
+    (weights,) = (real_data("weights") / "squeezenet1_1").glob("*.h5")
+    classifier = striate.load("squeezenet1_1", weights=weights, device="cpu")
+    pictures = sorted(real_data("imagenet-samples").glob("*.jpg"))[::3]
+    wrong = replace(classifier, input=replace(classifier.input, channels=RGB))
+    right = {
+        name: sum(
+            classifier.labels.classes.index(answer.label) == int(picture.name[:4])
+            for answer, picture in zip(asked.predict(pictures), pictures, strict=True)
+        )
+        for name, asked in (("bgr", classifier), ("rgb", wrong))
+    }
+    assert classifier.input.channels == ("blue", "green", "red")
+    assert right["bgr"] >= 21
+    assert right["rgb"] <= 16

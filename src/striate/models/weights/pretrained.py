@@ -191,6 +191,11 @@ def _dialect(tensors: Mapping[str, Tensor], sketch: Network, described: Describe
     try:
         return DIALECTS[described.dialect] if described.dialect else recognise(tensors, sketch, source=source)
     except ModelError as error:
+        if all(name.startswith("layers/") for name in tensors):
+            raise ModelError(
+                f"{source} numbers its layers and does not name them, as Keras 3 does. Save the model with its "
+                "configuration: model.save('model.keras')"
+            ) from error
         raise ModelError(f"{source} does not fit {described.model}: {error}") from error
 
 

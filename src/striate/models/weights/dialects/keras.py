@@ -118,11 +118,16 @@ _CONVNEXT_LAYERS = (
     (r"_layer_scale/.*$", "_layer_scale/gamma"),
 )
 
+# As keras-squeezenet loads images: load_img(path, target_size=(227, 227)), by the nearest pixels.
+_SQUEEZENET_INPUT = replace(
+    CAFFE_INPUT, height=227, width=227, resize="stretch", crop=1.0, filter="nearest", antialias=False
+)
+
 KERAS = Dialect(
     "keras",
     "Keras",
     {
-        r"squeezenet1_\d": Rules(ours=_SQUEEZENET, input=replace(CAFFE_INPUT, height=227, width=227)),
+        r"squeezenet1_\d": Rules(ours=_SQUEEZENET, input=_SQUEEZENET_INPUT),
         r"resnet(50|101|152)_2015": Rules(ours=_RESNET, epsilon=1.001e-5, input=CAFFE_INPUT),
         r"vgg(16|19)": Rules(ours=_VGG, flattened={"fc6": 512}, input=CAFFE_INPUT),
         r"mobilenet_v1(_\d+)?": Rules(ours=_MOBILENET_V1, input=_TENSORFLOW_INPUT),
