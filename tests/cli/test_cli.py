@@ -139,7 +139,7 @@ def test_each_help_has_an_example(name: str, capsys: pytest.CaptureFixture[str])
         (["report", "runs/none"], "There is no run in runs/none"),
         (["audit", "nowhere"], "There is nothing at nowhere"),
         (["summary", "lenet"], "Did you mean 'lenet5'?"),
-        (["summary", "lenet5", "--size", "9"], "from 12×12 pixels on"),
+        (["summary", "lenet5", "--size", "9"], "at least 12×12 pixels"),
         (["summary", "lenet5", "--size", "big"], "A size is"),
     ],
 )

@@ -27,7 +27,7 @@ def test_keras_itself_writes_what_is_read(tmp_path: Path) -> None:
         assert len(file.tensors) == len(arrays) == 6
         assert all(any(torch.equal(found, array) for found in file.tensors.values()) for array in arrays)
     with pytest.raises(
-        ModelError, match=r"numbers its layers and does not name them, as Keras 3 does\. Save the model"
+        ModelError, match=r"numbers its layers and does not name them, as Keras 3 does\."
     ):
         pretrained(tmp_path / "a.weights.h5", "squeezenet1_1")
     assert file.metadata["model"] == "mine"

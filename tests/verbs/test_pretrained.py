@@ -94,7 +94,7 @@ def test_the_commands_take_weights(folder: Path, capsys: pytest.CaptureFixture[s
     shown = run("summary", "tiny_vgg.test")
     assert "accuracy    91.5 % as published" in shown
     assert "input       red, green, blue, 32×32" in shown
-    assert run("list-models", "--weights").split()[6:8] == ["tiny_vgg.test", "*"]
+    assert "tiny_vgg.test *" in run("list-models", "--weights")
 
 
 def test_a_file_needs_the_name_of_a_network_and_a_run_stays_a_run(folder: Path) -> None:
