@@ -177,7 +177,7 @@ def test_what_a_module_needs_and_nobody_said_is_one_sentence(photos: Path) -> No
     with pytest.raises(StriateError, match="row of logits"):
         striate.explain(net, photos / "0.png", preparation=SPEC)
     with pytest.raises(DataError, match="An image is"):
-        striate.explain(net, {"an": "image"}, preparation=SPEC)  # pyright: ignore[reportArgumentType]
+        striate.explain(net, {"an": "image"}, preparation=SPEC)
     with pytest.raises(DataError, match="from 0 to 1"):
         striate.explain(net, np.full((8, 8, 3), 200.0), preparation=SPEC)
 
