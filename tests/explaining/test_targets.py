@@ -21,6 +21,7 @@ from striate.explaining import (
     NetworkError,
     NoGradientError,
     NoMapError,
+    NotFiniteError,
     TargetError,
     grad_cam,
     guided_backpropagation,
@@ -216,3 +217,43 @@ def test_where_nothing_is_laid_out_over_the_image_the_verb_shows_saliency_and_sa
     assert attribution.notes[0].startswith("Saliency is used instead of Grad-CAM")
     with pytest.raises(NoMapError):
         striate.explain(flat, torch.rand(3, 8, 8), method="grad-cam")
+
+
+class Body(nn.Module):
+    """A convolution and a head, called by `forward` of a subclass."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.body, self.head = nn.Conv2d(3, 4, 3), nn.Linear(4, 3)
+
+    def logits(self, images: Tensor) -> Tensor:
+        return self.head(self.body(images).relu().mean((2, 3)))
+
+
+def test_a_network_that_needs_more_than_images_is_refused_with_the_remedy() -> None:
+    class WithAge(Body):
+        def forward(self, images: Tensor, age: Tensor) -> Tensor:
+            return self.logits(images) + age
+
+    with pytest.raises(NetworkError, match=r"WithAge.forward\(images.*missing a required argument: 'age'.*wrap it"):
+        saliency(WithAge(), IMAGES)
+
+
+def test_a_network_under_inference_mode_is_refused_by_gradients_with_the_reason_and_occluded() -> None:
+    class Sealed(Body):
+        def forward(self, images: Tensor) -> Tensor:
+            with torch.inference_mode():
+                return self.logits(images)
+
+    with pytest.raises(NoMapError, match=r"torch.inference_mode.*Occlusion and RISE need no gradient"):
+        grad_cam(Sealed(), IMAGES)
+    assert occlusion(Sealed(), IMAGES, patch=8).values.shape == (3, 16, 12)
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_images_that_are_not_finite_are_named_as_the_reason(value: float) -> None:
+    images = IMAGES.clone()
+    images[1, 0, 2, 2] = value
+    network = nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU(), nn.Flatten(), nn.Linear(560, 3))
+    with pytest.raises(NotFiniteError, match="needs finite images"):
+        grad_cam(network, images)

@@ -18,7 +18,8 @@ from striate.explaining._repr import ShortRepr
 from striate.explaining.target import Target
 from striate.tasks import CLASSIFICATION, Task
 
-_SAMPLED = 64  # values of each tensor that enter the fingerprint
+_WHOLE = 2**14  # values of a tensor up to which all of them enter the fingerprint
+_SAMPLED = 64  # values of each larger tensor that do
 
 
 class InvocationError(StriateError):
@@ -73,17 +74,22 @@ class Invocation(ShortRepr):
 
 @torch.no_grad()
 def fingerprint(model: nn.Module) -> str:
-    """Compute a digest that changes with the weights and buffers of `model`.
+    """Compute a digest that changes with the weights, buffers and layers of `model`.
 
-    It covers each tensor's name, dtype, shape, version (torch's count of in-place changes) and some of its values,
-    evenly spaced: reading all of a large network would take too long. A change that torch does not count (through
-    `.data`) and that misses all these values is not detected.
+    It covers each tensor's name, dtype, shape, version (torch's count of in-place changes) and values, of large tensors
+    some, evenly spaced: reading all of a large network would take too long. A change that torch does not count (through
+    `.data`, or through an array of NumPy) and that misses all these values is not detected. Of each module it covers
+    the class and the settings that the class declares as its constants, such as a stride.
     """
     digest = hashlib.blake2b(digest_size=16)
     for name, tensor in chain(model.named_parameters(), model.named_buffers()):
         version = 0 if tensor.is_inference() else tensor._version
         digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)} {version}".encode())
         flat = tensor.detach().reshape(-1) if tensor.is_contiguous() else tensor.detach().flatten()
-        some = flat[:: max(1, len(flat) // _SAMPLED)].cpu()
-        digest.update(some.contiguous().view(torch.uint8).numpy().tobytes())
+        some = flat if len(flat) <= _WHOLE else flat[:: len(flat) // _SAMPLED]
+        digest.update(some.cpu().contiguous().view(torch.uint8).numpy().tobytes())
+    for module in model.modules():
+        settings = [getattr(module, name, None) for name in getattr(module, "__constants__", ())]
+        plain = [value for value in settings if isinstance(value, (int, float, str, tuple))]
+        digest.update(f"{type(module).__qualname__} {plain}".encode())
     return digest.hexdigest()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -49,6 +50,7 @@ def check_model(model: Any) -> None:
         NetworkError: it is not.
     """
     if isinstance(model, nn.Module):
+        _check_takes_images(model)
         return
     if isinstance(model, (str, Path)):
         received = f"the path {str(model)!r}: load it (striate.load), or use striate.explain, which takes a run's path"
@@ -57,6 +59,25 @@ def check_model(model: Any) -> None:
     else:
         received = f"{type(model).__name__}: wrap it in a module"
     raise NetworkError(f"An explanation needs a network (torch.nn.Module); received {received}.")
+
+
+def _check_takes_images(model: nn.Module) -> None:
+    """Check that `model` can be called with images and nothing else.
+
+    Raises:
+        NetworkError: it needs further inputs.
+    """
+    try:
+        signature = inspect.signature(model.forward)
+    except (TypeError, ValueError):  # scripted, or not of Python
+        return
+    try:
+        signature.bind(None)
+    except TypeError as error:
+        raise NetworkError(
+            f"An explanation calls the network with images alone; {type(model).__name__}.forward{signature} does not "
+            f"allow that ({error}): wrap it in a module that takes the images and adds the rest."
+        ) from None
 
 
 @contextmanager

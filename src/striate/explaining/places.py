@@ -107,6 +107,11 @@ def last_map(
         lying = [number for number, share in enumerate(agreeing, begin) if share >= AGREEING]
         if lying:
             return _named(model, image, reached[: lying[-1] + 1])
+    if possible and not any(met.depends):
+        raise NoMapError(
+            "No gradient of the score reaches any place of the network: it detaches its answer, or computes it under "
+            "torch.inference_mode or outside of torch. Occlusion and RISE need no gradient."
+        )
     raise NoMapError(_nothing_to_read(ran))
 
 

@@ -106,7 +106,7 @@ def own_data(trained: Trained) -> str:
     return Plan.read(run).data
 
 
-def training_images(run: str | Path | Run, classifier: Classifier, progress: Progress) -> tuple[Dataset, ndarray]:
+def training_images(run: Trained, classifier: Classifier, progress: Progress) -> tuple[Dataset, ndarray]:
     """Return the data of a run, and the indices of the images that it was trained on.
 
     Raises:

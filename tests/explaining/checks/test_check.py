@@ -251,6 +251,25 @@ def test_a_network_that_has_changed_or_gone_is_refused() -> None:
         explained.check()
 
 
+@pytest.mark.parametrize(
+    "edit",
+    [
+        lambda model: model[0].weight.detach().numpy().__setitem__((0, 0, 1, 1), 9.0),
+        lambda model: model.__setitem__(1, nn.GELU()),
+        lambda model: setattr(model[0], "stride", (2, 2)),
+        lambda model: setattr(model[0], "padding_mode", "reflect"),
+        lambda model: model.load_state_dict({key: value / 2 for key, value in model.state_dict().items()}, assign=True),
+    ],
+)
+def test_every_edit_of_a_small_network_is_noticed(edit: Callable[[nn.Sequential], object]) -> None:
+    body = nn.Conv2d(3, 4, 3, padding=1), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, 3)
+    model = nn.Sequential(*body)
+    explained = saliency(model, torch.rand(1, 3, 8, 8))
+    edit(model)
+    with pytest.raises(InvocationError, match="has changed"):
+        explained.check()
+
+
 def test_a_budget_without_a_time_is_refused() -> None:
     model = _net(0)
     with pytest.raises(ConfigError, match="'30s'"):

@@ -125,6 +125,18 @@ def _mirrored_grad_cam(model: nn.Module, images: Tensor, classes: list[int]) -> 
     return grad_cam(model, images, classes).map()[:, :, ::-1]
 
 
+def _grad_cam_of_another_image(model: nn.Module, images: Tensor, classes: list[int]) -> np.ndarray:
+    return np.roll(grad_cam(model, images, classes).map(), 1, axis=0)
+
+
+def _smooth_noise_by_weights(model: nn.Module, images: Tensor, classes: list[int]) -> np.ndarray:
+    """Blobs that depend on the weights, and so differ with random ones, but on nothing else."""
+    total = sum(float(weight.detach().double().sum()) for weight in model.parameters())
+    draw = torch.Generator().manual_seed(int(abs(total) * 1e6) % 2**31)
+    blobs = torch.rand(len(images), 1, 4, 4, generator=draw)
+    return F.interpolate(blobs, (SIDE, SIDE), mode="bilinear")[:, 0].numpy()
+
+
 def _mirrored_integrated_gradients(model: nn.Module, images: Tensor, classes: list[int]) -> np.ndarray:
     return integrated_gradients(model, images, classes).map()[:, ::-1]
 
@@ -139,6 +151,7 @@ def _mirrored_integrated_gradients(model: nn.Module, images: Tensor, classes: li
         (_brightness, "it looks the same with random weights"),
         (_brightness_by_sign, "it looks the same with random weights"),
         (_constant, "the map is the same everywhere"),
+        (_smooth_noise_by_weights, "it looks the same for another class"),
     ],
 )
 @pytest.mark.usefixtures("few_orders")
@@ -149,7 +162,7 @@ def test_a_map_that_depends_on_something_else_than_the_network_fails(
     assert (check.verdict.trust, str(check)) == (False, f"do not trust: {reason}")
 
 
-@pytest.mark.parametrize("draw", [_mirrored_grad_cam, _mirrored_integrated_gradients])
+@pytest.mark.parametrize("draw", [_mirrored_grad_cam, _mirrored_integrated_gradients, _grad_cam_of_another_image])
 def test_a_map_that_marks_other_places_than_the_network_looks_at_fails(
     net: nn.Module, images: Tensor, draw: Drawn
 ) -> None:

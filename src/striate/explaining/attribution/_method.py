@@ -125,6 +125,8 @@ def _explain(
         settings.update(at=place_name(model, settings["at"]))
     with borrowed_with_copies(model):
         given = as_model_input(model, images)
+        if not given.isfinite().all():
+            raise NotFiniteError(f"{method.title} needs finite images; received NaN or infinite values.")
         run = functools.partial(formula, model)
         if len(given) == 1 and not variants:
             raw = run(given, resolved, **settings)
