@@ -33,6 +33,7 @@ INCEPTION_V3 = Rules(
         (r"\bbranch5x5", "branch2x5"),  # before the 3×3 branches, as it is defined
         (r"^(Conv2d|Mixed).*(?=\.(conv|bn)\.\w+$)", "unit<#>"),
     ),
+    unused="^AuxLogits",  # networks for small images have no auxiliary classifiers
     optional="^auxiliary",
 )
 
@@ -49,6 +50,7 @@ _GOOGLENET = Rules(
         (r"^aux(\d)\.reduce\.", "aux<1>.conv."),
         (r"\bnorm\.", "bn."),
     ),
+    unused=r"^aux\d",
     optional="^auxiliary",
 )
 _CONVNEXT = Rules(
