@@ -17,6 +17,7 @@ from striate.cli.main import main
 from striate.core.errors import ConfigError, ModelError, RunError
 from striate.models import create_model
 from striate.tasks import Prediction
+from striate.verbs.explanation import Explanation
 from striate.verbs.nearest import Nearest
 
 
@@ -115,4 +116,6 @@ def test_a_module_with_pretrained_weights_brings_its_preparation(folder: Path) -
     network = striate.create("tiny_vgg", weights="tiny_vgg.test")
     (found,) = striate.explain(network, folder / "photos/cat/0.png", method="saliency")
     (same,) = striate.explain("tiny_vgg", folder / "photos/cat/0.png", method="saliency", device="cpu")
+    assert isinstance(found, Explanation)
+    assert isinstance(same, Explanation)
     assert found.subject.prediction.label == same.subject.prediction.label in CLASSES
