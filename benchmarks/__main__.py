@@ -21,6 +21,7 @@ BENCHMARKS = {
     "memory": ["--quick"],
     "photos": ["--rounds", "1"],
     "decode_scale": [],
+    "before": ["--rounds", "1"],
     "preparation": ["--quick"],
     "patches": ["--quick"],
     "pointing": ["--quick"],

@@ -29,7 +29,8 @@ lh rh; east west; wind_east wind_west; arrow_ne arrow_nw; clockwise anticlockwis
 links rechts; linksabbieger gerade; Rechtskurve Gerade; tourner_à_gauche tout_droit; à_droite stop; izquierda derecha;
 sinistra destra; esquerda direita; Vänster Höger; venstre høyre; vasen oikea; влево вправо; левый правый; 左 右;
 左折 直進; 왼쪽 오른쪽; 오른쪽으로 정지; يسار يمين; बाएं दाएं; αριστερά δεξιά; sağ sol; port starboard; ← →;
-arrow→ cross; mirrored original; slash backslash; less_than greater_than; b_tail d_tail
+arrow→ cross; mirrored original; turnl turnr; eye_OS eye_OD; dextral sinistral; slash backslash;
+less_than greater_than; b_tail d_tail
 """
 WRITING = """
 0 1 2; 1 2 10; 00 01 42; 0001 0002; digit_0 digit_1; Digit0 Digit1; digit-0 other; letter_a letter_b; A B C; b d p q;

@@ -41,6 +41,8 @@ FORMS = {
     "tensor": torch.from_numpy(PIXELS).permute(2, 0, 1),
     "Pillow": Image.fromarray(PIXELS),
     "bytes": png(),
+    "bytearray": bytearray(png()),
+    "memoryview": memoryview(png()),
 }
 
 
@@ -69,7 +71,7 @@ def test_forms_may_be_mixed_listed_and_batched(classifier: Classifier, due: floa
     assert [one.name for one in found][:1] == [str(tmp_path / "x.png")]
 
 
-@pytest.mark.parametrize("name", FORMS)
+@pytest.mark.parametrize("name", ["channels first", "int64", "tensor", "Pillow", "bytearray"])
 def test_explain_and_fool_take_every_form(classifier: Classifier, due: float, name: str, tmp_path: Path) -> None:
     (explained,) = striate.explain(classifier, [FORMS[name]], method="saliency", out=tmp_path)
     assert not isinstance(explained, Failure)
@@ -77,6 +79,12 @@ def test_explain_and_fool_take_every_form(classifier: Classifier, due: float, na
     (fooled,) = striate.fool(classifier, FORMS[name], method="fgsm", epsilon=4, out=tmp_path)
     assert not isinstance(fooled, Failure)
     assert fooled.subject.prediction.probability == pytest.approx(due)
+
+
+def test_an_open_file_is_read(classifier: Classifier, due: float, tmp_path: Path) -> None:
+    (tmp_path / "x.png").write_bytes(png())
+    with open(tmp_path / "x.png", "rb") as file:
+        assert probabilities(striate.predict(classifier, io.BytesIO(png()), file)) == pytest.approx([due] * 2)
 
 
 def test_nearest_takes_them_too(classifier: Classifier, tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from striate.classifier._folded import Running
-from striate.classifier.images import ImageLike, as_image, check_prepared, many
+from striate.classifier.images import ImageLike, as_image, check_prepared, many, not_an_image
 from striate.classifier.provenance import Provenance
 from striate.classifier.reference import Limits, Reference, inputs_of
 from striate.classifier.seen import SeenImages
@@ -167,10 +167,7 @@ class Classifier:
         """
         several = many(images)
         if several and not isinstance(images, Iterable):
-            raise DataError(
-                "An image is a path, encoded bytes, an array, a tensor or a Pillow image; received "
-                f"{'an' if type(images).__name__[0] in 'aeiouAEIOU' else 'a'} {type(images).__name__}."
-            )
+            raise not_an_image(images)
         results = []
         given: Any = images if several else [images]
         for result in self.predictions(given, coverage=coverage):

@@ -17,7 +17,9 @@ from striate.core.spec import GREY, RGB, InputSpec, channel_names
 from striate.data.images.decode import decode
 from striate.data.images.decoded import ALPHA, DecodedImage
 
-ImageLike = str | os.PathLike[str] | bytes | np.ndarray | Tensor | Image.Image | DecodedImage
+Encoded = bytes | bytearray | memoryview | io.IOBase
+"""The bytes of an image file, or an open file that is read to its end."""
+ImageLike = str | os.PathLike[str] | Encoded | np.ndarray | Tensor | Image.Image | DecodedImage
 Images = ImageLike | Iterable[ImageLike]
 """An image, or several: any iterable of them, or an array or tensor of four dimensions."""
 
@@ -42,12 +44,21 @@ def as_image(image: ImageLike, spec: InputSpec) -> DecodedImage:
             return _of_array(numbers.numpy(), spec, first=True)
         case Image.Image():
             return _of_pillow(image, spec)
-        case bytes():
-            return decode(image, spec)
+        case bytes() | bytearray() | memoryview():
+            return decode(bytes(image), spec)
         case str() | os.PathLike():
             return decode(Path(image), spec)
-    raise DataError(
-        f"An image is a path, encoded bytes, an array, a tensor or a Pillow image; received a {type(image).__name__}."
+        case io.IOBase() if isinstance(encoded := getattr(image, "read", bytes)(), bytes):
+            return decode(encoded, spec)
+    raise not_an_image(image)
+
+
+def not_an_image(value: object) -> DataError:
+    """Return the error for a value that is no image."""
+    kind = type(value).__name__
+    return DataError(
+        "An image is a path, encoded bytes, an array, a tensor or a Pillow image; received "
+        f"{'an' if kind[0] in 'aeiouAEIOU' else 'a'} {kind}."
     )
 
 
@@ -55,7 +66,8 @@ def many(images: object) -> bool:
     """Return whether `images` are several: an array or tensor of four dimensions, or not an image type."""
     if isinstance(images, (np.ndarray, Tensor)):
         return images.ndim == 4
-    return not isinstance(images, (str, os.PathLike, bytes, Image.Image, DecodedImage))
+    single = (str, os.PathLike, bytes, bytearray, memoryview, io.IOBase, Image.Image, DecodedImage)
+    return not isinstance(images, single)
 
 
 def check_prepared(images: object, spec: InputSpec) -> None:

@@ -42,6 +42,7 @@ _NO_SIDE = re.compile("cleft|leftover|[bf]right|wright|(up|out|forth|down|copy|b
 _OPPOSITES: Sequence[tuple[str, str]] = (
     *(("l", "r"), ("lh", "rh"), ("lhs", "rhs"), ("lt", "rt"), ("lft", "rgt"), ("sx", "dx"), ("sol", "sag")),
     *(("levo", "desno"), ("gauche", "droit"), ("bal", "jobb"), ("좌", "우"), ("port", "starboard")),
+    *(("od", "os"), ("dexter", "sinister"), ("dextral", "sinistral")),
     *(("east", "west"), ("eastward", "westward"), ("eastbound", "westbound"), ("e", "w"), ("ne", "nw"), ("se", "sw")),
     *(("northeast", "northwest"), ("southeast", "southwest"), ("ost", "west"), ("oost", "west"), ("est", "ouest")),
     *(("est", "ovest"), ("este", "oeste"), ("восток", "запад"), ("东", "西"), ("東", "西")),
@@ -134,6 +135,8 @@ def _opposites(word: str) -> Iterator[str]:
             yield pair[word == pair[0]]
     if len(word) > 2 and word[0] in "lr":  # lhand, rhand
         yield ("r" if word[0] == "l" else "l") + word[1:]
+    if len(word) > 2 and word[-1] in "lr":  # turnl, turnr
+        yield word[:-1] + ("r" if word[-1] == "l" else "l")
 
 
 def _is_code(name: str, words: Sequence[str]) -> bool:

@@ -95,8 +95,8 @@ class OwnNetwork:
 
 def _pil(image: Any) -> Image.Image:
     """Convert to an upright RGB image, as torchvision's presets expect it."""
-    if isinstance(image, (str, Path, bytes)):
-        image = Image.fromarray(_eight_bits(decode(image if isinstance(image, bytes) else Path(image))))
+    if isinstance(image, (str, Path, bytes, bytearray)):
+        image = Image.fromarray(_eight_bits(decode(Path(image) if isinstance(image, (str, Path)) else bytes(image))))
     elif not isinstance(image, Image.Image):
         pixels = pixel_array(image)
         image = Image.fromarray(_eight_bits(DecodedImage(pixels, channel_names(pixels.shape[2]), pixels.shape[:2])))
