@@ -101,6 +101,8 @@ def test_the_commands_take_weights(folder: Path, capsys: pytest.CaptureFixture[s
 def test_a_file_needs_the_name_of_a_network_and_a_run_stays_a_run(folder: Path) -> None:
     with pytest.raises(ModelError, match="Nothing says how images are prepared"):
         striate.predict("lenet5", folder / "photos", weights=_lenet5(folder))
+    with pytest.raises(ModelError, match=r"no weights 'lenet5.*striate train DATA --model lenet5"):
+        striate.load("lenet5")
     with pytest.raises(RunError, match="There is no classifier in runs/photos"):
         striate.load("runs/photos")
     with pytest.raises(ConfigError, match="With weights, the first argument is the name of a network"):

@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
-from striate.core.errors import ConfigError, DataError
+from striate.core.errors import ConfigError, DataError, ModelError, command
 from striate.core.progress import Progress, silent
 
 if TYPE_CHECKING:
@@ -38,6 +38,7 @@ def classifier_of(
     """
     from striate.classifier import Classifier, load_classifier, pretrained_classifier
     from striate.core.device import device_named
+    from striate.models import MODELS
     from striate.models.weights import is_published, pretrained
 
     place = device_named(device)  # a wrong name is said before anything is read
@@ -47,9 +48,14 @@ def classifier_of(
         return pretrained_classifier(pretrained(weights, trained, progress=progress)).to(place)
     if isinstance(trained, Classifier):
         return trained if device == "auto" else trained.to(place)
-    path = path_of(trained)
-    if not os.path.lexists(path) and is_published(str(trained)):
-        return pretrained_classifier(pretrained(str(trained), progress=progress)).to(place)
+    path, name = path_of(trained), str(trained)
+    if not os.path.lexists(path) and is_published(name):
+        return pretrained_classifier(pretrained(name, progress=progress)).to(place)
+    if not os.path.lexists(path) and name.partition(".")[0] in MODELS:
+        raise ModelError(
+            f"The catalogue has no weights {name!r}. Pass a file of weights with --weights, list what there is with "
+            f"'striate list-models --weights', or train: {command('train', 'DATA', '--model', name.partition('.')[0])}"
+        )
     return load_classifier(path).to(place)
 
 
