@@ -40,7 +40,7 @@ _PAGE = """# Pretrained weights
 {count} sets of weights for networks of [the zoo](zoo.md), all with ImageNet's 1,000 classes. `MODEL.TAG` is usable
 wherever a run is; `MODEL` alone stands for its default. The size is that of the published evaluation, and the
 accuracies on ImageNet's validation images are the publisher's, in per cent; timm publishes them elsewhere.
-Each set keeps the licence of its source.
+Each set keeps the licence of its source. The class names are those of torchvision (BSD-3-Clause).
 
 | weights | names and layout | size | top-1 | top-5 | licence |
 |---|---|---|---|---|---|
@@ -172,6 +172,13 @@ def differing(spec: InputSpec) -> dict[str, Any]:
     return {key: value for key, value in stored.items() if key in always or value != usual[key]}
 
 
+def class_names() -> str:
+    """Return the file of ImageNet's class names, which torchvision has under its licence, BSD-3-Clause."""
+    torchvision, _ = import_libraries()
+    names = torchvision.models.get_model_weights("resnet50").DEFAULT.meta["categories"]
+    return "[\n" + ",\n".join(json.dumps(name, ensure_ascii=False) for name in names) + "\n]\n"
+
+
 def text(entries: list[dict[str, Any]]) -> str:
     """Return a file of the catalogue: an entry on each line."""
     return "[\n" + ",\n".join(json.dumps(entry, ensure_ascii=False) for entry in entries) + "\n]\n"
@@ -212,12 +219,13 @@ def main() -> None:
     parser.add_argument("--online", action="store_true", help="check every published file")
     options = parser.parse_args()
     wrong = []
-    for name, found in catalogue().items():
-        path = FOLDER / f"{name}.json"
+    files = {f"{library}.json": text(found) for library, found in catalogue().items()}
+    for name, content in (files | {f"classes/{CLASSES}.json": class_names()}).items():
+        path = FOLDER / name
         if options.write:
-            path.write_text(text(found), encoding="utf-8")
-        elif not path.exists() or path.read_text(encoding="utf-8") != text(found):
-            wrong.append(f"{path.name} is not what the installed {name} publishes: run with --write.")
+            path.write_text(content, encoding="utf-8")
+        elif not path.exists() or path.read_text(encoding="utf-8") != content:
+            wrong.append(f"{name} is not what the installed libraries publish: run with --write.")
     if options.write:
         entries._raw.cache_clear()
         PAGE.write_text(page(entries.entries()), encoding="utf-8")

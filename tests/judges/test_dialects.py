@@ -96,6 +96,7 @@ CASES = (
     _keras("vgg16", "VGG16", size=(224, 224)),
     _keras("densenet121", "DenseNet121"),
     _keras("xception", "Xception", size=(96, 75)),
+    _keras("inception_resnet_v2", "InceptionResNetV2", size=(96, 96)),
     _keras("efficientnet_b0", "EfficientNetB0"),
     _keras("efficientnet_v2_b0", "EfficientNetV2B0"),
     _keras("efficientnet_v2_s", "EfficientNetV2S"),

@@ -63,8 +63,8 @@ _MOBILENET_V2 = (
     _HEAD,
 )
 _XCEPTION = (
-    (r"^(entry|exit)\.block\d?\.shortcut\.conv/", "shortcut_conv_<#>/"),
-    (r"^(entry|exit)\.block\d?\.shortcut\.norm/", "shortcut_norm_<#>/"),
+    (r"^(entry|exit)\.block\d?\.shortcut\.conv/", "conv2d_<#>/"),
+    (r"^(entry|exit)\.block\d?\.shortcut\.norm/", "norm_<#>/"),
     (r"^entry\.conv(\d)/", "block1_conv<1>/"),
     (r"^entry\.norm(\d)/", "block1_conv<1>_bn/"),
     (r"^entry\.block(\d)\.branch\.", "block<1+1>_"),
@@ -86,6 +86,17 @@ _DENSENET = (
     (r"^norm/", "bn/"),
     _HEAD,
 )
+_INCEPTION_RESNET = (
+    (r"^stage2\.(\d+)\..*linear/", "block35_<1+1>_conv/"),
+    (r"^stage3\.(\d+)\..*linear/", "block17_<1+1>_conv/"),
+    (r"^stage4\.(\d+)\..*linear/", "block8_<1+1>_conv/"),
+    (r"^stage4\.9\.conv\.conv/", "conv_7b/"),
+    (r"^stage4\.9\.conv\.norm/", "conv_7b_bn/"),
+    (r"^.*\.conv/", "conv2d_<#>/"),
+    (r"^.*\.norm/", "norm_<#>/"),
+    _HEAD,
+)
+_NUMBERED = ((r"^conv2d(_\d+)?/", "conv2d_<#>/"), (r"^batch_normalization(_\d+)?/", "norm_<#>/"))
 _EFFICIENTNET = (
     (r"^(stem|top)\.norm/", "<1>_bn/"),
     (r"^(stem|top)\.", "<1>_"),
@@ -134,10 +145,13 @@ KERAS = Dialect(
         r"mobilenet_v2(_\d+)?": Rules(ours=_MOBILENET_V2, input=_TENSORFLOW_INPUT),
         r"xception": Rules(
             ours=_XCEPTION,
-            theirs=(
-                (r"^conv2d(_\d+)?/", "shortcut_conv_<#>/"),
-                (r"^batch_normalization(_\d+)?/", "shortcut_norm_<#>/"),
-            ),
+            theirs=_NUMBERED,
+            input=replace(_TENSORFLOW_INPUT, height=299, width=299),
+        ),
+        r"inception_resnet_v2": Rules(
+            ours=_INCEPTION_RESNET,
+            theirs=_NUMBERED,
+            filled={r"\bnorm\.weight$": 1.0},
             input=replace(_TENSORFLOW_INPUT, height=299, width=299),
         ),
         r"densenet(121|169|201)": Rules(ours=_DENSENET, epsilon=1.001e-5, input=_TORCH_INPUT),
