@@ -20,6 +20,7 @@ from striate.core.registry import Registered
 from striate.data.augmentation.augmentations import Augmentation
 from striate.runs.recipe import Recipe
 from striate.runs.recipes import RECIPES
+from striate.runs.transfer import Transfer
 from striate.tasks import Task
 from striate.training import Loss, OptimizerSettings, Schedule
 
@@ -115,6 +116,7 @@ _KINDS: dict[str, tuple[type[Registered], str, str]] = {
     "Tasks": (Task, "task.", "The values of `task.name`, each with its options."),
     "Losses": (Loss, "loss.", "The values of `loss.name`, each with its options."),
     "Optimizers": (OptimizerSettings, "optimizer.", "The values of `optimizer.name`, each with its options."),
+    "Transfer": (Transfer, "transfer.", "The values of `transfer.name` (`--transfer`), each with its options."),
     "Schedules": (Schedule, "schedule.", "The values of `schedule.name`, each with its options."),
     "Augmentations": (
         Augmentation,

@@ -210,7 +210,8 @@ def test_every_option_that_a_hint_names_exists() -> None:
 @pytest.mark.parametrize(
     ("words", "sentence"),
     [
-        (["train", "digits", "--pretrained"], "no pretrained weights yet"),
+        (["train", "digits", "--transfer", "ful"], "Did you mean 'full'?"),
+        (["train", "digits", "--model", "lenet5", "--transfer", "full"], "The catalogue has no weights for lenet5"),
         (["train", "digits", "--device", "gpu"], "A device is auto, cpu, cuda"),
         (["train", "digits", "--device", "cuda:99"], "This machine has no 'cuda:99'"),
         (["train", "digits", "--size", "big"], "A size is"),

@@ -15,10 +15,11 @@ from striate.core.registry import Registered
 from striate.data.augmentation.augmentations import Augmentation
 from striate.data.preparation.measure import InputSettings
 from striate.runs.recipe import Recipe, StopSettings
+from striate.runs.transfer import Transfer
 from striate.training import LOSSES, Loss, OptimizerSettings, Schedule
 
 
-@pytest.mark.parametrize("kind", [Loss, OptimizerSettings, Schedule, Augmentation])
+@pytest.mark.parametrize("kind", [Loss, OptimizerSettings, Schedule, Augmentation, Transfer])
 def test_every_option_of_everything_registered_is_documented_and_has_a_default(kind: type[Registered]) -> None:
     for member in kind.registry.values():
         assert inspect.getdoc(member)

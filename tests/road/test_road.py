@@ -109,7 +109,9 @@ def test_digits_from_nothing_to_a_report(whole: Run) -> None:
 
 
 def test_photos_with_a_broken_file_go_down_the_road_and_the_file_is_named(photos: Path) -> None:
-    events = list(striate.train.events(photos, epochs=3, name="mine", set=["batch_size=8", "optimizer.lr=0.01"]))
+    events = list(
+        striate.train.events(photos, model="tiny_vgg", epochs=3, name="mine", set=["batch_size=8", "optimizer.lr=0.01"])
+    )
     started = next(event for event in events if isinstance(event, RunStarted))
     finished = next(event for event in events if isinstance(event, RunFinished))
     assert any("truncated.jpg" in sentence or "cannot be read" in sentence for sentence in started.findings)
@@ -128,12 +130,12 @@ def test_more_broken_images_than_the_recipe_admits_stop_the_run_before_it_has_a_
     for number in range(5):
         (photos / "red" / f"empty{number}.jpg").write_bytes(b"")
     with pytest.raises(DataError, match=r"6 of 46 images .* cannot be read"):
-        striate.train(photos, set=QUICK)
+        striate.train(photos, model="tiny_vgg", set=QUICK)
     assert not Path("runs").exists()
 
 
 def test_other_data_are_matched_by_the_name_of_the_class(photos: Path) -> None:
-    run = striate.train(photos, epochs=3, set=["batch_size=8", "optimizer.lr=0.01"])
+    run = striate.train(photos, model="tiny_vgg", epochs=3, set=["batch_size=8", "optimizer.lr=0.01"])
     other = photos.parent / "other"
     (other / "zebra").mkdir(parents=True)
     (photos / "red").rename(other / "red")  # alone it would be class 0; in the classifier it is class 1
@@ -234,7 +236,7 @@ def test_a_full_disk_is_one_sentence_and_the_last_checkpoint_can_be_resumed(
 
 
 def test_changed_data_are_refused_and_restored_data_are_gone_on_with(photos: Path) -> None:
-    events = striate.train.events(photos, name="mine", epochs=3, set=["batch_size=8"])
+    events = striate.train.events(photos, model="tiny_vgg", name="mine", epochs=3, set=["batch_size=8"])
     for event in events:
         if isinstance(event, SafePoint):
             break

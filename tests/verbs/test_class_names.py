@@ -86,7 +86,7 @@ def test_data_of_one_class_are_judged_and_not_trained_on(tmp_path: Path, kind: s
     assert scores.top1.value == pytest.approx(right / 4)
     json.dumps(scores.to_json(), allow_nan=False)
     with pytest.raises(DataError, match="one class only"):
-        striate.train(data, runs=tmp_path / "runs")
+        striate.train(data, model="tiny_vgg", runs=tmp_path / "runs")
     assert not (tmp_path / "runs").exists()
 
 

@@ -14,12 +14,17 @@ from striate.core.errors import DataError, RunError
 from striate.data.dataset import SPLITS, Split
 from striate.metrics import EVALUATORS
 from striate.models import build_sketch
+from striate.runs.cross_validation import calibrated, folds_evaluation, learning_curve, make_reference, write_curve
 from striate.runs.evaluate import Evaluation, evaluation
 from striate.runs.events import RunFinished
 from striate.runs.folder import Run
+from striate.runs.labels import write_labels
 from striate.runs.mirrored import measure_mirroring
+from striate.runs.prepare import Prepared
+from striate.runs.probe import cross_validate, fold_count
 from striate.runs.seen import sort_out
 from striate.runs.train import Session
+from striate.runs.transfer import Features
 from striate.training import (
     Checkpoint,
     DamagedCheckpointError,
@@ -53,7 +58,9 @@ def conclude(run: Run, session: Session, ending: Ending, lost: tuple[str, ...] =
     if not judged:
         raise DataError(f"None of the images of {run.path} can be read any more. Its weights can still be used.")
     classifier = _calibrated(classifier, judged.get("val"), _selects(session, ending))
+    classifier, folds = _cross_validated(run, session, classifier)
     evaluations = [_evaluation(split, rows, classifier, session, gone[split]) for split, rows in judged.items()]
+    evaluations += folds
     for each in evaluations:
         each.write(run)
     summaries = {each.name: each.scores.summary() for each in evaluations}
@@ -74,6 +81,25 @@ def conclude(run: Run, session: Session, ending: Ending, lost: tuple[str, ...] =
         unread=unread,
         mirrored=mirrored,
     )
+
+
+def _cross_validated(run: Run, session: Session, classifier: Classifier) -> tuple[Classifier, list[Evaluation]]:
+    """Return the classifier of a run on features with its reference, and the evaluation of its folds, if it has any.
+
+    The learning curve and the labels with suspects are written into the run.
+    """
+    recipe, prepared = session.plan.recipe, session.prepared
+    if not isinstance(recipe.transfer, Features) or not isinstance(prepared, Prepared):
+        return classifier, []
+    rows, outcome, fit = cross_validate(recipe, prepared)
+    head, indices = str(classifier.model.head), prepared.splits["train"]
+    if fold_count(recipe, prepared) < 2:
+        reference = make_reference(head, rows, outcome, temperature=classifier.temperature)
+        return replace(classifier, reference=reference), []
+    classifier = calibrated(classifier, head, rows, outcome)
+    write_curve(run, learning_curve(rows, outcome.targets, outcome.folds, fit))
+    write_labels(run, prepared.dataset, prepared.index, indices, outcome)
+    return classifier, [folds_evaluation(session.plan.data, prepared.dataset, indices, outcome, classifier)]
 
 
 def _calibrated(classifier: Classifier, outputs: Outputs | None, selected: bool) -> Classifier:

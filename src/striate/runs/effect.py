@@ -13,6 +13,7 @@ from striate.data.augmentation.mirroring import mirroring
 from striate.data.sources.named_registry import OWN_LOADERS
 from striate.runs.plan import Plan
 from striate.runs.recipe import Recipe
+from striate.runs.transfer import Features
 
 
 @dataclass(frozen=True)
@@ -31,11 +32,19 @@ def settings_in_effect(plan: Plan, spec: InputSpec, labels: LabelSpec) -> tuple[
     exchanged = "optimizer.name" in plan.difference and optimizer.lr == _options(optimizer)["lr"].default
     rate = f"the default of {optimizer.name}" if exchanged else "by recipe or option"
     last = recipe.stop.keep == "last"
+    measured = "measured on the training images" if recipe.weights is None else f"those of {recipe.weights}"
+    if isinstance(recipe.transfer, Features):
+        return (
+            Effective("input", "×".join(map(str, spec.shape)), plan.reasons.get("input") or _size_reason(recipe)),
+            *_transfer(plan),
+            Effective("fits", "to the optimum", "a linear classifier on features needs no epochs and no augmentation"),
+        )
     chosen_by = "no epoch is chosen" if last else "so validation images choose the epoch"
     return (
         Effective("input", "×".join(map(str, spec.shape)), plan.reasons.get("input") or _size_reason(recipe)),
-        Effective("mean", _numbers(spec.mean), "measured on the training images"),
-        Effective("std", _numbers(spec.std), "measured on the training images"),
+        Effective("mean", _numbers(spec.mean), measured),
+        Effective("std", _numbers(spec.std), measured),
+        *_transfer(plan),
         _augmentation(plan, spec, labels),
         Effective("loss", _words(recipe.loss), "no class weights: each image counts alike"),
         Effective("optimizer", _words(optimizer), f"learning rate {optimizer.lr:g}, {rate}"),
@@ -43,6 +52,17 @@ def settings_in_effect(plan: Plan, spec: InputSpec, labels: LabelSpec) -> tuple[
         Effective(
             "keeps", "the last weights" if last else f"the best weights by validation {recipe.stop.metric}", chosen_by
         ),
+    )
+
+
+def _transfer(plan: Plan) -> tuple[Effective, ...]:
+    recipe = plan.recipe
+    reason = plan.reasons.get("transfer")
+    if recipe.weights is None:
+        return (Effective("weights", "random", reason),) if reason else ()
+    return (
+        Effective("weights", recipe.weights, "of another training, where this one starts"),
+        Effective("transfer", _words(recipe.transfer), reason or "by recipe or option"),
     )
 
 

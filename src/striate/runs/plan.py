@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +28,28 @@ READABLE = (1, 2)
 
 
 @dataclass(frozen=True, kw_only=True)
+class Probe:
+    """What a cross-validation found of linear classifiers on the features of a place.
+
+    `correct` of `count` images out of fold, with their mean negative log-likelihood `loss`; `nearest` is the number of
+    correct ones by their five nearest neighbours. `c` had the smallest loss.
+    """
+
+    place: str
+    width: int
+    c: float
+    correct: int
+    nearest: int
+    count: int
+    loss: float
+
+    @property
+    def accuracy(self) -> float:
+        """Fraction of correct answers."""
+        return self.correct / self.count
+
+
+@dataclass(frozen=True, kw_only=True)
 class Plan:
     """The recipe and the data of a run, as `recipe.json` holds them.
 
@@ -35,7 +57,7 @@ class Plan:
     (the base's value, this run's). `data` is what the user named, made absolute where it is a path. `execution` is the
     plan to repeat, where another run's was asked for. `end_before` is the end that the run had before another was asked
     for; it tells a wanted change of `recipe.epochs` from one by hand. `reasons` says of settings that nobody gave why
-    they are so.
+    they are so. `probes` are the places whose features were compared, where the kind of transfer was chosen by that.
     """
 
     recipe: Recipe
@@ -45,6 +67,7 @@ class Plan:
     execution: ExecutionPlan | None = None
     end_before: Duration | None = None
     reasons: dict[str, str] = field(default_factory=dict)
+    probes: tuple[Probe, ...] = ()
 
     def ending(self, end: Duration, before: Duration) -> Plan:
         """Return this plan with another end than `before`, the end of the training so far."""
@@ -62,6 +85,7 @@ class Plan:
             "base": self.base,
             "difference": self.difference,
             "reasons": self.reasons,
+            "probes": [asdict(probe) for probe in self.probes],
             "execution": to_json(self.execution) if self.execution else None,
             "end_before": to_json(self.end_before),
             "recipe": to_json(self.recipe),
@@ -96,6 +120,7 @@ class Plan:
                 execution=from_json(ExecutionPlan, content["execution"]) if content["execution"] else None,
                 end_before=None if before is None else Duration.parse(before),
                 reasons=dict(content.get("reasons", {})),
+                probes=tuple(Probe(**probe) for probe in content.get("probes", ())),
             )
         except (ConfigError, AttributeError, KeyError, TypeError, ValueError) as error:
             raise RunError(f"{run.recipe_file} is damaged ({error}). Restore it from a copy.") from error
@@ -129,6 +154,12 @@ def together(options: Mapping[str, object], settings: Overrides) -> dict[str, ob
     for key in options.keys() & pairs.keys():
         raise ConfigError(f"{key} is given twice, as an option and as a setting: leave one of them out.")
     return {**options, **pairs}
+
+
+def changed_recipe(plan: Plan, recipe: Recipe, **reasons: str) -> Plan:
+    """Return the plan with another recipe, and reasons for what changed."""
+    base = RECIPES[plan.base]()
+    return replace(plan, recipe=recipe, difference=difference(recipe, base), reasons={**plan.reasons, **reasons})
 
 
 def follow_model(plan: Plan, chosen: Collection[str], index: ImageIndex) -> Plan:

@@ -12,11 +12,12 @@ from striate.core.errors import DataError, RunError, command
 from striate.core.files import write_json
 from striate.core.progress import Progress, renamed, silent
 from striate.core.protocols import Batches
-from striate.core.spec import InputSpec, LabelSpec
+from striate.core.spec import GREY, InputSpec, LabelSpec
 from striate.data.audit import Audit, audit
 from striate.data.audit.index import ImageIndex
 from striate.data.augmentation.augment import augmentations_in_effect
 from striate.data.dataset import Dataset, Split, Splits
+from striate.data.images.kinds import common_channels
 from striate.data.loading.batching import batches_of
 from striate.data.loading.cache import load_cached
 from striate.data.loading.loader import Loader, Randomization
@@ -30,6 +31,7 @@ from striate.runs.origin import Origin
 from striate.runs.plan import Plan
 from striate.runs.recipe import Recipe
 from striate.runs.seen import seen_images, write_appearances
+from striate.runs.transfer import weights_of
 from striate.training import Outputs
 
 _SPLIT_NAMES: dict[Split, str] = {"train": "training", "val": "validation", "test": "test"}
@@ -226,7 +228,10 @@ def prepare_data(
                 "from and one to validate each epoch by. Add images."
             )
     with_targets(dataset, recipe.task, labels := LabelSpec(dataset.classes))  # refuses those of another task
-    spec = measure(dataset, found.index, found.splits["train"], recipe.input, progress=progress)
+    channels = common_channels(found.index.channels[found.splits["train"]])
+    spec = _input_of_weights(recipe, channels)
+    if spec is None:
+        spec = measure(dataset, found.index, found.splits["train"], recipe.input, progress=progress)
     return Prepared(dataset, found, spec, labels)
 
 
@@ -262,6 +267,21 @@ def prepare_again(
         raise DataError(f"None of the images that this run was started with is left in {plan.data}. Restore them.")
     dataset, _, _ = matched(dataset, labels)
     return Prepared(dataset, replace(found, splits=splits), origin.input, labels, recorded=True), changes
+
+
+def _input_of_weights(recipe: Recipe, channels: tuple[str, ...]) -> InputSpec | None:
+    """Return the preparation of the recipe's pretrained weights for images that have `channels`.
+
+    None where nothing is known of it, or where the images have other channels than the weights.
+    """
+    spec = None if recipe.weights is None else weights_of(recipe.weights, recipe.model).input
+    if spec is None or not set(channels) <= {*GREY, *spec.channels}:
+        return None
+    wanted = recipe.input
+    height, width = wanted.height or wanted.width or spec.height, wanted.width or wanted.height or spec.width
+    same = (height, width, wanted.crop) == (spec.height, spec.width, spec.crop)
+    own = {name: getattr(wanted, name) for name in ("resize", "crop", "decode_scale")}
+    return replace(spec, height=height, width=width, resized=spec.resized if same else None, **own)
 
 
 _OTHER_DATA = "The data are not those that this run was started with"

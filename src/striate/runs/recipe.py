@@ -13,6 +13,7 @@ from striate.core.scalars import check_range
 from striate.data.augmentation.augment import check_list
 from striate.data.augmentation.augmentations import Augmentation, FromData
 from striate.data.preparation.measure import InputSettings
+from striate.runs.transfer import Scratch, Transfer, check
 from striate.tasks import Classification, Task
 from striate.training.losses import LOSSES, CrossEntropy, Loss
 from striate.training.optimizers import SGD, OptimizerSettings
@@ -46,6 +47,9 @@ class Recipe:
         model: name of a model in the zoo, or an architecture string.
         epochs: how long to train, as a duration (`30ep`, `5000st`, `10min`).
         batch_size: images per update.
+        weights: pretrained weights to start from: a file, a name of the catalogue or a repository of the hub; none
+            starts from random ones.
+        transfer: how the pretrained weights are used.
         task: what is learned.
         input: how images become the input of the model.
         augmentation: random changes of the training images, in order; none of `from_data` uses the listed ones alone.
@@ -65,6 +69,8 @@ class Recipe:
     model: str
     epochs: Duration
     batch_size: int = 64
+    weights: str | None = None
+    transfer: Transfer = field(default_factory=Scratch)
     task: Task = field(default_factory=Classification)
     input: InputSettings = field(default_factory=InputSettings)
     augmentation: tuple[Augmentation, ...] = (FromData(),)
@@ -85,6 +91,7 @@ class Recipe:
         check_range(self, "loader_threads", "seed", at_least=0)
         check_range(self, "unreadable", at_least=0, at_most=1)
         check_list(self.augmentation)
+        check(self.transfer, self.weights)
         self._check_loss()
 
     def _check_loss(self) -> None:

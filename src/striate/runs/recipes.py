@@ -12,6 +12,7 @@ from striate.data.augmentation.augmentations import FromData, Rotation, Scale, S
 from striate.data.preparation.measure import InputSettings
 from striate.data.sources.opening import DATASETS, is_named
 from striate.runs.recipe import Recipe, StopSettings
+from striate.runs.transfer import DEFAULT, Auto
 from striate.training.optimizers import SGD, AdamW
 from striate.training.schedules import OneCycle
 
@@ -27,6 +28,19 @@ def photos() -> Recipe:
         input=InputSettings(height=64, width=64),
         optimizer=AdamW(lr=0.002, weight_decay=0.01),
         stop=StopSettings(metric="loss"),
+    )
+
+
+def transfer() -> Recipe:
+    """Photos in folders, from one of a class on: the weights of a network that was trained on ImageNet before."""
+    base = photos()
+    return replace(
+        base,
+        model=DEFAULT.partition(".")[0],
+        weights=DEFAULT,
+        transfer=Auto(),
+        epochs=Duration.parse("10ep"),
+        input=InputSettings(),
     )
 
 
@@ -71,7 +85,7 @@ def cifar() -> Recipe:
     )
 
 
-for _recipe in (photos, digits, mnist, cifar):
+for _recipe in (photos, transfer, digits, mnist, cifar):
     RECIPES.add(_recipe.__name__, _recipe)
 
 

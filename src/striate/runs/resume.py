@@ -6,7 +6,7 @@ from collections.abc import Generator
 from dataclasses import replace
 
 from striate.core.duration import Clock, Duration
-from striate.core.errors import RunError
+from striate.core.errors import ConfigError, RunError
 from striate.core.progress import Progress, silent
 from striate.data.audit import audit
 from striate.data.loading.own_loaders import Loaders
@@ -19,9 +19,11 @@ from striate.runs.origin import Origin, check_settings
 from striate.runs.own_loaders import PreparedLoaders
 from striate.runs.plan import Plan
 from striate.runs.prepare import Prepared, TrainingData, prepare_again, prepare_data
+from striate.runs.probe import pooled
 from striate.runs.recipe import Recipe
 from striate.runs.start import train_to_end
 from striate.runs.train import Session, Start
+from striate.runs.transfer import Features
 from striate.training import Checkpoint, EarlyStopping, Ending, EventLog, newest_checkpoint, read_events
 
 _SAMPLES = 257  # of the course so far, at which two schedules are compared
@@ -47,6 +49,11 @@ def resume_run(
     """
     end = None if epochs is None else Duration.parse(epochs)
     plan = Plan.read(run)
+    if end is not None and isinstance(plan.recipe.transfer, Features):
+        raise ConfigError(
+            f"{run.path} is a linear classifier on features, which is fitted at once and has no epochs. Leave them "
+            "out, or train the network: striate train DATA --transfer full"
+        )
     with run.writing():
         checkpoint, refused = newest_checkpoint(run.checkpoints)
         origin = Origin.read(run, checkpoint)
@@ -111,7 +118,7 @@ def _anew(plan: Plan, loaders: Loaders | None, progress: Progress) -> TrainingDa
     if loaders is not None:
         return PreparedLoaders.read(loaders, plan.recipe.task)
     found = audit(open_data(plan.data, progress=progress), progress=progress)
-    return prepare_data(plan.recipe, found, progress=progress)
+    return pooled(plan.recipe, prepare_data(plan.recipe, found, progress=progress))
 
 
 def _again(
@@ -119,7 +126,8 @@ def _again(
 ) -> tuple[TrainingData, Changes | None]:
     """Return the data as they were prepared when the run began, and what changed since."""
     if loaders is None:
-        return prepare_again(plan, run, origin, inexact=inexact, progress=progress)
+        prepared, changes = prepare_again(plan, run, origin, inexact=inexact, progress=progress)
+        return pooled(plan.recipe, prepared), changes
     prepared = PreparedLoaders.read(loaders, plan.recipe.task)
     if prepared.digest != origin.first_data:
         raise RunError(

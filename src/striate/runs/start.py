@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Generator, Mapping
+from dataclasses import replace
 from pathlib import Path
 
 from striate.core.progress import Progress, silent
@@ -10,7 +11,7 @@ from striate.data.audit import audit
 from striate.data.loading.own_loaders import Loaders
 from striate.data.sources.named_registry import OWN_LOADERS, is_named
 from striate.data.sources.opening import open_data
-from striate.models import MODELS, OWN_MODELS
+from striate.models import MODELS, OWN_MODELS, split_place
 from striate.runs.conclude import Publisher, conclude
 from striate.runs.events import RunEvent
 from striate.runs.fitting import check_fit
@@ -18,8 +19,10 @@ from striate.runs.folder import Run, check_name, new_run
 from striate.runs.own_loaders import PreparedLoaders, fitted
 from striate.runs.plan import Plan, follow_model, make_plan
 from striate.runs.prepare import TrainingData, prepare_data
+from striate.runs.probe import choose_transfer, follow_weights, pooled
 from striate.runs.recipes import recipe_for
-from striate.runs.train import Session, Start, train_run
+from striate.runs.train import Session, Start, fit_run, train_run
+from striate.runs.transfer import Features, complete
 
 
 def start_run(
@@ -58,19 +61,25 @@ def _prepared(
 ) -> tuple[Plan, TrainingData, str]:
     """Return the plan, the data ready to train on, and the beginning of a name for the run."""
     if isinstance(data, Loaders):
-        plan = fitted(make_plan(OWN_LOADERS, recipe or "photos", changes, execution=execution), data)
+        completed, suited, _ = complete(changes, free=False)
+        plan = fitted(make_plan(OWN_LOADERS, recipe or suited or "photos", completed, execution=execution), data)
         return plan, PreparedLoaders.read(data, plan.recipe.task), "loaders"
     dataset = open_data(data, progress=progress)
     named = data if is_named(data) else str(Path(data).expanduser().resolve())
-    plan = make_plan(named, recipe or recipe_for(data), changes, execution=execution)
+    completed, suited, reason = complete(changes, free=not is_named(data) and recipe is None)
+    plan = make_plan(named, recipe or suited or recipe_for(data), completed, execution=execution)
+    plan = replace(plan, reasons={**plan.reasons, "transfer": reason} if reason else plan.reasons)
     found = audit(dataset, progress=progress)
-    plan = follow_model(plan, changes, found.index)
-    return plan, prepare_data(plan.recipe, found, progress=progress), dataset.name
+    plan = follow_model(plan, changes, found.index) if plan.recipe.weights is None else follow_weights(plan, changes)
+    prepared = prepare_data(plan.recipe, found, progress=progress)
+    plan = choose_transfer(plan, prepared, changes, progress=progress)
+    return plan, pooled(plan.recipe, prepared), dataset.name
 
 
 def _short(model: str) -> str:
     """Return a model as a part of a folder's name."""
-    return model if model in MODELS or model in OWN_MODELS else "written"
+    known = split_place(model)[0] in MODELS or model in OWN_MODELS
+    return model.replace("@", "-") if known else "written"
 
 
 def train_to_end(
@@ -79,6 +88,10 @@ def train_to_end(
     """Train to the end from where `start` says, and conclude the run."""
     prepared.record(run)
     session = Session(plan, prepared)
+    if isinstance(plan.recipe.transfer, Features):
+        ending = yield from fit_run(run, session, start, progress=progress)
+        yield conclude(run, session, ending)
+        return
     batches = prepared.load(plan.recipe, progress=progress)
     ending = yield from train_run(run, session, batches, start, Publisher(run, session), progress=progress)
     yield conclude(run, session, ending)

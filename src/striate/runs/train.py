@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,23 +11,28 @@ from torch import nn
 
 from striate.classifier import Arguments
 from striate.core.config import digest, to_json
-from striate.core.device import ExecutionPlan, device_named
+from striate.core.device import ExecutionPlan, device_named, plain_plan
 from striate.core.duration import Clock
 from striate.core.errors import DataError
+from striate.core.files import make_folder
 from striate.core.progress import Progress, silent
 from striate.core.protocols import Batches
 from striate.models import build_model
 from striate.runs.events import RunStarted
 from striate.runs.folder import Run
 from striate.runs.plan import Plan
-from striate.runs.prepare import TrainingData
+from striate.runs.prepare import Prepared, TrainingData
+from striate.runs.probe import fit_head
+from striate.runs.transfer import build, freeze_for
 from striate.training import (
     Checkpoint,
     EarlyStopping,
     Ending,
     Event,
     EventLog,
+    LayerRate,
     Publish,
+    SafePoint,
     TrainState,
     circumstances,
     differences,
@@ -37,6 +42,7 @@ from striate.training import (
     train_session,
 )
 from striate.training.autotune import choose_plan
+from striate.training.checkpoint import snapshot, write_checkpoint
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,10 +58,18 @@ class Session:
         channels, height, width = self.prepared.input.shape
         return Arguments(classes=len(self.prepared.labels), channels=channels, size=(height, width))
 
-    def build(self) -> nn.Module:
-        """Build the network as it is before the first step."""
-        recipe = self.plan.recipe
-        return build_model(recipe.model, seed=recipe.seed, **self.arguments)
+    def build(self, *, restored: bool = False, progress: Progress = silent) -> nn.Module:
+        """Build the network as it is before the first step; if it is `restored` next, its weights do not matter.
+
+        From pretrained weights, its head is a linear layer fitted on its features, where the images are known.
+        """
+        recipe, prepared = self.plan.recipe, self.prepared
+        if recipe.weights is None or restored:
+            return build_model(recipe.model, seed=recipe.seed, **self.arguments)
+        network = build(recipe.model, recipe.weights, seed=recipe.seed, **self.arguments)
+        if isinstance(prepared, Prepared):
+            fit_head(recipe, prepared, network, progress=progress)
+        return network
 
 
 @dataclass(frozen=True, eq=False)
@@ -91,14 +105,15 @@ def train_run(
     """
     recipe, checkpoint = session.plan.recipe, start.checkpoint
     train, validation = batches
-    network = session.build()
+    network = session.build(restored=checkpoint is not None, progress=progress)
+    rates = freeze_for(recipe.transfer, network, session.arguments["size"])
     execution = _execution(session, network, start, progress)
     changes = start.changes
     if checkpoint is not None:
         if not start.inexact:
             require_exact(checkpoint.circumstances, circumstances(execution))
         changes = (*changes, *differences(checkpoint.circumstances, circumstances(execution)))
-    state = _state(session, execution, network, len(train))
+    state = _state(session, execution, network, len(train), rates)
     if checkpoint is not None:
         restore(state, checkpoint)
     with EventLog(run.events_file, checkpoint.log_position if checkpoint else None) as log:
@@ -133,12 +148,46 @@ def train_run(
     return ending
 
 
-def _state(session: Session, execution: ExecutionPlan, network: nn.Module, steps_per_epoch: int) -> TrainState:
+def fit_run(
+    run: Run, session: Session, start: Start, *, progress: Progress = silent
+) -> Generator[RunStarted | Event, None, Ending]:
+    """Fit the linear classifier of a run on features: a training of one step, of which the checkpoint is the result.
+
+    Raises:
+        DataError: an image cannot be read any more.
+    """
+    recipe, checkpoint = session.plan.recipe, start.checkpoint
+    network = session.build(restored=checkpoint is not None, progress=progress)
+    execution = start.execution or session.plan.execution or plain_plan(device_named(recipe.device))
+    state = _state(session, execution, network, 1)
+    if checkpoint is not None:
+        restore(state, checkpoint)
+    ending = Ending(f"fitted on the features of {session.plan.recipe.model}", None)
+    with EventLog(run.events_file, checkpoint.log_position if checkpoint else None) as log:
+        if checkpoint is None:
+            log.write("started", **_facts(session, execution))
+        yield _started(run, session, state, start, start.changes)
+        if checkpoint is None:
+            state.clock = state.clock.tick(0.0)
+            make_folder(run.checkpoints)
+            write_checkpoint(run.checkpoints, snapshot(state, log.position()))
+        log.write("finished", clock=state.clock, reason=ending.reason, best_step=None)
+        yield SafePoint(state.clock)
+    return ending
+
+
+def _state(
+    session: Session,
+    execution: ExecutionPlan,
+    network: nn.Module,
+    steps_per_epoch: int,
+    rates: Sequence[LayerRate] = (),
+) -> TrainState:
     recipe = session.plan.recipe
     model = execution.adopt(network)
     return TrainState(
         model=model,
-        optimizer=recipe.optimizer.create(model),
+        optimizer=recipe.optimizer.create(model, rates),
         schedule=recipe.schedule.over(recipe.epochs),
         task=recipe.create_task(),
         clock=Clock(steps_per_epoch),
@@ -146,6 +195,7 @@ def _state(session: Session, execution: ExecutionPlan, network: nn.Module, steps
         seed=recipe.seed,
         clip_norm=recipe.optimizer.clip_norm,
         l1=recipe.optimizer.l1,
+        length=recipe.epochs,
     )
 
 

@@ -26,6 +26,7 @@ from striate.training.loop import train as train
 from striate.training.losses import LOSSES as LOSSES
 from striate.training.losses import Loss as Loss
 from striate.training.optimizers import OPTIMIZERS as OPTIMIZERS
+from striate.training.optimizers import LayerRate as LayerRate
 from striate.training.optimizers import OptimizerSettings as OptimizerSettings
 from striate.training.schedules import SCHEDULES as SCHEDULES
 from striate.training.schedules import Position as Position

@@ -38,7 +38,7 @@ def train(
             f"An epoch of this training has {state.clock.steps_per_epoch} steps, and the data give {len(batches)} "
             "batches. Train on the same data with the same batch size."
         )
-    state.model.train()
+    state.begin()
     with contextlib.closing(_from(batches, state.clock)) as stream:
         then = time.perf_counter()
         while not until.reached(state.clock):

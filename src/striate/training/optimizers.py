@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,6 +20,19 @@ from striate.core.scalars import check_range
 Groups = list[dict[str, Any]]
 
 OPTIMIZERS: Registry[type[OptimizerSettings]] = Registry("optimizer")
+
+
+@dataclass(frozen=True, eq=False)
+class LayerRate:
+    """Parameters with a rate of their own: `factor` times the base rate, from the fraction `start` of the training on.
+
+    Before `start` they are frozen (`TrainState`).
+    """
+
+    parameters: Sequence[nn.Parameter]
+    factor: float = 1.0
+    start: float = 0.0
+
 
 _LEFT_OUT = "__dynamo_disable"
 _NORMALIZATIONS = (_NormBase, nn.GroupNorm, nn.LayerNorm, nn.RMSNorm)
@@ -48,16 +61,20 @@ class OptimizerSettings(Registered, ABC):
         check_range(self, "lr", "clip_norm", above=0)
         check_range(self, "weight_decay", "l1", at_least=0)
 
-    def create(self, model: nn.Module) -> Optimizer:
+    def create(self, model: nn.Module, rates: Sequence[LayerRate] = ()) -> Optimizer:
         """Return the optimizer over the trainable parameters of `model`, which must be on its device.
 
-        There are two groups: weights, which decay, and the rest (biases, normalizations), which does not.
+        There are two groups: weights, which decay, and the rest (biases, normalizations), which does not. With `rates`
+        there are two for each of them, and every trainable parameter is in one.
         """
         decayed, others = split_parameters(model)
-        groups = [
-            {"params": decayed, "weight_decay": self.weight_decay, "lr": self.lr, "initial_lr": self.lr},
-            {"params": others, "weight_decay": 0.0, "lr": self.lr, "initial_lr": self.lr},
-        ]
+        groups: Groups = []
+        for rate in rates or (LayerRate((*decayed, *others)),):
+            own, lr = set(rate.parameters), self.lr * rate.factor
+            common = {"lr": lr, "initial_lr": lr} | ({"start": rate.start} if rate.start else {})
+            for parameters, decay in ((decayed, self.weight_decay), (others, 0.0)):
+                chosen = [parameter for parameter in parameters if parameter in own]
+                groups.append({"params": chosen, "weight_decay": decay, **common})
         return self.build([group for group in groups if group["params"]])
 
     @abstractmethod
@@ -65,7 +82,7 @@ class OptimizerSettings(Registered, ABC):
         """Return the optimizer over parameter groups, which hold their own `lr` and `weight_decay`."""
 
 
-def _without_compiler(rule: type[Optimizer]) -> Callable[..., Optimizer]:
+def without_compiler(rule: type[Optimizer]) -> Callable[..., Optimizer]:
     """Return `rule` without the import of torch's compiler, which takes more than a second in every process.
 
     torch's optimizers import the compiler only to exclude themselves from compilation: some methods at their first
@@ -98,7 +115,7 @@ def split_parameters(model: nn.Module) -> tuple[list[nn.Parameter], list[nn.Para
     return weights, others
 
 
-_SGD, _Adam, _AdamW = (_without_compiler(rule) for rule in (optim.SGD, optim.Adam, optim.AdamW))
+_SGD, _Adam, _AdamW = (without_compiler(rule) for rule in (optim.SGD, optim.Adam, optim.AdamW))
 
 # torch's fused kernels make one pass over memory and one call from Python for all parameters. Separate calls take most
 # of the time of an update in a small model.

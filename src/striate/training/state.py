@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 from torch import nn
 from torch.optim import Optimizer
 
 from striate.core.device import ExecutionPlan
-from striate.core.duration import Clock
+from striate.core.duration import Clock, Duration
 from striate.core.protocols import Constrained
 from striate.core.rng import Stream
 from striate.tasks import Task
@@ -25,6 +26,9 @@ class TrainState:
     of each group's `initial_lr`. `clip_norm` bounds the norm of the gradient of all parameters together. `l1` is the
     factor of Σ|w| over the weights (without biases and normalizations). `plan` is the execution plan: call `plan.adopt`
     on `model` first, then create `optimizer`.
+
+    Parameters of a group of `optimizer` with a `start` (`LayerRate`) are frozen until that fraction of `length`.
+    Modules whose parameters are all frozen run in evaluation mode, so that batch norms keep their statistics.
     """
 
     model: nn.Module
@@ -36,10 +40,12 @@ class TrainState:
     seed: int = 0
     clip_norm: float | None = None
     l1: float = 0.0
+    length: Duration | None = None
     noise: Stream = field(init=False)
     parameters: tuple[nn.Parameter, ...] = field(init=False)
     weights: tuple[nn.Parameter, ...] = field(init=False)
     constrained: tuple[Constrained, ...] = field(init=False)
+    staged: tuple[Mapping[str, Any], ...] = field(init=False)
 
     def __post_init__(self) -> None:
         weights, others = split_parameters(self.model)
@@ -49,3 +55,27 @@ class TrainState:
         self.constrained = tuple(module for module in self.model.modules() if isinstance(module, Constrained))
         for group in self.optimizer.param_groups:  # for optimizers not from OptimizerSettings.create
             group.setdefault("initial_lr", group["lr"])
+        self.staged = tuple(group for group in self.optimizer.param_groups if group.get("start"))
+
+    def begin(self) -> None:
+        """Freeze and thaw parameters for the step at `clock`, and put the model into the modes of training."""
+        self.thaw()
+        self._set_modes()
+
+    def thaw(self) -> None:
+        """Freeze the parameters whose training has not begun at `clock`, and thaw those whose training has."""
+        changed = False
+        for group in self.staged:
+            begun = self.length is None or self.length.progress(self.clock) >= group["start"]
+            for parameter in group["params"]:
+                changed |= parameter.requires_grad != begun
+                parameter.requires_grad_(begun)
+        if changed:
+            self._set_modes()
+
+    def _set_modes(self) -> None:
+        self.model.train()
+        for module in self.model.modules():
+            parameters = list(module.parameters())
+            if parameters and not any(parameter.requires_grad for parameter in parameters):
+                module.eval()

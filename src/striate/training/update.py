@@ -22,6 +22,8 @@ def step(state: TrainState, batch: Batch) -> tuple[float, float]:
     """
     # Dropout uses torch's global generator: seeded by the step's number, it need not be replayed on resume.
     state.plan.seed(state.noise.torch_seed(state.clock.step))
+    if state.staged:
+        state.thaw()
     state.optimizer.zero_grad()
     loss = backward(state.model, state.task, batch, state.plan)
     value = loss.item()  # waits for an accelerator

@@ -6,7 +6,6 @@ from collections.abc import Generator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from striate.core.errors import ConfigError
 from striate.core.progress import silent
 from striate.verbs._size import size_of
 from striate.verbs._verb import training
@@ -36,7 +35,8 @@ def train(
     device: str | None = None,
     precision: str | None = None,
     workers: int | None = None,
-    pretrained: bool = False,
+    weights: str | Path | None = None,
+    transfer: str | None = None,
     set: str | Sequence[str] | Mapping[str, object] = (),
     name: str | None = None,
     runs: str | Path = "runs",
@@ -57,7 +57,7 @@ def train(
         model: a name that 'striate list-models' lists, or an architecture, as in "(conv3-32 relu)*2 pool2 fc512 relu";
             by default the recipe's. From Python also a model of your own, or a function or class that builds it (see
             `striate.register_model`).
-        recipe: photos, digits, mnist or cifar; by default the one that suits the data.
+        recipe: photos, transfer, digits, mnist or cifar; by default the one that suits the data.
         epochs: how long to train: 30 or 30ep (epochs), 5000st (steps), 10min.
         batch_size: images per step.
         lr: the peak learning rate of the schedule.
@@ -69,7 +69,12 @@ def train(
         device: auto (the fastest here), cpu, cuda, cuda:1 or mps.
         precision: float32 turns reduced precision off; auto chooses by a measured trial.
         workers: how many threads decode images; by default one per core.
-        pretrained: refused: there are no pretrained weights yet, and every training starts from random ones.
+        weights: pretrained weights to start from: a file, a name of the catalogue ('striate list-models --weights'), or
+            a repository of the Hugging Face hub. Images of your own start from the best weights on this machine, unless
+            you name a model; none starts from random weights.
+        transfer: how pretrained weights are used: auto measures and chooses; features fits a linear classifier on the
+            frozen network's features; head trains a new last layer; staged thaws the layers one group after another;
+            full trains all layers; scratch starts from random weights.
         set: any other setting of the recipe, as key=value; may be given several times. The run's recipe.json lists them
             all.
         name: the run's name; by default from data and model.
@@ -80,11 +85,6 @@ def train(
     Raises:
         StriateError: an argument is not possible; the sentence says which, and what is.
     """
-    if pretrained:
-        raise ConfigError(
-            "Striate has no pretrained weights yet: every training starts from random ones. Leave --pretrained out."
-        )
-
     from striate.models import registered
     from striate.reporting.build import write_run_report
     from striate.runs.plan import together
@@ -93,6 +93,8 @@ def train(
     height, width = (None, None) if size is None else size_of(size)
     options = {
         "model": model if model is None or isinstance(model, str) else registered(model),
+        "weights": None if weights is None else str(weights),
+        "transfer.name": transfer,
         "epochs": epochs,
         "batch_size": batch_size,
         "optimizer.name": optimizer,

@@ -1,0 +1,187 @@
+"""Features of images: the means of a network's feature maps, computed once and cached by content.
+
+The key of the cache holds the bytes of the images' files, the weights of the network, the preparation and the program,
+so an edit of any of them computes anew. Labels and splits are not part of it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import hashlib
+import importlib.resources
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int, UInt8
+from torch import Tensor, nn
+
+from striate.core import config
+from striate.core.device import plain_plan
+from striate.core.files import cache_folder
+from striate.core.progress import Progress, silent
+from striate.core.spec import InputSpec
+from striate.data.dataset import Dataset, FileStore
+from striate.data.loading.cache import find, keep, reserve
+from striate.data.loading.loader import Loader
+from striate.data.program import program_digest
+from striate.models import Network
+from striate.models.surgery import HEAD
+from striate.tracing import fold
+
+_BATCH = 32
+_SOURCES = ("striate.models", "striate.layers", "striate.tracing")
+
+
+@dataclass(frozen=True, eq=False)
+class Features:
+    """Features of images by place: a feature map's name, or `head` for the input of the network's last layer.
+
+    `index` are the indices of the images in the data set, in the order of the rows.
+    """
+
+    places: Mapping[str, Float[np.ndarray, "n d"]]
+    index: Int[np.ndarray, " n"]
+
+    def rows(self, place: str, index: Int[np.ndarray, " m"]) -> Float[np.ndarray, "m d"]:
+        """Return the features of the images `index`, in that order."""
+        where = np.full(int(self.index.max()) + 1, -1, np.int64)
+        where[self.index] = np.arange(len(self.index))
+        return self.places[place][where[index]]
+
+
+def places_of(network: Network) -> dict[str, str]:
+    """Return the paths of the modules whose outputs or, for `head`, whose input are features, in forward order.
+
+    A head that is no linear layer sees no vector; then the last feature map is the last place.
+    """
+    head = network.get_submodule(network.head)
+    return dict(network.feature_maps) | ({HEAD: network.head} if isinstance(head, nn.Linear) else {})
+
+
+def features_of(
+    network: Network,
+    spec: InputSpec,
+    dataset: Dataset,
+    index: Int[np.ndarray, " n"],
+    *,
+    digests: UInt8[np.ndarray, "m 32"] | None = None,
+    device: str | None = None,
+    progress: Progress = silent,
+) -> Features:
+    """Compute the features of the images `index` at every place of `network`, prepared by `spec`, or read them.
+
+    `digests` are the content digests of all images of the data set; without them nothing is
+    cached. The network runs in evaluation mode, on the device and with channels last.
+
+    Raises:
+        DataError: an image cannot be read; the message names it.
+    """
+    index = np.unique(index)
+    widths = _widths(network, spec)
+    shape = (len(index), sum(widths.values()))
+    path = _path(network, spec, dataset, index, digests)
+    values = None if path is None else find(path, shape, np.dtype(np.float32))
+    if values is None:
+        buffer, values = reserve(shape, np.dtype(np.float32))
+        done = 0
+        for rows in _computed(network, spec, dataset, index, device, progress):
+            values[done : done + len(rows)] = rows
+            done += len(rows)
+        if path is not None and path == _path(network, spec, dataset, index, digests):
+            values = keep(path, buffer, values)
+    ends = np.cumsum(list(widths.values()))
+    parts = zip(widths, np.split(values, ends[:-1], axis=1), strict=True)
+    return Features(dict(parts), index)
+
+
+def _computed(
+    network: Network, spec: InputSpec, dataset: Dataset, index: np.ndarray, device: str | None, progress: Progress
+) -> Iterator[np.ndarray]:
+    """Yield the features of one batch after the other, of all places side by side."""
+    loader = Loader(dataset, index, spec, batch_size=_BATCH)
+    plan = plain_plan(device)
+    with (
+        _prepared(network, spec, device) as running,
+        _watched(running, places_of(network)) as seen,
+        torch.inference_mode(),
+        contextlib.closing(loader.epoch(0)) as batches,
+    ):
+        for number, batch in enumerate(batches, start=1):
+            running(plan.place(batch.images).contiguous(memory_format=torch.channels_last))
+            yield torch.cat([seen[name] for name in places_of(network)], dim=1).float().cpu().numpy()
+            progress("computing features", min(number * _BATCH, len(index)), len(index))
+
+
+@contextlib.contextmanager
+def _prepared(network: Network, spec: InputSpec, device: str | None) -> Iterator[nn.Module]:
+    """Put `network` into evaluation mode, on the device, and return its folded form with channels last."""
+    modes = {module: module.training for module in network.modules()}
+    try:
+        plain_plan(device).adopt(network.eval())
+        network.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
+        yield fold(network, spec.shape)
+    finally:
+        for module, mode in modes.items():
+            module.training = mode
+
+
+@contextlib.contextmanager
+def _watched(network: nn.Module, places: Mapping[str, str]) -> Iterator[dict[str, Tensor]]:
+    """Collect the features of each forward pass by place."""
+    seen: dict[str, Tensor] = {}
+
+    def note(name: str, module: nn.Module, arguments: tuple[Tensor, ...], output: Tensor) -> None:
+        seen[name] = arguments[0].clone() if name == HEAD else output.mean(dim=(2, 3))
+
+    hooks = [
+        network.get_submodule(path).register_forward_hook(functools.partial(note, name))
+        for name, path in places.items()
+    ]
+    try:
+        yield seen
+    finally:
+        for hook in hooks:
+            hook.remove()
+
+
+def _widths(network: Network, spec: InputSpec) -> dict[str, int]:
+    """Return the number of features at each place, from one forward pass on a blank image."""
+    with _prepared(network, spec, None) as running, _watched(running, places_of(network)) as seen:
+        parameter = next(network.parameters())
+        with torch.inference_mode():
+            running(torch.zeros(1, *spec.shape, device=parameter.device))
+    return {name: seen[name].shape[1] for name in places_of(network)}
+
+
+def _path(
+    network: Network, spec: InputSpec, dataset: Dataset, index: np.ndarray, digests: np.ndarray | None
+) -> Path | None:
+    """Return the path of the cached features; None where nothing is cached."""
+    if digests is None:
+        return None
+    digest = hashlib.sha256(f"{program_digest()} {_models_digest()} {config.digest(spec)}".encode())
+    for name, tensor in network.state_dict().items():
+        if not name.startswith(f"{network.head}."):
+            digest.update(f"\n{name} {tensor.dtype} {list(tensor.shape)}".encode())
+            digest.update(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().data)
+    if isinstance(dataset.store, FileStore):  # of two files with equal pixels, one may be decoded at reduced size
+        for one in dataset.store.digests(index):
+            digest.update(f"\n{one}".encode())
+    digest.update(np.ascontiguousarray(digests[index]).data)
+    return cache_folder() / "features" / digest.hexdigest()
+
+
+@functools.cache
+def _models_digest() -> str:
+    """Return SHA-256 of the source of the packages that compute features."""
+    digest = hashlib.sha256()
+    for package in _SOURCES:
+        folder = Path(str(importlib.resources.files(package)))
+        for module in sorted(folder.rglob("*.py")):
+            digest.update(module.read_bytes())
+    digest.update(Path(__file__).read_bytes())
+    return digest.hexdigest()

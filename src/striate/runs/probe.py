@@ -1,0 +1,268 @@
+"""Choose the kind of transfer by measurement: linear classifiers on the features of several places, out of fold.
+
+The rule is that of Stanford's course CS231n ("Transfer learning"): with few images, a linear classifier on top, or on
+an earlier layer where the data are unlike those of the weights; with many, fine-tuning. Here likeness is measured.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Collection
+from dataclasses import replace
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int
+from torch import nn
+
+from striate.core.duration import Duration
+from striate.core.errors import ConfigError
+from striate.core.progress import Progress, silent
+from striate.data.split import folds_of
+from striate.metrics.softmax import log_softmax
+from striate.models import Network, split_place
+from striate.models.surgery import HEAD
+from striate.runs.cross_validation import OutOfFold, out_of_fold
+from striate.runs.features import Features as ImageFeatures
+from striate.runs.features import features_of
+from striate.runs.plan import Plan, Probe, changed_recipe
+from striate.runs.prepare import Prepared
+from striate.runs.recipe import Recipe
+from striate.runs.transfer import Auto, Features, Full, build, weights_of
+from striate.training.linear import STRENGTHS, Linear, fit_linear, nearest_labels
+
+Fit = Callable[[np.ndarray, np.ndarray], Linear]
+
+GOOD = 0.95
+"""Accuracy out of fold from which fine-tuning is not worth its time."""
+MANY = 50
+"""Images per class from which fine-tuning all layers can be better than a linear classifier."""
+SMALL = 500
+"""Images per class, on average, below which a cross-validation evaluates a classifier on features."""
+_FOLDS = 5
+_TRAINED = ("epochs", "batch_size", "evaluate_every", "optimizer", "schedule", "loss", "augmentation", "stop")
+
+
+def follow_weights(plan: Plan, chosen: Collection[str]) -> Plan:
+    """Return the plan with the input of the pretrained weights, but for what the user chose.
+
+    Raises:
+        ModelError: there are no such weights, or they do not fit the model.
+    """
+    recipe = plan.recipe
+    spec = weights_of(recipe.weights or "", recipe.model).input
+    if spec is None:
+        return plan
+    free = ("height", "width", "resize", "crop", "decode_scale")
+    if {"input.height", "input.width"} & set(chosen):
+        free = free[2:]
+    wanted = {name: getattr(spec, name) for name in free if f"input.{name}" not in chosen}
+    settings = replace(recipe.input, **wanted)
+    return changed_recipe(plan, replace(recipe, input=settings), input=f"the preparation of {recipe.weights}")
+
+
+def choose_transfer(plan: Plan, prepared: Prepared, chosen: Collection[str], *, progress: Progress = silent) -> Plan:
+    """Return the plan with the kind of transfer that `auto` stands for, and complete `features`.
+
+    Raises:
+        ConfigError: settings of training by epochs were given for a linear classifier on features, which has none.
+    """
+    recipe = plan.recipe
+    given = [key for key in chosen if key.split(".")[0] in _TRAINED]
+    if isinstance(recipe.transfer, Features) and given:
+        raise ConfigError(
+            f"{given[0]} has no effect on a linear classifier on features, which is fitted to the optimum. Leave it "
+            "out, or train the network: --transfer full"
+        )
+    if isinstance(recipe.transfer, Auto):
+        if given:
+            full = replace(recipe, transfer=Full())
+            return changed_recipe(plan, full, transfer=f"{given[0]} is given, which is for training the network")
+        plan = _chosen(plan, prepared, recipe.transfer, progress)
+        recipe = plan.recipe
+    if not isinstance(recipe.transfer, Features):
+        return plan
+    transfer, (base, _) = recipe.transfer, split_place(recipe.model)
+    if transfer.c is None:
+        features = all_features(recipe, prepared, progress=progress)
+        index, folds = _folds(prepared, _FOLDS)
+        rows, targets = features.rows(place_in(recipe, features), index), prepared.dataset.targets[index]
+        c, _ = best_strength(rows, targets, folds, len(prepared.labels), transfer.classifier)
+        transfer = replace(transfer, c=c)
+    model = base if transfer.place is None else f"{base}@{transfer.place}"
+    return changed_recipe(plan, replace(recipe, transfer=transfer, model=model, epochs=Duration.parse("1ep")))
+
+
+def all_features(recipe: Recipe, prepared: Prepared, *, progress: Progress = silent) -> ImageFeatures:
+    """Return the features of all images of a run at every place of its network, before it is trained."""
+    network = build(
+        split_place(recipe.model)[0],
+        recipe.weights or "",
+        classes=len(prepared.labels),
+        channels=len(prepared.input.channels),
+        size=prepared.input.size,
+        seed=recipe.seed,
+    )
+    index = np.concatenate(list(prepared.splits.values()))
+    return features_of(
+        network, prepared.input, prepared.dataset, index, digests=prepared.index.digests, progress=progress
+    )
+
+
+def pooled(recipe: Recipe, prepared: Prepared) -> Prepared:
+    """Return the data with one split for training, where a cross-validation evaluates what is fitted to all of it."""
+    if fold_count(recipe, prepared) < 2:
+        return prepared
+    own = prepared.index.splits_of(prepared.dataset)["test"]
+    train = np.setdiff1d(np.concatenate(list(prepared.splits.values())), own)
+    splits = {"train": train, "val": np.empty(0, np.int64), "test": own}
+    return replace(prepared, audit=replace(prepared.audit, splits=splits))
+
+
+def fold_count(recipe: Recipe, prepared: Prepared) -> int:
+    """Return the number of folds that evaluate a classifier on features; 1 for none."""
+    if not isinstance(recipe.transfer, Features):
+        return 1
+    count, classes = sum(map(len, prepared.splits.values())), len(prepared.labels)
+    folds = recipe.transfer.folds
+    if folds is None:
+        folds = _FOLDS if count < SMALL * classes else 1
+    smallest = int(np.bincount(prepared.dataset.targets, minlength=classes).min())
+    return min(folds, max(smallest, 1))
+
+
+def cross_validate(
+    recipe: Recipe, prepared: Prepared, *, progress: Progress = silent
+) -> tuple[Float[np.ndarray, "n d"], OutOfFold, Fit]:
+    """Return the features of the training images, what the folds answer for them, and the function that fits."""
+    features = all_features(recipe, prepared, progress=progress)
+    index = prepared.splits["train"]
+    rows, targets = features.rows(place_in(recipe, features), index), prepared.dataset.targets[index]
+    folds = folds_of(prepared.dataset, prepared.index, max(2, fold_count(recipe, prepared)))[index]
+    fit = fit_of(recipe, rows, targets, folds, len(prepared.labels))
+    return rows, out_of_fold(rows, targets, folds, fit), fit
+
+
+def fit_head(recipe: Recipe, prepared: Prepared, network: Network, *, progress: Progress = silent) -> None:
+    """Set the last layer of `network` to the linear classifier of the training images' features.
+
+    A head that is no linear layer on vectors keeps its weights.
+    """
+    head = network.get_submodule(network.head)
+    if not isinstance(head, nn.Linear):
+        return
+    rows, _, fit = cross_validate(recipe, prepared, progress=progress)
+    fitted = fit(rows, prepared.dataset.targets[prepared.splits["train"]])
+    with torch.no_grad():
+        head.weight.copy_(torch.from_numpy(fitted.weight))
+        head.bias.copy_(torch.from_numpy(fitted.bias))
+
+
+def place_in(recipe: Recipe, features: ImageFeatures) -> str:
+    """Return the place of the features that the recipe uses: its own, else the head, else the last feature map."""
+    place = recipe.transfer.place if isinstance(recipe.transfer, Features) else None
+    return place or (HEAD if HEAD in features.places else list(features.places)[-1])
+
+
+def fit_of(
+    recipe: Recipe, rows: Float[np.ndarray, "n d"], targets: Int[np.ndarray, " n"], folds: np.ndarray, classes: int
+) -> Fit:
+    """Return the function that fits a linear classifier as the recipe says; `c` is chosen by `folds` if it is free."""
+    transfer = recipe.transfer if isinstance(recipe.transfer, Features) else Features()
+    c = transfer.c
+    if c is None:
+        c, _ = best_strength(rows, targets, folds, classes, transfer.classifier)
+    return _fit(classes, transfer.classifier, c)
+
+
+def best_strength(
+    rows: Float[np.ndarray, "n d"], targets: Int[np.ndarray, " n"], folds: np.ndarray, classes: int, kind: str
+) -> tuple[float, OutOfFold]:
+    """Return the `c` with the smallest loss out of fold, for an SVM with most correct answers, and its answers."""
+    found: list[tuple[float, OutOfFold, float]] = []
+    for c in STRENGTHS:
+        outcome = out_of_fold(rows, targets, folds, _fit(classes, kind, c))
+        found.append((c, outcome, -outcome.accuracy.correct if kind == "svm" else _loss(outcome)))
+        if len(found) > 1 and found[-1][2] > found[-2][2]:
+            break  # past the only minimum
+    c, outcome, _ = min(found, key=lambda one: one[2])
+    return c, outcome
+
+
+def _fit(classes: int, kind: str, c: float) -> Fit:
+    return lambda rows, targets: fit_linear(rows, targets, classes, kind=kind, c=c)
+
+
+def _loss(outcome: OutOfFold) -> float:
+    own = log_softmax(outcome.logits, 1.0)[np.arange(len(outcome.targets)), outcome.targets]
+    return -float(own.mean())
+
+
+def _chosen(plan: Plan, prepared: Prepared, auto: Auto, progress: Progress) -> Plan:
+    """Probe places and choose: the last place that is as good as the best within a standard error, or fine-tuning."""
+    recipe = plan.recipe
+    features = all_features(recipe, prepared, progress=progress)
+    index, folds = _folds(prepared, auto.folds)
+    targets, classes = prepared.dataset.targets[index], len(prepared.labels)
+    names = _probed(features, auto.places)
+    probes = []
+    for number, place in enumerate(names, start=1):
+        probes.append(_probe(place, features.rows(place, index), targets, folds, classes))
+        progress("probing features", number, len(names))
+    best = max(probes, key=lambda probe: probe.accuracy)
+    error = math.sqrt(max(best.accuracy * (1 - best.accuracy), 1 / best.count) / best.count)
+    last = next(probe for probe in reversed(probes) if probe.accuracy >= best.accuracy - error)
+    table = ", ".join(f"{probe.place} {probe.accuracy:.1%}" for probe in probes)
+    said = f"{table}, nearest neighbours {last.nearest / last.count:.1%}, by {folds.max() + 1} folds"
+    if last.accuracy < GOOD and len(targets) >= MANY * classes:
+        reason = f"linear classifiers on features reach {said}; {MANY} images of a class are enough to train"
+        transfer = Full()
+    else:
+        few = "few images" if len(targets) < MANY * classes else "good enough"
+        reason = f"{said}: {few}"
+        place = None if last.place == HEAD else last.place
+        transfer = Features(place=place, c=last.c)
+    chosen = changed_recipe(plan, replace(recipe, transfer=transfer), transfer=reason)
+    return replace(chosen, probes=tuple(probes))
+
+
+def _folds(prepared: Prepared, most: int) -> tuple[Int[np.ndarray, " n"], Int[np.ndarray, " n"]]:
+    """Return the images of the training split, and the fold of each: at most as many as the smallest class has images.
+
+    Raises:
+        ConfigError: there are too few images to leave one out.
+    """
+    index = prepared.splits["train"]
+    smallest = int(np.bincount(prepared.dataset.targets[index], minlength=len(prepared.labels)).min())
+    folds = folds_of(prepared.dataset, prepared.index, max(2, min(most, smallest)))[index]
+    return index, folds
+
+
+def _probe(place: str, rows: np.ndarray, targets: np.ndarray, folds: np.ndarray, classes: int) -> Probe:
+    c, outcome = best_strength(rows, targets, folds, classes, "logistic")
+    nearest = np.empty_like(targets)
+    for fold in np.unique(folds):
+        own = folds == fold
+        nearest[own] = nearest_labels(rows[~own], targets[~own], rows[own])
+    return Probe(
+        place=place,
+        width=rows.shape[1],
+        c=c,
+        correct=outcome.accuracy.correct,
+        nearest=int((nearest == targets).sum()),
+        count=len(targets),
+        loss=_loss(outcome),
+    )
+
+
+def _probed(features: ImageFeatures, count: int) -> list[str]:
+    """Return the places to probe, in forward order: the head, and the feature maps before it from the last one back.
+
+    The last map is left out where the head's input are its means.
+    """
+    places = list(features.places)
+    if places[-1] == HEAD and len(places) > 1:
+        last, head = features.places[places[-2]], features.places[HEAD]
+        if last.shape == head.shape:
+            places.pop(-2)
+    return places[-count:]

@@ -1,0 +1,179 @@
+"""Transfer: from weights of a file to runs of each kind, which resume exactly and say what they did."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Generator, Iterable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from safetensors.torch import save_file
+
+from striate.classifier import load_classifier
+from striate.core.errors import ConfigError, ModelError
+from striate.core.spec import RGB, InputSpec
+from striate.data.audit import audit
+from striate.data.sources.opening import open_data
+from striate.models import create_model
+from striate.runs.events import RunEvent, RunFinished
+from striate.runs.features import features_of
+from striate.runs.folder import Run
+from striate.runs.plan import Plan
+from striate.runs.recipe import read_recipe
+from striate.runs.resume import finish_run, resume_run
+from striate.runs.start import start_run
+from striate.training import SafePoint
+
+MODEL = "resnet20"
+
+
+@pytest.fixture(scope="module")
+def weights(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """Weights of a network that was trained by nobody: its features still tell red from blue."""
+    path = tmp_path_factory.mktemp("weights") / "resnet20.safetensors"
+    save_file(create_model(MODEL, classes=10, size=(32, 32), seed=3).state_dict(), path)
+    return str(path)
+
+
+@pytest.fixture(scope="module")
+def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two classes of 12 images, of a colour with noise."""
+    folder = tmp_path_factory.mktemp("data") / "colours"
+    draw = np.random.default_rng(0)
+    for name, channel in (("red", 0), ("blue", 2)):
+        (folder / name).mkdir(parents=True)
+        for number in range(12):
+            pixels = draw.integers(0, 120, (16, 16, 3))
+            pixels[..., channel] += 100
+            Image.fromarray(pixels.astype(np.uint8)).save(folder / name / f"{number}.png")
+    return folder
+
+
+def _events(
+    photos: Path, weights: str | None, folder: Path, name: str, execution: Run | None = None, **changes: Any
+) -> Generator[RunEvent, None, Any]:
+    """Return the events of a training, without its report."""
+    settings = {"model": MODEL, "input.height": 16, "input.width": 16, "precision": "float32", **changes}
+    if weights is not None:
+        settings["weights"] = weights
+    return start_run(
+        photos, settings, name=name, folder=folder, execution=None if execution is None else execution.path
+    )
+
+
+def _train(photos: Path, weights: str | None, folder: Path, name: str = "run", **changes: Any) -> Run:
+    return _end(_events(photos, weights, folder, name, **changes)).run
+
+
+def _end(events: Iterable[RunEvent]) -> RunFinished:
+    *_, end = events
+    assert isinstance(end, RunFinished)
+    return end
+
+
+@pytest.fixture(scope="module")
+def on_features(photos: Path, weights: str, tmp_path_factory: pytest.TempPathFactory) -> Run:
+    return _train(photos, weights, tmp_path_factory.mktemp("runs"), **{"transfer.name": "features"})
+
+
+def _start() -> dict[str, torch.Tensor]:
+    """Return the weights of the file but for the head."""
+    state = create_model(MODEL, classes=10, size=(32, 32), seed=3).state_dict()
+    return {name: value for name, value in state.items() if not name.startswith("fc.")}
+
+
+def test_a_linear_classifier_on_features_is_a_run_like_any_other(on_features: Run, photos: Path) -> None:
+    network = load_classifier(on_features).model.state_dict()
+    assert all(torch.equal(network[name], value) for name, value in _start().items())
+    scores = on_features.scores["folds"]
+    assert (scores.top1.count, scores.top1.value) == (24, 1.0)
+    assert load_classifier(on_features).predict(photos / "red/0.png").label == "red"
+    resumed = _end(resume_run(on_features, inexact=False))
+    assert resumed.scores["folds"].top1 == scores.top1
+    assert finish_run(on_features).scores["folds"].top1 == scores.top1
+
+
+def test_auto_probes_places_and_records_what_it_found(photos: Path, weights: str, tmp_path: Path) -> None:
+    plan = Plan.read(_train(photos, weights, tmp_path, **{"transfer.name": "auto"}))
+    assert plan.recipe.transfer.name == "features"
+    assert [probe.place for probe in plan.probes] == ["stage1", "stage2", "head"]
+    assert all(probe.count < 24 for probe in plan.probes)
+    assert "by 5 folds" in plan.reasons["transfer"]
+
+
+def test_a_classifier_of_an_earlier_place_loads_again(photos: Path, weights: str, tmp_path: Path) -> None:
+    run = _train(photos, weights, tmp_path, **{"transfer.name": "features", "transfer.place": "stage1"})
+    classifier = load_classifier(run)
+    assert classifier.model_name == "resnet20@stage1"
+    assert classifier.predict(photos / "blue/1.png").label == "blue"
+
+
+@pytest.mark.parametrize("kind", ["head", "staged", "full"])
+def test_training_stopped_and_resumed_is_bit_for_bit_that_of_one_go(
+    kind: str, photos: Path, weights: str, tmp_path: Path
+) -> None:
+    changes = {"transfer.name": kind, "epochs": 3, "batch_size": 8, "stop.keep": "last"}
+    whole = _train(photos, weights, tmp_path, "whole", **changes)
+    events = _events(photos, weights, tmp_path, "cut", whole, **changes)
+    points = (event for event in events if isinstance(event, SafePoint))
+    for _ in range(3):
+        next(points)
+    events.close()
+    end = _end(resume_run(Run(tmp_path / "cut"), inexact=False))
+    one, other = (load_classifier(run).model.state_dict() for run in (whole, end.run))
+    assert all(torch.equal(value, other[name]) for name, value in one.items())
+    same = {name for name, value in _start().items() if torch.equal(value, one[name])}
+    if kind == "head":  # and with it the statistics of the norms
+        assert same == set(_start())
+    else:
+        assert not {"conv1.weight", "norm1.running_mean"} & same
+
+
+def test_what_has_no_effect_or_no_weights_is_refused(
+    photos: Path, weights: str, on_features: Run, tmp_path: Path
+) -> None:
+    features = {"transfer.name": "features"}
+    with pytest.raises(ConfigError, match="epochs has no effect"):
+        _train(photos, weights, tmp_path, **features, epochs=5)
+    with pytest.raises(ConfigError, match="no weights for resnet20"):
+        _train(photos, None, tmp_path, **features)
+    with pytest.raises(ModelError, match="nowhere"):
+        _train(photos, "nowhere", tmp_path, **features)
+    with pytest.raises(ConfigError, match="has no epochs"):
+        list(resume_run(on_features, inexact=False, epochs=5))
+    assert not any(tmp_path.iterdir())
+
+
+def test_features_are_computed_anew_after_an_edit(photos: Path, weights: str, tmp_path: Path) -> None:
+    network = create_model(MODEL, classes=10, size=(16, 16), seed=3)
+    spec = InputSpec(channels=RGB, height=16, width=16, mean=(0.5,) * 3, std=(0.2,) * 3)
+
+    def computed() -> np.ndarray:
+        dataset = open_data(photos)
+        digests = audit(dataset).index.digests
+        return np.array(features_of(network, spec, dataset, np.arange(24), digests=digests).places["head"])
+
+    before = computed()
+    assert np.array_equal(computed(), before)
+    image = photos / "red/0.png"
+    content = image.read_bytes()
+    Image.new("RGB", (16, 16), (10, 10, 10)).save(image)
+    try:
+        changed = computed()
+    finally:
+        image.write_bytes(content)
+    assert (changed != before).any(axis=1).sum() == 1
+    with torch.no_grad():
+        network.get_parameter("conv1.weight").mul_(1.1)
+    assert (computed() != before).any(axis=1).all()
+
+
+def test_a_recipe_without_transfer_reads_as_from_scratch(on_features: Run) -> None:
+    content = json.loads(on_features.recipe_file.read_text())
+    for key in ("weights", "transfer"):
+        del content["recipe"][key]
+    assert read_recipe(content["recipe"]).transfer.name == "scratch"
