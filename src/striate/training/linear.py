@@ -23,7 +23,7 @@ from striate.training.optimizers import without_compiler
 Features = Float[np.ndarray, "n d"]
 Targets = Int[np.ndarray, " n"]
 
-STRENGTHS = tuple(10.0**exponent for exponent in range(-1, 4))
+STRENGTHS = tuple(10.0**exponent for exponent in range(6))
 """Values of `c` that a cross-validation chooses from."""
 
 _LBFGS = without_compiler(optim.LBFGS)
