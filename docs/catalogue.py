@@ -7,7 +7,8 @@ Without options, the catalogue is compared with the installed libraries. `--writ
 it is published, without downloading it, and compares size and digest.
 
 Listed are weights with ImageNet's 1,000 classes, for networks that a dialect knows. Names of files end in the first
-digits of their SHA-256; files on the hub have their whole digest there.
+digits of their SHA-256; files on the hub have their whole digest there. The address of torchvision's files is not
+listed, for it is a package registry's, too: a file that torchvision has fetched is recognised by its digest.
 """
 
 from __future__ import annotations
@@ -40,7 +41,9 @@ _PAGE = """# Pretrained weights
 {count} sets of weights for networks of [the zoo](zoo.md), all with ImageNet's 1,000 classes. `MODEL.TAG` is usable
 wherever a run is; `MODEL` alone stands for its default. The size is that of the published evaluation, and the
 accuracies on ImageNet's validation images are the publisher's, in per cent; timm publishes them elsewhere.
-Each set keeps the licence of its source. The class names are those of torchvision (BSD-3-Clause).
+Each set keeps the licence of its source. Sets of torchvision are not fetched: pass the path of the file that
+torchvision keeps in its cache, which is recognised by its digest. The class names are those of torchvision
+(BSD-3-Clause).
 
 | weights | names and layout | size | top-1 | top-5 | licence |
 |---|---|---|---|---|---|
@@ -108,11 +111,11 @@ def of_torchvision(torchvision: Any) -> Iterator[dict[str, Any]]:
                 "classes": CLASSES,
                 "licence": "BSD-3-Clause",
                 "file": file,
-                "addresses": [weights.url],
                 "digest": f"sha256-prefix:{digits[1]}" if digits else None,
                 "top1": scores["acc@1"],
                 "top5": scores["acc@5"],
                 "default": weights is kind.DEFAULT,
+                "notes": f"torchvision.models.{weights}",
             }
 
 
@@ -150,11 +153,11 @@ def of_timm(timm: Any) -> Iterator[dict[str, Any]]:
 
 
 def catalogue() -> dict[str, list[dict[str, Any]]]:
-    """Return the entries of each library as JSON; a model has one default, the first of all libraries."""
+    """Return the entries of each library as JSON; a model has one default, timm's, which can be fetched, if it can."""
     torchvision, timm = import_libraries()
     taken = {raw["model"] for raw in json.loads((FOLDER / "packages.json").read_text()) if raw.get("default")}
     files: dict[str, list[dict[str, Any]]] = {"torchvision": [], "timm": []}
-    for library, found in (("torchvision", of_torchvision(torchvision)), ("timm", of_timm(timm))):
+    for library, found in (("timm", of_timm(timm)), ("torchvision", of_torchvision(torchvision))):
         for entry in found:
             entry["input"] = differing(entry["input"])
             entry["default"] = entry["default"] and entry["model"] not in taken

@@ -88,8 +88,13 @@ class Entry:
         if self.hub is not None:
             return hub.provide_file(hub.Repository(self.hub), self.file, digest=whole, progress=progress)
         path = self._cached()
-        if self.digest is None:
-            raise ModelError(f"{self.name} has no published digest and is not downloaded. Pass the path of its file.")
+        if self.digest is None or not self.addresses:
+            origin = f" ({self.notes})" if self.notes else ""
+            raise ModelError(
+                f"{self.name} is not downloaded: its catalogue entry has no address or no digest. Get {self.file} from "
+                f"its source{origin} and pass its path: "
+                f"{command('predict', self.model, '--weights', self.file, 'IMAGES')}"
+            )
         try:
             fetch([Remote(path.name, self.addresses, self.size, self.digest)], path.parent, progress=progress)
         except DataError as error:
