@@ -177,3 +177,39 @@ def test_a_recipe_without_transfer_reads_as_from_scratch(on_features: Run) -> No
     for key in ("weights", "transfer"):
         del content["recipe"][key]
     assert read_recipe(content["recipe"]).transfer.name == "scratch"
+
+
+def test_a_classifier_on_features_knows_its_limits(on_features: Run, photos: Path) -> None:
+    classifier = load_classifier(on_features)
+    reference = classifier.reference
+    assert reference is not None
+    assert (len(reference.features), len(reference.similarities)) == (24, 24)
+    known = classifier.predict(photos / "red/0.png", coverage=0.9)
+    assert known.similarity == pytest.approx(1, abs=2e-3)
+    assert known.among == ("red",)
+    stored = on_features.labels_file.read_text().splitlines()
+    assert len(stored) == 25
+    assert on_features.curve_file.exists()
+
+
+@pytest.mark.parametrize(("folds", "found"), [(3, 3), (1, 1)])
+def test_the_number_of_folds_is_the_users(folds: int, found: int, photos: Path, weights: str, tmp_path: Path) -> None:
+    run = _train(photos, weights, tmp_path, **{"transfer.name": "auto", "transfer.folds": folds})
+    assert Plan.read(run).recipe.transfer.folds == folds
+    assert ("folds" in run.scores) == (found > 1)
+    assert f"by {5 if found == 1 else found} folds" in Plan.read(run).reasons["transfer"]
+    assert load_classifier(run).reference is not None
+
+
+def test_a_trained_network_knows_its_training_images(photos: Path, weights: str, tmp_path: Path) -> None:
+    run = _train(photos, weights, tmp_path, **{"transfer.name": "head", "epochs": 1, "batch_size": 8})
+    classifier = load_classifier(run)
+    reference = classifier.reference
+    assert reference is not None
+    assert len(reference.similarities) == run.scores["val"].count
+    with (run.path / "images.csv").open() as file:
+        trained = [line.split(",")[0] for line in file if ",train," in line]
+    assert len(reference.features) == len(trained)
+    answer = classifier.predict(photos / trained[0])
+    assert answer.similarity == pytest.approx(1, abs=2e-3)
+    assert not answer.none_of_these

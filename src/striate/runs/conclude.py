@@ -18,13 +18,15 @@ from striate.runs.cross_validation import calibrated, folds_evaluation, learning
 from striate.runs.evaluate import Evaluation, evaluation
 from striate.runs.events import RunFinished
 from striate.runs.folder import Run
+from striate.runs.held_out import held_out_reference
 from striate.runs.labels import write_labels
 from striate.runs.mirrored import measure_mirroring
 from striate.runs.prepare import Prepared
 from striate.runs.probe import cross_validate, fold_count
 from striate.runs.seen import sort_out
 from striate.runs.train import Session
-from striate.runs.transfer import Features
+from striate.runs.transfer import Features, Trained
+from striate.tasks import CLASSIFICATION
 from striate.training import (
     Checkpoint,
     DamagedCheckpointError,
@@ -59,6 +61,7 @@ def conclude(run: Run, session: Session, ending: Ending, lost: tuple[str, ...] =
         raise DataError(f"None of the images of {run.path} can be read any more. Its weights can still be used.")
     classifier = _calibrated(classifier, judged.get("val"), _selects(session, ending))
     classifier, folds = _cross_validated(run, session, classifier)
+    classifier = _with_reference(session, classifier, judged.get("val"))
     evaluations = [_evaluation(split, rows, classifier, session, gone[split]) for split, rows in judged.items()]
     evaluations += folds
     for each in evaluations:
@@ -100,6 +103,19 @@ def _cross_validated(run: Run, session: Session, classifier: Classifier) -> tupl
     write_curve(run, learning_curve(rows, outcome.targets, outcome.folds, fit))
     write_labels(run, prepared.dataset, prepared.index, indices, outcome)
     return classifier, [folds_evaluation(session.plan.data, prepared.dataset, indices, outcome, classifier)]
+
+
+def _with_reference(session: Session, classifier: Classifier, outputs: Outputs | None) -> Classifier:
+    """Return the classifier of a network trained from pretrained weights with its reference; `outputs` are of "val"."""
+    prepared, trained = session.prepared, isinstance(session.plan.recipe.transfer, Trained)
+    if (
+        not trained
+        or outputs is None
+        or not isinstance(prepared, Prepared)
+        or classifier.task.name != CLASSIFICATION.name
+    ):
+        return classifier
+    return replace(classifier, reference=held_out_reference(classifier, prepared, outputs))
 
 
 def _calibrated(classifier: Classifier, outputs: Outputs | None, selected: bool) -> Classifier:

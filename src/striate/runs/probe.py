@@ -202,7 +202,7 @@ def _chosen(plan: Plan, prepared: Prepared, auto: Auto, progress: Progress) -> P
     """Probe places and choose: the last place that is as good as the best within a standard error, or fine-tuning."""
     recipe = plan.recipe
     features = all_features(recipe, prepared, progress=progress)
-    index, folds = _folds(prepared, auto.folds)
+    index, folds = _folds(prepared, _FOLDS if auto.folds in (None, 1) else auto.folds)
     targets, classes = prepared.dataset.targets[index], len(prepared.labels)
     names = _probed(features, auto.places)
     probes = []
@@ -221,7 +221,7 @@ def _chosen(plan: Plan, prepared: Prepared, auto: Auto, progress: Progress) -> P
         few = "few images" if len(targets) < MANY * classes else "good enough"
         reason = f"{said}: {few}"
         place = None if last.place == HEAD else last.place
-        transfer = Features(place=place, c=last.c)
+        transfer = Features(place=place, c=last.c, folds=auto.folds)
     chosen = changed_recipe(plan, replace(recipe, transfer=transfer), transfer=reason)
     return replace(chosen, probes=tuple(probes))
 

@@ -145,15 +145,15 @@ class Auto(Transfer):
 
     Args:
         places: how many feature maps are probed, from the last one back.
-        folds: parts of the cross-validation.
+        folds: parts of the cross-validation, also of the evaluation (see `features`); none and 1 are 5 for the probes.
     """
 
     places: int = 3
-    folds: int = 5
+    folds: int | None = None
 
     def __post_init__(self) -> None:
         check_range(self, "places", at_least=1)
-        check_range(self, "folds", at_least=2)
+        check_range(self, "folds", at_least=1)
 
 
 for _kind in (Scratch, Features, Head, Staged, Full, Auto):

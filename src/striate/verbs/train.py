@@ -37,6 +37,7 @@ def train(
     workers: int | None = None,
     weights: str | Path | None = None,
     transfer: str | None = None,
+    folds: int | None = None,
     set: str | Sequence[str] | Mapping[str, object] = (),
     name: str | None = None,
     runs: str | Path = "runs",
@@ -75,6 +76,8 @@ def train(
         transfer: how pretrained weights are used: auto measures and chooses; features fits a linear classifier on the
             frozen network's features; head trains a new last layer; staged thaws the layers one group after another;
             full trains all layers; scratch starts from random weights.
+        folds: parts of the cross-validation that evaluates a linear classifier on features, which then learns from all
+            images; 1 is none. By default 5 where there are fewer than 500 images of a class.
         set: any other setting of the recipe, as key=value; may be given several times. The run's recipe.json lists them
             all.
         name: the run's name; by default from data and model.
@@ -95,6 +98,7 @@ def train(
         "model": model if model is None or isinstance(model, str) else registered(model),
         "weights": None if weights is None else str(weights),
         "transfer.name": transfer,
+        "transfer.folds": folds,
         "epochs": epochs,
         "batch_size": batch_size,
         "optimizer.name": optimizer,

@@ -1,0 +1,44 @@
+"""The reference of a network that was trained: features of its training images, and scores of its validation images."""
+
+from __future__ import annotations
+
+import contextlib
+
+import numpy as np
+from jaxtyping import Float, Int
+
+from striate.classifier import Classifier
+from striate.classifier.nearest import nearest_similarity, normalised
+from striate.classifier.reference import Reference, sample
+from striate.data.loading.loader import Loader
+from striate.metrics.softmax import log_softmax
+from striate.runs.prepare import Prepared
+from striate.training import Outputs
+
+_BATCH = 64
+
+
+def held_out_reference(classifier: Classifier, prepared: Prepared, outputs: Outputs) -> Reference:
+    """Return the reference of `classifier`, whose `outputs` are those of the validation split.
+
+    Features are the input of the network's last layer. Validation images stand for new ones: the network was not
+    trained on them.
+
+    Raises:
+        DataError: an image cannot be read any more.
+    """
+    place = str(classifier.model.head)
+    held_out = normalised(_features(classifier, place, prepared, outputs.index))
+    train = prepared.splits["train"]
+    kept = train[sample(prepared.dataset.targets[train], held_out.shape[1])]
+    known = normalised(_features(classifier, place, prepared, kept)).astype(np.float16)
+    own = log_softmax(outputs.values, classifier.temperature)[np.arange(len(outputs.targets)), outputs.targets]
+    return Reference(place, known, nearest_similarity(held_out, known), (1 - np.exp(own)).astype(np.float32))
+
+
+def _features(
+    classifier: Classifier, place: str, prepared: Prepared, index: Int[np.ndarray, " n"]
+) -> Float[np.ndarray, "n d"]:
+    loader = Loader(prepared.dataset, index, classifier.input, batch_size=_BATCH)
+    with contextlib.closing(loader.epoch(0)) as batches:
+        return np.concatenate([classifier.logits_and_features(batch.images, place)[1].numpy() for batch in batches])
