@@ -51,6 +51,7 @@ def main() -> None:
     features = Lite0()
     photos, labels, others = _photos(features, 40 if quick else None)
     clothes = _clothes("train", 500 if quick else 6000)
+    cases: list[tuple[str, tuple[np.ndarray, np.ndarray, np.ndarray | None, np.ndarray], float, float]]
     cases = [("dogs and cats; other photos", (photos, labels, None, others), 0.98, 0.10)]
     if arguments.cifar10.is_dir():
         near = _near(features, arguments.cifar10, 6 if quick else 40)

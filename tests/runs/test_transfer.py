@@ -26,6 +26,7 @@ from striate.runs.plan import Plan
 from striate.runs.recipe import read_recipe
 from striate.runs.resume import finish_run, resume_run
 from striate.runs.start import start_run
+from striate.runs.transfer import Features
 from striate.training import SafePoint
 
 MODEL = "resnet20"
@@ -195,7 +196,9 @@ def test_a_classifier_on_features_knows_its_limits(on_features: Run, photos: Pat
 @pytest.mark.parametrize(("folds", "found"), [(3, 3), (1, 1)])
 def test_the_number_of_folds_is_the_users(folds: int, found: int, photos: Path, weights: str, tmp_path: Path) -> None:
     run = _train(photos, weights, tmp_path, **{"transfer.name": "auto", "transfer.folds": folds})
-    assert Plan.read(run).recipe.transfer.folds == folds
+    chosen = Plan.read(run).recipe.transfer
+    assert isinstance(chosen, Features)
+    assert chosen.folds == folds
     assert ("folds" in run.scores) == (found > 1)
     assert f"by {5 if found == 1 else found} folds" in Plan.read(run).reasons["transfer"]
     assert load_classifier(run).reference is not None

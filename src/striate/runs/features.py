@@ -1,7 +1,7 @@
 """Features of images: the means of a network's feature maps, computed once and cached by content.
 
 The key of the cache holds the bytes of the images' files, the weights of the network, the preparation and the program,
-so an edit of any of them computes anew. Labels and splits are not part of it.
+so an edit of any of them computes them again. Labels and splits are not part of it.
 """
 
 from __future__ import annotations
