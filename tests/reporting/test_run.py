@@ -398,9 +398,10 @@ def test_it_names_classes_that_need_images_only_where_the_numbers_show_it() -> N
     ("curve", "says"),
     [
         (((10, 60), (40, 70), (80, 90)), "More images would probably help: from 40 to 80 images per class"),
-        (((40, 84), (80, 88)), "More images would probably help, though so few images do not prove it"),
+        (((40, 84), (80, 88)), "More images may help, which so few images do not prove: from 40 to 80"),
         (((10, 60), (40, 88), (50, 89), (80, 89)), "would hardly help: from 40 to 80 images per class, 88.0"),
         (((40, 99), (80, 98)), "would hardly help"),
+        (((40, 98), (80, 99)), "would hardly help"),  # one image is no evidence
     ],
 )
 def test_it_says_whether_more_images_would_help(curve: tuple[tuple[int, int], ...], says: str) -> None:

@@ -17,6 +17,8 @@ _FEWER = 0.5
 """Fraction of the median number of images per class below which a class has few."""
 _WORTH_WHILE = 0.15
 """Fraction of the mistakes that the last doubling of the images removes where more images are worth while."""
+_LEAST = 3
+"""Fewest images that the last doubling must bring right."""
 _PAIRS = 3
 
 
@@ -102,10 +104,10 @@ def _more(curve: tuple[CurvePoint, ...]) -> list[Child]:
     fewer = (after.correct - before.correct) / max(1, before.count - before.correct)
     ends = difference(after, before) or (0.0, 0.0)
     grew = f"from {half.per_class} to {last.per_class} images per class, {_share(before)} became {_share(after)}"
-    if fewer < _WORTH_WHILE:
-        return [f"More images of the same kind would hardly help: {grew}. Images unlike these would."]
-    sure = "" if ends[0] > 0 else ", though so few images do not prove it"
-    return [f"More images would probably help{sure}: {grew}."]
+    if fewer < _WORTH_WHILE or after.correct - before.correct < _LEAST:
+        return [f"More images of the same kind would hardly help: {grew}. Images unlike these may."]
+    word = "would probably help" if ends[0] > 0 else "may help, which so few images do not prove"
+    return [f"More images {word}: {grew}."]
 
 
 def _unknown(material: RunMaterial) -> list[Child]:
