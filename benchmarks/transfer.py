@@ -12,6 +12,7 @@ so many photos of each class to train on.
 from __future__ import annotations
 
 import argparse
+import importlib
 import os
 import sys
 import tempfile
@@ -33,7 +34,9 @@ from striate.data.sources.opening import open_data
 from striate.data.split import folds_of
 from striate.models.weights import pretrained
 
-sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))  # of the judges, who make timm importable
+sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
+
+import judges.parity  # noqa: F401  (after it timm can be imported)
 
 MODES = ("scratch", "features", "head", "staged", "full", "auto", "peer")
 FOLDS = 5
@@ -64,16 +67,13 @@ def ours(mode: str, dataset: Dataset, division: Division, folder: Path) -> int:
 
 def peer(dataset: Dataset, division: Division) -> int:
     """Fit scikit-learn's logistic regression on timm's features; return how many of the test images are right."""
-    import timm
-    import timm.data
     from PIL import Image
     from sklearn.linear_model import LogisticRegression
     from sklearn.model_selection import GridSearchCV
     from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import StandardScaler
 
-    import judges.parity  # noqa: F401  (after it timm can be imported)
-
+    timm, timm_data = (importlib.import_module(name) for name in ("timm", "timm.data"))
     found = pretrained("efficientnet_lite0")
     network: Any = timm.create_model("tf_efficientnet_lite0")
     theirs, own = network.state_dict(), list(found.state.values())
@@ -83,7 +83,7 @@ def peer(dataset: Dataset, division: Division) -> int:
     network.eval()
     centre = dict(input_size=(3, 224, 224), crop_pct=0.875, interpolation="bicubic")
     assert found.input is not None
-    transform = timm.data.create_transform(**centre, mean=found.input.mean, std=found.input.std)
+    transform = timm_data.create_transform(**centre, mean=found.input.mean, std=found.input.std)
     store = dataset.store
     assert isinstance(store, FileStore)
 
