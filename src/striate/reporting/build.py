@@ -32,7 +32,7 @@ from striate.runs.cross_validation import FOLDS, read_curve
 from striate.runs.effect import settings_in_effect
 from striate.runs.evaluate import Evaluation
 from striate.runs.folder import Run
-from striate.runs.images import named
+from striate.runs.images import named, own_splits
 from striate.runs.mirrored import Mirrored
 from striate.runs.plan import Plan
 from striate.runs.prepare import divide
@@ -100,7 +100,7 @@ def read_material(run: Run) -> RunMaterial:
         curve=read_curve(run),
         labels=run.labels_file.exists(),
         threshold=classifier.reference.threshold if classifier.reference else None,
-        **_from_data(plan, classifier, judged, folds),
+        **_from_data(run, plan, classifier, judged, folds),
     )
 
 
@@ -123,13 +123,16 @@ def _found_again(dataset: Dataset, found: Audit, rows: Rows, names: tuple[str, .
 
 
 def _from_data(
-    plan: Plan, classifier: Classifier, judged: Evaluation | None, folds: Evaluation | None
+    run: Run, plan: Plan, classifier: Classifier, judged: Evaluation | None, folds: Evaluation | None
 ) -> dict[str, Any]:
     """Read the audit and the images of answers from the data; if that fails, the reason as `unread`."""
     found: dict[str, Any] = {}
     try:
         dataset = open_data(plan.data)
-        looked = divide(audit(dataset))
+        looked = audit(dataset)
+        # After a cross-validation, all images are in the training split.
+        splits = None if folds is None else own_splits(run, dataset, looked.index)
+        looked = divide(looked) if splits is None else replace(looked, splits=splits)
         found["audit"] = looked
         if judged is not None and isinstance(judged.rows, Rows):
             rows, classes = _found_again(dataset, looked, judged.rows, judged.names), judged.scores.classes
