@@ -7,8 +7,8 @@ Without options, the catalogue is compared with the installed libraries. `--writ
 it is published, without downloading it, and compares size and digest.
 
 Listed are weights with ImageNet's 1,000 classes, for networks that a dialect knows. Names of files end in the first
-digits of their SHA-256; files on the hub have their whole digest there. The address of torchvision's files is not
-listed, for it is a package registry's, too: a file that torchvision has fetched is recognised by its digest.
+digits of their SHA-256; files on the hub have their whole digest there. A file that torchvision has fetched is
+recognised by its digest.
 """
 
 from __future__ import annotations
@@ -110,6 +110,7 @@ def of_torchvision(torchvision: Any) -> Iterator[dict[str, Any]]:
                 "input": spec,
                 "classes": CLASSES,
                 "licence": "BSD-3-Clause",
+                "addresses": [weights.url],
                 "file": file,
                 "digest": f"sha256-prefix:{digits[1]}" if digits else None,
                 "top1": scores["acc@1"],
