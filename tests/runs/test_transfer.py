@@ -18,7 +18,9 @@ from striate.core.errors import ConfigError, ModelError
 from striate.core.spec import RGB, InputSpec
 from striate.data.audit import audit
 from striate.data.sources.opening import open_data
+from striate.metrics import Rows
 from striate.models import create_model
+from striate.runs.evaluate import Evaluation, answers
 from striate.runs.events import RunEvent, RunFinished
 from striate.runs.features import features_of
 from striate.runs.folder import Run
@@ -66,8 +68,15 @@ def _events(
     )
 
 
-def _train(photos: Path, weights: str | None, folder: Path, name: str = "run", **changes: Any) -> Run:
-    return _end(_events(photos, weights, folder, name, **changes)).run
+def _train(
+    photos: Path,
+    weights: str | None,
+    folder: Path,
+    name: str = "run",
+    execution: Run | None = None,
+    **changes: Any,
+) -> Run:
+    return _end(_events(photos, weights, folder, name, execution, **changes)).run
 
 
 def _end(events: Iterable[RunEvent]) -> RunFinished:
@@ -98,6 +107,17 @@ def test_a_linear_classifier_on_features_is_a_run_like_any_other(on_features: Ru
     assert finish_run(on_features).scores["folds"].top1 == scores.top1
 
 
+def test_outputs_from_features_are_those_of_the_network(on_features: Run) -> None:
+    stored = Evaluation.read(on_features, "train")
+    assert stored is not None
+    assert isinstance(stored.rows, Rows)
+    classifier = load_classifier(on_features)
+    data = open_data(Plan.read(on_features).data)
+    outputs = answers(classifier, data, stored.rows.index)
+    rows = Rows.of(outputs.values, outputs.targets, outputs.index, classifier.temperature)
+    np.testing.assert_allclose(stored.rows.confidence, rows.confidence, atol=1e-4)
+
+
 def test_auto_probes_places_and_records_what_it_found(photos: Path, weights: str, tmp_path: Path) -> None:
     plan = Plan.read(_train(photos, weights, tmp_path, **{"transfer.name": "auto"}))
     assert plan.recipe.transfer.name == "features"
@@ -115,10 +135,10 @@ def test_a_classifier_of_an_earlier_place_loads_again(photos: Path, weights: str
 
 @pytest.mark.parametrize("kind", ["head", "staged", "full"])
 def test_training_stopped_and_resumed_is_bit_for_bit_that_of_one_go(
-    kind: str, photos: Path, weights: str, tmp_path: Path
+    kind: str, photos: Path, weights: str, on_features: Run, tmp_path: Path
 ) -> None:
     changes = {"transfer.name": kind, "epochs": 3, "batch_size": 8, "stop.keep": "last"}
-    whole = _train(photos, weights, tmp_path, "whole", **changes)
+    whole = _train(photos, weights, tmp_path, "whole", on_features, **changes)
     events = _events(photos, weights, tmp_path, "cut", whole, **changes)
     points = (event for event in events if isinstance(event, SafePoint))
     for _ in range(3):
@@ -204,8 +224,11 @@ def test_the_number_of_folds_is_the_users(folds: int, found: int, photos: Path, 
     assert load_classifier(run).reference is not None
 
 
-def test_a_trained_network_knows_its_training_images(photos: Path, weights: str, tmp_path: Path) -> None:
-    run = _train(photos, weights, tmp_path, **{"transfer.name": "head", "epochs": 1, "batch_size": 8})
+def test_a_trained_network_knows_its_training_images(
+    photos: Path, weights: str, on_features: Run, tmp_path: Path
+) -> None:
+    changes = {"transfer.name": "head", "epochs": 1, "batch_size": 8}
+    run = _train(photos, weights, tmp_path, execution=on_features, **changes)
     classifier = load_classifier(run)
     reference = classifier.reference
     assert reference is not None

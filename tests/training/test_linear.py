@@ -12,7 +12,7 @@ from rehearsal.small import MadeBatches, make_model, make_state
 from striate.core.duration import Duration
 from striate.core.errors import TrainingError
 from striate.training import LayerRate, step
-from striate.training.linear import fit_linear, nearest_labels
+from striate.training.linear import fit_each, fit_linear, nearest_labels
 from striate.training.optimizers import SGD
 
 DRAW = np.random.default_rng(0)
@@ -46,6 +46,14 @@ def test_the_svm_is_that_of_scikit_learn() -> None:
     theirs = svm.LinearSVC(C=1.0, dual=False, tol=1e-10, max_iter=100_000, intercept_scaling=1e3).fit(rows, targets)
     ours = fit_linear(features, targets, 3, kind="svm", c=1.0)(features)
     np.testing.assert_allclose(ours, theirs.decision_function(rows), atol=1e-3)
+
+
+@pytest.mark.parametrize("kind", ["logistic", "svm"])
+def test_strengths_one_after_another_give_what_each_gives_alone(kind: str) -> None:
+    features, targets = _made(40, 90, 3)
+    for c, found in zip((1.0, 10.0), fit_each(features, targets, 3, kind=kind, strengths=(1.0, 10.0)), strict=True):
+        alone = fit_linear(features, targets, 3, kind=kind, c=c)
+        np.testing.assert_allclose(found(features), alone(features), atol=2e-3)
 
 
 def test_a_feature_that_never_changes_does_nothing_and_one_that_is_no_number_is_refused() -> None:

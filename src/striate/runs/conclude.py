@@ -6,6 +6,8 @@ import contextlib
 from dataclasses import replace
 from datetime import UTC, datetime
 
+import numpy as np
+import torch
 from torch import nn
 
 from striate.classifier import Classifier, Provenance, SeenImages, describe_standing, save_classifier
@@ -15,14 +17,15 @@ from striate.data.dataset import SPLITS, Split
 from striate.metrics import EVALUATORS
 from striate.models import build_sketch
 from striate.runs.cross_validation import calibrated, folds_evaluation, learning_curve, make_reference, write_curve
-from striate.runs.evaluate import Evaluation, evaluation
+from striate.runs.evaluate import Evaluation, GoneError, answers, evaluation
 from striate.runs.events import RunFinished
 from striate.runs.folder import Run
 from striate.runs.held_out import held_out_reference
 from striate.runs.labels import write_labels
 from striate.runs.mirrored import measure_mirroring
 from striate.runs.prepare import Prepared
-from striate.runs.probe import cross_validate, fold_count
+from striate.runs.probe import all_features, cross_validate, fold_count, place_in
+from striate.runs.recipe import Recipe
 from striate.runs.seen import sort_out
 from striate.runs.train import Session
 from striate.runs.transfer import Features, Trained
@@ -36,6 +39,11 @@ from striate.training import (
     newest_checkpoint,
     read_checkpoint,
 )
+
+_CHECKED = 8
+"""Images of a split that the whole network answers, to check the outputs that are computed from features."""
+_SAME = 1e-3
+"""Largest difference between both, relative to the largest logit: rounding, also of folded norms."""
 
 
 def conclude(run: Run, session: Session, ending: Ending, lost: tuple[str, ...] = ()) -> RunFinished:
@@ -53,7 +61,7 @@ def conclude(run: Run, session: Session, ending: Ending, lost: tuple[str, ...] =
     gone: dict[Split, tuple[str, ...]] = {}
     for split in SPLITS:
         with checkpoint.plan.in_effect():
-            outputs = prepared.answers(classifier, split)
+            outputs = _outputs(session, classifier, split)
         gone[split] = prepared.unread(split, outputs)
         if outputs is not None:
             judged[split] = outputs
@@ -84,6 +92,39 @@ def conclude(run: Run, session: Session, ending: Ending, lost: tuple[str, ...] =
         unread=unread,
         mirrored=mirrored,
     )
+
+
+def _outputs(session: Session, classifier: Classifier, split: Split) -> Outputs | None:
+    """Return the classifier's outputs for a split; from the features that its run has computed, where it has."""
+    recipe, prepared = session.plan.recipe, session.prepared
+    found = None
+    if isinstance(recipe.transfer, Features) and isinstance(prepared, Prepared):
+        found = _head_outputs(recipe, prepared, classifier, split)
+    return prepared.answers(classifier, split) if found is None else found
+
+
+def _head_outputs(recipe: Recipe, prepared: Prepared, classifier: Classifier, split: Split) -> Outputs | None:
+    """Return the outputs of the last layer for the features of a split.
+
+    None where the split is empty, and where the whole network answers a few of its images otherwise: images may have
+    changed since.
+    """
+    index, head = prepared.splits[split], classifier.model.get_submodule(str(classifier.model.head))
+    if not len(index) or not isinstance(head, nn.Linear):
+        return None
+    features = all_features(recipe, prepared)
+    rows = torch.from_numpy(features.rows(place_in(recipe, features), index)).to(classifier.device)
+    with torch.inference_mode():
+        logits = head(rows).float().cpu().numpy()
+    few = np.unique(np.linspace(0, len(index) - 1, _CHECKED).astype(int))
+    try:
+        checked = answers(classifier, prepared.dataset, index[few])
+    except GoneError:
+        return None
+    tolerance = _SAME * float(np.abs(checked.values).max())
+    if len(checked.index) < len(few) or not np.allclose(logits[few], checked.values, rtol=0, atol=tolerance):
+        return None
+    return Outputs(classifier.task, logits, prepared.dataset.targets[index], index)
 
 
 def _cross_validated(run: Run, session: Session, classifier: Classifier) -> tuple[Classifier, list[Evaluation]]:

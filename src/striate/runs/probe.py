@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Collection
 from dataclasses import replace
+from weakref import WeakKeyDictionary
 
 import numpy as np
 import torch
@@ -18,6 +19,7 @@ from torch import nn
 from striate.core.duration import Duration
 from striate.core.errors import ConfigError
 from striate.core.progress import Progress, silent
+from striate.data.audit.index import ImageIndex
 from striate.data.split import folds_of
 from striate.metrics.softmax import log_softmax
 from striate.models import Network, split_place
@@ -29,7 +31,7 @@ from striate.runs.plan import Plan, Probe, changed_recipe
 from striate.runs.prepare import Prepared
 from striate.runs.recipe import Recipe
 from striate.runs.transfer import Auto, Features, Full, build, weights_of
-from striate.training.linear import STRENGTHS, Linear, fit_linear, nearest_labels
+from striate.training.linear import STRENGTHS, Linear, fit_each, fit_linear, nearest_labels
 
 Fit = Callable[[np.ndarray, np.ndarray], Linear]
 
@@ -83,8 +85,10 @@ def choose_transfer(plan: Plan, prepared: Prepared, chosen: Collection[str], *, 
     if not isinstance(recipe.transfer, Features):
         return plan
     transfer, (base, _) = recipe.transfer, split_place(recipe.model)
+    features = all_features(recipe, prepared, progress=progress)
+    if transfer.place is None and HEAD not in features.places:
+        transfer = replace(transfer, place=place_in(recipe, features))
     if transfer.c is None:
-        features = all_features(recipe, prepared, progress=progress)
         index, folds = _folds(prepared, _FOLDS)
         rows, targets = features.rows(place_in(recipe, features), index), prepared.dataset.targets[index]
         c, _ = best_strength(rows, targets, folds, len(prepared.labels), transfer.classifier)
@@ -93,20 +97,31 @@ def choose_transfer(plan: Plan, prepared: Prepared, chosen: Collection[str], *, 
     return changed_recipe(plan, replace(recipe, transfer=transfer, model=model, epochs=Duration.parse("1ep")))
 
 
+_computed: WeakKeyDictionary[ImageIndex, dict[object, ImageFeatures]] = WeakKeyDictionary()
+
+
 def all_features(recipe: Recipe, prepared: Prepared, *, progress: Progress = silent) -> ImageFeatures:
-    """Return the features of all images of a run at every place of its network, before it is trained."""
-    network = build(
-        split_place(recipe.model)[0],
-        recipe.weights or "",
-        classes=len(prepared.labels),
-        channels=len(prepared.input.channels),
-        size=prepared.input.size,
-        seed=recipe.seed,
-    )
-    index = np.concatenate(list(prepared.splits.values()))
-    return features_of(
-        network, prepared.input, prepared.dataset, index, digests=prepared.index.digests, progress=progress
-    )
+    """Return the features of all images of a run at every place of its network, before it is trained.
+
+    They stay in memory as long as the index of the images.
+    """
+    model, weights = split_place(recipe.model)[0], recipe.weights or ""
+    index = np.unique(np.concatenate(list(prepared.splits.values())))
+    key = model, weights_of(weights, model).digest, prepared.input, index.tobytes()
+    known = _computed.setdefault(prepared.index, {})
+    if key not in known:
+        network = build(
+            model,
+            weights,
+            classes=len(prepared.labels),
+            channels=len(prepared.input.channels),
+            size=prepared.input.size,
+            seed=recipe.seed,
+        )
+        known[key] = features_of(
+            network, prepared.input, prepared.dataset, index, digests=prepared.index.digests, progress=progress
+        )
+    return known[key]
 
 
 def pooled(recipe: Recipe, prepared: Prepared) -> Prepared:
@@ -135,12 +150,19 @@ def cross_validate(
     recipe: Recipe, prepared: Prepared, *, progress: Progress = silent
 ) -> tuple[Float[np.ndarray, "n d"], OutOfFold, Fit]:
     """Return the features of the training images, what the folds answer for them, and the function that fits."""
+    rows, targets, folds, fit = _fitting(recipe, prepared, progress)
+    return rows, out_of_fold(rows, targets, folds, fit), fit
+
+
+def _fitting(
+    recipe: Recipe, prepared: Prepared, progress: Progress
+) -> tuple[np.ndarray, Int[np.ndarray, " n"], Int[np.ndarray, " n"], Fit]:
+    """Return features, targets and folds of the training images, and the function that fits."""
     features = all_features(recipe, prepared, progress=progress)
     index = prepared.splits["train"]
     rows, targets = features.rows(place_in(recipe, features), index), prepared.dataset.targets[index]
     folds = folds_of(prepared.dataset, prepared.index, max(2, fold_count(recipe, prepared)))[index]
-    fit = fit_of(recipe, rows, targets, folds, len(prepared.labels))
-    return rows, out_of_fold(rows, targets, folds, fit), fit
+    return rows, targets, folds, fit_of(recipe, rows, targets, folds, len(prepared.labels))
 
 
 def fit_head(recipe: Recipe, prepared: Prepared, network: Network, *, progress: Progress = silent) -> None:
@@ -151,8 +173,8 @@ def fit_head(recipe: Recipe, prepared: Prepared, network: Network, *, progress: 
     head = network.get_submodule(network.head)
     if not isinstance(head, nn.Linear):
         return
-    rows, _, fit = cross_validate(recipe, prepared, progress=progress)
-    fitted = fit(rows, prepared.dataset.targets[prepared.splits["train"]])
+    rows, targets, _, fit = _fitting(recipe, prepared, progress)
+    fitted = fit(rows, targets)
     with torch.no_grad():
         head.weight.copy_(torch.from_numpy(fitted.weight))
         head.bias.copy_(torch.from_numpy(fitted.bias))
@@ -179,9 +201,16 @@ def best_strength(
     rows: Float[np.ndarray, "n d"], targets: Int[np.ndarray, " n"], folds: np.ndarray, classes: int, kind: str
 ) -> tuple[float, OutOfFold]:
     """Return the `c` with the smallest loss out of fold, for an SVM with most correct answers, and its answers."""
+    fitted = [
+        (folds == fold, fit_each(rows[folds != fold], targets[folds != fold], classes, kind=kind, strengths=STRENGTHS))
+        for fold in np.unique(folds)
+    ]
     found: list[tuple[float, OutOfFold, float]] = []
     for c in STRENGTHS:
-        outcome = out_of_fold(rows, targets, folds, _fit(classes, kind, c))
+        logits = np.empty((len(targets), classes))
+        for own, fits in fitted:
+            logits[own] = next(fits)(rows[own])
+        outcome = OutOfFold(logits, targets, folds)
         found.append((c, outcome, -outcome.accuracy.correct if kind == "svm" else _loss(outcome)))
         if len(found) > 1 and found[-1][2] > found[-2][2]:
             break  # past the only minimum

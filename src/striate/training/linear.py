@@ -7,6 +7,7 @@ so the problem is solved there, exactly and in less time.
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -53,15 +54,31 @@ def fit_linear(features: Features, targets: Targets, classes: int, *, kind: str 
     Raises:
         TrainingError: a feature is not finite.
     """
+    return next(fit_each(features, targets, classes, kind=kind, strengths=(c,)))
+
+
+def fit_each(
+    features: Features, targets: Targets, classes: int, *, kind: str, strengths: Iterable[float]
+) -> Iterator[Linear]:
+    """Yield the result of `fit_linear` for each value of `c`; each solution starts the search for the next.
+
+    Raises:
+        TrainingError: a feature is not finite.
+    """
     if not np.isfinite(features).all():
         raise TrainingError("Some features are not finite numbers: the weights of the network are damaged.")
     rows = features.astype(np.float64)
     mean, spread = rows.mean(axis=0), rows.std(axis=0)
     scale = np.where(spread > 1e-12, spread, np.inf) * np.sqrt(rows.shape[1])
     basis, reduced = _span((rows - mean) / scale)
-    weight, bias = _minimise(reduced, targets, classes, kind, c)
-    weight = (weight @ basis if basis is not None else weight) / scale
-    return Linear(weight, bias - weight @ mean)
+    x, y = torch.from_numpy(np.ascontiguousarray(reduced)), torch.from_numpy(targets.astype(np.int64))
+    weight = torch.zeros(classes, reduced.shape[1], dtype=torch.float64, requires_grad=True)
+    bias = torch.zeros(classes, dtype=torch.float64, requires_grad=True)
+    for c in strengths:
+        _minimise(weight, bias, x, y, kind, c)
+        found = weight.detach().numpy()
+        found = (found @ basis if basis is not None else found) / scale
+        yield Linear(found, bias.detach().numpy() - found @ mean)
 
 
 def nearest_labels(
@@ -83,18 +100,14 @@ def _span(rows: np.ndarray) -> tuple[np.ndarray | None, np.ndarray]:
     """Return an orthonormal basis (rows) of the span of the samples, and their coordinates in it."""
     if len(rows) >= rows.shape[1]:
         return None, rows
-    left, values, basis = np.linalg.svd(rows, full_matrices=False)
-    return basis, left * values
+    basis, coordinates = np.linalg.qr(rows.T)
+    return basis.T, coordinates.T
 
 
-def _minimise(
-    rows: np.ndarray, targets: np.ndarray, classes: int, kind: str, c: float
-) -> tuple[np.ndarray, np.ndarray]:
+def _minimise(weight: Tensor, bias: Tensor, x: Tensor, y: Tensor, kind: str, c: float) -> None:
+    """Move `weight` and `bias` to the optimum."""
     loss = LOSSES_OF_LINEAR[kind]
-    x, y = torch.from_numpy(np.ascontiguousarray(rows)), torch.from_numpy(targets.astype(np.int64))
-    weight = torch.zeros(classes, rows.shape[1], dtype=torch.float64, requires_grad=True)
-    bias = torch.zeros(classes, dtype=torch.float64, requires_grad=True)
-    tolerance = _GRADIENT * max(c * len(rows), 1e-12)
+    tolerance = _GRADIENT * max(c * len(x), 1e-12)
     solver = _LBFGS(
         [weight, bias],
         max_iter=_ITERATIONS,
@@ -112,7 +125,6 @@ def _minimise(
 
     with ExecutionPlan(threads=1).in_effect():  # the operations are too small to share
         solver.step(value)  # pyright: ignore[reportCallIssue, reportArgumentType]
-    return weight.detach().numpy(), bias.detach().numpy()
 
 
 def _squared_hinge(scores: Tensor, targets: Tensor) -> Tensor:

@@ -203,7 +203,7 @@ def _index_each(store: Store, progress: Progress) -> tuple[Columns, list[_Appear
                 rows.append(row)
                 digests.append(digest)
                 appearances.append(appearance)
-            if len(rows) // _REPORT_EVERY > reported:
+            if len(rows) // _REPORT_EVERY > reported and len(rows) < count:  # the end is reported by the caller
                 progress(_STAGE, len(rows), count)
     columns = _columns(rows)
     columns["digests"] = _stack(digests)
