@@ -9,7 +9,9 @@ from importlib import import_module
 from importlib.abc import Loader, MetaPathFinder
 from importlib.machinery import ModuleSpec
 from types import ModuleType, SimpleNamespace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+from striate.core.progress import Progress, silent
 
 if TYPE_CHECKING:
     from striate.core.spec import InputSpec
@@ -36,6 +38,18 @@ def _default_augmentation(spec: InputSpec, classes: Sequence[str]) -> SimpleName
     return SimpleNamespace(flip=import_module("striate.data.augmentation.mirroring").mirroring(spec, classes).allowed)
 
 
+def _measure(*data: Any, progress: Progress = silent, **options: Any) -> InputSpec:
+    """Measure an input with the options that are now the fields of one argument."""
+    module = import_module("striate.data.preparation.measure")
+    return module.measure(*data, module.InputSettings(**options), progress=progress)
+
+
+_CHANGED = {
+    "striate.data.augment": {"default_augmentation": _default_augmentation},
+    "striate.data.measure": {"measure": _measure},
+}
+
+
 class _Finder(MetaPathFinder, Loader):
     def find_spec(self, name: str, path: Sequence[str] | None, target: ModuleType | None = None) -> ModuleSpec | None:
         return ModuleSpec(name, self) if name in _MOVED else None
@@ -45,8 +59,7 @@ class _Finder(MetaPathFinder, Loader):
         warnings.warn(f"{module.__name__} is now {now}.", DeprecationWarning, stacklevel=2)
         found = import_module(now)
         module.__getattr__ = lambda name: getattr(found, _RENAMED.get(name, name))
-        if module.__name__ == "striate.data.augment":
-            module.__dict__["default_augmentation"] = _default_augmentation
+        module.__dict__.update(_CHANGED.get(module.__name__, {}))
 
 
 def install() -> None:

@@ -26,9 +26,7 @@ def test_keras_itself_writes_what_is_read(tmp_path: Path) -> None:
         file = read_file(tmp_path / name)
         assert len(file.tensors) == len(arrays) == 6
         assert all(any(torch.equal(found, array) for found in file.tensors.values()) for array in arrays)
-    with pytest.raises(
-        ModelError, match=r"numbers its layers and does not name them, as Keras 3 does\."
-    ):
+    with pytest.raises(ModelError, match=r"numbers its layers and does not name them, as Keras 3 does\."):
         pretrained(tmp_path / "a.weights.h5", "squeezenet1_1")
     assert file.metadata["model"] == "mine"
     assert list(file.tensors) == ["a/kernel", "a/bias", "b/kernel", "c/beta", "c/moving_mean", "c/moving_variance"]
