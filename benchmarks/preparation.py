@@ -60,7 +60,9 @@ def transforms_of_timm() -> Iterator[tuple[str, InputSpec, Judge]]:
     """The distinct evaluation transforms of all published weights, at the sizes of training and of test."""
     seen = set()
     for name in timm.list_models(pretrained=True):
-        config: Mapping[str, Any] = timm.get_pretrained_cfg(name).to_dict()
+        described = timm.get_pretrained_cfg(name)
+        assert described is not None
+        config: Mapping[str, Any] = described.to_dict()
         for test in (False, True):
             resolved = resolve_data_config(pretrained_cfg=config, use_test_size=test)
             key = tuple(map(resolved.get, _KEYS))

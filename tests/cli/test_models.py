@@ -92,7 +92,7 @@ def test_a_mistake_is_one_sentence_that_offers_the_nearest(
 ) -> None:
     pattern = asked.pop("pattern", None)
     with pytest.raises(kind, match=sentence):
-        striate.list_models(pattern, **asked)  # pyright: ignore[reportArgumentType]
+        striate.list_models(pattern, **asked)  # pyright: ignore[reportArgumentType, reportCallIssue]
 
 
 def test_a_pattern_that_nothing_fits_lists_nothing(capsys: pytest.CaptureFixture[str]) -> None:

@@ -58,6 +58,7 @@ def resize(pixels: np.ndarray, height: int, width: int, kind: str, antialias: bo
 
 def prepare(pixels: np.ndarray, spec: InputSpec) -> np.ndarray:
     """(h, w, c) with the right channels already, to (c, height, width) in float64, values not scaled."""
+    assert spec.padding is not None
     placement = place(spec, *pixels.shape[:2])
     resized = resize(pixels, *placement.resized, spec.filter, spec.antialias)
     result = np.full((pixels.shape[2], *spec.size), spec.padding * spec.maximum)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from PIL import Image
@@ -68,7 +69,7 @@ def test_mirroring_that_was_off_and_would_have_been_harmless_is_told(tmp_path: P
 
 
 def test_where_mirroring_is_off_and_changes_the_answers_nothing_is_advised(tmp_path: Path) -> None:
-    options = {"augmentation.flip": "false"}
+    options: dict[str, Any] = {"augmentation.flip": "false"}
     found = end(data(tmp_path / "d", slope, ("uno", "dos"), 24), **options).mirrored
     assert found is not None
     assert (found.used, found.kept, found.right, found.right_mirrored) == (False, 0, 48, 0)

@@ -60,7 +60,7 @@ def named(images: Sequence[Any]) -> Iterator[tuple[str, Any]]:
     while waiting:
         for given in waiting[-1]:
             if isinstance(given, (str, os.PathLike)):
-                yield from ((str(path), path) for path in expand((Path(given) if str(given) != "-" else given,)))
+                yield from ((str(path), path) for path in expand((os.fspath(given),)))
             elif many(given) and isinstance(given, Iterable):
                 waiting.append(iter(given))
                 break
