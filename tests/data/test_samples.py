@@ -98,3 +98,12 @@ def test_pixels_are_read_whatever_is_wrong_beside_them(extra: bytes) -> None:
     picture = decode(data[:33] + extra + data[33:])
     assert np.array_equal(picture.pixels, decode(data).pixels)
     assert "beside its pixels" in picture.note
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("frames", [(0,), (2, 2), (0x80000001,)])
+def test_an_animation_that_pillow_warns_of_is_left_out_without_a_warning(frames: tuple[int, ...]) -> None:
+    data = grey_row(4, 5)
+    announced = b"".join(chunk(b"acTL", struct.pack(">LL", count, 0)) for count in frames)
+    picture = decode(data[:33] + announced + data[33:])
+    assert np.array_equal(picture.pixels, decode(data).pixels)

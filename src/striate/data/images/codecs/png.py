@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import struct
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from functools import partial
 from typing import Any, NamedTuple
@@ -24,7 +24,10 @@ _SAMPLES = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}  # samples of a pixel by colour type
 _MODES = {1: "L", 2: "LA", 3: "RGB", 4: "RGBA"}  # by the number of channels
 _ADAM7 = ((0, 0, 8, 8), (0, 4, 8, 8), (4, 0, 8, 4), (0, 2, 4, 4), (2, 0, 4, 2), (0, 1, 2, 2), (1, 0, 2, 1))
 _PIECE = 1 << 20
-_OF_PIXELS = frozenset([b"IHDR", b"PLTE", b"tRNS", b"IDAT", b"IEND"])
+_END = b"IEND", b""
+_MOST_FRAMES = 0x80000000
+_OF_PIXELS = frozenset([b"IHDR", b"PLTE", b"tRNS", b"IDAT"])
+_OF_ANIMATION = frozenset([b"acTL", b"fcTL", b"fdAT"])
 
 PREPARED = b"Striate prepared"
 """Keyword of the text chunk that names the grid for which an image is prepared (`data.images.decoded.prepared_tag`)."""
@@ -34,7 +37,8 @@ class _Header(NamedTuple):
     """The header (chunk IHDR), and what other chunks say of the pixels.
 
     `clear`: the clear colour (tRNS); `prepared`: the prepared tag; `profile`: that of the code points in cICP, which
-    have precedence over an embedded profile (Portable Network Graphics, third edition, 11.3.2).
+    have precedence over an embedded profile (Portable Network Graphics, third edition, 11.3.2). `animations`: how many
+    chunks announce frames (acTL); one with an impossible number of frames counts twice.
     """
 
     width: int
@@ -45,6 +49,7 @@ class _Header(NamedTuple):
     clear: bytes = b""
     prepared: str = ""
     profile: bytes = b""
+    animations: int = 0
 
     @property
     def inflated(self) -> int:
@@ -68,10 +73,12 @@ def read(data: bytes) -> DecodedImage:
     header, pixel_chunks = _parse(data)
     check_size(header.height, header.width)
     _check_complete(header, pixel_chunks)
+    if header.animations > 1:  # Pillow would print a warning
+        data = _selected(data, lambda name: name not in _OF_ANIMATION)
     try:
         image = pillow.read(data, "PNG", partial(_expand, data, header))
     except Refused as refusal:  # no pixels are missing
-        bare = _bare(data)
+        bare = _selected(data, _OF_PIXELS.__contains__)  # without texts, profile and later frames
         image = pillow.read(bare, "PNG", partial(_expand, bare, header))
         image = replace(image, note=f"what the file holds beside its pixels is left out ({refusal.detail})")
     if image.pixels.dtype != np.uint16 and not header.prepared:
@@ -97,6 +104,9 @@ def _parse(data: bytes) -> tuple[_Header, list[memoryview]]:
             said["prepared"] = bytes(content[len(PREPARED) + 1 :]).decode("latin-1")
         elif name == b"cICP" and len(content) == 4:
             said["profile"] = nclx.profile(content[0], content[1])
+        elif name == b"acTL":
+            known = len(content) >= 4 and 0 < int.from_bytes(content[:4], "big") <= _MOST_FRAMES
+            said["animations"] = said.get("animations", 0) + (1 if known else 2)
         elif name == b"IDAT":
             pieces.append(content)
     if header is None:
@@ -104,12 +114,11 @@ def _parse(data: bytes) -> tuple[_Header, list[memoryview]]:
     return (header._replace(**said) if said else header), pieces
 
 
-def _bare(data: bytes) -> bytes:
-    """Return the PNG without texts, profile and later frames, which Pillow could not read."""
+def _selected(data: bytes, is_kept: Callable[[bytes], bool]) -> bytes:
+    """Return the PNG with the chunks whose names are kept."""
     parts = [
         struct.pack(">L", len(content)) + name + content + struct.pack(">L", zlib.crc32(name + content))
-        for name, content in ((name, bytes(content)) for name, content in [*_chunks(data), (b"IEND", b"")])
-        if name in _OF_PIXELS
+        for name, content in [*((name, bytes(content)) for name, content in _chunks(data) if is_kept(name)), _END]
     ]
     return data[:_SIGNATURE_LENGTH] + b"".join(parts)
 
@@ -174,15 +183,22 @@ def _sixteen_bit(data: bytes, header: _Header, image: Image.Image) -> tuple[np.n
         pixels = np.asarray(image).astype(np.uint16)[..., None]
     elif header.colour == _GREY_ALPHA:  # two bytes of grey and two of alpha are read as four samples
         four = _reread(data, "RGBA")
-        pixels = four[..., 0::2].astype(np.uint16) << 8 | four[..., 1::2]
+        pixels = _joined(four[..., 0::2], four[..., 1::2])
     else:  # read as little-endian, the low bytes are the high ones
         low = _reread(data, "RGB;16L" if header.colour == _COLOUR else "RGBA;16L")
-        pixels = np.asarray(image).astype(np.uint16) << 8 | low
+        pixels = _joined(np.asarray(image), low)
     if header.clear and header.colour in (_GREY, _COLOUR):
         is_clear = (pixels == np.frombuffer(header.clear, ">u2")).all(axis=2, keepdims=True)
         pixels = np.concatenate([pixels, np.where(is_clear, 0, 65535).astype(np.uint16)], axis=2)
     channels = CHANNELS_OF_MODE[_MODES[pixels.shape[2]]]
     return icc.to_srgb(pixels, channels, image.info.get("icc_profile") or b""), channels
+
+
+def _joined(high: np.ndarray, low: np.ndarray) -> np.ndarray:
+    pixels = high.astype(np.uint16)
+    pixels <<= 8
+    pixels |= low
+    return pixels
 
 
 def _reread(data: bytes, unpacker: str) -> np.ndarray:
