@@ -714,3 +714,8 @@ def test_a_pipe_is_refused_and_never_waited_for(
     done = subprocess.run([sys.executable, "-c", code, str(given)], capture_output=True, text=True, timeout=60)
     assert done.returncode == 0
     assert any(words in done.stdout for words in ("not a regular file", "not a file", "kind that can be opened"))
+
+
+def test_arrays_in_place_of_a_path_are_one_sentence() -> None:
+    with pytest.raises(DataError, match=r"received an object of type tuple\. Save arrays by numpy\.savez"):
+        open_data((np.zeros((2, 8, 8), np.uint8), np.arange(2)))  # pyright: ignore[reportArgumentType]

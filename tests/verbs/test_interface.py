@@ -112,6 +112,20 @@ def test_a_verb_shows_a_bar_in_a_notebook(cells: list[Cell]) -> None:
     assert 'value="1.0000"' in cell.shown
 
 
+def test_the_last_state_stays_in_a_notebook(cells: list[Cell]) -> None:
+    with display() as shown:
+        shown.progress("counting", 1, 9)
+        shown.progress("counting", 2, 9)  # too soon to be drawn at once
+    (cell,) = cells
+    assert "counting: 2 of 9" in cell.shown
+
+
+def test_a_verb_without_progress_leaves_no_cell(cells: list[Cell]) -> None:
+    with display():
+        pass
+    assert not cells
+
+
 def test_a_notebook_shows_nothing_where_progress_is_turned_off(cells: list[Cell]) -> None:
     striate.show_progress(False)
     try:

@@ -31,6 +31,7 @@ def results(tmp_path_factory: pytest.TempPathFactory) -> dict[str, object]:
             "scores": verdict.scores,
             "prediction": classifier.predict(np.zeros((32, 32), np.uint8)),
             "summary": striate.summary("resnet18"),
+            "summary of the run": striate.summary(run),
             "dataset": open_data("digits"),
         }
         return shown | {f"{name} html": html(value) for name, value in shown.items()}

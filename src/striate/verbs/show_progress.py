@@ -50,6 +50,7 @@ class Display:
     def __init__(self, canvas: _Canvas | None) -> None:
         self._canvas = canvas
         self._last = -1.0
+        self._skipped: tuple[str, float] | None = None
         self._until: Any = None
         self._scores = ""
         self._rows: list[Row] = []
@@ -72,7 +73,7 @@ class Display:
                 self._until = event.until
             case StepDone():
                 self._loss = event.loss
-                line = f"epoch {event.clock.epochs:.4g} of {self._until}, loss {event.loss:.4f}{self._scores}"
+                line = f"epoch {event.clock.epochs:.4g}, until {self._until}; loss {event.loss:.4f}{self._scores}"
                 self._draw(line, min(1.0, self._until.progress(event.clock)))
             case Evaluated():
                 accuracy = event.scores.get("accuracy", float("nan"))
@@ -81,25 +82,35 @@ class Display:
                 self._rows.append(row)
 
     def clear(self) -> None:
-        """Remove a terminal's bar, so that something can be printed; the next progress draws it again."""
+        """Remove a terminal's bar, so that something can be printed; the next progress draws it again.
+
+        A notebook keeps the last state: an interrupted training shows how far it came.
+        """
         if self._canvas is not None:
+            if self._canvas.keeps and self._skipped is not None:
+                self._draw(*self._skipped, at_once=True)
             self._canvas.clear()
         self._last = -1.0
 
     def _draw(self, line: str, fraction: float, *, at_once: bool = False) -> None:
         now = time.monotonic()
+        self._skipped = line, fraction
         if self._canvas is not None and (at_once or now - self._last >= _SECONDS_BETWEEN):
-            self._last = now
+            self._last, self._skipped = now, None
             self._canvas.draw(line, fraction, self._rows[-_EVALUATIONS_SHOWN:])
 
 
 class _Canvas(Protocol):
+    keeps: bool  # whether its last state stays visible
+
     def draw(self, line: str, fraction: float, rows: list[Row]) -> None: ...
     def clear(self) -> None: ...
 
 
 class _Terminal:
     """A bar on standard error."""
+
+    keeps = False
 
     def __init__(self) -> None:
         self._bar: Any = None
@@ -124,15 +135,20 @@ class _Terminal:
 class _Notebook:
     """A bar and the last evaluations in the output of a cell, updated in place."""
 
+    keeps = True
+
     def __init__(self) -> None:
-        ipython: Any = sys.modules["IPython"]
-        self._html = ipython.display.HTML
-        self._output = ipython.display.display(self._html(""), display_id=True)
+        self._output: Any = None
 
     def draw(self, line: str, fraction: float, rows: list[Row]) -> None:
         bar = f'<progress max="1" value="{fraction:.4f}" style="width: 100%; max-width: 40em"></progress>'
         shown = table(("epoch", "loss", "validation loss", "validation accuracy"), rows) if rows else ""
-        self._output.update(self._html(f"<div>{bar}<br>{text(line)}</div>{shown}"))
+        ipython: Any = sys.modules["IPython"]
+        state = ipython.display.HTML(f"<div>{bar}<br>{text(line)}</div>{shown}")
+        if self._output is None:
+            self._output = ipython.display.display(state, display_id=True)
+        else:
+            self._output.update(state)
 
     def clear(self) -> None:
-        """Leave the last state in the cell: an interrupted training shows how far it came."""
+        """Leave the last state in the cell."""

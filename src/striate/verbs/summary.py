@@ -8,11 +8,14 @@ from typing import TYPE_CHECKING
 
 from striate.core.errors import ModelError
 from striate.verbs._size import size_of
+from striate.verbs._trained import classifier_of
 
 if TYPE_CHECKING:
     from torch.nn import Module
 
+    from striate.classifier import Classifier
     from striate.models.weights import Pretrained
+    from striate.runs.folder import Run
     from striate.tracing import Description, WithoutWeightSharing
 
     Size = int | tuple[int, int]
@@ -38,7 +41,7 @@ class Summary:
 
 
 def summary(
-    model: str | Module,
+    model: str | Module | Run | Classifier,
     /,
     *,
     weights: str | Path | None = None,
@@ -57,8 +60,8 @@ def summary(
 
     Args:
         model: the name of a network, as 'striate list-models' lists them, or one written down, as in
-            "(conv3-32 relu)*2 pool2 fc512 relu"; or the name of pretrained weights. In Python any module too, with the
-            size of its images.
+            "(conv3-32 relu)*2 pool2 fc512 relu"; or the name of pretrained weights. In Python also a run, a classifier,
+            or any module with the size of its images.
         weights: also say what is known of these pretrained weights of the network: a file, a name of the catalogue
             ('striate list-models --weights'), or a repository of the Hugging Face hub, as in timm/resnet50.a1_in1k.
         size: height and width of the input, as in 64 or 48x64.
@@ -74,7 +77,13 @@ def summary(
     from torch import nn
 
     from striate import models, tracing
+    from striate.classifier import Classifier
+    from striate.runs.folder import Run
 
+    if isinstance(model, (Run, Classifier)):
+        classifier = classifier_of(model, "cpu")
+        model, size = classifier.model, classifier.input.size if size is None else size
+        channels = len(classifier.input.channels) if channels is None else channels
     if isinstance(model, nn.Module):
         if weights is not None:
             raise ModelError("A module has its weights already: leave weights out, or name a network.")

@@ -38,6 +38,11 @@ def open_data(source: str | Path, *, minimum_classes: int = 2, progress: Progres
     Raises:
         DataError: nothing of that name exists, or the data are invalid; the message gives the remedy.
     """
+    if not isinstance(source, (str, os.PathLike)):
+        raise DataError(
+            f"Data are a path or the name of a data set; received an object of type {type(source).__name__}. "
+            "Save arrays by numpy.savez('data.npz', images=images, labels=labels), and pass the path of that file."
+        )
     text = str(source)
     if text == named_registry.OWN_LOADERS:
         raise DataError("A run on loaders of your own does not store their images. Pass the data, or the loaders.")
