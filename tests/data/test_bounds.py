@@ -165,7 +165,7 @@ def test_a_lawful_image_is_decoded_and_its_cost_covers_its_pixels(name: str) -> 
 def test_the_size_of_a_tiff_is_read_in_both_orders_and_forms(big: bool) -> None:
     for order in ("<", ">"):
         tifffile.imwrite(buffer := io.BytesIO(), np.zeros((20, 30, 3), np.uint16), byteorder=order, bigtiff=big)
-        assert check_cost(buffer.getvalue()) == 20 * 30 * 3 * 2 * 3
+        assert check_cost(buffer.getvalue()) == 20 * 30 * 3 * 2 * 4
 
 
 def test_a_photo_of_48_megapixels_is_read() -> None:
@@ -175,6 +175,63 @@ def test_a_photo_of_48_megapixels_is_read() -> None:
 
 def test_a_hundred_megapixels_of_colour_are_within_bounds() -> None:
     assert check_cost(_png(10_000, 2)) == 1_000_000_000
+
+
+def _sixteen_bits(data: bytes) -> bytes:
+    return data[:24] + b"\x10" + data[25:]
+
+
+def _jpeg(side: int, mode: str, **options: Any) -> bytes:
+    """A JPEG whose header promises side × side pixels."""
+    data = bytearray(_saved(Image.new(mode, (16, 16)), "JPEG", **options))
+    frame = max(data.find(b"\xff\xc0"), data.find(b"\xff\xc2"))
+    struct.pack_into(">HH", data, frame + 5, side, side)
+    return bytes(data)
+
+
+def _heic(side: int) -> bytes:
+    return b"\0\0\0\x18ftypheic\0\0\0\0heicmif1" + b"\0\0\0\x14ispe" + bytes(4) + struct.pack(">LL", side, side)
+
+
+def _lossless_webp(side: int) -> bytes:
+    return b"RIFF\0\0\0\0WEBPVP8L" + struct.pack("<L", 5) + b"\x2f" + struct.pack("<L", side - 1 | side - 1 << 14)
+
+
+def _deep_tiff(side: int, samples: int, bits: int) -> bytes:
+    inline = {258: (3, 1, bits), 277: (3, 1, samples)}
+    return _tiff(lambda at: _page(side, 0, {257: (3, 1, side)} | inline))
+
+
+MEASURED: dict[str, tuple[Callable[[int], bytes], float, float]] = {
+    "WebP": (_lossless_webp, 20.0, 62),
+    "PNG of 16 bits, RGBA": (lambda side: _sixteen_bits(_png(side, 6)), 20.0, 180),
+    "PNG of 16 bits, RGB": (lambda side: _sixteen_bits(_png(side, 2)), 16.0, 91),
+    "PNG of 16 bits, grey and alpha": (lambda side: _sixteen_bits(_png(side, 4)), 16.0, 94),
+    "PNG of RGBA": (lambda side: _png(side, 6), 12.0, 80),
+    "PNG of a palette with alpha": (lambda side: _png(side, 3, _chunk(b"tRNS", b"\x80")), 13.0, 60),
+    "progressive JPEG": (lambda side: _jpeg(side, "RGB", progressive=True), 8.1, 41),
+    "JPEG with a profile": (lambda side: _jpeg(side, "RGB", icc_profile=bytes(200)), 8.1, 53),
+    "JPEG of inks": (lambda side: _jpeg(side, "CMYK", progressive=True), 16.0, 80),
+    "HEIC": (_heic, 12.1, 90),
+    "TIFF of RGBA": (lambda side: _deep_tiff(side, 4, 8), 12.0, 61),
+    "TIFF of floating values": (lambda side: _deep_tiff(side, 1, 32), 21.0, 56),
+}
+"""A small file that promises many pixels; the measured bytes and nanoseconds of each, read, prepared and indexed."""
+
+
+@pytest.mark.parametrize("name", MEASURED)
+def test_no_small_file_passes_that_takes_a_gigabyte_or_five_seconds(name: str) -> None:
+    make, held, nanoseconds = MEASURED[name]
+    side = int(min(1e9 / held, 5e9 / nanoseconds) ** 0.5)
+    with pytest.raises(Refused):
+        check_cost(make(side + 1))
+    assert check_cost(make(side // 2)) > 0
+
+
+@pytest.mark.parametrize("name", MEASURED)
+def test_photos_of_24_megapixels_are_within_the_bounds(name: str) -> None:
+    if "floating" not in name:
+        assert check_cost(MEASURED[name][0](4899)) > 0
 
 
 def test_an_image_for_which_the_memory_does_not_suffice_is_named(monkeypatch: pytest.MonkeyPatch) -> None:

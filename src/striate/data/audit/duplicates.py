@@ -22,7 +22,7 @@ from striate.core.progress import Progress, silent
 from striate.core.spec import RGB
 from striate.core.threads import in_order, usable_cores
 from striate.data.audit.align import FLAT, aligned_similarity
-from striate.data.images.decoded import Pixels, full_intensity
+from striate.data.images.decoded import Pixels, by_rows, full_intensity
 
 SMALLEST_SIDE = 64
 """Images with a shorter side than this (in pixels) are duplicates only when their pixels are equal."""
@@ -123,7 +123,7 @@ def thumbnail(pixels: Pixels) -> UInt8[np.ndarray, "48 48"]:
     The levels are those of 8 bits. An image whose values leave full intensity, or reach over less than a sixteenth of
     it (10 bits stored in 16, physical quantities, numbers of classes), is stretched to its own range.
     """
-    bright = pixels[:, :, 0] if pixels.shape[2] == 1 else pixels.mean(axis=2, dtype=np.float32)
+    bright = pixels[:, :, 0] if pixels.shape[2] == 1 else by_rows(_brightness, pixels[None])[0, ..., 0]
     full = full_intensity(pixels.dtype)
     low, high = float(bright.min()), float(bright.max())
     if low < high and (low < 0 or high > full or high - low < _NARROW * full):
@@ -131,7 +131,7 @@ def thumbnail(pixels: Pixels) -> UInt8[np.ndarray, "48 48"]:
         if high > full or low < 0 or float(cells.std()) > _STRUCTURE * float(bright.std()) * 255 / (high - low):
             return np.rint(cells).clip(0, 255).astype(np.uint8)
     if bright.dtype != np.uint8:
-        bright = (bright * (255 / full)).clip(0, 255).astype(np.uint8)
+        bright = _eight_bits(bright[..., None], full)[..., 0]
     return _boxes(bright)
 
 
@@ -142,10 +142,24 @@ def tint(pixels: Pixels) -> Int8[np.ndarray, "8 8 2"]:
     """
     if pixels.shape[2] != len(RGB):
         return np.zeros((_CELLS, _CELLS, 2), np.int8)
-    levels = pixels if pixels.dtype == np.uint8 else (pixels * (255 / full_intensity(pixels.dtype))).clip(0, 255)
-    image = Image.fromarray(levels.astype(np.uint8, copy=False))
+    image = Image.fromarray(pixels if pixels.dtype == np.uint8 else _eight_bits(pixels, full_intensity(pixels.dtype)))
     cells = np.asarray(image.resize((_CELLS, _CELLS), Image.Resampling.BOX)).astype(np.int16)
     return ((cells[:, :, [0, 2]] - cells[:, :, 1:2]) // 2).astype(np.int8)
+
+
+def _brightness(pixels: np.ndarray) -> np.ndarray:
+    """Average the channels (n, h, w, c) to float32 (n, h, w, 1); whole numbers several times as fast as by `mean`."""
+    count = pixels.shape[3]
+    if pixels.dtype == np.float32 or count > len(RGB):
+        return pixels.mean(axis=3, dtype=np.float32, keepdims=True)
+    total = pixels[..., :1].astype(np.float32)
+    for channel in range(1, count):
+        total += pixels[..., channel : channel + 1]
+    return total / np.float32(count)
+
+
+def _eight_bits(pixels: Pixels, full: float) -> UInt8[np.ndarray, "h w c"]:
+    return by_rows(lambda part: (part * (255 / full)).clip(0, 255).astype(np.uint8), pixels[None])[0]
 
 
 def _boxes(bright: np.ndarray) -> np.ndarray:

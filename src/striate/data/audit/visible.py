@@ -6,7 +6,7 @@ import numpy as np
 from jaxtyping import Float32, UInt8, UInt16
 
 from striate.core.spec import GREY, RGB
-from striate.data.images.decoded import ALPHA, Pixels, full_intensity
+from striate.data.images.decoded import ALPHA, Pixels, by_rows, full_intensity
 from striate.data.preparation.colour import lay_over, without_alpha
 
 Seen = UInt8[np.ndarray, "h w k"] | UInt16[np.ndarray, "h w k"] | Float32[np.ndarray, "h w k"]
@@ -52,6 +52,7 @@ def _least_depth(pixels: Seen) -> Seen:
             return pixels
         pixels = whole.astype(np.uint16)
     if pixels.dtype == np.uint16:
-        eight_bits, rest = np.divmod(pixels, np.uint16(257))
-        return pixels if rest.any() else eight_bits.astype(np.uint8)
+        if by_rows(lambda part: part % np.uint16(257) > 0, pixels[None]).any():
+            return pixels
+        return by_rows(lambda part: (part // np.uint16(257)).astype(np.uint8), pixels[None])[0]
     return pixels

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -18,6 +19,8 @@ Pixels = UInt8[np.ndarray, "h w c"] | UInt16[np.ndarray, "h w c"] | Float32[np.n
 ManyPixels = UInt8[np.ndarray, "n h w c"] | UInt16[np.ndarray, "n h w c"] | Float32[np.ndarray, "n h w c"]
 
 CHANNELS_OF_MODE = {"L": GREY, "LA": (*GREY, ALPHA), "RGB": RGB, "RGBA": (*RGB, ALPHA)}
+
+_AT_ONCE = 1 << 18  # pixels
 
 _MAXIMUM = {np.dtype(np.uint8): 255.0, np.dtype(np.uint16): 65535.0, np.dtype(np.float32): 1.0}
 
@@ -70,3 +73,19 @@ def prepared_tag(spec: InputSpec) -> str:
 def full_intensity(dtype: np.dtype) -> float:
     """Return the stored value of full intensity: 255 for 8 bits, 65535 for 16, 1 for floating numbers."""
     return _MAXIMUM[np.dtype(dtype)]
+
+
+def by_rows(change: Callable[[np.ndarray], np.ndarray], pixels: np.ndarray) -> np.ndarray:
+    """Apply `change` to `pixels` (n, h, w, c), some rows at a time, so that its temporary arrays stay small.
+
+    `change` computes each row alone, and keeps their number and width.
+    """
+    rows = max(1, _AT_ONCE // max(1, pixels.shape[0] * pixels.shape[2]))
+    if rows >= pixels.shape[1]:
+        return change(pixels)
+    first = change(pixels[:, :rows])
+    changed = np.empty((*pixels.shape[:2], *first.shape[2:]), first.dtype)
+    changed[:, :rows] = first
+    for start in range(rows, pixels.shape[1], rows):
+        changed[:, start : start + rows] = change(pixels[:, start : start + rows])
+    return changed

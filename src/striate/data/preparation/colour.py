@@ -7,11 +7,9 @@ from jaxtyping import Float32, UInt8, UInt16
 
 from striate.core.errors import DataError
 from striate.core.spec import GREY, RGB, InputSpec
-from striate.data.images.decoded import ALPHA, ManyPixels, full_intensity
+from striate.data.images.decoded import ALPHA, ManyPixels, by_rows, full_intensity
 
 _DTYPES = {255.0: np.dtype(np.uint8), 65535.0: np.dtype(np.uint16)}
-
-_AT_ONCE = 1 << 18  # pixels
 
 Arranged = UInt8[np.ndarray, "n h w k"] | UInt16[np.ndarray, "n h w k"] | Float32[np.ndarray, "n h w k"]
 
@@ -53,12 +51,7 @@ def without_alpha(channels: tuple[str, ...]) -> tuple[str, ...]:
 def lay_over(pixels: ManyPixels, channels: tuple[str, ...], background: float) -> Arranged:
     """Blend the other channels over a background (a fraction of full intensity): ground + (pixel - ground) · alpha."""
     place = channels.index(ALPHA)
-    laid = np.empty((*pixels.shape[:3], pixels.shape[3] - 1), pixels.dtype)
-    rows = max(1, _AT_ONCE // max(1, pixels.shape[0] * pixels.shape[2]))  # in float32 they take many times their bytes
-    for start in range(0, pixels.shape[1], rows):
-        part = pixels[:, start : start + rows]
-        laid[:, start : start + rows] = _laid_over(np.delete(part, place, axis=3), part[..., [place]], background)
-    return laid
+    return by_rows(lambda part: _laid_over(np.delete(part, place, axis=3), part[..., [place]], background), pixels)
 
 
 def _laid_over(colours: np.ndarray, alpha: np.ndarray, background: float) -> np.ndarray:
@@ -102,7 +95,9 @@ def _pick(pixels: ManyPixels, channels: tuple[str, ...], wanted: tuple[str, ...]
     weights = channel_weights(channels, wanted)
     if set(wanted) <= set(channels):
         return pixels[..., weights.argmax(axis=1)]
-    return np.repeat(pixels, len(wanted), axis=3) if channels == GREY else _luma(pixels, weights[0])
+    if channels == GREY:
+        return np.repeat(pixels, len(wanted), axis=3)
+    return by_rows(lambda part: _luma(part, weights[0]), pixels)
 
 
 def _luma(pixels: ManyPixels, weights: Float32[np.ndarray, " c"]) -> Arranged:
@@ -121,7 +116,7 @@ def _to_depth(pixels: ManyPixels, spec: InputSpec) -> ManyPixels:
     if (pixels.dtype, target) == (np.uint8, np.uint16):
         return pixels.astype(np.uint16) * np.uint16(257)
     ratio = np.float32(spec.maximum / full_intensity(pixels.dtype))
-    return _rounded(pixels.astype(np.float32) * ratio, target)
+    return by_rows(lambda part: _rounded(part.astype(np.float32) * ratio, target), pixels)
 
 
 def _rounded(values: np.ndarray, dtype: np.dtype) -> ManyPixels:

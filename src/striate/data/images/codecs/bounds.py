@@ -56,8 +56,10 @@ def check_jpeg(found: Segments) -> int:
     height, width = _SIDES.unpack_from(data, at + 5) if kind else (0, 0)
     if not height or not width:
         return 0
-    needed = check_memory(height, width, 12 if kind in PROGRESSIVE else 6, len(data))
+    inks = data[at + 9] == 4
     scans = 1 if found.one_scan else data.count(b"\xff\xda")  # after a scan of everything libjpeg reads no other
+    held = (12 if kind in PROGRESSIVE else 9) + 4 * inks
+    needed = check_memory(height, width, held, len(data), (80 if inks else 45) + 15 * bool(found.profile))
     if scans > _MOST_SCANS and scans * height * width > _MOST_SCANNED:
         raise Refused(TOO_MUCH_WORK, f"{scans} scans over {width}×{height} pixels")
     return needed
@@ -66,6 +68,7 @@ def check_jpeg(found: Segments) -> int:
 def _check_png(data: bytes) -> int:
     width, height, depth, colour = struct.unpack_from(">LLBB", data, 16)
     stored = others = 0
+    clear = False
     position = 8
     while position + 8 <= len(data):
         (length,) = struct.unpack_from(">L", data, position)
@@ -73,10 +76,14 @@ def _check_png(data: bytes) -> int:
             stored += length
         elif (others := others + 1) > _MOST_CHUNKS:
             raise Refused(TOO_MUCH_WORK, f"more than {_MOST_CHUNKS:,} chunks beside its pixels")
+        else:
+            clear = clear or data[position + 4 : position + 8] == b"tRNS"
         position += 12 + length
-    samples = {0: 1, 2: 3, 3: 4, 4: 2, 6: 4}.get(colour, 4)
-    held = 1 if colour in (0, 3) else 4  # by Pillow
-    return check_memory(height, width, 6 * samples if depth == 16 else held + 2 * samples, stored)
+    samples = {0: 2 if clear else 1, 2: 4 if clear else 3, 3: 4, 4: 2, 6: 4}.get(colour, 4)
+    if depth == 16:
+        return check_memory(height, width, 8 * samples, stored, 45 * samples)
+    held = 3 if (colour, clear) == (0, False) else 5 if colour == 3 else 4  # by Pillow
+    return check_memory(height, width, held + 2 * samples, stored, 15 * samples + 20 * (samples % 2 == 0))
 
 
 def _check_gif(data: bytes) -> int:
@@ -103,7 +110,7 @@ def _check_webp(data: bytes) -> int:
         width, height = (bits & 0x3FFF) + 1, (bits >> 14 & 0x3FFF) + 1
     else:
         width, height = (side & 0x3FFF for side in struct.unpack_from("<HH", data, 26))
-    return check_memory(height, width, 16, len(data))
+    return check_memory(height, width, 20, len(data), 65)
 
 
 def _check_heif(data: bytes) -> int:
@@ -114,7 +121,7 @@ def _check_heif(data: bytes) -> int:
     needed = position = 0
     while (position := data.find(b"ispe", position + 1, _MOST_PROPERTIES)) >= 0:
         width, height = struct.unpack_from(">LL", data, position + 8)
-        needed = max(needed, check_memory(height, width, 12, len(data)))
+        needed = max(needed, check_memory(height, width, 15, len(data), 90))
     return needed
 
 
@@ -125,7 +132,7 @@ def _check_bmp(data: bytes) -> int:
     width, height = abs(width), abs(height)
     if compression in (1, 2) and max(width * height, len(data)) > _MOST_RUN_LENGTH:
         raise Refused(TOO_MUCH_WORK, f"{width}×{height} pixels in runs; convert it to PNG")
-    return check_memory(height, width, 10, len(data))
+    return check_memory(height, width, 13, len(data))
 
 
 def _check_pnm(data: bytes) -> int:
@@ -191,7 +198,9 @@ class _Tiff:
         _, number, bits = page.get(_BITS, (3, 1, 1))
         if number * 2 > struct.calcsize("=" + self._offset):  # one for each sample, elsewhere in the file
             (bits,) = self._read("H", bits)
-        return check_memory(height, width, max(13, 3 * samples * -(-bits // 8)), len(self._data))
+        stored = -(-bits // 8)  # bytes of a sample
+        held = max(13, (6 if stored > 2 else 4) * samples * stored)
+        return check_memory(height, width, held, len(self._data), 16 * samples * stored)
 
     def _page(self, at: int, count: int) -> Iterator[tuple[int, tuple[int, int, int]]]:
         """Yield type, number and (first) value of each tag of the directory at `at`."""

@@ -10,7 +10,7 @@ from PIL import Image, ImageCms
 
 from striate.core.spec import GREY, RGB
 from striate.data.images.codecs.refusal import DAMAGED, UNSUPPORTED, Refused
-from striate.data.images.decoded import ALPHA
+from striate.data.images.decoded import ALPHA, by_rows
 
 _SPACES = {"L": b"GRAY", "RGB": b"RGB", "CMYK": b"CMYK"}
 _KINDS = {GREY: "L", RGB: "RGB"}
@@ -30,7 +30,10 @@ def to_srgb(pixels: np.ndarray, channels: tuple[str, ...], profile: bytes) -> np
     if transform is None or kind is None:
         return pixels
     stored = np.ascontiguousarray(pixels[..., : len(colours)])
-    changed = _shallow(stored, kind, transform) if pixels.dtype == np.uint8 else _deep(stored, kind, profile)
+    if pixels.dtype == np.uint8:
+        changed = _shallow(stored, kind, transform)
+    else:
+        changed = by_rows(lambda part: _deep(part[0], kind, profile)[None], stored[None])[0]
     return changed if colours == channels else np.concatenate([changed, pixels[..., len(colours) :]], axis=2)
 
 
@@ -41,6 +44,10 @@ def inks_to_srgb(inks: np.ndarray, profile: bytes) -> np.ndarray | None:
 
 
 def _shallow(pixels: np.ndarray, kind: str, transform: ImageCms.ImageCmsTransform) -> np.ndarray:
+    return by_rows(lambda part: _transformed(part[0], kind, transform)[None], pixels[None])[0]
+
+
+def _transformed(pixels: np.ndarray, kind: str, transform: ImageCms.ImageCmsTransform) -> np.ndarray:
     image = Image.fromarray(pixels[..., 0] if kind == "L" else pixels, kind)
     changed = np.asarray(ImageCms.applyTransform(image, transform, inPlace=kind == "RGB") or image)
     return changed[..., :1] if kind == "L" else changed  # red, green and blue are equal where the source is grey

@@ -13,7 +13,7 @@ from striate.data.images.codecs.bounds import check_jpeg
 from striate.data.images.codecs.mending import mended
 from striate.data.images.codecs.refusal import DAMAGED, TRUNCATED, UNSUPPORTED, Refused, check_size
 from striate.data.images.codecs.segments import Segments, segments
-from striate.data.images.decoded import CHANNELS_OF_MODE, DecodedImage
+from striate.data.images.decoded import CHANNELS_OF_MODE, DecodedImage, by_rows
 
 FRACTIONS = (8, 4, 2)
 
@@ -94,6 +94,10 @@ def _through_inks(light: np.ndarray, profile: bytes) -> np.ndarray:
     managed = icc.inks_to_srgb(255 - light, profile)
     if managed is not None:
         return managed
+    return by_rows(_colour_times_black, light[None])[0]
+
+
+def _colour_times_black(light: np.ndarray) -> np.ndarray:
     wide = light.astype(np.uint16)
     return ((wide[..., :3] * wide[..., 3:] + 127) // 255).astype(np.uint8)
 

@@ -9,7 +9,7 @@ import numpy as np
 from striate.core.spec import RGB
 from striate.data.images.codecs import pillow
 from striate.data.images.codecs.refusal import DAMAGED, TRUNCATED, Refused, check_size
-from striate.data.images.decoded import DecodedImage
+from striate.data.images.decoded import DecodedImage, by_rows
 
 _GAP = rb"(?:\s|#[^\r\n]*[\r\n])+"  # white space and comments, both of which are allowed between any two numbers
 _COLOURS = re.compile(rb"P([36])" + _GAP + rb"(\d{1,9})" + _GAP + rb"(\d{1,9})" + _GAP + rb"(\d{1,5})\s")
@@ -29,7 +29,8 @@ def read(data: bytes) -> DecodedImage:
         raise Refused(TRUNCATED, f"{count - len(values):,} of {count:,} samples are missing")
     if values.max() > maximum:
         raise Refused(DAMAGED, f"a sample is {values.max()}, above the maximum of {maximum}")
-    pixels = np.rint(values * (65535 / maximum)).astype(np.uint16).reshape(height, width, len(RGB))
+    stored = values.reshape(1, height, width, len(RGB))
+    pixels = by_rows(lambda part: np.rint(part * (65535 / maximum)).astype(np.uint16), stored)[0]
     return DecodedImage(pixels, RGB, (height, width), mode="PNM RGB;16")
 
 

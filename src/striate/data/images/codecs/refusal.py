@@ -12,7 +12,8 @@ MAXIMUM_PIXELS = 178_956_970
 TRUNCATED, DAMAGED, UNSUPPORTED, TOO_LARGE = "truncated", "damaged", "unsupported", "too many pixels"
 TOO_MUCH_WORK = "too much work"
 
-_SMALL = 1 << 30  # bytes: decoding an image may need so many, whatever the size of its file
+_SMALL = 1_000_000_000  # bytes: decoding an image may need so many, whatever the size of its file
+_QUICK = 4_500_000_000  # nanoseconds: the same for time
 _MOST_EXPANDED = 200  # times its file's bytes, for an image that needs more: a photo needs 5 to 100 times as many
 _LOOK_AT = 64 << 20  # bytes: below, the free memory is not checked
 _MEMORY_SHARE = 0.5  # of the free memory
@@ -35,18 +36,22 @@ def check_size(height: int, width: int, channels: int = 1) -> None:
         raise Refused(TOO_LARGE, f"{width}×{height}; at most {MAXIMUM_PIXELS:,} are read")
 
 
-def check_memory(height: int, width: int, bytes_per_pixel: int, stored: int) -> int:
-    """Refuse an image that needs more memory than is free, or far more than its `stored` bytes justify.
+def check_memory(height: int, width: int, bytes_per_pixel: int, stored: int, nanoseconds_per_pixel: int = 0) -> int:
+    """Refuse an image that needs more memory than is free, or far more memory or time than its `stored` bytes justify.
 
-    `stored` are the bytes of its pixels in the file; `bytes_per_pixel` are those of all copies that decoding makes at
-    once. Returns the bytes that decoding needs.
+    `stored` are the bytes of its pixels in the file; `bytes_per_pixel` are those of all copies that decoding, preparing
+    or indexing makes at once, and `nanoseconds_per_pixel` the processor time of decoding and indexing. Returns the
+    bytes that decoding needs.
 
     Raises:
-        Refused: too many pixels; the detail says how much memory they need.
+        Refused: too many pixels; the detail says how much memory they need. Or too much work.
     """
     needed = height * width * bytes_per_pixel
-    if needed > _SMALL and needed > _MOST_EXPANDED * stored:
+    justified = needed <= _MOST_EXPANDED * stored
+    if needed > _SMALL and not justified:
         raise Refused(TOO_LARGE, f"{width}×{height} in {stored:,} bytes, which need {needed / 2**30:.1f} GiB of memory")
+    if height * width * nanoseconds_per_pixel > _QUICK and not justified:
+        raise Refused(TOO_MUCH_WORK, f"{width}×{height} in {stored:,} bytes")
     if needed > _LOOK_AT and needed > _MEMORY_SHARE * available_memory():
         raise Refused(TOO_LARGE, f"{width}×{height} need {needed / 2**30:.1f} GiB of memory, more than is free")
     return needed
