@@ -20,8 +20,10 @@ from striate.data.dataset import ArrayStore, Dataset, numbered
 from striate.metrics import ClassificationScores, Rows, Temperature, score_classification
 from striate.models import ModelCard
 from striate.reporting.material import Example, ModelFacts, RunMaterial
+from striate.reporting.numbers import percent
 from striate.reporting.render import render
 from striate.runs.cross_validation import CurvePoint
+from striate.runs.plan import Probe
 from striate.runs.prepare import divide
 from striate.tracing import Description, Row, Totals
 
@@ -169,7 +171,14 @@ def _cross_validated(
     folds = score_classification(3.0 * np.eye(len(matrix))[predicted], targets, tuple("abcde"[: len(matrix)]))
     points = tuple(CurvePoint(size, Proportion(right, 100)) for size, right in curve)
     suspects = (_example("cat/7.jpg", "a", "b"),)
-    return RunMaterial(title="small", folds=folds, curve=points, suspects=suspects, labels=True, threshold=0.625)
+    probes = tuple(
+        Probe(place=place, width=8, c=10.0, correct=right, nearest=right - 5, count=96, loss=0.25)
+        for place, right in (("stage2", 70), ("head", 90))
+    )
+    return RunMaterial(
+        title="small", folds=folds, curve=points, suspects=suspects, labels=True, threshold=0.625, probes=probes,
+        settings=(("weights", "lite0", "given"), ("transfer", "features", "head 93.8%: good enough")),
+    )  # fmt: skip
 
 
 MATERIALS = {
@@ -373,6 +382,21 @@ def test_a_cross_validated_run_says_what_it_is_expected_to_do() -> None:
     assert "cat/7.jpg" in page
     assert "below 0.625" in page
     assert "What to do next" not in Page(render(_material())).text
+
+
+def test_a_cross_validated_run_shows_the_scores_of_its_folds_and_the_places_that_were_probed() -> None:
+    page = Page(render(MATERIALS["cross-validated"]))
+    paths = {path for _, path, _ in page.figures}
+    assert {
+        "folds.confusion.0.1",
+        "folds.per_class.1.recall",
+        "folds.as_trained.ece",
+        "folds.balanced_accuracy",
+    } <= paths
+    places = page.text[page.text.index("stage2") :]
+    assert places.startswith(f"stage28{percent(70 / 96)}")
+    assert percent(85 / 96) in places  # of the nearest neighbours
+    assert "Chosen: features. head 93.8%: good enough." in page.text
 
 
 def test_it_names_labels_to_check_and_what_is_confused() -> None:

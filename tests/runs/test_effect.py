@@ -71,7 +71,7 @@ def test_input_mean_schedule_and_class_weights_are_said() -> None:
         (40, {"model": "squeezenet1_1"}, (64, 64), "median shorter side is 40"),
         (100, {"model": "squeezenet1_1", "size": 72}, (72, 72), "by recipe or option"),
         (100, {"model": "squeezenet1_1", "size": "56x72"}, (56, 72), "by recipe or option"),
-        (100, {}, (64, 64), "by recipe or option"),
+        (100, {"weights": "none"}, (64, 64), "by recipe or option"),
     ],
 )
 def test_the_size_that_a_network_is_made_for_is_followed_where_the_images_allow_it(

@@ -98,6 +98,7 @@ def read_material(run: Run) -> RunMaterial:
         unfinished=classifier.provenance.unfinished,
         folds=folds.scores if folds else None,
         curve=read_curve(run),
+        probes=plan.probes,
         labels=run.labels_file.exists(),
         threshold=classifier.reference.threshold if classifier.reference else None,
         **_from_data(run, plan, classifier, judged, folds),

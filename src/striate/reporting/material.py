@@ -14,9 +14,13 @@ from striate.metrics import ClassificationScores, Rows, Scores, Temperature
 from striate.models import ModelCard
 from striate.runs.cross_validation import CurvePoint
 from striate.runs.mirrored import Mirrored
+from striate.runs.plan import Probe
 from striate.runs.seen import Seen
 from striate.tasks import CLASSIFICATION
 from striate.tracing import Description
+
+IMAGES = {"test": "test images", "folds": "images of the folds", "validation": "validation images"}
+"""What scores are of, by their path."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,7 +74,8 @@ class RunMaterial:
 
     Cross-validation: `folds` is the evaluation of all folds together, `curve` the accuracy by number of images,
     `suspects` are answers that contradict their labels, `labels` is true where the run has a file of labels to correct,
-    and `threshold` is the similarity below which an image is of none of the classes.
+    and `threshold` is the similarity below which an image is of none of the classes. `probes` are the places whose
+    features were compared to choose the kind of transfer.
 
     Data: `audit` is the audit of the data as they are now; `unread` is the reason why they could not be read again.
 
@@ -104,6 +109,7 @@ class RunMaterial:
     suspects: tuple[Example, ...] = ()
     labels: bool = False
     threshold: float | None = None
+    probes: tuple[Probe, ...] = ()
     audit: Audit | None = None
     unread: str | None = None
     model: ModelFacts | None = None
@@ -112,3 +118,13 @@ class RunMaterial:
     recipe: Mapping[str, Any] | None = None
     difference: Mapping[str, Sequence[Any]] | None = None
     provenance: Mapping[str, str] | None = None
+
+    @property
+    def unseen(self) -> tuple[str, ClassificationScores] | None:
+        """The scores on images that the classifier, or that of a fold, was not trained on, with their path.
+
+        `test`; without a test split `folds`.
+        """
+        if self.test is not None:
+            return "test", self.test
+        return None if self.folds is None else ("folds", self.folds)

@@ -17,14 +17,15 @@ from striate.reporting.sections.generalization import generalization
 from striate.reporting.sections.model import filters, model
 from striate.reporting.sections.recipe import provenance, recipe
 from striate.reporting.sections.training import training
+from striate.reporting.sections.transfer import transfer
 from striate.reporting.sections.verdict import verdict
 
 SECTIONS: Registry[Callable[[RunMaterial], Section | None]] = Registry("section of a report")
 """By the names that a task lists (`striate.tasks.Task.sections`)."""
 
 for _make in (
-    advice, examples, generalization, confusions, classes, confidence, training, data, audit, model, filters, recipe,
-    provenance,
+    advice, examples, generalization, confusions, classes, confidence, transfer, training, data, audit, model, filters,
+    recipe, provenance,
 ):  # fmt: skip
     SECTIONS.add(_make.__name__, _make)
 

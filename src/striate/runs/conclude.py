@@ -87,7 +87,7 @@ def conclude(run: Run, session: Session, ending: Ending, lost: tuple[str, ...] =
     return RunFinished(
         run=run,
         reason=ending.reason,
-        kept_epoch=checkpoint.clock.epochs,
+        kept_epoch=None if isinstance(session.plan.recipe.transfer, Features) else checkpoint.clock.epochs,
         scores={each.name: each.scores for each in evaluations},
         unread=unread,
         mirrored=mirrored,

@@ -41,7 +41,8 @@ class RunStarted:
 class RunFinished:
     """The training is over and evaluated.
 
-    `reason`: why it ended. `kept_epoch`: the epoch whose weights were kept. `scores`: the evaluation of each split.
+    `reason`: why it ended. `kept_epoch`: the epoch whose weights were kept; None for a linear classifier on
+    features, which has no epochs. `scores`: the evaluation of each split.
     `unread`: names of images that could be read when the training began and were left out of the evaluations, because
     they cannot be read any more. `mirrored`: how mirrored validation images are answered, where class names leave open
     whether a mirror image keeps its class.
@@ -49,7 +50,7 @@ class RunFinished:
 
     run: Run
     reason: str
-    kept_epoch: float
+    kept_epoch: float | None
     scores: dict[str, Any]
     unread: tuple[str, ...] = ()
     mirrored: Mirrored | None = None

@@ -54,10 +54,11 @@ class Plan:
     """The recipe and the data of a run, as `recipe.json` holds them.
 
     `base` is the name of the recipe that `recipe` was made from, `difference` maps each setting in which they differ to
-    (the base's value, this run's). `data` is what the user named, made absolute where it is a path. `execution` is the
-    plan to repeat, where another run's was asked for. `end_before` is the end that the run had before another was asked
-    for; it tells a wanted change of `recipe.epochs` from one by hand. `reasons` says of settings that nobody gave why
-    they are so. `probes` are the places whose features were compared, where the kind of transfer was chosen by that.
+    (the base's value, this run's), but for those that transfer decides. `data` is what the user named, made absolute
+    where it is a path. `execution` is the plan to repeat, where another run's was asked for. `end_before` is the end
+    that the run had before another was asked for; it tells a wanted change of `recipe.epochs` from one by hand.
+    `reasons` says of settings that nobody gave why they are so. `probes` are the places whose features were compared,
+    where the kind of transfer was chosen by that.
     """
 
     recipe: Recipe
@@ -157,9 +158,10 @@ def together(options: Mapping[str, object], settings: Overrides) -> dict[str, ob
 
 
 def changed_recipe(plan: Plan, recipe: Recipe, **reasons: str) -> Plan:
-    """Return the plan with another recipe, and reasons for what changed."""
-    base = RECIPES[plan.base]()
-    return replace(plan, recipe=recipe, difference=difference(recipe, base), reasons={**plan.reasons, **reasons})
+    """Return the plan with another recipe, and reasons for what changed; `difference` gains no setting."""
+    found = difference(recipe, RECIPES[plan.base]())
+    kept = {key: values for key, values in found.items() if key in plan.difference}
+    return replace(plan, recipe=recipe, difference=kept, reasons={**plan.reasons, **reasons})
 
 
 def follow_model(plan: Plan, chosen: Collection[str], index: ImageIndex) -> Plan:

@@ -29,8 +29,8 @@ class Classification(Task):
 
     scores: ClassVar[Mapping[str, str]] = MappingProxyType({"loss": "loss", "accuracy": "accuracy"})
     sections: ClassVar[tuple[str, ...]] = (
-        "advice", "examples", "generalization", "confusions", "classes", "confidence", "training", "data", "audit",
-        "model", "filters", "recipe", "provenance",
+        "advice", "examples", "generalization", "confusions", "classes", "confidence", "transfer", "training", "data",
+        "audit", "model", "filters", "recipe", "provenance",
     )  # fmt: skip
 
     def targets(self, values: Shaped[Tensor, ...], count: int, labels: LabelSpec) -> Int[Tensor, " n"]:

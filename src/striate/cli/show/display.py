@@ -17,6 +17,7 @@ from striate.core.names import visible
 from striate.runs.effect import settings_in_effect
 from striate.runs.events import RunFinished, RunStarted
 from striate.runs.images import named
+from striate.runs.transfer import Features
 from striate.training.events import Evaluated, StepDone
 
 _BAR = 12
@@ -124,11 +125,13 @@ def started(event: RunStarted) -> str:
     counts = ", ".join(f"{split} {count:,}" for split, count in event.counts.items())
     channels, height, width = event.input.shape
     recipe = event.plan.recipe
+    fitted = isinstance(recipe.transfer, Features)  # without epochs and batches
+    course = "" if fitted else f"{event.until}, batches of {recipe.batch_size}, "
     lines = [
         f"run         {event.run.path}" + ("" if event.resumed_at is None else f", resumed at step {event.resumed_at}"),
         f"data        {event.plan.data}: {len(event.labels)} classes; {counts}",
         f"model       {recipe.model}: {event.parameters:,} parameters, input {channels}×{height}×{width}",
-        f"recipe      {event.plan.base}, {event.until}, batches of {recipe.batch_size}, seed {recipe.seed}",
+        f"recipe      {event.plan.base}, {course}seed {recipe.seed}",
         f"execution   {event.execution.sentence()}",
     ]
     in_effect = settings_in_effect(event.plan, event.input, event.labels)
@@ -143,7 +146,8 @@ def started(event: RunStarted) -> str:
 
 def finished(event: RunFinished) -> str:
     """Return the lines below the last step: why it ended, its scores, and the path of the report."""
-    lines = [f"ended       {event.reason}; the weights kept are those of epoch {event.kept_epoch:g}"]
+    kept = "" if event.kept_epoch is None else f"; the weights kept are those of epoch {event.kept_epoch:g}"
+    lines = [f"ended       {event.reason}{kept}"]
     lines += [f"{split:<11} {sentence(scores)}" for split, scores in event.scores.items()]
     if event.mirrored:
         lines.append(f"mirrored    {event.mirrored}")

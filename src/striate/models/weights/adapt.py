@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping
 from dataclasses import replace
 
@@ -67,7 +68,13 @@ def _adapted(found: Pretrained, wanted: Arguments, places: Mapping[str, Tensor])
 
 
 def _shapes(model: str, arguments: Arguments) -> Mapping[str, torch.Size]:
-    return {path: tensor.shape for path, tensor in meta_model(model, **arguments).state_dict().items()}
+    return _shapes_of(model, **arguments)
+
+
+@functools.lru_cache(maxsize=16)
+def _shapes_of(model: str, *, classes: int, channels: int, size: tuple[int, int]) -> Mapping[str, torch.Size]:
+    sketch = meta_model(model, classes=classes, channels=channels, size=size)
+    return {path: tensor.shape for path, tensor in sketch.state_dict().items()}
 
 
 def _changed(model: str, base: Mapping[str, torch.Size], other: Arguments) -> list[str]:

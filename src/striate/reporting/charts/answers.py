@@ -18,14 +18,14 @@ _BESIDE, _LABEL = 12, 16
 _WIDTH, _HEIGHT, _STRIPES = 1000.0, 64.0, 160
 
 
-def matrix(cells: Sequence[Sequence[int]], classes: Sequence[str]) -> Html:
+def matrix(cells: Sequence[Sequence[int]], classes: Sequence[str], of: str = "test") -> Html:
     """Draw the confusion matrix as an SVG: true classes down, answers across.
 
     The depth of colour is the fraction of the row; correct and wrong cells differ in hue. Up to 24 classes, cells show
     their counts; each cell that is not empty shows it on hover.
     """
     grid = _Grid.of(classes)
-    squares = [_cell(cells, classes, i, j, grid) for i, row in enumerate(cells) for j, n in enumerate(row) if n]
+    squares = [_cell(cells, classes, i, j, grid, of) for i, row in enumerate(cells) for j, n in enumerate(row) if n]
     inside = grid.pitch * len(classes)
     side = grid.margin + inside + 2
     middle = grid.margin + inside / 2
@@ -88,7 +88,7 @@ def _labels(k: int, name: str, grid: _Grid) -> list[Html]:
     return [h("text", full, label, x=edge, y=low, text_anchor="end", class_="label"), above]
 
 
-def _cell(cells: Sequence[Sequence[int]], classes: Sequence[str], i: int, j: int, grid: _Grid) -> Html:
+def _cell(cells: Sequence[Sequence[int]], classes: Sequence[str], i: int, j: int, grid: _Grid, of: str) -> Html:
     number, support = cells[i][j], sum(cells[i])
     depth = 0.12 + 0.88 * (number / support) ** 0.6
     x, y, gap = grid.margin + j * grid.pitch, grid.margin + i * grid.pitch, 1.0 if grid.numbered else 0.25
@@ -96,7 +96,7 @@ def _cell(cells: Sequence[Sequence[int]], classes: Sequence[str], i: int, j: int
     square = h("rect", x=x + gap / 2, y=y + gap / 2, width=grid.pitch - gap, height=grid.pitch - gap,
                rx=2.0 if grid.numbered else None, fill_opacity=depth)  # fmt: skip
     written = h("text", str(number), x=x + grid.pitch / 2, y=y + grid.pitch / 2 + 4, text_anchor="middle",
-                data_value=number, data_of=f"test.confusion.{i}.{j}")  # fmt: skip
+                data_value=number, data_of=f"{of}.confusion.{i}.{j}")  # fmt: skip
     style = ("right" if i == j else "wrong") + (" deep" if depth > 0.55 else "")
     return h("g", h("title", what), square, written if grid.numbered else None, class_=f"cell {style}")
 

@@ -7,16 +7,16 @@ from collections.abc import Callable
 from striate.metrics import ClassificationScores, Temperature
 from striate.reporting.charts.curves import reliability
 from striate.reporting.html import Child, Html, h
-from striate.reporting.material import RunMaterial
+from striate.reporting.material import IMAGES, RunMaterial
 from striate.reporting.numbers import count, figure, percent, proportion
 from striate.reporting.page import Section, table
 
 
 def confidence(material: RunMaterial) -> Section | None:
     """Show the reliability diagram, and the calibration error before and after the fitted temperature."""
-    scores = material.test
-    if scores is None:
+    if material.unseen is None:
         return None
+    key, scores = material.unseen
     keys = [h("span", h("i", class_="key before"), "as trained")]
     if scores.calibrated:
         keys.append(h("span", h("i", class_="key after"), "with temperature"))
@@ -26,54 +26,55 @@ def confidence(material: RunMaterial) -> Section | None:
         reliability(scores.as_trained, scores.calibrated),
     )
     content = h("div", drawn, _table(material), class_="beside")
-    return Section("calibration", "Calibration", _words(scores, material.temperature), content)
+    return Section("calibration", "Calibration", _words(scores, key, material.temperature), content)
 
 
-def _words(scores: ClassificationScores, temperature: Temperature | None) -> list[Child]:
+def _words(scores: ClassificationScores, key: str, temperature: Temperature | None) -> list[Child]:
     return [
-        h("p", _direction(scores)),
-        h("p", _fitted(temperature)) if temperature else None,
-        h("p", _effect(scores)) if scores.calibrated or not temperature else None,
+        h("p", _direction(scores, key)),
+        h("p", _fitted(temperature, key)) if temperature else None,
+        h("p", _effect(scores, key)) if scores.calibrated or not temperature else None,
         h("p", f"On the diagonal, {percent(0.8, 0)} of the answers with {percent(0.8, 0)} confidence are correct."),
     ]
 
 
-def _direction(scores: ClassificationScores) -> list[Child]:
+def _direction(scores: ClassificationScores, key: str) -> list[Child]:
     """Say whether the model is over- or underconfident, if the number of images allows."""
     low, high = scores.top1.interval or (0.0, 1.0)
     mean = scores.as_trained.confidence
     word = "overconfident" if mean > high else "underconfident" if mean < low else "calibrated on average"
-    confidence = figure(mean, percent(mean), "test.as_trained.confidence")
-    right = proportion(scores.top1, "test.top1")
+    confidence = figure(mean, percent(mean), f"{key}.as_trained.confidence")
+    right = proportion(scores.top1, f"{key}.top1")
     return ["As trained, the model is ", h("b", word), ": mean confidence ", confidence, ", accuracy ", right, "."]
 
 
-def _fitted(temperature: Temperature) -> str:
+def _fitted(temperature: Temperature, key: str) -> str:
     """Say how the temperature was fitted, and whether it is used."""
     between = f"95 % interval {temperature.low:.2f} to {temperature.high:.2f}"
-    fit = f"On {count(temperature.count, 'validation image')} the temperature is {temperature.fitted:.2f} ({between})"
+    word = "image" if key == "folds" else "validation image"
+    fit = f"On {count(temperature.count, word)} the temperature is {temperature.fitted:.2f} ({between})"
     used = "it is used" if temperature.value != 1 else "it is not used"
     return f"{fit}; {used}, because {temperature.reason}."
 
 
-def _effect(scores: ClassificationScores) -> list[Child]:
+def _effect(scores: ClassificationScores, key: str) -> list[Child]:
     """Say how the temperature changes the calibration error."""
     before, after = scores.as_trained, scores.calibrated
     if after is None:
         return ["No temperature was fitted."]
-    temperature = figure(after.temperature, f"{after.temperature:.2f}", "test.calibrated.temperature")
-    old = figure(before.ece, percent(before.ece), "test.as_trained.ece")
-    new = figure(after.ece, percent(after.ece), "test.calibrated.ece")
+    temperature = figure(after.temperature, f"{after.temperature:.2f}", f"{key}.calibrated.temperature")
+    old = figure(before.ece, percent(before.ece), f"{key}.as_trained.ece")
+    new = figure(after.ece, percent(after.ece), f"{key}.calibrated.ece")
     if after.ece < before.ece:
         change = ["reduces the calibration error from ", old, " to ", new, "."]
-        return ["On test images, dividing the logits by ", temperature, " ", *change]
+        return [f"On {IMAGES[key]}, dividing the logits by ", temperature, " ", *change]
     change = ["does not reduce the calibration error (", old, " before, ", new, " after)."]
-    return ["On test images, the temperature ", temperature, " ", *change]
+    return [f"On {IMAGES[key]}, the temperature ", temperature, " ", *change]
 
 
 def _table(material: RunMaterial) -> Html:
-    """Tabulate the measures on test images and on validation images."""
-    judged = [(key, scores) for key, scores in (("test", material.test), ("validation", material.validation))]
+    """Tabulate the measures on unseen images and on validation images."""
+    judged = [*([material.unseen] if material.unseen else []), ("validation", material.validation)]
     columns = [
         (f"{key}, {words}", f"{key}.{place}", measured)
         for key, scores in judged

@@ -24,7 +24,7 @@ def verdict(material: RunMaterial) -> Html:
         if material.unread
         else None,
         _strip(material),
-        _tiles(material) if material.test else None,
+        _tiles(*material.unseen) if material.unseen else None,
         class_="masthead",
     )
 
@@ -51,12 +51,12 @@ def _digits(scores: ClassificationScores) -> int:
 
 
 def _sentence(material: RunMaterial) -> Html:
-    scores, key = (material.test, "test") if material.test else (material.folds, "folds")
     if material.test is None and "test" in material.judged:
         return h("p", "On test images: ", str(material.judged["test"]), class_="verdict")
-    if scores is None:
+    if material.unseen is None:
         score = _beside(material.validation) or " yet"
         return h("p", "This run has not been evaluated on test images", score, class_="verdict")
+    key, scores = material.unseen
     digits = _digits(scores)
     images = " image" if scores.count == 1 else " images"
     said = f" test{images}: " if key == "test" else f"{images} in cross-validation: "
@@ -98,7 +98,7 @@ def _summary(material: RunMaterial) -> list[Child]:
     if model:
         clauses.append(f"input {size(model.input)}")
     commas = [[", " if place else None, clause] for place, clause in enumerate(clauses)]
-    return [commas, ". " if clauses else None, _baseline(material.test) if material.test else None]
+    return [commas, ". " if clauses else None, _baseline(material.unseen[1]) if material.unseen else None]
 
 
 def _baseline(scores: ClassificationScores) -> list[Child]:
@@ -118,28 +118,29 @@ def _strip(material: RunMaterial) -> Html | None:
     return h("figure", stripes(material.rows), caption, class_="strip")
 
 
-def _tiles(material: RunMaterial) -> Html | None:
-    scores = material.test
-    if scores is None:
-        return None
+def _tiles(split: str, scores: ClassificationScores) -> Html:
     measured, key = (scores.calibrated, "calibrated") if scores.calibrated else (scores.as_trained, "as_trained")
     top5 = scores.top5
     tiles: list[tuple[str, Child, str]] = [
-        ("balanced accuracy", _share(scores.balanced_accuracy, "balanced_accuracy"), "mean recall of the classes"),
-        ("macro F1", _share(scores.macro_f1, "macro_f1"), "mean F1 of the classes"),
-        ("ROC AUC", _plain(scores.auc, "auc", 4), "mean, one vs. rest"),
-        ("loss", _plain(scores.loss, "loss", 3), "nats per image"),
-        ("calibration error", _share(measured.ece, f"{key}.ece"), f"at temperature {measured.temperature:.2f}"),
+        (
+            "balanced accuracy",
+            _share(scores.balanced_accuracy, f"{split}.balanced_accuracy"),
+            "mean recall of the classes",
+        ),
+        ("macro F1", _share(scores.macro_f1, f"{split}.macro_f1"), "mean F1 of the classes"),
+        ("ROC AUC", _plain(scores.auc, f"{split}.auc", 4), "mean, one vs. rest"),
+        ("loss", _plain(scores.loss, f"{split}.loss", 3), "nats per image"),
+        ("calibration error", _share(measured.ece, f"{split}.{key}.ece"), f"at temperature {measured.temperature:.2f}"),
     ]
     if top5:
-        tiles.insert(0, ("top-5 accuracy", proportion(top5, "test.top5"), "true class among five"))
+        tiles.insert(0, ("top-5 accuracy", proportion(top5, f"{split}.top5"), "true class among five"))
     items = [h("div", h("dt", label), h("dd", value, h("small", note))) for label, value, note in tiles]
     return h("dl", items, class_="tiles")
 
 
 def _share(value: float | None, key: str) -> Html:
-    return figure(value, NOT_KNOWN if value is None else percent(value), f"test.{key}")
+    return figure(value, NOT_KNOWN if value is None else percent(value), key)
 
 
 def _plain(value: float | None, key: str, digits: int) -> Html:
-    return figure(value, NOT_KNOWN if value is None else f"{value:.{digits}f}", f"test.{key}")
+    return figure(value, NOT_KNOWN if value is None else f"{value:.{digits}f}", key)
