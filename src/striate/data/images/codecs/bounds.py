@@ -26,6 +26,7 @@ _MOST_PAGES, _MOST_TAGS, _MOST_STRIPS = 4096, 1 << 17, 1 << 17  # of a TIFF
 _MOST_PROPERTIES = 1 << 16  # bytes at the head of a HEIC or AVIF file
 _TYPE_BYTES = (0, 1, 1, 2, 4, 8, 1, 1, 2, 4, 8, 4, 8, 4, 0, 0, 8, 8, 8)  # of a TIFF's types of values
 _WHOLE = {1: "B", 3: "H", 4: "L", 16: "Q"}  # the types of whole numbers
+_TIFF_HELD = {1: 5, 2: 8}  # bytes in memory for each sample of a TIFF, by its bytes in the file
 _WIDTH, _HEIGHT, _BITS, _SAMPLES, _STRIPS, _TILES = 256, 257, 258, 277, 273, 324
 
 
@@ -58,8 +59,8 @@ def check_jpeg(found: Segments) -> int:
         return 0
     inks = data[at + 9] == 4
     scans = 1 if found.one_scan else data.count(b"\xff\xda")  # after a scan of everything libjpeg reads no other
-    held = (12 if kind in PROGRESSIVE else 9) + 4 * inks
-    needed = check_memory(height, width, held, len(data), (80 if inks else 45) + 15 * bool(found.profile))
+    held = 12 if inks or kind in PROGRESSIVE else 9
+    needed = check_memory(height, width, held, len(data), (60 if inks else 45) + 15 * bool(found.profile))
     if scans > _MOST_SCANS and scans * height * width > _MOST_SCANNED:
         raise Refused(TOO_MUCH_WORK, f"{scans} scans over {width}×{height} pixels")
     return needed
@@ -68,7 +69,7 @@ def check_jpeg(found: Segments) -> int:
 def _check_png(data: bytes) -> int:
     width, height, depth, colour = struct.unpack_from(">LLBB", data, 16)
     stored = others = 0
-    clear = False
+    clear = profile = False
     position = 8
     while position + 8 <= len(data):
         (length,) = struct.unpack_from(">L", data, position)
@@ -77,13 +78,15 @@ def _check_png(data: bytes) -> int:
         elif (others := others + 1) > _MOST_CHUNKS:
             raise Refused(TOO_MUCH_WORK, f"more than {_MOST_CHUNKS:,} chunks beside its pixels")
         else:
-            clear = clear or data[position + 4 : position + 8] == b"tRNS"
+            name = data[position + 4 : position + 8]
+            clear, profile = clear or name == b"tRNS", profile or name in (b"iCCP", b"cICP")
         position += 12 + length
     samples = {0: 2 if clear else 1, 2: 4 if clear else 3, 3: 4, 4: 2, 6: 4}.get(colour, 4)
     if depth == 16:
         return check_memory(height, width, 8 * samples, stored, 45 * samples)
     held = 3 if (colour, clear) == (0, False) else 5 if colour == 3 else 4  # by Pillow
-    return check_memory(height, width, held + 2 * samples, stored, 15 * samples + 20 * (samples % 2 == 0))
+    held += 2 * samples + 6 * profile
+    return check_memory(height, width, held, stored, 15 * samples + 20 * (samples % 2 == 0) + 25 * profile)
 
 
 def _check_gif(data: bytes) -> int:
@@ -98,7 +101,7 @@ def _check_gif(data: bytes) -> int:
     if data[position] == 0x2C:
         left, top, wide, high = struct.unpack_from("<HHHH", data, position + 1)
         width, height = max(width, left + wide), max(height, top + high)
-    return check_memory(height, width, 13, len(data))
+    return check_memory(height, width, 14, len(data))
 
 
 def _check_webp(data: bytes) -> int:
@@ -110,7 +113,7 @@ def _check_webp(data: bytes) -> int:
         width, height = (bits & 0x3FFF) + 1, (bits >> 14 & 0x3FFF) + 1
     else:
         width, height = (side & 0x3FFF for side in struct.unpack_from("<HH", data, 26))
-    return check_memory(height, width, 20, len(data), 65)
+    return check_memory(height, width, 22, len(data), 65)
 
 
 def _check_heif(data: bytes) -> int:
@@ -121,7 +124,7 @@ def _check_heif(data: bytes) -> int:
     needed = position = 0
     while (position := data.find(b"ispe", position + 1, _MOST_PROPERTIES)) >= 0:
         width, height = struct.unpack_from(">LL", data, position + 8)
-        needed = max(needed, check_memory(height, width, 15, len(data), 90))
+        needed = max(needed, check_memory(height, width, 19, len(data), 90))
     return needed
 
 
@@ -132,7 +135,7 @@ def _check_bmp(data: bytes) -> int:
     width, height = abs(width), abs(height)
     if compression in (1, 2) and max(width * height, len(data)) > _MOST_RUN_LENGTH:
         raise Refused(TOO_MUCH_WORK, f"{width}×{height} pixels in runs; convert it to PNG")
-    return check_memory(height, width, 13, len(data))
+    return check_memory(height, width, 14, len(data))
 
 
 def _check_pnm(data: bytes) -> int:
@@ -199,7 +202,7 @@ class _Tiff:
         if number * 2 > struct.calcsize("=" + self._offset):  # one for each sample, elsewhere in the file
             (bits,) = self._read("H", bits)
         stored = -(-bits // 8)  # bytes of a sample
-        held = max(13, (6 if stored > 2 else 4) * samples * stored)
+        held = max(15, samples * _TIFF_HELD.get(stored, 6 * stored))
         return check_memory(height, width, held, len(self._data), 16 * samples * stored)
 
     def _page(self, at: int, count: int) -> Iterator[tuple[int, tuple[int, int, int]]]:

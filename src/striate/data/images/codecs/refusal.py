@@ -12,7 +12,7 @@ MAXIMUM_PIXELS = 178_956_970
 TRUNCATED, DAMAGED, UNSUPPORTED, TOO_LARGE = "truncated", "damaged", "unsupported", "too many pixels"
 TOO_MUCH_WORK = "too much work"
 
-_SMALL = 1_000_000_000  # bytes: decoding an image may need so many, whatever the size of its file
+_SMALL = 960_000_000  # bytes: decoding an image may need so many, whatever the size of its file
 _QUICK = 4_500_000_000  # nanoseconds: the same for time
 _MOST_EXPANDED = 200  # times its file's bytes, for an image that needs more: a photo needs 5 to 100 times as many
 _LOOK_AT = 64 << 20  # bytes: below, the free memory is not checked
