@@ -198,6 +198,11 @@ def _lossless_webp(side: int) -> bytes:
     return b"RIFF\0\0\0\0WEBPVP8L" + struct.pack("<L", 5) + b"\x2f" + struct.pack("<L", side - 1 | side - 1 << 14)
 
 
+def _webp_with_a_profile(side: int) -> bytes:
+    sides = (side - 1).to_bytes(3, "little") * 2
+    return b"RIFF\0\0\0\0WEBPVP8X" + struct.pack("<L", 10) + b"\x20\0\0\0" + sides
+
+
 def _deep_tiff(side: int, samples: int, bits: int) -> bytes:
     inline = {258: (3, 1, bits), 277: (3, 1, samples)}
     return _tiff(lambda at: _page(side, 0, {257: (3, 1, side)} | inline))
@@ -205,6 +210,7 @@ def _deep_tiff(side: int, samples: int, bits: int) -> bytes:
 
 MEASURED: dict[str, tuple[Callable[[int], bytes], float, float]] = {
     "WebP": (_lossless_webp, 20.0, 62),
+    "WebP with a profile": (_webp_with_a_profile, 26.0, 110),
     "PNG of 16 bits, RGBA": (lambda side: _sixteen_bits(_png(side, 6)), 20.0, 180),
     "PNG of 16 bits, RGB": (lambda side: _sixteen_bits(_png(side, 2)), 16.0, 91),
     "PNG of 16 bits, grey and alpha": (lambda side: _sixteen_bits(_png(side, 4)), 16.0, 94),

@@ -113,7 +113,9 @@ def _check_webp(data: bytes) -> int:
         width, height = (bits & 0x3FFF) + 1, (bits >> 14 & 0x3FFF) + 1
     else:
         width, height = (side & 0x3FFF for side in struct.unpack_from("<HH", data, 26))
-    return check_memory(height, width, 22, len(data), 65)
+    profile = kind == b"VP8X" and data[20] & 0x20
+    held, nanoseconds = (27, 110) if profile else (22, 65)
+    return check_memory(height, width, held, len(data), nanoseconds)
 
 
 def _check_heif(data: bytes) -> int:
@@ -203,7 +205,7 @@ class _Tiff:
             (bits,) = self._read("H", bits)
         stored = -(-bits // 8)  # bytes of a sample
         held = max(15, samples * _TIFF_HELD.get(stored, 6 * stored))
-        return check_memory(height, width, held, len(self._data), 16 * samples * stored)
+        return check_memory(height, width, held, len(self._data), 20 * samples * stored)
 
     def _page(self, at: int, count: int) -> Iterator[tuple[int, tuple[int, int, int]]]:
         """Yield type, number and (first) value of each tag of the directory at `at`."""
