@@ -37,10 +37,10 @@ def page() -> str:
     return "\n\n".join(parts) + "\n"
 
 
-def interface() -> list[str]:
-    """Return every public name with its signature, one line each."""
+def interface() -> list[tuple[str, str]]:
+    """Return every public name, and the line of its package and signature."""
     every = [(package, name, value) for package in _PACKAGES for name, value in _public(package)]
-    return [f"{package}.{' '.join(_signature(name, value).split())}" for package, name, value in every]
+    return [(name, f"{package}.{' '.join(_signature(name, value).split())}") for package, name, value in every]
 
 
 def write() -> None:

@@ -56,8 +56,10 @@ def pages() -> list[Path]:
 
 
 def digest(page: str) -> str:
-    """Return a digest of what a page runs and of the interface that it runs against: names and signatures."""
-    lines = [*(block.text for block in blocks(page) if block.runs), *api.interface()]
+    """Return a digest of what a page runs, and of the signatures of the public names that it mentions there."""
+    ran = [block.text for block in blocks(page) if block.runs]
+    words = {word.replace("-", "_") for word in re.findall(r"[a-zA-Z][\w-]*", "\n".join(ran))}
+    lines = [*ran, *(line for name, line in api.interface() if name in words)]
     return hashlib.sha256("\n".join(lines).encode()).hexdigest()[:16]
 
 
