@@ -100,8 +100,9 @@ def _span(rows: np.ndarray) -> tuple[np.ndarray | None, np.ndarray]:
     """Return an orthonormal basis (rows) of the span of the samples, and their coordinates in it."""
     if len(rows) >= rows.shape[1]:
         return None, rows
-    basis, coordinates = np.linalg.qr(rows.T)
-    return basis.T, coordinates.T
+    with ExecutionPlan(threads=1).in_effect():
+        basis, coordinates = torch.linalg.qr(torch.from_numpy(rows.T))
+    return basis.numpy().T, coordinates.numpy().T
 
 
 def _minimise(weight: Tensor, bias: Tensor, x: Tensor, y: Tensor, kind: str, c: float) -> None:
