@@ -14,7 +14,9 @@ _OPTIONS = {
     "--workers": "num-workers threads j num-threads loader-threads dataloader-workers",
     "--precision": "amp fp16 bf16 half mixed-precision dtype",
     "--model": "arch architecture network net backbone m",
-    "--pretrained": "weights finetune fine-tune pretrain transfer",
+    "--weights": "pretrained pretrain pretrained-weights checkpoint init-weights",
+    "--transfer": "finetune fine-tune fine-tuning transfer-learning freeze",
+    "--folds": "k-folds kfold cv cross-validation",
     "--runs": "output out-dir output-dir save-dir log-dir logdir project",
     "--name": "run-name experiment exp",
 }
