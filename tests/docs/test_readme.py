@@ -62,7 +62,7 @@ _SHORTER = {
         "--check 30s": "--check 2s",
         "--units 3 --time 5s": "--units 1 --time 1s",
     },
-    "examples/demo.py": {'"--name", run.name': '"--name", run.name, "--epochs", "3"'},
+    "examples/demo.py": {'"lenet5", "--name", run.name': '"lenet5", "--name", run.name, "--epochs", "3"'},
 }
 
 

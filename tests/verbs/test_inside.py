@@ -176,10 +176,10 @@ def test_what_a_module_needs_and_nobody_said_is_one_sentence(photos: Path) -> No
         striate.explain(net, photos / "0.png", preparation="224")
     with pytest.raises(StriateError, match="row of logits"):
         striate.explain(net, photos / "0.png", preparation=SPEC)
-    with pytest.raises(DataError, match="An image is"):
-        striate.explain(net, {"an": "image"}, preparation=SPEC)
-    with pytest.raises(DataError, match="from 0 to 1"):
-        striate.explain(net, np.full((8, 8, 3), 200.0), preparation=SPEC)
+    for given, reason in (({"an": "image"}, "An image is"), (np.full((8, 8, 3), 200.5), "from 0 to 1")):
+        (refused,) = striate.explain(net, given, preparation=SPEC)
+        assert isinstance(refused, Failure)
+        assert reason in refused.reason
 
 
 def test_the_pointing_game_is_played_with_masks_of_the_photo_or_of_the_input(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -63,10 +63,13 @@ def not_an_image(value: object) -> DataError:
 
 
 def many(images: object) -> bool:
-    """Return whether `images` are several: an array or tensor of four dimensions, or not an image type."""
+    """Return whether `images` are several: an array or tensor of four dimensions, or not an image type.
+
+    A mapping is not: its keys are no images.
+    """
     if isinstance(images, (np.ndarray, Tensor)):
         return images.ndim == 4
-    single = (str, os.PathLike, bytes, bytearray, memoryview, io.IOBase, Image.Image, DecodedImage)
+    single = (str, os.PathLike, bytes, bytearray, memoryview, io.IOBase, Image.Image, DecodedImage, Mapping)
     return not isinstance(images, single)
 
 
