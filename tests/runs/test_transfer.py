@@ -73,7 +73,7 @@ def _train(
     weights: str | None,
     folder: Path,
     name: str = "run",
-    execution: Run | None = None,
+    execution: Any = None,
     **changes: Any,
 ) -> Run:
     return _end(_events(photos, weights, folder, name, execution, **changes)).run
