@@ -22,7 +22,7 @@ _FIXED = ("model", "batch_size", "optimizer.name", "input.", "weights", "transfe
 
 @dataclass(frozen=True, kw_only=True)
 class Origin:
-    """What the log says up to a checkpoint.
+    """The settings and data of a run up to a checkpoint, as recorded in its event log.
 
     `first_data`, `input`, `classes` and `execution` are those of the first session. `data` and `recipe` are the latest:
     those with which the run went on where they had changed. `recipe` is None where only its digest is known.

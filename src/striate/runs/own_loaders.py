@@ -31,7 +31,7 @@ _OF_THE_LOADER = ("input", "augmentation", "batch_size", "in_memory", "loader_th
 
 @dataclass(frozen=True, eq=False)
 class PreparedLoaders:
-    """Loaders with what one batch of each says of them (`runs.prepare.TrainingData`)."""
+    """Loaders, with the facts read from one batch of each (`runs.prepare.TrainingData`)."""
 
     loaders: Loaders
     task: Task

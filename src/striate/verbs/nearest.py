@@ -87,9 +87,9 @@ def nearest(
     """Find the images of the training, or of other data, that are most similar to an image for the network.
 
     The similarity of two images is the cosine between their inputs to the last layer, or between their features at
-    another place, and at most 1. Every image of the run's training split, or of the data that are named, is compared. A
-    sheet for each image shows it beside the nearest ones or, with patches, beside the most similar part of another
-    image for each of its own parts.
+    another place, and at most 1. The image is compared with every image of the run's training split, or of other data.
+    One sheet per image shows the image and its nearest images. With patches, the sheet shows the most similar part of
+    another image for each part of the image.
 
     Example:
         striate.nearest("runs/photos", "holiday/beach.jpg", count=5)

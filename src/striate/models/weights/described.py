@@ -1,4 +1,4 @@
-"""What a file beside the weights says of them: `classifier.json` of Striate, or `config.json` of timm on the hub."""
+"""Read the description of weights: `classifier.json` of Striate, or `config.json` of timm on the hub."""
 
 from __future__ import annotations
 

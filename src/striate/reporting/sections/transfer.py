@@ -20,8 +20,8 @@ def transfer(material: RunMaterial) -> Section | None:
         h(
             "p",
             f"Linear classifiers on features of the pretrained network, the means of its feature maps or the input of "
-            f"its last layer, were measured by cross-validation on {count(probes[0].count, 'training image')}, and "
-            "beside them the vote of the five nearest images.",
+            f"its last layer, were measured by cross-validation on {count(probes[0].count, 'training image')}. The "
+            "vote of the five nearest images was measured for comparison.",
         )
     ]
     if "weights" in chosen:

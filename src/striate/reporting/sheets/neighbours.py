@@ -122,7 +122,7 @@ def _shown(classifier: Classifier, dataset: Dataset, indices: np.ndarray) -> dic
 def neighbours_sheet(found: Neighbourhood, *, theme: Theme = LIGHT) -> Figure:
     """Draw the image with its prediction, then its neighbours with their classes and similarities.
 
-    With a grid, draw the image beside the patches of its positions instead.
+    If `found` has a grid, draw the image and the most similar patch for each of its positions instead.
     """
     image = Tile(found.subject.given, (answer(found.subject.prediction), "the image"))
     if found.grid is not None:

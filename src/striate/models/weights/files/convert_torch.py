@@ -76,7 +76,7 @@ def bound(memory: int, seconds: int) -> None:
             taken = int(file.read().split()[0]) * resource.getpagesize()
         resource.setrlimit(resource.RLIMIT_AS, (taken + memory, taken + memory))
     except (OSError, ValueError):
-        pass  # macOS has no such number, and does not heed the limit
+        pass  # macOS has no such file and does not enforce the limit
     resource.setrlimit(resource.RLIMIT_CPU, (seconds, seconds))
     resource.setrlimit(resource.RLIMIT_FSIZE, (memory, memory))
 

@@ -30,7 +30,7 @@ from striate.models.weights.state import tensors_of
 class WeightsFile:
     """The tensors of a file, by the names and in the order of the file.
 
-    `digest` is `"sha256:…"` of its bytes, `metadata` what its format holds beside the tensors, as text.
+    `digest` is the SHA-256 of its bytes, as `"sha256:…"`. `metadata` maps the other text fields of the file.
     """
 
     path: Path

@@ -58,7 +58,7 @@ def _cached(digest: str) -> Path | None:
 def _convert(path: Path, data: bytes, out: Path) -> None:
     """Run the converter on `data`; it writes `out`."""
     memory = 4 * len(data) + _SPARE_MEMORY
-    # -P: modules beside the converter are not imported by the names of others.
+    # -P keeps the converter's folder out of sys.path, so that its neighbours do not shadow other modules.
     line = [sys.executable, "-P", str(_CONVERTER), str(out), str(memory), str(_SECONDS)]
     environment = os.environ | {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}  # each thread reserves memory
     try:
