@@ -59,6 +59,7 @@ _RUN = blocks.pages() if _ALL else [Path("README.md")]
 # What README runs at full length in `make docs`, and in short here: fewer epochs, less time for the check of a map.
 _SHORTER = {
     "README.md": {
+        "--name small --epochs 20": "--name small --epochs 2",
         "--check 30s": "--check 2s",
         "--units 3 --time 5s": "--units 1 --time 1s",
     },

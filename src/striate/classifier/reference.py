@@ -38,7 +38,7 @@ class Limits:
 
 @dataclass(frozen=True, eq=False)
 class Reference:
-    """What a classifier remembers of its training to know its limits.
+    """Features and scores of training images, by which a classifier recognises images of no known class.
 
     An image is of none of the classes if its feature is less similar to each of `features` (normalised, by cosine) than
     `threshold`, the 5 % quantile of `similarities`, those of held-out images of the classes. `scores` are 1 - p of the

@@ -112,7 +112,7 @@ def layer_groups(model: nn.Module, *, size: int | tuple[int, int] | None = None)
             waiting.append(call.module)
         if call.path in ends:
             groups[ends[call.path]], waiting = waiting, []
-    if waiting:  # what stands between the last map and the head
+    if waiting:  # layers between the last map and the head
         groups[f"group{len(groups) + 1}" if not ends else "top"] = waiting
     unused = [module for module in model.modules() if _owns_tensors(module) and module not in seen]
     return {name: tuple(group) for name, group in groups.items() if group} | {HEAD: tuple(unused)}

@@ -20,7 +20,7 @@ from striate.tasks import CLASSIFICATION
 from striate.tracing import Description
 
 IMAGES = {"test": "test images", "folds": "images of the folds", "validation": "validation images"}
-"""What scores are of, by their path."""
+"""The images that scores were measured on, by the path of the scores."""
 
 
 @dataclass(frozen=True, kw_only=True)

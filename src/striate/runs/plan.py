@@ -29,7 +29,7 @@ READABLE = (1, 2)
 
 @dataclass(frozen=True, kw_only=True)
 class Probe:
-    """What a cross-validation found of linear classifiers on the features of a place.
+    """The result of a cross-validation of linear classifiers on the features of a place.
 
     `correct` of `count` images out of fold, with their mean negative log-likelihood `loss`; `nearest` is the number of
     correct ones by their five nearest neighbours. `c` had the smallest loss.
@@ -54,11 +54,11 @@ class Plan:
     """The recipe and the data of a run, as `recipe.json` holds them.
 
     `base` is the name of the recipe that `recipe` was made from, `difference` maps each setting in which they differ to
-    (the base's value, this run's), but for those that transfer decides. `data` is what the user named, made absolute
+    (the base's value, this run's), except for those that transfer decides. `data` is what the user named, made absolute
     where it is a path. `execution` is the plan to repeat, where another run's was asked for. `end_before` is the end
-    that the run had before another was asked for; it tells a wanted change of `recipe.epochs` from one by hand.
-    `reasons` says of settings that nobody gave why they are so. `probes` are the places whose features were compared,
-    where the kind of transfer was chosen by that.
+    of the run before `resume --epochs` changed it, which tells that change of `recipe.epochs` from an edit by hand.
+    `reasons` explains settings that the user did not choose. `probes` are the places whose features were compared to
+    choose the kind of transfer.
     """
 
     recipe: Recipe
@@ -158,7 +158,7 @@ def together(options: Mapping[str, object], settings: Overrides) -> dict[str, ob
 
 
 def changed_recipe(plan: Plan, recipe: Recipe, **reasons: str) -> Plan:
-    """Return the plan with another recipe, and reasons for what changed; `difference` gains no setting."""
+    """Return the plan with another recipe, and reasons for the changes; no setting is added to `difference`."""
     found = difference(recipe, RECIPES[plan.base]())
     kept = {key: values for key, values in found.items() if key in plan.difference}
     return replace(plan, recipe=recipe, difference=kept, reasons={**plan.reasons, **reasons})

@@ -46,7 +46,7 @@ _TRAINED = ("epochs", "batch_size", "evaluate_every", "optimizer", "schedule", "
 
 
 def follow_weights(plan: Plan, chosen: Collection[str]) -> Plan:
-    """Return the plan with the input of the pretrained weights, but for what the user chose.
+    """Return the plan with the input of the pretrained weights, except for what the user chose.
 
     Raises:
         ModelError: there are no such weights, or they do not fit the model.

@@ -32,7 +32,7 @@ def photos() -> Recipe:
 
 
 def transfer() -> Recipe:
-    """Photos in folders, from one of a class on: the weights of a network that was trained on ImageNet before."""
+    """Photos in folders, few or many: starts from ImageNet weights."""
     base = photos()
     return replace(
         base,

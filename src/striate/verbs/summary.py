@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Summary:
-    """A network laid open; `unshared` is what its convolutions would need without weight sharing, if it was asked.
+    """The layers of a network; `unshared` lists the parameters of its convolutions without weight sharing, on request.
 
     `pretrained` describes its weights (without the tensors), if it has those of another training.
     """

@@ -53,7 +53,7 @@ _STAGE = "comparing images"
 
 @dataclass(frozen=True, eq=False)
 class Appearances:
-    """What a comparison needs of images: their thumbnails and tints, in one order."""
+    """Thumbnails and tints of images, in one order, for their comparison."""
 
     thumbnails: UInt8[np.ndarray, "n 48 48"]
     tints: Int8[np.ndarray, "n 8 8 2"]

@@ -1,4 +1,4 @@
-"""What was measured to choose the kind of transfer."""
+"""The measurements by which the kind of transfer was chosen."""
 
 from __future__ import annotations
 
