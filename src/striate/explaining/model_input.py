@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Generator, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -144,6 +145,25 @@ def image_batches(model: nn.Module, batches: ImageBatches) -> Generator[tuple[li
             close()
     if size is None:
         raise ImageError("Expected batches of images; received none.")
+
+
+@contextmanager
+def searched_batches(
+    model: nn.Module, images: Float[Tensor, "n c h w"], batches: ImageBatches
+) -> Iterator[Iterator[tuple[list[int], Float[Tensor, "m c h w"]]]]:
+    """Within the block, read `batches`, which are searched for images or parts similar to those of `images`.
+
+    Raises:
+        ImageError: as `image_batches`, or the images searched have another size than `images`.
+    """
+    with closing(image_batches(model, batches)) as searched:
+        first = next(searched)
+        if first[1].shape[1:] != images.shape[1:]:
+            raise ImageError(
+                f"The images and those searched must have one size; received {tuple(images.shape[1:])} and "
+                f"{tuple(first[1].shape[1:])}."
+            )
+        yield chain([first], searched)
 
 
 def _parts(item: Any) -> tuple[list[int], Any]:

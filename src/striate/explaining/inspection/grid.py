@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from contextlib import closing
 from dataclasses import dataclass
-from itertools import chain
 
 import numpy as np
 import torch
@@ -20,11 +18,10 @@ from striate.explaining.inspection.receptive import receptive_fields
 from striate.explaining.layout import Grid, stated_layout
 from striate.explaining.model_input import (
     ImageBatches,
-    ImageError,
     as_model_input,
     borrowed_with_copies,
     for_batches,
-    image_batches,
+    searched_batches,
 )
 from striate.explaining.places import At, MapPlace, last_map
 from striate.explaining.target import ResolvedTarget
@@ -73,13 +70,7 @@ def activation_grid(
         ConfigError: the map has more than 32 rows or columns.
     """
     images = as_model_input(model, images)
-    with closing(image_batches(model, batches)) as searched, borrowed_with_copies(model):
-        first = next(searched)
-        if first[1].shape[1:] != images.shape[1:]:
-            raise ImageError(
-                f"The images and those searched must have one size; received {tuple(images.shape[1:])} and "
-                f"{tuple(first[1].shape[1:])}."
-            )
+    with searched_batches(model, images, batches) as searched, borrowed_with_copies(model):
         place = _place(model, images, at, tokens)
         with checked_batching(model, images), torch.no_grad(), capture(model, [place.name]) as captured:
 
@@ -95,7 +86,7 @@ def activation_grid(
                 best.add(torch.einsum("uk,mkyx->muyx", vectors, F.normalize(maps_of(some), dim=1)), pool.seen)
                 pool.add(index, some, set(best.numbers.flatten().tolist()))
 
-            for_batches(chain([first], searched), look)
+            for_batches(searched, look)
     corners, window = _corners(model, images, place)
     found = zip(best.numbers.flatten().tolist(), best.positions.flatten().tolist(), strict=True)
     patches = np.stack([_cut(pool.images[number], corners[position], window) for number, position in found])

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass
-from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -21,11 +20,10 @@ from striate.explaining.inspection.layers import as_map
 from striate.explaining.layout import layout_of
 from striate.explaining.model_input import (
     ImageBatches,
-    ImageError,
     as_model_input,
     borrowed_with_copies,
     for_batches,
-    image_batches,
+    searched_batches,
 )
 from striate.hooks import PlaceError, capture, operations, place_name
 
@@ -69,23 +67,17 @@ def nearest_images(
     if count < 1:
         raise ConfigError(f"count must be at least 1; received count={count}.")
     images = as_model_input(model, images)
-    with closing(image_batches(model, batches)) as searched:
-        first = next(searched)
-        if first[1].shape[1:] != images.shape[1:]:
-            raise ImageError(
-                f"The images and those searched must have one size; received {tuple(images.shape[1:])} and "
-                f"{tuple(first[1].shape[1:])}."
-            )
-        with (
-            borrowed_with_copies(model),
-            checked_batching(model, images),
-            torch.no_grad(),
-            _reading(model, images, at) as (place, read),
-        ):
-            wanted: list[Float[Tensor, "m d"]] = []
-            for_batches([(list(range(len(images))), images)], lambda _, some: wanted.append(_directions(read(some))))
-            best = _Best(torch.cat(wanted), count)
-            for_batches(chain([first], searched), lambda index, some: best.add(index, _directions(read(some))))
+    with (
+        searched_batches(model, images, batches) as searched,
+        borrowed_with_copies(model),
+        checked_batching(model, images),
+        torch.no_grad(),
+        _reading(model, images, at) as (place, read),
+    ):
+        wanted: list[Float[Tensor, "m d"]] = []
+        for_batches([(list(range(len(images))), images)], lambda _, some: wanted.append(_directions(read(some))))
+        best = _Best(torch.cat(wanted), count)
+        for_batches(searched, lambda index, some: best.add(index, _directions(read(some))))
     return Nearest(place, best.index.numpy(), best.similarity.numpy())
 
 
