@@ -13,7 +13,7 @@ from striate.core.errors import ModelError
 from striate.core.spec import GREY, InputSpec
 from striate.models._create import create_model, meta_model
 from striate.models._zoo import Network
-from striate.models.weights.load import load_weights
+from striate.models.weights.load import by, load_weights
 from striate.models.weights.pretrained import Arguments, Pretrained
 
 
@@ -60,8 +60,8 @@ def _adapted(found: Pretrained, wanted: Arguments, places: Mapping[str, Tensor])
         if path not in heads and path not in first and places[path].shape != base[path]:
             raise ModelError(
                 f"{found.name} fits images of {own['size'][0]}×{own['size'][1]} pixels only: {path!r} is "
-                f"{_by(base[path])}, and for {wanted['size'][0]}×{wanted['size'][1]} {found.model} has "
-                f"{_by(places[path].shape)}. Leave the size out."
+                f"{by(base[path])}, and for {wanted['size'][0]}×{wanted['size'][1]} {found.model} has "
+                f"{by(places[path].shape)}. Leave the size out."
             )
     kernels = {path: _for_image(found, path, wanted["channels"]) for path in first}
     return dict(found.state) | {path: places[path] for path in heads} | kernels
@@ -88,7 +88,7 @@ def _for_image(found: Pretrained, path: str, channels: int) -> Tensor:
     if kernels.ndim != 4 or kernels.shape[1] != found.arguments["channels"]:
         raise ModelError(
             f"{found.name} takes {found.arguments['channels']} channels, and {found.model} cannot be adapted to "
-            f"{channels}: {path!r} is {_by(kernels.shape)}, no convolution of the image. Leave the channels out."
+            f"{channels}: {path!r} is {by(kernels.shape)}, no convolution of the image. Leave the channels out."
         )
     return kernels.sum(dim=1, keepdim=True).expand(-1, channels, -1, -1).contiguous() / channels
 
@@ -121,7 +121,3 @@ def _for_channels(spec: InputSpec, channels: int) -> InputSpec:
     mean, std = sum(spec.mean) / len(spec.mean), sum(spec.std) / len(spec.std)
     names = GREY if channels == 1 else tuple(f"channel{number}" for number in range(1, channels + 1))
     return replace(spec, channels=names, mean=(mean,) * channels, std=(std,) * channels)
-
-
-def _by(shape: torch.Size) -> str:
-    return "×".join(map(str, shape)) or "a single number"

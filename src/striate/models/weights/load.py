@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
@@ -13,7 +13,7 @@ from striate.models.weights.state import tensors_of
 
 _SHOWN = 3
 # Batch norms count their batches only since torch 0.4.1, and no code here depends on the count.
-_DISPENSABLE = "num_batches_tracked"
+BATCH_COUNTER = "num_batches_tracked"
 
 
 def load_weights(model: nn.Module, state: Mapping[str, Any]) -> None:
@@ -31,17 +31,17 @@ def load_weights(model: nn.Module, state: Mapping[str, Any]) -> None:
     places = model.state_dict()
     left_over = [repr(name) for name in state if name not in places]
     if left_over:
-        raise ModelError(f"The network has no place for {_list(left_over)} of these weights. {_ADVICE}")
-    missing = [repr(place) for place in places if place not in state and not place.endswith(_DISPENSABLE)]
+        raise ModelError(f"The network has no place for {some_of(left_over)} of these weights. {_ADVICE}")
+    missing = [repr(place) for place in places if place not in state and not place.endswith(BATCH_COUNTER)]
     if missing:
-        raise ModelError(f"These weights have nothing for {_list(missing)} of the network. {_ADVICE}")
+        raise ModelError(f"These weights have nothing for {some_of(missing)} of the network. {_ADVICE}")
     misshapen = [
-        f"{name!r} is {_shape(tensor)}, its place {_shape(places[name])}"
+        f"{name!r} is {by(tensor.shape)}, its place {by(places[name].shape)}"
         for name, tensor in state.items()
         if tensor.shape != places[name].shape
     ]
     if misshapen:
-        raise ModelError(f"Weights of other shapes than the network's: {_list(misshapen, '; ')}. {_ADVICE}")
+        raise ModelError(f"Weights of other shapes than the network's: {some_of(misshapen, '; ')}. {_ADVICE}")
     trained = {name for name, _ in model.named_parameters()}
     for name, tensor in state.items():
         _check_numbers(name, tensor, places[name].dtype, trained=name in trained)
@@ -54,7 +54,7 @@ def _check_numbers(name: str, tensor: Tensor, wanted: torch.dtype, *, trained: b
     Buffers, such as masks, may be infinite.
     """
     if tensor.is_floating_point() != wanted.is_floating_point or tensor.is_complex() != wanted.is_complex:
-        if name.endswith(_DISPENSABLE) and not tensor.is_complex():
+        if name.endswith(BATCH_COUNTER) and not tensor.is_complex():
             return
         raise ModelError(f"{name!r} of these weights is of {tensor.dtype}, its place of {wanted}. {_ADVICE}")
     if tensor.is_meta or not wanted.is_floating_point:
@@ -71,11 +71,17 @@ _ADVICE = (
 )
 
 
-def _list(items: list[str], separator: str = ", ") -> str:
-    shown: Iterable[str] = items[:_SHOWN]
+def fits(tensor: Tensor, place: Tensor, *, head: bool) -> bool:
+    """Return whether a tensor has the shape of its place; that of a head may have another number of classes."""
+    return tensor.shape[head:] == place.shape[head:] and tensor.ndim == place.ndim
+
+
+def some_of(items: Sequence[str], separator: str = ", ") -> str:
+    """Join the first items for a sentence, with the number of the others."""
     more = len(items) - _SHOWN
-    return separator.join(shown) + (f" and {more} more" if more > 0 else "")
+    return separator.join(items[:_SHOWN]) + (f" and {more} more" if more > 0 else "")
 
 
-def _shape(tensor: Tensor) -> str:
-    return "×".join(map(str, tensor.shape)) or "a single number"
+def by(shape: Sequence[int]) -> str:
+    """Return a shape as in a sentence: 3×9."""
+    return "×".join(map(str, shape)) or "a single number"

@@ -19,6 +19,7 @@ from striate.models.weights import entries, hub
 from striate.models.weights.described import Described, described_by_config, described_by_striate
 from striate.models.weights.dialects import DIALECTS, Dialect, recognise
 from striate.models.weights.files import WeightsFile, read_file
+from striate.models.weights.load import by, fits
 
 _PREFIXES = ("timm/", "hf-hub:", "hf_hub:")
 _FILES = ("model.safetensors", "pytorch_model.bin")
@@ -209,12 +210,8 @@ def _check_own(tensors: Mapping[str, Tensor], sketch: Network, source: str) -> N
     """Check the shapes of tensors with our names; the last layer may have another number of classes."""
     for path, place in sketch.state_dict().items():
         head = path.startswith(f"{sketch.head}.")
-        if tensors[path].ndim != place.ndim or tensors[path].shape[head:] != place.shape[head:]:
+        if not fits(tensors[path], place, head=head):
             raise ModelError(
-                f"{source} does not fit {sketch.card.name}: {path!r} is {_shape(tensors[path])}, and the network has "
-                f"{_shape(place)}. Perhaps they are for another size of images, or for a variant of this network."
+                f"{source} does not fit {sketch.card.name}: {path!r} is {by(tensors[path].shape)}, and the network has "
+                f"{by(place.shape)}. Perhaps they are for another size of images, or for a variant of this network."
             )
-
-
-def _shape(tensor: Tensor) -> str:
-    return "×".join(map(str, tensor.shape)) or "a single number"

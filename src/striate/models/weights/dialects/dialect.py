@@ -17,13 +17,10 @@ from striate.models._create import create_model
 from striate.models._zoo import Network
 from striate.models.weights.dialects.layouts import TORCH, Layout, own_tensors
 from striate.models.weights.dialects.names import Rule, rename
+from striate.models.weights.load import BATCH_COUNTER, by, fits, some_of
 
 Padding = Literal["same", "symmetric"]
 Tensors = Mapping[str, Tensor]
-
-_SHOWN = 3
-# Batch norms count their batches only since torch 0.4.1, and no code here depends on the count.
-_COUNTER = "num_batches_tracked"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -159,20 +156,20 @@ class Dialect:
         placed, misshapen, missing = {}, {}, {}
         for path, name in expected.items():
             if name not in by_name:
-                if not (path.endswith(_COUNTER) or _matches(rules.optional, path) or _filled(rules, path)):
+                if not (path.endswith(BATCH_COUNTER) or _matches(rules.optional, path) or _filled(rules, path)):
                     missing[path] = name
                 continue
             module, module_path, _ = own[path]
             tensor = tensors[by_name[name]].to("meta")
             laid = self.layout.tensor(tensor, places[path], module, rules.flattened.get(module_path, 0))
-            fits = _same_shape(laid, places[path], head=path.startswith(f"{network.head}."))
-            (placed if fits else misshapen)[path] = by_name[name]
+            head = path.startswith(f"{network.head}.")
+            (placed if fits(laid, places[path], head=head) else misshapen)[path] = by_name[name]
         biases = self._absorbed(by_name, expected, network)
         used = {*placed.values(), *misshapen.values(), *biases.values()}
         left_over = tuple(
             name
             for name in names
-            if name not in used and not _matches(rules.unused, name) and not name.endswith(_COUNTER)
+            if name not in used and not _matches(rules.unused, name) and not name.endswith(BATCH_COUNTER)
         )
         return Fit(placed, misshapen, missing, biases, left_over)
 
@@ -199,10 +196,6 @@ def _matches(pattern: str, name: str) -> bool:
     return bool(pattern) and re.search(pattern, name) is not None
 
 
-def _same_shape(tensor: Tensor, place: Tensor, *, head: bool) -> bool:
-    return tensor.shape[head:] == place.shape[head:] and tensor.ndim == place.ndim
-
-
 def _fold_epsilon(state: dict[str, Tensor], network: nn.Module, epsilon: float) -> None:
     """Scale by √((v + ours) / (v + theirs)), so that w / √(v + ours) is what w / √(v + theirs) was."""
     for path, module in network.named_modules():
@@ -218,22 +211,13 @@ def _told(dialect: Dialect, fit: Fit, tensors: Tensors, network: Network) -> str
     name, places = network.card.name, network.state_dict()
     if fit.misshapen:
         pairs = [
-            f"{theirs!r} is {_shape(tensors[theirs])}, and {path!r} of {name} is {_shape(places[path])}"
+            f"{theirs!r} is {by(tensors[theirs].shape)}, and {path!r} of {name} is {by(places[path].shape)}"
             for path, theirs in fit.misshapen.items()
         ]
-        return f"These weights ({dialect.title}) have other shapes: {_list(pairs, '; ')}."
+        return f"These weights ({dialect.title}) have other shapes: {some_of(pairs, '; ')}."
     if fit.missing:
         pairs = [f"{theirs!r} (for {path!r})" for path, theirs in fit.missing.items()]
-        return f"These weights, read as those of {dialect.title} for {name}, have no {_list(pairs)}."
+        return f"These weights, read as those of {dialect.title} for {name}, have no {some_of(pairs)}."
     return (
-        f"{name} has no place for {_list([repr(name) for name in fit.left_over])} of these weights ({dialect.title})."
+        f"{name} has no place for {some_of([repr(name) for name in fit.left_over])} of these weights ({dialect.title})."
     )
-
-
-def _list(items: list[str], separator: str = ", ") -> str:
-    more = len(items) - _SHOWN
-    return separator.join(items[:_SHOWN]) + (f" and {more} more" if more > 0 else "")
-
-
-def _shape(tensor: Tensor) -> str:
-    return "×".join(map(str, tensor.shape)) or "a single number"
