@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,7 @@ import striate
 from rehearsal.catalogue import CLASSES, SPEC, WriteCatalogue, rehearsed_catalogue
 from rehearsal.server import Manners, serving
 from striate.core.errors import ModelError, StriateError
+from striate.core.spec import GREY, RGB
 from striate.models import create_model
 from striate.models.weights import build_pretrained, entries, pretrained
 
@@ -96,6 +98,15 @@ def test_an_image_of_equal_channels_has_the_same_response_after_the_adaptation(f
     with torch.no_grad():
         expected = own(grey.expand(-1, 3, -1, -1))
         torch.testing.assert_close(adapted(grey.expand(-1, channels, -1, -1)), expected, rtol=1e-4, atol=1e-5)
+
+
+def test_weights_of_grey_images_adapted_to_three_channels_take_rgb(tmp_path: Path) -> None:
+    save_file(_state(channels=1), tmp_path / "a.safetensors")
+    grey = replace(SPEC, channels=GREY, mean=(0.5,), std=(0.25,))
+    found = replace(pretrained(tmp_path / "a.safetensors", "tiny_vgg", size=(32, 32)), input=grey)
+    described = build_pretrained(found, channels=3, seed=0).pretrained
+    assert described is not None
+    assert described.input == replace(grey, channels=RGB, mean=(0.5,) * 3, std=(0.25,) * 3)
 
 
 def test_a_size_that_changes_a_tensor_is_refused(tmp_path: Path) -> None:

@@ -1,6 +1,5 @@
 """Trained classifiers: model, weights, input and label specifications, provenance."""
 
-from striate.classifier.classifier import Arguments as Arguments
 from striate.classifier.classifier import Classifier as Classifier
 from striate.classifier.classifier import Failure as Failure
 from striate.classifier.folder import describe_standing as describe_standing
@@ -10,4 +9,5 @@ from striate.classifier.folder import standing as standing
 from striate.classifier.pretrained import pretrained_classifier as pretrained_classifier
 from striate.classifier.provenance import Provenance as Provenance
 from striate.classifier.seen import SeenImages as SeenImages
+from striate.models import Arguments as Arguments
 from striate.tasks import Prediction as Prediction

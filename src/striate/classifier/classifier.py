@@ -7,7 +7,7 @@ import os
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass, field, replace
 from itertools import islice
-from typing import Any, TypedDict, overload
+from typing import Any, overload
 
 import numpy as np
 import torch
@@ -25,15 +25,8 @@ from striate.core.spec import InputSpec, LabelSpec
 from striate.data.images.decode import Unreadable
 from striate.data.images.decoded import DecodedImage
 from striate.data.preparation.arrays import prepare, scale
+from striate.models import Arguments
 from striate.tasks import CLASSIFICATION, Prediction, Task
-
-
-class Arguments(TypedDict):
-    """Arguments of a model in the zoo: number of classes and channels, and (height, width) of the input."""
-
-    classes: int
-    channels: int
-    size: tuple[int, int]
 
 
 @dataclass(frozen=True)

@@ -8,11 +8,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from striate.classifier.classifier import Arguments
 from striate.classifier.provenance import Provenance
 from striate.core.config import from_json
 from striate.core.errors import ConfigError
 from striate.core.spec import InputSpec, LabelSpec
+from striate.models import Arguments
 from striate.tasks import CLASSIFICATION, Task
 
 # Outside of this range one probability is 1, or all are equal, for any logits.

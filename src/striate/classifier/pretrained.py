@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from striate.classifier.classifier import Arguments, Classifier
+from striate.classifier.classifier import Classifier
 from striate.classifier.provenance import Provenance
 from striate.core.errors import ModelError
 from striate.core.spec import LabelSpec
@@ -41,5 +41,4 @@ def pretrained_classifier(found: Pretrained) -> Classifier:
         scores={"published": published} if published else {},
     )
     labels = found.labels or tuple(map(str, range(found.arguments["classes"])))
-    arguments = Arguments(**found.arguments)
-    return Classifier(network.eval(), found.model, arguments, found.input, LabelSpec(labels), provenance)
+    return Classifier(network.eval(), found.model, found.arguments, found.input, LabelSpec(labels), provenance)

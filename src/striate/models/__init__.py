@@ -1,6 +1,7 @@
 """The zoo, and how a network is built by its name."""
 
 from striate.models import families as families
+from striate.models._create import Arguments as Arguments
 from striate.models._create import build_model as build_model
 from striate.models._create import build_sketch as build_sketch
 from striate.models._create import check_model as check_model

@@ -10,7 +10,7 @@ import functools
 import numbers
 import os
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any
+from typing import Any, TypedDict
 
 import torch
 from torch import nn
@@ -28,6 +28,14 @@ _LARGEST = 2**16
 _DEFAULT_INPUT, _DEFAULT_CLASSES = (3, 224, 224), 1000  # ImageNet's, for a written network, which says nothing of them
 
 
+class Arguments(TypedDict):
+    """Arguments of a model in the zoo: number of classes and channels, and (height, width) of the input."""
+
+    classes: int
+    channels: int
+    size: tuple[int, int]
+
+
 def check_model(name: str) -> None:
     """Check that `name` is the name of a model, one that ends earlier (NAME@PLACE), or a network without a mistake.
 
@@ -37,8 +45,7 @@ def check_model(name: str) -> None:
     if _is_written(name):
         written_classes(parse(name))
     elif name not in OWN_MODELS:
-        base, place = split_place(name)
-        model, padding = split_padding(base)
+        model, padding, place = _parts(name)
         _check_family(model)
         MODELS[model]
         if place is not None or padding is not None:
@@ -49,6 +56,12 @@ def split_place(name: str) -> tuple[str, str | None]:
     """Split NAME@PLACE, a model of the zoo that ends at one of its feature maps; the place is None without one."""
     base, at, place = name.partition("@")
     return (base, place) if at and split_padding(base)[0] in MODELS else (name, None)
+
+
+def _parts(name: str) -> tuple[str, str | None, str | None]:
+    """Split NAME+RULE@PLACE into the name of the zoo, the padding rule and the place; None for what it lacks."""
+    base, place = split_place(name)
+    return *split_padding(base), place
 
 
 def default_input(name: str) -> tuple[tuple[int, int, int], int]:
@@ -64,7 +77,7 @@ def default_input(name: str) -> tuple[tuple[int, int, int], int]:
         return _DEFAULT_INPUT, written_classes(parse(name)) or _DEFAULT_CLASSES
     if name in OWN_MODELS:
         return _DEFAULT_INPUT, _DEFAULT_CLASSES
-    model, _ = split_padding(split_place(name)[0])
+    model, _, _ = _parts(name)
     _check_family(model)
     card = MODELS[model].card
     return card.input, card.classes
@@ -90,7 +103,7 @@ def create_model(
     Raises:
         ModelError: there is no such model (the nearest name is offered), the images are too small for it (the smallest
             size is named), or an argument is of another kind than it should be.
-        NotationError: a written network has a mistake, or a layer that does not fit what it is given.
+        NotationError: a written network has a mistake, or a layer that does not fit its input.
     """
     channels, size, classes = _complete(name, channels, size, classes)
     sketch = meta_model(name, classes=classes, channels=channels, size=size)
@@ -219,14 +232,13 @@ def _check_family(name: str) -> None:
 
 
 def _is_written(name: str) -> bool:
-    return split_padding(split_place(name)[0])[0] not in MODELS and name not in OWN_MODELS and is_notation(name)
+    return _parts(name)[0] not in MODELS and name not in OWN_MODELS and is_notation(name)
 
 
 def _builder(name: str) -> Callable[..., Network]:
     if _is_written(name):
         return functools.partial(build_written, name)
-    base, place = split_place(name)
-    model, padding = split_padding(base)
+    model, padding, place = _parts(name)
     if padding is None and place is None:
         return MODELS[model].build
     return functools.partial(_build_changed, model, padding, place)

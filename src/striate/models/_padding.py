@@ -1,12 +1,12 @@
 """The padding of strided convolutions by another rule than the model's own: NAME+same and NAME+symmetric.
 
-Weights that were trained with TensorFlow's "same" rule need it, and weights that were trained with both ends padded
-alike need that; on maps with even sides the two shift each other by a pixel. With a stride of 1 they are the same.
+`same` is TensorFlow's rule; `symmetric` pads both ends equally. Weights need the rule that they were trained with: on
+maps with even sides the outputs of the two are shifted by a pixel. With a stride of 1 the rules are the same.
 """
 
 from __future__ import annotations
 
-from typing import TypeVar
+from typing import Literal, TypeVar, get_args
 
 from torch import nn
 
@@ -14,23 +14,24 @@ from striate.core.errors import ModelError, nearest
 from striate.layers import Conv2dSame, MaxPool2dSame
 
 Model = TypeVar("Model", bound=nn.Module)
-PADDINGS = ("same", "symmetric")
+Padding = Literal["same", "symmetric"]
+_PADDINGS = get_args(Padding)
 
 
 def split_padding(name: str) -> tuple[str, str | None]:
     """Split NAME+RULE; the rule is None without one."""
     base, plus, padding = name.partition("+")
-    return (base, padding) if plus else (name, None)
+    return base, padding if plus else None
 
 
 def repad(network: Model, padding: str) -> Model:
-    """Let the strided convolutions and max poolings of `network` pad by a rule, in place; weights stay as they are.
+    """Change the padding of strided convolutions and max poolings of `network` to a rule, in place; keep the weights.
 
     Raises:
         ModelError: there is no such rule.
     """
-    if padding not in PADDINGS:
-        raise ModelError(f"A padding rule is {' or '.join(PADDINGS)}. {nearest(padding, PADDINGS)}")
+    if padding not in _PADDINGS:
+        raise ModelError(f"A padding rule is {' or '.join(_PADDINGS)}. {nearest(padding, _PADDINGS)}")
     for parent in list(network.modules()):
         for name, child in list(parent.named_children()):
             replaced = _replaced(child, padding)

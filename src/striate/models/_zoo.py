@@ -6,7 +6,7 @@ import fnmatch
 import functools
 import inspect
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -75,9 +75,9 @@ class Network(nn.Module):
 
     `forward` takes images (n, c, h, w) and returns logits (n, k). `feature_maps` are the paths of the modules whose
     outputs are worth seeing, by name and in forward order; `describe` has their channels, strides and receptive fields.
-    `head` is the path of the module that transfer learning replaces. `pretrained` describes the weights, if they are
-    those of another training. Every activation is a module of its own and not in
-    place, every sum a module, so that each place can be captured by its name.
+    `head` is the path of the module that transfer learning replaces. `pretrained` describes the weights, if they
+    were not drawn here. Every activation is a module of its own and not in place, every sum a module, so that each
+    place can be captured by its name.
     """
 
     card: ModelCard
@@ -144,7 +144,12 @@ def list_models(pattern: str | None = None) -> list[ModelCard]:
 
     `*` and `?` match any characters and one; a pattern without them matches any part of the name.
     """
+    return [MODELS[name].card for name in matching(MODELS, pattern)]
+
+
+def matching(names: Iterable[str], pattern: str | None) -> list[str]:
+    """Return the names that match `pattern`, in their order: see `list_models`."""
     wanted = "*" if pattern is None else pattern.casefold()
     if not set(wanted) & set("*?["):
         wanted = f"*{wanted}*"
-    return [MODELS[name].card for name in MODELS if fnmatch.fnmatchcase(name.casefold(), wanted)]
+    return [name for name in names if fnmatch.fnmatchcase(name.casefold(), wanted)]

@@ -9,7 +9,6 @@ from typing import Any
 
 from torch import nn
 
-from striate.classifier import Arguments
 from striate.core.config import digest, to_json
 from striate.core.device import ExecutionPlan, device_named, plain_plan
 from striate.core.duration import Clock
@@ -17,7 +16,7 @@ from striate.core.errors import DataError
 from striate.core.files import make_folder
 from striate.core.progress import Progress, silent
 from striate.core.protocols import Batches
-from striate.models import build_model
+from striate.models import Arguments, build_model
 from striate.runs.events import RunStarted
 from striate.runs.folder import Run
 from striate.runs.plan import Plan

@@ -10,11 +10,11 @@ import torch
 from torch import Tensor
 
 from striate.core.errors import ModelError
-from striate.core.spec import GREY, InputSpec
-from striate.models._create import create_model, meta_model
+from striate.core.spec import InputSpec, channel_names
+from striate.models._create import Arguments, create_model, meta_model
 from striate.models._zoo import Network
 from striate.models.weights.load import by, load_weights
-from striate.models.weights.pretrained import Arguments, Pretrained
+from striate.models.weights.pretrained import Pretrained
 
 
 def build_pretrained(
@@ -119,5 +119,4 @@ def _for_size(spec: InputSpec, size: tuple[int, int]) -> InputSpec:
 
 def _for_channels(spec: InputSpec, channels: int) -> InputSpec:
     mean, std = sum(spec.mean) / len(spec.mean), sum(spec.std) / len(spec.std)
-    names = GREY if channels == 1 else tuple(f"channel{number}" for number in range(1, channels + 1))
-    return replace(spec, channels=names, mean=(mean,) * channels, std=(std,) * channels)
+    return replace(spec, channels=channel_names(channels), mean=(mean,) * channels, std=(std,) * channels)

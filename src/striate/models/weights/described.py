@@ -16,8 +16,6 @@ from striate.models._zoo import MODELS
 from striate.models.weights import entries
 from striate.models.weights.preparation import input_spec_of
 
-_IMAGENET = "imagenet-1k"
-
 
 @dataclass(frozen=True)
 class Described:
@@ -79,5 +77,5 @@ def _labels(config: Mapping[str, Any], prepared: Mapping[str, Any]) -> tuple[str
     if isinstance(names, list) and len(names) == count and len({str(name) for name in names}) == count:
         return tuple(map(str, names))
     if count == 1000:
-        return entries.labels_of(_IMAGENET)
+        return entries.labels_of(entries.IMAGENET)
     return None if type(count) is not int else tuple(map(str, range(count)))

@@ -6,7 +6,6 @@ maintainers writes them.
 
 from __future__ import annotations
 
-import fnmatch
 import functools
 import importlib.metadata
 import json
@@ -22,8 +21,10 @@ from striate.core.files import cache_folder
 from striate.core.progress import Progress, silent
 from striate.core.registry import natural_key
 from striate.core.spec import InputSpec
+from striate.models._zoo import matching
 from striate.models.weights import hub
 
+IMAGENET = "imagenet-1k"
 _FOLDER = Path(__file__).with_name("catalogue")
 
 
@@ -116,10 +117,7 @@ def names() -> list[str]:
 
 def entries(pattern: str | None = None) -> list[Entry]:
     """Return all entries in natural order, or those whose name matches `pattern`, as `striate.models.list_models`."""
-    wanted = "*" if pattern is None else pattern.casefold()
-    if not set(wanted) & set("*?["):
-        wanted = f"*{wanted}*"
-    return [entry(name) for name in names() if fnmatch.fnmatchcase(name.casefold(), wanted)]
+    return [entry(name) for name in matching(names(), pattern)]
 
 
 def entry(name: str) -> Entry:

@@ -6,14 +6,13 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TypedDict
 
 from torch import Tensor
 
 from striate.core.errors import ModelError, nearest
 from striate.core.progress import Progress, silent
 from striate.core.spec import InputSpec
-from striate.models._create import default_input, meta_model
+from striate.models._create import Arguments, default_input, meta_model
 from striate.models._zoo import Network
 from striate.models.weights import entries, hub
 from striate.models.weights.described import Described, described_by_config, described_by_striate
@@ -23,15 +22,6 @@ from striate.models.weights.load import by, fits
 
 _PREFIXES = ("timm/", "hf-hub:", "hf_hub:")
 _FILES = ("model.safetensors", "pytorch_model.bin")
-_IMAGENET = "imagenet-1k"
-
-
-class Arguments(TypedDict):
-    """Arguments of a model: number of classes and channels, and (height, width) of the input."""
-
-    classes: int
-    channels: int
-    size: tuple[int, int]
 
 
 @dataclass(frozen=True, eq=False)
@@ -178,7 +168,8 @@ def _fitted(
     classes = len(state[head[0]]) if head else classes
     labels, notes = described.labels, ()
     if labels is None and classes == 1000:
-        labels, notes = entries.labels_of(_IMAGENET), ("Assumption: the 1,000 classes are ImageNet's, in their order.",)
+        labels = entries.labels_of(entries.IMAGENET)
+        notes = ("Assumption: the 1,000 classes are ImageNet's, in their order.",)
     if labels is not None and classes == len(labels) + 1:  # the first is the background
         state |= {path: state[path][1:] for path in head}
         classes = len(labels)

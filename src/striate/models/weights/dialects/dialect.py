@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Literal
 
 import torch
 from torch import Tensor, nn
@@ -14,12 +13,12 @@ from striate.core.errors import ModelError
 from striate.core.registry import natural_key
 from striate.core.spec import InputSpec
 from striate.models._create import create_model
+from striate.models._padding import Padding
 from striate.models._zoo import Network
 from striate.models.weights.dialects.layouts import TORCH, Layout, own_tensors
 from striate.models.weights.dialects.names import Rule, rename
 from striate.models.weights.load import BATCH_COUNTER, by, fits, some_of
 
-Padding = Literal["same", "symmetric"]
 Tensors = Mapping[str, Tensor]
 
 
