@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 
 import numpy as np
-from jaxtyping import Bool, Float
+from jaxtyping import Float
 
 from striate.core.errors import ConfigError
 
@@ -17,7 +17,8 @@ from striate.core.errors import ConfigError
 def conformal_threshold(scores: Float[np.ndarray, " n"], coverage: float) -> float:
     """Return the ⌈(n + 1) · coverage⌉-th smallest of the held-out `scores`.
 
-    A set of all classes with a score 1 - p up to it holds the true class with a probability of at least `coverage`.
+    The set of all classes with a score 1 - p up to it holds the true class with a probability of at least `coverage`.
+    It may be empty.
 
     Raises:
         ConfigError: the coverage is not between 0 and 1, or there are too few scores for it.
@@ -32,11 +33,6 @@ def conformal_threshold(scores: Float[np.ndarray, " n"], coverage: float) -> flo
             f"{len(scores):,}. Choose a lower coverage, or train on more images."
         )
     return float(np.sort(scores)[rank - 1])
-
-
-def conformal_sets(probabilities: Float[np.ndarray, "n k"], threshold: float) -> Bool[np.ndarray, "n k"]:
-    """Return which classes are in the set of each image: those with 1 - p up to `threshold`. A set may be empty."""
-    return 1 - probabilities <= threshold
 
 
 def p_values(similarity: Float[np.ndarray, " n"], held_out: Float[np.ndarray, " m"]) -> Float[np.ndarray, " n"]:

@@ -12,9 +12,11 @@ from jaxtyping import Float, Int
 from striate.metrics.softmax import log_softmax
 
 
-def self_confidence(logits: Float[np.ndarray, "n k"], targets: Int[np.ndarray, " n"]) -> Float[np.ndarray, " n"]:
+def self_confidence(
+    logits: Float[np.ndarray, "n k"], targets: Int[np.ndarray, " n"], temperature: float = 1.0
+) -> Float[np.ndarray, " n"]:
     """Return the probability that each image has for its own label, by a model that was not trained on the image."""
-    return np.exp(log_softmax(logits)[np.arange(len(targets)), targets])
+    return np.exp(log_softmax(logits, temperature)[np.arange(len(targets)), targets])
 
 
 def label_suspects(logits: Float[np.ndarray, "n k"], targets: Int[np.ndarray, " n"]) -> Int[np.ndarray, " m"]:

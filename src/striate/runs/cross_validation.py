@@ -18,7 +18,8 @@ from striate.core.proportion import Proportion
 from striate.core.rng import Stream
 from striate.data.dataset import Dataset
 from striate.metrics import Temperature, measure_temperature
-from striate.metrics.softmax import log_softmax
+from striate.metrics.softmax import cross_entropy
+from striate.metrics.suspects import self_confidence
 from striate.runs.evaluate import Evaluation, evaluation
 from striate.runs.folder import Run
 from striate.training import Outputs
@@ -33,7 +34,7 @@ The logits have a column for every class, also for one without an image among th
 
 FOLDS = "folds"
 """Name of the evaluation of a cross-validation."""
-PER_CLASS = (1, 2, 5, 10, 25, 50, 100, 200, 500, 1000)
+_PER_CLASS = (1, 2, 5, 10, 25, 50, 100, 200, 500, 1000)
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,6 +49,11 @@ class OutOfFold:
     def accuracy(self) -> Proportion:
         """The accuracy over all folds."""
         return Proportion(int((self.logits.argmax(axis=1) == self.targets).sum()), len(self.targets))
+
+    @property
+    def loss(self) -> float:
+        """The mean negative log-likelihood of the targets, in nats."""
+        return cross_entropy(self.logits, self.targets)
 
     @property
     def temperature(self) -> Temperature:
@@ -79,7 +85,7 @@ def learning_curve(
     """
     order = Stream(seed, "learning-curve").permutation(len(targets), epoch=0)
     most = int(np.bincount(targets).max() * (1 - 1 / len(np.unique(folds))))
-    counts = (*(size for size in PER_CLASS if size < most), most)
+    counts = (*(size for size in _PER_CLASS if size < most), most)
     return tuple(
         CurvePoint(count, OutOfFold(_answers(features, targets, folds, fit, order, count), targets, folds).accuracy)
         for count in counts
@@ -144,8 +150,8 @@ def make_reference(place: str, features: Features, outcome: OutOfFold, *, temper
     kept = sample(outcome.targets, known.shape[1])
     stored = known[kept]
     similarities = nearest_similarity(known.astype(np.float32), stored, (outcome.folds, outcome.folds[kept]))
-    own = log_softmax(outcome.logits, temperature)[np.arange(len(outcome.targets)), outcome.targets]
-    return Reference(place, stored, similarities, (1 - np.exp(own)).astype(np.float32))
+    own = self_confidence(outcome.logits, outcome.targets, temperature)
+    return Reference(place, stored, similarities, (1 - own).astype(np.float32))
 
 
 def _answers(

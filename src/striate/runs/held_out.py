@@ -11,7 +11,7 @@ from striate.classifier import Classifier
 from striate.classifier.nearest import nearest_similarity, normalised
 from striate.classifier.reference import Reference, sample
 from striate.data.loading.loader import Loader
-from striate.metrics.softmax import log_softmax
+from striate.metrics.suspects import self_confidence
 from striate.runs.prepare import Prepared
 from striate.training import Outputs
 
@@ -32,8 +32,8 @@ def held_out_reference(classifier: Classifier, prepared: Prepared, outputs: Outp
     train = prepared.splits["train"]
     kept = train[sample(prepared.dataset.targets[train], held_out.shape[1])]
     known = normalised(_features(classifier, place, prepared, kept)).astype(np.float16)
-    own = log_softmax(outputs.values, classifier.temperature)[np.arange(len(outputs.targets)), outputs.targets]
-    return Reference(place, known, nearest_similarity(held_out, known), (1 - np.exp(own)).astype(np.float32))
+    own = self_confidence(outputs.values, outputs.targets, classifier.temperature)
+    return Reference(place, known, nearest_similarity(held_out, known), (1 - own).astype(np.float32))
 
 
 def _features(

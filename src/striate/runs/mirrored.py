@@ -24,7 +24,7 @@ from striate.data.augmentation.augmentations import Flip
 from striate.data.augmentation.mirroring import mirroring
 from striate.data.loading.loader import Loader
 from striate.runs.folder import Run
-from striate.runs.prepare import Prepared
+from striate.runs.prepare import Prepared, every_nth
 from striate.runs.recipe import Recipe
 from striate.tasks import CLASSIFICATION
 from striate.training import Outputs
@@ -121,13 +121,13 @@ def measure_mirroring(prepared: Any, recipe: Recipe, classifier: Classifier, out
         return None
     if mirroring(spec, classes).decided:
         return None
-    rows = _spread(np.arange(len(outputs.index)), _MOST)
+    rows = every_nth(np.arange(len(outputs.index)), _MOST)
     used = any(isinstance(each, Flip) for each in augmentations_in_effect(recipe.augmentation, spec, classes))
     plan = plain_plan(str(classifier.device))
     try:
         validation = _Small(_loader(prepared, outputs.index[rows]))
         mirrored = evaluate(classifier.model, classifier.task, validation, plan)
-        learned = _Small(_loader(prepared, _spread(prepared.splits["train"], _LEARNED))) if used else None
+        learned = _Small(_loader(prepared, every_nth(prepared.splits["train"], _LEARNED))) if used else None
         near = _neighbours(learned, validation) if learned else {}
     except DataError:  # an image can no longer be read
         return None
@@ -145,10 +145,6 @@ def measure_mirroring(prepared: Any, recipe: Recipe, classifier: Classifier, out
         informative=bool(right.mean() > most_common + 2 * math.sqrt(0.25 / len(rows))),
         **near,
     )
-
-
-def _spread(indices: np.ndarray, most: int) -> np.ndarray:
-    return indices[:: max(1, -(-len(indices) // most))]
 
 
 def _loader(prepared: Prepared, indices: np.ndarray) -> Loader:

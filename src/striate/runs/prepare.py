@@ -177,7 +177,7 @@ class Prepared:
         That many are enough to see how much better the classifier does on images that it was trained on.
         """
         indices = self.splits[split]
-        return indices[:: max(1, -(-len(indices) // LEARNED))] if split == "train" else indices
+        return every_nth(indices, LEARNED) if split == "train" else indices
 
     def names(self, split: Split, index: np.ndarray) -> tuple[str, ...]:
         """Return the names of images of the data set."""
@@ -197,6 +197,11 @@ class Prepared:
         if not self.recorded:
             write_images(run.images_file, self.dataset, self.index, self.splits)
             write_appearances(run.thumbnails_file, self.seen.appearances)
+
+
+def every_nth(indices: np.ndarray, most: int) -> np.ndarray:
+    """Return every n-th of `indices`, with the smallest n that leaves at most `most`."""
+    return indices[:: max(1, -(-len(indices) // most))]
 
 
 def divide(found: Audit, given: Splits | None = None) -> Audit:

@@ -21,7 +21,6 @@ from striate.core.errors import ConfigError
 from striate.core.progress import Progress, silent
 from striate.data.audit.index import ImageIndex
 from striate.data.split import folds_of
-from striate.metrics.softmax import log_softmax
 from striate.models import Network, split_place
 from striate.models.surgery import HEAD
 from striate.runs.cross_validation import OutOfFold, out_of_fold
@@ -211,7 +210,7 @@ def best_strength(
         for own, fits in fitted:
             logits[own] = next(fits)(rows[own])
         outcome = OutOfFold(logits, targets, folds)
-        found.append((c, outcome, -outcome.accuracy.correct if kind == "svm" else _loss(outcome)))
+        found.append((c, outcome, -outcome.accuracy.correct if kind == "svm" else outcome.loss))
         if len(found) > 1 and found[-1][2] > found[-2][2]:
             break  # past the only minimum
     c, outcome, _ = min(found, key=lambda one: one[2])
@@ -220,11 +219,6 @@ def best_strength(
 
 def _fit(classes: int, kind: str, c: float) -> Fit:
     return lambda rows, targets: fit_linear(rows, targets, classes, kind=kind, c=c)
-
-
-def _loss(outcome: OutOfFold) -> float:
-    own = log_softmax(outcome.logits, 1.0)[np.arange(len(outcome.targets)), outcome.targets]
-    return -float(own.mean())
 
 
 def _chosen(plan: Plan, prepared: Prepared, auto: Auto, progress: Progress) -> Plan:
@@ -280,7 +274,7 @@ def _probe(place: str, rows: np.ndarray, targets: np.ndarray, folds: np.ndarray,
         correct=outcome.accuracy.correct,
         nearest=int((nearest == targets).sum()),
         count=len(targets),
-        loss=_loss(outcome),
+        loss=outcome.loss,
     )
 
 

@@ -161,7 +161,7 @@ def fit_run(
     state = _state(session, execution, network, 1)
     if checkpoint is not None:
         restore(state, checkpoint)
-    ending = Ending(f"fitted on the features of {session.plan.recipe.model}", None)
+    ending = Ending(f"fitted on the features of {recipe.model}", None)
     with EventLog(run.events_file, checkpoint.log_position if checkpoint else None) as log:
         if checkpoint is None:
             log.write("started", **_facts(session, execution))

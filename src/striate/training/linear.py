@@ -18,7 +18,6 @@ from torch.nn import functional as F
 
 from striate.core.device import ExecutionPlan
 from striate.core.errors import TrainingError
-from striate.core.registry import Registry
 from striate.training.optimizers import without_compiler
 
 Features = Float[np.ndarray, "n d"]
@@ -107,7 +106,7 @@ def _span(rows: np.ndarray) -> tuple[np.ndarray | None, np.ndarray]:
 
 def _minimise(weight: Tensor, bias: Tensor, x: Tensor, y: Tensor, kind: str, c: float) -> None:
     """Move `weight` and `bias` to the optimum."""
-    loss = LOSSES_OF_LINEAR[kind]
+    loss = _LOSSES[kind]
     tolerance = _GRADIENT * max(c * len(x), 1e-12)
     solver = _LBFGS(
         [weight, bias],
@@ -137,6 +136,4 @@ def _cross_entropy(scores: Tensor, targets: Tensor) -> Tensor:
     return F.cross_entropy(scores, targets, reduction="sum")
 
 
-LOSSES_OF_LINEAR: Registry = Registry("linear classifier")
-LOSSES_OF_LINEAR.add("logistic", _cross_entropy)
-LOSSES_OF_LINEAR.add("svm", _squared_hinge)
+_LOSSES = {"logistic": _cross_entropy, "svm": _squared_hinge}

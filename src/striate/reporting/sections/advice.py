@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import statistics
 
+from striate.classifier.reference import KEPT
 from striate.core.proportion import Proportion, difference
 from striate.metrics import ClassificationScores
 from striate.reporting.html import Child, Html, h, name
@@ -28,7 +29,13 @@ def advice(material: RunMaterial) -> Section | None:
     if scores is None:
         return None
     lead: list[Child] = [h("p", sentence) for sentence in _expected(scores)]
-    steps = [*_labels(material), *_confused(scores), *_classes(scores), *_more(material.curve), *_unknown(material)]
+    steps = [
+        *_labels(scores, material.labels),
+        *_confused(scores),
+        *_classes(scores),
+        *_more(material.curve),
+        *_unknown(material),
+    ]
     content: list[Child] = [h("ol", [h("li", step) for step in steps], class_="steps")]
     if material.suspects:
         content += [h("h3", "Labels to check"), gallery(material.suspects, "gallery why")]
@@ -53,14 +60,11 @@ def _expected(scores: ClassificationScores) -> list[Child]:
     ]
 
 
-def _labels(material: RunMaterial) -> list[Child]:
-    scores = material.folds
-    if scores is None:
-        return []
+def _labels(scores: ClassificationScores, listed_in_file: bool) -> list[Child]:
     wrong = scores.count - scores.top1.correct
     if not wrong:
         return ["No label is contradicted."]
-    where = " labels.csv lists them first; correct it and train on it." if material.labels else ""
+    where = " labels.csv lists them first; correct it and train on it." if listed_in_file else ""
     return [
         f"Check the labels of the {count(wrong, 'image')} whose label is contradicted, the most confident answers "
         f"first: they are mislabelled, or hard.{where}"
@@ -115,7 +119,7 @@ def _unknown(material: RunMaterial) -> list[Child]:
         return []
     return [
         f"An image is answered with “none of these” if its similarity to the nearest training image is below "
-        f"{material.threshold:.3f}, which refuses {percent(0.05, 0)} of held-out images of the classes. Try it on "
+        f"{material.threshold:.3f}, which refuses {percent(1 - KEPT, 0)} of held-out images of the classes. Try it on "
         "images of other things."
     ]
 
