@@ -12,7 +12,7 @@ from PIL import Image
 from striate.classifier import Prediction
 from striate.plot import png
 from striate.reporting.sheets.input_image import Answered
-from striate.reporting.sheets.results import OutputFolder, stem_of
+from striate.reporting.sheets.results import OutputFolder, file_stem, stem_of
 
 
 def _answered(name: Path | str, shade: float = 0.0) -> Answered:
@@ -76,3 +76,5 @@ def test_the_stem_of_a_file_is_short_and_safe() -> None:
     assert stem_of("photos/a:b/c?.jpg", "grad_cam", None, "as x/y") == "c--grad_cam-as x-y"
     assert len(stem_of("ü" * 300, "k").encode()) <= 200
     assert stem_of("ü" * 300, "k") != stem_of("ü" * 301, "k")
+    assert file_stem("v1.2", "saliency", None) == "v1.2-saliency"
+    assert len(file_stem("ü" * 100, "ü" * 50).encode()) <= 200

@@ -118,6 +118,11 @@ def folds_of(dataset: Dataset, index: ImageIndex, folds: int) -> Groups:
     return found
 
 
+def evenly_spaced(indices: np.ndarray, most: int) -> np.ndarray:
+    """Return at most `most` of `indices`, evenly spaced."""
+    return indices[np.linspace(0, len(indices) - 1, min(most, len(indices))).round().astype(int)]
+
+
 def by_content(
     digests: UInt8[np.ndarray, "n 32"],
     targets: Int64[np.ndarray, " n"],

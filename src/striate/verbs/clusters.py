@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from striate.core.errors import ConfigError
 from striate.core.progress import silent
-from striate.reporting.sheets.results import SheetResult, file_name
+from striate.reporting.sheets.results import SheetResult, file_stem
 from striate.verbs._trained import classifier_of, folder_of, training_images
 from striate.verbs._verb import with_progress
 
@@ -103,8 +103,7 @@ def clusters(
     if images < _FEWEST:
         raise ConfigError(f"At least {_FEWEST} images of a class are clustered; received {images}.")
 
-    import numpy as np
-
+    from striate.data.split import evenly_spaced
     from striate.reporting.sheets.clusters import find_clusters
     from striate.reporting.sheets.explanation import method_named
     from striate.reporting.sheets.input_image import class_number
@@ -123,10 +122,9 @@ def clusters(
     folder = (folder_of(run) or Path()) / "clusters" if out is None else Path(out)
     results = []
     for number, (label, own) in enumerate(chosen.items()):
-        some = own[np.linspace(0, len(own) - 1, min(images, len(own))).round().astype(int)]
-        found = Clusters(find_clusters(classifier, dataset, some, label, wanted, at))
-        stem = file_name("-".join([label, found.found.method.name, *([f"at {at}"] if at else [])]))
-        results.append(replace(found, sheet=found.save(folder / f"{stem[:150]}.png")))
+        found = Clusters(find_clusters(classifier, dataset, evenly_spaced(own, images), label, wanted, at))
+        stem = file_stem(label, found.found.method.name, f"at {at}" if at else None)
+        results.append(replace(found, sheet=found.save(folder / f"{stem}.png")))
         report("clustering maps", number + 1, len(chosen))
         if on_result is not None:
             on_result(results[-1])

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from striate.core.errors import ConfigError, DataError
 from striate.core.progress import silent
-from striate.reporting.sheets.results import SheetResult, file_name
+from striate.reporting.sheets.results import SheetResult, file_stem
 from striate.verbs._images import expand
 from striate.verbs._trained import classifier_of, folder_of, training_images
 from striate.verbs._verb import with_progress
@@ -133,16 +133,14 @@ def concepts(
     )
     folder = (folder_of(run) or Path()) / "concepts" if out is None else Path(out)
     result = Concepts(tried, tuple(Failure(error.name, error.why) for error in unreadable))
-    stem = file_name("-".join([tried.label, *names, *([f"at {at}"] if at else [])]))
-    return Concepts(tried, result.failures, result.save(folder / f"{stem[:150]}.png"))
+    stem = file_stem(tried.label, *names, f"at {at}" if at else None)
+    return replace(result, sheet=result.save(folder / f"{stem}.png"))
 
 
 def _some(classifier: Classifier, dataset: Dataset, indices: np.ndarray, most: int) -> Prepared:
     """Return batches of at most `most` of the images `indices`, evenly spaced."""
-    import numpy as np
-
     from striate.data.loading.loader import Loader
+    from striate.data.split import evenly_spaced
 
-    chosen = indices[np.linspace(0, len(indices) - 1, min(most, len(indices))).round().astype(int)]
-    loader = Loader(dataset, chosen, classifier.input, batch_size=32)
+    loader = Loader(dataset, evenly_spaced(indices, most), classifier.input, batch_size=32)
     return [(batch.index.tolist(), batch.images) for batch in loader.epoch(0)]

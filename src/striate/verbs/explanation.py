@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from striate.core.errors import DataError
-from striate.reporting.sheets.results import SheetResult, SheetResults
+from striate.reporting.sheets.results import ImageResult, SheetResults
 
 if TYPE_CHECKING:
     import numpy as np
@@ -22,7 +22,7 @@ Member = TypeVar("Member", bound="Explanation | Failure")
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class Explanation(SheetResult):
+class Explanation(ImageResult):
     """The explanation of one image. `sheet` is the file that shows it, None where none was written.
 
     In a notebook the sheet is displayed. `save` writes it, `show` opens it.

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from striate.core.progress import silent
-from striate.reporting.sheets.results import SheetResult, SheetResults
+from striate.reporting.sheets.results import ImageResult, SheetResults
 from striate.verbs._images import each, named
 from striate.verbs._trained import classifier_of, folder_of
 from striate.verbs._verb import with_progress
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class Attack(SheetResult):
+class Attack(ImageResult):
     """The attack on one image, the `sheet` that shows it, and the changed `image` as a file.
 
     If the prediction was the target already, nothing is changed or written; `sheet` and `image` are None. In a notebook

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from striate.core.errors import ConfigError, DataError
 from striate.core.progress import silent
-from striate.reporting.sheets.results import OutputFolder, SheetResult, SheetResults, stem_of
+from striate.reporting.sheets.results import ImageResult, OutputFolder, SheetResults, stem_of
 from striate.verbs._images import each, named
 from striate.verbs._trained import classifier_of, folder_of, own_data, training_images
 from striate.verbs._verb import with_progress
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class Nearest(SheetResult):
+class Nearest(ImageResult):
     """The training images nearest to one image, and the `sheet` that shows them.
 
     In a notebook the sheet is displayed. `save` writes it, `show` opens it.

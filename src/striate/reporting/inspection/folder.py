@@ -12,7 +12,7 @@ from striate.plot import Tile, figure_png, png, tiles
 from striate.reporting.inspection.inspect import CLASSES, Inspection
 from striate.reporting.inspection.page import inspection_page, written_here
 from striate.reporting.inspection.sheets import filter_sheet, legible, map_sheet, patch_sheet, projection_sheet
-from striate.reporting.sheets.results import file_name
+from striate.reporting.sheets.results import file_stem
 from striate.reporting.sheets.rgb import Rgb
 
 PAGE = "index.html"
@@ -36,15 +36,15 @@ def write_inspection(inspection: Inspection, folder: Path) -> Path:
     try:
         make_folder(temporary)
         for found in inspection.filters:
-            _write(temporary / "filters" / f"{file_name(found.layer)}.png", filter_sheet(found)[0])
+            _write(temporary / "filters" / f"{file_stem(found.layer)}.png", filter_sheet(found)[0])
         for found in inspection.maps:
-            _write(temporary / "maps" / f"{file_name(found.place)}.png", map_sheet(found)[0])
+            _write(temporary / "maps" / f"{file_stem(found.place)}.png", map_sheet(found)[0])
         for (place, number), pixels in inspection.synthesised.items():
             if place == CLASSES:
-                _write(temporary / "classes" / f"{file_name(inspection.classes[number])}.png", pixels)
+                _write(temporary / "classes" / f"{file_stem(inspection.classes[number])}.png", pixels)
         for top in inspection.tops:
             for nth, unit in enumerate(inspection.chosen[top.place]):
-                path = temporary / file_name(top.place) / f"channel-{unit:03}.png"
+                path = temporary / file_stem(top.place) / f"channel-{unit:03}.png"
                 make_folder(path.parent)
                 write_atomically(path, _unit(inspection, top, nth, unit))
         write_atomically(temporary / PAGE, inspection_page(inspection))

@@ -20,6 +20,7 @@ from striate.core.progress import Progress, silent
 from striate.core.spec import InputSpec
 from striate.data.dataset import Dataset
 from striate.data.loading.loader import Loader
+from striate.data.split import evenly_spaced
 from striate.explaining import (
     ActivationMaps,
     FilterError,
@@ -95,7 +96,7 @@ def inspect_classifier(
 ) -> Inspection:
     """Inspect `classifier` with images of `dataset`, evenly spaced in `indices`, within `budget`."""
     model, spec = classifier.model, classifier.input
-    some = indices[np.linspace(0, len(indices) - 1, min(budget.images, len(indices))).round().astype(int)]
+    some = evenly_spaced(indices, budget.images)
     loader = Loader(dataset, some, spec, batch_size=_BATCH)
     places = _places(classifier)
     tops = top_patches(model, _batches(loader, progress), places)

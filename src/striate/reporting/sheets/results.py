@@ -26,12 +26,7 @@ _KEY = "striate-source"
 
 
 class SheetResult:
-    """A result for one image. In a notebook its sheet is displayed; `save` writes it, `show` opens it."""
-
-    @property
-    def subject(self) -> Answered:
-        """The image, as the network sees it, and the prediction."""
-        raise NotImplementedError
+    """A result with a sheet. In a notebook the sheet is displayed; `save` writes it, `show` opens it."""
 
     def figure(self) -> Figure:
         """Draw the sheet as a figure of Matplotlib."""
@@ -70,7 +65,16 @@ class SheetResult:
         return figure_png(self.figure())
 
 
-Member = TypeVar("Member", bound="SheetResult | Failure")
+class ImageResult(SheetResult):
+    """A result for one image."""
+
+    @property
+    def subject(self) -> Answered:
+        """The image, as the network sees it, and the prediction."""
+        raise NotImplementedError
+
+
+Member = TypeVar("Member", bound="ImageResult | Failure")
 
 
 class SheetResults(list[Member]):
@@ -98,8 +102,8 @@ class SheetResults(list[Member]):
         images = (base64.b64encode(one._repr_png_()).decode() for one in self._sheets())
         return "".join(f'<img src="data:image/png;base64,{image}" style="max-width: 100%">' for image in images)
 
-    def _sheets(self) -> list[SheetResult]:
-        return [one for one in self if isinstance(one, SheetResult)]
+    def _sheets(self) -> list[ImageResult]:
+        return [one for one in self if isinstance(one, ImageResult)]
 
 
 def answer(prediction: Prediction) -> str:
@@ -136,14 +140,14 @@ class OutputFolder:
         return self.path / name
 
 
-def file_name(text: str) -> str:
-    """Turn any name into the name of a file."""
-    return re.sub(r"[^\w.\- ]", "-", text).strip(". ") or "-"
-
-
 def stem_of(image: str, *kinds: str | None) -> str:
     """Join the stem of an image's name and all `kinds` that distinguish the file from others of it, except None."""
-    text = file_name("-".join([Path(image).stem, *filter(None, kinds)]))
+    return file_stem(Path(image).stem, *kinds)
+
+
+def file_stem(*names: str | None) -> str:
+    """Join all `names` except None to the stem of a file's name. Of a long one, the end is replaced by a digest."""
+    text = re.sub(r"[^\w.\- ]", "-", "-".join(filter(None, names))).strip(". ") or "-"
     data = text.encode()
     if len(data) <= _LONGEST:
         return text
