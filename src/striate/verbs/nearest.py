@@ -55,7 +55,7 @@ class Nearest(ImageResult):
 
     @property
     def grid(self) -> ActivationGrid | None:
-        """The most similar position of other images for each position of the map, if patches were requested."""
+        """The most similar position of the images compared for each position of the map, if patches were requested."""
         return self.found.grid
 
     def figure(self) -> Figure:
@@ -88,8 +88,8 @@ def nearest(
 
     The similarity of two images is the cosine between their inputs to the last layer, or between their features at
     another place, and at most 1. The image is compared with every image of the run's training split, or of other data.
-    One sheet per image shows the image and its nearest images. With patches, the sheet shows the most similar part of
-    another image for each part of the image.
+    One sheet per image shows the image and its nearest images. With patches, the sheet shows for each part of
+    the image the most similar part of all images compared.
 
     Example:
         striate.nearest("runs/photos", "holiday/beach.jpg", count=5)

@@ -16,7 +16,7 @@ from striate.core.spec import InputSpec
 from striate.data.dataset import Dataset
 from striate.data.loading.loader import Loader
 from striate.explaining import ActivationGrid, activation_grid, nearest_images
-from striate.plot import LIGHT, Theme, Tile, coloured, sheet, tiles
+from striate.plot import LIGHT, Theme, Tile, coloured, resized, sheet, tiles
 from striate.reporting.sheets.input_image import Subject
 from striate.reporting.sheets.results import answer
 from striate.reporting.sheets.rgb import Pixels, shown_input
@@ -147,5 +147,8 @@ def _grid_sheet(image: Tile, grid: ActivationGrid, spec: InputSpec, theme: Theme
         f"For each position of the map at {grid.place} ({rows} × {columns}), the part of a training image whose "
         f"activation is most similar to it; paler where the activation is weak."
     )
+    given = coloured(image.pixels)
+    given = resized(given, max(1.0, len(drawn) / len(given)))  # not by whole pixels, so that both are of one height
     caption = ("what each position stands for", f"mean similarity {grid.similarity.mean():.3f}")
-    return tiles([image, Tile(drawn, caption)], title="Most similar patches", note=note, side=3.6, theme=theme)
+    shown = [Tile(given, image.caption), Tile(drawn, caption)]
+    return tiles(shown, title="Most similar patches", note=note, side=3.6, theme=theme)
