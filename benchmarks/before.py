@@ -16,6 +16,7 @@ import tempfile
 from pathlib import Path
 
 from _measure import in_turn, tabulate, write_result
+from _sides import real_data
 
 COMMIT = "db4d34f"
 HERE = Path(__file__).parent
@@ -24,7 +25,8 @@ JOBS = ("photos (JPEG)", "32×32 (JPEG)", "32×32 (PNG)", "128×96 (PNG)", "resn
 
 def rate(source: Path, job: str) -> float:
     """Images per second of processor time by the code in `source`, in a process of its own."""
-    environment = {**os.environ, "PYTHONPATH": str(source), "OMP_NUM_THREADS": "1"}
+    data = str(real_data("photos-dog-cat").parent)
+    environment = {**os.environ, "PYTHONPATH": str(source), "OMP_NUM_THREADS": "1", "STRIATE_DATA": data}
     command = [sys.executable, str(HERE / "sides" / "before_side.py"), job]
     done = subprocess.run(command, env=environment, check=True, capture_output=True, text=True)
     return float(done.stdout)
@@ -41,7 +43,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("commit", nargs="?", default=COMMIT)
     parser.add_argument("--rounds", type=int, default=7)
-    parser.add_argument("--write", action="store_true", help="write the table into results/")
+    parser.add_argument("--write", action="store_true", help="write results/before.md and .json")
     chosen = parser.parse_args()
     tables = {}
     with tempfile.TemporaryDirectory() as folder:

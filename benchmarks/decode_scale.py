@@ -11,7 +11,6 @@ With a classifier of such photos, its answers to both are compared too.
 from __future__ import annotations
 
 import argparse
-import os
 from dataclasses import replace
 from pathlib import Path
 
@@ -19,6 +18,7 @@ import numpy as np
 import torch
 
 from _measure import Figures, write_result
+from _sides import real_data
 from striate.classifier import Classifier, load_classifier
 from striate.core.spec import RGB, InputSpec
 from striate.data.dataset import Dataset
@@ -94,12 +94,11 @@ def answers(dataset: Dataset, classifier: Classifier) -> Figures:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    default = Path(os.environ.get("STRIATE_DATA", "../shared/data")) / "photos-dog-cat"
-    parser.add_argument("folder", nargs="?", type=Path, default=default)
+    parser.add_argument("folder", nargs="?", type=Path, help="by default photos-dog-cat of the real data")
     parser.add_argument("--classifier", type=Path, help="a run, or a classifier's folder")
     parser.add_argument("--write", action="store_true", help="write results/decode_scale.md and .json")
     arguments = parser.parse_args()
-    dataset = open_data(arguments.folder)
+    dataset = open_data(arguments.folder or real_data("photos-dog-cat"))
     tables = {f"{side} × {side}": study(dataset, side) for side in SIDES}
     if arguments.classifier:
         tables["Answers"] = answers(dataset, load_classifier(arguments.classifier))

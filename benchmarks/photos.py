@@ -26,6 +26,7 @@ from torch.utils.data import DataLoader
 from torch.utils.data import Dataset as TorchDataset
 
 from _measure import Table, interleave, write_result
+from _sides import real_data
 from striate.core.allocator import tune_process
 from striate.core.spec import RGB, InputSpec
 from striate.data.dataset import Dataset, FileStore
@@ -142,15 +143,15 @@ def _share(table: Table, other: str, times: int = 1) -> float:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    default = Path(os.environ.get("STRIATE_DATA", "../shared/data")) / "photos-dog-cat"
-    parser.add_argument("folder", nargs="?", type=Path, default=default)
+    parser.add_argument("folder", nargs="?", type=Path, help="by default photos-dog-cat of the real data")
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--write", action="store_true", help="write results/photos.md and .json")
     arguments = parser.parse_args()
     tune_process()
-    dataset = open_data(arguments.folder)
+    folder = arguments.folder or real_data("photos-dog-cat")
+    dataset = open_data(folder)
     cores = len(os.sched_getaffinity(0))
-    tables, notes = {}, [f"{len(dataset)} JPEG photos of {arguments.folder.name} to float32 batches of {BATCH}."]
+    tables, notes = {}, [f"{len(dataset)} JPEG photos of {folder.name} to float32 batches of {BATCH}."]
     for side in SIDES:
         table = compare(dataset, side, arguments.rounds, cores)
         tables[f"{side} × {side}"] = table

@@ -9,7 +9,6 @@ photo is decoded and prepared by it, and by the library's own transform from the
 from __future__ import annotations
 
 import argparse
-import os
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -20,6 +19,7 @@ import torch
 from PIL import Image
 
 from _measure import Figures, write_result
+from _sides import real_data
 from striate.core.spec import InputSpec
 from striate.data.images.decode import decode
 from striate.data.preparation.arrays import prepare
@@ -92,13 +92,12 @@ def compare(kind: Iterator[tuple[str, InputSpec, Judge]], files: list[Path], mos
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    default = Path(os.environ.get("STRIATE_DATA", "../shared/data")) / "photos-dog-cat"
-    parser.add_argument("folder", nargs="?", type=Path, default=default)
+    parser.add_argument("folder", nargs="?", type=Path, help="by default photos-dog-cat of the real data")
     parser.add_argument("--photos", type=int, default=100)
     parser.add_argument("--quick", action="store_true", help="few photos and transforms")
     parser.add_argument("--write", action="store_true", help="write results/preparation.md and .json")
     arguments = parser.parse_args()
-    files = sorted(arguments.folder.rglob("*.jpg"))
+    files = sorted((arguments.folder or real_data("photos-dog-cat")).rglob("*.jpg"))
     files = files[:: max(1, len(files) // arguments.photos)][: 5 if arguments.quick else arguments.photos]
     kinds = {
         f"torchvision {torchvision.__version__}": transforms_of_torchvision(),

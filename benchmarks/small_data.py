@@ -10,7 +10,6 @@ misses its bar ends the program with an error.
 from __future__ import annotations
 
 import argparse
-import os
 import sys
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -20,6 +19,7 @@ import torch
 from torch.nn import functional as F
 
 from _measure import Figures, write_result
+from _sides import real_data
 from striate.classifier import pretrained_classifier
 from striate.classifier.nearest import nearest_similarity, normalised
 from striate.data.images.decode import decode
@@ -33,7 +33,6 @@ from striate.models.weights import pretrained
 from striate.runs.cross_validation import Fit, learning_curve, out_of_fold
 from striate.training.linear import fit_linear
 
-DATA = Path(os.environ.get("STRIATE_DATA", "../shared/data"))
 FOLDS, BATCH, KEPT = 5, 32, 0.95
 SUSPECTS = 3000  # images of Fashion-MNIST whose labels are checked
 CLOTHES = ("T-shirt", "trousers", "pullover", "dress", "coat", "sandal", "shirt", "sneaker", "bag", "ankle boot")
@@ -45,7 +44,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--quick", action="store_true", help="few images, and no bars")
     parser.add_argument("--write", action="store_true", help="write results/small_data.md and .json")
-    parser.add_argument("--cifar10", type=Path, default=DATA / "cifar10" / "cifar-10-batches-bin")
+    parser.add_argument("--cifar10", type=Path, help="by default that of the real data, if it is there")
     arguments = parser.parse_args()
     quick = arguments.quick
     features = Lite0()
@@ -53,8 +52,9 @@ def main() -> None:
     clothes = _clothes("train", 500 if quick else 6000)
     cases: list[tuple[str, tuple[np.ndarray, np.ndarray, np.ndarray | None, np.ndarray], float, float]]
     cases = [("dogs and cats; other photos", (photos, labels, None, others), 0.98, 0.10)]
-    if arguments.cifar10.is_dir():
-        near = _near(features, arguments.cifar10, 6 if quick else 40)
+    cifar10 = arguments.cifar10 or real_data("photos-dog-cat").parent / "cifar10" / "cifar-10-batches-bin"
+    if cifar10.is_dir():
+        near = _near(features, cifar10, 6 if quick else 40)
         cases.append(("CIFAR-10 without ships and trucks; these", near, 0.0, 1.0))
     rejection, suspects, missed = [], [], []
     for name, parts, least, most in cases:
@@ -119,9 +119,9 @@ def _batches(rows: Iterable[np.ndarray]) -> Iterator[list[np.ndarray]]:
 
 def _photos(features: Lite0, most: int | None) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Dogs and cats with their labels, and photos of neither."""
-    dataset = open_data(DATA / "photos-dog-cat")
+    dataset = open_data(real_data("photos-dog-cat"))
     chosen = np.arange(len(dataset))[:: 1 if most is None else len(dataset) // most]
-    folder = DATA / "imagenet-samples"
+    folder = real_data("imagenet-samples")
     files = sorted(path for path in folder.iterdir() if path.suffix.lower() in (".jpg", ".jpeg", ".png"))
     others = [path for path in files if int(path.name.split("_")[0]) not in DOGS_AND_CATS]
     others = others[: most or None]
@@ -151,7 +151,7 @@ def _near(features: Lite0, folder: Path, per_class: int) -> tuple[np.ndarray, np
 
 def _clothes(split: str, count: int) -> tuple[np.ndarray, np.ndarray]:
     """Fashion-MNIST: 64 random filters of 5 × 5, rectified and averaged over fields of 4 × 4; and the labels."""
-    dataset = open_data(DATA / "fashion-mnist")
+    dataset = open_data(real_data("fashion-mnist"))
     chosen = dataset.splits[split][:count]  # pyright: ignore[reportArgumentType]
     filters = np.random.default_rng(0).normal(size=(64, 1, 5, 5))
     filters -= filters.mean(axis=(2, 3), keepdims=True)

@@ -26,6 +26,7 @@ import torch
 
 import striate
 from _measure import Figures, write_result
+from _sides import real_data
 from striate.core.proportion import Proportion
 from striate.data.audit import audit
 from striate.data.audit.index import ImageIndex
@@ -119,14 +120,13 @@ def measured(count: str, mode: str, cases: list[Division], judge: Callable[[Divi
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    default = Path(os.environ.get("STRIATE_DATA", "data")) / "photos-dog-cat"
-    parser.add_argument("folder", type=Path, nargs="?", default=default)
+    parser.add_argument("folder", nargs="?", type=Path, help="by default photos-dog-cat of the real data")
     parser.add_argument("--modes", nargs="+", choices=MODES, default=list(MODES))
     parser.add_argument("--per-class", type=int, nargs="+", default=[], help="also with so many photos of a class")
     parser.add_argument("--folds", type=int, default=FOLDS, help="train for the first so many folds only")
     parser.add_argument("--write", action="store_true", help="write results/transfer.md and .json")
     arguments = parser.parse_args()
-    dataset = open_data(arguments.folder)
+    dataset = open_data(arguments.folder or real_data("photos-dog-cat"))
     index = audit(dataset).index
     rows: list[tuple[str, ...]] = []
     for per_class in (None, *arguments.per_class):
