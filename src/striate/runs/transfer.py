@@ -144,7 +144,7 @@ class Auto(Transfer):
     """The kind of transfer is chosen by measurement: features of several places are probed by cross-validation.
 
     Args:
-        places: how many feature maps are probed, from the last one back.
+        places: how many places are probed: the input of the last layer, and the last feature maps before it.
         folds: parts of the cross-validation, also of the evaluation (see `features`); none and 1 are 5 for the probes.
     """
 
