@@ -12,8 +12,7 @@ from striate.core.registry import Registry
 from striate.models._zoo import Network
 from striate.models.weights.dialects.caffe import CAFFE
 from striate.models.weights.dialects.dialect import Dialect as Dialect
-from striate.models.weights.dialects.dialect import Fit as Fit
-from striate.models.weights.dialects.dialect import Rules as Rules
+from striate.models.weights.dialects.dialect import Rules
 from striate.models.weights.dialects.idelbayev import IDELBAYEV
 from striate.models.weights.dialects.keras import KERAS
 from striate.models.weights.dialects.lukemelas import LUKEMELAS

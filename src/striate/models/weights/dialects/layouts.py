@@ -36,10 +36,10 @@ def _unwrapped(name: str) -> str:
 
 def _reshaped(tensor: Tensor, place: Tensor, module: nn.Module, channels: int) -> Tensor:
     """Bring (k, c, 1, 1), (k, c) and (k, c, h, w), (k, c·h·w) to each other, and (c, 1, 1) to (c,)."""
-    alike = tensor.ndim != place.ndim and tensor.numel() == place.numel() // max(place.shape[:1] or (1,)) * max(
-        tensor.shape[:1] or (1,)
-    )
-    return tensor.reshape(len(tensor), *place.shape[1:]) if alike and tensor.ndim else tensor
+    if not tensor.ndim or not place.ndim or tensor.ndim == place.ndim:
+        return tensor
+    inner = place.shape[1:]
+    return tensor.reshape(len(tensor), *inner) if tensor.shape[1:].numel() == inner.numel() else tensor
 
 
 def _slashed(path: str, leaf: str, module: nn.Module) -> str:

@@ -1,19 +1,17 @@
 """timm: https://github.com/huggingface/pytorch-image-models, state dicts of its releases and of its hub.
 
-Weights that came from TensorFlow have names of their own there, with `tf_` before; padding and epsilon are then
-TensorFlow's. By their tensors alone they cannot be distinguished from timm's own.
+Weights converted from TensorFlow have names that begin with `tf_`; their padding and epsilon are TensorFlow's. Their
+tensors alone do not distinguish them from timm's own.
 """
 
 from __future__ import annotations
 
 from striate.models.weights.dialects.dialect import Dialect, Rules
-from striate.models.weights.dialects.torchvision import DENSENET, INCEPTION_V3, RESNET
+from striate.models.weights.dialects.torchvision import DENSENET, INCEPTION_V3, NORMS, RESNET, STAGES
 
-_STAGES = (r"^stage(\d+)\.block(\d+)", "layer<1>.<2-1>")
-_NORMS = (r"\bnorm(?=\d)", "bn")
 _RESNET_D = Rules(
     ours=(
-        _STAGES,
+        STAGES,
         (r"^stem\.conv1\.", "conv1.0."),
         (r"^stem\.norm1\.", "conv1.1."),
         (r"^stem\.conv2\.", "conv1.3."),
@@ -26,7 +24,7 @@ _RESNET_D = Rules(
         (r"\bgate\.expand\.", "se.fc2."),
         (r"\bshortcut\.conv\.", "downsample.1."),
         (r"\bshortcut\.norm\.", "downsample.2."),
-        _NORMS,
+        NORMS,
     )
 )
 _RESNET_V2 = Rules(
@@ -45,7 +43,7 @@ _SENET = Rules(
         (r"\bexcitation\.expand\.", "se_module.fc2."),
         (r"\bshortcut\.conv\.", "downsample.0."),
         (r"\bshortcut\.norm\.", "downsample.1."),
-        _NORMS,
+        NORMS,
         (r"^fc\.", "last_linear."),
     )
 )
@@ -91,6 +89,7 @@ _CONVNEXT = Rules(
     )
 )
 _BLOCKS = (r"^blocks\.\d+\.\d+", "block<#>")
+_OUR_BLOCKS = (r"^stages\.stage\d+\.block\d+", "block<#>")
 _STEM_AND_TOP = (
     (r"^(stem\.conv|conv1|conv)\.", "conv_stem."),
     (r"^(stem\.norm|norm1|norm)\.", "bn1."),
@@ -98,13 +97,14 @@ _STEM_AND_TOP = (
     (r"^(top\.norm|norm2)\.", "bn2."),
     (r"^fc\.", "classifier."),
 )
-_INVERTED = (
-    *_STEM_AND_TOP,
-    # Blocks without an expansion: those of the first stage.
+# Blocks of the first stage have no expansion.
+_FIRST_STAGE = (
     (r"^(stages\.stage1\..*)\.depthwise(\.conv)?\.(?!norm)", "<1>.conv_dw."),
     (r"^(stages\.stage1\..*)\.(depthwise\.norm|norm1)\.", "<1>.bn1."),
     (r"^(stages\.stage1\..*)\.project(\.conv)?\.(?!norm)", "<1>.conv_pw."),
     (r"^(stages\.stage1\..*)\.(project\.norm|norm2)\.", "<1>.bn2."),
+)
+_ALL_STAGES = (
     (r"\bgate\.(reduce|expand)\.", "se.conv_<1>."),
     (r"\bexpand\.conv\.", "conv_pw."),
     (r"\bexpand\.norm\.", "bn1."),
@@ -112,20 +112,22 @@ _INVERTED = (
     (r"\b(depthwise\.norm|norm1)\.", "bn2."),
     (r"\bproject(\.conv)?\.(?!norm)", "conv_pwl."),
     (r"\b(project\.norm|norm2)\.", "bn3."),
-    (r"^stages\.stage\d+\.block\d+", "block<#>"),
+    _OUR_BLOCKS,
 )
+_INVERTED = (*_STEM_AND_TOP, *_FIRST_STAGE, *_ALL_STAGES)
 _FUSED = (
     (r"^(stages\.stage1\..*)\.expand\.conv\.", "<1>.conv."),
     (r"^(stages\.stage[23]\..*)\.expand\.conv\.", "<1>.conv_exp."),
     (r"^(stages\.stage[23]\..*)\.project\.norm\.", "<1>.bn2."),
-    *(rule for rule in _INVERTED if "stage1" not in rule[0]),
+    *_STEM_AND_TOP,
+    *_ALL_STAGES,
 )
 _MOBILENET_V1 = (
     *_STEM_AND_TOP,
     (r"\bdepthwise\.", "conv_dw."),
     (r"\bpointwise\.", "conv_pw."),
-    _NORMS,
-    (r"^stages\.stage\d+\.block\d+", "block<#>"),
+    NORMS,
+    _OUR_BLOCKS,
 )
 _VGG = Rules(
     ours=(

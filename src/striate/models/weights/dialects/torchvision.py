@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from striate.models.weights.dialects.dialect import Dialect, Rules
 
-RESNET = Rules(
-    ours=(
-        (r"^stage(\d+)\.block(\d+)", "layer<1>.<2-1>"),
-        (r"\bshortcut\.", "downsample."),
-        (r"\bnorm(?=\d)", "bn"),
-    )
-)
+STAGES = (r"^stage(\d+)\.block(\d+)", "layer<1>.<2-1>")
+NORMS = (r"\bnorm(?=\d)", "bn")
+RESNET = Rules(ours=(STAGES, (r"\bshortcut\.", "downsample."), NORMS))
 DENSENET = Rules(
     ours=(
         (r"^stem\.(conv|norm)", "features.<1>0"),
@@ -71,8 +69,8 @@ _CONVNEXT = Rules(
     ),
     theirs=((r"^features\.[1357]\.\d+\.", "block<#>."), (r"^features\.[246]\.", "downsample<#>.")),
 )
-_EFFICIENTNET = (
-    (
+_EFFICIENTNET = Rules(
+    ours=(
         (r"^(stages\..*\.(expand|depthwise|project))(?=\.(conv|norm)\.)", "unit<#>"),
         (r"^stages\..*\.gate\.", "gate<#>."),
         (r"\breduce\.", "fc1."),
@@ -81,7 +79,7 @@ _EFFICIENTNET = (
         (r"\bnorm\.", "1."),
         (r"^fc\.", "classifier.1."),
     ),
-    (
+    theirs=(
         (r"^features\.\d\.\d+\.block\.\d(?=\.[01]\.)", "unit<#>"),
         (r"^features\.\d\.\d+\.block\.\d\.(?=fc)", "gate<#>."),
         (r"^features\.0\.", "stem."),
@@ -126,8 +124,8 @@ TORCHVISION = Dialect(
         r"googlenet_bn": _GOOGLENET,
         r"inception_v3": INCEPTION_V3,
         r"mobilenet_v2(_\d+)?": Rules(ours=_MOBILENET_V2, epsilon=1e-5, padding="symmetric"),
-        r"efficientnet_b[0-4]": Rules(ours=_EFFICIENTNET[0], theirs=_EFFICIENTNET[1], epsilon=1e-5),
-        r"efficientnet_b[5-7]|efficientnet_v2_[sml]": Rules(ours=_EFFICIENTNET[0], theirs=_EFFICIENTNET[1]),
+        r"efficientnet_b[0-4]": replace(_EFFICIENTNET, epsilon=1e-5),
+        r"efficientnet_b[5-7]|efficientnet_v2_[sml]": _EFFICIENTNET,
         r"convnext_(tiny|small|base|large)": _CONVNEXT,
     },
 )
