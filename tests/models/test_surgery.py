@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Mapping
 from typing import Any
 
@@ -92,6 +93,11 @@ def test_groups_of_any_module_follow_the_calls_and_end_where_maps_shrink() -> No
     network = _Plain()
     groups = striate.layer_groups(network, size=32)
     assert groups == {"group1": (network.first, network.norm), "group2": (network.second,), "head": (network.last,)}
+
+
+def test_a_layer_whose_name_begins_like_the_head_is_no_part_of_it() -> None:
+    network = nn.Sequential(OrderedDict(flat=nn.Flatten(), fc1=nn.Linear(12, 5), relu=nn.ReLU(), fc=nn.Linear(5, 2)))
+    assert striate.layer_groups(network, size=2)["head"] == (network.fc,)
 
 
 def test_what_is_frozen_does_not_learn_and_keeps_its_statistics() -> None:

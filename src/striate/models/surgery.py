@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from striate.core.errors import ModelError, nearest
 from striate.core.protocols import Auxiliary, Described
 from striate.core.rng import Stream
+from striate.hooks import borrow
 from striate.layers import GlobalAveragePool
 from striate.models._zoo import Network
 
@@ -44,7 +45,7 @@ def replace_head(
         seed: seed of the new weights.
 
     Raises:
-        ModelError: no head is found; the sentence says what the last layer is.
+        ModelError: no head is found; the message names the last linear layer.
     """
     if classes < 1:
         raise ModelError(f"A head has at least 1 output; received classes={classes}.")
@@ -81,7 +82,7 @@ def heads_of(model: nn.Module, size: int | tuple[int, int] | None = None) -> tup
 def layer_groups(model: nn.Module, *, size: int | tuple[int, int] | None = None) -> dict[str, tuple[nn.Module, ...]]:
     """Return the layers of `model` with parameters or buffers in groups, from the input to the head.
 
-    The groups of a network of the zoo end at its feature maps and bear their names. Those of any other module end where
+    The groups of a network of the zoo end at its feature maps and have their names. Those of any other module end where
     its maps become smaller: group1, group2 …. The last group, `head`, is the layers of `replace_head`.
 
     Example:
@@ -94,7 +95,7 @@ def layer_groups(model: nn.Module, *, size: int | tuple[int, int] | None = None)
     Raises:
         ModelError: no head is found, or the model does not run on images of this size.
     """
-    heads = heads_of(model, size)
+    inside = tuple(f"{path}." for path in heads_of(model, size))
     calls = _calls(model, size)
     ends = {path: name for name, path in model.feature_maps.items()} if isinstance(model, Described) else {}
     groups: dict[str, list[nn.Module]] = {}
@@ -102,7 +103,7 @@ def layer_groups(model: nn.Module, *, size: int | tuple[int, int] | None = None)
     waiting: list[nn.Module] = []
     area = None
     for call in calls:
-        if call.path.startswith(heads) or call.module in seen:
+        if f"{call.path}.".startswith(inside) or call.module in seen:
             continue
         if _owns_tensors(call.module):
             if not ends and area is not None and call.area is not None and call.area < area:
@@ -179,13 +180,13 @@ class Truncated(Network):
 
 
 def truncate(network: Network, place: str, *, size: tuple[int, int], classes: int) -> Truncated:
-    """Return a network of the layers of `network` up to its feature map `place`, with a new linear layer behind it.
+    """Return a network of the layers of `network` up to its feature map `place`, with a new linear layer after it.
 
-    The layers are those of `network` themselves, with their weights. They must stand in a row: each module on the way
-    to `place` may do nothing but call its parts, one after the other.
+    The layers are those of `network` themselves, with their weights. They must form a sequence: each module up to
+    `place` only calls its children, one after the other.
 
     Raises:
-        ModelError: there is no such feature map, or `network` does more than call its parts in turn before it.
+        ModelError: there is no such feature map, or a module before it does more than call its children in sequence.
     """
     if place not in network.feature_maps:
         raise ModelError(f"There is no feature map {place!r} in this network. {nearest(place, network.feature_maps)}")
@@ -238,24 +239,16 @@ def _calls(model: nn.Module, size: int | tuple[int, int] | None) -> list[_Call]:
     like = torch.zeros(0) if parameter is None else parameter.detach()
     image = torch.zeros(1, channels, height, width, dtype=like.dtype, device=like.device)
     calls: list[_Call] = []
-    modes = {module: module.training for module in model.modules()}
-    hooks = [
-        module.register_forward_hook(_noting(calls, path))
-        for path, module in model.named_modules(remove_duplicate=True)
-    ]
-    try:
-        with torch.no_grad():
-            model.eval()(image)
-    except (RuntimeError, ValueError, TypeError) as error:
-        raise ModelError(
-            f"This {type(model).__name__} does not run on images of {channels}×{height}×{width} ({error}). Pass the "
-            "size of its images: size=(height, width)."
-        ) from error
-    finally:
-        for hook in hooks:
-            hook.remove()
-        for module, mode in modes.items():
-            module.training = mode
+    with borrow(model), torch.no_grad():
+        for path, module in model.named_modules():
+            module.register_forward_hook(_noting(calls, path))
+        try:
+            model(image)
+        except (RuntimeError, ValueError, TypeError) as error:
+            raise ModelError(
+                f"This {type(model).__name__} does not run on images of {channels}×{height}×{width} ({error}). Pass "
+                "the size of its images: size=(height, width)."
+            ) from error
     return calls
 
 
