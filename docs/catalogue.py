@@ -3,8 +3,8 @@
     python docs/catalogue.py [--write] [--online]
 
 Without options, the catalogue is compared with the installed libraries. `--write` rewrites it, in
-`src/striate/models/weights/catalogue/`, with the page `docs/reference/weights.md`. `--online` asks for every file where
-it is published, without downloading it, and compares size and digest.
+`src/striate/models/weights/catalogue/`, with the page `docs/reference/weights.md`. `--online` requests the
+headers of every published file, and compares size and digest.
 
 Listed are weights with ImageNet's 1,000 classes, for networks that a dialect knows. Names of files end in the first
 digits of their SHA-256; files on the hub have their whole digest there. A file that torchvision has fetched is
@@ -18,7 +18,7 @@ import json
 import re
 import sys
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -33,7 +33,6 @@ from striate.models.weights.preparation import input_spec_of, input_spec_of_pres
 
 FOLDER = Path(entries.__file__).with_name("catalogue")
 PAGE = Path(__file__).parent / "reference" / "weights.md"
-CLASSES = "imagenet-1k"
 _PAGE = """# Pretrained weights
 
 <!-- Written by docs/catalogue.py from the catalogue of weights. -->
@@ -67,7 +66,7 @@ _DIGITS = re.compile(r"-([0-9a-f]{8,64})\.\w+$")
 
 
 def import_libraries() -> tuple[Any, Any]:
-    """Import torchvision and timm, also beside a torch that torchvision's extension was not built for."""
+    """Import torchvision and timm, also with a torch for which torchvision's extension was not built."""
     try:
         import torchvision
     except RuntimeError:
@@ -108,7 +107,7 @@ def of_torchvision(torchvision: Any) -> Iterator[dict[str, Any]]:
                 "model": model,
                 "dialect": "torchvision",
                 "input": spec,
-                "classes": CLASSES,
+                "classes": entries.IMAGENET,
                 "licence": "BSD-3-Clause",
                 "addresses": [weights.url],
                 "file": file,
@@ -125,12 +124,10 @@ def of_timm(timm: Any) -> Iterator[dict[str, Any]]:
     for model in MODELS:
         for dialect in ("timm", "tensorflow"):
             rules = DIALECTS[dialect].rules(model)
-            name = named(model, _TIMM)
-            if dialect == "tensorflow" and not name.startswith("tf_"):
-                name = f"tf_{name}"
+            prefix = "tf_" if dialect == "tensorflow" else ""
+            name = prefix + named(model, _TIMM).removeprefix(prefix)
             if rules is None or not timm.is_model(name):
                 continue
-            prefix = "tf_" if dialect == "tensorflow" else ""
             usual = timm.get_pretrained_cfg(name).tag
             for full in timm.list_pretrained(f"{name}.*"):
                 config = timm.get_pretrained_cfg(full)
@@ -143,7 +140,7 @@ def of_timm(timm: Any) -> Iterator[dict[str, Any]]:
                     "model": model,
                     "dialect": dialect,
                     "input": input_spec_of(config.to_dict(), test_size=True),
-                    "classes": CLASSES,
+                    "classes": entries.IMAGENET,
                     "licence": config.license or "",
                     "file": file,
                     "hub": config.hf_hub_id,
@@ -180,20 +177,20 @@ def class_names() -> str:
     """Return the file of ImageNet's class names, which torchvision has under its licence, BSD-3-Clause."""
     torchvision, _ = import_libraries()
     names = torchvision.models.get_model_weights("resnet50").DEFAULT.meta["categories"]
-    return "[\n" + ",\n".join(json.dumps(name, ensure_ascii=False) for name in names) + "\n]\n"
+    return text(names)
 
 
-def text(entries: list[dict[str, Any]]) -> str:
-    """Return a file of the catalogue: an entry on each line."""
-    return "[\n" + ",\n".join(json.dumps(entry, ensure_ascii=False) for entry in entries) + "\n]\n"
+def text(items: Iterable[object]) -> str:
+    """Return a file of the catalogue: an item on each line."""
+    return "[\n" + ",\n".join(json.dumps(item, ensure_ascii=False) for item in items) + "\n]\n"
 
 
-def page(entries: list[entries.Entry]) -> str:
+def page(listed: list[entries.Entry]) -> str:
     """Return the page of the reference: a row for each entry."""
     rows = [
         f"| `{entry.name}`{' (default)' if entry.default else ''} | {DIALECTS[entry.dialect].title} | "
         f"{entry.input.height}×{entry.input.width} | {entry.top1 or '–'} | {entry.top5 or '–'} | {entry.licence} |"
-        for entry in entries
+        for entry in listed
     ]
     return _PAGE.format(count=len(rows), rows="\n".join(rows))
 
@@ -224,7 +221,7 @@ def main() -> None:
     options = parser.parse_args()
     wrong = []
     files = {f"{library}.json": text(found) for library, found in catalogue().items()}
-    for name, content in (files | {f"classes/{CLASSES}.json": class_names()}).items():
+    for name, content in (files | {f"classes/{entries.IMAGENET}.json": class_names()}).items():
         path = FOLDER / name
         if options.write:
             path.write_text(content, encoding="utf-8")
