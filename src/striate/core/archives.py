@@ -1,4 +1,4 @@
-"""Bounds for zip archives of unknown origin."""
+"""Bounds for compressed files of unknown origin."""
 
 from __future__ import annotations
 
@@ -10,6 +10,11 @@ from striate.core.memory import available_memory
 
 _UNSUSPICIOUS = 256 << 20  # bytes; below, zeros and constants may be compressed by any factor
 _LARGEST_FACTOR = 20  # of arrays with content
+
+
+def credible_size(packed: int) -> int:
+    """Return the most bytes that arrays of `packed` compressed bytes can have."""
+    return max(_UNSUSPICIOUS, _LARGEST_FACTOR * packed)
 
 
 def check_archive(path: Path, archive: zipfile.ZipFile, error: type[StriateError]) -> None:
@@ -24,7 +29,7 @@ def check_archive(path: Path, archive: zipfile.ZipFile, error: type[StriateError
     size, packed = sum(member.file_size for member in members), sum(member.compress_size for member in members)
     if size > available_memory():
         raise error(f"{path} unpacks to {size:,} bytes, which is more than the memory that is free.")
-    if size > max(_UNSUSPICIOUS, _LARGEST_FACTOR * packed):
+    if size > credible_size(packed):
         raise error(
             f"{path} unpacks to {size:,} bytes, {size // max(packed, 1)} times its size, as zip bombs do. Store the "
             "arrays without compression."

@@ -93,18 +93,21 @@ class Entry:
             origin = f" ({self.notes})" if self.notes else ""
             raise ModelError(
                 f"{self.name} is not downloaded: its catalogue entry has no address or no digest. Get {self.file} from "
-                f"its source{origin} and pass its path: "
-                f"{command('predict', self.model, '--weights', self.file, 'IMAGES')}"
+                f"its source{origin} and pass its path: {self._use}"
             )
         try:
             fetch([Remote(path.name, self.addresses, self.size, self.digest)], path.parent, progress=progress)
         except DataError as error:
             raise ModelError(
                 f"{self.name} could not be downloaded ({error.__cause__ or error}). Where there is a network: "
-                f"curl -LO {self.addresses[0]}; then here: "
-                f"{command('predict', self.model, '--weights', self.file, 'IMAGES')}"
+                f"curl -LO {self.addresses[0]}; then here: {self._use}"
             ) from error
         return path, whole
+
+    @property
+    def _use(self) -> str:
+        """A command line that uses the file by its path."""
+        return command("predict", self.model, "--weights", self.file, "IMAGES")
 
     def _cached(self) -> Path:
         return cache_folder() / "weights" / self.name / self.file

@@ -87,7 +87,7 @@ def provide_file(
     _refuse_offline(repository, file)
     address, folder = repository.address(file), _folder(repository)
     headers = _headers(repository, address)
-    published = (headers["X-Linked-Etag"] or headers["ETag"] or "").removeprefix("W/").strip('"')
+    published = _digits(headers["X-Linked-Etag"] or headers["ETag"])
     size = headers["X-Linked-Size"] or headers["Content-Length"] or ""
     if digest is None and not re.fullmatch("[0-9a-f]{64}", published):
         raise ModelError(
@@ -116,7 +116,7 @@ def read_config(repository: Repository) -> Mapping[str, Any]:
     try:
         with _opened(address, "GET") as response:
             content = response.read(_LARGEST_CONFIG)
-            tag = (response.headers["ETag"] or "").removeprefix("W/").strip('"')
+            tag = _digits(response.headers["ETag"])
     except (urllib.error.URLError, http.client.HTTPException, OSError) as error:
         raise ModelError(_unreachable(repository, address, error)) from error
     if re.fullmatch("[0-9a-f]{40}", tag) and _blob_digest(content) != tag:
@@ -205,6 +205,11 @@ def _headers(repository: Repository, address: str) -> Message:
         raise ModelError(_unreachable(repository, address, error)) from error
     except (urllib.error.URLError, http.client.HTTPException, OSError) as error:
         raise ModelError(_unreachable(repository, address, error)) from error
+
+
+def _digits(tag: str | None) -> str:
+    """Return the digest in an ETag, without its marks."""
+    return (tag or "").removeprefix("W/").strip('"')
 
 
 def _unreachable(repository: Repository, address: str, error: Exception) -> str:

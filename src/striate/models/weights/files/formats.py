@@ -12,7 +12,7 @@ from striate.core.errors import ModelError
 
 Format = Literal["safetensors", "torch", "npz", "h5", "keras"]
 
-HDF5 = b"\x89HDF\r\n\x1a\n"
+_HDF5 = b"\x89HDF\r\n\x1a\n"
 # torch files before version 1.6: a pickle of this number comes first.
 _LEGACY_TORCH = b"\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19."
 _LARGEST_HEADER = 100 << 20  # of safetensors, as its library has it
@@ -44,7 +44,7 @@ def format_of(path: Path, data: bytes) -> Format:
             raise ModelError(f"{path} {why}")
     if data.startswith(b"PK\x03\x04"):
         return _format_of_zip(path, data)
-    if data.startswith(HDF5):
+    if data.startswith(_HDF5):
         return "h5"
     if data[:1] == b"\x80" and data[2:].startswith(_LEGACY_TORCH):
         return "torch"

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from striate.core.archives import credible_size
 from striate.core.errors import ModelError
 from striate.core.memory import available_memory
 from striate.core.registry import natural_key
@@ -21,8 +22,6 @@ from striate.core.registry import natural_key
 if TYPE_CHECKING:
     import h5py
 
-_UNSUSPICIOUS = 256 << 20  # bytes; below, constants may be compressed by any factor
-_LARGEST_FACTOR = 20
 _DEEPEST = 32
 _DAMAGED = (OSError, RuntimeError, KeyError, ValueError, TypeError, MemoryError, OverflowError)
 _KERNEL_BIAS = (("kernel", ""), ("bias", "use_bias"))
@@ -154,7 +153,7 @@ def _read(path: Path, size: int, places: Mapping[str, h5py.Dataset]) -> dict[str
     """Read arrays of numbers, if all of them together are of a credible size."""
     numbers = {name: place for name, place in places.items() if place.dtype.kind in "fiu"}
     total = sum(place.nbytes for place in numbers.values())
-    if total > min(available_memory(), max(_UNSUSPICIOUS, _LARGEST_FACTOR * size)):
+    if total > min(available_memory(), credible_size(size)):
         raise ModelError(f"{path} unpacks to {total:,} bytes, which is more than weights of {size:,} bytes can be.")
     return {name: place[()] for name, place in numbers.items()}
 
