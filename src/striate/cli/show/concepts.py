@@ -33,7 +33,8 @@ def show_concepts(
 
 
 def _line(found: Concepts, score: ConceptScore) -> str:
-    from striate.reporting.sheets.concepts import meaning, p_value
+    from striate.explaining.inspection.tcav import p_value
+    from striate.reporting.sheets.concepts import meaning
 
     return (
         f"{score.concept}: {meaning(score)} of {found.label} at {score.place}: TCAV {score.score:.2f} (0.5 by chance), "

@@ -70,8 +70,12 @@ class ConceptScore(ShortRepr):
             does = f"{'raises' if self.score > 0.5 else 'lowers'} the score of {whose}"
         else:
             does = f"has no significant influence on {whose}"
-        p = "p < 0.001" if self.p < 0.001 else f"p = {self.p:.3f}"
-        return f"{self.concept} {does} at {self.place}: TCAV {self.score:.2f}, 0.5 by chance, {p}"
+        return f"{self.concept} {does} at {self.place}: TCAV {self.score:.2f}, 0.5 by chance, {p_value(self)}"
+
+
+def p_value(score: ConceptScore) -> str:
+    """Format p of the test."""
+    return "p < 0.001" if score.p < 0.001 else f"p = {score.p:.3f}"
 
 
 def tcav(

@@ -16,6 +16,7 @@ from striate.core.progress import Progress, silent
 from striate.data.images.decode import Unreadable, decode
 from striate.data.preparation.arrays import prepare, scale
 from striate.explaining import ConceptScore, tcav
+from striate.explaining.inspection.tcav import p_value
 from striate.plot import LIGHT, Theme, Tile, coloured, sheet, tiles
 from striate.reporting.numbers import percent
 from striate.reporting.sheets.rgb import Rgb, shown_input
@@ -114,8 +115,3 @@ def meaning(score: ConceptScore) -> str:
     if not score.significant:
         return "no significant influence on the score"
     return "raises the score" if score.score > 0.5 else "lowers the score"
-
-
-def p_value(score: ConceptScore) -> str:
-    """Format p of the test."""
-    return "p < 0.001" if score.p < 0.001 else f"p = {score.p:.3f}"
