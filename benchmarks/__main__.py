@@ -23,6 +23,7 @@ BENCHMARKS = {
     "decode_scale": [],
     "before": ["--rounds", "1"],
     "preparation": ["--quick"],
+    "copies": ["--quick"],
     "small_data": ["--quick"],
     "patches": ["--quick"],
     "pointing": ["--quick"],
