@@ -81,6 +81,17 @@ def test_explain_and_fool_take_every_form(classifier: Classifier, due: float, na
     assert fooled.subject.prediction.probability == pytest.approx(due)
 
 
+@pytest.mark.parametrize("name", FORMS)
+def test_a_module_with_a_function_for_its_images_takes_every_form(name: str) -> None:
+    def prepare(image: Image.Image) -> torch.Tensor:
+        return torch.from_numpy(np.array(image)).permute(2, 0, 1) / 255
+
+    net = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(PIXELS.size, 2))
+    (found,) = striate.explain(net, FORMS[name], preparation=prepare, method="saliency")
+    assert not isinstance(found, Failure)
+    assert torch.equal(found.subject.images[0], prepare(Image.fromarray(PIXELS)))
+
+
 def test_an_open_file_is_read(classifier: Classifier, due: float, tmp_path: Path) -> None:
     (tmp_path / "x.png").write_bytes(png())
     with open(tmp_path / "x.png", "rb") as file:

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from striate.classifier import Classifier, Prediction
 from striate.classifier.images import ImageLike, as_image
-from striate.core.errors import ConfigError, DataError, nearest
+from striate.core.errors import ConfigError, nearest
 from striate.core.geometry import Placement
 from striate.core.names import canonical
 from striate.data.images.decoded import DecodedImage
@@ -106,22 +106,3 @@ def class_number(classes: Sequence[str], wanted: str | int) -> int:
         f"There is no class {str(wanted)!r}: give its name, or its number from 0 to {len(classes) - 1}. "
         f"{nearest(str(wanted), classes)}"
     )
-
-
-def pixel_array(image: Any) -> np.ndarray:
-    """Return an array (h, w, c) of a supported type.
-
-    Raises:
-        DataError: it cannot be converted.
-    """
-    pixels = image.detach().cpu().movedim(0, -1).numpy() if isinstance(image, Tensor) and image.ndim == 3 else image
-    pixels = np.asarray(pixels)
-    pixels = pixels[:, :, None] if pixels.ndim == 2 else pixels
-    if pixels.ndim != 3 or 0 in pixels.shape or pixels.dtype.kind not in "uf":
-        raise DataError(
-            "An image is a path, a PIL image, an array (h, w) or (h, w, c) of uint8, uint16 or floats from 0 to 1, or "
-            f"a tensor (c, h, w); received {type(image).__name__} {pixels.dtype} of shape {pixels.shape}."
-        )
-    if pixels.dtype.kind == "f" and not (np.isfinite(pixels).all() and pixels.min() >= 0 and pixels.max() <= 1):
-        raise DataError("An image of floats has values from 0 to 1; pass a prepared image as a tensor.")
-    return pixels.astype(np.float32) if pixels.dtype.kind == "f" else pixels

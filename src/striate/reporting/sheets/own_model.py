@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,16 +14,18 @@ from torch import Tensor, nn
 from striate.classifier import Prediction
 from striate.classifier.images import as_image
 from striate.core.errors import ConfigError, DataError
-from striate.core.spec import InputSpec, channel_names
-from striate.data.images.decode import decode
+from striate.core.spec import RGB, InputSpec
 from striate.data.images.decoded import DecodedImage
 from striate.data.preparation.arrays import prepare, scale
 from striate.explaining import TargetError
 from striate.hooks import borrow
-from striate.reporting.sheets.input_image import Answered, Subject, pixel_array
+from striate.reporting.sheets.input_image import Answered, Subject
 from striate.reporting.sheets.own_preparation import Brought
 from striate.reporting.sheets.rgb import Pixels, shown_input
 from striate.tasks import CLASSIFICATION
+
+_IN_FULL = InputSpec(channels=RGB, height=1, width=1, mean=(0.0,) * 3, std=(1.0,) * 3, decode_scale=0.0)
+"""A preparation for which images are decoded with all their pixels."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -95,11 +96,8 @@ class OwnNetwork:
 
 def _pil(image: Any) -> Image.Image:
     """Convert to an upright RGB image, as torchvision's presets expect it."""
-    if isinstance(image, (str, Path, bytes, bytearray)):
-        image = Image.fromarray(_eight_bits(decode(Path(image) if isinstance(image, (str, Path)) else bytes(image))))
-    elif not isinstance(image, Image.Image):
-        pixels = pixel_array(image)
-        image = Image.fromarray(_eight_bits(DecodedImage(pixels, channel_names(pixels.shape[2]), pixels.shape[:2])))
+    if not isinstance(image, Image.Image):
+        image = Image.fromarray(_eight_bits(as_image(image, _IN_FULL)))
     return ImageOps.exif_transpose(image).convert("RGB")
 
 
