@@ -1,9 +1,9 @@
-"""The dogs-and-cats networks: what 2000 photos can teach a network that starts from nothing.
+"""The dogs-and-cats networks: small networks to train from scratch on 2000 photos.
 
 `dogs_and_cats_2017` is that of Chollet, "Deep learning with Python", Manning, 2017, section 5.2.3: unpadded 3×3
 convolutions of 32, 64, 128 and 128 filters, each with a 2×2 max pooling, and a fully connected layer of 512 units, for
 photos of 150×150. (The book adds dropout after the last pooling later on, in section 5.2.5.) `dogs_and_cats` is the
-courses' network after it: its convolutions keep the size, and it has dropout of 0.5 and another layer of 128 units.
+courses' variant: its convolutions keep the size, and it has dropout of 0.5 and another layer of 128 units.
 
 The originals end in one sigmoid unit. Here the last layer has a logit for each class, two of them for dogs and cats:
 513 parameters more than the book's 3,453,121, and 129 more than the courses' 5,615,553. First weights are Glorot's, as

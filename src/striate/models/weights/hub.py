@@ -1,7 +1,7 @@
 """Files of models on the Hugging Face hub: found in its cache or ours, or downloaded and checked.
 
-`HF_ENDPOINT` is the address of the hub, `HF_HUB_OFFLINE` forbids requests, `HF_HUB_CACHE` or `HF_HOME` is the folder in
-which the hub's own client stores files; it is read, never written.
+`HF_ENDPOINT` is the address of the hub, `HF_HUB_OFFLINE` forbids requests, and `HF_HUB_CACHE` or `HF_HOME` is the
+folder in which the hub's own client stores files; it is read, never written.
 """
 
 from __future__ import annotations
@@ -120,7 +120,7 @@ def read_config(repository: Repository) -> Mapping[str, Any]:
     except (urllib.error.URLError, http.client.HTTPException, OSError) as error:
         raise ModelError(_unreachable(repository, address, error)) from error
     if re.fullmatch("[0-9a-f]{40}", tag) and _blob_digest(content) != tag:
-        raise ModelError(f"{address} sent something else than its digest says. Try again, or take another mirror.")
+        raise ModelError(f"{address} sent content that does not match its digest. Try again, or take another mirror.")
     config = _parsed(content, address)
     folder = _folder(repository)
     make_folder(folder)

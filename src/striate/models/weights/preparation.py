@@ -25,7 +25,7 @@ def input_spec_of(config: Mapping[str, Any], *, test_size: bool = False) -> Inpu
     `timm.data.resolve_data_config(use_test_size=True)`. A missing field has timm's default.
 
     Raises:
-        ConfigError: a value is none that timm writes.
+        ConfigError: a value that timm does not write.
     """
     size = _chosen(config, "input_size", test_size) or (3, 224, 224)
     if len(size) != 3 or not all(type(side) is int for side in size):

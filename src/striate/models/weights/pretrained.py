@@ -26,11 +26,11 @@ _FILES = ("model.safetensors", "pytorch_model.bin")
 
 @dataclass(frozen=True, eq=False)
 class Pretrained:
-    """Weights that were trained before, with all that is known of them.
+    """Pretrained weights and their description.
 
     `state` holds the tensors by the paths of `model`, built with `arguments`; a network that was built from them keeps
-    this description without its tensors. `dialect` is the library whose names the file has. `input` and `labels` are
-    None where nothing says how images are prepared and what the classes are. `source` is the path or address, `digest`
+    this description without its tensors. `dialect` is the library whose names the file has. `input`, the
+    preparation of images, and `labels`, the class names, are None if unknown. `source` is the path or address, `digest`
     that of the file; `top1` and `top5` are the published accuracies in per cent.
     """
 
@@ -60,12 +60,12 @@ def pretrained(
 
     `weights` is the path of a file, the folder of a classifier or a run, a folder with the files of a hub repository, a
     name of the catalogue, or a repository of the Hugging Face hub. `model` is a name of the zoo; it may be left out
-    where the source says it. `size` (height, width) is that of the images that the weights are for, where nothing else
-    says it; by default the card's. `progress` counts the bytes of a download.
+    where the source names the model. `size` (height, width) of the images is used where the source has none; by default
+    it is the card's. `progress` counts the bytes of a download.
 
     Raises:
-        ModelError: there are no such weights, the file is damaged, or they do not fit the model; the message says which
-            tensor does not, its shape and the expected one.
+        ModelError: there are no such weights, the file is damaged, or they do not fit the model; the message names the
+            tensor, its shape and the expected one.
         RunError: the cache cannot be written.
     """
     text = os.fspath(weights)
@@ -146,7 +146,7 @@ def _agreed(described: Described, model: str | None, path: Path) -> Described:
 def _fitted(
     file: WeightsFile, described: Described, name: str, source: str, size: tuple[int, int] | None = None
 ) -> Pretrained:
-    """Bring the tensors of a file to the paths of the model, whose classes and channels the tensors tell."""
+    """Bring the tensors of a file to the paths of the model; they determine its classes and channels."""
     model, tensors = described.model, file.tensors
     (channels, *sides), classes = default_input(model)
     spec = described.input

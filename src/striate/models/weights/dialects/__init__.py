@@ -32,8 +32,8 @@ for _dialect in _DIALECTS:
 def recognise(tensors: Mapping[str, Tensor], network: Network, *, source: str = "") -> Dialect:
     """Return the dialect in which every tensor of a file has its place in `network`.
 
-    `source` is the name of the file or of the architecture in the library. It decides where two dialects have the same
-    names for networks that compute something else.
+    `source` is the name of the file or of the architecture in the library. It decides between dialects with the same
+    names for networks that compute different functions.
 
     Raises:
         ModelError: no dialect fits (the error is that of the nearest one), or several do.

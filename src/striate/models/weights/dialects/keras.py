@@ -1,6 +1,6 @@
-"""Keras: weights of `keras.applications` and nets after them, by the names of their layers.
+"""Keras: weights of `keras.applications` and of networks modelled on them, by the names of their layers.
 
-Layers without a name of their own have numbers in the order in which the model's code makes them. Weights that were
+Layers without a name of their own are numbered in the order in which the model's code creates them. Weights that were
 converted from Caffe are fed BGR from 0 to 255 minus a mean.
 """
 

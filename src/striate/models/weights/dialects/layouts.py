@@ -1,4 +1,4 @@
-"""How libraries lay tensors out: where the axes of a kernel lie, and what the tensors of a layer are called."""
+"""How libraries lay out tensors: the order of the axes of a kernel, and the names of a layer's tensors."""
 
 from __future__ import annotations
 

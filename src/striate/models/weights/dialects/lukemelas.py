@@ -1,6 +1,7 @@
-"""The EfficientNets of Luke Melas-Kyriazi: https://github.com/lukemelas/EfficientNet-PyTorch, and nets after them.
+"""The EfficientNets of Luke Melas-Kyriazi and networks modelled on them.
 
-Weights are TensorFlow's, by the authors of the papers, for its padding.
+Source: https://github.com/lukemelas/EfficientNet-PyTorch. The weights are those of the papers' authors for TensorFlow,
+with its padding.
 """
 
 from __future__ import annotations

@@ -37,7 +37,7 @@ def _unfolded(tensors: Mapping[str, Tensor], network: Network) -> Mapping[str, T
     convolutions = [path for path, module in network.named_modules() if isinstance(module, nn.Conv2d)]
     norms = [(path, module) for path, module in network.named_modules() if isinstance(module, nn.BatchNorm2d)]
     if len(theirs) - 1 != len(convolutions) or not all(name.startswith("op") for name in theirs):
-        return tensors  # the names of these weights say what is wrong
+        return tensors  # the comparison of names raises the error
     missing = [f"{name}.bias" for name in theirs if f"{name}.bias" not in tensors]
     if missing:
         raise ModelError(

@@ -1,6 +1,6 @@
 """A program: convert a torch file on standard input to safetensors, within bounds of memory and time.
 
-It is run by its path in a process of its own, and imports nothing of Striate. Arguments: the file to write, bytes of
+It runs by its path in a separate process, and imports nothing of Striate. Arguments: the file to write, bytes of
 memory, seconds. On failure, standard output holds one JSON object with the reason.
 """
 

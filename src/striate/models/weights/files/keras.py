@@ -132,7 +132,7 @@ def _by_paths(group: h5py.Group, above: str = "", depth: int = 0) -> Iterator[tu
 
 
 def _own(group: h5py.Group, name: str) -> Any:
-    """Return what is stored in this file under `name`, one step after the other: never what a link leads to."""
+    """Return the group or array `name` of this file, step by step, without following links."""
     found: Any = group
     for step in name.split("/"):
         link = found.get(step, getlink=True)
@@ -159,7 +159,7 @@ def _read(path: Path, size: int, places: Mapping[str, h5py.Dataset]) -> dict[str
 
 
 def _facts(attributes: Mapping[str, Any]) -> dict[str, str]:
-    """Return what the attributes of a file say of Keras and of the model."""
+    """Return the backend and version of Keras, and the model's description, from the attributes of a file."""
     facts = {
         key: _text(attributes[key])
         for key in ("backend", "keras_version")

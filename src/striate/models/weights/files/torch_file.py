@@ -1,4 +1,4 @@
-"""Read torch files by a process of its own, whose memory and time are bounded."""
+"""Read torch files in a separate process with bounded memory and time."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from striate.core.files import cache_folder, make_folder, write_atomically
 
 _CONVERTER = Path(__file__).with_name("convert_torch.py")
 _SECONDS = 120
-_SPARE_MEMORY = 512 << 20  # bytes, beside four times the file: its bytes, its tensors, and what is written
+_SPARE_MEMORY = 512 << 20  # bytes, in addition to four times the file: its bytes, its tensors, and the output
 _ORDER, _OTHER = "order", "other"  # keys of the converter's metadata: all places, and the values that are no tensors
 
 
