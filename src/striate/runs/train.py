@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -22,6 +22,7 @@ from striate.runs.folder import Run
 from striate.runs.plan import Plan
 from striate.runs.prepare import Prepared, TrainingData
 from striate.runs.probe import fit_head
+from striate.runs.recipe import Recipe
 from striate.runs.transfer import build, freeze_for
 from striate.training import (
     Checkpoint,
@@ -122,29 +123,34 @@ def train_run(
             session.plan.write(run)  # its end may be another
             log.write("resumed", clock=state.clock, changes=list(changes), **_facts(session, execution))
         yield _started(run, session, state, start, changes)
-        with contextlib.closing(
-            train_session(
-                state,
-                train,
-                until=recipe.epochs,
-                log=log,
-                checkpoints=run.checkpoints,
-                stopping=EarlyStopping(recipe.stop.metric, recipe.stop.patience),
-                evaluate=lambda: evaluate(state.model, state.task, validation, execution).scores(),
-                every=recipe.evaluate_every,
-                publish=publish,
-            )
-        ) as events:
-            try:
-                ending = yield from events
-            except DataError as error:
-                raise DataError(
-                    f"{error} The training is saved at {recipe.epochs.position(state.clock)}. Restore the image and "
-                    f"continue: striate resume {run.argument}. Or use the remaining images: striate resume "
-                    f"{run.argument} --inexact, or striate finish {run.argument}"
-                ) from error
+        events = train_session(
+            state,
+            train,
+            until=recipe.epochs,
+            log=log,
+            checkpoints=run.checkpoints,
+            stopping=EarlyStopping(recipe.stop.metric, recipe.stop.patience),
+            evaluate=lambda: evaluate(state.model, state.task, validation, execution).scores(),
+            every=recipe.evaluate_every,
+            publish=publish,
+        )
+        with contextlib.closing(events), _with_remedy(run, recipe, state):
+            ending = yield from events
         log.write("finished", clock=state.clock, reason=ending.reason, best_step=ending.best_step)
     return ending
+
+
+@contextlib.contextmanager
+def _with_remedy(run: Run, recipe: Recipe, state: TrainState) -> Iterator[None]:
+    """Add the position of the training and the ways to continue it to the error of an image that cannot be read."""
+    try:
+        yield
+    except DataError as error:
+        raise DataError(
+            f"{error} The training is saved at {recipe.epochs.position(state.clock)}. Restore the image and continue: "
+            f"striate resume {run.argument}. Or use the remaining images: striate resume {run.argument} --inexact, or "
+            f"striate finish {run.argument}"
+        ) from error
 
 
 def fit_run(

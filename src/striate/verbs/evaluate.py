@@ -12,8 +12,12 @@ from striate.verbs._trained import classifier_of, own_data, run_of
 from striate.verbs._verb import with_progress
 
 if TYPE_CHECKING:
-    from striate.classifier import Classifier
+    from numpy import ndarray
+
+    from striate.classifier import Classifier, SeenImages
     from striate.core.progress import Progress
+    from striate.data.audit.index import ImageIndex
+    from striate.data.dataset import Dataset, Split
     from striate.runs.folder import Run
     from striate.runs.seen import Seen
 
@@ -89,8 +93,7 @@ def evaluate(
     from striate.data.audit import audit
     from striate.data.sources.opening import open_data
     from striate.runs.evaluate import answers, evaluation, matched, stored_name
-    from striate.runs.images import own_splits
-    from striate.runs.seen import read_appearances, sort_out
+    from striate.runs.seen import sort_out
 
     report = progress or silent
     classifier = classifier_of(run, device, weights=weights, progress=report)
@@ -98,18 +101,12 @@ def evaluate(
     chosen = split or ("test" if data is None else "all")
     dataset, known, unknown = matched(open_data(source, minimum_classes=1, progress=report), classifier.labels)
     index = audit(dataset, channels=classifier.input.channels, progress=report).index
-    if chosen == "all":
-        wanted = np.flatnonzero(index.readable)
-    else:
-        wanted = own_splits(its_run if data is None else None, dataset, index)[chosen]
-    indices = np.intersect1d(wanted, known)
+    indices = np.intersect1d(_in_split(chosen, its_run if data is None else None, dataset, index), known)
     if not len(indices):
         raise DataError(f"{source} has no image in the split {chosen!r}. Choose another with --split.")
-    its_own = data is None and chosen != "all"  # a split of the run's own data is judged as it was asked for
-    known_images = classifier.seen
-    if its_run and known_images:
-        known_images = replace(known_images, appearances=read_appearances(its_run.thumbnails_file))
-    indices, seen = sort_out(known_images, indices, index, keep=all_images or its_own, progress=report)
+    its_own = data is None and chosen != "all"  # a split of the run's own data is evaluated whole
+    seen_images = _with_appearances(classifier.seen, its_run)
+    indices, seen = sort_out(seen_images, indices, index, keep=all_images or its_own, progress=report)
     if not len(indices):
         raise DataError(
             f"The classifier has seen every image of {source} in its training ({seen}), so they cannot test it. "
@@ -125,3 +122,17 @@ def evaluate(
     if its_run:
         judged.write(its_run)
     return Verdict(str(source), chosen, judged.scores, unknown, int((~index.readable[known]).sum()), seen)
+
+
+def _in_split(split: Split | Literal["all"], run: Run | None, dataset: Dataset, index: ImageIndex) -> ndarray:
+    """Return the indices of the images of a split, or of all readable images."""
+    from striate.runs.images import own_splits
+
+    return index.readable.nonzero()[0] if split == "all" else own_splits(run, dataset, index)[split]
+
+
+def _with_appearances(seen: SeenImages | None, run: Run | None) -> SeenImages | None:
+    """Add the thumbnails of the run, by which changed copies of its images are recognised."""
+    from striate.runs.seen import read_appearances
+
+    return replace(seen, appearances=read_appearances(run.thumbnails_file)) if run and seen else seen

@@ -73,16 +73,10 @@ def invariance(
         TargetError: the network has no such class.
         PlaceError: a place does not exist, or its value is not a map.
     """
-    if change not in get_args(Change):
-        raise ConfigError(
-            f"A change must be shift, scale or rotation; received {change!r}. {nearest(change, get_args(Change))}"
-        )
-    if change == "scale" and amounts is not None and min(amounts, default=1) <= 0:
-        raise ConfigError(f"A scale must be a factor above 0; received {min(amounts)}.")
+    _check(change, amounts)
     images = as_model_input(model, images)
     places = places_of(model, images, places)
-    height = images.shape[2]
-    chosen = [float(amount) for amount in (_usual(change, height) if amounts is None else amounts)]
+    chosen = [float(amount) for amount in (_usual(change, images.shape[2]) if amounts is None else amounts)]
     resolved = ResolvedTarget(target, task)
 
     def look(images: Float[Tensor, "m c h w"]) -> tuple[list[Tensor], Tensor]:
@@ -117,6 +111,15 @@ def invariance(
         resolved.classes or (),
         _array(probability).reshape(shape),
     )
+
+
+def _check(change: str, amounts: Sequence[int | float] | None) -> None:
+    if change not in get_args(Change):
+        raise ConfigError(
+            f"A change must be shift, scale or rotation; received {change!r}. {nearest(change, get_args(Change))}"
+        )
+    if change == "scale" and amounts is not None and min(amounts, default=1) <= 0:
+        raise ConfigError(f"A scale must be a factor above 0; received {min(amounts)}.")
 
 
 def _joined(parts: Iterable[tuple[list[Tensor], Tensor]]) -> tuple[list[Tensor], Tensor]:

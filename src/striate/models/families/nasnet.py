@@ -214,6 +214,18 @@ class AuxiliaryClassifier(nn.Module):
         return self.fc(self.flatten(x))
 
 
+def _plan(filters: int, repeats: int) -> list[tuple[str, type[NormalCell] | type[ReductionCell], int]]:
+    """Return the name, kind and filters of each cell, from the input to the output."""
+    plan: list[tuple[str, type[NormalCell] | type[ReductionCell], int]] = [
+        ("stem1", ReductionCell, filters // 4),
+        ("stem2", ReductionCell, filters // 2),
+    ]
+    for run in range(3):
+        plan += [(f"reduction{run}", ReductionCell, filters << run)] if run else []
+        plan += [(f"cell{run * repeats + n + 1}", NormalCell, filters << run) for n in range(repeats)]
+    return plan
+
+
 class NASNet(Network):
     """NASNet-A with `repeats` normal cells in each of three runs; `filters` are those of the first run's cells.
 
@@ -243,14 +255,7 @@ class NASNet(Network):
         super().__init__()
         self.conv = nn.Conv2d(channels, stem, 3, 2, bias=False)
         self.norm = _batch_norm(stem)
-        plan: list[tuple[str, type[NormalCell] | type[ReductionCell], int]] = [
-            ("stem1", ReductionCell, filters // 4),
-            ("stem2", ReductionCell, filters // 2),
-        ]
-        for run in range(3):
-            plan += [(f"reduction{run}", ReductionCell, filters << run)] if run else []
-            plan += [(f"cell{run * repeats + n + 1}", NormalCell, filters << run) for n in range(repeats)]
-
+        plan = _plan(filters, repeats)
         given = [Given(stem, 2)]
         self.cells = nn.ModuleDict()
         self._reads: list[int] = []  # which map before the last one a cell reads besides it
