@@ -23,4 +23,4 @@ from striate.models.surgery import freeze as freeze
 from striate.models.surgery import layer_groups as layer_groups
 from striate.models.surgery import replace_head as replace_head
 from striate.models.surgery import thaw as thaw
-from striate.models.surgery import truncate as truncate
+from striate.models.truncated import truncate as truncate

@@ -21,7 +21,7 @@ from striate.models._own import OWN_MODELS
 from striate.models._padding import repad, split_padding
 from striate.models._zoo import MODELS, Network
 from striate.models.notation import build_written, is_notation, parse, written_classes
-from striate.models.surgery import truncate
+from striate.models.truncated import truncate
 from striate.tracing import EmptyMapError, output_shape, smallest_side
 
 _LARGEST = 2**16
@@ -95,7 +95,7 @@ def create_model(
 
     `size` is (height, width), or one number for both. What is not passed is the card's, see `default_input`; with a
     size and no channels, there are three. `name` is one of the zoo's; NAME@PLACE, which ends at a feature map of that
-    model with the mean of each channel and a linear layer (`striate.models.surgery.truncate`); NAME+same or
+    model with the mean of each channel and a linear layer (`striate.models.truncated.truncate`); NAME+same or
     NAME+symmetric, with another padding rule than the model's own (`striate.models._padding`); or a network written
     down: see `striate.models.notation`. With a `seed` the weights depend on it alone, and torch's random state stays as
     found; without one they are drawn from that state, as torch's own modules do.

@@ -1,4 +1,4 @@
-"""Reuse a trained network for another task: a new head, frozen layers, groups of layers, an earlier end.
+"""Reuse a trained network for another task: a new head, frozen layers, groups of layers.
 
 Yosinski, Clune, Bengio and Lipson, "How transferable are features in deep neural networks?", NIPS 2014,
 arXiv:1411.1792: early layers are general, late ones are specific to the task that they were trained for.
@@ -6,8 +6,7 @@ arXiv:1411.1792: early layers are general, late ones are specific to the task th
 
 from __future__ import annotations
 
-from collections import OrderedDict
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import TypeVar
 
@@ -18,8 +17,6 @@ from striate.core.errors import ModelError, nearest
 from striate.core.protocols import Auxiliary, Described
 from striate.core.rng import Stream
 from striate.hooks import borrow
-from striate.layers import GlobalAveragePool
-from striate.models._zoo import Network
 
 Model = TypeVar("Model", bound=nn.Module)
 HEAD = "head"
@@ -68,7 +65,7 @@ def heads_of(model: nn.Module, size: int | tuple[int, int] | None = None) -> tup
     if isinstance(model, Described):
         auxiliary = model.auxiliary_heads if isinstance(model, Auxiliary) else {}
         return model.head, *auxiliary.values()
-    calls = _calls(model, size)
+    calls = calls_of(model, size)
     layers = [call for call in calls if call.outputs is not None]
     if not layers or calls[-1].output.shape[1:2] != (layers[-1].outputs,):
         found = f"its last linear layer is {layers[-1].path!r}" if layers else "it has no linear layer"
@@ -96,7 +93,7 @@ def layer_groups(model: nn.Module, *, size: int | tuple[int, int] | None = None)
         ModelError: no head is found, or the model does not run on images of this size.
     """
     inside = tuple(f"{path}." for path in heads_of(model, size))
-    calls = _calls(model, size)
+    calls = calls_of(model, size)
     ends = {path: name for name, path in model.feature_maps.items()} if isinstance(model, Described) else {}
     groups: dict[str, list[nn.Module]] = {}
     seen: set[nn.Module] = set()
@@ -163,50 +160,8 @@ def thaw(model: Model, *groups: str, size: int | tuple[int, int] | None = None) 
     return model
 
 
-class Truncated(Network):
-    """A network up to one of its feature maps (`trunk`), then the mean of each channel and a linear layer."""
-
-    head = "fc"
-
-    def __init__(self, trunk: nn.Sequential, maps: Mapping[str, str], channels: int, classes: int) -> None:
-        super().__init__()
-        self.feature_maps = {name: f"trunk.{path}" for name, path in maps.items()}
-        self.trunk = trunk
-        self.pool = GlobalAveragePool()
-        self.fc = nn.Linear(channels, classes)
-
-    def forward(self, x: Tensor) -> Tensor:
-        return self.fc(self.pool(self.trunk(x)))
-
-
-def truncate(network: Network, place: str, *, size: tuple[int, int], classes: int) -> Truncated:
-    """Return a network of the layers of `network` up to its feature map `place`, with a new linear layer after it.
-
-    The layers are those of `network` themselves, with their weights. They must form a sequence: each module up to
-    `place` only calls its children, one after the other.
-
-    Raises:
-        ModelError: there is no such feature map, or a module before it does more than call its children in sequence.
-    """
-    if place not in network.feature_maps:
-        raise ModelError(f"There is no feature map {place!r} in this network. {nearest(place, network.feature_maps)}")
-    calls = _calls(network, size)
-    path = network.feature_maps[place]
-    end = next(call for call in calls if call.path == path)
-    trunk = _row(network, "", end, calls)
-    if trunk is None:
-        raise ModelError(
-            f"This network cannot end at {place}: the modules before it are not called one after the other. Choose "
-            "another of its feature maps."
-        )
-    before = {name: path for name, path in network.feature_maps.items() if _contains(trunk, path)}
-    built = Truncated(trunk, before, end.output.shape[1], classes)
-    built.card = network.card
-    return built
-
-
 @dataclass(frozen=True, eq=False)
-class _Call:
+class Call:
     """A call of a module in a forward pass: its first tensor, and its output."""
 
     path: str
@@ -228,7 +183,7 @@ class _Call:
         return self.module.out_channels if is_product else None  # pyright: ignore[reportReturnType]
 
 
-def _calls(model: nn.Module, size: int | tuple[int, int] | None) -> list[_Call]:
+def calls_of(model: nn.Module, size: int | tuple[int, int] | None) -> list[Call]:
     """Return the calls of all modules in a forward pass on a blank image, in the order in which they end."""
     parameter = next(model.parameters(), None)
     card = getattr(model, "card", None)
@@ -238,7 +193,7 @@ def _calls(model: nn.Module, size: int | tuple[int, int] | None) -> list[_Call]:
     channels = convolution.in_channels if convolution is not None else card.input[0] if card is not None else 3
     like = torch.zeros(0) if parameter is None else parameter.detach()
     image = torch.zeros(1, channels, height, width, dtype=like.dtype, device=like.device)
-    calls: list[_Call] = []
+    calls: list[Call] = []
     with borrow(model), torch.no_grad():
         for path, module in model.named_modules():
             module.register_forward_hook(_noting(calls, path))
@@ -252,43 +207,13 @@ def _calls(model: nn.Module, size: int | tuple[int, int] | None) -> list[_Call]:
     return calls
 
 
-def _noting(calls: list[_Call], path: str) -> Callable[..., None]:
+def _noting(calls: list[Call], path: str) -> Callable[..., None]:
     def note(module: nn.Module, arguments: tuple[object, ...], output: object) -> None:
         if isinstance(output, Tensor):
             first = arguments[0] if arguments and isinstance(arguments[0], Tensor) else None
-            calls.append(_Call(path, module, first, output))
+            calls.append(Call(path, module, first, output))
 
     return note
-
-
-def _row(module: nn.Module, path: str, end: _Call, calls: list[_Call]) -> nn.Sequential | None:
-    """Return the children of `module` up to the output of `end` as a sequence; None where they are not one."""
-    prefix = f"{path}." if path else ""
-    row: OrderedDict[str, nn.Module] = OrderedDict()
-    before: Tensor | None = None
-    for name, child in module.named_children():
-        called = [call for call in calls if call.path == prefix + name]
-        inside = end.path.startswith(f"{prefix}{name}.")
-        if len(called) != 1 or called[0].input is None or (before is not None and called[0].input is not before):
-            return None
-        if called[0].output is end.output:
-            row[name] = child
-            return nn.Sequential(row)
-        if inside:
-            cut = _row(child, prefix + name, end, calls)
-            if cut is not None:
-                row[name] = cut
-            return None if cut is None else nn.Sequential(row)
-        row[name], before = child, called[0].output
-    return None
-
-
-def _contains(trunk: nn.Module, path: str) -> bool:
-    try:
-        trunk.get_submodule(path)
-    except AttributeError:
-        return False
-    return True
 
 
 def _like(path: str, old: nn.Module, classes: int) -> nn.Module:
