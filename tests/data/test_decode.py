@@ -17,6 +17,7 @@ import pytest
 import simplejpeg
 import tifffile
 from PIL import Image, ImageOps
+from PIL.PngImagePlugin import PngInfo
 
 from striate.core.geometry import place
 from striate.core.spec import InputSpec
@@ -318,6 +319,31 @@ def test_a_jpeg_with_bytes_to_spare_before_its_end_mark_is_whole() -> None:
 def test_a_jpeg_with_anything_behind_its_end_mark_is_whole() -> None:
     data = encoded(scene(), "JPEG")
     assert np.array_equal(decode(data + b"a film behind it" * 50).pixels, decode(data).pixels)
+
+
+@pytest.mark.parametrize("marked", [True, False], ids=["JFIF", "no marker"])
+def test_a_jpeg_of_subsampling_4_4_1_is_read(marked: bool) -> None:
+    """A rotated 4:1:1: the four blocks of brightness that share a block of colour are below each other."""
+    y, x = np.mgrid[0:8, 0:32]
+    data = bytearray(
+        imagecodecs.jpeg8_encode(np.repeat((7 * x + y)[..., None], 3, 2).astype(np.uint8), subsampling="411")
+    )
+    expected = np.concatenate(np.split(decode(bytes(data)).pixels, 4, axis=1))
+    frame = data.index(b"\xff\xc0")
+    data[frame + 5 : frame + 9], data[frame + 11] = struct.pack(">HH", 32, 8), 0x14
+    assert np.array_equal(decode(bytes(data if marked else data[:2] + data[20:])).pixels, expected)
+
+
+@pytest.mark.parametrize("mode", ["L", "LA", "RGB", "RGBA"])
+def test_a_plain_png_is_read_as_one_with_a_text(mode: str) -> None:
+    """A text makes Pillow's reader of the whole file read it; without one, its decoder is enough."""
+    texts = PngInfo()
+    texts.add_text("Title", "A scene")
+    image = Image.fromarray(scene()).convert(mode)
+    plain, titled = decode(encoded(image, "PNG")), decode(encoded(image, "PNG", pnginfo=texts))
+    assert np.array_equal(plain.pixels, np.asarray(image).reshape(40, 56, -1))
+    assert np.array_equal(titled.pixels, plain.pixels)
+    assert (titled.mode, titled.channels, titled.original) == (plain.mode, plain.channels, plain.original)
 
 
 def test_damaged_exif_is_no_reason_to_lose_an_image() -> None:

@@ -53,8 +53,7 @@ def _checked(data: bytes, found: Segments, spec: InputSpec | None) -> DecodedIma
 
 
 def _read(data: bytes, found: Segments, spec: InputSpec | None, note: str = "") -> DecodedImage:
-    *size, colour, _ = simplejpeg.decode_jpeg_header(data)
-    height, width = map(int, size)
+    height, width, colour = found.size_and_colours or _header(data)
     check_size(height, width)
     orientation = found.orientation
     upright_size = (width, height) if orientation >= 5 else (height, width)
@@ -72,6 +71,14 @@ def _read(data: bytes, found: Segments, spec: InputSpec | None, note: str = "") 
     return DecodedImage(
         exif.upright(pixels, orientation), channels, upright_size, orientation, f"JPEG {colour}", note=note
     )
+
+
+def _header(data: bytes) -> tuple[int, int, str]:
+    try:
+        height, width, colour, _ = simplejpeg.decode_jpeg_header(data)
+    except KeyError as error:  # TurboJPEG has a name for this subsampling (4:4:1), simplejpeg has none
+        raise ValueError("unnamed subsampling") from error
+    return int(height), int(width), colour
 
 
 def fraction(spec: InputSpec, height: int, width: int) -> int:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import math
-
 from striate.core.memory import available_memory
 
 MAXIMUM_PIXELS = 178_956_970
@@ -32,7 +30,7 @@ def check_size(height: int, width: int, channels: int = 1) -> None:
     """Refuse an image whose header declares no pixels or too many, before anything is allocated."""
     if height < 1 or width < 1:
         raise Refused(DAMAGED, f"its size is given as {width}×{height}")
-    if height * width * math.ceil(channels / 4) > MAXIMUM_PIXELS:
+    if height * width * -(-channels // 4) > MAXIMUM_PIXELS:
         raise Refused(TOO_LARGE, f"{width}×{height}; at most {MAXIMUM_PIXELS:,} are read")
 
 

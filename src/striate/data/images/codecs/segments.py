@@ -12,9 +12,12 @@ _EXIF, _XMP, _ICC = b"Exif\0\0", b"http://ns.adobe.com/xap/1.0/\0", b"ICC_PROFIL
 _APP0, _APP1, _APP2, _APP14, _SOS, _EOI = 0xE0, 0xE1, 0xE2, 0xEE, 0xDA, 0xD9
 _SAYING = (_APP1, _APP2)
 _ALONE = frozenset([0x01, *range(0xD0, 0xD9)])  # markers without a length: TEM, RST0 to RST7, SOI
-_NO_SEGMENT = _ALONE | {0x00, 0xFF}
+_NO_SEGMENT = _ALONE | {0x00, 0xFF, _SOS, _EOI}
 _HEAD = struct.Struct(">BBH")
 _FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}  # SOF0 to SOF15; DHT, JPG and DAC are not frames
+_OF_INTEREST = _FRAMES | {_APP1, _APP2}
+_USUAL, _FRAME = (0xC0, 0xC1, 0xC2), struct.Struct(">HHB")
+_JFIF = b"\xff\xd8\xff\xe0\0\x10JFIF\0"
 PROGRESSIVE, _FIRST_ARITHMETIC = (0xC2, 0xC6, 0xCA, 0xCE), 0xC9
 # The next marker as libjpeg searches for it: filling bytes before it are valid, anything else is skipped.
 MARKER = re.compile(rb"\xff+[^\xff\x00]")
@@ -51,6 +54,20 @@ class Segments:
         """Whether the first scan holds all channels in their full precision."""
         kind, at = self.frame
         return bool(kind and self.scan) and kind not in PROGRESSIVE and self.data[self.scan + 4] == self.data[at + 9]
+
+    @property
+    def size_and_colours(self) -> tuple[int, int, str] | None:
+        """Height, width and colour space of the usual kinds of JPEG; None of others.
+
+        Source: `default_decompress_parms` of libjpeg: one channel is grey, and three after a JFIF marker are YCbCr.
+        """
+        kind, at = self.frame
+        if kind not in _USUAL:
+            return None
+        height, width, channels = _FRAME.unpack_from(self.data, at + 5)
+        if height and width and (channels == 1 or (channels == 3 and self.data.startswith(_JFIF))):
+            return height, width, "Gray" if channels == 1 else "YCbCr"
+        return None
 
     @property
     def unsupported(self) -> str:
@@ -123,26 +140,26 @@ class Segments:
 def segments(data: bytes) -> Segments:
     """Read the segments of a JPEG up to its first scan."""
     found = Segments(data)
-    parts, size, position = found.parts, len(data), 2
+    parts, size, position, read = found.parts, len(data), 2, _HEAD.unpack_from
     while position + 4 <= size:
-        filling, marker, length = _HEAD.unpack_from(data, position)
+        filling, marker, length = read(data, position)
         if filling != 0xFF or marker in _NO_SEGMENT:
+            if filling == 0xFF and marker in (_SOS, _EOI):
+                found.scan = position if marker == _SOS else 0
+                break
             following = MARKER.search(data, position + 2 if filling == 0xFF and marker in _ALONE else position)
             if following is None:
                 break
             position = following.end() - 2
             continue
-        if marker == _SOS:
-            found.scan = position
-            break
         end = position + 2 + length
-        if marker == _EOI or end > size or length < 2:
+        if end > size or length < 2:
             break
-        part = (marker, position, end)
-        parts.append(part)
-        if marker in _SAYING:
-            found.said.append(part)
-        elif marker in _FRAMES and length >= 8:
-            found.frame = (marker, position)
+        parts.append((marker, position, end))
+        if marker in _OF_INTEREST:
+            if marker in _SAYING:
+                found.said.append(parts[-1])
+            elif length >= 8:
+                found.frame = (marker, position)
         position = end
     return found
