@@ -1,1 +1,1 @@
-"""The command line: parses, shows, and holds no logic."""
+"""The command line: parse arguments, call a verb, show its result."""

@@ -1,4 +1,4 @@
-"""Make a command of a verb and the function that shows its result: one signature of both."""
+"""Make a command from a verb and the function that shows its result, with the parameters of both."""
 
 from __future__ import annotations
 
@@ -50,19 +50,19 @@ def command(
 
 
 def _warn_if_unfinished(run: str) -> None:
-    """Say on standard error how far the training of `run`, a run's or a classifier's folder, is if it is not over."""
+    """Warn on standard error if the training of `run`, the folder of a run or a classifier, is not over."""
     from striate.classifier import standing
 
     unfinished = standing(run)
     if unfinished is not None:
-        complain(f"The training of {run} is unfinished: {unfinished}. Used are its best weights so far.")
+        complain(f"The training of {run} is unfinished: {unfinished}. Its best weights so far are used.")
 
 
 def _parameters(function: Callable[..., Any]) -> list[inspect.Parameter]:
     """Return the parameters with their annotations as types.
 
-    What is imported for the type checker only has no meaning here and counts as Any: no text spells such a value, so
-    an option that takes nothing else is for Python only.
+    Names that are imported only for the type checker count as Any: a command line cannot express such a value, so a
+    parameter that takes nothing else has no option.
     """
     target: Any = inspect.unwrap(function)
     names = ChainMap(target.__globals__, dict(vars(builtins)), defaultdict(lambda: Any))
@@ -76,7 +76,7 @@ def _parameters(function: Callable[..., Any]) -> list[inspect.Parameter]:
 
 
 def _spelled(hint: Any) -> Any:
-    """Return a hint without what no text can spell: functions, and what counts as Any."""
+    """Return a type hint without what a command line cannot express: functions, and Any."""
     if typing.get_origin(hint) not in (typing.Union, types.UnionType):
         return hint
     spelled = [each for each in typing.get_args(hint) if each is not Any and typing.get_origin(each) is not Callable]
@@ -84,14 +84,14 @@ def _spelled(hint: Any) -> Any:
 
 
 def _of_python(parameter: inspect.Parameter) -> bool:
-    """Return whether a parameter takes objects of Python, annotated as Any: it has no option."""
+    """Return whether a parameter takes Python objects only, annotated as Any; it has no option."""
     return typing.get_args(parameter.annotation)[:1] == (Any,)
 
 
 def _worded(parameter: inspect.Parameter, hint: Any) -> inspect.Parameter:
     """Return the parameter as the help shows it: its name for its value, not a Python type; no empty default.
 
-    Only where any number of words is taken may one begin with a hyphen: a lone - is the list on standard input.
+    Words may begin with a hyphen only where any number of them is taken: a lone - is the list on standard input.
     """
     shown = Parameter(
         metavar=parameter.name.upper(),
@@ -125,12 +125,12 @@ def usage(run: Callable[..., None], name: str) -> str:
 
 
 def _for_terminal(text: str, example: str) -> str:
-    """Return a docstring for the command line: a command for an example, and no section on what is raised."""
+    """Return a docstring for the command line: with a command as its example, and without the errors raised."""
     return _EXAMPLE.sub(f"Example: {example}\n\n", text.split("\nRaises:")[0]).rstrip()
 
 
 def _flowing(text: str) -> str:
-    """Return a docstring with each paragraph and argument on one line: a terminal breaks its own lines."""
+    """Return a docstring with each paragraph and argument on one line, which the terminal breaks."""
     lines = [""]
     for line in text.splitlines():
         begins = not line.strip() or not lines[-1].strip() or lines[-1] == "Args:" or _ARGUMENT.match(line)

@@ -72,10 +72,10 @@ def named(images: Sequence[Any]) -> Iterator[tuple[str, Any]]:
 
 
 def expand(images: Iterable[str | Path]) -> Iterator[Path]:
-    """Yield the files that are meant, in the order given; those of a folder in natural order.
+    """Yield the files that `images` stands for, in its order; those of a folder in natural order.
 
-    The path of a file that does not exist is yielded too, so that it is reported with the others that cannot be read.
-    A name in another Unicode form than the file's is the file's name.
+    The path of a file that does not exist is yielded too, so that it is reported with the others that cannot be read. A
+    name in another Unicode form than the file's finds the file.
 
     Raises:
         DataError: a folder cannot be listed or holds no image, a pattern matches nothing, or something is a URL.
@@ -109,7 +109,7 @@ def _meant(given: str | Path, finder: Finder) -> list[Path]:
 def _listed() -> list[Path]:
     """Return the files that standard input lists: one per line, or ended by zero bytes, as `find -print0` writes them.
 
-    A line that is not UTF-8 is a file name all the same: its bytes are kept.
+    A line that is not UTF-8 is a file name too; its bytes are kept.
     """
     from striate.data.sources.opening import refuse_url
 

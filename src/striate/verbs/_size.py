@@ -8,10 +8,10 @@ from striate.core.errors import ConfigError
 
 
 def size_of(size: object) -> tuple[int, int]:
-    """Height and width, of `64`, `"64"`, `"48x64"` or `(48, 64)`.
+    """Return (height, width) of `64`, `"64"`, `"48x64"` or `(48, 64)`.
 
     Raises:
-        ConfigError: this is no size.
+        ConfigError: it is not a size.
     """
     if isinstance(size, str):
         match = re.fullmatch(r"([0-9]{1,6})(?:\s*[x×,]\s*([0-9]{1,6}))?", size.strip())

@@ -41,7 +41,7 @@ def classifier_of(
     from striate.models import MODELS
     from striate.models.weights import is_published, pretrained
 
-    place = device_named(device)  # a wrong name is said before anything is read
+    place = device_named(device)  # refuse a wrong name before anything is read
     if weights is not None:
         if not isinstance(trained, str):
             raise ConfigError("With weights, the first argument is the name of a network, as in 'resnet50'.")
@@ -97,7 +97,7 @@ def run_of(trained: Trained) -> Run | None:
 
 
 def own_data(trained: Trained) -> str:
-    """Return the name of the data of a run, as they were named when it was trained.
+    """Return the data of a run as the user named them for its training.
 
     Raises:
         ConfigError: this is a classifier without its run, which has no data.

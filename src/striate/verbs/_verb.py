@@ -1,4 +1,4 @@
-"""Decorators of the verbs: progress where a person looks, and the events of a training."""
+"""Decorators of the verbs: show progress, and yield the events of a training."""
 
 from __future__ import annotations
 
@@ -31,9 +31,9 @@ def with_progress(function: Callable[Parameters, Result]) -> Callable[Parameters
 
 
 class Training(Protocol[Parameters, Event, Out]):
-    """A function that trains to the end and returns the run, and yields the same training's events by `events`.
+    """A function that trains to the end and returns the run; its `events` yields the events of such a training.
 
-    Leave a loop over the events by `break`: at a `SafePoint` it saves, elsewhere the last checkpoint stands.
+    A `break` out of a loop over the events saves at a `SafePoint`; elsewhere the last checkpoint does not change.
     """
 
     events: Callable[Parameters, Generator[Event, None, Any]]

@@ -30,7 +30,7 @@ def audit(data: str | Path, /, *, progress: Progress | None = None) -> Audit:
         progress: called as progress(stage, done, total); by default a bar on a terminal or in a notebook.
 
     Raises:
-        DataError: there are no images; the sentence says what was looked for.
+        DataError: there are no images; the message says what was searched for.
     """
     from striate.data.audit import audit as look_through
     from striate.data.sources.opening import open_data

@@ -46,7 +46,7 @@ class Clusters(SheetResult):
 
     @property
     def alike(self) -> np.ndarray:
-        """How alike the maps of each cluster are: their mean cosine, at most 1."""
+        """The similarity of the maps within each cluster: their mean cosine, at most 1."""
         return self.found.found.alike
 
     def figure(self) -> Figure:
@@ -101,7 +101,7 @@ def clusters(
         RunError: there is no classifier, or it is damaged.
     """
     if images < _FEWEST:
-        raise ConfigError(f"At least {_FEWEST} images of a class are clustered; received {images}.")
+        raise ConfigError(f"Clusters need at least {_FEWEST} images of a class; received {images}.")
 
     from striate.data.split import evenly_spaced
     from striate.reporting.sheets.clusters import find_clusters
@@ -118,7 +118,8 @@ def clusters(
                 if label in dataset.classes}  # fmt: skip
     chosen = {label: own for label, own in of_class.items() if len(own) >= _FEWEST}
     if not chosen:
-        raise ConfigError(f"Clusters need at least {_FEWEST} training images of a class; {', '.join(labels)}: fewer.")
+        names = ", ".join(labels)
+        raise ConfigError(f"Clusters need at least {_FEWEST} training images of a class; there are fewer of {names}.")
     folder = (folder_of(run) or Path()) / "clusters" if out is None else Path(out)
     results = []
     for number, (label, own) in enumerate(chosen.items()):

@@ -80,7 +80,7 @@ def concepts(
 
     Args:
         run: the run's folder; its data must still be there.
-        folders: a folder of images for each concept, which is called by the folder's name.
+        folders: a folder of images for each concept, with the concept's name.
         target: the class: its name, or its number from 0.
         at: the place in the network where activations are compared, as in stage3; by default the last map before
             pooling.
@@ -92,7 +92,7 @@ def concepts(
         progress: called as progress(stage, done, total); by default a bar on a terminal or in a notebook.
 
     Raises:
-        ConfigError: there is no such class, no folder, or two have one name.
+        ConfigError: there is no such class, no folder, or two folders have the same name.
         DataError: the training images are no longer there, or a folder holds no image.
         ImageError: a concept has fewer than 10 images that can be read.
         PlaceError: the network has no such place.
@@ -101,7 +101,7 @@ def concepts(
     names = [Path(folder).resolve().name for folder in folders]
     if not folders or len(set(names)) < len(names) or images < 1:
         raise ConfigError(
-            f"Name at least one folder for a concept, each of another name, and 1 image or more; received "
+            f"Name at least one folder, each with a name of its own, and at least 1 image; received "
             f"{', '.join(names) or 'no folder'} and {images} images."
         )
 

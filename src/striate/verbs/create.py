@@ -1,4 +1,4 @@
-"""Build a network, with pretrained weights if asked for."""
+"""Build a network with initial or pretrained weights."""
 
 from __future__ import annotations
 
@@ -28,10 +28,10 @@ def create(
 ) -> Network:
     """Build a network as a module of PyTorch, with its paper's initial weights or with pretrained ones.
 
-    With pretrained weights, other `classes` than theirs give a new last layer, and other `channels` an adapted first
+    With pretrained weights, another number of `classes` gives a new last layer, and other `channels` an adapted first
     one: for grey images the sum of its kernels over the channels, for others their mean, scaled to the same response.
-    The module's attribute `pretrained` then holds where the weights come from, how images are prepared (`input`) and
-    the names of the classes (`labels`).
+    The module's attribute `pretrained` then describes the weights: their source, the preparation of images (`input`)
+    and the names of the classes (`labels`).
 
     Example:
         network = striate.create("efficientnet_lite0", weights="efficientnet_lite0", classes=5)
@@ -47,8 +47,8 @@ def create(
         progress: called as progress(stage, done, total); by default a bar on a terminal or in a notebook.
 
     Raises:
-        ModelError: there is no such network or no such weights, or they do not fit; the sentence says which tensor
-            does not, with its shape and the expected one.
+        ModelError: there is no such network or no such weights, or they do not fit; the message names the tensor, its
+            shape and the expected one.
     """
     from striate import models
     from striate.models.weights import build_pretrained, pretrained

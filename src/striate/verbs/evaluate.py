@@ -64,7 +64,7 @@ def evaluate(
 ) -> Verdict:
     """Evaluate a run on the test split of its own data, or on other data, whose classes are matched by name.
 
-    Of other data, images that the classifier was trained or validated on are left out and counted. They are recognised
+    Images of other data that the classifier was trained or validated on are left out and counted. They are recognised
     by their pixels, wherever the files are; from 64 pixels on also copies that were resized, compressed again or
     cropped by a few per cent. A classifier that was copied out of its run recognises equal pixels only.
 

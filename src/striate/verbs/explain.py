@@ -122,7 +122,7 @@ def explain(
 
 
 def _written(found: Explanation, folder: OutputFolder | None, *kinds: str | None) -> Explanation:
-    """Return `found` with its sheet, named after all that was asked for, so that no other sheet overwrites it."""
+    """Return `found` with its sheet, named after all settings, so that no other sheet overwrites it."""
     from striate.reporting.sheets.results import stem_of
 
     if folder is None:
@@ -135,7 +135,7 @@ def _network(run: Any, device: str, preparation: Any, weights: Any, progress: Pr
     """Return a module as it is, else the classifier of a run or of pretrained weights.
 
     Raises:
-        ConfigError: a run is given a preparation, which it has of its own.
+        ConfigError: a preparation is passed for a run, which has its own.
     """
     from torch import nn
 
@@ -146,7 +146,7 @@ def _network(run: Any, device: str, preparation: Any, weights: Any, progress: Pr
     if isinstance(run, nn.Module):
         return OwnNetwork(run, brought(run, preparation=preparation, weights=weights))
     if preparation is not None:
-        raise ConfigError("A run knows how images are prepared: leave out `preparation`.")
+        raise ConfigError("A run has its own preparation of images: leave out `preparation`.")
     if weights is not None and not isinstance(weights, (str, Path)):
         raise ConfigError("torchvision's weights belong to a module: pass the module in place of the run.")
     return RunNetwork(classifier_of(run, device, weights=weights, progress=progress))

@@ -32,7 +32,7 @@ def finish(
 
     Args:
         run: the run's folder.
-        loaders: the loaders that the run was trained on, if it was: they are not stored.
+        loaders: the loaders, if the run was trained on loaders; they are not stored.
         progress: called as progress(stage, done, total); by default a bar on a terminal or in a notebook.
 
     Raises:

@@ -1,4 +1,4 @@
-"""List the networks of the zoo, or the pretrained weights of them."""
+"""List the networks of the zoo, or their pretrained weights."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ def list_models(
     Args:
         pattern: only names that match, with * and ? as in file names, or that contain it.
         weights: list the catalogue of pretrained weights; the pattern is then that of their names.
-        like: only the relatives of a network: the families to which it, or a name that contains this word, belongs.
+        like: only networks of the same family as this one, or of families with a name that contains this word.
         family: only one family, as the table names it.
         year: only of a year, or of a range of years, as in 2012-2015 or 2016-.
         parameters: only with so many parameters at most, as in 5M, or in a range, as in 1M-25M or 100M-.
@@ -77,7 +77,7 @@ def list_models(
         sort: by name, family, year, parameters or macs; the smallest comes first.
 
     Raises:
-        ModelError: nothing has such a name, or is like it; the sentence offers the nearest.
+        ModelError: there is no such name; the message offers the nearest.
         ConfigError: a range that cannot be read, or no such order.
     """
     from striate import models
@@ -113,9 +113,9 @@ def _published(cards: list[ModelCard], pattern: str | None) -> list[Entry]:
 
 
 def _families(cards: list[ModelCard], word: str) -> set[str]:
-    """Return the families of a network; if there is no such network, those of names in which a word begins so.
+    """Return the families of a network; if there is no such network, those of names with a word that begins so.
 
-    `lenet` begins `lenet5`, and no word of `mobilenet_v2`.
+    `lenet` finds `lenet5`, and not `mobilenet_v2`.
     """
     folded = word.casefold()
     exactly = {card.family for card in cards if card.name.casefold() == folded}
@@ -130,7 +130,7 @@ def _families(cards: list[ModelCard], word: str) -> set[str]:
 
 
 def _sorted(cards: Iterable[ModelCard], order: str) -> list[ModelCard]:
-    """Stable: what is equal stays in the order of the names."""
+    """Sort cards; equal ones keep the order of their names."""
     known = ("name", "family", "year", "parameters", "macs")
     if order not in known:
         raise ConfigError(f"Networks are sorted by {', '.join(known)}; received {order!r}. {nearest(order, known)}")
@@ -138,12 +138,12 @@ def _sorted(cards: Iterable[ModelCard], order: str) -> list[ModelCard]:
 
 
 def _years(text: str) -> tuple[float, float]:
-    """`2015` is that year alone, unlike a number of parameters, which is the most that there may be."""
+    """Return the first and last year of a text; `2015` is that year alone, where other numbers are a maximum."""
     return (int(text), int(text)) if re.fullmatch(r"\d{4}", text.strip()) else _range("year", text)
 
 
 def _range(kind: str, text: str) -> tuple[float, float]:
-    """`5M`, `1M-5M`, `1M-` or `-5M`: the least and the most."""
+    """Return the least and the most of `5M`, `1M-5M`, `1M-` or `-5M`."""
     number = r"(\d+(?:\.\d+)?)\s*([kmgb]?)"
     found = re.fullmatch(rf"(?:(?:{number})?\s*[-–]\s*)?(?:{number})?", text.strip().replace(",", ""), re.IGNORECASE)
     if found is None or not any(found.groups()):

@@ -120,7 +120,7 @@ def nearest(
         RunError: there is no classifier, or it is damaged.
     """
     if count < 1:
-        raise ConfigError(f"At least 1 image is looked for; received a count of {count}.")
+        raise ConfigError(f"count must be at least 1; received {count}.")
 
     from striate.classifier import Failure
     from striate.reporting.sheets.input_image import look_at
@@ -129,7 +129,7 @@ def nearest(
     report = progress or silent
     classifier = classifier_of(run, device, weights=weights, progress=report)
     if data is None:
-        own_data(run)  # where there are none, that is said before an image is read
+        own_data(run)  # refuse a classifier without data before an image is read
     looked = each(named(images), lambda image, name: look_at(classifier, image, name))
     subjects = [one for one in looked if not isinstance(one, Failure)]
     found: tuple[Neighbourhood, ...] = ()

@@ -26,7 +26,7 @@ def predict(
 ) -> list[Prediction | Failure]:
     """Classify images with the classifier of a run.
 
-    A classifier that was trained by transfer also tells images that are of none of its classes.
+    A classifier that was trained by transfer also recognises images of none of its classes.
 
     Example:
         striate.predict("runs/photos", "holiday/beach.jpg")
@@ -39,7 +39,7 @@ def predict(
         weights: the pretrained weights of the network that is named in place of a run: a file, a name of the catalogue
             ('striate list-models --weights'), or a repository of the Hugging Face hub, as in timm/resnet50.a1_in1k.
         device: auto (the fastest here), cpu, cuda, cuda:1 or mps.
-        coverage: as in 0.95, also name the classes among which the true one is with this probability.
+        coverage: also list the classes that include the true one with this probability, as in 0.95.
         on_result: called with each result as soon as it is there.
 
     Raises:

@@ -21,7 +21,7 @@ def report(run: str | Path | Run, /) -> Path:
         run: the run's folder.
 
     Raises:
-        RunError: there is no such run, or it has not been judged yet.
+        RunError: there is no such run, or it has not been evaluated yet.
     """
     from striate.reporting.build import write_run_report
     from striate.runs.folder import open_run

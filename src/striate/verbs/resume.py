@@ -31,8 +31,8 @@ def resume(
 
     The result is bit for bit that of a run that was never stopped, on the same kind of machine with the same versions.
     On other machines or versions, and where settings or images changed, the differences are named and the run resumes
-    only with --inexact. A complete run is evaluated and reported again without further training, unless it is given
-    another end.
+    only with --inexact. A complete run is evaluated and reported again without further training, unless its end
+    changes.
 
     Example:
         run = striate.resume("runs/photos")
@@ -40,10 +40,10 @@ def resume(
     Args:
         run: the run's folder.
         epochs: train until another end than the recipe's: 100 or 100ep (epochs in all), 5000st, 10min. The run prints
-            what follows: a schedule that depends on the end changes its course.
+            the consequence: a schedule that depends on the end changes its course.
         inexact: resume although the machine, versions, settings or images are not those of the start; the differences
             are printed and recorded.
-        loaders: the loaders that the run was trained on, if it was: they are not stored.
+        loaders: the loaders, if the run was trained on loaders; they are not stored.
         progress: called as progress(stage, done, total); by default a bar on a terminal or in a notebook.
 
     Raises:

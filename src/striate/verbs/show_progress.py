@@ -57,12 +57,12 @@ class Display:
         self._loss = 0.0
 
     def progress(self, stage: str, done: int, total: int) -> None:
-        """Show how far a stage is (`core.progress.Progress`)."""
+        """Show the progress of a stage (`core.progress.Progress`)."""
         if self._canvas is not None:
             self._draw(f"{stage}: {done:,} of {total:,}", done / max(total, 1), at_once=done == total)
 
     def event(self, event: object) -> None:
-        """Show where a training stands."""
+        """Show the position of a training."""
         if self._canvas is None:
             return
         from striate.runs.events import RunStarted

@@ -62,7 +62,7 @@ def summary(
         model: the name of a network, as 'striate list-models' lists them, or one written down, as in
             "(conv3-32 relu)*2 pool2 fc512 relu"; or the name of pretrained weights. In Python also a run, a classifier,
             or any module with the size of its images.
-        weights: also say what is known of these pretrained weights of the network: a file, a name of the catalogue
+        weights: also describe these pretrained weights of the network: a file, a name of the catalogue
             ('striate list-models --weights'), or a repository of the Hugging Face hub, as in timm/resnet50.a1_in1k.
         size: height and width of the input, as in 64 or 48x64.
         channels: channels of the input (1 for grey, 3 for RGB); of a module, 3 if it is not given.
@@ -70,9 +70,9 @@ def summary(
         unshared: list the parameters of the convolutions without weight sharing, locally and fully connected.
 
     Raises:
-        ModelError: there is no such network, or it does not admit this input; the sentence names the smallest that
-            it does. A module is of no known size, or cannot be followed without data.
-        ConfigError: a size that cannot be read.
+        ModelError: there is no such network, or the input is too small for it; the message names the smallest. The size
+            of a module's images is not known, or the module cannot be traced without data.
+        ConfigError: a size cannot be read.
     """
     from torch import nn
 
@@ -104,7 +104,7 @@ def summary(
 
 
 def _found(model: str, weights: str | Path | None) -> Pretrained | None:
-    """Return what is known of pretrained weights, without the tensors; None for a model of the zoo without any."""
+    """Return the description of pretrained weights, without the tensors; None for a model of the zoo without any."""
     from striate.models import MODELS
     from striate.models.weights import is_published, pretrained
 
@@ -121,7 +121,7 @@ def _of_module(
     from striate import models, tracing
 
     if classes is not None:
-        raise ModelError("A module is built already, and its number of classes is its own: leave classes out.")
+        raise ModelError("The number of classes of a module is fixed: leave classes out.")
     card = getattr(module, "card", None)
     usual = card.input if isinstance(card, models.ModelCard) else None
     if size is None and usual is None:

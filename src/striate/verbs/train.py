@@ -86,7 +86,7 @@ def train(
         progress: called as progress(stage, done, total); by default a bar on a terminal or in a notebook.
 
     Raises:
-        StriateError: an argument is not possible; the sentence says which, and what is.
+        StriateError: an argument is not valid; the message says which, and what is possible.
     """
     from striate.models import registered
     from striate.reporting.build import write_run_report

@@ -34,7 +34,7 @@ def display(quiet: bool) -> Iterator[Quiet | Plain | Live]:
     elif not screen.is_terminal:
         yield Plain(screen)
     else:
-        # On a narrow terminal the text goes on in a second line: the time left stands at its end.
+        # On a narrow terminal the text continues on a second line, which ends with the time left.
         text = TextColumn("{task.description}", markup=False, table_column=Column(no_wrap=False))
         columns = (BarColumn(bar_width=_BAR), text)
         with Progress(*columns, console=screen, transient=True) as bar:

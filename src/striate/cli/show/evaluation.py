@@ -1,4 +1,4 @@
-"""How well a classifier does: sentences and a table for people, JSON for programs."""
+"""The evaluation of a classifier: sentences and a table for people, JSON for programs."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def show_verdict(
     *,
     json: Annotated[bool, Parameter(help="print JSON, with the confusion matrix and the calibration.")] = False,
 ) -> None:
-    """Print accuracy with its interval, the other scores, each class, and what is confused with what."""
+    """Print accuracy with its interval, the other scores, the classes, and those that are confused."""
     verdict = work()
     if json:
         seen = None if verdict.seen is None else asdict(verdict.seen)

@@ -41,7 +41,7 @@ def show_training(
             if isinstance(event, RunStarted):
                 started, interrupt.deferred = event, True
             last = event if isinstance(event, SafePoint) else last
-            if interrupt.requested and event is last:  # only at a safe point no event is owed
+            if interrupt.requested and event is last:  # at a safe point, no event is missing
                 break
         else:
             return
