@@ -41,9 +41,9 @@ from striate.training import (
 )
 
 _CHECKED = 8
-"""Images of a split that the whole network answers, to check the outputs that are computed from features."""
+"""Number of images of a split that also run through the whole network, to check outputs computed from features."""
 _SAME = 1e-3
-"""Largest difference between both, relative to the largest logit: rounding, also of folded norms."""
+"""Largest difference of these outputs, relative to the largest logit: rounding, also of folded norms."""
 
 
 def conclude(run: Run, session: Session, ending: Ending, lost: tuple[str, ...] = ()) -> RunFinished:
@@ -106,7 +106,7 @@ def _outputs(session: Session, classifier: Classifier, split: Split) -> Outputs 
 def _head_outputs(recipe: Recipe, prepared: Prepared, classifier: Classifier, split: Split) -> Outputs | None:
     """Return the outputs of the last layer for the features of a split.
 
-    None where the split is empty, and where the whole network answers a few of its images otherwise: images may have
+    None if the split is empty, or if the whole network has other outputs for a few of its images: images may have
     changed since.
     """
     index, head = prepared.splits[split], classifier.model.get_submodule(str(classifier.model.head))
@@ -202,7 +202,7 @@ class Publisher:
     """Writes the run's classifier whenever the training writes a checkpoint (`training.Publish`).
 
     The weights are those that the recipe keeps, of the best evaluation or the last; before the first evaluation the
-    last. The provenance records that the training is unfinished, and where it stands.
+    last. The provenance records that the training is unfinished, and its position.
     """
 
     def __init__(self, run: Run, session: Session) -> None:
@@ -210,7 +210,7 @@ class Publisher:
         self._seen: SeenImages | None = session.prepared.seen  # written with the first classifier: it stays the same
 
     def __call__(self, checkpoint: Checkpoint, best_step: int | None) -> None:
-        """Write the weights of `checkpoint` if they are to be kept, else only how far the training is.
+        """Write the weights of `checkpoint` if they are to be kept, else only the position of the training.
 
         Raises:
             RunError: the folder cannot be written, or the disk is full.

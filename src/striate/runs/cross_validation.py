@@ -1,4 +1,4 @@
-"""Cross-validation on features: what a linear classifier answers for images of the fold that it was not trained on."""
+"""Cross-validation on features: outputs of linear classifiers for images of the fold that they were not fitted to."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ class OutOfFold:
 
     @property
     def temperature(self) -> Temperature:
-        """The temperature that calibrates the logits; no image has helped to choose its own."""
+        """The temperature that calibrates the logits, each of a classifier that was not fitted to its image."""
         return measure_temperature(self.logits, self.targets, selected=False)
 
 
@@ -70,7 +70,7 @@ class CurvePoint:
 
 
 def out_of_fold(features: Features, targets: Targets, folds: Targets, fit: Fit) -> OutOfFold:
-    """Fit once for each of the `folds` (a number for each image) without it, and answer for its images."""
+    """Fit a classifier without each of the `folds` (a number for each image), and compute the logits of its images."""
     everything = np.arange(len(targets))
     logits = _answers(features, targets, folds, fit, everything, len(targets))
     return OutOfFold(logits, targets, folds)
@@ -81,7 +81,7 @@ def learning_curve(
 ) -> tuple[CurvePoint, ...]:
     """Return the accuracy by number of training images per class, the last with all images of the other folds.
 
-    Smaller samples are parts of larger ones. As many folds are fitted for each point, so that every image is answered.
+    Smaller samples are parts of larger ones. Each point fits as many folds, so that every image has an output.
     """
     order = Stream(seed, "learning-curve").permutation(len(targets), epoch=0)
     most = int(np.bincount(targets).max() * (1 - 1 / len(np.unique(folds))))
@@ -157,7 +157,7 @@ def make_reference(place: str, features: Features, outcome: OutOfFold, *, temper
 def _answers(
     features: Features, targets: Targets, folds: Targets, fit: Fit, order: Targets, per_class: int
 ) -> Float[np.ndarray, "n k"]:
-    """Answer for each fold by a classifier of the first `per_class` images of each class, by `order`, of the others."""
+    """Return the logits of each fold by a classifier fitted to the first `per_class` images by class of the others."""
     found: dict[int, Float[np.ndarray, "m k"]] = {}
     for fold in np.unique(folds).tolist():
         others = order[folds[order] != fold]

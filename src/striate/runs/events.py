@@ -16,7 +16,7 @@ from striate.training import Event
 
 @dataclass(frozen=True, kw_only=True)
 class RunStarted:
-    """Everything is ready, and the first step of this session comes next.
+    """A session is ready for its first step.
 
     `counts`: the number of images in each split. `findings`: warnings of the audit. `resumed_at`: the step at which an
     earlier session ended, None in the first. `changes`: phrases on what differs from the sessions before (settings, the

@@ -56,7 +56,7 @@ class Features:
 def places_of(network: Network) -> dict[str, str]:
     """Return the paths of the modules whose outputs or, for `head`, whose input are features, in forward order.
 
-    A head that is no linear layer sees no vector; then the last feature map is the last place.
+    A head that is not a linear layer has no vector as its input; then the last feature map is the last place.
     """
     head = network.get_submodule(network.head)
     return dict(network.feature_maps) | ({HEAD: network.head} if isinstance(head, nn.Linear) else {})

@@ -32,9 +32,9 @@ class Run:
     images.csv     the images it was started with, where they are files
     labels.csv     after a cross-validation: labels to check first, to correct and train on
     curve.json     after a cross-validation: accuracy by number of images per class
-    thumbnails.npz what its images look like, to recognise copies of them
-    mirrored.json  how it answers mirrored images
-    report.html    all of it, to read
+    thumbnails.npz its images in few pixels, to recognise copies of them
+    mirrored.json  its answers to mirrored images
+    report.html    the report
 
     A run is path-like: every function that takes the path of a run takes the run.
     """
@@ -137,7 +137,7 @@ class Run:
 
     @contextlib.contextmanager
     def writing(self) -> Iterator[None]:
-        """Be the only process that trains or ends this run, and remove what a killed one left half-written.
+        """Lock the run for this process, and remove files that a killed process left incomplete.
 
         Raises:
             RunError: another process is writing in it, or the folder cannot be written.
@@ -168,12 +168,12 @@ def read_scores(file: Path) -> tuple[Scores, dict[str, Any]]:
 
 @contextlib.contextmanager
 def new_run(folder: Path, name: str | None, stem: str) -> Iterator[Run]:
-    """Make the folder of a new run, and be the only process that writes in it.
+    """Make the folder of a new run, and lock it for this process.
 
     The folder is `folder/name`, or the first free one of `stem`, `stem-2`, `stem-3` ….
 
-    A folder in which a run was only about to begin (its process was killed, or the disk was full) is free. A run has
-    begun when `Plan.write` has written into it.
+    A folder whose run did not begin (its process was killed, or the disk was full) is free. A run has begun when
+    `Plan.write` has written into it.
 
     Raises:
         RunError: a run of that name is there already, or the folder cannot be written.
@@ -183,7 +183,7 @@ def new_run(folder: Path, name: str | None, stem: str) -> Iterator[Run]:
         if not is_free(run):
             continue
         make_folder(run.path)
-        with contextlib.suppress(OSError):  # where a folder cannot be synced, it is there all the same
+        with contextlib.suppress(OSError):  # some file systems cannot sync a folder
             sync_folder(folder)
         with contextlib.ExitStack() as stack:
             try:
@@ -197,7 +197,7 @@ def new_run(folder: Path, name: str | None, stem: str) -> Iterator[Run]:
 
 
 def is_free(run: Run) -> bool:
-    """Return whether there is nothing at the run's path but the remains of a start that was interrupted.
+    """Return whether the run's path holds at most the remains of an interrupted start.
 
     Raises:
         RunError: the folder cannot be read.
@@ -214,10 +214,10 @@ def is_free(run: Run) -> bool:
 
 
 def check_name(folder: Path, name: str) -> None:
-    """Refuse early a name that `new_run` would refuse after long work.
+    """Check, before long work, a name that `new_run` would refuse after it.
 
     Raises:
-        RunError: the name is no name of a folder, or is taken.
+        RunError: the name is not that of a folder, or is taken.
     """
     if Path(name).name != name or name in ("", ".", ".."):
         raise RunError(f"The name of a run is that of a folder, without slashes; received {name!r}.")
@@ -251,7 +251,7 @@ def open_run(path: str | os.PathLike[str]) -> Run:
         begun = run.path.is_dir() and is_free(run)
         folder = run.path.parent
         siblings = [p.name for p in folder.iterdir() if (p / "recipe.json").exists()] if folder.is_dir() else []
-    except (OSError, ValueError) as error:  # a folder that is closed to this user, or a name that is none
+    except (OSError, ValueError) as error:  # no permission, or not the name of a file
         raise RunError(
             f"{str(run.path)!r} cannot be opened ({error}). Name a run's folder that you may read."
         ) from error

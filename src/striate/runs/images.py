@@ -1,7 +1,7 @@
-"""Which images a run was started with, by name and by content: `images.csv` in its folder.
+"""The images that a run was started with, by name and by content: `images.csv` in its folder.
 
-Images that are files may be deleted, replaced or added while a run is stopped. This record says which ones, and keeps
-the others in the splits in which they were.
+Images that are files may be deleted, replaced or added while a run is stopped. This record identifies them, and keeps
+the others in their splits.
 """
 
 from __future__ import annotations
@@ -68,7 +68,7 @@ def _count(names: tuple[str, ...]) -> str:
 
 
 def write_images(path: Path, dataset: Dataset, index: ImageIndex, splits: Splits) -> None:
-    """Record the images of `dataset` that are in `splits`. Data that are not files of their own are not recorded.
+    """Record the images of `dataset` that are in `splits`. Data without a file per image are not recorded.
 
     Raises:
         RunError: the file cannot be written, or the disk is full.

@@ -25,10 +25,11 @@ _COLUMNS = ("path", "label", "split", "group", "suspect", "predicted", "probabil
 def write_labels(
     run: Run, dataset: Dataset, index: ImageIndex, indices: Int[np.ndarray, " n"], outcome: OutOfFold
 ) -> None:
-    """Write `labels.csv` into `run`: a line per readable image. Data that are not files of their own get none.
+    """Write `labels.csv` into `run`: a line per readable image. For data without a file per image, nothing is written.
 
     `indices` are the images of `outcome`. Its suspects come first, numbered from 1. `predicted` and `probability` are
-    the out-of-fold answer, `of_label` is its probability of the label. `split` is one that the data bring.
+    the out-of-fold answer, `of_label` is its probability of the label. `split` is that of the data, if they have
+    splits.
 
     Raises:
         RunError: the file cannot be written, or the disk is full.

@@ -43,7 +43,7 @@ class Mirrored:
     ones; `lost` are correct only before mirroring, `won` only after it. A network that was trained with mirroring
     answers both alike even where that is wrong; then `near` and `near_mirrored` count the images of which the most
     similar of some training images has their class, before and after mirroring, and `near_lost` and `near_won` are as
-    above. `informative`: the classifier is clearly better than a constant answer, so that its answers say something.
+    above. `informative`: the classifier is clearly better than a constant answer, so that its answers are evidence.
     """
 
     used: bool
@@ -69,7 +69,7 @@ class Mirrored:
 
     @property
     def warning(self) -> str | None:
-        """What to change about mirroring; None where nothing speaks for it."""
+        """The change of mirroring that these numbers suggest; None if they suggest none."""
         if self.used and _fall(self.lost, self.won, self.count)[0] > 0:
             found = "mirrored images are answered worse"
         elif self.used and _fall(self.near_lost, self.near_won, self.count)[0] > 0:
@@ -114,7 +114,8 @@ class Mirrored:
 def measure_mirroring(prepared: Any, recipe: Recipe, classifier: Classifier, outputs: Outputs) -> Mirrored | None:
     """Measure up to 500 of the validation images whose `outputs` are known, and some 1,000 training images.
 
-    None where the names of the classes decide about mirroring, for other tasks than classification, and for loaders.
+    Return None if the names of the classes decide about mirroring, for other tasks than classification, and for
+    loaders.
     """
     spec, classes = classifier.input, classifier.labels.classes
     if not isinstance(prepared, Prepared) or classifier.task.name != CLASSIFICATION.name:
@@ -152,7 +153,7 @@ def _loader(prepared: Prepared, indices: np.ndarray) -> Loader:
 
 
 class _Small:
-    """Mirrored batches; `images` are those before mirroring, in few pixels, with their `targets`."""
+    """Mirrored batches; `images` are those before mirroring, at low resolution, with their `targets`."""
 
     def __init__(self, batches: Batches) -> None:
         self._batches = batches

@@ -24,8 +24,8 @@ _FIXED = ("model", "batch_size", "optimizer.name", "input.", "weights", "transfe
 class Origin:
     """The settings and data of a run up to a checkpoint, as recorded in its event log.
 
-    `first_data`, `input`, `classes` and `execution` are those of the first session. `data` and `recipe` are the latest:
-    those with which the run went on where they had changed. `recipe` is None where only its digest is known.
+    `first_data`, `input`, `classes` and `execution` are those of the first session. `data` and `recipe` are the latest,
+    also after changes on resuming. `recipe` is None where only its digest is known.
     """
 
     recipe: Recipe | None
@@ -87,7 +87,7 @@ def check_settings(run: Run, origin: Origin, plan: Plan, *, inexact: bool) -> li
     """Compare the settings of `plan` with those of the training so far: a phrase for each that changed.
 
     Raises:
-        RunError: a setting changed and `inexact` was not said, or it is one that cannot change within a run.
+        RunError: a setting changed and `inexact` is false, or it is one that cannot change within a run.
     """
     changed = origin.changed_settings(plan)
     phrases = [f"{key} {old} → {new}" for key, (old, new) in changed.items()]

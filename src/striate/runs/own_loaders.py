@@ -1,4 +1,4 @@
-"""Loaders of the user's own as the data of a run: trained and judged like a folder of images, but without an audit."""
+"""The user's own loaders as the data of a run: trained and evaluated like a folder of images, without an audit."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ class PreparedLoaders:
         return self.loaders.batches(split, self.task.targets, seed=seed)
 
     def answers(self, classifier: Classifier, split: Split) -> Outputs | None:
-        """Judge a split; of the training loader the first batches."""
+        """Return the outputs for a split, of the training loader for its first batches."""
         if split not in self.loaders.splits():
             return None
         batches: Batches = self._batches(split)
@@ -82,7 +82,7 @@ class PreparedLoaders:
         return ()
 
     def smallest_batch(self, recipe: Recipe) -> int:
-        """Return the size of the last batch, where the length of the data set tells it; else that of the first."""
+        """Return the size of the last batch if the length of the data set is known, else that of the first."""
         count, steps = self.counts.get("train"), len(self._batches("train"))
         last = recipe.batch_size if count is None else count - (steps - 1) * recipe.batch_size
         return last if 0 < last < recipe.batch_size else recipe.batch_size

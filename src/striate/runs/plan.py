@@ -55,10 +55,10 @@ class Plan:
 
     `base` is the name of the recipe that `recipe` was made from, `difference` maps each setting in which they differ to
     (the base's value, this run's), except for those that transfer decides. `data` is what the user named, made absolute
-    where it is a path. `execution` is the plan to repeat, where another run's was asked for. `end_before` is the end
-    of the run before `resume --epochs` changed it, which tells that change of `recipe.epochs` from an edit by hand.
-    `reasons` explains settings that the user did not choose. `probes` are the places whose features were compared to
-    choose the kind of transfer.
+    where it is a path. `execution` is the plan to repeat, where another run's was asked for. `end_before` is the end of
+    the run before `resume --epochs` changed it, which distinguishes that change of `recipe.epochs` from an edit by
+    hand. `reasons` explains settings that the user did not choose. `probes` are the places whose features were compared
+    to choose the kind of transfer.
     """
 
     recipe: Recipe

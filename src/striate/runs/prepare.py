@@ -36,12 +36,12 @@ from striate.training import Outputs
 
 _SPLIT_NAMES: dict[Split, str] = {"train": "training", "val": "validation", "test": "test"}
 _VALIDATION_BATCH = 256
-LEARNED = 2000  # as many images of the training split, at most about, are judged
+LEARNED = 2000  # images of the training split that are evaluated, at most about
 
 
 @runtime_checkable
 class TrainingData(Protocol):
-    """What a run needs of its data: how the model is fed, what its outputs mean, batches, and answers to judge.
+    """The data of a run: the input of the model, its labels, batches, and outputs to evaluate.
 
     `counts` is the number of images in each split that has any, `digest` changes with the data, `warnings` are
     sentences for the user. `index` is that of all images, where there is one, and `seen` identifies those that a
@@ -92,8 +92,8 @@ class TrainingData(Protocol):
 class Prepared:
     """Data that are ready to train on.
 
-    `recorded`: the splits are those that the run recorded when it began. `steps`: into how many batches an epoch is
-    divided, where the batch size does not decide it.
+    `recorded`: the splits are those that the run recorded when it began. `steps`: batches per epoch, if the batch size
+    does not determine them.
     """
 
     dataset: Dataset
@@ -120,7 +120,7 @@ class Prepared:
 
     @property
     def warnings(self) -> tuple[str, ...]:
-        """What the audit found worth a sentence."""
+        """The warnings of the audit, as sentences."""
         return self.audit.warnings
 
     @property
@@ -162,7 +162,7 @@ class Prepared:
         return train, loader("val", _VALIDATION_BATCH)
 
     def answers(self, classifier: Classifier, split: Split) -> Outputs | None:
-        """Judge a split without images that cannot be read any more; None where none is left."""
+        """Return the outputs for a split without images that can no longer be read; None if none is left."""
         indices = self._judged(split)
         if not len(indices):
             return None
@@ -184,7 +184,7 @@ class Prepared:
         return tuple(self.dataset.store.name(number) for number in index.tolist())
 
     def unread(self, split: Split, outputs: Outputs | None) -> tuple[str, ...]:
-        """Return the names of images that could be read when they were looked through."""
+        """Return the names of images that the audit could read and `answers` could not."""
         return unread(self.dataset, self._judged(split), outputs)
 
     def smallest_batch(self, recipe: Recipe) -> int:
@@ -192,7 +192,7 @@ class Prepared:
         return min(map(len, batches_of(self.splits["train"], recipe.batch_size)))
 
     def record(self, run: Run) -> None:
-        """Write the audit into the run, and which images it begins with."""
+        """Write the audit and the record of the images into the run."""
         write_json(run.audit_file, self.audit.to_json())
         if not self.recorded:
             write_images(run.images_file, self.dataset, self.index, self.splits)
@@ -243,13 +243,13 @@ def prepare_data(
 def prepare_again(
     plan: Plan, run: Run, origin: Origin, *, inexact: bool, progress: Progress = silent
 ) -> tuple[Prepared, Changes | None]:
-    """Prepare the data of a run that was begun before, as they were prepared then, and say what changed since.
+    """Prepare the data of an earlier run as they were prepared then, and return what changed since.
 
-    Of files that were deleted, changed or added since, only the others are used, each in the split in which it was.
+    Files that were deleted, changed or added since are not used; the others stay in their splits.
 
     Raises:
         DataError: there are no data any more, or none of the images is left.
-        RunError: the data changed and `inexact` was not said, or it is not known how.
+        RunError: the data changed and `inexact` is false, or their changes are not known.
     """
     dataset = open_data(plan.data, minimum_classes=1, progress=progress)
     found = divide(audit(dataset, progress=progress))

@@ -148,7 +148,7 @@ def fold_count(recipe: Recipe, prepared: Prepared) -> int:
 def cross_validate(
     recipe: Recipe, prepared: Prepared, *, progress: Progress = silent
 ) -> tuple[Float[np.ndarray, "n d"], OutOfFold, Fit]:
-    """Return the features of the training images, what the folds answer for them, and the function that fits."""
+    """Return the features of the training images, their outputs out of fold, and the function that fits."""
     rows, targets, folds, fit = _fitting(recipe, prepared, progress)
     return rows, out_of_fold(rows, targets, folds, fit), fit
 
@@ -199,7 +199,7 @@ def fit_of(
 def best_strength(
     rows: Float[np.ndarray, "n d"], targets: Int[np.ndarray, " n"], folds: np.ndarray, classes: int, kind: str
 ) -> tuple[float, OutOfFold]:
-    """Return the `c` with the smallest loss out of fold, for an SVM with most correct answers, and its answers."""
+    """Return the `c` with the smallest loss out of fold (for an SVM, with most correct answers), and its outputs."""
     fitted = [
         (folds == fold, fit_each(rows[folds != fold], targets[folds != fold], classes, kind=kind, strengths=STRENGTHS))
         for fold in np.unique(folds)

@@ -52,7 +52,7 @@ class Recipe:
         transfer: how the pretrained weights are used.
         task: what is learned.
         input: how images become the input of the model.
-        augmentation: random changes of the training images, in order; none of `from_data` uses the listed ones alone.
+        augmentation: random changes of the training images, in order; with `from_data` none, only the listed ones.
         loss: what training minimizes.
         optimizer: how a gradient changes the weights.
         schedule: how the learning rate changes.

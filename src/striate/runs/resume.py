@@ -170,7 +170,7 @@ def _consequence(recipe: Recipe, before: Duration, clock: Clock) -> str:
     places = [_at(clock, number / (_SAMPLES - 1)) for number in range(_SAMPLES)] if clock.step else []
     if all(old(place) == new(place) for place in places):
         if _evaluated_extra(recipe, before, clock):
-            return f"{changed}; the result is that of a training meant for it, but for an evaluation at its former end"
+            return f"{changed}; the result is that of a training meant for it, plus an evaluation at its former end"
         return f"{changed}; the result is exactly that of a training meant for {recipe.epochs} from the start"
     rate = recipe.optimizer.lr
     return (

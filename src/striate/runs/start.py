@@ -37,7 +37,7 @@ def start_run(
 ) -> Generator[RunEvent, None, Run]:
     """Start a new run with `changes` of a recipe, by default the one that suits the data.
 
-    Its folder is made only after everything that can be wrong has been checked.
+    Its folder is made only after all checks.
 
     Raises:
         StriateError: something in the choice, the data or the folder is not possible.

@@ -54,7 +54,7 @@ class Session:
 
     @property
     def arguments(self) -> Arguments:
-        """With which the zoo builds the network."""
+        """The arguments with which the zoo builds the network."""
         channels, height, width = self.prepared.input.shape
         return Arguments(classes=len(self.prepared.labels), channels=channels, size=(height, width))
 
@@ -74,10 +74,10 @@ class Session:
 
 @dataclass(frozen=True, eq=False)
 class Start:
-    """From where a session starts: from nothing, or from `checkpoint`.
+    """The start of a session: from nothing, or from `checkpoint`.
 
-    `execution` is that of the sessions before, where there were any. `refused`: a sentence for each checkpoint that
-    could not be used. `changes`: in phrases what is not as it was. `inexact`: other last bits are accepted.
+    `execution` is the plan of the earlier sessions, if there were any. `refused`: a sentence for each checkpoint that
+    could not be used. `changes`: phrases on what changed since. `inexact`: accept results that differ in the last bits.
     """
 
     checkpoint: Checkpoint | None = None
@@ -99,7 +99,7 @@ def train_run(
     """Train until the recipe's end, from where `start` says; `batches` are those to learn from and to validate by.
 
     Raises:
-        RunError: going on would not be exact, and that was not accepted.
+        RunError: resuming would not be exact, and `start.inexact` is false.
         DataError: an image cannot be read any more.
         TrainingError: the loss is not finite.
     """
@@ -120,7 +120,7 @@ def train_run(
         if checkpoint is None:
             log.write("started", **_facts(session, execution))
         elif changes:
-            session.plan.write(run)  # its end may be another
+            session.plan.write(run)  # its end may have changed
             log.write("resumed", clock=state.clock, changes=list(changes), **_facts(session, execution))
         yield _started(run, session, state, start, changes)
         events = train_session(
@@ -205,7 +205,7 @@ def _state(
 
 
 def _facts(session: Session, execution: ExecutionPlan) -> dict[str, Any]:
-    """Return what a session starts with, the same in every repetition."""
+    """Return the facts of the start of a session; they are equal in every repetition."""
     prepared, recipe = session.prepared, session.plan.recipe
     return {
         "model": recipe.model,

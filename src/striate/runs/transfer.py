@@ -1,4 +1,4 @@
-"""Transfer: how a training uses the weights that a network was given by another training before.
+"""Transfer: how a training uses pretrained weights.
 
 Yosinski et al., "How transferable are features in deep neural networks?", NIPS 2014, arXiv:1411.1792. A linear layer
 first, then all layers: Kumar et al., "Fine-tuning can distort pretrained features and underperform
@@ -202,7 +202,7 @@ def best_weights() -> str | None:
 
 
 def complete(changes: Mapping[str, object], *, free: bool) -> tuple[dict[str, object], str, str]:
-    """Complete `changes` of a recipe by model and weights; `free` is whether nothing else has decided for a recipe.
+    """Complete `changes` of a recipe by model and weights; `free` is whether nothing else chooses a recipe.
 
     Returns the changes, the name of the recipe for them (empty: the one that suits the data), and a reason, which may
     be empty. A model that the user names is trained from scratch, unless weights or a kind of transfer are named too.
