@@ -81,7 +81,7 @@ def test_a_pinned_digest_refuses_other_bytes_before_they_are_read(tmp_path: Path
     digest = read_file(tmp_path / "a").digest
     assert read_file(tmp_path / "a", digest=digest).digest == digest
     (tmp_path / "a").write_bytes(b"\x80\x02" + (tmp_path / "a").read_bytes())
-    with pytest.raises(ModelError, match="is not the file that is meant: its digest is"):
+    with pytest.raises(ModelError, match="is not the expected file: its digest is"):
         read_file(tmp_path / "a", digest=digest)
 
 

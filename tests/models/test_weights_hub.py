@@ -193,7 +193,7 @@ def test_offline_nothing_is_asked_and_what_is_here_is_used(
     assert _is_right(pretrained(f"{REPOSITORY}@{'c' * 40}"))
     assert server.asked == []
     (blobs / digest).write_bytes(_weights(seed=2))
-    with pytest.raises(ModelError, match="is not the file that is meant: its digest"):
+    with pytest.raises(ModelError, match="is not the expected file: its digest"):
         pretrained(REPOSITORY)
 
 

@@ -43,7 +43,7 @@ class Classifier:
 
     The zoo rebuilds `model` from `model_name` and `arguments`. `task` converts the model's outputs to probabilities;
     `temperature`, fitted on validation data, calibrates them. `seen` recognizes the images of the training, if they are
-    recorded. `reference` tells images that are of none of the classes, where features are recorded.
+    recorded. `reference` recognizes images of none of the classes, if features are recorded.
     """
 
     model: nn.Module

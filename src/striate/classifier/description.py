@@ -91,7 +91,7 @@ def _provenance(stored: Mapping[str, Any]) -> Provenance:
         raise ConfigError(f"provenance {what}. Perhaps another version of Striate wrote it.")
     for key, value in stored.items():
         if not _FORMS[key](value):
-            raise ConfigError(f"provenance.{key} is of another kind than it should be: {_told(value)}.")
+            raise ConfigError(f"provenance.{key} has the wrong type: {_told(value)}.")
     return Provenance(**stored)
 
 

@@ -129,7 +129,7 @@ def _channels_last(array: np.ndarray, spec: InputSpec, *, first: bool) -> np.nda
     if not ends:
         raise DataError(
             f"the network takes {len(spec.channels)} channels, and neither end of the shape {_by(array.shape)} is a "
-            f"number of channels that can be made so"
+            f"number of channels that can be converted to it"
         )
     return array if ends[0] == 2 else array.transpose(1, 2, 0)
 

@@ -1,4 +1,4 @@
-"""Similarity to the nearest of known features: what tells whether an image is of none of the classes.
+"""Similarity to the nearest of known features, which is low for images of none of the classes.
 
 Y. Sun et al., "Out-of-distribution detection with deep nearest neighbors", ICML 2022, arXiv:2204.06507, with k = 1. The
 largest softmax probability is no such measure: of an unknown image it is often high.

@@ -14,7 +14,7 @@ PRETRAINED = "pretrained"
 
 
 def pretrained_classifier(found: Pretrained) -> Classifier:
-    """Return the classifier of pretrained weights; classes without names are called by their numbers.
+    """Return the classifier of pretrained weights; the name of a class without one is its number.
 
     Raises:
         ModelError: it is not known how images are prepared for these weights.

@@ -1,4 +1,4 @@
-"""Features of the training images, and scores of held-out ones: what tells an image that is of none of the classes."""
+"""Features of the training images, and scores of held-out ones, to recognize images of none of the classes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The zoo, and how a network is built by its name."""
+"""The zoo, and functions that build a network by its name."""
 
 from striate.models import families as families
 from striate.models._create import Arguments as Arguments

@@ -25,7 +25,7 @@ from striate.models.truncated import truncate
 from striate.tracing import EmptyMapError, output_shape, smallest_side
 
 _LARGEST = 2**16
-_DEFAULT_INPUT, _DEFAULT_CLASSES = (3, 224, 224), 1000  # ImageNet's, for a written network, which says nothing of them
+_DEFAULT_INPUT, _DEFAULT_CLASSES = (3, 224, 224), 1000  # ImageNet's, for a written network, which has no card
 
 
 class Arguments(TypedDict):
@@ -37,10 +37,10 @@ class Arguments(TypedDict):
 
 
 def check_model(name: str) -> None:
-    """Check that `name` is the name of a model, one that ends earlier (NAME@PLACE), or a network without a mistake.
+    """Check that `name` is the name of a model, one that ends earlier (NAME@PLACE), or a valid written network.
 
     Raises:
-        ModelError: it is neither.
+        ModelError: it is none of these.
     """
     if _is_written(name):
         written_classes(parse(name))
@@ -102,7 +102,7 @@ def create_model(
 
     Raises:
         ModelError: there is no such model (the nearest name is offered), the images are too small for it (the smallest
-            size is named), or an argument is of another kind than it should be.
+            size is named), or an argument has the wrong type.
         NotationError: a written network has a mistake, or a layer that does not fit its input.
     """
     channels, size, classes = _complete(name, channels, size, classes)
@@ -197,7 +197,7 @@ def _check_memory(name: str, needed: int) -> None:
 
 
 def _memory() -> int | None:
-    """Bytes of the machine; None where the system does not say."""
+    """Return the machine's memory in bytes; None if the system does not report it."""
     try:
         return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     except (AttributeError, ValueError, OSError):
@@ -225,7 +225,7 @@ def _seeded(seed: int | None) -> Iterator[None]:
 
 
 def _check_family(name: str) -> None:
-    """Refuse the name of a family that is no model's, and name its members."""
+    """Refuse the name of a family that is not also that of a model, and list its members."""
     members = [] if name in MODELS else [model for model in MODELS if MODELS[model].family == name]
     if members:
         raise ModelError(f"{name!r} is a family of models. Choose one of {', '.join(members)}.")

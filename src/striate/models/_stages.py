@@ -1,4 +1,4 @@
-"""Stages: runs of alike blocks on maps of one size, of which residual networks are built."""
+"""Stages of residual networks: sequences of similar blocks on maps of one size."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class Stages:
         self.maps: dict[str, str] = {}
 
     def stack(self, width: int, count: int, stride: int = 1) -> nn.Sequential:
-        """Build the next stage: block1 … of `width`, the first of which moves by `stride`."""
+        """Build the next stage: block1 … of `width`, the first with `stride`."""
         blocks: OrderedDict[str, nn.Module] = OrderedDict()
         name = f"stage{len(self.maps) + 1}"
         for number in range(1, count + 1):

@@ -75,9 +75,9 @@ class Network(nn.Module):
 
     `forward` takes images (n, c, h, w) and returns logits (n, k). `feature_maps` are the paths of the modules whose
     outputs are worth seeing, by name and in forward order; `describe` has their channels, strides and receptive fields.
-    `head` is the path of the module that transfer learning replaces. `pretrained` describes the weights, if they
-    were not drawn here. Every activation is a module of its own and not in place, every sum a module, so that each
-    place can be captured by its name.
+    `head` is the path of the module that transfer learning replaces. `pretrained` describes pretrained weights, if
+    there are any. Every activation is a module of its own and not in place, every sum a module, so that each place can
+    be captured by its name.
     """
 
     card: ModelCard
@@ -120,7 +120,7 @@ MODELS: Registry[Builder] = Registry("model", ModelError)
 
 
 def register_family(family: str, network: Callable[..., Network], variants: Mapping[str, Mapping[str, Any]]) -> None:
-    """Enter the variants of a family into the zoo, by name.
+    """Register the variants of a family in the zoo, by name.
 
     `network` takes `channels` and `classes` by keyword, `size` (height, width) if it has a parameter of this name, and
     the options of the variant. The cards are in `cards/FAMILY.json`.

@@ -28,9 +28,9 @@ def replace_head(
 ) -> Model:
     """Replace the last layer of `model` by a new one with `classes` outputs, in place, and return the model.
 
-    The head of a network of the zoo is declared, with those of its auxiliary classifiers. Of any other module it is the
-    last linear layer or 1×1 convolution of a forward pass, which must compute the module's output. The new layer has
-    torch's initial weights; with a `seed` they depend on it alone.
+    Networks of the zoo declare their head and those of auxiliary classifiers. The head of any other module is the last
+    linear layer or 1×1 convolution of a forward pass, which must compute the module's output. The new layer has torch's
+    initial weights; with a `seed` they depend on it alone.
 
     Example:
         network = striate.replace_head(network, 5)

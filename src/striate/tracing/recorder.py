@@ -201,7 +201,7 @@ class Recorder(TorchDispatchMode):
 
 
 def on_meta(model: nn.Module, shape: tuple[int, int, int]) -> tuple[nn.Module, Tensor]:
-    """Copy `model` to the meta device, beside one image of `shape` (c, h, w) for it."""
+    """Copy `model` to the meta device, and make one image of `shape` (c, h, w) for it."""
     return meta_copy(model), torch.empty(1, *shape, device="meta", dtype=floating_type(model))
 
 

@@ -102,7 +102,7 @@ class InceptionA(Branches):
 
 
 class ReductionA(Branches):
-    """From 35×35 to 17×17 (figure 7): a pooling beside `n` filters of 3×3/2 and `k`, `l`, `m` of 1×1, 3×3, 3×3/2."""
+    """From 35×35 to 17×17 (figure 7): a pooling, `n` filters of 3×3/2, and `k`, `l`, `m` of 1×1, 3×3, 3×3/2."""
 
     def __init__(self, inputs: int, k: int, l: int, m: int, n: int) -> None:  # noqa: E741 (the paper's letters)
         super().__init__(

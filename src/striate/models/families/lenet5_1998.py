@@ -85,7 +85,7 @@ class PartialConvolution(nn.Module):
     """A convolution whose k-th output map sees only the input maps `table[k]`.
 
     Neighbours in the table that see equally many maps are computed together, as the groups of one convolution over the
-    maps they see, laid beside each other.
+    maps they read, concatenated.
     """
 
     def __init__(self, table: Sequence[Sequence[int]], kernel: int) -> None:

@@ -124,7 +124,7 @@ class Cell(nn.Module):
 
 
 class NormalCell(Cell):
-    """Keeps the size: figure 4, left. Five sums, laid beside the fitted previous map: 6 · `width` channels."""
+    """Keeps the size: figure 4, left. Five sums, concatenated with the fitted previous map: 6 · `width` channels."""
 
     def __init__(self, current: Given, previous: Given, width: int, rate: float) -> None:
         super().__init__(current, previous, width)
@@ -258,7 +258,7 @@ class NASNet(Network):
         plan = _plan(filters, repeats)
         given = [Given(stem, 2)]
         self.cells = nn.ModuleDict()
-        self._reads: list[int] = []  # which map before the last one a cell reads besides it
+        self._reads: list[int] = []  # the second map that a cell reads, counted back from the last one
         for index, (name, kind, width) in enumerate(plan):
             behind_reduction = plan[index - 1][0].startswith("reduction")
             self._reads.append(0 if index == 0 else 2 if skips and behind_reduction else 1)

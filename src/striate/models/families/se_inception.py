@@ -6,8 +6,8 @@ arXiv:1502.03167, figure 5.
 
 Widths are those of the authors' code (github.com/hujie-frank/SENet, SE-BN-Inception). Figure 5 prints the same, but
 their sum after 4c and 4d is 608, not its 576, and 1056 after 4e, not its 1024. The pooling of 3c and 4e is padded by
-TensorFlow's rule: on maps of even size that is Caffe's, which on odd ones would not fit the convolutions beside it.
-First weights are He's, as in section 5.1; the classifier's are Xavier's, for no ReLU follows it.
+TensorFlow's rule: on maps of even size that is Caffe's, which on odd ones would not fit the convolutions parallel to
+it. First weights are He's, as in section 5.1; the classifier's are Xavier's, for no ReLU follows it.
 """
 
 from __future__ import annotations

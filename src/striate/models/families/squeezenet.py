@@ -30,7 +30,7 @@ _FIRES = ((16, 64), (16, 64), (32, 128), (32, 128), (48, 192), (48, 192), (64, 2
 
 
 class Fire(nn.Module):
-    """1×1 filters into `squeezed` maps, then `expanded` 1×1 and as many 3×3 filters beside each other (figure 1)."""
+    """1×1 filters into `squeezed` maps, then `expanded` 1×1 and as many 3×3 filters, concatenated (figure 1)."""
 
     def __init__(self, inputs: int, squeezed: int, expanded: int) -> None:
         super().__init__()

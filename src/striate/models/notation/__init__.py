@@ -1,6 +1,6 @@
 """A network written down: `(conv3-32 relu)*2 pool2 fc512 relu dropout.5`, or a column of VGG's table as printed.
 
-`text` cuts it into words, `grammar` reads them as a `tree`, `assembly` builds modules, `network` the whole.
+`text` splits it into words, `grammar` parses them to a `tree`, `assembly` builds the modules, and `network` the whole.
 """
 
 from striate.models.notation.grammar import Notation as Notation

@@ -272,10 +272,10 @@ class ResidualBrackets(nn.Module):
 
 
 class Assembly:
-    """A network, or one branch of residual brackets, as it grows.
+    """A network, or one branch of residual brackets, under construction.
 
-    `layers` are its modules by name, `flow` is what comes out of the last, `maps` are the ends of its stages: there are
-    such where it is `staged`, which a branch is not.
+    `layers` are its modules by name, `flow` is the output of the last, `maps` are the ends of its stages. A branch is
+    not `staged` and has none.
     """
 
     def __init__(self, text: str, classes: int, flow: Flow, *, staged: bool) -> None:
@@ -286,7 +286,7 @@ class Assembly:
         self._classes = classes
         self._names = Names(staged=staged)
         self._paths: dict[int, str] = {}  # of the layers as they stand in the text, by identity
-        self._uninitialised: nn.Module | None = None  # waits for what follows it
+        self._uninitialised: nn.Module | None = None  # until the next layer is known
         self._end: str | None = None  # path of the last layer of the stage worth seeing
 
     def extend(self, items: Iterable[Item]) -> None:

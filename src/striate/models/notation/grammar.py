@@ -6,7 +6,7 @@
     residual  = "{" item+ ["|" item+] "}"
     layer     = one word: conv3-64/2,pad1 · pool2 · fc512 · relu · dropout.5
 
-Between items stand spaces, line ends, arrows (`->`) or a hyphen that a letter follows.
+Items are separated by spaces, line ends, arrows (`->`) or a hyphen before a letter.
 
 VGG's table is read too. Simonyan and Zisserman, "Very deep convolutional networks for large-scale image recognition",
 ICLR 2015, arXiv:1409.1556: table 1 writes a network as `conv3-64 conv3-64 maxpool … FC-4096 FC-4096 FC-1000 soft-max`
@@ -47,7 +47,7 @@ SOFTMAX = "softmax"
 PLAIN = (*ACTIVATIONS, *NORMS, *GLOBAL_POOLINGS, SOFTMAX)
 
 _EXAMPLES = {"conv": "conv3-64", "pool": "pool2", "avgpool": "avgpool2", "fc": "fc512", "dropout": "dropout.5"}
-LAYERS_LIKE = "conv3-64, pool2, avgpool2, gap, fc512, bn, lrn, relu, dropout.5"  # what may stand, in a sentence
+LAYERS_LIKE = "conv3-64, pool2, avgpool2, gap, fc512, bn, lrn, relu, dropout.5"  # possible layers, in a sentence
 _OPTIONS = "valid, same, pad1, dilation2, groups2, nobias or maxnorm3"
 
 
@@ -55,7 +55,7 @@ def layer(text: str, token: Token) -> Layer:
     """Read the word `token` of `text` as a layer.
 
     Raises:
-        NotationError: it is none, or its numbers are not what they should be.
+        NotationError: it is not a layer, or its numbers are out of range.
     """
     word = token.text.lower().replace("soft-max", SOFTMAX)
     if word in PLAIN:
@@ -265,9 +265,9 @@ _ITEM = f"a layer ({LAYERS_LIKE} …) or an opening bracket"
 
 @dataclass(frozen=True)
 class Notation:
-    """A network written down: `text` as it was, `items` as they are read, with the layers that VGG's table omits.
+    """A network written down: the `text`, and the `items` parsed from it, with the layers that VGG's table omits.
 
-    `str` spells all of it out; it is read as the same again.
+    `str` writes all items; parsing the result returns equal ones.
     """
 
     text: str
@@ -287,7 +287,7 @@ def parse(text: str) -> Notation:
     """Read a written network.
 
     Raises:
-        NotationError: it has a mistake; the message shows where, and what may stand there.
+        NotationError: it has a mistake; the message shows its place, and what is expected there.
     """
     reader = _Reader(text)
     items = reader.network()

@@ -1,6 +1,6 @@
 """Build a written network: find its head, assemble its layers, and count them.
 
-A closing fully connected layer is the head; `FC-K` has as many outputs as there are classes, `FC-n` must have. A
+A closing fully connected layer is the head; `FC-K` has as many outputs as there are classes, as `FC-n` must have. A
 network that ends in a convolution of K filters and a global pooling, as Network in Network does (Lin, Chen and Yan,
 ICLR 2014, arXiv:1312.4400, section 3.2), has that convolution as its head. Any other gets a head, unless it ends in an
 output already: one unit, or as many units as there are classes, with an activation after them. A head has no

@@ -46,7 +46,7 @@ def _pointed(text: str, at: Span) -> str:
 
 _LARGEST = 99_999
 
-# A hyphen that a letter follows parts two layers, as in conv3-32-relu; not that of soft-max, FC-K and conv1-K.
+# A hyphen before a letter separates two layers, as in conv3-32-relu; not that of soft-max, FC-K and conv1-K.
 _PARTING = r"->|→|-(?=[a-z(\[{\s])(?!k(?![a-z]))|\s+"
 _TOKEN = re.compile(
     rf"(?P<parting>{_PARTING})|(?P<bracket>[()\[\]{{}}])|(?P<times>[*×])|(?P<bar>\|)"
@@ -71,7 +71,7 @@ def tokens(text: str) -> Iterator[Token]:
 
 
 class Cursor:
-    """Reads one word from left to right; upper and lower case are the same to it."""
+    """Reads one word from left to right, ignoring case."""
 
     def __init__(self, text: str, word: Span) -> None:
         self.text = text
@@ -92,7 +92,7 @@ class Cursor:
         return fits[0].lower()
 
     def need(self, pattern: str, expected: str) -> str:
-        """Read a match of `pattern`; without one, the error asks for what is `expected`."""
+        """Read a match of `pattern`; without one, the error names what is `expected`."""
         found = self.take(pattern)
         if found is None:
             self.refuse(f"Expected {expected}.")

@@ -13,7 +13,7 @@ Padding = int | Literal["half", "same"]
 
 @dataclass(frozen=True, kw_only=True)
 class Placed:
-    """Anything written; `at` is where. Two that say the same are equal wherever they stand."""
+    """An item at the place `at` of the text, which does not count for equality."""
 
     at: Span = field(compare=False)
 
@@ -64,7 +64,7 @@ class Pooling(Placed):
 
 @dataclass(frozen=True, kw_only=True)
 class FullyConnected(Placed):
-    """`units` None is the number of classes."""
+    """A fully connected layer; `units` None is the number of classes."""
 
     units: int | None
     max_norm: float | None = None
@@ -169,6 +169,6 @@ def _max_norm(bound: float | None) -> str:
 
 
 def _decimal(number: float) -> str:
-    """0.5, 3.0, 0.000001: never with an exponent."""
+    """Write a number without an exponent: 0.5, 3.0, 0.000001."""
     text = f"{number:.6f}".rstrip("0")
     return f"{text}0" if text.endswith(".") else text

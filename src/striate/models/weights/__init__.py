@@ -1,4 +1,4 @@
-"""Weights from elsewhere: read, recognised, converted and copied into a network."""
+"""Pretrained weights: find, read, recognise and convert them, and copy them into a network."""
 
 from striate.models.weights.adapt import build_pretrained as build_pretrained
 from striate.models.weights.dialects import DIALECTS as DIALECTS

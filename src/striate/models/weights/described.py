@@ -19,7 +19,7 @@ from striate.models.weights.preparation import input_spec_of
 
 @dataclass(frozen=True)
 class Described:
-    """The model of weights, and what is known of their input, classes and library."""
+    """The model of weights, and their input, classes and library as far as they are known."""
 
     model: str
     input: InputSpec | None = None
@@ -44,7 +44,7 @@ def described_by_striate(path: Path) -> Described:
 def described_by_config(config: Mapping[str, Any], source: str, model: str | None) -> Described:
     """Read a `config.json` of timm: its architecture, `pretrained_cfg` and class names.
 
-    `model` is the zoo's, if the user names it; else the catalogue knows which of ours the architecture is.
+    `model` is the zoo's, if the user names it; else the catalogue finds it by the architecture.
 
     Raises:
         ModelError: it is no configuration of timm, or the zoo does not have the architecture.

@@ -62,7 +62,7 @@ def _check_numbers(name: str, tensor: Tensor, wanted: torch.dtype, *, trained: b
     there = tensor.to(wanted)
     if there.isnan().any() or (trained and not there.isfinite().all()):
         how = f"as numbers of {str(wanted).removeprefix('torch.')}" if tensor.isfinite().all() else "as they are given"
-        raise ModelError(f"{name!r} of these weights is not finite {how}: the network could answer nothing.")
+        raise ModelError(f"{name!r} of these weights is not finite {how}: the outputs of the network would not be.")
 
 
 _ADVICE = (

@@ -85,7 +85,7 @@ def pretrained(
 
 
 def is_published(weights: str) -> bool:
-    """Return whether `weights` is a name of the catalogue, or surely a repository of the hub."""
+    """Return whether `weights` is a name of the catalogue, or can only be a repository of the hub."""
     return entries.is_entry(weights) or (weights.startswith(_PREFIXES) and hub.repository_of(weights) is not None)
 
 

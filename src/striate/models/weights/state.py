@@ -11,11 +11,11 @@ from torch import Tensor, nn
 
 from striate.core.errors import ModelError
 
-# Keys under which training programs store the weights, beside an optimizer's state, an epoch and the like.
+# Keys under which training programs store the weights, next to an optimizer's state, an epoch and the like.
 _KEPT_UNDER = ("state_dict", "model_state_dict", "model", "ema", "state_dict_ema", "model_ema", "module", "weights")
 # Prefixes of names from DataParallel, torch's averaged models and torch.compile.
 _WRAPPERS = ("module.", "_orig_mod.")
-_COUNTER = "n_averaged"  # of an averaged model, beside its module
+_COUNTER = "n_averaged"  # of an averaged model, next to its module
 
 
 def tensors_of(state: object) -> dict[str, Tensor]:

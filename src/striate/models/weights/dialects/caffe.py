@@ -1,4 +1,4 @@
-"""Caffe: nets as their authors published them, fed BGR from 0 to 255 minus a mean.
+"""Caffe: networks as their authors published them, fed BGR from 0 to 255 minus a mean.
 
 SqueezeNet is https://github.com/forresti/SqueezeNet.
 """

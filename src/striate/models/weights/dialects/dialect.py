@@ -24,14 +24,14 @@ Tensors = Mapping[str, Tensor]
 
 @dataclass(frozen=True, kw_only=True)
 class Rules:
-    """How a library has the models of one family.
+    """The form of one family's models in a library.
 
     `ours` renames the paths of our state dict, `theirs` the names of the file: both must lead to the same names.
     `prepare` rearranges the tensors of the file first. `unused` matches tensors that our network has no place for,
     `optional` paths of ours that a file may lack (they get the initial weights of seed 0), and `filled` gives the value
     of paths that the library never has. `flattened` gives the channels of the map that a fully connected layer reads.
 
-    With equal tensors the library may compute something else: `epsilon` is that of its batch norms, and `padding` the
+    With equal tensors the library may compute another function: `epsilon` is that of its batch norms, and `padding` the
     rule of its strided convolutions, where they differ from ours. `source` matches the library's name of an
     architecture where only that name distinguishes two dialects. `input` is the preparation that all weights share.
     """

@@ -66,7 +66,7 @@ def _collect(value: Any, path: list[Any], values: dict[str, Any]) -> None:
 
 
 def bound(memory: int, seconds: int) -> None:
-    """Limit what this process may take from here on. (Windows has no such limits: there only the time is bounded.)"""
+    """Limit the additional memory and the time of this process. (Windows has no such limits.)"""
     try:
         import resource
     except ImportError:

@@ -45,7 +45,7 @@ def read_file(path: str | os.PathLike[str], *, digest: str | None = None) -> Wei
 
     The bytes decide what a file is, not its name. Weights inside a checkpoint, and those of wrapped models, are found
     (`striate.models.weights.state`). Nothing in the file is executed. With a `digest`, "sha256:…", other bytes are
-    refused before they are read as anything.
+    refused before they are parsed.
 
     Raises:
         ModelError: there is no such file, or it is damaged, of another format, too large for the free memory, or holds
@@ -55,7 +55,7 @@ def read_file(path: str | os.PathLike[str], *, digest: str | None = None) -> Wei
     data = _bytes_of(path)
     found = f"sha256:{hashlib.sha256(data).hexdigest()}"
     if digest is not None and found != digest:
-        raise ModelError(f"{path} is not the file that is meant: its digest is {found}, not {digest}. Get it again.")
+        raise ModelError(f"{path} is not the expected file: its digest is {found}, not {digest}. Get it again.")
     kind = format_of(path, data)
     metadata: Mapping[str, str] = {}
     match kind:
