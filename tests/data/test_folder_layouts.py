@@ -70,20 +70,18 @@ def test_words_that_only_resemble_a_split_are_none(name: str) -> None:
 
 
 @pytest.mark.parametrize("prefix", ["seg_", "flowers-", "My Photos "])
-def test_what_all_split_folders_are_called_besides_does_not_count(tmp_path: Path, prefix: str) -> None:
+def test_words_common_to_the_names_of_all_split_folders_do_not_count(tmp_path: Path, prefix: str) -> None:
     dataset = open_data(fill(tmp_path, *grid(f"{prefix}train", f"{prefix}test"), f"{prefix}pred/x"))
     assert dataset.classes == ("cat", "dog")
     assert counts(dataset) == {"train": 4, "test": 4}
 
 
 @pytest.mark.parametrize("name", ["predictions", "unlabeled", "Inference", "unlabelled_images", "submission"])
-def test_answers_and_images_without_labels_beside_splits_are_passed_over_by_name(tmp_path: Path, name: str) -> None:
+def test_answers_and_images_without_labels_next_to_splits_are_skipped_by_name(tmp_path: Path, name: str) -> None:
     dataset = open_data(fill(tmp_path, *grid("train", "val", name)))
     assert dataset.classes == ("cat", "dog")
     assert counts(dataset) == {"train": 4, "val": 4}
-    assert [f"{name} is neither train, val nor test: its 4 images are passed over" in c for c in dataset.cautions] == [
-        True
-    ]
+    assert [f"{name} is neither train, val nor test: its 4 images are skipped" in c for c in dataset.cautions] == [True]
 
 
 def test_a_caution_is_a_warning_of_the_audit(tmp_path: Path) -> None:
@@ -127,21 +125,19 @@ def test_splits_in_some_class_folders_only_are_not_used_and_named(tmp_path: Path
     dataset = open_data(fill(tmp_path, "cat/train", "cat/test", "dog"))
     assert not dataset.splits
     assert len(dataset.cautions) == 1
-    assert "cat/test, cat/train are called like splits and are not used as such, because dog" in dataset.cautions[0]
+    assert "cat/test, cat/train have names of splits and are not used as such, because dog" in dataset.cautions[0]
 
 
 def test_a_test_folder_without_classes_is_passed_over_by_name(tmp_path: Path) -> None:
     dataset = open_data(fill(tmp_path, *grid("train"), "test"))
     assert dataset.classes == ("cat", "dog")
     assert counts(dataset) == {"train": 4}
-    assert dataset.cautions == ("test holds no class folders: its 2 images have no class and are passed over.",)
+    assert dataset.cautions == ("test holds no class folders: its 2 images have no class and are skipped.",)
 
 
 def test_splits_without_class_folders_are_not_taken_for_two_classes(tmp_path: Path) -> None:
     sentence = refusal(fill(tmp_path, "train", "test1"))
-    assert sentence.startswith(
-        f"test1, train in {tmp_path} are called like splits, but hold images and no class folders"
-    )
+    assert sentence.startswith(f"test1, train in {tmp_path} have names of splits, but hold images and no class folders")
 
 
 @pytest.mark.parametrize("vehicle", ["train", "test", "unlabeled"])
@@ -149,16 +145,14 @@ def test_a_class_called_like_a_split_stays_a_class_and_is_named(tmp_path: Path, 
     dataset = open_data(fill(tmp_path, vehicle, "bus", "car"))
     assert dataset.classes == tuple(sorted((vehicle, "bus", "car")))
     assert not dataset.splits
-    assert [f"{vehicle} is called like a split and read as a class" in caution for caution in dataset.cautions] == [
-        True
-    ]
+    assert [f"{vehicle}: named like a split, but read as a class" in caution for caution in dataset.cautions] == [True]
 
 
 @pytest.mark.parametrize(
     ("folders", "named"),
     [
         (["cat", "dog", *grid("train")], ["cat, dog", "train", "the same classes"]),
-        (grid("train", "extra"), ["train", "extra", "Call each split folder train, val or test"]),
+        (grid("train", "extra"), ["train", "extra", "Name each split folder train, val or test"]),
         (grid("test", "entrenamiento"), ["test", "entrenamiento"]),
         (["train/steam", "train/diesel", "bus"], ["train", "bus", "give them names that mean no split"]),
         (grid("train", "test/fold1", "test/val"), []),
@@ -174,14 +168,14 @@ def test_a_mixture_is_refused_by_name(tmp_path: Path, folders: list[str], named:
         assert any("fold1" in caution for caution in open_data(tmp_path).cautions)
 
 
-def test_other_folders_beside_two_splits_are_passed_over_by_name(tmp_path: Path) -> None:
+def test_other_folders_next_to_two_splits_are_skipped_by_name(tmp_path: Path) -> None:
     fill(tmp_path, *grid("train", "test"), "masks")
     (tmp_path / "docs").mkdir()
     (tmp_path / "docs" / "readme.txt").touch()
     dataset = open_data(tmp_path)
     assert counts(dataset) == {"train": 4, "test": 4}
-    assert dataset.cautions[0].startswith("masks is neither train, val nor test: its 2 images are passed over.")
-    assert dataset.notes == ("1 × not called like an image and passed over: docs/readme.txt.",)
+    assert dataset.cautions[0].startswith("masks is neither train, val nor test: its 2 images are skipped.")
+    assert dataset.notes == ("1 × without the suffix of an image, skipped: docs/readme.txt.",)
 
 
 @pytest.mark.parametrize("tops", [("fold1", "fold2"), ("entrenamiento", "prueba"), ("A", "B")])
@@ -196,7 +190,7 @@ def test_folders_that_hold_the_same_folders_are_classes_with_a_caution(tmp_path:
 def test_classes_and_splits_in_one_name_are_named(tmp_path: Path) -> None:
     dataset = open_data(fill(tmp_path, "cats_train", "cats_test", "dogs_train", "dogs_test"))
     assert len(dataset.classes) == 4
-    assert "are called like classes and splits at once" in dataset.cautions[0]
+    assert "have names of classes and splits at once" in dataset.cautions[0]
 
 
 def test_a_single_folder_around_the_classes_is_named(tmp_path: Path) -> None:

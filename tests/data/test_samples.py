@@ -93,11 +93,11 @@ def test_deep_colours_that_are_not_all_there_or_too_large_are_named() -> None:
     ],
     ids=["a long text", "a profile of an unknown kind", "an animation without frames"],
 )
-def test_pixels_are_read_whatever_is_wrong_beside_them(extra: bytes) -> None:
+def test_pixels_are_read_whatever_is_wrong_in_the_rest_of_the_file(extra: bytes) -> None:
     data = grey_row(4, 5)
     picture = decode(data[:33] + extra + data[33:])
     assert np.array_equal(picture.pixels, decode(data).pixels)
-    assert "beside its pixels" in picture.note
+    assert "all but the pixels" in picture.note
 
 
 @pytest.mark.filterwarnings("error")

@@ -160,7 +160,7 @@ def test_a_folder_that_may_not_be_listed_is_passed_over_by_name(
     closed = ["mouse"]
     dataset = open_data(tmp_path)
     assert dataset.classes == ("cat", "dog")
-    assert dataset.cautions == ("1 × a folder that cannot be listed, passed over: mouse (Permission denied).",)
+    assert dataset.cautions == ("1 × a folder that cannot be listed, skipped: mouse (Permission denied).",)
     closed = [tmp_path.name]
     assert message(tmp_path) == f"{tmp_path} cannot be listed: Permission denied."
 
@@ -186,7 +186,7 @@ def test_folders_nested_beyond_every_frame_are_walked() -> None:
     assert outer.every_other() == ["film.mp4"]
 
 
-def test_what_is_passed_over_is_noted_and_what_is_hidden_is_not_data(tmp_path: Path) -> None:
+def test_skipped_files_are_noted_and_hidden_ones_are_not_data(tmp_path: Path) -> None:
     cats_and_dogs(tmp_path)
     for name in (".git/x.png", "cat/.DS_Store.png", "__MACOSX/cat/1.png"):
         picture(tmp_path / name)
@@ -197,9 +197,9 @@ def test_what_is_passed_over_is_noted_and_what_is_hidden_is_not_data(tmp_path: P
     assert dataset.classes == ("cat", "dog")
     assert list(dataset.store.names) == ["cat/1.png", "cat/2.png", "dog/1.png"]
     assert dataset.notes == (
-        "1 × not called like an image and passed over: cat/Thumbs.db.",
-        "1 × outside of any class folder and passed over: cover.png.",
-        "1 × a class folder without images, and no class: mouse.",
+        "1 × without the suffix of an image, skipped: cat/Thumbs.db.",
+        "1 × outside of any class folder, skipped: cover.png.",
+        "1 × a class folder without images, skipped: mouse.",
     )
 
 
@@ -472,7 +472,7 @@ IMAGES, TARGETS = np.arange(3 * 4 * 5, dtype=np.uint8).reshape(3, 4, 5), np.arra
         (idx_file(IMAGES), idx_file(TARGETS[:2]), "holds 3 images but 2 labels"),
         (idx_file(TARGETS), idx_file(TARGETS), "should hold 8-bit images (count×height×width); it holds uint8 (3,)"),
         (idx_file(IMAGES), idx_file(IMAGES), "should hold one whole number for each image"),
-        (idx_file(IMAGES), None, "has no labels beside it. Put train-labels-idx1-ubyte"),
+        (idx_file(IMAGES), None, "has no labels next to it. Put train-labels-idx1-ubyte"),
     ],
 )
 def test_idx_files_that_are_not_in_order(tmp_path: Path, images: bytes, labels: bytes | None, expected: str) -> None:

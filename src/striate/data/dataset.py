@@ -77,7 +77,7 @@ class FileStore:
             os.lstat(os.path.join(self.root, self._paths[index]))
         except (FileNotFoundError, NotADirectoryError):
             return True
-        except (OSError, ValueError):  # a closed folder, or a zero byte in its name: reading it tells the reason
+        except (OSError, ValueError):  # a closed folder, or a zero byte in its name: reading it gives the reason
             return False
         return False
 
@@ -114,7 +114,7 @@ class FileStore:
         """Decode the file of image `index`.
 
         Raises:
-            Unreadable: it cannot be read; the error names it and says why.
+            Unreadable: it cannot be read; the error names it and the reason.
         """
         return decode(self.path(index), spec)
 
@@ -155,7 +155,7 @@ class Dataset:
     the place of its class among `classes`, which are in natural order. Whole numbers or bools with a column for each
     class say which classes an image has. Targets of other forms name no class.
 
-    `splits` holds the indices of the splits that the data themselves bring, any of train, val and test; an image may
+    `splits` holds the indices of the splits that the data define, any of train, val and test; an image may
     be in none. `source` is the argument of the user. `masks` returns the object of image i as a bool array of its
     height and width, where the truth is known. `groups` holds a number for each image; images of one number (of a
     patient, of a film) are never divided between splits or folds. `notes` are sentences on files that the source

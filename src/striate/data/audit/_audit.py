@@ -22,7 +22,7 @@ _FORMAT = 1
 class Audit(Statistics):
     """Statistics of a data set and the findings about them.
 
-    `splits` are those that the data bring; `dataclasses.replace(found, splits=…)` audits others without reading the
+    `splits` are those of the data; `dataclasses.replace(found, splits=…)` audits others without reading the
     images again.
     """
 

@@ -1,4 +1,4 @@
-"""Decode every image of a data set once and record what it is: the index that audit, splitting and measuring read."""
+"""Decode every image of a data set once, into the index that audit, splitting and measuring read."""
 
 from __future__ import annotations
 

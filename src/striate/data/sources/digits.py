@@ -2,7 +2,7 @@
 
 The test set of "Optical Recognition of Handwritten Digits" (E. Alpaydin and C. Kaynak, UCI Machine Learning Repository,
 1998, https://doi.org/10.24432/C50P49), written by 13 people, under the Creative Commons Attribution 4.0 International
-licence (CC BY 4.0). `digits.npz` holds the pixels and labels unchanged; `digits.txt` beside it repeats source and
+licence (CC BY 4.0). `digits.npz` holds the pixels and labels unchanged; `digits.txt` next to it repeats source and
 terms.
 
 A pixel there counts the ink in a block of 4×4, 0 to 16. 8-bit images have full intensity at 255 everywhere else, so the

@@ -50,15 +50,15 @@ def open_folder(root: Path) -> Dataset:
 
 def _notes(found: Layout) -> list[str]:
     kinds = (
-        (found.others, "not called like an image and passed over"),
-        (found.outside, "outside of any class folder and passed over"),
-        (found.empty, "a class folder without images, and no class"),
+        (found.others, "without the suffix of an image, skipped"),
+        (found.outside, "outside of any class folder, skipped"),
+        (found.empty, "a class folder without images, skipped"),
     )
     return [f"{len(names):,} × {what}: {listed(names)}." for names, what in kinds if names]
 
 
 def _cautions(tree: Tree, found: Layout) -> list[str]:
-    closed = [f"{len(tree.closed):,} × a folder that cannot be listed, passed over: {listed(tree.closed)}."]
+    closed = [f"{len(tree.closed):,} × a folder that cannot be listed, skipped: {listed(tree.closed)}."]
     return [*found.cautions, *(closed if tree.closed else [])]
 
 

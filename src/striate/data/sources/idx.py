@@ -31,7 +31,7 @@ def recognises(path: Path) -> bool:
 
 
 def open_idx(folder: Path) -> Dataset:
-    """Open a folder of IDX files: `train-images-idx3-ubyte[.gz]` beside `train-labels-idx1-ubyte[.gz]`, `t10k-…` alike.
+    """Open a folder of IDX files: `train-images-idx3-ubyte[.gz]`, `train-labels-idx1-ubyte[.gz]`, and `t10k-…` alike.
 
     The class names are their numbers.
 
@@ -67,7 +67,7 @@ def _labels_file(images: Path, match: re.Match[str]) -> Path:
     for ending in ("-idx1-ubyte", ".idx1-ubyte", "-idx1-ubyte.gz", ".idx1-ubyte.gz"):
         if (path := images.with_name(stem + ending)).exists():
             return path
-    raise DataError(f"{images} has no labels beside it. Put {stem}-idx1-ubyte, or the same ending in .gz, there.")
+    raise DataError(f"{images} has no labels next to it. Put {stem}-idx1-ubyte, or the same ending in .gz, there.")
 
 
 def _images(path: Path) -> np.ndarray:

@@ -77,7 +77,7 @@ def _roles_of(top: Folder, at: Path) -> dict[Folder, Role]:
     """Return the role of each folder in `top`, `other` for those to skip; empty if the folders are not splits.
 
     Raises:
-        DataError: other folders beside them hold the same class folders, or may be classes.
+        DataError: other folders next to them hold the same class folders, or may be classes.
     """
     called = _called_like_splits(top)
     labels = {canonical(inner.name) for folder in called for inner in folder.holding}
@@ -88,16 +88,16 @@ def _roles_of(top: Folder, at: Path) -> dict[Folder, Role]:
     beside = [folder.name for folder in others if canonical(folder.name) in labels]
     if beside:
         raise DataError(
-            f"{where} holds class folders ({listed(beside)}) and beside them split folders ({_names(called)}) with "
-            "the same classes in them. Move the class folders into one of the split folders, or out of there."
+            f"{where} holds class folders ({listed(beside)}) next to split folders ({_names(called)}) with the same "
+            "classes in them. Move the class folders into one of the split folders, or out of there."
         )
     alike = [folder for folder in others if labels & {canonical(inner.name) for inner in folder.holding}]
     if alike or (others and len(set(called.values())) == 1):
         doubtful = alike or others
         raise DataError(
-            f"{where} holds folders called like splits ({_names(called)}) and others beside them that are not "
-            f"({_names(doubtful)}). Call each split folder train, val or test and move the others out of there; if "
-            "all of them are classes, give them names that mean no split."
+            f"{where} holds folders with names of splits ({_names(called)}) next to others ({_names(doubtful)}). Name "
+            "each split folder train, val or test and move the others out of there; if all of them are classes, give "
+            "them names that mean no split."
         )
     passed: dict[Folder, Role] = dict.fromkeys(others, "other")
     return {**called, **passed}
@@ -124,12 +124,12 @@ def _add_splits(found: Layout, top: Folder, roles: dict[Folder, Role], at: Path)
             found.others += folder.every_other()
         elif role == "other":
             found.cautions.append(
-                f"{folder.path} is neither train, val nor test: its {_count(folder)} are passed over. To use them, put "
+                f"{folder.path} is neither train, val nor test: its {_count(folder)} are skipped. To use them, put "
                 "them into the class folders of a split."
             )
         elif not folder.holding:
             found.cautions.append(
-                f"{folder.path} holds no class folders: its {_count(folder)} have no class and are passed over."
+                f"{folder.path} holds no class folders: its {_count(folder)} have no class and are skipped."
             )
         else:
             _add_split(found, folder, role, at)
@@ -174,7 +174,7 @@ def _refuse_unlabelled(top: Folder, at: Path) -> None:
     called = _called_like_splits(top)
     if len(called) == len(top.holding) and len(set(called.values())) > 1:
         raise DataError(
-            f"{_names(called)} in {at / top.path} are called like splits, but hold images and no class folders. Put "
+            f"{_names(called)} in {at / top.path} have names of splits, but hold images and no class folders. Put "
             f"the images of each class into a folder of its own, as in {next(iter(called)).path}/cat/1.jpg, or list "
             "them in a CSV file with the columns path, label and split."
         )
@@ -188,13 +188,13 @@ def _doubts(top: Folder, at: Path) -> list[str]:
     mixed = [folder for folder, found in spelled.items() if found.role and found.rest]
     if plain:
         doubts.append(
-            f"{_names(plain)} {'is' if len(plain) == 1 else 'are'} called like a split and read as a class, because no "
-            "class folders are in it. If it is no class, move it out of the folder."
+            f"{_names(plain)}: named like a split, but read as a class, because there are no class folders inside. If "
+            "it is not a class, move it out of the folder."
         )
     if len({spelled[folder].role for folder in mixed}) > 1:
         doubts.append(
-            f"{_names(mixed)} are called like classes and splits at once and read as classes. If they are splits, put "
-            "them into folders called train, val and test, with a folder for each class in them."
+            f"{_names(mixed)} have names of classes and splits at once, and are read as classes. If they are splits, "
+            "put them into folders named train, val and test, with a folder for each class in them."
         )
     inner = [frozenset(canonical(folder.name) for folder in each.holding) for each in top.holding]
     if inner and all(len(names) > 1 for names in inner) and not any(each.own for each in top.holding):
@@ -207,7 +207,7 @@ def _doubts(top: Folder, at: Path) -> list[str]:
         elif len(set(inner)) == 1 and not all(spelling(name).role for name in names):
             doubts.append(
                 f"{_names(top.holding)} are read as classes, and all of them hold the same folders ({listed(names)}). "
-                "If those are the classes, call the folders above them train, val and test."
+                "If those are the classes, name the folders above them train, val and test."
             )
     return doubts
 
@@ -227,8 +227,8 @@ def _split_by_class(found: Layout) -> None:
     elif any(len(set(splits.values())) > 1 for splits in inside.values()):
         parted = [folder for splits in inside.values() for folder in splits]
         found.cautions.append(
-            f"{listed([folder.path for folder in parted])} are called like splits and are not used as such, because "
-            f"{_names(rest)} holds other images too. Put all images of each class into folders called train, val and "
+            f"{listed([folder.path for folder in parted])} have names of splits and are not used as such, because "
+            f"{_names(rest)} holds other images too. Put all images of each class into folders named train, val and "
             "test."
         )
 

@@ -76,7 +76,7 @@ def _check_png(data: bytes) -> int:
         if data[position + 4 : position + 8] == b"IDAT":
             stored += length
         elif (others := others + 1) > _MOST_CHUNKS:
-            raise Refused(TOO_MUCH_WORK, f"more than {_MOST_CHUNKS:,} chunks beside its pixels")
+            raise Refused(TOO_MUCH_WORK, f"more than {_MOST_CHUNKS:,} chunks other than its pixels")
         else:
             name = data[position + 4 : position + 8]
             clear, profile = clear or name == b"tRNS", profile or name in (b"iCCP", b"cICP")

@@ -27,7 +27,7 @@ _PRIMARIES = {
     22: ((0.630, 0.340), (0.295, 0.605), (0.155, 0.077), _D65),
 }
 _GAMMAS = {4: 2.2, 5: 2.8, 8: 1.0}
-# The cameras' curves of BT.709 and BT.2020 count as that of sRGB, as in browsers: nobody views such images otherwise.
+# The cameras' curves of BT.709 and BT.2020 count as that of sRGB, as in browsers.
 _HDR = {16: "PQ", 18: "HLG"}
 _BRADFORD = np.array([[0.8951, 0.2664, -0.1614], [-0.7502, 1.7135, 0.0367], [0.0389, -0.0685, 1.0296]])
 _MOST = 1 << 16  # bytes at the head of a file that are searched

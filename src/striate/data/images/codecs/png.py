@@ -84,7 +84,7 @@ def read(data: bytes) -> DecodedImage:
     except Refused as refusal:  # no pixels are missing
         bare = _selected(data, _OF_PIXELS.__contains__)  # without texts, profile and later frames
         image = pillow.read(bare, "PNG", partial(_expand, bare, header))
-        image = replace(image, note=f"what the file holds beside its pixels is left out ({refusal.detail})")
+        image = replace(image, note=f"all but the pixels of the file is left out ({refusal.detail})")
     if image.pixels.dtype != np.uint16 and not header.prepared:
         return image
     mode = f"PNG {_MODES[image.pixels.shape[2]]};16" if image.pixels.dtype == np.uint16 else image.mode
