@@ -111,8 +111,8 @@ def checked_batching(
 ) -> Iterator[bool]:
     """Within the block, `in_batches` puts many images into one pass if the network treats each image by itself.
 
-    Yields whether it does. This is tested: the answer to the first of `images` alone is compared with its answer beside
-    strong noise. `read` extracts from the answer the part to compare.
+    Yields whether it does. This is tested: the answer to the first of `images` alone is compared with its answer in a
+    batch with strong noise. `read` extracts from the answer the part to compare.
     """
     if is_samplewise(model, images[:1], read):
         yield True
@@ -136,7 +136,7 @@ def is_samplewise(model: nn.Module, image: Float[Tensor, "1 c h w"], read: Calla
     if _same(alone, beside):
         return True
     again = _first(read(model(image)), 1)
-    return not _same(alone, again)  # a network that draws random numbers answers differently, whatever lies beside
+    return not _same(alone, again)  # of a network that draws random numbers, answers differ in any batch
 
 
 def _first(answer: Any, images: int) -> list[Tensor]:

@@ -1,4 +1,4 @@
-"""Turn formulas into registered methods: one decorator behind attribution methods and attacks."""
+"""Turn formulas into registered methods: the decorator on which those of attributions and attacks are built."""
 
 from __future__ import annotations
 

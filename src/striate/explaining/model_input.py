@@ -91,7 +91,7 @@ def borrowed_with_copies(model: nn.Module) -> Iterator[None]:
     with borrow(model):
         _replace_inference_tensors(model)
         if not isinstance(model, torch.jit.ScriptModule):  # which takes no hooks
-            model.register_forward_pre_hook(_with_copies, prepend=True)  # it goes when the loan ends
+            model.register_forward_pre_hook(_with_copies, prepend=True)  # removed at the end of the block
         yield
 
 

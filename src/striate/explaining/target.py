@@ -14,9 +14,9 @@ from striate.core.errors import StriateError
 from striate.tasks import CLASSIFICATION, Task
 
 Target = int | Sequence[int] | Iterable[int] | Tensor | np.ndarray | Callable[[Any], Tensor] | None
-"""Whose score is explained: a class for all images, a class for each (a list, tensor, array or other iterable of whole
-numbers), a function of the network's answer, whatever that is, that gives a score for each image (n), or None for the
-class that the network takes each image for."""
+"""The score to explain: that of one class for all images, of a class for each (a list, tensor, array or other iterable
+of whole numbers), the value of a function of the network's answer, whatever that is, that returns a score for each
+image (n), or None for the predicted class of each image."""
 
 
 class TargetError(StriateError):

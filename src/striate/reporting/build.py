@@ -126,7 +126,7 @@ def _found_again(dataset: Dataset, found: Audit, rows: Rows, names: tuple[str, .
 def _from_data(
     run: Run, plan: Plan, classifier: Classifier, judged: Evaluation | None, folds: Evaluation | None
 ) -> dict[str, Any]:
-    """Read the audit and the images of answers from the data; if that fails, the reason as `unread`."""
+    """Read the audit and the images of answers from the data; if that fails, set the reason, `unread`."""
     found: dict[str, Any] = {}
     try:
         dataset = open_data(plan.data)

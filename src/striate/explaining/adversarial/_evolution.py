@@ -58,10 +58,10 @@ def evolve(
 ) -> FoolingImages:
     """Evolve an image for each class of `model`, for its probability alone (MAP-Elites).
 
-    Each class keeps the best image seen for it, its champion. In each generation `offspring` champions of any
-    classes, drawn at random, have one mutated child each, and a child that a class likes better than its champion takes
-    the place. So what is found for one class is tried for all. `encoding`: `direct` (every value is a gene; the result
-    is noise) or `cppn` (a network that paints; the result is regular patterns). It ends when every champion has the
+    Each class keeps the best image seen for it, its champion. In each generation `offspring` champions of any classes,
+    drawn at random, have one mutated child each, and a child with a higher probability of a class than its champion
+    replaces it. So each child is tried for all classes. `encoding`: `direct` (every value is a gene; the result is
+    noise) or `cppn` (a network that paints; the result is regular patterns). It ends when every champion has the
     `confidence`, or after `generations`.
 
     Nguyen, Yosinski and Clune 2015, "Deep neural networks are easily fooled", arXiv:1412.1897, section 2.

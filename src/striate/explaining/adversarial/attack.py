@@ -67,8 +67,8 @@ ATTACKS: Registry[AttackMethod] = Registry("attack", AttackError)
 def attack_method(*, title: str, paper: str) -> Callable[[Formula[Settings]], Attack[Settings]]:
     """Return a decorator that registers a formula in `ATTACKS` and makes it the function that users call.
 
-    The formula receives the images whose answer the goal does not want yet, and works on a borrowed network. Its result
-    is judged after the exact input path.
+    The formula receives the images that do not meet the goal yet, and works on a borrowed network. Its result is
+    evaluated after the exact input path.
     """
 
     def describe(name: str, function: Callable[..., Adversarial], formula: Formula[Settings]) -> AttackMethod:

@@ -50,8 +50,8 @@ def accuracy_curve(
 ) -> Curve:
     """Measure the accuracy of `model` on `pixels` (n h w c) of the classes `labels` under an attack.
 
-    What fools within an ε lies within every larger one too, so each ε is tried only on images that withstood the
-    smaller ones. `settings` are those of the attack.
+    A change within ε is within every larger ε too, so each ε is tried only on images that withstood the smaller ones.
+    `settings` are those of the attack.
 
     Raises:
         AttackError: there is no such attack, or it takes no ε; there is no ε; the pixels or labels are invalid.

@@ -110,8 +110,9 @@ class Attribution:
         """Check that the map depends on the network: repeat it with random weights, and remove pixels that it marks.
 
         The call is repeated on copies of the network whose weights are random, all of them and from the top down; the
-        pixels that the map marks are removed from the image and inserted into it. Each number stands beside what chance
-        gives; printed, the check is one line. Steps that do not fit into `budget` ("30s", "2min") are listed in it.
+        pixels that the map marks are removed from the image and inserted into it. Each number is reported with what
+        chance gives; printed, the check is one line. Steps that do not fit into `budget` ("30s", "2min") are listed in
+        it.
 
         Raises:
             InvocationError: the network is gone, or its weights are not those of the call.

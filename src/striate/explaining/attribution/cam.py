@@ -77,7 +77,7 @@ def grad_cam(
     at: At = None,
     tokens: Grid | None = None,
 ) -> RawAttribution:
-    """Sum the maps at a place, weighted by the mean gradient of each; clip what speaks against the class.
+    """Sum the maps at a place, weighted by the mean gradient of each; clip negative values.
 
         αₖ = 1/(H·W) · Σ ∂S/∂Aₖ,   L = max(Σₖ αₖ Aₖ, 0)
 
@@ -188,9 +188,9 @@ def hires_cam(
         L = Σₖ ∂S/∂Aₖ ⊙ Aₖ
 
     Values (n h w), as fine as the map at place `at`; `at` and `tokens` as in `grad_cam`. Where the score is linear in
-    the map, the values add up to it, but for the bias: then each is what its position adds to the score, which is what
-    Grad-CAM promises and, by averaging gradients, breaks where they differ from place to place. As in the paper, both
-    signs are kept.
+    the map, the values add up to it, except for the bias: then each is what its position adds to the score, which is
+    what Grad-CAM promises and, by averaging gradients, breaks where they differ from place to place. As in the paper,
+    both signs are kept.
 
     Raises:
         PlaceError: there is no such place, its value is not a map, or the score does not depend on it.

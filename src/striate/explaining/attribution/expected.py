@@ -35,12 +35,12 @@ def expected_gradients(
         values = E [(x - x′) ⊙ ∂S/∂x (x′ + α (x - x′))],   x′ from the background, α from 0 to 1
 
     Values (n c h w), in units of the score; as one map, their sum over the channels. They add up to S(x) less the mean
-    score of the background, but for the error of sampling, which the residue shows. No single colour is then invisible,
+    score of the background, up to the error of sampling, which the residue shows. No single colour is then invisible,
     as that of the baseline is for integrated gradients.
 
     `background` is a batch (b c h w) of prepared images, of the training set, say; or a number, which makes the method
     integrated gradients from that baseline. Where the paper draws every x′ and α by itself, here each image of
-    the background is used equally often, `samples` being rounded up to a multiple of b, and α lies at random in each of
+    the background is used equally often, with `samples` rounded up to a multiple of b, and α lies at random in each of
     as many equal parts of the way: the same mean, with less noise. Every image meets the same draws.
 
     Raises:

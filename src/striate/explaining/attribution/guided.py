@@ -50,7 +50,7 @@ def deconvnet(model: nn.Module, images: Float[Tensor, "n c h w"], target: Resolv
     Values (n c h w), with their sign, to be shown as a colour image; as one map, the largest absolute value over the
     channels. The paper projects a unit of a convolutional layer; here the projection begins with a 1 at the score, and
     comes through fully connected layers as through convolutions, which they are. The rule is `DECONVNET` of
-    `striate.hooks`; which operations it met is in the `notes`. Only the switches know of the image: without
+    `striate.hooks`; which operations it met is in the `notes`. Only the switches depend on the image: without
     max-pooling, the projection is the same for every image.
 
     Raises:

@@ -17,17 +17,17 @@ SAME_CLASS = 0.98
 """The same for two classes of one network, whose evidence may lie in the same place."""
 
 REPEATED = 0.5
-"""Rank correlation below which a map made twice is not one map."""
+"""Rank correlation below which a repeated map counts as another map."""
 
 EDGES = 0.2
-"""Rank correlation with the edges of the image from which it is said that a map draws them."""
+"""Rank correlation with the edges of the image from which a map is reported to draw edges."""
 
 _ABOVE_CHANCE = 0.95  # share of the random places that the map must find better evidence than
 
 
 @dataclass(frozen=True)
 class Row:
-    """The result of one test. `value` stands beside what chance gives, (least, most), where there is a chance.
+    """The result of one test: its `value`, and (least, most) of what `chance` gives, where that is known.
 
     `passed` is None where the row decides nothing, or was not measured (`value` is None then too).
     """

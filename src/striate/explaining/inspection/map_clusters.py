@@ -50,16 +50,17 @@ def cluster_maps(maps: Float[np.ndarray, "n h w"], *, most: int = 8) -> MapClust
     """Cluster the maps of images of one class: Lapuschkin et al. 2019, arXiv:1902.10178, "Spectral Relevance Analysis".
 
     The maps are averaged down to at most 16 × 16, divided by their lengths, and joined by a graph. The eigenvalues of
-    its normalized Laplacian tell into how many parts it almost falls, at most `most`: the widest gap between two that
-    follow each other (the eigengap). The parts are found by k-means on the eigenvectors (Ng, Jordan and Weiss 2001).
+    its normalized Laplacian give the number of parts into which it almost falls, at most `most`: the widest gap between
+    two that follow each other (the eigengap). The parts are found by k-means on the eigenvectors (Ng, Jordan and Weiss
+    2001).
 
     Differences from the paper: it joins each map to its nearest neighbours, with one weight; here a weight falls off
     with the distance, relative to that of the seventh neighbour (Zelnik-Manor and Perona 2004), since neighbours alone
     divide nearly equal maps, which a watermark gives, at random. It reads the number of clusters off the eigenvalues
     and an embedding by t-SNE; here the gap decides. The result is the same for the same maps.
 
-    Whether a cluster is a shortcut, a person decides by its images: a mark that only images of one class have, such as
-    a watermark.
+    A person decides by its images whether a cluster is a shortcut: a mark that only images of one class have, such as a
+    watermark.
 
     Raises:
         ConfigError: there are fewer than 4 maps, or `most` is less than 1.

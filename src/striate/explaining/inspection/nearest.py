@@ -133,7 +133,7 @@ def _reading(
 
     def read_head(images: Float[Tensor, "n c h w"]) -> Float[Tensor, "n d"]:
         model(images)
-        _ = captured[head]  # which says so if the layer did not run, or ran more than once
+        _ = captured[head]  # raises if the layer did not run, or ran more than once
         return given.pop()
 
     with capture(model, [head]) as captured:

@@ -27,10 +27,10 @@ def project_units(
 ) -> Float[np.ndarray, "n c h w"]:
     """Project one unit's activation in each image to pixels with the deconvnet: Zeiler and Fergus 2014, section 2.1.
 
-    Of image i all activations of `place` are set to 0 but that of unit `units[i]` at `positions[i]`, (y, x), without
-    which its strongest one is taken. It goes back by the filters transposed, through max-pooling by the switches that
-    this image has set, and through ReLUs by the rule of the deconvnet (see `striate.hooks.Rule`, which also says how
-    it reads batch norm, sums and concatenations, of which the paper has none).
+    In image i all activations of `place` are set to 0 except that of unit `units[i]` at `positions[i]`, (y, x), by
+    default its strongest one. It is projected back by the transposed filters, through max-pooling by the switches that
+    this image has set, and through ReLUs by the rule of the deconvnet (see `striate.hooks.Rule`, which also says how it
+    reads batch norm, sums and concatenations, of which the paper has none).
 
     A unit that is not above zero projects to nothing.
 

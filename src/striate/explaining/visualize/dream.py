@@ -42,7 +42,7 @@ def deep_dream(
 
         x ← x + rate · g / mean |g|     then kept from 0 to 1
 
-    while it is shifted at random, round its edges, so that no grid shows (Mordvintsev, Olah and Tyka 2015, "DeepDream:
+    while it is shifted at random, around its edges, so that no grid shows (Mordvintsev, Olah and Tyka 2015, "DeepDream:
     a code example for visualizing neural networks"). `rate` is a share of full intensity. The network runs only up
     to the places of the objective, so the image may have any size that these take; its head need not.
 

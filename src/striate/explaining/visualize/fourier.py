@@ -33,8 +33,8 @@ class Fourier:
     "Preconditioning and parameterization". f is in cycles per pixel, s are the complex values that are changed, and
     irfft2 keeps lengths; C mixes three uncorrelated colours into red, green and blue (`colour_matrix`) where the image
     has these, and is left out elsewhere. In natural images amplitudes fall with 1/f, so that at `power` 1, the paper's,
-    all of s are alike, and steepest ascent in s is ascent in the image with its fine grain held back; we hold it back a
-    little more. `rate` is that of Adam.
+    all of s are alike, and steepest ascent in s is ascent in the image with its fine grain held back; here it is held
+    back a little more. `rate` is that of Adam.
     """
 
     power: float = 1.4

@@ -1,4 +1,4 @@
-"""Objectives: what an image is to excite. They add, subtract and scale, and print as the program that makes them.
+"""Objectives of gradient ascent, which add, subtract and scale, and print as the program that makes them.
 
 Activations are those of the named place, before any later operation changes them (places are named as for
 `striate.hooks.capture`). Each objective is one number for each image.
@@ -21,7 +21,7 @@ from striate.explaining.visualize.model_view import Activations, ObjectiveError
 
 @dataclass(frozen=True, eq=False)
 class Term:
-    """One thing to excite: `value` returns a number for each image. `name` is the program that made it."""
+    """One term of an objective: `value` returns a number for each image. `name` is the program that made it."""
 
     name: str
     places: tuple[str, ...]

@@ -36,7 +36,7 @@ def transfer_style(
 ) -> Visualization:
     """Draw the image `things` in the style of the image `manner` (values from 0 to 1; any two sizes).
 
-    What is raised is content(content_at) + style_weight · style(style_at): activations as in one image, Gram matrices
+    The objective is content(content_at) + style_weight · style(style_at): activations as in one image, Gram matrices
     as in the other (Gatys et al. 2016, equation 7, with both losses as shares; see `content` and `style`), by L-BFGS,
     from the first image. Where we differ: L-BFGS changes the coefficients of `Fourier` instead of pixels, so that
     networks other than VGG draw strokes and no noise (Mordvintsev et al. 2018, https://distill.pub/2018/

@@ -15,13 +15,13 @@ from striate.explaining.visualize.model_view import ObjectiveError
 
 @dataclass(frozen=True)
 class Robustness:
-    """Random padding, shift, size and turn (Olah et al. 2017, section "Transformation robustness").
+    """Random padding, shift, scale and rotation (Olah et al. 2017, section "Transformation robustness").
 
     `pad`: the canvas goes on beyond each border of the image by this share of its sides, and what is there is cut off
     at the end; so no shift comes to an edge (the paper's images have grey there). `jitter`: the farthest shift either
-    way, as a share of the sides. `scale`: the smallest and largest size. `degrees`: the farthest turn either way. All
-    are drawn evenly, again for each image and step, and done in one bilinear sampling; the network always sees its own
-    size.
+    way, as a share of the sides. `scale`: the smallest and largest size. `degrees`: the largest rotation either way.
+    All are drawn evenly, again for each image and step, and done in one bilinear sampling; the network always sees its
+    own size.
     """
 
     pad: float = 0.08

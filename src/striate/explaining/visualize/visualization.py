@@ -25,9 +25,9 @@ from striate.explaining.visualize.model_view import ObjectiveError
 class Visualization:
     """Images made to excite an objective.
 
-    `images`: values from 0 to 1 in the order `channels`. `objective`: what it was, as a program. `score` (n): what the
-    images as they are reach. `course`: at each step, what the views of them reached that the network saw then.
-    `frames`: the images as they grew, to the last.
+    `images`: values from 0 to 1 in the order `channels`. `objective`: the objective, as a program. `score` (n): that of
+    the images as they are. `course`: at each step, the score of the views of them that the network received. `frames`:
+    the images at some steps, the last included.
     """
 
     images: Float[np.ndarray, "n h w c"]

@@ -37,7 +37,7 @@ def _unfinished(material: RunMaterial) -> Html | None:
 
 
 def _seen(material: RunMaterial) -> Html | None:
-    """Warn of test images that are no test."""
+    """Warn of test images that were seen in training."""
     seen = material.seen
     if seen is None or not seen.total:
         return None
