@@ -14,11 +14,11 @@ PAGE = Path(__file__).parent / "reference" / "python.md"
 # What a page about a package shows: the package, and a sentence about it.
 _PACKAGES = {
     "striate": "The verbs: whole jobs, from data to a result.",
-    "striate.classifier": "The trained thing.",
-    "striate.core.spec": "What a model is fed, and what its outputs mean.",
+    "striate.classifier": "Trained classifiers.",
+    "striate.core.spec": "The input of a model, and the meaning of its outputs.",
     "striate.explaining": "Explanations of any `nn.Module`.",
-    "striate.explaining.checks": "Whether a map can be trusted.",
-    "striate.explaining.adversarial": "Images changed a little to change the answer.",
+    "striate.explaining.checks": "Checks of a map.",
+    "striate.explaining.adversarial": "Adversarial examples: small changes of an image that change the answer.",
     "striate.explaining.visualize": "Images made to excite a unit, a channel or a class.",
     "striate.hooks": "Look into a running model and change its backward pass.",
     "striate.metrics": "Scores, with their intervals.",
@@ -30,7 +30,7 @@ _SECTION = re.compile(r"^(Args|Raises|Example|Examples|Returns|Yields):$")
 
 def page() -> str:
     """Return the page."""
-    parts = ["# Python", "Written by `make docs` from signatures and docstrings; `help(striate.train)` says the same."]
+    parts = ["# Python", "Written by `make docs` from signatures and docstrings; `help(striate.train)` shows the same."]
     parts.append("\n".join(f"- [{package}](#{_slug(package)}): {about}" for package, about in _PACKAGES.items()))
     for package, about in _PACKAGES.items():
         parts += [f"## {package}", about, *(_entry(package, name, value) for name, value in _public(package))]

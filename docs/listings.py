@@ -36,7 +36,7 @@ def write() -> None:
 
 def commands() -> str:
     """Return the help of every command."""
-    parts = ["# Commands", "Written by `make docs` from the help texts; `striate COMMAND --help` says the same."]
+    parts = ["# Commands", "Written by `make docs` from the help texts; `striate COMMAND --help` shows the same."]
     for name in COMMANDS:
         shown = subprocess.run(
             [sys.executable, "-m", "striate", name, "--help"],
@@ -77,7 +77,7 @@ optimizer.momentum=0.95` sets an option. The order does not matter. Losses and s
 - `--set augmentation.shift=0.2` sets the strength of an augmentation, its first option; `--set \
 augmentation.flip.probability=0.2` any option. `true` sets the default strength, `false` and `none` turn it off.
 - `--set augmentation=flip,shift` replaces the whole list, and `--set augmentation=none` empties it.
-- `none` takes away a value that may be none.
+- `none` removes an optional value.
 
 In `recipe.json` and in Python, a loss is `{"name": "hinge", "margin": 0.5}` or its name alone, and so are optimizers, \
 schedules and the members of the list of augmentations. In Python it may also be an instance of the type.

@@ -91,8 +91,8 @@ _HEAD = """\
 
 Written by `python docs/zoo_page.py` from the models' cards. Parameters, multiply-accumulates (MACs) and depth are
 counted on the built network for the input that is named, and compared with these cards in the tests; accuracies are
-as their sources print them, and how they were taken stands beside them. The same from the command line: `striate
-models`, `striate summary NAME`. What was asked of each model, and beside which other libraries:
+as their sources print them, with the way in which they were measured. The same from the command line: `striate
+list-models`, `striate summary NAME`. The checks of each model, and the libraries that it is compared with:
 [the table of `make zoo`](../../results/zoo.md).
 
 ![Accuracy on ImageNet against multiply-accumulates](../images/zoo/tradeoff.svg)
