@@ -18,6 +18,7 @@ from striate.core.difference import difference
 from striate.core.duration import Duration
 from striate.core.registry import Registered
 from striate.data.augmentation.augmentations import Augmentation
+from striate.data.views import View
 from striate.runs.recipe import Recipe
 from striate.runs.recipes import RECIPES
 from striate.runs.transfer import Transfer
@@ -123,6 +124,13 @@ _KINDS: dict[str, tuple[type[Registered], str, str]] = {
         "augmentation.{}.",
         "The members of the list `augmentation`, which is ordered and holds each name at most once. Consecutive "
         "geometric augmentations are composed and resample an image once.",
+    ),
+    "Views": (
+        View,
+        "{}.",
+        "The members of the list `--views` of `striate predict` and `striate evaluate`, which is ordered and holds "
+        "each name at most once: `--views shift=2,flip`. Each replaces every way of showing an image by several, and "
+        "the answer is the mean of the probabilities. A value sets the first option.",
     ),
 }
 _WORDS: dict[Any, str] = {

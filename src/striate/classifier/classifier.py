@@ -2,43 +2,29 @@
 
 from __future__ import annotations
 
-import math
-import os
-from collections.abc import Iterable, Iterator
-from dataclasses import asdict, dataclass, field, replace
-from itertools import islice
-from typing import Any, overload
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
-import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Float64
 from torch import Tensor, nn
 
 from striate.classifier._folded import Running
-from striate.classifier.images import ImageLike, as_image, check_prepared, many, not_an_image
+from striate.classifier.images import check_prepared
+from striate.classifier.predictor import Predictor
 from striate.classifier.provenance import Provenance
 from striate.classifier.reference import Limits, Reference, inputs_of
 from striate.classifier.seen import SeenImages
-from striate.core.errors import ConfigError, DataError
+from striate.core.errors import ConfigError, StriateError
 from striate.core.notebook import table
 from striate.core.spec import InputSpec, LabelSpec
-from striate.data.images.decode import Unreadable
-from striate.data.images.decoded import DecodedImage
-from striate.data.preparation.arrays import prepare, scale
+from striate.data.views import Look, View, by_preparation, looks_of, views_text
 from striate.models import Arguments
-from striate.tasks import CLASSIFICATION, Prediction, Task
-
-
-@dataclass(frozen=True)
-class Failure:
-    """An image that could not be classified, and the reason."""
-
-    name: str
-    reason: str
+from striate.tasks import CLASSIFICATION, Task
 
 
 @dataclass(frozen=True, eq=False)
-class Classifier:
+class Classifier(Predictor):
     """A model with its weights, `InputSpec`, `LabelSpec`, task and provenance.
 
     The zoo rebuilds `model` from `model_name` and `arguments`. `task` converts the model's outputs to probabilities;
@@ -133,100 +119,71 @@ class Classifier:
         """Compute the calibrated probability of each class for prepared images."""
         return self.task.answers(self.logits(images), self.temperature)
 
-    @overload
-    def predict(self, images: ImageLike, *, coverage: float | None = None) -> Prediction: ...
-    @overload
-    def predict(self, images: Iterable[ImageLike], *, coverage: float | None = None) -> list[Prediction]: ...
-    def predict(
-        self, images: ImageLike | Iterable[ImageLike], *, coverage: float | None = None
-    ) -> Prediction | list[Prediction]:
-        """Classify one image, or several.
+    @property
+    def members(self) -> tuple[Classifier, ...]:
+        """This classifier alone."""
+        return (self,)
 
-        An image is a path, the bytes of a file, a Pillow image, an array or a tensor. All are prepared as in training;
-        files, bytes and Pillow images are also decoded as in training.
-
-        Arrays and tensors are grey (height, width), or have their channels last or first; if both are possible, last in
-        an array and first in a tensor. Colours are red, green, blue, optionally followed by transparency. Values are
-        uint8 from 0 to 255, uint16 from 0 to 65535, floating-point from 0 to 1, or booleans (True is white); integers
-        from 0 to 255 of any other type are converted to uint8. A model trained on floating-point data accepts all
-        finite values unchanged. Anything else is refused. An array or tensor of four dimensions is a batch of images.
-
-        With a `coverage`, such as 0.95, a prediction names the classes `among` which the true one is with that
-        probability (conformal prediction, over images like the held-out ones of the training).
+    def looks(self, views: Sequence[View]) -> tuple[Look, ...]:
+        """Return the ways in which `views` show an image.
 
         Raises:
-            ConfigError: the classifier has too few held-out images for the coverage, or none.
-            DataError: an image cannot be read or is refused; the message names it. (`predictions` continues after it.)
+            ConfigError: images of this size have no such views, or the network does not take images of their size.
         """
-        several = many(images)
-        if several and not isinstance(images, Iterable):
-            raise not_an_image(images)
-        results = []
-        given: Any = images if several else [images]
-        for result in self.predictions(given, coverage=coverage):
-            if isinstance(result, Failure):
-                raise DataError(f"{result.name} cannot be read: {result.reason}.")
-            results.append(result)
-        return results if several else results[0]
+        looks = looks_of(views, self.input)
+        shapes = {look(torch.zeros(1, *look.spec.shape)).shape for look in looks}
+        for shape in shapes - {(1, *self.input.shape)}:
+            try:
+                self.logits(torch.zeros(shape))
+            except (RuntimeError, ValueError, StriateError) as error:
+                height, width = self.input.size
+                raise ConfigError(
+                    f"The views {views_text(views)} show images of {shape[2]}×{shape[3]}, and the network "
+                    f"{self.model_name} takes images of {height}×{width} only. Choose views of one size: flip, shift, "
+                    "scale or crops."
+                ) from error
+        return looks
 
-    def predictions(
-        self, images: Iterable[ImageLike], *, batch_size: int = 32, coverage: float | None = None
-    ) -> Iterator[Prediction | Failure]:
-        """Classify a stream of images, in order; an image that cannot be read yields a `Failure`.
+    def averaged(self, images: Float[Tensor, "n c h w"], looks: Sequence[Look]) -> Float64[Tensor, "n k"]:
+        """Return the sum of the probabilities of each of `looks` at `images`, times its weight."""
+        parts = [
+            look.weight * self.task.answers(self.logits(look(images)).double(), self.temperature) for look in looks
+        ]
+        return torch.stack(parts).sum(dim=0)
+
+    def preparations(self, views: Sequence[View] = ()) -> tuple[InputSpec, ...]:
+        """Return every way of preparing an image that `answers` needs.
 
         Raises:
-            ConfigError: the classifier has too few held-out images for the `coverage`, or none.
+            ConfigError: images of this size have no such views, or the network does not take images of their size.
         """
-        largest = None if coverage is None else self._set_threshold(coverage)
-        numbered = enumerate(images)
-        while group := list(islice(numbered, batch_size)):
-            prepared = [self._prepare(number, image) for number, image in group]
-            readable = [item for item in prepared if not isinstance(item, Failure)]
-            answers = iter(self._answer(readable, largest)) if readable else iter(())
-            for item in prepared:
-                yield item if isinstance(item, Failure) else next(answers)
+        plain = [self.input] if not views or self.reference is not None else []
+        return tuple(dict.fromkeys([*plain, *(look.spec for look in self.looks(views))]))
 
-    def _prepare(self, number: int, image: ImageLike) -> tuple[str, np.ndarray] | Failure:
-        name = _name(number, image)
-        try:
-            return name, prepare(as_image(image, self.input), self.input)
-        except Unreadable as error:
-            return Failure(name, error.why)
-        except DataError as error:
-            return Failure(name, str(error).rstrip("."))
+    def answers(
+        self, images: Mapping[InputSpec, Float[Tensor, "n c h w"]], views: Sequence[View] = ()
+    ) -> tuple[Float[Tensor, "n k"], list[Limits]]:
+        """Return the probabilities of prepared and scaled images, and whether they are of one of the classes."""
+        count = len(next(iter(images.values())))
+        limits, answers = [Limits()] * count, None
+        if self.reference is not None:
+            logits, features = self.logits_and_features(images[self.input], self.reference.place)
+            answers, limits = self.task.answers(logits, self.temperature), self.reference.limits(features.numpy())
+        if views:
+            looks = looks_of(views, self.input)
+            parts = [self.averaged(images[spec], of_spec) for spec, of_spec in by_preparation(looks).items()]
+            answers = torch.stack(parts).sum(dim=0)
+        return self.probabilities(images[self.input]) if answers is None else answers, limits
 
-    def _set_threshold(self, coverage: float) -> float:
+    def set_threshold(self, coverage: float) -> float:
+        """Return the largest 1 - p of a class in a set that holds the true class with probability `coverage`.
+
+        Raises:
+            ConfigError: there are too few scores of held-out images for it, or none.
+        """
         if self.reference is None:
             raise ConfigError(
                 "This classifier has no scores of held-out images, which sets with a coverage need. Train it by "
                 "transfer: striate train DATA --transfer auto."
             )
         return self.reference.set_threshold(coverage)
-
-    def _answer(self, prepared: list[tuple[str, np.ndarray]], largest: float | None) -> list[Prediction | Failure]:
-        images = scale(torch.from_numpy(np.stack([pixels for _, pixels in prepared])), self.input)
-        limits: list[Limits] = [Limits()] * len(prepared)
-        if self.reference is None:
-            answers = self.probabilities(images)
-        else:
-            logits, features = self.logits_and_features(images, self.reference.place)
-            answers = self.task.answers(logits, self.temperature)
-            limits = self.reference.limits(features.numpy())
-        return [
-            self._prediction(name, row, limit, largest)
-            if all(map(math.isfinite, row))
-            else Failure(name, "the network's outputs for it are not finite numbers")
-            for (name, _), row, limit in zip(prepared, answers.tolist(), limits, strict=True)
-        ]
-
-    def _prediction(self, name: str, row: list[float], limit: Limits, largest: float | None) -> Prediction:
-        found = self.task.prediction(name, row, self.labels)
-        ranked = found.probabilities.items()
-        among = None if largest is None else tuple(label for label, value in ranked if 1 - value <= largest)
-        return replace(found, **asdict(limit), among=among)
-
-
-def _name(number: int, image: object) -> str:
-    if isinstance(image, (np.ndarray, DecodedImage)):
-        return f"array {number + 1}"
-    return str(image) if isinstance(image, (str, os.PathLike)) else f"image {number + 1}"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import zipfile
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -37,6 +38,19 @@ class SeenImages:
         wanted = _keys(digests)
         trained = np.isin(wanted, _keys(self.train))
         return trained, np.isin(wanted, _keys(self.val)) & ~trained
+
+    @classmethod
+    def together(cls, parts: Sequence[SeenImages | None]) -> SeenImages | None:
+        """Return all images of `parts`; None where one of them is not known. `appearances` are known if all are."""
+        known = [part for part in parts if part is not None]
+        if len(known) < len(parts):
+            return None
+        looks = [part.appearances for part in known if part.appearances is not None]
+        return cls(
+            np.concatenate([part.train[:, :_BYTES] for part in known]),
+            np.concatenate([part.val[:, :_BYTES] for part in known]),
+            Appearances.together(looks) if len(looks) == len(known) else None,
+        )
 
     def write(self, folder: Path) -> None:
         """Write `images.npz` into the classifier's `folder`.

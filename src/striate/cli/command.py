@@ -16,6 +16,7 @@ from typing import Annotated, Any
 from cyclopts import Parameter
 
 from striate.cli.show.console import complain
+from striate.verbs._trained import leading_runs
 
 _ARGUMENT = re.compile(r"    [a-z_]+: ")
 _EXAMPLE = re.compile(r"Example:\n(?:    .*\n)+\n")
@@ -28,8 +29,8 @@ def command(
 
     `show` receives the call to make, of the verb or, for a training, of its events, and keyword-only switches of its
     own. The help is the verb's docstring with `example`, a command, in place of the one in Python; the switches of
-    `show` carry their help in their annotations. With `uses_run`, the command warns if the training of the run, its
-    first argument, is not complete.
+    `show` carry their help in their annotations. With `uses_run`, the command warns if the training of a run
+    among its first arguments is not complete.
     """
     parameters = [parameter for parameter in _parameters(verb) if not _of_python(parameter)]
     switches = [p for p in _parameters(show) if p.kind is p.KEYWORD_ONLY]
@@ -38,7 +39,8 @@ def command(
     def run(*args: Any, **kwargs: Any) -> None:
         shown = {name: kwargs.pop(name) for name in names & kwargs.keys()}
         if uses_run:
-            _warn_if_unfinished(args[0])
+            for used in args[: 1 + leading_runs(args[1:])]:
+                _warn_if_unfinished(used)
         show(functools.partial(getattr(verb, "events", verb), *args, **kwargs), **shown)
 
     signature = inspect.Signature([*parameters, *switches])
@@ -76,11 +78,15 @@ def _parameters(function: Callable[..., Any]) -> list[inspect.Parameter]:
 
 
 def _spelled(hint: Any) -> Any:
-    """Return a type hint without what a command line cannot express: functions, and Any."""
+    """Return a type hint without what a command line cannot express: functions, Any, and sequences of Any."""
     if typing.get_origin(hint) not in (typing.Union, types.UnionType):
         return hint
-    spelled = [each for each in typing.get_args(hint) if each is not Any and typing.get_origin(each) is not Callable]
+    spelled = [each for each in typing.get_args(hint) if not _holds_any(each) and typing.get_origin(each) != Callable]
     return functools.reduce(operator.or_, spelled)
+
+
+def _holds_any(hint: Any) -> bool:
+    return hint is Any or any(map(_holds_any, typing.get_args(hint)))
 
 
 def _of_python(parameter: inspect.Parameter) -> bool:

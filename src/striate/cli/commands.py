@@ -14,7 +14,7 @@ class Command:
     """How a verb is used on the command line.
 
     `show` is the function of `striate.cli.show` that calls the verb and prints its result. `uses_run`: the verb uses
-    the classifier of a run, its first argument.
+    the classifier of a run, its first argument, or of several.
     """
 
     show: str

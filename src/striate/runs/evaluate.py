@@ -2,24 +2,28 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import io
 import itertools
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
 import torch
 
-from striate.classifier import Classifier
+from striate.classifier import Classifier, Predictor
+from striate.core.config import from_json, to_json
 from striate.core.device import plain_plan
-from striate.core.errors import DataError, RunError
+from striate.core.errors import ConfigError, DataError, RunError
 from striate.core.files import make_folder, read_regular, sweep, write_atomically, write_json
 from striate.core.progress import Progress, silent
 from striate.core.spec import LabelSpec
 from striate.data.dataset import Dataset
 from striate.data.images.decode import Unreadable
 from striate.data.loading.loader import Loader
+from striate.data.views import View, by_preparation
 from striate.metrics import EVALUATORS, Table
 from striate.runs.folder import Run, read_scores
 from striate.runs.seen import Seen
@@ -37,7 +41,7 @@ class Evaluation:
 
     `data` is what the user named, `names` the name of the image of each row. `seen` is None where the classifier does
     not record which images it has seen. `epochs`: how long the weights had been trained, None where it is not
-    recorded. `unread`: the names of images that could no longer be read.
+    recorded. `unread`: the names of images that could no longer be read. `views`: those whose answers were averaged.
     """
 
     name: str
@@ -49,6 +53,7 @@ class Evaluation:
     epochs: float | None = None
     unread: tuple[str, ...] = ()
     task: str = CLASSIFICATION.name
+    views: tuple[View, ...] = ()
 
     def write(self, run: Run) -> None:
         """Write it into the run: the scores as JSON, and a line of CSV per image."""
@@ -68,6 +73,7 @@ class Evaluation:
             "seen": seen,
             "epochs": self.epochs,
             "unread": list(self.unread),
+            **({"views": to_json(self.views)} if self.views else {}),
             "scores": self.scores.to_json(),
         }
         write_json(run.evaluations / f"{self.name}.json", content)
@@ -99,33 +105,53 @@ class Evaluation:
                 content.get("epochs"),
                 tuple(map(str, content.get("unread", ()))),
                 task,
+                tuple(from_json(View, view) for view in content.get("views", ())),
             )
-        except (OSError, ValueError, KeyError, TypeError) as error:
+        except (ConfigError, OSError, ValueError, KeyError, TypeError) as error:
             raise RunError(f"The evaluation {path} is damaged ({error}). Evaluate the run again.") from error
 
 
-def stored_name(run: Run, stem: str, data: str) -> str:
-    """Return the name for an evaluation of `data`: `stem`, or `stem`-2 … where evaluations of other data have it."""
-    names = (stem if number == 1 else f"{stem}-{number}" for number in itertools.count(1))
-    return next(name for name in names if (found := Evaluation.read(run, name)) is None or found.data == data)
+def stored_name(run: Run, stem: str, data: str, views: Sequence[View] = ()) -> str:
+    """Return the name for an evaluation of `data` by the average of `views`.
+
+    It is `stem` and the names of the views; or that and -2 … where evaluations of other data or views have it.
+    """
+    stem = "-".join([stem, *(view.name for view in views)])
+
+    def fits(name: str) -> bool:
+        found = Evaluation.read(run, name)
+        return found is None or (found.data, found.views) == (data, tuple(views))
+
+    return next(filter(fits, (stem if number == 1 else f"{stem}-{number}" for number in itertools.count(1))))
 
 
 class GoneError(DataError):
     """None of the images can be read any more."""
 
 
-def answers(classifier: Classifier, dataset: Dataset, indices: np.ndarray, *, progress: Progress = silent) -> Outputs:
+def answers(
+    classifier: Predictor,
+    dataset: Dataset,
+    indices: np.ndarray,
+    *,
+    views: Sequence[View] = (),
+    progress: Progress = silent,
+) -> Outputs:
     """Compute the outputs of `classifier` for the images `indices`, prepared as in prediction, on its device.
 
-    Images that can no longer be read are left out: `Outputs.index` says which were evaluated.
+    Those of an ensemble, or with `views`, are outputs that give the average probabilities at temperature 1. Images that
+    can no longer be read are left out: `Outputs.index` says which were evaluated.
 
     Raises:
         GoneError: none of the images can be read.
+        ConfigError: there are no such views of its images, or the task does not say how answers are averaged.
     """
 
     learned = with_targets(dataset, classifier.task, classifier.labels)
 
     def judged(indices: np.ndarray) -> Outputs:
+        if views or not isinstance(classifier, Classifier):
+            return _averaged(classifier, views, learned, indices, progress)
         loader = Loader(learned, indices, classifier.input, batch_size=BATCH_SIZE)
         return evaluate(
             classifier.model, classifier.task, loader, plain_plan(str(classifier.device)), progress=progress
@@ -140,6 +166,29 @@ def answers(classifier: Classifier, dataset: Dataset, indices: np.ndarray, *, pr
         if not len(remaining):
             raise GoneError(f"None of the {len(indices):,} images can be read any more: {error}") from error
         return judged(remaining)
+
+
+def _averaged(
+    classifier: Predictor, views: Sequence[View], dataset: Dataset, indices: np.ndarray, progress: Progress
+) -> Outputs:
+    """Compute outputs that give the probabilities averaged over members and views."""
+    passes = [
+        (member, spec, looks)
+        for member in classifier.members
+        for spec, looks in by_preparation(member.looks(views)).items()
+    ]
+    total = torch.zeros(len(indices), len(classifier.labels), dtype=torch.float64)
+    for number, (member, spec, looks) in enumerate(passes):
+        loader, rows = Loader(dataset, indices, spec, batch_size=BATCH_SIZE), []
+        with contextlib.closing(loader.epoch(0)) as batches:
+            for batch in batches:
+                rows.append(member.averaged(batch.images, looks))
+                progress("evaluating", number * len(loader) + len(rows), len(passes) * len(loader))
+        order = [member.labels.classes.index(name) for name in classifier.labels.classes]
+        total += torch.cat(rows)[:, order] / len(classifier.members)
+    return Outputs(
+        classifier.task, classifier.task.outputs_of(total).numpy(), np.asarray(dataset.targets[indices]), indices
+    )
 
 
 def _can_be_read(dataset: Dataset, index: int) -> bool:
@@ -160,22 +209,26 @@ def evaluation(
     name: str,
     data: str,
     names: tuple[str, ...],
-    classifier: Classifier,
+    classifier: Predictor,
     outputs: Outputs,
     seen: Seen | None,
     unread: tuple[str, ...] = (),
+    views: tuple[View, ...] = (),
 ) -> Evaluation:
     """Evaluate `outputs`, those for the images called `names`, with the classifier's temperature if it has one.
 
-    `unread` names images without outputs.
+    `unread` names images without outputs. The outputs of an ensemble, or with `views`, hold the temperatures already.
     """
     task = classifier.task.name
-    temperature = None if classifier.temperature == 1 else classifier.temperature
-    rows = EVALUATORS[task].rows(outputs.values, outputs.targets, outputs.index, classifier.temperature)
+    alone = classifier if isinstance(classifier, Classifier) else None
+    known = 1.0 if alone is None or views else alone.temperature
+    temperature = None if known == 1 else known
+    rows = EVALUATORS[task].rows(outputs.values, outputs.targets, outputs.index, known)
     scores = EVALUATORS[task].evaluate(
         outputs.values, outputs.targets, classifier.labels.classes, temperature=temperature
     )
-    return Evaluation(name, data, rows, names, scores, seen, classifier.provenance.epochs, unread, task)
+    epochs = None if alone is None else alone.provenance.epochs
+    return Evaluation(name, data, rows, names, scores, seen, epochs, unread, task, views)
 
 
 def with_targets(dataset: Dataset, task: Task, labels: LabelSpec) -> Dataset:

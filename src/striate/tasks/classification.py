@@ -72,6 +72,10 @@ class Classification(Task):
         """
         return torch.softmax(outputs / temperature, dim=1)
 
+    def outputs_of(self, answers: Float[Tensor, "n k"]) -> Float[Tensor, "n k"]:
+        """Return the logarithms of the probabilities; 0 becomes the smallest normal number."""
+        return answers.clamp(min=torch.finfo(answers.dtype).tiny).log()
+
     def prediction(self, name: str, answer: Sequence[float], labels: LabelSpec) -> Prediction:
         """Rank the classes by probability."""
         ranked = sorted(zip(labels.classes, answer, strict=True), key=lambda pair: -pair[1])

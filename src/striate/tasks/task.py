@@ -12,6 +12,7 @@ from jaxtyping import Float, Shaped
 from torch import Tensor, nn
 
 from striate.core.batch import Batch
+from striate.core.errors import ConfigError
 from striate.core.notebook import table
 from striate.core.registry import NOT_AN_OPTION, Registered, Registry
 from striate.core.spec import LabelSpec
@@ -105,6 +106,17 @@ class Task(Registered, ABC):
     @abstractmethod
     def answers(self, outputs: Shaped[Tensor, "n ..."], temperature: float = 1.0) -> Shaped[Tensor, "n ..."]:
         """Convert outputs to answers, such as probabilities, calibrated by `temperature`."""
+
+    def outputs_of(self, answers: Float[Tensor, "n ..."]) -> Float[Tensor, "n ..."]:
+        """Return outputs that give these `answers` at temperature 1, to evaluate the mean of several answers.
+
+        Raises:
+            ConfigError: the task does not define them.
+        """
+        raise ConfigError(
+            f"The task {self.name!r} does not say how answers are averaged: views and ensembles need the method "
+            "outputs_of."
+        )
 
     @abstractmethod
     def prediction(self, name: str, answer: Sequence[float], labels: LabelSpec) -> Prediction:

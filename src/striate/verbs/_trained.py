@@ -1,8 +1,10 @@
-"""The run or classifier that a verb takes: a run as `train` returns it, its path, or a classifier."""
+"""The run or classifier that a verb takes: a run as `train` returns it, its path, or a classifier; or several."""
 
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
+from itertools import takewhile
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
@@ -12,11 +14,74 @@ from striate.core.progress import Progress, silent
 if TYPE_CHECKING:
     from numpy import ndarray
 
-    from striate.classifier import Classifier
+    from striate.classifier import Classifier, Ensemble
     from striate.data.dataset import Dataset
     from striate.runs.folder import Run
 
 Trained: TypeAlias = "Run | Classifier | str | os.PathLike[str]"
+Several: TypeAlias = "Trained | Ensemble | Sequence[Trained]"
+
+
+def leading_runs(words: Sequence[object]) -> int:
+    """Return how many of `words` are runs, before the first that is none.
+
+    A run is a run or classifier in memory, the folder of one, or the name of weights in the catalogue.
+    """
+    return len(list(takewhile(_is_trained, words)))
+
+
+def _is_trained(word: object) -> bool:
+    if not isinstance(word, (str, os.PathLike)):
+        return type(word).__module__.startswith("striate.classifier.")
+    path = Path(word)
+    if os.path.lexists(path):
+        files = ("recipe.json", "classifier.json", "classifier/classifier.json")
+        return any(os.path.exists(path / file) for file in files)
+    from striate.models.weights import entries
+
+    return entries.is_entry(str(word))
+
+
+def together(run: Several, more: Sequence[object]) -> list[Trained]:
+    """Return the runs that answer together: `run`, which may be several, and `more`.
+
+    Raises:
+        ConfigError: there is none.
+    """
+    from striate.classifier import Ensemble
+
+    runs: list[Trained] = []
+    for each in (run, *more):
+        if isinstance(each, Ensemble):
+            runs += each.members
+        elif isinstance(each, (list, tuple)):
+            runs += each
+        else:
+            runs.append(each)  # pyright: ignore[reportArgumentType]
+    if not runs:
+        raise ConfigError("Name at least one run; received an empty list.")
+    return runs
+
+
+def predictor_of(
+    runs: Sequence[Trained],
+    device: str = "auto",
+    *,
+    weights: str | os.PathLike[str] | None = None,
+    progress: Progress = silent,
+) -> Classifier | Ensemble:
+    """Return the classifier of one run, or the ensemble of those of several.
+
+    Raises:
+        RunError, ModelError, ConfigError: as for `classifier_of`, or the classifiers differ in their classes.
+    """
+    from striate.classifier import Ensemble
+
+    if len(runs) == 1:
+        return classifier_of(runs[0], device, weights=weights, progress=progress)
+    if weights is not None:
+        raise ConfigError("weights are those of one network; received several runs. Leave the weights out.")
+    return Ensemble(classifier_of(run, device, progress=progress) for run in runs)
 
 
 def classifier_of(
@@ -36,7 +101,7 @@ def classifier_of(
         ModelError: there are no such weights, or they do not fit the model.
         ConfigError: `trained` is of another type, or this machine has no such device.
     """
-    from striate.classifier import Classifier, load_classifier, pretrained_classifier
+    from striate.classifier import Classifier, Ensemble, load_classifier, pretrained_classifier
     from striate.core.device import device_named
     from striate.models import MODELS
     from striate.models.weights import is_published, pretrained
@@ -48,6 +113,8 @@ def classifier_of(
         return pretrained_classifier(pretrained(weights, trained, progress=progress)).to(place)
     if isinstance(trained, Classifier):
         return trained if device == "auto" else trained.to(place)
+    if isinstance(trained, (Ensemble, list, tuple)):
+        raise ConfigError("This needs one run, and received several. Pass one of them, as in ensemble.members[0].")
     path, name = path_of(trained), str(trained)
     if not os.path.lexists(path) and is_published(name):
         return pretrained_classifier(pretrained(name, progress=progress)).to(place)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 from cyclopts import Parameter
 
 from striate.cli.show.console import console, percent, print_json, table
+from striate.core.config import to_json
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -29,17 +30,30 @@ def show_verdict(
     if json:
         seen = None if verdict.seen is None else asdict(verdict.seen)
         content = {"data": verdict.data, "split": verdict.split, "unreadable": verdict.unreadable, "seen": seen}
-        print_json({**content, "unknown": list(verdict.unknown), **verdict.scores.to_json()})
+        averaged = {"views": to_json(verdict.views), "classifiers": verdict.classifiers}
+        print_json({**content, **averaged, "unknown": list(verdict.unknown), **verdict.scores.to_json()})
         return
     screen = console()
-    screen.print(f"{verdict.data}, {verdict.split}: {sentence(verdict.scores)}\n")
-    _print_scores(screen, verdict.scores)
+    averaged = averaged_sentence(verdict)
+    screen.print(f"{verdict.data}, {verdict.split}: {sentence(verdict.scores)}")
+    screen.print(f"{averaged}\n" if averaged else "")
+    _print_scores(screen, verdict.scores, averaged=bool(averaged))
     screen.print(seen_sentence(verdict))
     if verdict.unknown:
         names = ", ".join(verdict.unknown)
         screen.print(f"Left out, because the classifier does not know their class: images of {names}.")
     if verdict.unreadable:
         screen.print(f"Images left out because they cannot be read: {verdict.unreadable:,}.")
+
+
+def averaged_sentence(verdict: Verdict) -> str:
+    """Return a sentence on what was averaged; empty where one classifier saw each image once."""
+    from striate.data.views import looks_count, views_text
+
+    parts = [f"{verdict.classifiers} classifiers"] if verdict.classifiers > 1 else []
+    if verdict.views:
+        parts.append(f"{looks_count(verdict.views)} views of each image ({views_text(verdict.views)})")
+    return f"Averaged: the probabilities of {' and '.join(parts)}." if parts else ""
 
 
 def seen_sentence(verdict: Verdict) -> str:
@@ -70,27 +84,28 @@ def sentence(scores: Scores) -> str:
     return f"{percent(scores.top1.value)} of {scores.count:,} right{between}"
 
 
-def _print_scores(screen: Console, scores: Scores) -> None:
+def _print_scores(screen: Console, scores: Scores, *, averaged: bool) -> None:
     from striate.metrics import ClassificationScores
 
     if not isinstance(scores, ClassificationScores):
         screen.print("\n".join(f"{name:<18} {score:.4g}" for name, score in scores.summary().items()))
         return
-    screen.print("\n".join(_scores(scores)))
+    screen.print("\n".join(_scores(scores, averaged=averaged)))
     screen.print()
     screen.print(_classes(scores))
     for pair in scores.most_confused(_PAIRS):
         screen.print(f"{pair.given} taken for {pair.predicted}: {pair.count}")
 
 
-def _scores(scores: ClassificationScores) -> list[str]:
+def _scores(scores: ClassificationScores, *, averaged: bool) -> list[str]:
     shown = scores.calibrated or scores.as_trained
+    of = "of the average" if averaged else f"at temperature {shown.temperature:.3g}"
     lines = [
         f"balanced accuracy  {percent(scores.balanced_accuracy)}",
         f"macro F1           {percent(scores.macro_f1)}",
         f"ROC AUC            {_number(scores.auc)}",
         f"loss               {scores.loss:.4f}",
-        f"calibration error  {percent(shown.ece)} at temperature {shown.temperature:.3g}",
+        f"calibration error  {percent(shown.ece)} {of}",
     ]
     if scores.top5 is not None:
         lines.insert(0, f"top-5 accuracy     {percent(scores.top5.value)}")

@@ -10,6 +10,7 @@ linkage) would join images that have nothing in common.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from functools import partial
@@ -60,6 +61,11 @@ class Appearances:
 
     def __len__(self) -> int:
         return len(self.thumbnails)
+
+    @classmethod
+    def together(cls, parts: Sequence[Appearances]) -> Appearances:
+        """Return the images of `parts`, one after another."""
+        return cls(np.concatenate([part.thumbnails for part in parts]), np.concatenate([part.tints for part in parts]))
 
     def of(self, rows: np.ndarray) -> Appearances:
         """Return the chosen rows."""

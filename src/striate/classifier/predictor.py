@@ -1,0 +1,195 @@
+"""Classify images of any form: what a classifier and an ensemble of classifiers have in common."""
+
+from __future__ import annotations
+
+import io
+import math
+import os
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from itertools import islice
+from typing import TYPE_CHECKING, Any, overload
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from striate.classifier.images import ImageLike, as_image, many, not_an_image
+from striate.classifier.reference import Limits
+from striate.core.errors import ConfigError, DataError
+from striate.core.spec import InputSpec, LabelSpec
+from striate.data.images.decode import Unreadable
+from striate.data.images.decoded import DecodedImage
+from striate.data.preparation.arrays import prepare, scale
+from striate.data.views import View, Views, read_views
+from striate.tasks import Prediction, Task
+
+if TYPE_CHECKING:
+    from striate.classifier.classifier import Classifier
+
+
+@dataclass(frozen=True)
+class Failure:
+    """An image that could not be classified, and the reason."""
+
+    name: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class _Prepared:
+    """An image in each preparation that is needed."""
+
+    name: str
+    pixels: Mapping[InputSpec, np.ndarray]
+
+
+class Predictor(ABC):
+    """Base class of what classifies images: `Classifier` and `Ensemble`.
+
+    Attributes:
+        labels: the classes.
+        task: the task, which converts outputs to probabilities.
+    """
+
+    labels: LabelSpec
+    task: Task
+
+    @property
+    @abstractmethod
+    def members(self) -> tuple[Classifier, ...]:
+        """The classifiers whose probabilities are averaged."""
+
+    @abstractmethod
+    def preparations(self, views: Sequence[View] = ()) -> tuple[InputSpec, ...]:
+        """Return every way of preparing an image that `answers` needs.
+
+        Raises:
+            ConfigError: the network or its input has no such views.
+        """
+
+    @abstractmethod
+    def answers(
+        self, images: Mapping[InputSpec, Float[Tensor, "n c h w"]], views: Sequence[View] = ()
+    ) -> tuple[Float[Tensor, "n k"], list[Limits]]:
+        """Return the probabilities of prepared and scaled images, and whether they are of one of the classes."""
+
+    @abstractmethod
+    def set_threshold(self, coverage: float) -> float:
+        """Return the largest 1 - p of a class in a set that holds the true class with probability `coverage`.
+
+        Raises:
+            ConfigError: there are too few scores of held-out images for it, or none.
+        """
+
+    @overload
+    def predict(self, images: ImageLike, *, coverage: float | None = None, views: Views = ()) -> Prediction: ...
+    @overload
+    def predict(
+        self, images: Iterable[ImageLike], *, coverage: float | None = None, views: Views = ()
+    ) -> list[Prediction]: ...
+    def predict(
+        self, images: ImageLike | Iterable[ImageLike], *, coverage: float | None = None, views: Views = ()
+    ) -> Prediction | list[Prediction]:
+        """Classify one image, or several.
+
+        An image is a path, the bytes of a file, a Pillow image, an array or a tensor. All are prepared as in training;
+        files, bytes and Pillow images are also decoded as in training.
+
+        Arrays and tensors are grey (height, width), or have their channels last or first; if both are possible, last in
+        an array and first in a tensor. Colours are red, green, blue, optionally followed by transparency. Values are
+        uint8 from 0 to 255, uint16 from 0 to 65535, floating-point from 0 to 1, or booleans (True is white); integers
+        from 0 to 255 of any other type are converted to uint8. A model trained on floating-point data accepts all
+        finite values unchanged. Anything else is refused. An array or tensor of four dimensions is a batch of images.
+
+        With a `coverage`, such as 0.95, a prediction names the classes `among` which the true one is with that
+        probability (conformal prediction, over images like the held-out ones of the training).
+
+        With `views`, as in `"shift=1,flip"` (`striate.data.views`), the probabilities are the mean of those of several
+        views of the image. The temperature, fitted on single images, applies to each view, and whether an image is of
+        none of the classes is decided by the unchanged image.
+
+        Raises:
+            ConfigError: the classifier has too few held-out images for the coverage, or none; there are no such views,
+                or the network does not take images of their size.
+            DataError: an image cannot be read or is refused; the message names it. (`predictions` continues after it.)
+        """
+        several = many(images)
+        if several and not isinstance(images, Iterable):
+            raise not_an_image(images)
+        results = []
+        given: Any = images if several else [images]
+        for result in self.predictions(given, coverage=coverage, views=views):
+            if isinstance(result, Failure):
+                raise DataError(f"{result.name} cannot be read: {result.reason}.")
+            results.append(result)
+        return results if several else results[0]
+
+    def predictions(
+        self,
+        images: Iterable[ImageLike],
+        *,
+        batch_size: int = 32,
+        coverage: float | None = None,
+        views: Views = (),
+    ) -> Iterator[Prediction | Failure]:
+        """Classify a stream of images, in order; an image that cannot be read yields a `Failure`.
+
+        Raises:
+            ConfigError: the classifier has too few held-out images for the `coverage`, or none; there are no such
+                views, or the network does not take images of their size.
+        """
+        listed = read_views(views)
+        if listed and coverage is not None:
+            raise ConfigError(
+                "Sets with a coverage follow from scores of single held-out images, so they have no guarantee for "
+                "averaged views. Leave out coverage or views."
+            )
+        largest = None if coverage is None else self.set_threshold(coverage)
+        specs = self.preparations(listed)
+        numbered = enumerate(images)
+        while group := list(islice(numbered, batch_size)):
+            prepared = [_prepare(number, image, specs) for number, image in group]
+            readable = [item for item in prepared if not isinstance(item, Failure)]
+            answers = iter(self._answer(readable, specs, listed, largest)) if readable else iter(())
+            for item in prepared:
+                yield item if isinstance(item, Failure) else next(answers)
+
+    def _answer(
+        self, prepared: list[_Prepared], specs: Sequence[InputSpec], views: Sequence[View], largest: float | None
+    ) -> list[Prediction | Failure]:
+        stacks = {spec: np.stack([item.pixels[spec] for item in prepared]) for spec in specs}
+        images = {spec: scale(torch.from_numpy(stack), spec) for spec, stack in stacks.items()}
+        answers, limits = self.answers(images, views)
+        return [
+            self._prediction(item.name, row, limit, largest)
+            if all(map(math.isfinite, row))
+            else Failure(item.name, "the network's outputs for it are not finite numbers")
+            for item, row, limit in zip(prepared, answers.tolist(), limits, strict=True)
+        ]
+
+    def _prediction(self, name: str, row: list[float], limit: Limits, largest: float | None) -> Prediction:
+        found = self.task.prediction(name, row, self.labels)
+        ranked = found.probabilities.items()
+        among = None if largest is None else tuple(label for label, value in ranked if 1 - value <= largest)
+        return replace(found, **asdict(limit), among=among)
+
+
+def _prepare(number: int, image: ImageLike, specs: Sequence[InputSpec]) -> _Prepared | Failure:
+    name = _name(number, image)
+    try:
+        if len(specs) > 1 and isinstance(image, (io.RawIOBase, io.BufferedIOBase)):
+            image = image.read()  # a stream is read once
+        return _Prepared(name, {spec: prepare(as_image(image, spec), spec) for spec in specs})
+    except Unreadable as error:
+        return Failure(name, error.why)
+    except DataError as error:
+        return Failure(name, str(error).rstrip("."))
+
+
+def _name(number: int, image: object) -> str:
+    if isinstance(image, (np.ndarray, DecodedImage)):
+        return f"array {number + 1}"
+    return str(image) if isinstance(image, (str, os.PathLike)) else f"image {number + 1}"
