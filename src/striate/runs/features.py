@@ -7,12 +7,15 @@ so an edit of any of them computes them again. Labels and splits are not part of
 from __future__ import annotations
 
 import contextlib
+import copy
 import functools
 import hashlib
 import importlib.resources
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from queue import SimpleQueue
+from typing import Any
 
 import numpy as np
 import torch
@@ -20,10 +23,12 @@ from jaxtyping import Float, Int, UInt8
 from torch import Tensor, nn
 
 from striate.core import config
+from striate.core.batch import Batch
 from striate.core.device import plain_plan
 from striate.core.files import cache_folder
 from striate.core.progress import Progress, silent
 from striate.core.spec import InputSpec
+from striate.core.threads import in_order
 from striate.data.dataset import Dataset, FileStore
 from striate.data.loading.cache import find, keep, reserve
 from striate.data.loading.loader import Loader
@@ -32,7 +37,7 @@ from striate.models import Network
 from striate.models.surgery import HEAD
 from striate.tracing import fold
 
-_BATCH = 32
+_BATCH, _BATCH_OF_A_THREAD = 32, 4  # of a thread: glibc keeps buffers below 32 MiB for the next batch
 _SOURCES = ("striate.models", "striate.layers", "striate.tracing")
 
 
@@ -101,29 +106,51 @@ def features_of(
 def _computed(
     network: Network, spec: InputSpec, dataset: Dataset, index: np.ndarray, device: str | None, progress: Progress
 ) -> Iterator[np.ndarray]:
-    """Yield the features of one batch after the other, of all places side by side."""
-    loader = Loader(dataset, index, spec, batch_size=_BATCH)
+    """Yield the features of one batch after the other, of all places side by side.
+
+    On the CPU, each thread computes whole batches: operations on few images are too short to be divided. So the
+    features are the same to the bit for any number of threads.
+    """
     plan = plain_plan(device)
-    with (
-        _prepared(network, spec, device) as running,
-        _watched(running, places_of(network)) as seen,
-        torch.inference_mode(),
-        contextlib.closing(loader.epoch(0)) as batches,
-    ):
-        for number, batch in enumerate(batches, start=1):
+    workers, size = (plan.threads, _BATCH_OF_A_THREAD) if plan.kind == "cpu" else (1, _BATCH)
+    idle: SimpleQueue[tuple[nn.Module, dict[str, Tensor]]] = SimpleQueue()
+
+    def work(batch: Batch) -> np.ndarray:
+        running, seen = idle.get()
+        with torch.inference_mode():
             running(plan.place(batch.images).contiguous(memory_format=torch.channels_last))
-            yield torch.cat([seen[name] for name in places_of(network)], dim=1).float().cpu().numpy()
-            progress("computing features", min(number * _BATCH, len(index)), len(index))
+            rows = torch.cat([seen[name] for name in places_of(network)], dim=1).float().cpu().numpy()
+        idle.put((running, seen))
+        return rows
+
+    with contextlib.ExitStack() as stack:
+        if plan.kind == "cpu":
+            stack.enter_context(replace(plan, threads=1).in_effect())
+        stack.enter_context(_prepared(network, device))
+        running = fold(network, spec.shape)
+        tensors: dict[int, Any] = {id(one): one for one in (*running.parameters(), *running.buffers())}
+        for _ in range(workers):  # a forward pass may write into its modules
+            own = copy.deepcopy(running, tensors.copy())
+            idle.put((own, stack.enter_context(_watched(own, places_of(network)))))
+        batches = stack.enter_context(contextlib.closing(Loader(dataset, index, spec, batch_size=size).epoch(0)))
+        threads = workers if workers > 1 else 0
+        done = 0
+        for rows in stack.enter_context(
+            contextlib.closing(in_order(work, batches, threads=threads, ahead=2 * threads))
+        ):
+            yield rows
+            done += len(rows)
+            progress("computing features", done, len(index))
 
 
 @contextlib.contextmanager
-def _prepared(network: Network, spec: InputSpec, device: str | None) -> Iterator[nn.Module]:
-    """Put `network` into evaluation mode, on the device, and return its folded form with channels last."""
+def _prepared(network: Network, device: str | None) -> Iterator[None]:
+    """Put `network` into evaluation mode, on the device, with channels last."""
     modes = {module: module.training for module in network.modules()}
     try:
         plain_plan(device).adopt(network.eval())
         network.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
-        yield fold(network, spec.shape)
+        yield
     finally:
         for module, mode in modes.items():
             module.training = mode
@@ -150,10 +177,13 @@ def _watched(network: nn.Module, places: Mapping[str, str]) -> Iterator[dict[str
 
 def _widths(network: Network, spec: InputSpec) -> dict[str, int]:
     """Return the number of features at each place, from one forward pass on a blank image."""
-    with _prepared(network, spec, None) as running, _watched(running, places_of(network)) as seen:
-        parameter = next(network.parameters())
-        with torch.inference_mode():
-            running(torch.zeros(1, *spec.shape, device=parameter.device))
+    with (
+        replace(plain_plan("cpu"), threads=1).in_effect(),
+        _prepared(network, "cpu"),
+        _watched(network, places_of(network)) as seen,
+        torch.inference_mode(),
+    ):
+        network(torch.zeros(1, *spec.shape))
     return {name: seen[name].shape[1] for name in places_of(network)}
 
 

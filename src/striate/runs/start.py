@@ -45,7 +45,8 @@ def start_run(
     if name is not None:
         check_name(folder, name)
     plan, prepared, stem = _prepared(data, changes, recipe, execution, progress)
-    check_fit(plan.recipe, prepared)
+    if not isinstance(plan.recipe.transfer, Features):  # what is frozen has no batch to be trained on
+        check_fit(plan.recipe, prepared)
     with new_run(folder, name, f"{stem}-{_short(plan.recipe.model)}") as run:
         plan.write(run)
         yield from train_to_end(run, plan, prepared, Start(), progress=progress)
