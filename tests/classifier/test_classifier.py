@@ -126,9 +126,7 @@ def test_each_damage_has_its_sentence(classifier: Classifier, tmp_path: Path, da
     assert sentence in str(caught.value)
 
 
-def test_the_model_is_asked_in_evaluation_mode_whatever_mode_it_was_left_in(
-    classifier: Classifier, photo: Path
-) -> None:
+def test_the_model_runs_in_evaluation_mode_whatever_its_mode_was(classifier: Classifier, photo: Path) -> None:
     before = classifier.predict(photo)
     classifier.model.train()
     assert classifier.predict(photo) == before
@@ -294,8 +292,8 @@ def _at(path: str, value: object) -> Callable[[dict[str, Any]], None]:
         ("provenance", [], "'provenance' is a group"),
         ("provenance.run", ..., "has no 'run'"),
         ("provenance.later", 1, "has 'later'"),
-        ("provenance.epochs", float("nan"), "provenance.epochs is of another kind"),
-        ("provenance.scores", {"test": {"accuracy": "high"}}, "provenance.scores is of another kind"),
+        ("provenance.epochs", float("nan"), "provenance.epochs has the wrong type"),
+        ("provenance.scores", {"test": {"accuracy": "high"}}, "provenance.scores has the wrong type"),
     ],
 )
 def test_a_description_that_cannot_be_true_is_one_sentence(

@@ -88,7 +88,7 @@ def test_threads_do_not_get_one_anothers_features(classifier: Classifier, place:
     assert all(torch.equal(each, alone) for each in found)
 
 
-def test_similarities_beside_a_slow_form() -> None:
+def test_similarities_equal_those_of_a_slow_form() -> None:
     rng = np.random.default_rng(0)
     features, known = rng.normal(size=(7, 5)), rng.normal(size=(9, 5))
     own, theirs = rng.integers(0, 3, 7), rng.integers(0, 3, 9)

@@ -97,9 +97,7 @@ def _settle(model: nn.Module) -> None:
 
 
 @pytest.mark.parametrize("change", [_train, _load, _replace_head, _settle])
-def test_what_has_changed_in_the_network_changes_the_answer(
-    classifier: Classifier, change: Callable[[nn.Module], None]
-) -> None:
+def test_changes_in_the_network_change_the_answer(classifier: Classifier, change: Callable[[nn.Module], None]) -> None:
     before = classifier.logits(_images())
     change(classifier.model)
     after = classifier.logits(_images())

@@ -143,7 +143,7 @@ def test_each_help_has_an_example(name: str, capsys: pytest.CaptureFixture[str])
         (["summary", "lenet5", "--size", "big"], "A size is"),
     ],
 )
-def test_a_mistake_is_one_sentence_and_leaves_nothing_behind(
+def test_a_mistake_is_one_sentence_and_leaves_no_files(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
@@ -188,7 +188,7 @@ def test_output_cut_off_by_its_reader_is_no_error(tmp_path: Path) -> None:
         ("--frobnicate=1", "--frobnicate"),
     ],
 )
-def test_an_option_of_other_programs_is_told_as_it_is_called_here(
+def test_an_option_of_other_programs_is_answered_with_its_name_here(
     capsys: pytest.CaptureFixture[str], option: str, sentence: str
 ) -> None:
     with pytest.raises(SystemExit) as ended:
@@ -242,7 +242,7 @@ def test_json_never_holds_what_is_not_json(capsys: pytest.CaptureFixture[str]) -
     assert percent(math.nan) == "–"
 
 
-def test_what_could_not_be_read_is_a_row_with_its_reason(capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_unreadable_image_is_a_row_with_its_reason(capsys: pytest.CaptureFixture[str]) -> None:
     results = [Prediction("a.png", "cat", 0.75, {"cat": 0.75, "dog": 0.25}), Failure("b.png", "missing")]
 
     def answer(on_result: Any = None) -> list[Prediction | Failure]:

@@ -117,7 +117,7 @@ def test_large_counts_are_read_at_a_glance(count: int, shown: str) -> None:
     assert about(count) == shown
 
 
-def test_a_word_is_like_no_network_in_the_middle_of_whose_word_it_stands() -> None:
+def test_a_word_does_not_match_in_the_middle_of_a_word() -> None:
     assert {card.family for card in striate.list_models(like="lenet")} == {"lenet5", "lenet5_1998"}
     assert {card.name for card in striate.list_models(like="resnet")} >= {"resnet18", "inception_resnet_v2"}
 

@@ -115,7 +115,7 @@ def test_no_name_acts_in_an_error(photos: Path, classifier: Path, capsysbinary: 
 
 
 @pytest.mark.parametrize("text", [*ACTING, "\udcff", "\u2028"])
-def test_what_is_invisible_or_acts_is_spelled_out(text: str) -> None:
+def test_invisible_and_control_characters_are_spelled_out(text: str) -> None:
     for shown in (visible(text), visible_lines(text) if text != "\n" else "\\"):
         assert shown.startswith("\\")
         assert shown.isprintable()

@@ -192,7 +192,7 @@ def test_settings_go_through_json(name):
     assert from_json(Augmentation, name) == AUGMENTATIONS[name]()
 
 
-def test_what_is_listed_after_from_data_replaces_what_follows_from_the_data_in_its_place():
+def test_an_augmentation_after_from_data_replaces_the_one_of_its_name_in_place():
     usual = augmentations_in_effect((FromData(),), spec(RGB), ["cat", "dog"])
     names = ["flip", "shift", "scale", "brightness", "contrast"]
     assert [each.name for each in usual] == names
@@ -232,7 +232,7 @@ def spec(channels):
         (("channel1", "channel2"), ["a1", "b1"], False),
     ],
 )
-def test_what_is_on_by_default_follows_from_the_data(channels, classes, flipped):
+def test_default_augmentations_follow_from_the_data(channels, classes, flipped):
     chosen = default_augmentations(spec(channels), classes)
     assert [each.name for each in chosen] == list(STRENGTHS)
     assert chosen[0].active == flipped

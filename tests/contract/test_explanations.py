@@ -133,7 +133,7 @@ class Rooted(nn.Module):
         return x.clamp_min(0).sqrt().mean((2, 3))
 
 
-def test_what_is_not_finite_is_no_map() -> None:
+def test_a_map_that_is_not_finite_is_refused() -> None:
     with pytest.raises(NotFiniteError, match="Saliency needs a finite score"):
         METHODS["saliency"].function(Rooted(), torch.zeros(2, 3, *SIZE))
     assert explain("saliency", Rooted(), pictures(2, SIZE).abs() + 1).values.any()

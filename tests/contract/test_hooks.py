@@ -56,7 +56,9 @@ def _output(network: Network, path: str, images: Tensor) -> Tensor:
 
 
 @pytest.mark.parametrize("rule", [DECONVNET, GUIDED], ids=lambda rule: rule.name)
-def test_a_rule_meets_every_rectifier_or_says_that_there_is_none(network: Network, images: Tensor, rule: Rule) -> None:
+def test_a_rule_applies_to_every_rectifier_or_an_error_reports_that_there_is_none(
+    network: Network, images: Tensor, rule: Rule
+) -> None:
     rectifiers = (nn.ReLU, nn.ReLU6, nn.SiLU, nn.GELU, nn.ELU, nn.LeakyReLU)
     ran: list[nn.Module] = []
     images = images.requires_grad_()

@@ -69,7 +69,7 @@ def test_in_use_it_is_deterministic_independent_across_the_batch_and_takes_doubl
     torch.testing.assert_close(layer(*given).double(), together, rtol=1e-4, atol=1e-5)
 
 
-def test_what_it_is_given_and_every_weight_receive_a_gradient_and_nothing_is_changed_in_place(name: str) -> None:
+def test_input_and_every_weight_receive_a_gradient_and_nothing_changes_in_place(name: str) -> None:
     layer = _made(name).eval()
     given = [one.requires_grad_() for one in _given(name)]
     before = [one.detach().clone() for one in given]

@@ -97,7 +97,7 @@ def test_the_network_is_as_found_after(look: Look, error: BaseException) -> None
 
 
 @EVERY_LOOK
-def test_frozen_and_bf16_networks_are_looked_at_alike(look: Look) -> None:
+def test_frozen_and_bf16_networks_are_inspected_alike(look: Look) -> None:
     model, images = stranger(), pictures(2, SIZE)
     expected = look(model, images)
     for one, other in zip(look(copy.deepcopy(model).requires_grad_(False), images), expected, strict=True):

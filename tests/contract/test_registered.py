@@ -224,7 +224,7 @@ def test_options_of_new_things_are_checked_like_those_of_others(changes: list[st
     assert sentence in str(caught.value)
 
 
-def test_what_is_not_registered_cannot_be_stored() -> None:
+def test_an_unregistered_type_cannot_be_stored() -> None:
     @dataclass(frozen=True, kw_only=True)
     class Unknown(Linear):
         pass

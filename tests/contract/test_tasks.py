@@ -387,7 +387,7 @@ def test_a_classifier_that_stores_its_task_as_text_is_read() -> None:
 
 
 @pytest.mark.parametrize("name", list(TASKS))
-def test_what_a_registered_task_names_is_registered(name: str) -> None:
+def test_names_in_a_registered_task_are_registered(name: str) -> None:
     task = TASKS[name]()
     assert task.name == name
     assert name in EVALUATORS

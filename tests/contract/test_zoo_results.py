@@ -104,7 +104,7 @@ def _digest(kind: type[Small], side: int = 16, **options: object) -> str:
         (Wired, {}),
     ],
 )
-def test_what_computes_something_else_has_another_digest(kind: type[Small], options: dict[str, object]) -> None:
+def test_other_computations_have_other_digests(kind: type[Small], options: dict[str, object]) -> None:
     assert _digest(kind, **options) != _digest(Small)  # pyright: ignore[reportArgumentType]
 
 

@@ -62,7 +62,7 @@ def test_settings_go_to_plain_json_and_come_back_equal() -> None:
     assert from_json(Recipe, json.loads(json.dumps(to_json(recipe)))) == recipe
 
 
-def test_what_is_left_out_has_its_default() -> None:
+def test_missing_fields_have_their_defaults() -> None:
     assert from_json(Recipe, {"model": "lenet5", "optimizer": {}}) == _recipe()
 
 

@@ -51,7 +51,7 @@ def nowhere() -> str:
         return f"http://127.0.0.1:{free.getsockname()[1]}"
 
 
-def test_a_file_is_fetched_whole_with_progress_and_not_asked_for_again(
+def test_a_file_is_downloaded_whole_with_progress_and_not_requested_again(
     server: tuple[str, Manners], tmp_path: Path
 ) -> None:
     address, manners = server
@@ -106,7 +106,7 @@ def test_a_server_that_cannot_begin_in_the_middle_begins_again(server: tuple[str
     "answered",
     ["bytes 0-299999/300000", "bytes 100000-299999/300001", "bytes 99999-299999/300000", "300000", "bytes */7"],
 )
-def test_a_wrong_range_is_not_put_behind_the_beginning_and_the_whole_is_asked_for(
+def test_a_wrong_range_is_not_appended_and_the_whole_file_is_requested(
     server: tuple[str, Manners], tmp_path: Path, answered: str
 ) -> None:
     address, manners = server
@@ -125,7 +125,7 @@ def test_wrong_ranges_and_broken_transfers_together_end_after_a_few_requests(
     assert len(manners.asked) < 10
 
 
-def test_a_beginning_longer_than_what_lies_there_is_begun_again(server: tuple[str, Manners], tmp_path: Path) -> None:
+def test_a_partial_file_longer_than_the_whole_is_downloaded_again(server: tuple[str, Manners], tmp_path: Path) -> None:
     """The server answers 416: the file there is shorter than what an earlier process left of another one."""
     address, manners = server
     manners.files["file.bin"] = CONTENT[:1000]
@@ -153,7 +153,7 @@ def test_a_sender_that_is_too_slow_is_given_up_and_what_came_is_kept(
     assert left == CONTENT[: len(left)]
 
 
-def test_a_redirection_to_itself_is_told(server: tuple[str, Manners], tmp_path: Path) -> None:
+def test_a_redirection_to_itself_is_reported(server: tuple[str, Manners], tmp_path: Path) -> None:
     address, manners = server
     manners.redirects["round"] = "/round"
     assert "127.0.0.1: answered 302" in refused(remote(address, name="round"), tmp_path)
@@ -190,7 +190,7 @@ def test_a_spoilt_beginning_from_an_earlier_process_does_not_stay(server: tuple[
     assert manners.asked == ["bytes=6-", ""]
 
 
-def test_the_second_address_is_asked_when_the_first_fails(
+def test_the_second_address_is_tried_when_the_first_fails(
     server: tuple[str, Manners], tmp_path: Path, nowhere: str
 ) -> None:
     address, _ = server
@@ -200,7 +200,7 @@ def test_the_second_address_is_asked_when_the_first_fails(
 
 
 @pytest.mark.parametrize("status", [403, 404, 500, 503])
-def test_a_refusal_of_the_server_is_told(server: tuple[str, Manners], tmp_path: Path, status: int) -> None:
+def test_a_refusal_of_the_server_is_reported(server: tuple[str, Manners], tmp_path: Path, status: int) -> None:
     address, manners = server
     manners.status = status
     assert f"127.0.0.1: answered {status}" in refused(remote(address), tmp_path)
@@ -223,7 +223,7 @@ def test_two_processes_do_not_download_into_one_folder(server: tuple[str, Manner
         assert "Another process is downloading into" in refused(remote(server[0]), tmp_path, RunError)
 
 
-def test_a_full_disk_is_told_and_what_came_is_kept(
+def test_a_full_disk_is_reported_and_the_partial_file_is_kept(
     server: tuple[str, Manners], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def full(handle: int) -> None:

@@ -59,7 +59,7 @@ def test_a_duration_is_read_with_its_unit_and_a_bare_number_counts_epochs(
         ("1.5st", "A number of steps is a whole number; received 1.5st"),
     ],
 )
-def test_what_is_no_duration_is_one_sentence(text: str, sentence: str) -> None:
+def test_an_invalid_duration_is_refused_in_one_sentence(text: str, sentence: str) -> None:
     with pytest.raises(ConfigError, match=sentence):
         Duration.parse(text)
 

@@ -30,7 +30,7 @@ LARGE = bytes(range(256)) * (5 << 12)  # 5 MiB: five pieces
 
 
 @pytest.mark.parametrize("content", [b"", b"x", LARGE, "Grüße\n"])
-def test_what_is_written_is_what_is_read_and_nothing_else_is_left(tmp_path: Path, content: bytes | str) -> None:
+def test_a_written_file_is_read_back_and_no_other_file_remains(tmp_path: Path, content: bytes | str) -> None:
     path = tmp_path / "a.bin"
     path.write_bytes(b"old")
     write_atomically(path, content)
@@ -47,9 +47,7 @@ def test_json_is_indented_readable_and_in_order(tmp_path: Path) -> None:
     assert text.endswith("}\n")
 
 
-def test_file_and_folder_are_synced_and_the_rename_lies_between(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_file_is_synced_before_the_rename_and_folder_after_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     done: list[str] = []
     fsync, replace = os.fsync, os.replace
 
@@ -131,7 +129,7 @@ def test_the_digest_is_that_of_the_bytes(tmp_path: Path) -> None:
     assert file_digest(tmp_path / "a") == hashlib.sha256(LARGE).hexdigest()
 
 
-def test_the_cache_lies_where_it_was_told_to(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_cache_is_in_the_folder_of_its_variable(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("STRIATE_CACHE", str(tmp_path / "here"))
     assert cache_folder() == tmp_path / "here"
     monkeypatch.delenv("STRIATE_CACHE")
@@ -192,7 +190,7 @@ def _ended() -> int:
     return process.pid
 
 
-def test_what_a_killed_process_was_writing_is_swept_away_and_nothing_else(tmp_path: Path) -> None:
+def test_only_partial_files_of_killed_processes_are_removed(tmp_path: Path) -> None:
     (tmp_path / "sub").mkdir()
     gone, alive = _ended(), os.getppid()
     swept = [f".report.html.{gone}.tmp", f"sub/.val.csv.{gone}.tmp", f".a.b.{os.getpid()}.tmp", f".x.{10**30}.tmp"]
@@ -246,7 +244,7 @@ def test_json_keeps_the_bytes_of_names_that_are_not_utf8(tmp_path: Path) -> None
     assert json.loads((tmp_path / "x.json").read_text(encoding="utf-8")) == value
 
 
-def test_without_a_home_the_cache_is_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_a_home_the_error_names_the_variable_of_the_cache(monkeypatch: pytest.MonkeyPatch) -> None:
     def homeless() -> Path:
         raise RuntimeError("Could not determine home directory.")
 

@@ -22,7 +22,7 @@ def test_entries_are_found_counted_and_listed_in_natural_order() -> None:
     assert (len(registry), registry["a9"], "a9" in registry, "c" in registry) == (5, 2, True, False)
 
 
-def test_an_unknown_name_is_an_error_of_the_kind_asked_for_with_a_suggestion() -> None:
+def test_an_unknown_name_is_an_error_of_the_given_kind_with_a_suggestion() -> None:
     models: Registry[int] = Registry("model", ModelError)
     models.add("lenet5", 1)
     with pytest.raises(ModelError, match=r"^There is no model 'lenet'\. Did you mean 'lenet5'\?$"):

@@ -84,7 +84,7 @@ def test_every_bit_is_a_fair_coin():
         assert abs(ones - COUNT / 2) < 5 * np.sqrt(COUNT) / 2
 
 
-def test_a_draw_does_not_depend_on_what_else_is_asked_for():
+def test_a_draw_does_not_depend_on_other_draws():
     stream = Stream(3, "augment.shift")
     together = stream.uniform(epoch=5, index=INDEX[:100], draws=4)
     for index in (0, 41, 99):

@@ -227,7 +227,7 @@ def test_scale_on_another_device_is_the_same_to_the_bit():
     assert torch.equal(scale(images, spec), images.float() * factors + offsets)
 
 
-def test_scale_rounds_a_pixel_alike_wherever_it_lies_in_the_batch():
+def test_scale_rounds_a_pixel_alike_at_any_place_in_the_batch():
     spec = spec_of(GREY, 5, 7, mean=(0.1307,), std=(0.3081,))
     images = torch.randint(0, 256, (33, 1, 5, 7), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
     whole = scale(images, spec)

@@ -194,7 +194,7 @@ def test_an_image_of_other_channels_is_named_and_in_no_split(mixed: Path) -> Non
     assert sum(len(indices) for indices in _divided(found).splits.values()) == 22
 
 
-def test_mixed_depths_are_told_and_the_images_named(mixed: Path) -> None:
+def test_mixed_depths_are_reported_with_the_names_of_the_images(mixed: Path) -> None:
     (finding,) = [finding for finding in audit(open_data(mixed)).findings if finding.kind == "mixed depths"]
     assert "20 with 8 bits, 1 with 16 bits, 1 with floating values. All are prepared with 8 bits" in finding.sentence
     assert "floating values below 0 and above 1 are cut off" in finding.sentence

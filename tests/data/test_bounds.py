@@ -250,7 +250,7 @@ def test_an_image_for_which_the_memory_does_not_suffice_is_named(monkeypatch: py
         decode(data)
 
 
-def test_what_is_not_understood_is_left_to_the_decoder() -> None:
+def test_unknown_structures_are_left_to_the_decoder() -> None:
     for name, make in LAWFUL.items():
         data = make()
         for length in (0, 3, 9, 12, 20, 30):

@@ -231,7 +231,7 @@ def _imagecodecs_takes(name: str, data: bytes) -> bool:
 
 
 @pytest.mark.parametrize("name", ["png", "webp"])
-def test_what_another_decoder_refuses_is_refused(name: str) -> None:
+def test_files_that_another_decoder_refuses_are_refused(name: str) -> None:
     both = 0
     for data in mutants(FILES[name], MUTANTS, seed=99):
         if not _imagecodecs_takes(name, data):
@@ -242,7 +242,7 @@ def test_what_another_decoder_refuses_is_refused(name: str) -> None:
 
 @pytest.mark.usefixtures("_quiet")
 @pytest.mark.parametrize("name", ["jpeg", "jpeg-progressive", "png", "gif", "bmp", "webp", "tiff", "tiff-lzw"])
-def test_what_is_accepted_is_what_pillow_makes_of_the_same_bytes(name: str) -> None:
+def test_accepted_files_decode_as_with_pillow(name: str) -> None:
     compared = 0
     for data in mutants(FILES[name], MUTANTS, seed=7):
         pixels = attempt(data)

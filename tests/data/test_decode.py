@@ -316,7 +316,7 @@ def test_a_jpeg_with_bytes_to_spare_before_its_end_mark_is_whole() -> None:
     assert np.array_equal(decode(spare).pixels, decode(data).pixels)
 
 
-def test_a_jpeg_with_anything_behind_its_end_mark_is_whole() -> None:
+def test_a_jpeg_with_bytes_after_its_end_mark_is_whole() -> None:
     data = encoded(scene(), "JPEG")
     assert np.array_equal(decode(data + b"a film behind it" * 50).pixels, decode(data).pixels)
 
@@ -378,7 +378,7 @@ def refused(source: Path | bytes) -> Unreadable:
     return caught.value
 
 
-def test_what_is_no_image_is_named_with_its_reason(tmp_path: Path) -> None:
+def test_a_file_that_is_no_image_is_named_with_its_reason(tmp_path: Path) -> None:
     (tmp_path / "folder.jpg").mkdir()
     os.mkfifo(tmp_path / "pipe.jpg")
     (tmp_path / "empty.jpg").touch()

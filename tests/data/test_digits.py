@@ -41,7 +41,7 @@ def test_parts_stay_what_they_were() -> None:
     assert digest == "0726016abf567e3b39a637093e52cf4b9fdb0c54494be29ae403b30ecdfac6a1"
 
 
-def test_licence_lies_beside_the_data() -> None:
+def test_licence_is_next_to_the_data() -> None:
     text = (files("striate.data.sources") / "digits.txt").read_text("utf-8")
     assert "CC BY 4.0" in text
     assert "10.24432/C50P49" in text

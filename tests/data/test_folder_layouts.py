@@ -128,7 +128,7 @@ def test_splits_in_some_class_folders_only_are_not_used_and_named(tmp_path: Path
     assert "cat/test, cat/train have names of splits and are not used as such, because dog" in dataset.cautions[0]
 
 
-def test_a_test_folder_without_classes_is_passed_over_by_name(tmp_path: Path) -> None:
+def test_a_test_folder_without_classes_is_skipped_by_name(tmp_path: Path) -> None:
     dataset = open_data(fill(tmp_path, *grid("train"), "test"))
     assert dataset.classes == ("cat", "dog")
     assert counts(dataset) == {"train": 4}
@@ -141,7 +141,7 @@ def test_splits_without_class_folders_are_not_taken_for_two_classes(tmp_path: Pa
 
 
 @pytest.mark.parametrize("vehicle", ["train", "test", "unlabeled"])
-def test_a_class_called_like_a_split_stays_a_class_and_is_named(tmp_path: Path, vehicle: str) -> None:
+def test_a_class_named_like_a_split_stays_a_class_and_is_reported(tmp_path: Path, vehicle: str) -> None:
     dataset = open_data(fill(tmp_path, vehicle, "bus", "car"))
     assert dataset.classes == tuple(sorted((vehicle, "bus", "car")))
     assert not dataset.splits

@@ -55,7 +55,7 @@ TRANSLUCENT = np.dstack([scene(), np.linspace(0, 255, 48 * 64).reshape(48, 64).a
     [(scene(), RGB), (TRANSLUCENT, RGB + ALPHA), (scene()[..., 0], None)],
     ids=["colour", "alpha", "grey"],
 )
-def test_what_a_phone_writes_is_read(write, pixels: np.ndarray, channels: tuple[str, ...] | None) -> None:
+def test_files_of_phones_are_read(write, pixels: np.ndarray, channels: tuple[str, ...] | None) -> None:
     picture = decode(write(pixels))
     if channels:
         assert picture.channels == channels

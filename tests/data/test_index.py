@@ -94,7 +94,7 @@ def _turned(orientation: int) -> Image.Exif:
     return exif
 
 
-def test_digest_is_of_the_pixels_behind_a_line_that_says_what_they_are(pixels: np.ndarray) -> None:
+def test_digest_is_of_a_line_with_the_format_and_the_pixels(pixels: np.ndarray) -> None:
     expected = hashlib.sha256("12×9×3 uint8 red,green,blue\n".encode() + pixels[2].tobytes()).digest()
     assert content_digest(pixels[2], ("red", "green", "blue")) == expected
     assert content_digests(pixels, ("red", "green", "blue"))[2].tobytes() == expected
@@ -197,7 +197,7 @@ def test_an_empty_data_set_has_an_empty_index(tmp_path: Path) -> None:
     assert len(index_images(dataset)) == 0
 
 
-def test_a_long_list_of_missing_files_is_looked_at_in_pieces_and_told(tmp_path: Path) -> None:
+def test_a_long_list_of_missing_files_is_indexed_in_pieces_with_progress(tmp_path: Path) -> None:
     names = [f"{number}.png" for number in range(3000)]
     told: list[tuple[int, int]] = []
     dataset = Dataset("missing", FileStore(tmp_path, names), ("a",), np.zeros(3000, np.int64))
@@ -208,7 +208,7 @@ def test_a_long_list_of_missing_files_is_looked_at_in_pieces_and_told(tmp_path: 
 
 
 @pytest.mark.parametrize("name", ["a.png/x.png", "x" * 300 + ".png", "self.png", "zero.png", "nul\0.png"])
-def test_what_cannot_be_opened_is_one_image_that_is_named(name: str, folder: Path) -> None:
+def test_a_file_that_cannot_be_opened_is_one_named_image(name: str, folder: Path) -> None:
     (folder / "a.png").write_bytes((folder / "0.png").read_bytes())
     (folder / "self.png").symlink_to("self.png")
     (folder / "zero.png").symlink_to("/dev/zero")

@@ -81,7 +81,7 @@ HARMLESS: dict[str, Callable[[bytes], bytes]] = {
 
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("how", HARMLESS)
-def test_what_costs_no_pixel_is_read_as_pillow_reads_it(how: str, kind: str) -> None:
+def test_damage_that_costs_no_pixel_is_read_as_by_pillow(how: str, kind: str) -> None:
     data = HARMLESS[how](KINDS[kind])
     pixels = decode(data).pixels
     with Image.open(io.BytesIO(data)) as image:
@@ -89,7 +89,7 @@ def test_what_costs_no_pixel_is_read_as_pillow_reads_it(how: str, kind: str) -> 
     assert np.abs(pixels.astype(int) - judged).max() <= 2  # two libjpegs may round differently
 
 
-def test_what_was_wrong_with_a_whole_image_is_noted() -> None:
+def test_an_error_of_a_whole_image_is_noted() -> None:
     assert decode(KINDS["baseline"]).note == ""
     note = decode(before(DQT, b"\1" * 7)(KINDS["baseline"])).note
     assert "7 extraneous bytes" in note

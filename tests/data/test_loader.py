@@ -131,7 +131,7 @@ def test_seeds_give_other_orders(photos):
     assert len({tuple(order) for order in orders}) == 3
 
 
-def test_what_an_image_looks_like_does_not_depend_on_the_batch_size(photos):
+def test_a_prepared_image_does_not_depend_on_the_batch_size(photos):
     def by_index(batch_size: int) -> dict[int, bytes]:
         loader = Loader(photos, ALL, SPEC, batch_size=batch_size, randomization=CHANGED)
         return {
@@ -226,6 +226,6 @@ def test_arrays_of_every_depth_load_alike_in_memory_and_not(dtype, maximum, chan
         ({"indices": np.empty(0, np.int64)}, DataError, "photos: there are no images"),
     ],
 )
-def test_what_cannot_be_loaded_is_one_sentence(photos, changes, error, message):
+def test_data_that_cannot_be_loaded_are_refused_in_one_sentence(photos, changes, error, message):
     with pytest.raises(error, match=message):
         Loader(**({"dataset": photos, "indices": ALL, "spec": SPEC, "batch_size": 4} | changes))

@@ -214,7 +214,7 @@ def test_two_processes_may_build_the_same_file_at_once(photos, cache, tmp_path):
     assert len(outputs[0]) == len(outputs[1]) == len(list(cache.iterdir())) == 8
 
 
-def test_what_does_not_fit_is_not_held(photos, monkeypatch):
+def test_data_that_do_not_fit_are_not_held(photos, monkeypatch):
     needed = 6 * 3 * 12 * 12
     monkeypatch.setattr(cache_files, "available_memory", lambda: 2 * needed - 2)
     assert load_cached(photos, np.arange(6), SPEC) is None

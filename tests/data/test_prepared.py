@@ -31,7 +31,7 @@ def noise(height: int, width: int, channels: int, dtype: str = "uint8") -> np.nd
 @pytest.mark.parametrize("dtype", ["uint8", "uint16"])
 @pytest.mark.parametrize("channels", [GREY, RGB, ("blue", "green", "red")])
 @pytest.mark.parametrize("size", [(14, 12), (1, 1), (5, 300)])
-def test_what_is_written_is_read_back(dtype: str, channels: tuple[str, ...], size: tuple[int, int]) -> None:
+def test_written_pixels_are_read_back(dtype: str, channels: tuple[str, ...], size: tuple[int, int]) -> None:
     pixels = noise(*size, len(channels), dtype)
     data = to_png(pixels, channels)
     picture = decode(data)
@@ -109,7 +109,7 @@ def test_rereading_is_the_preparation_of_the_file() -> None:
     assert np.array_equal(reread(photos, SPEC), np.stack(expected))
 
 
-def test_what_a_png_cannot_hold_is_said() -> None:
+def test_pixels_that_a_png_cannot_hold_are_refused() -> None:
     with pytest.raises(DataError, match="holds grey, or red, green and blue; these images have a, b"):
         to_png(noise(2, 2, 2), ("a", "b"))
     with pytest.raises(DataError, match="prepared for this model are 14×12; received 12×14"):

@@ -106,7 +106,7 @@ def test_a_url_is_refused_with_the_remedy(given: str | Path, remedy: str) -> Non
         ("x" * 300, "cannot be read: File name too long"),
     ],
 )
-def test_what_cannot_be_a_path_is_one_sentence(given: str, expected: str) -> None:
+def test_an_impossible_path_is_refused_in_one_sentence(given: str, expected: str) -> None:
     assert expected in message(given)
 
 
@@ -144,9 +144,7 @@ def test_a_folder_of_other_files(tmp_path: Path) -> None:
     assert "holds no images, only files such as cat/film.mp4" in message(tmp_path)
 
 
-def test_a_folder_that_may_not_be_listed_is_passed_over_by_name(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_folder_that_cannot_be_listed_is_skipped_by_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     cats_and_dogs(tmp_path)
     picture(tmp_path / "mouse" / "1.png")
     scan = os.scandir
@@ -234,7 +232,7 @@ def test_split_folders_are_splits_under_each_of_their_names(tmp_path: Path) -> N
     assert {split: len(indices) for split, indices in dataset.splits.items()} == {"train": 3, "val": 3, "test": 3}
 
 
-def test_a_class_may_be_called_like_a_split(tmp_path: Path) -> None:
+def test_a_class_may_have_the_name_of_a_split(tmp_path: Path) -> None:
     for vehicle in ("train", "bus"):
         picture(tmp_path / vehicle / "1.png")
     dataset = open_data(tmp_path)
@@ -360,7 +358,7 @@ def test_a_manifest_is_read_in_every_encoding_of_unicode(
 
 @pytest.mark.parametrize("separator", [",", ";", "\t", "|"])
 @pytest.mark.parametrize("before", ["", "\n\n", "  \n"])
-def test_an_index_without_a_name_is_passed_over(table: Callable[..., Path], separator: str, before: str) -> None:
+def test_an_index_without_a_name_is_ignored(table: Callable[..., Path], separator: str, before: str) -> None:
     rows = [f"{number},{row}" for number, row in enumerate(ROWS)]
     path = table()
     path.write_text(before + "\n".join([",path,label", *rows]).replace(",", separator))
@@ -399,7 +397,7 @@ def test_paths_and_labels_of_a_manifest_may_have_another_unicode_form_than_the_d
 
 
 @pytest.mark.parametrize("split", ["Training", "train_set", "DEV", "validation", "hold-out", "Testing", "unlabeled"])
-def test_the_split_column_knows_the_usual_spellings(table: Callable[..., Path], split: str) -> None:
+def test_the_usual_spellings_are_read_in_the_split_column(table: Callable[..., Path], split: str) -> None:
     path = table("path,label,split", *(f"{row},{split}" for row in ROWS))
     if split == "unlabeled":
         assert "a split is train, val or test; received 'unlabeled'" in message(path)

@@ -113,7 +113,7 @@ def test_groups_too_large_to_bind_are_parted() -> None:
     assert sum(bool(set(range(10)) & set(indices.tolist())) for indices in splits.values()) == 1
 
 
-def test_what_the_data_bring_is_not_moved() -> None:
+def test_splits_of_the_data_do_not_change() -> None:
     pixels, targets = _pixels(100), np.arange(100, dtype=np.int64) % 2
     train, test = np.arange(80), np.arange(80, 100)
     splits = _splits(_dataset(pixels, targets, {"train": train, "test": test}))

@@ -110,7 +110,7 @@ def test_the_gradient_is_that_of_the_numbers(channels: tuple[str, ...]) -> None:
     assert torch.autograd.gradcheck(weighed, images.requires_grad_())
 
 
-def test_what_the_crop_removes_has_no_gradient() -> None:
+def test_pixels_that_the_crop_removes_have_no_gradient() -> None:
     images = torch.full((1, 3, 32, 96), 100.0, requires_grad=True)
     prepare_tensors(images, spec_of(RGB, "uint8", height=16, width=16)).sum().backward()
     assert images.grad is not None

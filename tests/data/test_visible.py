@@ -86,7 +86,7 @@ def test_one_image_in_every_storage_is_one_group_of_equal_ones(side: int, tmp_pa
     assert found.duplicate_of.tolist() == [0] * len(files) + [len(files)]
 
 
-def test_transparency_shows_the_white_behind_it(tmp_path: Path) -> None:
+def test_transparency_shows_white(tmp_path: Path) -> None:
     """A palette with a clear colour, an alpha channel of two depths, and the image already laid over white."""
     ink = np.rint(_waves(40, 3) * 255).astype(np.uint8)
     ink[10:20] = 0
@@ -104,7 +104,7 @@ def test_transparency_shows_the_white_behind_it(tmp_path: Path) -> None:
     assert found.duplicate_of[[1, 2, 4]].tolist() == [0, 0, 0]
 
 
-def test_what_cannot_be_said_with_less_is_kept() -> None:
+def test_values_that_need_their_depth_keep_it() -> None:
     deep = np.array([[[0], [256]]], np.uint16)
     negative = np.array([[[-1.0], [0.0]]], np.float32)
     colour = np.array([[[1, 1, 1], [1, 2, 1]]], np.uint8)

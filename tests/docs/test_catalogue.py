@@ -8,7 +8,7 @@ from striate.models import MODELS
 from striate.models.weights import DIALECTS, entries
 
 
-def test_every_entry_is_of_a_model_that_its_dialect_knows() -> None:
+def test_every_entry_is_of_a_model_of_its_dialect() -> None:
     for entry in entries.entries():
         assert entry.name.startswith(f"{entry.model}.")
         assert entry.model in MODELS

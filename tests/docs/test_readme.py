@@ -121,7 +121,7 @@ def _entries(requirements: Iterable[str]) -> set[str]:
     return found
 
 
-def test_the_demo_is_installed_as_the_suite_is_but_for_the_extras() -> None:
+def test_the_demo_is_installed_as_the_suite_is_except_for_the_extras() -> None:
     """Every run of `make test` in a new clone begins with these commands; so they are known to work for the demo."""
     makefile = (REPOSITORY / "Makefile").read_text("utf-8")
     recipes = re.findall(r"^(\.venv\S*)/ready:.*\n((?:\t.*\n)+)", makefile, re.MULTILINE)

@@ -250,7 +250,7 @@ def test_progress_is_a_rising_function_of_cross_entropy_and_its_gradient_does_no
         ({"steps": 0}, "at least one step; received steps 0"),
     ],
 )  # fmt: skip
-def test_mistakes_are_told_in_a_sentence(given: dict[str, Any], sentence: str) -> None:
+def test_mistakes_are_refused_in_a_sentence(given: dict[str, Any], sentence: str) -> None:
     call: dict[str, Any] = {"model": random_net(), "spec": COLOUR, "pixels": noise(COLOUR, 2)} | given
     with pytest.raises((AttackError, TargetError), match=sentence):
         pgd(**call)

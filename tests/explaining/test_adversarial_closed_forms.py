@@ -143,7 +143,7 @@ def test_two_classes_give_the_alpha_of_the_textbook() -> None:
     assert result.found["alpha"] == pytest.approx(score / np.square(weights[0]).sum(), rel=1e-3)
 
 
-def test_weights_that_lead_nowhere_fool_nobody() -> None:
+def test_weights_that_lead_nowhere_do_not_fool() -> None:
     # The weights of class 1 are twice those of class 0: whatever is added of class 0, class 1 gains more.
     net, _ = linear(2)
     with torch.no_grad():
@@ -156,7 +156,7 @@ def test_weights_that_lead_nowhere_fool_nobody() -> None:
     assert np.array_equal(result.adversarial, pixels)
 
 
-def test_a_net_that_is_not_linear_is_told_so() -> None:
+def test_a_net_that_is_not_linear_is_refused() -> None:
     net = nn.Sequential(nn.Flatten(), nn.Linear(COUNT, 8), nn.ReLU(), nn.Linear(8, 2))
     with pytest.raises(AttackError, match="linear classifier; the weights of this network differ"):
         linear_closed_form(net, SHALLOW, noise(SHALLOW, 2))
@@ -186,7 +186,7 @@ def test_the_curve_counts_what_pgd_turns_and_has_intervals() -> None:
         ({"labels": [0]}, "There are 2 images and 1 labels"),
     ],
 )
-def test_mistakes_with_the_curve_are_told(given: dict[str, Any], sentence: str) -> None:
+def test_mistakes_with_the_curve_are_refused(given: dict[str, Any], sentence: str) -> None:
     net, _ = linear(2)
     call: dict[str, Any] = {"labels": [0, 1]} | given
     with pytest.raises(AttackError, match=sentence):

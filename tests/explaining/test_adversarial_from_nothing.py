@@ -73,7 +73,7 @@ def test_a_champion_is_only_replaced_by_a_better_one(encoding: str) -> None:
     assert (np.diff(made.history, axis=0) > 0).any()
 
 
-def test_what_one_class_breeds_another_may_take() -> None:
+def test_a_child_of_one_class_may_replace_the_champion_of_another() -> None:
     # Two classes, of which one wants what the other does not, and only the first is ever far from its wish.
     net = nn.Sequential(nn.Flatten(), nn.Linear(12, 2, bias=False))
     with torch.no_grad():
@@ -160,6 +160,6 @@ def test_polynomial_mutation_by_hand() -> None:
         (lambda: evolve(stranger(), replace(SPEC, maximum=1.0)), "8 or 16 bits"),
     ],
 )
-def test_mistakes_are_told_in_a_sentence(call: Callable[[], object], sentence: str) -> None:
+def test_mistakes_are_refused_in_a_sentence(call: Callable[[], object], sentence: str) -> None:
     with pytest.raises((AttackError, TargetError), match=sentence):
         call()

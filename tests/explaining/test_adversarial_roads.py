@@ -79,7 +79,7 @@ def test_an_attack_on_the_photo_fools_after_its_file_and_the_real_preparation(cl
     assert np.array_equal(none.adversarial, given)
 
 
-def test_success_is_told_by_the_real_road_alone(classifier: Classifier) -> None:
+def test_success_is_decided_by_the_exact_path_alone(classifier: Classifier) -> None:
     # A road that gives back the clean image whatever is done: the attack may believe what it likes.
     clean = on_grid(photo())
     result = pgd(

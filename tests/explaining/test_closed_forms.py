@@ -78,7 +78,7 @@ class Pooled(nn.Module):
 
 
 @pytest.mark.parametrize("spelled", ["mean", "adaptive"])
-def test_behind_pooling_and_a_linear_layer_cam_is_the_weighted_sum_and_grad_cam_its_positive_part(spelled: str) -> None:
+def test_before_pooling_and_a_linear_layer_cam_is_the_weighted_sum_and_grad_cam_its_positive_part(spelled: str) -> None:
     torch.manual_seed(0)
     model = Pooled(spelled)
     maps = F.relu(model.conv(IMAGES)).detach().double().numpy()

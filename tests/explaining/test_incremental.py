@@ -148,7 +148,7 @@ def test_all_but_the_head_is_confined_to_what_the_patch_reaches(name: str) -> No
     assert len(program.instructions) + 1 - len(reached) == whole
 
 
-def test_what_a_patch_reaches_is_what_changes() -> None:
+def test_boxes_hold_exactly_the_changed_values() -> None:
     """The boxes hold every changed value, and each of their edges has one: they are no larger than needed."""
     torch.manual_seed(1)
     places = positions((30, 30), 4, 3)
@@ -223,7 +223,7 @@ class Drawing(Deciding):
 
 
 @pytest.mark.parametrize("build", [Deciding, Overwriting, Drawing])
-def test_what_cannot_be_written_down_is_run_whole(build: Callable[[], nn.Module]) -> None:
+def test_networks_that_cannot_be_recorded_run_whole(build: Callable[[], nn.Module]) -> None:
     model, image, cover = _ready(build)
     with pytest.raises(UntraceableError):
         Incremental.of(model, image)
@@ -299,7 +299,7 @@ class Mixing(nn.Module):
 
 
 @pytest.mark.parametrize("written", ["module", "functional", "instance"])
-def test_behind_a_norm_of_what_it_is_given_a_patch_changes_all(written: str) -> None:
+def test_after_a_norm_over_the_whole_map_a_patch_changes_all(written: str) -> None:
     torch.manual_seed(1)
     model, images = Mixing(written).eval(), torch.rand(2, 3, 16, 12)
     found = occlusion(model, images, 1, patch=4, stride=4)

@@ -64,7 +64,7 @@ def test_a_scale_enlarges_about_the_centre() -> None:
     np.testing.assert_allclose(found.distances[0, 1], (ramp / 2).norm(), rtol=1e-6)
 
 
-def test_what_is_not_square_turns_without_being_stretched() -> None:
+def test_images_that_are_not_square_rotate_without_distortion() -> None:
     images = torch.zeros(1, 1, 7, 11)
     images[0, 0, 3, 7] = 1  # two pixels right of the centre; turned by 90° counterclockwise, two above it
     model = nn.Sequential(nn.Identity(), nn.Flatten(), nn.Linear(77, 77, bias=False))

@@ -104,7 +104,7 @@ def test_an_image_among_those_searched_is_its_own_nearest_at_similarity_1() -> N
 
 
 @pytest.mark.parametrize("size", [1, 3, 12])
-def test_among_equal_ones_the_first_stands_first_however_they_are_cut_into_batches(size: int) -> None:
+def test_among_equal_ones_the_first_comes_first_for_any_batches(size: int) -> None:
     class Colour(nn.Module):
         """Features without rounding: which of three colours the image has."""
 
@@ -154,7 +154,7 @@ def test_the_model_is_returned_as_found() -> None:
     assert not any(module._forward_hooks or module._forward_pre_hooks for module in model.modules())
 
 
-def test_what_cannot_be_searched_is_said() -> None:
+def test_searches_without_features_are_refused() -> None:
     model, few, many = network(), images_of(1), batches_of(images_of(3))
     with pytest.raises(ConfigError, match="count=0"):
         nearest_images(model, few, many, count=0)

@@ -28,7 +28,7 @@ def test_single_pixels_on_a_linear_network_are_weight_times_pixel() -> None:
     np.testing.assert_allclose(found.values, (_weights(model, 2, (1, 4, 5)) * images).sum(1), rtol=1e-5, atol=1e-6)
 
 
-def test_a_patch_hides_all_channels_and_shows_what_it_is_told_to() -> None:
+def test_a_patch_hides_all_channels_and_shows_its_fill() -> None:
     model, images, shown = _linear(3, 4, 5), torch.randn(2, 3, 4, 5), torch.tensor([0.5, -1.0, 2.0])[:, None, None]
     found = occlusion(model, images, [0, 2], patch=1, stride=1, fill=shown)
     for picture, target in enumerate([0, 2]):
@@ -101,6 +101,6 @@ def test_the_result_repeats_and_random_numbers_stay_as_they_were() -> None:
         ({"fill": torch.zeros(2)}, "must broadcast"),
     ],
 )
-def test_a_mistake_is_told_in_a_sentence(settings: dict[str, object], sentence: str) -> None:
+def test_a_mistake_is_refused_in_a_sentence(settings: dict[str, object], sentence: str) -> None:
     with pytest.raises(ConfigError, match=sentence):
         occlusion(_linear(3, 8, 8), torch.randn(1, 3, 8, 8), **settings)  # pyright: ignore[reportArgumentType]

@@ -58,7 +58,7 @@ def test_each_image_has_its_own_class_and_unit(image: Tensor) -> None:
     assert both.activation.shape == (2, 3, 3)
 
 
-def test_a_mistake_is_told_in_a_sentence(image: Tensor) -> None:
+def test_a_mistake_is_refused_in_a_sentence(image: Tensor) -> None:
     model = nn.Sequential(Corners(), nn.Linear(2, 3))
     with pytest.raises(TargetError, match="received a function: give the number of a class"):
         occlusion_maps(model, image, lambda logits: logits[:, 0])

@@ -135,7 +135,7 @@ def refused(what: str) -> Iterator[None]:
         yield
 
 
-def test_what_is_no_stream_of_images_is_refused() -> None:
+def test_other_values_than_batches_of_images_are_refused() -> None:
     images = pictures(2, SIZE)
     with refused("received none"):
         top_patches(network(), [])

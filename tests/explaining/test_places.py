@@ -87,7 +87,7 @@ class Ending(nn.Module):
         ("dropped", "relu:1"),
     ],
 )
-def test_what_is_no_map_of_its_own_is_passed_over(end: str, place: str) -> None:
+def test_values_that_are_no_maps_of_their_own_are_skipped(end: str, place: str) -> None:
     assert grad_cam(Ending(end), pictures(2, (24, 16))).at == place
 
 
@@ -156,7 +156,7 @@ class Table(nn.Module):
         return self.head((logits.sigmoid()[:, 0] @ tokens.transpose(1, 2)).mean(1))
 
 
-def test_what_is_the_same_for_every_image_or_compares_positions_is_no_map() -> None:
+def test_values_equal_for_every_image_or_comparing_positions_are_no_maps() -> None:
     torch.manual_seed(0)
     found = grad_cam(Table(), pictures(2, (16, 16)), 1)
     assert found.at == "relu:1"

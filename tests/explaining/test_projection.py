@@ -76,7 +76,7 @@ def test_without_positions_the_strongest_is_projected() -> None:
     assert project_units(model, images, "4", [2, 2, 2]).tobytes() == expected.tobytes()
 
 
-def test_beside_each_patch_stands_its_own_projection_cut_to_the_same_box() -> None:
+def test_each_patch_has_its_own_projection_cut_to_the_same_box() -> None:
     model, images = network().float(), pictures(20, SIZE, 2)
     for top in top_patches(model, [(range(20), images)], ["1", "4", "9"], count=3):
         found = project_patches(model, top, [2, 0])
@@ -108,7 +108,7 @@ def test_a_patch_that_is_missing_has_no_projection() -> None:
     assert not project_patches(model, top)[:, 2].any()
 
 
-def test_what_cannot_be_projected_is_refused() -> None:
+def test_places_that_cannot_be_projected_are_refused() -> None:
     model, images = network(), pictures(2, SIZE, 2).double()
     with pytest.raises(PlaceError, match="2 images and 1 units"):
         project_units(model, images, "4", [1])

@@ -103,7 +103,7 @@ TRACED = {
 
 
 @pytest.mark.parametrize("name", list(TRACED))
-def test_what_is_traced_is_what_is_measured(name: str) -> None:
+def test_traced_fields_equal_measured_ones(name: str) -> None:
     network, places = TRACED[name]
     image = torch.rand(1, 1, 17, 14)
     traced = _traced(network, image, places)
@@ -122,7 +122,7 @@ class ThroughAView(nn.Module):
         return framed
 
 
-def test_what_a_trace_does_not_know_is_measured() -> None:
+def test_fields_after_unknown_operations_are_measured() -> None:
     image = torch.rand(1, 1, 6, 5)
     hooked = nn.Sequential(nn.Conv2d(1, 1, 3))
     hooked[0].register_forward_hook(lambda module, given, output: output.flip(2))

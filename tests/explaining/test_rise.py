@@ -68,6 +68,6 @@ def test_every_image_meets_the_same_masks_and_the_seed_decides() -> None:
 
 
 @pytest.mark.parametrize("settings", [{"masks": 0}, {"cells": 0}, {"shown": 0.0}, {"shown": 1.0}])
-def test_what_makes_no_masks_is_refused(settings: dict[str, Any]) -> None:
+def test_settings_that_make_no_masks_are_refused(settings: dict[str, Any]) -> None:
     with pytest.raises(ConfigError, match="RISE needs"):
         rise(Overhearing(), pictures(1, (16, 12), channels=1), **settings)

@@ -25,7 +25,7 @@ class Squares(nn.Module):
         return (x * x / 2).flatten(1).sum(1, keepdim=True)
 
 
-def test_smoothgrad_adds_noise_in_the_proportion_asked_for() -> None:
+def test_smoothgrad_adds_noise_in_the_given_proportion() -> None:
     images = IMAGES * torch.tensor([1.0, 5.0])[:, None, None, None]
     noise = smoothgrad(Squares(), images, noise=0.2, samples=4).values - images.numpy()
     spread = images.amax((1, 2, 3)) - images.amin((1, 2, 3))
@@ -81,7 +81,7 @@ class Late(nn.Module):
         return torch.stack([late, -late], 1)
 
 
-def test_steps_are_doubled_until_the_sum_is_near_enough_and_the_rest_is_told() -> None:
+def test_steps_are_doubled_until_the_sum_is_near_enough_and_the_rest_is_reported() -> None:
     images = torch.tensor([[1.0, 0.0], [0.0, 1.0]])[:, None, None]
     found = integrated_gradients(Late(), images, 0)
     assert found.residue is not None
@@ -96,7 +96,7 @@ def test_steps_are_doubled_until_the_sum_is_near_enough_and_the_rest_is_told() -
     assert [note[:9] for note in rough.notes[1:]] == ["Image 0: ", "Image 1: "]
 
 
-def test_what_is_near_enough_is_not_computed_again() -> None:
+def test_images_that_are_near_enough_are_not_computed_again() -> None:
     passes: list[int] = []
     model = stranger()
     model.register_forward_pre_hook(lambda module, given: passes.append(len(given[0])))

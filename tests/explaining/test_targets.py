@@ -82,7 +82,7 @@ def test_one_class_for_all(one: Any) -> None:
         (range(2), "3 images and 2 targets"),
     ],
 )
-def test_what_is_no_class_is_refused_in_a_sentence(target: Any, said: str) -> None:
+def test_a_target_that_is_no_class_is_refused_in_a_sentence(target: Any, said: str) -> None:
     with pytest.raises(TargetError, match=said):
         saliency(stranger(), IMAGES, target)
 
@@ -143,13 +143,13 @@ class Detaching(nn.Module):
 
 
 @pytest.mark.parametrize("what", ["output", "backbone"])
-def test_a_score_without_a_gradient_is_told_in_a_sentence(what: str) -> None:
+def test_a_score_without_a_gradient_is_refused_in_a_sentence(what: str) -> None:
     with pytest.raises(NoGradientError, match="No gradient of the score reaches the image"):
         saliency(Detaching(what), IMAGES, 1)
     assert occlusion(Detaching(what), IMAGES, 1).values.any()
 
 
-def test_grad_cam_reads_behind_a_backbone_that_runs_without_autograd() -> None:
+def test_grad_cam_reads_after_a_backbone_that_runs_without_autograd() -> None:
     model = Detaching("backbone")
     assert grad_cam(model, IMAGES, 1).at == "conv2d:2"
     frozen = grad_cam(model, IMAGES, 1, at="inner.relu")
@@ -185,7 +185,7 @@ def test_weights_and_images_of_inference_mode_are_explained(method: Callable[...
         (torch.relu, "wrap it in a module"),
     ],
 )
-def test_what_is_no_network_is_refused_in_a_sentence(model: Any, said: str) -> None:
+def test_an_object_that_is_no_network_is_refused_in_a_sentence(model: Any, said: str) -> None:
     with pytest.raises(NetworkError, match=said):
         grad_cam(model, IMAGES)
 

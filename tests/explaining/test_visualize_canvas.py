@@ -174,7 +174,7 @@ def test_a_network_of_blue_green_red_gets_them_so_and_people_see_red_green_blue(
     assert found.tensor(np.array([[[0.4, 0.6, 1.0]]])).flatten().tolist() == pytest.approx([0.4, 0.6, 1.0])
 
 
-def test_what_is_no_image_for_the_network_is_refused_in_a_sentence() -> None:
+def test_images_that_do_not_fit_the_network_are_refused_in_a_sentence() -> None:
     with pytest.raises(ImageError, match=r"image \(h, w, 3\) of red, green, blue; received .* \(4, 4, 1\)"):
         COLOUR.tensor(np.zeros((4, 4, 1), np.float32))
     with pytest.raises(ImageError, match=r"float values from 0 to 1.*float32 from 0 to 255"):

@@ -165,7 +165,7 @@ class Constant(nn.Module):
         return F.relu(images).mean((2, 3)) * 0
 
 
-def test_what_does_not_depend_on_the_image_is_said_so() -> None:
+def test_an_objective_that_does_not_depend_on_the_image_is_refused() -> None:
     with pytest.raises(ObjectiveError, match=r"class_logit\(1\) is zero even past closed ReLUs"):
         maximize(Constant(), class_logit(1), spec(), steps=2)
 

@@ -59,7 +59,7 @@ def test_an_objective_is_its_own_caption_and_names_its_places_once() -> None:
 @pytest.mark.parametrize(
     "combine", [lambda one: one + 1, lambda one: one * one, lambda one: 1 - one, lambda one: 1 / one]
 )
-def test_what_has_no_meaning_in_the_algebra_is_a_type_error(combine: object) -> None:
+def test_undefined_operations_of_the_algebra_are_type_errors(combine: object) -> None:
     with pytest.raises(TypeError):
         combine(class_logit(0))  # type: ignore[operator]
 
@@ -110,7 +110,7 @@ def test_a_wrong_place_or_channel_is_one_sentence(objective: Objective, sentence
     assert str(error.value) == sentence
 
 
-def test_more_that_cannot_be_asked() -> None:
+def test_further_impossible_requests_are_refused() -> None:
     with pytest.raises(ObjectiveError, match=r"vector of float numbers, not all zero; received torch\.float64 \(2,\)"):
         direction("maps", np.zeros(2))
     with pytest.raises(ObjectiveError, match=r"rows of logits .* returns dict"):

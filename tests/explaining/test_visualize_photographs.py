@@ -115,7 +115,7 @@ def test_a_dream_of_bytes_is_that_of_their_shares() -> None:
     np.testing.assert_array_equal(one.images, other.images)
 
 
-def test_what_a_dream_cannot_do_is_one_sentence() -> None:
+def test_impossible_dreams_are_refused_in_one_sentence() -> None:
     with pytest.raises(ObjectiveError, match="cannot compute class_logit"):
         deep_dream(Flattening(), photograph(0), class_logit(0), SPEC)
     with pytest.raises(ObjectiveError, match="'stage2'"):
@@ -170,7 +170,7 @@ def test_style_transfer_takes_the_things_of_one_image_and_the_manner_of_another(
     np.testing.assert_allclose(same.images[0], things, atol=1e-3)
 
 
-def test_what_cannot_be_dreamt_of_or_drawn_is_refused() -> None:
+def test_impossible_objectives_and_images_are_refused() -> None:
     model, picture = Small(), photograph(0)
     with pytest.raises(ImageError, match=r"image \(h, w, 3\)"):
         deep_dream(model, picture[..., :1], layer("first"), SPEC)

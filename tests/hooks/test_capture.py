@@ -116,7 +116,7 @@ def test_it_holds_the_last_forward_pass_and_its_gradients_only(block: Block) -> 
             captured.gradient("first")
 
 
-def test_what_is_computed_outside_the_model_does_not_count(block: Block) -> None:
+def test_operations_outside_the_model_do_not_count(block: Block) -> None:
     x = torch.randn(1, 3, 6, 6)
     with capture(block, ["relu:2"]) as captured:
         F.relu(block(F.relu(x)))

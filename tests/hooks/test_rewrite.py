@@ -138,7 +138,7 @@ def test_an_operation_is_counted_once_and_several_passes_add_up() -> None:
     assert str(rewritten) == "guided: relu 6, max_pool2d 2"
 
 
-def test_what_the_score_makes_of_the_logits_and_what_made_the_image_are_left_alone() -> None:
+def test_operations_after_the_logits_and_before_the_image_are_left_alone() -> None:
     net = nn.Sequential(nn.Conv2d(1, 2, 3), nn.ReLU(), nn.Flatten(), nn.LazyLinear(2)).eval()
     net(torch.zeros(1, 1, 5, 5))
     seed = torch.randn(1, 1, 5, 5, requires_grad=True)
@@ -199,7 +199,7 @@ def _overwritten(x: Tensor) -> Tensor:
 
 
 @pytest.mark.parametrize("what", list(PASSING))
-def test_what_passes_with_its_plain_gradient_is_named(what: str) -> None:
+def test_operations_with_their_plain_gradient_are_named(what: str) -> None:
     expected, function = PASSING[what]
     model = Applied(function)
     images = torch.randn(2, 4, 8, 8, requires_grad=True)

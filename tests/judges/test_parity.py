@@ -131,7 +131,7 @@ def test_the_first_place_where_two_networks_part_is_named(build: Callable[[], nn
         compare(judge(build))
 
 
-def test_what_only_one_side_has_is_set_to_what_does_nothing() -> None:
+def test_tensors_of_one_side_only_are_set_to_have_no_effect() -> None:
     assert compare(judge(lambda: Small(bias=True), only_theirs={"bias": 0.0})).logits < 1e-5
     without = judge(Small, build_ours=lambda: Small(bias=True), only_ours={"bias": 0.0})
     assert compare(without).logits < 1e-5

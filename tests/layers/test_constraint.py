@@ -24,7 +24,9 @@ def _norms(weight: Tensor) -> list[float]:
 
 
 @pytest.mark.parametrize("layer", _layers())
-def test_what_is_too_long_is_shortened_and_what_is_not_keeps_every_bit(layer: MaxNormConv2d | MaxNormLinear) -> None:
+def test_vectors_that_are_too_long_are_shortened_and_others_keep_every_bit(
+    layer: MaxNormConv2d | MaxNormLinear,
+) -> None:
     assert isinstance(layer, Constrained)
     with torch.no_grad():
         layer.weight[::2] *= 10

@@ -68,7 +68,7 @@ def test_a_fan_counts_the_connections_of_one_output_or_of_one_input(
     assert float(layer.weight.detach().abs().max()) == pytest.approx(math.sqrt(6 / (fan_in + fan_out)), rel=0.01)
 
 
-def test_normal_laws_have_the_spread_asked_for_and_the_truncated_one_ends_at_two_of_it() -> None:
+def test_normal_laws_have_the_given_spread_and_the_truncated_one_ends_at_two_of_it() -> None:
     layer = nn.Linear(200, 300)
     normal_(layer, 0.01)
     assert float(layer.weight.detach().std()) == pytest.approx(0.01, rel=0.02)

@@ -59,7 +59,7 @@ def test_a_channel_is_multiplied_by_what_all_channels_means_say_of_it() -> None:
     torch.testing.assert_close(gate(x).detach(), torch.stack(expected))
 
 
-def test_the_gates_activations_are_modules_of_the_kind_asked_for() -> None:
+def test_the_gates_activations_are_modules_of_the_given_kind() -> None:
     gate = SqueezeExcitation(4, 2, nn.SiLU, nn.Hardsigmoid)
     assert isinstance(gate.activation, nn.SiLU)
     assert isinstance(gate.gate, nn.Hardsigmoid)

@@ -59,7 +59,7 @@ def test_convolutions_are_those_of_a_loop_over_all_places(axes: Axes) -> None:
 @pytest.mark.parametrize(("layer", "reduce"), [(MaxPool2dSame, max), (AvgPool2dSame, np.mean)])
 @_many
 @given(axes=st.tuples(_axis, _axis))
-def test_pooling_takes_what_lies_inside_the_map(
+def test_pooling_reads_only_values_inside_the_map(
     layer: Any, reduce: Callable[..., float], axes: tuple[tuple[int, int, int, int], ...]
 ) -> None:
     size, kernel, stride, _ = zip(*axes, strict=True)
@@ -68,7 +68,7 @@ def test_pooling_takes_what_lies_inside_the_map(
     _same(layer(kernel, stride)(x), expected)
 
 
-def test_the_odd_row_is_padded_behind() -> None:
+def test_the_odd_row_is_padded_at_the_end() -> None:
     """Four places, a window of three, two places: it stands on 0 1 2 and on 2 3 and the padding."""
     x = torch.tensor([[[[1.0, 2.0, 3.0, 4.0]]]])
     conv = Conv2dSame(1, 1, (1, 3), (1, 2), bias=False)

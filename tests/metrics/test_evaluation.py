@@ -57,7 +57,7 @@ def test_per_class_scores_equal_scikit_learn() -> None:
     assert np.array_equal(scores.confusion, judges.confusion_matrix(targets, logits.argmax(1)))
 
 
-def test_what_a_missing_class_would_score_is_not_known_rather_than_zero() -> None:
+def test_the_score_of_a_missing_class_is_unknown_rather_than_zero() -> None:
     # "owl" is not in the split, but once predicted; "yak" is neither; "dog" is there and never predicted.
     pairs = [(0, 0), (0, 2), (1, 0), (0, 0)]
     scores = score_classification(*_answers(pairs, 4), ["cat", "dog", "owl", "yak"])

@@ -114,7 +114,7 @@ def test_weights_of_tensorflow_are_distinguished_by_the_name_of_their_source() -
     assert (dialect.name, dialect.model(network)) == ("tensorflow", "efficientnet_b0+same")
 
 
-def test_nobody_feeds_the_weights_of_caffe_rgb_by_accident() -> None:
+def test_weights_of_caffe_are_not_fed_rgb_by_accident() -> None:
     for name, model in (("caffe", "squeezenet1_0"), ("keras", "squeezenet1_1"), ("keras", "vgg16")):
         rules = DIALECTS[name].rules(model)
         assert rules is not None

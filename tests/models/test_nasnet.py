@@ -42,7 +42,7 @@ def test_without_the_auxiliary_classifier_parameters_are_the_papers(
     assert _parameters(auxiliary) == expected
 
 
-def test_the_auxiliary_classifier_reads_the_map_behind_the_second_run() -> None:
+def test_the_auxiliary_classifier_reads_the_map_after_the_second_run() -> None:
     network = create_model("nasnet_mobile", classes=3, size=(72, 131), seed=0).double().eval()
     assert isinstance(network, Auxiliary)
     pictures = torch.randn(2, 3, 72, 131, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
@@ -89,7 +89,7 @@ def test_drop_paths_rate_grows_from_cell_to_cell_to_its_full_value() -> None:
     ("name", "side", "behind_reduction", "skipped"),
     [("nasnet_mobile", 64, "cell5", "cell4"), ("nasnet_large", 64, "cell7", "cell5")],
 )
-def test_the_cell_behind_a_reduction_reads_the_map_that_its_code_says(
+def test_the_cell_after_a_reduction_reads_the_map_that_its_code_reads(
     name: str, side: int, behind_reduction: str, skipped: str
 ) -> None:
     network = meta_model(name, classes=2, size=(side, side))

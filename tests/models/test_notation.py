@@ -56,7 +56,7 @@ AT = Span(0, 0)
         ("{conv3-8 bn relu | conv1-8}*2 {bn}", "{conv3-8 bn relu | conv1-8}*2 {bn}"),
     ],
 )
-def test_what_is_written_is_read_as_one_would(text: str, read: str | None) -> None:
+def test_networks_written_down_are_read_as_expected(text: str, read: str | None) -> None:
     if read is None:
         with pytest.raises(NotationError):
             parse(text)
@@ -81,7 +81,7 @@ def test_what_is_written_is_read_as_one_would(text: str, read: str | None) -> No
         ("conv3-64 conv3-64 pool2 fc99 fc10", "conv3-64 conv3-64 pool2 fc99 fc10"),
     ],
 )
-def test_what_vggs_table_does_not_print_is_added_to_a_text_in_its_words(text: str, read: str) -> None:
+def test_layers_that_vggs_table_omits_are_added_to_a_text_in_its_words(text: str, read: str) -> None:
     assert str(parse(text)) == read
 
 
@@ -164,7 +164,7 @@ def test_a_text_that_begins_with_a_layer_or_has_spaces_or_brackets_is_taken_for_
 
 
 @pytest.mark.parametrize("name", ["", "lenet6", "vgg-16", "convnext-tiny", "resnet50.pt", "fcn", "poolnet", "gapnet"])
-def test_what_looks_like_a_name_is_taken_for_one_and_the_nearest_is_offered(name: str) -> None:
+def test_a_text_like_a_name_is_read_as_one_and_the_nearest_is_offered(name: str) -> None:
     assert not is_notation(name)
     with pytest.raises(ModelError, match="There is no model"):
         check_model(name)
@@ -248,7 +248,7 @@ _networks = st.lists(st.recursive(_layers, _brackets, max_leaves=12), min_size=1
 
 @settings(max_examples=100, deadline=None, derandomize=True)
 @given(items=_networks, closed=st.booleans())
-def test_what_is_printed_is_read_as_the_same(items: tuple[Item, ...], closed: bool) -> None:
+def test_printed_networks_are_read_as_equal_ones(items: tuple[Item, ...], closed: bool) -> None:
     if closed:
         items = (
             *items,
@@ -263,7 +263,7 @@ def test_what_is_printed_is_read_as_the_same(items: tuple[Item, ...], closed: bo
 
 @settings(max_examples=60, deadline=None, derandomize=True)
 @given(items=_networks, table=st.sampled_from(["maxpool ", "FC-7 ", ""]))
-def test_what_is_read_as_vggs_table_is_printed_with_all_that_was_added(items: tuple[Item, ...], table: str) -> None:
+def test_vggs_table_is_printed_with_all_added_layers(items: tuple[Item, ...], table: str) -> None:
     once = parse(table + written(items))
     assert parse(str(once)).items == once.items
 

@@ -143,7 +143,7 @@ def test_vggs_layers_have_the_names_and_maps_they_have_in_the_zoo(name: str) -> 
         ("conv3-8 relu fc2 sigmoid", 2, "fc2"),
     ],
 )
-def test_no_head_is_added_behind_an_output_with_an_activation(text: str, classes: int, under: str) -> None:
+def test_no_head_is_added_after_an_output_with_an_activation(text: str, classes: int, under: str) -> None:
     with pytest.raises(NotationError, match=r"FC-K") as refused:
         meta_model(text, classes=classes, size=(8, 8))
     line, carets = str(refused.value).splitlines()[1:]

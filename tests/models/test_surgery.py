@@ -100,7 +100,7 @@ def test_a_layer_whose_name_begins_like_the_head_is_no_part_of_it() -> None:
     assert striate.layer_groups(network, size=2)["head"] == (network.fc,)
 
 
-def test_what_is_frozen_does_not_learn_and_keeps_its_statistics() -> None:
+def test_frozen_layers_do_not_learn_and_keep_their_statistics() -> None:
     network = striate.freeze(_Plain().train(), size=32)
     assert [name for name, parameter in network.named_parameters() if parameter.requires_grad] == [
         "last.weight",

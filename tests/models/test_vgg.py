@@ -48,7 +48,7 @@ def test_each_configuration_is_its_column_of_table_1(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", ["vgg11", "vgg13", "vgg16_1x1", "vgg16", "vgg19"])
-def test_batch_norm_stands_behind_each_convolution_and_changes_nothing_else(name: str) -> None:
+def test_batch_norm_follows_each_convolution_and_changes_nothing_else(name: str) -> None:
     network = meta_model(f"{name}_bn", classes=1000, size=(224, 224))
     kinds = [type(module).__name__ for module in network.get_submodule("features").children()]
     assert all(after == "BatchNorm2d" for kind, after in itertools.pairwise(kinds) if kind == "Conv2d")

@@ -99,7 +99,9 @@ def test_every_tensor_goes_to_its_place_and_a_count_of_batches_may_be_missing() 
         ({f"extra{i}": torch.zeros(1) for i in range(5)}, r"'extra0', 'extra1', 'extra2' and 2 more of these"),
     ],
 )
-def test_what_does_not_fit_is_one_sentence_and_changes_nothing(change: dict[str, Tensor | None], sentence: str) -> None:
+def test_weights_that_do_not_fit_are_refused_and_change_nothing(
+    change: dict[str, Tensor | None], sentence: str
+) -> None:
     network = Small()
     before = {name: tensor.clone() for name, tensor in network.state_dict().items()}
     state = {name: tensor for name, tensor in (_state() | change).items() if tensor is not None}
@@ -175,7 +177,7 @@ def test_weights_that_cannot_be_meant_are_refused_and_change_nothing(
 @pytest.mark.parametrize(
     ("given", "said"), [([1], "received a list"), (nn.ReLU(), r"network\.state_dict"), ("a.pt", "received a str")]
 )
-def test_what_is_no_mapping_is_refused_as_weights(given: object, said: str) -> None:
+def test_values_that_are_no_mapping_are_refused_as_weights(given: object, said: str) -> None:
     with pytest.raises(ModelError, match=said):
         tensors_of(given)
 

@@ -179,7 +179,7 @@ def _safetensors() -> bytes:
         (lambda: _zip({"model.weights.h5": b"x", "config.json": b"{}"}), "is cut off or damaged"),
     ],
 )
-def test_what_holds_no_weights_is_named(tmp_path: Path, content: Callable[[], bytes], said: str) -> None:
+def test_files_without_weights_are_named(tmp_path: Path, content: Callable[[], bytes], said: str) -> None:
     (tmp_path / "model.safetensors").write_bytes(content())
     assert said in refused(tmp_path / "model.safetensors")
 

@@ -88,7 +88,7 @@ def test_a_model_is_fetched_once_with_its_preparation_and_classes(server: Manner
     assert len(server.asked) == requests
 
 
-def test_a_large_file_lies_on_another_host_and_its_digest_here(
+def test_a_large_file_is_on_another_host_and_its_digest_on_the_hub(
     server: Manners, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     elsewhere = Manners({"blob": WEIGHTS}, breaks=[1000])
@@ -110,7 +110,7 @@ def test_a_large_file_lies_on_another_host_and_its_digest_here(
         (WEIGHTS[: len(WEIGHTS) // 2], "the downloaded file has the sha256 digest"),
     ],
 )
-def test_what_is_not_the_file_is_not_kept(server: Manners, tmp_path: Path, content: bytes, said: str) -> None:
+def test_other_content_than_the_file_is_not_kept(server: Manners, tmp_path: Path, content: bytes, said: str) -> None:
     server.files[_path("model.safetensors")] = content
     assert said in refused(tmp_path)
     server.files[_path("model.safetensors")] = WEIGHTS
@@ -164,7 +164,9 @@ def test_a_configuration_of_other_bytes_than_its_digest_is_not_kept(server: Mann
     assert _is_right(pretrained(REPOSITORY))
 
 
-def test_missing_files_and_servers_are_told(server: Manners, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_missing_files_and_servers_are_reported(
+    server: Manners, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     assert "127.0.0.1 has no public file timm/none/resolve/main/config.json (answered 404" in refused(
         tmp_path, "timm/none"
     )
@@ -175,7 +177,7 @@ def test_missing_files_and_servers_are_told(server: Manners, tmp_path: Path, mon
     assert "hf download timm/other --local-dir other; then here" in refused(tmp_path, "timm/other")
 
 
-def test_offline_nothing_is_asked_and_what_is_here_is_used(
+def test_offline_nothing_is_requested_and_local_files_are_used(
     server: Manners, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
@@ -203,7 +205,7 @@ def test_a_snapshot_in_a_folder_is_read(tmp_path: Path) -> None:
     assert pretrained(tmp_path).labels == ("cat", "dog", "owl")
 
 
-def test_names_of_repositories_are_told_from_paths(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_names_of_repositories_are_distinguished_from_paths(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "runs").mkdir()
     assert repository_of("timm/resnet50.a1_in1k") == Repository("timm/resnet50.a1_in1k")

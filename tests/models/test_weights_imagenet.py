@@ -134,7 +134,7 @@ def test_efficientnet_lite0_is_right_on_85_of_100_images(real_data: Callable[[st
     assert _right(network, EFFICIENTNET_LITE0_INPUT, classes, real_data("imagenet-samples")) >= 85
 
 
-def test_a_network_of_caffe_is_fed_blue_green_red_without_being_told(real_data: Callable[[str], Path]) -> None:
+def test_a_network_of_caffe_is_fed_blue_green_red_by_default(real_data: Callable[[str], Path]) -> None:
     """On all 100 pictures 66 are right; fed red, green, blue, 42. Here are 34 of them."""
     (weights,) = (real_data("weights") / "squeezenet1_1").glob("*.h5")
     classifier = striate.load("squeezenet1_1", weights=weights, device="cpu")

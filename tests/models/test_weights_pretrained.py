@@ -58,7 +58,7 @@ def test_weights_of_another_number_of_classes_and_channels_say_so_themselves(tmp
         (lambda state: state | {"fc.bias": torch.full((3,), torch.nan)}, "'fc.bias' of these weights is not finite"),
     ],
 )
-def test_what_does_not_fit_says_which_tensor_and_its_shape(
+def test_weights_that_do_not_fit_name_the_tensor_and_its_shape(
     tmp_path: Path, change: Callable[[dict[str, torch.Tensor]], dict[str, torch.Tensor]], said: str
 ) -> None:
     save_file(change(_state()), tmp_path / "a.safetensors")
@@ -117,7 +117,7 @@ def test_a_size_that_changes_a_tensor_is_refused(tmp_path: Path) -> None:
         build_pretrained(found, size=64)
 
 
-def test_the_catalogue_knows_a_file_by_its_digest(file: Path, catalogue: WriteCatalogue) -> None:
+def test_the_catalogue_finds_a_file_by_its_digest(file: Path, catalogue: WriteCatalogue) -> None:
     digest = pretrained(file, "tiny_vgg", size=(32, 32)).digest
     for known in (digest, f"sha256-prefix:{digest[7:15]}"):
         catalogue(digest=known)

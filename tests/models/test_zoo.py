@@ -94,7 +94,7 @@ def test_a_side_beyond_all_reason_is_not_looked_for() -> None:
         ({"size": (np.int64(40), np.int64(36)), "classes": np.int32(3)}, (3, 40, 36), 3),
     ],
 )
-def test_what_is_not_given_is_the_cards(given: dict[str, Any], shape: tuple[int, ...], classes: int) -> None:
+def test_missing_arguments_are_the_cards(given: dict[str, Any], shape: tuple[int, ...], classes: int) -> None:
     assert create_model("lenet5", **given)(torch.zeros(2, *shape)).shape == (2, classes)
 
 

@@ -41,7 +41,7 @@ def test_both_signs_of_a_map_have_their_colour_at_the_same_distance_from_zero() 
     assert np.allclose(drawn[0, :2], 0.2 * grey + 0.8 * ends, atol=1)
 
 
-def test_where_the_network_saw_nothing_there_is_no_colour() -> None:
+def test_outside_of_the_networks_input_there_is_no_colour() -> None:
     values = np.full((4, 4), np.nan)
     values[0] = [0.0, 1.0, 2.0, 3.0]
     drawn = overlay(GREY, values).astype(int)

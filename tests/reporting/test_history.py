@@ -62,7 +62,7 @@ def test_overfitting_is_named_with_its_epoch_and_its_rise() -> None:
     ],
     ids=["falls with the training loss", "one bad evaluation", "too few", "training loss does not fall"],
 )
-def test_what_is_not_overfitting_is_not_called_so(training: list[float], validation: list[float]) -> None:
+def test_other_curves_are_not_reported_as_overfitting(training: list[float], validation: list[float]) -> None:
     assert overfitting(_history(training, validation)) is None
 
 

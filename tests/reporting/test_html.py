@@ -35,7 +35,7 @@ def test_children_are_laid_out() -> None:
         ("猫 🐈‍⬛.jpg", "猫 🐈‍⬛.jpg"),
     ],
 )
-def test_what_hides_or_cannot_be_written_is_spelled_out(text: str, shown: str) -> None:
+def test_hidden_characters_and_invalid_bytes_are_spelled_out(text: str, shown: str) -> None:
     assert escape(text) == shown
     assert escape(text).encode("utf-8")
 

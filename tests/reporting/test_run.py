@@ -223,7 +223,7 @@ def test_is_balanced_and_asks_for_nothing_outside_itself(document: str) -> None:
         assert not [key for key in attributes if key.startswith("on")]
 
 
-def test_every_link_in_it_leads_somewhere_and_no_anchor_stands_twice(document: str) -> None:
+def test_every_link_leads_somewhere_and_no_anchor_occurs_twice(document: str) -> None:
     page = Page(document)
     anchors = [attributes["id"] for _, attributes in page.elements if "id" in attributes]
     assert len(anchors) == len(set(anchors))
@@ -310,7 +310,7 @@ def test_says_that_a_run_has_not_been_judged() -> None:
     assert "has not been evaluated" in Page(render(RunMaterial(title="bare"))).text
 
 
-def test_says_when_an_accuracy_is_no_better_than_one_constant_answer() -> None:
+def test_an_accuracy_no_better_than_a_constant_answer_is_reported() -> None:
     targets = np.array([0] * 9 + [1])
     constant = dataclasses.replace(
         _material(2), test=score_classification(np.tile([1.0, 0.0], (10, 1)), targets, ("a", "b"))
@@ -343,12 +343,12 @@ def test_over_fitting_is_denied_only_where_the_numbers_of_images_allow_it() -> N
     assert "Overfitting cannot be decided" in few
 
 
-def test_the_validation_score_stands_beside_that_of_the_test() -> None:
+def test_the_validation_score_is_shown_with_that_of_the_test() -> None:
     said = _words(_compared((90, 100), (70, 80), (60, 80)))
     assert "on validation images 87.5 %" in said
 
 
-def test_a_temperature_that_is_not_shown_to_help_is_told_with_its_interval_and_its_reason() -> None:
+def test_an_unused_temperature_is_reported_with_its_interval_and_reason() -> None:
     fitted = Temperature(fitted=0.61, low=0.42, high=0.85, count=80, selected=True)
     said = _words(dataclasses.replace(_material(temperature=None), temperature=fitted))
     assert "On 80 validation images the temperature is 0.61 (95 % interval 0.42 to 0.85)" in said
@@ -362,7 +362,7 @@ def test_only_confident_mistakes_are_called_confident() -> None:
     assert "Wrong, confident" not in _words(dataclasses.replace(_material(), mistakes=(unsure,), surest=()))
 
 
-def test_the_reason_stands_where_there_are_no_maps_or_no_data() -> None:
+def test_the_reason_is_shown_if_there_are_no_maps_or_no_data() -> None:
     said = _words(dataclasses.replace(_material(), unexplained="Grad-CAM cannot explain this network: no map."))
     assert "There are no maps for the mistakes. Grad-CAM cannot explain this network: no map." in said
     untraced = ModelFacts(name="m", input=(1, 8, 8), parameters=9, untraced="It reads values.")

@@ -16,7 +16,7 @@ def _spec(**changes: object) -> InputSpec:
     return InputSpec(**(fields | changes))  # pyright: ignore[reportArgumentType]
 
 
-def test_what_the_network_is_given_is_shown_in_its_colours() -> None:
+def test_the_input_of_the_network_is_shown_in_its_colours() -> None:
     spec = _spec()
     shares = np.zeros((3, 1, 1), np.float32)
     shares[:, 0, 0] = [0.0, 0.5, 1.0]  # blue, green, red

@@ -62,7 +62,7 @@ NETWORKS = {
 
 @pytest.mark.parametrize("count", [1, 2])
 @pytest.mark.parametrize("name", NETWORKS)
-def test_what_torch_refuses_in_a_step_is_refused_before_it_and_nothing_else(name: str, count: int) -> None:
+def test_only_batches_that_torch_refuses_in_a_step_are_refused_before_it(name: str, count: int) -> None:
     network = NETWORKS[name].train()
     try:
         network(torch.zeros(count, 3, 6, 6))

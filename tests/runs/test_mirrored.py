@@ -60,7 +60,7 @@ def test_mirroring_that_was_on_where_the_side_matters_is_warned_of_in_lines_and_
     assert str(found) in event.run.report_file.read_text()
 
 
-def test_mirroring_that_was_off_and_would_have_been_harmless_is_told(tmp_path: Path) -> None:
+def test_mirroring_that_was_off_and_would_have_been_harmless_is_reported(tmp_path: Path) -> None:
     found = end(data(tmp_path / "d", tone, ("1", "2"), 30)).mirrored
     assert found is not None
     assert (found.used, found.kept, found.right, found.right_mirrored) == (False, 60, 60, 60)

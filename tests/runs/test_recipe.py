@@ -154,7 +154,7 @@ def test_the_difference_names_what_was_changed_and_nothing_else() -> None:
     }
 
 
-def test_data_that_nobody_knows_get_the_recipe_for_photos() -> None:
+def test_unknown_data_get_the_recipe_for_photos() -> None:
     assert recipe_for("holiday") == "photos"
     assert recipe_for("shapes:count=20") == "photos"
 

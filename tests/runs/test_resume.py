@@ -156,7 +156,7 @@ def test_judgements_of_other_weights_are_not_shown_as_those_of_the_present_ones(
 # finish
 
 
-def test_finish_ends_a_run_where_it_stands_and_it_can_still_go_on_exactly(photos: Path, reports: None) -> None:
+def test_finish_ends_a_run_where_it_is_and_it_can_still_resume_exactly(photos: Path, reports: None) -> None:
     complete = whole(photos)
     run = stop(begin(photos), 2)
     events = list(striate.finish.events(run.path))
@@ -201,7 +201,7 @@ def test_where_the_schedule_does_not_depend_on_the_end_a_longer_run_is_exactly_o
     assert striate.resume(run.path).path == run.path  # nothing has changed since
 
 
-def test_a_shorter_end_is_exact_too_and_one_that_lies_behind_is_refused(photos: Path) -> None:
+def test_a_shorter_end_is_exact_too_and_one_that_has_passed_is_refused(photos: Path) -> None:
     shorter = whole(photos, epochs=3)
     run = stop(begin(photos), 2)
     before = run.recipe_file.read_bytes()
@@ -317,7 +317,9 @@ def test_settings_without_effect_may_change(photos: Path) -> None:
 @pytest.mark.parametrize(
     "changes", [{"model": "conv3-6 relu pool2 fc8 relu"}, {"batch_size": 4}, {"input__height": 14}]
 )
-def test_what_cannot_change_within_a_run_is_refused_in_any_case(photos: Path, changes: dict[str, object]) -> None:
+def test_settings_that_cannot_change_within_a_run_are_refused_in_any_case(
+    photos: Path, changes: dict[str, object]
+) -> None:
     run = stop(begin(photos), 1)
     edit(run, **changes)
     with pytest.raises(RunError, match=r"Within a run .* cannot change: restore the former value"):

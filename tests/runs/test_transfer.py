@@ -154,7 +154,7 @@ def test_training_stopped_and_resumed_is_bit_for_bit_that_of_one_go(
         assert not {"conv1.weight", "norm1.running_mean"} & same
 
 
-def test_what_has_no_effect_or_no_weights_is_refused(
+def test_settings_without_effect_and_missing_weights_are_refused(
     photos: Path, weights: str, on_features: Run, tmp_path: Path
 ) -> None:
     features = {"transfer.name": "features"}
@@ -169,7 +169,7 @@ def test_what_has_no_effect_or_no_weights_is_refused(
     assert not any(tmp_path.iterdir())
 
 
-def test_features_are_computed_anew_after_an_edit(photos: Path, weights: str, tmp_path: Path) -> None:
+def test_features_are_computed_again_after_an_edit(photos: Path, weights: str, tmp_path: Path) -> None:
     network = create_model(MODEL, classes=10, size=(16, 16), seed=3)
     spec = InputSpec(channels=RGB, height=16, width=16, mean=(0.5,) * 3, std=(0.2,) * 3)
 
@@ -200,7 +200,7 @@ def test_a_recipe_without_transfer_reads_as_from_scratch(on_features: Run) -> No
     assert read_recipe(content["recipe"]).transfer.name == "scratch"
 
 
-def test_a_classifier_on_features_knows_its_limits(on_features: Run, photos: Path) -> None:
+def test_a_classifier_on_features_has_its_limits(on_features: Run, photos: Path) -> None:
     classifier = load_classifier(on_features)
     reference = classifier.reference
     assert reference is not None
@@ -224,7 +224,7 @@ def test_the_number_of_folds_is_the_users(folds: int, found: int, photos: Path, 
     assert load_classifier(run).reference is not None
 
 
-def test_a_trained_network_knows_its_training_images(
+def test_a_trained_network_recognises_its_training_images(
     photos: Path, weights: str, on_features: Run, tmp_path: Path
 ) -> None:
     changes = {"transfer.name": "head", "epochs": 1, "batch_size": 8}

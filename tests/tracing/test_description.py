@@ -244,7 +244,7 @@ def test_a_gate_that_averages_the_image_sees_all_of_it() -> None:
     assert (row.receptive_field, row.stride) == ((9, 12), (1, 1))
 
 
-def test_behind_a_gate_the_whole_image_is_seen_and_no_more_and_places_are_kept() -> None:
+def test_after_a_gate_the_whole_image_is_seen_and_places_are_kept() -> None:
     gate = layers.SqueezeExcitation(4, 2)
     network = nn.Sequential(nn.Conv2d(3, 4, 3, 2, 1), gate, nn.Conv2d(4, 4, 5, 2, 2), nn.MaxPool2d(3, 2, 1))
     rows = {row.path: (row.receptive_field, row.stride) for row in describe(network, (3, 40, 36)).rows}
@@ -499,7 +499,7 @@ _WHOLE_MAP = {
 
 
 @pytest.mark.parametrize("between", _WHOLE_MAP.values(), ids=_WHOLE_MAP)
-def test_behind_what_takes_its_statistics_from_the_map_the_gradient_reaches_what_is_said(
+def test_after_statistics_of_the_map_the_gradient_reaches_the_stated_field(
     between: Callable[[Tensor], Tensor],
 ) -> None:
     network = _Between(between).double().eval()

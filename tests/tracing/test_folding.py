@@ -147,7 +147,7 @@ class NeedsData(Plain):
 
 
 @pytest.mark.parametrize("kind", [Plain, Unusual])
-def test_a_norm_right_behind_its_convolution_is_folded(kind: Callable[[], Plain]) -> None:
+def test_a_norm_directly_after_its_convolution_is_folded(kind: Callable[[], Plain]) -> None:
     network = _settled(kind())
     assert plan_fold(network, SHAPE) == FoldPlan((("conv", "norm"),), ("relu",))
     _same(network, fold(network, SHAPE))
@@ -159,7 +159,7 @@ def test_a_norm_right_behind_its_convolution_is_folded(kind: Callable[[], Plain]
         ReadTwice, ReadByFunction, Given, ConvolvedTwice, NormedTwice, Viewed, OfTheBatch, OwnKind, NeedsData,
     ],
 )  # fmt: skip
-def test_what_is_not_proved_to_be_a_convolution_and_its_own_norm_is_left_alone(kind: Callable[[], Plain]) -> None:
+def test_norms_not_proved_to_follow_a_convolution_alone_are_left(kind: Callable[[], Plain]) -> None:
     network = kind().eval()
     network(_pictures())
     assert plan_fold(network, SHAPE).folded == ()

@@ -56,7 +56,7 @@ def test_it_has_the_same_modules_with_the_same_settings_and_no_data() -> None:
     assert made(torch.empty(2, 1, 28, 28, device="meta")).shape == (2, 3)
 
 
-def test_what_modules_share_stays_shared_and_what_they_hold_is_theirs_alone() -> None:
+def test_shared_modules_stay_shared_and_other_values_are_copied() -> None:
     original = Odd()
     made = meta_copy(original)
     assert isinstance(made, Odd)
@@ -71,7 +71,7 @@ def test_what_modules_share_stays_shared_and_what_they_hold_is_theirs_alone() ->
     assert "count" not in made.state_dict()
 
 
-def test_hooks_stay_behind() -> None:
+def test_hooks_are_not_copied() -> None:
     original = nn.Sequential(nn.Linear(2, 2), nn.ReLU())
     calls: list[nn.Module] = []
     for module in original.modules():

@@ -51,7 +51,7 @@ def test_a_residual_block_is_two_roads_that_meet() -> None:
     }
 
 
-def test_nodes_know_their_modules_and_shapes_and_a_gate_stands_as_one() -> None:
+def test_nodes_have_their_modules_and_shapes_and_a_gate_is_one_node() -> None:
     network = meta_model("se_resnet50", classes=5, size=(64, 64))
     found = graph(network, (3, 64, 64), within="stages.stage1.block2")
     gate = next(node for node in found.nodes if node.path.endswith("excitation"))

@@ -151,7 +151,7 @@ def test_windows_slide_as_torch_lets_them(
         lambda: F.linear(_map(2, 5), _map(3, 4)),
     ],
 )
-def test_what_does_not_fit_is_left_to_torch_and_its_sentence(wrong: Callable[[], object]) -> None:
+def test_shapes_that_do_not_fit_are_left_to_torchs_error(wrong: Callable[[], object]) -> None:
     with pytest.raises(RuntimeError):
         _compare(wrong)
 

@@ -72,7 +72,7 @@ def test_a_parameter_that_is_not_reached_or_not_trained_keeps_no_gradient() -> N
     assert model.idle.weight.grad is None
 
 
-def test_what_one_part_raises_is_raised() -> None:
+def test_an_error_in_one_part_is_raised() -> None:
     model = nn.Sequential(nn.Flatten(), nn.Linear(2, 2))
     with pytest.raises(IndexError):
         _backward(model, F.cross_entropy, torch.randn(4, 2, 1, 1), torch.tensor([0, 1, 1, 7]), ExecutionPlan(parts=2))

@@ -99,7 +99,7 @@ def test_a_damaged_one_is_refused_with_a_sentence_and_the_one_before_is_used(dam
 
 
 @pytest.mark.parametrize("kind", ["pipe", "folder", "endless", "headless", "deep"])
-def test_what_is_no_checkpoint_is_a_sentence_and_the_one_before_it_is_used(kind: str, tmp_path: Path) -> None:
+def test_an_invalid_checkpoint_is_reported_and_the_one_before_it_is_used(kind: str, tmp_path: Path) -> None:
     write_checkpoint(tmp_path, snapshot(make_state(), POSITION))
     path = checkpoint_path(tmp_path, 9)
     if kind == "pipe":

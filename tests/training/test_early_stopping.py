@@ -37,7 +37,7 @@ def test_without_patience_it_only_remembers_the_first_of_the_best() -> None:
     assert stopping.best_step == 1
 
 
-def test_what_is_not_a_number_is_never_the_best() -> None:
+def test_not_a_number_is_never_the_best() -> None:
     stopping = EarlyStopping("loss", patience=2)
     assert follow(stopping, [math.nan, 1.0, math.nan, -math.inf]) == [False, False, False, True]
     assert stopping.best_step == 2

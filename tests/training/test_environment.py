@@ -12,7 +12,7 @@ from striate.training import circumstances, require_exact
 PLAN = ExecutionPlan(layout="channels_last", threads=2)
 
 
-def test_machine_versions_and_plan_are_told() -> None:
+def test_machine_versions_and_plan_are_returned() -> None:
     told = circumstances(PLAN)
     assert told["torch"] == torch.__version__
     assert (told["layout"], told["threads"], told["device"]) == ("channels_last", "2", "cpu")
@@ -20,7 +20,7 @@ def test_machine_versions_and_plan_are_told() -> None:
     require_exact(told, circumstances(PLAN))
 
 
-def test_what_differs_is_named_and_the_way_on_too() -> None:
+def test_differences_are_named_with_the_way_to_continue() -> None:
     then = circumstances(PLAN) | {"torch": "1.0", "gone": "yes"}
     with pytest.raises(RunError) as error:
         require_exact(then, circumstances(PLAN))

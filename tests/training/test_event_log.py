@@ -65,7 +65,7 @@ EVALUATED = {"event": "evaluated", "clock": {"epoch": 1, "step": 5}, "scores": {
 @pytest.mark.parametrize(
     "tail", [b'{"event": "st', bytes(4096), bytes(100) + b'ep": 7}\n{"event": "step"', b'{"ev\n[1]\n']
 )
-def test_what_a_kill_or_a_power_cut_left_at_the_end_is_passed_over(tmp_path: Path, tail: bytes) -> None:
+def test_remains_of_a_kill_or_a_power_cut_at_the_end_are_ignored(tmp_path: Path, tail: bytes) -> None:
     path = tmp_path / "events.jsonl"
     with EventLog(path) as log:
         log.record(Evaluated(Clock(5, 5), {"loss": 0.5}))
@@ -111,7 +111,7 @@ def test_any_other_damage_is_a_sentence_that_names_the_line(tmp_path: Path, line
 
 
 @pytest.mark.parametrize("kind", ["pipe", "folder"])
-def test_what_is_no_regular_file_is_a_sentence_and_waits_for_nobody(tmp_path: Path, kind: str) -> None:
+def test_other_files_than_regular_ones_are_refused_without_waiting(tmp_path: Path, kind: str) -> None:
     path = tmp_path / "events.jsonl"
     os.mkfifo(path) if kind == "pipe" else path.mkdir()
     for use in (read_events, first_event, EventLog):

@@ -72,7 +72,7 @@ def test_the_nearest_features_vote() -> None:
     assert nearest_labels(features, targets, asked, k=3)[1] == 1
 
 
-def test_layers_have_their_own_rates_and_begin_when_they_are_told_to() -> None:
+def test_layers_have_their_own_rates_and_starts() -> None:
     model: Any = make_model(dropout=0.0)
     convolution, norm = model[0], model[1]
     low, high = [*convolution.parameters(), *norm.parameters()], list(model[5].parameters())

@@ -97,7 +97,7 @@ def test_if_the_newest_is_damaged_the_best_as_of_the_one_before_is_still_there(t
     assert run.ending == Ending("trained for 3ep", best_step=15)
 
 
-def test_patience_ends_the_training_and_a_later_session_knows_it_from_the_log(tmp_path: Path) -> None:
+def test_patience_ends_the_training_and_a_later_session_reads_it_from_the_log(tmp_path: Path) -> None:
     run = Run(tmp_path, [1.0, 2.0, 2.0, 0.1], patience=2)
     run.sit()
     ending = Ending("the validation cross-entropy has not improved for 2 evaluations", best_step=5)
@@ -137,9 +137,7 @@ def test_a_loss_that_is_not_finite_leaves_the_last_checkpoint_and_writes_the_bes
     assert newest_checkpoint(tmp_path / "checkpoints")[1] == []
 
 
-def test_what_a_checkpoint_says_of_the_record_survives_a_power_cut(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_log_up_to_a_checkpoint_survives_a_power_cut(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     record, synced, marks = tmp_path / "events.jsonl", [0], []
     fsync, replace = os.fsync, os.replace
 

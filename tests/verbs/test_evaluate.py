@@ -164,9 +164,7 @@ def test_copies_are_known_by_their_pixels_under_other_names_and_in_other_formats
     assert (verdict.scores.count, verdict.seen.training, verdict.seen.validation) == (6, 4, 0)
 
 
-def test_all_images_are_judged_where_it_is_asked_for_and_it_is_said(
-    run: Run, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_all_images_are_evaluated_on_request_and_that_is_reported(run: Run, capsys: pytest.CaptureFixture[str]) -> None:
     said = shown(capsys, "evaluate", str(run.path), "photos", "--all-images")
     assert "of 40 right" in said
     assert f"Warning: {splits()['train'] + splits()['val']} of these images were seen before" in said
@@ -174,7 +172,7 @@ def test_all_images_are_judged_where_it_is_asked_for_and_it_is_said(
     assert stored == {"training": splits()["train"], "validation": splits()["val"], "alike": 0, "left_out": False}
 
 
-def test_what_is_left_out_stands_in_lines_and_in_json(run: Run, capsys: pytest.CaptureFixture[str]) -> None:
+def test_left_out_images_are_reported_in_lines_and_in_json(run: Run, capsys: pytest.CaptureFixture[str]) -> None:
     said = shown(capsys, "evaluate", str(run.path), "photos")
     assert "Warning: images left out because the classifier has seen them" in said
     printed = json.loads(shown(capsys, "evaluate", str(run.path), "photos", "--json"))
@@ -187,14 +185,14 @@ def test_data_of_which_everything_was_seen_are_refused_with_the_remedy(run: Run)
         striate.evaluate(run, "photos", split="train")
 
 
-def test_a_split_of_the_runs_own_data_is_judged_as_it_was_asked_for(run: Run) -> None:
+def test_a_split_of_the_runs_own_data_is_evaluated_whole(run: Run) -> None:
     verdict = striate.evaluate(run, split="train")
     assert verdict.seen is not None
     assert verdict.scores.count == verdict.seen.training == splits()["train"]
     assert not verdict.seen.left_out
 
 
-def test_a_classifier_that_was_copied_out_or_loaded_still_knows_what_it_has_seen(run: Run, tmp_path: Path) -> None:
+def test_a_classifier_that_was_copied_out_or_loaded_still_recognises_seen_images(run: Run, tmp_path: Path) -> None:
     shutil.copytree(run.path / "classifier", tmp_path / "net")
     shutil.rmtree(run.path)
     for given in (str(tmp_path / "net"), tmp_path / "net", striate.load(tmp_path / "net")):
@@ -220,7 +218,7 @@ def test_a_run_is_a_path_and_carries_its_scores_and_its_classifier(run: Run) -> 
     assert run.classifier.labels.classes == striate.load(run).labels.classes == ("dark", "light")
 
 
-def test_what_is_no_run_is_one_sentence(run: Run) -> None:
+def test_paths_that_are_no_run_are_refused_in_one_sentence(run: Run) -> None:
     with pytest.raises(ConfigError, match="received an object of type int"):
         striate.evaluate(3, "photos")  # pyright: ignore[reportArgumentType]
     with pytest.raises(ConfigError, match="name the data"):

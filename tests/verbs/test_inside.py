@@ -88,7 +88,7 @@ def test_a_sheet_for_each_image_says_where_and_the_check_is_a_verdict(run: Path,
 
 
 @pytest.mark.usefixtures("few_orders")
-def test_a_map_is_checked_only_where_that_is_asked_for(
+def test_a_map_is_checked_only_on_request(
     run: Path, photos: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     checked: list[Check] = []
@@ -165,7 +165,7 @@ def test_a_bare_module_is_explained_in_one_call_and_returned_as_found(photos: Pa
     assert striate.explain(net, photos / "0.png", preparation=lambda image: to_tensor(image)).map.shape == (60, 90)
 
 
-def test_what_a_module_needs_and_nobody_said_is_one_sentence(photos: Path) -> None:
+def test_missing_facts_about_a_module_are_requested_in_one_sentence(photos: Path) -> None:
     net = nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU())
     with pytest.raises(ConfigError, match="How are images prepared for Sequential") as told:
         striate.explain(net, photos / "0.png")
@@ -235,7 +235,7 @@ def test_all_methods_are_compared_on_one_sheet_and_those_that_do_not_fit_are_nam
     assert result.sheet.name == "0-compared.png"
 
 
-def test_a_place_is_read_where_it_is_asked_for(run: Path, photos: Path) -> None:
+def test_a_place_is_read_on_request(run: Path, photos: Path) -> None:
     (result,) = explain(run, photos / "0.png", at="stage1", check="none")
     assert result.explained.attributions[0].at == "stage1"
     with pytest.raises(ConfigError, match="reads no place"):
@@ -244,7 +244,7 @@ def test_a_place_is_read_where_it_is_asked_for(run: Path, photos: Path) -> None:
         explain(run, photos / "0.png", at="stage9")
 
 
-def test_images_of_one_name_do_not_overwrite_each_other_and_unreadable_ones_are_told(
+def test_images_of_one_name_do_not_overwrite_each_other_and_unreadable_ones_are_named(
     run: Path, photos: Path, tmp_path: Path
 ) -> None:
     other = tmp_path / "other"
@@ -287,7 +287,7 @@ def test_pixels_that_preparation_crops_away_are_left_as_they_are(run: Path, phot
     assert not changed[:, -13:].any()
 
 
-def test_no_attack_or_explanation_overwrites_another_that_was_asked_for_otherwise(run: Path, photos: Path) -> None:
+def test_no_attack_or_explanation_overwrites_one_with_other_settings(run: Path, photos: Path) -> None:
     photo, sheets = photos / "0.png", set()
     labels = [label for label in CLASSES if label != load_classifier(run).predict(photo).label]
     wishes: list[dict[str, Any]] = [
@@ -337,7 +337,7 @@ def test_an_attack_is_displayed_and_saved_like_an_explanation(run: Path, photos:
     assert "grey levels" in (tmp_path / "attack.svg").read_text()
 
 
-def test_what_already_answers_so_is_left_as_it_is(run: Path, photos: Path) -> None:
+def test_an_image_with_the_target_answer_is_left_as_it_is(run: Path, photos: Path) -> None:
     label = load_classifier(run).predict(photos / "0.png").label
     (found,) = fool(run, photos / "0.png", target=label)
     assert (found.fooled.already, found.fooled.fooled) == (True, False)

@@ -73,7 +73,7 @@ def test_a_terminal_bar_is_erased_before_something_is_printed(monkeypatch: pytes
     assert "counting: 2 of 2" in after
 
 
-def test_a_verb_shows_nothing_where_nobody_looks(capfd: pytest.CaptureFixture[str]) -> None:
+def test_a_verb_shows_nothing_without_a_terminal_or_notebook(capfd: pytest.CaptureFixture[str]) -> None:
     count(3)
     assert capfd.readouterr() == ("", "")
 

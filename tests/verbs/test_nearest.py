@@ -79,7 +79,7 @@ def test_the_command_prints_names_classes_and_similarities(run: Run, capsys: pyt
     assert next(one["image"] for one in told["nearest"]) == trained[0]
 
 
-def test_patches_are_drawn_beside_the_image_for_each_position_of_a_map(run: Run) -> None:
+def test_patches_are_drawn_next_to_the_image_for_each_position_of_a_map(run: Run) -> None:
     photo = run.path.parent / "photos" / photos(run, "train")[0]
     (found,) = striate.nearest(run, photo, patches=True, at="features.pool1", device="cpu")
     assert isinstance(found, Nearest)
@@ -118,7 +118,7 @@ def test_concepts_in_folders_are_tested_and_the_sheet_says_what_each_does(
         main([*given, "--json"])
     told = json.loads(capsys.readouterr().out)
     assert told["concepts"][0]["tcav"] == pytest.approx(score.score)
-    with pytest.raises(ConfigError, match="each of another name"):
+    with pytest.raises(ConfigError, match="each with a name of its own"):
         striate.concepts(run, folder, folder, target="red")
 
 

@@ -45,7 +45,7 @@ def test_a_network_of_the_zoo_is_described_as_its_card_has_it_as_module_and_by_n
         (None, {}, ModelError, "received None"),
     ],
 )
-def test_what_cannot_be_described_is_one_sentence(
+def test_modules_that_cannot_be_described_are_refused_in_one_sentence(
     model: Any, given: dict[str, Any], kind: type[StriateError], said: str
 ) -> None:
     with pytest.raises(kind, match=said):

@@ -76,7 +76,7 @@ def _lot(model: nn.Module, images: Tensor) -> np.ndarray:
     return np.random.default_rng(0).normal(size=(len(images), SIDE, SIDE))
 
 
-def test_a_map_of_what_the_network_looks_at_is_told_from_chance() -> None:
+def test_a_map_of_what_the_network_uses_is_distinguished_from_chance() -> None:
     model = Planted()
     check = _explained(model, _pictures(), lambda model, images: _objects()).check(MUCH)
     assert check.deletions is not None
@@ -101,7 +101,7 @@ def test_a_map_drawn_at_random_is_within_chance(by_lot: Check) -> None:
     assert (check.deletions.deletion.verdict, check.deletions.insertion.verdict) == ("within", "within")
 
 
-def test_a_map_that_heeds_no_weights_is_as_alike_to_noise_as_can_be(by_lot: Check) -> None:
+def test_a_map_independent_of_the_weights_is_as_similar_to_noise_as_possible(by_lot: Check) -> None:
     check = by_lot
     assert check.randomisation is not None
     assert check.randomisation.rank.value == pytest.approx(1)
@@ -113,7 +113,7 @@ def test_a_map_that_heeds_no_weights_is_as_alike_to_noise_as_can_be(by_lot: Chec
 
 
 @pytest.mark.usefixtures("few_orders")
-def test_a_map_of_weights_alone_is_no_more_alike_to_noise_than_noise() -> None:
+def test_a_map_of_weights_alone_is_no_more_similar_to_noise_than_noise() -> None:
     torch.manual_seed(0)
     model = nn.Sequential(nn.Flatten(), nn.Linear(SIDE * SIDE, 4))
     check = saliency(model, _pictures()).check(MUCH)
@@ -209,7 +209,7 @@ def test_the_score_of_deletion_is_the_probability_of_the_class() -> None:
     assert (check.deletions.deletion.value, check.deletions.insertion.value) == pytest.approx((expected, expected))
 
 
-def test_what_the_budget_does_not_allow_is_named() -> None:
+def test_steps_beyond_the_budget_are_named() -> None:
     model = _net(0)
     check = saliency(model, _pictures()).check("0.000001s")
     assert check.randomisation is None

@@ -214,7 +214,7 @@ def test_the_shapes_of_signatures_are_executed_in_the_suite() -> None:
         imputed(torch.zeros(1, 1, 4, 4), torch.zeros(1, 4, 5, dtype=torch.bool))
 
 
-def test_what_is_imputed_is_smooth_and_what_remains_is_untouched() -> None:
+def test_imputed_pixels_are_smooth_and_the_others_do_not_change() -> None:
     """A plane fulfils the equations of ROAD wherever no border is near."""
     rows, columns = torch.meshgrid(torch.arange(12.0), torch.arange(14.0), indexing="ij")
     image = (2 * rows - columns + 3)[None, None]
