@@ -30,7 +30,7 @@ _GIVEN = os.environ.get("OMP_NUM_THREADS") if not _WORKERS else None
 _THREADS = int(_GIVEN or max(1, usable_cores() // max(1, _WORKERS)))
 torch.set_num_threads(_THREADS)
 os.environ["OMP_NUM_THREADS"] = str(_THREADS)
-# A process that a test starts finds striate compiled, by the first of them if by nobody before.
+# A process that a test starts finds striate compiled; the first of them compiles it if necessary.
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
 tune_process()  # a sixth of the time of VGG's sums in float64 goes to pages that are given back and cleared again

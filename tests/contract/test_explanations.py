@@ -234,7 +234,7 @@ def member(request: pytest.FixtureRequest) -> tuple[Network, Tensor]:
 
 def test_a_family_is_explained_by_methods_of_every_kind(member: tuple[Network, Tensor]) -> None:
     """The deep ones by two, one that looks into them and one that changes what they pass; the others by these and every
-    third besides, in turn, so that each method explains several. `make zoo` asks for every method of them."""
+    third in addition, in turn, so that each method explains several. `make zoo` asks for every method of them."""
     network, images = member
     others = METHODS if asks_all() else list(METHODS)[QUICK.index(network.card.name) % 3 :: 3]
     for method in {*IN_THE_DEEP, *(others if network.card.depth < DEEP else ())}:

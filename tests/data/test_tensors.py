@@ -1,4 +1,4 @@
-"""The two forms of preparation, on arrays and on tensors, beside each other."""
+"""The two forms of preparation, on arrays and on tensors, compared."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How far features move: beside moves made by slicing and turning, and a softmax written out."""
+"""How far features move, compared with moves by slicing and rotating, and with a softmax written out."""
 
 from __future__ import annotations
 

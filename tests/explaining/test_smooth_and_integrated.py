@@ -101,7 +101,7 @@ def test_images_that_are_near_enough_are_not_computed_again() -> None:
     model = stranger()
     model.register_forward_pre_hook(lambda module, given: passes.append(len(given[0])))
     integrated_gradients(model, IMAGES, tolerance=10.0)
-    independent = 1 + 2  # whether one image is answered alike beside another
+    independent = 1 + 2  # whether the answer to an image is the same in a batch with another
     assert sum(passes) == independent + 2 * 2 + 2 * 9  # the ends alone for the scores; eight steps have nine ends
 
 
@@ -134,7 +134,7 @@ def test_a_way_on_which_the_gradient_is_infinite_is_refused() -> None:
 
 
 def test_nodes_bound_the_error_of_single_values_not_only_of_the_sum() -> None:
-    """Of a smooth network, beside the mean of 4,000 midpoints in double precision."""
+    """For a smooth network, compared with the mean of 4,000 midpoints in double precision."""
     torch.manual_seed(0)
     network = nn.Sequential(nn.Flatten(), nn.Linear(12, 20), nn.Tanh(), nn.Linear(20, 3)).double()
     images = 4 * pictures(2, (2, 2))
@@ -169,7 +169,7 @@ def test_expected_gradients_are_the_mean_of_integrated_gradients_over_the_backgr
 
 
 class Neighbourly(nn.Module):
-    """Each image is answered with what is left of it beside the mean of its batch, or by a softmax over the batch."""
+    """The answer to an image is its difference from the mean of its batch, or a softmax over the batch."""
 
     def __init__(self, mixes: str) -> None:
         super().__init__()

@@ -1,4 +1,4 @@
-"""Dead and redundant units, on activations that can be worked out by hand, and beside numpy's own sums."""
+"""Dead and redundant units, on activations that can be worked out by hand, and compared with numpy's sums."""
 
 from __future__ import annotations
 

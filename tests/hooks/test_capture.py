@@ -16,7 +16,7 @@ from striate.hooks import PlaceError, capture
 
 
 class Block(nn.Module):
-    """A residual block as strangers write it: one ReLU for all, in place, its result left lying; the sum in place."""
+    """A residual block as others write it: one ReLU for all, in place, its result unused; the sum in place."""
 
     feature_maps: Mapping[str, str] = {"stage1": "second"}
     head = "second"

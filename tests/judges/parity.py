@@ -1,4 +1,4 @@
-"""Our network beside another library's, with the same weights: the same logits, the same gradients.
+"""Our network compared with another library's, with the same weights: the same logits, the same gradients.
 
 A judge is described in `tests/judges/nets/<file>.py`, one file for each of ours:
 
@@ -11,7 +11,7 @@ Weights are carried by the order in which modules are used, so ours must run its
 differs for a reason is said in the `Judge`. Random weights come from us: every parameter is drawn, and batch norm's
 statistics are those of what really arrives, moved a little, so that no activation vanishes or explodes.
 
-Importing this module makes `import torchvision` and `import timm` work beside a torch that torchvision's extension was
+Importing this module makes `import torchvision` and `import timm` work with a torch that torchvision's extension was
 not built for (two of its operators are then missing), and chooses torch as Keras's backend.
 """
 
@@ -48,7 +48,7 @@ Answer = Callable[[Any, Tensor], "Tensor | tuple[Tensor, ...]"]
 
 
 class DisagreementError(AssertionError):
-    """Two networks that cannot be laid beside each other; the message names the first place where they part."""
+    """Two networks that cannot be compared; the message names the first place where they differ."""
 
 
 def ask(network: Any, pictures: Tensor) -> Tensor:
@@ -110,7 +110,7 @@ class Agreement:
 
 
 def compare(judge: Judge, *, gradients: bool = False, seed: int = 0) -> Agreement:
-    """Lay our network and the judge's beside each other with the same random weights.
+    """Compare our network with the judge's, with the same random weights.
 
     Gradients are those of a cross-entropy, in eval mode, with respect to all parameters. Gradients and training mode
     are compared in float64: a ReLU's kink and batch norm over few images magnify rounding.

@@ -1,4 +1,4 @@
-"""Attributions beside Captum's and pytorch-grad-cam's, with the same weights, before their scaling and resizing."""
+"""Attributions compared with Captum's and pytorch-grad-cam's, with the same weights, before scaling and resizing."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Occlusion beside Captum's: the same windows, the same mean over those that cover a pixel."""
+"""Occlusion compared with Captum's: the same windows, the same mean over those that cover a pixel."""
 
 from __future__ import annotations
 

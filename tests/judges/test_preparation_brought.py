@@ -1,4 +1,4 @@
-"""Preparation that models bring, beside the libraries that they come from."""
+"""Preparation that models define, compared with that of the libraries that they come from."""
 
 from __future__ import annotations
 
@@ -105,7 +105,7 @@ def test_pixels_prepared_for_weights_of_torchvision_are_torchvisions_to_the_byte
 
 
 def test_photos_decode_and_prepare_as_with_pillow(real_data: Callable[[str], Path]) -> None:
-    """From the file on: our decoder, beside the image that Pillow opens. `benchmarks/preparation.py` has 100 photos."""
+    """From the file on: our decoder, compared with Pillow's image. `benchmarks/preparation.py` has 100 photos."""
     files = sorted(real_data("photos-dog-cat").glob("*/*.jpg"))[::70]
     assert len(files) == 6
     for config in CONFIGS[:2]:

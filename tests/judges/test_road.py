@@ -1,4 +1,4 @@
-"""ROAD beside pytorch-grad-cam, whose imputation is that of the paper's authors."""
+"""ROAD compared with pytorch-grad-cam, whose imputation is that of the paper's authors."""
 
 from __future__ import annotations
 

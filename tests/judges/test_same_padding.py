@@ -1,4 +1,4 @@
-"""TensorFlow's "same" padding beside Keras's, with the same weights.
+"""TensorFlow's "same" padding compared with Keras's, with the same weights.
 
 Keras runs on torch here. Where the padding is not the same at both ends, its averages differ there from TensorFlow's:
 it repeats the border and divides by the whole window, where TensorFlow takes the mean of what lies inside. So averages

@@ -1,4 +1,4 @@
-"""Likeness of maps, beside SciPy and scikit-image."""
+"""Similarity of maps, compared with SciPy and scikit-image."""
 
 from __future__ import annotations
 

@@ -17,7 +17,7 @@ def _random(*shape: int, seed: int = 3) -> Tensor:
 
 @pytest.mark.parametrize("channels", [1, 2, 4, 5, 9])
 def test_local_response_is_the_papers_sum(channels: int) -> None:
-    x = 20 * _random(2, channels, 3, 2)  # large enough for the sum to be felt beside k
+    x = 20 * _random(2, channels, 3, 2)  # large enough for the sum to matter in addition to k
     expected = [torch.from_numpy(slow.local_response(picture.numpy(), 5, 1e-4, 0.75, 2.0)) for picture in x]
     torch.testing.assert_close(LocalResponseNorm()(x), torch.stack(expected))
 

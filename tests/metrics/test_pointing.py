@@ -59,7 +59,7 @@ def test_the_centre_is_the_pixel_or_the_four_in_the_middle(side: int, middle: li
 
 
 def test_a_game_has_hits_and_energy_with_intervals_and_chance() -> None:
-    """Three maps of 4 pixels: on the object with all, on it with three quarters, and beside it."""
+    """Three maps of 4 pixels: on the object with all, on it with three quarters, and next to it."""
     masks = np.zeros((3, 2, 2), bool)
     masks[:, 0, 0] = True
     maps = np.array([[[4, 0], [0, 0]], [[3, 1], [0, 0]], [[0, 4], [0, 0]]], np.float32)

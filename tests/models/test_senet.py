@@ -1,4 +1,4 @@
-"""SE-Inception, which no other library has, beside its table worked through by plain functions."""
+"""SE-Inception, which no other library has, compared with its table worked through by plain functions."""
 
 from __future__ import annotations
 

@@ -28,7 +28,7 @@ def digest(build: Any, shape: tuple[int, int, int], classes: int) -> str:
     The network is built on the meta device and runs once in eval and once in training mode. The digest covers every
     operation of all three, in order: the path of the module that runs it, its arguments, the shapes, types and memory
     layouts of the tensors that it takes and returns, and where the former come from (the image, a parameter, an earlier
-    operation); besides, the name of each parameter and buffer. Names of classes, functions and files do not count.
+    operation); also the name of each parameter and buffer. Names of classes, functions and files do not count.
     """
     record = _Record()
     with torch.device("meta"), record:

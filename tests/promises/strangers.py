@@ -1,4 +1,4 @@
-"""One small network, written in the ways in which strangers write networks."""
+"""One small network, written in the ways in which other people write networks."""
 
 from __future__ import annotations
 

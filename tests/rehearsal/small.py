@@ -51,7 +51,7 @@ def make_model(dropout: float = 0.5) -> nn.Sequential:
 
 
 class WithAuxiliary(nn.Module):
-    """`stem`, then `main`; beside `main` a second classifier that looks at the stem's map too."""
+    """`stem`, then `main`; parallel to `main` a second classifier that reads the stem's map too."""
 
     auxiliary_heads: Mapping[str, str] = MappingProxyType({"early": "early"})
 

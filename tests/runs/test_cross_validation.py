@@ -1,4 +1,4 @@
-"""Cross-validation on features, beside scikit-learn, and what follows from it."""
+"""Cross-validation on features, compared with scikit-learn, and its consequences."""
 
 from __future__ import annotations
 

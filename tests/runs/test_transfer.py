@@ -36,7 +36,7 @@ MODEL = "resnet20"
 
 @pytest.fixture(scope="module")
 def weights(tmp_path_factory: pytest.TempPathFactory) -> str:
-    """Weights of a network that was trained by nobody: its features still tell red from blue."""
+    """Weights of an untrained network: its features still distinguish red from blue."""
     path = tmp_path_factory.mktemp("weights") / "resnet20.safetensors"
     save_file(create_model(MODEL, classes=10, size=(32, 32), seed=3).state_dict(), path)
     return str(path)

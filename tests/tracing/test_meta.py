@@ -14,7 +14,7 @@ from striate.tracing import meta_copy
 
 
 class Odd(nn.Module):
-    """What modules hold besides parameters and modules: lists of them, shared ones, themselves, tensors."""
+    """Attributes of modules other than parameters and modules: lists of them, shared ones, themselves, tensors."""
 
     def __init__(self) -> None:
         super().__init__()

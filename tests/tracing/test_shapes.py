@@ -1,4 +1,4 @@
-"""The shapes that are worked out without torch, beside torch's own on its meta device."""
+"""The shapes that are computed without torch, compared with torch's own on its meta device."""
 
 from __future__ import annotations
 

@@ -43,7 +43,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 
 @pytest.fixture
 def run(trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
-    """The run for this test alone, beside the photos."""
+    """The run for this test alone, next to the photos."""
     for folder in ("r", "photos"):
         shutil.copytree(trained / folder, tmp_path / folder)
     monkeypatch.chdir(tmp_path)

@@ -199,7 +199,7 @@ def test_every_kind_of_target_is_checked(target: int | Sequence[int] | Callable[
 
 @pytest.mark.usefixtures("few_orders")
 def test_the_score_of_deletion_is_the_probability_of_the_class() -> None:
-    """On a network that heeds no pixel, the area is that probability."""
+    """For a network that does not depend on pixels, the area is that probability."""
     model = _net(0)
     logits = torch.tensor([0.0, 1.0, 2.0, 3.0])
     model.load_state_dict(model.state_dict() | {"9.weight": torch.zeros(4, 8), "9.bias": logits})
