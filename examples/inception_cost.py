@@ -3,7 +3,7 @@
 The module of the courses: a map of 28×28 places and 256 channels goes through 128 filters of 1×1, 192 of 3×3 and 96 of
 5×5 and a 3×3 max pooling, side by side. Laid beside each other as they are (figure 2a of "Going deeper with
 convolutions", arXiv:1409.4842) they cost 854 million multiply-accumulates; with 64 filters of 1×1 before the large
-kernels and behind the pooling (figure 2b), 271 million.
+kernels and after the pooling (figure 2b), 271 million.
 
 A widely shown slide says 358 million for the second. It counts the 3×3 convolution twice: 271,351,808 + 86,704,128.
 """

@@ -22,7 +22,7 @@ SIDE = 32
 
 
 def stacked(count: int, kernel: int) -> Network:
-    """`count` convolutions of `kernel`×`kernel` with a ReLU behind each, and a head for two classes."""
+    """`count` convolutions of `kernel`×`kernel` with a ReLU after each, and a head for two classes."""
     text = f"(conv{kernel}-{CHANNELS},nobias relu)*{count} gap FC-K"
     return create_model(text, classes=2, channels=CHANNELS, size=(SIDE, SIDE), seed=0)
 

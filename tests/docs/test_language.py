@@ -27,6 +27,11 @@ WORDS = {
     r"(?:wants?|wanted) to (?:know|hear|be fed|be told)": "needs",
     r"amid": "during",
     r"thereof|therein|whereof": "of it",
+    r"passed over": "skipped",
+    r"called like": "named like",
+    r"heed(?:s|ed)?": "depends on",
+    r"nobody": "no user, or: not",
+    r"but for": "except for",
 }
 TEXTS = (".py", ".md")
 

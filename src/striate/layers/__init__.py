@@ -1,9 +1,9 @@
 """Blocks of networks that are useful on their own.
 
-What torch has is used, not wrapped: `nn.Conv1d`, `nn.Conv2d`, `nn.Conv3d` with `padding_mode="zeros"` or "replicate"
-and, for a stride of one, `padding="same"`; `groups=channels` makes them depthwise; `nn.ConvTranspose2d` and its like;
-`nn.MaxPool2d`, `nn.AvgPool2d`; `nn.AdaptiveMaxPool2d(1)` for a global maximum; `nn.BatchNorm2d`, `nn.Dropout`. Here is
-what it lacks, or has in another form than the papers.
+Layers that torch has are used, not wrapped: `nn.Conv1d`, `nn.Conv2d`, `nn.Conv3d` with `padding_mode="zeros"` or
+"replicate" and, for a stride of one, `padding="same"`; `groups=channels` makes them depthwise; `nn.ConvTranspose2d` and
+its like; `nn.MaxPool2d`, `nn.AvgPool2d`; `nn.AdaptiveMaxPool2d(1)` for a global maximum; `nn.BatchNorm2d`,
+`nn.Dropout`. This package has those that it lacks, or has in another form than the papers.
 """
 
 from striate.layers.attention import SqueezeExcitation as SqueezeExcitation

@@ -15,7 +15,7 @@ class SqueezeExcitation(nn.Module):
 
     Hu, Shen and Sun, "Squeeze-and-excitation networks", CVPR 2018, arXiv:1709.01507, eqs. 2–4. `squeezed` is the width
     between the two layers, channels / 16 in the paper. They are fully connected, with biases, written as 1×1
-    convolutions of a map of one pixel. `activation` and `gate` make the modules behind them.
+    convolutions of a map of one pixel. `activation` and `gate` make the modules after them.
     """
 
     layer_role = LayerRole.UNIT

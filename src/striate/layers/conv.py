@@ -43,7 +43,7 @@ class Conv2dSame(nn.Conv2d):
 class Pointwise(nn.Linear):
     """A 1×1 convolution, computed as one matrix product over all positions of a map with its channels last.
 
-    Where maps lie so in memory it is the faster form, and in training more than in use.
+    For maps with this order in memory it is the faster form, in training more than in evaluation.
     """
 
     layer_role = LayerRole.CONVOLUTION
@@ -53,7 +53,7 @@ class Pointwise(nn.Linear):
 
 
 class SeparableConv2d(nn.Module):
-    """A convolution of each channel by itself, then a 1×1 convolution that mixes them; nothing stands between.
+    """A convolution of each channel by itself, then a 1×1 convolution that mixes them, with nothing between.
 
     Sifre, "Rigid-motion scattering for image classification", PhD thesis, École Polytechnique, 2014; with nothing in
     between Chollet, "Xception: deep learning with depthwise separable convolutions", CVPR 2017, arXiv:1610.02357,
@@ -86,7 +86,7 @@ class SeparableConv2d(nn.Module):
 
 
 def _pad(layer: nn.Conv2d, x: Tensor) -> tuple[Tensor, Sequence[int]]:
-    """`x`, and the padding that the convolution itself adds to both ends of each axis.
+    """Return the padded `x`, and the padding that the convolution itself adds to both ends of each axis.
 
     Where both ends get the same, nothing is copied.
     """

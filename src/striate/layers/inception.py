@@ -1,4 +1,4 @@
-"""What an Inception module is made of: ways side by side, and the place where they meet."""
+"""Parts of Inception modules: parallel branches, and their concatenation."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 
 class Concat(nn.Module):
-    """Maps of one size laid on each other along the channels: a module, so that the place has a name.
+    """Concatenate maps of one size along the channels: a module, so that the place has a name.
 
     Szegedy et al., "Going deeper with convolutions", CVPR 2015, arXiv:1409.4842, figure 2 ("filter concatenation").
     """
@@ -18,10 +18,10 @@ class Concat(nn.Module):
 
 
 class Branches(nn.Module):
-    """Several ways from one map, side by side; what they give is laid on each other in the order of their names.
+    """Parallel branches from one map, whose outputs are concatenated in the order of their names.
 
     Szegedy et al., "Going deeper with convolutions", CVPR 2015, arXiv:1409.4842, figure 2. Each branch is a submodule
-    by its name, and gives a map of the same size as the others.
+    by its name, and returns a map of the same size as the others.
     """
 
     def __init__(self, **branches: nn.Module) -> None:

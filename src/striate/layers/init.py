@@ -49,7 +49,7 @@ def normal_(module: nn.Module, std: float) -> None:
 def truncated_normal_(module: nn.Module, std: float) -> None:
     """Draw from a normal distribution with mean 0, truncated at two standard deviations `std`, as TensorFlow does.
 
-    What is left has a standard deviation of 0.880 `std`. (`torch.nn.init.trunc_normal_` cuts at ±2 unless told: for the
+    What is left has a standard deviation of 0.880 `std`. (`torch.nn.init.trunc_normal_` cuts at ±2 by default: for the
     usual 0.02 that is no cut at all.)
     """
     for layer in _weighted(module):
@@ -67,7 +67,7 @@ def _weighted(module: nn.Module) -> Iterator[Weighted]:
 
 
 def _fans(layer: Weighted) -> tuple[int, int]:
-    """How many inputs an output sums up, and how many outputs an input reaches, were the stride one."""
+    """Return how many inputs an output sums up, and how many outputs an input reaches with a stride of one."""
     # Weights are (outputs, inputs / groups, …); those of a transposed convolution (inputs, outputs / groups, …).
     groups = 1 if isinstance(layer, nn.Linear) else layer.groups
     across, along = layer.weight[0].numel(), layer.weight.numel() // layer.weight.shape[1] // groups

@@ -8,7 +8,7 @@ from torch.nn import functional as F
 
 
 class LocalResponseNorm(nn.Module):
-    """Divide each value by what its neighbours in channels amount to: b = a / (k + α Σ a²)^β over `size` channels.
+    """Divide each value by the activity of neighbouring channels: b = a / (k + α Σ a²)^β over `size` channels.
 
     Krizhevsky, Sutskever and Hinton, "ImageNet classification with deep convolutional neural networks", NIPS 2012,
     section 3.3, with its constants as defaults. The sum is the paper's: `torch.nn.LocalResponseNorm` takes the mean, as

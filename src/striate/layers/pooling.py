@@ -49,7 +49,7 @@ class _SamePool2d(nn.Module):
 
 
 class MaxPool2dSame(_SamePool2d):
-    """Max pooling with TensorFlow's "same" padding: what is padded never wins."""
+    """Max pooling with TensorFlow's "same" padding, which never holds the maximum."""
 
     def forward(self, x: Float[Tensor, "n c h w"]) -> Float[Tensor, "n c y x"]:
         padding, (skipped_y, skipped_x) = self._padding(x)

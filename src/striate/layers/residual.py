@@ -1,4 +1,4 @@
-"""What meets at the end of a residual block: the sum as a module, and the branch that is sometimes left out."""
+"""Parts of residual blocks: the sum as a module, and the branch that is sometimes left out."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class StochasticDepth(nn.Module):
     Here each image has its own draw, which varies the gradient less, and in training the survivors are divided by
     1 - rate, so that in use the branch is taken as it is: the same expectation.
 
-    It stands at the end of the branch, before the sum. In eval mode it gives back what it is given.
+    It is the last module of the branch, before the sum. In eval mode it returns its input.
 
     Raises:
         ModelError: `rate` does not lie in [0, 1].

@@ -1,4 +1,4 @@
-"""Tasks: how a model's outputs meet the targets of its batches."""
+"""Tasks: losses, answers and scores from a model's outputs and targets."""
 
 from striate.tasks.classification import CLASSIFICATION as CLASSIFICATION
 from striate.tasks.classification import Classification as Classification

@@ -57,7 +57,7 @@ class Prediction:
 
 @dataclass(frozen=True, kw_only=True)
 class Task(Registered, ABC):
-    """What is learned. Training, evaluation, classifiers and explanations handle a kind of target only through this.
+    """The definition of what is learned, through which training, evaluation and explanations handle targets.
 
     The fields of a subclass are its options, which recipes and classifiers record. A recipe sets two fields that are
     no options: `criterion`, its loss, and `auxiliary`, the weight of the loss of each auxiliary head (see

@@ -1,4 +1,4 @@
-"""What each module call of a forward pass takes, computes and returns."""
+"""The module calls of a forward pass: their inputs, operations and outputs."""
 
 from __future__ import annotations
 

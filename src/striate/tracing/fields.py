@@ -108,7 +108,7 @@ class AxisField:
 
 @dataclass(frozen=True)
 class ReceptiveField:
-    """What the numbers of one value see of the input, and after how many weighted layers (the longest path).
+    """The pixels that the numbers of one value depend on, and the number of weighted layers before (the longest path).
 
     `axes` are the dimensions of the value that are rows and columns; where these have no positions but see different
     pixels, the dimension along which they do, or -1 if that is not known. `folded` are the first dimensions of a map

@@ -1,4 +1,4 @@
-"""What may be changed in a network without changing its output, proved by one forward pass without data.
+"""Changes of a network that keep its output, proved by one forward pass without data.
 
 Nothing is guessed from names or from the order in which modules were registered. A norm may be folded where it alone
 reads the output of a convolution, each of the two runs once, and nothing else reads the convolution's weights; an
@@ -36,9 +36,9 @@ _WRITING = {
 
 @dataclass(frozen=True)
 class FoldPlan:
-    """What may be changed, by module paths: (convolution, its norm), activations, and sums.
+    """Changes that keep the output, by module paths: (convolution, its norm), activations, and sums.
 
-    `reason` says why nothing could be found out, where that is so.
+    `reason` says why no change could be proved, if none could.
     """
 
     folded: tuple[tuple[str, str], ...] = ()
@@ -97,7 +97,7 @@ def _is_sum(module: nn.Module) -> bool:
 
 
 class _Reading:
-    """Which modules made and read each tensor of a recorded pass, by their paths. Tensors go by their identity."""
+    """The modules that made and read each tensor of a recorded pass, by their paths. Tensors are compared by identity."""
 
     def __init__(self, recorder: Recorder) -> None:
         self._calls: dict[str, list[ModuleCall]] = defaultdict(list)

@@ -6,7 +6,7 @@ CVPR 2018, arXiv:1712.05877, eq. 14):
 
     w' = w · γ / √(σ² + ε)          b' = (b - μ) · γ / √(σ² + ε) + β
 
-A scale for each channel (`LayerScale`) is such a line too. What may be changed is proved first, see `plan_fold`.
+A scale for each channel (`LayerScale`) is such a line too. Every change is proved first, see `plan_fold`.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ def fold(model: nn.Module, shape: tuple[int, int, int]) -> nn.Module:
     """Return a faster network with the same eval-mode output as `model` for images of `shape` (c, h, w).
 
     `model` stays as it is. All weights but those of the folded convolutions are shared with it; where nothing can be
-    changed, `model` itself is returned. What is written into `model` later is not folded in: see `Folding`.
+    changed, `model` itself is returned. Weights that are written into `model` later are not folded in: see `Folding`.
     """
     plan = plan_fold(model, shape)
     return _changed(model, plan) if plan else model
@@ -75,7 +75,7 @@ class Folding:
             return self.network is model
 
     def refresh(self) -> None:
-        """Fold again what has been written to."""
+        """Fold again the convolutions and norms that have been written to."""
         for each in self._folded:
             each.refresh()
 

@@ -29,7 +29,7 @@ class EmptyMapError(ModelError):
 
 
 UNFOLLOWED = (RuntimeError, TypeError, ValueError, copy.Error, EmptyMapError)
-"""What copying a network to the meta device and running it there raises where it needs data. Others are defects."""
+"""Errors of copying a network to the meta device and running it there, if it needs data. Others are defects."""
 
 
 @dataclass(frozen=True, eq=False, slots=True)

@@ -102,7 +102,7 @@ def _slid(
 ) -> list[int]:
     """Positions of a window along each side: floor((n + 2p - d(k - 1) - 1) / s) + 1.
 
-    With `ceil` the division is rounded up, unless the last window would begin behind the padding at the end.
+    With `ceil` the division is rounded up, unless the last window would begin in the padding at the end.
     """
     count = len(sides)
     kernel, stride, padding, dilation = (

@@ -22,7 +22,7 @@ _IMAGES, _LABELS = ("images", "x"), ("labels", "y")
 _BROKEN = (zipfile.BadZipFile, zlib.error, lzma.LZMAError)
 _BySplit = dict[Split | None, np.ndarray]
 _EXPECTED = (
-    "It needs images (count×height×width, or ×channels behind them) and labels; or x_train, y_train, x_test, y_test; "
+    "It needs images (count×height×width, or ×channels after them) and labels; or x_train, y_train, x_test, y_test; "
     "and may have classes (names in the order of the labels' numbers) and channels (their names)."
 )
 

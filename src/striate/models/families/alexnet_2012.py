@@ -6,7 +6,7 @@ Krizhevsky, Sutskever and Hinton, "ImageNet classification with deep convolution
 Each column has half of the filters. The second, fourth and fifth convolutions see only the maps of their own column,
 the third and the fully connected layers see both: here, convolutions in two groups. Response normalisation, too, stays
 inside a column, as it must where the cards exchange nothing between (the paper's formula sums over "adjacent" maps
-and does not speak of columns; most later copies sum across the seam, which changes four maps of each normalisation).
+and does not mention columns; most later copies sum across the seam, which changes four maps of each normalisation).
 
 Figure 2 gives images of 224×224, into which 11×11 with a stride of 4 fits 54.25 times; its 55×55 positions need
 227×227, which is the card's input. Nothing is padded in the first convolution.
@@ -27,7 +27,7 @@ from striate.tracing import output_shape
 
 
 class ColumnResponseNorm(LocalResponseNorm):
-    """Response normalisation (section 3.3) in which the two halves of the channels do not see each other."""
+    """Response normalisation (section 3.3) of the two halves of the channels, each by itself."""
 
     def forward(self, x: Float[Tensor, "n c h w"]) -> Float[Tensor, "n c h w"]:
         n, c, h, w = x.shape

@@ -34,7 +34,7 @@ _EPSILON = 1e-6
 
 
 class GELU(nn.GELU):
-    """GELU of a map whose channels lie last in memory, handed to torch in that order: its fast form asks for it."""
+    """GELU of a map whose channels are last in memory, passed to torch in that order, as its fast form requires."""
 
     def forward(self, input: Float[Tensor, "n c h w"]) -> Float[Tensor, "n c h w"]:
         return super().forward(input.permute(0, 2, 3, 1)).permute(0, 3, 1, 2)

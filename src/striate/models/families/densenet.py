@@ -24,7 +24,7 @@ from striate.models._zoo import Network, register_family
 
 
 class DenseLayer(nn.Module):
-    """Norm, ReLU and convolution, twice; what comes out, `growth` maps, is laid after what came in."""
+    """Norm, ReLU and convolution, twice; the `growth` maps that they compute are appended to the input."""
 
     def __init__(self, inputs: int, growth: int) -> None:
         super().__init__()

@@ -36,7 +36,7 @@ _DROP = 0.2  # with stochastic depth, the l-th of L blocks (from 0) is dropped a
 
 
 def conv_norm_act(inputs: int, outputs: int, kernel: int, stride: int = 1, groups: int = 1) -> nn.Sequential:
-    """Return a convolution, batch norm and SiLU; an odd `kernel` keeps the size but for the stride."""
+    """Return a convolution, batch norm and SiLU; an odd `kernel` keeps the size except for the stride."""
     return nn.Sequential(
         OrderedDict(
             conv=nn.Conv2d(inputs, outputs, kernel, stride, kernel // 2, groups=groups, bias=False),
@@ -52,7 +52,7 @@ def conv_norm(inputs: int, outputs: int) -> nn.Sequential:
 
 
 class Block(nn.Module):
-    """What every block ends with: where stride and channels allow, its input is added to what it made of it.
+    """The end of every block: its input is added to the result where stride and channels allow.
 
     `last` is the path of the module whose output is the block's.
     """
@@ -89,7 +89,7 @@ class MBConv(Block):
 
 @dataclass(frozen=True)
 class Row:
-    """A row of the table that says what a network is made of.
+    """A row of the table that defines a network.
 
     `blocks` blocks of the kind `operator`; the first moves by `stride` and changes the channels.
     """
@@ -115,7 +115,7 @@ class Row:
 
 
 class EfficientNet(Network):
-    """A stem of `stem` channels, stages as `rows` say, a 1×1 convolution of `top` channels, and a classifier of means.
+    """A stem of `stem` channels, stages by `rows`, a 1×1 convolution of `top` channels, and a classifier of means.
 
     A stage begins where the map shrinks; the last one ends after the 1×1 convolution. `conv` makes the first and the
     last convolution, with their norms and activations.

@@ -11,10 +11,10 @@ weights are drawn: they are He's (arXiv:1502.01852), in the layers of logits Xav
 Table 1 prints 2.7 K parameters and 34 M operations for the first convolution, which has 9,408 weights and 118 M: the
 figures are those of a separable one, eight 7×7 filters for each channel and 64 of 1×1 over them (2,712 weights), as the
 authors describe a year later for the network of `inception_v2`. Here it is the 7×7 of text, table and figure. The other
-rows' operations are ours, but for 5a: 51 M, where 54 M is printed.
+rows' operations are ours, except for 5a: 51 M, where 54 M is printed.
 
 The two auxiliary classifiers (section 5) sit after modules 4a and 4d. In training the loss of each is added at a
-weight of 0.3; in use they are not computed. Their pooling wants maps of at least 5×5, which an image of 79×79 gives:
+weight of 0.3; in use they are not computed. Their pooling needs maps of at least 5×5, which an image of 79×79 gives:
 for a smaller one they are not built, and the network is trained by its main loss alone.
 
 `googlenet_bn` is what torchvision ships: batch normalization after each convolution, in place of biases and of the
@@ -90,7 +90,7 @@ TORCHVISION = Form(normed_convolution, False, largest=3, last_pool=2, auxiliary_
 class NaiveInception(Branches):
     """1×1, 3×3 and 5×5 convolutions of one map and its 3×3 maxima, side by side (figure 2a).
 
-    The pooling hands all its channels on, so that the sum of filters can only grow from module to module.
+    The pooling passes all its channels on, so that the sum of filters can only grow from module to module.
     """
 
     def __init__(self, inputs: int, ones: int, threes: int, fives: int) -> None:

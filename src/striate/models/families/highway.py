@@ -12,7 +12,7 @@ plain layer, which changes the number of maps, and some highway layers; a max po
 map, dropout of 0.2 before each stage and before the last layer, gates' biases of -2. Of the one with 11 layers the
 paper prints the number of parameters, "~236K", and no widths: ours, 16, 32, 64 and 256 in the 1×1 convolution, are
 chosen to make it (236,778). First weights are Glorot's, as in that definition (which for its first layer leaves them at
-a spread of one, by the look of it by mistake: not here).
+a spread of one, apparently by mistake; not here).
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from striate.models._zoo import Network, register_family
 
 
 class Highway(nn.Module):
-    """A 3×3 convolution with a ReLU, and a gate for each of its values that mixes it with what it was given."""
+    """A 3×3 convolution with a ReLU, and a gate for each of its values that mixes it with the input."""
 
     def __init__(self, width: int) -> None:
         super().__init__()

@@ -1,7 +1,7 @@
-"""What happens to ResNet-110 if its shortcuts do anything but hand on: five ways, all worse.
+"""ResNet-110 with shortcuts other than the identity: five forms, all worse.
 
 He, Zhang, Ren and Sun, "Identity mappings in deep residual networks", ECCV 2016, arXiv:1603.05027, section 3.1, figure
-2 and table 1, on CIFAR-10. Each block is the original one but for its sum:
+2 and table 1, on CIFAR-10. Each block is the original one except for its sum:
 
     original              relu(F + x)               6.61 % wrong: `resnet110`, in `resnet_cifar`
     constant scaling      relu(F / 2 + x / 2)       12.35 %
@@ -13,9 +13,9 @@ He, Zhang, Ren and Sun, "Identity mappings in deep residual networks", ECCV 2016
 with the gate g = sigmoid(W x + b), a 1×1 convolution that gives a number for each value of the map, and b = -6 at first
 (the best of the biases tried). What the paper found better than the original, pre-activation, is in `resnet_v2`.
 
-The paper does not say what becomes of the two blocks that change the map's shape. Here x is then option A's shortcut,
-and the 1×1 convolutions move by the block's stride. After the 1×1 shortcut stands batch norm (the figure's caption:
-after every convolution), after the gates' convolution none, as it would take the bias away.
+The paper does not describe the two blocks that change the map's shape. Here x is then option A's shortcut, and the 1×1
+convolutions move by the block's stride. Batch norm follows the 1×1 shortcut (the figure's caption: after every
+convolution), but not the gates' convolution, whose bias it would remove.
 """
 
 from __future__ import annotations

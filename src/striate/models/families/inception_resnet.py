@@ -1,14 +1,14 @@
-"""Inception-ResNet: Inception modules whose sum with their input, and not they themselves, is handed on.
+"""Inception-ResNet: Inception modules that are added to their input.
 
 Szegedy, Ioffe, Vanhoucke and Alemi, "Inception-v4, Inception-ResNet and the impact of residual connections on
 learning", AAAI 2017, arXiv:1602.07261, figures 10 to 19; the paper's network without shortcuts is in `inception_v4.py`.
 
 Each block's branches meet in a 1×1 convolution without ReLU that brings them to the channels of the block's input, and
-without batch normalization, which the authors left out there to save memory (section 3.2). What it gives is multiplied
-by a small factor before the sum, without which wide networks died (section 3.3 names 0.1 to 0.3); the factors of each
-kind of block are those of the authors' code, TF-Slim. So are epsilon (0.001) and the default of the first weights
-(He's, arXiv:1502.01852; Xavier's here where no ReLU follows); its batch normalization's momentum of 0.0003 is for
-millions of steps, here it is torch's 0.1.
+without batch normalization, which the authors left out there to save memory (section 3.2). The result is multiplied by
+a small factor before the sum, without which wide networks died (section 3.3 names 0.1 to 0.3); the factors of each kind
+of block are those of the authors' code, TF-Slim. So are epsilon (0.001) and the default of the first weights (He's,
+arXiv:1502.01852; Xavier's here where no ReLU follows); its batch normalization's momentum of 0.0003 is for millions of
+steps, here it is torch's 0.1.
 
 Three networks. `inception_resnet_v1` and `inception_resnet_v2_2016` have the paper's sizes: figure 15, with 5, 10 and 5
 blocks. (Figures 17 and 19 print 1154 and 2048 for the blocks' channels; the reductions before them give 1152 and 2144,
@@ -85,7 +85,7 @@ class Scale(nn.Module):
 
 
 class Residual(nn.Module):
-    """x + factor · W·branches(x), where W is a 1×1 convolution (figures 10, 11, 13, 16, 17 and 19 but their ReLU)."""
+    """x + factor · W·branches(x), where W is a 1×1 convolution (figures 10, 11, 13, 16, 17 and 19 without the ReLU)."""
 
     def __init__(self, channels: int, branches: tuple[Steps, ...], factor: float) -> None:
         super().__init__()

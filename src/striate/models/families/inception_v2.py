@@ -1,9 +1,9 @@
-"""BN-Inception, later called Inception-v2: GoogLeNet's descendant that batch normalization was shown on.
+"""BN-Inception, later called Inception-v2: GoogLeNet's descendant with which batch normalization was published.
 
 Ioffe and Szegedy, "Batch normalization: accelerating deep network training by reducing internal covariate shift", ICML
 2015, arXiv:1502.03167; the network is that of the appendix, figure 5.
 
-Two 3×3 convolutions stand for each 5×5, modules 3c and 4e halve the map themselves (convolutions and pooling with
+Two 3×3 convolutions replace each 5×5, modules 3c and 4e halve the map themselves (convolutions and pooling with
 stride side by side, nothing after the pooling), and the first convolution is separable, with eight filters for
 each channel. Batch normalization follows every convolution and takes the place of biases, local response normalization
 and dropout. The name: "Rethinking the Inception architecture" (arXiv:1512.00567) calls another network Inception-v2,
@@ -39,7 +39,7 @@ MODULES = {
     "5a": (352, 192, 320, 160, 224, 128, AvgPool2dSame),
     "5b": (352, 192, 320, 192, 224, 128, MaxPool2dSame),
 }
-# The modules that halve the map: reduction, 3×3; reduction, double 3×3. The pooling hands all its channels on.
+# The modules that halve the map: reduction, 3×3; reduction, double 3×3. The pooling passes all its channels on.
 HALVING = {"3c": (128, 160, 64, 96), "4e": (128, 192, 192, 256)}
 
 _DEPTH_MULTIPLIER = 8

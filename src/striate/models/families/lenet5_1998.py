@@ -7,14 +7,14 @@ LeCun, Bottou, Bengio and Haffner, "Gradient-based learning applied to document 
 
 Pooling is trainable (one weight and one bias for each map), C3 sees only some of S2's maps, and an output is the
 squared distance between F6 and a code: for digits a drawing of 7×12 pixels, so that digits which look alike have codes
-that lie close together. The network says minus that distance, so that the loss of the softmax can be laid over it: the
+that lie close together. The network returns minus that distance, so that the softmax loss can be applied to it: the
 paper's own criterion (eq. 9) is that loss with one more, constant output for images that are no digit at all.
 
 Where we differ: the bitmaps are drawn by us in the style of figure 3; for another number of classes than ten the codes
-are ±1 by chance, always the same ones. The biases, of which appendix A does not speak, start at zero. The paper
-centres 28×28 digits in 32×32; as in `lenet5`, a side of less than 32 pixels is padded by two zeros at both ends. With
-larger images C5 has more than one position, and F6 sees them all. `head` is the output layer: fixed codes cannot be
-trained, so transfer learning puts a fully connected layer in its place.
+are ±1 at random, always the same ones. The biases, which appendix A does not mention, start at zero. The paper centres
+28×28 digits in 32×32; as in `lenet5`, a side of less than 32 pixels is padded by two zeros at both ends. With larger
+images C5 has more than one position, and F6 sees them all. `head` is the output layer: fixed codes cannot be trained,
+so transfer learning puts a fully connected layer in its place.
 """
 
 from __future__ import annotations

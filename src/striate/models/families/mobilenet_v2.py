@@ -3,8 +3,8 @@
 Sandler, Howard, Zhu, Zhmoginov and Chen, "MobileNetV2: inverted residuals and linear bottlenecks", CVPR 2018,
 arXiv:1801.04381.
 
-Table 2 is the network, table 1 its block. After the last 1×1 convolution of a block stands no ReLU, which would lose
-too much of a narrow map (section 3.2). A width multiplier thins every layer but the last convolution, which it can only
+Table 2 is the network, table 1 its block. No ReLU follows the last 1×1 convolution of a block, since it would lose too
+much of a narrow map (section 3.2). A width multiplier thins every layer but the last convolution, which it can only
 widen (section 4.1, "trade-off hyper parameters").
 
 Where the paper is silent this is the authors' code (TF-Slim): numbers of filters are rounded to multiples of 8,

@@ -3,7 +3,7 @@
 Zoph, Vasudevan, Shlens and Le, "Learning transferable architectures for scalable image recognition", CVPR 2018,
 arXiv:1707.07012.
 
-A cell reads the outputs of the two cells before it (figure 4). After a 3×3 convolution and two reduction cells stand
+A cell reads the outputs of the two cells before it (figure 4). After a 3×3 convolution and two reduction cells follow
 three runs of N normal cells, a reduction cell between them (figure 2, right); each reduction doubles the filters. A
 network is named after N and the filters after the last cell: 4 @ 1056 and 6 @ 4032.
 
@@ -14,7 +14,7 @@ weights are He's with the fan-out; the classifiers' are Xavier's, for the fan-ou
 large. The code's momentum of batch norm, 0.0003, is for millions of steps; here it is torch's 0.1.
 
 Scheduled drop path drops a path of a cell for an image, deeper cells more often, at rates that grow from zero to full
-over the training. Here they are full from the start: a network does not know how far its training has come.
+over the training. Here they are full from the start: a network has no access to the progress of its training.
 """
 
 from __future__ import annotations
@@ -100,7 +100,7 @@ def maximum(rate: float) -> nn.Sequential:
 
 
 class Cell(nn.Module):
-    """What both cells begin with: the two maps that they read, brought to `width` channels and the same size.
+    """The beginning of both cells: the two maps that they read, brought to `width` channels and the same size.
 
     The first cell of all reads one map twice, the second time as it is.
     """
@@ -157,7 +157,7 @@ class NormalCell(Cell):
 
 
 class ReductionCell(Cell):
-    """Halves the size: figure 4, right. Of five sums the first is used up, four are laid together: 4 · `width`."""
+    """Halves the size: figure 4, right. Four of five sums are concatenated; others read the first: 4 · `width`."""
 
     def __init__(self, current: Given, previous: Given, width: int, rate: float) -> None:
         super().__init__(current, previous, width)

@@ -3,9 +3,9 @@
 He, Zhang, Ren and Sun, "Deep residual learning for image recognition", CVPR 2016, arXiv:1512.03385, sections 3.3, 4.1
 and 4.2: plain nets get worse with depth, on the training data too (figures 1, 4 left, 6 left), and their twins do not.
 
-Everything but the missing sums is the ResNet's: batch norm after each convolution, He's initial weights. A twin has
-its ResNet's parameters exactly where that has shortcuts without any (option A, CIFAR-10); on ImageNet the registered
-ResNets have 1×1 convolutions in three shortcuts (option B) besides.
+Everything but the missing sums is the ResNet's: batch norm after each convolution, He's initial weights. A twin has its
+ResNet's parameters exactly where that has shortcuts without any (option A, CIFAR-10); on ImageNet the registered
+ResNets have 1×1 convolutions in three shortcuts (option B) as well.
 """
 
 from __future__ import annotations

@@ -8,8 +8,8 @@ changes the shape, every other pixel is taken and the missing channels are zeros
 (`resnet20` …). With option B it is a 1×1 convolution, as in the nets for ImageNet (`resnet20_b` …).
 
 The zeros of option A lie on both sides of the channels, half of them each, as in the most used published weights; where
-they lie changes the order of channels and nothing else. Batch norm's momentum and epsilon, of which the paper says
-nothing, are torch's; initial weights are He's with the fan-in.
+they lie changes the order of channels and nothing else. Batch norm's momentum and epsilon, which the paper does not
+give, are torch's; initial weights are He's with the fan-in.
 """
 
 from __future__ import annotations

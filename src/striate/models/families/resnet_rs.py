@@ -9,9 +9,9 @@ nor two for each gate, which the depth on our cards does.
 
 Stochastic depth drops more in later stages: two, three, four and five fifths of the rate in stages 1 to 4 (the authors'
 code, which counts the stem as the first fifth).
-The paper says nothing of initial weights: He's with the fan-in are taken, and zero for the scale of each branch's last
+The paper does not give initial weights: He's with the fan-in are used, and zero for the scale of each branch's last
 batch norm, as in ResNet-D. The authors' batch norm keeps the last batch's statistics only (momentum 0), because they
-average weights and statistics over many steps besides; a network by itself cannot, so the momentum is torch's, 0.1.
+average weights and statistics over many steps as well; a network by itself cannot, so the momentum is torch's, 0.1.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""ResNet v2: batch norm and ReLU before each convolution, so that nothing but sums lies on the way of the shortcuts.
+"""ResNet v2: batch norm and ReLU before each convolution, so that the path of the shortcuts has only sums.
 
 He, Zhang, Ren and Sun, "Identity mappings in deep residual networks", ECCV 2016, arXiv:1603.05027. The full
 pre-activation of section 4 (figure 4e) in the nets for ImageNet of section 5; the shortcuts that the paper tried and
@@ -7,13 +7,13 @@ found worse are in `identity_mappings`.
     x' = x + F(x)        eq. 4, F beginning with batch norm and ReLU, and nothing after the sum
 
 Where a block changes the map's shape its shortcut, a 1×1 convolution without batch norm, begins after the first
-activation, which both ways then share; so it does in the very first block. A last batch norm and ReLU stand before the
-mean (section 4.1, the last paragraphs).
+activation, which both ways then share; so it does in the very first block. A last batch norm and ReLU precede the mean
+(section 4.1, the last paragraphs).
 
 What the paper leaves open: the 3×3 convolution moves by the stride, as in the Torch code with which the nets of section
-5 were trained, and in timm (the authors' net for CIFAR has it in the first 1×1). The pooling stands before the first
-batch norm, as in timm and Keras. Keras's nets of this name, ResNet50V2 and so on, are others: they halve the map in the
-last block of a stage, and some of their convolutions have biases. Initial weights are He's with the fan-out, as in the
+5 were trained, and in timm (the authors' net for CIFAR has it in the first 1×1). The pooling precedes the first batch
+norm, as in timm and Keras. Keras's nets of this name, ResNet50V2 and so on, are others: they halve the map in the last
+block of a stage, and some of their convolutions have biases. Initial weights are He's with the fan-out, as in the
 authors' released code; batch norm's momentum and epsilon are torch's.
 """
 

@@ -29,7 +29,7 @@ _REDUCTION = 16
 
 @dataclass(frozen=True)
 class Plan:
-    """What the paper's three kinds of residual network differ in, in numbers.
+    """The differences between the paper's three kinds of residual network, in numbers.
 
     `stem`: filters, kernel and stride of the first convolutions. `first`, `middle`: filters of a block's 1×1 and 3×3
     convolution in the first stage, doubled with each later one. `strides`: those of the two where a stage begins.

@@ -1,4 +1,4 @@
-"""ZFNet: AlexNet, mended by looking inside it.
+"""ZFNet: AlexNet, improved by looking inside it.
 
 Zeiler and Fergus, "Visualizing and understanding convolutional networks", ECCV 2014, arXiv:1311.2901: figure 3 and
 section 3.1 for the network, table 2 for its results and the wider form.
