@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 import striate
-from striate.core.errors import ModelError
+from striate.core.errors import ConfigError, ModelError
 from striate.models import Network, create_model, truncate
 
 
@@ -175,3 +175,97 @@ class _Parallel(Network):
 def test_a_network_that_does_more_than_call_its_parts_cannot_be_truncated() -> None:
     with pytest.raises(ModelError, match="cannot end at sum"):
         truncate(_Parallel(), "sum", size=(4, 4), classes=2)
+
+
+class _HeadFirst(nn.Module):
+    """The head is registered before the first convolution, and takes other channels."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.head, self.first = nn.Conv2d(8, 4, 1), nn.Conv2d(3, 8, 3)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.head(self.first(x)).mean((2, 3))
+
+
+def test_the_channels_are_those_of_the_layer_that_runs_first() -> None:
+    assert striate.replace_head(_HeadFirst(), 2, size=8)(torch.zeros(1, 3, 8, 8)).shape == (1, 2)
+
+
+class _Own(nn.Linear):
+    def __init__(self) -> None:
+        super().__init__(8, 4)
+
+
+class _Asserts(_Plain):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        assert x.shape[2] == 64, "only 64"
+        return super().forward(x)
+
+
+def _with_head(head: nn.Module) -> _Plain:
+    network = _Plain()
+    network.last = head  # pyright: ignore[reportAttributeAccessIssue]
+    return network
+
+
+@pytest.mark.parametrize(
+    ("network", "said"),
+    [
+        (nn.Conv2d(3, 4, 1), "it is one layer itself"),
+        (_with_head(_Own()), "'last' is a _Own, which is not built from in_features"),
+        (_with_head(nn.LazyLinear(4)), "'last' is lazy"),
+        (_Asserts(), r"does not run on images of 3×32×32 \(only 64\)"),
+        (nn.Sequential(nn.Conv2d(3, 4, 1, groups=1), nn.Conv2d(4, 4, 1, groups=2)), "without groups"),
+    ],
+    ids=["one layer", "own constructor", "lazy", "assertion", "grouped"],
+)
+def test_an_odd_module_is_refused_in_a_sentence(network: nn.Module, said: str) -> None:
+    with pytest.raises(ModelError, match=said):
+        striate.replace_head(network, 3, size=32)
+
+
+def test_layers_after_the_head_that_need_its_outputs_leave_the_network_as_it_was() -> None:
+    network = nn.Sequential(_Plain(), nn.BatchNorm1d(4))
+    head = network[0].last
+    with pytest.raises(ModelError, match="running_mean"):
+        striate.replace_head(network, 3, size=32)
+    assert network[0].last is head
+
+
+def test_a_normalized_head_is_replaced_by_a_plain_layer() -> None:
+    network = _with_head(torch.nn.utils.parametrizations.spectral_norm(nn.Linear(8, 4)))
+    assert type(striate.replace_head(network, 3, size=32).last) is nn.Linear
+
+
+def test_parameters_made_in_inference_mode_cannot_be_thawed() -> None:
+    with torch.inference_mode():
+        network = _Plain()
+    with pytest.raises(ModelError, match="inference_mode"):
+        striate.thaw(network, size=32)
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [{"classes": "3"}, {"classes": True}, {"classes": 2.5}, {"size": "32"}, {"size": (32,)}, {"size": (32, "32")},
+     {"size": 2.5}, {"seed": "x"}, {"seed": 1.5}],
+    ids=str,
+)  # fmt: skip
+def test_arguments_of_other_types_are_refused(arguments: dict[str, Any]) -> None:
+    with pytest.raises(ConfigError, match=f"^{next(iter(arguments))} is "):
+        striate.replace_head(_Plain(), **({"classes": 3, "size": 32} | arguments))
+
+
+@pytest.mark.parametrize("what", ["resnet18", None, _Plain, torch.zeros(3)], ids=["name", "none", "class", "tensor"])
+def test_what_is_no_module_is_refused(what: Any) -> None:
+    for function in (striate.layer_groups, striate.freeze, striate.thaw):
+        with pytest.raises(ConfigError, match="model is a Module"):
+            function(what)
+
+
+def test_sizes_and_numbers_of_outputs_have_bounds() -> None:
+    for arguments in ({"classes": 0}, {"classes": 10**12}, {"classes": 3, "size": -3}, {"classes": 3, "size": (0, 4)}):
+        with pytest.raises(ModelError, match=r"at least|outputs"):
+            striate.replace_head(_Plain(), **arguments)
+    with pytest.raises(ModelError, match="seed is a whole number"):
+        create_model("lenet5", seed=1.5)  # pyright: ignore[reportArgumentType]

@@ -221,3 +221,14 @@ def test_every_entry_of_the_catalogue_can_be_used() -> None:
     defaults = [entry.model for entry in found if entry.default]
     assert sorted(set(defaults)) == sorted({entry.model for entry in found})
     assert len(defaults) == len(set(defaults))
+
+
+@pytest.mark.parametrize("name", [3, None, b"x", "", ["resnet50"]], ids=str)
+def test_what_is_no_name_of_weights_is_a_sentence(name: object) -> None:
+    with pytest.raises(ModelError, match="Weights are named by a text or a path"):
+        pretrained(name)  # pyright: ignore[reportArgumentType]
+
+
+def test_a_home_folder_of_no_user_is_a_name_without_weights() -> None:
+    with pytest.raises(ModelError, match=r"There are no weights '~nosuch/w\.pt'"):
+        pretrained("~nosuch/w.pt", "lenet5")

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import io
+import os
+import struct
+import zlib
 from pathlib import Path
 
 import numpy as np
+import pytest
 import torch
 from PIL import Image
 
 from striate.classifier import Prediction
+from striate.core.errors import StriateError
 from striate.plot import png
 from striate.reporting.sheets.input_image import Answered
 from striate.reporting.sheets.results import OutputFolder, file_stem, stem_of
@@ -78,3 +83,17 @@ def test_the_stem_of_a_file_is_short_and_safe() -> None:
     assert stem_of("ü" * 300, "k") != stem_of("ü" * 301, "k")
     assert file_stem("v1.2", "saliency", None) == "v1.2-saliency"
     assert len(file_stem("ü" * 100, "ü" * 50).encode()) <= 200
+
+
+@pytest.mark.parametrize("place", ["sheet.png", "/dev/zero", "sheet.png/inside", "a\0b", "\ud800"])
+def test_what_is_no_folder_is_a_sentence_and_never_searched_for_a_free_name(tmp_path: Path, place: str) -> None:
+    (tmp_path / "sheet.png").write_bytes(_sheet(1))
+    with pytest.raises(StriateError, match=r"cannot be a folder|is not a path"):
+        OutputFolder(tmp_path / place).write("sheet", _sheet(2), _answered("a.png"))
+
+
+def test_a_pipe_and_an_image_too_large_to_open_are_files_of_the_user(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "a.png")
+    header = b"\x89PNG\r\n\x1a\n" + struct.pack(">I4sIIBBBBB", 13, b"IHDR", 2**31 - 1, 2**31 - 1, 8, 2, 0, 0, 0)
+    (tmp_path / "a-2.png").write_bytes(header + struct.pack(">I", zlib.crc32(header[12:])))
+    assert OutputFolder(tmp_path).write("a", _sheet(2), _answered("a.png")).name == "a-3.png"

@@ -15,7 +15,7 @@ from striate.data.audit import Audit, audit
 from striate.data.dataset import SPLITS, Splits
 from striate.data.sources.opening import open_data
 from striate.data.split import cross_validation_splits, split
-from striate.runs.folder import Run
+from striate.runs.folder import Run, check_name
 from striate.runs.images import own_splits
 from striate.runs.origin import Origin
 from striate.runs.plan import Plan
@@ -99,3 +99,9 @@ def test_a_run_on_given_splits_goes_on_with_them(found: Audit, tmp_path: Path) -
     assert same(own_splits(run, found.dataset, found.index), fold)
     with pytest.raises(RunError, match="not those that this run was started with"):
         prepare_again(plan, run, replace(origin, first_data="0", data="0"), inexact=False)
+
+
+@pytest.mark.parametrize("name", ["a/b", "..", "", "a\0b", "\ud800"])
+def test_a_name_that_no_folder_can_have_is_refused(tmp_path: Path, name: str) -> None:
+    with pytest.raises(RunError, match="without slashes"):
+        check_name(tmp_path, name)

@@ -121,3 +121,15 @@ def test_one_image_that_is_refused_does_not_cost_the_others_their_answers(
         assert isinstance(refused, Failure)
         assert "not finite" in refused.reason
         assert not isinstance(answered, Failure)
+
+
+@pytest.mark.parametrize("kind", ["meta", "sparse", "float8"])
+def test_tensors_without_plain_numbers_are_read_or_refused_in_a_sentence(classifier: Classifier, kind: str) -> None:
+    plain = torch.zeros(3, 8, 8)
+    given = {"meta": plain.to("meta"), "sparse": plain.to_sparse(), "float8": plain.to(torch.float8_e4m3fn)}[kind]
+    (found,) = striate.predict(classifier, given)
+    if kind == "sparse":
+        assert probabilities([found]) == probabilities(striate.predict(classifier, plain))
+    else:
+        assert isinstance(found, Failure)
+        assert "Pass a dense tensor" in found.reason

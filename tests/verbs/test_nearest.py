@@ -140,6 +140,8 @@ def test_the_maps_of_each_class_are_clustered_and_a_sheet_shows_them(
     assert told["class"] == "red"
     with pytest.raises(ConfigError, match="At least 4"):
         striate.clusters(run, images=3)
+    with pytest.raises(ConfigError, match="Saliency reads no place"):
+        striate.clusters(run, method="saliency", at="conv1", target="red")
 
 
 def test_a_classifier_without_its_run_has_no_training_images(run: Run, tmp_path: Path) -> None:

@@ -39,9 +39,7 @@ def as_image(image: ImageLike, spec: InputSpec) -> DecodedImage:
         case np.ndarray():
             return _of_array(image, spec, first=False)
         case Tensor():
-            numbers = image.detach().cpu()
-            numbers = numbers.float() if numbers.dtype == torch.bfloat16 else numbers
-            return _of_array(numbers.numpy(), spec, first=True)
+            return _of_array(_numbers(image), spec, first=True)
         case Image.Image():
             return _of_pillow(image, spec)
         case bytes() | bytearray() | memoryview():
@@ -51,6 +49,14 @@ def as_image(image: ImageLike, spec: InputSpec) -> DecodedImage:
         case io.IOBase() if isinstance(encoded := getattr(image, "read", bytes)(), bytes):
             return decode(encoded, spec)
     raise not_an_image(image)
+
+
+def _numbers(image: Tensor) -> np.ndarray:
+    try:
+        dense = image.detach().to_dense().cpu()
+        return (dense.float() if dense.dtype == torch.bfloat16 else dense).numpy()
+    except (NotImplementedError, RuntimeError, TypeError) as error:
+        raise DataError(f"its values cannot be read ({error}). Pass a dense tensor of numbers.") from error
 
 
 def not_an_image(value: object) -> DataError:

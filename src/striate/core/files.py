@@ -60,7 +60,7 @@ def write_atomically(path: Path, content: bytes | memoryview | str) -> None:
     the folder, whose entry changed, is synced.
 
     Raises:
-        StriateError: the folder cannot be written, or the disk is full; the old file is untouched.
+        StriateError: the folder cannot be written, the path is none, or the disk is full; the old file is untouched.
     """
     data = memoryview(content.encode() if isinstance(content, str) else content)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
@@ -77,6 +77,8 @@ def write_atomically(path: Path, content: bytes | memoryview | str) -> None:
         with contextlib.suppress(OSError):
             temporary.unlink(missing_ok=True)
         raise storage_error(path, error) from error
+    except ValueError as error:
+        raise _no_path(path) from error
     finally:
         _written_here.discard(temporary)
 
@@ -137,8 +139,12 @@ def make_folder(folder: Path) -> None:
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
+    except (FileExistsError, NotADirectoryError) as error:
+        raise RunError(f"{folder} cannot be a folder, because it or a folder above it is a file.") from error
     except OSError as error:
         raise storage_error(folder, error) from error
+    except ValueError as error:
+        raise _no_path(folder) from error
 
 
 def write_json(path: Path, value: object) -> None:
@@ -171,6 +177,10 @@ def storage_error(path: Path, error: OSError) -> StriateError:
     return RunError(f"{path} could not be written: {error.strerror or error}.")
 
 
+def _no_path(path: Path) -> StriateError:
+    return RunError(f"{str(path)!r} is not a path: it holds a zero byte, or characters that have no encoding.")
+
+
 def file_digest(path: Path) -> str:
     """Return the SHA-256 of a file's bytes, in hexadecimal.
 
@@ -189,7 +199,7 @@ def cache_folder() -> Path:
     """
     try:
         if chosen := os.environ.get("STRIATE_CACHE"):
-            return Path(chosen).expanduser()
+            return Path(os.path.expanduser(chosen))
         return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "striate"
     except RuntimeError as error:
         raise RunError(f"There is no folder for caches ({error}). Set STRIATE_CACHE to one.") from error

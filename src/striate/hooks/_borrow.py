@@ -10,6 +10,9 @@ from weakref import WeakKeyDictionary
 
 import torch
 from torch import Tensor, nn
+from torch.nn.parameter import is_lazy
+
+from striate.core.errors import ModelError
 
 
 @contextmanager
@@ -24,7 +27,11 @@ def borrow(model: nn.Module) -> Iterator[nn.Module]:
     Modes are set module by module, without calling `train()`, which some networks override with side effects. One
     thread at a time borrows a model, or models that share modules: another thread waits until they are restored. The
     thread that has borrowed a model may borrow it again.
+
+    Raises:
+        ModelError: a layer is lazy and has no weights yet.
     """
+    _refuse_lazy(model)
     with _exclusive(model):
         found = _Found(model)
         gpus = {tensor.device.index for tensor in found.tensors if tensor.device.type == "cuda"}
@@ -38,6 +45,15 @@ def borrow(model: nn.Module) -> Iterator[nn.Module]:
                 except KeyboardInterrupt:  # a second Ctrl-C during restore
                     found.restore()
                     raise
+
+
+def _refuse_lazy(model: nn.Module) -> None:
+    for name, tensor in (*model.named_parameters(), *model.named_buffers()):
+        if is_lazy(tensor):
+            raise ModelError(
+                f"Layer {name.rpartition('.')[0]!r} is lazy: it has no weights before it has seen data. Run the "
+                "network once on a batch of images first."
+            )
 
 
 # The dictionaries in which torch keeps a module's hooks of every kind.

@@ -218,6 +218,8 @@ def _seeded(seed: int | None) -> Iterator[None]:
     if seed is None:
         yield
         return
+    if not _is_count(seed):
+        raise ModelError(f"seed is a whole number; received {_told(seed)}.")
     # Only the CPU's generator is seeded, and only it is restored: torch.manual_seed would touch every device's.
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(Stream(seed, "weights.initial").torch_seed())

@@ -6,13 +6,15 @@ arXiv:1411.1792: early layers are general, late ones are specific to the task th
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import TypeVar
 
 import torch
 from torch import Tensor, nn
+from torch.nn.utils.parametrize import type_before_parametrizations
 
+from striate.core.arguments import checked
 from striate.core.errors import ModelError, nearest
 from striate.core.protocols import Auxiliary, Described
 from striate.core.rng import Stream
@@ -21,8 +23,10 @@ from striate.hooks import borrow
 Model = TypeVar("Model", bound=nn.Module)
 HEAD = "head"
 _SIZE = (224, 224)
+_MOST_OUTPUTS = 10_000_000
 
 
+@checked
 def replace_head(
     model: Model, classes: int, *, size: int | tuple[int, int] | None = None, seed: int | None = None
 ) -> Model:
@@ -42,18 +46,31 @@ def replace_head(
         seed: seed of the new weights.
 
     Raises:
-        ModelError: no head is found; the message names the last linear layer.
+        ConfigError: an argument is of another type.
+        ModelError: no head is found, and the message names the last linear layer; or the network does not run with the
+            new one.
     """
-    if classes < 1:
-        raise ModelError(f"A head has at least 1 output; received classes={classes}.")
+    if not 1 <= classes <= _MOST_OUTPUTS:
+        raise ModelError(f"A head has 1 to {_MOST_OUTPUTS:,} outputs; received classes={classes}.")
     with torch.random.fork_rng(devices=[]):
         if seed is not None:
             torch.default_generator.manual_seed(Stream(seed, "weights.head").torch_seed())
-        for path in heads_of(model, size):
-            old = model.get_submodule(path)
-            parent, _, name = path.rpartition(".")
-            setattr(model.get_submodule(parent), name, _like(path, old, classes))
+        replaced = {path: model.get_submodule(path) for path in heads_of(model, size)}
+        new = {path: _like(path, old, int(classes)) for path, old in replaced.items()}
+        _set(model, new)
+        try:
+            if not isinstance(model, Described):  # layers after the head may depend on its outputs
+                calls_of(model, size)
+        except ModelError:
+            _set(model, replaced)
+            raise
     return model
+
+
+def _set(model: nn.Module, layers: Mapping[str, nn.Module]) -> None:
+    for path, layer in layers.items():
+        parent, _, name = path.rpartition(".")
+        setattr(model.get_submodule(parent), name, layer)
 
 
 def heads_of(model: nn.Module, size: int | tuple[int, int] | None = None) -> tuple[str, ...]:
@@ -67,8 +84,9 @@ def heads_of(model: nn.Module, size: int | tuple[int, int] | None = None) -> tup
         return model.head, *auxiliary.values()
     calls = calls_of(model, size)
     layers = [call for call in calls if call.outputs is not None]
-    if not layers or calls[-1].output.shape[1:2] != (layers[-1].outputs,):
-        found = f"its last linear layer is {layers[-1].path!r}" if layers else "it has no linear layer"
+    if not layers or not layers[-1].path or calls[-1].output.shape[1:2] != (layers[-1].outputs,):
+        last = f"its last linear layer is {layers[-1].path!r}" if layers else "it has no linear layer"
+        found = last if not layers or layers[-1].path else "it is one layer itself"
         raise ModelError(
             f"No head is found in this {type(model).__name__}: {found}, and the last linear layer or 1×1 convolution "
             "must compute the outputs. Replace the layer by hand: network.fc = torch.nn.Linear(…)."
@@ -76,6 +94,7 @@ def heads_of(model: nn.Module, size: int | tuple[int, int] | None = None) -> tup
     return (layers[-1].path,)
 
 
+@checked
 def layer_groups(model: nn.Module, *, size: int | tuple[int, int] | None = None) -> dict[str, tuple[nn.Module, ...]]:
     """Return the layers of `model` with parameters or buffers in groups, from the input to the head.
 
@@ -116,6 +135,7 @@ def layer_groups(model: nn.Module, *, size: int | tuple[int, int] | None = None)
     return {name: tuple(group) for name, group in groups.items() if group} | {HEAD: tuple(unused)}
 
 
+@checked
 def freeze(model: Model, *groups: str, size: int | tuple[int, int] | None = None) -> Model:
     """Freeze groups of layers of `model`, by default all but the head, in place, and return the model.
 
@@ -140,6 +160,7 @@ def freeze(model: Model, *groups: str, size: int | tuple[int, int] | None = None
     return model
 
 
+@checked
 def thaw(model: Model, *groups: str, size: int | tuple[int, int] | None = None) -> Model:
     """Make groups of layers of `model` trainable again, by default all, in place, and return the model.
 
@@ -155,6 +176,11 @@ def thaw(model: Model, *groups: str, size: int | tuple[int, int] | None = None) 
         ModelError: there is no such group, or no head is found.
     """
     for module in _layers(model, groups, size, lambda name: True):
+        if any(parameter.is_inference() for parameter in module.parameters()):
+            raise ModelError(
+                "The network was made in torch.inference_mode(), so its parameters cannot receive gradients. Make it "
+                "outside of that mode."
+            )
         module.requires_grad_(True)
         module.train(model.training)
     return model
@@ -188,23 +214,29 @@ def calls_of(model: nn.Module, size: int | tuple[int, int] | None) -> list[Call]
     parameter = next(model.parameters(), None)
     card = getattr(model, "card", None)
     usual: tuple[int, int] = card.input[1:] if card is not None else _SIZE
-    height, width = usual if size is None else (size, size) if isinstance(size, int) else size
+    height, width = usual if size is None else size if isinstance(size, (tuple, list)) else (size, size)
+    if min(height, width) < 1:
+        raise ModelError(f"Images have at least 1×1 pixels; received size={size!r}.")
     convolution = next((module for module in model.modules() if isinstance(module, nn.Conv2d)), None)
     channels = convolution.in_channels if convolution is not None else card.input[0] if card is not None else 3
-    like = torch.zeros(0) if parameter is None else parameter.detach()
-    image = torch.zeros(1, channels, height, width, dtype=like.dtype, device=like.device)
-    calls: list[Call] = []
-    with borrow(model), torch.no_grad():
-        for path, module in model.named_modules():
-            module.register_forward_hook(_noting(calls, path))
-        try:
-            model(image)
-        except (RuntimeError, ValueError, TypeError) as error:
-            raise ModelError(
-                f"This {type(model).__name__} does not run on images of {channels}×{height}×{width} ({error}). Pass "
-                "the size of its images: size=(height, width)."
-            ) from error
-    return calls
+    failures: list[str] = []
+    for count in dict.fromkeys((channels, 3, 1)):  # the first convolution need not be the first that runs
+        calls: list[Call] = []
+        with borrow(model), torch.no_grad():
+            like = torch.zeros(0) if parameter is None else parameter.detach()
+            image = torch.zeros(1, count, height, width, dtype=like.dtype, device=like.device)
+            try:
+                for path, module in model.named_modules():
+                    module.register_forward_hook(_noting(calls, path))
+                model(image)
+                return calls
+            except Exception as error:  # a forward pass may raise any
+                said = (str(error).strip() or type(error).__name__).splitlines()[0]
+                failures.append(f"{count}×{height}×{width} ({said})")
+    raise ModelError(
+        f"This {type(model).__name__} does not run on images of {failures[0]}. Pass the size of its images: "
+        "size=(height, width)."
+    )
 
 
 def _noting(calls: list[Call], path: str) -> Callable[..., None]:
@@ -219,7 +251,14 @@ def _noting(calls: list[Call], path: str) -> Callable[..., None]:
 def _like(path: str, old: nn.Module, classes: int) -> nn.Module:
     """Return a new layer of the kind of `old` with other outputs, on its device, in its precision and mode."""
     if isinstance(old, nn.Linear):
-        new: nn.Module = type(old)(old.in_features, classes, bias=old.bias is not None)
+        kind = type_before_parametrizations(old)
+        try:
+            new: nn.Module = kind(old.in_features, classes, bias=old.bias is not None)
+        except TypeError as error:
+            raise ModelError(
+                f"The head {path!r} is a {kind.__name__}, which is not built from in_features, out_features and bias. "
+                "Replace the layer by hand."
+            ) from error
     elif isinstance(old, nn.Conv2d) and old.groups == 1:
         new = nn.Conv2d(
             old.in_channels,
@@ -231,7 +270,8 @@ def _like(path: str, old: nn.Module, classes: int) -> nn.Module:
         )
     else:
         raise ModelError(
-            f"The head {path!r} is a {type(old).__name__}; one that can be replaced is a linear layer or a convolution."
+            f"The head {path!r} is a {type(old).__name__}; one that can be replaced is a linear layer or a convolution "
+            "without groups."
         )
     parameter = next(old.parameters())
     return new.to(parameter.device, parameter.dtype).train(old.training)

@@ -219,10 +219,17 @@ def check_name(folder: Path, name: str) -> None:
     Raises:
         RunError: the name is not that of a folder, or is taken.
     """
-    if Path(name).name != name or name in ("", ".", ".."):
+    if Path(name).name != name or name in ("", ".", "..") or not _can_be_stored(name):
         raise RunError(f"The name of a run is that of a folder, without slashes; received {name!r}.")
     if not is_free(Run(folder / name)):
         raise _taken(Run(folder / name))
+
+
+def _can_be_stored(name: str) -> bool:
+    try:
+        return b"\0" not in os.fsencode(name)
+    except UnicodeEncodeError:
+        return False
 
 
 def _numbered(stem: str) -> Iterator[str]:

@@ -1,4 +1,4 @@
-"""Decorators of the verbs: show progress, and yield the events of a training."""
+"""Decorators of the verbs: check arguments, show progress, and yield the events of a training."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import inspect
 from collections.abc import Callable, Generator
 from typing import Any, ParamSpec, Protocol, TypeVar
 
+from striate.core.arguments import check_arguments
 from striate.verbs.show_progress import display
 
 Parameters = ParamSpec("Parameters")
@@ -17,10 +18,14 @@ Out = TypeVar("Out", covariant=True)
 
 
 def with_progress(function: Callable[Parameters, Result]) -> Callable[Parameters, Result]:
-    """Show a bar on a terminal or in a notebook while `function` works, unless the caller passes `progress`."""
+    """Show a bar on a terminal or in a notebook while `function` works, unless the caller passes `progress`.
+
+    The arguments are checked (`striate.core.arguments`).
+    """
 
     @functools.wraps(function)
     def run(*args: Parameters.args, **kwargs: Parameters.kwargs) -> Result:
+        check_arguments(function, args, kwargs)
         if kwargs.get("progress") is not None:
             return function(*args, **kwargs)
         with display() as shown:
@@ -44,25 +49,31 @@ class Training(Protocol[Parameters, Event, Out]):
 def training(function: Callable[Parameters, Generator[Event, None, Result]]) -> Training[Parameters, Event, Result]:
     """Make a verb of a generator function that yields the events of a training and returns the result.
 
-    `help` and `inspect.signature` show what the call returns, not the generator.
+    `help` and `inspect.signature` show what the call returns, not the generator. The arguments are checked
+    (`striate.core.arguments`), also those of `events`.
     """
+
+    @functools.wraps(function)
+    def events(*args: Parameters.args, **kwargs: Parameters.kwargs) -> Generator[Event, None, Result]:
+        check_arguments(function, args, kwargs)
+        return function(*args, **kwargs)
 
     @functools.wraps(function)
     def run(*args: Parameters.args, **kwargs: Parameters.kwargs) -> Result:
         with display() as shown:
             if kwargs.get("progress") is None:
                 kwargs["progress"] = shown.progress
-            events = function(*args, **kwargs)
+            training = events(*args, **kwargs)
             while True:
                 try:
-                    shown.event(next(events))
+                    shown.event(next(training))
                 except StopIteration as done:
                     return done.value
 
     signature = inspect.signature(function)
     verb: Any = run
     verb.__signature__ = signature.replace(return_annotation=_returned(signature.return_annotation))
-    verb.events = function
+    verb.events = events
     return verb
 
 

@@ -119,7 +119,9 @@ def evaluate(
     index = audit(dataset, channels=channels, progress=report).index
     indices = np.intersect1d(_in_split(chosen, its_run if data is None else None, dataset, index), known)
     if not len(indices):
-        raise DataError(f"{source} has no image in the split {chosen!r}. Choose another with --split.")
+        folds = its_run is not None and data is None and its_run.curve_file.exists()
+        why = " The run was evaluated by cross-validation: its report has the result." if folds else ""
+        raise DataError(f"{source} has no image in the split {chosen!r}.{why} Choose another with --split.")
     its_own = data is None and chosen != "all"  # a split of the run's own data is evaluated whole
     seen_images = _seen(runs, classifier)
     indices, seen = sort_out(seen_images, indices, index, keep=all_images or its_own, progress=report)

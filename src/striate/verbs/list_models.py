@@ -6,6 +6,7 @@ import math
 import re
 from typing import TYPE_CHECKING, Literal, overload
 
+from striate.core.arguments import checked
 from striate.core.errors import ConfigError, ModelError, nearest
 
 if TYPE_CHECKING:
@@ -46,6 +47,7 @@ def list_models(
     macs: str | None = ...,
     sort: Order = ...,
 ) -> list[Entry]: ...
+@checked
 def list_models(
     pattern: str | None = None,
     /,

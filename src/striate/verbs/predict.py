@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from striate.core.arguments import checked
 from striate.verbs._images import named
 from striate.verbs._trained import leading_runs, predictor_of, together
 
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from striate.runs.folder import Run
 
 
+@checked
 def predict(
     run: str | Path | Run | Classifier | Ensemble | Sequence[str | Path | Run | Classifier],
     /,

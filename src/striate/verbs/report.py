@@ -5,12 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from striate.core.arguments import checked
 from striate.verbs._trained import path_of
 
 if TYPE_CHECKING:
     from striate.runs.folder import Run
 
 
+@checked
 def report(run: str | Path | Run, /) -> Path:
     """Write the report of a run again, as one HTML file that opens offline, and return its path.
 

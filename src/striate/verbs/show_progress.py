@@ -8,6 +8,7 @@ import time
 from collections.abc import Iterator
 from typing import Any, Protocol
 
+from striate.core.arguments import checked
 from striate.core.names import visible
 from striate.core.notebook import in_notebook, table, text
 
@@ -19,6 +20,7 @@ Row = tuple[str, str, str, str]
 _wanted: bool | None = None
 
 
+@checked
 def show_progress(wanted: bool | None, /) -> None:
     """Turn the progress bars of this process's verbs on or off.
 

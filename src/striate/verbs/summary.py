@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from striate.core.arguments import checked
 from striate.core.errors import ModelError
 from striate.verbs._size import size_of
 from striate.verbs._trained import classifier_of
@@ -40,6 +41,7 @@ class Summary:
         return self.description._repr_html_()
 
 
+@checked
 def summary(
     model: str | Module | Run | Classifier,
     /,

@@ -146,7 +146,7 @@ def _folder(repository: Repository) -> Path:
 
 def _hub_cache() -> Path:
     if chosen := os.environ.get("HF_HUB_CACHE"):
-        return Path(chosen).expanduser()
+        return Path(os.path.expanduser(chosen))
     home = os.environ.get("HF_HOME")
     if home is None:
         home = os.path.join(os.environ.get("XDG_CACHE_HOME") or "~/.cache", "huggingface")

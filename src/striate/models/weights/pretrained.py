@@ -68,8 +68,8 @@ def pretrained(
             tensor, its shape and the expected one.
         RunError: the cache cannot be written.
     """
-    text = os.fspath(weights)
-    path = Path(text).expanduser()
+    text = _text_of(weights)
+    path = Path(os.path.expanduser(text))
     if os.path.isdir(path):
         return _of_folder(path, model)
     if os.path.lexists(path):
@@ -82,6 +82,17 @@ def pretrained(
     raise ModelError(
         f"There are no weights {text!r}: neither a file, nor a name of the catalogue. {nearest(text, entries.names())}"
     )
+
+
+def _text_of(weights: object) -> str:
+    if isinstance(weights, os.PathLike):
+        weights = os.fspath(weights)
+    if not isinstance(weights, str) or not weights:
+        raise ModelError(
+            "Weights are named by a text or a path, as in 'resnet50', 'resnet50.safetensors' or "
+            f"'timm/resnet50.a1_in1k'; received {weights!r:.80}."
+        )
+    return weights
 
 
 def is_published(weights: str) -> bool:

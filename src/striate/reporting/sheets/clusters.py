@@ -11,6 +11,7 @@ import torch
 from jaxtyping import Float
 
 from striate.classifier import Classifier
+from striate.core.errors import ConfigError
 from striate.data.dataset import Dataset
 from striate.data.loading.loader import Loader
 from striate.explaining import MapClusters, NoMapError, cluster_maps
@@ -60,6 +61,8 @@ def find_clusters(
             return find_clusters(classifier, dataset, indices, label, METHODS[USUAL], at)
         except NoMapError:
             return find_clusters(classifier, dataset, indices, label, METHODS[WITHOUT_MAPS], None)
+    if at is not None and not method.places:
+        raise ConfigError(f"{method.title} reads no place in the network: leave out 'at'.")
     number = classifier.labels.classes.index(label)
     settings = {} if at is None else {"at": at}
     loader = Loader(dataset, indices, classifier.input, batch_size=_BATCH)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import functools
 import hashlib
+import os
 import re
 import struct
 import zlib
@@ -12,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 from striate.core.errors import ConfigError
-from striate.core.files import make_folder, write_atomically
+from striate.core.files import make_folder, open_regular, write_atomically
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -130,12 +131,12 @@ class OutputFolder:
         Raises:
             StriateError: the folder cannot be written, or the disk is full.
         """
+        make_folder(self.path)
         source, name, number = _source_of(subject), f"{stem}.png", 1
         while name.casefold() in self._taken or _recorded(self.path / name) not in (None, source):
             number += 1
             name = f"{stem}-{number}.png"
         self._taken.add(name.casefold())
-        make_folder(self.path)
         write_atomically(self.path / name, _with_source(png, source))
         return self.path / name
 
@@ -170,12 +171,12 @@ def _with_source(png: bytes, source: str) -> bytes:
 
 def _recorded(path: Path) -> str | None:
     """Return the source that a PNG records: None if there is no file, "" if it records none."""
-    from PIL import Image, UnidentifiedImageError
+    from PIL import Image
 
-    try:
-        with Image.open(path) as image:
-            return str(image.info.get(_KEY, ""))
-    except FileNotFoundError:
+    if not os.path.lexists(path):
         return None
-    except (OSError, UnidentifiedImageError):
+    try:
+        with open_regular(path) as file, Image.open(file) as image:
+            return str(image.info.get(_KEY, ""))
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):
         return ""
