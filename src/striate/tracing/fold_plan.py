@@ -97,7 +97,7 @@ def _is_sum(module: nn.Module) -> bool:
 
 
 class _Reading:
-    """The modules that made and read each tensor of a recorded pass, by their paths. Tensors are compared by identity."""
+    """The modules that made and read each tensor of a recorded pass, by their paths; tensors by their identity."""
 
     def __init__(self, recorder: Recorder) -> None:
         self._calls: dict[str, list[ModuleCall]] = defaultdict(list)
