@@ -25,3 +25,19 @@ def hinge(logits: list[list[float]], targets: list[list[float]], margin: float =
                 if other != truth:
                     total += share * max(0.0, margin + value - row[truth])
     return total / len(logits)
+
+
+def distill(
+    logits: list[list[float]],
+    targets: list[list[float]],
+    temperature: float = 4.0,
+    alpha: float = 0.9,
+    taught: list[list[float]] | None = None,
+) -> float:
+    """`taught` are the teacher's probabilities at the temperature."""
+    total = 0.0
+    for scores, teacher in zip(logits, taught or [], strict=True):
+        log_sum = math.log(sum(math.exp(score / temperature) for score in scores))
+        for score, probability in zip(scores, teacher, strict=True):
+            total += probability * (math.log(probability) - (score / temperature - log_sum))
+    return alpha * temperature**2 * total / len(logits) + (1 - alpha) * cross_entropy(logits, targets)

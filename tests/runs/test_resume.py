@@ -330,7 +330,7 @@ def test_another_machine_is_refused_and_named_when_it_is_accepted(
     photos: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run = stop(begin(photos), 2)
-    monkeypatch.setattr(train, "circumstances", lambda plan: circumstances(plan) | {"processor": "abacus"})
+    monkeypatch.setattr(train, "circumstances", lambda *facts: circumstances(*facts) | {"processor": "abacus"})
     with pytest.raises(RunError, match="cannot be resumed exactly here: processor abacus"):
         striate.resume(run.path)
     said = started(striate.resume.events(run.path, inexact=True))

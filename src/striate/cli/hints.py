@@ -32,6 +32,7 @@ _SETTINGS = {
     "schedule.every_epochs": "step-size lr-step-size decay-epochs",
     "schedule.factor": "gamma lr-gamma decay-rate lr-decay",
     "loss.name": "loss criterion",
+    "loss.teacher": "teacher distill distillation kd",
     "loss.label_smoothing": "label-smoothing smoothing",
     "augmentation.flip": "flip hflip fliplr horizontal-flip mirror mirroring no-flip",
     "augmentation.rotation": "rotation rotate degrees rotation-degrees",

@@ -13,6 +13,7 @@ from striate.data.sources.named_registry import OWN_LOADERS, is_named
 from striate.data.sources.opening import open_data
 from striate.models import MODELS, OWN_MODELS, split_place
 from striate.runs.conclude import Publisher, conclude
+from striate.runs.distillation import check_teacher, located
 from striate.runs.events import RunEvent
 from striate.runs.fitting import check_fit
 from striate.runs.folder import Run, check_name, new_run
@@ -47,6 +48,7 @@ def start_run(
     plan, prepared, stem = _prepared(data, changes, recipe, execution, progress)
     if not isinstance(plan.recipe.transfer, Features):  # what is frozen has no batch to be trained on
         check_fit(plan.recipe, prepared)
+    check_teacher(plan.recipe, prepared)
     with new_run(folder, name, f"{stem}-{_short(plan.recipe.model)}") as run:
         plan.write(run)
         yield from train_to_end(run, plan, prepared, Start(), progress=progress)
@@ -64,7 +66,7 @@ def _prepared(
     if isinstance(data, Loaders):
         completed, suited, _ = complete(changes, free=False)
         plan = fitted(make_plan(OWN_LOADERS, recipe or suited or "photos", completed, execution=execution), data)
-        return plan, PreparedLoaders.read(data, plan.recipe.task), "loaders"
+        return located(plan), PreparedLoaders.read(data, plan.recipe.task), "loaders"
     dataset = open_data(data, progress=progress)
     named = data if is_named(data) else str(Path(data).expanduser().resolve())
     completed, suited, reason = complete(changes, free=not is_named(data) and recipe is None)
@@ -73,7 +75,7 @@ def _prepared(
     found = audit(dataset, progress=progress)
     plan = follow_model(plan, changes, found.index) if plan.recipe.weights is None else follow_weights(plan, changes)
     prepared = prepare_data(plan.recipe, found, progress=progress)
-    plan = choose_transfer(plan, prepared, changes, progress=progress)
+    plan = located(choose_transfer(plan, prepared, changes, progress=progress))
     return plan, pooled(plan.recipe, prepared), dataset.name
 
 

@@ -17,6 +17,7 @@ from striate.core.files import make_folder
 from striate.core.progress import Progress, silent
 from striate.core.protocols import Batches
 from striate.models import Arguments, build_model
+from striate.runs.distillation import with_teacher
 from striate.runs.events import RunStarted
 from striate.runs.folder import Run
 from striate.runs.plan import Plan
@@ -24,6 +25,7 @@ from striate.runs.prepare import Prepared, TrainingData
 from striate.runs.probe import fit_head
 from striate.runs.recipe import Recipe
 from striate.runs.transfer import build, freeze_for
+from striate.tasks import Task
 from striate.training import (
     Checkpoint,
     EarlyStopping,
@@ -108,20 +110,21 @@ def train_run(
     network = session.build(restored=checkpoint is not None, progress=progress)
     rates = freeze_for(recipe.transfer, network, session.arguments["size"])
     execution = _execution(session, network, start, progress)
+    task = with_teacher(recipe, session.prepared, execution)
     changes = start.changes
     if checkpoint is not None:
         if not start.inexact:
-            require_exact(checkpoint.circumstances, circumstances(execution))
-        changes = (*changes, *differences(checkpoint.circumstances, circumstances(execution)))
-    state = _state(session, execution, network, len(train), rates)
+            require_exact(checkpoint.circumstances, circumstances(execution, task))
+        changes = (*changes, *differences(checkpoint.circumstances, circumstances(execution, task)))
+    state = _state(session, execution, network, task, len(train), rates)
     if checkpoint is not None:
         restore(state, checkpoint)
     with EventLog(run.events_file, checkpoint.log_position if checkpoint else None) as log:
         if checkpoint is None:
-            log.write("started", **_facts(session, execution))
+            log.write("started", **_facts(session, state))
         elif changes:
             session.plan.write(run)  # its end may have changed
-            log.write("resumed", clock=state.clock, changes=list(changes), **_facts(session, execution))
+            log.write("resumed", clock=state.clock, changes=list(changes), **_facts(session, state))
         yield _started(run, session, state, start, changes)
         events = train_session(
             state,
@@ -164,13 +167,13 @@ def fit_run(
     recipe, checkpoint = session.plan.recipe, start.checkpoint
     network = session.build(restored=checkpoint is not None, progress=progress)
     execution = start.execution or session.plan.execution or plain_plan(device_named(recipe.device))
-    state = _state(session, execution, network, 1)
+    state = _state(session, execution, network, recipe.create_task(), 1)
     if checkpoint is not None:
         restore(state, checkpoint)
     ending = Ending(f"fitted on the features of {recipe.model}", None)
     with EventLog(run.events_file, checkpoint.log_position if checkpoint else None) as log:
         if checkpoint is None:
-            log.write("started", **_facts(session, execution))
+            log.write("started", **_facts(session, state))
         yield _started(run, session, state, start, start.changes)
         if checkpoint is None:
             state.clock = state.clock.tick(0.0)
@@ -185,6 +188,7 @@ def _state(
     session: Session,
     execution: ExecutionPlan,
     network: nn.Module,
+    task: Task,
     steps_per_epoch: int,
     rates: Sequence[LayerRate] = (),
 ) -> TrainState:
@@ -194,7 +198,7 @@ def _state(
         model=model,
         optimizer=recipe.optimizer.create(model, rates),
         schedule=recipe.schedule.over(recipe.epochs),
-        task=recipe.create_task(),
+        task=task,
         clock=Clock(steps_per_epoch),
         plan=execution,
         seed=recipe.seed,
@@ -204,7 +208,7 @@ def _state(
     )
 
 
-def _facts(session: Session, execution: ExecutionPlan) -> dict[str, Any]:
+def _facts(session: Session, state: TrainState) -> dict[str, Any]:
     """Return the facts of the start of a session; they are equal in every repetition."""
     prepared, recipe = session.prepared, session.plan.recipe
     return {
@@ -215,8 +219,8 @@ def _facts(session: Session, execution: ExecutionPlan) -> dict[str, Any]:
         "classes": list(prepared.labels.classes),
         "counts": prepared.counts,
         "recipe": to_json(recipe),
-        "execution": to_json(execution),
-        "circumstances": circumstances(execution),
+        "execution": to_json(state.plan),
+        "circumstances": circumstances(state.plan, state.task),
     }
 
 

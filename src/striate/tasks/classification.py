@@ -18,14 +18,14 @@ from striate.core.errors import DataError
 from striate.core.protocols import Auxiliary
 from striate.core.registry import NOT_AN_OPTION
 from striate.core.spec import LabelSpec
-from striate.tasks.task import TASKS, Criterion, Prediction, Task
+from striate.tasks.task import TASKS, Criterion, OfImages, Prediction, Task
 
 
 @dataclass(frozen=True, kw_only=True)
 class Classification(Task):
     """Each image has exactly one class; a target is its number, and outputs are logits."""
 
-    criterion: Criterion = field(default=F.cross_entropy, repr=False, metadata=NOT_AN_OPTION)
+    criterion: Criterion | OfImages = field(default=F.cross_entropy, repr=False, metadata=NOT_AN_OPTION)
 
     scores: ClassVar[Mapping[str, str]] = MappingProxyType({"loss": "loss", "accuracy": "accuracy"})
     sections: ClassVar[tuple[str, ...]] = (
@@ -49,15 +49,16 @@ class Classification(Task):
 
     def loss(self, model: nn.Module, batch: Batch) -> Float[Tensor, ""]:
         """Sum the criterion of the main logits and, times `auxiliary`, that of each auxiliary head."""
+        criterion = self.criterion.of(batch.images) if isinstance(self.criterion, OfImages) else self.criterion
         others: Mapping[str, Tensor] = {}
         if self.auxiliary and isinstance(model, Auxiliary):
             logits, others = model.forward_with_auxiliary(batch.images)
         else:
             logits = model(batch.images)
         with full_precision(logits.device):
-            mean = self.criterion(logits.float(), batch.targets)
+            mean = criterion(logits.float(), batch.targets)
             for other in others.values():
-                mean = mean + self.auxiliary * self.criterion(other.float(), batch.targets)
+                mean = mean + self.auxiliary * criterion(other.float(), batch.targets)
         return mean
 
     def outputs(self, model: nn.Module, images: Float[Tensor, "n c h w"]) -> Float[Tensor, "n k"]:

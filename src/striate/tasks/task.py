@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import ClassVar
+from typing import ClassVar, Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Float, Shaped
@@ -21,6 +21,22 @@ TASKS: Registry[type[Task]] = Registry("task")
 
 Criterion = Callable[[Tensor, Tensor], Tensor]
 """A loss as a function of (outputs, targets): the mean over the samples of a batch."""
+
+
+@runtime_checkable
+class OfImages(Protocol):
+    """A loss that depends on the images of a batch, such as one with a teacher that sees them too.
+
+    `circumstances` identifies what it depends on; it is recorded with the environment of the training, and a resumed
+    training must have the same.
+    """
+
+    @property
+    def circumstances(self) -> Mapping[str, str]: ...
+
+    def of(self, images: Float[Tensor, "n c h w"]) -> Criterion:
+        """Return the criterion of a batch with these images."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -77,7 +93,7 @@ class Task(Registered, ABC):
     scores: ClassVar[Mapping[str, str]]
     sections: ClassVar[tuple[str, ...]]
 
-    criterion: Criterion | None = field(default=None, repr=False, metadata=NOT_AN_OPTION)
+    criterion: Criterion | OfImages | None = field(default=None, repr=False, metadata=NOT_AN_OPTION)
     auxiliary: float = field(default=0.0, metadata=NOT_AN_OPTION)
 
     @abstractmethod

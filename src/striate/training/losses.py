@@ -15,6 +15,7 @@ import torch.nn.functional as F
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from striate.core.errors import ConfigError
 from striate.core.registry import Registered, Registry
 from striate.core.scalars import check_range
 
@@ -96,5 +97,54 @@ class Hinge(Loss):
         return (self.margin + logits - truth).clamp(min=0).sum(dim=1) - self.margin
 
 
+@dataclass(frozen=True, kw_only=True)
+class Distill(Loss):
+    """Distillation: the classes as usual, and the probabilities of a teacher for the same augmented images.
+
+        alpha · T² · KL(softmax(t / T) ‖ softmax(z / T)) + (1 - alpha) · cross-entropy(z, y)
+
+    for logits z and those of the teacher, t: G. Hinton, O. Vinyals and J. Dean, "Distilling the knowledge in a neural
+    network", arXiv:1503.02531, section 2. The factor T² keeps the gradient of the first term at the size of the second.
+    The divergence differs from the paper's cross-entropy by the entropy of the teacher, a constant, and is 0 where both
+    agree. Several teachers answer by the mean of their softened probabilities. Temperatures that calibrate teachers
+    are not used. Without the answers of a teacher, as in the trial of execution plans, this is cross-entropy.
+
+    Args:
+        teacher: runs of the same classes.
+        temperature: T; the higher, the more the teacher tells about wrong classes.
+        alpha: weight of the teacher, from 0 to 1.
+    """
+
+    teacher: tuple[str, ...]
+    temperature: float = 4.0
+    alpha: float = 0.9
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_range(self, "temperature", above=0)
+        check_range(self, "alpha", at_least=0, at_most=1)
+        if not self.teacher:
+            raise ConfigError("teacher must name at least one run, as in loss.teacher=runs/photos; received none.")
+
+    def soften(self, logits: Float[Tensor, "n k"]) -> Float[Tensor, "n k"]:
+        """Return the probabilities of a teacher with these logits at the temperature T."""
+        return torch.softmax(logits / self.temperature, dim=1)
+
+    def __call__(
+        self,
+        logits: Float[Tensor, "n k"],
+        targets: Int[Tensor, " n"] | Float[Tensor, "n k"],
+        taught: Float[Tensor, "n k"] | None = None,
+    ) -> Float[Tensor, ""]:
+        """Return the loss; `taught` are the softened probabilities of the teacher."""
+        own = F.cross_entropy(logits, targets)
+        if taught is None:
+            return own
+        softened = torch.log_softmax(logits / self.temperature, dim=1)
+        divergence = F.kl_div(softened, taught, reduction="batchmean")
+        return self.alpha * self.temperature**2 * divergence + (1 - self.alpha) * own
+
+
 LOSSES.add("cross_entropy", CrossEntropy)
+LOSSES.add("distill", Distill)
 LOSSES.add("hinge", Hinge)
