@@ -121,6 +121,8 @@ def test_who_cannot_teach_is_one_sentence_before_there_is_a_run(folder: Path) ->
     ):
         with pytest.raises(ConfigError, match=said):
             striate.train("photos", set=settings(name), **STUDENT)
+    with pytest.raises(ConfigError, match=r"Name a run, as in --set loss\.teacher=runs/photos"):
+        striate.train("photos", set=SETTINGS | {"loss.name": "distill"}, **STUDENT)
     with pytest.raises(RunError, match=r"There is no classifier in .*nothing"):
         striate.train("photos", set=settings("nothing"), **STUDENT)
     fitted = override(RECIPES["transfer"](), ["transfer.name=features", "loss.name=distill", "loss.teacher=one"])

@@ -62,6 +62,8 @@ def with_teacher(recipe: Recipe, prepared: TrainingData, plan: ExecutionPlan) ->
             "The loss distill trains a network by gradient descent, and transfer features fits a linear classifier. "
             "Choose another kind of transfer, as in --transfer full, or leave the loss out."
         )
+    if not loss.teacher:
+        raise ConfigError("The loss distill has a teacher. Name a run, as in --set loss.teacher=runs/photos.")
     classifiers = {path: load_classifier(path) for path in loss.teacher}
     for path, classifier in classifiers.items():
         _check(path, classifier, recipe, prepared)

@@ -15,7 +15,6 @@ import torch.nn.functional as F
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from striate.core.errors import ConfigError
 from striate.core.registry import Registered, Registry
 from striate.core.scalars import check_range
 
@@ -110,12 +109,12 @@ class Distill(Loss):
     are not used. Without the answers of a teacher, as in the trial of execution plans, this is cross-entropy.
 
     Args:
-        teacher: runs of the same classes.
+        teacher: runs of the same classes, at least one.
         temperature: T; the higher, the more the teacher tells about wrong classes.
         alpha: weight of the teacher, from 0 to 1.
     """
 
-    teacher: tuple[str, ...]
+    teacher: tuple[str, ...] = ()
     temperature: float = 4.0
     alpha: float = 0.9
 
@@ -123,8 +122,6 @@ class Distill(Loss):
         super().__post_init__()
         check_range(self, "temperature", above=0)
         check_range(self, "alpha", at_least=0, at_most=1)
-        if not self.teacher:
-            raise ConfigError("teacher must name at least one run, as in loss.teacher=runs/photos; received none.")
 
     def soften(self, logits: Float[Tensor, "n k"]) -> Float[Tensor, "n k"]:
         """Return the probabilities of a teacher with these logits at the temperature T."""
