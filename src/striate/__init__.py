@@ -21,15 +21,16 @@ from striate.verbs.concepts import concepts as concepts
 from striate.verbs.create import create as create
 from striate.verbs.evaluate import evaluate as evaluate
 from striate.verbs.explain import explain as explain
+from striate.verbs.features import features as features
 from striate.verbs.finish import finish as finish
 from striate.verbs.fool import fool as fool
 from striate.verbs.inspect import inspect as inspect
 from striate.verbs.list_models import list_models as list_models
 from striate.verbs.load import load as load
-from striate.verbs.nearest import nearest as nearest
 from striate.verbs.predict import predict as predict
 from striate.verbs.report import report as report
 from striate.verbs.resume import resume as resume
+from striate.verbs.retrieve import retrieve as retrieve
 from striate.verbs.show_progress import show_progress as show_progress
 from striate.verbs.summary import summary as summary
 from striate.verbs.train import train as train
@@ -62,6 +63,8 @@ def __getattr__(name: str) -> Any:
 
     if name == "__version__":
         return metadata.version("striate")
+    if name in _former.VERBS:
+        return _former.verb(name)
     if name not in _LOADED_ON_USE:
         raise AttributeError(f"module 'striate' has no attribute {name!r}; it has {', '.join(__all__)}")
     return getattr(import_module(_LOADED_ON_USE[name]), name)

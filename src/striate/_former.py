@@ -1,4 +1,4 @@
-"""Modules under their former names: importing one warns and gives the module that took its place."""
+"""Modules and verbs under their former names: using one warns and gives what took its place."""
 
 from __future__ import annotations
 
@@ -30,6 +30,7 @@ _MOVED = {
     "striate.models.folding": "striate.tracing",
     "striate.verbs._pictures": "striate.verbs._images",
 }
+VERBS = {"nearest": "striate.verbs.retrieve"}
 _RENAMED = {"Picture": "DecodedImage", "hold": "load_cached"}
 
 
@@ -66,3 +67,10 @@ def install() -> None:
     """Let former names be imported."""
     if not any(isinstance(finder, _Finder) for finder in sys.meta_path):
         sys.meta_path.append(_Finder())
+
+
+def verb(name: str) -> Any:
+    """Return the verb that took the place of `name`."""
+    now = VERBS[name].rpartition(".")[2]
+    warnings.warn(f"striate.{name} is now striate.{now}.", DeprecationWarning, stacklevel=3)
+    return getattr(import_module(VERBS[name]), now)

@@ -98,11 +98,13 @@ def test_an_open_file_is_read(classifier: Classifier, due: float, tmp_path: Path
         assert probabilities(striate.predict(classifier, io.BytesIO(png()), file)) == pytest.approx([due] * 2)
 
 
-def test_nearest_takes_them_too(classifier: Classifier, tmp_path: Path) -> None:
+def test_retrieve_takes_them_too(classifier: Classifier, tmp_path: Path) -> None:
     for number, label in enumerate("ab"):
         (tmp_path / "data" / label).mkdir(parents=True)
         Image.fromarray(PIXELS if number else 255 - PIXELS).save(tmp_path / "data" / label / "x.png")
-    (found,) = striate.nearest(classifier, Image.fromarray(PIXELS), data=tmp_path / "data", count=1, out=tmp_path / "o")
+    (found,) = striate.retrieve(
+        classifier, Image.fromarray(PIXELS), data=tmp_path / "data", count=1, out=tmp_path / "o"
+    )
     assert not isinstance(found, Failure)
     assert [neighbour.label for neighbour in found.neighbours] == ["b"]
 

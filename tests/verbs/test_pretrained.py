@@ -18,7 +18,7 @@ from striate.core.errors import ConfigError, ModelError, RunError
 from striate.models import create_model
 from striate.tasks import Prediction
 from striate.verbs.explanation import Explanation
-from striate.verbs.nearest import Nearest
+from striate.verbs.retrieve import Retrieved
 
 
 @pytest.fixture(scope="module")
@@ -69,13 +69,13 @@ def test_sheets_lie_in_the_present_folder(folder: Path, tmp_path: Path) -> None:
 
 def test_the_nearest_images_are_those_of_the_data_that_are_named(folder: Path, tmp_path: Path) -> None:
     image = folder / "photos/dog/1.png"
-    (found,) = striate.nearest("tiny_vgg", image, data=folder / "photos", count=2, device="cpu")
-    assert isinstance(found, Nearest)
+    (found,) = striate.retrieve("tiny_vgg", image, data=folder / "photos", count=2, device="cpu")
+    assert isinstance(found, Retrieved)
     assert (found.neighbours[0].name, found.neighbours[0].label) == ("dog/1.png", "dog")
     assert found.neighbours[0].similarity == pytest.approx(1, abs=1e-5)
-    assert list((tmp_path / "nearest").glob("*.png"))
+    assert list((tmp_path / "retrieved").glob("*.png"))
     with pytest.raises(ConfigError, match="has no data of its own: name the data"):
-        striate.nearest("tiny_vgg", image, device="cpu")
+        striate.retrieve("tiny_vgg", image, device="cpu")
 
 
 def test_data_are_evaluated_by_the_names_of_their_classes(folder: Path) -> None:

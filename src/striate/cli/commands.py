@@ -41,8 +41,11 @@ COMMANDS = {
     "explain": Command(
         "explanations.show_explanations", "striate explain runs/photos holiday/*.jpg --method occlusion", uses_run=True
     ),
-    "nearest": Command(
-        "neighbours.show_neighbours", "striate nearest runs/photos holiday/*.jpg --count 5", uses_run=True
+    "retrieve": Command(
+        "neighbours.show_neighbours", "striate retrieve runs/photos holiday/*.jpg --count 5", uses_run=True
+    ),
+    "features": Command(
+        "features.show_features", "striate features runs/photos photos/ --at stage3 --out photos.parquet", uses_run=True
     ),
     "concepts": Command(
         "concepts.show_concepts", "striate concepts runs/animals striped/ dotted/ --target zebra", uses_run=True
@@ -58,7 +61,7 @@ COMMANDS = {
     "summary": Command("models.show_summary", "striate summary lenet5 --size 28x28"),
 }
 
-FORMER = {"data": "audit", "models": "list-models"}
+FORMER = {"data": "audit", "models": "list-models", "nearest": "retrieve"}
 """Commands under their former names."""
 
 

@@ -55,8 +55,14 @@ def nearest(name: str, known: Iterable[str]) -> str:
     "Did you mean 'lenet5'?"
     """
     known = list(known)
+    close = closest(name, known)
+    if close is not None:
+        return f"Did you mean {close!r}?"
+    return f"Known are: {', '.join(known)}." if known else "None is known."
+
+
+def closest(name: str, known: Iterable[str]) -> str | None:
+    """Return the known name that is closest to an unknown one; None if none is close."""
     folded = {candidate.casefold(): candidate for candidate in known}
     close = difflib.get_close_matches(name.casefold(), folded, n=1, cutoff=0.5)
-    if close:
-        return f"Did you mean {folded[close[0]]!r}?"
-    return f"Known are: {', '.join(known)}." if known else "None is known."
+    return folded[close[0]] if close else None

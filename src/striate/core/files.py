@@ -63,22 +63,39 @@ def write_atomically(path: Path, content: bytes | memoryview | str) -> None:
         StriateError: the folder cannot be written, the path is none, or the disk is full; the old file is untouched.
     """
     data = memoryview(content.encode() if isinstance(content, str) else content)
+    with replacing(path) as file:
+        for start in range(0, len(data), _CHUNK) or (0,):
+            write_chunk(file, data[start : start + _CHUNK])
+
+
+@contextlib.contextmanager
+def replacing(path: Path) -> Iterator[IO[bytes]]:
+    """Within the block, write a file that takes the place of `path` at the end, as `write_atomically` does.
+
+    If the block raises an exception, the new file is removed, and the old one stays.
+
+    Raises:
+        StriateError: the folder cannot be written, or the disk is full; the old file is untouched.
+    """
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     _written_here.add(temporary)
     try:
-        with open(temporary, "wb") as file:
-            for start in range(0, len(data), _CHUNK) or (0,):
-                write_chunk(file, data[start : start + _CHUNK])
+        try:
+            file = open(temporary, "wb")  # noqa: SIM115 – closed below
+        except ValueError as error:
+            raise _no_path(path) from error
+        with file:
+            yield file
             file.flush()
             os.fsync(file.fileno())
         os.replace(temporary, path)
         sync_folder(path.parent)
-    except OSError as error:
-        with contextlib.suppress(OSError):
+    except (Exception, KeyboardInterrupt) as error:
+        with contextlib.suppress(OSError, ValueError):
             temporary.unlink(missing_ok=True)
-        raise storage_error(path, error) from error
-    except ValueError as error:
-        raise _no_path(path) from error
+        if isinstance(error, OSError):
+            raise storage_error(path, error) from error
+        raise
     finally:
         _written_here.discard(temporary)
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from torch import nn
 
-from striate.core.errors import StriateError, nearest
+from striate.core.errors import StriateError, closest, nearest
 from striate.core.protocols import Described
 from striate.hooks._compiled import eager, modules_by_path, scripted
 
@@ -87,10 +87,9 @@ def find(model: nn.Module, name: str) -> nn.Module | Operation:
         return modules[path]
     match = _OPERATION.fullmatch(name)
     if match is None:
-        known = nearest(name, [*declared, *modules])
         raise PlaceError(
             f"A place must be a feature map, a module's path, or an operation such as 'relu:3'; received {name!r}. "
-            f"{known}"
+            f"{_known(name, declared, modules)}"
         )
     regions = scripted(model)
     if regions:
@@ -99,6 +98,15 @@ def find(model: nn.Module, name: str) -> nn.Module | Operation:
             f"{name!r}, or use the network before scripting."
         )
     return Operation(match[1], int(match[2]))
+
+
+def _known(name: str, declared: Iterable[str], modules: Iterable[str]) -> str:
+    """Suggest the closest place, and list the feature maps; of a network without any, list the modules."""
+    maps = ", ".join(declared)
+    close = closest(name, [*declared, *modules])
+    if not maps:
+        return nearest(name, modules)
+    return " ".join([*([f"Did you mean {close!r}?"] if close else []), f"The feature maps are {maps}."])
 
 
 def _called(path: str) -> str:

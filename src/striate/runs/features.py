@@ -38,7 +38,7 @@ from striate.models.surgery import HEAD
 from striate.tracing import fold
 
 _BATCH, _BATCH_OF_A_THREAD = 32, 4  # of a thread: glibc keeps buffers below 32 MiB for the next batch
-_SOURCES = ("striate.models", "striate.layers", "striate.tracing")
+_SOURCES = ("striate.models", "striate.layers", "striate.tracing", "striate.hooks", "striate.explaining")
 
 
 @dataclass(frozen=True, eq=False)
@@ -88,7 +88,11 @@ def features_of(
     index = np.unique(index)
     widths = _widths(network, spec)
     shape = (len(index), sum(widths.values()))
-    path = _path(network, spec, dataset, index, digests)
+
+    def path_now() -> Path | None:
+        return None if digests is None else FeatureCache(network, spec).path(dataset, index, digests)
+
+    path = path_now()
     values = None if path is None else find(path, shape, np.dtype(np.float32))
     if values is None:
         buffer, values = reserve(shape, np.dtype(np.float32))
@@ -96,7 +100,7 @@ def features_of(
         for rows in _computed(network, spec, dataset, index, device, progress):
             values[done : done + len(rows)] = rows
             done += len(rows)
-        if path is not None and path == _path(network, spec, dataset, index, digests):
+        if path is not None and path == path_now():
             values = keep(path, buffer, values)
     ends = np.cumsum(list(widths.values()))
     parts = zip(widths, np.split(values, ends[:-1], axis=1), strict=True)
@@ -187,22 +191,41 @@ def _widths(network: Network, spec: InputSpec) -> dict[str, int]:
     return {name: seen[name].shape[1] for name in places_of(network)}
 
 
-def _path(
-    network: Network, spec: InputSpec, dataset: Dataset, index: np.ndarray, digests: np.ndarray | None
-) -> Path | None:
-    """Return the path of the cached features; None where nothing is cached."""
-    if digests is None:
-        return None
-    digest = hashlib.sha256(f"{program_digest()} {_models_digest()} {config.digest(spec)}".encode())
+class FeatureCache:
+    """Paths of cached features of one network, by everything that the features depend on.
+
+    `place` tells features of one kind from others of the same network. Features that the last layer does not influence
+    outlive a change of it (`with_head`).
+    """
+
+    def __init__(self, network: Network, spec: InputSpec, place: str = "", *, with_head: bool = False) -> None:
+        origin = network_digest(network, spec, "" if with_head else network.head)
+        self._digest = hashlib.sha256(f"{program_digest()} {_models_digest()} {origin} {place}".encode())
+
+    def path(self, dataset: Dataset, index: Int[np.ndarray, " n"], digests: UInt8[np.ndarray, "m 32"]) -> Path:
+        """Return the path of the features of the images `index`; `digests` are those of all images of the data set."""
+        digest = self._digest.copy()
+        if isinstance(dataset.store, FileStore):  # of two files with equal pixels, one may be decoded at reduced size
+            for one in dataset.store.digests(index):
+                digest.update(f"\n{one}".encode())
+        digest.update(np.ascontiguousarray(digests[index]).data)
+        return cache_folder() / "features" / digest.hexdigest()
+
+
+def network_digest(network: nn.Module, spec: InputSpec, but: str = "") -> str:
+    """Return SHA-256 of the preparation, the modules and the weights of a network, without those of the module `but`.
+
+    Options such as padding are in no tensor, so what modules print is part of it.
+    """
+    digest = hashlib.sha256(config.digest(spec).encode())
+    for name, module in network.named_modules():
+        if not but or name != but:
+            digest.update(f"\n{name} {type(module).__name__} {module.extra_repr()}".encode())
     for name, tensor in network.state_dict().items():
-        if not name.startswith(f"{network.head}."):
+        if not but or not name.startswith(f"{but}."):
             digest.update(f"\n{name} {tensor.dtype} {list(tensor.shape)}".encode())
             digest.update(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().data)
-    if isinstance(dataset.store, FileStore):  # of two files with equal pixels, one may be decoded at reduced size
-        for one in dataset.store.digests(index):
-            digest.update(f"\n{one}".encode())
-    digest.update(np.ascontiguousarray(digests[index]).data)
-    return cache_folder() / "features" / digest.hexdigest()
+    return digest.hexdigest()
 
 
 @functools.cache

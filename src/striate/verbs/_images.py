@@ -15,6 +15,8 @@ from striate.data.sources.text import Finder, decode_text
 
 if TYPE_CHECKING:
     from striate.classifier import Failure
+    from striate.core.progress import Progress
+    from striate.data.dataset import Dataset
 
 Image = TypeVar("Image")
 Result = TypeVar("Result")
@@ -88,6 +90,37 @@ def expand(images: Iterable[str | Path]) -> Iterator[Path]:
         if not files:
             raise DataError(f"{given} holds no image.")
         yield from (finder.find(path) for path in files)
+
+
+def labelled_or_not(sources: Sequence[str | Path], progress: Progress) -> Dataset:
+    """Open images whose classes may be unknown.
+
+    A single source is data in any form that 'train' takes. A folder without class folders, patterns, and image files
+    are images without classes.
+
+    Raises:
+        DataError: there is no image, or the data are invalid.
+    """
+    import numpy as np
+
+    from striate.data.dataset import Dataset, FileStore
+    from striate.data.images.decode import SUFFIXES
+    from striate.data.sources.opening import is_named, open_data
+
+    if len(sources) == 1:
+        source = sources[0]
+        text, path = str(source), Path(source).expanduser()
+        pattern = text == "-" or (glob.has_magic(text) and not os.path.lexists(path))
+        if is_named(source) or not (pattern or path.suffix.lower() in SUFFIXES):
+            try:
+                return open_data(source, minimum_classes=1, progress=progress)
+            except DataError:
+                if is_named(source) or not os.path.isdir(path):
+                    raise
+    files = [str(file) for file in expand(sources)]
+    name = Path(sources[0]).name if len(sources) == 1 and os.path.isdir(sources[0]) else "images"
+    source = " ".join(map(str, sources))
+    return Dataset(name, FileStore(Path(), files), (), np.empty((len(files), 0), bool), source=source)
 
 
 def _meant(given: str | Path, finder: Finder) -> list[Path]:

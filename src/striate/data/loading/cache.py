@@ -177,6 +177,14 @@ def find(path: Path, shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray | No
         return None
 
 
+def find_bytes(path: Path) -> np.ndarray | None:
+    """Return the array of uint8 at `path`, of any length, as `find` does."""
+    try:
+        return find(path, (os.path.getsize(path) - _PAGE,), np.dtype(np.uint8))
+    except OSError:
+        return None
+
+
 def _header(array: np.ndarray) -> dict[str, object]:
     digest = hashlib.sha256(array.data).hexdigest()
     return {"format": _FORMAT, "shape": list(array.shape), "dtype": array.dtype.str, "sha256": digest}

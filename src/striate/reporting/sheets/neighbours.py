@@ -1,9 +1,10 @@
-"""The training images most similar to a given one, and their sheet."""
+"""The images most similar to a given one, and their sheet."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -15,11 +16,13 @@ from striate.core.progress import Progress, silent
 from striate.core.spec import InputSpec
 from striate.data.dataset import Dataset
 from striate.data.loading.loader import Loader
-from striate.explaining import ActivationGrid, activation_grid, nearest_images
+from striate.explaining import ActivationGrid, activation_grid
 from striate.plot import LIGHT, Theme, Tile, coloured, resized, sheet, tiles
 from striate.reporting.sheets.input_image import Subject
 from striate.reporting.sheets.results import answer
 from striate.reporting.sheets.rgb import Pixels, shown_input
+from striate.runs.gallery import Gallery, search
+from striate.runs.place_features import PlaceFeatures
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -30,10 +33,10 @@ _COLUMNS = 5
 
 @dataclass(frozen=True, eq=False)
 class Neighbour:
-    """A training image similar to a query image.
+    """An image similar to a query image.
 
-    `index` is its index in the data, `label` its class, `similarity` the cosine between the features of the two, and
-    `given` its input to the network as pixels.
+    `index` is its index in the data, `label` its class, or "" where it has none, `similarity` the cosine between the
+    features of the two, and `given` its input to the network as pixels.
     """
 
     index: int
@@ -45,68 +48,58 @@ class Neighbour:
 
 @dataclass(frozen=True, eq=False)
 class Neighbourhood:
-    """A query image with the training images nearest to it, the nearest first.
+    """A query image with the images nearest to it, the nearest first, by features at `place`.
 
-    `grid` has the most similar position of the training images for each position of a map, if requested.
+    `grid` has the most similar position of the images for each position of a map, if requested.
     """
 
     subject: Subject
     neighbours: tuple[Neighbour, ...]
+    place: str
     spec: InputSpec
     grid: ActivationGrid | None = None
 
 
 def find_neighbours(
-    classifier: Classifier,
+    read: PlaceFeatures,
     subjects: Sequence[Subject],
-    dataset: Dataset,
-    indices: np.ndarray,
+    gallery: Gallery,
     *,
     count: int = 8,
-    at: str | None = None,
     patches: bool = False,
+    approximate: bool = False,
     progress: Progress = silent,
 ) -> tuple[Neighbourhood, ...]:
-    """Find the `count` images among `indices` of `dataset` that are nearest to each of `subjects`, in one pass.
+    """Find the `count` images of `gallery` that are nearest to each of `subjects`, in one pass.
 
-    With `patches`, a second pass finds the nearest position for each position of the map at the place `at`.
+    With `patches`, a second pass finds the nearest position for each position of the map at the place.
 
     Raises:
-        PlaceError: the network has no last layer whose input can be read, or no such place.
+        ConfigError: usearch, which does the approximate search, is not installed.
         DataError: an image can no longer be read.
     """
-    spec = classifier.input
-    loader = Loader(dataset, indices, spec, batch_size=_BATCH)
-
-    def batches() -> Iterator[Batch]:
-        for number, batch in enumerate(loader.epoch(0)):
-            yield batch
-            progress("comparing with the training images", number + 1, len(loader))
-
+    classifier, dataset = read.classifier, gallery.dataset
     images = torch.cat([subject.images for subject in subjects])
-    found = nearest_images(classifier.model, images, batches(), at=at, count=count)
+    found, similarity = search(gallery, read, read.of(images), count, approximate=approximate, progress=progress)
     grids: Sequence[ActivationGrid | None] = [None] * len(subjects)
     if patches:
-        grids = activation_grid(classifier.model, images, batches(), at=at)
-    shown = _shown(classifier, dataset, np.unique(found.index))
+        loader = Loader(dataset, gallery.index, classifier.input, batch_size=_BATCH)
+        grids = activation_grid(classifier.model, images, _batches(loader, progress), at=read.at)
+    shown = _shown(classifier, dataset, np.unique(found))
+
+    def neighbour(index: int, similarity: float) -> Neighbour:
+        return Neighbour(index, dataset.store.name(index), dataset.label(index), similarity, shown[index])
+
     return tuple(
-        Neighbourhood(
-            subject,
-            tuple(
-                Neighbour(
-                    index,
-                    dataset.store.name(index),
-                    dataset.label(index),
-                    similarity,
-                    shown[index],
-                )
-                for index, similarity in zip(row.tolist(), similarities.tolist(), strict=True)
-            ),
-            spec,
-            grid,
-        )
-        for subject, row, similarities, grid in zip(subjects, found.index, found.similarity, grids, strict=True)
+        Neighbourhood(subject, tuple(map(neighbour, row, similarities)), read.place, classifier.input, grid)
+        for subject, row, similarities, grid in zip(subjects, found.tolist(), similarity.tolist(), grids, strict=True)
     )
+
+
+def _batches(loader: Loader, progress: Progress) -> Iterator[Batch]:
+    for number, batch in enumerate(loader.epoch(0)):
+        yield batch
+        progress("comparing patches", number + 1, len(loader))
 
 
 def _shown(classifier: Classifier, dataset: Dataset, indices: np.ndarray) -> dict[int, Pixels]:
@@ -128,9 +121,12 @@ def neighbours_sheet(found: Neighbourhood, *, theme: Theme = LIGHT) -> Figure:
     if found.grid is not None:
         return _grid_sheet(image, found.grid, found.spec, theme)
     shown = [image]
-    shown += [Tile(one.given, (one.label, f"similarity {one.similarity:.3f}")) for one in found.neighbours]
-    note = "The similarity of two images is the cosine between their features, at most 1."
-    return tiles(shown, columns=_COLUMNS, title="Most similar training images", note=note, side=1.5, theme=theme)
+    shown += [
+        Tile(one.given, (one.label or Path(one.name).name, f"similarity {one.similarity:.3f}"))
+        for one in found.neighbours
+    ]
+    note = f"The similarity of two images is the cosine between their features at {found.place}, at most 1."
+    return tiles(shown, columns=_COLUMNS, title="Most similar images", note=note, side=1.5, theme=theme)
 
 
 def _grid_sheet(image: Tile, grid: ActivationGrid, spec: InputSpec, theme: Theme) -> Figure:
@@ -144,7 +140,7 @@ def _grid_sheet(image: Tile, grid: ActivationGrid, spec: InputSpec, theme: Theme
             cells.append(np.rint(theme.grey + weight[y, x] * (pixels.astype(np.float32) - theme.grey)).astype(np.uint8))
     drawn = sheet(np.stack(cells), columns=columns, gap=cells[0].shape[0] // 12, paper=theme.grey)
     note = (
-        f"For each position of the map at {grid.place} ({rows} × {columns}), the part of a training image whose "
+        f"For each position of the map at {grid.place} ({rows} × {columns}), the part of an image whose "
         f"activation is most similar to it; paler where the activation is weak."
     )
     given = coloured(image.pixels)

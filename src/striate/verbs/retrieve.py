@@ -1,4 +1,4 @@
-"""Find the training images that are most similar to an image."""
+"""Find the images of a data set that are most similar to an image."""
 
 from __future__ import annotations
 
@@ -10,27 +10,27 @@ from typing import TYPE_CHECKING
 from striate.core.errors import ConfigError, DataError
 from striate.core.progress import silent
 from striate.reporting.sheets.results import ImageResult, OutputFolder, SheetResults, stem_of
-from striate.verbs._images import each, named
+from striate.verbs._images import each, labelled_or_not, named
 from striate.verbs._trained import classifier_of, folder_of, own_data, training_images
 from striate.verbs._verb import with_progress
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
-    from numpy import ndarray
 
     from striate.classifier import Classifier, Failure
     from striate.classifier.images import Images
     from striate.core.progress import Progress
-    from striate.data.dataset import Dataset
     from striate.explaining import ActivationGrid
     from striate.reporting.sheets.input_image import Answered
     from striate.reporting.sheets.neighbours import Neighbour, Neighbourhood
+    from striate.runs.feature_file import FeatureFile
     from striate.runs.folder import Run
+    from striate.runs.gallery import Gallery
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class Nearest(ImageResult):
-    """The training images nearest to one image, and the `sheet` that shows them.
+class Retrieved(ImageResult):
+    """The images nearest to one image, and the `sheet` that shows them.
 
     In a notebook the sheet is displayed. `save` writes it, `show` opens it.
     """
@@ -50,7 +50,7 @@ class Nearest(ImageResult):
 
     @property
     def neighbours(self) -> tuple[Neighbour, ...]:
-        """The training images, the nearest first: each with its name, class and similarity."""
+        """The images found, the nearest first: each with its name, class and similarity."""
         return self.found.neighbours
 
     @property
@@ -66,11 +66,13 @@ class Nearest(ImageResult):
 
     def __repr__(self) -> str:
         first = self.neighbours[0]
-        return f"Nearest({Path(self.name).name!r}: {Path(first.name).name!r}, {first.label}, {first.similarity:.3f}, …)"
+        return (
+            f"Retrieved({Path(self.name).name!r}: {Path(first.name).name!r}, {first.label}, {first.similarity:.3f}, …)"
+        )
 
 
 @with_progress
-def nearest(
+def retrieve(
     run: str | Path | Run | Classifier,
     /,
     *images: str | Path | Images,
@@ -79,20 +81,21 @@ def nearest(
     count: int = 8,
     at: str | None = None,
     patches: bool = False,
+    approximate: bool = False,
     out: str | Path | None = None,
     device: str = "auto",
     progress: Progress | None = None,
-    on_result: Callable[[Nearest | Failure], None] | None = None,
-) -> SheetResults[Nearest | Failure]:
-    """Find the images of the training, or of other data, that are most similar to an image for the network.
+    on_result: Callable[[Retrieved | Failure], None] | None = None,
+) -> SheetResults[Retrieved | Failure]:
+    """Find the images of a data set that are most similar to an image for the network.
 
     The similarity of two images is the cosine between their inputs to the last layer, or between their features at
-    another place, and at most 1. The image is compared with every image of the run's training split, or of other data.
-    One sheet per image shows the image and its nearest images. With patches, the sheet shows for each part of
-    the image the most similar part of all images compared.
+    another place, and at most 1. The image is compared with every image of the run's training split, or of other data,
+    whose features are computed once and cached. One sheet per image shows the image and its nearest images. With
+    patches, the sheet shows for each part of the image the most similar part of all images compared.
 
     Example:
-        striate.nearest("runs/photos", "holiday/beach.jpg", count=5)
+        striate.retrieve("runs/photos", "holiday/beach.jpg", count=5)
 
     Args:
         run: the run's folder, a classifier's folder that was copied out of it, or the name of a network that has
@@ -101,19 +104,22 @@ def nearest(
             also PIL images, arrays, tensors and the bytes of files, as in `Classifier.predict`, and lists of them.
         weights: the pretrained weights of the network that is named in place of a run: a file, a name of the catalogue
             ('striate list-models --weights'), or a repository of the Hugging Face hub, as in timm/resnet50.a1_in1k.
-        data: the images to compare with, in any form that 'striate train' takes; by default those that the run was
-            trained on.
+        data: the images to compare with: data in any form that 'striate train' takes, a folder of images without
+            classes, or an npz file that 'striate features' has written; by default those that the run was trained on.
         count: how many images to find for each image.
         at: the place in the network whose features are compared, as in stage3.
         patches: draw the most similar patch for each position of the map at that place, by default the last map before
             pooling.
-        out: the folder for the sheets; by default 'nearest' within the run, or here.
+        approximate: search by an index (usearch, an extra) that is built once and cached. It is faster where there are
+            hundreds of thousands of images, and may miss some of the nearest.
+        out: the folder for the sheets; by default 'retrieved' within the run, or here.
         device: auto (the fastest here), cpu, cuda, cuda:1 or mps.
         progress: called as progress(stage, done, total); by default a bar on a terminal or in a notebook.
         on_result: called with each result as soon as it is there.
 
     Raises:
-        ConfigError: the count is less than 1, or this is a classifier without its run and no data are named.
+        ConfigError: the count is less than 1, this is a classifier without its run and no data are named, or the
+            features in a file are of another network.
         DataError: the images to compare with are not there, or a folder or pattern holds no image.
         ModelError: there are no such pretrained weights, or they do not fit the network.
         PlaceError: the network has no last layer whose input can be read, or no such place.
@@ -125,25 +131,26 @@ def nearest(
     from striate.classifier import Failure
     from striate.reporting.sheets.input_image import look_at
     from striate.reporting.sheets.neighbours import find_neighbours
+    from striate.runs.place_features import place_features
 
     report = progress or silent
     classifier = classifier_of(run, device, weights=weights, progress=report)
+    stored = _stored(data, at)
     if data is None:
         own_data(run)  # refuse a classifier without data before an image is read
     looked = each(named(images), lambda image, name: look_at(classifier, image, name))
     subjects = [one for one in looked if not isinstance(one, Failure)]
     found: tuple[Neighbourhood, ...] = ()
     if subjects:
-        if data is None:
-            dataset, indices = training_images(run, classifier, report)
-        else:
-            dataset, indices = _images(data, classifier, report)
-        found = find_neighbours(
-            classifier, subjects, dataset, indices, count=count, at=at, patches=patches, progress=report
-        )
-    folder = OutputFolder((folder_of(run) or Path()) / "nearest" if out is None else Path(out))
+        place, pooling = (stored.origin.at, stored.origin.pooling) if stored else (at, "mean")
+        with place_features(classifier, place, pooling) as read:
+            gallery = _gallery(run, data, stored, classifier, report)
+            found = find_neighbours(
+                read, subjects, gallery, count=count, patches=patches, approximate=approximate, progress=report
+            )
+    folder = OutputFolder((folder_of(run) or Path()) / "retrieved" if out is None else Path(out))
     neighbourhoods = iter(found)
-    results: SheetResults[Nearest | Failure] = SheetResults()
+    results: SheetResults[Retrieved | Failure] = SheetResults()
     for one in looked:
         results.append(one if isinstance(one, Failure) else _written(next(neighbourhoods), folder, at))
         if on_result is not None:
@@ -151,22 +158,51 @@ def nearest(
     return results
 
 
-def _images(source: str | Path, classifier: Classifier, progress: Progress) -> tuple[Dataset, ndarray]:
-    """Return data, and the indices of all images that can be read."""
+def _stored(data: str | Path | None, at: str | None) -> FeatureFile | None:
+    """Return the file of features that `data` names, if it is one.
+
+    Raises:
+        ConfigError: its features are of another place than `at`.
+        DataError: the file is damaged.
+    """
+    from striate.runs.feature_file import is_features, read_features
+
+    path = None if data is None else Path(data).expanduser()
+    if path is None or path.suffix.lower() != ".npz" or not is_features(path):
+        return None
+    stored = read_features(path)
+    if at is not None and at != stored.origin.at:
+        raise ConfigError(f"{path} has features at {stored.origin.place}; received the place {at}. Leave it out.")
+    return stored
+
+
+def _gallery(
+    run: str | Path | Run | Classifier,
+    data: str | Path | None,
+    stored: FeatureFile | None,
+    classifier: Classifier,
+    progress: Progress,
+) -> Gallery:
+    """Return the images to compare with: those of a file of features, of data, or of the training."""
     import numpy as np
 
-    from striate.data.audit import audit
-    from striate.data.sources.opening import open_data
+    from striate.data.audit.index import index_images
+    from striate.runs.gallery import Gallery, gallery_of
 
-    dataset = open_data(source, minimum_classes=1, progress=progress)
-    indices = np.flatnonzero(audit(dataset, channels=classifier.input.channels, progress=progress).index.readable)
-    if not len(indices):
-        raise DataError(f"{source} has no image to compare with.")
-    return dataset, indices
+    if stored is not None:
+        return gallery_of(stored, progress)
+    if data is None:
+        dataset, indices = training_images(run, classifier, progress)
+        return Gallery(dataset, indices, index_images(dataset, channels=classifier.input.channels).digests)
+    dataset = labelled_or_not((data,), progress)
+    index = index_images(dataset, channels=classifier.input.channels, progress=progress)
+    if not index.readable.any():
+        raise DataError(f"{data} has no image to compare with.")
+    return Gallery(dataset, np.flatnonzero(index.readable), index.digests)
 
 
-def _written(found: Neighbourhood, folder: OutputFolder, at: str | None) -> Nearest:
-    nearest = Nearest(found)
+def _written(found: Neighbourhood, folder: OutputFolder, at: str | None) -> Retrieved:
+    retrieved = Retrieved(found)
     place = None if at is None else f"at {at}"
-    stem = stem_of(nearest.name, "nearest" if found.grid is None else "patches", place)
-    return replace(nearest, sheet=folder.write(stem, nearest._repr_png_(), nearest.subject))
+    stem = stem_of(retrieved.name, "retrieved" if found.grid is None else "patches", place)
+    return replace(retrieved, sheet=folder.write(stem, retrieved._repr_png_(), retrieved.subject))
