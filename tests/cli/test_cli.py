@@ -59,8 +59,8 @@ def test_neither_import_nor_help_loads_a_heavy_library(statement: str, heavy: se
     assert not loaded(statement) & (heavy | never)
 
 
-def test_explain_and_predict_import_neither_trainer_nor_runs(tmp_path: Path) -> None:
-    """Which would cost a second: what explains an image needs a classifier, not what trains one."""
+def test_what_uses_a_network_imports_no_trainer_and_no_compiler(tmp_path: Path) -> None:
+    """Which would cost a second each: what explains an image needs a classifier, not what trains one."""
     model = build_model("lenet5", seed=0, classes=2, channels=1, size=(32, 32))
     spec = InputSpec(channels=GREY, height=32, width=32, mean=(0.5,), std=(0.5,))
     arguments = Arguments(classes=2, channels=1, size=(32, 32))
@@ -68,17 +68,27 @@ def test_explain_and_predict_import_neither_trainer_nor_runs(tmp_path: Path) -> 
         run="", created="", data="", data_digest="", recipe="", recipe_digest="", seed=0, epochs=0.0
     )
     save_classifier(Classifier(model, "lenet5", arguments, spec, LabelSpec(("a", "b")), provenance), tmp_path / "net")
-    Image.new("L", (32, 32), 99).save(tmp_path / "image.png")
-    for words in (["explain", "--method", "saliency"], ["predict"]):
-        words = [words[0], str(tmp_path / "net"), str(tmp_path / "image.png"), *words[1:]]
-        modules = loaded(f"""
+    for name in "ab":
+        (tmp_path / "data" / name).mkdir(parents=True)
+        for number in range(10):
+            Image.new("L", (32, 32), 25 * number).save(tmp_path / "data" / name / f"{number}.png")
+    image = str(tmp_path / "data" / "a" / "1.png")
+    commands = [
+        ["predict", image],
+        ["explain", image, "--method", "saliency"],
+        ["fool", image],
+        ["inspect", "--data", str(tmp_path / "data"), "--units", "1", "--time", "0.1s"],
+    ]
+    modules = loaded(f"""
 import contextlib
 from striate.cli.main import main
-with contextlib.suppress(SystemExit):
-    main({words})
+for verb, *words in {commands}:
+    with contextlib.suppress(SystemExit):
+        main([verb, {str(tmp_path / "net")!r}, *words])
 """)
-        assert "striate.classifier" in modules
-        assert not [name for name in modules if name.startswith(("striate.training", "striate.runs"))]
+    assert {"striate.classifier", "striate.explaining.visualize.fourier"} <= modules
+    assert not [name for name in modules if name.startswith(("striate.training", "striate.runs"))]
+    assert "torch._dynamo" not in modules
 
 
 def test_the_overview_has_a_line_for_every_command(capsys: pytest.CaptureFixture[str]) -> None:

@@ -16,9 +16,9 @@ from jaxtyping import Float, Int
 from torch import Tensor, optim
 from torch.nn import functional as F
 
+from striate.core.compiler import without_compiler
 from striate.core.device import ExecutionPlan
 from striate.core.errors import TrainingError
-from striate.training.optimizers import without_compiler
 
 Features = Float[np.ndarray, "n d"]
 Targets = Int[np.ndarray, " n"]

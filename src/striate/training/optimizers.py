@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import inspect
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import torch
 from torch import nn, optim
 from torch.nn.modules.batchnorm import _NormBase  # every batch and instance normalization, and nothing else
 from torch.optim import Optimizer
 
+from striate.core.compiler import without_compiler
 from striate.core.errors import ConfigError
 from striate.core.registry import Registered, Registry
 from striate.core.scalars import check_range
@@ -34,7 +33,6 @@ class LayerRate:
     start: float = 0.0
 
 
-_LEFT_OUT = "__dynamo_disable"
 _NORMALIZATIONS = (_NormBase, nn.GroupNorm, nn.LayerNorm, nn.RMSNorm)
 
 
@@ -80,20 +78,6 @@ class OptimizerSettings(Registered, ABC):
     @abstractmethod
     def build(self, groups: Groups) -> Optimizer:
         """Return the optimizer over parameter groups, which hold their own `lr` and `weight_decay`."""
-
-
-def without_compiler(rule: type[Optimizer]) -> Callable[..., Optimizer]:
-    """Return `rule` without the import of torch's compiler, which takes more than a second in every process.
-
-    torch's optimizers import the compiler only to exclude themselves from compilation: some methods at their first
-    call, unless they have the attribute set here, and `step` in the wrapper that disables gradients. Nothing is
-    compiled here. A version of torch without this mechanism is not affected.
-    """
-    for method in (rule.add_param_group, rule.zero_grad, rule.state_dict, rule.load_state_dict):
-        plain = inspect.unwrap(method)
-        if not hasattr(plain, _LEFT_OUT):
-            setattr(plain, _LEFT_OUT, plain)
-    return type(rule.__name__, (rule,), {"step": torch.no_grad()(inspect.unwrap(rule.step))})
 
 
 def split_parameters(model: nn.Module) -> tuple[list[nn.Parameter], list[nn.Parameter]]:

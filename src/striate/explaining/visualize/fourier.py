@@ -8,8 +8,11 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from striate.core.compiler import without_compiler
 from striate.explaining.visualize.color import ImageScaling
 from striate.explaining.visualize.parameterization import Canvas
+
+_Adam = without_compiler(torch.optim.Adam)
 
 COLOUR_MATRIX = (
     (0.26, 0.09, 0.02),
@@ -64,7 +67,7 @@ class _FourierCanvas:
         self._size = size
         self._falloff = falloff(size, settings.power).to(values)[..., None]
         self._colours = colour_matrix().to(values) if scaling.colour else None
-        self._adam = torch.optim.Adam([self.values], lr=settings.rate, maximize=True)
+        self._adam = _Adam([self.values], lr=settings.rate, maximize=True)
 
     def images(self) -> Float[Tensor, "n c h w"]:
         spectrum = torch.view_as_complex(self.values * self._falloff)

@@ -9,6 +9,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from striate.core.compiler import without_compiler
 from striate.core.progress import Progress, silent
 from striate.core.spec import InputSpec
 from striate.explaining.visualize.ascent import Ascent
@@ -17,6 +18,8 @@ from striate.explaining.visualize.fourier import Fourier
 from striate.explaining.visualize.model_view import view_model
 from striate.explaining.visualize.similarity import content, grams_of, maps_of, style
 from striate.explaining.visualize.visualization import Recording, Visualization
+
+_LBFGS = without_compiler(torch.optim.LBFGS)
 
 _HISTORY = 20  # steps from which L-BFGS knows the curvature
 
@@ -54,7 +57,7 @@ def transfer_style(
     with view_model(model, objective.places, scaling) as view:
         ascent = Ascent(view, objective)
         canvas = Fourier().holding(scaling, scaling.tensor(things).to(view.empty()))
-        climber = torch.optim.LBFGS([canvas.values], max_iter=1, history_size=_HISTORY)
+        climber = _LBFGS([canvas.values], max_iter=1, history_size=_HISTORY)
 
         def loss() -> Tensor:
             nonlocal score
