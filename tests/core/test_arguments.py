@@ -88,7 +88,7 @@ def test_a_call_that_does_not_fit_raises_the_error_of_python() -> None:
     [
         (striate.predict, {"coverage": "0.9"}), (striate.predict, {"device": None}), (striate.explain, {"method": 3}),
         (striate.explain, {"out": 3}), (striate.fool, {"epsilon": "4"}), (striate.fool, {"norm": ["linf"]}),
-        (striate.evaluate, {"split": "nope"}), (striate.nearest, {"count": 2.5}), (striate.load, {"weights": 3}),
+        (striate.evaluate, {"split": "nope"}), (striate.retrieve, {"count": 2.5}), (striate.load, {"weights": 3}),
         (striate.inspect, {"units": "x"}), (striate.train, {"name": 3}), (striate.resume, {"inexact": "no"}),
         (striate.train.events, {"seed": "x"}), (striate.summary, {"unshared": "x"}), (striate.create, {"classes": "5"}),
         (striate.list_models, {"like": 3}), (striate.concepts, {"target": 2.5}), (striate.clusters, {"images": "x"}),
