@@ -185,7 +185,7 @@ def test_the_maps_of_each_class_are_clustered_and_a_sheet_shows_them(
         main(["clusters", str(run.path), "--target", "red", "--method", "saliency", "--json", "--device", "cpu"])
     (told,) = json.loads(capsys.readouterr().out)
     assert told["class"] == "red"
-    with pytest.raises(ConfigError, match="At least 4"):
+    with pytest.raises(ConfigError, match="at least 4 images of a class"):
         striate.clusters(run, images=3)
     with pytest.raises(ConfigError, match="Saliency reads no place"):
         striate.clusters(run, method="saliency", at="conv1", target="red")
