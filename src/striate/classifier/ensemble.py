@@ -25,9 +25,9 @@ class Ensemble(Predictor):
     Each classifier prepares images for itself, so that their networks may differ in everything, and calibrates its
     probabilities by its own temperature before they are averaged. B. Lakshminarayanan et al., "Simple and scalable
     predictive uncertainty estimation using deep ensembles", NIPS 2017, arXiv:1612.01474, section 2.4; the seven
-    networks of Krizhevsky et al. 2012 were averaged alike.
+    networks of Krizhevsky et al. 2012 were averaged in the same way.
 
-    Where every classifier tells images that are of none of the classes, the ensemble does: the p-value is twice the
+    If every classifier recognizes images of none of the classes, so does the ensemble: the p-value is twice the
     mean of theirs, which holds however they depend on each other (V. Vovk and R. Wang, "Combining p-values via
     averaging", Biometrika 2020, arXiv:1212.4966), and an image is of none of the classes below 5 %.
 

@@ -1,4 +1,4 @@
-"""Classify images of any form: what a classifier and an ensemble of classifiers have in common."""
+"""Classify images of any form: the common base of a classifier and an ensemble of classifiers."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ class _Prepared:
 
 
 class Predictor(ABC):
-    """Base class of what classifies images: `Classifier` and `Ensemble`.
+    """Base class of `Classifier` and `Ensemble`.
 
     Attributes:
         labels: the classes.

@@ -32,7 +32,7 @@ Answer = Callable[[Float[Tensor, "n c h w"]], Float[Tensor, "n k"]]
 class Taught:
     """The loss `distill` with its teachers (`striate.tasks.OfImages`), functions from the student's images to logits.
 
-    The teachers see the images of each batch as the student does, augmented. They run in evaluation mode without
+    The teachers receive the images of each batch as the student does, augmented. They run in evaluation mode without
     gradients and draw no random numbers. `circumstances` hold a digest of their weights.
     """
 
@@ -95,7 +95,7 @@ def adapted(
 ) -> Float[Tensor, "n c {teacher.height} {teacher.width}"]:
     """Convert images that were prepared and scaled for the student to the teacher's scale and size.
 
-    The teacher sees what the student sees: crop and aspect ratio are those of the student's preparation.
+    Crop and aspect ratio are those of the student's preparation.
     """
     if student.size != teacher.size:
         images = F.interpolate(images, teacher.size, mode="bilinear", antialias=True)

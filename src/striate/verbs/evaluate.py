@@ -75,7 +75,7 @@ def evaluate(
 
     Several runs of the same classes are evaluated together, as an ensemble whose probabilities are averaged. With
     views, the probabilities of several views of each image are averaged (test-time augmentation). The run keeps the
-    scores of each list of views; those of several runs are kept nowhere.
+    scores of each list of views; those of several runs are not stored.
 
     Example:
         striate.evaluate("runs/photos", "more-photos/").scores.top1.value
