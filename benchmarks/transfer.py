@@ -1,32 +1,40 @@
 """Accuracy and time of each kind of transfer, of training from scratch, and of scikit-learn on timm's features.
 
-    python benchmarks/transfer.py [FOLDER] [--modes features …] [--per-class 5 10 …] [--write]
+    python benchmarks/transfer.py [--sets photos …] [--modes features …] [--per-class 5 all …] [--folds 5] [--epochs 3]
+        [--cifar10 FOLDER] [--seconds 600] [--write]
 
-The photos are divided into five folds, near duplicates together. Every kind of transfer trains once for each fold, on
-the other four, with what `striate train` chooses; its accuracy is that on the images of all folds, its time the mean
-wall time of a training with audit, evaluation and report. The peer extracts features with timm's network, which holds
-the same weights, and fits scikit-learn's logistic regression with a grid search. `--per-class` repeats all of it with
-so many photos of each class to train on.
+The images are divided into five folds, near duplicates together. Every kind of transfer trains once for each fold, on
+the other four, with what `striate train` chooses; its accuracy is that on the images of all folds, its time the mean of
+a training with audit, evaluation and report. The peer extracts features with timm's network, which holds the same
+weights, and fits scikit-learn's logistic regression with a grid search. `--per-class` limits the images of each class
+to train on, `--epochs` the length of trainings by epochs.
+
+Each training is a cell of `runs/transfer.jsonl`, which is not computed again: the study continues where it was stopped,
+and ends after the cell in which `--seconds` have passed. The table shows all cells of the notebook.
 """
 
 from __future__ import annotations
 
 import argparse
 import importlib
+import itertools
+import json
 import os
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from PIL import Image
 
 import striate
 from _measure import Figures, write_result
-from _sides import real_data
+from _sides import REPOSITORY, real_data
 from striate.core.proportion import Proportion
 from striate.data.audit import audit
 from striate.data.audit.index import ImageIndex
@@ -35,116 +43,236 @@ from striate.data.sources.opening import open_data
 from striate.data.split import folds_of
 from striate.models.weights import pretrained
 
-sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
+sys.path.insert(0, str(REPOSITORY / "tests"))
 
 import judges.parity  # noqa: F401  (after it timm can be imported)
 
-MODES = ("scratch", "features", "head", "staged", "full", "auto", "peer")
-FOLDS = 5
-COLUMNS = ("photos of a class", "kind", "accuracy", "95 % interval", "seconds for a fold")
+MODES = ("features", "auto", "peer", "scratch", "head", "staged", "full")
+BY_EPOCHS = ("scratch", "head", "staged", "full")
+SETS = {
+    "photos": "400 photos of dogs and cats",
+    "cifar10": "CIFAR-10, 100 images of each class",
+    "imagenet": "ImageNet samples as dogs, other animals and things",
+}
+FOLDS, OF_A_CLASS = 5, 100
+COLUMNS = ("images of a class", "kind", "epochs", "folds", "accuracy", "95 % interval", "seconds", "processor seconds")
+NOTEBOOK = REPOSITORY / "runs" / "transfer.jsonl"
 Division = tuple[np.ndarray, np.ndarray]
 
 
-def divisions(dataset: Dataset, index: ImageIndex, per_class: int | None) -> Iterator[Division]:
-    """Yield the images to train on and those to test on, for each fold."""
+@dataclass(frozen=True, order=True)
+class Case:
+    """One kind of training on the images outside of a fold; `per_class` 0 is all, `epochs` 0 is the recipe's number."""
+
+    data: str
+    per_class: int
+    mode: str
+    epochs: int
+    fold: int
+
+
+@dataclass(frozen=True)
+class Found:
+    """How many of `count` test images are correct, wall time, and processor time, with that of child processes."""
+
+    correct: int
+    count: int
+    seconds: float
+    processor_seconds: float
+
+
+def folder_of(name: str, cifar10: Path | None, folder: Path) -> Path:
+    """Return the data set of this name, which may be made in `folder`."""
+    if name == "photos":
+        return real_data("photos-dog-cat")
+    if name == "imagenet":
+        for file in sorted(real_data("imagenet-samples").glob("*.[Jj][Pp]*")):
+            number = int(file.name.split("_")[0])
+            label = "dog" if 151 <= number <= 268 else "animal" if number < 398 else "thing"
+            (folder / label).mkdir(exist_ok=True)
+            (folder / label / file.name).symlink_to(file)
+        return folder
+    if cifar10 is None:
+        raise SystemExit("Name the folder of CIFAR-10's binary batches: --cifar10 FOLDER")
+    dataset = open_data(cifar10)
+    train = dataset.splits["train"]
+    for target, label in enumerate(dataset.classes):
+        (folder / label).mkdir()
+        for number in train[dataset.targets[train] == target][:OF_A_CLASS].tolist():
+            Image.fromarray(dataset.store.read(number).pixels).save(folder / label / f"{number}.png")
+    return folder
+
+
+def division(dataset: Dataset, index: ImageIndex, case: Case) -> Division:
+    """Return the images to train on and those to test on."""
     fold_of = folds_of(dataset, index, FOLDS)
-    for fold in range(FOLDS):
-        others = np.flatnonzero((fold_of >= 0) & (fold_of != fold))
-        kept = [others[dataset.targets[others] == target][:per_class] for target in range(len(dataset.classes))]
-        yield np.sort(np.concatenate(kept)), np.flatnonzero(fold_of == fold)
+    others = np.flatnonzero((fold_of >= 0) & (fold_of != case.fold))
+    most = case.per_class or None
+    kept = [others[dataset.targets[others] == target][:most] for target in range(len(dataset.classes))]
+    return np.sort(np.concatenate(kept)), np.flatnonzero(fold_of == case.fold)
 
 
-def ours(mode: str, dataset: Dataset, division: Division, folder: Path) -> int:
-    """Train by one kind of transfer, and return how many of the test images are right."""
+def ours(case: Case, dataset: Dataset, parts: Division, folder: Path) -> int:
+    """Train by one kind of transfer, and return how many of the test images are correct."""
     store = dataset.store
     assert isinstance(store, FileStore)
     lines = ["path,label,split"]
-    for split, members in zip(("", "test"), division, strict=True):
+    for split, members in zip(("", "test"), parts, strict=True):
         lines += [f"{store.path(n).absolute()},{dataset.classes[dataset.targets[n]]},{split}" for n in members.tolist()]
-    (folder / "photos.csv").write_text("\n".join(lines) + "\n")
-    run = striate.train(folder / "photos.csv", transfer=mode, runs=folder)
+    (folder / "images.csv").write_text("\n".join(lines) + "\n")
+    run = striate.train(folder / "images.csv", transfer=case.mode, epochs=case.epochs or None, runs=folder)
     return run.scores["test"].top1.correct
 
 
-def peer(dataset: Dataset, division: Division) -> int:
-    """Fit scikit-learn's logistic regression on timm's features; return how many of the test images are right."""
-    from PIL import Image
-    from sklearn.linear_model import LogisticRegression
-    from sklearn.model_selection import GridSearchCV
-    from sklearn.pipeline import make_pipeline
-    from sklearn.preprocessing import StandardScaler
+class Peer:
+    """Scikit-learn's logistic regression on timm's features."""
 
-    timm, timm_data = (importlib.import_module(name) for name in ("timm", "timm.data"))
-    found = pretrained("efficientnet_lite0")
-    network: Any = timm.create_model("tf_efficientnet_lite0")
-    theirs, own = network.state_dict(), list(found.state.values())
-    assert [value.shape for value in own] == [value.shape for value in theirs.values()]
-    network.load_state_dict(dict(zip(theirs, own, strict=True)))
-    network.reset_classifier(0)
-    network.eval()
-    centre = dict(input_size=(3, 224, 224), crop_pct=0.875, interpolation="bicubic")
-    assert found.input is not None
-    transform = timm_data.create_transform(**centre, mean=found.input.mean, std=found.input.std)
-    store = dataset.store
-    assert isinstance(store, FileStore)
+    def __init__(self) -> None:
+        self._timm, self._data = (importlib.import_module(name) for name in ("timm", "timm.data"))
+        importlib.import_module("sklearn.linear_model")
 
-    def features(members: np.ndarray) -> np.ndarray:
-        rows = []
-        for start in range(0, len(members), 32):
-            files = (store.path(n) for n in members[start : start + 32].tolist())
-            images = torch.stack([transform(Image.open(file).convert("RGB")) for file in files])
-            with torch.inference_mode():
-                rows.append(network(images).numpy())
-        return np.concatenate(rows)
+    def __call__(self, dataset: Dataset, parts: Division) -> int:
+        """Return how many of the test images are correct."""
+        from sklearn.linear_model import LogisticRegression
+        from sklearn.model_selection import GridSearchCV
+        from sklearn.pipeline import make_pipeline
+        from sklearn.preprocessing import StandardScaler
 
-    train, test = division
-    model = make_pipeline(StandardScaler(), LogisticRegression(max_iter=1000))
-    search = GridSearchCV(model, {"logisticregression__C": np.logspace(-4, 1, 6)}, scoring="neg_log_loss")
-    search.fit(features(train), dataset.targets[train])
-    return int((search.predict(features(test)) == dataset.targets[test]).sum())
+        network, transform = self._network()
+        store = dataset.store
+        assert isinstance(store, FileStore)
+
+        def features(members: np.ndarray) -> np.ndarray:
+            rows = []
+            for start in range(0, len(members), 32):
+                files = (store.path(n) for n in members[start : start + 32].tolist())
+                images = torch.stack([transform(Image.open(file).convert("RGB")) for file in files])
+                with torch.inference_mode():
+                    rows.append(network(images).numpy())
+            return np.concatenate(rows)
+
+        train, test = parts
+        folds = int(min(FOLDS, np.bincount(dataset.targets[train]).min()))
+        model = make_pipeline(StandardScaler(), LogisticRegression(max_iter=1000))
+        grid = {"logisticregression__C": np.logspace(-4, 1, 6)}
+        search = GridSearchCV(model, grid, scoring="neg_log_loss", cv=folds)
+        search.fit(features(train), dataset.targets[train])
+        return int((search.predict(features(test)) == dataset.targets[test]).sum())
+
+    def _network(self) -> tuple[Any, Any]:
+        found = pretrained("efficientnet_lite0")
+        network = self._timm.create_model("tf_efficientnet_lite0")
+        theirs, own = network.state_dict(), list(found.state.values())
+        assert [value.shape for value in own] == [value.shape for value in theirs.values()]
+        network.load_state_dict(dict(zip(theirs, own, strict=True)))
+        network.reset_classifier(0)
+        centre = dict(input_size=(3, 224, 224), crop_pct=0.875, interpolation="bicubic")
+        assert found.input is not None
+        return network.eval(), self._data.create_transform(**centre, mean=found.input.mean, std=found.input.std)
 
 
-def measured(count: str, mode: str, cases: list[Division], judge: Callable[[Division], int]) -> tuple[str, ...]:
-    """Return the row of one kind: its accuracy over all folds, and the mean time of one."""
-    right, seconds = 0, []
-    for division in cases:
-        with tempfile.TemporaryDirectory() as cache:  # the features of the fold before are not used again
-            os.environ["STRIATE_CACHE"] = cache
-            started = time.perf_counter()
-            right += judge(division)
-            seconds.append(time.perf_counter() - started)
-    accuracy = Proportion(right, sum(len(test) for _, test in cases))
-    low, high = accuracy.interval or (0.0, 1.0)
-    return count, mode, f"{accuracy.value or 0:.2%}", f"{low:.1%} to {high:.1%}", f"{np.mean(seconds):.1f}"
+def measured(case: Case, dataset: Dataset, parts: Division, peer: Peer) -> Found:
+    """Train and test; nothing is cached before."""
+    with tempfile.TemporaryDirectory() as cache, tempfile.TemporaryDirectory() as folder:
+        os.environ["STRIATE_CACHE"] = cache
+        started, before = time.perf_counter(), sum(os.times()[:4])
+        correct = peer(dataset, parts) if case.mode == "peer" else ours(case, dataset, parts, Path(folder))
+        return Found(correct, len(parts[1]), time.perf_counter() - started, sum(os.times()[:4]) - before)
+
+
+def read_notebook() -> dict[Case, Found]:
+    """Return the cells that are known."""
+    lines = NOTEBOOK.read_text().splitlines() if NOTEBOOK.exists() else []
+    cells = [json.loads(line) for line in lines if line.endswith("}}")]  # the last may be cut off
+    return {Case(**cell["case"]): Found(**cell["found"]) for cell in cells}
+
+
+def note(case: Case, found: Found) -> None:
+    """Add a cell."""
+    NOTEBOOK.parent.mkdir(exist_ok=True)
+    with NOTEBOOK.open("a") as file:
+        file.write(json.dumps({"case": asdict(case), "found": asdict(found)}) + "\n")
+
+
+def cases(sets: Sequence[str], counts: Sequence[int], modes: Sequence[str], folds: int, epochs: int) -> Iterator[Case]:
+    """Yield what is asked for, all kinds on one fold before the next fold."""
+    for fold, data, count, mode in itertools.product(range(folds), sets, counts, modes):
+        yield Case(data, count, mode, epochs if mode in BY_EPOCHS else 0, fold)
+
+
+def rows_of(data: str, cells: dict[Case, Found]) -> list[tuple[str, ...]]:
+    """Return the rows of a set: kinds in the order of `MODES`, few images first."""
+    groups: dict[tuple[float, int, int], list[Found]] = {}
+    for case, found in sorted(cells.items()):
+        if case.data == data:
+            key = (case.per_class or float("inf"), MODES.index(case.mode), case.epochs)
+            groups.setdefault(key, []).append(found)
+    rows = []
+    for (count, mode, epochs), members in sorted(groups.items()):
+        accuracy = Proportion(sum(one.correct for one in members), sum(one.count for one in members))
+        low, high = accuracy.interval or (0.0, 1.0)
+        length = "–" if MODES[mode] not in BY_EPOCHS else str(epochs) if epochs else "recipe's"
+        times = (np.mean([getattr(one, name) for one in members]) for name in ("seconds", "processor_seconds"))
+        share = f"{accuracy.value or 0:.2%}"
+        cell = (share, f"{low:.1%} – {high:.1%}", *(f"{value:.1f}" for value in times))
+        rows.append(("all" if count == float("inf") else f"{count:.0f}", MODES[mode], length, str(len(members)), *cell))
+    return rows
+
+
+def beside_peer(cells: dict[Case, Found]) -> str:
+    """Compare features with the peer on the folds that both have."""
+    pairs = [
+        (found, cells[other])
+        for case, found in cells.items()
+        if case.mode == "features" and (other := Case(case.data, case.per_class, "peer", 0, case.fold)) in cells
+    ]
+    if not pairs:
+        return "There is no cell of the peer yet."
+    own, theirs = (sum(pair[side].correct for pair in pairs) for side in (0, 1))
+    ratios = np.array([[p.seconds / f.seconds, p.processor_seconds / f.processor_seconds] for f, p in pairs])
+    wall, processor = np.median(ratios, axis=0)
+    return (
+        f"Features beside the peer on the same {len(pairs)} folds: {own} and {theirs} of "
+        f"{sum(found.count for found, _ in pairs)} images are correct; the peer takes {wall:.2f} times the wall time "
+        f"and {processor:.2f} times the processor time (medians)."
+    )
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("folder", nargs="?", type=Path, help="by default photos-dog-cat of the real data")
+    parser.add_argument("--sets", nargs="+", choices=SETS, default=["photos"])
     parser.add_argument("--modes", nargs="+", choices=MODES, default=list(MODES))
-    parser.add_argument("--per-class", type=int, nargs="+", default=[], help="also with so many photos of a class")
+    parser.add_argument("--per-class", nargs="+", default=["all"], help="numbers of training images, or all")
     parser.add_argument("--folds", type=int, default=FOLDS, help="train for the first so many folds only")
+    parser.add_argument("--epochs", type=int, default=0, help="of trainings by epochs; by default the recipe's")
+    parser.add_argument("--cifar10", type=Path, help="the folder of CIFAR-10's binary batches")
+    parser.add_argument("--seconds", type=float, default=float("inf"), help="begin no cell after so long")
     parser.add_argument("--write", action="store_true", help="write results/transfer.md and .json")
     arguments = parser.parse_args()
-    dataset = open_data(arguments.folder or real_data("photos-dog-cat"))
-    index = audit(dataset).index
-    rows: list[tuple[str, ...]] = []
-    for per_class in (None, *arguments.per_class):
-        cases = list(divisions(dataset, index, per_class))[: arguments.folds]
-        for mode in arguments.modes:
-            with tempfile.TemporaryDirectory() as folder:
-
-                def judge(division: Division, mode: str = mode, folder: str = folder) -> int:
-                    return peer(dataset, division) if mode == "peer" else ours(mode, dataset, division, Path(folder))
-
-                rows.append(measured("all" if per_class is None else str(per_class), mode, cases, judge))
-            print(*rows[-1], sep="  ", flush=True)
+    striate.tune_process()
+    ends, cells, peer = time.monotonic() + arguments.seconds, read_notebook(), Peer()
+    counts = [0 if count == "all" else int(count) for count in arguments.per_class]
+    wanted = cases(arguments.sets, counts, arguments.modes, arguments.folds, arguments.epochs)
+    with tempfile.TemporaryDirectory() as made:
+        opened: dict[str, tuple[Dataset, ImageIndex]] = {}
+        for case in wanted:
+            if case in cells or time.monotonic() > ends:
+                continue
+            if case.data not in opened:
+                (Path(made) / case.data).mkdir()
+                dataset = open_data(folder_of(case.data, arguments.cifar10, Path(made) / case.data))
+                opened[case.data] = dataset, audit(dataset).index
+            dataset, index = opened[case.data]
+            cells[case] = measured(case, dataset, division(dataset, index, case), peer)
+            note(case, cells[case])
+            print(case, cells[case], flush=True)
+    told = beside_peer(cells)
+    method = f"Of {FOLDS} folds; nothing is cached before a training. Seconds are those of a fold, the mean."
+    tables = {SETS[data]: Figures(COLUMNS, tuple(rows), method) for data in SETS if (rows := rows_of(data, cells))}
+    print(*(f"\n{heading}\n{table.markdown()}" for heading, table in tables.items()), told, sep="\n")
     if arguments.write:
-        method = f"{arguments.folds} of {FOLDS} folds of {len(dataset)} photos; one process after the other."
-        instructions = f"torch computes with {torch.backends.cpu.get_cpu_capability()} instructions."
-        load = f"Nothing is cached before a fold. Load of the machine at the end: {os.getloadavg()[0]:.1f}."
-        table = Figures(COLUMNS, tuple(rows), f"{method} {instructions} {load}")
-        write_result("transfer", "Transfer from pretrained weights", {dataset.name: table})
+        notes = [told, f"{torch.get_num_threads()} threads, {torch.backends.cpu.get_cpu_capability()} instructions."]
+        write_result("transfer", "Transfer from pretrained weights", tables, notes)
 
 
 if __name__ == "__main__":

@@ -1,21 +1,18 @@
-"""The classifier of a training: published while it trains, calibrated and evaluated at its end."""
+"""The end of a run: its classifier is calibrated and evaluated."""
 
 from __future__ import annotations
 
 import contextlib
 from dataclasses import replace
-from datetime import UTC, datetime
 
 import numpy as np
 import torch
 from torch import nn
 
-from striate.classifier import Classifier, Provenance, SeenImages, describe_standing, save_classifier
-from striate.core.config import digest
+from striate.classifier import Classifier, save_classifier
 from striate.core.errors import DataError, RunError
 from striate.data.dataset import SPLITS, Split
 from striate.metrics import EVALUATORS
-from striate.models import build_sketch
 from striate.runs.cross_validation import calibrated, folds_evaluation, learning_curve, make_reference, write_curve
 from striate.runs.evaluate import Evaluation, GoneError, answers, evaluation
 from striate.runs.events import RunFinished
@@ -25,9 +22,11 @@ from striate.runs.labels import write_labels
 from striate.runs.mirrored import measure_mirroring
 from striate.runs.prepare import Prepared
 from striate.runs.probe import all_features, cross_validate, fold_count, place_in
+from striate.runs.publish import classifier_of
 from striate.runs.recipe import Recipe
 from striate.runs.seen import sort_out
 from striate.runs.train import Session
+from striate.runs.trained_folds import read_folds
 from striate.runs.transfer import Features, Trained
 from striate.tasks import CLASSIFICATION
 from striate.training import (
@@ -128,20 +127,32 @@ def _head_outputs(recipe: Recipe, prepared: Prepared, classifier: Classifier, sp
 
 
 def _cross_validated(run: Run, session: Session, classifier: Classifier) -> tuple[Classifier, list[Evaluation]]:
-    """Return the classifier of a run on features with its reference, and the evaluation of its folds, if it has any.
+    """Return the classifier of a run on features or with folds with its reference, and the evaluation of its folds.
 
-    The learning curve and the labels with suspects are written into the run.
+    The learning curve of features, and the labels with suspects, are written into the run.
     """
     recipe, prepared = session.plan.recipe, session.prepared
-    if not isinstance(recipe.transfer, Features) or not isinstance(prepared, Prepared):
+    if not isinstance(prepared, Prepared):
         return classifier, []
-    rows, outcome, fit = cross_validate(recipe, prepared)
-    head, indices = str(classifier.model.head), prepared.splits["train"]
-    if fold_count(recipe, prepared) < 2:
+    if isinstance(recipe.transfer, Features):
+        rows, outcome, fit = cross_validate(recipe, prepared)
+        indices, folds = prepared.splits["train"], fold_count(recipe, prepared) > 1
+        classifier = calibrated(classifier, outcome) if folds else classifier
+        head = str(classifier.model.head)
         reference = make_reference(head, rows, outcome, temperature=classifier.temperature)
-        return replace(classifier, reference=reference), []
-    classifier = calibrated(classifier, head, rows, outcome)
-    write_curve(run, learning_curve(rows, outcome.targets, outcome.folds, fit))
+        classifier = replace(classifier, reference=reference)
+        if not folds:
+            return classifier, []
+        write_curve(run, learning_curve(rows, outcome.targets, outcome.folds, fit))
+    else:
+        found = read_folds(run, session)
+        if found is None:
+            return classifier, []
+        indices, outcome = found.index, found.outcome
+        classifier = calibrated(classifier, outcome)
+        outputs = Outputs(classifier.task, outcome.logits, outcome.targets, indices)
+        reference = held_out_reference(classifier, prepared, outputs, found.similarities)
+        classifier = replace(classifier, reference=reference)
     write_labels(run, prepared.dataset, prepared.index, indices, outcome)
     return classifier, [folds_evaluation(session.plan.data, prepared.dataset, indices, outcome, classifier)]
 
@@ -196,66 +207,3 @@ def _kept(run: Run, session: Session, ending: Ending) -> Checkpoint:
     if last is None:
         raise RunError(f"{run.checkpoints} holds no checkpoint that can be read. Resume the run.")
     return last
-
-
-class Publisher:
-    """Writes the run's classifier whenever the training writes a checkpoint (`training.Publish`).
-
-    The weights are those that the recipe keeps, of the best evaluation or the last; before the first evaluation the
-    last. The provenance records that the training is unfinished, and its position.
-    """
-
-    def __init__(self, run: Run, session: Session) -> None:
-        self._run, self._session = run, session
-        self._seen: SeenImages | None = session.prepared.seen  # written with the first classifier: it stays the same
-
-    def __call__(self, checkpoint: Checkpoint, best_step: int | None) -> None:
-        """Write the weights of `checkpoint` if they are to be kept, else only the position of the training.
-
-        Raises:
-            RunError: the folder cannot be written, or the disk is full.
-        """
-        if checkpoint.clock.step == 0:
-            return  # nothing is learned yet
-        recipe = self._session.plan.recipe
-        standing = recipe.epochs.position(checkpoint.clock)
-        if recipe.stop.keep == "last" or best_step in (None, checkpoint.clock.step):
-            classifier = classifier_of(self._run, self._session, checkpoint)
-            provenance = replace(classifier.provenance, unfinished=standing)
-            save_classifier(replace(classifier, provenance=provenance, seen=self._seen), self._run.classifier_folder)
-            self._seen = None
-        else:
-            describe_standing(self._run.classifier_folder, standing)
-
-
-def classifier_of(run: Run, session: Session, checkpoint: Checkpoint) -> Classifier:
-    """Return the classifier with the weights of `checkpoint`, on the CPU, in contiguous layout."""
-    plan, prepared = session.plan, session.prepared
-    provenance = Provenance(
-        run=run.name,
-        created=datetime.now(UTC).isoformat(timespec="seconds"),
-        data=plan.data,
-        data_digest=prepared.digest,
-        recipe=plan.base,
-        recipe_digest=digest(plan.recipe),
-        seed=plan.recipe.seed,
-        epochs=checkpoint.clock.epochs,
-        circumstances=dict(checkpoint.circumstances),
-    )
-    model = _with_weights(session, checkpoint)
-    return Classifier(
-        model,
-        plan.recipe.model,
-        session.arguments,
-        prepared.input,
-        prepared.labels,
-        provenance,
-        task=plan.recipe.task,
-    )
-
-
-def _with_weights(session: Session, checkpoint: Checkpoint) -> nn.Module:
-    """Return the network in eval mode with the tensors of `checkpoint`; no weights are initialised first."""
-    network = build_sketch(session.plan.recipe.model, **session.arguments)
-    network.load_state_dict(checkpoint.weights, assign=True)
-    return network.eval()

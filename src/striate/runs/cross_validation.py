@@ -118,18 +118,11 @@ def read_curve(run: Run) -> tuple[CurvePoint, ...]:
         raise RunError(f"{run.curve_file} is damaged ({error}). Delete it.") from error
 
 
-def calibrated(classifier: Classifier, place: str, features: Features, outcome: OutOfFold) -> Classifier:
-    """Return the classifier with the temperature and the reference that follow from `outcome`.
-
-    `features` are those of all images of `outcome`, the inputs of the layer `place`.
-    """
+def calibrated(classifier: Classifier, outcome: OutOfFold) -> Classifier:
+    """Return the classifier with the temperature that calibrates `outcome`."""
     temperature = outcome.temperature
-    return replace(
-        classifier,
-        temperature=temperature.value,
-        provenance=replace(classifier.provenance, temperature=temperature.to_json()),
-        reference=make_reference(place, features, outcome, temperature=temperature.value),
-    )
+    provenance = replace(classifier.provenance, temperature=temperature.to_json())
+    return replace(classifier, temperature=temperature.value, provenance=provenance)
 
 
 def folds_evaluation(

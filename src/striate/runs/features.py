@@ -37,7 +37,7 @@ from striate.models import Network
 from striate.models.surgery import HEAD
 from striate.tracing import fold
 
-_BATCH, _BATCH_OF_A_THREAD = 32, 4  # of a thread: glibc keeps buffers below 32 MiB for the next batch
+_BATCH, _BATCH_OF_A_THREAD = 32, 8
 _SOURCES = ("striate.models", "striate.layers", "striate.tracing", "striate.hooks", "striate.explaining")
 
 

@@ -32,6 +32,7 @@ class Run:
     images.csv     the images it was started with, where they are files
     labels.csv     after a cross-validation: labels to check first, to correct and train on
     curve.json     after a cross-validation: accuracy by number of images per class
+    folds/         the answers of the network of each fold, where a training is repeated without it
     thumbnails.npz its images in few pixels, to recognise copies of them
     mirrored.json  its answers to mirrored images
     report.html    the report

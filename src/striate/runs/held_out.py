@@ -18,22 +18,29 @@ from striate.training import Outputs
 _BATCH = 64
 
 
-def held_out_reference(classifier: Classifier, prepared: Prepared, outputs: Outputs) -> Reference:
+def held_out_reference(
+    classifier: Classifier,
+    prepared: Prepared,
+    outputs: Outputs,
+    similarities: Float[np.ndarray, " n"] | None = None,
+) -> Reference:
     """Return the reference of `classifier`, whose `outputs` are those of the validation split.
 
     Features are the input of the network's last layer. Validation images stand for new ones: the network was not
-    trained on them.
+    trained on them. Where `outputs` are out of fold, `similarities` are those of the networks of the folds.
 
     Raises:
         DataError: an image cannot be read any more.
     """
     place = str(classifier.model.head)
-    held_out = normalised(_features(classifier, place, prepared, outputs.index))
     train = prepared.splits["train"]
-    kept = train[sample(prepared.dataset.targets[train], held_out.shape[1])]
+    width = _features(classifier, place, prepared, outputs.index[:1]).shape[1]
+    kept = train[sample(prepared.dataset.targets[train], width)]
     known = normalised(_features(classifier, place, prepared, kept)).astype(np.float16)
+    if similarities is None:
+        similarities = nearest_similarity(normalised(_features(classifier, place, prepared, outputs.index)), known)
     own = self_confidence(outputs.values, outputs.targets, classifier.temperature)
-    return Reference(place, known, nearest_similarity(held_out, known), (1 - own).astype(np.float32))
+    return Reference(place, known, similarities, (1 - own).astype(np.float32))
 
 
 def _features(

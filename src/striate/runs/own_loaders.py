@@ -22,6 +22,7 @@ from striate.runs.plan import Plan
 from striate.runs.prepare import LEARNED
 from striate.runs.recipe import Recipe
 from striate.runs.recipes import RECIPES
+from striate.runs.transfer import cross_validates
 from striate.tasks import Task
 from striate.training import Outputs
 from striate.training.evaluation import evaluate
@@ -118,6 +119,8 @@ def fitted(plan: Plan, loaders: Loaders) -> Plan:
     idle = [key for key in plan.difference if key.split(".")[0] in _OF_THE_LOADER]
     if idle:
         raise ConfigError(f"{idle[0]} has no effect, because your loaders prepare the batches. Leave it out.")
+    if cross_validates(plan.recipe.transfer):
+        raise ConfigError("Loaders cannot be divided into folds. Leave --folds out, or train on files.")
     batches = loaders.batches("train", plan.recipe.task.targets)
     recipe = replace(plan.recipe, batch_size=len(next(batches.epoch(0))))
     return replace(plan, recipe=recipe, difference=difference(recipe, RECIPES[plan.base]()))

@@ -16,7 +16,7 @@ from striate.core.spec import GREY, InputSpec, LabelSpec
 from striate.data.audit import Audit, audit
 from striate.data.audit.index import ImageIndex
 from striate.data.augmentation.augment import augmentations_in_effect
-from striate.data.dataset import Dataset, Split, Splits
+from striate.data.dataset import Dataset, Indices, Split, Splits
 from striate.data.images.kinds import common_channels
 from striate.data.loading.batching import batches_of
 from striate.data.loading.cache import load_cached
@@ -31,7 +31,7 @@ from striate.runs.origin import Origin
 from striate.runs.plan import Plan
 from striate.runs.recipe import Recipe
 from striate.runs.seen import seen_images, write_appearances
-from striate.runs.transfer import weights_of
+from striate.runs.transfer import cross_validates, weights_of
 from striate.training import Outputs
 
 _SPLIT_NAMES: dict[Split, str] = {"train": "training", "val": "validation", "test": "test"}
@@ -63,8 +63,8 @@ class TrainingData(Protocol):
     @property
     def seen(self) -> SeenImages | None: ...
 
-    def load(self, recipe: Recipe, *, progress: Progress = silent) -> tuple[Batches, Batches]:
-        """Return the batches to train on and those to validate each epoch by."""
+    def load(self, recipe: Recipe, *, progress: Progress = silent) -> tuple[Batches, Batches | None]:
+        """Return the batches to train on and those to validate each epoch by, if there are any."""
         ...
 
     def answers(self, classifier: Classifier, split: Split) -> Outputs | None:
@@ -93,7 +93,7 @@ class Prepared:
     """Data that are ready to train on.
 
     `recorded`: the splits are those that the run recorded when it began. `steps`: batches per epoch, if the batch size
-    does not determine them.
+    does not determine them. `held`: images that contain the training split and are held in memory together.
     """
 
     dataset: Dataset
@@ -102,6 +102,7 @@ class Prepared:
     labels: LabelSpec
     recorded: bool = False
     steps: int | None = None
+    held: Indices | None = None
 
     @property
     def splits(self) -> Splits:
@@ -133,14 +134,15 @@ class Prepared:
         """The images of the training and validation splits."""
         return seen_images(self.index, self.splits)
 
-    def load(self, recipe: Recipe, *, progress: Progress = silent) -> tuple[Batches, Batches]:
-        """Make the loaders; images that fit in memory are decoded now.
+    def load(self, recipe: Recipe, *, progress: Progress = silent) -> tuple[Batches, Batches | None]:
+        """Make the loaders; images that fit in memory are decoded now. Where folds are trained, nothing validates.
 
         Raises:
             DataError: too few images are left.
         """
         count, validation = (len(self.splits[split]) for split in ("train", "val"))
-        if not validation or count < 2 * (self.steps or 0):
+        validating = not cross_validates(recipe.transfer)
+        if not count or (validating and not validation) or count < 2 * (self.steps or 0):
             raise DataError(
                 f"Too few of the images that this run was started with remain ({count:,} to train on, {validation:,} "
                 "to validate). Restore them, or end the run where it is: striate finish."
@@ -155,11 +157,14 @@ class Prepared:
             named = renamed(progress, f"loading the {_SPLIT_NAMES[split]} split")
             cached = None
             if recipe.in_memory:
-                cached = load_cached(*images, digests=self.index.digests, threads=threads, progress=named)
+                held = self.splits[split] if self.held is None else self.held
+                cached = load_cached(
+                    dataset, held, self.input, digests=self.index.digests, threads=threads, progress=named
+                )
             return Loader(*images, batch_size=batch_size, cached=cached, threads=threads, **training)
 
         train = loader("train", recipe.batch_size, steps=self.steps, randomization=randomization)
-        return train, loader("val", _VALIDATION_BATCH)
+        return train, loader("val", _VALIDATION_BATCH) if validating else None
 
     def answers(self, classifier: Classifier, split: Split) -> Outputs | None:
         """Return the outputs for a split without images that can no longer be read; None if none is left."""

@@ -29,7 +29,8 @@ from striate.runs.features import features_of
 from striate.runs.plan import Plan, Probe, changed_recipe
 from striate.runs.prepare import Prepared
 from striate.runs.recipe import Recipe
-from striate.runs.transfer import Auto, Features, Full, build, weights_of
+from striate.runs.transfer import Auto, Features, Full, Trained, build, cross_validates, weights_of
+from striate.tasks import CLASSIFICATION
 from striate.training.linear import STRENGTHS, Linear, fit_each, fit_linear, nearest_labels
 
 Fit = Callable[[np.ndarray, np.ndarray], Linear]
@@ -66,7 +67,8 @@ def choose_transfer(plan: Plan, prepared: Prepared, chosen: Collection[str], *, 
     """Return the plan with the kind of transfer that `auto` stands for, and complete `features`.
 
     Raises:
-        ConfigError: settings of training by epochs were given for a linear classifier on features, which has none.
+        ConfigError: settings of training by epochs were given for a linear classifier on features, which has none, or
+            a cross-validation does not go with the task or the choice of an epoch.
     """
     recipe = plan.recipe
     given = [key for key in chosen if key.split(".")[0] in _TRAINED]
@@ -77,10 +79,13 @@ def choose_transfer(plan: Plan, prepared: Prepared, chosen: Collection[str], *, 
         )
     if isinstance(recipe.transfer, Auto):
         if given:
-            full = replace(recipe, transfer=Full())
-            return changed_recipe(plan, full, transfer=f"{given[0]} is given, which is for training the network")
-        plan = _chosen(plan, prepared, recipe.transfer, progress)
+            full = replace(recipe, transfer=Full(folds=recipe.transfer.folds))
+            plan = changed_recipe(plan, full, transfer=f"{given[0]} is given, which is for training the network")
+        else:
+            plan = _chosen(plan, prepared, recipe.transfer, progress)
         recipe = plan.recipe
+    if cross_validates(recipe.transfer):
+        return _repeated(plan, chosen)
     if not isinstance(recipe.transfer, Features):
         return plan
     transfer, (base, _) = recipe.transfer, split_place(recipe.model)
@@ -94,6 +99,19 @@ def choose_transfer(plan: Plan, prepared: Prepared, chosen: Collection[str], *, 
         transfer = replace(transfer, c=c)
     model = base if transfer.place is None else f"{base}@{transfer.place}"
     return changed_recipe(plan, replace(recipe, transfer=transfer, model=model, epochs=Duration.parse("1ep")))
+
+
+def _repeated(plan: Plan, chosen: Collection[str]) -> Plan:
+    """Return the plan of a training that is repeated for each fold: no images are left to choose an epoch by."""
+    recipe = plan.recipe
+    if recipe.task.name != CLASSIFICATION.name:
+        raise ConfigError(f"Folds evaluate classification; received the task {recipe.task.name!r}. Leave --folds out.")
+    if recipe.stop.patience is not None or ("stop.keep" in chosen and recipe.stop.keep == "best"):
+        raise ConfigError(
+            "stop chooses an epoch by validation images, and a cross-validation leaves none. Leave out --folds, or "
+            "stop.patience and stop.keep."
+        )
+    return changed_recipe(plan, replace(recipe, stop=replace(recipe.stop, keep="last")))
 
 
 _computed: WeakKeyDictionary[ImageIndex, dict[object, ImageFeatures]] = WeakKeyDictionary()
@@ -134,13 +152,16 @@ def pooled(recipe: Recipe, prepared: Prepared) -> Prepared:
 
 
 def fold_count(recipe: Recipe, prepared: Prepared) -> int:
-    """Return the number of folds that evaluate a classifier on features; 1 for none."""
-    if not isinstance(recipe.transfer, Features):
+    """Return the number of folds that evaluate a classifier, at most the images of the smallest class; 1 for none."""
+    transfer = recipe.transfer
+    if not isinstance(transfer, (Features, Trained)):
         return 1
     count, classes = sum(map(len, prepared.splits.values())), len(prepared.labels)
-    folds = recipe.transfer.folds
+    folds = transfer.folds
     if folds is None:
-        folds = _FOLDS if count < SMALL * classes else 1
+        folds = _FOLDS if isinstance(transfer, Features) and count < SMALL * classes else 1
+    if folds == 1:
+        return 1
     smallest = int(np.bincount(prepared.dataset.targets, minlength=classes).min())
     return min(folds, max(smallest, 1))
 
@@ -160,7 +181,10 @@ def _fitting(
     features = all_features(recipe, prepared, progress=progress)
     index = prepared.splits["train"]
     rows, targets = features.rows(place_in(recipe, features), index), prepared.dataset.targets[index]
-    folds = folds_of(prepared.dataset, prepared.index, max(2, fold_count(recipe, prepared)))[index]
+    count = fold_count(recipe, prepared)
+    if cross_validates(recipe.transfer):  # these folds choose `c`, within what each of the others is trained on
+        count = 3 if count == 2 else 2
+    folds = folds_of(prepared.dataset, prepared.index, max(2, count))[index]
     return rows, targets, folds, fit_of(recipe, rows, targets, folds, len(prepared.labels))
 
 
@@ -239,7 +263,7 @@ def _chosen(plan: Plan, prepared: Prepared, auto: Auto, progress: Progress) -> P
     said = f"{table}, nearest neighbours {last.nearest / last.count:.1%}, by {folds.max() + 1} folds"
     if last.accuracy < GOOD and len(targets) >= MANY * classes:
         reason = f"linear classifiers on features reach {said}; {MANY} images of a class are enough to train"
-        transfer = Full()
+        transfer = Full(folds=auto.folds)
     else:
         few = "few images" if len(targets) < MANY * classes else "good enough"
         reason = f"{said}: {few}"

@@ -12,7 +12,7 @@ from striate.data.loading.own_loaders import Loaders
 from striate.data.sources.named_registry import OWN_LOADERS, is_named
 from striate.data.sources.opening import open_data
 from striate.models import MODELS, OWN_MODELS, split_place
-from striate.runs.conclude import Publisher, conclude
+from striate.runs.conclude import conclude
 from striate.runs.distillation import check_teacher, located
 from striate.runs.events import RunEvent
 from striate.runs.fitting import check_fit
@@ -21,8 +21,10 @@ from striate.runs.own_loaders import PreparedLoaders, fitted
 from striate.runs.plan import Plan, follow_model, make_plan
 from striate.runs.prepare import TrainingData, prepare_data
 from striate.runs.probe import choose_transfer, follow_weights, pooled
+from striate.runs.publish import Publisher
 from striate.runs.recipes import recipe_for
 from striate.runs.train import Session, Start, fit_run, train_run
+from striate.runs.trained_folds import train_folds
 from striate.runs.transfer import Features, complete
 
 
@@ -97,4 +99,5 @@ def train_to_end(
         return
     batches = prepared.load(plan.recipe, progress=progress)
     ending = yield from train_run(run, session, batches, start, Publisher(run, session), progress=progress)
+    yield from train_folds(run, session, inexact=start.inexact, progress=progress)
     yield conclude(run, session, ending)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from torch import nn
@@ -92,9 +93,9 @@ class Start:
 def train_run(
     run: Run,
     session: Session,
-    batches: tuple[Batches, Batches],
+    batches: tuple[Batches, Batches | None],
     start: Start,
-    publish: Publish,
+    publish: Publish | None,
     *,
     progress: Progress = silent,
 ) -> Generator[RunStarted | Event, None, Ending]:
@@ -133,7 +134,7 @@ def train_run(
             log=log,
             checkpoints=run.checkpoints,
             stopping=EarlyStopping(recipe.stop.metric, recipe.stop.patience),
-            evaluate=lambda: evaluate(state.model, state.task, validation, execution).scores(),
+            evaluate=None if validation is None else partial(_scores, state, validation),
             every=recipe.evaluate_every,
             publish=publish,
         )
@@ -206,6 +207,10 @@ def _state(
         l1=recipe.optimizer.l1,
         length=recipe.epochs,
     )
+
+
+def _scores(state: TrainState, batches: Batches) -> dict[str, float]:
+    return evaluate(state.model, state.task, batches, state.plan).scores()
 
 
 def _facts(session: Session, state: TrainState) -> dict[str, Any]:

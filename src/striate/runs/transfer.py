@@ -76,12 +76,16 @@ class Trained(Transfer, ABC):
 
     Args:
         rate: learning rate as a fraction of the optimizer's, which is meant for training from scratch.
+        folds: parts of a cross-validation, for each of which the training is repeated without it; the network then
+            learns from all images. None and 1 are none, and the splits are used as in every training.
     """
 
     rate: float = 0.1
+    folds: int | None = None
 
     def __post_init__(self) -> None:
         check_range(self, "rate", above=0, at_most=1)
+        check_range(self, "folds", at_least=1)
 
     def rates(self, groups: Mapping[str, tuple[nn.Module, ...]]) -> Iterator[LayerRate]:
         """Yield the rate of each group of layers that is trained, from the head to the input."""
@@ -245,6 +249,11 @@ def freeze_for(transfer: Transfer, network: nn.Module, size: tuple[int, int]) ->
         for parameter in rate.parameters:
             parameter.requires_grad_(True)
     return rates
+
+
+def cross_validates(transfer: Transfer) -> bool:
+    """Return whether a training of this kind is repeated for each fold of a cross-validation."""
+    return isinstance(transfer, Trained) and (transfer.folds or 1) > 1
 
 
 def check(transfer: Transfer, weights: str | None) -> None:

@@ -76,8 +76,9 @@ def train(
         transfer: how pretrained weights are used: auto measures and chooses; features fits a linear classifier on the
             frozen network's features; head trains a new last layer; staged thaws the layers one group after another;
             full trains all layers; scratch starts from random weights.
-        folds: parts of the cross-validation that evaluates a linear classifier on features, which then learns from all
-            images; 1 is none. By default 5 where there are fewer than 500 images of a class.
+        folds: parts of the cross-validation that evaluates a classifier from pretrained weights, which then learns from
+            all images; 1 is none. By default 5 for features where there are fewer than 500 images of a class. head,
+            staged and full have none by default: the training is repeated for each fold.
         set: any other setting of the recipe, as key=value; may be given several times. The run's recipe.json lists them
             all.
         name: the run's name; by default from data and model.
