@@ -197,14 +197,33 @@ def test_an_empty_data_set_has_an_empty_index(tmp_path: Path) -> None:
     assert len(index_images(dataset)) == 0
 
 
-def test_a_long_list_of_missing_files_is_indexed_in_pieces_with_progress(tmp_path: Path) -> None:
-    names = [f"{number}.png" for number in range(3000)]
+def test_a_long_list_is_indexed_in_pieces_with_progress(tmp_path: Path) -> None:
+    (tmp_path / "0.png").touch()
+    names = ["1.png", *["0.png"] * 3000]
     told: list[tuple[int, int]] = []
-    dataset = Dataset("missing", FileStore(tmp_path, names), ("a",), np.zeros(3000, np.int64))
-    found = index_images(dataset, progress=lambda _, done, total: told.append((done, total)))
-    assert set(found.reasons.tolist()) == {"missing"}
-    assert len(told) > 30
-    assert told[-1] == (3000, 3000)
+    dataset = Dataset("empty", FileStore(tmp_path, names), ("a",), np.zeros(3001, np.int64))
+    found = index_images(
+        dataset, progress=lambda stage, done, total: told.append((done, total)) if "look" in stage else None
+    )
+    assert found.reasons.tolist() == ["missing", *["empty"] * 3000]
+    assert len(told) > 25
+    assert told[-1] == (3001, 3001)
+
+
+@pytest.mark.parametrize("copies", [1, 20], ids=["each file", "listing"])
+def test_only_files_that_no_file_system_would_find_are_missing(copies: int, tmp_path: Path) -> None:
+    """A listing does not show other names of a file: those in another case, in another Unicode form, or IMAGE~1.JPG."""
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    (folder / "void.png").symlink_to("nothing.png")
+    (folder / "é.png").touch()
+    absent = ["1.png", "2.png", "no/1.png", "no/e\u0301~1", "../folder/3.png", f"{tmp_path}/4.png", "void.png/5.png"]
+    there = ["void.png", "é.png", "", ".", "..", "../folder/void.png", f"{folder}/é.png"]
+    unknown = ["VOID.png", "void.png ", "IMAGE~1.PNG", "e\u0301.png", "x" * 300, "nul\0.png"]
+    names = [*absent, *there, *unknown] * copies
+    found = FileStore(folder, names).missing().tolist()
+    for name, missing in zip(names, found, strict=True):
+        assert missing == (name in absent) or (copies == 1 and name in unknown), name
 
 
 @pytest.mark.parametrize("name", ["a.png/x.png", "x" * 300 + ".png", "self.png", "zero.png", "nul\0.png"])

@@ -394,6 +394,7 @@ def test_paths_and_labels_of_a_manifest_may_have_another_unicode_form_than_the_d
     assert dataset.classes == ("cat", "é")
     assert len(dataset) == 2
     assert [dataset.store.read(index).original for index in range(2)] == [(4, 5), (4, 5)]
+    assert len(open_data(table("path,label", f"{listed}.png,é", "none.png,none"))) == 2  # only one exists
 
 
 @pytest.mark.parametrize("split", ["Training", "train_set", "DEV", "validation", "hold-out", "Testing", "unlabeled"])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
@@ -11,7 +12,7 @@ from pathlib import Path
 from typing import Literal, Protocol, runtime_checkable
 
 import numpy as np
-from jaxtyping import Int64, Shaped
+from jaxtyping import Bool, Int64, Shaped
 
 from striate.core.files import file_digest
 from striate.core.names import legible
@@ -29,6 +30,8 @@ Splits = dict[Split, Indices]
 
 _RARE = 10  # images of a combination of classes; fewer cannot be divided evenly
 _FILES = 64  # read by a thread before it reports
+_WORTH_LISTING = 16  # files in one folder
+_ORDINARY = re.compile(r"[^~\0]{0,254}[^~\0. ]")  # others may be another name of a file, or no name at all
 
 
 @runtime_checkable
@@ -71,13 +74,28 @@ class FileStore:
         """Return the file of image `index`."""
         return self.root / self._paths[index]
 
-    def is_missing(self, index: int) -> bool:
-        """Return whether there is nothing at the path of image `index`: faster than to try to read it."""
+    def missing(self) -> Bool[np.ndarray, " n"]:
+        """Return a mask of files that certainly do not exist.
+
+        Each folder of many files is listed once, which takes a tenth of the time of a look at each file.
+        """
+        folders: dict[str, list[int]] = {}
+        for index, path in enumerate(self._paths):
+            folders.setdefault(path[: path.rfind("/") + 1], []).append(index)
+        missing = np.zeros(len(self), bool)
+        for folder, indices in folders.items():
+            names = _listing(os.path.join(self.root, folder)) if len(indices) >= _WORTH_LISTING else None
+            for index in indices:
+                name = self._paths[index][len(folder) :]
+                missing[index] = self._is_missing(index) if names is None else _is_unlisted(name, names)
+        return missing
+
+    def _is_missing(self, index: int) -> bool:
         try:
             os.lstat(os.path.join(self.root, self._paths[index]))
         except (FileNotFoundError, NotADirectoryError):
             return True
-        except (OSError, ValueError):  # a closed folder, or a zero byte in its name: reading it gives the reason
+        except (OSError, ValueError):  # a closed folder, or a zero byte in its name: reading it tells the reason
             return False
         return False
 
@@ -117,6 +135,23 @@ class FileStore:
             Unreadable: it cannot be read; the error names it and the reason.
         """
         return decode(self.path(index), spec)
+
+
+def _listing(folder: str) -> set[str] | None:
+    """Return the names in `folder` without case; none if there is no folder, None if it cannot be listed."""
+    if os.name == "nt":  # a file has other names there that no listing shows, such as IMAGE~1.JPG
+        return None
+    try:
+        return {"", *map(str.casefold, os.listdir(folder))}
+    except (FileNotFoundError, NotADirectoryError):
+        return set()
+    except (OSError, ValueError):
+        return None
+
+
+def _is_unlisted(name: str, names: set[str]) -> bool:
+    """Return whether no file system, not even one of Windows or macOS, finds `name` in a folder of these `names`."""
+    return not names or (name.isascii() and name.casefold() not in names and _ORDINARY.fullmatch(name) is not None)
 
 
 class ArrayStore:

@@ -21,7 +21,7 @@ from striate.core.threads import in_order, usable_cores
 from striate.data.audit.digests import DIGEST_BYTES, array_digest, content_digest, content_digests, first_of_equals
 from striate.data.audit.duplicates import SMALLEST_SIDE, THUMBNAIL, TINT, Appearances, stars, thumbnail, tint
 from striate.data.audit.visible import visible
-from striate.data.dataset import SPLITS, ArrayStore, Dataset, FileStore, Splits, Store
+from striate.data.dataset import SPLITS, ArrayStore, Dataset, FileStore, Indices, Splits, Store
 from striate.data.images.decode import MISSING, Unreadable
 from striate.data.images.decoded import NOTED, Pixels, full_intensity
 from striate.data.images.kinds import OTHER_CHANNELS, common_channels, left_out, named
@@ -32,7 +32,7 @@ from striate.data.program import program_digest
 _LARGE_SHARE, _LARGE_COUNT = 0.01, 10.0
 _STAGE = "looking through the images"
 _REPORT_EVERY = 100
-_MOST_PIECES, _LARGEST_PIECE = 1000, 64  # a list of a million missing files costs little more than its threads
+_MOST_PIECES, _LARGEST_PIECE = 1000, 64
 
 Columns = dict[str, np.ndarray]
 
@@ -109,13 +109,14 @@ def index_images(
     The index is cached under a digest of the bytes of all files (or of the array) and of the program that decodes:
     the same images are not decoded twice, whatever their names, and changed ones always are.
     """
-    key = _key(dataset.store, progress)
+    missing = _missing(dataset.store)
+    key = _key(dataset.store, missing, progress)
     path = cache_folder() / "indexes" / f"{key}.npz" if key else None
     known = _load(path, len(dataset)) if path else None
     if known:
         return _of_channels(known, channels)
-    found = ImageIndex(**_columns_of(dataset.store, progress))
-    if path and key == _key(dataset.store):  # else a file was changed meanwhile
+    found = ImageIndex(**_columns_of(dataset.store, missing, progress))
+    if path and key == _key(dataset.store, _missing(dataset.store)):  # else a file was changed meanwhile
         _save(path, found)
     return _of_channels(found, channels)
 
@@ -163,15 +164,18 @@ class _Appearance:
     tint: np.ndarray | None = None
 
 
-_MISSING = _Row(MISSING), bytes(DIGEST_BYTES), _Appearance(bytes(DIGEST_BYTES))
-"""The row of an image whose file does not exist: one for all of them, because a list may have a million."""
+def _missing(store: Store) -> Bool[np.ndarray, " n"]:
+    return store.missing() if isinstance(store, FileStore) else np.zeros(len(store), bool)
 
 
-def _columns_of(store: Store, progress: Progress) -> Columns:
-    columns, appearances = _index_array(store) if isinstance(store, ArrayStore) else _index_each(store, progress)
+def _columns_of(store: Store, missing: Bool[np.ndarray, " n"], progress: Progress) -> Columns:
+    there = np.flatnonzero(~missing)
+    columns, appearances = _index_array(store) if isinstance(store, ArrayStore) else _index_each(store, there, progress)
     progress(_STAGE, len(store), len(store))
     columns["visible"] = _stack([appearance.digest for appearance in appearances])
     columns |= _compared(appearances)
+    if len(there) < len(store):
+        columns |= _with_missing(columns, there, len(store))
     columns["near_duplicate_of"] = _near_duplicates(columns, progress)
     return columns
 
@@ -188,14 +192,24 @@ def _index_array(store: ArrayStore) -> tuple[Columns, list[_Appearance]]:
     return columns, [_appearance(*one, store.channels) for one in zip(digests, pixels, strict=True)]
 
 
-def _index_each(store: Store, progress: Progress) -> tuple[Columns, list[_Appearance]]:
+def _with_missing(columns: Columns, there: Indices, count: int) -> Columns:
+    """Return the columns of `count` images from those of the images that are `there`; the others are missing."""
+    blank = np.zeros((1, DIGEST_BYTES), np.uint8)
+    every: Columns = {"compared": there[columns["compared"]]}
+    for name, row in (_columns([_Row(MISSING)]) | {"digests": blank, "visible": blank}).items():
+        every[name] = np.repeat(row.astype(np.result_type(row, columns[name])), count, axis=0)
+        every[name][there] = columns[name]
+    return every
+
+
+def _index_each(store: Store, indices: Indices, progress: Progress) -> tuple[Columns, list[_Appearance]]:
     """Decode in threads: the decoders release the interpreter lock."""
     rows: list[_Row] = []
     digests: list[bytes] = []
     appearances: list[_Appearance] = []
-    threads, count = usable_cores(), len(store)
+    threads, count = usable_cores(), len(indices)
     size = min(_LARGEST_PIECE, 1 + count // _MOST_PIECES)
-    pieces = (range(start, min(start + size, count)) for start in range(0, count, size))
+    pieces = (indices[start : start + size].tolist() for start in range(0, count, size))
     with closing(in_order(partial(_index_piece, store), pieces, threads=threads, ahead=4 * threads)) as found:
         for piece in found:
             reported = len(rows) // _REPORT_EVERY
@@ -204,15 +218,14 @@ def _index_each(store: Store, progress: Progress) -> tuple[Columns, list[_Appear
                 digests.append(digest)
                 appearances.append(appearance)
             if len(rows) // _REPORT_EVERY > reported and len(rows) < count:  # the end is reported by the caller
-                progress(_STAGE, len(rows), count)
+                progress(_STAGE, len(store) - count + len(rows), len(store))
     columns = _columns(rows)
     columns["digests"] = _stack(digests)
     return columns, appearances
 
 
-def _index_piece(store: Store, piece: range) -> list[tuple[_Row, bytes, _Appearance]]:
-    missing = store.is_missing if isinstance(store, FileStore) else lambda index: False
-    return [_MISSING if missing(index) else _index_one(store, index) for index in piece]
+def _index_piece(store: Store, piece: list[int]) -> list[tuple[_Row, bytes, _Appearance]]:
+    return [_index_one(store, index) for index in piece]
 
 
 def _index_one(store: Store, index: int) -> tuple[_Row, bytes, _Appearance]:
@@ -277,17 +290,20 @@ def _of_channels(index: ImageIndex, channels: tuple[str, ...] | None) -> ImageIn
         return index
     wanted = channels or common_channels(index.channels[index.readable])
     odd = index.readable & left_out(index.channels, wanted)
+    if not odd.any():
+        return index
     ending = f"; {'wanted' if channels else 'most have'}: {named(wanted)}"
     details = index.details.astype(object)
     details[odd] = [f"it has {named(tuple(kind.split(',')))}{ending}" for kind in index.channels[odd].tolist()]
     return replace(index, reasons=np.where(odd, OTHER_CHANNELS, index.reasons), details=details.astype(str))
 
 
-def _key(store: Store, progress: Progress = silent) -> str | None:
+def _key(store: Store, missing: Bool[np.ndarray, " n"], progress: Progress = silent) -> str | None:
     """Return a digest of everything that the index of `store` depends on; None for a store that has no bytes."""
     digest = hashlib.sha256(program_digest().encode())
     if isinstance(store, FileStore):
-        for one in store.digests(np.arange(len(store)), progress):
+        digest.update(missing.tobytes())
+        for one in store.digests(np.flatnonzero(~missing), progress):
             digest.update(f"\n{one}".encode())
     elif isinstance(store, ArrayStore):
         digest.update(array_digest(store.pixels, store.channels).encode())

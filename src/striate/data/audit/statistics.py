@@ -117,19 +117,17 @@ class Statistics:
     @cached_property
     def kinds(self) -> tuple[Counted, ...]:
         """Storage modes of the files, with the channels of the images; the most frequent first."""
-        modes, counts = np.unique(
-            np.char.add(np.char.add(self.index.modes, ": "), self.index.channels)[self.index.readable],
-            return_counts=True,
-        )
+        modes, channels = (column[self.index.readable] for column in (self.index.modes, self.index.channels))
+        modes, counts = np.unique(np.char.add(np.char.add(modes, ": "), channels), return_counts=True)
         return tuple(Counted(str(modes[at]), int(counts[at])) for at in np.argsort(-counts, kind="stable"))
 
     @cached_property
     def unread(self) -> tuple[Unread, ...]:
         """The unreadable images."""
-        return tuple(
-            Unread(self.dataset.store.name(at), str(self.index.reasons[at]), str(self.index.details[at]))
-            for at in np.flatnonzero(~self.index.readable).tolist()
-        )
+        found = np.flatnonzero(~self.index.readable)
+        columns = found, self.index.reasons[found], self.index.details[found]
+        rows = zip(*(column.tolist() for column in columns), strict=True)
+        return tuple(Unread(self.dataset.store.name(at), reason, detail) for at, reason, detail in rows)
 
     @cached_property
     def rotated(self) -> int:

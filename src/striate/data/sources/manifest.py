@@ -52,7 +52,11 @@ def open_manifest(path: Path) -> Dataset:
     """
     rows, repeated = _once(path, _rows(path, _text(path)))
     root = path.parent
-    if not any(os.path.isfile(os.path.join(root, row.path)) for row in rows):
+    finder = Finder()
+    store = FileStore(root, [row.path if row.path.isascii() else str(finder.find(root / row.path)) for row in rows])
+    if not os.path.isfile(store.path(0)) and not any(
+        os.path.isfile(store.path(index)) for index in np.flatnonzero(~store.missing()).tolist()
+    ):
         raise DataError(
             f"None of the {len(rows):,} images that {path} lists exists; the first is {root / rows[0].path}. "
             f"Paths in it are relative to {root.resolve()}."
@@ -60,8 +64,6 @@ def open_manifest(path: Path) -> Dataset:
     notes = (
         [f"{len(repeated):,} × listed again in the same way and counted once: {listed(repeated)}."] if repeated else []
     )
-    finder = Finder()
-    store = FileStore(root, [row.path if row.path.isascii() else str(finder.find(root / row.path)) for row in rows])
     dataset = by_label(path, store, [row.label for row in rows], [row.split for row in rows], notes)
     return replace(dataset, groups=_groups([row.group for row in rows]))
 
