@@ -21,7 +21,7 @@ from striate.runs.plan import Plan, changed_recipe
 from striate.runs.prepare import TrainingData
 from striate.runs.recipe import Recipe
 from striate.runs.transfer import Features
-from striate.tasks import Criterion, Task
+from striate.tasks import Criterion, OfImages, Task
 from striate.tracing import fold
 from striate.training.losses import Distill
 
@@ -29,8 +29,8 @@ Answer = Callable[[Float[Tensor, "n c h w"]], Float[Tensor, "n k"]]
 
 
 @dataclass(frozen=True, eq=False)
-class Taught:
-    """The loss `distill` with its teachers (`striate.tasks.OfImages`), functions from the student's images to logits.
+class Taught(OfImages):
+    """The loss `distill` with its teachers, functions from the student's images to logits.
 
     The teachers receive the images of each batch as the student does, augmented. They run in evaluation mode without
     gradients and draw no random numbers. `circumstances` hold a digest of their weights.

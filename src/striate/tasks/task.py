@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import ClassVar, Protocol, runtime_checkable
+from typing import ClassVar
 
 import torch
 from jaxtyping import Float, Shaped
@@ -23,20 +23,19 @@ Criterion = Callable[[Tensor, Tensor], Tensor]
 """A loss as a function of (outputs, targets): the mean over the samples of a batch."""
 
 
-@runtime_checkable
-class OfImages(Protocol):
+class OfImages(ABC):
     """A loss that depends on the images of a batch, such as one with a teacher that sees them too.
 
-    `circumstances` identifies what it depends on; it is recorded with the environment of the training, and a resumed
-    training must have the same.
+    Attributes:
+        circumstances: what identifies the other things that it depends on. It is recorded with the environment of the
+            training, and must be the same when the training is resumed.
     """
 
-    @property
-    def circumstances(self) -> Mapping[str, str]: ...
+    circumstances: Mapping[str, str]
 
+    @abstractmethod
     def of(self, images: Float[Tensor, "n c h w"]) -> Criterion:
         """Return the criterion of a batch with these images."""
-        ...
 
 
 @dataclass(frozen=True)
