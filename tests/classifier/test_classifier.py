@@ -20,23 +20,18 @@ from PIL import Image
 from safetensors.torch import save as save_tensors
 from torch import nn
 
-from striate.classifier import Arguments, Classifier, Failure, Provenance, load_classifier, save_classifier
+from rehearsal.classifiers import untrained
+from striate.classifier import Classifier, Failure, load_classifier, save_classifier
 from striate.classifier.images import check_prepared
 from striate.core.errors import DataError, ModelError, RunError
 from striate.core.spec import RGB, InputSpec, LabelSpec
-from striate.models import create_model
 from striate.models.weights import load_weights
 
 
 @pytest.fixture
 def classifier() -> Classifier:
     spec = InputSpec(channels=RGB, height=32, width=32, mean=(0.5, 0.4, 0.3), std=(0.2, 0.3, 0.4))
-    arguments = Arguments(classes=3, channels=3, size=(32, 32))
-    provenance = Provenance(
-        run="r", created="now", data="d", data_digest="0", recipe="p", recipe_digest="1", seed=0, epochs=1.0
-    )
-    model = create_model("lenet5", seed=1, **arguments).eval()
-    return Classifier(model, "lenet5", arguments, spec, LabelSpec(("ant", "bee", "cat")), provenance, 2.0)
+    return untrained("lenet5", spec, ("ant", "bee", "cat"), at=2.0)
 
 
 @pytest.fixture

@@ -11,13 +11,13 @@ import numpy as np
 import pytest
 import torch
 
-from striate.classifier import Arguments, Classifier, Provenance, load_classifier, save_classifier
+from rehearsal.classifiers import untrained
+from striate.classifier import Arguments, Classifier, load_classifier, save_classifier
 from striate.classifier.conformal import conformal_threshold, p_values
 from striate.classifier.nearest import nearest_similarity, normalised
 from striate.classifier.reference import Reference, sample
 from striate.core.errors import ConfigError, RunError
-from striate.core.spec import RGB, InputSpec, LabelSpec
-from striate.models import create_model
+from striate.core.spec import RGB, InputSpec
 
 ARGUMENTS = Arguments(classes=3, channels=3, size=(16, 16))
 IMAGES = np.random.default_rng(3).integers(0, 256, (40, 16, 16, 3), np.uint8)
@@ -26,12 +26,7 @@ IMAGES = np.random.default_rng(3).integers(0, 256, (40, 16, 16, 3), np.uint8)
 @pytest.fixture
 def classifier() -> Classifier:
     spec = InputSpec(channels=RGB, height=16, width=16, mean=(0.5,) * 3, std=(0.3,) * 3)
-    provenance = Provenance(
-        run="r", created="now", data="d", data_digest="0", recipe="p", recipe_digest="1", seed=0, epochs=1.0
-    )
-    name = "conv3-8 relu pool2 fc12 relu"
-    model = create_model(name, seed=1, **ARGUMENTS).eval()
-    return Classifier(model, name, ARGUMENTS, spec, LabelSpec(("ant", "bee", "cat")), provenance)
+    return untrained("conv3-8 relu pool2 fc12 relu", spec, ("ant", "bee", "cat"))
 
 
 @pytest.fixture

@@ -12,9 +12,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
-from striate.classifier import Arguments, Classifier, Provenance
-from striate.core.spec import RGB, InputSpec, LabelSpec
-from striate.models import create_model
+from rehearsal.classifiers import untrained
+from striate.classifier import Classifier
+from striate.core.spec import RGB, InputSpec
 from striate.tracing import plan_fold
 
 SIDE = 24
@@ -23,14 +23,10 @@ SIDE = 24
 @pytest.fixture
 def classifier() -> Classifier:
     spec = InputSpec(channels=RGB, height=SIDE, width=SIDE, mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5))
-    arguments = Arguments(classes=2, channels=3, size=(SIDE, SIDE))
-    provenance = Provenance(
-        run="r", created="now", data="d", data_digest="0", recipe="p", recipe_digest="1", seed=0, epochs=1.0
-    )
-    model = create_model("resnet20", seed=1, **arguments)
+    found = untrained("resnet20", spec, ("ant", "bee"))
     with torch.no_grad():
-        model(_images(8))  # the norms learn what arrives
-    return Classifier(model, "resnet20", arguments, spec, LabelSpec(("ant", "bee")), provenance)
+        found.model.train()(_images(8))  # sets the statistics of the norms
+    return found
 
 
 def _images(count: int = 3) -> Tensor:

@@ -18,7 +18,8 @@ import pytest
 from PIL import Image
 
 import striate
-from striate.classifier import Arguments, Classifier, Failure, Prediction, Provenance, save_classifier
+from rehearsal.classifiers import untrained
+from striate.classifier import Failure, Prediction, save_classifier
 from striate.cli import hints
 from striate.cli.commands import COMMANDS, FORMER
 from striate.cli.main import main
@@ -28,8 +29,7 @@ from striate.cli.show.predictions import show_predictions
 from striate.core.duration import Clock, Duration
 from striate.core.errors import command
 from striate.core.settings_types import setting_keys
-from striate.core.spec import GREY, InputSpec, LabelSpec
-from striate.models import build_model
+from striate.core.spec import GREY, InputSpec
 from striate.runs.recipe import Recipe
 from striate.runs.recipes import RECIPES
 
@@ -61,13 +61,8 @@ def test_neither_import_nor_help_loads_a_heavy_library(statement: str, heavy: se
 
 def test_what_uses_a_network_imports_no_trainer_and_no_compiler(tmp_path: Path) -> None:
     """Which would cost a second each: what explains an image needs a classifier, not what trains one."""
-    model = build_model("lenet5", seed=0, classes=2, channels=1, size=(32, 32))
     spec = InputSpec(channels=GREY, height=32, width=32, mean=(0.5,), std=(0.5,))
-    arguments = Arguments(classes=2, channels=1, size=(32, 32))
-    provenance = Provenance(
-        run="", created="", data="", data_digest="", recipe="", recipe_digest="", seed=0, epochs=0.0
-    )
-    save_classifier(Classifier(model, "lenet5", arguments, spec, LabelSpec(("a", "b")), provenance), tmp_path / "net")
+    save_classifier(untrained("lenet5", spec, ("a", "b"), seed=0), tmp_path / "net")
     for name in "ab":
         (tmp_path / "data" / name).mkdir(parents=True)
         for number in range(10):

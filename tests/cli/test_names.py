@@ -12,12 +12,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from striate.classifier import Arguments, Classifier, Provenance, save_classifier
+from rehearsal.classifiers import untrained
+from striate.classifier import save_classifier
 from striate.cli.main import main
 from striate.cli.show.console import Screen
 from striate.core.names import canonical, json_escaped, legible, visible, visible_lines
-from striate.core.spec import GREY, InputSpec, LabelSpec
-from striate.models import create_model
+from striate.core.spec import GREY, InputSpec
 
 NAMES = (
     "=HYPERLINK(1)",
@@ -53,12 +53,9 @@ def photos(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.fixture
 def classifier(tmp_path: Path) -> Path:
-    arguments = Arguments(classes=2, channels=1, size=(8, 8))
     spec = InputSpec(channels=GREY, height=8, width=8, mean=(0.5,), std=(0.25,))
-    origin = Provenance(run="", created="", data="", data_digest="", recipe="", recipe_digest="", seed=0, epochs=0.0)
-    model = create_model("mlp", **arguments).eval()
     folder = tmp_path / "net\udcff"
-    save_classifier(Classifier(model, "mlp", arguments, spec, LabelSpec(CLASSES), origin), folder)
+    save_classifier(untrained("mlp", spec, CLASSES), folder)
     return folder
 
 

@@ -10,12 +10,12 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from PIL import Image
 from torch import Tensor
 from torch.nn.functional import cross_entropy
 from torch.optim import Optimizer
 
 import striate
+from rehearsal.colours import two_colours
 from striate.cli.main import main
 from striate.core.config import from_json, override, to_json
 from striate.core.errors import ConfigError
@@ -117,14 +117,7 @@ def photos(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("STRIATE_CACHE", str(tmp_path / "cache"))
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(build, "write_run_report", lambda run: run.report_file)
-    draws = np.random.default_rng(3)
-    for name, colour in (("green", (60, 160, 70)), ("red", (180, 60, 50))):
-        folder = tmp_path / "photos" / name
-        folder.mkdir(parents=True)
-        for number in range(10):
-            noise = draws.normal(0, 25, (14, 14, 3)) + np.array(colour)
-            Image.fromarray(np.clip(noise, 0, 255).astype(np.uint8)).save(folder / f"{number}.png")
-    return tmp_path / "photos"
+    return two_colours(tmp_path / "photos", 10)
 
 
 PLAIN = {"epochs": "2ep", "batch_size": 8, "input.height": 12, "input.width": 12, "precision": "float32"}

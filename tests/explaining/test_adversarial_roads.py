@@ -9,14 +9,14 @@ import numpy as np
 import pytest
 import torch
 
-from striate.classifier import Arguments, Classifier, Provenance, save_classifier
-from striate.core.spec import RGB, InputSpec, LabelSpec
+from rehearsal.classifiers import untrained
+from striate.classifier import Classifier, save_classifier
+from striate.core.spec import RGB, InputSpec
 from striate.data.images.decode import decode
 from striate.data.images.encode import to_png
 from striate.data.preparation.arrays import reread
 from striate.data.preparation.tensors import prepare_tensors
 from striate.explaining.adversarial import ThroughPreparation, lbfgs, pgd
-from striate.models import create_model
 from striate.verbs.predict import predict
 
 SPEC = InputSpec(channels=RGB, height=32, width=32, mean=(0.5, 0.4, 0.3), std=(0.2, 0.3, 0.4), crop=0.875)
@@ -24,15 +24,11 @@ SPEC = InputSpec(channels=RGB, height=32, width=32, mean=(0.5, 0.4, 0.3), std=(0
 
 @pytest.fixture(scope="module")
 def classifier() -> Classifier:
-    arguments = Arguments(classes=3, channels=3, size=(32, 32))
-    provenance = Provenance(
-        run="r", created="now", data="d", data_digest="0", recipe="p", recipe_digest="1", seed=0, epochs=1.0
-    )
-    model = create_model("tiny_vgg", seed=1, **arguments).eval()
+    found = untrained("tiny_vgg", SPEC, ("ant", "bee", "cat"), at=2.0)
     with torch.no_grad():
-        for parameter in model.parameters():
+        for parameter in found.model.parameters():
             parameter.mul_(1.5)
-    return Classifier(model, "tiny_vgg", arguments, SPEC, LabelSpec(("ant", "bee", "cat")), provenance, 2.0)
+    return found
 
 
 def photo(height: int = 75, width: int = 50) -> np.ndarray:

@@ -13,6 +13,7 @@ import torch
 from PIL import Image
 
 import striate
+from rehearsal.colours import two_colours
 from striate.core.device import ExecutionPlan
 from striate.core.errors import DataError, RunError, StriateError
 from striate.reporting import build
@@ -53,14 +54,7 @@ def no_needless_reports(request: pytest.FixtureRequest, monkeypatch: pytest.Monk
 @pytest.fixture
 def photos(tmp_path: Path) -> Path:
     """Twenty noisy images of each of two colours."""
-    draws = np.random.default_rng(3)
-    for name, colour in (("green", (60, 160, 70)), ("red", (180, 60, 50))):
-        folder = tmp_path / "photos" / name
-        folder.mkdir(parents=True)
-        for number in range(20):
-            noise = draws.normal(0, 25, (14, 14, 3)) + np.array(colour)
-            Image.fromarray(np.clip(noise, 0, 255).astype(np.uint8)).save(folder / f"{number}.png")
-    return tmp_path / "photos"
+    return two_colours(tmp_path / "photos", 20)
 
 
 def begin(photos: Path, epochs: int = 4, name: str = "mine", settings: tuple[str, ...] = ()) -> Iterator[object]:

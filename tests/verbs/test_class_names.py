@@ -12,10 +12,10 @@ import pytest
 from PIL import Image
 
 import striate
-from striate.classifier import Arguments, Classifier, Prediction, Provenance, load_classifier, save_classifier
+from rehearsal.classifiers import untrained
+from striate.classifier import Prediction, load_classifier, save_classifier
 from striate.core.errors import ConfigError, DataError
 from striate.core.spec import GREY, InputSpec, LabelSpec
-from striate.models import create_model
 from striate.reporting.sheets.input_image import class_number
 
 NAMES = ("café", "thé")
@@ -29,11 +29,8 @@ def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def saved(folder: Path, names: tuple[str, ...] = NAMES) -> Path:
-    arguments = Arguments(classes=len(names), channels=1, size=(8, 8))
     spec = InputSpec(channels=GREY, height=8, width=8, mean=(0.5,), std=(0.25,))
-    origin = Provenance(run="", created="", data="", data_digest="", recipe="", recipe_digest="", seed=0, epochs=0.0)
-    model = create_model("mlp", **arguments).eval()
-    save_classifier(Classifier(model, "mlp", arguments, spec, LabelSpec(names), origin), folder)
+    save_classifier(untrained("mlp", spec, names), folder)
     return folder
 
 

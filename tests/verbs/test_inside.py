@@ -15,14 +15,14 @@ from PIL import Image
 from torch import nn
 
 import striate
-from striate.classifier import Arguments, Classifier, Failure, Provenance, load_classifier, save_classifier
+from rehearsal.classifiers import untrained
+from striate.classifier import Failure, load_classifier, save_classifier
 from striate.cli.main import main
 from striate.core.errors import ConfigError, DataError, StriateError
-from striate.core.spec import RGB, InputSpec, LabelSpec
+from striate.core.spec import RGB, InputSpec
 from striate.data.images.decode import decode
 from striate.explaining import Attribution
 from striate.explaining.checks import Check
-from striate.models import create_model
 from striate.verbs.explain import Explanation
 from striate.verbs.fool import Attack
 
@@ -39,13 +39,7 @@ def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def run(tmp_path: Path) -> Path:
     """A classifier that was copied out of its run."""
-    arguments = Arguments(classes=3, channels=3, size=(32, 32))
-    provenance = Provenance(
-        run="r", created="now", data="d", data_digest="0", recipe="p", recipe_digest="1", seed=0, epochs=1.0
-    )
-    model = create_model("tiny_vgg", seed=1, **arguments).eval()
-    classifier = Classifier(model, "tiny_vgg", arguments, SPEC, LabelSpec(CLASSES), provenance, 2.0)
-    save_classifier(classifier, tmp_path / "net")
+    save_classifier(untrained("tiny_vgg", SPEC, CLASSES, at=2.0), tmp_path / "net")
     return tmp_path / "net"
 
 
