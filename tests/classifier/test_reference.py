@@ -37,11 +37,12 @@ def place(classifier: Classifier) -> str:
 @pytest.fixture
 def knowing(classifier: Classifier, place: str) -> Classifier:
     """A classifier that knows twenty images; the other twenty were held out."""
-    _, features = classifier.logits_and_features(_tensor(IMAGES), place)
+    logits, features = classifier.logits_and_features(_tensor(IMAGES), place)
     known = normalised(features.numpy()).astype(np.float16)
     similarities = nearest_similarity(known[20:].astype(np.float32), known[:20])
     scores = np.linspace(0.1, 0.9, 20).astype(np.float32)
-    return replace(classifier, reference=Reference(place, known[:20], similarities, scores))
+    largest = logits[20:].amax(dim=1).numpy()
+    return replace(classifier, reference=Reference(place, known[:20], similarities, scores, largest))
 
 
 def _tensor(images: np.ndarray) -> torch.Tensor:
@@ -106,7 +107,7 @@ def test_similarities_equal_those_of_a_slow_form() -> None:
 def test_an_image_of_the_training_is_accepted_and_one_like_no_other_is_not(knowing: Classifier) -> None:
     known = knowing.predict(IMAGES[3])
     assert known.similarity == pytest.approx(1, abs=1e-3)
-    assert (known.none_of_these, known.p_value) == (False, 1.0)
+    assert not known.none_of_these
     reference = knowing.reference
     assert reference is not None
     far = replace(knowing, reference=replace(reference, features=-reference.features)).predict(IMAGES[3])
@@ -116,13 +117,48 @@ def test_an_image_of_the_training_is_accepted_and_one_like_no_other_is_not(knowi
     assert far.probabilities == known.probabilities
 
 
-def test_at_least_95_percent_of_held_out_images_are_accepted() -> None:
-    features = np.eye(2, dtype=np.float16)[:1]
+@pytest.mark.parametrize("with_logits", [False, True], ids=["similarity", "similarity-and-logit"])
+def test_at_least_95_percent_of_held_out_images_are_accepted(with_logits: bool) -> None:
     for count in (1, 19, 20, 21, 40, 100):
-        held_out = np.random.default_rng(count).random(count).astype(np.float32)
-        reference = Reference("fc", features, held_out, held_out)
-        refused = (held_out < reference.threshold).sum()
-        assert refused == int(0.05 * (count - 1))
+        rng = np.random.default_rng(count)
+        rows = rng.normal(size=(count, 2))
+        logits = rng.normal(5, 3, (count, 4))
+        held_out = nearest_similarity(normalised(rows), np.eye(2, dtype=np.float16)[:1])
+        largest = logits.max(axis=1).astype(np.float32) if with_logits else None
+        reference = Reference("fc", np.eye(2, dtype=np.float16)[:1], held_out, held_out, largest)
+        limits = reference.limits(rows, logits.astype(np.float32))
+        assert sum(limit.none_of_these or False for limit in limits) == int(0.05 * (count - 1))
+        ranks = np.array([limit.p_value for limit in limits]) * (count + 1)
+        np.testing.assert_allclose(np.sort(ranks), np.arange(2, count + 2))
+
+
+def test_familiarity_is_the_sum_of_similarity_and_largest_logit_in_standard_deviations() -> None:
+    held_out, largest = np.array([0.5, 0.7, 0.9], np.float32), np.array([2.0, 8.0, 5.0], np.float32)
+    reference = Reference("fc", np.eye(2, dtype=np.float16)[:1], held_out, held_out, largest)
+    familiar = (held_out - 0.7) / held_out.std() + (largest - 5) / largest.std()
+    rows = np.array([[1.0, 0.0], [0.8, 0.6], [0.8, 0.6]])
+    logits = np.array([[-90.0, -9.0], [5.0, 1.0], [0.0, -2.0]], np.float32)
+    expected = (np.array([1.0, 0.8, 0.8]) - 0.7) / held_out.std() + (np.array([-9.0, 5.0, 0.0]) - 5) / largest.std()
+    assert reference.threshold == pytest.approx(min(familiar))
+    found = reference.limits(rows, logits)
+    assert [limit.similarity for limit in found] == pytest.approx([1, 0.8, 0.8])
+    assert [limit.none_of_these for limit in found] == [score < min(familiar) for score in expected]
+    assert [limit.none_of_these for limit in found] == [True, False, False]
+    assert [limit.p_value for limit in found] == [(1 + (familiar <= score).sum()) / 4 for score in expected]
+
+
+def test_one_without_logits_as_earlier_versions_wrote_decides_by_similarity(
+    knowing: Classifier, tmp_path: Path
+) -> None:
+    assert knowing.reference is not None
+    save_classifier(replace(knowing, reference=replace(knowing.reference, logits=None)), tmp_path)
+    again = load_classifier(tmp_path)
+    reference = again.reference
+    assert reference is not None
+    assert reference.logits is None
+    bound = np.quantile(reference.similarities, 0.05, method="lower")
+    found = again.predict(list(IMAGES))
+    assert [each.none_of_these for each in found] == [(each.similarity or 0) < bound for each in found]
 
 
 def test_without_a_reference_nothing_is_said(classifier: Classifier) -> None:

@@ -176,7 +176,7 @@ def _cross_validated(
         for place, right in (("stage2", 70), ("head", 90))
     )
     return RunMaterial(
-        title="small", folds=folds, curve=points, suspects=suspects, labels=True, threshold=0.625, probes=probes,
+        title="small", folds=folds, curve=points, suspects=suspects, labels=True, refuses=True, probes=probes,
         settings=(("weights", "lite0", "given"), ("transfer", "features", "head 93.8%: good enough")),
     )  # fmt: skip
 
@@ -380,7 +380,7 @@ def test_a_cross_validated_run_says_what_it_is_expected_to_do() -> None:
     assert "Correct on 90 of 96 images in cross-validation: 93.8\u202f%" in page
     assert "trained on all of them" in page
     assert "cat/7.jpg" in page
-    assert "below 0.625" in page
+    assert "nearest training image and its largest logit" in page
     assert "What to do next" not in Page(render(_material())).text
 
 

@@ -89,16 +89,19 @@ def test_the_learning_curve_rises_to_the_cross_validated_accuracy(blobs, outcome
 def test_a_reference_tells_what_is_like_no_class(blobs, outcome: OutOfFold) -> None:
     features, targets, folds = blobs
     reference = make_reference("fc", features, outcome, temperature=1.0)
-    limits = reference.limits(features)
+    fitted = fit(features, targets)
+    limits = reference.limits(features, fitted(features))
     assert all(limit.similarity == pytest.approx(1, abs=2e-3) for limit in limits)
     apart = normalised(features)
     similarity = apart @ apart.T
     similarity[folds[:, None] == folds] = -1
     np.testing.assert_allclose(reference.similarities, similarity.max(axis=1), atol=2e-3)
     unknown = np.eye(CLASSES + 1, 16)[np.full(100, CLASSES)] * 3 + np.random.default_rng(1).normal(size=(100, 16))
-    found = reference.limits(unknown)
+    found = reference.limits(unknown, fitted(unknown))
     scores = np.array([*reference.similarities, *(limit.similarity or 0 for limit in found)], np.float64)
     assert (roc_auc(scores, np.arange(len(scores)) < 240) or 0) > 0.9
+    assert np.mean([limit.none_of_these for limit in found]) > 0.4
+    np.testing.assert_allclose(reference.logits, outcome.logits.max(axis=1), rtol=1e-6)
     chances = np.exp(outcome.logits) / np.exp(outcome.logits).sum(axis=1, keepdims=True)
     np.testing.assert_allclose(reference.scores, 1 - chances[np.arange(240), targets], atol=1e-6)
 

@@ -168,7 +168,8 @@ class Classifier(Predictor):
         limits, answers = [Limits()] * count, None
         if self.reference is not None:
             logits, features = self.logits_and_features(images[self.input], self.reference.place)
-            answers, limits = self.task.answers(logits, self.temperature), self.reference.limits(features.numpy())
+            answers = self.task.answers(logits, self.temperature)
+            limits = self.reference.limits(features.numpy(), logits.numpy())
         if views:
             looks = looks_of(views, self.input)
             parts = [self.averaged(images[spec], of_spec) for spec, of_spec in by_preparation(looks).items()]

@@ -1,7 +1,9 @@
 """Similarity to the nearest of known features, which is low for images of none of the classes.
 
 Y. Sun et al., "Out-of-distribution detection with deep nearest neighbors", ICML 2022, arXiv:2204.06507, with k = 1. The
-largest softmax probability is no such measure: of an unknown image it is often high.
+largest logit: S. Vaze et al., "Open-set recognition: a good closed-set classifier is all you need?", ICLR 2022,
+arXiv:2110.06207. The sum of both is our own. The largest softmax probability is no such measure: of an unknown image it
+is often high.
 """
 
 from __future__ import annotations
@@ -16,6 +18,12 @@ def normalised(features: Float[np.ndarray, "n d"]) -> Float32[np.ndarray, "n d"]
     """Return `features` divided by their Euclidean lengths, in float32; zeros stay zeros."""
     lengths = np.linalg.norm(features.astype(np.float64), axis=1, keepdims=True)
     return np.divide(features, lengths, out=np.zeros(features.shape), where=lengths > 0).astype(np.float32)
+
+
+def standardised(values: Float[np.ndarray, " n"], held_out: Float[np.ndarray, " m"]) -> Float[np.ndarray, " n"]:
+    """Return `values` in standard deviations from the mean of `held_out`, in float64; equal ones only centred."""
+    known = held_out.astype(np.float64)
+    return (values - known.mean()) / (known.std() or 1.0)
 
 
 def nearest_similarity(

@@ -17,7 +17,7 @@ from safetensors.numpy import load, save
 from torch import Tensor, nn
 
 from striate.classifier.conformal import conformal_threshold, p_values
-from striate.classifier.nearest import nearest_similarity, normalised
+from striate.classifier.nearest import nearest_similarity, normalised, standardised
 from striate.core.errors import ConfigError, RunError
 from striate.core.files import read_regular, write_atomically
 
@@ -40,30 +40,48 @@ class Limits:
 class Reference:
     """Features and scores of training images, by which a classifier recognises images of no known class.
 
-    An image is of none of the classes if its feature is less similar to each of `features` (normalised, by cosine) than
-    `threshold`, the 5 % quantile of `similarities`, those of held-out images of the classes. `scores` are 1 - p of the
-    true class of held-out images, for sets with a stated coverage. A feature is the input of the layer `place`; that of
-    a convolution is averaged over its positions.
+    An image is of none of the classes if its familiarity is below `threshold`, the 5 % quantile of that of held-out
+    images of the classes. Familiarity is the sum of the cosine similarity to the nearest of `features` (normalised) and
+    of the largest logit, each in standard deviations from the mean of held-out images, `similarities` and `logits`.
+    The similarity is low for images that look different, the logit for images between the classes; of unknown classes
+    that look alike, the sum tells more than either (`results/small_data.md`). Classifiers written by earlier versions
+    have no `logits`, and similarity decides.
+
+    `scores` are 1 - p of the true class of held-out images, for sets with a stated coverage. A feature is the input of
+    the layer `place`; that of a convolution is averaged over its positions.
     """
 
     place: str
     features: Float16[np.ndarray, "m d"]
     similarities: Float32[np.ndarray, " n"]
     scores: Float32[np.ndarray, " n"]
+    logits: Float32[np.ndarray, " n"] | None = None
 
     @property
     def threshold(self) -> float:
-        """The least similarity of an image that is accepted as of one of the classes."""
-        return float(np.quantile(self.similarities, 1 - KEPT, method="lower"))
+        """The least familiarity of an image that is accepted as of one of the classes."""
+        return float(np.quantile(self.held_out, 1 - KEPT, method="lower"))
 
-    def limits(self, features: Float[np.ndarray, "n d"]) -> list[Limits]:
-        """Compare images with the training images, by their features."""
+    @property
+    def held_out(self) -> Float[np.ndarray, " n"]:
+        """The familiarity of held-out images."""
+        return self.familiarity(self.similarities, self.logits)
+
+    def familiarity(
+        self, similarities: Float[np.ndarray, " m"], logits: Float[np.ndarray, " m"] | None
+    ) -> Float[np.ndarray, " m"]:
+        """Return the familiarity of images with these similarities and largest logits."""
+        found = standardised(similarities, self.similarities)
+        if self.logits is None or logits is None:
+            return found
+        return found + standardised(logits, self.logits)
+
+    def limits(self, features: Float[np.ndarray, "n d"], logits: Float[np.ndarray, "n k"]) -> list[Limits]:
+        """Compare images with the training images, by their features and logits."""
         similarities = nearest_similarity(normalised(features), self.features)
-        values = p_values(similarities, self.similarities).tolist()
-        return [
-            Limits(similarity, value, similarity < self.threshold)
-            for similarity, value in zip(similarities.tolist(), values, strict=True)
-        ]
+        familiarity = self.familiarity(similarities, logits.max(axis=1))
+        columns = similarities, p_values(familiarity, self.held_out), familiarity < self.threshold
+        return [Limits(*row) for row in zip(*(column.tolist() for column in columns), strict=True)]
 
     def set_threshold(self, coverage: float) -> float:
         """Return the largest 1 - p of a class in a set that holds the true class with probability `coverage`.
@@ -79,6 +97,8 @@ class Reference:
         The name follows from the content, so that an old description still finds the old file (`remove_others`).
         """
         tensors = {"features": self.features, "similarities": self.similarities, "scores": self.scores}
+        if self.logits is not None:
+            tensors["logits"] = self.logits
         data = save(tensors, metadata={"place": self.place})
         digest = hashlib.sha256(data).hexdigest()
         write_atomically(folder / _name(digest), data)
@@ -103,11 +123,18 @@ class Reference:
                 raise ValueError("its digest differs")
             tensors = load(data)
             features, similarities, scores = (tensors[name] for name in ("features", "similarities", "scores"))
-            if features.ndim != 2 or similarities.ndim != 1 or not len(similarities) or scores.ndim != 1:
+            logits = tensors.get("logits")
+            if (
+                features.ndim != 2
+                or similarities.ndim != 1
+                or not len(similarities)
+                or scores.ndim != 1
+                or (logits is not None and logits.shape != similarities.shape)
+            ):
                 raise ValueError("its arrays are of another form")
         except (OSError, ValueError, KeyError, SafetensorError) as error:
             raise RunError(f"{path} is missing or damaged ({error}). Restore it from a copy.") from error
-        return cls(entry["place"], features, similarities, scores)
+        return cls(entry["place"], features, similarities, scores, logits)
 
 
 def remove_others(folder: Path, entry: dict[str, str] | None) -> None:

@@ -100,7 +100,7 @@ def read_material(run: Run) -> RunMaterial:
         curve=read_curve(run),
         probes=plan.probes,
         labels=run.labels_file.exists(),
-        threshold=classifier.reference.threshold if classifier.reference else None,
+        refuses=classifier.reference is not None,
         **_from_data(run, plan, classifier, judged, folds),
     )
 

@@ -74,7 +74,7 @@ class RunMaterial:
 
     Cross-validation: `folds` is the evaluation of all folds together, `curve` the accuracy by number of images,
     `suspects` are answers that contradict their labels, `labels` is true where the run has a file of labels to correct,
-    and `threshold` is the similarity below which an image is of none of the classes. `probes` are the places whose
+    and `refuses` is true where the classifier tells images of none of the classes. `probes` are the places whose
     features were compared to choose the kind of transfer.
 
     Data: `audit` is the audit of the data as they are now; `unread` is the reason why they could not be read again.
@@ -108,7 +108,7 @@ class RunMaterial:
     curve: tuple[CurvePoint, ...] = ()
     suspects: tuple[Example, ...] = ()
     labels: bool = False
-    threshold: float | None = None
+    refuses: bool = False
     probes: tuple[Probe, ...] = ()
     audit: Audit | None = None
     unread: str | None = None

@@ -144,7 +144,8 @@ def make_reference(place: str, features: Features, outcome: OutOfFold, *, temper
     stored = known[kept]
     similarities = nearest_similarity(known.astype(np.float32), stored, (outcome.folds, outcome.folds[kept]))
     own = self_confidence(outcome.logits, outcome.targets, temperature)
-    return Reference(place, stored, similarities, (1 - own).astype(np.float32))
+    logits = outcome.logits.max(axis=1).astype(np.float32)
+    return Reference(place, stored, similarities, (1 - own).astype(np.float32), logits)
 
 
 def _answers(

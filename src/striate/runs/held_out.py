@@ -40,7 +40,8 @@ def held_out_reference(
     if similarities is None:
         similarities = nearest_similarity(normalised(_features(classifier, place, prepared, outputs.index)), known)
     own = self_confidence(outputs.values, outputs.targets, classifier.temperature)
-    return Reference(place, known, similarities, (1 - own).astype(np.float32))
+    logits = outputs.values.max(axis=1).astype(np.float32)
+    return Reference(place, known, similarities, (1 - own).astype(np.float32), logits)
 
 
 def _features(

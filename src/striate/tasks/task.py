@@ -45,9 +45,9 @@ class Prediction:
     `name` is the path of the image as given, or `array n` for the n-th array.
 
     Of a classifier with features of its training images: `similarity` to the nearest of them (cosine), `p_value` of the
-    hypothesis that the image is of one of the classes, and `none_of_these`, whether it is less similar than 95 % of
-    held-out images of the classes. None otherwise. `among`: with a requested coverage, the classes among which the true
-    one is with that probability.
+    hypothesis that the image is of one of the classes, and `none_of_these`, whether it is less familiar, by similarity
+    and largest logit, than 95 % of held-out images of the classes. None otherwise. `among`: with a requested coverage,
+    the classes among which the true one is with that probability.
     """
 
     name: str

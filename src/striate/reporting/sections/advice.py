@@ -115,12 +115,12 @@ def _more(curve: tuple[CurvePoint, ...]) -> list[Child]:
 
 
 def _unknown(material: RunMaterial) -> list[Child]:
-    if material.threshold is None:
+    if not material.refuses:
         return []
     return [
-        f"An image is answered with “none of these” if its similarity to the nearest training image is below "
-        f"{material.threshold:.3f}, which refuses {percent(1 - KEPT, 0)} of held-out images of the classes. Try it on "
-        "images of other things."
+        "An image is answered with “none of these” if, by its similarity to the nearest training image and its largest "
+        f"logit, it is less familiar than {percent(KEPT, 0)} of held-out images of the classes. Try it on images of "
+        "other things."
     ]
 
 
