@@ -27,6 +27,7 @@ from striate.core.scalars import read_scalar, switch, wrong_type
 from striate.core.settings_types import (
     defaults_of,
     fields_of,
+    hints_of,
     is_group,
     join,
     listed_kind,
@@ -137,7 +138,7 @@ def _apply(hint: Any, current: Any, change: _Change, where: str) -> Any:
 
 def _change_fields(kind: type[Settings], values: dict[str, Any], parts: Mapping[str, _Change], where: str) -> Settings:
     """Build a `kind` from the values of its fields, changed by `parts`."""
-    hints, fields = typing.get_type_hints(kind), fields_of(kind)
+    hints, fields = hints_of(kind), fields_of(kind)
     for name, change in parts.items():
         if name not in fields:
             raise unknown_setting(kind, name, _first_key(change, join(where, name)), where)
@@ -200,7 +201,7 @@ def _member_values(member: type[Registered], values: dict[str, Any], value: obje
         raise ConfigError(f"{key} has no options: set it to true or false; received {value!r}.")
     if not names:
         return None
-    hint, name = typing.get_type_hints(member)[names[0]], join(key, names[0])
+    hint, name = hints_of(member)[names[0]], join(key, names[0])
     return values | {names[0]: _read(hint, value if turned is None else 0, name)}
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import types
 import typing
 from collections.abc import Iterator
@@ -16,7 +17,7 @@ from striate.core.registry import Registered
 
 def setting_keys(kind: type) -> Iterator[str]:
     """Yield the dotted keys of a settings type, including the options of registered kinds and the members of lists."""
-    hints = typing.get_type_hints(kind)
+    hints = hints_of(kind)
     for name in fields_of(kind):
         hint = hints[name]
         if (listed := listed_kind(hint)) is not None:
@@ -45,6 +46,12 @@ def unknown_setting(kind: type, name: str, key: str, where: str) -> ConfigError:
 def join(where: str, key: str) -> str:
     """Return the dotted key of `key` in the group `where`."""
     return f"{where}.{key}" if where else key
+
+
+@functools.cache
+def hints_of(kind: type) -> dict[str, Any]:
+    """Return the types of the fields; cached, since Python compiles each annotation again at every call."""
+    return typing.get_type_hints(kind)
 
 
 def fields_of(kind: type) -> dict[str, dataclasses.Field[Any]]:
