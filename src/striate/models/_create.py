@@ -106,8 +106,7 @@ def create_model(
         NotationError: a written network has a mistake, or a layer that does not fit its input.
     """
     channels, size, classes = _complete(name, channels, size, classes)
-    sketch = meta_model(name, classes=classes, channels=channels, size=size)
-    _check_memory(name, sum(parameter.nbytes for parameter in sketch.parameters()))
+    _check_memory(name, _weight_bytes(name, channels, size, classes))
     with torch.device("cpu"), _seeded(seed):
         return _builder(name)(channels=channels, size=size, classes=classes)
 
@@ -184,6 +183,13 @@ def _complete(
         if not _is_count(count):
             raise ModelError(f"{what} is a whole number; received {_told(count)}.")
     return int(channels), (int(pair[0]), int(pair[1])), int(classes)
+
+
+@functools.lru_cache(maxsize=512)
+def _weight_bytes(name: str, channels: int, size: tuple[int, int], classes: int) -> int:
+    """Return the bytes of the weights, or raise as `meta_model`; cached, since the pass takes longer than to build."""
+    sketch = meta_model(name, classes=classes, channels=channels, size=size)
+    return sum(parameter.nbytes for parameter in sketch.parameters())
 
 
 def _check_memory(name: str, needed: int) -> None:

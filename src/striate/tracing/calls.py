@@ -11,7 +11,7 @@ from torch.nn.parameter import is_lazy
 from striate.core.errors import ModelError
 from striate.tracing.fields import FieldTracker, ReceptiveField
 from striate.tracing.operations import Sharing, Window, macs, sharing
-from striate.tracing.recorder import Entered, Operation, Recorder, Shape, Value, on_meta
+from striate.tracing.recorder import Entered, Left, Operation, Recorder, Shape, Value, on_meta
 
 
 @dataclass
@@ -44,16 +44,7 @@ def trace(model: nn.Module, shape: tuple[int, int, int]) -> list[Call]:
         ModelError: a layer does not accept its input, computes something that needs data, or is lazy and has not seen
             any.
     """
-    _refuse_lazy(model)
-    copied, image = on_meta(model, shape)
-    recorder = Recorder(image)
-    try:
-        recorder.run(copied, image)
-    except ModelError:
-        raise
-    except Exception as error:  # the network's own code runs, and may raise anything
-        raise ModelError(_sentence(recorder.place, shape, error)) from error
-    return _Booking(recorder, copied).calls
+    return _Booking(*_record(model, shape)).calls
 
 
 def output_shape(model: nn.Module, shape: tuple[int, int, int]) -> Shape:
@@ -63,7 +54,24 @@ def output_shape(model: nn.Module, shape: tuple[int, int, int]) -> Shape:
         EmptyMapError: the image is too small.
         ModelError: as `trace`.
     """
-    return trace(model, shape)[-1].output_shape
+    recorder, _ = _record(model, shape)
+    last = recorder.events[-1]
+    assert isinstance(last, Left)  # the call of the model itself ends last
+    return _first_shape(last.call.outputs)
+
+
+def _record(model: nn.Module, shape: tuple[int, int, int]) -> tuple[Recorder, nn.Module]:
+    """Record the pass of `trace`, and return the copy that ran too."""
+    _refuse_lazy(model)
+    copied, image = on_meta(model, shape)
+    recorder = Recorder(image)
+    try:
+        recorder.run(copied, image)
+    except ModelError:
+        raise
+    except Exception as error:  # the network's own code runs, and may raise anything
+        raise ModelError(_sentence(recorder.place, shape, error)) from error
+    return recorder, copied
 
 
 class _Booking:
