@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import io
+import re
+import struct
 import subprocess
 import sys
 import zlib
+from collections.abc import Callable
 
 import numpy as np
 import pillow_heif
@@ -203,3 +206,15 @@ def test_a_profile_has_precedence_over_primaries() -> None:
     srgb = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
     data = avif(blocks(), quality=100, subsampling="4:4:4", icc_profile=srgb)
     assert np.abs(decode(data).pixels.astype(int) - blocks()).max() <= 3
+
+
+@pytest.mark.parametrize("write", [heic, avif], ids=["HEIC", "AVIF"])
+def test_a_huge_canvas_is_refused_wherever_the_file_states_it(write: Callable[..., bytes]) -> None:
+    """Behind a box of padding, where the size is known only after the file is opened."""
+    data = write(scene(64, 64))  # without a crop (`clap`), which would hide the canvas
+    head = int.from_bytes(data[:4], "big")
+    huge = re.sub(rb"ispe(....)........", rb"ispe\1" + struct.pack(">LL", 12000, 12000), data, flags=re.DOTALL)
+    padded = huge[:head] + struct.pack(">L4s", 8 + (1 << 17), b"free") + bytes(1 << 17) + huge[head:]
+    with pytest.raises(Unreadable, match="12000×12000") as caught:
+        decode(padded)
+    assert caught.value.reason == "too many pixels"

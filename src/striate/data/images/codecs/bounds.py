@@ -11,7 +11,7 @@ import re
 import struct
 from collections.abc import Callable, Iterator
 
-from striate.data.images.codecs.refusal import DAMAGED, TOO_MUCH_WORK, Refused, check_memory
+from striate.data.images.codecs.refusal import DAMAGED, TOO_MUCH_WORK, Refused, check_heif, check_memory
 from striate.data.images.codecs.segments import PROGRESSIVE, Segments, segments
 
 _SIDES = struct.Struct(">HH")
@@ -126,7 +126,7 @@ def _check_heif(data: bytes) -> int:
     needed = position = 0
     while (position := data.find(b"ispe", position + 1, _MOST_PROPERTIES)) >= 0:
         width, height = struct.unpack_from(">LL", data, position + 8)
-        needed = max(needed, check_memory(height, width, 19, len(data), 90))
+        needed = max(needed, check_heif(height, width, len(data)))
     return needed
 
 

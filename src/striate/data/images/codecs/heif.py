@@ -8,7 +8,15 @@ import numpy as np
 
 from striate.data.images.codecs import icc, nclx, pillow
 from striate.data.images.codecs.alpha import straight
-from striate.data.images.codecs.refusal import DAMAGED, TOO_LARGE, TRUNCATED, UNSUPPORTED, Refused, check_size
+from striate.data.images.codecs.refusal import (
+    DAMAGED,
+    TOO_LARGE,
+    TRUNCATED,
+    UNSUPPORTED,
+    Refused,
+    check_heif,
+    check_size,
+)
 from striate.data.images.decoded import CHANNELS_OF_MODE, DecodedImage
 
 _AVIF = frozenset([b"avif", b"avis"])
@@ -38,6 +46,7 @@ def read(data: bytes) -> DecodedImage:
     try:
         file = pi_heif.open_heif(data, convert_hdr_to_8bit=False, hdr_to_16bit=False)
         check_size(file.size[1], file.size[0])
+        check_heif(file.size[1], file.size[0], len(data))  # the head of the file need not state its size
         pixels = np.array(file)  # a copy: the memory of libheif is freed with `file`
         mode, bits, profile = file.mode, file.info["bit_depth"], file.info.get("icc_profile", b"")
         space = file.info.get("nclx_profile") or {}

@@ -19,7 +19,15 @@ from PIL.WebPImagePlugin import WebPImageFile
 
 from striate.core.spec import GREY
 from striate.data.images.codecs import exif, icc
-from striate.data.images.codecs.refusal import DAMAGED, TOO_LARGE, TRUNCATED, UNSUPPORTED, Refused, check_size
+from striate.data.images.codecs.refusal import (
+    DAMAGED,
+    TOO_LARGE,
+    TRUNCATED,
+    UNSUPPORTED,
+    Refused,
+    check_heif,
+    check_size,
+)
 from striate.data.images.decoded import CHANNELS_OF_MODE, DecodedImage
 
 # Named one by one: `Image.open` would also try readers that run other programs, and would warn at its own limit.
@@ -52,6 +60,8 @@ def read(
     try:
         with _READERS[kind](io.BytesIO(data), "") as image:
             check_size(image.height, image.width)
+            if kind == "AVIF":  # the head of the file need not state its size
+                check_heif(image.height, image.width, len(data))
             mode = image.mode
             image.load()
             if profile:

@@ -53,3 +53,8 @@ def check_memory(height: int, width: int, bytes_per_pixel: int, stored: int, nan
     if needed > _LOOK_AT and needed > _MEMORY_SHARE * available_memory():
         raise Refused(TOO_LARGE, f"{width}×{height} need {needed / 2**30:.1f} GiB of memory, more than is free")
     return needed
+
+
+def check_heif(height: int, width: int, stored: int) -> int:
+    """Refuse a HEIC or AVIF image that needs too much memory or time: see `check_memory`."""
+    return check_memory(height, width, 19, stored, 90)
