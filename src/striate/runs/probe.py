@@ -42,6 +42,7 @@ MANY = 50
 SMALL = 500
 """Images per class, on average, below which a cross-validation evaluates a classifier on features."""
 _FOLDS = 5
+_GAIN = 0.01  # nats
 _TRAINED = ("epochs", "batch_size", "evaluate_every", "optimizer", "schedule", "loss", "augmentation", "stop")
 
 
@@ -223,7 +224,12 @@ def fit_of(
 def best_strength(
     rows: Float[np.ndarray, "n d"], targets: Int[np.ndarray, " n"], folds: np.ndarray, classes: int, kind: str
 ) -> tuple[float, OutOfFold]:
-    """Return the `c` with the smallest loss out of fold (for an SVM, with most correct answers), and its outputs."""
+    """Return the `c` with the smallest loss out of fold (for an SVM, with most correct answers), and its outputs.
+
+    The loss of classes that can be separated falls with `c` without end, because the same answers become more certain.
+    So a larger `c` is chosen only if it lowers the loss by `_GAIN`.
+    """
+    least = 0.0 if kind == "svm" else _GAIN
     fitted = [
         (folds == fold, fit_each(rows[folds != fold], targets[folds != fold], classes, kind=kind, strengths=STRENGTHS))
         for fold in np.unique(folds)
@@ -234,9 +240,10 @@ def best_strength(
         for own, fits in fitted:
             logits[own] = next(fits)(rows[own])
         outcome = OutOfFold(logits, targets, folds)
-        found.append((c, outcome, -outcome.accuracy.correct if kind == "svm" else outcome.loss))
-        if len(found) > 1 and found[-1][2] > found[-2][2]:
+        score = -outcome.accuracy.correct if kind == "svm" else outcome.loss
+        if found and found[-1][2] - score < least:
             break  # past the only minimum
+        found.append((c, outcome, score))
     c, outcome, _ = min(found, key=lambda one: one[2])
     return c, outcome
 

@@ -23,8 +23,8 @@ from striate.core.errors import TrainingError
 Features = Float[np.ndarray, "n d"]
 Targets = Int[np.ndarray, " n"]
 
-STRENGTHS = tuple(10.0**exponent for exponent in range(6))
-"""Values of `c` that a cross-validation chooses from."""
+STRENGTHS = tuple(10.0**exponent for exponent in range(5))
+"""Values of `c` that a cross-validation chooses from. Above, the penalty is lost in the tolerance of the solver."""
 
 _LBFGS = without_compiler(optim.LBFGS)
 _ITERATIONS = 1000
