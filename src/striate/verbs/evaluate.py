@@ -119,9 +119,7 @@ def evaluate(
     index = audit(dataset, channels=channels, progress=report).index
     indices = np.intersect1d(_in_split(chosen, its_run if data is None else None, dataset, index), known)
     if not len(indices):
-        folds = its_run is not None and data is None and its_run.curve_file.exists()
-        why = " The run was evaluated by cross-validation: its report has the result." if folds else ""
-        raise DataError(f"{source} has no image in the split {chosen!r}.{why} Choose another with --split.")
+        raise _empty(source, chosen, its_run if data is None else None)
     its_own = data is None and chosen != "all"  # a split of the run's own data is evaluated whole
     seen_images = _seen(runs, classifier)
     indices, seen = sort_out(seen_images, indices, index, keep=all_images or its_own, progress=report)
@@ -148,6 +146,13 @@ def _in_split(split: Split | Literal["all"], run: Run | None, dataset: Dataset, 
     from striate.runs.images import own_splits
 
     return index.readable.nonzero()[0] if split == "all" else own_splits(run, dataset, index)[split]
+
+
+def _empty(source: str | Path, split: str, run: Run | None) -> DataError:
+    """Return the error for a split without images; `run` is the one whose own data they are."""
+    folds = run is not None and run.curve_file.exists()
+    why = " The run was evaluated by cross-validation: its report has the result." if folds else ""
+    return DataError(f"{source} has no image in the split {split!r}.{why} Choose another with --split.")
 
 
 def _divided(run: Any, more: Sequence[Any], data: str | Path | None) -> tuple[Sequence[Trained], str | Path | None]:
