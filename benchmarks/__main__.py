@@ -25,6 +25,7 @@ BENCHMARKS = {
     "preparation": ["--quick"],
     "copies": ["--quick"],
     "small_data": ["--quick"],
+    "retrieval": ["--quick"],
     "patches": ["--quick"],
     "pointing": ["--quick"],
     "zoo_cost": ["--quick"],

@@ -134,7 +134,7 @@ def hardware() -> str:
 
 def versions() -> dict[str, str]:
     """Of everything that may decide a speed."""
-    packages = ("striate", "torch", "numpy", "Pillow", "simplejpeg", "keras", "jax", "torchvision")
+    packages = ("striate", "torch", "numpy", "Pillow", "simplejpeg", "keras", "jax", "torchvision", "usearch")
     found = {"Python": platform.python_version()}
     for package in packages:
         try:

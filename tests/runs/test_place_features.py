@@ -255,14 +255,15 @@ def test_the_approximate_search_finds_the_same_and_its_index_is_built_once(
     rows = computed(classifier, photos, "stage2")
     with place_features.place_features(classifier, "stage2") as read:
         for images in (opened(photos), gallery_of(read_features(written))):
-            exact = search(images, read, rows[:3], 4)
-            found = search(images, read, rows[:3], 4, approximate=True)
-            assert found[0].tolist() == exact[0].tolist()
-            np.testing.assert_allclose(found[1], exact[1], atol=2e-3)
+            exact = search(images, read, rows[:3], COUNT)
+            found = search(images, read, rows[:3], COUNT, approximate=True)
+            assert found[0][:, 0].tolist() == exact[0][:, 0].tolist() == [0, 1, 2]
+            assert np.sort(found[0]).tolist() == [list(range(COUNT))] * 3
+            np.testing.assert_allclose(found[1], exact[1], atol=2e-3)  # in half precision
             with monkeypatch.context() as patched:
                 patched.setattr(gallery, "_built", None)
-                again = search(images, read, rows[:3], 4, approximate=True)
-            assert again[0].tolist() == exact[0].tolist()
+                again = search(images, read, rows[:3], COUNT, approximate=True)
+            assert again[0].tolist() == found[0].tolist()
 
 
 def test_without_usearch_a_sentence_says_what_to_install(

@@ -113,7 +113,7 @@ def search(
     if approximate:
         return _approximate(gallery, read, wanted, min(count, len(gallery.index)), progress)
     rows = (
-        (index[start : start + _ROWS], torch.from_numpy(np.array(block[start : start + _ROWS])))
+        (index[start : start + _ROWS], torch.from_numpy(np.require(block[start : start + _ROWS], requirements="W")))
         for index, block in gallery.blocks(read, progress)
         for start in range(0, len(index), _ROWS)
     )
@@ -147,7 +147,7 @@ def _built(usearch: Any, gallery: Gallery, read: PlaceFeatures, progress: Progre
     graph, done = usearch.Index(ndim=read.width, metric="cos", dtype="f16"), 0
     for _, block in gallery.blocks(read, progress):
         for start in range(0, len(block), _ROWS):
-            rows = directions(torch.from_numpy(np.array(block[start : start + _ROWS]))).numpy()
+            rows = directions(torch.from_numpy(np.require(block[start : start + _ROWS], requirements="W"))).numpy()
             graph.add(np.arange(done, done + len(rows)), rows, threads=usable_cores())
             done += len(rows)
             progress("building the index", done, len(gallery.index))

@@ -25,12 +25,13 @@ class Features:
     """Features of images: a row of `width` numbers for each, in the order in which the images were named.
 
     `names` and `labels` are the images and their classes; `labels` is None where classes are not known. `failures` are
-    images that cannot be read: they have no row. `notes` are sentences on files that were left out. `place` is where in
-    the network the features were read; for the input of the last layer, that layer. `path` is the file.
+    images that cannot be read: they have no row. `notes` are sentences on files that were left out. `at` is the place
+    of the features, or None for the input of the last layer, `place`. `path` is the file.
     """
 
     path: Path
     place: str
+    at: str | None
     width: int
     names: tuple[str, ...]
     labels: tuple[str, ...] | None
@@ -52,7 +53,8 @@ class Features:
         return read_rows(self.path)
 
     def __repr__(self) -> str:
-        return f"Features({len(self):,} images, {self.width:,} features at {self.place!r}: {str(self.path)!r})"
+        where = f"at {self.at!r}" if self.at else f"from the input of {self.place!r}"
+        return f"Features({len(self):,} images, {self.width:,} features {where}: {str(self.path)!r})"
 
     def _repr_html_(self) -> str:
         from striate.core.notebook import table
@@ -141,4 +143,4 @@ def features(
         origin = FeatureOrigin(read.place, at, pool, read.network_digest, dataset.source, root)
         blocks = (rows for _, rows in read.blocks(dataset, index, found.digests, progress=report))
         write_features(path, origin, (names, labels, index), blocks, read.width, dtype)
-        return Features(path, read.place, read.width, names, labels, failures, (*dataset.notes, *dataset.cautions))
+        return Features(path, read.place, at, read.width, names, labels, failures, (*dataset.notes, *dataset.cautions))

@@ -36,5 +36,6 @@ def show_features(
         )
     else:
         images = "1 image" if len(found) == 1 else f"{len(found):,} images"
-        console().print(f"{images}, {found.width:,} features at {visible(found.place)}\n{found.path}")
+        read = f"at {found.at}" if found.at else f"from the input of {found.place}"
+        console().print(f"{images}, {found.width:,} features {visible(read)}\n{found.path}")
     end(found.failures)

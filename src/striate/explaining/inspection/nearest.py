@@ -16,6 +16,8 @@ from striate.explaining.attribution._method import NotFiniteError
 from striate.explaining.inspection.features import reading_features
 from striate.explaining.model_input import ImageBatches, as_model_input, searched_batches
 
+_SHORTEST, _LONGEST = 1e-12, 1e18  # of features whose products and squares are exact enough in float32
+
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Nearest(ShortRepr):
@@ -88,12 +90,21 @@ class BestRows:
 
     def add(self, index: Sequence[int] | np.ndarray, features: Float[Tensor, "n d"]) -> None:
         # As float32, so that what differs by the rounding of float64 alone is equal.
-        similarity = (self._wanted.to(features.dtype) @ directions(features).T).float().clamp(-1, 1)
+        similarity = _cosines(self._wanted, features).float().clamp(-1, 1)
         merged = torch.cat([self.similarity, similarity], 1)
         indices = torch.cat([self.index, torch.as_tensor(index).expand_as(similarity)], 1)
         # Stable, so that among equal ones the first stays the first; `topk` promises no order.
         order = merged.sort(dim=1, descending=True, stable=True).indices[:, : self._count]
         self.similarity, self.index = merged.gather(1, order), indices.gather(1, order)
+
+
+def _cosines(wanted: Float[Tensor, "q d"], features: Float[Tensor, "n d"]) -> Float[Tensor, "q n"]:
+    """Return the cosines between directions and features; rows of usual lengths are not divided one by one."""
+    wanted = wanted.to(features.dtype)
+    lengths = torch.linalg.vector_norm(features, dim=1, dtype=torch.float64)
+    if bool(((lengths > _SHORTEST) & (lengths < _LONGEST)).all()):
+        return (features @ wanted.T / lengths[:, None]).T
+    return wanted @ directions(features).T
 
 
 def directions(features: Float[Tensor, "n d"]) -> Float[Tensor, "n d"]:

@@ -48,14 +48,14 @@ class Neighbour:
 
 @dataclass(frozen=True, eq=False)
 class Neighbourhood:
-    """A query image with the images nearest to it, the nearest first, by features at `place`.
+    """A query image with the images nearest to it, the nearest first; `compared` names their features.
 
     `grid` has the most similar position of the images for each position of a map, if requested.
     """
 
     subject: Subject
     neighbours: tuple[Neighbour, ...]
-    place: str
+    compared: str
     spec: InputSpec
     grid: ActivationGrid | None = None
 
@@ -90,8 +90,9 @@ def find_neighbours(
     def neighbour(index: int, similarity: float) -> Neighbour:
         return Neighbour(index, dataset.store.name(index), dataset.label(index), similarity, shown[index])
 
+    compared = f"inputs of {read.place}" if read.at is None else f"features at {read.place}"
     return tuple(
-        Neighbourhood(subject, tuple(map(neighbour, row, similarities)), read.place, classifier.input, grid)
+        Neighbourhood(subject, tuple(map(neighbour, row, similarities)), compared, classifier.input, grid)
         for subject, row, similarities, grid in zip(subjects, found.tolist(), similarity.tolist(), grids, strict=True)
     )
 
@@ -125,7 +126,7 @@ def neighbours_sheet(found: Neighbourhood, *, theme: Theme = LIGHT) -> Figure:
         Tile(one.given, (one.label or Path(one.name).name, f"similarity {one.similarity:.3f}"))
         for one in found.neighbours
     ]
-    note = f"The similarity of two images is the cosine between their features at {found.place}, at most 1."
+    note = f"The similarity of two images is the cosine between their {found.compared}, at most 1."
     return tiles(shown, columns=_COLUMNS, title="Most similar images", note=note, side=1.5, theme=theme)
 
 
