@@ -27,6 +27,7 @@ BENCHMARKS = {
     "small_data": ["--quick"],
     "retrieval": ["--quick"],
     "patches": ["--quick"],
+    "checks": ["--quick"],
     "pointing": ["--quick"],
     "zoo_cost": ["--quick"],
     "explaining": ["--quick"],

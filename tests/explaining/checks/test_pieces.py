@@ -12,7 +12,8 @@ from torch import Tensor, nn
 from striate.core.errors import ConfigError
 from striate.explaining.checks.areas import STEPS, Rounds
 from striate.explaining.checks.budget import Budget
-from striate.explaining.checks.reference_maps import centred, edges, moved
+from striate.explaining.checks.patches import Patches
+from striate.explaining.checks.reference_maps import edges, moved, turned
 from striate.explaining.checks.weights import Cascade
 
 
@@ -176,11 +177,34 @@ def test_a_moved_map_has_the_same_grain_elsewhere() -> None:
     assert not np.array_equal(there, moved(maps, 1))
 
 
-def test_the_blob_falls_off_from_the_middle() -> None:
-    blob = centred(np.zeros((1, 5, 7), np.float32))[0]
-    assert np.unravel_index(blob.argmax(), blob.shape) == (2, 3)
-    assert np.array_equal(blob, blob[::-1, ::-1])
-    assert blob[0, 0] == blob.min()
+@pytest.mark.parametrize(("size", "ways"), [((5, 5), 7), ((5, 7), 3)])
+def test_a_map_is_turned_in_place_in_all_ways(size: tuple[int, int], ways: int) -> None:
+    maps = np.random.default_rng(0).random((2, *size))
+    found = turned(maps)
+    assert len({each.tobytes() for each in (maps, *found)}) == 1 + ways
+    assert all(each.shape == maps.shape for each in found)
+    assert all(np.array_equal(np.sort(each.reshape(2, -1)), np.sort(maps.reshape(2, -1))) for each in found)
+
+
+def test_patches_change_the_answer_where_the_network_looks() -> None:
+    """The first logit is one pixel; the second another, which the noise reaches only under the patches that hold it."""
+    images = torch.rand(1, 1, 16, 16)
+    images[0, 0, 5, 6], images[0, 0, 12, 3] = 3.0, -2.0
+    patches = Patches(nn.Flatten(), images, lambda answer: answer[:, [5 * 16 + 6, 12 * 16 + 3]])
+    greyed, shaken = patches.greyed(), patches.shaken()
+    first, second = (patches.under(_pixel(row, column)) > 0 for row, column in ((5, 6), (12, 3)))
+    assert greyed.shape == shaken.shape == (1, 7, 7, 2)
+    mean = images.mean().item()
+    np.testing.assert_allclose(greyed[..., 0], first * (3 - mean), atol=1e-5)
+    np.testing.assert_allclose(greyed[..., 1], second * (-2 - mean), atol=1e-5)
+    assert np.array_equal(shaken[..., 0] > 0, first)
+    assert np.array_equal(shaken[..., 1] > 0, second)
+
+
+def _pixel(row: int, column: int) -> np.ndarray:
+    pixel = np.zeros((1, 16, 16))
+    pixel[0, row, column] = 1
+    return pixel
 
 
 def test_edges_are_where_brightness_changes() -> None:

@@ -18,7 +18,7 @@ from jaxtyping import TypeCheckError
 from torch import Tensor, nn
 
 from striate.explaining import METHODS, Attribution, grad_cam, integrated_gradients
-from striate.explaining.checks.reference_maps import centred, edges
+from striate.explaining.checks.reference_maps import edges
 from striate.explaining.checks.road import imputed
 from striate.explaining.invocation import Invocation
 from striate.hooks import capture
@@ -98,7 +98,8 @@ def _another_random_map(model: nn.Module, images: Tensor, classes: list[int]) ->
 
 
 def _centred_blob(model: nn.Module, images: Tensor, classes: list[int]) -> np.ndarray:
-    return centred(images[:, 0].numpy())
+    down, across = np.linspace(-1, 1, SIDE)[:, None], np.linspace(-1, 1, SIDE)
+    return np.tile(-(down**2 + across**2), (len(images), 1, 1))
 
 
 def _brightness(model: nn.Module, images: Tensor, classes: list[int]) -> np.ndarray:
@@ -137,6 +138,11 @@ def _smooth_noise_by_weights(model: nn.Module, images: Tensor, classes: list[int
     return F.interpolate(blobs, (SIDE, SIDE), mode="bilinear")[:, 0].numpy()
 
 
+def _smooth_noise_by_weights_and_image(model: nn.Module, images: Tensor, classes: list[int]) -> np.ndarray:
+    blobs = _smooth_noise_by_weights(model, images, classes)
+    return np.stack([np.roll(blob, int(image.argmax()) % SIDE) for blob, image in zip(blobs, images, strict=True)])
+
+
 def _mirrored_integrated_gradients(model: nn.Module, images: Tensor, classes: list[int]) -> np.ndarray:
     return integrated_gradients(model, images, classes).map()[:, ::-1]
 
@@ -151,7 +157,8 @@ def _mirrored_integrated_gradients(model: nn.Module, images: Tensor, classes: li
         (_brightness, "it looks the same with random weights"),
         (_brightness_by_sign, "it looks the same with random weights"),
         (_constant, "the map is the same everywhere"),
-        (_smooth_noise_by_weights, "it looks the same for another class"),
+        (_smooth_noise_by_weights, "it looks the same for another image"),
+        (_smooth_noise_by_weights_and_image, "it looks the same for another class"),
     ],
 )
 @pytest.mark.usefixtures("few_orders")
@@ -163,12 +170,39 @@ def test_a_map_that_depends_on_something_else_than_the_network_fails(
 
 
 @pytest.mark.parametrize("draw", [_mirrored_grad_cam, _mirrored_integrated_gradients, _grad_cam_of_another_image])
-def test_a_map_that_marks_other_places_than_the_network_looks_at_fails(
+def test_a_map_that_marks_other_places_than_the_network_looks_at_is_not_trusted(
     net: nn.Module, images: Tensor, draw: Drawn
 ) -> None:
-    reason = "removing what it marks changes the answer no more than removing other places"
     check = _method(draw)(net, images).check(LONG)
-    assert (check.verdict.trust, str(check)) == (False, f"do not trust: {reason}")
+    assert check.verdict.trust is not True
+    assert next(row.passed for row in check.rows if row.name == "turned") is not True
+
+
+@pytest.mark.parametrize("name", ["grad_cam", "saliency", "integrated_gradients"])
+@pytest.mark.usefixtures("few_orders")
+def test_a_map_of_another_class_fails(net: nn.Module, images: Tensor, name: str) -> None:
+    """Each class gets the map of the next one, as by an index that is off by one."""
+
+    def off_by_one(model: nn.Module, images: Tensor, classes: list[int]) -> np.ndarray:
+        return METHODS[name].function(model, images, [(each + 1) % CLASSES for each in classes]).map()
+
+    check = _method(off_by_one)(net, images).check(LONG)
+    assert check.verdict.trust is False
+    assert next(row.passed for row in check.rows if row.name == "this class") is not True
+
+
+@pytest.mark.usefixtures("few_orders")
+def test_a_transposed_map_of_a_centred_object_is_not_trusted(net: nn.Module) -> None:
+    """It lies where the object is, as no map in a random place does, but its transpose finds more."""
+
+    def transposed(model: nn.Module, images: Tensor, classes: list[int]) -> np.ndarray:
+        return METHODS["input_x_gradient"].function(model, images, classes).map().swapaxes(1, 2)
+
+    images, targets = _scenes(12, seed=4)
+    crosses = images[targets == 1][:2]
+    centred = torch.stack([image.roll((1, 1), (1, 2)) for image in crosses])
+    check = _method(transposed)(net, centred).check(LONG)
+    assert check.verdict.trust is not True
 
 
 @pytest.mark.usefixtures("few_orders")

@@ -58,7 +58,7 @@ def _lines(explanation: Explanation) -> list[str]:
     if explained.check is not None:
         lines.append(f"    check   {explained.check}")
         if explained.check.skipped:
-            lines.append(f"    without {', '.join(explained.check.skipped)}: not done within {explained.check.budget}")
+            lines.append(f"    without {', '.join(explained.check.skipped)}: {explained.check.budget} were too short")
     return lines
 
 

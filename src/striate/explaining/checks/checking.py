@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from itertools import combinations
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -14,10 +14,11 @@ from torch import Tensor, nn
 
 from striate.explaining.checks.areas import Rounds
 from striate.explaining.checks.budget import Budget
-from striate.explaining.checks.reference_maps import Maps, centred, edges, moved
+from striate.explaining.checks.patches import Effects, Patches
+from striate.explaining.checks.reference_maps import Maps, edges, moved, turned
 from striate.explaining.checks.result import Classes, Deletions, Depth, RandomisationTest, WithChance
 from striate.explaining.checks.similarity import correlation, rank_correlation, ranks, structural_similarity
-from striate.explaining.checks.verdict import Check
+from striate.explaining.checks.verdict import SAME, Check
 from striate.explaining.checks.weights import Cascade
 from striate.explaining.invocation import Invocation
 from striate.explaining.model_input import as_model_input
@@ -26,11 +27,17 @@ from striate.hooks import borrow
 NOISE_NETWORKS = 4
 """With all weights noise; their pairs are the chance that the network's own map is compared with."""
 
-ORDERS = 20
+ORDERS = 14
 """Random places of the map that deletion, insertion and ROAD are compared with."""
 
 LEAST_ORDERS = 10
 """With fewer there is no result: being better than a few random orders means nothing."""
+
+OTHERS = 2
+"""Other classes whose maps are compared with that of the class: those with the next highest scores."""
+
+MOVES = 100
+"""Random places of the difference between two classes' maps, which cost no pass of the network."""
 
 DEPTHS = 6
 """Stops of the cascade on its way down, at most."""
@@ -59,8 +66,9 @@ def check(
     with borrow(model):
         checking = _Checking(invocation, maps, model, Budget(budget))
         repetition, randomisation = checking.repetition(), checking.randomisation()
-        classes, depths = checking.classes(), checking.depths()
-        deletions, road = checking.deletions(), checking.road()
+        elsewhere, classes = checking.elsewhere(), checking.classes()
+        evidence, for_class = checking.evidence(), checking.for_class()
+        depths, deletions, road = checking.depths(), checking.deletions(), checking.road()
     return Check(
         method=method,
         images=len(invocation.images),
@@ -69,7 +77,10 @@ def check(
         repetition=repetition,
         randomisation=randomisation,
         empty_maps=checking.empty_maps,
+        elsewhere=elsewhere,
         classes=classes,
+        for_class=for_class,
+        evidence=evidence,
         deletions=deletions,
         road=road,
         depths=depths,
@@ -86,20 +97,24 @@ class _Checking:
         self._model, self._budget = model, budget
         self._images = as_model_input(model, invocation.images)
         self._rounds = Rounds(model, self._images, self._score)
+        self._patches = Patches(model, self._images, self._numbers)
+        self._effects: list[Effects] = []  # on the answer, of grey patches and of noisy ones
+        self._of_others: list[tuple[list[int], Maps]] = []
+        self._turned = [each for each in turned(maps) if rank_correlation(maps, each).mean() <= SAME]
         self.constant = not np.ptp(maps, axis=(1, 2)).any()
         self.skipped: tuple[str, ...] = ()
         self.empty_maps = 0
 
     def repetition(self) -> float | None:
         """Return how similar the map is to that of a repeated call."""
-        for again in self._within([self._model], "repetitions"):
+        for again in self._within([self._model], "repetition"):
             return float(rank_correlation(self._map, self._explained(again)).mean())
         return None
 
     def randomisation(self) -> RandomisationTest | None:
         """Compare the map with those of random networks, and those with one another."""
         maps = []
-        for seed in self._within(range(NOISE_NETWORKS), "networks of noise"):
+        for seed in self._within(range(NOISE_NETWORKS), "random networks"):
             cascade = self._cascade(seed)
             found = self._explained(cascade.down_to(len(cascade)))
             if np.ptp(found, axis=(1, 2)).any():
@@ -122,73 +137,129 @@ class _Checking:
         here, *elsewhere = (_mean(correlation(each, there) for each in sizes) for there in places)
         return WithChance(here, tuple(elsewhere))
 
+    def elsewhere(self) -> float | None:
+        """Return how similar the map is to that of the image moved by half its height and width, cyclically."""
+        height, width = self._images.shape[2:]
+        other = self._images.roll((height // 2, width // 2), (2, 3))
+        if torch.equal(other, self._images):
+            return None
+        for network in self._within([self._model], "map of another image"):
+            found = replace(self._invocation, images=other).repeat(network).map()
+            return float(rank_correlation(self._map, found).mean())
+        return None
+
     def classes(self) -> Classes | None:
         """Compare the map with that of another class, in the network and with a random topmost layer."""
-        other = self._other_classes()
-        if other is None:
+        others = self._other_classes()
+        if not others:
             return None
-        likeness = [
-            float(rank_correlation(self._explained(network), self._explained(network, other)).mean())
-            for network in self._within([self._model, self._cascade(1).down_to(1)], "comparisons of classes")
-        ]
+        likeness = []
+        for network in self._within([self._model, self._cascade(1).down_to(1)], "comparison of classes"):
+            maps = self._explained(network, others[0])
+            own = self._map if network is self._model else self._explained(network)
+            likeness.append(float(rank_correlation(own, maps).mean()))
+            if network is self._model:
+                self._of_others.append((others[0], maps))
+        for other in self._within(others[1:], "maps of other classes"):
+            self._of_others.append((other, self._explained(self._model, other)))
         return Classes(*likeness) if len(likeness) == 2 else None
 
-    def _other_classes(self) -> list[int] | None:
-        """Return the class with the next highest score for each image; None if the target is not a class."""
+    def _other_classes(self) -> list[list[int]]:
+        """Return the classes with the next highest scores, for each image; none if the target is not a class."""
         target = self._invocation.target
         if target is None or callable(target):
-            return None
+            return []
         with torch.no_grad():
             logits = self._model(self._images.clone())
-        if logits.shape[1] < 2:
-            return None
         own = torch.as_tensor(target, device=logits.device).expand(len(logits))
-        return logits.scatter(1, own[:, None], -torch.inf).argmax(1).tolist()
+        ranked = logits.scatter(1, own[:, None], -torch.inf).argsort(1, descending=True)
+        return ranked[:, : min(OTHERS, logits.shape[1] - 1)].T.tolist()
+
+    def evidence(self) -> WithChance | None:
+        """Measure whether the answer falls where the map is high, as one patch after another turns grey."""
+        experiments = self._patches.greyed, self._patches.shaken
+        self._effects = [experiment() for experiment in self._within(experiments, "patches")]
+        if not self._effects:
+            return None
+        falls = self._of_classes(self._effects[0], self._invocation.target)
+        return self._with_chance([_mean([rank_correlation(self._patches.under(each), falls)]) for each in self._maps()])
+
+    def for_class(self) -> WithChance | None:
+        """Measure whether the maps of two classes differ as the evidence for them does, or their sensitivity.
+
+        The difference of the maps' ranks is compared with the difference of the effects of a patch on both logits,
+        image by image and for each of the other classes. Chance is the difference of the maps in other places. Of the
+        two experiments, the one that is further from chance is returned: gradients show sensitivity, and other methods
+        show evidence.
+        """
+        if not self._of_others or not self._effects:
+            return None
+        own = ranks(self._map)
+        pooled = [(other, self._pooled_moves(own - ranks(maps))) for other, maps in self._of_others]
+        found = []
+        for effects in self._effects:
+            mine = self._of_classes(effects, self._invocation.target)
+            against = [(ranks(mine - self._of_classes(effects, other)), moves) for other, moves in pooled]
+            similar = [[correlation(each, effect) for each in moves] for effect, moves in against]
+            here, *elsewhere = np.mean(similar, axis=(0, 2)).tolist()
+            found.append(WithChance(here, tuple(elsewhere)))
+        return max(found, key=lambda each: abs(each.standardized(MOVES)[0]))
+
+    def _pooled_moves(self, maps: Maps) -> list[np.ndarray]:
+        """Return the means of the maps under the patches, and those of the maps in random places."""
+        return [self._patches.under(each) for each in (maps, *(moved(maps, seed) for seed in range(MOVES)))]
+
+    def _of_classes(self, effects: Effects, target: Any) -> Float[np.ndarray, "n rows columns"]:
+        """Return the effects on the class of each image, or on the value of a function target."""
+        columns = np.zeros(len(effects), int) if callable(target) else np.broadcast_to(target, len(effects))
+        return effects[np.arange(len(effects)), :, :, columns]
 
     def deletions(self) -> Deletions | None:
-        """Measure deletion and insertion for the map, for a blob, and for the map in other places."""
-        maps = [self._map, centred(self._map), *self._elsewhere()]
+        """Measure deletion and insertion for the map, for turned ones, and for the map in other places."""
+        maps = self._maps()
         areas = [
-            self._rounds.areas(each, seed) for seed, each in self._within(list(enumerate(maps)), "orders of deletion")
+            self._rounds.areas(each, seed)
+            for seed, each in self._within(list(enumerate(maps)), "deletion and insertion")
         ]
-        if len(areas) < 2 + LEAST_ORDERS:
-            return None
-        own, blob, *elsewhere = areas
-        return Deletions(
-            WithChance(own.deletion, tuple(each.deletion for each in elsewhere)),
-            WithChance(own.insertion, tuple(each.insertion for each in elsewhere)),
-            blob,
-        )
+        deletion = self._with_chance([each.deletion for each in areas])
+        insertion = self._with_chance([each.insertion for each in areas])
+        return None if deletion is None or insertion is None else Deletions(deletion, insertion)
 
     def road(self) -> WithChance | None:
-        """Measure the mean score as the pixels are imputed, for the map and for the map in other places."""
-        maps = list(enumerate([self._map, *self._elsewhere()]))
-        scores = [self._rounds.imputed(each, seed) for seed, each in self._within(maps, "orders of ROAD")]
-        return WithChance(scores[0], tuple(scores[1:])) if len(scores) > LEAST_ORDERS else None
+        """Measure the mean score as the pixels are imputed, for the map, for turned ones, and in other places."""
+        maps = list(enumerate(self._maps()))
+        return self._with_chance([self._rounds.imputed(each, seed) for seed, each in self._within(maps, "ROAD")])
 
-    def _elsewhere(self) -> list[Maps]:
-        return [moved(self._map, seed) for seed in range(ORDERS)]
+    def _maps(self) -> list[Maps]:
+        """Return the map, those turned ones that are not nearly the same, and the map in random places."""
+        return [self._map, *self._turned, *(moved(self._map, seed) for seed in range(ORDERS))]
+
+    def _with_chance(self, values: list[float]) -> WithChance | None:
+        """Return the value of the map with those of the others; None if too few of them were measured."""
+        first = 1 + len(self._turned)
+        if len(values) < first + LEAST_ORDERS:
+            return None
+        return WithChance(values[0], tuple(values[first:]), tuple(values[1:first]))
 
     def depths(self) -> tuple[Depth, ...]:
         """Compare the map with those of a network that becomes random from the top down."""
         cascade = self._cascade(0)
         stops = sorted({1, *np.linspace(0, len(cascade), DEPTHS).round().astype(int).tolist()} - {0})
         found = []
-        for layers in self._within(stops, "depths of the cascade"):
+        for layers in self._within(stops, "cascade"):
             other = self._explained(cascade.down_to(layers))
             rank, structure = _size_of_rank_correlation(self._map, other), structural_similarity(self._map, other)
             found.append(Depth(layers, float(rank.mean()), float(structure.mean())))
         return tuple(found)
 
     def _within(self, pieces: Iterable[Piece], what: str) -> Iterator[Piece]:
-        """Yield the pieces that the budget allows; note how many others were skipped."""
+        """Yield the pieces that the budget allows; note whether some or all of them were skipped."""
         wanted = list(pieces)
-        left = len(wanted)
-        for piece in self._budget.spend(wanted):
+        done = 0
+        for done, piece in enumerate(self._budget.spend(wanted), 1):  # noqa: B007 (read after the loop)
             yield piece
-            left -= 1
-        if left:
-            self.skipped += (f"{left} of {len(wanted)} {what}",)
+        if done < len(wanted):
+            self.skipped += (f"part of {what}" if done else what,)
 
     def _cascade(self, seed: int) -> Cascade:
         return Cascade(self._model, self._images, seed)
@@ -196,6 +267,11 @@ class _Checking:
     def _explained(self, network: nn.Module, target: list[int] | None = None) -> Maps:
         call = self._invocation if target is None else replace(self._invocation, target=target)
         return call.repeat(network).map()
+
+    def _numbers(self, answer: Any) -> Tensor:
+        """Return what patches change: the logits, or the value of a function target."""
+        target = self._invocation.target
+        return target(answer)[:, None] if callable(target) else answer
 
     def _score(self, logits: Tensor, rows: list[int]) -> Tensor:
         """Return the probability of each image's class, as in the paper, or the value of a function target."""

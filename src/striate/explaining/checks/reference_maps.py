@@ -1,4 +1,4 @@
-"""Maps to compare a map with: edges of the image, a blob in its centre, and the same map elsewhere."""
+"""Maps to compare a map with: edges of the image, and the same map elsewhere, mirrored or turned."""
 
 from __future__ import annotations
 
@@ -36,7 +36,8 @@ def moved(maps: Maps, seed: int) -> Maps:
     )
 
 
-def centred(maps: Maps) -> Maps:
-    """Return a blob in the centre of each image that falls off to all sides, equally along height and width."""
-    down, across = (np.linspace(-1, 1, side) if side > 1 else np.zeros(1) for side in maps.shape[1:])
-    return np.broadcast_to(-(down[:, None] ** 2 + across**2), maps.shape).astype(maps.dtype)
+def turned(maps: Maps) -> list[Maps]:
+    """Return the maps mirrored and turned in place, in all seven ways; maps that are not square, in three."""
+    ways = [maps, maps.swapaxes(1, 2)] if maps.shape[1] == maps.shape[2] else [maps]
+    every = [way[:, ::down, ::across] for way in ways for down in (1, -1) for across in (1, -1)]
+    return [np.ascontiguousarray(each) for each in every[1:]]

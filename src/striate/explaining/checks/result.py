@@ -8,15 +8,14 @@ from typing import Literal
 import numpy as np
 from jaxtyping import Float
 
-from striate.explaining.checks.areas import Areas
-
 
 @dataclass(frozen=True)
 class WithChance:
-    """A number, and the values that chance gave for it."""
+    """A number, and the values that chance gave for it; `turned`: those of the map mirrored and turned in place."""
 
     value: float
     chance: tuple[float, ...]
+    turned: tuple[float, ...] = ()
 
     @property
     def verdict(self) -> Literal["above", "within", "below"]:
@@ -35,10 +34,11 @@ class WithChance:
         return float(np.mean([sign * self.value > sign * each for each in self.chance]))
 
     def standardized(self, count: int) -> Float[np.ndarray, " m"]:
-        """Return the number and the first `count` chance values, standardized by the mean and spread of these."""
-        numbers = np.array([self.value, *self.chance[:count]])
-        spread = numbers[1:].std()
-        return (numbers - numbers[1:].mean()) / (spread if spread > 0 else 1.0)
+        """Return the number, the first `count` chance values and `turned`, by the mean and spread of the chance."""
+        numbers = np.array([self.value, *self.chance[:count], *self.turned])
+        chance = numbers[1 : 1 + count]
+        spread = chance.std()
+        return (numbers - chance.mean()) / (spread if spread > 0 else 1.0)
 
 
 @dataclass(frozen=True)
@@ -81,9 +81,8 @@ class Classes:
 class Deletions:
     """Areas under the score as the pixels that the map marks are deleted (low if it is right) and inserted (high).
 
-    Chance is the map in other, random places; `blob` is a blob in the centre of the image.
+    Chance is the map in other, random places.
     """
 
     deletion: WithChance
     insertion: WithChance
-    blob: Areas

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from jaxtyping import Float
 
 from striate.explaining.checks.result import Classes, Deletions, Depth, RandomisationTest, WithChance
 
@@ -22,14 +23,16 @@ REPEATED = 0.5
 EDGES = 0.2
 """Rank correlation with the edges of the image from which a map is reported to draw edges."""
 
-_ABOVE_CHANCE = 0.95  # share of the random places that the map must find better evidence than
+_ABOVE_CHANCE, _NO_BETTER = 0.9, 0.5  # shares of the random places: from the first on a map finds evidence
+_TURNED_FINDS_MORE = 3.0  # standard deviations of the random places, by which a turned map is better
+_FOR_CLASS, _FOR_ANOTHER = 0.9, 0.02  # shares of the random places of the difference of two classes' maps
 
 
 @dataclass(frozen=True)
 class Row:
     """The result of one test: its `value`, and (least, most) of what `chance` gives, where that is known.
 
-    `passed` is None where the row decides nothing, or was not measured (`value` is None then too).
+    `passed` is None where the row decides nothing, or cannot tell.
     """
 
     name: str
@@ -47,22 +50,38 @@ class Row:
 
 @dataclass(frozen=True)
 class Verdict:
-    """`trust`: yes, no, or None where too little was measured to say; `sentence` says why."""
+    """`trust`: yes, no, or None where the tests cannot tell, or were not done; `sentence` says why."""
 
     trust: bool | None
     sentence: str
+
+
+@dataclass(frozen=True, eq=False)
+class _Standing:
+    """How much the map finds, how much it finds in random places, and how much when mirrored or turned."""
+
+    own: float
+    chance: Float[np.ndarray, " m"]
+    turned: Float[np.ndarray, " t"]
+
+    @property
+    def share(self) -> float:
+        """The share of the random places that the map beats."""
+        return float((self.own > self.chance).mean())
 
 
 @dataclass(frozen=True)
 class Check:
     """Results of checking an attribution, means over its images; printed, it is the verdict in one line.
 
-    `repetition`: the rank correlation of the map with that of a repeated call. `constant`: every map is the same
-    everywhere. `randomisation`, `classes`, `deletions`, `road` and `depths` are None, or empty, where they did not fit
-    into the budget (`classes` also where there is no other class); `skipped` lists all that did not. `road`: the mean
-    score as pixels are imputed (low if the map is right). `empty_maps`: how many random networks gave a constant map,
-    which was left out; with fewer than two others `randomisation` is None. `residue`: by how much the values of an
-    additive method miss the difference that they should add up to, as a fraction of it.
+    `repetition`: the rank correlation of the map with that of a repeated call; `elsewhere`: with that of the image
+    moved by half its size. `constant`: every map is the same everywhere. All are None, or empty, where they did not fit
+    into the budget (`classes` and `for_class` also where there is no other class); `skipped` lists all that did not.
+    `for_class`: the rank correlation between the difference of two classes' maps and the difference of what patches
+    change in their scores. `evidence`: the rank correlation of the map with the fall of the score as patches turn grey.
+    `road`: the mean score as pixels are imputed (low if the map is right). `empty_maps`: how many random networks gave
+    a constant map, which was left out; with fewer than two others `randomisation` is None. `residue`: by how much the
+    values of an additive method miss the difference that they should add up to, as a fraction of it.
     """
 
     method: str
@@ -72,7 +91,10 @@ class Check:
     repetition: float | None
     randomisation: RandomisationTest | None
     empty_maps: int
+    elsewhere: float | None
     classes: Classes | None
+    for_class: WithChance | None
+    evidence: WithChance | None
     deletions: Deletions | None
     road: WithChance | None
     depths: tuple[Depth, ...]
@@ -86,8 +108,11 @@ class Check:
             *self._repetition(),
             *self._randomisation(),
             *self._cascade(),
+            *self._elsewhere(),
             *self._classes(),
+            *self._for_class(),
             *self._removal(),
+            *self._turned(),
             *self._edges(),
             *self._completeness(),
         )
@@ -96,29 +121,38 @@ class Check:
     def verdict(self) -> Verdict:
         """Whether to trust the map. It fails by the first of these that applies, in this order:
 
-        it is constant; it differs when it is made again; it is the same with random weights, all or from the top down;
-        it is the same for another class; removing what it marks changes the answer no more than removing other places.
+        it is constant; it differs when it is made again; it is the same with random weights, all or from the top down,
+        for another image, or for another class; it follows the evidence for another class; mirrored or turned, it finds
+        far more; removing what it marks changes the answer no more than removing other places. Where the last three
+        cannot tell, there is no verdict.
         """
         if self.constant:
             return Verdict(False, "do not trust: the map is the same everywhere")
         for row in self.rows:
             if row.passed is False and row.name in _REASONS:
                 return Verdict(False, f"do not trust: {_REASONS[row.name]}")
-        evidence = self._finds_evidence()
-        if evidence is False:
+        standing = self._standing()
+        if standing is not None and standing.share <= _NO_BETTER:
             return Verdict(False, f"do not trust: {_NO_EVIDENCE}")
-        depends = any(row.passed for row in self.rows if row.name == _RANDOM)
-        if depends and evidence:
-            return Verdict(True, "trust: the map depends on the weights and finds what the answer needs")
-        missing = " and ".join(
+        passed = {row.name: row.passed for row in self.rows}
+        has_class = self.classes is not None
+        missing = [
             what
             for what, known in (
-                ("whether the map depends on the weights", depends),
-                ("whether it finds what the answer needs", evidence is not None),
+                ("whether the map depends on the weights", passed.get(_RANDOM)),
+                ("whether it argues for this class", not has_class or _FOR in passed),
+                ("whether it finds what the answer needs", standing is not None),
             )
             if not known
-        )
-        return Verdict(None, f"no verdict: {missing} was not measured within {self.budget}")
+        ]
+        if standing is None or missing:
+            return Verdict(None, f"no verdict: {' and '.join(missing)} was not measured within {self.budget}")
+        if standing.share < _ABOVE_CHANCE:
+            return Verdict(None, f"cannot tell: {_LITTLE_EVIDENCE}")
+        for name, reason in _DOUBTS.items():
+            if name in passed and passed[name] is None:
+                return Verdict(None, f"cannot tell: {reason}")
+        return Verdict(True, "trust: the map depends on the weights and finds what the answer needs")
 
     def as_dict(self) -> dict[str, Any]:
         """Return all results for JSON."""
@@ -161,33 +195,65 @@ class Check:
             said = "the same for another class" if same else "depends on the class"
             yield Row(_CLASS, self.classes.trained, None, not same, said)
 
+    def _elsewhere(self) -> Iterator[Row]:
+        if self.elsewhere is not None:
+            passed = self.elsewhere <= SAME
+            said = "depends on the image" if passed else "the same for another image"
+            yield Row(_IMAGE, self.elsewhere, None, passed, said)
+
+    def _for_class(self) -> Iterator[Row]:
+        if self.for_class is not None:
+            share = self.for_class.share_better(1)
+            passed = True if share >= _FOR_CLASS else False if share <= _FOR_ANOTHER else None
+            said = {
+                True: "argues for this class",
+                False: "argues for another class",
+                None: "cannot tell which class it argues for",
+            }
+            yield Row(_FOR, self.for_class.value, self.for_class.ends, passed, said[passed])
+
     def _removal(self) -> Iterator[Row]:
-        """Yield whether deletion, insertion and ROAD are each better than in `_ABOVE_CHANCE` of the random places."""
+        """Yield whether each measure is better than in `_ABOVE_CHANCE` of the random places."""
         for name, measured, sign in self._measures():
             share = measured.share_better(sign)
             passed = share >= _ABOVE_CHANCE
-            said = "better than chance" if passed else f"chance: better than {share:.0%} of random places"
+            said = "better than chance" if passed else f"better than {share:.0%} of random places"
             yield Row(name, measured.value, measured.ends, passed, said)
+
+    def _turned(self) -> Iterator[Row]:
+        standing = self._standing()
+        if standing is not None:
+            turned = standing.turned
+            beaten = int((standing.own > turned).sum())
+            passed = True if len(turned) and beaten == len(turned) else None
+            said = f"better than {beaten} of {len(turned)} mirrored or turned maps"
+            if not len(turned):
+                said = "mirrored or turned, it is nearly the same"
+            elif turned.max() - standing.own >= _TURNED_FINDS_MORE:
+                passed, said = False, "mirrored or turned, it finds far more"
+            yield Row(_TURNED, beaten / max(1, len(turned)), None, passed, said)
 
     def _measures(self) -> Iterator[tuple[str, WithChance, int]]:
         """Yield each measure with the sign that makes larger values better."""
+        if self.evidence is not None:
+            yield "grey patches", self.evidence, 1
         if self.deletions is not None:
             yield "deletion", self.deletions.deletion, -1
             yield "insertion", self.deletions.insertion, 1
         if self.road is not None:
             yield "ROAD", self.road, -1
 
-    def _finds_evidence(self) -> bool | None:
-        """Whether the map finds what the answer needs: judged by deletion, insertion and ROAD together.
+    def _standing(self) -> _Standing | None:
+        """Judge by all measures together, each divided by its spread over the random places; None if too few are known.
 
-        Each is divided by its spread over the random places, and their mean is compared with that of those places.
+        Grey patches alone are too few.
         """
         measures = list(self._measures())
-        if not measures:
+        if self.deletions is None:
             return None
         places = min(len(measured.chance) for _, measured, _ in measures)
         together = np.mean([sign * measured.standardized(places) for _, measured, sign in measures], axis=0)
-        return bool((together[0] > together[1:]).mean() >= _ABOVE_CHANCE)
+        return _Standing(together[0], together[1 : 1 + places], together[1 + places :])
 
     def _edges(self) -> Iterator[Row]:
         if self.randomisation is None:
@@ -202,11 +268,20 @@ class Check:
             yield Row("completeness", self.residue, None, None, "share by which the values miss their sum")
 
 
-_AGAIN, _RANDOM, _CASCADE, _CLASS = "repetition", "randomisation", "cascade", "other class"
+_AGAIN, _RANDOM, _CASCADE, _IMAGE = "repetition", "randomisation", "cascade", "other image"
+_CLASS, _FOR, _TURNED = "other class", "this class", "turned"
 _REASONS = {
     _AGAIN: "made again with the same weights, it is another map",
     _RANDOM: "it looks the same with random weights",
     _CASCADE: "it hardly changes as the layers become random",
+    _IMAGE: "it looks the same for another image",
     _CLASS: "it looks the same for another class",
+    _FOR: "it follows the evidence for another class",
+    _TURNED: "mirrored or turned, it finds far more",
 }
 _NO_EVIDENCE = "removing what it marks changes the answer no more than removing other places"
+_LITTLE_EVIDENCE = "removing what it marks changes the answer little more than removing other places"
+_DOUBTS = {
+    _FOR: "it may be the map of another class, whose evidence lies in the same places",
+    _TURNED: "mirrored or turned, the map would find as much",
+}
