@@ -85,7 +85,8 @@ def concepts(
         at: the place in the network where activations are compared, as in stage3; by default the last map before
             pooling.
         random: a folder of other images, to which the concepts are compared; by default training images of other
-            classes.
+            classes. In a network of two classes, whatever is not the other class may count for this one: give a folder
+            of various images.
         images: how many training images to use, evenly spaced: of the class, and of the others.
         out: the folder for the sheet; by default 'concepts' within the run.
         device: auto (the fastest here), cpu, cuda, cuda:1 or mps.
@@ -128,8 +129,19 @@ def concepts(
         if random is None
         else prepared(classifier, list(expand((random,))), unreadable)
     )
+    rest = [name for name in dataset.classes if name != label]
+    against = "random images"
+    if random is None:
+        against = f"images of {rest[0]}" if len(rest) == 1 else "images of other classes"
     tried = try_concepts(
-        classifier, found, others, _some(classifier, dataset, indices[own], images), number, at=at, progress=report
+        classifier,
+        found,
+        others,
+        _some(classifier, dataset, indices[own], images),
+        number,
+        against=against,
+        at=at,
+        progress=report,
     )
     folder = (folder_of(run) or Path()) / "concepts" if out is None else Path(out)
     result = Concepts(tried, tuple(Failure(error.name, error.why) for error in unreadable))

@@ -28,8 +28,12 @@ def show_concepts(
     if json:
         print_json({"class": found.label, "sheet": str(found.sheet), "concepts": list(map(_as_dict, found.scores))})
     else:
-        console().print("\n".join([*(_line(found, score) for score in found.scores), f"    sheet   {found.sheet}"]))
+        console().print("\n".join([*(_line(found, score) for score in found.scores), *_end(found)]))
     end(found.failures)
+
+
+def _end(found: Concepts) -> list[str]:
+    return [f"    against {found.found.against}", f"    sheet   {found.sheet}"]
 
 
 def _line(found: Concepts, score: ConceptScore) -> str:

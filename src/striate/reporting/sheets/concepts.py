@@ -33,12 +33,16 @@ Prepared = list[tuple[list[int], Tensor]]
 
 @dataclass(frozen=True, eq=False)
 class TestedConcepts:
-    """Concepts tested on the class `label`: the scores, and images of each concept and of the random set."""
+    """Concepts tested on the class `label`: the scores, and images of each concept and of the random set.
+
+    `against` says which images the random set has.
+    """
 
     label: str
     scores: tuple[ConceptScore, ...]
     examples: Mapping[str, Rgb]
     random: Rgb
+    against: str
 
 
 def prepared(classifier: Classifier, paths: Sequence[Path], unreadable: list[Unreadable]) -> Prepared:
@@ -60,10 +64,13 @@ def try_concepts(
     images: Prepared,
     target: int,
     *,
+    against: str,
     at: str | None = None,
     progress: Progress = silent,
 ) -> TestedConcepts:
     """Test whether each of `concepts` influences the score of the class `target`, of which there are `images`.
+
+    `against` says which images `random` has.
 
     Raises:
         StriateError: as `striate.explaining.tcav`.
@@ -79,7 +86,7 @@ def try_concepts(
     given = {name: followed(batches) for name, batches in concepts.items()}
     scores = tcav(classifier.model, given, followed(random), followed(images), target, at=at)
     examples = {name: _examples(classifier, batches) for name, batches in concepts.items()}
-    return TestedConcepts(classifier.labels.classes[target], scores, examples, _examples(classifier, random))
+    return TestedConcepts(classifier.labels.classes[target], scores, examples, _examples(classifier, random), against)
 
 
 def _examples(classifier: Classifier, batches: Prepared) -> Rgb:
@@ -93,11 +100,13 @@ def concepts_sheet(found: TestedConcepts, *, theme: Theme = LIGHT) -> Figure:
     """Draw images of each concept with its score and what that means, then the random images."""
     shown = [Tile(found.examples[score.concept], _caption(score)) for score in found.scores]
     low, high = np.quantile(np.concatenate([score.random for score in found.scores]), (0.05, 0.95))
-    shown.append(Tile(found.random, ("random images", f"TCAV {low:.2f} to {high:.2f} in 90 % of the runs")))
+    shown.append(
+        Tile(found.random, (f"compared with {found.against}", f"TCAV {low:.2f} to {high:.2f} in 90 % of the runs"))
+    )
     place = found.scores[0].place
     note = (
         f"TCAV: the fraction of images of the class whose score rises when the activation at {place} moves towards the "
-        f"concept; 0.5 by chance. Recognized: how well the activation tells the concept from random images."
+        f"concept; 0.5 by chance. Recognized: how well the activation tells the concept from {found.against}."
     )
     return tiles(shown, columns=_COLUMNS, title=f"Concepts for {found.label}", note=note, theme=theme)
 
