@@ -39,6 +39,9 @@ OTHERS = 2
 MOVES = 100
 """Random places of the difference between two classes' maps, which cost no pass of the network."""
 
+AGREES = 1.3
+"""Standard deviations above the mean of random places, from which an experiment agrees with the maps: about 90 %."""
+
 DEPTHS = 6
 """Stops of the cascade on its way down, at most."""
 
@@ -188,9 +191,9 @@ class _Checking:
         """Measure whether the maps of two classes differ as the evidence for them does, or their sensitivity.
 
         The difference of the maps' ranks is compared with the difference of the effects of a patch on both logits,
-        image by image and for each of the other classes. Chance is the difference of the maps in other places. Of the
-        two experiments, the one that is further from chance is returned: gradients show sensitivity, and other methods
-        show evidence.
+        image by image and for each of the other classes. Chance is the difference of the maps in other places. The
+        result is that of the experiment that agrees with the maps, since gradients show sensitivity, and other methods
+        show evidence; where none does, of the one that is further from chance.
         """
         if not self._of_others or not self._effects:
             return None
@@ -203,7 +206,9 @@ class _Checking:
             similar = [[correlation(each, effect) for each in moves] for effect, moves in against]
             here, *elsewhere = np.mean(similar, axis=(0, 2)).tolist()
             found.append(WithChance(here, tuple(elsewhere)))
-        return max(found, key=lambda each: abs(each.standardized(MOVES)[0]))
+        apart = [float(each.standardized(MOVES)[0]) for each in found]
+        furthest = int(np.argmax(np.abs(apart)))
+        return found[int(np.argmax(apart)) if max(apart) >= AGREES else furthest]
 
     def _pooled_moves(self, maps: Maps) -> list[np.ndarray]:
         """Return the means of the maps under the patches, and those of the maps in random places."""

@@ -52,7 +52,7 @@ class Patches:
         """Return the root mean square change of each number as noise is added to a patch."""
         generator = torch.Generator().manual_seed(0)
         spread = _NOISE * self._images.std((1, 2, 3), correction=0, keepdim=True)
-        squares = 0.0
+        squares = np.zeros(())
         for _ in range(_DRAWS):
             noise = torch.randn(self._images.shape, generator=generator).to(self._images)
             squares = squares + (self._after(self._images + spread * noise) - self._before()) ** 2
