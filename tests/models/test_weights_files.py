@@ -304,3 +304,8 @@ def test_a_converter_has_so_much_memory_and_no_more() -> None:
     used = "bound(1 << 28, 9)\nbytearray(1 << 27)\nprint('half')\nbytearray(1 << 29)"
     done = subprocess.run([sys.executable, "-c", f"{code}\n{used}"], capture_output=True, text=True)
     assert (done.stdout, "MemoryError" in done.stderr) == ("half\n", True)
+
+
+def test_arrays_of_the_other_byte_order_are_the_same_numbers(tmp_path: Path) -> None:
+    np.savez(tmp_path / "big.npz", weight=np.array([1.0, 2.5], ">f4"))
+    assert read_file(tmp_path / "big.npz").tensors["weight"].tolist() == [1.0, 2.5]

@@ -14,7 +14,7 @@ from PIL import Image
 from safetensors.torch import save_file
 
 from striate.classifier import load_classifier
-from striate.core.errors import ConfigError, ModelError
+from striate.core.errors import ConfigError, DataError, ModelError
 from striate.core.spec import RGB, InputSpec
 from striate.data.audit import audit
 from striate.data.sources.opening import open_data
@@ -24,7 +24,9 @@ from striate.runs.evaluate import Evaluation, answers
 from striate.runs.events import RunEvent, RunFinished
 from striate.runs.features import features_of
 from striate.runs.folder import Run
-from striate.runs.plan import Plan
+from striate.runs.plan import Plan, make_plan
+from striate.runs.prepare import prepare_data
+from striate.runs.probe import fold_count, pooled
 from striate.runs.recipe import read_recipe
 from striate.runs.resume import finish_run, resume_run
 from striate.runs.start import start_run
@@ -239,3 +241,43 @@ def test_a_trained_network_recognises_its_training_images(
     answer = classifier.predict(photos / trained[0])
     assert answer.similarity == pytest.approx(1, abs=2e-3)
     assert not answer.none_of_these
+
+
+def _grouped(photos: Path, table: Path, groups: int, each: int = 6) -> Path:
+    """Write a table of some images of each class, in `groups` groups."""
+    names = [f"{label}/{number}.png" for label in ("red", "blue") for number in range(each)]
+    rows = [f"{photos / name},{name.partition('/')[0]},{place % groups}" for place, name in enumerate(names)]
+    table.write_text("\n".join(["path,label,group", *rows]))
+    return table
+
+
+def test_folds_take_the_place_of_a_validation_split_that_no_group_fits(
+    photos: Path, weights: str, tmp_path: Path
+) -> None:
+    table = _grouped(photos, tmp_path / "three.csv", 3)
+    changes = {"model": MODEL, "weights": weights, "transfer.name": "features"}
+    recipe = make_plan(str(table), "transfer", changes).recipe
+    prepared = prepare_data(recipe, audit(open_data(table)))
+    assert not len(prepared.splits["val"])
+    assert fold_count(recipe, prepared) == 3
+    assert pooled(recipe, prepared).counts == {"train": 12}
+
+
+@pytest.mark.parametrize("settings", [{"transfer.name": "features", "transfer.folds": 1}, {"transfer.name": "full"}])
+def test_without_folds_a_validation_split_is_needed(
+    photos: Path, weights: str, tmp_path: Path, settings: dict[str, Any]
+) -> None:
+    with pytest.raises(DataError, match=r"no image for the validation split.*groups of images"):
+        _train(_grouped(photos, tmp_path / "three.csv", 3), weights, tmp_path, **settings)
+
+
+def test_images_of_one_group_cannot_be_folded_and_single_images_are_named(
+    photos: Path, weights: str, tmp_path: Path
+) -> None:
+    features = {"transfer.name": "features"}
+    with pytest.raises(DataError, match="no image for the validation split"):
+        _train(_grouped(photos, tmp_path / "one.csv", 1), weights, tmp_path, **features)
+    table = _grouped(photos, tmp_path / "few.csv", 9, each=1)
+    table.write_text(table.read_text() + f"\n{photos / 'red/5.png'},red,8")
+    with pytest.raises(DataError, match="only one image of blue"):
+        _train(table, weights, tmp_path, **features)

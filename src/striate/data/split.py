@@ -106,16 +106,26 @@ def folds_of(dataset: Dataset, index: ImageIndex, folds: int) -> Groups:
     """
     if folds < 2:
         raise ConfigError(f"Cross-validation has at least 2 folds; received {folds}.")
-    pool = np.setdiff1d(np.flatnonzero(index.readable), index.splits_of(dataset)["test"])
-    owners = _inseparable(index, dataset)[pool]
-    if folds > len(np.unique(owners)):
+    pool, owners = _pool(dataset, index)
+    if folds > group_count(dataset, index):
         raise ConfigError(
-            f"Each fold has at least one image; received {folds} folds for {len(np.unique(owners))} images or groups "
-            "of images that stay together."
+            f"Each fold has at least one image; received {folds} folds for {group_count(dataset, index)} images or "
+            "groups of images that stay together."
         )
     found = np.full(len(dataset), -1, np.int64)
     found[pool] = _balanced(index.digests[pool], dataset.strata[pool], owners, folds)
     return found
+
+
+def group_count(dataset: Dataset, index: ImageIndex) -> int:
+    """Return how many folds there can be at most: images, or groups of images that stay together, outside of "test"."""
+    return len(np.unique(_pool(dataset, index)[1]))
+
+
+def _pool(dataset: Dataset, index: ImageIndex) -> tuple[np.ndarray, np.ndarray]:
+    """Return the readable images outside of the test split, and the group of each."""
+    pool = np.setdiff1d(np.flatnonzero(index.readable), index.splits_of(dataset)["test"])
+    return pool, _inseparable(index, dataset)[pool]
 
 
 def evenly_spaced(indices: np.ndarray, most: int) -> np.ndarray:

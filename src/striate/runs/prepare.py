@@ -23,7 +23,7 @@ from striate.data.loading.cache import load_cached
 from striate.data.loading.loader import Loader, Randomization
 from striate.data.preparation.measure import measure
 from striate.data.sources.opening import open_data
-from striate.data.split import split
+from striate.data.split import group_count, split
 from striate.runs.evaluate import GoneError, answers, matched, unread, with_targets
 from striate.runs.folder import Run
 from striate.runs.images import Changes, compare, read_images, write_images
@@ -31,7 +31,7 @@ from striate.runs.origin import Origin
 from striate.runs.plan import Plan
 from striate.runs.recipe import Recipe
 from striate.runs.seen import seen_images, write_appearances
-from striate.runs.transfer import cross_validates, weights_of
+from striate.runs.transfer import Auto, Features, cross_validates, weights_of
 from striate.training import Outputs
 
 _SPLIT_NAMES: dict[Split, str] = {"train": "training", "val": "validation", "test": "test"}
@@ -231,18 +231,35 @@ def prepare_data(
     found = divide(found, splits)
     dataset = found.dataset
     _check_readable(recipe, found)
-    for name in ("train", "val"):
+    for name in ("train",) if _can_be_folded(recipe, found) else ("train", "val"):
         if not len(found.splits[name]):
-            raise DataError(
-                f"{dataset.name} has no image for the {_SPLIT_NAMES[name]} split; training needs at least one to learn "
-                "from and one to validate each epoch by. Add images."
-            )
+            raise empty_split(dataset, name)
     with_targets(dataset, recipe.task, labels := LabelSpec(dataset.classes))  # refuses those of another task
     channels = common_channels(found.index.channels[found.splits["train"]])
     spec = _input_of_weights(recipe, channels)
     if spec is None:
         spec = measure(dataset, found.index, found.splits["train"], recipe.input, progress=progress)
     return Prepared(dataset, found, spec, labels)
+
+
+def empty_split(dataset: Dataset, name: Split) -> DataError:
+    """Return the error for a split without an image."""
+    counts = np.bincount(dataset.targets, minlength=len(dataset.classes))
+    single = [label for label, count in zip(dataset.classes, counts, strict=True) if count == 1]
+    why = f" There is only one image of {', '.join(single)}." if single and len(single) < len(counts) else ""
+    return DataError(
+        f"{dataset.name} has no image for the {_SPLIT_NAMES[name]} split; training needs at least one to learn from "
+        f"and one to validate each epoch by.{why} Add images, or groups of images where they are grouped."
+    )
+
+
+def _can_be_folded(recipe: Recipe, found: Audit) -> bool:
+    """Return whether a cross-validation can take the place of the validation split."""
+    transfer = recipe.transfer
+    if not cross_validates(transfer) and not (isinstance(transfer, (Features, Auto)) and transfer.folds != 1):
+        return False
+    smallest = np.bincount(found.dataset.targets, minlength=len(found.dataset.classes)).min()
+    return bool(min(smallest, group_count(found.dataset, found.index)) > 1)
 
 
 def prepare_again(

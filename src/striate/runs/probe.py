@@ -20,14 +20,14 @@ from striate.core.duration import Duration
 from striate.core.errors import ConfigError
 from striate.core.progress import Progress, silent
 from striate.data.audit.index import ImageIndex
-from striate.data.split import folds_of
+from striate.data.split import folds_of, group_count
 from striate.models import Network, split_place
 from striate.models.surgery import HEAD
 from striate.runs.cross_validation import OutOfFold, out_of_fold
 from striate.runs.features import Features as ImageFeatures
 from striate.runs.features import features_of
 from striate.runs.plan import Plan, Probe, changed_recipe
-from striate.runs.prepare import Prepared
+from striate.runs.prepare import Prepared, empty_split
 from striate.runs.recipe import Recipe
 from striate.runs.transfer import Auto, Features, Full, Trained, build, cross_validates, weights_of
 from striate.tasks import CLASSIFICATION
@@ -143,8 +143,14 @@ def all_features(recipe: Recipe, prepared: Prepared, *, progress: Progress = sil
 
 
 def pooled(recipe: Recipe, prepared: Prepared) -> Prepared:
-    """Return the data with one split for training, where a cross-validation evaluates what is fitted to all of it."""
+    """Return the data with one split for training, where a cross-validation evaluates what is fitted to all of it.
+
+    Raises:
+        DataError: there is no cross-validation, and the validation split is empty.
+    """
     if fold_count(recipe, prepared) < 2:
+        if not len(prepared.splits["val"]):
+            raise empty_split(prepared.dataset, "val")
         return prepared
     own = prepared.index.splits_of(prepared.dataset)["test"]
     train = np.setdiff1d(np.concatenate(list(prepared.splits.values())), own)
@@ -164,7 +170,7 @@ def fold_count(recipe: Recipe, prepared: Prepared) -> int:
     if folds == 1:
         return 1
     smallest = int(np.bincount(prepared.dataset.targets, minlength=classes).min())
-    return min(folds, max(smallest, 1))
+    return max(1, min(folds, smallest, group_count(prepared.dataset, prepared.index)))
 
 
 def cross_validate(
@@ -185,7 +191,8 @@ def _fitting(
     count = fold_count(recipe, prepared)
     if cross_validates(recipe.transfer):  # these folds choose `c`, within what each of the others is trained on
         count = 3 if count == 2 else 2
-    folds = folds_of(prepared.dataset, prepared.index, max(2, count))[index]
+    count = max(2, min(count, group_count(prepared.dataset, prepared.index)))
+    folds = folds_of(prepared.dataset, prepared.index, count)[index]
     return rows, targets, folds, fit_of(recipe, rows, targets, folds, len(prepared.labels))
 
 
@@ -288,7 +295,8 @@ def _folds(prepared: Prepared, most: int) -> tuple[Int[np.ndarray, " n"], Int[np
     """
     index = prepared.splits["train"]
     smallest = int(np.bincount(prepared.dataset.targets[index], minlength=len(prepared.labels)).min())
-    folds = folds_of(prepared.dataset, prepared.index, max(2, min(most, smallest)))[index]
+    groups = group_count(prepared.dataset, prepared.index)
+    folds = folds_of(prepared.dataset, prepared.index, max(2, min(most, smallest, groups)))[index]
     return index, folds
 
 

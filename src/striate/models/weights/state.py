@@ -62,8 +62,8 @@ def _inside(state: object) -> Mapping[str, Any]:
 def _tensor(name: str, value: object) -> Tensor:
     if isinstance(value, np.ndarray):
         try:
-            value = torch.from_numpy(np.ascontiguousarray(value).copy())
-        except TypeError as error:
+            value = torch.from_numpy(np.array(value, value.dtype.newbyteorder("="), order="C"))
+        except (TypeError, ValueError) as error:
             raise ModelError(f"{name!r} of these weights is an array of {value.dtype}, which is no number.") from error
     if not isinstance(value, Tensor):
         raise ModelError(f"{name!r} of these weights is no tensor but a {type(value).__name__}: leave it out.")
