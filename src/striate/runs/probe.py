@@ -149,7 +149,7 @@ def pooled(recipe: Recipe, prepared: Prepared) -> Prepared:
         DataError: there is no cross-validation, and the validation split is empty.
     """
     if fold_count(recipe, prepared) < 2:
-        if not len(prepared.splits["val"]):
+        if not len(prepared.splits["val"]) and not prepared.recorded:  # of a run that has begun, some may be gone
             raise empty_split(prepared.dataset, "val")
         return prepared
     own = prepared.index.splits_of(prepared.dataset)["test"]
