@@ -38,7 +38,11 @@ Fit = Callable[[np.ndarray, np.ndarray], Linear]
 GOOD = 0.95
 """Accuracy out of fold from which fine-tuning is not worth its time."""
 MANY = 50
-"""Images per class from which fine-tuning all layers can be better than a linear classifier."""
+"""Images per class from which fine-tuning all layers can be better than a linear classifier.
+
+With 20 of each class of CIFAR-10 it is not: in 4 epochs at 96×96 it reaches 68.0 % of 500 test images, and a linear
+classifier 70.0 %. Larger numbers have not been compared.
+"""
 SMALL = 500
 """Images per class, on average, below which a cross-validation evaluates a classifier on features."""
 _FOLDS = 5
