@@ -134,7 +134,7 @@ def _computed(
         running = fold(network, spec.shape)
         tensors: dict[int, Any] = {id(one): one for one in (*running.parameters(), *running.buffers())}
         for _ in range(workers):  # a forward pass may write into its modules
-            own = copy.deepcopy(running, tensors.copy())
+            own = copy.deepcopy(running, tensors.copy()) if workers > 1 else running
             idle.put((own, stack.enter_context(_watched(own, places_of(network)))))
         batches = stack.enter_context(contextlib.closing(Loader(dataset, index, spec, batch_size=size).epoch(0)))
         threads = workers if workers > 1 else 0
