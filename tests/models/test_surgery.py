@@ -269,3 +269,9 @@ def test_sizes_and_numbers_of_outputs_have_bounds() -> None:
             striate.replace_head(_Plain(), **arguments)
     with pytest.raises(ModelError, match="seed is a whole number"):
         create_model("lenet5", seed=1.5)  # pyright: ignore[reportArgumentType]
+
+
+@pytest.mark.parametrize("name", [3, True, b"net", ["net"], "a-b", ""], ids=str)
+def test_the_name_of_an_own_model_is_a_word(name: Any) -> None:
+    with pytest.raises(ModelError, match="The name of a model is a word"):
+        striate.register_model(_Plain, name=name)

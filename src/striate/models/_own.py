@@ -80,7 +80,7 @@ def register_model(source: Source, /, *, name: str | None = None) -> Source:
         raise ModelError(f"A model is a torch.nn.Module, or a function that builds one; received {source!r}.")
     is_module = isinstance(source, nn.Module)
     chosen = _own_name(source) if name is None else name
-    if not chosen.isidentifier():
+    if not isinstance(chosen, str) or not chosen.isidentifier():
         raise ModelError(f"The name of a model is a word such as my_net; received {chosen!r}. Pass name=….")
     if chosen in MODELS:
         raise ModelError(f"The zoo has a model {chosen!r}. Pass another name=… for yours.")
