@@ -12,21 +12,29 @@ import torch
 from torch import nn
 
 from reference import optimizers as reference
+from rehearsal.small import MadeBatches, make_model, make_state
 from striate.core.config import from_json
 from striate.core.device import ExecutionPlan, Layout
 from striate.core.errors import ConfigError
-from striate.training.optimizers import OPTIMIZERS, OptimizerSettings, split_parameters
+from striate.training import step
+from striate.training.optimizers import OPTIMIZERS, Adadelta, OptimizerSettings, split_parameters
 
 OPTIONS: dict[str, list[dict[str, Any]]] = {
     "sgd": [{}, {"momentum": 0.5}, {"momentum": 0.8, "nesterov": True}],
     "adam": [{}, {"betas": (0.7, 0.9), "epsilon": 1e-3}],
     "adamw": [{}, {"betas": (0.7, 0.9), "epsilon": 1e-3}],
+    "adagrad": [{}, {"epsilon": 0.1}],
+    "adadelta": [{}, {"rho": 0.7, "epsilon": 0.01}],
+    "rmsprop": [{}, {"rho": 0.7, "epsilon": 0.01}, {"momentum": 0.8}, {"centered": True, "momentum": 0.8}],
 }
 CASES = [(name, chosen) for name in OPTIMIZERS for chosen in OPTIONS[name]]
 REFERENCE: dict[str, Callable[..., float]] = {
     "sgd": reference.sgd,
     "adam": reference.adam,
     "adamw": lambda *numbers, **words: reference.adam(*numbers, decoupled=True, **words),
+    "adagrad": reference.adagrad,
+    "adadelta": reference.adadelta,
+    "rmsprop": reference.rmsprop,
 }
 
 
@@ -60,6 +68,31 @@ def test_follows_its_papers_rule_and_decays_the_weight_but_not_the_bias(name: st
     rule = REFERENCE[name]
     assert model.linear.weight.item() == pytest.approx(rule(0.7, gradients, lr=0.1, decay=0.05, **chosen), rel=1e-9)
     assert model.linear.bias.item() == pytest.approx(rule(-0.3, gradients, lr=0.1, decay=0.0, **chosen), rel=1e-9)
+
+
+@pytest.mark.parametrize("name", OPTIMIZERS)
+def test_the_loss_falls_at_the_default_rate(name: str) -> None:
+    model, batch = make_model(dropout=0.0), next(MadeBatches().epoch(0))
+    state = make_state(model, optimizer=from_json(OptimizerSettings, name).create(model))
+    losses = [step(state, batch)[0] for _ in range(15)]
+    assert losses[-1] < 0.97 * losses[0]
+
+
+def test_a_step_of_adadelta_has_the_unit_of_the_weight_and_not_of_the_loss() -> None:
+    gradients = [0.5, -1.0, 0.25, 2.0, -0.125]
+    steps = {}
+    for scale in (1.0, 1000.0):
+        model = One(0.0, 0.0)
+        optimizer = Adadelta(epsilon=1e-12).create(model)
+        for gradient in gradients:
+            model.linear.weight.grad = torch.full_like(model.linear.weight, scale * gradient)
+            optimizer.step()
+        steps[scale] = model.linear.weight.item()
+    assert steps[1000.0] == pytest.approx(steps[1.0], rel=1e-6)
+    # A weight in thousandths has gradients a thousandth as large and moves a thousand times as far.
+    wide = [gradient / 1000 for gradient in gradients]
+    numbers = reference.adadelta(0.0, wide, lr=1.0, decay=0.0, epsilon=1e-12 / 1e6, step_epsilon=1e-12 * 1e6)
+    assert numbers == pytest.approx(1000 * steps[1.0], rel=1e-6)
 
 
 class Mixed(nn.Module):
@@ -98,16 +131,17 @@ def test_penalties_act_on_kernels_and_matrices_only_each_once() -> None:
 
 @pytest.mark.parametrize("layout", ["contiguous", "channels_last"])
 @pytest.mark.parametrize("name", OPTIMIZERS)
-def test_the_fused_kernel_computes_what_torchs_plain_loop_computes_in_either_layout(name: str, layout: Layout) -> None:
+def test_the_kernel_for_all_parameters_computes_what_torchs_plain_loop_computes(name: str, layout: Layout) -> None:
     plan = ExecutionPlan(layout=layout)
     start = plan.adopt(nn.Sequential(nn.Conv2d(5, 4, 3), nn.Flatten(), nn.Linear(4, 3)))
     ends = []
-    for fused in (True, False):
+    for plain in (False, True):
         model, generator = copy.deepcopy(start), torch.Generator().manual_seed(4)
         optimizer = OPTIMIZERS[name](lr=0.01, weight_decay=0.01).create(model)
         for group in optimizer.param_groups:
-            assert group["fused"] is True
-            group["fused"] = fused
+            kernel = "fused" if "fused" in group else "foreach"
+            assert group[kernel] is True
+            group[kernel] = not plain
         for _ in range(5):
             for parameter in model.parameters():  # in the layout of the parameter, as backward gives it
                 parameter.grad = torch.empty_like(parameter).copy_(torch.randn(parameter.shape, generator=generator))
@@ -126,6 +160,10 @@ def test_the_fused_kernel_computes_what_torchs_plain_loop_computes_in_either_lay
         ("adam", {"betas": (0.9, 1.0)}, "betas must be two numbers, at least 0 and below 1"),
         ("adamw", {"lr": 0.0}, "lr must be above 0"),
         ("adamw", {"weight_decay": -0.1}, "weight_decay must be at least 0"),
+        ("adadelta", {"rho": 1.0}, "rho must be at least 0 and below 1"),
+        ("adadelta", {"epsilon": 0.0}, "epsilon must be above 0"),
+        ("rmsprop", {"momentum": 1.0}, "momentum must be at least 0 and below 1"),
+        ("adagrad", {"epsilon": -1.0}, "epsilon must be at least 0"),
         ("adamm", {}, "There is no optimizer 'adamm'. Did you mean 'adam'"),
     ],
 )

@@ -39,3 +39,57 @@ def adam(
         unbiased_second = second / (1 - betas[1] ** t)
         weight -= lr * unbiased_first / (math.sqrt(unbiased_second) + epsilon)
     return weight
+
+
+def adagrad(weight: float, gradients: list[float], *, lr: float, decay: float, epsilon: float = 1e-10) -> float:
+    """Duchi, Hazan and Singer's figure 1, for one coordinate."""
+    total = 0.0
+    for gradient in gradients:
+        slope = gradient + decay * weight
+        total += slope**2
+        weight -= lr * slope / (math.sqrt(total) + epsilon)
+    return weight
+
+
+def adadelta(
+    weight: float,
+    gradients: list[float],
+    *,
+    lr: float,
+    decay: float,
+    rho: float = 0.95,
+    epsilon: float = 1e-6,
+    step_epsilon: float | None = None,
+) -> float:
+    """Zeiler's algorithm 1; `step_epsilon` is that of the steps, which have another unit than the gradients."""
+    squares = steps = 0.0
+    for gradient in gradients:
+        slope = gradient + decay * weight
+        squares = rho * squares + (1 - rho) * slope**2
+        step = math.sqrt(steps + (step_epsilon or epsilon)) / math.sqrt(squares + epsilon) * slope
+        steps = rho * steps + (1 - rho) * step**2
+        weight -= lr * step
+    return weight
+
+
+def rmsprop(
+    weight: float,
+    gradients: list[float],
+    *,
+    lr: float,
+    decay: float,
+    rho: float = 0.99,
+    epsilon: float = 1e-8,
+    momentum: float = 0.0,
+    centered: bool = False,
+) -> float:
+    """Tieleman and Hinton's lecture 6e; centered, Graves' eq. 38 to 41 with epsilon outside of the root."""
+    squares = mean = velocity = 0.0
+    for gradient in gradients:
+        slope = gradient + decay * weight
+        squares = rho * squares + (1 - rho) * slope**2
+        mean = rho * mean + (1 - rho) * slope
+        spread = squares - mean**2 if centered else squares
+        velocity = momentum * velocity + slope / (math.sqrt(spread) + epsilon)
+        weight -= lr * velocity
+    return weight

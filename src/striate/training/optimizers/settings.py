@@ -1,4 +1,4 @@
-"""Torch's optimizers, without weight decay of biases and normalizations."""
+"""The base class of optimizers: their common options, and groups of parameters."""
 
 from __future__ import annotations
 
@@ -7,12 +7,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from torch import nn, optim
+from torch import nn
 from torch.nn.modules.batchnorm import _NormBase  # every batch and instance normalization, and nothing else
 from torch.optim import Optimizer
 
-from striate.core.compiler import without_compiler
-from striate.core.errors import ConfigError
 from striate.core.registry import Registered, Registry
 from striate.core.scalars import check_range
 
@@ -42,8 +40,8 @@ class OptimizerSettings(Registered, ABC):
 
     Args:
         lr: base learning rate for the recipe's batch size; the schedule multiplies it.
-        weight_decay: L2 penalty on weights, never on biases and normalizations: sgd and adam add weight_decay · w to
-            the gradient, adamw decays weights apart from it.
+        weight_decay: L2 penalty on weights, never on biases and normalizations: weight_decay · w is added to the
+            gradient, and adamw decays weights apart from it.
         l1: L1 penalty on the same weights, as the factor of Σ|w|.
         clip_norm: largest norm of the gradient of all parameters together; none does not clip.
     """
@@ -97,76 +95,3 @@ def split_parameters(model: nn.Module) -> tuple[list[nn.Parameter], list[nn.Para
             exempt = name.endswith("bias") or parameter.ndim < 2 or isinstance(module, _NORMALIZATIONS)
             (others if exempt else weights).append(parameter)
     return weights, others
-
-
-_SGD, _Adam, _AdamW = (without_compiler(rule) for rule in (optim.SGD, optim.Adam, optim.AdamW))
-
-# torch's fused kernels make one pass over memory and one call from Python for all parameters. Separate calls take most
-# of the time of an update in a small model.
-
-
-@dataclass(frozen=True, kw_only=True)
-class SGD(OptimizerSettings):
-    """Gradient descent with momentum: v ← μ v + g, w ← w - lr v (Polyak 1964).
-
-    With Nesterov's momentum, w ← w - lr (g + μ v), in the form of Sutskever et al. 2013. As in torch, the learning
-    rate multiplies the velocity; in the paper it multiplies the gradient within the velocity.
-
-    Args:
-        momentum: μ, at least 0 and below 1.
-        nesterov: use Nesterov's momentum; needs momentum above 0.
-    """
-
-    lr: float = 0.05
-    momentum: float = 0.9
-    nesterov: bool = False
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        check_range(self, "momentum", at_least=0, below=1)
-        if self.nesterov and self.momentum == 0:
-            raise ConfigError("nesterov needs momentum above 0; received momentum 0. Raise it, or set nesterov=false.")
-
-    def build(self, groups: Groups) -> Optimizer:
-        return _SGD(groups, momentum=self.momentum, nesterov=self.nesterov, fused=True)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Adam(OptimizerSettings):
-    """Adam: a rate for each weight, from running means of the gradient and the squared gradient.
-
-    Kingma and Ba 2014, arXiv:1412.6980, algorithm 1.
-
-    Args:
-        betas: decay of the running means of the gradient and of its square, each at least 0 and below 1.
-        epsilon: added to the denominator.
-    """
-
-    lr: float = 1e-3
-    betas: tuple[float, ...] = (0.9, 0.999)
-    epsilon: float = 1e-8
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        check_range(self, "epsilon", at_least=0)
-        if len(self.betas) != 2 or not all(0 <= beta < 1 for beta in self.betas):
-            raise ConfigError(f"betas must be two numbers, at least 0 and below 1; received {self.betas}.")
-
-    def build(self, groups: Groups) -> Optimizer:
-        return _Adam(groups, betas=(self.betas[0], self.betas[1]), eps=self.epsilon, fused=True)
-
-
-@dataclass(frozen=True, kw_only=True)
-class AdamW(Adam):
-    """Adam with decoupled weight decay: w ← w - lr · weight_decay · w, in addition to Adam's step.
-
-    Loshchilov and Hutter 2017, arXiv:1711.05101, algorithm 2.
-    """
-
-    def build(self, groups: Groups) -> Optimizer:
-        return _AdamW(groups, betas=(self.betas[0], self.betas[1]), eps=self.epsilon, fused=True)
-
-
-OPTIMIZERS.add("sgd", SGD)
-OPTIMIZERS.add("adam", Adam)
-OPTIMIZERS.add("adamw", AdamW)
