@@ -70,6 +70,12 @@ def test_an_impossible_setting_is_one_sentence(setting: str, sentence: str) -> N
     assert "\n" not in str(caught.value)
 
 
+def test_a_plateau_needs_a_validation_split() -> None:
+    changes = ["schedule.name=plateau", "weights=efficientnet_lite0", "transfer.name=full", "transfer.folds=3"]
+    with pytest.raises(ConfigError, match=r"^schedule plateau follows the validation split, .*\(--folds 1\)\.$"):
+        override(RECIPES["photos"](), changes)
+
+
 def test_another_optimizer_brings_its_own_defaults_and_not_those_of_the_one_it_replaces() -> None:
     assert override(RECIPES["digits"](), ["optimizer.name=adam"]).optimizer == Adam()
     assert override(RECIPES["digits"](), ["optimizer=adam"]).optimizer == Adam()

@@ -10,8 +10,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
-from rehearsal.small import MadeBatches, make_state
+from rehearsal.small import MadeBatches, make_state, weights
 from striate.core import files
 from striate.core.duration import Duration
 from striate.core.errors import RunError, TrainingError
@@ -21,7 +22,9 @@ from striate.training import (
     Ending,
     Event,
     EventLog,
+    Plateau,
     SafePoint,
+    StepDone,
     TrainState,
     newest_checkpoint,
     read_checkpoint,
@@ -30,6 +33,7 @@ from striate.training import (
     train_session,
 )
 from striate.training.checkpoint import checkpoint_path, checkpoint_steps
+from striate.training.event_log import without_wall
 
 EVERY_EPOCH = CheckpointPolicy(seconds=3600.0, share=1e9)
 
@@ -105,6 +109,30 @@ def test_patience_ends_the_training_and_a_later_session_reads_it_from_the_log(tm
     assert run.steps == [5, 10, 15]
     assert run.sit() == []
     assert run.ending == ending
+
+
+def test_a_plateau_over_a_stop_is_that_of_an_uninterrupted_training(tmp_path: Path) -> None:
+    losses = [3.0, 3.0, 3.0, 2.0, 2.0, 2.0]
+
+    def state() -> TrainState:
+        return make_state(schedule=Plateau(factor=0.5, patience=2).over(Duration.parse("6ep")))
+
+    whole, stopped = (Run(tmp_path / name, losses) for name in ("whole", "stopped"))
+    for run in (whole, stopped):
+        run.folder.mkdir()
+    expected = state()
+    rates = [event.learning_rate for event in whole.sit(expected) if isinstance(event, StepDone)]
+    assert rates[::5] == [0.05, 0.05, 0.05, 0.025, 0.025, 0.025]
+    events = stopped.events(state())
+    next(event for event in events if isinstance(event, SafePoint) and event.clock.step == 12)
+    events.close()
+    resumed = state()
+    later = [event.learning_rate for event in stopped.sit(resumed) if isinstance(event, StepDone)]
+    assert later == rates[12:]
+    assert torch.equal(weights(resumed.model), weights(expected.model))
+    assert without_wall(read_events(stopped.folder / "events.jsonl")) == without_wall(
+        read_events(whole.folder / "events.jsonl")
+    )
 
 
 def test_patience_counts_over_a_stop(tmp_path: Path) -> None:

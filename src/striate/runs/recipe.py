@@ -13,10 +13,11 @@ from striate.core.scalars import check_range
 from striate.data.augmentation.augment import check_list
 from striate.data.augmentation.augmentations import Augmentation, FromData
 from striate.data.preparation.measure import InputSettings
-from striate.runs.transfer import Scratch, Transfer, check
+from striate.runs.transfer import Scratch, Transfer, check, cross_validates
 from striate.tasks import Classification, Task
 from striate.training.losses import LOSSES, CrossEntropy, Loss
 from striate.training.optimizers import SGD, OptimizerSettings
+from striate.training.plateau import Plateau
 from striate.training.schedules import OneCycle, Schedule
 
 
@@ -92,6 +93,11 @@ class Recipe:
         check_range(self, "unreadable", at_least=0, at_most=1)
         check_list(self.augmentation)
         check(self.transfer, self.weights)
+        if isinstance(self.schedule, Plateau) and cross_validates(self.transfer):
+            raise ConfigError(
+                "schedule plateau follows the validation split, and with folds all images are trained on. Choose "
+                "another schedule, or no folds (--folds 1)."
+            )
         self._check_loss()
 
     def _check_loss(self) -> None:

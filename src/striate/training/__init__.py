@@ -28,6 +28,7 @@ from striate.training.losses import Loss as Loss
 from striate.training.optimizers import OPTIMIZERS as OPTIMIZERS
 from striate.training.optimizers import LayerRate as LayerRate
 from striate.training.optimizers import OptimizerSettings as OptimizerSettings
+from striate.training.plateau import Plateau as Plateau
 from striate.training.schedules import SCHEDULES as SCHEDULES
 from striate.training.schedules import Position as Position
 from striate.training.schedules import Schedule as Schedule

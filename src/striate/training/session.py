@@ -14,6 +14,7 @@ from striate.training.early_stopping import EarlyStopping
 from striate.training.event_log import EventLog, read_events
 from striate.training.events import Evaluated, Event, SafePoint
 from striate.training.loop import EPOCH, train
+from striate.training.plateau import FollowsEvaluations
 from striate.training.state import TrainState
 
 
@@ -41,18 +42,21 @@ def train_session(
     """Train `state` until `until`, write `log` and `checkpoints`, and yield the events of the training.
 
     The first session passes a log that holds the start of the run. A later one passes a state loaded by `restore`
-    and the log truncated to the position of that checkpoint; in both `stopping` is new and records the evaluations
-    in the log. `publish` is called after each checkpoint. A `break` at a `SafePoint` saves; anywhere else the last
-    checkpoint does not change.
+    and the log truncated to the position of that checkpoint. In both, `stopping` and a schedule that follows
+    evaluations are new and record the evaluations in the log. `publish` is called after each checkpoint. A `break` at a
+    `SafePoint` saves; anywhere else the last checkpoint does not change.
 
     Raises:
         TrainingError: the loss is not finite. The best checkpoint so far is written, the last one does not change.
         DataError: an image can no longer be read. The present state is saved.
         StriateError: a file cannot be written.
     """
+    followed = state.schedule if isinstance(state.schedule, FollowsEvaluations) else None
     for event in read_events(log.path):
         if event["event"] == "evaluated":
             stopping.note(event["clock"]["step"], event["scores"])
+            if followed is not None:
+                followed.note(event["scores"])
     if stopping.exhausted:
         return Ending(stopping.reason, stopping.best_step)
     with (
@@ -66,6 +70,8 @@ def train_session(
             log.record(event)
             if isinstance(event, Evaluated):
                 best_now = stopping.note(event.clock.step, event.scores)
+                if followed is not None:
+                    followed.note(event.scores)
             manager.observe(event, best=best_now)
             if isinstance(event, SafePoint):
                 best_now = False
