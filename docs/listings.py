@@ -95,16 +95,16 @@ from torch.nn.functional import cross_entropy
 
 
 @dataclass(frozen=True, kw_only=True)
-class Focal(Loss):  # Lin et al. 2017, arXiv:1708.02002
-    gamma: float = 2.0
+class Poly(Loss):  # PolyLoss: Leng et al. 2022, arXiv:2204.12511, eq. 6
+    epsilon: float = 1.0
 
     def __call__(self, logits, targets):
         each = cross_entropy(logits, targets, reduction="none")
-        return ((1 - (-each).exp()) ** self.gamma * each).mean()
+        return (each + self.epsilon * (1 - (-each).exp())).mean()
 
 
-LOSSES.add("focal", Focal)
-striate.train("photos/", set=["loss.name=focal", "loss.gamma=1.5"])
+LOSSES.add("poly", Poly)
+striate.train("photos/", set=["loss.name=poly", "loss.epsilon=2"])
 ```
 
 The other registries are `OPTIMIZERS` and `SCHEDULES` of `striate.training`, with the base classes \

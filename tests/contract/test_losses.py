@@ -7,6 +7,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor
@@ -14,16 +15,19 @@ from torch import Tensor
 from reference import losses as reference
 from striate.core.config import from_json
 from striate.core.errors import ConfigError
-from striate.training.losses import LOSSES, CrossEntropy, Distill, Hinge, Loss
+from striate.training.losses import LOSSES, Balanced, BinaryCrossEntropy, CrossEntropy, Distill, Focal, Hinge, Loss
 
 # Every option of every loss away from its default, so that none is decoration.
 OPTIONS: dict[str, list[dict[str, Any]]] = {
-    "cross_entropy": [{}, {"label_smoothing": 0.1}],
+    "binary_cross_entropy": [{}, {"class_balance": 0.9}],
+    "cross_entropy": [{}, {"label_smoothing": 0.1}, {"label_smoothing": 0.2, "class_balance": 1.0}],
     "distill": [{"teacher": ("a run",)}, {"teacher": ("a run",), "temperature": 3.0, "alpha": 0.4}],
+    "focal": [{}, {"gamma": 1.5, "alpha": None}, {"alpha": 0.6, "class_balance": 0.5}],
     "hinge": [{}, {"margin": 0.5}],
 }
 CASES = [(name, chosen) for name in LOSSES for chosen in OPTIONS[name]]
 REFERENCE_WORDS = {"label_smoothing": "smoothing"}
+COUNTS = [5, 1, 40, 0, 8]  # samples of each class in an imagined training split
 
 
 def make(n: int = 7, k: int = 5) -> tuple[Tensor, Tensor, Tensor]:
@@ -41,6 +45,8 @@ def answers_of_a_teacher(n: int = 7, k: int = 5) -> Tensor:
 def build(name: str, chosen: dict[str, Any], order: Tensor | None = None) -> Callable[[Tensor, Tensor], Tensor]:
     """Return the loss; one that takes the answers of a teacher has those of the samples in `order`."""
     loss = LOSSES[name](**chosen)
+    if isinstance(loss, Balanced) and loss.class_balance:
+        return partial(loss, weights=loss.weights(np.array(COUNTS)).double())
     if not isinstance(loss, Distill):
         return loss
     taught = answers_of_a_teacher()
@@ -49,6 +55,10 @@ def build(name: str, chosen: dict[str, Any], order: Tensor | None = None) -> Cal
 
 def slow(name: str, logits: Tensor, targets: Tensor, chosen: dict[str, Any]) -> float:
     words = {REFERENCE_WORDS.get(key, key): value for key, value in chosen.items() if key != "teacher"}
+    beta = words.pop("class_balance", None)
+    if beta is not None:
+        exact = reference.class_weights(COUNTS, beta)
+        words["weights"] = torch.tensor(exact, dtype=torch.float32).tolist()  # as the loss holds them
     if name == "distill":
         words["taught"] = answers_of_a_teacher().tolist()
     return getattr(reference, name)(logits.tolist(), targets.tolist(), **words)
@@ -93,6 +103,38 @@ def test_the_mean_over_samples_does_not_depend_on_their_order(name: str) -> None
     chosen = OPTIONS[name][0]
     moved = build(name, chosen, order)(logits[order], hard[order])
     assert moved.item() == pytest.approx(build(name, chosen)(logits, hard).item(), rel=1e-12)
+
+
+@pytest.mark.parametrize("beta", [0.0, 0.9, 0.9999, 1.0])
+def test_classes_are_weighted_by_their_effective_number_of_samples(beta: float) -> None:
+    weights = CrossEntropy(class_balance=beta).weights(np.array(COUNTS))
+    assert weights.tolist() == pytest.approx(reference.class_weights(COUNTS, beta), rel=1e-6)
+    assert float(weights.sum()) == pytest.approx(4)
+    if beta == 1:
+        assert float(weights[1] / weights[2]) == pytest.approx(40)
+
+
+@pytest.mark.parametrize(("probability", "times"), [(0.9, 100), (0.968, 1000)])
+def test_focal_loss_of_easy_samples_is_as_much_lower_as_in_the_paper(probability: float, times: float) -> None:
+    # Lin et al. 2017, section 3.2: with γ = 2 a sample of p = 0.9 has a loss 100 times lower, of 0.968 1,000 times.
+    logits, hard = torch.logit(torch.tensor([[probability]])), torch.tensor([0])
+    ratio = BinaryCrossEntropy()(logits, hard) / Focal(alpha=None)(logits, hard)
+    assert ratio.item() == pytest.approx(times, rel=0.03)
+
+
+def test_focal_loss_without_its_exponent_is_binary_cross_entropy() -> None:
+    logits, _, soft = make()
+    plain = Focal(gamma=0.0, alpha=None)(logits, soft)
+    assert plain.item() == pytest.approx(BinaryCrossEntropy()(logits, soft).item(), rel=1e-12)
+
+
+def test_focal_loss_and_its_gradient_are_finite_for_large_logits() -> None:
+    logits = torch.tensor([[300.0, -300.0]], requires_grad=True)
+    value = Focal(gamma=0.5)(logits, torch.tensor([1]))
+    value.backward()
+    assert value.item() == pytest.approx(0.25 * 300 + 0.75 * 300)
+    assert logits.grad is not None
+    assert logits.grad.isfinite().all()
 
 
 def test_hinge_of_the_worked_example_of_cs231n() -> None:

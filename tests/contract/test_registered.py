@@ -40,8 +40,8 @@ from striate.training import (
 
 
 @dataclass(frozen=True, kw_only=True)
-class Focal(Loss):
-    """Focal loss.
+class Hardened(Loss):
+    """Cross-entropy to which easy samples add little.
 
     Args:
         gamma: exponent.
@@ -105,7 +105,7 @@ def registered(monkeypatch: pytest.MonkeyPatch) -> None:
     """Register the above for one test."""
     for registry in (LOSSES, OPTIMIZERS, SCHEDULES, AUGMENTATIONS):
         monkeypatch.setattr(registry, "_entries", dict(registry._entries))
-    LOSSES.add("focal", Focal)
+    LOSSES.add("hardened", Hardened)
     OPTIMIZERS.add("signs", SignDescent)
     SCHEDULES.add("linear", Linear)
     AUGMENTATIONS.add("noise", Noise)
@@ -124,7 +124,7 @@ PLAIN = {"epochs": "2ep", "batch_size": 8, "input.height": 12, "input.width": 12
 NETWORK = "conv3-4 relu pool2 fc8 relu"
 CHOSEN = {
     "loss.gamma": 1.5,
-    "loss.name": "focal",
+    "loss.name": "hardened",
     "optimizer.name": "signs",
     "optimizer.lr": 0.01,
     "optimizer.dead_zone": 1e-6,
@@ -134,7 +134,7 @@ CHOSEN = {
     "augmentation.noise.shift": 0.05,
 }
 EXPECTED = {
-    "loss": Focal(gamma=1.5),
+    "loss": Hardened(gamma=1.5),
     "optimizer": SignDescent(lr=0.01, dead_zone=1e-6),
     "schedule": Linear(end=0.5),
     "augmentation.noise": Noise(level=0.3, shift=0.05),
@@ -188,13 +188,13 @@ def test_a_recipe_is_made_of_instances_and_survives_the_way_to_json_and_back() -
         epochs=RECIPES["digits"]().epochs,
         input=InputSettings(height=32),
         augmentation=(Noise(level=0.3, shift=0.05),),
-        loss=Focal(gamma=1.5),
+        loss=Hardened(gamma=1.5),
         optimizer=SignDescent(lr=0.1),
         schedule=Linear(),
         stop=StopSettings(keep="last"),
     )
     stored = to_json(recipe)
-    assert stored["loss"] == {"name": "focal", "auxiliary": None, "gamma": 1.5}
+    assert stored["loss"] == {"name": "hardened", "auxiliary": None, "gamma": 1.5}
     assert stored["augmentation"] == [{"name": "noise", "level": 0.3, "shift": 0.05}]
     assert from_json(Recipe, stored) == recipe
 
@@ -202,9 +202,9 @@ def test_a_recipe_is_made_of_instances_and_survives_the_way_to_json_and_back() -
 @pytest.mark.parametrize(
     ("changes", "sentence"),
     [
-        (["loss.name=focl"], "There is no loss 'focl'. Did you mean 'focal'?"),
-        (["loss.name=focal", "loss.gama=1"], "The loss 'focal' has no option 'gama'. Did you mean 'gamma'?"),
-        (["loss.name=focal", "loss.gamma=much"], "loss.gamma is a number; received 'much'."),
+        (["loss.name=hardned"], "There is no loss 'hardned'. Did you mean 'hardened'?"),
+        (["loss.name=hardened", "loss.gama=1"], "The loss 'hardened' has no option 'gama'. Did you mean 'gamma'?"),
+        (["loss.name=hardened", "loss.gamma=much"], "loss.gamma is a number; received 'much'."),
         (["optimizer.name=signs"], "The setting 'optimizer.lr' is missing."),
         (["schedule.name=linear", "schedule.end=2"], "schedule.end must be from 0 to 1; received 2."),
         (["augmentation.noise.levl=1"], "The augmentation 'noise' has no option 'levl'. Did you mean 'level'?"),

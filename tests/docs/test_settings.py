@@ -37,5 +37,5 @@ def test_the_example_of_a_loss_of_ones_own_works_as_it_is_written(monkeypatch: p
     found = re.search(r"```py\n(.*)^striate\.train.*?```", recipes(), re.MULTILINE | re.DOTALL)
     assert found is not None
     exec(found[1], {"__name__": "__main__"})
-    loss = from_json(Loss, {"name": "focal", "gamma": 1})
-    assert loss(torch.zeros(2, 4), torch.tensor([0, 1])).item() == pytest.approx(0.75 * 1.386294, rel=1e-5)
+    loss = from_json(Loss, {"name": "poly", "epsilon": 1})
+    assert loss(torch.zeros(2, 4), torch.tensor([0, 1])).item() == pytest.approx(0.75 + 1.386294, rel=1e-5)

@@ -26,7 +26,8 @@ from striate.core.spec import GREY, RGB, InputSpec, LabelSpec
 from striate.data.audit import audit
 from striate.data.sources.opening import open_data
 from striate.reporting import build
-from striate.runs.distillation import Taught, adapted, check_teacher
+from striate.runs.criterion import check_criterion
+from striate.runs.distillation import Taught, adapted
 from striate.runs.folder import Run
 from striate.runs.prepare import prepare_data
 from striate.runs.recipes import RECIPES
@@ -127,7 +128,7 @@ def test_who_cannot_teach_is_one_sentence_before_there_is_a_run(folder: Path) ->
         striate.train("photos", set=settings("nothing"), **STUDENT)
     fitted = override(RECIPES["transfer"](), ["transfer.name=features", "loss.name=distill", "loss.teacher=one"])
     with pytest.raises(ConfigError, match="transfer features fits a linear classifier"):
-        check_teacher(fitted, prepare_data(RECIPES["photos"](), audit(open_data("photos"))))
+        check_criterion(fitted, prepare_data(RECIPES["photos"](), audit(open_data("photos"))))
     assert not Path("runs").exists()
 
 

@@ -72,15 +72,6 @@ def with_teacher(recipe: Recipe, prepared: TrainingData, plan: ExecutionPlan) ->
     return replace(task, criterion=Taught(loss, teachers, {"teacher": digests}))
 
 
-def check_teacher(recipe: Recipe, prepared: TrainingData) -> None:
-    """Check that the teachers of a recipe, if it has any, can teach the classes of `prepared`.
-
-    Raises:
-        ConfigError, RunError: as for `with_teacher`.
-    """
-    with_teacher(recipe, prepared, ExecutionPlan())
-
-
 def located(plan: Plan) -> Plan:
     """Return the plan with absolute paths of teachers, so that the run can be resumed from any folder."""
     loss = plan.recipe.loss

@@ -42,6 +42,7 @@ class PreparedLoaders:
     warnings: tuple[str, ...] = ()
     index: None = None
     seen: None = None
+    class_counts: None = None
 
     @classmethod
     def read(cls, loaders: Loaders, task: Task) -> PreparedLoaders:

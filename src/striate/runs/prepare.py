@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
+from jaxtyping import Int64
 
 from striate.classifier import Classifier, SeenImages
 from striate.core.errors import DataError, RunError, command
@@ -45,7 +46,7 @@ class TrainingData(Protocol):
 
     `counts` is the number of images in each split that has any, `digest` changes with the data, `warnings` are
     sentences for the user. `index` is that of all images, where there is one, and `seen` identifies those that a
-    classifier trained on them has seen.
+    classifier trained on them has seen. `class_counts` is the number of training images of each class, where known.
     """
 
     @property
@@ -62,6 +63,8 @@ class TrainingData(Protocol):
     def index(self) -> ImageIndex | None: ...
     @property
     def seen(self) -> SeenImages | None: ...
+    @property
+    def class_counts(self) -> Int64[np.ndarray, " k"] | None: ...
 
     def load(self, recipe: Recipe, *, progress: Progress = silent) -> tuple[Batches, Batches | None]:
         """Return the batches to train on and those to validate each epoch by, if there are any."""
@@ -133,6 +136,11 @@ class Prepared:
     def seen(self) -> SeenImages:
         """The images of the training and validation splits."""
         return seen_images(self.index, self.splits)
+
+    @property
+    def class_counts(self) -> Int64[np.ndarray, " k"]:
+        """The number of training images of each class."""
+        return self.dataset.class_counts(self.splits["train"])
 
     def load(self, recipe: Recipe, *, progress: Progress = silent) -> tuple[Batches, Batches | None]:
         """Make the loaders; images that fit in memory are decoded now. Where folds are trained, nothing validates.

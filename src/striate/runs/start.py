@@ -13,7 +13,8 @@ from striate.data.sources.named_registry import OWN_LOADERS, is_named
 from striate.data.sources.opening import open_data
 from striate.models import MODELS, OWN_MODELS, split_place
 from striate.runs.conclude import conclude
-from striate.runs.distillation import check_teacher, located
+from striate.runs.criterion import check_criterion
+from striate.runs.distillation import located
 from striate.runs.events import RunEvent
 from striate.runs.fitting import check_fit
 from striate.runs.folder import Run, check_name, new_run
@@ -50,7 +51,7 @@ def start_run(
     plan, prepared, stem = _prepared(data, changes, recipe, execution, progress)
     if not isinstance(plan.recipe.transfer, Features):  # what is frozen has no batch to be trained on
         check_fit(plan.recipe, prepared)
-    check_teacher(plan.recipe, prepared)
+    check_criterion(plan.recipe, prepared)
     with new_run(folder, name, f"{stem}-{_short(plan.recipe.model)}") as run:
         plan.write(run)
         yield from train_to_end(run, plan, prepared, Start(), progress=progress)

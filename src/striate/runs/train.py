@@ -18,7 +18,7 @@ from striate.core.files import make_folder
 from striate.core.progress import Progress, silent
 from striate.core.protocols import Batches
 from striate.models import Arguments, build_model
-from striate.runs.distillation import with_teacher
+from striate.runs.criterion import learned_task
 from striate.runs.events import RunStarted
 from striate.runs.folder import Run
 from striate.runs.plan import Plan
@@ -111,7 +111,7 @@ def train_run(
     network = session.build(restored=checkpoint is not None, progress=progress)
     rates = freeze_for(recipe.transfer, network, session.arguments["size"])
     execution = _execution(session, network, start, progress)
-    task = with_teacher(recipe, session.prepared, execution)
+    task = learned_task(recipe, session.prepared, execution)
     changes = start.changes
     if checkpoint is not None:
         if not start.inexact:
