@@ -42,7 +42,6 @@ def called(
         {"split": "test"}, {"dark": np.bool_(True)}, {"dark": 1}, {"size": (3, np.int64(4))}, {"size": [3, 4]},
         {"changes": ["a=1"]}, {"changes": {"a": 1}}, {"on_result": print}, {"progress": lambda *_: None},
     ],
-    ids=str,
 )  # fmt: skip
 def test_what_is_annotated_is_taken(arguments: dict[str, Any]) -> None:
     assert called(**arguments) == "ran"
@@ -93,7 +92,7 @@ def test_a_call_that_does_not_fit_raises_the_error_of_python() -> None:
         (striate.train.events, {"seed": "x"}), (striate.summary, {"unshared": "x"}), (striate.create, {"classes": "5"}),
         (striate.list_models, {"like": 3}), (striate.concepts, {"target": 2.5}), (striate.clusters, {"images": "x"}),
     ],
-    ids=str,
+    ids=lambda value: getattr(value, "__name__", str(value)),
 )  # fmt: skip
 def test_every_verb_checks_its_arguments(verb: Callable[..., Any], arguments: dict[str, Any]) -> None:
     with pytest.raises(ConfigError, match=f"^{next(iter(arguments))} is "):

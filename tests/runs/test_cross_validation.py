@@ -100,7 +100,8 @@ def test_a_reference_tells_what_is_like_no_class(blobs, outcome: OutOfFold) -> N
     found = reference.limits(unknown, fitted(unknown))
     scores = np.array([*reference.similarities, *(limit.similarity or 0 for limit in found)], np.float64)
     assert (roc_auc(scores, np.arange(len(scores)) < 240) or 0) > 0.9
-    assert np.mean([limit.none_of_these for limit in found]) > 0.4
+    assert np.mean([bool(limit.none_of_these) for limit in found]) > 0.4
+    assert reference.logits is not None
     np.testing.assert_allclose(reference.logits, outcome.logits.max(axis=1), rtol=1e-6)
     chances = np.exp(outcome.logits) / np.exp(outcome.logits).sum(axis=1, keepdims=True)
     np.testing.assert_allclose(reference.scores, 1 - chances[np.arange(240), targets], atol=1e-6)

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 from jaxtyping import Float
-from torch import Tensor, nn
+from torch import nn
 
 from striate.core.compiler import without_compiler
 from striate.core.progress import Progress, silent
@@ -59,11 +59,11 @@ def transfer_style(
         canvas = Fourier().holding(scaling, scaling.tensor(things).to(view.empty()))
         climber = _LBFGS([canvas.values], max_iter=1, history_size=_HISTORY)
 
-        def loss() -> Tensor:
+        def loss() -> float:
             nonlocal score
             score, gradient = ascent.gradient(canvas.values, canvas.images)
             canvas.values.grad = -gradient
-            return -score.sum()
+            return -score.sum().item()
 
         for _ in range(steps):
             score = torch.zeros(1)
