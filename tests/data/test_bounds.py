@@ -119,9 +119,10 @@ BOMBS: dict[str, Callable[[], bytes]] = {
     "PNM with a comment behind the size": lambda: b"P5\n10 10\n#" + b"a" * (1 << 17) + b"\n255\n" + bytes(100),
     "PNM of comments": lambda: b"P2\n10 10\n255\n" + b"#a\n" * (1 << 16) + b"1 " * 100,
     "PNM of text": lambda: b"P3\n3000 3000\n255\n" + b"1 ",
-    "AVIF with a huge canvas": lambda: (
-        b"\0\0\0\x1cftypavif\0\0\0\0avifmif1miaf" + b"\0\0\0\x14ispe" + bytes(4) + struct.pack(">LL", 16384, 16384)
-    ),
+    "AVIF with a huge canvas": lambda: b"\0\0\0\x1cftypavif\0\0\0\0avifmif1miaf" + _metadata(16384),
+    "HEIC with a huge canvas after padding": lambda: _heic(16384, padding=1 << 17),
+    "HEIC of 5,000 boxes": lambda: _heic(16, padding=0)[:24] + struct.pack(">L4s", 8, b"free") * 5_000,
+    "HEIC of 70,000 images": lambda: _heic(16, images=70_000),
 }
 
 
@@ -190,8 +191,15 @@ def _jpeg(side: int, mode: str, **options: Any) -> bytes:
     return bytes(data)
 
 
-def _heic(side: int) -> bytes:
-    return b"\0\0\0\x18ftypheic\0\0\0\0heicmif1" + b"\0\0\0\x14ispe" + bytes(4) + struct.pack(">LL", side, side)
+def _heic(side: int, *, padding: int | None = None, images: int = 1) -> bytes:
+    padded = b"" if padding is None else struct.pack(">L4s", 8 + padding, b"free") + bytes(padding)
+    return b"\0\0\0\x18ftypheic\0\0\0\0heicmif1" + padded + _metadata(side, images)
+
+
+def _metadata(side: int, images: int = 1) -> bytes:
+    """A metadata box with the sizes of images, as HEIC and AVIF files have it."""
+    sizes = (b"\0\0\0\x14ispe" + bytes(4) + struct.pack(">LL", side, side)) * images
+    return struct.pack(">L4s4x", 12 + len(sizes), b"meta") + sizes
 
 
 def _lossless_webp(side: int) -> bytes:

@@ -210,8 +210,8 @@ def test_a_profile_has_precedence_over_primaries() -> None:
 
 @pytest.mark.parametrize("write", [heic, avif], ids=["HEIC", "AVIF"])
 def test_a_huge_canvas_is_refused_wherever_the_file_states_it(write: Callable[..., bytes]) -> None:
-    """Behind a box of padding, where the size is known only after the file is opened."""
-    data = write(scene(64, 64))  # without a crop (`clap`), which would hide the canvas
+    """After a box of padding; a crop (`clap`) would hide the canvas from the size of the opened file."""
+    data = write(scene(64, 64))
     head = int.from_bytes(data[:4], "big")
     huge = re.sub(rb"ispe(....)........", rb"ispe\1" + struct.pack(">LL", 12000, 12000), data, flags=re.DOTALL)
     padded = huge[:head] + struct.pack(">L4s", 8 + (1 << 17), b"free") + bytes(1 << 17) + huge[head:]

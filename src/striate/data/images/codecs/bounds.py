@@ -23,7 +23,7 @@ _MOST_NUMBERS = 5_000_000  # written as text in a PNM
 _MOST_DIGITS = 1 << 26  # of a PNM of one bit, written as text
 _MOST_COMMENTS = 1 << 16  # bytes before the pixels of a PNM, and comments among them
 _MOST_PAGES, _MOST_TAGS, _MOST_STRIPS = 4096, 1 << 17, 1 << 17  # of a TIFF
-_MOST_PROPERTIES = 1 << 16  # bytes at the head of a HEIC or AVIF file
+_MOST_BOXES, _MOST_PROPERTIES = 1 << 12, 1 << 16  # of a HEIC or AVIF file
 _TYPE_BYTES = (0, 1, 1, 2, 4, 8, 1, 1, 2, 4, 8, 4, 8, 4, 0, 0, 8, 8, 8)  # of a TIFF's types of values
 _WHOLE = {1: "B", 3: "H", 4: "L", 16: "Q"}  # the types of whole numbers
 _TIFF_HELD = {1: 5, 2: 8}  # bytes in memory for each sample of a TIFF, by its bytes in the file
@@ -121,13 +121,35 @@ def _check_webp(data: bytes) -> int:
 def _check_heif(data: bytes) -> int:
     """Check the sizes of all images of the file, tiles and thumbnails too; the largest is the image.
 
-    Source: ISO/IEC 23008-12, 6.5.3.
+    The size of an image that is opened is that after cropping (`clap`); a decoder holds all of it.
+
+    Source: ISO/IEC 23008-12, 6.5.3, and ISO/IEC 14496-12, 4.2.
     """
-    needed = position = 0
-    while (position := data.find(b"ispe", position + 1, _MOST_PROPERTIES)) >= 0:
-        width, height = struct.unpack_from(">LL", data, position + 8)
-        needed = max(needed, check_heif(height, width, len(data)))
+    needed = count = 0
+    for position, end in _metadata_boxes(data):
+        while (position := data.find(b"ispe", position + 1, end)) >= 0:
+            count += 1
+            if count > _MOST_PROPERTIES:
+                raise Refused(TOO_MUCH_WORK, f"more than {_MOST_PROPERTIES:,} images in one file")
+            width, height = struct.unpack_from(">LL", data, position + 8)
+            needed = max(needed, check_heif(height, width, len(data)))
     return needed
+
+
+def _metadata_boxes(data: bytes) -> Iterator[tuple[int, int]]:
+    """Yield where each metadata box begins and ends; data of images and padding may stand before them."""
+    position = count = 0
+    while position + 16 <= len(data):
+        count += 1
+        if count > _MOST_BOXES:
+            raise Refused(TOO_MUCH_WORK, f"more than {_MOST_BOXES:,} boxes")
+        length, kind, longer = struct.unpack_from(">L4sQ", data, position)
+        length = longer if length == 1 else length or len(data) - position
+        if kind == b"meta":
+            yield position, position + length
+        if length < 8:
+            return  # damaged: the decoder says so
+        position += length
 
 
 def _check_bmp(data: bytes) -> int:
