@@ -82,6 +82,16 @@ def test_a_list_of_models_is_a_line_for_each() -> None:
     assert repr(card) == "ModelCard('vgg16_bn', 2014, input 3×224×224, 138,365,992 parameters, 15,470,264,320 MACs)"
 
 
+def test_the_zoo_and_the_catalogue_are_tables() -> None:
+    shown = Cells(html(striate.list_models()))
+    first = striate.list_models()[0]
+    assert shown.cells[:3] == [first.name, first.family, str(first.year)]
+    assert len(shown.cells) == 60 * 6
+    weights = Cells(html(striate.list_models("mobilenet_v2*", weights=True)))
+    assert weights.cells[0].startswith("mobilenet_v2")
+    assert html(striate.list_models("*nothing*")).count("<tr>") == 1
+
+
 def test_a_long_table_says_how_many_rows_it_leaves_out() -> None:
     shown = Cells(table(("number",), [(number,) for number in range(75)]))
     assert len(shown.cells) == 60

@@ -21,6 +21,36 @@ _UNITS = {"": 1, "k": 1e3, "m": 1e6, "g": 1e9, "b": 1e9}
 _WILD = set("*?[")
 
 
+class Networks(list["ModelCard"]):
+    """Networks of the zoo; a notebook displays them as a table."""
+
+    def _repr_html_(self) -> str:
+        from striate.core.notebook import table
+
+        columns = ("name", "family", "year", "input", "parameters", "MACs")
+        return table(
+            columns,
+            [
+                (card.name, card.family, card.year, _by(card.input), f"{card.parameters:,}", f"{card.macs:,}")
+                for card in self
+            ],
+        )
+
+
+class Weights(list["Entry"]):
+    """Pretrained weights of the catalogue; a notebook displays them as a table."""
+
+    def _repr_html_(self) -> str:
+        from striate.core.notebook import table
+
+        columns = ("name", "top-1", "size", "licence")
+        return table(columns, [(entry.name, entry.top1 or "", _by(entry.input.size), entry.licence) for entry in self])
+
+
+def _by(sides: Iterable[int]) -> str:
+    return "×".join(map(str, sides))
+
+
 @overload
 def list_models(
     pattern: str | None = ...,
@@ -33,7 +63,7 @@ def list_models(
     parameters: str | None = ...,
     macs: str | None = ...,
     sort: Order = ...,
-) -> list[ModelCard]: ...
+) -> Networks: ...
 @overload
 def list_models(
     pattern: str | None = ...,
@@ -46,7 +76,7 @@ def list_models(
     parameters: str | None = ...,
     macs: str | None = ...,
     sort: Order = ...,
-) -> list[Entry]: ...
+) -> Weights: ...
 @checked
 def list_models(
     pattern: str | None = None,
@@ -59,7 +89,7 @@ def list_models(
     parameters: str | None = None,
     macs: str | None = None,
     sort: Order = "name",
-) -> list[ModelCard] | list[Entry]:
+) -> Networks | Weights:
     """List the networks that can be trained, with their year, input, parameters and multiply-accumulates.
 
     With weights, list the published weights of these networks instead: their accuracy, input and licence, and which of
@@ -101,7 +131,7 @@ def list_models(
             least, most = _years(wanted) if kind == "year" else _range(kind, wanted)
             cards = [card for card in cards if least <= getattr(card, kind) <= most]
     cards = _sorted(cards, sort)
-    return _published(cards, pattern) if weights else cards
+    return Weights(_published(cards, pattern)) if weights else Networks(cards)
 
 
 def _published(cards: list[ModelCard], pattern: str | None) -> list[Entry]:
