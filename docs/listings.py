@@ -23,7 +23,7 @@ from striate.runs.recipe import Recipe
 from striate.runs.recipes import RECIPES
 from striate.runs.transfer import Transfer
 from striate.tasks import Task
-from striate.training import Loss, OptimizerSettings, Schedule
+from striate.training import Average, Loss, OptimizerSettings, Schedule
 
 REFERENCE = Path(__file__).parent / "reference"
 
@@ -107,8 +107,8 @@ LOSSES.add("poly", Poly)
 striate.train("photos/", set=["loss.name=poly", "loss.epsilon=2"])
 ```
 
-The other registries are `OPTIMIZERS` and `SCHEDULES` of `striate.training`, with the base classes \
-`OptimizerSettings` and `Schedule`, and `AUGMENTATIONS` of `striate.data.augmentation.augmentations`, with \
+The other registries are `OPTIMIZERS`, `SCHEDULES` and `AVERAGES` of `striate.training`, with the base classes \
+`OptimizerSettings`, `Schedule` and `Average`, and `AUGMENTATIONS` of `striate.data.augmentation.augmentations`, with \
 `Geometric` and `Photometric`; and `TASKS` of `striate.tasks`, with `Task`. A loss names the tasks that it suits in \
 `tasks`, by default classification alone."""
 
@@ -119,6 +119,13 @@ _KINDS: dict[str, tuple[type[Registered], str, str]] = {
     "Optimizers": (OptimizerSettings, "optimizer.", "The values of `optimizer.name`, each with its options."),
     "Transfer": (Transfer, "transfer.", "The values of `transfer.name` (`--transfer`), each with its options."),
     "Schedules": (Schedule, "schedule.", "The values of `schedule.name`, each with its options."),
+    "Averages": (
+        Average,
+        "average.",
+        "The values of `average.name`, each with its options. `--set average=ema` sets one with its defaults, and "
+        "`none` removes it. The network with the averaged weights is evaluated, kept as the classifier, and saved with "
+        "each checkpoint.",
+    ),
     "Augmentations": (
         Augmentation,
         "augmentation.{}.",

@@ -178,6 +178,19 @@ def test_finish_of_a_run_that_has_learned_nothing_says_so(photos: Path) -> None:
     assert striate.resume(run.path).path == run.path
 
 
+def test_the_averaged_weights_are_kept_and_resumed_exactly(photos: Path) -> None:
+    network, settings = "conv3-4 bn relu pool2 fc8 relu", [*SETTINGS, "average=swa", "average.start=0.4"]
+    complete = striate.train(photos, model=network, epochs=4, name="whole", set=[*settings, "stop.keep=last"])
+    run = stop(striate.train.events(photos, model=network, epochs=4, set=[*settings, "stop.keep=last"]), 3)
+    striate.resume(run.path)
+    assert weights(run) == weights(complete)
+    last = read_checkpoint(sorted(run.checkpoints.iterdir())[-1])
+    kept = striate.load(run.path).model.state_dict()
+    assert last.averaged == 3
+    assert all(torch.equal(kept[name], value) for name, value in last.average.items())
+    assert not any(torch.equal(value, last.weights[name]) for name, value in kept.items() if value.ndim > 1)
+
+
 # Another end
 
 
@@ -193,6 +206,15 @@ def test_where_the_schedule_does_not_depend_on_the_end_a_longer_run_is_exactly_o
     assert weights(run) == weights(longer)
     assert json.loads(run.recipe_file.read_text())["recipe"]["epochs"] == "6ep"
     assert striate.resume(run.path).path == run.path  # nothing has changed since
+
+
+def test_an_average_that_begins_at_a_fraction_of_the_training_is_named(photos: Path) -> None:
+    settings = ("average=swa", "average.start=0.5")
+    early = stop(begin(photos, settings=settings), 2)
+    assert "exactly" in started(striate.resume.events(early.path, epochs=6)).changes[0]
+    late = stop(begin(photos, settings=settings, name="late"), 3)
+    said = started(striate.resume.events(late.path, epochs=6)).changes[0]
+    assert "begins at a fraction of the training, so it holds other epochs than in a training meant for 6ep" in said
 
 
 def test_a_shorter_end_is_exact_too_and_one_that_has_passed_is_refused(photos: Path) -> None:

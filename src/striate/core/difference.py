@@ -19,9 +19,9 @@ def difference(settings: object, base: object, *, where: str = "") -> dict[str, 
 
 
 def _differences(old: Any, new: Any, where: str) -> Iterator[tuple[str, tuple[Any, Any]]]:
-    if isinstance(old, Registered) and isinstance(new, Registered) and type(old) is not type(new):
-        yield join(where, "name"), (old.name, new.name)
-        before, usual = values_of(old), defaults_of(type(new))
+    if isinstance(old, Registered | None) and isinstance(new, Registered) and type(old) is not type(new):
+        yield join(where, "name"), (None if old is None else old.name, new.name)
+        before, usual = {} if old is None else values_of(old), defaults_of(type(new))
         for key, value in values_of(new).items():
             if key in before or value != usual.get(key):
                 yield join(where, key), (to_json(before.get(key)), to_json(value))

@@ -49,6 +49,7 @@ def settings_in_effect(plan: Plan, spec: InputSpec, labels: LabelSpec) -> tuple[
         Effective("loss", _words(recipe.loss), "no class weights: each image counts alike"),
         Effective("optimizer", _words(optimizer), f"learning rate {optimizer.lr:g}, {rate}"),
         Effective("schedule", _words(recipe.schedule), f"over {recipe.epochs}, batches of {recipe.batch_size}"),
+        *_average(recipe),
         Effective(
             "keeps", "the last weights" if last else f"the best weights by validation {recipe.stop.metric}", chosen_by
         ),
@@ -64,6 +65,12 @@ def _transfer(plan: Plan) -> tuple[Effective, ...]:
         Effective("weights", recipe.weights, "of another training, where this one starts"),
         Effective("transfer", _words(recipe.transfer), reason or "by recipe or option"),
     )
+
+
+def _average(recipe: Recipe) -> tuple[Effective, ...]:
+    if recipe.average is None:
+        return ()
+    return (Effective("average", _words(recipe.average), "its weights are evaluated and kept"),)
 
 
 def _size_reason(recipe: Recipe) -> str:

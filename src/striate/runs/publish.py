@@ -72,7 +72,10 @@ def classifier_of(run: Run, session: Session, checkpoint: Checkpoint) -> Classif
 
 
 def _with_weights(session: Session, checkpoint: Checkpoint) -> nn.Module:
-    """Return the network in eval mode with the tensors of `checkpoint`; no weights are initialised first."""
+    """Return the network in eval mode with the tensors of `checkpoint`, averaged ones if it has any.
+
+    No weights are initialised first.
+    """
     network = build_sketch(session.plan.recipe.model, **session.arguments)
-    network.load_state_dict(checkpoint.weights, assign=True)
+    network.load_state_dict(checkpoint.average or checkpoint.weights, assign=True)
     return network.eval()

@@ -15,6 +15,7 @@ from striate.data.augmentation.augmentations import Augmentation, FromData
 from striate.data.preparation.measure import InputSettings
 from striate.runs.transfer import Scratch, Transfer, check, cross_validates
 from striate.tasks import Classification, Task
+from striate.training.averages import Average
 from striate.training.losses import LOSSES, CrossEntropy, Loss
 from striate.training.optimizers import SGD, OptimizerSettings
 from striate.training.plateau import Plateau
@@ -57,6 +58,7 @@ class Recipe:
         loss: what training minimizes.
         optimizer: how a gradient changes the weights.
         schedule: how the learning rate changes.
+        average: average of the weights that is evaluated and kept in their place; none keeps the weights themselves.
         stop: which weights are kept, and when training stops early.
         evaluate_every: how often the validation split is evaluated, as a duration.
         precision: auto uses bf16 where a measured trial finds it correct and faster; float32 forbids it.
@@ -78,6 +80,7 @@ class Recipe:
     loss: Loss = field(default_factory=CrossEntropy)
     optimizer: OptimizerSettings = field(default_factory=SGD)
     schedule: Schedule = field(default_factory=OneCycle)
+    average: Average | None = None
     stop: StopSettings = field(default_factory=StopSettings)
     evaluate_every: Duration = field(default_factory=lambda: Duration.parse("1ep"))
     precision: Literal["auto", "float32"] = "auto"

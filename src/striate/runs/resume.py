@@ -168,6 +168,11 @@ def _consequence(recipe: Recipe, before: Duration, clock: Clock) -> str:
     changed = f"epochs {before} → {recipe.epochs}"
     old, new = (recipe.schedule.over(end) for end in (before, recipe.epochs))
     places = [_at(clock, number / (_SAMPLES - 1)) for number in range(_SAMPLES)] if clock.step else []
+    if not _averages_alike(recipe, before, clock):
+        return (
+            f"{changed}; the average of the weights begins at a fraction of the training, so it holds other epochs "
+            f"than in a training meant for {recipe.epochs} from the start, and the result differs"
+        )
     if all(old(place) == new(place) for place in places):
         if _evaluated_extra(recipe, before, clock):
             return f"{changed}; the result is that of a training meant for it, plus an evaluation at its former end"
@@ -183,6 +188,13 @@ def _consequence(recipe: Recipe, before: Duration, clock: Clock) -> str:
 def _at(clock: Clock, share: float) -> Clock:
     """Return a clock at a share of the way from the start to `clock`, on a step before it."""
     return replace(clock, step=round(share * (clock.step - 1)), seconds=share * clock.seconds)
+
+
+def _averages_alike(recipe: Recipe, before: Duration, clock: Clock) -> bool:
+    """Return whether the same epochs have entered the average of the weights as in a training meant for the new end."""
+    average = recipe.average
+    ends = (replace(clock, step=epoch * clock.steps_per_epoch) for epoch in range(1, clock.epoch + 1))
+    return average is None or all(average.due(end, before) == average.due(end, recipe.epochs) for end in ends)
 
 
 def _evaluated_extra(recipe: Recipe, before: Duration, clock: Clock) -> bool:

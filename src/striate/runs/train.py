@@ -205,12 +205,13 @@ def _state(
         seed=recipe.seed,
         clip_norm=recipe.optimizer.clip_norm,
         l1=recipe.optimizer.l1,
+        average=recipe.average,
         length=recipe.epochs,
     )
 
 
 def _scores(state: TrainState, batches: Batches) -> dict[str, float]:
-    return evaluate(state.model, state.task, batches, state.plan).scores()
+    return evaluate(state.network, state.task, batches, state.plan).scores()
 
 
 def _facts(session: Session, state: TrainState) -> dict[str, Any]:

@@ -1,5 +1,7 @@
-"""Training: the loop and its events, losses, optimizers, schedules, checkpoints and the event log."""
+"""Training: the loop and its events, losses, optimizers, schedules, averages, checkpoints and the event log."""
 
+from striate.training.averages import AVERAGES as AVERAGES
+from striate.training.averages import Average as Average
 from striate.training.checkpoint import Checkpoint as Checkpoint
 from striate.training.checkpoint import DamagedCheckpointError as DamagedCheckpointError
 from striate.training.checkpoint import checkpoint_path as checkpoint_path

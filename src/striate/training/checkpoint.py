@@ -42,7 +42,8 @@ class DamagedCheckpointError(RunError):
 class Checkpoint:
     """The state of a training between two steps.
 
-    `tensors` are the weights and buffers (`model.…`) and the optimizer's statistics (`optimizer.<parameter>.<name>`);
+    `tensors` are the weights and buffers (`model.…`), their average, of `averaged` values, if any (`average.…`), and
+    the optimizer's statistics (`optimizer.<parameter>.<name>`);
     `scalars` are the statistics that are not tensors, by parameter and name. `log_position` is the end of the
     event log, `plan` the execution plan, `circumstances` the environment that affects the last bits of a result.
     """
@@ -53,11 +54,20 @@ class Checkpoint:
     tensors: Mapping[str, Tensor]
     scalars: Mapping[str, Mapping[str, Any]]
     circumstances: Mapping[str, str]
+    averaged: int = 0
 
     @property
     def weights(self) -> dict[str, Tensor]:
         """The model's state dict."""
-        return {name.removeprefix("model."): value for name, value in self.tensors.items() if name.startswith("model.")}
+        return self._within("model.")
+
+    @property
+    def average(self) -> dict[str, Tensor]:
+        """The state dict of the network with the averaged weights; empty where there is no average."""
+        return self._within("average.")
+
+    def _within(self, prefix: str) -> dict[str, Tensor]:
+        return {name.removeprefix(prefix): value for name, value in self.tensors.items() if name.startswith(prefix)}
 
 
 def snapshot(state: TrainState, log_position: LogPosition) -> Checkpoint:
@@ -73,6 +83,8 @@ def snapshot(state: TrainState, log_position: LogPosition) -> Checkpoint:
                 f"After step {state.clock.step} {name.removeprefix('model.')} holds values that are not finite, so no "
                 "checkpoint was written. Lower the learning rate, or bound the gradient (optimizer.clip_norm=1)."
             )
+    averaged = state.averaged.count if state.averaged else 0
+    tensors |= {f"average.{name}": _copy(value) for name, value in state.network.state_dict().items() if averaged}
     scalars: dict[str, dict[str, Any]] = {}
     for parameter, statistics in state.optimizer.state_dict()["state"].items():
         for name, value in statistics.items():
@@ -87,6 +99,7 @@ def snapshot(state: TrainState, log_position: LogPosition) -> Checkpoint:
         tensors=tensors,
         scalars=scalars,
         circumstances=circumstances(state.plan, state.task),
+        averaged=averaged,
     )
 
 
@@ -104,6 +117,8 @@ def restore(state: TrainState, checkpoint: Checkpoint) -> None:
             statistics.setdefault(int(parameter), {})[key] = value
     try:
         state.model.load_state_dict(checkpoint.weights)
+        if state.averaged is not None:
+            state.averaged.restore(state.model, checkpoint.average, checkpoint.averaged)
         groups = state.optimizer.state_dict()["param_groups"]
         state.optimizer.load_state_dict({"state": statistics, "param_groups": groups})
     except (RuntimeError, ValueError) as error:
@@ -148,7 +163,7 @@ def write_checkpoint(folder: Path, checkpoint: Checkpoint) -> Path:
         "mark": to_json(checkpoint.log_position),
         "scalars": checkpoint.scalars,
         "circumstances": checkpoint.circumstances,
-    }
+    } | ({"averaged": checkpoint.averaged} if checkpoint.averaged else {})
     text = json.dumps(content, ensure_ascii=False)
     header = {"striate": text, "sha256": _digest(text, checkpoint.tensors)}
     path = checkpoint_path(folder, checkpoint.clock.step)
@@ -183,6 +198,7 @@ def read_checkpoint(path: Path) -> Checkpoint:
             tensors=tensors,
             scalars=content["scalars"],
             circumstances=content["circumstances"],
+            averaged=content.get("averaged", 0),
         )
     except DamagedCheckpointError:
         raise

@@ -12,7 +12,7 @@ from striate.core.errors import TrainingError
 from striate.core.protocols import Batches
 from striate.training.events import Evaluated, Event, SafePoint, StepDone
 from striate.training.state import TrainState
-from striate.training.update import step
+from striate.training.update import average, step
 
 EPOCH = Duration(1.0, "ep")
 
@@ -48,6 +48,7 @@ def train(
             now = time.perf_counter()
             state.clock, then = state.clock.tick(now - then), now
             yield StepDone(state.clock, loss, rate)
+            average(state, batches)
             if evaluate and (_due(every, before, state.clock) or until.reached(state.clock)):
                 with state.plan.in_effect():
                     scores = evaluate()

@@ -14,6 +14,7 @@ from striate.core.duration import Clock, Duration
 from striate.core.protocols import Constrained
 from striate.core.rng import Stream
 from striate.tasks import Task
+from striate.training.averages import Average, Averaged
 from striate.training.optimizers import split_parameters
 
 
@@ -24,8 +25,9 @@ class TrainState:
     A step changes the weights and buffers of `model`, the statistics of `optimizer`, and `clock`: with these three
     and the same settings a training can be resumed at any step. `task` computes the loss. `schedule` returns the factor
     of each group's `initial_lr`. `clip_norm` bounds the norm of the gradient of all parameters together. `l1` is the
-    factor of Σ|w| over the weights (without biases and normalizations). `plan` is the execution plan: call `plan.adopt`
-    on `model` first, then create `optimizer`.
+    factor of Σ|w| over the weights (without biases and normalizations). `average` is the average of the weights that is
+    evaluated and kept, held in `averaged`, which a checkpoint holds too. `plan` is the execution plan: call
+    `plan.adopt` on `model` first, then create `optimizer`.
 
     Parameters of a group of `optimizer` with a `start` (`LayerRate`) are frozen until that fraction of `length`.
     Modules whose parameters are all frozen run in evaluation mode, so that batch norms keep their statistics.
@@ -40,12 +42,14 @@ class TrainState:
     seed: int = 0
     clip_norm: float | None = None
     l1: float = 0.0
+    average: Average | None = None
     length: Duration | None = None
     noise: Stream = field(init=False)
     parameters: tuple[nn.Parameter, ...] = field(init=False)
     weights: tuple[nn.Parameter, ...] = field(init=False)
     constrained: tuple[Constrained, ...] = field(init=False)
     staged: tuple[Mapping[str, Any], ...] = field(init=False)
+    averaged: Averaged | None = field(init=False)
 
     def __post_init__(self) -> None:
         weights, others = split_parameters(self.model)
@@ -56,6 +60,12 @@ class TrainState:
         for group in self.optimizer.param_groups:  # for optimizers not from OptimizerSettings.create
             group.setdefault("initial_lr", group["lr"])
         self.staged = tuple(group for group in self.optimizer.param_groups if group.get("start"))
+        self.averaged = None if self.average is None else Averaged(self.average, self.model)
+
+    @property
+    def network(self) -> nn.Module:
+        """The network to evaluate and keep: the one with the averaged weights where there is an average, or `model`."""
+        return self.averaged.model if self.averaged and self.averaged.count else self.model
 
     def begin(self) -> None:
         """Freeze and thaw parameters for the step at `clock`, and put the model into the modes of training."""

@@ -8,6 +8,7 @@ import torch
 
 from striate.core.batch import Batch
 from striate.core.errors import TrainingError
+from striate.core.protocols import Batches
 from striate.training.backward import backward
 from striate.training.state import TrainState
 
@@ -42,6 +43,20 @@ def step(state: TrainState, batch: Batch) -> tuple[float, float]:
     for module in state.constrained:
         module.project_()
     return value, rate
+
+
+def average(state: TrainState, batches: Batches) -> None:
+    """Let the weights after an update enter the average of the training, where they are due.
+
+    Batch-norm statistics that an average recomputes are those of the next epoch of `batches`.
+    """
+    averaged = state.averaged
+    if averaged is None or not averaged.average.due(state.clock, state.length):
+        return
+    with state.plan.in_effect():
+        averaged.enter(state.model)
+        if averaged.average.recomputed:
+            averaged.recompute(state.model, state.task, batches.epoch(state.clock.epoch), state.plan)
 
 
 def _set_learning_rate(state: TrainState) -> float:
