@@ -7,17 +7,19 @@ import dataclasses
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
-from torch import nn
+from torch import nn, optim
 
 from reference import optimizers as reference
 from rehearsal.small import MadeBatches, make_model, make_state
 from striate.core.config import from_json
 from striate.core.device import ExecutionPlan, Layout
 from striate.core.errors import ConfigError
+from striate.models import build_model
 from striate.training import step
-from striate.training.optimizers import OPTIMIZERS, Adadelta, OptimizerSettings, split_parameters
+from striate.training.optimizers import LAMB, OPTIMIZERS, Adadelta, LayerRate, Muon, OptimizerSettings, split_parameters
 
 OPTIONS: dict[str, list[dict[str, Any]]] = {
     "sgd": [{}, {"momentum": 0.5}, {"momentum": 0.8, "nesterov": True}],
@@ -25,6 +27,9 @@ OPTIONS: dict[str, list[dict[str, Any]]] = {
     "adamw": [{}, {"betas": (0.7, 0.9), "epsilon": 1e-3}],
     "adagrad": [{}, {"epsilon": 0.1}],
     "adadelta": [{}, {"rho": 0.7, "epsilon": 0.01}],
+    "sam": [{}, {"momentum": 0.5}, {"nesterov": True}],
+    "lamb": [{}, {"betas": (0.7, 0.9), "epsilon": 1e-3}],
+    "muon": [{}, {"momentum": 0.5, "nesterov": False}, {"rest_lr": 0.1}],
     "rmsprop": [{}, {"rho": 0.7, "epsilon": 0.01}, {"momentum": 0.8}, {"centered": True, "momentum": 0.8}],
 }
 CASES = [(name, chosen) for name in OPTIMIZERS for chosen in OPTIONS[name]]
@@ -35,6 +40,16 @@ REFERENCE: dict[str, Callable[..., float]] = {
     "adagrad": reference.adagrad,
     "adadelta": reference.adadelta,
     "rmsprop": reference.rmsprop,
+    "sam": reference.sgd,  # its gradient is another: tests/training/test_step.py
+    "lamb": reference.lamb,
+    "muon": lambda weight, gradients, rest_lr=None, **words: reference.muon(
+        np.array([[weight]]), [np.array([[gradient]]) for gradient in gradients], **words
+    ).item(),
+}
+ADAMW = REFERENCE["adamw"]
+OF_BIASES: dict[str, Callable[..., float]] = {
+    "lamb": ADAMW,
+    "muon": lambda bias, gradients, lr, decay, rest_lr=1e-3, **_: ADAMW(bias, gradients, lr=rest_lr, decay=decay),
 }
 
 
@@ -67,6 +82,7 @@ def test_follows_its_papers_rule_and_decays_the_weight_but_not_the_bias(name: st
         optimizer.step()
     rule = REFERENCE[name]
     assert model.linear.weight.item() == pytest.approx(rule(0.7, gradients, lr=0.1, decay=0.05, **chosen), rel=1e-9)
+    rule = OF_BIASES.get(name, rule)
     assert model.linear.bias.item() == pytest.approx(rule(-0.3, gradients, lr=0.1, decay=0.0, **chosen), rel=1e-9)
 
 
@@ -129,8 +145,56 @@ def test_penalties_act_on_kernels_and_matrices_only_each_once() -> None:
     ]
 
 
+@pytest.mark.parametrize("shape", [(3, 2, 3, 3), (8, 2, 1, 1), (5, 5)])
+def test_muon_makes_the_step_of_its_paper_for_the_matrix_of_the_filters(shape: tuple[int, ...]) -> None:
+    generator = torch.Generator().manual_seed(3)
+    start, *gradients = (torch.randn(shape, generator=generator, dtype=torch.float64) for _ in range(5))
+    model = nn.ParameterList([start.clone()])
+    optimizer = Muon(weight_decay=0.05).create(model)
+    for gradient in gradients:
+        model[0].grad = gradient
+        optimizer.step()
+    rows = [gradient.reshape(shape[0], -1).numpy() for gradient in gradients]
+    wanted = reference.muon(start.reshape(shape[0], -1).numpy(), rows, lr=0.02, decay=0.05)
+    np.testing.assert_allclose(model[0].detach().reshape(shape[0], -1).numpy(), wanted, rtol=1e-9, atol=1e-12)
+
+
+def test_muon_makes_the_step_of_torchs_muon_on_a_matrix() -> None:
+    start = torch.randn(6, 4, generator=torch.Generator().manual_seed(3))
+    ends = []
+    for ours in (True, False):
+        model = nn.ParameterList([start.clone()])
+        model[0].grad = start.flip(0)
+        optimizer = Muon().create(model) if ours else optim.Muon(model.parameters(), lr=0.02, weight_decay=0)
+        optimizer.step()
+        ends.append(model[0].detach() - start)
+    torch.testing.assert_close(ends[0], ends[1], rtol=0, atol=0.02 * 0.02)  # torch computes it in bfloat16
+
+
+def test_muon_leaves_the_last_layer_to_adamw_and_gives_both_the_factor_of_their_rate() -> None:
+    model = build_model("lenet5", classes=3, channels=1, size=(32, 32))
+    head = model.get_submodule(str(model.head))
+    last = list(head.parameters())
+    rates = (LayerRate(last, 0.5), LayerRate([each for each in model.parameters() if each not in set(last)]))
+    groups = Muon(lr=0.1, rest_lr=0.01, weight_decay=0.2).create(model, rates).param_groups
+    facts = [(group["orthogonal"], group["lr"], group["weight_decay"], len(group["params"])) for group in groups]
+    assert facts == [(False, 0.005, 0.2, 1), (False, 0.005, 0.0, 1), (True, 0.1, 0.2, 4), (False, 0.01, 0.0, 4)]
+
+
+def test_the_step_of_lamb_has_the_size_of_the_layers_weights() -> None:
+    generator = torch.Generator().manual_seed(3)
+    model = nn.ParameterList([torch.randn(4, 3, 2, 2, generator=generator), torch.zeros(5, 2)])
+    before = [parameter.detach().clone() for parameter in model]
+    for parameter in model:
+        parameter.grad = torch.randn(parameter.shape, generator=generator)
+    LAMB(lr=0.1, weight_decay=0.3).create(model).step()
+    steps = [(parameter.detach() - old).norm() for parameter, old in zip(model, before, strict=True)]
+    torch.testing.assert_close(steps[0], 0.1 * before[0].norm())
+    torch.testing.assert_close(steps[1], torch.tensor(0.1 * 10**0.5))  # no weights yet: Adam's first step
+
+
 @pytest.mark.parametrize("layout", ["contiguous", "channels_last"])
-@pytest.mark.parametrize("name", OPTIMIZERS)
+@pytest.mark.parametrize("name", [name for name in OPTIMIZERS if name not in ("lamb", "muon")])
 def test_the_kernel_for_all_parameters_computes_what_torchs_plain_loop_computes(name: str, layout: Layout) -> None:
     plan = ExecutionPlan(layout=layout)
     start = plan.adopt(nn.Sequential(nn.Conv2d(5, 4, 3), nn.Flatten(), nn.Linear(4, 3)))

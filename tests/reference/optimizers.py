@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
+
 
 def sgd(
     weight: float, gradients: list[float], *, lr: float, decay: float, momentum: float = 0.9, nesterov: bool = False
@@ -93,3 +95,46 @@ def rmsprop(
         velocity = momentum * velocity + slope / (math.sqrt(spread) + epsilon)
         weight -= lr * velocity
     return weight
+
+
+def lamb(
+    weight: float,
+    gradients: list[float],
+    *,
+    lr: float,
+    decay: float,
+    betas: tuple[float, float] = (0.9, 0.999),
+    epsilon: float = 1e-8,
+) -> float:
+    """You et al.'s algorithm 2, for a layer of one weight."""
+    first = second = 0.0
+    for t, gradient in enumerate(gradients, start=1):
+        first = betas[0] * first + (1 - betas[0]) * gradient
+        second = betas[1] * second + (1 - betas[1]) * gradient**2
+        ratio = first / (1 - betas[0] ** t) / (math.sqrt(second / (1 - betas[1] ** t)) + epsilon)
+        way = ratio + decay * weight
+        weight -= lr * abs(weight) / abs(way) * way if weight and way else lr * way
+    return weight
+
+
+def muon(
+    matrix: np.ndarray,
+    gradients: list[np.ndarray],
+    *,
+    lr: float,
+    decay: float,
+    momentum: float = 0.95,
+    nesterov: bool = True,
+) -> np.ndarray:
+    """Jordan et al.'s Muon on a matrix, by its singular values, each of which goes through the polynomial alone."""
+    velocity = np.zeros_like(matrix)
+    for gradient in gradients:
+        velocity = momentum * velocity + (1 - momentum) * gradient
+        way = (1 - momentum) * gradient + momentum * velocity if nesterov else velocity
+        left, values, right = np.linalg.svd(way, full_matrices=False)
+        values = values / np.sqrt((values**2).sum())
+        for _ in range(5):
+            values = 3.4445 * values - 4.7750 * values**3 + 2.0315 * values**5
+        matrix = (1 - lr * decay) * matrix
+        matrix = matrix - lr * math.sqrt(max(1.0, matrix.shape[0] / matrix.shape[1])) * (left * values) @ right
+    return matrix

@@ -205,6 +205,10 @@ def _state(
         seed=recipe.seed,
         clip_norm=recipe.optimizer.clip_norm,
         l1=recipe.optimizer.l1,
+        clip_value=recipe.optimizer.clip_value,
+        gradient_noise=recipe.optimizer.gradient_noise,
+        max_norm=recipe.optimizer.max_norm,
+        sharpness=recipe.optimizer.sharpness,
         average=recipe.average,
         length=recipe.epochs,
     )

@@ -22,12 +22,11 @@ from striate.training.optimizers import split_parameters
 class TrainState:
     """The state of a training between two steps.
 
-    A step changes the weights and buffers of `model`, the statistics of `optimizer`, and `clock`: with these three
+    A step changes the weights and buffers of `model`, the statistics of `optimizer`, `clock` and `averaged`: with these
     and the same settings a training can be resumed at any step. `task` computes the loss. `schedule` returns the factor
-    of each group's `initial_lr`. `clip_norm` bounds the norm of the gradient of all parameters together. `l1` is the
-    factor of Σ|w| over the weights (without biases and normalizations). `average` is the average of the weights that is
-    evaluated and kept, held in `averaged`, which a checkpoint holds too. `plan` is the execution plan: call
-    `plan.adopt` on `model` first, then create `optimizer`.
+    of each group's `initial_lr`. `clip_norm`, `clip_value`, `gradient_noise`, `l1`, `max_norm` and `sharpness` are the
+    options of `OptimizerSettings`. `average` is the average of the weights that is evaluated and kept, and `averaged`
+    holds it. `plan` is the execution plan: call `plan.adopt` on `model` first, then create `optimizer`.
 
     Parameters of a group of `optimizer` with a `start` (`LayerRate`) are frozen until that fraction of `length`.
     Modules whose parameters are all frozen run in evaluation mode, so that batch norms keep their statistics.
@@ -42,6 +41,10 @@ class TrainState:
     seed: int = 0
     clip_norm: float | None = None
     l1: float = 0.0
+    clip_value: float | None = None
+    gradient_noise: float | None = None
+    max_norm: float | None = None
+    sharpness: float | None = None
     average: Average | None = None
     length: Duration | None = None
     noise: Stream = field(init=False)

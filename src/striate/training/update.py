@@ -1,15 +1,14 @@
-"""One update of the weights, with precision, clipping, penalties and constraints."""
+"""One update of the weights, and of their average."""
 
 from __future__ import annotations
 
 import math
 
-import torch
-
 from striate.core.batch import Batch
 from striate.core.errors import TrainingError
 from striate.core.protocols import Batches
 from striate.training.backward import backward
+from striate.training.gradients import bound, change, sharpen
 from striate.training.state import TrainState
 
 
@@ -35,13 +34,11 @@ def step(state: TrainState, batch: Batch) -> tuple[float, float]:
             "Lower the learning rate, or bound the gradient (optimizer.clip_norm=1); if it happens at the first "
             "steps, look at the data's values. Earlier checkpoints are untouched."
         )
-    if state.clip_norm is not None:
-        torch.nn.utils.clip_grad_norm_(state.parameters, state.clip_norm)
-    if state.l1:
-        _add_l1(state)
+    if state.sharpness:
+        sharpen(state, batch)
+    change(state)
     state.optimizer.step()
-    for module in state.constrained:
-        module.project_()
+    bound(state)
     return value, rate
 
 
@@ -64,11 +61,3 @@ def _set_learning_rate(state: TrainState) -> float:
     for group in state.optimizer.param_groups:
         group["lr"] = group["initial_lr"] * factor
     return state.optimizer.param_groups[0]["lr"]
-
-
-@torch.no_grad()
-def _add_l1(state: TrainState) -> None:
-    """Add the gradient of l1 · Σ|w|, after clipping: as for L2, clipping bounds the gradient of the data alone."""
-    for weight in state.weights:
-        if weight.grad is not None:
-            weight.grad.add_(weight.sign(), alpha=state.l1)

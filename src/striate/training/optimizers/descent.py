@@ -44,4 +44,16 @@ class SGD(OptimizerSettings):
         return _SGD(groups, momentum=self.momentum, nesterov=self.nesterov, fused=True)
 
 
+@dataclass(frozen=True, kw_only=True)
+class SAM(SGD):
+    """Sharpness-aware minimization: gradient descent by the gradient at w + ρ g / ‖g‖, where g is that at w.
+
+    Foret et al. 2020, arXiv:2010.01412, algorithm 1. Each step takes two passes over its batch. `sharpness` is ρ; the
+    other optimizers have the same option.
+    """
+
+    sharpness: float | None = 0.05
+
+
 OPTIMIZERS.add("sgd", SGD)
+OPTIMIZERS.add("sam", SAM)

@@ -15,6 +15,7 @@ from striate.core.registry import Registered, Registry
 from striate.core.scalars import check_range
 
 Groups = list[dict[str, Any]]
+Kinds = list[tuple[list[nn.Parameter], dict[str, Any]]]
 
 OPTIMIZERS: Registry[type[OptimizerSettings]] = Registry("optimizer")
 
@@ -41,9 +42,16 @@ class OptimizerSettings(Registered, ABC):
     Args:
         lr: base learning rate for the recipe's batch size; the schedule multiplies it.
         weight_decay: L2 penalty on weights, never on biases and normalizations: weight_decay · w is added to the
-            gradient, and adamw decays weights apart from it.
+            gradient; adamw, lamb and muon decay weights apart from it.
         l1: L1 penalty on the same weights, as the factor of Σ|w|.
         clip_norm: largest norm of the gradient of all parameters together; none does not clip.
+        clip_value: largest absolute value of a gradient, clipped before the norm; none does not clip.
+        gradient_noise: η of normal noise of variance η / (1 + step)^0.55, added to the gradient after clipping; none
+            adds none. Neelakantan et al. 2015 (arXiv:1511.06807) choose among 0.01, 0.3 and 1.
+        max_norm: largest Euclidean norm of the weights of each filter or unit, restored after each update; none
+            does not bound them. Layers with a bound of their own (`maxnorm`) keep to both.
+        sharpness: ρ of sharpness-aware minimization: the gradient is taken at the weights moved by ρ along the
+            gradient, for twice the time; none takes it at the weights.
     """
 
     registry = OPTIMIZERS
@@ -52,26 +60,34 @@ class OptimizerSettings(Registered, ABC):
     weight_decay: float = 0.0
     l1: float = 0.0
     clip_norm: float | None = None
+    clip_value: float | None = None
+    gradient_noise: float | None = None
+    max_norm: float | None = None
+    sharpness: float | None = None
 
     def __post_init__(self) -> None:
-        check_range(self, "lr", "clip_norm", above=0)
+        check_range(self, "lr", "clip_norm", "clip_value", "gradient_noise", "max_norm", "sharpness", above=0)
         check_range(self, "weight_decay", "l1", at_least=0)
 
     def create(self, model: nn.Module, rates: Sequence[LayerRate] = ()) -> Optimizer:
         """Return the optimizer over the trainable parameters of `model`, which must be on its device.
 
-        There are two groups: weights, which decay, and the rest (biases, normalizations), which does not. With `rates`
-        there are two for each of them, and every trainable parameter is in one.
+        There is a group for each of `kinds`: weights, which decay, and the rest (biases, normalizations), which does
+        not. With `rates` there is one for each rate and kind, and every trainable parameter is in one.
         """
-        decayed, others = split_parameters(model)
+        kinds = self.kinds(model)
         groups: Groups = []
-        for rate in rates or (LayerRate((*decayed, *others)),):
-            own, lr = set(rate.parameters), self.lr * rate.factor
-            common = {"lr": lr, "initial_lr": lr} | ({"start": rate.start} if rate.start else {})
-            for parameters, decay in ((decayed, self.weight_decay), (others, 0.0)):
-                chosen = [parameter for parameter in parameters if parameter in own]
-                groups.append({"params": chosen, "weight_decay": decay, **common})
+        for rate in rates or (LayerRate([parameter for parameters, _ in kinds for parameter in parameters]),):
+            own, start = set(rate.parameters), {"start": rate.start} if rate.start else {}
+            for parameters, options in kinds:
+                chosen, lr = [each for each in parameters if each in own], options.get("lr", self.lr) * rate.factor
+                groups.append({"params": chosen, **options, "lr": lr, "initial_lr": lr, **start})
         return self.build([group for group in groups if group["params"]])
+
+    def kinds(self, model: nn.Module) -> Kinds:
+        """Return the kinds of parameters of `model`, each with the options of its group, where `lr` is a base rate."""
+        weights, others = split_parameters(model)
+        return [(weights, {"weight_decay": self.weight_decay}), (others, {"weight_decay": 0.0})]
 
     @abstractmethod
     def build(self, groups: Groups) -> Optimizer:
