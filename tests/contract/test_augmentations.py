@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,7 +14,7 @@ from reference import augmentation as reference
 from striate.core.config import from_json, to_json
 from striate.core.errors import ConfigError
 from striate.core.rng import Stream
-from striate.core.spec import GREY, RGB, InputSpec
+from striate.core.spec import GREY, RGB, InputSpec, channel_names
 from striate.data.augmentation.augment import augment, augmentations_in_effect, check_list, default_augmentations
 from striate.data.augmentation.augmentations import (
     AUGMENTATIONS,
@@ -36,7 +37,19 @@ STRENGTHS = {
     "brightness": 0.5,
     "contrast": 0.9,
     "cutout": 0.4,
+    "random_resized_crop": 0.8,
+    "shear": 20.0,
+    "perspective": 0.5,
+    "exposure": 1.0,
+    "saturation": 0.9,
+    "hue": 0.4,
+    "colour_cast": 0.5,
+    "grey": 0.5,
+    "blur": 1.2,
+    "noise": 0.1,
+    "erasing": 0.7,
 }
+DEFAULTS = ["flip", "shift", "rotation", "scale", "brightness", "contrast", "cutout"]
 CHANGES = [name for name in AUGMENTATIONS if name != "from_data"]
 SHAPES = [(1, 28, 28), (3, 13, 20), (5, 9, 6)]
 SEED, EPOCH = 3, 7
@@ -52,7 +65,8 @@ def pictures(count: int, shape: tuple[int, ...]) -> torch.Tensor:
 
 def changed(images: torch.Tensor, index: np.ndarray, *used: Augmentation, epoch: int = EPOCH) -> torch.Tensor:
     blank = [0.1 * channel for channel in range(images.shape[1])]
-    return augment(images, index, epoch=epoch, seed=SEED, augmentations=used, blank=blank)
+    names = channel_names(images.shape[1])
+    return augment(images, index, epoch=epoch, seed=SEED, augmentations=used, blank=blank, channels=names)
 
 
 def alone(name: str, strength: float | None = None) -> Augmentation:
@@ -101,8 +115,8 @@ def test_is_nothing_at_strength_zero(name):
 
 @every_augmentation
 def test_is_nearly_nothing_at_a_very_small_strength(name):
-    if name in ("flip", "cutout"):
-        pytest.skip("a mirror has no small form, and a cut has a pixel at least")
+    if name in ("flip", "cutout", "grey", "erasing"):
+        pytest.skip("a change of some images has no small form, and a cut has a pixel at least")
     images = pictures(8, (3, 16, 16))
     assert torch.allclose(changed(images, np.arange(8), alone(name, 1e-4)), images, atol=2e-3)
 
@@ -150,6 +164,28 @@ def test_moves_compose_into_the_moves_one_after_the_other():
     assert torch.allclose(once[centre], stepwise[centre], atol=5e-3)
 
 
+def test_a_perspective_composes_with_affine_moves():
+    y, x = torch.meshgrid(torch.linspace(0, 3, 48), torch.linspace(0, 2, 40), indexing="ij")
+    images, index = (torch.sin(x + y) * torch.cos(x) / 2 + 0.5).expand(16, 1, 48, 40), np.arange(16)
+    moves = Rotation(degrees=10.0), alone("perspective", 0.2), Flip()
+    stepwise = images
+    for move in moves:
+        stepwise = changed(stepwise, index, move)
+    centre = (..., slice(12, 36), slice(12, 28))
+    assert torch.allclose(changed(images, index, *moves)[centre], stepwise[centre], atol=5e-3)
+
+
+@pytest.mark.parametrize("name", ["saturation", "hue", "colour_cast", "grey"])
+def test_colours_are_found_in_any_order_of_channels(name):
+    images, index, used = pictures(6, (3, 8, 8)), np.arange(6), (alone(name),)
+    known: dict[str, Any] = {"epoch": EPOCH, "seed": SEED, "augmentations": used}
+    expected = augment(images, index, **known, blank=(0.1, 0.2, 0.3), channels=RGB)
+    turned = augment(images.flip(1), index, **known, blank=(0.3, 0.2, 0.1), channels=RGB[::-1])
+    assert torch.equal(turned.flip(1), expected)
+    with pytest.raises(ConfigError, match=f"{name} changes colours, and the images have the channels grey"):
+        augmentations_in_effect(used, spec(GREY), ["cat"])
+
+
 def test_shifts_reach_every_pixel_of_their_range_and_none_beyond():
     images = torch.zeros(4000, 1, 20, 20)
     images[:, :, 10, 10] = 1
@@ -179,7 +215,15 @@ def test_geometric_augmentations_that_a_photometric_one_divides_are_two_resampli
 
 @pytest.mark.parametrize(
     ("name", "value"),
-    [("shift", -0.1), ("shift", 0.6), ("cutout", 1.5), ("rotation", 200.0), ("flip", 1.5), ("scale", -1.0)],
+    [
+        ("shift", -0.1),
+        ("shift", 0.6),
+        ("cutout", 1.5),
+        ("rotation", 200.0),
+        ("flip", 1.5),
+        ("scale", -1.0),
+        ("perspective", 0.7),
+    ],
 )
 def test_impossible_strengths_are_refused(name, value):
     with pytest.raises(ConfigError, match=r"must be at least 0 and at most .*; received"):
@@ -234,6 +278,6 @@ def spec(channels):
 )
 def test_default_augmentations_follow_from_the_data(channels, classes, flipped):
     chosen = default_augmentations(spec(channels), classes)
-    assert [each.name for each in chosen] == list(STRENGTHS)
+    assert [each.name for each in chosen] == DEFAULTS
     assert chosen[0].active == flipped
     assert any(each.active for each in chosen)

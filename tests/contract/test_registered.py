@@ -89,15 +89,15 @@ class Linear(Schedule):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Noise(Photometric):
-    """One value of noise for all pixels of an image."""
+class Haze(Photometric):
+    """One added value for all pixels of an image."""
 
     level: float = 0.1
     shift: float = 0.0
 
     def apply(self, images: Tensor, draws: np.ndarray, blank: Sequence[float]) -> Tensor:
-        noise = torch.from_numpy(self.shift + self.level * draws[:, 0]).to(images)
-        return images + noise.view(-1, 1, 1, 1)
+        haze = torch.from_numpy(self.shift + self.level * draws[:, 0]).to(images)
+        return images + haze.view(-1, 1, 1, 1)
 
 
 @pytest.fixture(autouse=True)
@@ -108,7 +108,7 @@ def registered(monkeypatch: pytest.MonkeyPatch) -> None:
     LOSSES.add("hardened", Hardened)
     OPTIMIZERS.add("signs", SignDescent)
     SCHEDULES.add("linear", Linear)
-    AUGMENTATIONS.add("noise", Noise)
+    AUGMENTATIONS.add("haze", Haze)
 
 
 @pytest.fixture
@@ -130,14 +130,14 @@ CHOSEN = {
     "optimizer.dead_zone": 1e-6,
     "schedule.name": "linear",
     "schedule.end": 0.5,
-    "augmentation.noise": 0.3,
-    "augmentation.noise.shift": 0.05,
+    "augmentation.haze": 0.3,
+    "augmentation.haze.shift": 0.05,
 }
 EXPECTED = {
     "loss": Hardened(gamma=1.5),
     "optimizer": SignDescent(lr=0.01, dead_zone=1e-6),
     "schedule": Linear(end=0.5),
-    "augmentation.noise": Noise(level=0.3, shift=0.05),
+    "augmentation.haze": Haze(level=0.3, shift=0.05),
 }
 
 
@@ -157,7 +157,7 @@ def test_new_things_train_the_same_from_texts_from_python_from_a_command_and_fro
     run = train(photos, "texts", texts(PLAIN | CHOSEN))
     recipe = from_json(Recipe, next(iter(read_events(run.events_file)))["recipe"])
     assert (recipe.loss, recipe.optimizer, recipe.schedule) == tuple(EXPECTED.values())[:3]
-    assert recipe.augmentation[-1] == EXPECTED["augmentation.noise"]
+    assert recipe.augmentation[-1] == EXPECTED["augmentation.haze"]
 
     assert weights(train(photos, "python", PLAIN | EXPECTED)) == weights(run)
 
@@ -187,7 +187,7 @@ def test_a_recipe_is_made_of_instances_and_survives_the_way_to_json_and_back() -
         model="lenet5",
         epochs=RECIPES["digits"]().epochs,
         input=InputSettings(height=32),
-        augmentation=(Noise(level=0.3, shift=0.05),),
+        augmentation=(Haze(level=0.3, shift=0.05),),
         loss=Hardened(gamma=1.5),
         optimizer=SignDescent(lr=0.1),
         schedule=Linear(),
@@ -195,7 +195,7 @@ def test_a_recipe_is_made_of_instances_and_survives_the_way_to_json_and_back() -
     )
     stored = to_json(recipe)
     assert stored["loss"] == {"name": "hardened", "auxiliary": None, "gamma": 1.5}
-    assert stored["augmentation"] == [{"name": "noise", "level": 0.3, "shift": 0.05}]
+    assert stored["augmentation"] == [{"name": "haze", "level": 0.3, "shift": 0.05}]
     assert from_json(Recipe, stored) == recipe
 
 
@@ -207,7 +207,7 @@ def test_a_recipe_is_made_of_instances_and_survives_the_way_to_json_and_back() -
         (["loss.name=hardened", "loss.gamma=much"], "loss.gamma is a number; received 'much'."),
         (["optimizer.name=signs"], "The setting 'optimizer.lr' is missing."),
         (["schedule.name=linear", "schedule.end=2"], "schedule.end must be from 0 to 1; received 2."),
-        (["augmentation.noise.levl=1"], "The augmentation 'noise' has no option 'levl'. Did you mean 'level'?"),
+        (["augmentation.haze.levl=1"], "The augmentation 'haze' has no option 'levl'. Did you mean 'level'?"),
         (["gamma=1"], "Did you mean 'loss.gamma'?"),
     ],
 )

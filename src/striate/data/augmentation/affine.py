@@ -1,4 +1,4 @@
-"""Affine warps of a batch, with a matrix for each image.
+"""Affine and projective warps of a batch, with a matrix for each image.
 
 A matrix maps a point of the new image, (x, y, 1) in pixels from the centre, to the point of the old one shown there.
 Several changes are one matrix product, and pixels are resampled once. Beyond the border an image continues as its
@@ -14,6 +14,8 @@ from torch import Tensor
 from torch.nn import functional as F
 
 Matrices = Float64[np.ndarray, "n 3 3"]
+
+_HORIZON = 0.05  # the least divisor: points further away are shown no smaller
 
 
 def diagonal(x: np.ndarray | float, y: np.ndarray | float, count: int) -> Matrices:
@@ -37,6 +39,25 @@ def rotation(radians: np.ndarray) -> Matrices:
     matrices[:, 1, 0] = np.sin(radians)
     matrices[:, 0, 1] = -matrices[:, 1, 0]
     return matrices
+
+
+def shear(x: np.ndarray, y: np.ndarray) -> Matrices:
+    """Return matrices that move rows by x pixels for each pixel downwards, after columns by y for each to the right."""
+    matrices = np.tile(np.eye(3), (len(x), 1, 1))
+    matrices[:, 0, 0] = 1 + x * y
+    matrices[:, 0, 1], matrices[:, 1, 0] = x, y
+    return matrices
+
+
+def projection(shown: Float64[np.ndarray, "n 4 2"], read: Float64[np.ndarray, "4 2"]) -> Matrices:
+    """Return matrices that map four points of each new image, `shown`, to those of the old one, `read`."""
+    equations = np.zeros((len(shown), 8, 8))
+    for axis in range(2):
+        rows = equations[:, axis::2]
+        rows[:, :, 3 * axis : 3 * axis + 2], rows[:, :, 3 * axis + 2] = shown, 1
+        rows[:, :, 6:] = -shown * read[:, axis, None]
+    solved = np.linalg.solve(equations, np.tile(read.reshape(8, 1), (len(shown), 1, 1)))
+    return np.concatenate([solved[:, :, 0], np.ones((len(shown), 1))], axis=1).reshape(-1, 3, 3)
 
 
 def gather(images: Float[Tensor, "n c h w"], matrices: Matrices) -> Float[Tensor, "n c h w"]:
@@ -67,6 +88,24 @@ def interpolate(images: Float[Tensor, "n c h w"], matrices: Matrices) -> Float[T
         along, across, shift = (matrices[:, axis, place, None] * (2 / size) for place in range(3))
         columns, rows = (along * x).astype(np.float32), (across * y + shift).astype(np.float32)
         np.add(columns[:, None, :], rows[:, :, None], out=grid[..., axis])
+    return _sampled(images, grid)
+
+
+def project(images: Float[Tensor, "n c h w"], matrices: Matrices) -> Float[Tensor, "n c h w"]:
+    """Apply projective matrices, whose third row is the divisor of each point, by bilinear interpolation."""
+    _, _, h, w = images.shape
+    x, y = np.arange(w) - (w - 1) / 2, np.arange(h) - (h - 1) / 2
+
+    def row(number: int) -> np.ndarray:
+        along, across, shift = (matrices[:, number, place, None] for place in range(3))
+        return (along * x)[:, None, :] + (across * y + shift)[:, :, None]
+
+    divisor = np.maximum(row(2), _HORIZON)
+    grid = np.stack([row(axis) * (2 / size) / divisor for axis, size in enumerate((w, h))], axis=3)
+    return _sampled(images, grid.astype(np.float32))
+
+
+def _sampled(images: Float[Tensor, "n c h w"], grid: np.ndarray) -> Float[Tensor, "n c h w"]:
     return F.grid_sample(
         images,
         torch.from_numpy(grid).to(images),

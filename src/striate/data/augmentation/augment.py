@@ -31,6 +31,7 @@ from striate.data.augmentation.augmentations import (
     Scale,
     Shift,
 )
+from striate.data.augmentation.colours import Colour
 from striate.data.augmentation.mirroring import mirroring
 
 
@@ -42,6 +43,7 @@ def augment(
     seed: int,
     augmentations: Sequence[Augmentation],
     blank: Sequence[float],
+    channels: Sequence[str],
 ) -> Float[Tensor, "n c h w"]:
     """Apply augmentations in their order to images as `epoch` shows them.
 
@@ -55,6 +57,7 @@ def augment(
         seed: seed of the run.
         augmentations: geometric and photometric ones, as `augmentations_in_effect` returns them.
         blank: mean value of each channel.
+        channels: name of each channel.
     """
 
     def draw(augmentation: Augmentation) -> Draws:
@@ -66,10 +69,16 @@ def augment(
         moves = [each for each in changes if isinstance(each, Geometric)]
         if moves:
             total = _compose([each.matrices(draw(each), height, width) for each in moves])
-            whole = all(each.whole for each in moves)
-            images = affine.gather(images, total) if whole else affine.interpolate(images, total)
+            if all(each.whole for each in moves):
+                images = affine.gather(images, total)
+            elif any(each.projective for each in moves):
+                images = affine.project(images, total)
+            else:
+                images = affine.interpolate(images, total)
         for each in changes:
-            if isinstance(each, Photometric):
+            if isinstance(each, Colour):
+                images = each.of_colours(images, draw(each), blank, channels)
+            elif isinstance(each, Photometric):
                 images = each.apply(images, draw(each), blank)
     return images
 
@@ -102,16 +111,26 @@ def augmentations_in_effect(
 
     `from_data` becomes the augmentations that suit the data. Those listed after it replace the ones of their names in
     their places. Augmentations of strength 0 are left out.
+
+    Raises:
+        ConfigError: an augmentation of colours is listed, and the images have none.
     """
     found: dict[str, Augmentation] = {}
     for each in listed:
         expanded = default_augmentations(spec, classes) if isinstance(each, FromData) else (each,)
         found |= {one.name: one for one in expanded}
-    return tuple(one for one in found.values() if one.active)
+    used = tuple(one for one in found.values() if one.active)
+    coloured = [one.name for one in used if isinstance(one, Colour)]
+    if coloured and not set(RGB) <= set(spec.channels):
+        raise ConfigError(
+            f"augmentation.{coloured[0]} changes colours, and the images have the channels "
+            f"{', '.join(spec.channels)}. Leave it out."
+        )
+    return used
 
 
 def default_augmentations(spec: InputSpec, classes: Sequence[str]) -> tuple[Augmentation, ...]:
-    """Return the augmentations that suit given data, all of Striate's in their order; some have strength 0.
+    """Return the augmentations that suit given data, in their order; some have strength 0.
 
     Colour images are shifted, scaled and changed in brightness and contrast, and mirrored where the class names allow
     it (see `striate.data.augmentation.mirroring`, which also gives the reason). Other images may be writing, scans or

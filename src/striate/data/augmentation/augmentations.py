@@ -51,6 +51,9 @@ class Augmentation(Registered):
 class Geometric(Augmentation):
     """An augmentation that moves pixels. Consecutive ones are composed, so that an image is resampled once at most."""
 
+    projective: ClassVar[bool] = False
+    """Whether the third rows of its matrices matter, because parallel lines do not stay parallel."""
+
     whole: ClassVar[bool] = False
     """Whether it mirrors and shifts by whole pixels only, which needs no resampling."""
 
@@ -138,7 +141,7 @@ class Rotation(Geometric):
         return "augment.rotation_degrees"
 
     def matrices(self, draws: Draws, height: int, width: int) -> affine.Matrices:
-        return affine.rotation(np.radians(self.degrees * _signed(draws[:, 0])))
+        return affine.rotation(np.radians(self.degrees * signed(draws[:, 0])))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -155,8 +158,8 @@ class Scale(Geometric):
         check_range(self, "fraction", at_least=0, at_most=1)
 
     def matrices(self, draws: Draws, height: int, width: int) -> affine.Matrices:
-        factor = (1 + self.fraction) ** -_signed(draws[:, 0])
-        return affine.diagonal(factor, factor, len(draws))
+        smaller = (1 + self.fraction) ** -signed(draws[:, 0])
+        return affine.diagonal(smaller, smaller, len(draws))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -173,7 +176,7 @@ class Brightness(Photometric):
         check_range(self, "fraction", at_least=0, at_most=1)
 
     def apply(self, images: Float[Tensor, "n c h w"], draws: Draws, blank: Sequence[float]) -> Tensor:
-        return _in_range(images * _factor(images, draws, self.fraction), images)
+        return in_range(images * factor(images, draws, self.fraction), images)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -191,7 +194,7 @@ class Contrast(Photometric):
 
     def apply(self, images: Float[Tensor, "n c h w"], draws: Draws, blank: Sequence[float]) -> Tensor:
         mean = _mean(images)
-        return _in_range((images - mean).mul_(_factor(images, draws, self.fraction)).add_(mean), images)
+        return in_range((images - mean).mul_(factor(images, draws, self.fraction)).add_(mean), images)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -224,13 +227,14 @@ class Cutout(Photometric):
         return torch.where(mask, torch.tensor(blank).to(images).view(1, -1, 1, 1), images)
 
 
-def _signed(draws: np.ndarray) -> np.ndarray:
+def signed(draws: np.ndarray) -> np.ndarray:
     """Map [0, 1) to [-1, 1)."""
     return 2 * draws - 1
 
 
-def _factor(images: Tensor, draws: Draws, fraction: float) -> Float[Tensor, "n 1 1 1"]:
-    return torch.from_numpy(1 + fraction * _signed(draws[:, 0])).to(images).view(-1, 1, 1, 1)
+def factor(images: Tensor, draws: Draws, fraction: float) -> Float[Tensor, "n 1 1 1"]:
+    """Return a factor for each image, by its first draw uniform within `fraction` of 1."""
+    return torch.from_numpy(1 + fraction * signed(draws[:, 0])).to(images).view(-1, 1, 1, 1)
 
 
 def _mean(images: Float[Tensor, "n c h w"]) -> Float[Tensor, "n 1 1 1"]:
@@ -246,11 +250,15 @@ def _mean(images: Float[Tensor, "n c h w"]) -> Float[Tensor, "n 1 1 1"]:
     return (sums / count).view(-1, 1, 1, 1)
 
 
-def _in_range(changed: Tensor, images: Tensor) -> Tensor:
-    """Clamp to 0 to 1, or to the range of an image that exceeds it."""
+def bounds(images: Float[Tensor, "n c h w"]) -> tuple[Float[Tensor, "n 1 1 1"], Float[Tensor, "n 1 1 1"]]:
+    """Return 0 and 1, or the range of an image that exceeds them."""
     low = images.amin(dim=(1, 2, 3), keepdim=True).clamp(max=0)
-    high = images.amax(dim=(1, 2, 3), keepdim=True).clamp(min=1)
-    return torch.clamp(changed, low, high)
+    return low, images.amax(dim=(1, 2, 3), keepdim=True).clamp(min=1)
+
+
+def in_range(changed: Tensor, images: Tensor) -> Tensor:
+    """Clamp to 0 to 1, or to the range of an image that exceeds it."""
+    return torch.clamp(changed, *bounds(images))
 
 
 AUGMENTATIONS.add("from_data", FromData)
@@ -261,3 +269,6 @@ AUGMENTATIONS.add("scale", Scale)
 AUGMENTATIONS.add("brightness", Brightness)
 AUGMENTATIONS.add("contrast", Contrast)
 AUGMENTATIONS.add("cutout", Cutout)
+AUGMENTATIONS.expect("striate.data.augmentation.geometric", ("random_resized_crop", "shear", "perspective"))
+AUGMENTATIONS.expect("striate.data.augmentation.colours", ("exposure", "saturation", "hue", "colour_cast", "grey"))
+AUGMENTATIONS.expect("striate.data.augmentation.pixels", ("blur", "noise", "erasing"))

@@ -128,5 +128,6 @@ class Loader:
             seed=self._random.seed,
             augmentations=self._random.augmentations,
             blank=self._spec.mean,
+            channels=self._spec.channels,
         )
         return normalise(changed, self._spec)

@@ -1,0 +1,122 @@
+"""Augmentations of neighbourhoods: blur, noise and erasing."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from striate.core.scalars import check_range
+from striate.data.augmentation.augmentations import AUGMENTATIONS, Draws, Photometric, in_range
+from striate.data.augmentation.rectangles import TRIES, fitting, placed
+
+
+@dataclass(frozen=True, kw_only=True)
+class Blur(Photometric):
+    """Blur with a Gaussian, whose standard deviation is uniform from 0 to the largest.
+
+    The kernel ends at three times the largest standard deviation. Beyond the border an image continues as its mirror
+    image.
+
+    Args:
+        sigma: largest standard deviation in pixels, from 0 to 20.
+    """
+
+    sigma: float = 1.0
+
+    def __post_init__(self) -> None:
+        check_range(self, "sigma", at_least=0, at_most=20)
+
+    def apply(self, images: Float[Tensor, "n c h w"], draws: Draws, blank: Sequence[float]) -> Tensor:
+        reach = math.ceil(3 * self.sigma)
+        distances = np.arange(-reach, reach + 1) / np.maximum(self.sigma * draws, 1e-3)
+        kernel = np.exp(-(distances**2) / 2)
+        kernel /= kernel.sum(axis=1, keepdims=True)
+        weights = torch.from_numpy(kernel).to(images)[:, :, None, None, None]
+        for axis in (2, 3):
+            images = _convolved(images, weights, axis)
+        return images
+
+
+def _convolved(images: Float[Tensor, "n c h w"], weights: Float[Tensor, "n k 1 1 1"], axis: int) -> Tensor:
+    size, taps = images.shape[axis], weights.shape[1]
+    places = np.arange(-(taps // 2), size + taps // 2) % (2 * size)
+    mirrored = torch.from_numpy(np.minimum(places, 2 * size - 1 - places)).to(images.device)
+    padded = images.index_select(axis, mirrored)
+    total = torch.zeros_like(images)
+    for tap in range(taps):
+        total += padded.narrow(axis, tap, size) * weights[:, tap]
+    return total
+
+
+@dataclass(frozen=True, kw_only=True)
+class Noise(Photometric):
+    """Add independent normal noise to every value.
+
+    Args:
+        std: standard deviation of the noise as a fraction of full intensity, from 0 to 1.
+    """
+
+    std: float = 0.05
+
+    def __post_init__(self) -> None:
+        check_range(self, "std", at_least=0, at_most=1)
+
+    def apply(self, images: Float[Tensor, "n c h w"], draws: Draws, blank: Sequence[float]) -> Tensor:
+        noise = np.empty(images.shape, np.float32)
+        for row, draw in zip(noise, draws[:, 0].tolist(), strict=True):
+            # A counter-based generator (Salmon et al. 2011) for each image, whose key is the draw.
+            generator = np.random.Generator(np.random.Philox(key=int(draw * 2**53)))
+            generator.standard_normal(out=row, dtype=np.float32)
+        return in_range(images + torch.from_numpy(noise).to(images).mul_(self.std), images)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Erasing(Photometric):
+    """Set a random rectangle to the mean of each channel.
+
+    Z. Zhong et al., "Random erasing data augmentation", AAAI 2020, arXiv:1708.04896, algorithm 1. Like the paper's RE-M
+    it fills with the mean; at most ten rectangles are tried, of which the first that fits is erased.
+
+    Args:
+        probability: fraction of the images, from 0 to 1.
+        least: smallest part of the area, above 0.
+        most: largest part of the area, at most 1.
+        aspect: largest ratio of the sides; the smallest is its inverse.
+    """
+
+    draws = 2 * TRIES + 3
+
+    probability: float = 0.5
+    least: float = 0.02
+    most: float = 0.4
+    aspect: float = 10 / 3
+
+    def __post_init__(self) -> None:
+        check_range(self, "probability", at_least=0, at_most=1)
+        check_range(self, "least", above=0, at_most=self.most)
+        check_range(self, "most", at_most=1)
+        check_range(self, "aspect", at_least=1)
+
+    def apply(self, images: Float[Tensor, "n c h w"], draws: Draws, blank: Sequence[float]) -> Tensor:
+        height, width = images.shape[2:]
+        rows, columns, fits = fitting(draws, self.least, self.most, self.aspect, height, width)
+        erased = fits & (draws[:, -1] < self.probability)
+
+        def inside(draw: np.ndarray, size: int, sides: np.ndarray) -> np.ndarray:
+            start = placed(draw, size, sides)[:, None]
+            return (np.arange(size) >= start) & (np.arange(size) < start + sides[:, None])
+
+        area = inside(draws[:, -3], height, rows)[:, :, None] & inside(draws[:, -2], width, columns)[:, None, :]
+        mask = torch.from_numpy((area & erased[:, None, None])[:, None]).to(images.device)
+        return torch.where(mask, torch.tensor(blank).to(images).view(1, -1, 1, 1), images)
+
+
+AUGMENTATIONS.add("blur", Blur)
+AUGMENTATIONS.add("noise", Noise)
+AUGMENTATIONS.add("erasing", Erasing)
