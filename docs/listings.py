@@ -109,7 +109,7 @@ striate.train("photos/", set=["loss.name=poly", "loss.epsilon=2"])
 
 The other registries are `OPTIMIZERS`, `SCHEDULES` and `AVERAGES` of `striate.training`, with the base classes \
 `OptimizerSettings`, `Schedule` and `Average`, and `AUGMENTATIONS` of `striate.data.augmentation.augmentations`, with \
-`Geometric` and `Photometric` (and `Colour` of `striate.data.augmentation.colours`); and `TASKS` of `striate.tasks`, \
+`Geometric` and `Photometric` (and `Colour` and `Mixing` of `.colours` and `.mixing`); and `TASKS` of `striate.tasks`, \
 with `Task`. A loss names the tasks that it suits in \
 `tasks`, by default classification alone."""
 

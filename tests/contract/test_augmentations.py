@@ -50,7 +50,7 @@ STRENGTHS = {
     "erasing": 0.7,
 }
 DEFAULTS = ["flip", "shift", "rotation", "scale", "brightness", "contrast", "cutout"]
-CHANGES = [name for name in AUGMENTATIONS if name != "from_data"]
+CHANGES = [name for name in AUGMENTATIONS if name not in ("from_data", "mixup", "cutmix")]
 SHAPES = [(1, 28, 28), (3, 13, 20), (5, 9, 6)]
 SEED, EPOCH = 3, 7
 STREAMS = {"rotation": "augment.rotation_degrees"}  # as in the first version

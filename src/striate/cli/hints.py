@@ -55,6 +55,8 @@ _SETTINGS = {
     "augmentation.grey": "grey gray grayscale greyscale",
     "augmentation.blur": "blur gaussian-blur",
     "augmentation.noise": "noise",
+    "augmentation.mixup": "mixup mixup-alpha",
+    "augmentation.cutmix": "cutmix cutmix-alpha",
     "stop.patience": "patience early-stopping early-stop",
     "stop.metric": "metric monitor eval-metric",
     "stop.keep": "keep save-best best",

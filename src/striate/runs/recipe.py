@@ -12,6 +12,7 @@ from striate.core.errors import ConfigError
 from striate.core.scalars import check_range
 from striate.data.augmentation.augment import check_list
 from striate.data.augmentation.augmentations import Augmentation, FromData
+from striate.data.augmentation.mixing import Mixing
 from striate.data.preparation.measure import InputSettings
 from striate.runs.transfer import Scratch, Transfer, check, cross_validates
 from striate.tasks import Classification, Task
@@ -102,6 +103,12 @@ class Recipe:
                 "another schedule, or no folds (--folds 1)."
             )
         self._check_loss()
+        mixing = [each.name for each in self.augmentation if isinstance(each, Mixing) and each.active]
+        if mixing and not self.loss.soft_targets:
+            raise ConfigError(
+                f"augmentation.{mixing[0]} makes soft targets, which loss {self.loss.name!r} does not take. Choose "
+                f"loss.name=cross_entropy, or augmentation.{mixing[0]}=false."
+            )
 
     def _check_loss(self) -> None:
         task = self.task.name

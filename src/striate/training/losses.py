@@ -34,6 +34,8 @@ class Loss(Registered, ABC):
     registry = LOSSES
     tasks: ClassVar[tuple[str, ...]] = ("classification",)
     """Names of the tasks whose outputs and targets the loss takes."""
+    soft_targets: ClassVar[bool] = False
+    """Whether the loss takes soft targets, which `mixup` and `cutmix` make; a loss of one's own says so itself."""
 
     auxiliary: float | None = None
 
@@ -59,6 +61,8 @@ class Balanced(Loss, ABC):
     Args:
         class_balance: β, from 0 (classes are not weighted) to 1 (by inverse frequency); 0.9, 0.99 and more lie between.
     """
+
+    soft_targets = True
 
     class_balance: float = 0.0
 
@@ -201,6 +205,8 @@ class Hinge(Loss):
         margin: required excess of the true class's score over every other score.
     """
 
+    soft_targets = True
+
     margin: float = 1.0
 
     def __call__(
@@ -233,6 +239,8 @@ class Distill(Loss):
         temperature: T; the higher, the more the teacher tells about wrong classes.
         alpha: weight of the teacher, from 0 to 1.
     """
+
+    soft_targets = True
 
     teacher: tuple[str, ...] = ()
     temperature: float = 4.0

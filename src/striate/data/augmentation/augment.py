@@ -33,6 +33,7 @@ from striate.data.augmentation.augmentations import (
 )
 from striate.data.augmentation.colours import Colour
 from striate.data.augmentation.mirroring import mirroring
+from striate.data.augmentation.mixing import Mixing
 
 
 def augment(
@@ -61,7 +62,7 @@ def augment(
     """
 
     def draw(augmentation: Augmentation) -> Draws:
-        return Stream(seed, augmentation.stream).uniform(epoch=epoch, index=index, draws=augmentation.draws)
+        return _draws(augmentation, index, epoch=epoch, seed=seed)
 
     height, width = images.shape[2:]
     for _, group in groupby(augmentations, key=lambda each: isinstance(each, Geometric)):
@@ -81,6 +82,37 @@ def augment(
             elif isinstance(each, Photometric):
                 images = each.apply(images, draw(each), blank)
     return images
+
+
+def mix(
+    images: Float[Tensor, "n c h w"],
+    targets: Float[Tensor, "n k"],
+    index: np.ndarray,
+    *,
+    epoch: int,
+    seed: int,
+    augmentations: Sequence[Augmentation],
+    blank: Sequence[float],
+    channels: Sequence[str],
+) -> tuple[Float[Tensor, "n c h w"], Float[Tensor, "n k"]]:
+    """Apply augmentations as `augment` does, those that mix images too; return images and their soft targets.
+
+    What an image is mixed with depends on the images of the batch, whatever their order.
+    """
+    for mixes, group in groupby(augmentations, key=lambda each: isinstance(each, Mixing)):
+        changes = tuple(group)
+        if not mixes:
+            images = augment(
+                images, index, epoch=epoch, seed=seed, augmentations=changes, blank=blank, channels=channels
+            )
+        for each in changes:
+            if isinstance(each, Mixing):
+                images, targets = each.mix(images, targets, _draws(each, index, epoch=epoch, seed=seed))
+    return images, targets
+
+
+def _draws(augmentation: Augmentation, index: np.ndarray, *, epoch: int, seed: int) -> Draws:
+    return Stream(seed, augmentation.stream).uniform(epoch=epoch, index=index, draws=augmentation.draws)
 
 
 def _compose(matrices: list[affine.Matrices]) -> affine.Matrices:

@@ -11,6 +11,7 @@ from collections.abc import Generator
 from contextlib import closing
 from dataclasses import dataclass
 from functools import partial
+from typing import Any
 
 import numpy as np
 import torch
@@ -21,8 +22,9 @@ from striate.core.errors import ConfigError, DataError
 from striate.core.rng import Stream
 from striate.core.spec import InputSpec
 from striate.core.threads import in_order, usable_cores
-from striate.data.augmentation.augment import augment
+from striate.data.augmentation.augment import augment, mix
 from striate.data.augmentation.augmentations import Augmentation
+from striate.data.augmentation.mixing import Mixing, soft
 from striate.data.dataset import Dataset, Indices
 from striate.data.loading.batching import batches_of, pieces, prepare_rows
 from striate.data.loading.cache import CachedImages
@@ -112,22 +114,24 @@ class Loader:
                 yield np.stack([row for _ in batch for row in next(rows)])
 
     def _batch(self, index: Indices, images: ManyPrepared, epoch: int) -> Batch:
-        return Batch(
-            images=self._scaled(torch.from_numpy(images), index, epoch),
-            targets=torch.from_numpy(self._dataset.targets[index]),
-            index=torch.from_numpy(index.copy()),
-        )
+        targets = torch.from_numpy(self._dataset.targets[index])
+        changed, targets = self._changed(torch.from_numpy(images), targets, index, epoch)
+        return Batch(images=changed, targets=targets, index=torch.from_numpy(index.copy()))
 
-    def _scaled(self, raw: Tensor, index: Indices, epoch: int) -> Tensor:
+    def _changed(self, raw: Tensor, targets: Tensor, index: Indices, epoch: int) -> tuple[Tensor, Tensor]:
+        """Augment and scale images; where they are mixed, return soft targets."""
         if self._random is None or not self._random.augmentations:
-            return scale(raw, self._spec)
-        changed = augment(
-            to_shares(raw, self._spec),
-            index,
-            epoch=epoch,
-            seed=self._random.seed,
-            augmentations=self._random.augmentations,
-            blank=self._spec.mean,
-            channels=self._spec.channels,
-        )
-        return normalise(changed, self._spec)
+            return scale(raw, self._spec), targets
+        known: dict[str, Any] = {
+            "epoch": epoch,
+            "seed": self._random.seed,
+            "augmentations": self._random.augmentations,
+            "blank": self._spec.mean,
+            "channels": self._spec.channels,
+        }
+        changed = to_shares(raw, self._spec)
+        if any(isinstance(each, Mixing) for each in self._random.augmentations):
+            changed, targets = mix(changed, soft(targets, len(self._dataset.classes)), index, **known)
+        else:
+            changed = augment(changed, index, **known)
+        return normalise(changed, self._spec), targets
