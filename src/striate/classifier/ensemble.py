@@ -43,9 +43,9 @@ class Ensemble(Predictor):
             raise ConfigError(f"An ensemble has at least two classifiers; received {len(self._members)}.")
         first, *others = self._members
         self.labels: LabelSpec = first.labels
-        self.task: Task = first.task
         for other in others:
             _check_alike(first, other)
+        self.task: Task = first.task.averaged([(member.task, self.order(member)) for member in self._members])
 
     def __repr__(self) -> str:
         names = ", ".join(repr(member.provenance.run) for member in self._members)
@@ -120,7 +120,7 @@ def _check_alike(first: Classifier, other: Classifier) -> None:
         raise ConfigError(
             f"The classifiers of an ensemble have the same classes; {names} differ: {'; '.join(only)}. Leave one out."
         )
-    if first.task != other.task:
+    if first.task.unfitted != other.task.unfitted:
         raise ConfigError(f"The classifiers of an ensemble have the same task; {names} differ. Leave one out.")
 
 

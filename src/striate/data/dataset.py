@@ -229,15 +229,20 @@ class Dataset:
     def strata(self) -> Int64[np.ndarray, " n"]:
         """A number for each image, equal for images that are divided evenly between splits.
 
-        This is its class, or its combination of classes: those of fewer than 10 images are one stratum. Images whose
-        targets name no class are one stratum too.
+        This is its class, or its combination of classes. A combination of fewer than 10 images cannot be divided: it
+        counts as the class in it that fewest images have, which is the first one that the iterative stratification of
+        K. Sechidis et al. 2011 ("On the stratification of multi-label data", ECML PKDD) divides. Images whose targets
+        name no class are one stratum.
         """
         if self._numbers:
             return self.targets
-        if not self._columns:
+        if not self.has_label_sets:
             return np.zeros(len(self), np.int64)
-        _, combination, counts = np.unique(self.targets, axis=0, return_inverse=True, return_counts=True)
-        return np.where(counts[combination] < _RARE, -1, combination)
+        having = self.targets != 0
+        _, combination, counts = np.unique(having, axis=0, return_inverse=True, return_counts=True)
+        by_frequency = having.sum(axis=0).argsort(kind="stable")
+        rarest = by_frequency[having[:, by_frequency].argmax(axis=1)]
+        return np.where((counts[combination] < _RARE) & having.any(axis=1), -1 - rarest, combination)
 
     @property
     def _numbers(self) -> bool:
@@ -245,20 +250,26 @@ class Dataset:
         return self.targets.ndim == 1 and self.targets.dtype.kind in "iu"
 
     @property
-    def _columns(self) -> bool:
-        """Whether targets have a column for each class."""
+    def has_label_sets(self) -> bool:
+        """Whether an image may have several classes: targets have a column for each."""
         return self.targets.dtype.kind in "biu" and self.targets.shape[1:] == (len(self.classes),)
 
     def class_counts(self, indices: Indices) -> Int64[np.ndarray, " k"]:
         """Count the images of each class among `indices`."""
-        if self._columns:
+        if self.has_label_sets:
             return np.count_nonzero(self.targets[indices], axis=0)
         numbers = self.targets[indices] if self._numbers else np.empty(0, np.int64)
         return np.bincount(numbers, minlength=len(self.classes))
 
+    def having(self, number: int) -> Bool[np.ndarray, " n"]:
+        """Return the mask of the images that have the class `number`."""
+        if self.has_label_sets:
+            return self.targets[:, number] != 0
+        return self.targets == number if self._numbers else np.zeros(len(self), bool)
+
     def label(self, index: int) -> str:
         """Return the class of image `index`, or its classes, separated by commas."""
-        if self._columns:
+        if self.has_label_sets:
             return ", ".join(self.classes[number] for number in np.flatnonzero(self.targets[index]).tolist())
         return self.classes[self.targets[index]] if self._numbers else ""
 

@@ -9,6 +9,8 @@ from striate.metrics.evaluation import ClassificationScores as ClassificationSco
 from striate.metrics.evaluation import Evaluator as Evaluator
 from striate.metrics.evaluation import Scores as Scores
 from striate.metrics.evaluation import score_classification as score_classification
+from striate.metrics.multilabel import MultilabelRows as MultilabelRows
+from striate.metrics.multilabel import MultilabelScores as MultilabelScores
 from striate.metrics.pointing import centre_points as centre_points
 from striate.metrics.pointing import chance_of_pointing as chance_of_pointing
 from striate.metrics.pointing import points_within as points_within

@@ -55,8 +55,10 @@ class Evaluator:
 
     `evaluate(outputs, targets, classes, temperature=)` returns the evaluation, and `read` reads its JSON;
     `rows(outputs, targets, index, temperature)` returns a row for each sample, and `read_rows(index, columns, classes)`
-    reads their columns. `calibrate(outputs, targets, selected=)` fits a temperature on validation data; None if the
-    task has no temperature.
+    reads their columns. `evaluate` and `rows` also take what the task is judged by (`striate.tasks.Task.judged_by`).
+    `calibrate(outputs, targets, selected=)` fits a temperature on validation data; None if the
+    task has no temperature. `fit(outputs, targets)` fits options of the task on validation data, where the user set
+    none; None if the task has no such options.
     """
 
     evaluate: Callable[..., Scores]
@@ -64,6 +66,7 @@ class Evaluator:
     rows: Callable[..., Table]
     read_rows: Callable[..., Table]
     calibrate: Callable[..., Temperature] | None = None
+    fit: Callable[..., Mapping[str, Any]] | None = None
 
 
 EVALUATORS: Registry[Evaluator] = Registry("evaluator of a task")

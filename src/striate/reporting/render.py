@@ -14,6 +14,7 @@ from striate.reporting.sections.confidence import confidence
 from striate.reporting.sections.data import audit, data
 from striate.reporting.sections.examples import examples
 from striate.reporting.sections.generalization import generalization
+from striate.reporting.sections.labels import labels
 from striate.reporting.sections.model import filters, model
 from striate.reporting.sections.recipe import provenance, recipe
 from striate.reporting.sections.training import training
@@ -25,7 +26,7 @@ SECTIONS: Registry[Callable[[RunMaterial], Section | None]] = Registry("section 
 
 for _make in (
     advice, examples, generalization, confusions, classes, confidence, transfer, training, data, audit, model, filters,
-    recipe, provenance,
+    recipe, provenance, labels,
 ):  # fmt: skip
     SECTIONS.add(_make.__name__, _make)
 

@@ -171,9 +171,15 @@ def _with_reference(session: Session, classifier: Classifier, outputs: Outputs |
 
 
 def _calibrated(classifier: Classifier, outputs: Outputs | None, selected: bool) -> Classifier:
-    """Return the classifier with the temperature fitted on `outputs`, those of the validation split."""
-    calibrate = EVALUATORS[classifier.task.name].calibrate
-    if outputs is None or calibrate is None:
+    """Return the classifier with temperature and task fitted on `outputs`, those of the validation split."""
+    if outputs is None:
+        return classifier
+    evaluator, task = EVALUATORS[classifier.task.name], classifier.task
+    if evaluator.fit is not None and task == task.unfitted:
+        fitted = evaluator.fit(outputs.values, outputs.targets)
+        classifier = replace(classifier, task=replace(task, **fitted))
+    calibrate = evaluator.calibrate
+    if calibrate is None:
         return classifier
     temperature = calibrate(outputs.values, outputs.targets, selected=selected)
     provenance = replace(classifier.provenance, temperature=temperature.to_json())

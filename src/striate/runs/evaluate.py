@@ -223,9 +223,10 @@ def evaluation(
     alone = classifier if isinstance(classifier, Classifier) else None
     known = 1.0 if alone is None or views else alone.temperature
     temperature = None if known == 1 else known
-    rows = EVALUATORS[task].rows(outputs.values, outputs.targets, outputs.index, known)
+    judged_by = classifier.task.judged_by
+    rows = EVALUATORS[task].rows(outputs.values, outputs.targets, outputs.index, known, **judged_by)
     scores = EVALUATORS[task].evaluate(
-        outputs.values, outputs.targets, classifier.labels.classes, temperature=temperature
+        outputs.values, outputs.targets, classifier.labels.classes, temperature=temperature, **judged_by
     )
     epochs = None if alone is None else alone.provenance.epochs
     return Evaluation(name, data, rows, names, scores, seen, epochs, unread, task, views)

@@ -21,6 +21,7 @@ from striate.models import MODELS, check_model
 from striate.runs.folder import Run
 from striate.runs.recipe import Recipe, read_recipe
 from striate.runs.recipes import RECIPES
+from striate.tasks import TASKS, Multilabel
 from striate.training import newest_checkpoint
 
 FORMAT = 2
@@ -187,6 +188,23 @@ def follow_model(plan: Plan, chosen: Collection[str], index: ImageIndex) -> Plan
     sized = replace(recipe, input=replace(recipe.input, height=height, width=width))
     reasons = {**plan.reasons, "input": made_for + cost}
     return replace(plan, recipe=sized, difference=difference(sized, base), reasons=reasons)
+
+
+def follow_targets(changes: Mapping[str, object], *, label_sets: bool) -> tuple[dict[str, object], str]:
+    """Complete `changes` of a recipe by a task for images of several classes (`label_sets`), and a loss for this task.
+
+    Returns the changes, and a reason for the task if the data chose it.
+    """
+    task = changes.get("task", changes.get("task.name"))
+    if task is None and not label_sets:
+        return dict(changes), ""
+    found = dict(changes) if task is not None else {"task.name": _MULTILABEL, **changes}
+    if found.get("task", found.get("task.name")) == _MULTILABEL and not {"loss", "loss.name"} & set(found):
+        found = {"loss.name": "binary_cross_entropy", **found}
+    return found, "images of these data may have several classes" if task is None else ""
+
+
+_MULTILABEL = TASKS.name_of(Multilabel)
 
 
 def _execution_of(path: Path) -> ExecutionPlan:

@@ -252,7 +252,7 @@ def prepare_data(
 
 def empty_split(dataset: Dataset, name: Split) -> DataError:
     """Return the error for a split without an image."""
-    counts = np.bincount(dataset.targets, minlength=len(dataset.classes))
+    counts = dataset.class_counts(np.arange(len(dataset)))
     single = [label for label, count in zip(dataset.classes, counts, strict=True) if count == 1]
     why = f" There is only one image of {', '.join(single)}." if single and len(single) < len(counts) else ""
     return DataError(
@@ -266,7 +266,7 @@ def _can_be_folded(recipe: Recipe, found: Audit) -> bool:
     transfer = recipe.transfer
     if not cross_validates(transfer) and not (isinstance(transfer, (Features, Auto)) and transfer.folds != 1):
         return False
-    smallest = np.bincount(found.dataset.targets, minlength=len(found.dataset.classes)).min()
+    smallest = found.dataset.class_counts(np.arange(len(found.dataset))).min()
     return bool(min(smallest, group_count(found.dataset, found.index)) > 1)
 
 

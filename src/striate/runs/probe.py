@@ -82,8 +82,17 @@ def choose_transfer(plan: Plan, prepared: Prepared, chosen: Collection[str], *, 
             f"{given[0]} has no effect on a linear classifier on features, which is fitted to the optimum. Leave it "
             "out, or train the network: --transfer full"
         )
+    single = recipe.task.name == CLASSIFICATION.name
+    if isinstance(recipe.transfer, Features) and not single:
+        raise ConfigError(
+            f"A linear classifier on features answers with one class; received the task {recipe.task.name!r}. Train "
+            "the network: --transfer head or --transfer full"
+        )
     if isinstance(recipe.transfer, Auto):
-        if given:
+        if not single:
+            full = replace(recipe, transfer=Full(folds=recipe.transfer.folds))
+            plan = changed_recipe(plan, full, transfer=f"the task {recipe.task.name} trains the network")
+        elif given:
             full = replace(recipe, transfer=Full(folds=recipe.transfer.folds))
             plan = changed_recipe(plan, full, transfer=f"{given[0]} is given, which is for training the network")
         else:
@@ -173,7 +182,7 @@ def fold_count(recipe: Recipe, prepared: Prepared) -> int:
         folds = _FOLDS if isinstance(transfer, Features) and count < SMALL * classes else 1
     if folds == 1:
         return 1
-    smallest = int(np.bincount(prepared.dataset.targets, minlength=classes).min())
+    smallest = int(prepared.dataset.class_counts(np.arange(len(prepared.dataset))).min())
     return max(1, min(folds, smallest, group_count(prepared.dataset, prepared.index)))
 
 
@@ -203,10 +212,10 @@ def _fitting(
 def fit_head(recipe: Recipe, prepared: Prepared, network: Network, *, progress: Progress = silent) -> None:
     """Set the last layer of `network` to the linear classifier of the training images' features.
 
-    A head that is no linear layer on vectors keeps its weights.
+    A head that is no linear layer on vectors, or of another task than classification, keeps its weights.
     """
     head = network.get_submodule(network.head)
-    if not isinstance(head, nn.Linear):
+    if not isinstance(head, nn.Linear) or recipe.task.name != CLASSIFICATION.name:
         return
     rows, targets, _, fit = _fitting(recipe, prepared, progress)
     fitted = fit(rows, targets)

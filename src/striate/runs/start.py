@@ -19,7 +19,7 @@ from striate.runs.events import RunEvent
 from striate.runs.fitting import check_fit
 from striate.runs.folder import Run, check_name, new_run
 from striate.runs.own_loaders import PreparedLoaders, fitted
-from striate.runs.plan import Plan, follow_model, make_plan
+from striate.runs.plan import Plan, follow_model, follow_targets, make_plan
 from striate.runs.prepare import TrainingData, prepare_data
 from striate.runs.probe import choose_transfer, follow_weights, pooled
 from striate.runs.publish import Publisher
@@ -68,13 +68,16 @@ def _prepared(
     """Return the plan, the data ready to train on, and the beginning of a name for the run."""
     if isinstance(data, Loaders):
         completed, suited, _ = complete(changes, free=False)
+        completed, _ = follow_targets(completed, label_sets=False)
         plan = fitted(make_plan(OWN_LOADERS, recipe or suited or "photos", completed, execution=execution), data)
         return located(plan), PreparedLoaders.read(data, plan.recipe.task), "loaders"
     dataset = open_data(data, progress=progress)
     named = data if is_named(data) else str(Path(data).expanduser().resolve())
     completed, suited, reason = complete(changes, free=not is_named(data) and recipe is None)
+    completed, several = follow_targets(completed, label_sets=dataset.has_label_sets)
     plan = make_plan(named, recipe or suited or recipe_for(data), completed, execution=execution)
-    plan = replace(plan, reasons={**plan.reasons, "transfer": reason} if reason else plan.reasons)
+    told = {"transfer": reason, "task": several}
+    plan = replace(plan, reasons={**plan.reasons, **{group: why for group, why in told.items() if why}})
     found = audit(dataset, progress=progress)
     plan = follow_model(plan, changes, found.index) if plan.recipe.weights is None else follow_weights(plan, changes)
     prepared = prepare_data(plan.recipe, found, progress=progress)

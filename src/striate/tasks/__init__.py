@@ -2,6 +2,7 @@
 
 from striate.tasks.classification import CLASSIFICATION as CLASSIFICATION
 from striate.tasks.classification import Classification as Classification
+from striate.tasks.multilabel import Multilabel as Multilabel
 from striate.tasks.task import TASKS as TASKS
 from striate.tasks.task import Criterion as Criterion
 from striate.tasks.task import OfImages as OfImages

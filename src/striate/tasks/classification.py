@@ -10,19 +10,18 @@ from typing import ClassVar
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float, Int, Shaped
-from torch import Tensor, nn
+from torch import Tensor
 
 from striate.core.batch import Batch
-from striate.core.device import full_precision
 from striate.core.errors import DataError
-from striate.core.protocols import Auxiliary
 from striate.core.registry import NOT_AN_OPTION
 from striate.core.spec import LabelSpec
-from striate.tasks.task import TASKS, Criterion, OfImages, Prediction, Task
+from striate.tasks.logits import LogitsTask
+from striate.tasks.task import TASKS, Criterion, OfImages, Prediction
 
 
 @dataclass(frozen=True, kw_only=True)
-class Classification(Task):
+class Classification(LogitsTask):
     """Each image has exactly one class; a target is its number, and outputs are logits."""
 
     criterion: Criterion | OfImages = field(default=F.cross_entropy, repr=False, metadata=NOT_AN_OPTION)
@@ -46,24 +45,6 @@ class Classification(Task):
                 f"labels from {low} to {high}; {len(labels)} classes are numbered from 0 to {len(labels) - 1}."
             )
         return values.long()
-
-    def loss(self, model: nn.Module, batch: Batch) -> Float[Tensor, ""]:
-        """Sum the criterion of the main logits and, times `auxiliary`, that of each auxiliary head."""
-        criterion = self.criterion.of(batch.images) if isinstance(self.criterion, OfImages) else self.criterion
-        others: Mapping[str, Tensor] = {}
-        if self.auxiliary and isinstance(model, Auxiliary):
-            logits, others = model.forward_with_auxiliary(batch.images)
-        else:
-            logits = model(batch.images)
-        with full_precision(logits.device):
-            mean = criterion(logits.float(), batch.targets)
-            for other in others.values():
-                mean = mean + self.auxiliary * criterion(other.float(), batch.targets)
-        return mean
-
-    def outputs(self, model: nn.Module, images: Float[Tensor, "n c h w"]) -> Float[Tensor, "n k"]:
-        """Return the logits."""
-        return model(images)
 
     def answers(self, outputs: Float[Tensor, "n k"], temperature: float = 1.0) -> Float[Tensor, "n k"]:
         """Return the probability of each class, softmax(logits / temperature).

@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import torch
 from jaxtyping import Float, Shaped
@@ -47,7 +47,8 @@ class Prediction:
     Of a classifier with features of its training images: `similarity` to the nearest of them (cosine), `p_value` of the
     hypothesis that the image is of one of the classes, and `none_of_these`, whether it is less familiar, by similarity
     and largest logit, than 95 % of held-out images of the classes. None otherwise. `among`: with a requested coverage,
-    the classes among which the true one is with that probability.
+    the classes among which the true one is with that probability. `labels`: where an image may have several classes,
+    those whose probability reaches their threshold, most probable first; None where it has one.
     """
 
     name: str
@@ -58,13 +59,19 @@ class Prediction:
     p_value: float | None = None
     none_of_these: bool | None = None
     among: tuple[str, ...] | None = None
+    labels: tuple[str, ...] | None = None
 
     def __repr__(self) -> str:
+        if self.labels is not None:
+            having = ", ".join(f"{label!r} {self.probabilities[label]:.1%}" for label in self.labels)
+            return f"Prediction({self.name!r}: {having or 'no label'})"
         answer = f"none of these; nearest {self.label!r}" if self.none_of_these else repr(self.label)
         return f"Prediction({self.name!r}: {answer}, {self.probability:.1%})"
 
     def _repr_html_(self) -> str:
         rows = [(label, f"{probability:.1%}") for label, probability in self.probabilities.items()]
+        if self.labels is not None:
+            rows.insert(0, ("labels", ", ".join(self.labels) or "none"))
         if self.none_of_these:
             rows.insert(0, ("none of these", f"p = {self.p_value:.3g}"))
         return table(("class", "probability"), rows, title=self.name)
@@ -136,6 +143,20 @@ class Task(Registered, ABC):
     @abstractmethod
     def prediction(self, name: str, answer: Sequence[float], labels: LabelSpec) -> Prediction:
         """Return the prediction for the image called `name` from its row of answers."""
+
+    @property
+    def unfitted(self) -> Task:
+        """The task without options that its evaluator fits on validation data, such as thresholds."""
+        return self
+
+    def averaged(self, others: Sequence[tuple[Task, Sequence[int]]]) -> Task:
+        """Return the task of an ensemble with `others`, this one included, each with the order of its outputs."""
+        return self
+
+    @property
+    def judged_by(self) -> Mapping[str, Any]:
+        """Keyword arguments of the task for the functions `evaluate` and `rows` of its evaluator."""
+        return {}
 
     @abstractmethod
     def example(self, shape: tuple[int, int, int, int], outputs: torch.Size, generator: torch.Generator) -> Batch:

@@ -114,7 +114,7 @@ def clusters(
     names = classifier.labels.classes
     labels = names if target is None else (names[class_number(names, target)],)
     dataset, indices = training_images(run, classifier, report)
-    of_class = {label: indices[dataset.targets[indices] == dataset.classes.index(label)] for label in labels
+    of_class = {label: indices[dataset.having(dataset.classes.index(label))[indices]] for label in labels
                 if label in dataset.classes}  # fmt: skip
     chosen = {label: own for label, own in of_class.items() if len(own) >= _FEWEST}
     if not chosen:

@@ -116,7 +116,8 @@ def concepts(
     number = class_number(classifier.labels.classes, target)
     dataset, indices = training_images(run, classifier, report)
     label = classifier.labels.classes[number]
-    own = dataset.targets[indices] == (dataset.classes.index(label) if label in dataset.classes else -1)
+    known = label in dataset.classes
+    own = dataset.having(dataset.classes.index(label))[indices] if known else indices < 0
     if not own.any():
         raise DataError(f"The training split has no image of {label!r}: choose another class.")
     unreadable: list[Unreadable] = []

@@ -14,7 +14,7 @@ from striate.core.config import to_json
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from striate.metrics import ClassificationScores, Scores
+    from striate.metrics import ClassificationScores, MultilabelScores, Scores
     from striate.verbs.evaluate import Verdict
 
 _PAIRS = 5
@@ -85,8 +85,12 @@ def sentence(scores: Scores) -> str:
 
 
 def _print_scores(screen: Console, scores: Scores, *, averaged: bool) -> None:
-    from striate.metrics import ClassificationScores
+    from striate.metrics import ClassificationScores, MultilabelScores
 
+    if isinstance(scores, MultilabelScores):
+        screen.print(f"loss               {scores.loss:.4f}\n")
+        screen.print(_labels(scores))
+        return
     if not isinstance(scores, ClassificationScores):
         screen.print("\n".join(f"{name:<18} {score:.4g}" for name, score in scores.summary().items()))
         return
@@ -118,6 +122,15 @@ def _classes(scores: ClassificationScores) -> object:
         for score in scores.per_class
     ]
     return table(["class", "images", "precision", "recall", "F1"], rows)
+
+
+def _labels(scores: MultilabelScores) -> object:
+    parts = ("average_precision", "precision", "recall", "f1")
+    rows = [
+        [score.name, score.support, *(percent(getattr(score, part), 1) for part in parts), f"{score.threshold:.3f}"]
+        for score in scores.per_class
+    ]
+    return table(["class", "images", "average precision", "precision", "recall", "F1", "threshold"], rows)
 
 
 def _number(value: float | None) -> str:

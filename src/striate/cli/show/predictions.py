@@ -58,7 +58,8 @@ def _as_dict(result: Prediction | Failure) -> dict[str, object]:
         None if result.p_value is None else round(result.p_value, 6),
         None if result.among is None else list(result.among),
     )
-    return {"image": result.name, **dict(zip(_FIELDS, values, strict=True)), "error": None}
+    labels = {} if result.labels is None else {"labels": list(result.labels)}
+    return {"image": result.name, **dict(zip(_FIELDS, values, strict=True)), **labels, "error": None}
 
 
 def _as_row(result: Prediction | Failure) -> tuple[str, ...]:
@@ -66,6 +67,9 @@ def _as_row(result: Prediction | Failure) -> tuple[str, ...]:
 
     if isinstance(result, Failure):
         return result.name, "", "", "", "", result.reason
+    if result.labels is not None:  # as a cell of the column labels of a list of images
+        sure = (f"{result.probabilities[label]:.6f}" for label in result.labels)
+        return result.name, ";".join(result.labels), ";".join(sure), "", "", ""
     outside = {None: "", True: "yes", False: "no"}[result.none_of_these]
     return result.name, result.label, f"{result.probability:.6f}", outside, " | ".join(result.among or ()), ""
 
@@ -76,7 +80,9 @@ def _print_table(answers: Sequence[Prediction]) -> None:
     for answer in answers:
         others = list(answer.probabilities.items())[1:3]
         runners_up = ", ".join(f"{label} {percent(value, 1)}" for label, value in others if value >= 0.001)
-        if answer.none_of_these:
+        if answer.labels is not None:
+            row = _of_labels(answer, answer.labels)
+        elif answer.none_of_these:
             nearest = f"nearest: {answer.label} {percent(answer.probability, 1)}"
             row = [answer.name, "none of these", "", ", ".join(filter(None, (nearest, runners_up)))]
         else:
@@ -85,3 +91,14 @@ def _print_table(answers: Sequence[Prediction]) -> None:
     if rows:
         columns = ["image", "class", "probability", "then", *(["among"] if with_sets else [])]
         console().print(table(columns, rows, left=len(columns)))
+
+
+def _of_labels(answer: Prediction, labels: Sequence[str]) -> list[str]:
+    """Return the row of an image that may have several labels: these, then the most probable others."""
+    others = [pair for pair in answer.probabilities.items() if pair[0] not in labels][:2]
+    return [
+        answer.name,
+        ", ".join(labels) or "no label",
+        ", ".join(percent(answer.probabilities[label], 1) for label in labels),
+        ", ".join(f"{label} {percent(value, 1)}" for label, value in others if value >= 0.001),
+    ]

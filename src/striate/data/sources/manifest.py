@@ -1,4 +1,4 @@
-"""A CSV file that lists images: `path,label` and, optionally, `split` and `group`."""
+"""A CSV file that lists images: `path,label`, `path,labels` or a column for each class; and `split` and `group`."""
 
 from __future__ import annotations
 
@@ -17,21 +17,35 @@ from striate.core.errors import DataError, nearest
 from striate.core.files import read_regular
 from striate.core.names import canonical
 from striate.data.dataset import SPLITS, Dataset, FileStore, Split
-from striate.data.sources.registry import SOURCES, Source, by_label, listed
+from striate.data.sources.registry import SOURCES, Source, by_label, by_labels, listed
 from striate.data.sources.splits import split_named
 from striate.data.sources.text import Finder, decode_text
 
-_NEEDED = ("path", "label")
-_COLUMNS = (*_NEEDED, "split", "group")
+_COLUMNS = ("path", "label", "labels", "split", "group")
 _SEPARATORS = ",;\t|"
+_BETWEEN_LABELS = re.compile("[;|]")
+_TRUE, _FALSE = ("1", "1.0", "true"), ("0", "0.0", "false")
 
 
 class _Row(NamedTuple):
     line: int
     path: str
-    label: str
+    labels: tuple[str, ...]
     split: Split | None
     group: str
+
+    @property
+    def told(self) -> str:
+        """The labels as text."""
+        return ";".join(self.labels)
+
+
+class _Columns(NamedTuple):
+    """The names in the first line, the places of the known columns, and the place of each class that has a column."""
+
+    names: tuple[str, ...]
+    places: dict[str, int]
+    classes: dict[str, int]
 
 
 def recognises(path: Path) -> bool:
@@ -43,6 +57,8 @@ def open_manifest(path: Path) -> Dataset:
 
     Paths are relative to the folder of the CSV file, or absolute, in any Unicode form. Images with the same text in the
     column `group` (a patient, a film) are never divided between splits. Other columns, such as an index, are ignored.
+    An image has one class where the column is `label`; any number where it is `labels` (cells as in `cat;dog` or
+    `cat|dog`, or empty), or where neither is there and each other column is a class, with cells 0 and 1.
     An image that is listed twice in the same way counts once. A missing image is reported when it is read, like any
     other unreadable one.
 
@@ -50,7 +66,8 @@ def open_manifest(path: Path) -> Dataset:
         DataError: a column is missing, a row is invalid, an image is listed with two labels, splits or groups, or none
             of the images exists.
     """
-    rows, repeated = _once(path, _rows(path, _text(path)))
+    columns, listing = _rows(path, _text(path))
+    rows, repeated = _once(path, listing)
     root = path.parent
     finder = Finder()
     store = FileStore(root, [row.path if row.path.isascii() else str(finder.find(root / row.path)) for row in rows])
@@ -64,7 +81,11 @@ def open_manifest(path: Path) -> Dataset:
     notes = (
         [f"{len(repeated):,} × listed again in the same way and counted once: {listed(repeated)}."] if repeated else []
     )
-    dataset = by_label(path, store, [row.label for row in rows], [row.split for row in rows], notes)
+    parts: list[Split | None] = [row.split for row in rows]
+    if "label" in columns.places:
+        dataset = by_label(path, store, [row.told for row in rows], parts, notes)
+    else:
+        dataset = by_labels(path, store, [row.labels for row in rows], parts, notes, classes=tuple(columns.classes))
     return replace(dataset, groups=_groups([row.group for row in rows]))
 
 
@@ -91,21 +112,20 @@ def _text(path: Path) -> str:
         ) from error
 
 
-def _rows(path: Path, text: str) -> list[_Row]:
+def _rows(path: Path, text: str) -> tuple[_Columns, list[_Row]]:
     separator, body = _separated(text)
     if not body:
         raise DataError(f"{path} is empty. Its first line names the columns: path,label or path,label,split.")
     reader = csv.reader(io.StringIO(body, newline=""), delimiter=separator, strict=True)
     skipped = text[: len(text) - len(body)].count("\n")
     try:
-        columns = [name.strip().lower() for name in next(reader)]
-        places = _places(path, columns)
-        rows = [_row(path, skipped + reader.line_num, fields, places, len(columns)) for fields in reader if any(fields)]
+        columns = _columns(path, next(reader))
+        rows = [_row(path, skipped + reader.line_num, fields, columns) for fields in reader if any(fields)]
     except csv.Error as error:
         raise DataError(f"{path} is no proper CSV file (line {skipped + reader.line_num}): {error}.") from error
     if not rows:
         raise DataError(f"{path} lists no images: it has only a header line.")
-    return rows
+    return columns, rows
 
 
 def _separated(text: str) -> tuple[str, str]:
@@ -123,33 +143,61 @@ def _separated(text: str) -> tuple[str, str]:
     return max(_SEPARATORS, key=head.count), text
 
 
-def _places(path: Path, columns: Sequence[str]) -> dict[str, int]:
-    for needed in _NEEDED:
-        if needed not in columns:
-            raise DataError(
-                f"{path} has no column {needed!r}; its first line names {listed(columns, 6)}. "
-                "Name the columns path,label or path,label,split."
-            )
-    return {name: columns.index(name) for name in _COLUMNS if name in columns}
+def _columns(path: Path, heads: Sequence[str]) -> _Columns:
+    names = [name.strip().lower() for name in heads]
+    places = {name: names.index(name) for name in _COLUMNS if name in names}
+    classes: dict[str, int] = {}
+    if "label" in places:
+        places.pop("labels", None)
+    elif "labels" not in places:
+        classes = {canonical(heads[at].strip()): at for at, name in enumerate(names) if name and name not in _COLUMNS}
+    found = _Columns(tuple(names), places, classes)
+    if "path" not in places:
+        raise _missing(path, "path", found)
+    if not classes and not {"label", "labels"} & set(places):
+        raise _missing(path, "label", found)
+    return found
 
 
-def _row(path: Path, line: int, fields: Sequence[str], places: dict[str, int], width: int) -> _Row:
-    if len(fields) != width:
-        raise DataError(f"{path}, line {line}, has {len(fields)} fields where the first line names {width}.")
-    image, label = fields[places["path"]].strip(), fields[places["label"]].strip()
-    for needed, value in (("path", image), ("label", label)):
-        if not value:
-            raise DataError(f"{path}, line {line}, has no {needed}.")
-        if "\0" in value:
-            raise DataError(f"{path}, line {line}, has a zero byte in its {needed}. Write the file again as CSV UTF-8.")
-    wanted = fields[places["split"]].strip() if "split" in places else ""
+def _missing(path: Path, needed: str, columns: _Columns, but: str = "") -> DataError:
+    return DataError(
+        f"{path} has no column {needed!r}; its first line names {listed(columns.names, 6)}. "
+        "Name the columns path,label or path,label,split. Where images have several labels: path,labels "
+        f"with cells as in cat;dog, or a column of 0 and 1 for each class{but}."
+    )
+
+
+def _row(path: Path, line: int, fields: Sequence[str], columns: _Columns) -> _Row:
+    if len(fields) != len(columns.names):
+        raise DataError(
+            f"{path}, line {line}, has {len(fields)} fields where the first line names {len(columns.names)}."
+        )
+    cells = {name: fields[place].strip() for name, place in columns.places.items()}
+    for name in ("path", "label", "labels"):
+        if name != "labels" and not cells.get(name, "?"):
+            raise DataError(f"{path}, line {line}, has no {name}.")
+        if "\0" in cells.get(name, ""):
+            raise DataError(f"{path}, line {line}, has a zero byte in its {name}. Write the file again as CSV UTF-8.")
+    wanted = cells.get("split", "")
     split = split_named(wanted) if wanted else None
     if wanted and split is None:
         raise DataError(
             f"{path}, line {line}: a split is train, val or test; received {wanted!r}. {nearest(wanted, SPLITS)}"
         )
-    group = fields[places["group"]].strip() if "group" in places else ""
-    return _Row(line, image, canonical(label), split, group)
+    labels = (canonical(cells["label"]),) if "label" in cells else _labels(path, line, fields, cells, columns)
+    return _Row(line, cells["path"], labels, split, cells.get("group", ""))
+
+
+def _labels(path: Path, line: int, fields: Sequence[str], cells: dict[str, str], columns: _Columns) -> tuple[str, ...]:
+    """Return the classes of a row: those in its cell `labels`, or those whose columns hold 1."""
+    if "labels" in cells:
+        named = (canonical(name.strip()) for name in _BETWEEN_LABELS.split(cells["labels"]))
+        return tuple(dict.fromkeys(filter(None, named)))
+    values = {name: fields[place].strip() for name, place in columns.classes.items()}
+    for name, value in values.items():
+        if value.lower() not in (*_TRUE, *_FALSE):
+            raise _missing(path, "label", columns, f"; {name!r} holds {value!r} in line {line}")
+    return tuple(name for name, value in values.items() if value.lower() in _TRUE)
 
 
 def _once(path: Path, rows: Sequence[_Row]) -> tuple[list[_Row], list[str]]:
@@ -161,15 +209,16 @@ def _once(path: Path, rows: Sequence[_Row]) -> tuple[list[_Row], list[str]]:
         earlier = first.setdefault(key, row)
         if earlier is row:
             continue
-        for what in ("label", "split", "group"):
+        for what, word in (("told", "labels"), ("split", "splits"), ("group", "groups")):
             values = getattr(earlier, what), getattr(row, what)
             if values[0] != values[1]:
                 raise DataError(
-                    f"{path} lists {row.path} twice, in lines {earlier.line} and {row.line}, with the {what}s "
+                    f"{path} lists {row.path} twice, in lines {earlier.line} and {row.line}, with the {word} "
                     f"{values[0]!r} and {values[1]!r}. Keep one of the two."
                 )
         repeated.append(row.path)
     return list(first.values()), repeated
 
 
-SOURCES.add("csv", Source("a CSV file with the columns path, label and, if you like, split", recognises, open_manifest))
+_TITLE = "a CSV file with the columns path, label (or labels) and, if you like, split"
+SOURCES.add("csv", Source(_TITLE, recognises, open_manifest))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Mapping, Sequence
+from collections.abc import Callable, Collection, Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -54,6 +54,35 @@ def by_label(
         source=str(path),
         notes=tuple(map(legible, notes)),
         cautions=tuple(map(legible, cautions)),
+    )
+
+
+def by_labels(
+    path: Path,
+    store: Store,
+    labels: Sequence[Collection[str]],
+    parts: Sequence[Split | None],
+    notes: Sequence[str] = (),
+    *,
+    classes: Sequence[str] = (),
+) -> Dataset:
+    """Return a data set from the labels (in canonical form) and the split, if any, of each image.
+
+    `classes` are classes besides those that images have.
+    """
+    names = natural_order([*classes, *(name for each in labels for name in each)])
+    place = {name: column for column, name in enumerate(names)}
+    targets = np.zeros((len(labels), len(names)), bool)
+    for row, each in enumerate(labels):
+        targets[row, [place[name] for name in each]] = True
+    return Dataset(
+        name=title_of(path),
+        store=store,
+        classes=tuple(names),
+        targets=targets,
+        splits=group(parts),
+        source=str(path),
+        notes=tuple(map(legible, notes)),
     )
 
 

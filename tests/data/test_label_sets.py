@@ -1,0 +1,75 @@
+"""CSV files in which an image has several labels, and how such images are divided."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from striate.core.errors import DataError
+from striate.data.dataset import ArrayStore, Dataset, numbered
+from striate.data.sources.opening import open_data
+from striate.data.split import by_content
+
+
+def _list(folder: Path, *lines: str) -> Path:
+    for name in "abc":
+        Image.fromarray(np.full((4, 4), ord(name), np.uint8)).save(folder / f"{name}.png")
+    (path := folder / "list.csv").write_text("\n".join(lines) + "\n")
+    return path
+
+
+@pytest.mark.parametrize(
+    "lines",
+    [
+        ("path,labels", "a.png,dog; cat", "b.png,", "c.png,cat;cat"),
+        ("path;labels", "a.png;dog|cat", "b.png;", "c.png;cat"),
+        ("Path,Cat,dog,", "a.png,1,1.0,0", "b.png,0,0,1", "c.png,TRUE,false,2"),
+    ],
+)
+def test_images_may_have_several_labels(tmp_path: Path, lines: tuple[str, ...]) -> None:
+    dataset = open_data(_list(tmp_path, *lines))
+    assert tuple(name.lower() for name in dataset.classes) == ("cat", "dog")
+    assert dataset.targets.tolist() == [[True, True], [False, False], [True, False]]
+    assert [dataset.label(0).lower(), dataset.label(1)] == ["cat, dog", ""]
+    assert dataset.class_counts(np.arange(3)).tolist() == [2, 1]
+    assert dataset.having(0).tolist() == [True, False, True]
+
+
+def test_a_class_that_no_image_has_is_known_from_its_column(tmp_path: Path) -> None:
+    lines = ("path,cat,dog,bird,split", "a.png,1,0,0,train", "b.png,0,1,0,train", "c.png,1,1,0,test")
+    dataset = open_data(_list(tmp_path, *lines))
+    assert dataset.classes == ("bird", "cat", "dog")
+    assert dataset.splits["test"].tolist() == [2]
+
+
+def test_in_the_column_label_a_semicolon_is_part_of_the_name(tmp_path: Path) -> None:
+    dataset = open_data(_list(tmp_path, "path,label", "a.png,cat;dog", "b.png,cat"))
+    assert dataset.classes == ("cat", "cat;dog")
+    assert not dataset.has_label_sets
+
+
+@pytest.mark.parametrize(
+    ("lines", "expected"),
+    [
+        (("path,cat,age", "a.png,1,0", "b.png,0,35"), r"no column 'label'.*each class; 'age' holds '35' in line 3\."),
+        (("path,labels", "a.png,cat;dog", "./a.png,cat"), r"twice, in lines 2 and 3, with the labels 'cat;dog' and 'c"),
+    ],
+)
+def test_mistakes_are_one_sentence(tmp_path: Path, lines: tuple[str, ...], expected: str) -> None:
+    with pytest.raises(DataError, match=expected):
+        open_data(_list(tmp_path, *lines))
+
+
+def test_rare_labels_are_divided_evenly_where_few_combinations_repeat() -> None:
+    draws = np.random.default_rng(0)
+    targets = draws.random((600, 14)) < [0.05, *[0.3] * 13]
+    store = ArrayStore(np.zeros((600, 1, 1, 1), np.uint8), numbered("image", 600))
+    dataset = Dataset("many", store, tuple("abcdefghijklmn"), targets)
+    digests = draws.integers(0, 256, (600, 32)).astype(np.uint8)
+    placed = by_content(digests, dataset.strata, {"val": 0.2, "test": 0.2})
+    rare = targets[:, 0]
+    assert abs((placed[rare] == 1).sum() - 0.2 * rare.sum()) <= 1
+    assert abs((placed == 1).sum() - 120) <= 6
