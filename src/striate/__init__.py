@@ -20,6 +20,7 @@ from striate.verbs.clusters import clusters as clusters
 from striate.verbs.concepts import concepts as concepts
 from striate.verbs.create import create as create
 from striate.verbs.evaluate import evaluate as evaluate
+from striate.verbs.events import events as events
 from striate.verbs.explain import explain as explain
 from striate.verbs.features import features as features
 from striate.verbs.finish import finish as finish
@@ -28,6 +29,7 @@ from striate.verbs.inspect import inspect as inspect
 from striate.verbs.list_models import list_models as list_models
 from striate.verbs.load import load as load
 from striate.verbs.predict import predict as predict
+from striate.verbs.recipes import recipes as recipes
 from striate.verbs.report import report as report
 from striate.verbs.resume import resume as resume
 from striate.verbs.retrieve import retrieve as retrieve

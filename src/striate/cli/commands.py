@@ -56,8 +56,10 @@ COMMANDS = {
         "attacks.show_attacks", "striate fool runs/photos holiday/*.jpg --epsilon 4 --target coin", uses_run=True
     ),
     "report": Command("results.show_path", "striate report runs/photos", uses_run=True),
+    "events": Command("results.show_path", "striate events runs/photos --to tensorboard"),
     "audit": Command("audit.show_audit", "striate audit photos/"),
     "list-models": Command("models.show_models", "striate list-models --like resnet --parameters 30M --sort macs"),
+    "recipes": Command("recipes.show_recipes", "striate recipes --diff mnist keras_cifar10"),
     "summary": Command("models.show_summary", "striate summary lenet5 --size 28x28"),
 }
 

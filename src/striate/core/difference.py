@@ -1,4 +1,4 @@
-"""The difference between two settings of one type."""
+"""The difference between two settings of one type, and the settings of one as dotted keys."""
 
 from __future__ import annotations
 
@@ -16,6 +16,25 @@ def difference(settings: object, base: object, *, where: str = "") -> dict[str, 
     An option that only one side has counts if it is not at its default; it is None on the other side.
     """
     return {key: pair for key, pair in _differences(base, settings, where) if pair[0] != pair[1]}
+
+
+def dotted(settings: object, *, where: str = "") -> dict[str, Any]:
+    """Map the dotted keys of all settings to their values in JSON form, as `core.config.override` takes them.
+
+    A list of registered entries is the list of their names, followed by the options of each.
+    """
+    if isinstance(settings, tuple) and all(isinstance(each, Registered) for each in settings):
+        flat = {where: [each.name for each in settings]}
+        for each in settings:
+            flat |= dotted(each, where=join(where, each.name))
+            del flat[join(join(where, each.name), "name")]
+        return flat
+    if not is_group(settings):
+        return {where: to_json(settings)}
+    flat = {join(where, "name"): settings.name} if isinstance(settings, Registered) else {}
+    for key, value in values_of(settings).items():
+        flat |= dotted(value, where=join(where, key))
+    return flat
 
 
 def _differences(old: Any, new: Any, where: str) -> Iterator[tuple[str, tuple[Any, Any]]]:

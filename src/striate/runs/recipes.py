@@ -1,4 +1,4 @@
-"""The recipes that ship: functions returning a `Recipe`, named by the kind of data that each suits."""
+"""The recipes that ship: functions returning a `Recipe`, named by the data that each suits, or by its origin."""
 
 from __future__ import annotations
 
@@ -11,6 +11,14 @@ from striate.core.registry import Registry
 from striate.data.augmentation.augmentations import FromData, Rotation, Scale, Shift
 from striate.data.preparation.measure import InputSettings
 from striate.data.sources.opening import DATASETS, is_named
+from striate.runs.paper_recipes import (
+    alexnet_2012,
+    dogs_and_cats,
+    keras_cifar10,
+    resnet_2015,
+    resnet_2015_cifar,
+    vgg_2014,
+)
 from striate.runs.recipe import Recipe, StopSettings
 from striate.runs.transfer import DEFAULT, Auto
 from striate.training.optimizers import SGD, AdamW
@@ -85,7 +93,10 @@ def cifar() -> Recipe:
     )
 
 
-for _recipe in (photos, transfer, digits, mnist, cifar):
+for _recipe in (
+    photos, transfer, digits, mnist, cifar,
+    alexnet_2012, dogs_and_cats, keras_cifar10, resnet_2015, resnet_2015_cifar, vgg_2014,
+):  # fmt: skip
     RECIPES.add(_recipe.__name__, _recipe)
 
 

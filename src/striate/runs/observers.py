@@ -1,0 +1,78 @@
+"""Forms of a run's events for other programs. Each is a function of `events.jsonl` alone."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from striate.core.files import make_folder, open_regular, storage_error, write_atomically
+from striate.core.registry import Registry
+from striate.runs.tensorboard import tensorboard
+
+Events = Sequence[Mapping[str, Any]]
+
+
+@dataclass(frozen=True)
+class Observer:
+    """A form of the events: `encode` returns the content of a file whose usual name is `file`."""
+
+    file: str
+    encode: Callable[[Events], bytes]
+
+
+OBSERVERS: Registry[Observer] = Registry("form of events")
+
+
+def comma_separated(events: Events) -> bytes:
+    """Return a row for each event: the position in the training, the training loss, and the scores of an evaluation.
+
+    `time` is in seconds since 1970, `seconds` the time spent training. The scores are of the validation split.
+    """
+    scores = dict.fromkeys(score for event in events for score in event.get("scores", ()))
+    table = io.StringIO(newline="")
+    writer = csv.writer(table, lineterminator="\n")
+    writer.writerow(
+        ["event", "time", "seconds", "epoch", "step", "loss", "learning_rate", *map("val_{}".format, scores)]
+    )
+    for event in events:
+        wall, clock, found = event.get("wall", {}), event.get("clock", {}), event.get("scores", {})
+        writer.writerow(
+            [
+                event["event"],
+                *(wall.get(key) for key in ("at", "seconds")),
+                *(clock.get(key) for key in ("epoch", "step")),
+                *(event.get(key) for key in ("loss", "lr")),
+                *(found.get(score) for score in scores),
+            ]
+        )
+    return table.getvalue().encode()
+
+
+def write_events(path: Path, content: bytes) -> None:
+    """Write `content` to `path`; where the file holds its beginning, append the rest.
+
+    A program that follows a file while it grows, as TensorBoard does, sees the new events.
+
+    Raises:
+        StriateError: the file cannot be written.
+    """
+    make_folder(path.parent)
+    try:
+        if path.exists():
+            with open_regular(path) as file:
+                held = file.read()
+            if content.startswith(held):
+                with open(path, "ab") as file:
+                    file.write(content[len(held) :])
+                return
+    except OSError as error:
+        raise storage_error(path, error) from error
+    write_atomically(path, content)
+
+
+OBSERVERS.add("csv", Observer("events.csv", comma_separated))
+OBSERVERS.add("tensorboard", Observer("events.out.tfevents.striate", tensorboard))
