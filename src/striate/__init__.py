@@ -17,6 +17,7 @@ from striate import _former
 from striate.core.allocator import tune_process as tune_process
 from striate.verbs.audit import audit as audit
 from striate.verbs.clusters import clusters as clusters
+from striate.verbs.compare import compare as compare
 from striate.verbs.concepts import concepts as concepts
 from striate.verbs.create import create as create
 from striate.verbs.evaluate import evaluate as evaluate

@@ -56,6 +56,7 @@ COMMANDS = {
         "attacks.show_attacks", "striate fool runs/photos holiday/*.jpg --epsilon 4 --target coin", uses_run=True
     ),
     "report": Command("results.show_path", "striate report runs/photos", uses_run=True),
+    "compare": Command("comparison.show_comparison", "striate compare runs/photos runs/photos-2 --out comparison.html"),
     "events": Command("results.show_path", "striate events runs/photos --to tensorboard"),
     "audit": Command("audit.show_audit", "striate audit photos/"),
     "list-models": Command("models.show_models", "striate list-models --like resnet --parameters 30M --sort macs"),

@@ -6,6 +6,10 @@ from striate.plot._lines import lines as lines
 from striate.plot._overlay import overlay as overlay
 from striate.plot._overlay import overlay_scale as overlay_scale
 from striate.plot._overlay import reach as reach
+from striate.plot._panels import MOST as MOST
+from striate.plot._panels import Intervals as Intervals
+from striate.plot._panels import Panel as Panel
+from striate.plot._panels import panels as panels
 from striate.plot._sheet import filter_images as filter_images
 from striate.plot._sheet import map_images as map_images
 from striate.plot._sheet import sheet as sheet

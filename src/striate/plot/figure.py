@@ -42,6 +42,12 @@ def new_figure(width: float, height: float, theme: Theme = LIGHT) -> tuple[Figur
     with matplotlib.rc_context(_STYLE):
         figure.set_layout_engine("constrained")
         axes = figure.add_subplot(facecolor=theme.paper)
+    style_axes(axes, theme)
+    return figure, axes
+
+
+def style_axes(axes: Axes, theme: Theme) -> None:
+    """Give the axes a grid instead of a frame, in the colours of `theme`."""
     axes.spines[:].set_visible(False)
     axes.tick_params(which="both", colors=theme.soft, length=0)
     axes.grid(color=theme.line, linewidth=0.8)
@@ -49,7 +55,6 @@ def new_figure(width: float, height: float, theme: Theme = LIGHT) -> tuple[Figur
     axes.xaxis.label.set_color(theme.soft)
     axes.yaxis.label.set_color(theme.soft)
     axes.title.set_color(theme.ink)
-    return figure, axes
 
 
 def figure_png(figure: Figure, *, dots_per_inch: int = DOTS_PER_INCH) -> bytes:

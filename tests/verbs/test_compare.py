@@ -1,0 +1,130 @@
+"""Runs next to each other: from folders written by hand, so that every number is known."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import striate
+from striate.cli.main import main
+from striate.core.errors import ConfigError, RunError
+from striate.metrics import Rows, score_classification
+from striate.runs.evaluate import Evaluation
+from striate.runs.folder import Run
+from striate.runs.plan import make_plan
+
+CLASSES = ("ant", "bee")
+
+
+def make_run(
+    path: Path, wrong: int | None, changes: dict[str, Any] | None = None, *, data: str = "a", split: str = "test",
+    epochs: int = 2, classes: tuple[str, ...] = CLASSES, first: int = 0, count: int = 40,
+) -> Run:  # fmt: skip
+    """Write a run that answers its `wrong` first images wrongly; with None it was stopped before any evaluation."""
+    run = Run(path)
+    run.path.mkdir(parents=True)
+    make_plan("photos", "photos", changes or {}).write(run)
+    events: list[dict[str, Any]] = [{"event": "started", "data_sha256": data, "classes": classes}]
+    for epoch in range(1, epochs + 1):
+        clock, wall = {"epoch": epoch, "step": 3 * epoch}, {"at": 1.0, "seconds": float(epoch)}
+        events.append({"event": "step", "clock": clock, "loss": 1 / epoch, "lr": 0.1, "wall": wall})
+        scores = {"loss": 0.5, "accuracy": 0.9}
+        events.append({"event": "evaluated", "clock": clock, "scores": scores, "wall": wall})
+    if wrong is not None:
+        clock = {"epoch": 2, "step": 6}
+        events.append({"event": "finished", "clock": clock, "reason": "trained for 2ep", "best_step": None})
+        targets = np.arange(count) % 2
+        answered = np.where(np.arange(count) < wrong, 1 - targets, targets)
+        logits = np.eye(2)[answered] * 4.0
+        index = np.arange(first, first + count)
+        names = tuple(f"{number}.jpg" for number in index.tolist())
+        scored = score_classification(logits, targets, classes)
+        Evaluation(split, "/photos", Rows.of(logits, targets, index), names, scored).write(run)
+    run.events_file.write_text("".join(json.dumps(event) + "\n" for event in events))
+    return run
+
+
+def test_runs_on_the_same_images_are_paired(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    one, other = make_run(tmp_path / "one", 12), make_run(tmp_path / "other", 2, {"optimizer.lr": 0.01, "seed": 4})
+    found = striate.compare(one, other, out=tmp_path / "page.html")
+    assert found.settings == {"optimizer.lr": (0.002, 0.01), "seed": (0, 4)}
+    (pair,) = found.pairs
+    assert (pair.paired.first, pair.paired.second, pair.paired.count) == (0, 10, 40)
+    assert pair.p == pytest.approx(2 / 2**10)
+    assert found.verdict == "other is more accurate than one on their test images."
+    page = (tmp_path / "page.html").read_text("utf-8")
+    for text in (found.verdict, "optimizer.lr", "+25.00", "70.0", "trained for 2ep", *found.notes):
+        assert text in page
+    assert "<img" in found._repr_html_()
+    assert found.save(tmp_path / "picture.png").read_bytes().startswith(b"\x89PNG")
+    with pytest.raises(SystemExit) as ended:
+        main(["compare", str(one), str(other)])
+    assert ended.value.code == 0
+    printed = capsys.readouterr().out
+    for text in (found.verdict, "optimizer.lr", "10 : 0 of 40", "0.002", "time of training"):
+        assert text in printed
+    assert json.loads(json.dumps(found.to_json()))["pairs"][0]["images"] == 40
+
+
+def test_a_stopped_run_and_one_without_epochs_are_compared_by_what_they_have(tmp_path: Path) -> None:
+    runs = [
+        make_run(tmp_path / "whole", 4),
+        make_run(tmp_path / "stopped", None, {"epochs": "9ep"}, epochs=1),
+        make_run(tmp_path / "fitted", 4, epochs=0),
+    ]
+    runs.append(Run(tmp_path / "begun"))
+    runs[-1].path.mkdir()
+    make_plan("photos", "photos", {}).write(runs[-1])
+    found = striate.compare(*runs)
+    assert [each.state for each in found.runs[1::2]] == ["unfinished: 1 epochs of 9ep", "unfinished: 0 epochs of 60ep"]
+    assert [each.seconds for each in found.runs] == [2.0, 1.0, None, None]
+    assert [(pair.first, pair.second, pair.p) for pair in found.pairs] == [("whole", "fitted", 1.0)]
+    assert any("Without this evaluation: stopped, begun." in note for note in found.notes)
+    assert found._repr_png_().startswith(b"\x89PNG")
+    again = striate.compare(runs[3], runs[1])
+    assert again.verdict == "No two of these runs were judged on the same images."
+
+
+def test_different_images_are_not_tested_and_shared_ones_are(tmp_path: Path) -> None:
+    one, other = make_run(tmp_path / "one", 4), make_run(tmp_path / "other", 4, first=20, data="a")
+    (pair,) = striate.compare(one, other).pairs
+    assert pair.paired.count == 20
+    apart = make_run(tmp_path / "apart", 4, first=100)
+    found = striate.compare(one, apart)
+    assert not found.pairs
+    assert "Runs that were evaluated on different images are not tested against each other." in found.notes
+
+
+def test_other_data_of_one_name_are_paired_by_the_names_of_images(tmp_path: Path) -> None:
+    one, other = make_run(tmp_path / "one", 4), make_run(tmp_path / "other", 6, data="changed")
+    assert striate.compare(one, other).pairs[0].paired.count == 40
+    evaluation = Evaluation.read(other, "test")
+    assert evaluation is not None
+    replace(evaluation, data="/elsewhere").write(other)
+    assert not striate.compare(one, other).pairs
+
+
+def test_validation_images_are_named_as_such(tmp_path: Path) -> None:
+    found = striate.compare(*(make_run(tmp_path / name, 4, split="val") for name in ("one", "other")))
+    assert found.verdict.endswith("validation images.")
+    assert any("optimistic" in note for note in found.notes)
+
+
+def test_mistakes_get_a_sentence(tmp_path: Path) -> None:
+    one, other = make_run(tmp_path / "one", 4), make_run(tmp_path / "other", 4, classes=("cat", "dog"))
+    with pytest.raises(ConfigError, match="A comparison takes 2 to 8 runs; received 1"):
+        striate.compare(one)
+    with pytest.raises(ConfigError, match=r"must differ; received .* twice"):
+        striate.compare(one, one.path / "." / ".." / "one")
+    with pytest.raises(ConfigError, match="must have classes in common; one has ant, bee, and other has cat, dog"):
+        striate.compare(one, other)
+    with pytest.raises(RunError, match="Did you mean 'other'"):
+        striate.compare(one, tmp_path / "othr")
+    third = make_run(tmp_path / "third", 1)
+    with pytest.raises(ConfigError, match=r"saved as \.html, \.png or \.svg; received 'x\.txt'"):
+        striate.compare(one, third, out="x.txt")
