@@ -63,7 +63,7 @@ def test_runs_on_the_same_images_are_paired(tmp_path: Path, capsys: pytest.Captu
     assert "<img" in found._repr_html_()
     assert found.save(tmp_path / "picture.png").read_bytes().startswith(b"\x89PNG")
     with pytest.raises(SystemExit) as ended:
-        main(["compare", str(one), str(other)])
+        main(["compare", str(one.path), str(other.path)])
     assert ended.value.code == 0
     printed = capsys.readouterr().out
     for text in (found.verdict, "optimizer.lr", "10 : 0 of 40", "0.002", "time of training"):
