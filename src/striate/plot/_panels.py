@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from striate.plot._lines import Curve
 from striate.plot.figure import empty_figure, style_axes
@@ -62,7 +62,7 @@ def panels(names: Sequence[str], shown: Sequence[Panel | Intervals], *, theme: T
     return figure
 
 
-def _look(number: int, theme: Theme) -> dict[str, str]:
+def _look(number: int, theme: Theme) -> dict[str, Any]:
     colours = (theme.second, theme.wrong, theme.right, theme.ink)
     return {"color": colours[number % 4], "linestyle": "-" if number < 4 else "--"}
 

@@ -153,7 +153,7 @@ def _pairs(runs: Sequence[Compared], judged: str) -> tuple[Pair, ...]:
         if paired is not None:
             found.append((one.name, other.name, paired))
     adjusted = holm([paired.p for _, _, paired in found])
-    return tuple(Pair(*names, p) for names, p in zip(found, adjusted, strict=True))
+    return tuple(Pair(one, other, paired, p) for (one, other, paired), p in zip(found, adjusted, strict=True))
 
 
 def _paired(one: Compared, other: Compared, judged: str) -> Paired | None:
