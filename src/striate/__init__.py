@@ -24,6 +24,7 @@ from striate.verbs.evaluate import evaluate as evaluate
 from striate.verbs.events import events as events
 from striate.verbs.explain import explain as explain
 from striate.verbs.features import features as features
+from striate.verbs.find_lr import find_lr as find_lr
 from striate.verbs.finish import finish as finish
 from striate.verbs.fool import fool as fool
 from striate.verbs.inspect import inspect as inspect

@@ -34,6 +34,7 @@ COMMANDS = {
     "train": Command(
         "training.show_training", "striate train photos/ --model tiny_vgg --epochs 20 --set optimizer.lr=0.02"
     ),
+    "find-lr": Command("learning_rate.show_learning_rate", "striate find-lr photos/ --model tiny_vgg"),
     "resume": Command("training.show_training", "striate resume runs/photos"),
     "finish": Command("training.show_training", "striate finish runs/photos"),
     "evaluate": Command("evaluation.show_verdict", "striate evaluate runs/photos more-photos/", uses_run=True),

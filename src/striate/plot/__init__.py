@@ -10,6 +10,7 @@ from striate.plot._panels import MOST as MOST
 from striate.plot._panels import Intervals as Intervals
 from striate.plot._panels import Panel as Panel
 from striate.plot._panels import panels as panels
+from striate.plot._rates import loss_by_rate as loss_by_rate
 from striate.plot._sheet import filter_images as filter_images
 from striate.plot._sheet import map_images as map_images
 from striate.plot._sheet import sheet as sheet

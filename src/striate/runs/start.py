@@ -48,14 +48,33 @@ def start_run(
     """
     if name is not None:
         check_name(folder, name)
+    plan, prepared, stem = plan_run(data, changes, recipe=recipe, execution=execution, progress=progress)
+    with new_run(folder, name, stem) as run:
+        plan.write(run)
+        yield from train_to_end(run, plan, prepared, Start(), progress=progress)
+    return run
+
+
+def plan_run(
+    data: str | Path | Loaders,
+    changes: Mapping[str, object],
+    *,
+    recipe: str | None = None,
+    execution: str | Path | None = None,
+    progress: Progress = silent,
+) -> tuple[Plan, TrainingData, str]:
+    """Return the plan, checked, the data ready to train on, and the beginning of a name for the run.
+
+    Nothing is written but caches.
+
+    Raises:
+        StriateError: something in the choice or the data is not possible.
+    """
     plan, prepared, stem = _prepared(data, changes, recipe, execution, progress)
     if not isinstance(plan.recipe.transfer, Features):  # what is frozen has no batch to be trained on
         check_fit(plan.recipe, prepared)
     check_criterion(plan.recipe, prepared)
-    with new_run(folder, name, f"{stem}-{_short(plan.recipe.model)}") as run:
-        plan.write(run)
-        yield from train_to_end(run, plan, prepared, Start(), progress=progress)
-    return run
+    return plan, prepared, f"{stem}-{_short(plan.recipe.model)}"
 
 
 def _prepared(
@@ -65,7 +84,7 @@ def _prepared(
     execution: str | Path | None,
     progress: Progress,
 ) -> tuple[Plan, TrainingData, str]:
-    """Return the plan, the data ready to train on, and the beginning of a name for the run."""
+    """Return the plan, the data ready to train on, and the name of the data."""
     if isinstance(data, Loaders):
         completed, suited, _ = complete(changes, free=False)
         completed, _ = follow_targets(completed, label_sets=False)

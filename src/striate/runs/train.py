@@ -108,17 +108,13 @@ def train_run(
     """
     recipe, checkpoint = session.plan.recipe, start.checkpoint
     train, validation = batches
-    network = session.build(restored=checkpoint is not None, progress=progress)
-    rates = freeze_for(recipe.transfer, network, session.arguments["size"])
-    execution = _execution(session, network, start, progress)
-    task = learned_task(recipe, session.prepared, execution)
+    state = first_state(session, len(train), start, progress=progress)
     changes = start.changes
     if checkpoint is not None:
+        present = circumstances(state.plan, state.task)
         if not start.inexact:
-            require_exact(checkpoint.circumstances, circumstances(execution, task))
-        changes = (*changes, *differences(checkpoint.circumstances, circumstances(execution, task)))
-    state = _state(session, execution, network, task, len(train), rates)
-    if checkpoint is not None:
+            require_exact(checkpoint.circumstances, present)
+        changes = (*changes, *differences(checkpoint.circumstances, present))
         restore(state, checkpoint)
     with EventLog(run.events_file, checkpoint.log_position if checkpoint else None) as log:
         if checkpoint is None:
@@ -142,6 +138,18 @@ def train_run(
             ending = yield from events
         log.write("finished", clock=state.clock, reason=ending.reason, best_step=ending.best_step)
     return ending
+
+
+def first_state(
+    session: Session, steps_per_epoch: int, start: Start | None = None, *, progress: Progress = silent
+) -> TrainState:
+    """Return the state of the training before its first step; if the start has a checkpoint, `restore` it next."""
+    recipe, start = session.plan.recipe, start or Start()
+    network = session.build(restored=start.checkpoint is not None, progress=progress)
+    rates = freeze_for(recipe.transfer, network, session.arguments["size"])
+    execution = _execution(session, network, start, progress)
+    task = learned_task(recipe, session.prepared, execution)
+    return _state(session, execution, network, task, steps_per_epoch, rates)
 
 
 @contextlib.contextmanager

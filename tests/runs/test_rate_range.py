@@ -1,0 +1,79 @@
+"""The range test on curves with a known lowest point, and on a small training."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+import striate
+from rehearsal.colours import two_colours
+from striate.core.errors import ConfigError
+from striate.runs.rate_range import RangeTest, RateRange
+
+
+def curve(lowest: float, noise: float = 0.0) -> RangeTest:
+    """Return a parabola in the power of ten, from 2.3 down to 0.5 at `lowest`, that ends in an explosion."""
+    rates = [rate for rate in map(RateRange().rate, range(240)) if rate < 20 * lowest]
+    powers = np.log10(np.array(rates) / lowest)
+    losses = np.minimum(0.5 + powers**2, 2.3) + noise * np.random.default_rng(0).normal(size=len(rates))
+    losses[-3:] = (10.0, 1e4, 1e9)
+    return RangeTest(tuple(rates), tuple(losses.tolist()), rates[-1])
+
+
+@pytest.mark.parametrize("lowest", [1e-3, 1e-2, 0.3])
+@pytest.mark.parametrize("noise", [0.0, 0.2])
+def test_the_suggestion_is_half_the_rate_of_the_lowest_loss(lowest: float, noise: float) -> None:
+    suggestion = curve(lowest, noise).suggestion
+    assert suggestion is not None
+    assert lowest / 2 / 1.5 < suggestion < lowest / 2 * 1.5
+
+
+def test_there_is_no_suggestion_where_the_loss_does_not_fall() -> None:
+    rates = tuple(map(RateRange().rate, range(240)))
+    assert RangeTest(rates, (2.3,) * 240, None).suggestion is None
+
+
+def test_rates_grow_by_one_factor_from_the_lowest_to_the_highest() -> None:
+    wanted = RateRange(lowest=1e-4, highest=1.0, steps=41)
+    rates = [wanted.rate(step) for step in range(41)]
+    assert rates[0] == 1e-4
+    assert rates[-1] == pytest.approx(1.0)
+    assert np.diff(np.log10(rates)) == pytest.approx(0.1)
+
+
+@pytest.mark.parametrize(
+    ("changes", "sentence"),
+    [
+        ({"lowest": 0.0}, "lowest must be above 0; received 0."),
+        ({"highest": 1e-7}, r"highest must be above lowest \(1e-06\) and finite; received 1e-07."),
+        ({"steps": 5}, "steps must be at least 20; received 5."),
+        ({"out": "curve.jpg"}, r"The picture is a .png or .svg file; received 'curve.jpg'."),
+    ],
+)
+def test_an_impossible_range_is_one_sentence(changes: dict[str, float], sentence: str) -> None:
+    with pytest.raises(ConfigError, match=sentence):
+        striate.find_lr("digits", **changes)  # pyright: ignore[reportArgumentType]
+
+
+def test_find_lr_trains_beyond_divergence_and_leaves_a_picture_only(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("STRIATE_CACHE", str(tmp_path / "cache"))
+    monkeypatch.chdir(tmp_path)
+    photos = two_colours(tmp_path / "photos", 10)
+    settings = {"input.height": 12, "input.width": 12, "batch_size": 8, "optimizer.name": "sgd", "optimizer.lr": 0.3}
+    random = torch.get_rng_state()
+    found = striate.find_lr(photos, model="conv3-4 relu pool2 fc8 relu", set=settings, device="cpu", lowest=1e-4)
+    assert torch.equal(torch.get_rng_state(), random)
+    assert found.test.diverged == found.test.rates[-1] < 100
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["cache", "find-lr", "photos"]
+    assert found.picture is not None
+    assert found.picture.read_bytes() == found._repr_png_()
+    if found.suggestion is not None:
+        assert found.hint is not None
+        assert found.hint.endswith(f"--optimizer sgd --lr {found.suggestion:g}")
+    assert json.loads(json.dumps(found.to_json()))["losses"] == list(found.test.losses)
