@@ -8,9 +8,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 import striate
-from rehearsal.colours import two_colours
 from striate.core.errors import ConfigError
 from striate.runs.rate_range import RangeTest, RateRange
 
@@ -64,7 +64,12 @@ def test_find_lr_trains_beyond_divergence_and_leaves_a_picture_only(
 ) -> None:
     monkeypatch.setenv("STRIATE_CACHE", str(tmp_path / "cache"))
     monkeypatch.chdir(tmp_path)
-    photos = two_colours(tmp_path / "photos", 10)
+    photos = tmp_path / "photos"
+    noise = np.random.default_rng(0).integers(0, 256, (2, 10, 12, 12, 3), dtype=np.uint8)
+    for name, images in zip("ab", noise, strict=True):
+        (photos / name).mkdir(parents=True)
+        for number, pixels in enumerate(images):
+            Image.fromarray(pixels).save(photos / name / f"{number}.png")
     settings = {"input.height": 12, "input.width": 12, "batch_size": 8, "optimizer.name": "sgd", "optimizer.lr": 0.3}
     random = torch.get_rng_state()
     found = striate.find_lr(photos, model="conv3-4 relu pool2 fc8 relu", set=settings, device="cpu", lowest=1e-4)
