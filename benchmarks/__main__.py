@@ -27,6 +27,7 @@ BENCHMARKS = {
     "small_data": ["--quick"],
     "retrieval": ["--quick"],
     "patches": ["--quick"],
+    "find_lr": ["--quick"],
     "checks": ["--quick"],
     "pointing": ["--quick"],
     "zoo_cost": ["--quick"],

@@ -51,7 +51,7 @@ def test_rates_grow_by_one_factor_from_the_lowest_to_the_highest() -> None:
         ({"lowest": 0.0}, "lowest must be above 0; received 0."),
         ({"highest": 1e-7}, r"highest must be above lowest \(1e-06\) and finite; received 1e-07."),
         ({"steps": 5}, "steps must be at least 20; received 5."),
-        ({"out": "curve.jpg"}, r"The picture is a .png or .svg file; received 'curve.jpg'."),
+        ({"out": "curve.jpg"}, r"The image is a .png or .svg file; received 'curve.jpg'."),
     ],
 )
 def test_an_impossible_range_is_one_sentence(changes: dict[str, float], sentence: str) -> None:
@@ -59,7 +59,7 @@ def test_an_impossible_range_is_one_sentence(changes: dict[str, float], sentence
         striate.find_lr("digits", **changes)  # pyright: ignore[reportArgumentType]
 
 
-def test_find_lr_trains_beyond_divergence_and_leaves_a_picture_only(
+def test_find_lr_trains_beyond_divergence_and_leaves_a_image_only(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("STRIATE_CACHE", str(tmp_path / "cache"))
@@ -76,8 +76,8 @@ def test_find_lr_trains_beyond_divergence_and_leaves_a_picture_only(
     assert torch.equal(torch.get_rng_state(), random)
     assert found.test.diverged == found.test.rates[-1] < 100
     assert sorted(path.name for path in tmp_path.iterdir()) == ["cache", "find-lr", "photos"]
-    assert found.picture is not None
-    assert found.picture.read_bytes() == found._repr_png_()
+    assert found.image is not None
+    assert found.image.read_bytes() == found._repr_png_()
     if found.suggestion is not None:
         assert found.hint is not None
         assert found.hint.endswith(f"--optimizer sgd --lr {found.suggestion:g}")

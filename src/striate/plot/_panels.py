@@ -1,4 +1,4 @@
-"""Several things in one picture: panels of curves with one legend, and a panel of values with their intervals."""
+"""Several things in one figure: panels of curves with one legend, and a panel of values with their intervals."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 MOST = 8
-"""Things in a picture that a reader can distinguish: four colours, solid and dashed."""
+"""Things in a figure that a reader can distinguish: four colours, solid and dashed."""
 
 
 @dataclass(frozen=True)

@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 class Comparison(SheetResult):
     """Runs next to each other.
 
-    In a notebook the tables and the picture are displayed. `save` writes the picture as .png or .svg or everything as
-    .html, `show` opens the picture.
+    In a notebook the tables and the figure are displayed. `save` writes the figure as .png or .svg or everything as
+    .html, `show` opens the figure.
     """
 
     material: Material
@@ -71,7 +71,7 @@ class Comparison(SheetResult):
         return figure
 
     def save(self, path: str | Path) -> Path:
-        """Write the page as .html, or the picture as .png or .svg, by the suffix of `path`.
+        """Write the page as .html, or the figure as .png or .svg, by the suffix of `path`.
 
         Raises:
             ConfigError: the suffix is another.
@@ -150,7 +150,7 @@ class Comparison(SheetResult):
 
 @checked
 def compare(*runs: str | Path | Run, out: str | Path | None = None) -> Comparison:
-    """Compare runs: the settings that differ, curves in one picture, scores with intervals, and time.
+    """Compare runs: the settings that differ, curves in one figure, scores with intervals, and time.
 
     Runs that were judged on the same images are compared image by image: the difference of their accuracies has a 95 %
     interval, and McNemar's exact test says whether chance explains it. Runs that were stopped are compared by what
@@ -161,7 +161,7 @@ def compare(*runs: str | Path | Run, out: str | Path | None = None) -> Compariso
 
     Args:
         runs: the folders of 2 to 8 runs.
-        out: also write the page as .html, or the picture as .png or .svg.
+        out: also write the page as .html, or the figure as .png or .svg.
 
     Raises:
         ConfigError: there are too few or too many runs, one is named twice, or they learn different things.

@@ -44,14 +44,14 @@ class LearningRate(SheetResult):
 
     `test` has the rates and losses. `model` and `optimizer` are those of the training. `hint` is the
     command that trains with the suggested rate; None without a suggestion, and for a model or loaders in Python.
-    `picture` is the file of the curve.
+    `image` is the file of the curve.
     """
 
     test: RangeTest
     model: str
     optimizer: str
     hint: str | None
-    picture: Path | None = None
+    image: Path | None = None
 
     @property
     def suggestion(self) -> float | None:
@@ -103,7 +103,7 @@ class LearningRate(SheetResult):
             "model": self.model,
             "optimizer": self.optimizer,
             "train": self.hint,
-            "picture": None if self.picture is None else str(self.picture),
+            "image": None if self.image is None else str(self.image),
             "rates": list(self.test.rates),
             "losses": list(self.test.losses),
             "smoothed": list(self.test.smoothed),
@@ -167,7 +167,7 @@ def find_lr(
         lowest: the learning rate of the first step.
         highest: the learning rate that ends the test if the loss has not diverged before.
         steps: how many steps there are from the lowest to the highest rate.
-        out: the file for the picture of the curve, .png or .svg; by default 'find-lr/DATA-MODEL.png'.
+        out: the file for the image of the curve, .png or .svg; by default 'find-lr/DATA-MODEL.png'.
         progress: called as progress(stage, done, total); by default a bar on a terminal or in a notebook.
 
     Raises:
@@ -180,7 +180,7 @@ def find_lr(
     from striate.runs.train import Session
 
     if out is not None and Path(out).suffix.lower() not in (".png", ".svg"):
-        raise ConfigError(f"The picture is a .png or .svg file; received {str(out)!r}.")
+        raise ConfigError(f"The image is a .png or .svg file; received {str(out)!r}.")
     wanted = RateRange(lowest=lowest, highest=highest, steps=steps)
     height, width = (None, None) if size is None else size_of(size)
     own = None if model is None or isinstance(model, str) else registered(model)
@@ -207,7 +207,7 @@ def find_lr(
         chosen = {key: value for key, value in changes.items() if key != "optimizer.lr"}
         hint = _train_command(data, recipe, chosen, test.suggestion)
     result = LearningRate(test, plan.recipe.model, plan.recipe.optimizer.name, hint)
-    return replace(result, picture=result.save(out or Path("find-lr", f"{file_stem(stem)}.png")))
+    return replace(result, image=result.save(out or Path("find-lr", f"{file_stem(stem)}.png")))
 
 
 def _train_command(data: str | Path, recipe: str | None, changes: Mapping[str, object], rate: float) -> str:

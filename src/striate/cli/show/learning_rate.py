@@ -18,7 +18,7 @@ def show_learning_rate(
     *,
     json: Annotated[bool, Parameter(help="print JSON, with every rate and loss.")] = False,
 ) -> None:
-    """Print the suggestion with its rule, how the test ended, the picture, and the command to train."""
+    """Print the suggestion with its rule, how the test ended, the image, and the command to train."""
     found = work()
     if json:
         print_json(found.to_json())
@@ -27,6 +27,6 @@ def show_learning_rate(
     suggestion = "none" if found.suggestion is None else f"{found.suggestion:g}"
     screen.print(f"learning rate  {suggestion} ({found.reason})")
     screen.print(f"tested         {found.model} with {found.optimizer}, {len(found.test.losses)} steps; {found.ending}")
-    screen.print(f"curve          {found.picture}")
+    screen.print(f"curve          {found.image}")
     if found.hint is not None:
         screen.print(f"train          {found.hint}")

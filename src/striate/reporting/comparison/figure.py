@@ -1,4 +1,4 @@
-"""The picture of a comparison: curves of all runs, and scores with their intervals."""
+"""The figure of a comparison: curves of all runs, and scores with their intervals."""
 
 from __future__ import annotations
 

@@ -21,8 +21,8 @@ def comparison_page(material: Material) -> str:
     if material.pairs:
         sections.append(_pairs(material))
     if comparison_figure(material) is not None:
-        picture = figure_of(lambda theme: _drawn(material, theme), alt="Curves and accuracies of the runs")
-        sections.append(Section("curves", "Curves", h("p", "Every run in one colour."), picture))
+        drawn = figure_of(lambda theme: _drawn(material, theme), alt="Curves and accuracies of the runs")
+        sections.append(Section("curves", "Curves", h("p", "Every run in one colour."), drawn))
     sections.append(_settings(material, names))
     top = h(
         "header",
