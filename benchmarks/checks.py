@@ -3,7 +3,7 @@
     python benchmarks/checks.py [--quick] [--images 6] [--only NETWORK] [--write]
 
 Each map of one image is checked alone, as `striate explain PHOTO --check` does, without a limit of time. True ones are
-those of five methods. False ones are made from them: the map of another class (each class has that of the next one, as
+those of seven methods. False ones are made from them: the map of another class (each class has that of the next one, as
 by an index that is off by one, or of the class with the next highest score), of another image, transposed or mirrored,
 of a network with random weights; and maps that use no network: constant, random, a blob in the centre, edges.
 
@@ -40,7 +40,7 @@ from striate.explaining.checks.weights import Cascade
 from striate.explaining.invocation import Invocation
 from striate.verbs._trained import classifier_of
 
-TRUE = ("grad_cam", "layer_cam", "saliency", "input_x_gradient", "occlusion")
+TRUE = ("grad_cam", "layer_cam", "saliency", "input_x_gradient", "integrated_gradients", "occlusion", "smoothgrad")
 SPOILT = ("grad_cam", "saliency", "input_x_gradient")
 """Methods whose maps are made false."""
 

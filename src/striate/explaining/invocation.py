@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import weakref
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from itertools import chain
 from typing import Any
 
@@ -67,9 +67,25 @@ class Invocation(ShortRepr):
             raise InvocationError("The network has changed since this explanation was made: explain again.")
         return model
 
+    def of_rows(self, rows: list[int]) -> Invocation:
+        """Return the call for some of the images, in this order; classes and settings of single images follow."""
+        target = self.target
+        if not callable(target) and isinstance(target, Sequence):
+            target = [target[row] for row in rows]
+        settings = settings_of_rows(self.settings, rows, self.images)
+        return replace(self, images=self.images[rows], target=target, settings=settings)
+
     def repeat(self, model: nn.Module) -> Any:
         """Repeat the call on another network."""
         return self.function(model, self.images, self.target, task=self.task, **self.settings)
+
+
+def settings_of_rows(settings: Mapping[str, Any], rows: list[int], images: Float[Tensor, "n c h w"]) -> dict[str, Any]:
+    """Return the settings for some of the images: of a tensor with a part for each (a baseline), those parts."""
+    return {
+        name: value[rows] if isinstance(value, Tensor) and value.shape == images.shape else value
+        for name, value in settings.items()
+    }
 
 
 @torch.no_grad()

@@ -83,9 +83,6 @@ def test_a_map_of_what_the_network_uses_is_distinguished_from_chance() -> None:
     assert check.deletions.deletion.verdict == "below"
     assert check.deletions.insertion.verdict == "above"
     assert len(check.deletions.deletion.chance) == ORDERS
-    assert check.evidence is not None
-    assert check.evidence.verdict == "above"
-    assert min(check.deletions.deletion.turned) > check.deletions.deletion.value
     assert check.skipped == ()
 
 
@@ -109,7 +106,8 @@ def test_a_map_independent_of_the_weights_is_as_similar_to_noise_as_possible(by_
     assert check.randomisation.rank.chance == pytest.approx((1.0,) * 6)
     assert check.randomisation.structure.value == pytest.approx(1)
     assert [depth.rank for depth in check.depths] == pytest.approx([1.0] * len(check.depths))
-    assert (check.verdict.trust, str(check)) == (False, "do not trust: it looks the same with random weights")
+    assert _row(check, "randomisation").passed is False
+    assert check.verdict.trust is False
     assert "draws edges" not in _row(check, "edges").said
 
 
@@ -164,9 +162,10 @@ def test_it_finds_the_class_that_was_explained_in_networks_of_noise_too() -> Non
     explained.check(MUCH)
     assert seen[0] is None
     assert len(seen) > 4
-    others = [target for target in seen[1:] if target != list(explained.target or ())]
-    assert len(others) == 3  # the next two classes in the network, and the first of them with a random head
-    assert others[0] == others[1] != others[2]
+    own = list(explained.target or ())
+    repeated, *rest = seen[1:]
+    assert list(repeated) == own[::-1]  # the images come in reverse order
+    assert all(list(target) in (own, *([each] for each in own)) for target in rest)
 
 
 @pytest.fixture(scope="module")
@@ -218,8 +217,8 @@ def test_steps_beyond_the_budget_are_named() -> None:
     assert check.depths == ()
     assert check.road is None
     assert check.skipped == (
-        *("repetition", "random networks", "map of another image", "comparison of classes", "maps of other classes"),
-        *("patches", "cascade", "deletion and insertion", "ROAD"),
+        *("repetition", "random networks", "map of another image", "random weights of the class", "hidden halves"),
+        *("cascade", "deletion and insertion", "ROAD"),
     )
     assert check.rows == ()
     assert check.verdict.trust is None
@@ -230,8 +229,8 @@ def test_a_check_is_one_line_and_a_table_that_goes_into_json(of_saliency: Check)
     check = of_saliency
     assert "\n" not in str(check)
     document = json.loads(json.dumps(check.as_dict()))
-    names = ["repetition", "randomisation", "cascade", "other image", "other class", "this class", "grey patches"]
-    names += ["deletion", "insertion", "ROAD", "turned", "edges"]
+    names = ["repetition", "randomisation", "cascade", "other image", "class weights", "hidden half"]
+    names += ["deletion", "insertion", "ROAD", "edges"]
     assert [row["name"] for row in document["rows"]] == names
     assert document["verdict"] == str(check)
     low, high = _row(check, "ROAD").chance or (1, 0)

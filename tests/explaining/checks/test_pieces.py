@@ -12,9 +12,9 @@ from torch import Tensor, nn
 from striate.core.errors import ConfigError
 from striate.explaining.checks.areas import STEPS, Rounds
 from striate.explaining.checks.budget import Budget
-from striate.explaining.checks.patches import Patches
 from striate.explaining.checks.reference_maps import edges, moved, turned
-from striate.explaining.checks.weights import Cascade
+from striate.explaining.checks.unseen import HALVES, Half, hide, spreads
+from striate.explaining.checks.weights import Cascade, copied
 
 
 class Clock:
@@ -186,25 +186,31 @@ def test_a_map_is_turned_in_place_in_all_ways(size: tuple[int, int], ways: int) 
     assert all(np.array_equal(np.sort(each.reshape(2, -1)), np.sort(maps.reshape(2, -1))) for each in found)
 
 
-def test_patches_change_the_answer_where_the_network_looks() -> None:
-    """The first logit is one pixel; the second another, which the noise reaches only under the patches that hold it."""
-    images = torch.rand(1, 1, 16, 16)
-    images[0, 0, 5, 6], images[0, 0, 12, 3] = 3.0, -2.0
-    patches = Patches(nn.Flatten(), images, lambda answer: answer[:, [5 * 16 + 6, 12 * 16 + 3]])
-    greyed, shaken = patches.greyed(), patches.shaken()
-    first, second = (patches.under(_pixel(row, column)) > 0 for row, column in ((5, 6), (12, 3)))
-    assert greyed.shape == shaken.shape == (1, 7, 7, 2)
-    mean = images.mean().item()
-    np.testing.assert_allclose(greyed[..., 0], first * (3 - mean), atol=1e-5)
-    np.testing.assert_allclose(greyed[..., 1], second * (-2 - mean), atol=1e-5)
-    assert np.array_equal(shaken[..., 0] > 0, first)
-    assert np.array_equal(shaken[..., 1] > 0, second)
+@pytest.mark.parametrize("half", HALVES)
+def test_a_hidden_half_leaves_a_gradient_flat_there_and_only_there(half: Half) -> None:
+    axis, second = half
+    model, images = nn.Sequential(nn.Flatten(), nn.Linear(8 * 12, 1)), torch.randn(2, 1, 8, 12)
+    images.requires_grad_()
+    (gradient,) = torch.autograd.grad(hide(copied(model), images.detach(), half)(images).sum(), images)
+    first, last = gradient.chunk(2, axis)
+    hidden, seen = (last, first) if second else (first, last)
+    assert not hidden.any()
+    assert seen.all()
+    found = spreads({half: gradient[:, 0].numpy()})
+    assert found.value == 0
+    assert len(found.chance) == 3
+    assert max(found.chance) > 0.3
 
 
-def _pixel(row: int, column: int) -> np.ndarray:
-    pixel = np.zeros((1, 16, 16))
-    pixel[0, row, column] = 1
-    return pixel
+def test_the_weights_of_one_class_alone_become_random() -> None:
+    model = nn.Sequential(nn.Flatten(), nn.Linear(6, 5), nn.ReLU(), nn.Linear(5, 3), nn.Softmax(1))
+    images = torch.randn(2, 1, 2, 3)
+    other = Cascade(model, images, 0).of_class(1, classes=3)
+    assert other is not None
+    before, after = model.get_parameter("3.weight"), other.get_parameter("3.weight")
+    assert (before != after).any(1).tolist() == [False, True, False]
+    assert torch.equal(model.get_parameter("1.weight"), other.get_parameter("1.weight"))
+    assert Cascade(model, images, 0).of_class(1, classes=7) is None
 
 
 def test_edges_are_where_brightness_changes() -> None:

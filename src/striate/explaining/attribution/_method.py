@@ -16,7 +16,7 @@ from striate.core.errors import StriateError
 from striate.explaining._batching import NOTE, checked_batching
 from striate.explaining._method import registers_method
 from striate.explaining.attribution.attribution import METHODS, Attribution, Method, Reduce, total
-from striate.explaining.invocation import Invocation
+from striate.explaining.invocation import Invocation, settings_of_rows
 from striate.explaining.model_input import as_model_input, borrowed_with_copies, check_model
 from striate.explaining.target import ResolvedTarget, Target
 from striate.hooks import place_name
@@ -146,7 +146,7 @@ def _apart(run: Callable[..., RawAttribution]) -> Callable[..., RawAttribution]:
     ) -> RawAttribution:
         each = resolved.apart(len(images))
         parts = [
-            run(image[None], one, *args, **{name: _of_image(value, number, images) for name, value in settings.items()})
+            run(image[None], one, *args, **settings_of_rows(settings, [number], images))
             for number, (image, one) in enumerate(zip(images, each, strict=True))
         ]
         resolved.join(each)
@@ -154,12 +154,6 @@ def _apart(run: Callable[..., RawAttribution]) -> Callable[..., RawAttribution]:
         return replace(joined, notes=(*joined.notes, NOTE))
 
     return formula
-
-
-def _of_image(setting: Any, number: int, images: Float[Tensor, "n c h w"]) -> Any:
-    """Return a setting for one image: of a tensor with one part for each image (a baseline), its part."""
-    per_image = isinstance(setting, Tensor) and setting.shape == images.shape
-    return setting[number : number + 1] if per_image else setting
 
 
 def _attribution(method: Method, raw: RawAttribution, resolved: ResolvedTarget, invocation: Invocation) -> Attribution:

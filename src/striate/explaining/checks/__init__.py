@@ -2,7 +2,6 @@
 
 from striate.explaining.checks.areas import Areas as Areas
 from striate.explaining.checks.checking import check as check
-from striate.explaining.checks.result import Classes as Classes
 from striate.explaining.checks.result import Deletions as Deletions
 from striate.explaining.checks.result import Depth as Depth
 from striate.explaining.checks.result import RandomisationTest as RandomisationTest

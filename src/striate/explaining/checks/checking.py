@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from itertools import combinations
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import numpy as np
 import torch
@@ -14,12 +14,12 @@ from torch import Tensor, nn
 
 from striate.explaining.checks.areas import Rounds
 from striate.explaining.checks.budget import Budget
-from striate.explaining.checks.patches import Effects, Patches
-from striate.explaining.checks.reference_maps import Maps, edges, moved, turned
-from striate.explaining.checks.result import Classes, Deletions, Depth, RandomisationTest, WithChance
+from striate.explaining.checks.reference_maps import Maps, edges, moved
+from striate.explaining.checks.result import Deletions, Depth, RandomisationTest, WithChance
 from striate.explaining.checks.similarity import correlation, rank_correlation, ranks, structural_similarity
-from striate.explaining.checks.verdict import SAME, Check
-from striate.explaining.checks.weights import Cascade
+from striate.explaining.checks.unseen import HALVES, hide, spreads
+from striate.explaining.checks.verdict import Check
+from striate.explaining.checks.weights import Cascade, copied
 from striate.explaining.invocation import Invocation
 from striate.explaining.model_input import as_model_input
 from striate.hooks import borrow
@@ -33,14 +33,8 @@ ORDERS = 14
 LEAST_ORDERS = 10
 """With fewer there is no result: being better than a few random orders means nothing."""
 
-OTHERS = 2
-"""Other classes whose maps are compared with that of the class: those with the next highest scores."""
-
-MOVES = 100
-"""Random places of the difference between two classes' maps, which cost no pass of the network."""
-
-AGREES = 1.3
-"""Standard deviations above the mean of random places, from which an experiment agrees with the maps: about 90 %."""
+CLASS_NETWORKS = 2
+"""In which the weights of the map's class alone are noise."""
 
 DEPTHS = 6
 """Stops of the cascade on its way down, at most."""
@@ -69,8 +63,7 @@ def check(
     with borrow(model):
         checking = _Checking(invocation, maps, model, Budget(budget))
         repetition, randomisation = checking.repetition(), checking.randomisation()
-        elsewhere, classes = checking.elsewhere(), checking.classes()
-        evidence, for_class = checking.evidence(), checking.for_class()
+        elsewhere, own_class, unseen = checking.elsewhere(), checking.own_class(), checking.unseen()
         depths, deletions, road = checking.depths(), checking.deletions(), checking.road()
     return Check(
         method=method,
@@ -81,9 +74,8 @@ def check(
         randomisation=randomisation,
         empty_maps=checking.empty_maps,
         elsewhere=elsewhere,
-        classes=classes,
-        for_class=for_class,
-        evidence=evidence,
+        own_class=own_class,
+        unseen=unseen,
         deletions=deletions,
         road=road,
         depths=depths,
@@ -100,18 +92,16 @@ class _Checking:
         self._model, self._budget = model, budget
         self._images = as_model_input(model, invocation.images)
         self._rounds = Rounds(model, self._images, self._score)
-        self._patches = Patches(model, self._images, self._numbers)
-        self._effects: list[Effects] = []  # on the answer, of grey patches and of noisy ones
-        self._of_others: list[tuple[list[int], Maps]] = []
-        self._turned = [each for each in turned(maps) if rank_correlation(maps, each).mean() <= SAME]
         self.constant = not np.ptp(maps, axis=(1, 2)).any()
         self.skipped: tuple[str, ...] = ()
         self.empty_maps = 0
 
     def repetition(self) -> float | None:
-        """Return how similar the map is to that of a repeated call."""
+        """Return how similar the map is to that of a repeated call, in which the order of the images is reversed."""
+        rows = list(range(len(self._images)))[::-1]
         for again in self._within([self._model], "repetition"):
-            return float(rank_correlation(self._map, self._explained(again)).mean())
+            maps = self._invocation.of_rows(rows).repeat(again).map()
+            return float(rank_correlation(self._map[rows], maps).mean())
         return None
 
     def randomisation(self) -> RandomisationTest | None:
@@ -151,100 +141,54 @@ class _Checking:
             return float(rank_correlation(self._map, found).mean())
         return None
 
-    def classes(self) -> Classes | None:
-        """Compare the map with that of another class, in the network and with a random topmost layer."""
-        others = self._other_classes()
-        if not others:
-            return None
-        likeness = []
-        for network in self._within([self._model, self._cascade(1).down_to(1)], "comparison of classes"):
-            maps = self._explained(network, others[0])
-            own = self._map if network is self._model else self._explained(network)
-            likeness.append(float(rank_correlation(own, maps).mean()))
-            if network is self._model:
-                self._of_others.append((others[0], maps))
-        for other in self._within(others[1:], "maps of other classes"):
-            self._of_others.append((other, self._explained(self._model, other)))
-        return Classes(*likeness) if len(likeness) == 2 else None
-
-    def _other_classes(self) -> list[list[int]]:
-        """Return the classes with the next highest scores, for each image; none if the target is not a class."""
+    def own_class(self) -> float | None:
+        """Return how similar the map is to that of a network in which the weights of its class alone are random."""
         target = self._invocation.target
         if target is None or callable(target):
-            return []
+            return None
         with torch.no_grad():
-            logits = self._model(self._images.clone())
-        own = torch.as_tensor(target, device=logits.device).expand(len(logits))
-        ranked = logits.scatter(1, own[:, None], -torch.inf).argsort(1, descending=True)
-        return ranked[:, : min(OTHERS, logits.shape[1] - 1)].T.tolist()
+            classes = self._model(self._images.clone()).shape[1]
+        of_images = np.broadcast_to(np.asarray(target), len(self._images))
+        calls = [(seed, number) for number in np.unique(of_images).tolist() for seed in range(CLASS_NETWORKS)]
+        found: list[np.ndarray] = []
+        for seed, number in self._within(calls, "random weights of the class"):
+            network = self._cascade(seed).of_class(number, classes)
+            if network is None:
+                return None
+            rows = np.flatnonzero(of_images == number).tolist()
+            maps = self._invocation.of_rows(rows).repeat(network).map()
+            found.append(rank_correlation(self._map[rows], maps))
+        return float(np.concatenate(found).mean()) if found else None
 
-    def evidence(self) -> WithChance | None:
-        """Measure whether the answer falls where the map is high, as one patch after another turns grey."""
-        experiments = self._patches.greyed, self._patches.shaken
-        self._effects = [experiment() for experiment in self._within(experiments, "patches")]
-        if not self._effects:
-            return None
-        falls = self._of_classes(self._effects[0], self._invocation.target)
-        return self._with_chance([_mean([rank_correlation(self._patches.under(each), falls)]) for each in self._maps()])
-
-    def for_class(self) -> WithChance | None:
-        """Measure whether the maps of two classes differ as the evidence for them does, or their sensitivity.
-
-        The difference of the maps' ranks is compared with the difference of the effects of a patch on both logits,
-        image by image and for each of the other classes. Chance is the difference of the maps in other places. The
-        result is that of the experiment that agrees with the maps, since gradients show sensitivity, and other methods
-        show evidence; where none does, of the one that is further from chance.
-        """
-        if not self._of_others or not self._effects:
-            return None
-        own = ranks(self._map)
-        pooled = [(other, self._pooled_moves(own - ranks(maps))) for other, maps in self._of_others]
-        found = []
-        for effects in self._effects:
-            mine = self._of_classes(effects, self._invocation.target)
-            against = [(ranks(mine - self._of_classes(effects, other)), moves) for other, moves in pooled]
-            similar = [[correlation(each, effect) for each in moves] for effect, moves in against]
-            here, *elsewhere = np.mean(similar, axis=(0, 2)).tolist()
-            found.append(WithChance(here, tuple(elsewhere)))
-        apart = [float(each.standardized(MOVES)[0]) for each in found]
-        furthest = int(np.argmax(np.abs(apart)))
-        return found[int(np.argmax(apart)) if max(apart) >= AGREES else furthest]
-
-    def _pooled_moves(self, maps: Maps) -> list[np.ndarray]:
-        """Return the means of the maps under the patches, and those of the maps in random places."""
-        return [self._patches.under(each) for each in (maps, *(moved(maps, seed) for seed in range(MOVES)))]
-
-    def _of_classes(self, effects: Effects, target: Any) -> Float[np.ndarray, "n rows columns"]:
-        """Return the effects on the class of each image, or on the value of a function target."""
-        columns = np.zeros(len(effects), int) if callable(target) else np.broadcast_to(target, len(effects))
-        return effects[np.arange(len(effects)), :, :, columns]
+    def unseen(self) -> WithChance | None:
+        """Measure how flat the map is where half of the image is hidden from the network; see `spreads`."""
+        halves = [half for half in HALVES if self._images.shape[half[0]] > 1]
+        found = {
+            half: self._explained(hide(copied(self._model), self._images, half))
+            for half in self._within(halves, "hidden halves")
+        }
+        return spreads(found) if found and len(found) == len(halves) else None
 
     def deletions(self) -> Deletions | None:
-        """Measure deletion and insertion for the map, for turned ones, and for the map in other places."""
-        maps = self._maps()
+        """Measure deletion and insertion, for the map and for the map in other places."""
         areas = [
             self._rounds.areas(each, seed)
-            for seed, each in self._within(list(enumerate(maps)), "deletion and insertion")
+            for seed, each in self._within(list(enumerate(self._maps())), "deletion and insertion")
         ]
-        deletion = self._with_chance([each.deletion for each in areas])
-        insertion = self._with_chance([each.insertion for each in areas])
-        return None if deletion is None or insertion is None else Deletions(deletion, insertion)
+        if len(areas) <= LEAST_ORDERS:
+            return None
+        return Deletions(
+            _with_chance([each.deletion for each in areas]), _with_chance([each.insertion for each in areas])
+        )
 
     def road(self) -> WithChance | None:
-        """Measure the mean score as the pixels are imputed, for the map, for turned ones, and in other places."""
+        """Measure the mean score as the pixels are imputed, for the map and for the map in other places."""
         maps = list(enumerate(self._maps()))
-        return self._with_chance([self._rounds.imputed(each, seed) for seed, each in self._within(maps, "ROAD")])
+        scores = [self._rounds.imputed(each, seed) for seed, each in self._within(maps, "ROAD")]
+        return _with_chance(scores) if len(scores) > LEAST_ORDERS else None
 
     def _maps(self) -> list[Maps]:
-        """Return the map, those turned ones that are not nearly the same, and the map in random places."""
-        return [self._map, *self._turned, *(moved(self._map, seed) for seed in range(ORDERS))]
-
-    def _with_chance(self, values: list[float]) -> WithChance | None:
-        """Return the value of the map with those of the others; None if too few of them were measured."""
-        first = 1 + len(self._turned)
-        if len(values) < first + LEAST_ORDERS:
-            return None
-        return WithChance(values[0], tuple(values[first:]), tuple(values[1:first]))
+        return [self._map, *(moved(self._map, seed) for seed in range(ORDERS))]
 
     def depths(self) -> tuple[Depth, ...]:
         """Compare the map with those of a network that becomes random from the top down."""
@@ -269,14 +213,8 @@ class _Checking:
     def _cascade(self, seed: int) -> Cascade:
         return Cascade(self._model, self._images, seed)
 
-    def _explained(self, network: nn.Module, target: list[int] | None = None) -> Maps:
-        call = self._invocation if target is None else replace(self._invocation, target=target)
-        return call.repeat(network).map()
-
-    def _numbers(self, answer: Any) -> Tensor:
-        """Return what patches change: the logits, or the value of a function target."""
-        target = self._invocation.target
-        return target(answer)[:, None] if callable(target) else answer
+    def _explained(self, network: nn.Module) -> Maps:
+        return self._invocation.repeat(network).map()
 
     def _score(self, logits: Tensor, rows: list[int]) -> Tensor:
         """Return the probability of each image's class, as in the paper, or the value of a function target."""
@@ -298,6 +236,11 @@ def _likeness(measure: Callable[[Maps, Maps], np.ndarray], own: Maps, noise: lis
 def _size_of_rank_correlation(one: Maps, other: Maps) -> np.ndarray:
     """Return the absolute rank correlation: random weights may turn the sign of a score."""
     return np.abs(rank_correlation(one, other))
+
+
+def _with_chance(values: list[float]) -> WithChance:
+    """Return the value of the map, which is the first, with those of the map in other places."""
+    return WithChance(values[0], tuple(values[1:]))
 
 
 def _mean(measured: Iterable[np.ndarray]) -> float:

@@ -11,11 +11,10 @@ from jaxtyping import Float
 
 @dataclass(frozen=True)
 class WithChance:
-    """A number, and the values that chance gave for it; `turned`: those of the map mirrored and turned in place."""
+    """A number, and the values that chance gave for it."""
 
     value: float
     chance: tuple[float, ...]
-    turned: tuple[float, ...] = ()
 
     @property
     def verdict(self) -> Literal["above", "within", "below"]:
@@ -34,9 +33,9 @@ class WithChance:
         return float(np.mean([sign * self.value > sign * each for each in self.chance]))
 
     def standardized(self, count: int) -> Float[np.ndarray, " m"]:
-        """Return the number, the first `count` chance values and `turned`, by the mean and spread of the chance."""
-        numbers = np.array([self.value, *self.chance[:count], *self.turned])
-        chance = numbers[1 : 1 + count]
+        """Return the number and the first `count` chance values, by the mean and spread of the chance."""
+        numbers = np.array([self.value, *self.chance[:count]])
+        chance = numbers[1:]
         spread = chance.std()
         return (numbers - chance.mean()) / (spread if spread > 0 else 1.0)
 
@@ -63,18 +62,6 @@ class Depth:
     layers: int
     rank: float
     structure: float
-
-
-@dataclass(frozen=True)
-class Classes:
-    """Similarity of the map to that of another class, the one with the next highest score.
-
-    `trained`: in the network itself. `random_head`: with a random topmost layer, where two classes are not opposites,
-    as the two of a network with two classes are. A map that is the same in both does not depend on the class.
-    """
-
-    trained: float
-    random_head: float
 
 
 @dataclass(frozen=True)

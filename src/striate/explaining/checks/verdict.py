@@ -7,15 +7,14 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from jaxtyping import Float
 
-from striate.explaining.checks.result import Classes, Deletions, Depth, RandomisationTest, WithChance
+from striate.explaining.checks.result import Deletions, Depth, RandomisationTest, WithChance
 
 SAME = 0.9
 """Rank correlation above which two maps count as the same: a map that is so alike with random weights ignores them."""
 
 SAME_CLASS = 0.98
-"""The same for two classes of one network, whose evidence may lie in the same place."""
+"""The same where only the weights of its class are random, which are few."""
 
 REPEATED = 0.5
 """Rank correlation below which a repeated map counts as another map."""
@@ -23,9 +22,12 @@ REPEATED = 0.5
 EDGES = 0.2
 """Rank correlation with the edges of the image from which a map is reported to draw edges."""
 
-_ABOVE_CHANCE, _NO_BETTER = 0.9, 0.5  # shares of the random places: from the first on a map finds evidence
-_TURNED_FINDS_MORE = 3.0  # standard deviations of the random places, by which a turned map is better
-_FOR_CLASS, _FOR_ANOTHER = 0.9, 0.02  # shares of the random places of the difference of two classes' maps
+_ABOVE_CHANCE = 0.9  # share of the random places that a measure beats, to be better than chance
+_WORSE, _BETTER = 0.1, 0.5  # the same of all measures together: up to the first a map fails, from the second it passes
+_TURNED, _NOT_TURNED = (
+    2.5,
+    1.25,
+)  # ratio of the spreads in the hidden half and, turned, elsewhere: fails above, passes below
 
 
 @dataclass(frozen=True)
@@ -56,29 +58,16 @@ class Verdict:
     sentence: str
 
 
-@dataclass(frozen=True, eq=False)
-class _Standing:
-    """How much the map finds, how much it finds in random places, and how much when mirrored or turned."""
-
-    own: float
-    chance: Float[np.ndarray, " m"]
-    turned: Float[np.ndarray, " t"]
-
-    @property
-    def share(self) -> float:
-        """The share of the random places that the map beats."""
-        return float((self.own > self.chance).mean())
-
-
 @dataclass(frozen=True)
 class Check:
     """Results of checking an attribution, means over its images; printed, it is the verdict in one line.
 
     `repetition`: the rank correlation of the map with that of a repeated call; `elsewhere`: with that of the image
     moved by half its size. `constant`: every map is the same everywhere. All are None, or empty, where they did not fit
-    into the budget (`classes` and `for_class` also where there is no other class); `skipped` lists all that did not.
-    `for_class`: the rank correlation between the difference of two classes' maps and the difference of what patches
-    change in their scores. `evidence`: the rank correlation of the map with the fall of the score as patches turn grey.
+    into the budget (`own_class` also where the target is a function); `skipped` lists all that did not.
+    `own_class`: the rank correlation of the map with that of the network in which the weights of its class are random.
+    `unseen`: the spread of the map in a half of the image that is hidden from the network, as a fraction of that of the
+    whole; chance is that of the map mirrored and turned.
     `road`: the mean score as pixels are imputed (low if the map is right). `empty_maps`: how many random networks gave
     a constant map, which was left out; with fewer than two others `randomisation` is None. `residue`: by how much the
     values of an additive method miss the difference that they should add up to, as a fraction of it.
@@ -92,9 +81,8 @@ class Check:
     randomisation: RandomisationTest | None
     empty_maps: int
     elsewhere: float | None
-    classes: Classes | None
-    for_class: WithChance | None
-    evidence: WithChance | None
+    own_class: float | None
+    unseen: WithChance | None
     deletions: Deletions | None
     road: WithChance | None
     depths: tuple[Depth, ...]
@@ -109,10 +97,9 @@ class Check:
             *self._randomisation(),
             *self._cascade(),
             *self._elsewhere(),
-            *self._classes(),
-            *self._for_class(),
+            *self._own_class(),
+            *self._unseen(),
             *self._removal(),
-            *self._turned(),
             *self._edges(),
             *self._completeness(),
         )
@@ -122,36 +109,33 @@ class Check:
         """Whether to trust the map. It fails by the first of these that applies, in this order:
 
         it is constant; it differs when it is made again; it is the same with random weights, all or from the top down,
-        for another image, or for another class; it follows the evidence for another class; mirrored or turned, it finds
-        far more; removing what it marks changes the answer no more than removing other places. Where the last three
-        cannot tell, there is no verdict.
+        for another image, or with random weights of its class; where half of the image is hidden it is far less flat
+        than where, mirrored or turned, that half would be; removing what it marks changes the answer less than removing
+        nearly any other place. Where one of the last two is close, the check cannot tell.
         """
         if self.constant:
             return Verdict(False, "do not trust: the map is the same everywhere")
         for row in self.rows:
             if row.passed is False and row.name in _REASONS:
                 return Verdict(False, f"do not trust: {_REASONS[row.name]}")
-        standing = self._standing()
-        if standing is not None and standing.share <= _NO_BETTER:
+        share = self._share_beaten()
+        if share is not None and share <= _WORSE:
             return Verdict(False, f"do not trust: {_NO_EVIDENCE}")
         passed = {row.name: row.passed for row in self.rows}
-        has_class = self.classes is not None
         missing = [
             what
             for what, known in (
                 ("whether the map depends on the weights", passed.get(_RANDOM)),
-                ("whether it argues for this class", not has_class or _FOR in passed),
-                ("whether it finds what the answer needs", standing is not None),
+                ("whether it finds what the answer needs", share is not None),
             )
             if not known
         ]
-        if standing is None or missing:
+        if share is None or missing:
             return Verdict(None, f"no verdict: {' and '.join(missing)} was not measured within {self.budget}")
-        if standing.share < _ABOVE_CHANCE:
+        if share < _BETTER:
             return Verdict(None, f"cannot tell: {_LITTLE_EVIDENCE}")
-        for name, reason in _DOUBTS.items():
-            if name in passed and passed[name] is None:
-                return Verdict(None, f"cannot tell: {reason}")
+        if _UNSEEN in passed and passed[_UNSEEN] is None:
+            return Verdict(None, "cannot tell: mirrored or turned, the map would fit the network as well")
         return Verdict(True, "trust: the map depends on the weights and finds what the answer needs")
 
     def as_dict(self) -> dict[str, Any]:
@@ -189,28 +173,28 @@ class Check:
             said = "changes as layers become random" if passed else "does not change as layers become random"
             yield Row(_CASCADE, least, None, passed, said)
 
-    def _classes(self) -> Iterator[Row]:
-        if self.classes is not None:
-            same = min(self.classes.trained, self.classes.random_head) > SAME_CLASS
-            said = "the same for another class" if same else "depends on the class"
-            yield Row(_CLASS, self.classes.trained, None, not same, said)
-
     def _elsewhere(self) -> Iterator[Row]:
         if self.elsewhere is not None:
             passed = self.elsewhere <= SAME
             said = "depends on the image" if passed else "the same for another image"
             yield Row(_IMAGE, self.elsewhere, None, passed, said)
 
-    def _for_class(self) -> Iterator[Row]:
-        if self.for_class is not None:
-            share = self.for_class.share_better(1)
-            passed = True if share >= _FOR_CLASS else False if share <= _FOR_ANOTHER else None
+    def _own_class(self) -> Iterator[Row]:
+        if self.own_class is not None:
+            passed = self.own_class <= SAME_CLASS
+            said = "depends on the weights of its class" if passed else "the same with random weights of its class"
+            yield Row(_CLASS, self.own_class, None, passed, said)
+
+    def _unseen(self) -> Iterator[Row]:
+        if self.unseen is not None:
+            value, others = self.unseen.value, self.unseen.ends
+            passed = True if value <= _NOT_TURNED * others[0] else False if value > _TURNED * others[0] else None
             said = {
-                True: "argues for this class",
-                False: "argues for another class",
-                None: "cannot tell which class it argues for",
+                True: "flattest where the image is hidden",
+                False: "flat elsewhere than where the image is hidden",
+                None: "not flattest where the image is hidden",
             }
-            yield Row(_FOR, self.for_class.value, self.for_class.ends, passed, said[passed])
+            yield Row(_UNSEEN, value, others, passed, said[passed])
 
     def _removal(self) -> Iterator[Row]:
         """Yield whether each measure is better than in `_ABOVE_CHANCE` of the random places."""
@@ -220,40 +204,25 @@ class Check:
             said = "better than chance" if passed else f"better than {share:.0%} of random places"
             yield Row(name, measured.value, measured.ends, passed, said)
 
-    def _turned(self) -> Iterator[Row]:
-        standing = self._standing()
-        if standing is not None:
-            turned = standing.turned
-            beaten = int((standing.own > turned).sum())
-            passed = True if len(turned) and beaten == len(turned) else None
-            said = f"better than {beaten} of {len(turned)} mirrored or turned maps"
-            if not len(turned):
-                said = "mirrored or turned, it is nearly the same"
-            elif turned.max() - standing.own >= _TURNED_FINDS_MORE:
-                passed, said = False, "mirrored or turned, it finds far more"
-            yield Row(_TURNED, beaten / max(1, len(turned)), None, passed, said)
-
     def _measures(self) -> Iterator[tuple[str, WithChance, int]]:
         """Yield each measure with the sign that makes larger values better."""
-        if self.evidence is not None:
-            yield "grey patches", self.evidence, 1
         if self.deletions is not None:
             yield "deletion", self.deletions.deletion, -1
             yield "insertion", self.deletions.insertion, 1
         if self.road is not None:
             yield "ROAD", self.road, -1
 
-    def _standing(self) -> _Standing | None:
-        """Judge by all measures together, each divided by its spread over the random places; None if too few are known.
+    def _share_beaten(self) -> float | None:
+        """Return the share of the random places that the map beats, by the mean of all measures.
 
-        Grey patches alone are too few.
+        Each measure is divided by its spread over the random places.
         """
         measures = list(self._measures())
-        if self.deletions is None:
+        if not measures:
             return None
         places = min(len(measured.chance) for _, measured, _ in measures)
-        together = np.mean([sign * measured.standardized(places) for _, measured, sign in measures], axis=0)
-        return _Standing(together[0], together[1 : 1 + places], together[1 + places :])
+        own, *chance = np.mean([sign * measured.standardized(places) for _, measured, sign in measures], axis=0)
+        return float((own > np.array(chance)).mean())
 
     def _edges(self) -> Iterator[Row]:
         if self.randomisation is None:
@@ -269,19 +238,14 @@ class Check:
 
 
 _AGAIN, _RANDOM, _CASCADE, _IMAGE = "repetition", "randomisation", "cascade", "other image"
-_CLASS, _FOR, _TURNED = "other class", "this class", "turned"
+_CLASS, _UNSEEN = "class weights", "hidden half"
 _REASONS = {
     _AGAIN: "made again with the same weights, it is another map",
     _RANDOM: "it looks the same with random weights",
     _CASCADE: "it hardly changes as the layers become random",
     _IMAGE: "it looks the same for another image",
-    _CLASS: "it looks the same for another class",
-    _FOR: "it follows the evidence for another class",
-    _TURNED: "mirrored or turned, it finds far more",
+    _CLASS: "it looks the same with random weights of its class",
+    _UNSEEN: "it marks a half of the image that is hidden, as if it were mirrored or turned",
 }
-_NO_EVIDENCE = "removing what it marks changes the answer no more than removing other places"
-_LITTLE_EVIDENCE = "removing what it marks changes the answer little more than removing other places"
-_DOUBTS = {
-    _FOR: "it may be the map of another class, whose evidence lies in the same places",
-    _TURNED: "mirrored or turned, the map would find as much",
-}
+_NO_EVIDENCE = "removing what it marks changes the answer less than removing other places"
+_LITTLE_EVIDENCE = "removing what it marks changes the answer no more than removing other places"

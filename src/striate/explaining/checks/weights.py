@@ -26,12 +26,12 @@ class Cascade:
     """A copy of a network in eval mode, of which more and more layers become random, the last to run first.
 
     A layer is a module that has weights or statistics of its own. Statistics are estimated on `images`, the first of
-    them if they are many. The noise follows from `seed`. The copy of a compiled network is not compiled, because each
-    copy would be compiled again.
+    them if they are many. The noise follows from `seed`. A compiled network
+    is not compiled in the copy.
     """
 
     def __init__(self, model: nn.Module, images: Float[Tensor, "n c h w"], seed: int) -> None:
-        self.network = _copied(getattr(model, "_orig_mod", model))
+        self.network = copied(model)
         self._images = images[:_FOR_STATISTICS]
         self._layers = _layers_from_top(self.network, images)
         self._noise = torch.Generator().manual_seed(seed)
@@ -51,9 +51,27 @@ class Cascade:
             self.network(self._images.clone())  # which it may overwrite
         return self.network
 
+    @torch.no_grad()
+    def of_class(self, number: int, classes: int) -> nn.Module | None:
+        """Randomize the weights of one class: its row in the topmost layer that has a row for each of the `classes`.
 
-def _copied(model: nn.Module) -> nn.Module:
-    """Copy a network; attributes other than weights and modules that cannot be copied, such as locks, are shared."""
+        Return None if there is no such layer.
+        """
+        for layer in self._layers:
+            rows = [weights for weights in layer.parameters(recurse=False) if weights.shape[:1] == (classes,)]
+            for weights in rows:
+                weights[number] = _noise_like(weights, self._noise)[number]
+            if rows:
+                return self.network
+        return None
+
+
+def copied(model: nn.Module) -> nn.Module:
+    """Copy a network; attributes other than weights and modules that cannot be copied, such as locks, are shared.
+
+    The copy of a compiled network is not compiled, because each copy would be compiled again.
+    """
+    model = getattr(model, "_orig_mod", model)
     shared: dict[int, Any] = {}
     for module in model.modules():
         for name, value in vars(module).items():
