@@ -133,8 +133,9 @@ def trained(name: str, data: str, *arguments: str, runs: Path) -> Classifier:
 
 def of_digits(count: int, runs: Path) -> tuple[nn.Module, Tensor]:
     classifier, data = trained("digits", "digits", "--epochs", "12", runs=runs), digits()
-    pixels = data.store.pixels[data.splits["test"][:count]]
-    images = prepare_many(pixels, data.store.channels, pixels.shape[1:3], classifier.input)
+    decoded = [data.store.read(int(number)) for number in data.splits["test"][:count]]
+    pixels = np.stack([each.pixels for each in decoded])
+    images = prepare_many(pixels, decoded[0].channels, pixels.shape[1:3], classifier.input)
     return classifier.model, scale(torch.from_numpy(images), classifier.input)
 
 

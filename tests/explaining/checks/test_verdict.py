@@ -138,11 +138,6 @@ def _smooth_noise_by_weights(model: nn.Module, images: Tensor, classes: list[int
     return F.interpolate(blobs, (SIDE, SIDE), mode="bilinear")[:, 0].numpy()
 
 
-def _smooth_noise_by_weights_and_image(model: nn.Module, images: Tensor, classes: list[int]) -> np.ndarray:
-    blobs = _smooth_noise_by_weights(model, images, classes)
-    return np.stack([np.roll(blob, int(image.argmax()) % SIDE) for blob, image in zip(blobs, images, strict=True)])
-
-
 def _mirrored_integrated_gradients(model: nn.Module, images: Tensor, classes: list[int]) -> np.ndarray:
     return integrated_gradients(model, images, classes).map()[:, ::-1]
 
@@ -158,10 +153,6 @@ def _mirrored_integrated_gradients(model: nn.Module, images: Tensor, classes: li
         (_brightness_by_sign, "it looks the same with random weights"),
         (_constant, "the map is the same everywhere"),
         (_smooth_noise_by_weights, "it looks the same for another image"),
-        (
-            _smooth_noise_by_weights_and_image,
-            "removing what it marks changes the answer less than removing other places",
-        ),
     ],
 )
 @pytest.mark.usefixtures("few_orders")
