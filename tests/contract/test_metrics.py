@@ -31,15 +31,21 @@ JUDGES: dict[str, Callable[[np.ndarray, np.ndarray], float]] = {
     "macro_f1": lambda z, t: judge.f1_score(t, z.argmax(1), labels=np.unique(t), average="macro"),
     "auc": lambda z, t: judge.roc_auc_score(t, _softmax(z), multi_class="ovr", average="macro", labels=_labels(z)),
     "ece": lambda z, t: expected_calibration_error(z.tolist(), t.tolist(), 15),
+    "label_loss": lambda z, t: sum(map(judge.log_loss, t.T, (1 / (1 + np.exp(-z))).T)),
+    "label_accuracy": lambda z, t: 1 - judge.hamming_loss(t, z >= 0),
+    "mean_average_precision": lambda z, t: judge.average_precision_score(t, z, average="macro"),
 }
+OF_LABELS = {"label_loss", "label_accuracy", "mean_average_precision"}  # their targets are a 0 or 1 for each class
 
 
-def _samples(classes: int, count: int = 400, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
+def _samples(name: str, classes: int, count: int = 400, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
     """Logits that are right more often than not, for targets in which every class occurs and none as often."""
     random = np.random.default_rng(seed)
     targets = np.concatenate([np.arange(classes), random.choice(classes, count - classes, p=_uneven(classes))])
     logits = random.normal(size=(count, classes)) * 2
     logits[np.arange(count), targets] += 1.5
+    if name in OF_LABELS:
+        return logits, np.maximum(np.eye(classes)[targets], random.random((count, classes)) < 0.1)
     return logits, targets
 
 
@@ -55,27 +61,29 @@ def name(request: pytest.FixtureRequest) -> str:
 
 @pytest.mark.parametrize("classes", [6, 10, 37])
 def test_equals_an_independent_implementation(name: str, classes: int) -> None:
-    logits, targets = _samples(classes)
+    logits, targets = _samples(name, classes)
     assert METRICS[name].score(logits, targets) == pytest.approx(JUDGES[name](logits, targets), abs=1e-12)
 
 
 def test_does_not_depend_on_the_order_of_the_samples(name: str) -> None:
-    logits, targets = _samples(10)
+    logits, targets = _samples(name, 10)
     order = np.random.default_rng(1).permutation(len(targets))
     score = METRICS[name].score
     assert score(logits[order], targets[order]) == pytest.approx(score(logits, targets), abs=1e-12)
 
 
 def test_does_not_depend_on_the_order_of_the_classes(name: str) -> None:
-    logits, targets = _samples(10)
+    logits, targets = _samples(name, 10)
     order = np.random.default_rng(2).permutation(10)
     score = METRICS[name].score
-    assert score(logits[:, order], np.argsort(order)[targets]) == pytest.approx(score(logits, targets), abs=1e-12)
+    moved = targets[:, order] if name in OF_LABELS else np.argsort(order)[targets]
+    assert score(logits[:, order], moved) == pytest.approx(score(logits, targets), abs=1e-12)
 
 
 def test_perfect_answers_are_the_best(name: str) -> None:
     targets = np.tile(np.arange(7), 3)
-    perfect = np.eye(7)[targets] * 100.0
+    perfect = (np.eye(7)[targets] - 0.5) * 200.0
+    targets = np.eye(7)[targets] if name in OF_LABELS else targets
     worse = perfect.copy()
     worse[:3] = np.roll(worse[:3], 1, axis=1)
     metric = METRICS[name]
@@ -88,7 +96,7 @@ def test_perfect_answers_are_the_best(name: str) -> None:
 
 
 def test_large_logits_do_not_overflow(name: str) -> None:
-    logits, targets = _samples(8)
+    logits, targets = _samples(name, 8)
     score = METRICS[name].score(logits.astype(np.float32) * 1e4, targets)
     assert score is not None
     assert math.isfinite(score)
