@@ -57,6 +57,25 @@ class Concepts(SheetResult):
         return f"Concepts({self.label!r}: {told})"
 
 
+def _of_class(dataset: Dataset, indices: np.ndarray, label: str) -> np.ndarray:
+    """Return which of the images are of the class.
+
+    Raises:
+        DataError: none is.
+    """
+    known = label in dataset.classes
+    own = dataset.having(dataset.classes.index(label))[indices] if known else indices < 0
+    if not own.any():
+        raise DataError(f"The training split has no image of {label!r}: choose another class.")
+    return own
+
+
+def _others(dataset: Dataset, label: str) -> str:
+    """Name the images to which concepts are compared: those of all classes but one."""
+    rest = [name for name in dataset.classes if name != label]
+    return f"images of {rest[0]}" if len(rest) == 1 else "images of other classes"
+
+
 @with_progress
 def concepts(
     run: str | Path | Run,
@@ -116,10 +135,7 @@ def concepts(
     number = class_number(classifier.labels.classes, target)
     dataset, indices = training_images(run, classifier, report)
     label = classifier.labels.classes[number]
-    known = label in dataset.classes
-    own = dataset.having(dataset.classes.index(label))[indices] if known else indices < 0
-    if not own.any():
-        raise DataError(f"The training split has no image of {label!r}: choose another class.")
+    own = _of_class(dataset, indices, label)
     unreadable: list[Unreadable] = []
     found = {
         name: prepared(classifier, list(expand((folder,))), unreadable)
@@ -130,17 +146,13 @@ def concepts(
         if random is None
         else prepared(classifier, list(expand((random,))), unreadable)
     )
-    rest = [name for name in dataset.classes if name != label]
-    against = "random images"
-    if random is None:
-        against = f"images of {rest[0]}" if len(rest) == 1 else "images of other classes"
     tried = try_concepts(
         classifier,
         found,
         others,
         _some(classifier, dataset, indices[own], images),
         number,
-        against=against,
+        against="random images" if random is not None else _others(dataset, label),
         at=at,
         progress=report,
     )
