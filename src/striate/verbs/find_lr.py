@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from striate.core.errors import ConfigError, command
 from striate.core.progress import silent
 from striate.reporting.sheets.results import SheetResult, file_stem
-from striate.verbs._size import size_of
+from striate.verbs._options import SETTINGS, changes_of
 from striate.verbs._verb import with_progress
 
 if TYPE_CHECKING:
@@ -21,18 +21,7 @@ if TYPE_CHECKING:
     from striate.models import ModelSource
     from striate.runs.rate_range import RangeTest
 
-_OPTIONS = {
-    "model": "--model",
-    "weights": "--weights",
-    "transfer.name": "--transfer",
-    "batch_size": "--batch-size",
-    "optimizer.name": "--optimizer",
-    "optimizer.weight_decay": "--weight-decay",
-    "seed": "--seed",
-    "device": "--device",
-    "precision": "--precision",
-    "loader_threads": "--workers",
-}
+_FLAGS = {setting: f"--{name.replace('_', '-')}" for name, setting in SETTINGS.items()}
 """Options of `striate train` by their settings; the others are given with `--set`."""
 
 
@@ -173,8 +162,6 @@ def find_lr(
     Raises:
         StriateError: an argument is not valid; the message says which, and what is possible.
     """
-    from striate.models import registered
-    from striate.runs.plan import together
     from striate.runs.rate_range import RateRange, range_test
     from striate.runs.start import plan_run
     from striate.runs.train import Session
@@ -182,28 +169,25 @@ def find_lr(
     if out is not None and Path(out).suffix.lower() not in (".png", ".svg"):
         raise ConfigError(f"The image is a .png or .svg file; received {str(out)!r}.")
     wanted = RateRange(lowest=lowest, highest=highest, steps=steps)
-    height, width = (None, None) if size is None else size_of(size)
-    own = None if model is None or isinstance(model, str) else registered(model)
-    options = {
-        "model": own or model,
-        "weights": None if weights is None else str(weights),
-        "transfer.name": transfer,
-        "batch_size": batch_size,
-        "optimizer.name": optimizer,
-        "optimizer.weight_decay": weight_decay,
-        "input.height": height,
-        "input.width": width,
-        "seed": seed,
-        "device": device,
-        "precision": precision,
-        "loader_threads": workers,
-    }
-    changes = together({key: value for key, value in options.items() if value is not None}, set)
+    changes = changes_of(
+        set,
+        model=model,
+        weights=weights,
+        transfer=transfer,
+        batch_size=batch_size,
+        optimizer=optimizer,
+        weight_decay=weight_decay,
+        size=size,
+        seed=seed,
+        device=device,
+        precision=precision,
+        workers=workers,
+    )
     report = progress or silent
     plan, prepared, stem = plan_run(data, changes, recipe=recipe, progress=report)
     test = range_test(Session(plan, prepared), wanted, progress=report)
     hint = None
-    if test.suggestion is not None and own is None and isinstance(data, (str, Path)):
+    if test.suggestion is not None and isinstance(model or "", str) and isinstance(data, (str, Path)):
         chosen = {key: value for key, value in changes.items() if key != "optimizer.lr"}
         hint = _train_command(data, recipe, chosen, test.suggestion)
     result = LearningRate(test, plan.recipe.model, plan.recipe.optimizer.name, hint)
@@ -214,5 +198,5 @@ def _train_command(data: str | Path, recipe: str | None, changes: Mapping[str, o
     """Return the command that trains with the same changes of the recipe and this rate."""
     words = [] if recipe is None else ["--recipe", recipe]
     for key, value in changes.items():
-        words += [_OPTIONS[key], value] if key in _OPTIONS else ["--set", f"{key}={value}"]
+        words += [_FLAGS[key], value] if key in _FLAGS else ["--set", f"{key}={value}"]
     return command("train", data, *words, "--lr", f"{rate:g}")

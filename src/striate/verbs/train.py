@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from striate.core.progress import silent
-from striate.verbs._size import size_of
+from striate.verbs._options import changes_of
 from striate.verbs._verb import training
 
 if TYPE_CHECKING:
@@ -89,32 +89,29 @@ def train(
     Raises:
         StriateError: an argument is not valid; the message says which, and what is possible.
     """
-    from striate.models import registered
     from striate.reporting.build import write_run_report
-    from striate.runs.plan import together
     from striate.runs.start import start_run
 
-    height, width = (None, None) if size is None else size_of(size)
-    options = {
-        "model": model if model is None or isinstance(model, str) else registered(model),
-        "weights": None if weights is None else str(weights),
-        "transfer.name": transfer,
-        "transfer.folds": folds,
-        "epochs": epochs,
-        "batch_size": batch_size,
-        "optimizer.name": optimizer,
-        "optimizer.lr": lr,
-        "optimizer.weight_decay": weight_decay,
-        "input.height": height,
-        "input.width": width,
-        "seed": seed,
-        "device": device,
-        "precision": precision,
-        "loader_threads": workers,
-    }
+    changes = changes_of(
+        set,
+        model=model,
+        weights=weights,
+        transfer=transfer,
+        folds=folds,
+        epochs=epochs,
+        batch_size=batch_size,
+        optimizer=optimizer,
+        lr=lr,
+        weight_decay=weight_decay,
+        size=size,
+        seed=seed,
+        device=device,
+        precision=precision,
+        workers=workers,
+    )
     run = yield from start_run(
         data,
-        together({key: value for key, value in options.items() if value is not None}, set),
+        changes,
         recipe=recipe,
         name=name,
         folder=Path(runs),
