@@ -13,10 +13,10 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from PIL import Image
 from torch import Tensor, nn
 
 import striate
+from rehearsal.colours import dark_and_light
 from rehearsal.small import MadeBatches, WithAuxiliary
 from striate.classifier import save_classifier
 from striate.core.batch import Batch
@@ -43,12 +43,7 @@ SETTINGS = {"precision": "float32", "epochs": "2ep", "batch_size": 8}
 def trained(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """A folder with photos and two teachers, `one` and `two`, of other networks and sizes than the student's."""
     base = tmp_path_factory.mktemp("distilled")
-    draws = np.random.default_rng(0)
-    for name, level in (("dark", 90), ("light", 130)):
-        (base / "photos" / name).mkdir(parents=True)
-        for number in range(20):
-            pixels = np.clip(draws.normal(level, 60, (16, 16)), 0, 255).astype(np.uint8)
-            Image.fromarray(pixels).save(base / "photos" / name / f"{number}.png")
+    dark_and_light(base / "photos")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("STRIATE_CACHE", str(base / "cache"))
         patch.setattr(build, "write_run_report", lambda run: run.report_file)

@@ -11,9 +11,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image
 
 import striate
+from rehearsal.colours import dark_and_light
 from striate.classifier import Classifier, Ensemble
 from striate.cli.main import main
 from striate.core.errors import ConfigError
@@ -25,12 +25,7 @@ from striate.runs.folder import Run
 def runs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Run, Run]]:
     """Two runs on the same photos that differ in the network and the seed."""
     base = tmp_path_factory.mktemp("together")
-    draws = np.random.default_rng(0)
-    for name, level in (("dark", 90), ("light", 130)):
-        (base / "photos" / name).mkdir(parents=True)
-        for number in range(20):
-            pixels = np.clip(draws.normal(level, 60, (16, 16)), 0, 255).astype(np.uint8)
-            Image.fromarray(pixels).save(base / "photos" / name / f"{number}.png")
+    dark_and_light(base / "photos")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("STRIATE_CACHE", str(base / "cache"))
         patch.setattr(build, "write_run_report", lambda run: run.report_file)
