@@ -19,6 +19,7 @@ from striate.core.duration import Duration
 from striate.core.registry import Registered
 from striate.data.augmentation.augmentations import Augmentation
 from striate.data.views import View
+from striate.runs.initial import Initial
 from striate.runs.recipe import Recipe
 from striate.runs.recipes import RECIPES
 from striate.runs.transfer import Transfer
@@ -109,8 +110,8 @@ striate.train("photos/", set=["loss.name=poly", "loss.epsilon=2"])
 
 The other registries are `OPTIMIZERS`, `SCHEDULES` and `AVERAGES` of `striate.training`, with the base classes \
 `OptimizerSettings`, `Schedule` and `Average`, and `AUGMENTATIONS` of `striate.data.augmentation.augmentations`, with \
-`Geometric` and `Photometric` (and `Colour` and `Mixing` of `.colours` and `.mixing`); and `TASKS` of `striate.tasks`, \
-with `Task`. A loss names the tasks that it suits in \
+`Geometric` and `Photometric` (and `Colour` and `Mixing` of `.colours` and `.mixing`); `TASKS` of `striate.tasks`, \
+with `Task`; and `INITIALS` of `striate.runs.initial`, with `Initial`. A loss names the tasks that it suits in \
 `tasks`, by default classification alone."""
 
 _COLUMNS = ("setting", "type", "default", "meaning")
@@ -119,6 +120,12 @@ _KINDS: dict[str, tuple[type[Registered], str, str]] = {
     "Losses": (Loss, "loss.", "The values of `loss.name`, each with its options."),
     "Optimizers": (OptimizerSettings, "optimizer.", "The values of `optimizer.name`, each with its options."),
     "Transfer": (Transfer, "transfer.", "The values of `transfer.name` (`--transfer`), each with its options."),
+    "Initial weights": (
+        Initial,
+        "initial.{}.",
+        "The members of the list `initial`, which changes the random weights of a training from scratch in order: "
+        "`--set initial=dirac,whitening`.",
+    ),
     "Schedules": (Schedule, "schedule.", "The values of `schedule.name`, each with its options."),
     "Averages": (
         Average,

@@ -234,3 +234,28 @@ def test_the_kernel_for_all_parameters_computes_what_torchs_plain_loop_computes(
 def test_what_cannot_be_is_refused(name: str, chosen: dict[str, Any], sentence: str) -> None:
     with pytest.raises(ConfigError, match=sentence):
         from_json(OptimizerSettings, {"name": name, **chosen})
+
+
+@pytest.mark.parametrize("name", OPTIMIZERS)
+def test_biases_of_normalizations_have_the_rate_that_is_a_multiple_of_the_others(name: str) -> None:
+    model = Mixed()
+    rates = {}
+    for factor in (1.0, 64.0):
+        optimizer = OPTIMIZERS[name](lr=0.1, weight_decay=0.05, norm_bias_rate=factor).create(model)
+        groups = [(each, group) for group in optimizer.param_groups for each in group["params"]]
+        rates[factor] = {each: (group["lr"], group["initial_lr"], group["weight_decay"]) for each, group in groups}
+    assert rates[1.0].keys() == rates[64.0].keys()
+    for parameter, (rate, initial, decay) in rates[1.0].items():
+        norms = (model.norm, model.group, model.planes)
+        times = 64.0 if any(parameter is norm.bias for norm in norms) else 1.0
+        assert rates[64.0][parameter] == (pytest.approx(times * rate), pytest.approx(times * initial), decay)
+
+
+def test_the_rate_of_a_layer_multiplies_that_of_its_norms_biases() -> None:
+    model = make_model()
+    rates = [LayerRate(list(model.parameters()), 0.5)]
+    optimizer = OPTIMIZERS["sgd"](lr=0.1, norm_bias_rate=8.0).create(model, rates)
+    (rate,) = {
+        group["lr"] for group in optimizer.param_groups if any(each is model[1].bias for each in group["params"])
+    }
+    assert rate == pytest.approx(0.4)

@@ -14,9 +14,11 @@ from striate.layers.conv import Pointwise as Pointwise
 from striate.layers.conv import SeparableConv2d as SeparableConv2d
 from striate.layers.inception import Branches as Branches
 from striate.layers.inception import Concat as Concat
+from striate.layers.init import dirac_ as dirac_
 from striate.layers.init import he_ as he_
 from striate.layers.init import normal_ as normal_
 from striate.layers.init import truncated_normal_ as truncated_normal_
+from striate.layers.init import whiten_ as whiten_
 from striate.layers.init import xavier_ as xavier_
 from striate.layers.norm import LayerNorm2d as LayerNorm2d
 from striate.layers.norm import LocalResponseNorm as LocalResponseNorm

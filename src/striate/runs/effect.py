@@ -45,6 +45,7 @@ def settings_in_effect(plan: Plan, spec: InputSpec, labels: LabelSpec) -> tuple[
         Effective("mean", _numbers(spec.mean), measured),
         Effective("std", _numbers(spec.std), measured),
         *_transfer(plan),
+        *(Effective("initial", _words(each), "by recipe or option") for each in recipe.initial),
         _augmentation(plan, spec, labels),
         Effective("loss", _words(recipe.loss), "no class weights: each image counts alike"),
         Effective("optimizer", _words(optimizer), f"learning rate {optimizer.lr:g}, {rate}"),

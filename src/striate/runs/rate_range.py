@@ -112,7 +112,7 @@ def range_test(session: Session, wanted: RateRange, *, progress: Progress = sile
             "in --transfer full or --model tiny_vgg."
         )
     batches, _ = session.prepared.load(recipe, progress=progress)
-    state = first_state(session, len(batches), progress=progress)
+    state = first_state(session, batches, progress=progress)
 
     def factor(clock: Clock) -> float:
         return wanted.rate(clock.step) / recipe.optimizer.lr

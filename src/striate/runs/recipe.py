@@ -14,6 +14,7 @@ from striate.data.augmentation.augment import check_list
 from striate.data.augmentation.augmentations import Augmentation, FromData
 from striate.data.augmentation.mixing import Mixing
 from striate.data.preparation.measure import InputSettings
+from striate.runs.initial import Initial
 from striate.runs.transfer import Scratch, Transfer, check, cross_validates
 from striate.tasks import Classification, Task
 from striate.training.averages import Average
@@ -53,6 +54,7 @@ class Recipe:
         weights: pretrained weights to start from: a file, a name of the catalogue or a repository of the hub; none
             starts from random ones.
         transfer: how the pretrained weights are used.
+        initial: changes of the random weights with which a training from scratch starts, in order.
         task: what is learned.
         input: how images become the input of the model.
         augmentation: random changes of the training images, in order; with `from_data` none, only the listed ones.
@@ -75,6 +77,7 @@ class Recipe:
     batch_size: int = 64
     weights: str | None = None
     transfer: Transfer = field(default_factory=Scratch)
+    initial: tuple[Initial, ...] = ()
     task: Task = field(default_factory=Classification)
     input: InputSettings = field(default_factory=InputSettings)
     augmentation: tuple[Augmentation, ...] = (FromData(),)
@@ -97,6 +100,11 @@ class Recipe:
         check_range(self, "unreadable", at_least=0, at_most=1)
         check_list(self.augmentation)
         check(self.transfer, self.weights)
+        if self.initial and self.weights is not None:
+            raise ConfigError(
+                f"initial.{self.initial[0].name} changes random weights, and training starts from those of "
+                f"{self.weights}. Leave one of them out."
+            )
         if isinstance(self.schedule, Plateau) and cross_validates(self.transfer):
             raise ConfigError(
                 "schedule plateau follows the validation split, and with folds all images are trained on. Choose "

@@ -21,6 +21,7 @@ from striate.models import Arguments, build_model
 from striate.runs.criterion import learned_task
 from striate.runs.events import RunStarted
 from striate.runs.folder import Run
+from striate.runs.initial import initialize
 from striate.runs.plan import Plan
 from striate.runs.prepare import Prepared, TrainingData
 from striate.runs.probe import fit_head
@@ -108,7 +109,7 @@ def train_run(
     """
     recipe, checkpoint = session.plan.recipe, start.checkpoint
     train, validation = batches
-    state = first_state(session, len(train), start, progress=progress)
+    state = first_state(session, train, start, progress=progress)
     changes = start.changes
     if checkpoint is not None:
         present = circumstances(state.plan, state.task)
@@ -141,15 +142,20 @@ def train_run(
 
 
 def first_state(
-    session: Session, steps_per_epoch: int, start: Start | None = None, *, progress: Progress = silent
+    session: Session, batches: Batches, start: Start | None = None, *, progress: Progress = silent
 ) -> TrainState:
-    """Return the state of the training before its first step; if the start has a checkpoint, `restore` it next."""
+    """Return the state of the training on `batches` before its first step.
+
+    If the start has a checkpoint, `restore` it next.
+    """
     recipe, start = session.plan.recipe, start or Start()
-    network = session.build(restored=start.checkpoint is not None, progress=progress)
+    restored = start.checkpoint is not None
+    network = session.build(restored=restored, progress=progress)
+    initialize(recipe.initial, network, batches, restored=restored)
     rates = freeze_for(recipe.transfer, network, session.arguments["size"])
     execution = _execution(session, network, start, progress)
     task = learned_task(recipe, session.prepared, execution)
-    return _state(session, execution, network, task, steps_per_epoch, rates)
+    return _state(session, execution, network, task, len(batches), rates)
 
 
 @contextlib.contextmanager

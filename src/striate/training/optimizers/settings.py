@@ -50,6 +50,8 @@ class OptimizerSettings(Registered, ABC):
             adds none. Neelakantan et al. 2015 (arXiv:1511.06807) choose among 0.01, 0.3 and 1.
         max_norm: largest Euclidean norm of the weights of each filter or unit, restored after each update; none
             does not bound them. Layers with a bound of their own (`maxnorm`) keep to both.
+        norm_bias_rate: learning rate of the biases of normalizations, as a multiple of the others'; Jordan 2024
+            (arXiv:2404.04454, section 3.4) has 64.
         sharpness: ρ of sharpness-aware minimization: the gradient is taken at the weights moved by ρ along the
             gradient, for twice the time; none takes it at the weights.
     """
@@ -64,9 +66,11 @@ class OptimizerSettings(Registered, ABC):
     gradient_noise: float | None = None
     max_norm: float | None = None
     sharpness: float | None = None
+    norm_bias_rate: float = 1.0
 
     def __post_init__(self) -> None:
         check_range(self, "lr", "clip_norm", "clip_value", "gradient_noise", "max_norm", "sharpness", above=0)
+        check_range(self, "norm_bias_rate", above=0)
         check_range(self, "weight_decay", "l1", at_least=0)
 
     def create(self, model: nn.Module, rates: Sequence[LayerRate] = ()) -> Optimizer:
@@ -75,7 +79,7 @@ class OptimizerSettings(Registered, ABC):
         There is a group for each of `kinds`: weights, which decay, and the rest (biases, normalizations), which does
         not. With `rates` there is one for each rate and kind, and every trainable parameter is in one.
         """
-        kinds = self.kinds(model)
+        kinds = self.kinds(model) if self.norm_bias_rate == 1.0 else self._kinds_with_norm_biases(model)
         groups: Groups = []
         for rate in rates or (LayerRate([parameter for parameters, _ in kinds for parameter in parameters]),):
             own, start = set(rate.parameters), {"start": rate.start} if rate.start else {}
@@ -83,6 +87,16 @@ class OptimizerSettings(Registered, ABC):
                 chosen, lr = [each for each in parameters if each in own], options.get("lr", self.lr) * rate.factor
                 groups.append({"params": chosen, **options, "lr": lr, "initial_lr": lr, **start})
         return self.build([group for group in groups if group["params"]])
+
+    def _kinds_with_norm_biases(self, model: nn.Module) -> Kinds:
+        """Return the kinds of parameters, where the biases of normalizations have groups with a rate of their own."""
+        biases = {getattr(module, "bias", None) for module in model.modules() if isinstance(module, _NORMALIZATIONS)}
+        kinds: Kinds = []
+        for parameters, options in self.kinds(model):
+            scaled = {**options, "lr": options.get("lr", self.lr) * self.norm_bias_rate}
+            kinds.append(([each for each in parameters if each not in biases], options))
+            kinds.append(([each for each in parameters if each in biases], scaled))
+        return kinds
 
     def kinds(self, model: nn.Module) -> Kinds:
         """Return the kinds of parameters of `model`, each with the options of its group, where `lr` is a base rate."""
