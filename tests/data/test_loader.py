@@ -14,6 +14,7 @@ from striate.core.batch import Batch
 from striate.core.errors import ConfigError, DataError
 from striate.core.spec import GREY, RGB, InputSpec
 from striate.data.augmentation.augmentations import Contrast, Cutout, Flip, Rotation, Shift
+from striate.data.augmentation.mixing import Mixup
 from striate.data.dataset import ArrayStore, Dataset, FileStore, numbered
 from striate.data.images.decoded import DecodedImage
 from striate.data.loading.cache import load_cached
@@ -98,6 +99,29 @@ def test_an_epoch_can_be_entered_at_any_batch(photos, memory):
     assert len(whole) == len(loader) == 9
     for start in (0, 1, 5, 8, 9):
         assert bits(list(loader.epoch(4, start=start))) == whole[start:]
+
+
+@pytest.mark.parametrize("mixed", [(), (Mixup(),)], ids=["alone", "mixed"])
+@pytest.mark.parametrize("memory", [True, False])
+def test_samples_are_those_of_an_epoch_and_only_what_they_depend_on_is_read(photos, memory, mixed):
+    dataset, store = watched(photos)
+    cached = load_cached(photos, ALL, SPEC) if memory else None
+    random = Randomization(seed=5, augmentations=(*AUGMENTATIONS, *mixed))
+    loader = Loader(dataset, ALL, SPEC, batch_size=7, randomization=random, cached=cached, threads=2)
+    wanted = np.array([31, 2, 17, 52])
+    for epoch in (0, 4):
+        batches = list(loader.epoch(epoch))
+        store.reads = 0
+        found = loader.samples(wanted, epoch)
+        assert found.index.tolist() == wanted.tolist()
+        images, targets = ({} for _ in range(2))
+        for batch in batches:
+            images |= dict(zip(batch.index.tolist(), batch.images, strict=True))
+            targets |= dict(zip(batch.index.tolist(), batch.targets, strict=True))
+        assert all(torch.equal(image, images[index]) for image, index in zip(found.images, wanted, strict=True))
+        assert all(torch.equal(target, targets[index]) for target, index in zip(found.targets, wanted, strict=True))
+        holding = sum(len(batch.index) for batch in batches if set(batch.index.tolist()) & set(wanted.tolist()))
+        assert store.reads == (0 if memory else holding if mixed else len(wanted))
 
 
 @pytest.mark.parametrize("memory", [True, False])

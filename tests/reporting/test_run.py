@@ -22,6 +22,7 @@ from striate.models import ModelCard
 from striate.reporting.material import Example, ModelFacts, RunMaterial
 from striate.reporting.numbers import percent
 from striate.reporting.render import render
+from striate.reporting.sheets.augmented import AugmentedImage
 from striate.runs.cross_validation import CurvePoint
 from striate.runs.plan import Probe
 from striate.runs.prepare import divide
@@ -148,6 +149,11 @@ def _material(
     )
 
 
+def _augmented(text: str) -> AugmentedImage:
+    image = np.full((8, 8, 1), 90, np.uint8)
+    return AugmentedImage(text, text, image, (image,) * 2, ((text,), (f"{text} 70 %", "b 30 %")))
+
+
 def _judged(right: int, count: int) -> ClassificationScores:
     """`right` answers of `count` are right."""
     targets = np.zeros(count, dtype=np.int64)
@@ -197,6 +203,7 @@ MATERIALS = {
     "untraced model": dataclasses.replace(
         _material(), model=ModelFacts(name="m", input=(1, 8, 8), parameters=9, untraced="It reads values.")
     ),
+    "augmented": dataclasses.replace(_material(), augmented=(_augmented("cat"),) * 3, augmentation="flip 0.5"),
     "one grey filter": dataclasses.replace(_material(), filters=np.ones((1, 1, 28, 28))),
     "filters of five channels": dataclasses.replace(_material(), filters=np.ones((200, 5, 3, 3))),
 }
@@ -274,6 +281,8 @@ def test_names_from_outside_are_text_wherever_they_stand(text: str) -> None:
         model=_model(text),
         test=score_classification(np.eye(2)[[0, 1, 1]], np.array([0, 1, 0]), (text, "b")),
         mistakes=(_example(text, text, text),),
+        augmented=(_augmented(text),),
+        augmentation=text,
         recipe={text: {text: text}},
         difference={text: (text, text)},
         provenance={text: text},
@@ -294,6 +303,13 @@ def test_the_file_name_and_both_classes_of_a_mistake_can_be_read() -> None:
     assert "cat/1.jpg" in text
     assert "true: class 0" in text
     assert "90.0\u202f%" in text
+
+
+def test_the_labels_of_augmented_images_are_under_them_and_without_images_there_is_no_section() -> None:
+    words = _words(MATERIALS["augmented"])
+    assert words.count("cat prepared cat epoch 1 cat 70 % b 30 % epoch 2") == 3
+    assert "Changes: flip 0.5." in words
+    assert "Changes" not in _words(_material())
 
 
 def test_says_that_there_was_no_mistake() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -16,7 +17,7 @@ from torch import nn
 from striate.classifier import Classifier, load_classifier
 from striate.core.config import to_json
 from striate.core.device import device_named
-from striate.core.errors import ModelError, StriateError
+from striate.core.errors import DataError, ModelError, StriateError
 from striate.core.files import sweep, write_atomically
 from striate.core.spec import InputSpec
 from striate.data.audit import Audit, audit
@@ -26,6 +27,7 @@ from striate.metrics import ClassificationScores, Rows, Temperature
 from striate.models import MODELS, ModelCard, build_sketch
 from striate.reporting.material import Example, ModelFacts, RunMaterial
 from striate.reporting.render import render
+from striate.reporting.sheets.augmented import augmentation_in_effect, augmented_images
 from striate.reporting.sheets.explanation import mistake_maps
 from striate.reporting.sheets.rgb import shown
 from striate.runs.cross_validation import FOLDS, read_curve
@@ -35,7 +37,7 @@ from striate.runs.folder import Run
 from striate.runs.images import named, own_splits
 from striate.runs.mirrored import Mirrored
 from striate.runs.plan import Plan
-from striate.runs.prepare import divide
+from striate.runs.prepare import Prepared, divide
 from striate.tracing import describe
 from striate.training import read_events
 
@@ -135,6 +137,7 @@ def _from_data(
         splits = None if folds is None else own_splits(run, dataset, looked.index)
         looked = divide(looked) if splits is None else replace(looked, splits=splits)
         found["audit"] = looked
+        found |= _augmented(plan, Prepared(dataset, looked, classifier.input, classifier.labels))
         if judged is not None and isinstance(judged.rows, Rows):
             rows, classes = _found_again(dataset, looked, judged.rows, judged.names), judged.scores.classes
             found |= _with_maps(classifier, dataset, tuple(_examples(dataset, classes, rows.worst(_MISTAKES))))
@@ -146,6 +149,16 @@ def _from_data(
     except StriateError as error:
         found["unread"] = str(error)
     return found
+
+
+def _augmented(plan: Plan, prepared: Prepared) -> dict[str, Any]:
+    """Load training images as the network sees them; none if too few images are left."""
+    with contextlib.suppress(DataError):
+        return {
+            "augmented": augmented_images(plan, prepared),
+            "augmentation": augmentation_in_effect(plan, prepared),
+        }
+    return {}
 
 
 def _temperature(classifier: Classifier) -> Temperature | None:

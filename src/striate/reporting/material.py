@@ -12,6 +12,7 @@ from jaxtyping import Float, UInt8
 from striate.data.audit import Audit
 from striate.metrics import ClassificationScores, Rows, Scores, Temperature
 from striate.models import ModelCard
+from striate.reporting.sheets.augmented import AugmentedImage
 from striate.runs.cross_validation import CurvePoint
 from striate.runs.mirrored import Mirrored
 from striate.runs.plan import Probe
@@ -78,6 +79,7 @@ class RunMaterial:
     features were compared to choose the kind of transfer.
 
     Data: `audit` is the audit of the data as they are now; `unread` is the reason why they could not be read again.
+    `augmented` are training images as the network sees them, `augmentation` their changes, in words.
 
     Model and settings: `filters` are the weights of the first layer, one filter for each output channel. `settings` are
     those in effect, as (name, value, reason); `recipe` is in JSON form; `difference` maps a dotted key to (the recipe's
@@ -112,6 +114,8 @@ class RunMaterial:
     probes: tuple[Probe, ...] = ()
     audit: Audit | None = None
     unread: str | None = None
+    augmented: tuple[AugmentedImage, ...] = ()
+    augmentation: str = ""
     model: ModelFacts | None = None
     filters: Float[np.ndarray, "n c h w"] | None = None
     settings: tuple[tuple[str, str, str], ...] = ()

@@ -9,6 +9,7 @@ from striate.reporting.html import h
 from striate.reporting.material import RunMaterial as RunMaterial
 from striate.reporting.page import Section, page
 from striate.reporting.sections.advice import advice
+from striate.reporting.sections.augmentation import augmentation
 from striate.reporting.sections.classes import classes, confusions
 from striate.reporting.sections.confidence import confidence
 from striate.reporting.sections.data import audit, data
@@ -25,7 +26,8 @@ SECTIONS: Registry[Callable[[RunMaterial], Section | None]] = Registry("section 
 """By the names that a task lists (`striate.tasks.Task.sections`)."""
 
 for _make in (
-    advice, examples, generalization, confusions, classes, confidence, transfer, training, data, audit, model, filters,
+    advice, examples, generalization, confusions, classes, confidence, transfer, training,
+    augmentation, data, audit, model, filters,
     recipe, provenance, labels,
 ):  # fmt: skip
     SECTIONS.add(_make.__name__, _make)

@@ -101,14 +101,23 @@ class Plan:
         Raises:
             RunError: it is missing, damaged, or of another format.
         """
+        return cls.read_file(run.recipe_file)
+
+    @classmethod
+    def read_file(cls, path: Path) -> Plan:
+        """Read a `recipe.json`.
+
+        Raises:
+            RunError: it is missing, damaged, or of another format.
+        """
         try:
-            with open_regular(run.recipe_file) as file:
+            with open_regular(path) as file:
                 content = json.loads(file.read())
         except (OSError, ValueError, RecursionError) as error:
-            raise RunError(f"{run.recipe_file} cannot be read ({error}). Restore it from a copy.") from error
+            raise RunError(f"{path} cannot be read ({error}). Restore it from a copy.") from error
         found = content.get("format") if isinstance(content, dict) else None
         if found not in READABLE:
-            raise RunError(f"{run.recipe_file} has format {found!r}; this version of Striate reads formats 1 and 2.")
+            raise RunError(f"{path} has format {found!r}; this version of Striate reads formats 1 and 2.")
         try:
             for key in ("base", "data"):
                 if not isinstance(content[key], str):
@@ -125,7 +134,7 @@ class Plan:
                 probes=tuple(Probe(**probe) for probe in content.get("probes", ())),
             )
         except (ConfigError, AttributeError, KeyError, TypeError, ValueError) as error:
-            raise RunError(f"{run.recipe_file} is damaged ({error}). Restore it from a copy.") from error
+            raise RunError(f"{path} is damaged ({error}). Restore it from a copy.") from error
 
 
 def make_plan(data: str, recipe: str, changes: Mapping[str, object], *, execution: str | Path | None = None) -> Plan:

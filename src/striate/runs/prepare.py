@@ -142,7 +142,7 @@ class Prepared:
         """The number of training images of each class."""
         return self.dataset.class_counts(self.splits["train"])
 
-    def load(self, recipe: Recipe, *, progress: Progress = silent) -> tuple[Batches, Batches | None]:
+    def load(self, recipe: Recipe, *, progress: Progress = silent) -> tuple[Loader, Loader | None]:
         """Make the loaders; images that fit in memory are decoded now. Where folds are trained, nothing validates.
 
         Raises:

@@ -6,6 +6,7 @@ from collections.abc import Generator, Mapping
 from dataclasses import replace
 from pathlib import Path
 
+from striate.core.config import override
 from striate.core.progress import Progress, silent
 from striate.data.audit import audit
 from striate.data.loading.own_loaders import Loaders
@@ -20,10 +21,10 @@ from striate.runs.fitting import check_fit
 from striate.runs.folder import Run, check_name, new_run
 from striate.runs.own_loaders import PreparedLoaders, fitted
 from striate.runs.plan import Plan, follow_model, follow_targets, make_plan
-from striate.runs.prepare import TrainingData, prepare_data
+from striate.runs.prepare import Prepared, TrainingData, prepare_data
 from striate.runs.probe import choose_transfer, follow_weights, pooled
 from striate.runs.publish import Publisher
-from striate.runs.recipes import recipe_for
+from striate.runs.recipes import RECIPES, recipe_for
 from striate.runs.train import Session, Start, fit_run, train_run
 from striate.runs.trained_folds import train_folds
 from striate.runs.transfer import Features, complete
@@ -90,6 +91,43 @@ def _prepared(
         completed, _ = follow_targets(completed, label_sets=False)
         plan = fitted(make_plan(OWN_LOADERS, recipe or suited or "photos", completed, execution=execution), data)
         return located(plan), PreparedLoaders.read(data, plan.recipe.task), "loaders"
+    plan, prepared = _untransferred(data, changes, recipe, execution, progress)
+    plan = located(choose_transfer(plan, prepared, changes, progress=progress))
+    return plan, pooled(plan.recipe, prepared), prepared.dataset.name
+
+
+def plan_images(
+    data: str | Path,
+    changes: Mapping[str, object],
+    *,
+    recipe: str | Path | None = None,
+    progress: Progress = silent,
+) -> tuple[Plan, Prepared]:
+    """Return the plan of a training and its data, as far as images and their augmentation depend on it.
+
+    The kind of transfer is not decided, so no network is read. `recipe` is a name, the folder of a run or a
+    `recipe.json`; by default the recipe that suits the data without pretrained weights.
+
+    Raises:
+        StriateError: there is no such recipe, or something in the choice or the data is not possible.
+    """
+    name = recipe_for(data) if recipe is None else str(recipe)
+    path = Path(name)
+    if name not in RECIPES and path.exists():
+        plan = Plan.read_file(Run(path).recipe_file if path.is_dir() else path)
+        plan = replace(plan, recipe=override(plan.recipe, changes))
+        return plan, prepare_data(plan.recipe, audit(open_data(data, progress=progress), progress=progress))
+    return _untransferred(data, changes, name, None, progress)
+
+
+def _untransferred(
+    data: str | Path,
+    changes: Mapping[str, object],
+    recipe: str | None,
+    execution: str | Path | None,
+    progress: Progress,
+) -> tuple[Plan, Prepared]:
+    """Return the plan before the kind of transfer is chosen, and the data."""
     dataset = open_data(data, progress=progress)
     named = data if is_named(data) else str(Path(data).expanduser().resolve())
     completed, suited, reason = complete(changes, free=not is_named(data) and recipe is None)
@@ -99,9 +137,7 @@ def _prepared(
     plan = replace(plan, reasons={**plan.reasons, **{group: why for group, why in told.items() if why}})
     found = audit(dataset, progress=progress)
     plan = follow_model(plan, changes, found.index) if plan.recipe.weights is None else follow_weights(plan, changes)
-    prepared = prepare_data(plan.recipe, found, progress=progress)
-    plan = located(choose_transfer(plan, prepared, changes, progress=progress))
-    return plan, pooled(plan.recipe, prepared), dataset.name
+    return plan, prepare_data(plan.recipe, found, progress=progress)
 
 
 def _short(model: str) -> str:

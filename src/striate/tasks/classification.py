@@ -28,8 +28,8 @@ class Classification(LogitsTask):
 
     scores: ClassVar[Mapping[str, str]] = MappingProxyType({"loss": "loss", "accuracy": "accuracy"})
     sections: ClassVar[tuple[str, ...]] = (
-        "advice", "examples", "generalization", "confusions", "classes", "confidence", "transfer", "training", "data",
-        "audit", "model", "filters", "recipe", "provenance",
+        "advice", "examples", "generalization", "confusions", "classes", "confidence", "transfer", "training",
+        "augmentation", "data", "audit", "model", "filters", "recipe", "provenance",
     )  # fmt: skip
 
     def targets(self, values: Shaped[Tensor, ...], count: int, labels: LabelSpec) -> Int[Tensor, " n"]:

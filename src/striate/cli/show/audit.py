@@ -12,25 +12,33 @@ from striate.core.names import visible
 
 if TYPE_CHECKING:
     from striate.data.audit import Audit
+    from striate.verbs.audit import AugmentedImages
 
 _MARKS = {"fine": " ", "note": "·", "warning": "!"}
 _NAMES = 5
 
 
 def show_audit(
-    work: Callable[..., Audit],
+    work: Callable[..., Audit | AugmentedImages],
     *,
     json: Annotated[
         bool, Parameter(help="print JSON, with every unreadable file and every group of duplicates.")
     ] = False,
     all: Annotated[bool, Parameter(help="name all images that a finding is about, not only the first few.")] = False,
 ) -> None:
-    """Print the counts per class and split, then the findings, with a mark at warnings."""
+    """Print the counts per class and split, then the findings, with a mark at warnings; or the path of a sheet."""
+    from striate.verbs.audit import AugmentedImages
+
     audit = work()
     if json:
         print_json(audit.to_json())
         return
     screen = console()
+    if isinstance(audit, AugmentedImages):
+        screen.print(f"recipe   {audit.recipe}")
+        screen.print(f"augment  {audit.augmentation}")
+        screen.print(f"sheet    {audit.image}")
+        return
     rows = [[row.name, row.train, row.val, row.test, row.total] for row in audit.classes]
     sums = [sum(column) for column in list(zip(*rows, strict=True))[1:]]
     screen.print(f"{audit.dataset.source}\n")

@@ -89,10 +89,36 @@ class Loader:
             DataError: an image that could be read before cannot be read now; the message names it.
         """
         batches = self._order(epoch)[start:]
-        read = self._decode(batches) if self._cached is None else self._gather(batches, self._cached)
-        with closing(read):
+        with closing(self._read(batches)) as read:
             for index, images in zip(batches, read, strict=True):
                 yield self._batch(index, images, epoch)
+
+    def samples(self, wanted: Indices, epoch: int) -> Batch:
+        """Return some samples as an epoch yields them, in the order of `wanted`.
+
+        Their batches are read whole if images are mixed with others of the batch.
+
+        Raises:
+            DataError: an image that could be read before cannot be read now; the message names it.
+        """
+        parts = [index for index in self._order(epoch) if np.isin(index, wanted).any()]
+        if not self._mixes:
+            parts = [index[np.isin(index, wanted)] for index in parts]
+        with closing(self._read(parts)) as read:
+            found = [self._batch(index, images, epoch) for index, images in zip(parts, read, strict=True)]
+        images, targets, index = (
+            torch.cat([getattr(part, name) for part in found]) for name in ("images", "targets", "index")
+        )
+        place = {number: row for row, number in enumerate(index.tolist())}
+        rows = torch.tensor([place[number] for number in wanted.tolist()])
+        return Batch(images=images[rows], targets=targets[rows], index=index[rows])
+
+    @property
+    def _mixes(self) -> bool:
+        return self._random is not None and any(isinstance(each, Mixing) for each in self._random.augmentations)
+
+    def _read(self, batches: list[Indices]) -> Generator[ManyPrepared, None, None]:
+        return self._decode(batches) if self._cached is None else self._gather(batches, self._cached)
 
     def _order(self, epoch: int) -> list[Indices]:
         """Return the sample indices of each batch of an epoch."""
@@ -130,7 +156,7 @@ class Loader:
             "channels": self._spec.channels,
         }
         changed = to_shares(raw, self._spec)
-        if any(isinstance(each, Mixing) for each in self._random.augmentations):
+        if self._mixes:
             changed, targets = mix(changed, soft(targets, len(self._dataset.classes)), index, **known)
         else:
             changed = augment(changed, index, **known)
