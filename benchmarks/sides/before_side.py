@@ -1,7 +1,11 @@
-"""One job of `benchmarks/before.py`: images per CPU second, in the best pass, by the Striate on PYTHONPATH."""
+"""One job of `benchmarks/before.py`: images per CPU second, in the best pass, by the Striate on PYTHONPATH.
+
+A training step also prints a digest of its operations: their names, and the shapes, strides and types of the tensors.
+"""
 
 from __future__ import annotations
 
+import hashlib
 import io
 import os
 import sys
@@ -12,8 +16,29 @@ from typing import Any
 
 import torch
 from PIL import Image
+from torch.utils._python_dispatch import TorchDispatchMode
 
-_SECONDS = 1.5  # of processor time that are measured
+_SECONDS = 3  # of processor time that are measured
+
+
+class Operations(TorchDispatchMode):
+    """Lists all operations that run within it, with what each gets."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.ran: list[str] = []
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        self.ran.append(f"{func} {_described(args)} {_described(kwargs)}")
+        return func(*args, **(kwargs or {}))
+
+
+def _described(value: Any) -> Any:
+    if isinstance(value, torch.Tensor):
+        return tuple(value.shape), value.stride(), value.dtype
+    if isinstance(value, (list, tuple)):
+        return [_described(each) for each in value]
+    return type(value).__name__ if isinstance(value, torch.ScriptObject) else value
 
 
 def encoded(image: Image.Image, kind: str) -> bytes:
@@ -59,13 +84,15 @@ def main() -> None:
     torch.set_num_threads(1)
     job = sys.argv[1]
     count, work = training(job) if " b" in job else decoding(job)
-    work()
+    with Operations() as operations:
+        work()
     best, begun = float("inf"), time.process_time()
     while time.process_time() - begun < _SECONDS:
         start = time.process_time()
         work()
         best = min(best, time.process_time() - start)
-    print(count / best)
+    digest = hashlib.sha256("\n".join(operations.ran).encode()).hexdigest()[:12]
+    print(count / best, f"{len(operations.ran)} operations, digest {digest}")
 
 
 if __name__ == "__main__":
