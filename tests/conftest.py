@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import os
 import sys
 from collections.abc import Callable
@@ -10,15 +9,15 @@ from pathlib import Path
 
 import pytest
 import torch
-from jaxtyping import install_import_hook
 
-# Before anything of striate is imported: every annotated shape is checked at each call. The other modules have only
-# types, which pyright checks; and where every operation of a network is overheard, checks would take most of the time.
-_STRIATE = importlib.util.find_spec("striate")
-_SOURCES = Path(_STRIATE.origin).parent if _STRIATE and _STRIATE.origin else Path()
-_WITH_SHAPES = [path for path in _SOURCES.rglob("*.py") if "from jaxtyping import" in path.read_text("utf-8")]
-_CHECKED = [".".join(path.relative_to(_SOURCES.parent).with_suffix("").parts) for path in sorted(_WITH_SHAPES)]
-install_import_hook([name for name in _CHECKED if not name.startswith("striate.tracing.")], "beartype.beartype")
+sys.path.insert(
+    0, str(Path(__file__).parent)
+)  # `shapes`, and the slow references: `from reference.conv import convolve`
+
+import shape_checks
+
+# Before anything of striate is imported. Where every operation of a network is overheard, checks take most of the time.
+shape_checks.install("striate", without="striate.tracing")
 
 from striate.core.allocator import tune_process  # noqa: E402 (after the hook)
 from striate.core.threads import usable_cores  # noqa: E402 (after the hook)
@@ -88,6 +87,3 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     }
     run, skipped = (sum(value == kind for value in said.values()) for kind in ("run", "skipped"))
     terminalreporter.write_line(f"real data: {run} run, {skipped} skipped")
-
-
-sys.path.insert(0, str(Path(__file__).parent))  # the slow references: `from reference.conv import convolve`

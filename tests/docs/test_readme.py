@@ -56,13 +56,14 @@ def test_every_page_ran_with_the_interface_of_today() -> None:
 _ALL = os.environ.get("STRIATE_PAGES") == "all"
 _RUN = blocks.pages() if _ALL else [Path("README.md")]
 
-# What README runs at full length in `make docs`, and in short here: fewer epochs, less time for the check of a map.
+# What README runs at full length in `make docs`, and in short here: fewer epochs and photos, less time for a check.
 _SHORTER = {
     "README.md": {
         "--name small --epochs 20": "--name small --epochs 2",
         "--check 30s": "--check 2s",
         "--units 3 --time 5s": "--units 1 --time 1s",
     },
+    "examples/photos.py": {"PHOTOS = 80": "PHOTOS = 24"},
     "examples/demo.py": {'"lenet5", "--name", run.name': '"lenet5", "--name", run.name, "--epochs", "3"'},
 }
 

@@ -43,7 +43,8 @@ def receiving(
         given: Sequence[Tensor | None] = ()
         if score.requires_grad and wanted:
             # Not-a-number comes through weights of zero as well, and stops where values are thrown away.
-            given = torch.autograd.grad(score, wanted, torch.full_like(score, torch.nan), allow_unused=True)
+            # A factor instead of `grad_outputs`, for which torch imports sympy: 0.8 s.
+            given = torch.autograd.grad((score * torch.nan).sum(), wanted, allow_unused=True)
     gradients = dict(zip(map(id, wanted), given, strict=False))
     found = [gradients.get(id(value)) for value in kept]
     reached = [

@@ -124,7 +124,7 @@ def _gradient(
         strongest = maps.detach()[items, units].flatten(1).argmax(1)
         positions = torch.stack([strongest // maps.shape[3], strongest % maps.shape[3]], 1)
     activations = maps[items, units, positions[:, 0], positions[:, 1]]
-    (projections,) = torch.autograd.grad(activations, images, activations.detach().clamp(min=0))
+    (projections,) = torch.autograd.grad((activations * activations.detach().clamp(min=0)).sum(), images)
     return projections
 
 

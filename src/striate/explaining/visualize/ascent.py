@@ -52,7 +52,7 @@ class Ascent:
         dead = gradient.flatten(1).abs().amax(1) == 0
         if dead.any():
             gradient = torch.where(dead[:, None, None, None], self._through(images), gradient)
-        (found,) = torch.autograd.grad(images, values, gradient)
+        (found,) = torch.autograd.grad((images * gradient).sum(), values)
         return score, found
 
     def _differentiated(self, images: Tensor) -> tuple[Score, Tensor]:
