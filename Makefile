@@ -13,7 +13,7 @@ TORCH_INDEX ?=
 INSTALL = -m pip install --quiet --disable-pip-version-check -c constraints.txt
 USER := .venv/bin
 TEST := .venv-test/bin
-# Its garbage collector takes a sixth of the time less with larger young generations.
+# It takes a sixth less time with larger young generations of its garbage collector.
 TYPES = NODE_OPTIONS=--max-semi-space-size=128 $(TEST)/pyright --pythonpath $(TEST)/python
 
 .PHONY: demo test lint style bench docs resume-study zoo zoo-train clean
