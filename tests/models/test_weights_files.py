@@ -100,6 +100,33 @@ def test_weights_in_a_checkpoint_are_converted_once(
     assert len(list((cache / "weights/converted").iterdir())) == 1
 
 
+@pytest.mark.parametrize("legacy", [False, True])
+@pytest.mark.usefixtures("here")
+def test_plain_tensors_are_read_without_torch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, legacy: bool) -> None:
+    whole = torch.arange(24.0).reshape(4, 6)
+    state = {
+        "view": whole[1:, ::2].T,
+        "expanded": whole[:1].expand(3, 6),
+        "number": torch.tensor(7),
+        "none": torch.empty(0, 3),
+        "half": whole.half(),
+        "flags": whole > 5,
+        "parameter": nn.Parameter(torch.ones(2)),
+    }
+    path = tmp_path / "model.pt"
+    torch.save(state, path, _use_new_zipfile_serialization=not legacy)
+    monkeypatch.setattr(convert_torch, "_convert_others", None)
+    found = read_file(path).tensors
+    assert same(found, {name: value.detach() for name, value in state.items()})
+    assert [found[name].dtype for name in state] == [value.dtype for value in state.values()]
+
+
+@pytest.mark.usefixtures("here")
+def test_tensors_of_other_types_are_left_to_torch(tmp_path: Path) -> None:
+    torch.save({"weight": torch.ones(2, dtype=torch.bfloat16)}, tmp_path / "model.pt")
+    assert read_file(tmp_path / "model.pt").tensors["weight"].dtype == torch.bfloat16
+
+
 class Bomb:
     """An object whose unpickling runs a command."""
 

@@ -145,8 +145,7 @@ def capture(model: nn.Module, names: Sequence[str], *, stop: bool = False) -> It
     with ExitStack() as stack:
         stack.enter_context(eagerly())
         stack.enter_context(watching(network, captured._begin, captured._end))
-        for name in captured.names:
-            place = find(network, name)
+        for name, place in zip(captured.names, find(network, captured.names), strict=True):
             if isinstance(place, Operation):
                 wanted[place] = name
             else:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -68,17 +68,23 @@ def place_names(model: nn.Module, places: Any) -> tuple[str, ...]:
     return names
 
 
-def find(model: nn.Module, name: str) -> nn.Module | Operation:
-    """Look up a place: first as a declared feature map, then as a module's path, then as an operation ("relu:3").
+def find(model: nn.Module, names: Iterable[str]) -> list[nn.Module | Operation]:
+    """Look up places: first as a declared feature map, then as a module's path, then as an operation ("relu:3").
 
     Raises:
         PlaceError: there is no such place, or it lies in a scripted region, where nothing can be seen.
     """
-    modules = modules_by_path(model)
     declared = dict(model.feature_maps) if isinstance(model, Described) else {}
+    modules, regions = modules_by_path(model), scripted(model)
+    return [_find(name, declared, modules, regions) for name in names]
+
+
+def _find(
+    name: str, declared: Mapping[str, str], modules: Mapping[str, nn.Module], regions: Sequence[str]
+) -> nn.Module | Operation:
     path = declared.get(name, name)
     if path in modules:
-        for region in scripted(model):
+        for region in regions:
             if region in ("", path) or path.startswith(f"{region}."):
                 raise PlaceError(
                     f"Place {name!r} is or lies within {_called(region)}, which is scripted and hides its operations: "
@@ -91,7 +97,6 @@ def find(model: nn.Module, name: str) -> nn.Module | Operation:
             f"A place must be a feature map, a module's path, or an operation such as 'relu:3'; received {name!r}. "
             f"{_known(name, declared, modules)}"
         )
-    regions = scripted(model)
     if regions:
         raise PlaceError(
             f"Operations cannot be counted past {_called(regions[0])}, which is scripted: name a module instead of "

@@ -263,10 +263,16 @@ def _build_changed(
     return network if place is None else truncate(network, place, size=size, classes=classes)
 
 
+_FITTING: set[tuple[str, int, tuple[int, int], int]] = set()
+"""Arguments for which a sketch has passed an image through all layers, which takes longer than to build it."""
+
+
 def _sketch(name: str, channels: int, size: tuple[int, int], classes: int) -> Network:
     with torch.device("meta"):
         network = _builder(name)(channels=channels, size=size, classes=classes)
-    output_shape(network, (channels, *size))
+    if (name, channels, size, classes) not in _FITTING:
+        output_shape(network, (channels, *size))
+        _FITTING.add((name, channels, size, classes))
     return network
 
 
