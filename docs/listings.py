@@ -18,6 +18,7 @@ from striate.core.difference import difference
 from striate.core.duration import Duration
 from striate.core.registry import Registered
 from striate.data.augmentation.augmentations import Augmentation
+from striate.data.loading.sampling import Sampling
 from striate.data.views import View
 from striate.runs.initial import Initial
 from striate.runs.recipe import Recipe
@@ -110,8 +111,9 @@ striate.train("photos/", set=["loss.name=poly", "loss.epsilon=2"])
 
 The other registries are `OPTIMIZERS`, `SCHEDULES` and `AVERAGES` of `striate.training`, with the base classes \
 `OptimizerSettings`, `Schedule` and `Average`, and `AUGMENTATIONS` of `striate.data.augmentation.augmentations`, with \
-`Geometric` and `Photometric` (and `Colour` and `Mixing` of `.colours` and `.mixing`); `TASKS` of `striate.tasks`, \
-with `Task`; and `INITIALS` of `striate.runs.initial`, with `Initial`. A loss names the tasks that it suits in \
+`Geometric` and `Photometric` (and `Colour` and `Mixing` of `.colours` and `.mixing`); `SAMPLINGS` of \
+`striate.data.loading.sampling`, with `Sampling`; `TASKS` of `striate.tasks`, with `Task`; and `INITIALS` of \
+`striate.runs.initial`, with `Initial`. A loss names the tasks that it suits in \
 `tasks`, by default classification alone."""
 
 _COLUMNS = ("setting", "type", "default", "meaning")
@@ -134,6 +136,7 @@ _KINDS: dict[str, tuple[type[Registered], str, str]] = {
         "`none` removes it. The network with the averaged weights is evaluated, kept as the classifier, and saved with "
         "each checkpoint.",
     ),
+    "Samplings": (Sampling, "sampling.", "The values of `sampling.name`."),
     "Augmentations": (
         Augmentation,
         "augmentation.{}.",

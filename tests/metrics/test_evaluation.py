@@ -43,6 +43,15 @@ def test_scores_of_a_small_case_worked_by_hand() -> None:
     ]
 
 
+def test_scores_in_which_classes_count_alike_come_first_where_the_split_is_imbalanced() -> None:
+    pairs = [(0, 0)] * 6 + [(1, 0), (1, 1)]
+    uneven, even = (score_classification(*_answers(given, 2), ["cat", "dog"]) for given in (pairs, pairs[3:]))
+    assert str(uneven).startswith("balanced accuracy 75.0%, macro F1 ")
+    assert uneven.to_json()["headline"] == "balanced_accuracy"
+    assert str(even) == str(even.top1)
+    assert even.to_json()["headline"] == "accuracy"
+
+
 def test_per_class_scores_equal_scikit_learn() -> None:
     random = np.random.default_rng(5)
     targets = random.integers(0, 12, 500)

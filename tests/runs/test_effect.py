@@ -60,6 +60,9 @@ def test_input_mean_schedule_and_class_weights_are_said() -> None:
     assert said["mean"] == ("0.5, 0.5, 0.5", "measured on the training images")
     assert said["schedule"][0] == "one_cycle (warmup_fraction 0.3, start_factor 0.04, final_factor 0)"
     assert "no class weights" in said["loss"][1]
+    assert "inverse of their effective numbers" in in_effect("loss.class_balance=0.9")["loss"][1]
+    assert "sampling" not in said
+    assert in_effect("sampling=balanced")["sampling"] == ("balanced", "each class is drawn equally often")
     assert said["keeps"][0] == "the best weights by validation loss"
 
 

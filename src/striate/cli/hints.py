@@ -37,6 +37,7 @@ _SETTINGS = {
     "loss.name": "loss criterion",
     "loss.teacher": "teacher distill distillation kd",
     "loss.label_smoothing": "label-smoothing smoothing",
+    "sampling.name": "sampling sampler balanced weighted-sampler oversampling class-aware",
     "augmentation.flip": "flip hflip fliplr horizontal-flip mirror mirroring no-flip",
     "augmentation.rotation": "rotation rotate degrees rotation-degrees",
     "augmentation.shift": "shift translate",

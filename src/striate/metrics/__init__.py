@@ -19,7 +19,9 @@ from striate.metrics.ranking import predict as predict
 from striate.metrics.rows import Rows as Rows
 from striate.metrics.rows import Table as Table
 from striate.metrics.scores import METRICS as METRICS
+from striate.metrics.scores import PER_CLASS as PER_CLASS
 from striate.metrics.scores import Metric as Metric
+from striate.metrics.scores import headline as headline
 from striate.metrics.temperature import Temperature as Temperature
 from striate.metrics.temperature import fit_temperature as fit_temperature
 from striate.metrics.temperature import measure_temperature as measure_temperature

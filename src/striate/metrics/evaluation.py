@@ -10,6 +10,7 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from striate.core.errors import DataError, RunError, TrainingError
+from striate.core.imbalance import is_imbalanced
 from striate.core.notebook import table
 from striate.core.proportion import Proportion
 from striate.core.registry import Registry
@@ -98,14 +99,16 @@ class ClassificationScores:
         return f"ClassificationScores({self.top1}, loss {self.loss:.4f})"
 
     def __str__(self) -> str:
-        return str(self.top1)
+        if not self.imbalanced:
+            return str(self.top1)
+        return f"balanced accuracy {_percent(self.balanced_accuracy)}, macro F1 {_percent(self.macro_f1)}; {self.top1}"
 
     def _repr_html_(self) -> str:
         rows = [
             (score.name, score.support, *(_percent(part) for part in (score.precision, score.recall, score.f1)))
             for score in self.per_class
         ]
-        title = f"{self.top1} right"
+        title = f"{self} right"
         return table(("class", "images", "precision", "recall", "F1"), rows, title=title, note=f"loss {self.loss:.4f}")
 
     @property
@@ -116,6 +119,11 @@ class ClassificationScores:
     def summary(self) -> dict[str, float]:
         """Return accuracy, loss and number of images."""
         return {"accuracy": self.top1.value or 0.0, "loss": self.loss, "pictures": float(self.count)}
+
+    @property
+    def imbalanced(self) -> bool:
+        """Whether the classes of the split are imbalanced (`striate.core.imbalance`): accuracy is then shown second."""
+        return is_imbalanced(np.array([score.support for score in self.per_class]))
 
     @property
     def missing(self) -> tuple[str, ...]:
@@ -130,6 +138,7 @@ class ClassificationScores:
         """Return plain JSON; intervals and ratios are included for other programs."""
         return {
             "format": FORMAT,
+            "headline": "balanced_accuracy" if self.imbalanced else "accuracy",
             "classes": list(self.classes),
             "top1": _proportion_to_json(self.top1),
             "top5": _proportion_to_json(self.top5) if self.top5 else None,

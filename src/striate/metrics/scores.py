@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -32,6 +32,14 @@ class Metric:
 
 
 METRICS: Registry[Metric] = Registry("metric")
+PER_CLASS = ("balanced_accuracy", "macro_f1")
+"""Metrics in which each class counts alike, for samples of one class each."""
+
+
+def headline(scores: Mapping[str, float]) -> tuple[str, float | None]:
+    """Return title and value of the first score to show: one in which each class counts alike, if any, or accuracy."""
+    name = next((each for each in PER_CLASS if each in scores), "accuracy")
+    return METRICS[name].title, scores.get(name)
 
 
 def _matrix(logits: Float[np.ndarray, "n k"], targets: Int[np.ndarray, " n"]) -> Int[np.ndarray, "k k"]:

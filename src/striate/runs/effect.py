@@ -14,6 +14,7 @@ from striate.data.sources.named_registry import OWN_LOADERS
 from striate.runs.plan import Plan
 from striate.runs.recipe import Recipe
 from striate.runs.transfer import Features
+from striate.training.losses import Balanced
 
 
 @dataclass(frozen=True)
@@ -47,12 +48,15 @@ def settings_in_effect(plan: Plan, spec: InputSpec, labels: LabelSpec) -> tuple[
         *_transfer(plan),
         *(Effective("initial", _words(each), "by recipe or option") for each in recipe.initial),
         _augmentation(plan, spec, labels),
-        Effective("loss", _words(recipe.loss), "no class weights: each image counts alike"),
+        *_sampling(recipe),
+        Effective("loss", _words(recipe.loss), _weighting(recipe)),
         Effective("optimizer", _words(optimizer), f"learning rate {optimizer.lr:g}, {rate}"),
         Effective("schedule", _words(recipe.schedule), f"over {recipe.epochs}, batches of {recipe.batch_size}"),
         *_average(recipe),
         Effective(
-            "keeps", "the last weights" if last else f"the best weights by validation {recipe.stop.metric}", chosen_by
+            "keeps",
+            "the last weights" if last else f"the best weights by validation {recipe.stop.metric.replace('_', ' ')}",
+            chosen_by if last else plan.reasons.get("stop", chosen_by),
         ),
     )
 
@@ -72,6 +76,18 @@ def _average(recipe: Recipe) -> tuple[Effective, ...]:
     if recipe.average is None:
         return ()
     return (Effective("average", _words(recipe.average), "its weights are evaluated and kept"),)
+
+
+def _sampling(recipe: Recipe) -> tuple[Effective, ...]:
+    if not recipe.sampling.by_class:
+        return ()
+    return (Effective("sampling", _words(recipe.sampling), "each class is drawn equally often"),)
+
+
+def _weighting(recipe: Recipe) -> str:
+    if isinstance(recipe.loss, Balanced) and recipe.loss.class_balance:
+        return "classes are weighted by the inverse of their effective numbers of images"
+    return "no class weights: each image counts alike"
 
 
 def _size_reason(recipe: Recipe) -> str:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from jaxtyping import Int64
 
 from striate.core.config import Overrides, from_json, override, parse_overrides, to_json
 from striate.core.device import ExecutionPlan, device_named
@@ -16,11 +17,13 @@ from striate.core.difference import difference
 from striate.core.duration import Duration
 from striate.core.errors import ConfigError, RunError
 from striate.core.files import open_regular, write_json
+from striate.core.imbalance import UNEVEN, imbalance, is_imbalanced
 from striate.data.audit.index import ImageIndex
 from striate.models import MODELS, check_model
 from striate.runs.folder import Run
 from striate.runs.recipe import Recipe, read_recipe
 from striate.runs.recipes import RECIPES
+from striate.runs.transfer import Features, cross_validates
 from striate.tasks import TASKS, Multilabel
 from striate.training import newest_checkpoint
 
@@ -211,6 +214,25 @@ def follow_targets(changes: Mapping[str, object], *, label_sets: bool) -> tuple[
     if found.get("task", found.get("task.name")) == _MULTILABEL and not {"loss", "loss.name"} & set(found):
         found = {"loss.name": "binary_cross_entropy", **found}
     return found, "images of these data may have several classes" if task is None else ""
+
+
+def follow_imbalance(plan: Plan, chosen: Collection[str], counts: Int64[np.ndarray, " k"]) -> Plan:
+    """Return the plan with balanced accuracy as the metric by which weights are kept, where the classes call for it.
+
+    They do if they are imbalanced by `striate.core.imbalance` (`counts` are those of the training images), the recipe
+    evaluates a validation split by accuracy, and the user chose no metric. The reason is kept in the plan.
+    """
+    recipe = plan.recipe
+    free = recipe.stop.metric == "accuracy" and recipe.task.name == "classification"
+    validates = not isinstance(recipe.transfer, Features) and not cross_validates(recipe.transfer)
+    if not free or not validates or {"stop", "stop.metric"} & set(chosen) or not is_imbalanced(counts):
+        return plan
+    metric = replace(recipe, stop=replace(recipe.stop, metric="balanced_accuracy"))
+    why = (
+        f"the largest class has {imbalance(counts):.3g} times as many training images as the smallest (at least "
+        f"{UNEVEN:g}), and each class counts alike; stop.metric=accuracy counts each image alike"
+    )
+    return changed_recipe(plan, metric, stop=why)
 
 
 _MULTILABEL = TASKS.name_of(Multilabel)

@@ -158,7 +158,7 @@ class Prepared:
         augmentations = augmentations_in_effect(recipe.augmentation, self.input, self.labels.classes)
 
         dataset = with_targets(self.dataset, recipe.task, self.labels)
-        randomization = Randomization(seed=recipe.seed, augmentations=augmentations)
+        randomization = Randomization(seed=recipe.seed, augmentations=augmentations, sampling=recipe.sampling)
 
         def loader(split: Split, batch_size: int, **training: Any) -> Loader:
             images, threads = (dataset, self.splits[split], self.input), recipe.loader_threads

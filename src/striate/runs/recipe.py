@@ -13,12 +13,14 @@ from striate.core.scalars import check_range
 from striate.data.augmentation.augment import check_list
 from striate.data.augmentation.augmentations import Augmentation, FromData
 from striate.data.augmentation.mixing import Mixing
+from striate.data.loading.sampling import Sampling, Shuffled
 from striate.data.preparation.measure import InputSettings
+from striate.metrics import PER_CLASS
 from striate.runs.initial import Initial
-from striate.runs.transfer import Scratch, Transfer, check, cross_validates
+from striate.runs.transfer import Features, Scratch, Transfer, check, cross_validates
 from striate.tasks import Classification, Task
 from striate.training.averages import Average
-from striate.training.losses import LOSSES, CrossEntropy, Loss
+from striate.training.losses import LOSSES, Balanced, CrossEntropy, Loss
 from striate.training.optimizers import SGD, OptimizerSettings
 from striate.training.plateau import Plateau
 from striate.training.schedules import OneCycle, Schedule
@@ -29,13 +31,14 @@ class StopSettings:
     """Which weights are kept, and when training stops early.
 
     Args:
-        metric: accuracy or loss on the validation split.
+        metric: accuracy, loss, balanced_accuracy or macro_f1 on the validation split. Where the largest class has at
+            least 3 times as many training images as the smallest, accuracy becomes balanced_accuracy unless you set it.
         keep: the weights that were best by the metric, or the last. After a schedule that ends at 0 the last are as
             good as any, and the best of many evaluations on a few hundred images is mostly chance.
         patience: stop when the metric has not improved for so many evaluations; none never stops early.
     """
 
-    metric: Literal["accuracy", "loss"] = "accuracy"
+    metric: Literal["accuracy", "loss", "balanced_accuracy", "macro_f1"] = "accuracy"
     keep: Literal["best", "last"] = "best"
     patience: int | None = None
 
@@ -57,6 +60,7 @@ class Recipe:
         initial: changes of the random weights with which a training from scratch starts, in order.
         task: what is learned.
         input: how images become the input of the model.
+        sampling: which training images an epoch shows, and in which order.
         augmentation: random changes of the training images, in order; with `from_data` none, only the listed ones.
         loss: what training minimizes.
         optimizer: how a gradient changes the weights.
@@ -80,6 +84,7 @@ class Recipe:
     initial: tuple[Initial, ...] = ()
     task: Task = field(default_factory=Classification)
     input: InputSettings = field(default_factory=InputSettings)
+    sampling: Sampling = field(default_factory=Shuffled)
     augmentation: tuple[Augmentation, ...] = (FromData(),)
     loss: Loss = field(default_factory=CrossEntropy)
     optimizer: OptimizerSettings = field(default_factory=SGD)
@@ -111,6 +116,12 @@ class Recipe:
                 "another schedule, or no folds (--folds 1)."
             )
         self._check_loss()
+        self._check_sampling()
+        if self.stop.metric in PER_CLASS and self.task.name != "classification":
+            raise ConfigError(
+                f"stop.metric {self.stop.metric!r} is that of images of exactly one class. Choose stop.metric=accuracy "
+                f"or stop.metric=loss for the task {self.task.name!r}."
+            )
         mixing = [each.name for each in self.augmentation if isinstance(each, Mixing) and each.active]
         if mixing and not self.loss.soft_targets:
             raise ConfigError(
@@ -126,6 +137,25 @@ class Recipe:
                 f"loss must suit the task {task!r}; received {self.loss.name!r}, which suits "
                 f"{' and '.join(map(repr, self.loss.tasks))}. "
                 + (f"Choose loss.name={' or '.join(suited)}." if suited else "Register a loss for this task.")
+            )
+
+    def _check_sampling(self) -> None:
+        if not self.sampling.by_class:
+            return
+        name = f"sampling {self.sampling.name!r}"
+        if self.task.name != "classification":
+            raise ConfigError(
+                f"{name} draws images by their class, and images of the task {self.task.name!r} have not exactly one. "
+                "Weight the classes instead: loss.class_balance=0.99."
+            )
+        if isinstance(self.loss, Balanced) and self.loss.class_balance:
+            raise ConfigError(
+                f"{name} and loss.class_balance both raise the weight of rare classes. Choose one of them."
+            )
+        if isinstance(self.transfer, Features):
+            raise ConfigError(
+                f"{name} has no effect, because transfer features fits a linear classifier on all images at once. "
+                "Choose another kind of transfer, as in --transfer full, or leave the setting out."
             )
 
     def create_task(self) -> Task:

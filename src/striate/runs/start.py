@@ -20,7 +20,7 @@ from striate.runs.events import RunEvent
 from striate.runs.fitting import check_fit
 from striate.runs.folder import Run, check_name, new_run
 from striate.runs.own_loaders import PreparedLoaders, fitted
-from striate.runs.plan import Plan, follow_model, follow_targets, make_plan
+from striate.runs.plan import Plan, follow_imbalance, follow_model, follow_targets, make_plan
 from striate.runs.prepare import Prepared, TrainingData, prepare_data
 from striate.runs.probe import choose_transfer, follow_weights, pooled
 from striate.runs.publish import Publisher
@@ -93,7 +93,8 @@ def _prepared(
         return located(plan), PreparedLoaders.read(data, plan.recipe.task), "loaders"
     plan, prepared = _untransferred(data, changes, recipe, execution, progress)
     plan = located(choose_transfer(plan, prepared, changes, progress=progress))
-    return plan, pooled(plan.recipe, prepared), prepared.dataset.name
+    pool = pooled(plan.recipe, prepared)
+    return follow_imbalance(plan, changes, pool.class_counts), pool, prepared.dataset.name
 
 
 def plan_images(

@@ -15,6 +15,7 @@ from striate.core.device import ExecutionPlan, device_named, plain_plan
 from striate.core.duration import Clock
 from striate.core.errors import DataError
 from striate.core.files import make_folder
+from striate.core.imbalance import is_imbalanced
 from striate.core.progress import Progress, silent
 from striate.core.protocols import Batches
 from striate.models import Arguments, build_model
@@ -27,7 +28,7 @@ from striate.runs.prepare import Prepared, TrainingData
 from striate.runs.probe import fit_head
 from striate.runs.recipe import Recipe
 from striate.runs.transfer import build, freeze_for
-from striate.tasks import Task
+from striate.tasks import CLASSIFICATION, Task
 from striate.training import (
     Checkpoint,
     EarlyStopping,
@@ -131,7 +132,7 @@ def train_run(
             log=log,
             checkpoints=run.checkpoints,
             stopping=EarlyStopping(recipe.stop.metric, recipe.stop.patience),
-            evaluate=None if validation is None else partial(_scores, state, validation),
+            evaluate=None if validation is None else partial(_scores, state, validation, _metrics(session)),
             every=recipe.evaluate_every,
             publish=publish,
         )
@@ -228,8 +229,15 @@ def _state(
     )
 
 
-def _scores(state: TrainState, batches: Batches) -> dict[str, float]:
-    return evaluate(state.network, state.task, batches, state.plan).scores()
+def _metrics(session: Session) -> tuple[str, ...]:
+    """Return the metrics of each evaluation besides those of the task."""
+    recipe, counts = session.plan.recipe, session.prepared.class_counts
+    uneven = recipe.task.name == CLASSIFICATION.name and counts is not None and is_imbalanced(counts)
+    return (recipe.stop.metric, *(("balanced_accuracy",) if uneven else ()))
+
+
+def _scores(state: TrainState, batches: Batches, metrics: Sequence[str]) -> dict[str, float]:
+    return evaluate(state.network, state.task, batches, state.plan).scores(*metrics)
 
 
 def _facts(session: Session, state: TrainState) -> dict[str, Any]:

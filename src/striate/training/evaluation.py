@@ -28,9 +28,13 @@ class Outputs:
     targets: Shaped[np.ndarray, "n ..."]
     index: Int[np.ndarray, " n"]
 
-    def scores(self) -> dict[str, float]:
-        """Compute the scores of the task over all samples; scores that the samples do not determine are left out."""
-        values = {name: METRICS[metric].score(self.values, self.targets) for name, metric in self.task.scores.items()}
+    def scores(self, *metrics: str) -> dict[str, float]:
+        """Compute the scores of the task and further `metrics` over all samples.
+
+        Scores that the samples do not determine are left out.
+        """
+        wanted = {**self.task.scores, **{name: name for name in metrics if name not in self.task.scores}}
+        values = {name: METRICS[metric].score(self.values, self.targets) for name, metric in wanted.items()}
         return {name: value for name, value in values.items() if value is not None}
 
 

@@ -16,6 +16,7 @@ import torch.nn.functional as F
 from jaxtyping import Float, Int, Int64
 from torch import Tensor
 
+from striate.core.imbalance import effective_numbers
 from striate.core.registry import Registered, Registry
 from striate.core.scalars import check_range
 
@@ -72,8 +73,8 @@ class Balanced(Loss, ABC):
 
     def weights(self, counts: Int64[np.ndarray, " k"]) -> Float[Tensor, " k"]:
         """Return the weight of each class from its number of samples."""
-        present, beta = counts > 0, self.class_balance
-        effective = counts if beta == 1 else (1 - beta**counts) / (1 - beta)
+        present = counts > 0
+        effective = effective_numbers(counts, self.class_balance)
         weights = np.divide(1.0, effective, out=np.zeros(len(counts)), where=present)
         return torch.from_numpy(weights * (present.sum() / weights.sum())).float()
 

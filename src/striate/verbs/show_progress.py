@@ -67,6 +67,7 @@ class Display:
         """Show the position of a training."""
         if self._canvas is None:
             return
+        from striate.metrics import headline
         from striate.runs.events import RunStarted
         from striate.training.events import Evaluated, StepDone
 
@@ -78,9 +79,10 @@ class Display:
                 line = f"epoch {event.clock.epochs:.4g}, until {self._until}; loss {event.loss:.4f}{self._scores}"
                 self._draw(line, min(1.0, self._until.progress(event.clock)))
             case Evaluated():
-                accuracy = event.scores.get("accuracy", float("nan"))
-                self._scores = f", validation {accuracy:.2%}"
-                row = f"{event.clock.epochs:.4g}", f"{self._loss:.4f}", f"{event.scores['loss']:.4f}", f"{accuracy:.2%}"
+                title, score = headline(event.scores)
+                said = f"{float('nan') if score is None else score:.2%}" + ("" if title == "accuracy" else f" {title}")
+                self._scores = f", validation {said}"
+                row = f"{event.clock.epochs:.4g}", f"{self._loss:.4f}", f"{event.scores['loss']:.4f}", said
                 self._rows.append(row)
 
     def clear(self) -> None:

@@ -14,6 +14,7 @@ from striate.cli.show.evaluation import sentence
 from striate.cli.show.pace import Pace
 from striate.core.errors import command
 from striate.core.names import visible
+from striate.metrics import headline
 from striate.runs.effect import settings_in_effect
 from striate.runs.events import RunFinished, RunStarted
 from striate.runs.images import named
@@ -113,10 +114,10 @@ class Live(Plain):
         self._move(self.pace.share, self.pace.line(self.screen.width - _BAR - 2))
 
     def evaluated(self) -> None:
-        """Keep a line for an accuracy that is the best so far."""
-        accuracy = self.pace.scores.get("accuracy", 0.0)
-        if accuracy > self._best:
-            self._best = accuracy
+        """Keep a line for a score that is the best so far."""
+        score = headline(self.pace.scores)[1] or 0.0
+        if score > self._best:
+            self._best = score
             self.screen.print(self.pace.line())
 
 

@@ -81,7 +81,10 @@ def sentence(scores: Scores) -> str:
         return str(scores)
     interval = scores.top1.interval
     between = f" (95 % interval {percent(interval[0], 1)} to {percent(interval[1], 1)})" if interval else ""
-    return f"{percent(scores.top1.value)} of {scores.count:,} right{between}"
+    right = f"{percent(scores.top1.value)} of {scores.count:,} right{between}"
+    if not scores.imbalanced:
+        return right
+    return f"balanced accuracy {percent(scores.balanced_accuracy)}, macro F1 {percent(scores.macro_f1)}; {right}"
 
 
 def _print_scores(screen: Console, scores: Scores, *, averaged: bool) -> None:

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 
 from striate.cli.show.console import percent, span
 from striate.core.duration import Clock
+from striate.metrics import headline
 from striate.runs.events import RunStarted
 
 
@@ -66,8 +67,9 @@ class Pace:
     def _validation(self, *, brief: bool = False) -> str:
         if not self.scores:
             return ""
-        accuracy = f"validation {percent(self.scores.get('accuracy'))}"
-        return accuracy if brief else f"{accuracy} (loss {self.scores['loss']:.4f})"
+        title, score = headline(self.scores)
+        said = f"validation {percent(score)}" + ("" if title == "accuracy" else f" {title}")
+        return said if brief else f"{said} (loss {self.scores['loss']:.4f})"
 
     def _speed(self) -> tuple[str, str]:
         """Return images per second and the time left; both empty until there is a pace."""

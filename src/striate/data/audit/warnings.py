@@ -9,12 +9,13 @@ from typing import Literal
 
 import numpy as np
 
+from striate.core.imbalance import effective_numbers, imbalance, is_imbalanced, moderate_beta
 from striate.data.audit.statistics import Group, Statistics
 from striate.data.images.decoded import NOTED
 from striate.data.images.kinds import common_maximum
 
 _FEW = 10  # images: fewer are too few to learn a class or to evaluate it
-_UNEVEN, _VERY_UNEVEN = 3, 10
+_VERY_UNEVEN = 10
 
 
 @dataclass(frozen=True)
@@ -130,14 +131,21 @@ def _tiny_classes(found: Statistics) -> Iterator[Finding]:
 
 def _imbalance(found: Statistics) -> Iterator[Finding]:
     present = sorted((row for row in found.classes if row.total), key=lambda row: row.total)
-    if len(present) > 1 and present[-1].total >= _UNEVEN * present[0].total:
-        ratio = present[-1].total / present[0].total
-        yield Finding(
-            "imbalance",
-            "warning" if ratio >= _VERY_UNEVEN else "note",
-            f"{present[-1].name} has {ratio:.3g} times as many images as {present[0].name} "
-            f"({present[-1].total:,} and {present[0].total:,}).",
-        )
+    counts = np.array([row.total for row in present], np.int64)
+    if not is_imbalanced(counts):
+        return
+    ratio, beta = imbalance(counts), moderate_beta(counts)
+    few, many_ = effective_numbers(counts[[0, -1]], beta).tolist()
+    sampling = "" if found.dataset.has_label_sets else ", or sampling.name=balanced to show all classes equally often"
+    yield Finding(
+        "imbalance",
+        "warning" if ratio >= _VERY_UNEVEN else "note",
+        f"{present[-1].name} has {ratio:.3g} times as many images as {present[0].name} "
+        f"({present[-1].total:,} and {present[0].total:,}). If all classes matter alike, train with "
+        f"--set loss.class_balance={beta:g} (effective numbers of {many_:.3g} and {few:.3g} images: those of "
+        f"{present[0].name} weigh {many_ / few:.2g} times as much){sampling}.",
+        tuple(f"{row.name}: {row.total:,}" for row in present),
+    )
 
 
 def _missing_classes(found: Statistics) -> Iterator[Finding]:

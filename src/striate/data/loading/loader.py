@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Generator
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
@@ -19,7 +19,6 @@ from torch import Tensor
 
 from striate.core.batch import Batch
 from striate.core.errors import ConfigError, DataError
-from striate.core.rng import Stream
 from striate.core.spec import InputSpec
 from striate.core.threads import in_order, usable_cores
 from striate.data.augmentation.augment import augment, mix
@@ -28,6 +27,7 @@ from striate.data.augmentation.mixing import Mixing, soft
 from striate.data.dataset import Dataset, Indices
 from striate.data.loading.batching import batches_of, pieces, prepare_rows
 from striate.data.loading.cache import CachedImages
+from striate.data.loading.sampling import Sampling, Shuffled, repetitions
 from striate.data.preparation.arrays import ManyPrepared, normalise, scale, to_shares
 
 _PIECE = 8  # images per task: enough to make the cost of a task small, few enough to divide the last batch evenly
@@ -36,10 +36,14 @@ _BATCHES_AHEAD = 2
 
 @dataclass(frozen=True, kw_only=True)
 class Randomization:
-    """Random order and random changes of the images of each epoch."""
+    """Random order and random changes of the images of each epoch.
+
+    Where an epoch shows an image again, its changes are others.
+    """
 
     seed: int = 0
     augmentations: tuple[Augmentation, ...] = ()
+    sampling: Sampling = field(default_factory=Shuffled)
 
 
 class Loader:
@@ -88,24 +92,26 @@ class Loader:
         Raises:
             DataError: an image that could be read before cannot be read now; the message names it.
         """
-        batches = self._order(epoch)[start:]
+        order = self._order(epoch)
+        batches, counters = self._cut(order)[start:], self._cut(self._counters(order))[start:]
         with closing(self._read(batches)) as read:
-            for index, images in zip(batches, read, strict=True):
-                yield self._batch(index, images, epoch)
+            for index, counter, images in zip(batches, counters, read, strict=True):
+                yield self._batch(index, counter, images, epoch)
 
     def samples(self, wanted: Indices, epoch: int) -> Batch:
-        """Return some samples as an epoch yields them, in the order of `wanted`.
+        """Return some samples as an epoch yields them when it first shows them, in the order of `wanted`.
 
-        Their batches are read whole if images are mixed with others of the batch.
+        Their batches are read whole if images are mixed with others of the batch; those of an epoch that shows each
+        image once, also where the sampling repeats images.
 
         Raises:
             DataError: an image that could be read before cannot be read now; the message names it.
         """
-        parts = [index for index in self._order(epoch) if np.isin(index, wanted).any()]
+        parts = [index for index in self._cut(self._order(epoch, Shuffled())) if np.isin(index, wanted).any()]
         if not self._mixes:
             parts = [index[np.isin(index, wanted)] for index in parts]
         with closing(self._read(parts)) as read:
-            found = [self._batch(index, images, epoch) for index, images in zip(parts, read, strict=True)]
+            found = [self._batch(index, index, images, epoch) for index, images in zip(parts, read, strict=True)]
         images, targets, index = (
             torch.cat([getattr(part, name) for part in found]) for name in ("images", "targets", "index")
         )
@@ -120,11 +126,20 @@ class Loader:
     def _read(self, batches: list[Indices]) -> Generator[ManyPrepared, None, None]:
         return self._decode(batches) if self._cached is None else self._gather(batches, self._cached)
 
-    def _order(self, epoch: int) -> list[Indices]:
-        """Return the sample indices of each batch of an epoch."""
-        order = self._indices
-        if self._random is not None:
-            order = order[Stream(self._random.seed, "order").permutation(len(order), epoch=epoch)]
+    def _order(self, epoch: int, sampling: Sampling | None = None) -> Indices:
+        """Return the sample indices of an epoch, by default those of its own sampling."""
+        if self._random is None:
+            return self._indices
+        targets = self._dataset.targets[self._indices]
+        places = (sampling or self._random.sampling).places(targets, seed=self._random.seed, epoch=epoch)
+        return self._indices[places]
+
+    def _counters(self, order: Indices) -> Indices:
+        """Return a number for each draw, from which its random changes follow: the index, if it is the first of it."""
+        repeats = self._random is not None and self._random.sampling.by_class
+        return order + len(self._dataset) * repetitions(order) if repeats else order
+
+    def _cut(self, order: Indices) -> list[Indices]:
         return batches_of(order, self._batch_size) if self._steps is None else np.array_split(order, self._steps)
 
     def _gather(self, batches: list[Indices], cached: CachedImages) -> Generator[ManyPrepared, None, None]:
@@ -139,12 +154,12 @@ class Loader:
             for batch in cut:
                 yield np.stack([row for _ in batch for row in next(rows)])
 
-    def _batch(self, index: Indices, images: ManyPrepared, epoch: int) -> Batch:
+    def _batch(self, index: Indices, counters: Indices, images: ManyPrepared, epoch: int) -> Batch:
         targets = torch.from_numpy(self._dataset.targets[index])
-        changed, targets = self._changed(torch.from_numpy(images), targets, index, epoch)
+        changed, targets = self._changed(torch.from_numpy(images), targets, counters, epoch)
         return Batch(images=changed, targets=targets, index=torch.from_numpy(index.copy()))
 
-    def _changed(self, raw: Tensor, targets: Tensor, index: Indices, epoch: int) -> tuple[Tensor, Tensor]:
+    def _changed(self, raw: Tensor, targets: Tensor, counters: Indices, epoch: int) -> tuple[Tensor, Tensor]:
         """Augment and scale images; where they are mixed, return soft targets."""
         if self._random is None or not self._random.augmentations:
             return scale(raw, self._spec), targets
@@ -157,7 +172,7 @@ class Loader:
         }
         changed = to_shares(raw, self._spec)
         if self._mixes:
-            changed, targets = mix(changed, soft(targets, len(self._dataset.classes)), index, **known)
+            changed, targets = mix(changed, soft(targets, len(self._dataset.classes)), counters, **known)
         else:
-            changed = augment(changed, index, **known)
+            changed = augment(changed, counters, **known)
         return normalise(changed, self._spec), targets

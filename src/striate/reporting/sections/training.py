@@ -29,6 +29,7 @@ class History:
     validation_accuracy: tuple[Point, ...]
     learning_rate: tuple[Point, ...]
     epochs: float
+    validation_balanced: tuple[Point, ...] = ()
 
 
 def read_history(events: Sequence[Mapping[str, Any]]) -> History:
@@ -44,6 +45,9 @@ def read_history(events: Sequence[Mapping[str, Any]]) -> History:
         validation_accuracy=tuple((x, scores["accuracy"]) for x, scores in scored if "accuracy" in scores),
         learning_rate=tuple((x, event["lr"]) for x, event in steps),
         epochs=max((x for x, _ in places), default=0.0),
+        validation_balanced=tuple(
+            (x, scores["balanced_accuracy"]) for x, scores in scored if "balanced_accuracy" in scores
+        ),
     )
 
 
@@ -144,14 +148,15 @@ def _loss(history: History, best: float | None) -> Html:
 
 
 def _accuracy(history: History, best: float | None) -> Html | None:
-    points = history.validation_accuracy
+    points, balanced = history.validation_accuracy, history.validation_balanced
     if not points:
         return None
-    low, high = _around([y for _, y in points])
+    low, high = _around([y for _, y in points + balanced])
     step = ticks(low, high)
     digits = max(0, -math.floor(math.log10(100 * (step[1] - step[0])) + 1e-9)) if len(step) > 1 else 1
     axis = Axis(lambda y: f"{100 * y:.{digits}f} %", low, high)
-    return _figure("Validation accuracy", [Line("validation", "val", points)], axis, best)
+    lines = [Line("balanced", "val", balanced), Line("accuracy", "train", points)]
+    return _figure("Validation accuracy", lines if balanced else [Line("validation", "val", points)], axis, best)
 
 
 def _around(values: list[float]) -> tuple[float, float]:

@@ -57,21 +57,27 @@ def _sentence(material: RunMaterial) -> Html:
         score = _beside(material.validation) or " yet"
         return h("p", "This run has not been evaluated on test images", score, class_="verdict")
     key, scores = material.unseen
-    digits = _digits(scores)
+    digits, uneven = _digits(scores), scores.imbalanced
     images = " image" if scores.count == 1 else " images"
     said = f" test{images}: " if key == "test" else f"{images} in cross-validation: "
     return h(
         "p",
-        "Correct on ",
+        _per_class(key, scores) if uneven else "Correct on ",
         figure(scores.top1.correct, count(scores.top1.correct), f"{key}.top1.correct"),
         " of ",
         figure(scores.count, count(scores.count), f"{key}.top1.count"),
         said,
-        h("strong", proportion(scores.top1, f"{key}.top1", digits)),
+        h("span" if uneven else "strong", proportion(scores.top1, f"{key}.top1", digits)),
         h("span", "95 % interval ", interval(scores.top1, f"{key}.top1", digits), class_="interval"),
         _beside(material.validation),
         class_="verdict",
     )
+
+
+def _per_class(key: str, scores: ClassificationScores) -> list[Child]:
+    """State first the scores in which each class counts alike."""
+    balanced, f1 = (_share(getattr(scores, name), f"{key}.{name}") for name in ("balanced_accuracy", "macro_f1"))
+    return ["Balanced accuracy ", h("strong", balanced), ", macro F1 ", f1, ". Correct on "]
 
 
 def _beside(validation: ClassificationScores | None) -> Html | None:
