@@ -87,6 +87,46 @@ for verb, *words in {commands}:
     assert not modules & {"torch._dynamo", "sympy"}
 
 
+def test_an_audit_loads_no_torch(tmp_path: Path) -> None:
+    """Which would take three of its four seconds."""
+    for name in "ab":
+        (tmp_path / "data" / name).mkdir(parents=True)
+        for number in range(3):
+            Image.new("RGB", (32, 32), (25 * number, 0, 0)).save(tmp_path / "data" / name / f"{number}.jpg")
+    modules = loaded(f"""
+import contextlib
+from striate.cli.main import main
+with contextlib.suppress(SystemExit):
+    main(["audit", {str(tmp_path / "data")!r}])
+""")
+    assert "striate.data.audit" in modules
+    assert "torch" not in modules
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        (["trian", "photos"], "There is no command 'trian'. Did you mean train? All commands: striate --help."),
+        (["train", "photos", "more"], "'striate train' does not take 'more'. See striate train --help."),
+        (["clusters"], "'striate clusters' needs RUN. See striate clusters --help."),
+        (["train", "photos", "--lr"], "--lr needs a value. See striate train --help."),
+        (["train", "photos", "--lr", "a"], "--lr takes a number; received 'a'."),
+        (["train", "photos", "--seed", "1.5"], "--seed takes a whole number; received '1.5'."),
+        (["train", "photos", "--seed", "x"], "--seed takes a whole number; received 'x'."),
+        (["clusters", "runs/photos", "--images", "8.0"], "--images takes a whole number; received '8.0'."),
+        (["train", "photos", "--quiet=3"], "--quiet takes no value; received '3'."),
+        (["train", "photos", "--lr", "1", "--lr", "2"], "--lr was given more than once. Give it once."),
+    ],
+)
+def test_a_mistake_in_the_words_of_a_command(
+    words: list[str], sentence: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as stopped:
+        main(words)
+    assert stopped.value.code == 2
+    assert capsys.readouterr().err == f"striate: {sentence}\n"
+
+
 def test_the_overview_has_a_line_for_every_command(capsys: pytest.CaptureFixture[str]) -> None:
     main([])
     lines = capsys.readouterr().out.splitlines()

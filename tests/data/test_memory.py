@@ -91,7 +91,7 @@ def test_the_key_is_made_of_what_the_pixels_depend_on(photos, cache, monkeypatch
     load_cached(photos, index, replace(SPEC, decode_scale=0.0), digests=DIGESTS)
     load_cached(photos, index, SPEC, digests=others)
     load_cached(photos, np.arange(5), SPEC, digests=DIGESTS)
-    monkeypatch.setattr(cache_files, "program_digest", lambda: "of another program")
+    monkeypatch.setattr(cache_files, "tensor_program_digest", lambda: "of another program")
     load_cached(photos, index, SPEC, digests=DIGESTS)
     assert len(list(cache.iterdir())) == 6
 

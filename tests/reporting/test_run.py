@@ -25,7 +25,6 @@ from striate.reporting.render import render
 from striate.reporting.sheets.augmented import AugmentedImage
 from striate.runs.cross_validation import CurvePoint
 from striate.runs.plan import Probe
-from striate.runs.prepare import divide
 from striate.tracing import Description, Row, Totals
 
 VOID = {"meta", "img", "br"}
@@ -97,7 +96,7 @@ def _audit(classes: tuple[str, ...]) -> Audit:
     numbers = np.repeat(np.arange(len(classes), dtype=np.int64), 3)
     pixels = np.repeat(np.repeat(numbers.astype(np.uint8)[:, None, None, None], 8, axis=1), 8, axis=2)
     dataset = Dataset("d", ArrayStore(pixels, numbered("image", len(pixels))), classes, numbers, source="d/")
-    return divide(audit(dataset))
+    return audit(dataset).divided()
 
 
 def _hostile_audit(text: str) -> Audit:

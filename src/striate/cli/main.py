@@ -13,7 +13,7 @@ from striate.core.errors import StriateError
 from striate.core.names import visible_lines
 
 if TYPE_CHECKING:
-    from cyclopts import App
+    from cyclopts import App, CycloptsError
     from rich.text import Text
 
 _ENDLESS = 1000  # columns of text: a terminal breaks lines itself, and nothing else should
@@ -79,11 +79,12 @@ def build(names: Iterable[str]) -> App:
     from rich.console import Console
 
     from striate.cli.command import usage
+    from striate.cli.mistakes import converted
 
     app = App(
         name="striate",
         help_format="plaintext",
-        default_parameter=Parameter(negative=()),
+        default_parameter=Parameter(negative=(), converter=converted),
         version=_version,
         error_formatter=_sentence,
         error_console=Console(stderr=True, width=_ENDLESS),
@@ -99,19 +100,13 @@ def _complain(sentence: str) -> None:
     print(f"striate: {visible_lines(sentence)}", file=sys.stderr)
 
 
-def _sentence(error: Exception) -> Text:
-    """Return a mistake on the command line as one line; for an option of other programs, its name here."""
-    from cyclopts import UnknownOptionError
+def _sentence(error: CycloptsError) -> Text:
+    """Return a mistake on the command line as one line."""
     from rich.text import Text
 
-    from striate.cli.hints import meant
+    from striate.cli.mistakes import sentence
 
-    if isinstance(error, UnknownOptionError) and error.command_chain and error.command_chain[0] == "train":
-        option = str(error.token.keyword or error.token.value)
-        hint = meant(option)
-        if hint:
-            return Text(visible_lines(f"striate: There is no option {option}. {hint}"))
-    return Text(f"striate: {visible_lines(str(error))}")
+    return Text(f"striate: {visible_lines(sentence(error))}")
 
 
 def _version() -> str:

@@ -15,20 +15,25 @@ _SOURCES = ("striate.data", "striate.core")
 
 @functools.cache
 def program_digest() -> str:
-    """Return SHA-256 of the source of this package, the versions of the libraries, and torch's instruction set.
+    """Return SHA-256 of the source of this package and the versions of the libraries.
 
     A result of another program is thus never used as one of this program, and no version number has to be raised
     by hand when the code changes.
     """
-    import torch  # here, because data can be opened without it
-
-    digest = hashlib.sha256("\n".join([*map(_version, _LIBRARIES), torch.backends.cpu.get_cpu_capability()]).encode())
+    digest = hashlib.sha256("\n".join(map(_version, _LIBRARIES)).encode())
     for package in _SOURCES:
         folder = Path(str(importlib.resources.files(package)))
         for module in sorted(folder.rglob("*.py")):
             digest.update(f"\n{package} {module.relative_to(folder).as_posix()}\n".encode())
             digest.update(module.read_bytes())
     return digest.hexdigest()
+
+
+def tensor_program_digest() -> str:
+    """Return `program_digest` and torch's instruction set, on which the last bits of what torch computes depend."""
+    import torch  # here, because data are audited without it
+
+    return f"{program_digest()} {torch.backends.cpu.get_cpu_capability()}"
 
 
 def _version(library: str) -> str:

@@ -37,7 +37,7 @@ from striate.runs.folder import Run
 from striate.runs.images import named, own_splits
 from striate.runs.mirrored import Mirrored
 from striate.runs.plan import Plan
-from striate.runs.prepare import Prepared, divide
+from striate.runs.prepare import Prepared
 from striate.tracing import describe
 from striate.training import read_events
 
@@ -135,7 +135,7 @@ def _from_data(
         looked = audit(dataset)
         # After a cross-validation, all images are in the training split.
         splits = None if folds is None else own_splits(run, dataset, looked.index)
-        looked = divide(looked) if splits is None else replace(looked, splits=splits)
+        looked = looked.divided() if splits is None else replace(looked, splits=splits)
         found["audit"] = looked
         found |= _augmented(plan, Prepared(dataset, looked, classifier.input, classifier.labels))
         if judged is not None and isinstance(judged.rows, Rows):

@@ -32,7 +32,7 @@ from striate.core.threads import in_order
 from striate.data.dataset import Dataset, FileStore
 from striate.data.loading.cache import find, keep, reserve
 from striate.data.loading.loader import Loader
-from striate.data.program import program_digest
+from striate.data.program import tensor_program_digest
 from striate.models import Network
 from striate.models.surgery import HEAD
 from striate.tracing import fold
@@ -200,7 +200,7 @@ class FeatureCache:
 
     def __init__(self, network: Network, spec: InputSpec, place: str = "", *, with_head: bool = False) -> None:
         origin = network_digest(network, spec, "" if with_head else network.head)
-        self._digest = hashlib.sha256(f"{program_digest()} {_models_digest()} {origin} {place}".encode())
+        self._digest = hashlib.sha256(f"{tensor_program_digest()} {_models_digest()} {origin} {place}".encode())
 
     def path(self, dataset: Dataset, index: Int[np.ndarray, " n"], digests: UInt8[np.ndarray, "m 32"]) -> Path:
         """Return the path of the features of the images `index`; `digests` are those of all images of the data set."""

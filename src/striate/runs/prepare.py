@@ -24,7 +24,7 @@ from striate.data.loading.cache import load_cached
 from striate.data.loading.loader import Loader, Randomization
 from striate.data.preparation.measure import measure
 from striate.data.sources.opening import open_data
-from striate.data.split import group_count, split
+from striate.data.split import group_count
 from striate.runs.evaluate import GoneError, answers, matched, unread, with_targets
 from striate.runs.folder import Run
 from striate.runs.images import Changes, compare, read_images, write_images
@@ -217,17 +217,6 @@ def every_nth(indices: np.ndarray, most: int) -> np.ndarray:
     return indices[:: max(1, -(-len(indices) // most))]
 
 
-def divide(found: Audit, given: Splits | None = None) -> Audit:
-    """Return the audit of the splits to train on: `given` ones as they are, or those of `striate.data.split.split`.
-
-    Given splits become those of the data, and so change their digest.
-    """
-    if given is None:
-        return replace(found, splits=split(found.dataset, found.index))
-    dataset = replace(found.dataset, splits=given)
-    return replace(found, dataset=dataset, splits=found.index.splits_of(dataset))
-
-
 def prepare_data(
     recipe: Recipe, found: Audit, splits: Splits | None = None, *, progress: Progress = silent
 ) -> Prepared:
@@ -236,7 +225,7 @@ def prepare_data(
     Raises:
         DataError: more images are unreadable than the recipe admits, or none is left to train or validate on.
     """
-    found = divide(found, splits)
+    found = found.divided(splits)
     dataset = found.dataset
     _check_readable(recipe, found)
     for name in ("train",) if _can_be_folded(recipe, found) else ("train", "val"):
@@ -282,7 +271,7 @@ def prepare_again(
         RunError: the data changed and `inexact` is false, or their changes are not known.
     """
     dataset = open_data(plan.data, minimum_classes=1, progress=progress)
-    found = divide(audit(dataset, progress=progress))
+    found = audit(dataset, progress=progress).divided()
     labels = LabelSpec(origin.classes)
     if found.digest == origin.first_data:
         return Prepared(dataset, found, origin.input, labels, recorded=True), None
@@ -290,7 +279,7 @@ def prepare_again(
     if recorded is None:
         raise RunError(f"{_OTHER_DATA}: images, labels or splits changed. Restore them, or start a new run.")
     changes, splits = compare(recorded, dataset, found.index)
-    given = divide(found, splits)
+    given = found.divided(splits)
     if given.digest == origin.first_data:  # it was started with splits of its own
         return Prepared(dataset, given, origin.input, labels, recorded=True), None
     if found.digest != origin.data and not inexact:

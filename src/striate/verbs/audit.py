@@ -111,9 +111,8 @@ def audit(
 
     from striate.data.audit import audit as look_through
     from striate.data.sources.opening import open_data
-    from striate.runs.prepare import divide
 
-    return divide(look_through(open_data(data, progress=report), progress=report))
+    return look_through(open_data(data, progress=report), progress=report).divided()
 
 
 def _augmented(

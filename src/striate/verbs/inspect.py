@@ -69,7 +69,6 @@ def inspect(
     from striate.explaining.checks.budget import Budget
     from striate.reporting.inspection.folder import is_inspection, write_inspection
     from striate.reporting.inspection.inspect import InspectionBudget, inspect_classifier
-    from striate.runs.prepare import divide
 
     report = progress or silent
     budget = InspectionBudget(images, units, str(Budget(time)))
@@ -80,7 +79,7 @@ def inspect(
         raise ConfigError(f"{folder} already exists and is not an inspection. Choose another folder with --out.")
     dataset = open_data(own_data(run) if data is None else data, progress=report)
     found = audit(dataset, channels=classifier.input.channels, progress=report)
-    indices = divide(found).splits["train"] if data is None else np.flatnonzero(found.index.readable)
+    indices = found.divided().splits["train"] if data is None else np.flatnonzero(found.index.readable)
     if not len(indices):
         raise DataError(f"{dataset.name} has no image to inspect.")
     inspection = inspect_classifier(classifier, dataset, indices, title, budget, progress=report)

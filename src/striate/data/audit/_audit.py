@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -43,10 +43,20 @@ class Audit(Statistics):
 
     @property
     def parts(self) -> Splits:
-        """Former name of the splits that training uses: those of `striate.data.split.split`."""
-        from striate.data.split import split
+        """Former name of the splits that training uses, those of `divided()`."""
+        return self.divided().splits
 
-        return split(self.dataset, self.index)
+    def divided(self, splits: Splits | None = None) -> Audit:
+        """Return the audit of the splits to train on: given ones as they are, or those of `striate.data.split.split`.
+
+        Given splits become those of the data, and so change their digest.
+        """
+        if splits is None:
+            from striate.data.split import split  # which imports the index of this package
+
+            return replace(self, splits=split(self.dataset, self.index))
+        dataset = replace(self.dataset, splits=splits)
+        return replace(self, dataset=dataset, splits=self.index.splits_of(dataset))
 
     @property
     def name(self) -> str:

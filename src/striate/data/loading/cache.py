@@ -30,7 +30,7 @@ from striate.data.dataset import ArrayStore, Dataset, FileStore, Indices, Store
 from striate.data.loading.batching import pieces, prepare_rows
 from striate.data.preparation.arrays import ManyPrepared
 from striate.data.preparation.colour import storage_dtype
-from striate.data.program import program_digest
+from striate.data.program import tensor_program_digest
 
 _PIECE = 16
 _MEMORY_SHARE = 0.5  # of the free memory: training needs the rest
@@ -134,7 +134,7 @@ def _key(store: Store, index: Indices, digests: np.ndarray | None, spec: InputSp
         return None
     count = len(spec.channels)
     unscaled = replace(spec, mean=(0.0,) * count, std=(1.0,) * count)
-    digest = hashlib.sha256(f"{program_digest()} {config.digest(unscaled)}".encode())
+    digest = hashlib.sha256(f"{tensor_program_digest()} {config.digest(unscaled)}".encode())
     for one in store.digests(index):
         digest.update(f"\n{one}".encode())
     digest.update(np.ascontiguousarray(digests[index]).data)

@@ -84,7 +84,7 @@ def read_comparison(runs: Sequence[Run]) -> Material:
         RunError: a run is damaged.
     """
     if not 2 <= len(runs) <= MOST:
-        raise ConfigError(f"A comparison takes 2 to {MOST} runs; received {len(runs)}. Name others.")
+        raise ConfigError(f"A comparison takes 2 to {MOST} runs; received {len(runs)}. Add or leave out some.")
     paths = [run.path.resolve() for run in runs]
     if len(set(paths)) < len(paths):
         twice = next(run for run, path in zip(runs, paths, strict=True) if paths.count(path) > 1)
