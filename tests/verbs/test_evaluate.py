@@ -17,7 +17,6 @@ from striate.core.errors import ConfigError, DataError
 from striate.data.audit import audit
 from striate.data.sources.opening import open_data
 from striate.runs.folder import Run
-from striate.runs.prepare import divide
 
 
 def noise(folder: Path, count: int, seed: int) -> None:
@@ -51,7 +50,7 @@ def run(trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
 
 
 def splits() -> dict[str, int]:
-    return {split: len(indices) for split, indices in divide(audit(open_data("photos"))).splits.items()}
+    return {split: len(indices) for split, indices in audit(open_data("photos")).divided().splits.items()}
 
 
 def shown(capsys: pytest.CaptureFixture[str], *words: str) -> str:
@@ -135,7 +134,7 @@ def test_the_report_warns_of_copies_in_the_test_split_that_the_data_bring(leaky:
 def test_an_image_stored_in_another_way_is_known_by_what_is_visible(run: Run, tmp_path: Path) -> None:
     noise(tmp_path / "mixed", 3, seed=1)
     dataset = open_data("photos")
-    for index, mode in zip(divide(audit(dataset)).splits["train"].tolist(), ("RGB", "RGBA", "LA"), strict=False):
+    for index, mode in zip(audit(dataset).divided().splits["train"].tolist(), ("RGB", "RGBA", "LA"), strict=False):
         given = Image.open(tmp_path / "photos" / dataset.store.name(index)).convert(mode)
         given.save(tmp_path / "mixed" / dataset.classes[dataset.targets[index]] / f"copy{index}.png")
     verdict = striate.evaluate(run, "mixed")
@@ -156,7 +155,7 @@ def test_two_data_sets_of_one_name_are_stored_apart(run: Run, tmp_path: Path) ->
 def test_copies_are_known_by_their_pixels_under_other_names_and_in_other_formats(run: Run, tmp_path: Path) -> None:
     noise(tmp_path / "mixed", 3, seed=1)
     dataset = open_data("photos")
-    for index in divide(audit(dataset)).splits["train"][:4].tolist():
+    for index in audit(dataset).divided().splits["train"][:4].tolist():
         given = Image.open(tmp_path / "photos" / dataset.store.name(index))
         given.save(tmp_path / "mixed" / dataset.classes[dataset.targets[index]] / f"copy{index}.bmp")
     verdict = striate.evaluate(run, "mixed")
