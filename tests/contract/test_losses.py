@@ -19,7 +19,7 @@ from striate.training.losses import LOSSES, Balanced, BinaryCrossEntropy, CrossE
 
 # Every option of every loss away from its default, so that none is decoration.
 OPTIONS: dict[str, list[dict[str, Any]]] = {
-    "binary_cross_entropy": [{}, {"class_balance": 0.9}],
+    "binary_cross_entropy": [{}, {"class_balance": 0.9}, {"label_smoothing": 0.2, "class_balance": 1.0}],
     "cross_entropy": [{}, {"label_smoothing": 0.1}, {"label_smoothing": 0.2, "class_balance": 1.0}],
     "distill": [{"teacher": ("a run",)}, {"teacher": ("a run",), "temperature": 3.0, "alpha": 0.4}],
     "focal": [{}, {"gamma": 1.5, "alpha": None}, {"alpha": 0.6, "class_balance": 0.5}],

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -36,6 +37,47 @@ def test_images_may_have_several_labels(tmp_path: Path, lines: tuple[str, ...]) 
     assert [dataset.label(0).lower(), dataset.label(1)] == ["cat, dog", ""]
     assert dataset.class_counts(np.arange(3)).tolist() == [2, 1]
     assert dataset.having(0).tolist() == [True, False, True]
+
+
+@pytest.mark.parametrize("kind", [bool, np.int64, np.float32])
+def test_the_columns_of_an_npz_file_are_classes(tmp_path: Path, kind: type) -> None:
+    labels, pixels = np.array([[1, 1, 0], [0, 0, 0], [0, 0, 1]], kind), np.zeros((3, 4, 4), np.uint8)
+    np.savez(tmp_path / "a.npz", x_train=pixels, y_train=labels, x_test=pixels[:1], y_test=labels[:1])
+    dataset = open_data(tmp_path / "a.npz")
+    assert dataset.has_label_sets
+    assert dataset.classes == ("0", "1", "2")
+    assert dataset.targets.tolist() == [[True, True, False], [False] * 3, [False, False, True], [True, True, False]]
+    assert dataset.splits["test"].tolist() == [3]
+    np.savez(tmp_path / "b.npz", x=pixels, y=labels, classes=np.array(["dog", "cat", "bird"]))
+    assert open_data(tmp_path / "b.npz").label(0) == "dog, cat"
+
+
+def test_one_hot_labels_of_an_npz_file_are_single_classes(tmp_path: Path) -> None:
+    np.savez(tmp_path / "a.npz", x=np.zeros((3, 4, 4), np.uint8), y=np.eye(3)[[2, 0, 2]])
+    dataset = open_data(tmp_path / "a.npz")
+    assert not dataset.has_label_sets
+    assert dataset.targets.tolist() == [2, 0, 2]
+
+
+@pytest.mark.parametrize(
+    ("arrays", "sentence"),
+    [
+        ({"y": np.array([[1, 2], [0, 1]])}, "or a column of 0 and 1 for each class; received int64 (2, 2)"),
+        ({"y": np.eye(2), "classes": np.array(["a", "b", "c"])}, "names 3 classes; its labels have 2 columns"),
+        (
+            {"y": np.eye(2), "x_test": np.zeros((1, 4, 4), np.uint8), "y_test": np.ones((1, 3))},
+            "same number of columns",
+        ),
+    ],
+    ids=["values", "names", "splits"],
+)
+def test_columns_of_an_npz_file_that_do_not_fit_are_one_sentence(
+    tmp_path: Path, arrays: dict[str, Any], sentence: str
+) -> None:
+    np.savez(tmp_path / "a.npz", x=np.zeros((2, 4, 4), np.uint8), **arrays)
+    with pytest.raises(DataError) as caught:
+        open_data(tmp_path / "a.npz")
+    assert sentence in str(caught.value)
 
 
 def test_a_class_that_no_image_has_is_known_from_its_column(tmp_path: Path) -> None:

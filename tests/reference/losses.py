@@ -22,10 +22,14 @@ def cross_entropy(
 
 
 def binary_cross_entropy(
-    logits: list[list[float]], targets: list[list[float]], weights: list[float] | None = None
+    logits: list[list[float]],
+    targets: list[list[float]],
+    smoothing: float = 0.0,
+    weights: list[float] | None = None,
 ) -> float:
-    """Focal loss that takes hard and easy cases alike."""
-    return focal(logits, targets, gamma=0.0, alpha=None, weights=weights)
+    """Focal loss that takes hard and easy cases alike; with smoothing, every outcome of a class is drawn at random."""
+    drawn = [[share + smoothing * (0.5 - share) for share in row] for row in targets]
+    return focal(logits, drawn, gamma=0.0, alpha=None, weights=weights)
 
 
 def focal(

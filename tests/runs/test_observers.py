@@ -72,16 +72,19 @@ def test_an_event_file_holds_every_number_at_its_step() -> None:
     assert [each["values"] for each in found] == [pytest.approx(values, rel=1e-7) for values in expected]
 
 
-@pytest.mark.filterwarnings("ignore")
-def test_tensorboard_reads_the_file(tmp_path: Path) -> None:
-    reading = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator")
-    (tmp_path / "events.out.tfevents.striate").write_bytes(tensorboard(EVENTS))
-    read = reading.EventAccumulator(str(tmp_path)).Reload()
-    assert set(read.Tags()["scalars"]) == {"loss/train", "learning_rate", "loss/val", "accuracy/val"}
-    assert [(point.step, point.wall_time, point.value) for point in read.Scalars("loss/train")] == [
-        (3, 1001.0, 0.75),
-        (300, 1002.0, 0.5),
-    ]
+def test_the_record_of_a_step_is_the_one_written_by_hand() -> None:
+    """event.proto: wall_time 1, step 2, summary 5; summary.proto: value 1; in it tag 1 and simple_value 2."""
+    loss = bytes.fromhex("0a 0a") + b"loss/train" + bytes.fromhex("15 0000003f")  # 0.5 as a float
+    rate = bytes.fromhex("0a 0d") + b"learning_rate" + bytes.fromhex("15 0000803d")  # 1/16
+    summary = bytes([0x0A, len(loss)]) + loss + bytes([0x0A, len(rate)]) + rate
+    message = bytes.fromhex("09 0000000000508f40 10 ac02 2a") + bytes([len(summary)]) + summary  # 1002.0, step 300
+    step = {"event": "step", "clock": {"epoch": 1, "step": 300}, "loss": 0.5, "lr": 0.0625, "wall": _wall(1002.0, 1)}
+    data = tensorboard([step])[8 + 4 + 24 + 4 :]  # after the record of the version
+    assert data[:8] == struct.pack("<Q", len(message))
+    assert data[12:-4] == message
+    for part, stored in ((data[:8], data[8:12]), (message, data[-4:])):
+        crc = bitwise_crc32c(part)
+        assert struct.unpack("<I", stored)[0] == ((crc >> 15 | crc << 17) + 0xA282EAD8) & 0xFFFFFFFF
 
 
 def test_a_table_has_a_row_for_each_event() -> None:

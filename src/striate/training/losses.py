@@ -127,9 +127,21 @@ class BinaryCrossEntropy(Balanced):
     it replaces cross-entropy in R. Wightman, H. Touvron and H. Jégou, "ResNet strikes back", arXiv:2110.00476,
     section 2.2. Their code takes the mean over the classes, which is K times smaller: with SGD, divide the learning
     rate of such a recipe by K.
+
+    With smoothing ε, y_k becomes (1 - ε) y_k + ε / 2: each class has the two outcomes present and absent, which share ε
+    as the K classes do in arXiv:1512.00567, section 7. So does Keras. Code for samples of a single class also has ε / K.
+
+    Args:
+        label_smoothing: ε, at least 0 and below 1.
     """
 
     tasks = ("classification", "multilabel")
+
+    label_smoothing: float = 0.0
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_range(self, "label_smoothing", at_least=0, below=1)
 
     def __call__(
         self,
@@ -138,9 +150,10 @@ class BinaryCrossEntropy(Balanced):
         weights: Float[Tensor, " k"] | None = None,
     ) -> Float[Tensor, ""]:
         positive = None if weights is None else weights.to(logits)
-        total = F.binary_cross_entropy_with_logits(
-            logits, _matrix(targets, logits), pos_weight=positive, reduction="sum"
-        )
+        truth = _matrix(targets, logits)
+        if self.label_smoothing:
+            truth = (1 - self.label_smoothing) * truth + self.label_smoothing / 2
+        total = F.binary_cross_entropy_with_logits(logits, truth, pos_weight=positive, reduction="sum")
         return total / len(logits)
 
 

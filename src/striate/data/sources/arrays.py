@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from jaxtyping import Int64
+from jaxtyping import Shaped
 
 from striate.core.errors import DataError
 from striate.data.dataset import ArrayStore, Dataset, Split, numbered
@@ -17,11 +17,14 @@ from striate.data.sources.registry import listed, title_of
 
 @dataclass(frozen=True, eq=False)
 class Part:
-    """Images of one split (or of none) with their targets; their numbers are not checked yet."""
+    """Images of one split (or of none) with their targets; their numbers are not checked yet.
+
+    Targets are numbers of classes, or a column for each class where an image may have several.
+    """
 
     split: Split | None
     pixels: ManyPixels
-    targets: Int64[np.ndarray, " m"]
+    targets: Shaped[np.ndarray, "m ..."]
 
 
 def from_parts(

@@ -22,7 +22,8 @@ _IMAGES, _LABELS = ("images", "x"), ("labels", "y")
 _BROKEN = (zipfile.BadZipFile, zlib.error, lzma.LZMAError)
 _BySplit = dict[Split | None, np.ndarray]
 _EXPECTED = (
-    "It needs images (count×height×width, or ×channels after them) and labels; or x_train, y_train, x_test, y_test; "
+    "It needs images (count×height×width, or ×channels after them) and labels (a number or a text for each, or a column "
+    "of 0 and 1 for each class); or x_train, y_train, x_test, y_test; "
     "and may have classes (names in the order of the labels' numbers) and channels (their names)."
 )
 
@@ -35,7 +36,8 @@ def open_npz(path: Path) -> Dataset:
     """Open an npz file.
 
     Images are named `images` or `x`, labels `labels` or `y`, with a split before or after (`x_train`, `train_images`).
-    Labels are whole numbers or texts, one for each image.
+    Labels are whole numbers or texts, one for each image; or a column for each class, 1 where an image has it and 0
+    where it does not. Columns of which each image has exactly one are one-hot: they are read as numbers of classes.
 
     Raises:
         DataError: it is no npz file, arrays are missing or do not match, or are of a type that is not read.
@@ -45,7 +47,8 @@ def open_npz(path: Path) -> Dataset:
     if not images or set(images) != set(labels):
         raise DataError(f"{path} holds the arrays {listed(list(arrays), 8) or 'none'}. {_EXPECTED}")
     flat: _BySplit = {split: _flat(path, array) for split, array in labels.items()}
-    classes, numbers = _classes(path, arrays.get("classes"), flat)
+    several = any(array.ndim == 2 for array in flat.values())
+    classes, numbers = (_columns if several else _classes)(path, arrays.get("classes"), flat)
     parts = [Part(split, _pixels(path, images[split]), numbers[split]) for split in images]
     channels = tuple(_names(path, "channels", arrays["channels"])) if "channels" in arrays else None
     if channels and len(channels) != parts[0].pixels.shape[3]:
@@ -86,11 +89,27 @@ def _by_split(arrays: Mapping[str, np.ndarray], kinds: tuple[str, ...]) -> _BySp
 def _flat(path: Path, labels: np.ndarray) -> np.ndarray:
     if labels.ndim == 2 and labels.shape[1] == 1:
         labels = labels[:, 0]
-    if labels.ndim != 1 or labels.dtype.kind not in "iuU":
+    columns = labels.ndim == 2 and labels.dtype.kind in "biuf" and bool(np.isin(labels, (0, 1)).all())
+    if not columns and (labels.ndim != 1 or labels.dtype.kind not in "iuU"):
         raise DataError(
-            f"{path}: labels are one whole number or one text for each image; received {labels.dtype} {labels.shape}."
+            f"{path}: labels are one whole number or one text for each image, or a column of 0 and 1 for each class; "
+            f"received {labels.dtype} {labels.shape}."
         )
     return labels
+
+
+def _columns(path: Path, names: np.ndarray | None, labels: _BySplit) -> tuple[list[str], _BySplit]:
+    """Return the class names, and the columns of the classes, or the numbers of classes where they are one-hot."""
+    shapes = {array.shape[1:] for array in labels.values()}
+    if len(shapes) > 1:
+        raise DataError(f"{path}: labels have the same number of columns in every split; received {listed(shapes)}.")
+    (count,) = shapes.pop()
+    classes = [str(number) for number in range(count)] if names is None else _names(path, "classes", names)
+    if len(classes) != count:
+        raise DataError(f"{path} names {len(classes)} classes; its labels have {count} columns. Name each column.")
+    if all((array.sum(axis=1) == 1).all() for array in labels.values()):
+        return classes, {split: array.argmax(axis=1).astype(np.int64) for split, array in labels.items()}
+    return classes, {split: array != 0 for split, array in labels.items()}
 
 
 def _classes(path: Path, names: np.ndarray | None, labels: _BySplit) -> tuple[list[str], _BySplit]:
