@@ -129,7 +129,7 @@ class BinaryCrossEntropy(Balanced):
     rate of such a recipe by K.
 
     With smoothing ε, y_k becomes (1 - ε) y_k + ε / 2: each class has the two outcomes present and absent, which share ε
-    as the K classes do in arXiv:1512.00567, section 7. So does Keras. Code for samples of a single class also has ε / K.
+    as the K classes do in arXiv:1512.00567, section 7. So does Keras; other code has ε / K for samples of one class.
 
     Args:
         label_smoothing: ε, at least 0 and below 1.

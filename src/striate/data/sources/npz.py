@@ -22,9 +22,9 @@ _IMAGES, _LABELS = ("images", "x"), ("labels", "y")
 _BROKEN = (zipfile.BadZipFile, zlib.error, lzma.LZMAError)
 _BySplit = dict[Split | None, np.ndarray]
 _EXPECTED = (
-    "It needs images (count×height×width, or ×channels after them) and labels (a number or a text for each, or a column "
-    "of 0 and 1 for each class); or x_train, y_train, x_test, y_test; "
-    "and may have classes (names in the order of the labels' numbers) and channels (their names)."
+    "It needs images (count×height×width, or ×channels after them) and labels (a number or a text for each, or a "
+    "column of 0 and 1 for each class); or x_train, y_train, x_test, y_test; and may have classes (names in the order "
+    "of the labels' numbers) and channels (their names)."
 )
 
 
