@@ -14,6 +14,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from striate.core.errors import ConfigError
+from striate.core.scalars import check_range
 
 Layout = Literal["contiguous", "channels_last"]
 Precision = Literal["float32", "bf16"]
@@ -33,6 +34,10 @@ class ExecutionPlan:
         threads: number of torch's threads that share one operation. Sums are divided among them, so their number can
             change the last bits of a result.
         parts: number of parts into which a batch is divided, each computed by its own threads (`training.backward`).
+        micro_batch: most images of a batch that are computed at once; the gradients of several such pieces are added.
+            None computes each batch as a whole.
+        recompute: the backward pass computes activations within blocks of the network again, instead of keeping them
+            from the forward pass (`training.recompute`). This changes no result.
     """
 
     device: str = "cpu"
@@ -40,12 +45,15 @@ class ExecutionPlan:
     precision: Precision = "float32"
     threads: int = 1
     parts: int = 1
+    micro_batch: int | None = None
+    recompute: bool = False
 
     def __post_init__(self) -> None:
         if self.threads < 1 or self.parts < 1:
             raise ConfigError(
                 f"An execution plan has at least 1 thread and 1 part; received {self.threads} and {self.parts}."
             )
+        check_range(self, "micro_batch", at_least=1)
 
     @property
     def kind(self) -> str:
@@ -131,12 +139,22 @@ class ExecutionPlan:
         """Describe the plan: `cpu, channels last, float32, 2 threads`."""
         threads = "1 thread" if self.threads == 1 else f"{self.threads} threads"
         parts = "" if self.parts == 1 else f", batches in {self.parts} parts side by side"
-        return f"{self.device}, {_LAYOUT_WORDS[self.layout]}, {self.precision}, {threads}{parts}"
+        pieces = "" if self.micro_batch is None else f", at most {self.micro_batch} images at a time"
+        again = ", blocks computed again in the backward pass" if self.recompute else ""
+        return f"{self.device}, {_LAYOUT_WORDS[self.layout]}, {self.precision}, {threads}{parts}{pieces}{again}"
 
     @property
     def cores(self) -> int:
         """Number of processor cores that a step uses."""
         return self.threads * self.parts
+
+
+def out_of_memory(error: BaseException) -> bool:
+    """Return whether `error` says that the memory of the device, or of this process, is not enough."""
+    if isinstance(error, (torch.OutOfMemoryError, MemoryError)):
+        return True
+    said = str(error)
+    return isinstance(error, RuntimeError) and ("DefaultCPUAllocator" in said or "out of memory" in said)
 
 
 def full_precision(device: torch.device) -> contextlib.AbstractContextManager[object]:

@@ -18,6 +18,7 @@ from striate.runs.prepare import TrainingData
 from striate.runs.recipe import Recipe
 from striate.tasks import CLASSIFICATION, Task
 from striate.tracing import EmptyMapError, Recorder
+from striate.training.backward import piece_count
 
 
 def check_fit(recipe: Recipe, prepared: TrainingData) -> None:
@@ -35,7 +36,9 @@ def check_fit(recipe: Recipe, prepared: TrainingData) -> None:
             f"loss.auxiliary is the weight of auxiliary classifiers, and {recipe.model} has none for images of "
             f"{height}×{width}. Leave the setting out."
         )
-    shape = (prepared.smallest_batch(recipe), channels, height, width)
+    most = recipe.memory.micro_batch
+    least = min(count // piece_count(count, most) for count in (prepared.smallest_batch(recipe), recipe.batch_size))
+    shape = (least, channels, height, width)
     task = recipe.create_task()
     batch = task.example(shape, torch.Size([len(prepared.labels)]), torch.Generator().manual_seed(0))
     check_norms(network, batch, task)

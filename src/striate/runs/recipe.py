@@ -47,6 +47,25 @@ class StopSettings:
 
 
 @dataclass(frozen=True, kw_only=True)
+class MemorySettings:
+    """How a training step keeps to the memory of the device.
+
+    Args:
+        micro_batch: most images of a batch that are computed at once; the gradients of several such pieces are added.
+            None is the whole batch, and pieces of it only where memory turns out to be short. Batch normalization takes
+            its statistics over each piece.
+        recompute: compute activations within blocks of the network again in the backward pass, instead of keeping them;
+            the result is the same, for about a third more time.
+    """
+
+    micro_batch: int | None = None
+    recompute: bool = False
+
+    def __post_init__(self) -> None:
+        check_range(self, "micro_batch", at_least=1)
+
+
+@dataclass(frozen=True, kw_only=True)
 class Recipe:
     """Every setting of one training run; `core.config.override` replaces some of them by dotted keys.
 
@@ -70,6 +89,7 @@ class Recipe:
         evaluate_every: how often the validation split is evaluated, as a duration.
         precision: auto uses bf16 where a measured trial finds it correct and faster; float32 forbids it.
         device: auto (the fastest available), cpu, cuda, cuda:1 or mps.
+        memory: how a training step keeps to the memory of the device.
         in_memory: hold a data set in memory if it fits.
         loader_threads: threads that decode images; none is one per core. Their number changes no result.
         unreadable: fraction of unreadable images above which the run stops, from 0 to 1.
@@ -94,6 +114,7 @@ class Recipe:
     evaluate_every: Duration = field(default_factory=lambda: Duration.parse("1ep"))
     precision: Literal["auto", "float32"] = "auto"
     device: str = "auto"
+    memory: MemorySettings = field(default_factory=MemorySettings)
     in_memory: bool = True
     loader_threads: int | None = None
     unreadable: float = 0.05

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Generator, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -259,16 +259,21 @@ def _facts(session: Session, state: TrainState) -> dict[str, Any]:
 def _execution(session: Session, network: nn.Module, start: Start, progress: Progress) -> ExecutionPlan:
     """Return the execution plan of this run, else of the run to repeat, else the winner of a trial."""
     plan = session.plan
+    recipe, memory = plan.recipe, plan.recipe.memory
     known = (start.execution if start.checkpoint is None else start.checkpoint.plan) or plan.execution
     if known is not None:
-        return known
-    shape, recipe = (plan.recipe.batch_size, *session.prepared.input.shape), plan.recipe
+        # What the recipe asks for may have changed since, and the plan may be that of another run.
+        least = min(filter(None, (known.micro_batch, memory.micro_batch)), default=None)
+        return replace(known, micro_batch=least, recompute=known.recompute or memory.recompute)
+    shape = (recipe.batch_size, *session.prepared.input.shape)
     return choose_plan(
         network,
         shape,
         precision=recipe.precision,
         device=device_named(recipe.device),
         task=recipe.create_task(),
+        micro_batch=memory.micro_batch,
+        recompute=memory.recompute,
         progress=progress,
     )
 

@@ -22,6 +22,7 @@ from striate.training.event_log import first_event as first_event
 from striate.training.event_log import read_events as read_events
 from striate.training.events import Evaluated as Evaluated
 from striate.training.events import Event as Event
+from striate.training.events import MemoryShort as MemoryShort
 from striate.training.events import SafePoint as SafePoint
 from striate.training.events import StepDone as StepDone
 from striate.training.loop import train as train

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import copy
+import functools
 import hashlib
 import json
 import math
@@ -20,12 +21,13 @@ from torch import Tensor, nn
 
 from striate.core.batch import Batch
 from striate.core.config import from_json, to_json
-from striate.core.device import ExecutionPlan, Layout, Precision, computes_in_bf16, machine, plain_plan
+from striate.core.device import ExecutionPlan, Layout, Precision, computes_in_bf16, machine, out_of_memory, plain_plan
 from striate.core.errors import StriateError
 from striate.core.files import cache_folder, read_regular, write_json
 from striate.core.progress import Progress, silent
 from striate.tasks import CLASSIFICATION, Task
 from striate.training.backward import backward, is_samplewise
+from striate.training.shortage import divided
 
 WINS_BY = 1.10
 """A plan replaces another if it is this many times as fast: smaller gains are noise and not reproducible."""
@@ -50,6 +52,8 @@ def choose_plan(
     precision: Literal["auto", "float32"] = "auto",
     device: str | None = None,
     task: Task = CLASSIFICATION,
+    micro_batch: int | None = None,
+    recompute: bool = False,
     progress: Progress = silent,
 ) -> ExecutionPlan:
     """Choose the fastest plan to train `model` on batches of `shape` (images, channels, height, width) on this machine.
@@ -60,8 +64,15 @@ def choose_plan(
     it is `WINS_BY` times as fast as the best plan before it in the fixed order of `candidates` (`MORE_CORES_WIN_BY`, if
     it uses more cores). `precision="float32"` admits no other precision. The choice is cached for this machine, model,
     task and shape. `progress` counts the plans that are timed.
+
+    All plans have `micro_batch` and `recompute`. If memory is short for a batch, they have half the images at once, and
+    the choice is not cached: next time there may be more memory.
+
+    Raises:
+        TrainingError: memory is not enough for the smallest piece of a batch.
     """
-    plans = candidates(model, plain_plan(device), precision)
+    plain = replace(plain_plan(device), micro_batch=micro_batch, recompute=recompute)
+    plans = candidates(model, plain, precision)
     if len(plans) == 1:
         return plans[0]
     file = cache_folder() / "plans" / f"{_fingerprint(model, task, shape, plans)}.json"
@@ -69,8 +80,18 @@ def choose_plan(
     if cached is not None:
         return cached
     batch = _example(model, task, shape)
-    seconds = seconds_per_step(model, task, batch, plans, progress)
-    chosen = choose(seconds, lambda plan: agrees(model, task, batch, plan, plans[0]))
+    while True:
+        try:
+            seconds = seconds_per_step(model, task, batch, plans, progress)
+            chosen = choose(seconds, functools.partial(agrees, model, task, batch, plain=plans[0]))
+            break
+        except (RuntimeError, MemoryError) as error:
+            if not out_of_memory(error):
+                raise
+            said = str(error).strip().partition("\n")[0]
+        plans = [divided(plan, len(batch), model.train(), said) for plan in plans]
+    if chosen.micro_batch != micro_batch:
+        return chosen
     with contextlib.suppress(StriateError, OSError):  # an unwritable cache costs the next trial, not this run
         file.parent.mkdir(parents=True, exist_ok=True)
         write_json(file, to_json(chosen))

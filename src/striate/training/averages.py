@@ -18,6 +18,7 @@ from striate.core.duration import Clock, Duration
 from striate.core.registry import Registered, Registry
 from striate.core.scalars import check_range
 from striate.tasks import Task
+from striate.training.backward import pieces
 
 AVERAGES: Registry[type[Average]] = Registry("average")
 
@@ -180,8 +181,8 @@ class Averaged:
             norm.reset_running_stats()
             norm.train().momentum = None  # torch then takes the mean over batches
         try:
-            for batch in batches:
-                placed = Batch(plan.place(batch.images), batch.targets.to(plan.device), batch.index)
+            for piece in (piece for batch in batches for piece in pieces(batch, plan.micro_batch)):
+                placed = Batch(plan.place(piece.images), piece.targets.to(plan.device), piece.index)
                 with plan.autocast():
                     task.loss(self.model, placed)
         finally:

@@ -16,7 +16,7 @@ _PACKAGES = ("striate", "torch", "numpy", "pillow", "simplejpeg")  # those that 
 def circumstances(plan: ExecutionPlan, task: Task) -> dict[str, str]:
     """Return the kind of machine, versions, execution plan, and what else the loss depends on, as flat text."""
     versions = {package: importlib.metadata.version(package) for package in _PACKAGES}
-    of_plan = {key: str(value) for key, value in to_json(plan).items()}
+    of_plan = {key: str(value) for key, value in to_json(plan).items() if value is not None and key != "recompute"}
     of_loss = task.criterion.circumstances if isinstance(task.criterion, OfImages) else {}
     return {**machine(plan.device), **versions, **of_plan, **of_loss}
 

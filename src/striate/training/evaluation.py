@@ -9,9 +9,9 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from jaxtyping import Float, Int, Shaped
-from torch import nn
+from torch import Tensor, nn
 
-from striate.core.device import ExecutionPlan
+from striate.core.device import ExecutionPlan, out_of_memory
 from striate.core.errors import DataError
 from striate.core.progress import Progress, silent
 from striate.core.protocols import Batches
@@ -51,15 +51,26 @@ def evaluate(
     values, targets, index = [], [], []
     with evaluation_mode(model), torch.inference_mode():
         for number, batch in enumerate(batches.epoch(0), start=1):
-            with plan.autocast():
-                outputs = task.outputs(model, plan.place(batch.images))
-            values.append(outputs.float().cpu())
+            values.append(_outputs(model, task, batch.images, plan))
             targets.append(batch.targets.cpu())
             index.append(batch.index.cpu())
             progress("evaluating", number, len(batches))
     if not values:
         raise DataError("There is nothing to evaluate: the split has no image. Choose another split.")
     return Outputs(task, torch.cat(values).numpy(), torch.cat(targets).numpy(), torch.cat(index).numpy())
+
+
+def _outputs(
+    model: nn.Module, task: Task, images: Float[Tensor, "n c h w"], plan: ExecutionPlan
+) -> Float[Tensor, "n ..."]:
+    """Compute the outputs for `images`; where memory is short, for one half after the other."""
+    try:
+        with plan.autocast():
+            return task.outputs(model, plan.place(images)).float().cpu()
+    except (RuntimeError, MemoryError) as error:
+        if len(images) == 1 or not out_of_memory(error):
+            raise
+    return torch.cat([_outputs(model, task, half, plan) for half in images.tensor_split(2)])
 
 
 @contextlib.contextmanager

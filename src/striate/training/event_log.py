@@ -22,7 +22,7 @@ from typing import IO, Any
 from striate.core.duration import Clock
 from striate.core.errors import RunError
 from striate.core.files import open_regular, storage_error
-from striate.training.events import Evaluated, Event, StepDone
+from striate.training.events import Evaluated, Event, MemoryShort, StepDone
 
 
 @dataclass(frozen=True)
@@ -95,6 +95,8 @@ class EventLog:
                     self._loss_sum, self._steps = 0.0, 0
             case Evaluated(clock, scores):
                 self.write("evaluated", clock=clock, scores=dict(scores))
+            case MemoryShort(clock, micro_batch, normalized):
+                self.write("memory_short", clock=clock, micro_batch=micro_batch, normalized=normalized)
 
     def position(self) -> LogPosition:
         """Return the present end of the log."""

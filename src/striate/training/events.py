@@ -26,10 +26,36 @@ class Evaluated:
 
 
 @dataclass(frozen=True)
+class MemoryShort:
+    """Memory was short in the step that ended at `clock`, which was computed again.
+
+    From this step on, at most `micro_batch` images of a batch are computed at once, and their gradients are added.
+    `normalized`: batch normalization takes its statistics over so many images.
+    """
+
+    clock: Clock
+    micro_batch: int
+    normalized: bool
+
+    def sentence(self) -> str:
+        """Say what happened, and what it changes."""
+        images = "1 image" if self.micro_batch == 1 else f"{self.micro_batch} images"
+        change = (
+            "; batch norms take their statistics over these. To keep them at the whole batch: memory.recompute=true"
+            if self.normalized
+            else ""
+        )
+        return (
+            f"memory is short: from step {self.clock.step} on, at most {images} of a batch are computed at once, and "
+            f"their gradients are added{change}"
+        )
+
+
+@dataclass(frozen=True)
 class SafePoint:
     """A point where training may be stopped or saved: after resuming, no event is missing or repeated."""
 
     clock: Clock
 
 
-Event = StepDone | Evaluated | SafePoint
+Event = StepDone | MemoryShort | Evaluated | SafePoint

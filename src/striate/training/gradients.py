@@ -23,16 +23,18 @@ def sharpen(state: TrainState, batch: Batch) -> None:
     ways = [parameter.grad for parameter in moved if parameter.grad is not None]
     weights, buffers = ([value.clone() for value in values] for values in (moved, state.model.buffers()))
     scale = state.sharpness / (get_total_norm(ways) + 1e-12)
-    for parameter, way in zip(moved, ways, strict=True):
-        parameter.add_(way * scale)
-    state.optimizer.zero_grad()
-    state.plan.seed(state.noise.torch_seed(state.clock.step))
-    with torch.enable_grad():
-        backward(state.model, state.task, batch, state.plan)
-    for parameter, weight in zip(moved, weights, strict=True):
-        parameter.copy_(weight)
-    for buffer, value in zip(state.model.buffers(), buffers, strict=True):
-        buffer.copy_(value)
+    try:
+        for parameter, way in zip(moved, ways, strict=True):
+            parameter.add_(way * scale)
+        state.optimizer.zero_grad()
+        state.plan.seed(state.noise.torch_seed(state.clock.step))
+        with torch.enable_grad():
+            backward(state.model, state.task, batch, state.plan)
+    finally:
+        for parameter, weight in zip(moved, weights, strict=True):
+            parameter.copy_(weight)
+        for buffer, value in zip(state.model.buffers(), buffers, strict=True):
+            buffer.copy_(value)
 
 
 def change(state: TrainState) -> None:

@@ -10,7 +10,8 @@ from striate.core.batch import Batch
 from striate.core.duration import Clock, Duration
 from striate.core.errors import TrainingError
 from striate.core.protocols import Batches
-from striate.training.events import Evaluated, Event, SafePoint, StepDone
+from striate.training.events import Evaluated, Event, MemoryShort, SafePoint, StepDone
+from striate.training.shortage import takes_statistics
 from striate.training.state import TrainState
 from striate.training.update import average, step
 
@@ -42,11 +43,13 @@ def train(
     with contextlib.closing(_from(batches, state.clock)) as stream:
         then = time.perf_counter()
         while not until.reached(state.clock):
-            before = state.clock
+            before, plan = state.clock, state.plan
             with state.plan.in_effect():
                 loss, rate = step(state, next(stream))
             now = time.perf_counter()
             state.clock, then = state.clock.tick(now - then), now
+            if state.plan.micro_batch != plan.micro_batch:
+                yield MemoryShort(state.clock, state.plan.micro_batch or 0, normalized=takes_statistics(state.model))
             yield StepDone(state.clock, loss, rate)
             average(state, batches)
             if evaluate and (_due(every, before, state.clock) or until.reached(state.clock)):

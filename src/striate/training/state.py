@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from torch import nn
+from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from striate.core.device import ExecutionPlan
@@ -26,7 +26,8 @@ class TrainState:
     and the same settings a training can be resumed at any step. `task` computes the loss. `schedule` returns the factor
     of each group's `initial_lr`. `clip_norm`, `clip_value`, `gradient_noise`, `l1`, `max_norm` and `sharpness` are the
     options of `OptimizerSettings`. `average` is the average of the weights that is evaluated and kept, and `averaged`
-    holds it. `plan` is the execution plan: call `plan.adopt` on `model` first, then create `optimizer`.
+    holds it. `plan` is the execution plan: call `plan.adopt` on `model` first, then create `optimizer`. A step that
+    finds too little memory replaces it. `kept_buffers` are copies of the `buffers` of `model` from before the step.
 
     Parameters of a group of `optimizer` with a `start` (`LayerRate`) are frozen until that fraction of `length`.
     Modules whose parameters are all frozen run in evaluation mode, so that batch norms keep their statistics.
@@ -53,6 +54,8 @@ class TrainState:
     constrained: tuple[Constrained, ...] = field(init=False)
     staged: tuple[Mapping[str, Any], ...] = field(init=False)
     averaged: Averaged | None = field(init=False)
+    buffers: tuple[Tensor, ...] = field(init=False)
+    kept_buffers: tuple[Tensor, ...] = field(init=False)
 
     def __post_init__(self) -> None:
         weights, others = split_parameters(self.model)
@@ -63,6 +66,8 @@ class TrainState:
         for group in self.optimizer.param_groups:  # for optimizers not from OptimizerSettings.create
             group.setdefault("initial_lr", group["lr"])
         self.staged = tuple(group for group in self.optimizer.param_groups if group.get("start"))
+        self.buffers = tuple(self.model.buffers())
+        self.kept_buffers = tuple(buffer.clone() for buffer in self.buffers)
         self.averaged = None if self.average is None else Averaged(self.average, self.model)
 
     @property

@@ -9,6 +9,7 @@ from striate.core.errors import TrainingError
 from striate.core.protocols import Batches
 from striate.training.backward import backward
 from striate.training.gradients import bound, change, sharpen
+from striate.training.shortage import with_less_memory
 from striate.training.state import TrainState
 
 
@@ -18,16 +19,26 @@ def step(state: TrainState, batch: Batch) -> tuple[float, float]:
     The clock is not advanced.
 
     Raises:
-        TrainingError: the loss is not a finite number; this step has changed no weight.
+        TrainingError: the loss is not a finite number, or memory is not enough for a single image; this step has
+            changed no weight.
     """
-    # Dropout uses torch's global generator: seeded by the step's number, it need not be replayed on resume.
-    state.plan.seed(state.noise.torch_seed(state.clock.step))
     if state.staged:
         state.thaw()
+    rate = _set_learning_rate(state)
+    value = with_less_memory(state, batch, lambda: _gradient(state, batch, rate))
+    change(state)
+    state.optimizer.step()
+    bound(state)
+    return value, rate
+
+
+def _gradient(state: TrainState, batch: Batch, rate: float) -> float:
+    """Compute the gradient of `batch`, and return its loss."""
+    # Dropout uses torch's global generator: seeded by the step's number, it need not be replayed on resume.
+    state.plan.seed(state.noise.torch_seed(state.clock.step))
     state.optimizer.zero_grad()
     loss = backward(state.model, state.task, batch, state.plan)
     value = loss.item()  # waits for an accelerator
-    rate = _set_learning_rate(state)
     if not math.isfinite(value):
         raise TrainingError(
             f"The loss became {value} at step {state.clock.step + 1} with a learning rate of {rate:.3g}. "
@@ -36,10 +47,7 @@ def step(state: TrainState, batch: Batch) -> tuple[float, float]:
         )
     if state.sharpness:
         sharpen(state, batch)
-    change(state)
-    state.optimizer.step()
-    bound(state)
-    return value, rate
+    return value
 
 
 def average(state: TrainState, batches: Batches) -> None:

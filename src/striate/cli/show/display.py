@@ -19,7 +19,7 @@ from striate.runs.effect import settings_in_effect
 from striate.runs.events import RunFinished, RunStarted
 from striate.runs.images import named
 from striate.runs.transfer import Features
-from striate.training.events import Evaluated, StepDone
+from striate.training.events import Evaluated, MemoryShort, StepDone
 
 _BAR = 12
 _LINES = 30
@@ -69,6 +69,8 @@ class Plain:
             case StepDone():
                 self.pace.step(event.clock, event.loss)
                 self.stepped()
+            case MemoryShort():
+                self.screen.print(f"memory      {event.sentence()}")
             case Evaluated():
                 self.pace.evaluated(event.scores)
                 self.evaluated()
@@ -135,6 +137,9 @@ def started(event: RunStarted) -> str:
         f"recipe      {event.plan.base}, {course}seed {recipe.seed}",
         f"execution   {event.execution.sentence()}",
     ]
+    most = event.execution.micro_batch
+    if most is not None and most != recipe.memory.micro_batch:
+        lines.append(f"memory      is short for batches of {recipe.batch_size}: at most {most} images at a time")
     in_effect = settings_in_effect(event.plan, event.input, event.labels)
     lines += [f"{each.name:<11} {each.value}  ({each.reason})" for each in in_effect]
     lines += [f"difference  {key}: {old} → {new}" for key, (old, new) in event.plan.difference.items()]

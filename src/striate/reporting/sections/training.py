@@ -108,9 +108,20 @@ def _words(material: RunMaterial, history: History, best: float | None) -> list[
     if material.selected and history.epochs > 1:
         said.append(h("p", "The epoch was chosen on these validation images, so their scores are optimistic."))
     said.append(_overfitting(history))
+    if short := _memory(material.events):
+        said.append(h("p", short))
     if material.reason:
         said.append(h("p", f"End of training: {material.reason}."))
     return said
+
+
+def _memory(events: Sequence[Mapping[str, Any]]) -> str:
+    """Say from when on batches were computed in pieces, if memory was short for them."""
+    divided = [event for event in events if event["event"] == "memory_short"]
+    if not divided:
+        return ""
+    steps = ", ".join(f"{event['micro_batch']} from step {event['clock']['step']} on" for event in divided)
+    return f"Memory was short for a batch: the images computed at once were at most {steps}."
 
 
 def _overfitting(history: History) -> Html:
