@@ -64,13 +64,17 @@ def digest(page: str) -> str:
 
 
 def copy_of_the_tree(folder: Path) -> Path:
-    """What git knows of the repository, as it lies here now, in a new folder."""
+    """What git knows of the repository, as it lies here now, in a new folder; with the code compiled, where it is."""
     listed = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
     names = subprocess.run(listed, cwd=REPOSITORY, capture_output=True, text=True, check=True).stdout
     for name in filter(None, names.split("\0")):
         if (REPOSITORY / name).exists():
             (folder / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy2(REPOSITORY / name, folder / name)
+    for compiled in (REPOSITORY / "src").rglob("*.pyc"):
+        copied = folder / compiled.relative_to(REPOSITORY)
+        copied.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy2(compiled, copied)
     return folder
 
 

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import inspect
+import io
 import os
 import re
-import subprocess
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, get_args, get_origin, get_type_hints
+from unittest import mock
 
 from striate.cli.commands import COMMANDS
+from striate.cli.main import main
 from striate.core.config import to_json
 from striate.core.difference import difference
 from striate.core.duration import Duration
@@ -41,16 +43,19 @@ def commands() -> str:
     """Return the help of every command."""
     parts = ["# Commands", "Written by `make docs` from the help texts; `striate COMMAND --help` shows the same."]
     for name in COMMANDS:
-        shown = subprocess.run(
-            [sys.executable, "-m", "striate", name, "--help"],
-            env=os.environ | {"COLUMNS": "100", "NO_COLOR": "1"},
-            capture_output=True,
-            text=True,
-            check=True,
-        )
-        lines = [line.rstrip() for line in shown.stdout.strip().splitlines()]
+        lines = [line.rstrip() for line in _help(name).strip().splitlines()]
         parts.append(f"## striate {name}\n\n```text\n" + "\n".join(lines) + "\n```")
     return "\n\n".join(parts) + "\n"
+
+
+def _help(name: str) -> str:
+    with (
+        mock.patch.dict(os.environ, {"COLUMNS": "100", "NO_COLOR": "1"}),
+        contextlib.redirect_stdout(io.StringIO()) as shown,
+        contextlib.suppress(SystemExit),
+    ):
+        main([name, "--help"])
+    return shown.getvalue()
 
 
 def recipes() -> str:

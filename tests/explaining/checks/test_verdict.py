@@ -164,6 +164,7 @@ def test_a_map_that_depends_on_something_else_than_the_network_fails(
 
 
 @pytest.mark.parametrize("draw", [_mirrored_grad_cam, _mirrored_integrated_gradients, _grad_cam_of_another_image])
+@pytest.mark.usefixtures("few_orders")
 def test_a_map_that_marks_other_places_than_the_network_looks_at_is_not_trusted(
     net: nn.Module, images: Tensor, draw: Drawn
 ) -> None:
@@ -213,6 +214,7 @@ def test_a_map_that_is_the_same_for_every_class_fails(net: nn.Module, images: Te
         *[("occlusion", {"patch": 4}), ("rise", {"masks": 100})],
     ],
 )
+@pytest.mark.usefixtures("few_orders")
 def test_a_map_that_explains_the_network_is_trusted(
     net: nn.Module, images: Tensor, name: str, settings: dict[str, Any]
 ) -> None:
