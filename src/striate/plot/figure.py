@@ -72,7 +72,8 @@ def _bytes(figure: Figure, **options: Any) -> bytes:
 
     buffer = io.BytesIO()
     with matplotlib.rc_context(_STYLE):
-        figure.draw_without_rendering()
-        figure.set_layout_engine("none")  # solved once: a second solution would differ slightly
+        if layout := figure.get_layout_engine():
+            layout.execute(figure)
+            figure.set_layout_engine("none")  # solved once: a second solution would differ slightly
         figure.savefig(buffer, **options)
     return buffer.getvalue()

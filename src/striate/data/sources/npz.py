@@ -102,7 +102,9 @@ def _columns(path: Path, names: np.ndarray | None, labels: _BySplit) -> tuple[li
     """Return the class names, and the columns of the classes, or the numbers of classes where they are one-hot."""
     shapes = {array.shape[1:] for array in labels.values()}
     if len(shapes) > 1:
-        raise DataError(f"{path}: labels have the same number of columns in every split; received {listed(sorted(shapes))}.")
+        raise DataError(
+            f"{path}: labels have the same number of columns in every split; received {listed(sorted(shapes))}."
+        )
     (count,) = shapes.pop()
     classes = [str(number) for number in range(count)] if names is None else _names(path, "classes", names)
     if len(classes) != count:
