@@ -14,7 +14,7 @@ from PIL import Image
 
 from striate.core.spec import GREY, RGB
 from striate.data.audit.index import ImageIndex, index_images
-from striate.data.audit.visible import visible
+from striate.data.audit.visible import is_simple, visible
 from striate.data.dataset import ArrayStore, Dataset, FileStore, numbered
 
 RGBA = (*RGB, "alpha")
@@ -165,3 +165,11 @@ def test_one_drawing_in_other_colours_is_another_image_and_its_grey_copy_is_alik
     assert found.near_duplicate_of[0] == found.near_duplicate_of[2] != found.near_duplicate_of[1]
     grey = np.repeat(values[..., None] // 3, 3, axis=2)
     assert _groups(_indexed_array(np.stack([red, grey]))) == [0, 0]
+
+
+@pytest.mark.parametrize("channels", [GREY, RGB, ("grey", "alpha"), ("red", "infrared")], ids=",".join)
+@pytest.mark.parametrize("kind", [np.uint8, np.uint16, np.float32], ids=lambda kind: kind.__name__)
+def test_every_image_of_a_simple_form_is_visible_as_it_is(channels: tuple[str, ...], kind: type) -> None:
+    seen = [np.full((3, 4, len(channels)), level, kind) for level in (0, 1)]
+    kept = all(visible(pixels, channels)[0] is pixels for pixels in seen)
+    assert kept == is_simple(np.dtype(kind), channels)

@@ -5,7 +5,7 @@ The split depends on content, not on names, order or machine: the digest of an i
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -148,15 +148,16 @@ def by_content(
     """
     owners = np.arange(len(targets)) if groups is None else groups
     placed = np.full(len(targets), -1, np.int64)
-    for members in _groups_by_class(digests, targets, owners):
-        room = _room(sum(map(len, members)), list(fractions.values()))
-        for group in members:
-            fitting = next((number for number, left in enumerate(room) if left >= len(group)), None)
+    for members, sizes in _groups_by_class(digests, targets, owners):
+        room, start = _room(len(members), list(fractions.values())), 0
+        for size in sizes.tolist():
+            fitting = next((number for number, left in enumerate(room) if left >= size), None)
             if fitting is not None:
-                placed[group] = fitting
-                room[fitting] -= len(group)
+                placed[members[start : start + size]] = fitting
+                room[fitting] -= size
             elif not any(room):
                 break
+            start += size
     return placed
 
 
@@ -170,9 +171,10 @@ def _balanced(
     """
     placed = np.empty(len(targets), np.int64)
     totals = [0] * folds
-    for members in _groups_by_class(digests, targets, groups):
-        counts = [0] * folds
-        for group in sorted(members, key=len, reverse=True):
+    for members, sizes in _groups_by_class(digests, targets, groups):
+        counts, ends = [0] * folds, np.cumsum(sizes)
+        for number in np.argsort(-sizes, kind="stable").tolist():
+            group = members[ends[number] - sizes[number] : ends[number]]
             fold = min(range(folds), key=lambda number: (counts[number], totals[number]))
             placed[group] = fold
             counts[fold] += len(group)
@@ -180,16 +182,26 @@ def _balanced(
     return placed
 
 
-def _groups_by_class(digests: np.ndarray, targets: np.ndarray, groups: Groups) -> list[Sequence[list[int]]]:
-    """Return for each class its groups as lists of indices, groups and indices in the order of their digests."""
+def _groups_by_class(
+    digests: np.ndarray, targets: np.ndarray, groups: Groups
+) -> list[tuple[Int64[np.ndarray, " m"], Int64[np.ndarray, " g"]]]:
+    """Return for each class the images of its groups, one group after the other, and the sizes of the groups.
+
+    Classes, groups and the images of a group are in the order of their (smallest) digests.
+    """
     order = np.argsort(np.ascontiguousarray(digests).view(f"S{DIGEST_BYTES}").reshape(-1), kind="stable")
-    members: dict[int, list[int]] = {}
-    for index, owner in zip(order.tolist(), groups[order].tolist(), strict=True):
-        members.setdefault(owner, []).append(index)
-    classes: dict[int, list[list[int]]] = {}
-    for group in members.values():
-        classes.setdefault(int(targets[group[0]]), []).append(group)
-    return list(classes.values())
+    # Each image receives the place in `order` of the first image of its group, and of the first one of its class.
+    _, first, which = np.unique(groups[order], return_index=True, return_inverse=True)
+    heads = first[which]
+    _, first, which = np.unique(targets[order][heads], return_index=True, return_inverse=True)
+    labels = first[which]
+    rows = np.lexsort((heads, labels))
+    borders = np.flatnonzero(np.diff(labels[rows])) + 1
+    members, heads = (np.split(column[rows], borders) for column in (order, heads))
+    return [
+        (images, np.diff(np.flatnonzero(np.diff(owners, prepend=-1)), append=len(images)))
+        for images, owners in zip(members, heads, strict=True)
+    ]
 
 
 def _room(count: int, fractions: list[float]) -> list[int]:

@@ -68,7 +68,7 @@ def dirac_(conv: nn.Conv2d) -> None:
     """Let the first filters copy the input, one channel each: 1 at the centre of its own channel, 0 elsewhere.
 
     Of n input and k output channels these are the first min(n, k) filters, and their biases are 0; the others keep
-    their weights. A partial identity, as in Jordan 2024, arXiv:2404.04454, section 3.2, after Zagoruyko and Komodakis
+    their weights. A partial identity, as in Jordan 2024, arXiv:2404.00498, section 3.3, after Zagoruyko and Komodakis
     2017, arXiv:1706.00388, eq. 2. `torch.nn.init.dirac_` sets the other filters to 0.
 
     Raises:
@@ -105,7 +105,7 @@ def whiten_(conv: nn.Conv2d, images: Float[Tensor, "n c h w"], epsilon: float) -
     eigenvectors, and filter i + m its negative, so that both signs pass a ReLU; m is the smaller of d, the size of a
     patch, and half the number of filters. Filters after the first 2 m keep their weights, and all biases are 0. The
     responses of the first m filters have the variance λᵢ / (λᵢ + ε) and no covariance. Page 2019 (cifar10-fast), in the
-    form of Jordan 2024, arXiv:2404.04454, section 3.1. The sign of an eigenvector is that with which its largest
+    form of Jordan 2024, arXiv:2404.00498, section 3.2. The sign of an eigenvector is that with which its largest
     component is positive.
 
     Raises:

@@ -42,7 +42,7 @@ class Initial(Registered, ABC):
 class Whitening(Initial):
     """The first convolution whitens patches: its filters are their principal components, of unit variance.
 
-    Page 2019 (cifar10-fast); Jordan 2024, arXiv:2404.04454, section 3.1. Of f filters, f / 2 are the components of the
+    Page 2019 (cifar10-fast); Jordan 2024, arXiv:2404.00498, section 3.2. Of f filters, f / 2 are the components of the
     largest variance and f / 2 their negatives (`striate.layers.whiten_`). They are measured on images as the network
     sees them, augmentation included, those of the first batches. The bias is 0 and is trained throughout, where Jordan
     trains it for three epochs.
@@ -74,7 +74,7 @@ class Whitening(Initial):
 class Dirac(Initial):
     """Convolutions start as partial identities: their first filters copy the channels of the input, others are random.
 
-    Jordan 2024, arXiv:2404.04454, section 3.2. All convolutions are changed but the first one and those with a stride,
+    Jordan 2024, arXiv:2404.00498, section 3.3. All convolutions are changed but the first one and those with a stride,
     groups or a kernel of even size (`striate.layers.dirac_`).
     """
 

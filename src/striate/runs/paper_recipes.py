@@ -11,11 +11,14 @@ from dataclasses import replace
 
 from striate.core.duration import Duration
 from striate.data.augmentation.augmentations import Flip, Rotation, Scale, Shift
+from striate.data.augmentation.geometric import RandomResizedCrop
 from striate.data.preparation.measure import InputSettings
 from striate.runs.recipe import Recipe, StopSettings
+from striate.training.averages import EMA
+from striate.training.losses import CrossEntropy
 from striate.training.optimizers import SGD, RMSProp
 from striate.training.plateau import Plateau
-from striate.training.schedules import Constant, Milestones, TimeDecay
+from striate.training.schedules import Constant, Cosine, Milestones, TimeDecay
 
 _LAST = StopSettings(keep="last")
 
@@ -97,6 +100,36 @@ def resnet_2015_cifar() -> Recipe:
         augmentation=(Shift(fraction=4 / 32), Flip()),
         optimizer=SGD(lr=0.1, momentum=0.9, weight_decay=1e-4),
         schedule=Milestones(at_epochs=(32_000 / steps_per_epoch, 48_000 / steps_per_epoch), factor=0.1),
+        stop=_LAST,
+    )
+
+
+def resnet_rs() -> Recipe:
+    """ResNet-RS-50 for ImageNet: 350 epochs, half a cosine, averaged weights, and less of each regularizer.
+
+    Bello et al., "Revisiting ResNets: improved training and scaling strategies", NeurIPS 2021, arXiv:2103.07579, table
+    1 and appendix B: 160×160 pixels, 350 epochs, label smoothing of 0.1, an average with a decay of 0.9999, weight
+    decay of 0.00004. Squeeze-and-excitation, the stem and shortcuts of ResNet-D, dropout of 0.25 before the last layer
+    and, in the larger networks, stochastic depth are parts of the network (`resnet_rs50` and others). The rate is 0.1
+    for batches of 256, after five epochs of warm-up.
+
+    Each step of the ladder is a setting: `schedule.name=milestones`, `epochs=90ep`, `average=none`,
+    `loss.label_smoothing=0`, `optimizer.weight_decay=0.0001`, or another model, as `resnet50d` (without
+    squeeze-and-excitation) or `se_resnet50`. `benchmarks/resnet_rs_ladder.py` climbs it on CIFAR-10.
+
+    Differs: there is no RandAugment; a crop is taken from 160×160 pixels, where the authors take it from the
+    whole image; batch-norm statistics are those of the last steps, which the authors average as the weights.
+    """
+    return Recipe(
+        model="resnet_rs50",
+        epochs=Duration.parse("350ep"),
+        batch_size=256,
+        input=InputSettings(height=160, width=160, crop=0.875),
+        augmentation=(RandomResizedCrop(), Flip()),
+        loss=CrossEntropy(label_smoothing=0.1),
+        optimizer=SGD(lr=0.1, momentum=0.9, weight_decay=4e-5),
+        schedule=Cosine(warmup_fraction=5 / 350),
+        average=EMA(decay=0.9999),
         stop=_LAST,
     )
 

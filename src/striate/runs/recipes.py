@@ -11,12 +11,14 @@ from striate.core.registry import Registry
 from striate.data.augmentation.augmentations import FromData, Rotation, Scale, Shift
 from striate.data.preparation.measure import InputSettings
 from striate.data.sources.opening import DATASETS, is_named
+from striate.runs.fast_recipes import cifar_fast, fashion, mnist_fast
 from striate.runs.paper_recipes import (
     alexnet_2012,
     dogs_and_cats,
     keras_cifar10,
     resnet_2015,
     resnet_2015_cifar,
+    resnet_rs,
     vgg_2014,
 )
 from striate.runs.recipe import Recipe, StopSettings
@@ -94,8 +96,8 @@ def cifar() -> Recipe:
 
 
 for _recipe in (
-    photos, transfer, digits, mnist, cifar,
-    alexnet_2012, dogs_and_cats, keras_cifar10, resnet_2015, resnet_2015_cifar, vgg_2014,
+    photos, transfer, digits, mnist, cifar, cifar_fast, fashion, mnist_fast,
+    alexnet_2012, dogs_and_cats, keras_cifar10, resnet_2015, resnet_2015_cifar, resnet_rs, vgg_2014,
 ):  # fmt: skip
     RECIPES.add(_recipe.__name__, _recipe)
 

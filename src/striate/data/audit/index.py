@@ -20,7 +20,7 @@ from striate.core.progress import Progress, silent
 from striate.core.threads import in_order, usable_cores
 from striate.data.audit.digests import DIGEST_BYTES, array_digest, content_digest, content_digests, first_of_equals
 from striate.data.audit.duplicates import SMALLEST_SIDE, THUMBNAIL, TINT, Appearances, stars, thumbnail, tint
-from striate.data.audit.visible import visible
+from striate.data.audit.visible import is_simple, visible
 from striate.data.dataset import SPLITS, ArrayStore, Dataset, FileStore, Indices, Splits, Store
 from striate.data.images.decode import MISSING, Unreadable
 from striate.data.images.decoded import NOTED, Pixels, full_intensity
@@ -189,6 +189,8 @@ def _index_array(store: ArrayStore) -> tuple[Columns, list[_Appearance]]:
     columns = {name: np.repeat(column, len(pixels)) for name, column in _columns([row]).items()}
     columns["digests"] = content_digests(pixels, store.channels)
     digests = [digest.tobytes() for digest in columns["digests"]]
+    if is_simple(pixels.dtype, store.channels) and min(height, width) < SMALLEST_SIDE:
+        return columns, [_Appearance(digest) for digest in digests]
     return columns, [_appearance(*one, store.channels) for one in zip(digests, pixels, strict=True)]
 
 

@@ -31,6 +31,11 @@ def visible(pixels: Pixels, channels: tuple[str, ...]) -> tuple[Seen, tuple[str,
     return _least_depth(pixels), channels
 
 
+def is_simple(dtype: np.dtype, channels: tuple[str, ...]) -> bool:
+    """Return whether `visible` returns every image of this form as it is."""
+    return dtype == np.uint8 and channels != RGB and ALPHA not in channels
+
+
 def _opaque(pixels: Pixels, channels: tuple[str, ...]) -> Seen:
     place = channels.index(ALPHA)
     if (pixels[:, :, place] == full_intensity(pixels.dtype)).all():

@@ -51,7 +51,7 @@ class OptimizerSettings(Registered, ABC):
         max_norm: largest Euclidean norm of the weights of each filter or unit, restored after each update; none
             does not bound them. Layers with a bound of their own (`maxnorm`) keep to both.
         norm_bias_rate: learning rate of the biases of normalizations, as a multiple of the others'; Jordan 2024
-            (arXiv:2404.04454, section 3.4) has 64.
+            (arXiv:2404.00498, section 3.4) has 64.
         sharpness: ρ of sharpness-aware minimization: the gradient is taken at the weights moved by ρ along the
             gradient, for twice the time; none takes it at the weights.
     """
