@@ -6,28 +6,40 @@ import contextlib
 import signal
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from types import FrameType
+
+from striate.core.torchrun import own_rank
+
+_PASSED_ON = 5.0  # seconds
 
 
 class Interrupt:
     """A request to stop, by Ctrl-C or SIGTERM.
 
     While `deferred` is true, the first request only sets `requested`; every other raises `KeyboardInterrupt`. `status`
-    is the exit status for it: 128 and the signal's number, as in shells.
+    is the exit status for it: 128 and the signal's number, as in shells. torchrun passes a signal on that its processes
+    have received from the terminal already: for a few seconds, the second one is the same request.
     """
 
     def __init__(self) -> None:
         self.deferred = False
         self.requested = False
         self.status = 128 + signal.SIGINT
+        self._at = 0.0
 
     def ask(self, number: int, frame: FrameType | None) -> None:
         """Handle a signal."""
-        if self.requested or not self.deferred:
+        again = self.requested and not (own_rank() is not None and time.monotonic() - self._at < _PASSED_ON)
+        if again or not self.deferred:
             raise KeyboardInterrupt
-        self.requested = True
+        if self.requested:
+            return
+        self.requested, self._at = True, time.monotonic()
         self.status = 128 + number
+        if own_rank():
+            return  # the first process prints
         print("\nStopping at the next safe point (once more: now) …", file=sys.stderr)
 
 

@@ -5,17 +5,23 @@ from __future__ import annotations
 import io
 import os
 import sys
+import time
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
 from striate.cli.commands import COMMANDS, FORMER, verb
-from striate.core.errors import StriateError
+from striate.core.errors import ConfigError, StriateError
 from striate.core.names import visible_lines
+from striate.core.torchrun import own_rank
 
 if TYPE_CHECKING:
     from cyclopts import App, CycloptsError
     from rich.text import Text
 
+_TOGETHER = ("train", "resume")
+"""Commands that can run on several processes."""
+_FIRST_WORD = 3.0
+"""Seconds in which torchrun notices that the first process has ended."""
 _ENDLESS = 1000  # columns of text: a terminal breaks lines itself, and nothing else should
 
 
@@ -28,6 +34,7 @@ def main(words: Sequence[str] | None = None) -> None:
         sys.stdout.reconfigure(errors="backslashreplace")  # a terminal that lacks a character is no reason to fail
     words = list(sys.argv[1:] if words is None else words)
     try:
+        _check_together(words)
         if not words or words[0] in ("--help", "-h"):
             print(overview())
             return
@@ -96,7 +103,18 @@ def build(names: Iterable[str]) -> App:
     return app
 
 
+def _check_together(words: Sequence[str]) -> None:
+    """Check that the command of `words` can run on several processes, where torchrun has started them."""
+    if words and words[0] in COMMANDS and words[0] not in _TOGETHER and own_rank() is not None:
+        raise ConfigError(f"'striate {words[0]}' runs in one process. Start it without torchrun.")
+
+
 def _complain(sentence: str) -> None:
+    rank = own_rank()
+    if rank:
+        # What all processes complain of, the first one says; torchrun then ends the others.
+        time.sleep(_FIRST_WORD)
+        sentence = f"process {rank + 1}: {sentence}"
     print(f"striate: {visible_lines(sentence)}", file=sys.stderr)
 
 

@@ -10,11 +10,16 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class Batch:
-    """Prepared images (the input of a model), targets in the form of their task, and indices in the data set."""
+    """Prepared images (the input of a model), targets in the form of their task, and indices in the data set.
+
+    Of a batch that several processes compute, this is the part of one; `weight` is that of its mean loss in the mean of
+    the whole batch.
+    """
 
     images: Float[Tensor, "n c h w"]
     targets: Shaped[Tensor, "n ..."]
     index: Int[Tensor, " n"]
+    weight: float = 1.0
 
     def __len__(self) -> int:
         return self.images.shape[0]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Mapping
 from dataclasses import replace
 
 import numpy as np
@@ -11,6 +12,7 @@ from torch import nn
 
 from striate.classifier import Classifier, save_classifier
 from striate.core.errors import DataError, RunError
+from striate.core.processes import ALONE, Processes
 from striate.data.dataset import SPLITS, Split
 from striate.metrics import EVALUATORS
 from striate.runs.cross_validation import calibrated, folds_evaluation, learning_curve, make_reference, write_curve
@@ -25,6 +27,7 @@ from striate.runs.probe import all_features, cross_validate, fold_count, place_i
 from striate.runs.publish import classifier_of
 from striate.runs.recipe import Recipe
 from striate.runs.seen import sort_out
+from striate.runs.several import on_own_device
 from striate.runs.train import Session
 from striate.runs.trained_folds import read_folds
 from striate.runs.transfer import Features, Trained
@@ -45,27 +48,47 @@ _SAME = 1e-3
 """Largest difference of these outputs, relative to the largest logit: rounding, also of folded norms."""
 
 
-def conclude(run: Run, session: Session, ending: Ending, lost: tuple[str, ...] = ()) -> RunFinished:
+def conclude(
+    run: Run, session: Session, ending: Ending, lost: tuple[str, ...] = (), *, processes: Processes = ALONE
+) -> RunFinished:
     """Evaluate the weights to keep on each split, and write classifier and evaluations into `run`.
 
-    `lost` names images that could not be read from the start.
+    `lost` names images that could not be read from the start. Each of several `processes` computes a part of the
+    outputs.
 
     The temperature is fitted on the validation split, by which the epoch may have been chosen too, so only the test
     split shows how the classifier does on unseen images.
     """
-    checkpoint = _kept(run, session, ending)
+    checkpoint = processes.once(lambda: _kept(run, session, ending))
+    checkpoint = replace(checkpoint, plan=on_own_device(checkpoint.plan, processes))
     prepared = session.prepared
     classifier = replace(classifier_of(run, session, checkpoint), seen=prepared.seen).to(checkpoint.plan.device)
     judged: dict[Split, Outputs] = {}
     gone: dict[Split, tuple[str, ...]] = {}
     for split in SPLITS:
         with checkpoint.plan.in_effect():
-            outputs = _outputs(session, classifier, split)
+            outputs = _outputs(session, classifier, split, processes)
         gone[split] = prepared.unread(split, outputs)
         if outputs is not None:
             judged[split] = outputs
     if not judged:
         raise DataError(f"None of the images of {run.path} can be read any more. Its weights can still be used.")
+    unread = (*lost, *(name for names in gone.values() for name in names))
+    return processes.once(lambda: _conclude(run, session, ending, checkpoint, classifier, judged, gone, unread))
+
+
+def _conclude(
+    run: Run,
+    session: Session,
+    ending: Ending,
+    checkpoint: Checkpoint,
+    classifier: Classifier,
+    judged: Mapping[Split, Outputs],
+    gone: Mapping[Split, tuple[str, ...]],
+    unread: tuple[str, ...],
+) -> RunFinished:
+    """Fit and judge `classifier` by its outputs for each split, and write it."""
+    prepared = session.prepared
     classifier = _calibrated(classifier, judged.get("val"), _selects(session, ending))
     classifier, folds = _cross_validated(run, session, classifier)
     classifier = _with_reference(session, classifier, judged.get("val"))
@@ -82,7 +105,6 @@ def conclude(run: Run, session: Session, ending: Ending, lost: tuple[str, ...] =
             mirrored = measure_mirroring(prepared, session.plan.recipe, classifier, judged["val"])
     if mirrored is not None:
         mirrored.write(run)
-    unread = (*lost, *(name for names in gone.values() for name in names))
     return RunFinished(
         run=run,
         reason=ending.reason,
@@ -93,13 +115,13 @@ def conclude(run: Run, session: Session, ending: Ending, lost: tuple[str, ...] =
     )
 
 
-def _outputs(session: Session, classifier: Classifier, split: Split) -> Outputs | None:
+def _outputs(session: Session, classifier: Classifier, split: Split, processes: Processes) -> Outputs | None:
     """Return the classifier's outputs for a split; from the features that its run has computed, where it has."""
     recipe, prepared = session.plan.recipe, session.prepared
     found = None
     if isinstance(recipe.transfer, Features) and isinstance(prepared, Prepared):
         found = _head_outputs(recipe, prepared, classifier, split)
-    return prepared.answers(classifier, split) if found is None else found
+    return prepared.answers(classifier, split, processes=processes) if found is None else found
 
 
 def _head_outputs(recipe: Recipe, prepared: Prepared, classifier: Classifier, split: Split) -> Outputs | None:

@@ -18,9 +18,9 @@ from striate.training import Event
 class RunStarted:
     """A session is ready for its first step.
 
-    `counts`: the number of images in each split. `findings`: warnings of the audit. `resumed_at`: the step at which an
-    earlier session ended, None in the first. `changes`: phrases on what differs from the sessions before (settings, the
-    end, the data, the machine).
+    `counts`: the number of images in each split. `findings`: warnings of the audit. `processes`: how many train
+    together. `resumed_at`: the step at which an earlier session ended, None in the first. `changes`: phrases on what
+    differs from the sessions before (settings, the end, the data, the machine).
     """
 
     run: Run
@@ -33,6 +33,7 @@ class RunStarted:
     steps_per_epoch: int
     execution: ExecutionPlan
     findings: tuple[str, ...]
+    processes: int = 1
     resumed_at: int | None = None
     changes: tuple[str, ...] = ()
 

@@ -12,6 +12,7 @@ from striate.core.batch import Batch
 from striate.core.device import plain_plan
 from striate.core.difference import difference
 from striate.core.errors import ConfigError
+from striate.core.processes import ALONE, Processes
 from striate.core.progress import Progress, silent
 from striate.core.protocols import Batches
 from striate.core.spec import InputSpec, LabelSpec
@@ -59,14 +60,16 @@ class PreparedLoaders:
         """The number of images of each loader whose data set has a length."""
         return self.loaders.counts
 
-    def load(self, recipe: Recipe, *, progress: Progress = silent) -> tuple[Batches, Batches]:
-        """Return the batches to train on and those to validate by."""
+    def load(
+        self, recipe: Recipe, *, processes: Processes = ALONE, progress: Progress = silent
+    ) -> tuple[Batches, Batches]:
+        """Return the batches to train on and those to validate by; a single process trains on loaders."""
         return self._batches("train", recipe.seed), self._batches("val", recipe.seed)
 
     def _batches(self, split: Split, seed: int = 0) -> LoaderBatches:
         return self.loaders.batches(split, self.task.targets, seed=seed)
 
-    def answers(self, classifier: Classifier, split: Split) -> Outputs | None:
+    def answers(self, classifier: Classifier, split: Split, *, processes: Processes = ALONE) -> Outputs | None:
         """Return the outputs for a split, of the training loader for its first batches."""
         if split not in self.loaders.splits():
             return None

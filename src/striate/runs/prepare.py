@@ -11,6 +11,7 @@ from jaxtyping import Int64
 from striate.classifier import Classifier, SeenImages
 from striate.core.errors import DataError, RunError, command
 from striate.core.files import write_json
+from striate.core.processes import ALONE, Processes
 from striate.core.progress import Progress, renamed, silent
 from striate.core.protocols import Batches
 from striate.core.spec import GREY, InputSpec, LabelSpec
@@ -25,7 +26,7 @@ from striate.data.loading.loader import Loader, Randomization
 from striate.data.preparation.measure import measure
 from striate.data.sources.opening import open_data
 from striate.data.split import group_count
-from striate.runs.evaluate import GoneError, answers, matched, unread, with_targets
+from striate.runs.evaluate import BATCH_SIZE, GoneError, answers, matched, unread, with_targets
 from striate.runs.folder import Run
 from striate.runs.images import Changes, compare, read_images, write_images
 from striate.runs.origin import Origin
@@ -34,6 +35,7 @@ from striate.runs.recipe import Recipe
 from striate.runs.seen import seen_images, write_appearances
 from striate.runs.transfer import Auto, Features, cross_validates, weights_of
 from striate.training import Outputs
+from striate.training.evaluation import join_outputs
 
 _SPLIT_NAMES: dict[Split, str] = {"train": "training", "val": "validation", "test": "test"}
 _VALIDATION_BATCH = 256
@@ -66,11 +68,13 @@ class TrainingData(Protocol):
     @property
     def class_counts(self) -> Int64[np.ndarray, " k"] | None: ...
 
-    def load(self, recipe: Recipe, *, progress: Progress = silent) -> tuple[Batches, Batches | None]:
+    def load(
+        self, recipe: Recipe, *, processes: Processes = ALONE, progress: Progress = silent
+    ) -> tuple[Batches, Batches | None]:
         """Return the batches to train on and those to validate each epoch by, if there are any."""
         ...
 
-    def answers(self, classifier: Classifier, split: Split) -> Outputs | None:
+    def answers(self, classifier: Classifier, split: Split, *, processes: Processes = ALONE) -> Outputs | None:
         """Return the classifier's outputs for a split, of the training split for some 2,000 images; None if empty."""
         ...
 
@@ -142,7 +146,9 @@ class Prepared:
         """The number of training images of each class."""
         return self.dataset.class_counts(self.splits["train"])
 
-    def load(self, recipe: Recipe, *, progress: Progress = silent) -> tuple[Loader, Loader | None]:
+    def load(
+        self, recipe: Recipe, *, processes: Processes = ALONE, progress: Progress = silent
+    ) -> tuple[Loader, Loader | None]:
         """Make the loaders; images that fit in memory are decoded now. Where folds are trained, nothing validates.
 
         Raises:
@@ -169,16 +175,24 @@ class Prepared:
                 cached = load_cached(
                     dataset, held, self.input, digests=self.index.digests, threads=threads, progress=named
                 )
-            return Loader(*images, batch_size=batch_size, cached=cached, threads=threads, **training)
+            division: dict[str, Any] = {"threads": threads, "processes": processes}
+            return Loader(*images, batch_size=batch_size, cached=cached, **division, **training)
 
         train = loader("train", recipe.batch_size, steps=self.steps, randomization=randomization)
         return train, loader("val", _VALIDATION_BATCH) if validating else None
 
-    def answers(self, classifier: Classifier, split: Split) -> Outputs | None:
-        """Return the outputs for a split without images that can no longer be read; None if none is left."""
-        indices = self._judged(split)
-        if not len(indices):
-            return None
+    def answers(self, classifier: Classifier, split: Split, *, processes: Processes = ALONE) -> Outputs | None:
+        """Return the outputs for a split without images that can no longer be read; None if none is left.
+
+        Each of several processes computes a block of the batches of a single one.
+        """
+        batches = batches_of(self._judged(split), BATCH_SIZE)
+        own = batches[processes.block(len(batches))]
+        found = self._readable_answers(classifier, np.concatenate(own)) if own else None
+        parts = [part for part in processes.gather(found) if part is not None]
+        return join_outputs(parts) if parts else None
+
+    def _readable_answers(self, classifier: Classifier, indices: Indices) -> Outputs | None:
         try:
             return answers(classifier, self.dataset, indices)
         except GoneError:

@@ -72,7 +72,10 @@ class Recipe:
     Args:
         model: name of a model in the zoo, or an architecture string.
         epochs: how long to train, as a duration (`30ep`, `5000st`, `10min`).
-        batch_size: images per update.
+        batch_size: images per update, of all processes together.
+        batch_norm: with several processes, whether a batch norm uses the statistics of a process's part of the batch
+            (local, as torch's DDP) or of the whole batch (synchronised: the result of a single process, with two more
+            messages per layer).
         weights: pretrained weights to start from: a file, a name of the catalogue or a repository of the hub; none
             starts from random ones.
         transfer: how the pretrained weights are used.
@@ -99,6 +102,7 @@ class Recipe:
     model: str
     epochs: Duration
     batch_size: int = 64
+    batch_norm: Literal["local", "synchronised"] = "local"
     weights: str | None = None
     transfer: Transfer = field(default_factory=Scratch)
     initial: tuple[Initial, ...] = ()

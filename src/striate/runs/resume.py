@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Generator
+from contextlib import ExitStack
 from dataclasses import replace
 
 from striate.core.duration import Clock, Duration
 from striate.core.errors import ConfigError, RunError
+from striate.core.processes import processes
 from striate.core.progress import Progress, silent
 from striate.data.audit import audit
 from striate.data.loading.own_loaders import Loaders
@@ -21,7 +23,8 @@ from striate.runs.plan import Plan
 from striate.runs.prepare import Prepared, TrainingData, prepare_again, prepare_data
 from striate.runs.probe import pooled
 from striate.runs.recipe import Recipe
-from striate.runs.start import train_to_end
+from striate.runs.several import check_several
+from striate.runs.to_end import train_to_end
 from striate.runs.train import Session, Start
 from striate.runs.transfer import Features
 from striate.training import Checkpoint, EarlyStopping, Ending, EventLog, newest_checkpoint, read_events
@@ -47,29 +50,39 @@ def resume_run(
         ConfigError: `epochs` is no duration.
         DataError: the data are gone.
     """
+    together = processes()
     end = None if epochs is None else Duration.parse(epochs)
-    plan = Plan.read(run)
+    plan = together.once(lambda: Plan.read(run))
     if end is not None and isinstance(plan.recipe.transfer, Features):
         raise ConfigError(
             f"{run.path} is a linear classifier on features, which is fitted at once and has no epochs. Leave them "
             "out, or train the network: striate train DATA --transfer full"
         )
-    with run.writing():
-        checkpoint, refused = newest_checkpoint(run.checkpoints)
-        origin = Origin.read(run, checkpoint)
+    check_several(plan.recipe, together)
+    with ExitStack() as stack:
+        checkpoint, refused, origin = together.once(lambda: _stand(stack, run))
         if origin is None:  # it was killed before it had made a step
             plan = plan if end is None else plan.ending(end, before=plan.recipe.epochs)
             prepared = _anew(plan, loaders, progress)
             yield from train_to_end(run, plan, prepared, Start(refused=tuple(refused)), progress=progress)
             return
-        plan, changes = _planned(run, plan, origin, checkpoint, end, inexact=inexact)
-        prepared, lost = _again(plan, run, origin, loaders, inexact=inexact, progress=progress)
+        plan, changes = together.once(lambda: _planned(run, plan, origin, checkpoint, end, inexact=inexact))
+        with together.in_turn():
+            prepared, lost = _again(plan, run, origin, loaders, inexact=inexact, progress=progress)
+        together.require_same("data", prepared.digest)
         if lost is not None:
             changes.append(f"data: {lost}; the other images are used as before")
         if isinstance(prepared, Prepared) and lost is not None and checkpoint is not None:
             prepared = replace(prepared, steps=checkpoint.clock.steps_per_epoch)
         start = Start(checkpoint, origin.execution, tuple(refused), tuple(changes), inexact=inexact)
         yield from train_to_end(run, plan, prepared, start, progress=progress)
+
+
+def _stand(stack: ExitStack, run: Run) -> tuple[Checkpoint | None, list[str], Origin | None]:
+    """Return where the run stands, which `stack` keeps locked."""
+    stack.enter_context(run.writing())
+    checkpoint, refused = newest_checkpoint(run.checkpoints)
+    return checkpoint, refused, Origin.read(run, checkpoint)
 
 
 def finish_run(run: Run, *, loaders: Loaders | None = None, progress: Progress = silent) -> RunFinished:

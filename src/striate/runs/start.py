@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Generator, Mapping
+from contextlib import ExitStack
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
-from striate.core.config import override
+from striate.core.config import override, to_json
+from striate.core.errors import ConfigError
+from striate.core.processes import processes
 from striate.core.progress import Progress, silent
 from striate.data.audit import audit
 from striate.data.loading.own_loaders import Loaders
 from striate.data.sources.named_registry import OWN_LOADERS, is_named
 from striate.data.sources.opening import open_data
 from striate.models import MODELS, OWN_MODELS, split_place
-from striate.runs.conclude import conclude
 from striate.runs.criterion import check_criterion
 from striate.runs.distillation import located
 from striate.runs.events import RunEvent
@@ -23,11 +27,15 @@ from striate.runs.own_loaders import PreparedLoaders, fitted
 from striate.runs.plan import Plan, follow_imbalance, follow_model, follow_targets, make_plan
 from striate.runs.prepare import Prepared, TrainingData, prepare_data
 from striate.runs.probe import choose_transfer, follow_weights, pooled
-from striate.runs.publish import Publisher
 from striate.runs.recipes import RECIPES, recipe_for
-from striate.runs.train import Session, Start, fit_run, train_run
-from striate.runs.trained_folds import train_folds
+from striate.runs.resume import resume_run
+from striate.runs.several import begun_before, check_several, mark
+from striate.runs.to_end import train_to_end
+from striate.runs.train import Start
 from striate.runs.transfer import Features, complete
+
+_trainings = itertools.count(1)
+"""Numbers the trainings that this process starts, so that each finds its own run when torchrun starts it again."""
 
 
 def start_run(
@@ -42,17 +50,31 @@ def start_run(
 ) -> Generator[RunEvent, None, Run]:
     """Start a new run with `changes` of a recipe, by default the one that suits the data.
 
-    Its folder is made only after all checks.
+    Its folder is made only after all checks. Where torchrun starts the processes again after one has failed, the run
+    that they had begun is resumed.
 
     Raises:
         StriateError: something in the choice, the data or the folder is not possible.
     """
+    together, training = processes(), next(_trainings)
+    begun = together.once(lambda: begun_before(folder, training))
+    if begun is not None:
+        yield from resume_run(begun, inexact=False, progress=progress)
+        return begun
     if name is not None:
-        check_name(folder, name)
+        together.once(lambda: check_name(folder, name))
     plan, prepared, stem = plan_run(data, changes, recipe=recipe, execution=execution, progress=progress)
-    with new_run(folder, name, stem) as run:
-        plan.write(run)
+    with ExitStack() as stack:
+        run = together.once(lambda: _begin(stack, plan, folder, name, stem))
+        together.once(lambda: mark(run, training))
         yield from train_to_end(run, plan, prepared, Start(), progress=progress)
+    return run
+
+
+def _begin(stack: ExitStack, plan: Plan, folder: Path, name: str | None, stem: str) -> Run:
+    """Return the new run, which `stack` keeps locked, with its plan."""
+    run = stack.enter_context(new_run(folder, name, stem))
+    plan.write(run)
     return run
 
 
@@ -86,13 +108,20 @@ def _prepared(
     progress: Progress,
 ) -> tuple[Plan, TrainingData, str]:
     """Return the plan, the data ready to train on, and the name of the data."""
+    together = processes()
     if isinstance(data, Loaders):
+        if together.count > 1:
+            raise ConfigError(
+                "Loaders of your own are not divided among processes. Train on files, or run without torchrun."
+            )
         completed, suited, _ = complete(changes, free=False)
         completed, _ = follow_targets(completed, label_sets=False)
         plan = fitted(make_plan(OWN_LOADERS, recipe or suited or "photos", completed, execution=execution), data)
         return located(plan), PreparedLoaders.read(data, plan.recipe.task), "loaders"
     plan, prepared = _untransferred(data, changes, recipe, execution, progress)
-    plan = located(choose_transfer(plan, prepared, changes, progress=progress))
+    plan = together.once(lambda: located(choose_transfer(plan, prepared, changes, progress=progress)))
+    check_several(plan.recipe, together)
+    together.require_same("data", (prepared.digest, to_json(prepared.input)))
     pool = pooled(plan.recipe, prepared)
     return follow_imbalance(plan, changes, pool.class_counts), pool, prepared.dataset.name
 
@@ -129,35 +158,36 @@ def _untransferred(
     progress: Progress,
 ) -> tuple[Plan, Prepared]:
     """Return the plan before the kind of transfer is chosen, and the data."""
-    dataset = open_data(data, progress=progress)
+    together = processes()
+    with together.in_turn():
+        dataset = open_data(data, progress=progress)
+    plan = together.once(lambda: _plan(data, changes, recipe, execution, label_sets=dataset.has_label_sets))
+    check_several(plan.recipe, together)
+    with together.in_turn():
+        found = audit(dataset, progress=progress)
+    follow = follow_weights if plan.recipe.weights is not None else partial(follow_model, index=found.index)
+    plan = together.once(lambda: follow(plan, changes))
+    return plan, prepare_data(plan.recipe, found, progress=progress)
+
+
+def _plan(
+    data: str | Path,
+    changes: Mapping[str, object],
+    recipe: str | None,
+    execution: str | Path | None,
+    *,
+    label_sets: bool,
+) -> Plan:
+    """Return the plan as far as it does not depend on the images."""
     named = data if is_named(data) else str(Path(data).expanduser().resolve())
     completed, suited, reason = complete(changes, free=not is_named(data) and recipe is None)
-    completed, several = follow_targets(completed, label_sets=dataset.has_label_sets)
+    completed, several = follow_targets(completed, label_sets=label_sets)
     plan = make_plan(named, recipe or suited or recipe_for(data), completed, execution=execution)
     told = {"transfer": reason, "task": several}
-    plan = replace(plan, reasons={**plan.reasons, **{group: why for group, why in told.items() if why}})
-    found = audit(dataset, progress=progress)
-    plan = follow_model(plan, changes, found.index) if plan.recipe.weights is None else follow_weights(plan, changes)
-    return plan, prepare_data(plan.recipe, found, progress=progress)
+    return replace(plan, reasons={**plan.reasons, **{group: why for group, why in told.items() if why}})
 
 
 def _short(model: str) -> str:
     """Return a model as a part of a folder's name."""
     known = split_place(model)[0] in MODELS or model in OWN_MODELS
     return model.replace("@", "-") if known else "written"
-
-
-def train_to_end(
-    run: Run, plan: Plan, prepared: TrainingData, start: Start, *, progress: Progress = silent
-) -> Generator[RunEvent, None, None]:
-    """Train to the end from where `start` says, and conclude the run."""
-    prepared.record(run)
-    session = Session(plan, prepared)
-    if isinstance(plan.recipe.transfer, Features):
-        ending = yield from fit_run(run, session, start, progress=progress)
-        yield conclude(run, session, ending)
-        return
-    batches = prepared.load(plan.recipe, progress=progress)
-    ending = yield from train_run(run, session, batches, start, Publisher(run, session), progress=progress)
-    yield from train_folds(run, session, inexact=start.inexact, progress=progress)
-    yield conclude(run, session, ending)

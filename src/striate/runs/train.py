@@ -13,11 +13,14 @@ from torch import nn
 from striate.core.config import digest, to_json
 from striate.core.device import ExecutionPlan, device_named, plain_plan
 from striate.core.duration import Clock
-from striate.core.errors import DataError
+from striate.core.errors import ConfigError, DataError
 from striate.core.files import make_folder
 from striate.core.imbalance import is_imbalanced
+from striate.core.processes import ALONE, Processes, processes
 from striate.core.progress import Progress, silent
 from striate.core.protocols import Batches
+from striate.core.torchrun import restarts
+from striate.data.loading.loader import Loader
 from striate.models import Arguments, build_model
 from striate.runs.criterion import learned_task
 from striate.runs.events import RunStarted
@@ -27,6 +30,7 @@ from striate.runs.plan import Plan
 from striate.runs.prepare import Prepared, TrainingData
 from striate.runs.probe import fit_head
 from striate.runs.recipe import Recipe
+from striate.runs.several import on_own_device, own_device
 from striate.runs.transfer import build, freeze_for
 from striate.tasks import CLASSIFICATION, Task
 from striate.training import (
@@ -48,6 +52,8 @@ from striate.training import (
 )
 from striate.training.autotune import choose_plan
 from striate.training.checkpoint import snapshot, write_checkpoint
+from striate.training.combine import spread
+from striate.training.synchronised import synchronise
 
 
 @dataclass(frozen=True, eq=False)
@@ -113,17 +119,18 @@ def train_run(
     state = first_state(session, train, start, progress=progress)
     changes = start.changes
     if checkpoint is not None:
-        present = circumstances(state.plan, state.task)
-        if not start.inexact:
-            require_exact(checkpoint.circumstances, present)
-        changes = (*changes, *differences(checkpoint.circumstances, present))
+        changes = (*changes, *state.processes.once(partial(_differences, state, checkpoint, start)))
         restore(state, checkpoint)
-    with EventLog(run.events_file, checkpoint.log_position if checkpoint else None) as log:
-        if checkpoint is None:
-            log.write("started", **_facts(session, state))
-        elif changes:
-            session.plan.write(run)  # its end may have changed
-            log.write("resumed", clock=state.clock, changes=list(changes), **_facts(session, state))
+    with contextlib.ExitStack() as stack:
+        log = None
+        if state.processes.writes:
+            log = EventLog(run.events_file, checkpoint.log_position if checkpoint else None)
+            stack.enter_context(log)
+            if checkpoint is None:
+                log.write("started", **_facts(session, state))
+            elif changes:
+                session.plan.write(run)  # its end may have changed
+                log.write("resumed", clock=state.clock, changes=list(changes), **_facts(session, state))
         yield _started(run, session, state, start, changes)
         events = train_session(
             state,
@@ -138,8 +145,23 @@ def train_run(
         )
         with contextlib.closing(events), _with_remedy(run, recipe, state):
             ending = yield from events
-        log.write("finished", clock=state.clock, reason=ending.reason, best_step=ending.best_step)
+        if log is not None:
+            log.write("finished", clock=state.clock, reason=ending.reason, best_step=ending.best_step)
     return ending
+
+
+def _differences(state: TrainState, checkpoint: Checkpoint, start: Start) -> list[str]:
+    """Return what has changed since the checkpoint was written, in phrases.
+
+    Raises:
+        RunError: something has, and `start.inexact` is false.
+    """
+    present = circumstances(state.plan, state.task, state.processes)
+    elastic = {"processes"} if restarts() else set()  # torchrun was told to go on with others than before
+    if not start.inexact:
+        then, now = ({key: each[key] for key in each.keys() - elastic} for each in (checkpoint.circumstances, present))
+        require_exact(then, now)
+    return differences(checkpoint.circumstances, present)
 
 
 def first_state(
@@ -150,13 +172,15 @@ def first_state(
     If the start has a checkpoint, `restore` it next.
     """
     recipe, start = session.plan.recipe, start or Start()
-    restored = start.checkpoint is not None
-    network = session.build(restored=restored, progress=progress)
-    initialize(recipe.initial, network, batches, restored=restored)
+    together, restored = processes(), start.checkpoint is not None
+    network = session.build(restored=restored or not together.writes, progress=progress)
+    whole = batches.undivided() if isinstance(batches, Loader) else batches
+    initialize(recipe.initial, network, whole, restored=restored or not together.writes)
+    spread(together, network)
     rates = freeze_for(recipe.transfer, network, session.arguments["size"])
-    execution = _execution(session, network, start, progress)
+    execution = _execution(session, network, start, together, progress)
     task = learned_task(recipe, session.prepared, execution)
-    return _state(session, execution, network, task, len(batches), rates)
+    return _state(session, execution, network, task, len(batches), rates, together)
 
 
 @contextlib.contextmanager
@@ -207,9 +231,17 @@ def _state(
     task: Task,
     steps_per_epoch: int,
     rates: Sequence[LayerRate] = (),
+    together: Processes = ALONE,
 ) -> TrainState:
     recipe = session.plan.recipe
     model = execution.adopt(network)
+    if recipe.batch_norm == "synchronised" and together.count > 1 and execution.micro_batch is not None:
+        raise ConfigError(
+            "batch_norm=synchronised takes statistics over a whole batch at once, and memory.micro_batch divides it. "
+            "Leave one of them out."
+        )
+    if recipe.batch_norm == "synchronised":
+        synchronise(model, together)
     return TrainState(
         model=model,
         optimizer=recipe.optimizer.create(model, rates),
@@ -226,6 +258,7 @@ def _state(
         sharpness=recipe.optimizer.sharpness,
         average=recipe.average,
         length=recipe.epochs,
+        processes=together,
     )
 
 
@@ -237,7 +270,7 @@ def _metrics(session: Session) -> tuple[str, ...]:
 
 
 def _scores(state: TrainState, batches: Batches, metrics: Sequence[str]) -> dict[str, float]:
-    return evaluate(state.network, state.task, batches, state.plan).scores(*metrics)
+    return evaluate(state.network, state.task, batches, state.plan, processes=state.processes).scores(*metrics)
 
 
 def _facts(session: Session, state: TrainState) -> dict[str, Any]:
@@ -252,30 +285,34 @@ def _facts(session: Session, state: TrainState) -> dict[str, Any]:
         "counts": prepared.counts,
         "recipe": to_json(recipe),
         "execution": to_json(state.plan),
-        "circumstances": circumstances(state.plan, state.task),
+        "circumstances": circumstances(state.plan, state.task, state.processes),
     }
 
 
-def _execution(session: Session, network: nn.Module, start: Start, progress: Progress) -> ExecutionPlan:
+def _execution(
+    session: Session, network: nn.Module, start: Start, together: Processes, progress: Progress
+) -> ExecutionPlan:
     """Return the execution plan of this run, else of the run to repeat, else the winner of a trial."""
-    plan = session.plan
-    recipe, memory = plan.recipe, plan.recipe.memory
+    plan, recipe, memory = session.plan, session.plan.recipe, session.plan.recipe.memory
     known = (start.execution if start.checkpoint is None else start.checkpoint.plan) or plan.execution
     if known is not None:
         # What the recipe asks for may have changed since, and the plan may be that of another run.
         least = min(filter(None, (known.micro_batch, memory.micro_batch)), default=None)
-        return replace(known, micro_batch=least, recompute=known.recompute or memory.recompute)
-    shape = (recipe.batch_size, *session.prepared.input.shape)
-    return choose_plan(
+        known = replace(known, micro_batch=least, recompute=known.recompute or memory.recompute)
+        return on_own_device(known, together)
+    rows, _ = together.rows(recipe.batch_size)
+    trial = partial(
+        choose_plan,
         network,
-        shape,
+        (rows.stop - rows.start, *session.prepared.input.shape),
         precision=recipe.precision,
-        device=device_named(recipe.device),
+        device=own_device(recipe.device, together),
         task=recipe.create_task(),
         micro_batch=memory.micro_batch,
         recompute=memory.recompute,
         progress=progress,
     )
+    return on_own_device(together.once(trial), together)
 
 
 def _started(run: Run, session: Session, state: TrainState, start: Start, changes: tuple[str, ...]) -> RunStarted:
@@ -291,6 +328,7 @@ def _started(run: Run, session: Session, state: TrainState, start: Start, change
         steps_per_epoch=state.clock.steps_per_epoch,
         execution=state.plan,
         findings=(*start.refused, *prepared.warnings),
+        processes=state.processes.count,
         resumed_at=start.checkpoint.clock.step if start.checkpoint else None,
         changes=changes,
     )

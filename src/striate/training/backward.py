@@ -39,9 +39,13 @@ def is_samplewise(model: nn.Module) -> bool:
 
 
 def backward(model: nn.Module, task: Task, batch: Batch, plan: ExecutionPlan) -> Float[Tensor, ""]:
-    """Add the gradient of the loss of `batch` under `task` to `.grad` of the trainable parameters; return the loss."""
+    """Add the gradient of the loss of `batch` under `task` to `.grad` of the trainable parameters; return the loss.
+
+    Both are multiplied by the weight of `batch`.
+    """
+    whole = len(batch) / batch.weight
     with recomputed(model) if plan.recompute else contextlib.nullcontext():
-        first, *others = [_backward(model, task, piece, plan, len(batch)) for piece in pieces(batch, plan.micro_batch)]
+        first, *others = [_backward(model, task, piece, plan, whole) for piece in pieces(batch, plan.micro_batch)]
     return sum(others, first)
 
 
@@ -66,7 +70,7 @@ def _divided(batch: Batch, count: int) -> list[Batch]:
     return [Batch(*piece) for piece in zip(*columns, strict=True) if len(piece[0])]
 
 
-def _backward(model: nn.Module, task: Task, batch: Batch, plan: ExecutionPlan, whole: int) -> Float[Tensor, ""]:
+def _backward(model: nn.Module, task: Task, batch: Batch, plan: ExecutionPlan, whole: float) -> Float[Tensor, ""]:
     """Add the gradient of a piece of a batch of `whole` images, weighted by its share; return its share of the loss."""
     images = plan.place(batch.images)
     batch = Batch(images, batch.targets.to(images.device, non_blocking=True), batch.index)
@@ -97,7 +101,7 @@ def _backward(model: nn.Module, task: Task, batch: Batch, plan: ExecutionPlan, w
     return value
 
 
-def _loss(model: nn.Module, task: Task, batch: Batch, plan: ExecutionPlan, whole: int) -> Float[Tensor, ""]:
+def _loss(model: nn.Module, task: Task, batch: Batch, plan: ExecutionPlan, whole: float) -> Float[Tensor, ""]:
     with plan.autocast():
         mean = task.loss(model, batch)
     return mean if len(batch) == whole else mean * (len(batch) / whole)

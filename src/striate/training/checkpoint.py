@@ -98,7 +98,7 @@ def snapshot(state: TrainState, log_position: LogPosition) -> Checkpoint:
         log_position=log_position,
         tensors=tensors,
         scalars=scalars,
-        circumstances=circumstances(state.plan, state.task),
+        circumstances=circumstances(state.plan, state.task, state.processes),
         averaged=averaged,
     )
 

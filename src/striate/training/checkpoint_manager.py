@@ -89,7 +89,8 @@ class CheckpointManager:
             self._log.write("stopped", clock=self._last.clock)
 
     def observe(self, event: Event, *, best: bool) -> None:
-        """Handle `event`: at a safe point, copy the state in memory if it is the `best` so far, and save if due."""
+        """Record `event`; at a safe point, copy the state in memory if it is the `best` so far, and save if due."""
+        self._log.record(event)
         self._last = event
         if isinstance(event, SafePoint):
             if best:

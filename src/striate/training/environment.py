@@ -8,17 +8,19 @@ from collections.abc import Mapping
 from striate.core.config import to_json
 from striate.core.device import ExecutionPlan, machine
 from striate.core.errors import RunError
+from striate.core.processes import ALONE, Processes
 from striate.tasks import OfImages, Task
 
 _PACKAGES = ("striate", "torch", "numpy", "pillow", "simplejpeg")  # those that touch pixels or weights
 
 
-def circumstances(plan: ExecutionPlan, task: Task) -> dict[str, str]:
+def circumstances(plan: ExecutionPlan, task: Task, processes: Processes = ALONE) -> dict[str, str]:
     """Return the kind of machine, versions, execution plan, and what else the loss depends on, as flat text."""
     versions = {package: importlib.metadata.version(package) for package in _PACKAGES}
     of_plan = {key: str(value) for key, value in to_json(plan).items() if value is not None and key != "recompute"}
     of_loss = task.criterion.circumstances if isinstance(task.criterion, OfImages) else {}
-    return {**machine(plan.device), **versions, **of_plan, **of_loss}
+    together = {"processes": str(processes.count)} if processes.count > 1 else {}
+    return {**machine(plan.device), **versions, **of_plan, **of_loss, **together}
 
 
 def differences(then: Mapping[str, str], now: Mapping[str, str]) -> list[str]:

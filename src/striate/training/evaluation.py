@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from striate.core.device import ExecutionPlan, out_of_memory
 from striate.core.errors import DataError
+from striate.core.processes import ALONE, Processes
 from striate.core.progress import Progress, silent
 from striate.core.protocols import Batches
 from striate.metrics import METRICS
@@ -39,25 +40,39 @@ class Outputs:
 
 
 def evaluate(
-    model: nn.Module, task: Task, batches: Batches, plan: ExecutionPlan, *, progress: Progress = silent
+    model: nn.Module,
+    task: Task,
+    batches: Batches,
+    plan: ExecutionPlan,
+    *,
+    processes: Processes = ALONE,
+    progress: Progress = silent,
 ) -> Outputs:
     """Compute the outputs of `model` for epoch 0 of `batches` under `plan`.
 
-    The mode of each module, gradients and torch's random state do not change.
+    Each of several `processes` has a block of the batches, and receives the outputs of all. The mode of each module,
+    gradients and torch's random state do not change.
 
     Raises:
         DataError: there is no batch.
     """
-    values, targets, index = [], [], []
+    own: list[tuple[np.ndarray, ...]] = []
     with evaluation_mode(model), torch.inference_mode():
         for number, batch in enumerate(batches.epoch(0), start=1):
-            values.append(_outputs(model, task, batch.images, plan))
-            targets.append(batch.targets.cpu())
-            index.append(batch.index.cpu())
+            columns = (_outputs(model, task, batch.images, plan), batch.targets, batch.index)
+            own.append(tuple(column.cpu().numpy() for column in columns))
             progress("evaluating", number, len(batches))
-    if not values:
+    parts = [Outputs(task, *rows) for part in processes.gather(own) for rows in part]
+    if not parts:
         raise DataError("There is nothing to evaluate: the split has no image. Choose another split.")
-    return Outputs(task, torch.cat(values).numpy(), torch.cat(targets).numpy(), torch.cat(index).numpy())
+    return join_outputs(parts)
+
+
+def join_outputs(parts: Sequence[Outputs]) -> Outputs:
+    """Return the outputs of several parts of the samples, one part after the other."""
+    columns = ((part.values, part.targets, part.index) for part in parts)
+    values, targets, index = (np.concatenate(column) for column in zip(*columns, strict=True))
+    return Outputs(parts[0].task, values, targets, index)
 
 
 def _outputs(

@@ -8,6 +8,7 @@ from torch.nn.utils import clip_grad_norm_, clip_grad_value_, get_total_norm
 from striate.core.batch import Batch
 from striate.core.rng import Stream
 from striate.training.backward import backward
+from striate.training.combine import combine
 from striate.training.state import TrainState
 
 
@@ -27,9 +28,10 @@ def sharpen(state: TrainState, batch: Batch) -> None:
         for parameter, way in zip(moved, ways, strict=True):
             parameter.add_(way * scale)
         state.optimizer.zero_grad()
-        state.plan.seed(state.noise.torch_seed(state.clock.step))
+        state.seed_step()
         with torch.enable_grad():
-            backward(state.model, state.task, batch, state.plan)
+            loss = backward(state.model, state.task, batch, state.plan)
+        combine(state.processes, state.model, state.parameters, loss, batch.weight)
     finally:
         for parameter, weight in zip(moved, weights, strict=True):
             parameter.copy_(weight)

@@ -47,7 +47,7 @@ def train(
             with state.plan.in_effect():
                 loss, rate = step(state, next(stream))
             now = time.perf_counter()
-            state.clock, then = state.clock.tick(now - then), now
+            state.clock, then = state.clock.tick(state.processes.mean(now - then)), now
             if state.plan.micro_batch != plan.micro_batch:
                 yield MemoryShort(state.clock, state.plan.micro_batch or 0, normalized=takes_statistics(state.model))
             yield StepDone(state.clock, loss, rate)

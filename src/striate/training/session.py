@@ -31,7 +31,7 @@ def train_session(
     batches: Batches,
     *,
     until: Duration,
-    log: EventLog,
+    log: EventLog | None,
     checkpoints: Path,
     stopping: EarlyStopping,
     evaluate: Callable[[], Mapping[str, float]] | None = None,
@@ -44,7 +44,8 @@ def train_session(
     The first session passes a log that holds the start of the run. A later one passes a state loaded by `restore`
     and the log truncated to the position of that checkpoint. In both, `stopping` and a schedule that follows
     evaluations are new and record the evaluations in the log. `publish` is called after each checkpoint. A `break` at a
-    `SafePoint` saves; anywhere else the last checkpoint does not change.
+    `SafePoint` saves; anywhere else the last checkpoint does not change. Of several processes, only the one that writes
+    has a log, and all leave at the same `SafePoint`.
 
     Raises:
         TrainingError: the loss is not finite. The best checkpoint so far is written, the last one does not change.
@@ -52,27 +53,30 @@ def train_session(
         StriateError: a file cannot be written.
     """
     followed = state.schedule if isinstance(state.schedule, FollowsEvaluations) else None
-    for event in read_events(log.path):
+    for event in state.processes.once(lambda: read_events(log.path) if log is not None else []):
         if event["event"] == "evaluated":
             stopping.note(event["clock"]["step"], event["scores"])
             if followed is not None:
                 followed.note(event["scores"])
     if stopping.exhausted:
         return Ending(stopping.reason, stopping.best_step)
-    with (
-        CheckpointManager(
-            checkpoints, state, log, policy or CheckpointPolicy(), stopping.best_step, publish
-        ) as manager,
-        contextlib.closing(train(state, batches, until=until, evaluate=evaluate, every=every)) as events,
-    ):
+    with contextlib.ExitStack() as stack:
+        manager = None
+        if log is not None:
+            chosen = policy or CheckpointPolicy()
+            manager = CheckpointManager(checkpoints, state, log, chosen, stopping.best_step, publish)
+            stack.enter_context(manager)
+        events = stack.enter_context(
+            contextlib.closing(train(state, batches, until=until, evaluate=evaluate, every=every))
+        )
         best_now = False
         for event in events:
-            log.record(event)
             if isinstance(event, Evaluated):
                 best_now = stopping.note(event.clock.step, event.scores)
                 if followed is not None:
                     followed.note(event.scores)
-            manager.observe(event, best=best_now)
+            if manager is not None:
+                manager.observe(event, best=best_now)
             if isinstance(event, SafePoint):
                 best_now = False
             yield event

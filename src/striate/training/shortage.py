@@ -35,6 +35,11 @@ def with_less_memory(state: TrainState, batch: Batch, gradient: Callable[[], flo
             if not out_of_memory(error):
                 raise
             said = str(error).strip().partition("\n")[0]
+            if state.processes.count > 1:  # the others wait for the gradient of this pass
+                raise TrainingError(
+                    f"Memory is not enough for {len(batch)} images at once in a process of several ({said}). Choose "
+                    "memory.micro_batch, which divides the part of a process, smaller batches, or more processes."
+                ) from error
         # Outside of the except block, which holds the tensors of the failed pass.
         state.optimizer.zero_grad()
         if state.buffers:

@@ -11,6 +11,7 @@ from torch.optim import Optimizer
 
 from striate.core.device import ExecutionPlan
 from striate.core.duration import Clock, Duration
+from striate.core.processes import ALONE, Processes
 from striate.core.protocols import Constrained
 from striate.core.rng import Stream
 from striate.tasks import Task
@@ -28,6 +29,7 @@ class TrainState:
     options of `OptimizerSettings`. `average` is the average of the weights that is evaluated and kept, and `averaged`
     holds it. `plan` is the execution plan: call `plan.adopt` on `model` first, then create `optimizer`. A step that
     finds too little memory replaces it. `kept_buffers` are copies of the `buffers` of `model` from before the step.
+    `processes` train together: between steps, their states are the same to the bit.
 
     Parameters of a group of `optimizer` with a `start` (`LayerRate`) are frozen until that fraction of `length`.
     Modules whose parameters are all frozen run in evaluation mode, so that batch norms keep their statistics.
@@ -48,6 +50,7 @@ class TrainState:
     sharpness: float | None = None
     average: Average | None = None
     length: Duration | None = None
+    processes: Processes = ALONE
     noise: Stream = field(init=False)
     parameters: tuple[nn.Parameter, ...] = field(init=False)
     weights: tuple[nn.Parameter, ...] = field(init=False)
@@ -74,6 +77,14 @@ class TrainState:
     def network(self) -> nn.Module:
         """The network to evaluate and keep: the one with the averaged weights where there is an average, or `model`."""
         return self.averaged.model if self.averaged and self.averaged.count else self.model
+
+    def seed_step(self) -> None:
+        """Seed the random numbers of layers, such as dropout, for the step at `clock`; they differ between processes.
+
+        They use torch's global generator: seeded by the number of the step, it need not be replayed on resume.
+        """
+        own = (self.processes.rank,) if self.processes.rank else ()
+        self.plan.seed(self.noise.torch_seed(self.clock.step, *own))
 
     def begin(self) -> None:
         """Freeze and thaw parameters for the step at `clock`, and put the model into the modes of training."""

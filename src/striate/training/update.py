@@ -8,6 +8,7 @@ from striate.core.batch import Batch
 from striate.core.errors import TrainingError
 from striate.core.protocols import Batches
 from striate.training.backward import backward
+from striate.training.combine import combine, combine_statistics
 from striate.training.gradients import bound, change, sharpen
 from striate.training.shortage import with_less_memory
 from striate.training.state import TrainState
@@ -34,10 +35,10 @@ def step(state: TrainState, batch: Batch) -> tuple[float, float]:
 
 def _gradient(state: TrainState, batch: Batch, rate: float) -> float:
     """Compute the gradient of `batch`, and return its loss."""
-    # Dropout uses torch's global generator: seeded by the step's number, it need not be replayed on resume.
-    state.plan.seed(state.noise.torch_seed(state.clock.step))
+    state.seed_step()
     state.optimizer.zero_grad()
     loss = backward(state.model, state.task, batch, state.plan)
+    loss = combine(state.processes, state.model, state.parameters, loss, batch.weight)
     value = loss.item()  # waits for an accelerator
     if not math.isfinite(value):
         raise TrainingError(
@@ -62,6 +63,7 @@ def average(state: TrainState, batches: Batches) -> None:
         averaged.enter(state.model)
         if averaged.average.recomputed:
             averaged.recompute(state.model, state.task, batches.epoch(state.clock.epoch), state.plan)
+            combine_statistics(state.processes, averaged.model)
 
 
 def _set_learning_rate(state: TrainState) -> float:

@@ -49,11 +49,12 @@ def resume(
     Raises:
         RunError: there is no such run, it is busy, it is past the end asked for, or resuming would not be exact.
     """
+    from striate.core.processes import processes
     from striate.reporting.build import write_run_report
     from striate.runs.folder import open_run
     from striate.runs.resume import resume_run
 
     opened = open_run(path_of(run))
     yield from resume_run(opened, inexact=inexact, epochs=epochs, loaders=loaders, progress=progress or silent)
-    write_run_report(opened)
+    processes().once(lambda: write_run_report(opened))
     return opened

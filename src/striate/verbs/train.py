@@ -89,6 +89,7 @@ def train(
     Raises:
         StriateError: an argument is not valid; the message says which, and what is possible.
     """
+    from striate.core.processes import processes
     from striate.reporting.build import write_run_report
     from striate.runs.start import start_run
 
@@ -118,5 +119,5 @@ def train(
         execution=execution,
         progress=progress or silent,
     )
-    write_run_report(run)
+    processes().once(lambda: write_run_report(run))
     return run

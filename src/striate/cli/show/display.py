@@ -135,7 +135,7 @@ def started(event: RunStarted) -> str:
         f"data        {event.plan.data}: {len(event.labels)} classes; {counts}",
         f"model       {recipe.model}: {event.parameters:,} parameters, input {channels}×{height}×{width}",
         f"recipe      {event.plan.base}, {course}seed {recipe.seed}",
-        f"execution   {event.execution.sentence()}",
+        f"execution   {event.execution.sentence()}{_processes(event)}",
     ]
     most = event.execution.micro_batch
     if most is not None and most != recipe.memory.micro_batch:
@@ -148,6 +148,14 @@ def started(event: RunStarted) -> str:
     lines += [f"changed     {phrase}" for phrase in event.changes]
     lines += [f"audit       {sentence}" for sentence in event.findings]
     return "\n".join(lines)
+
+
+def _processes(event: RunStarted) -> str:
+    """Return the number of processes, where there are several, and the part of each."""
+    if event.processes == 1:
+        return ""
+    recipe = event.plan.recipe
+    return f", {event.processes} processes: each computes its part of a batch ({recipe.batch_norm} batch norms)"
 
 
 def finished(event: RunFinished) -> str:

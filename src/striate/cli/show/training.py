@@ -24,9 +24,12 @@ def show_training(
     """
     from striate.cli.show.display import display
     from striate.core.allocator import tune_process
+    from striate.core.processes import processes
+    from striate.core.torchrun import own_rank
     from striate.runs.events import RunStarted
     from striate.training.events import SafePoint
 
+    quiet = quiet or bool(own_rank())  # of several processes the first one prints
     tuning = tune_process()  # before the first large buffer; this process is ours
     if not tuning.applied and not quiet:
         print(f"allocator   {tuning.reason}")
@@ -41,7 +44,7 @@ def show_training(
             if isinstance(event, RunStarted):
                 started, interrupt.deferred = event, True
             last = event if isinstance(event, SafePoint) else last
-            if interrupt.requested and event is last:  # at a safe point, no event is missing
+            if event is last and processes().any(interrupt.requested):  # at a safe point, no event is missing
                 break
         else:
             return

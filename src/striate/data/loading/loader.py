@@ -7,6 +7,7 @@ ahead of the reader. There are no worker processes: they would have to copy ever
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Generator
 from contextlib import closing
 from dataclasses import dataclass, field
@@ -19,6 +20,7 @@ from torch import Tensor
 
 from striate.core.batch import Batch
 from striate.core.errors import ConfigError, DataError
+from striate.core.processes import ALONE, Processes
 from striate.core.spec import InputSpec
 from striate.core.threads import in_order, usable_cores
 from striate.data.augmentation.augment import augment, mix
@@ -47,7 +49,12 @@ class Randomization:
 
 
 class Loader:
-    """The batches of the samples `indices` of a data set, epoch after epoch (`core.protocols.Batches`)."""
+    """The batches of the samples `indices` of a data set, epoch after epoch (`core.protocols.Batches`).
+
+    With several `processes`, each has its part of every batch to train on. Without `randomization`, as in evaluation,
+    each has a block of whole batches, which may be empty, so that every output is computed as in a single process. The
+    length is that of a single process in either case.
+    """
 
     def __init__(
         self,
@@ -60,6 +67,7 @@ class Loader:
         randomization: Randomization | None = None,
         cached: CachedImages | None = None,
         threads: int | None = None,
+        processes: Processes = ALONE,
     ) -> None:
         """Prepare to load, by default in the order of `indices` and without augmentation.
 
@@ -80,7 +88,7 @@ class Loader:
         self._dataset, self._indices, self._spec = dataset, indices, spec
         self._batch_size, self._steps = batch_size, steps
         self._length = len(batches_of(indices, batch_size)) if steps is None else steps
-        self._random, self._cached = randomization, cached
+        self._random, self._cached, self._processes = randomization, cached, processes
         self._threads = usable_cores() if threads is None else threads
 
     def __len__(self) -> int:
@@ -93,10 +101,31 @@ class Loader:
             DataError: an image that could be read before cannot be read now; the message names it.
         """
         order = self._order(epoch)
-        batches, counters = self._cut(order)[start:], self._cut(self._counters(order))[start:]
+        whole, counters = self._cut(order)[start:], self._cut(self._counters(order))[start:]
+        if self._random is None:
+            whole, counters = (each[self._processes.block(len(each))] for each in (whole, counters))
+        parts = [slice(None) if self._mixes else self._rows(index)[0] for index in whole]
+        batches = [index[rows] for index, rows in zip(whole, parts, strict=True)]
         with closing(self._read(batches)) as read:
-            for index, counter, images in zip(batches, counters, read, strict=True):
-                yield self._batch(index, counter, images, epoch)
+            for index, counter, rows, images in zip(whole, counters, parts, read, strict=True):
+                batch = self._batch(index[rows], counter[rows], images, epoch)
+                yield batch if self._processes.count == 1 else self._part(batch, index)
+
+    def undivided(self) -> Loader:
+        """Return the loader whose batches are those of a single process."""
+        whole = copy.copy(self)
+        whole._processes = ALONE
+        return whole
+
+    def _rows(self, index: Indices) -> tuple[slice, float]:
+        """Return the rows of a batch for this process, and their weight."""
+        return (slice(None), 1.0) if self._random is None else self._processes.rows(len(index))
+
+    def _part(self, batch: Batch, whole: Indices) -> Batch:
+        """Return this process's part of a batch, of which more may be prepared."""
+        rows, weight = self._rows(whole)
+        rows = rows if self._mixes else slice(None)
+        return Batch(batch.images[rows], batch.targets[rows], batch.index[rows], weight)
 
     def samples(self, wanted: Indices, epoch: int) -> Batch:
         """Return some samples as an epoch yields them when it first shows them, in the order of `wanted`.
@@ -121,6 +150,7 @@ class Loader:
 
     @property
     def _mixes(self) -> bool:
+        """Whether images are combined with others of their batch, so that every process prepares all of it."""
         return self._random is not None and any(isinstance(each, Mixing) for each in self._random.augmentations)
 
     def _read(self, batches: list[Indices]) -> Generator[ManyPrepared, None, None]:
