@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import gzip
+import io
 import struct
+import tarfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -81,12 +83,27 @@ def npz(root: Path, all_labels: Labels) -> Path:
     return root / "pictures.npz"
 
 
+def shards(root: Path, all_labels: Labels) -> Path:
+    root.mkdir()
+    for split, labels in all_labels.items():
+        with tarfile.open(root / f"pictures-{split}-000000.tar", "w") as archive:
+            for number, label in enumerate(labels):
+                encoded = io.BytesIO()
+                Image.fromarray(picture(label, number)).save(encoded, "PNG")
+                for suffix, data in (("png", encoded.getvalue()), ("cls", str(label).encode())):
+                    member = tarfile.TarInfo(f"{number:04d}.{suffix}")
+                    member.size = len(data)
+                    archive.addfile(member, io.BytesIO(data))
+    return root
+
+
 SAMPLES: dict[str, Callable[[Path, Labels], Path]] = {
     "folder": folder,
     "csv": manifest,
     "idx": idx,
     "cifar": cifar,
     "npz": npz,
+    "shards": shards,
 }
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
@@ -52,7 +53,48 @@ class Store(Protocol):
         ...
 
 
-class FileStore:
+class EncodedStore(ABC):
+    """Images that are encoded, as files or parts of files: caches are found by a digest of their bytes."""
+
+    names: Sequence[str]
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    def name(self, index: int) -> str:
+        return self.names[index]
+
+    @abstractmethod
+    def missing(self) -> Bool[np.ndarray, " n"]:
+        """Return a mask of images whose file certainly does not exist."""
+
+    @abstractmethod
+    def digest(self, index: int) -> str:
+        """Return SHA-256 of the bytes of image `index`, in hexadecimal; where they cannot be read, the error number."""
+
+    @abstractmethod
+    def read(self, index: int, spec: InputSpec | None = None) -> DecodedImage:
+        """Decode image `index`.
+
+        Raises:
+            Unreadable: it cannot be read; the error names it and the reason.
+        """
+
+    def digests(self, indices: Indices, progress: Progress = silent) -> Iterator[str]:
+        """Yield `digest` of each of `indices`, read in threads; `progress` counts them."""
+        threads = usable_cores()
+        pieces = (indices[start : start + _FILES] for start in range(0, len(indices), _FILES))
+        work = in_order(lambda piece: [*map(self.digest, piece.tolist())], pieces, threads=threads, ahead=4 * threads)
+        done = 0
+        with closing(work):
+            for digests in work:
+                yield from digests
+                done += len(digests)
+                if len(indices) > _FILES:
+                    progress("reading files", done, len(indices))
+
+
+class FileStore(EncodedStore):
     """Images that are files: `paths` are relative to `root` (or absolute).
 
     A name is its path, in which bytes that are not UTF-8 are spelled out, so that it can be printed and stored.
@@ -60,15 +102,9 @@ class FileStore:
 
     def __init__(self, root: Path, paths: Sequence[str]) -> None:
         self.root = root
-        self.names: Sequence[str] = tuple(map(legible, paths))
+        self.names = tuple(map(legible, paths))
         self._paths = tuple(paths)
         self._digests: dict[int, tuple[tuple[int, ...], str]] = {}
-
-    def __len__(self) -> int:
-        return len(self.names)
-
-    def name(self, index: int) -> str:
-        return self.names[index]
 
     def path(self, index: int) -> Path:
         """Return the file of image `index`."""
@@ -114,19 +150,6 @@ class FileStore:
             return known[1]
         except (OSError, ValueError) as error:  # a zero byte in a name is a ValueError
             return f"error {getattr(error, 'errno', None)}"
-
-    def digests(self, indices: Indices, progress: Progress = silent) -> Iterator[str]:
-        """Yield `digest` of each of `indices`, read in threads; `progress` counts them."""
-        threads = usable_cores()
-        pieces = (indices[start : start + _FILES] for start in range(0, len(indices), _FILES))
-        work = in_order(lambda piece: [*map(self.digest, piece.tolist())], pieces, threads=threads, ahead=4 * threads)
-        done = 0
-        with closing(work):
-            for digests in work:
-                yield from digests
-                done += len(digests)
-                if len(indices) > _FILES:
-                    progress("reading files", done, len(indices))
 
     def read(self, index: int, spec: InputSpec | None = None) -> DecodedImage:
         """Decode the file of image `index`.

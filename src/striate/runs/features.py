@@ -29,7 +29,7 @@ from striate.core.files import cache_folder
 from striate.core.progress import Progress, silent
 from striate.core.spec import InputSpec
 from striate.core.threads import in_order
-from striate.data.dataset import Dataset, FileStore
+from striate.data.dataset import Dataset, EncodedStore
 from striate.data.loading.cache import find, keep, reserve
 from striate.data.loading.loader import Loader
 from striate.data.program import tensor_program_digest
@@ -205,7 +205,7 @@ class FeatureCache:
     def path(self, dataset: Dataset, index: Int[np.ndarray, " n"], digests: UInt8[np.ndarray, "m 32"]) -> Path:
         """Return the path of the features of the images `index`; `digests` are those of all images of the data set."""
         digest = self._digest.copy()
-        if isinstance(dataset.store, FileStore):  # of two files with equal pixels, one may be decoded at reduced size
+        if isinstance(dataset.store, EncodedStore):  # of two with equal pixels, one may be decoded at reduced size
             for one in dataset.store.digests(index):
                 digest.update(f"\n{one}".encode())
         digest.update(np.ascontiguousarray(digests[index]).data)

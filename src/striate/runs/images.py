@@ -17,7 +17,7 @@ import numpy as np
 from striate.core.errors import RunError
 from striate.core.files import open_regular, write_atomically
 from striate.data.audit.index import ImageIndex
-from striate.data.dataset import SPLITS, Dataset, FileStore, Splits
+from striate.data.dataset import SPLITS, Dataset, EncodedStore, Splits
 from striate.data.split import split
 from striate.runs.folder import Run
 
@@ -73,7 +73,7 @@ def write_images(path: Path, dataset: Dataset, index: ImageIndex, splits: Splits
     Raises:
         RunError: the file cannot be written, or the disk is full.
     """
-    if not isinstance(dataset.store, FileStore):
+    if not isinstance(dataset.store, EncodedStore):
         return
     text = io.StringIO(newline="")
     writer = csv.writer(text, lineterminator="\n")

@@ -62,7 +62,7 @@ def named(images: Sequence[Any]) -> Iterator[tuple[str, Any]]:
     while waiting:
         for given in waiting[-1]:
             if isinstance(given, (str, os.PathLike)):
-                yield from ((str(path), path) for path in expand((os.fspath(given),)))
+                yield from _in(os.fspath(given))
             elif many(given) and isinstance(given, Iterable):
                 waiting.append(iter(given))
                 break
@@ -71,6 +71,19 @@ def named(images: Sequence[Any]) -> Iterator[tuple[str, Any]]:
                 yield f"image {number}", given
         else:
             waiting.pop()
+
+
+def _in(given: str) -> Iterator[tuple[str, Path | bytes]]:
+    """Yield the files that `given` stands for, or the bytes of the images in shards, each with its name."""
+    from striate.data.sources import shards
+
+    path = Path(given).expanduser()
+    exists = os.path.lexists(path)
+    if (exists and shards.recognises(path)) or (not exists and shards.is_pattern(given)):
+        store = shards.open_unlabelled(path)
+        yield from ((store.name(number), store.content(number)) for number in range(len(store)))
+    else:
+        yield from ((str(file), file) for file in expand((given,)))
 
 
 def expand(images: Iterable[str | Path]) -> Iterator[Path]:

@@ -89,8 +89,9 @@ def audit(
         print(striate.audit("photos/").warnings)
 
     Args:
-        data: a folder with a folder per class, a CSV file (path,label[,split]), IDX, CIFAR or npz files, or a name:
-            digits, shapes, mnist, fashion-mnist, cifar10, cifar100.
+        data: a folder with a folder per class, a CSV file (path,label[,split]), IDX, CIFAR or npz files, tar shards (a
+            folder of them, or a pattern: 'photos-{000000..000099}.tar'), or a name: digits, shapes, mnist,
+            fashion-mnist, cifar10, cifar100.
         augment: draw images as this recipe augments them: a recipe's name, a run's folder or a recipe.json; without a
             value, the recipe that suits the data.
         set: with --augment, any setting of the recipe, as key=value; may be given several times.

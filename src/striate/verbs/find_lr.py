@@ -136,8 +136,9 @@ def find_lr(
         rate = striate.find_lr("photos/", model="tiny_vgg").suggestion
 
     Args:
-        data: a folder with a folder per class, a CSV file (path,label[,split]), IDX, CIFAR or npz files, or a name:
-            digits, shapes, mnist, fashion-mnist, cifar10, cifar100. From Python also `striate.Loaders`.
+        data: a folder with a folder per class, a CSV file (path,label[,split]), IDX, CIFAR or npz files, tar shards (a
+            folder of them, or a pattern: 'photos-{000000..000099}.tar'), or a name: digits, shapes, mnist,
+            fashion-mnist, cifar10, cifar100. From Python also `striate.Loaders`.
         model: a name that 'striate list-models' lists, or an architecture, as in "(conv3-32 relu)*2 pool2 fc512 relu";
             by default the recipe's. From Python also a model of your own, or a function or class that builds it.
         recipe: photos, transfer, digits, mnist or cifar; by default the one that suits the data.

@@ -21,7 +21,7 @@ from striate.core.threads import in_order, usable_cores
 from striate.data.audit.digests import DIGEST_BYTES, array_digest, content_digest, content_digests, first_of_equals
 from striate.data.audit.duplicates import SMALLEST_SIDE, THUMBNAIL, TINT, Appearances, stars, thumbnail, tint
 from striate.data.audit.visible import is_simple, visible
-from striate.data.dataset import SPLITS, ArrayStore, Dataset, FileStore, Indices, Splits, Store
+from striate.data.dataset import SPLITS, ArrayStore, Dataset, EncodedStore, Indices, Splits, Store
 from striate.data.images.decode import MISSING, Unreadable
 from striate.data.images.decoded import NOTED, Pixels, full_intensity
 from striate.data.images.kinds import OTHER_CHANNELS, common_channels, left_out, named
@@ -165,7 +165,7 @@ class _Appearance:
 
 
 def _missing(store: Store) -> Bool[np.ndarray, " n"]:
-    return store.missing() if isinstance(store, FileStore) else np.zeros(len(store), bool)
+    return store.missing() if isinstance(store, EncodedStore) else np.zeros(len(store), bool)
 
 
 def _columns_of(store: Store, missing: Bool[np.ndarray, " n"], progress: Progress) -> Columns:
@@ -303,7 +303,7 @@ def _of_channels(index: ImageIndex, channels: tuple[str, ...] | None) -> ImageIn
 def _key(store: Store, missing: Bool[np.ndarray, " n"], progress: Progress = silent) -> str | None:
     """Return a digest of everything that the index of `store` depends on; None for a store that has no bytes."""
     digest = hashlib.sha256(program_digest().encode())
-    if isinstance(store, FileStore):
+    if isinstance(store, EncodedStore):
         digest.update(missing.tobytes())
         for one in store.digests(np.flatnonzero(~missing), progress):
             digest.update(f"\n{one}".encode())

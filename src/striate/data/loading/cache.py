@@ -26,7 +26,7 @@ from striate.core.memory import available_memory
 from striate.core.progress import Progress, silent
 from striate.core.spec import InputSpec
 from striate.core.threads import in_order, usable_cores
-from striate.data.dataset import ArrayStore, Dataset, FileStore, Indices, Store
+from striate.data.dataset import ArrayStore, Dataset, EncodedStore, Indices, Store
 from striate.data.loading.batching import pieces, prepare_rows
 from striate.data.preparation.arrays import ManyPrepared
 from striate.data.preparation.colour import storage_dtype
@@ -130,7 +130,7 @@ def _key(store: Store, index: Indices, digests: np.ndarray | None, spec: InputSp
     The decoded pixels would not do: of two files with equal pixels, a JPEG may be decoded at a fraction of its size.
     Mean and std are left out, because they change nothing before the scale.
     """
-    if digests is None or not isinstance(store, FileStore):
+    if digests is None or not isinstance(store, EncodedStore):
         return None
     count = len(spec.channels)
     unscaled = replace(spec, mean=(0.0,) * count, std=(1.0,) * count)

@@ -7,14 +7,14 @@ from pathlib import Path
 
 from striate.core.errors import DataError
 from striate.data.dataset import Dataset, FileStore, Split
-from striate.data.sources import cifar, idx
+from striate.data.sources import cifar, idx, shards
 from striate.data.sources.layout import Layout, lay_out
 from striate.data.sources.registry import SOURCES, Source, by_label, listed
 from striate.data.sources.tree import Tree, read_tree
 
 
 def recognises(path: Path) -> bool:
-    return path.is_dir() and not idx.recognises(path) and not cifar.recognises(path)
+    return path.is_dir() and not any(kind.recognises(path) for kind in (idx, cifar, shards))
 
 
 def open_folder(root: Path) -> Dataset:

@@ -11,14 +11,14 @@ from pathlib import Path
 from striate.core.errors import DataError, nearest
 from striate.core.progress import Progress, silent
 from striate.data.dataset import Dataset
-from striate.data.sources import named_registry
+from striate.data.sources import named_registry, shards
 from striate.data.sources.named_registry import DATASETS as DATASETS
 from striate.data.sources.named_registry import is_named as is_named
 from striate.data.sources.registry import SOURCES
 from striate.data.sources.text import Finder
 
 # Kinds of sources and named data sets are registered when their modules are imported.
-_SOURCES = ("folder", "manifest", "idx", "cifar", "npz")
+_SOURCES = ("folder", "manifest", "idx", "cifar", "npz", "shards")
 _NAMED = ("sources.named", "sources.digits", "synthetic.shapes")
 # Also in the form of a path, where two slashes are one. A Windows drive is a single letter.
 _URL = re.compile(r"([a-z][a-z0-9+.-]+):/+(?=[^/])", re.IGNORECASE)
@@ -32,8 +32,9 @@ def open_data(source: str | Path, *, minimum_classes: int = 2, progress: Progres
 
     A name is one of the named data sets, with options after a colon (`"digits"`, `"shapes:count=2000,seed=1"`); to open
     a folder of the same name, write `./digits`. Anything else is a path: a folder with a folder for each class, a CSV
-    file, a folder of IDX files, a folder in CIFAR's binary layout, or an npz file. `progress` counts the bytes of
-    downloads. Training needs `minimum_classes` of 2; for evaluation, 1 suffices.
+    file, a folder of IDX files, a folder in CIFAR's binary layout, an npz file, or tar shards (a folder of them, or a
+    pattern as `photos-{000000..000099}.tar`). `progress` counts the bytes of downloads. Training needs
+    `minimum_classes` of 2; for evaluation, 1 suffices.
 
     Raises:
         DataError: nothing of that name exists, or the data are invalid; the message gives the remedy.
@@ -98,6 +99,8 @@ def _open_path(source: str | Path, text: str) -> Dataset:
             f"{text} begins with ~ and a name, and there is no user of that name. A folder that is called so is "
             f"written ./{text}."
         ) from error
+    if not exists and shards.is_pattern(text):
+        return shards.open_shards(Path(source).expanduser())
     if not exists:
         raise DataError(f"There is nothing at {text}, and no data set of that name. {_nearest(path, text)}")
     if not entries:
