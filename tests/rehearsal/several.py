@@ -24,6 +24,7 @@ from striate.data.augmentation.augmentations import Augmentation, Flip, Shift
 from striate.data.augmentation.mixing import Mixup
 from striate.data.dataset import ArrayStore, Dataset, numbered
 from striate.data.loading.loader import Loader, Randomization
+from striate.runs.start import start_run
 from striate.tasks import Classification
 from striate.training import StepDone, TrainState, evaluate, train
 from striate.training.averages import EMA, SWA
@@ -45,7 +46,7 @@ CASES: dict[str, dict[str, Any]] = {
 def context() -> ForkServerContext:
     """The fork server, with everything heavy loaded once."""
     made = multiprocessing.get_context("forkserver")
-    made.set_forkserver_preload(["torch", "striate.runs.start", "striate.reporting.build", "rehearsal.several"])
+    made.set_forkserver_preload(["torch", "striate.runs.start", "rehearsal.several"])
     return made
 
 
@@ -163,11 +164,17 @@ def lose_one(group: Processes) -> str:
     return "none"
 
 
-def train_data(group: Processes, data: Path, runs: Path, die_at: int | None = None, **options: Any) -> str:
-    """Train on `data` by the verb; the last process kills itself after step `die_at`."""
-    import striate
-
-    for event in striate.train.events(data, runs=runs, **options):
+def train_data(group: Processes, data: Path, runs: Path, name: str, die_at: int = 0) -> str:
+    """Train on `data`; the last process kills itself after step `die_at`."""
+    changes = {
+        "model": "conv3-4 relu pool2 fc2",
+        "epochs": 3,
+        "batch_size": 8,
+        "input.height": 10,
+        "input.width": 10,
+        "device": "cpu",
+    }
+    for event in start_run(data, changes, recipe="photos", name=name, folder=runs):
         if isinstance(event, StepDone) and event.clock.step == die_at and group.rank == group.count - 1:
             os.kill(os.getpid(), signal.SIGKILL)
     return "done"
