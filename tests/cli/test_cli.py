@@ -210,7 +210,8 @@ def test_a_mistake_is_one_sentence_and_leaves_no_files(
 def test_a_mistake_ends_the_process_with_status_2_and_no_traceback(tmp_path: Path) -> None:
     finished = run("predict", "runs/none", "a.png", cwd=tmp_path)
     assert finished.returncode == 2
-    assert finished.stderr == "striate: There is no classifier in runs/none: classifier.json is not there.\n"
+    sentence = "There is no classifier in runs/none: there is no such folder. Train one: striate train DATA"
+    assert finished.stderr == f"striate: {sentence}\n"
 
 
 def test_output_cut_off_by_its_reader_is_no_error(tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ after a transfer also `reference-….safetensors`, their features (`striate.clas
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
@@ -25,13 +26,14 @@ from striate.classifier.description import Described, read_description
 from striate.classifier.reference import Reference, remove_others
 from striate.classifier.seen import SeenImages
 from striate.core.config import to_json
-from striate.core.errors import ModelError, RunError, StriateError
+from striate.core.errors import ModelError, RunError, StriateError, nearest
 from striate.core.files import make_folder, open_regular, rename, write_atomically, write_json
 from striate.models import OWN_MODELS, build_model, build_sketch, check_model
 from striate.models.weights import load_weights
 
 FORMAT = 1
 _WEIGHTS, _DESCRIPTION = "model.safetensors", "classifier.json"
+_MARKS = (_DESCRIPTION, "recipe.json")  # of a folder that may be named
 _NEXT_WEIGHTS = "next.safetensors"  # written, but possibly not renamed yet
 _ATTEMPTS = 20  # to read a pair of files while a training replaces them, a few milliseconds apart
 
@@ -161,11 +163,26 @@ def _check_known(name: str, folder: Path) -> None:
 
 
 def _hint(folder: Path) -> str:
-    """Suggest how to obtain the classifier of a run that has none yet."""
+    """Say why there is no classifier in `folder`, and suggest how to obtain one."""
+    if not _is_there(folder):
+        return f": there is no such folder. {_neighbours(folder)}"
     if not _is_there(folder / "recipe.json"):
-        return ""
+        return f": {_DESCRIPTION} is not there."
     run = shlex.quote(str(folder))
-    return f" Its training has not saved one yet. Continue it: striate resume {run}; or end it: striate finish {run}"
+    return (
+        f": {_DESCRIPTION} is not there. Its training has not saved one yet. Continue it: striate resume {run}; or end "
+        f"it: striate finish {run}"
+    )
+
+
+def _neighbours(folder: Path) -> str:
+    """Name runs and classifiers in the same folder as `folder`, which does not exist."""
+    parent = folder.parent
+    with contextlib.suppress(OSError):
+        holding = (each for each in sorted(parent.iterdir()) if any(_is_there(each / name) for name in _MARKS))
+        if names := [each.name for each in holding]:
+            return nearest(folder.name, names)
+    return "Train one: striate train DATA"
 
 
 def _read_description(folder: Path) -> dict[str, Any]:
@@ -174,7 +191,7 @@ def _read_description(folder: Path) -> dict[str, Any]:
         with open_regular(path) as file:
             description = json.loads(file.read())
     except FileNotFoundError as error:
-        raise RunError(f"There is no classifier in {folder}: {_DESCRIPTION} is not there.{_hint(folder)}") from error
+        raise RunError(f"There is no classifier in {folder}{_hint(folder)}") from error
     except (OSError, ValueError, RecursionError) as error:
         raise RunError(f"{path} cannot be read ({error}). Restore it from a copy.") from error
     found = description.get("format") if isinstance(description, dict) else None
