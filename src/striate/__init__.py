@@ -23,6 +23,7 @@ from striate.verbs.create import create as create
 from striate.verbs.evaluate import evaluate as evaluate
 from striate.verbs.events import events as events
 from striate.verbs.explain import explain as explain
+from striate.verbs.export import export as export
 from striate.verbs.features import features as features
 from striate.verbs.find_lr import find_lr as find_lr
 from striate.verbs.finish import finish as finish

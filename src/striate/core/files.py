@@ -100,6 +100,39 @@ def replacing(path: Path) -> Iterator[IO[bytes]]:
         _written_here.discard(temporary)
 
 
+@contextlib.contextmanager
+def replacing_folder(folder: Path) -> Iterator[Path]:
+    """Within the block, write into a temporary folder that takes the place of `folder` at the end.
+
+    If the block raises an exception, the temporary folder is removed, and an old folder stays as it was. `sweep`
+    removes what a killed process leaves.
+
+    Raises:
+        StriateError: the folder cannot be written, or the disk is full.
+    """
+    temporary, former = (folder.with_name(f".{folder.name}.{os.getpid()}.{kind}") for kind in ("tmp", "former"))
+    make_folder(folder.parent)
+    sweep(folder.parent)
+    try:
+        temporary.mkdir()
+        yield temporary
+        sync_folder(temporary)
+        if folder.exists():
+            folder.rename(former)
+        try:
+            temporary.rename(folder)
+        except BaseException:
+            if former.exists():
+                former.rename(folder)
+            raise
+        sync_folder(folder.parent)
+    except OSError as error:
+        raise storage_error(folder, error) from error
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+    shutil.rmtree(former, ignore_errors=True)
+
+
 def sweep(folder: Path) -> None:
     """Remove unfinished files of killed processes from `folder` and its subfolders.
 

@@ -1,0 +1,249 @@
+"""The folder that leaves: an exported classifier with its card, and the programs that use it.
+
+model.onnx …    the exported files                 predict.py, predict.js    stand-alone programs
+card.json       what it is, for programs           README.md                 the same, for people
+"""
+
+from __future__ import annotations
+
+import copy
+import json
+import os
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from striate.classifier import Classifier
+from striate.core.config import from_json, to_json
+from striate.core.errors import ConfigError, RunError
+from striate.core.files import file_digest, open_regular, replacing_folder, write_atomically, write_json
+from striate.core.notebook import table
+from striate.core.progress import Progress, silent
+from striate.core.proportion import Proportion
+from striate.core.spec import InputSpec, LabelSpec
+from striate.data.images.decoded import DecodedImage
+from striate.data.preparation.colour import storage_dtype
+from striate.exporting.exporter import Exporter
+from striate.exporting.parity import DIFFERENCE, FLIPS, Answers, Parity, answers
+from striate.exporting.readme import readme
+from striate.tasks import CLASSIFICATION
+
+FORMAT = 1
+_PATCH = 16  # pixels of a side of one colour in a synthetic image
+CARD, README = "card.json", "README.md"
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Judges:
+    """The images on which an exported file is compared with torch.
+
+    `images`: each decoded completely, and as the classifier decodes it. `source`: what they are, in words. `targets`:
+    the number of the class of each, None where there is none.
+    """
+
+    images: Iterable[tuple[DecodedImage, DecodedImage]]
+    count: int
+    source: str
+    targets: np.ndarray | None = None
+
+
+def synthetic_judges(spec: InputSpec, count: int) -> Judges:
+    """Return random images of many sizes, smooth with noise, in the channels of `spec`."""
+    draws = np.random.default_rng(0)
+
+    def images() -> Iterator[tuple[DecodedImage, DecodedImage]]:
+        for _ in range(count):
+            height, width = (int(draws.integers(max(2, side // 2), 2 * side + 2)) for side in spec.size)
+            coarse = draws.random((-(-height // _PATCH), -(-width // _PATCH), len(spec.channels)))
+            smooth = np.kron(coarse, np.ones((_PATCH, _PATCH, 1)))[:height, :width]
+            values = np.clip(smooth + draws.normal(0, 0.05, smooth.shape), 0, 1) * spec.maximum
+            dtype = storage_dtype(spec)
+            pixels = values.astype(dtype) if dtype == np.float32 else np.rint(values).astype(dtype)
+            image = DecodedImage(pixels, spec.channels, (height, width))
+            yield image, image
+
+    return Judges(images=images(), count=count, source=f"{count:,} synthetic images")
+
+
+@dataclass(frozen=True, eq=False)
+class Exported:
+    """An exported classifier in its folder. It is path-like.
+
+    `card` is the content of card.json.
+    """
+
+    path: Path
+    card: Mapping[str, Any]
+
+    def __fspath__(self) -> str:
+        return str(self.path)
+
+    def __repr__(self) -> str:
+        return f"Exported({str(self.path)!r}, {self.card['form']['name']})"
+
+    def _repr_html_(self) -> str:
+        rows = [(p.runtime, p.images, f"{p.largest_difference:.1e}", p.changed) for p in self.parities]
+        columns = ("runtime", "images", "largest difference", "changed first classes")
+        return table(columns, rows, title=f"Exported to {self.path}")
+
+    @property
+    def exporter(self) -> Exporter:
+        """The form of export, with its options."""
+        return from_json(Exporter, self.card["form"])
+
+    @property
+    def input(self) -> InputSpec:
+        """The preparation of images."""
+        return from_json(InputSpec, self.card["input"])
+
+    @property
+    def labels(self) -> LabelSpec:
+        """The classes."""
+        return LabelSpec(tuple(self.card["classes"]))
+
+    @property
+    def parities(self) -> list[Parity]:
+        """The comparison of each runtime with torch."""
+        return [Parity(**stored) for stored in self.card["parity"]["runtimes"]]
+
+
+def export_classifier(
+    classifier: Classifier,
+    exporter: Exporter,
+    folder: Path,
+    judges: Judges,
+    *,
+    about: Mapping[str, Any],
+    allow: Sequence[str] = (),
+    progress: Progress = silent,
+) -> Exported:
+    """Write `classifier` into `folder`, which is complete or not there, and return it.
+
+    `about` goes into the card: `data`, `accuracy` and `licence` of the weights. An earlier export in `folder` is
+    replaced.
+
+    Raises:
+        RunError: the exported file does not answer as torch does and `allow` does not name the difference; or the
+            folder holds something else, or cannot be written.
+        ModelError: the network cannot be translated.
+        ConfigError: a library is missing, or `allow` names something else.
+    """
+    unknown = set(allow) - {FLIPS, DIFFERENCE}
+    if unknown:
+        raise ConfigError(f"allow names {FLIPS} or {DIFFERENCE}; received {sorted(unknown)[0]!r}.")
+    exporter.check()
+    if os.path.lexists(folder) and not (folder / CARD).is_file():
+        raise RunError(f"{folder} already exists and is no export. Choose another folder with --out, or move it.")
+    # Other programs decode a JPEG completely.
+    whole = replace(classifier, model=_plain(classifier.model), input=replace(classifier.input, decode_scale=0.0))
+    with replacing_folder(folder) as temporary:
+        progress("exporting", 0, 1)
+        exporter.write(whole, temporary)
+        progress("exporting", 1, 1)
+        found = answers(whole, exporter.runtimes(temporary), judges.images, judges.count, progress)
+        for parity in found.parities:
+            parity.check(allow)
+        for name in exporter.programs:
+            program = resources.files("striate.exporting").joinpath("programs", name)
+            write_atomically(temporary / name, program.read_bytes())
+        files = {
+            path.name: {"bytes": path.stat().st_size, "sha256": file_digest(path)}
+            for path in sorted(temporary.iterdir())
+        }
+        card = _card(whole, exporter, judges, found, {**about, "allowed": list(allow), "files": files})
+        write_json(temporary / CARD, card)
+        write_atomically(temporary / README, readme(card, exporter.programs))
+    return Exported(folder, card)
+
+
+def _plain(model: nn.Module) -> nn.Module:
+    """Return `model` with float32 weights on the CPU: itself, or a copy."""
+    held = [*model.parameters(), *model.buffers()]
+    if all(each.device.type == "cpu" and each.dtype in (torch.float32, torch.int64) for each in held):
+        return model
+    return copy.deepcopy(model).cpu().float()
+
+
+def _card(
+    classifier: Classifier, exporter: Exporter, judges: Judges, found: Answers, about: Mapping[str, Any]
+) -> dict[str, Any]:
+    return {
+        "format": FORMAT,
+        "form": to_json(exporter),
+        "network": classifier.model_name,
+        "parameters": sum(parameter.numel() for parameter in classifier.model.parameters()),
+        "task": to_json(classifier.task),
+        "classes": list(classifier.labels.classes),
+        "input": to_json(classifier.input),
+        "temperature": classifier.temperature,
+        **about,
+        "parity": {"images": judges.source, "runtimes": [asdict(parity) for parity in found.parities]},
+        "decoding": _decoding(found, judges.targets if classifier.task == CLASSIFICATION else None),
+        "provenance": asdict(classifier.provenance),
+        "versions": {"torch": torch.__version__, "numpy": np.__version__},
+    }
+
+
+def _decoding(found: Answers, targets: np.ndarray | None) -> dict[str, Any]:
+    """Describe what changes because JPEG files are decoded completely."""
+    changed = found.torch.argmax(axis=1) != found.as_trained.argmax(axis=1)
+    result: dict[str, Any] = {
+        "images": len(changed),
+        "decoded_at_a_fraction": found.shrunk,
+        "changed": int(changed.sum()),
+        "largest_difference": float(np.abs(found.torch - found.as_trained).max()),
+    }
+    if targets is not None:
+        for name, values in (("accuracy_complete", found.torch), ("accuracy_at_a_fraction", found.as_trained)):
+            right = Proportion(int((values.argmax(axis=1) == targets).sum()), len(targets))
+            result[name] = {"value": right.value, "interval": right.interval, "images": right.count}
+    return result
+
+
+def read_exported(folder: str | os.PathLike[str]) -> Exported:
+    """Read an export, and check that its files are those that were written.
+
+    Nothing in it is run.
+
+    Raises:
+        RunError: there is none, it is of another format, or a file is missing or was changed.
+    """
+    path = Path(folder)
+    try:
+        with open_regular(path / CARD) as file:
+            card = json.loads(file.read())
+    except FileNotFoundError as error:
+        raise RunError(f"There is no export in {path}: {CARD} is not there. Make one: striate export RUN") from error
+    except (OSError, ValueError, RecursionError) as error:
+        raise RunError(f"{path / CARD} cannot be read ({error}). Export the classifier again.") from error
+    stored = card.get("format") if isinstance(card, dict) else None
+    if stored != FORMAT:
+        raise RunError(f"{path / CARD} has format {stored!r}; this version of Striate reads format {FORMAT}.")
+    try:
+        found = Exported(path, card)
+        for part in ("exporter", "input", "labels", "parities"):
+            getattr(found, part)  # raises an error if it is damaged
+        files = {str(name): str(entry["sha256"]) for name, entry in card["files"].items()}
+    except (ConfigError, KeyError, TypeError, AttributeError) as error:
+        raise RunError(f"{path / CARD} is damaged ({error}). Export the classifier again.") from error
+    for name, digest in files.items():
+        _check_file(path / name, digest, inside=path)
+    found.exporter.verify(path)
+    return found
+
+
+def _check_file(path: Path, digest: str, *, inside: Path) -> None:
+    if path.parent != inside:
+        raise RunError(f"{inside / CARD} names the file {str(path)!r}, which is not in its folder.")
+    try:
+        same = file_digest(path) == digest
+    except OSError as error:
+        raise RunError(f"{path} cannot be read ({error.strerror or error}). Export the classifier again.") from error
+    if not same:
+        raise RunError(f"{path} is not the file that {CARD} describes: it was changed. Export the classifier again.")

@@ -1,0 +1,75 @@
+"""Forms in which a classifier leaves torch, as registered settings types."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import ClassVar, Protocol, runtime_checkable
+
+import numpy as np
+
+from striate.classifier import Classifier
+from striate.core.registry import Registered, Registry
+
+
+@runtime_checkable
+class Runtime(Protocol):
+    """A program outside of torch, with an exported file opened in it."""
+
+    @property
+    def name(self) -> str:
+        """Name and version, such as `onnxruntime 1.32.0`."""
+        ...
+
+    def __call__(self, pixels: np.ndarray) -> np.ndarray:
+        """Return the probabilities (k,) of an upright image (h, w, c) in the channels and depth of the classifier."""
+        ...
+
+
+EXPORTERS: Registry[type[Exporter]] = Registry("form of export")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Exporter(Registered, ABC):
+    """A form of export: the files that it writes, and the runtimes that open them.
+
+    Attributes:
+        programs: stand-alone programs in `striate/exporting/programs` that use the files, by what they need.
+    """
+
+    registry = EXPORTERS
+
+    programs: ClassVar[Mapping[str, str]] = {}
+
+    @abstractmethod
+    def check(self) -> None:
+        """Check that the libraries are installed.
+
+        Raises:
+            ConfigError: one is missing.
+        """
+
+    @abstractmethod
+    def write(self, classifier: Classifier, folder: Path) -> None:
+        """Write the files of `classifier` into `folder`.
+
+        Raises:
+            ModelError: the network cannot be translated.
+        """
+
+    @abstractmethod
+    def verify(self, folder: Path) -> None:
+        """Check that the files hold nothing but data of a plausible size, before a runtime opens them.
+
+        Raises:
+            RunError: one does not.
+        """
+
+    @abstractmethod
+    def runtimes(self, folder: Path) -> Sequence[Runtime]:
+        """Open the files in every runtime that is installed; the first one is the one to use."""
+
+
+EXPORTERS.expect("striate.exporting.onnx_files", ["onnx"])

@@ -1,0 +1,101 @@
+"""The card of an exported classifier as a page for people."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+_MANY = 20  # classes that are listed
+
+
+def readme(card: Mapping[str, Any], programs: Mapping[str, str]) -> str:
+    """Return README.md for the `card` of an export."""
+    parts = [
+        f"# {card['network']}, {len(card['classes'])} classes",
+        "A classifier of images, exported by Striate. `card.json` holds the same for programs.",
+        "## Use",
+        *_use(programs),
+        "## Data and accuracy",
+        *_accuracy(card),
+        "## Classes",
+        _classes(card["classes"]),
+        "## Preparation",
+        _preparation(card),
+        "## Comparison with torch",
+        *_parity(card),
+        "## Weights",
+        f"Licence: {card['licence'] or 'not recorded'}. {card['parameters']:,} parameters.",
+        "## Files",
+        "\n".join(f"- `{name}`: {each['bytes']:,} bytes, SHA-256 `{each['sha256']}`" for name, each in _files(card)),
+    ]
+    return "\n\n".join(parts) + "\n"
+
+
+def _use(programs: Mapping[str, str]) -> list[str]:
+    used = [f"- `{name}` needs {needs}." for name, needs in programs.items()]
+    python = "```\npython predict.py photo.jpg\n```" if "predict.py" in programs else ""
+    return [part for part in (python, "\n".join(used)) if part]
+
+
+def _accuracy(card: Mapping[str, Any]) -> list[str]:
+    return [f"Trained on: {card['data']}.", _accuracy_sentence(card["accuracy"])]
+
+
+def _accuracy_sentence(found: Mapping[str, Any] | None) -> str:
+    if not found:
+        return "Accuracy: not measured."
+    if "interval" not in found:
+        return f"Accuracy: {_percent(found['value'])} ({found['split']})."
+    low, high = map(_percent, found["interval"])
+    shown = f"{_percent(found['value'])} of {found['images']:,} images of the {found['split']} split"
+    return f"Accuracy: {shown} (95 % interval {low} to {high})."
+
+
+def _classes(classes: list[str]) -> str:
+    more = f" … ({len(classes):,} in all)" if len(classes) > _MANY else ""
+    return ", ".join(classes[:_MANY]) + more
+
+
+def _preparation(card: Mapping[str, Any]) -> str:
+    spec = card["input"]
+    return (
+        f"Images are decoded completely and turned upright, with the channels {', '.join(spec['channels'])}. The file "
+        f"does the rest: resize ({spec['resize']}, {spec['filter']}) to {spec['height']}×{spec['width']}, scale, and "
+        f"temperature {card['temperature']:.3g}."
+    )
+
+
+def _parity(card: Mapping[str, Any]) -> list[str]:
+    lines = [f"Both classified the same images: {card['parity']['images']}."]
+    lines += [
+        f"- {each['runtime']}: the largest difference of a probability is {each['largest_difference']:.1e}; the first "
+        f"class changed for {each['changed']:,} of {each['images']:,} images, {each['tied']:,} of them ties."
+        for each in card["parity"]["runtimes"]
+    ]
+    lines += [decoding_sentence(card["decoding"])]
+    if card["allowed"]:
+        lines.append(f"Exported although not equal: {', '.join(card['allowed'])} were allowed.")
+    return lines
+
+
+def decoding_sentence(decoding: Mapping[str, Any]) -> str:
+    """Return what changes because JPEG files are decoded completely."""
+    if not decoding["decoded_at_a_fraction"]:
+        return "No image is decoded at a fraction of its size by the classifier, so nothing changes in decoding."
+    text = (
+        f"The classifier decodes {decoding['decoded_at_a_fraction']:,} of these {decoding['images']:,} images at a "
+        f"fraction of their size; the exported file has them whole. That changes the first class of "
+        f"{decoding['changed']:,}, and a probability by {decoding['largest_difference']:.1e} at most"
+    )
+    if "accuracy_complete" in decoding:
+        both = (decoding["accuracy_at_a_fraction"]["value"], decoding["accuracy_complete"]["value"])
+        text += f"; accuracy on them is {_percent(both[0])} at a fraction and {_percent(both[1])} whole"
+    return text + "."
+
+
+def _files(card: Mapping[str, Any]) -> list[tuple[str, Any]]:
+    return list(card["files"].items())
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:.1f} %"

@@ -1,0 +1,156 @@
+"""Export a trained run for other programs."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from striate.core.progress import silent
+from striate.verbs._trained import Trained, classifier_of, own_data, run_of
+from striate.verbs._verb import with_progress
+
+if TYPE_CHECKING:
+    from numpy import ndarray
+
+    from striate.classifier import Classifier
+    from striate.core.progress import Progress
+    from striate.data.dataset import Dataset
+    from striate.data.images.decoded import DecodedImage
+    from striate.exporting import Exported, Exporter, Judges
+    from striate.runs.folder import Run
+
+
+@with_progress
+def export(
+    run: str | Path | Run | Classifier,
+    /,
+    *,
+    to: str | Exporter = "onnx",
+    out: str | Path | None = None,
+    data: str | Path | None = None,
+    images: int = 200,
+    allow: Sequence[str] = (),
+    set: str | Sequence[str] | Mapping[str, object] = (),
+    progress: Progress | None = None,
+) -> Exported:
+    """Export a classifier as a folder that other programs use, and compare its answers with torch's before.
+
+    The file takes decoded images of any size: it prepares them as in training, to the bit, and answers with calibrated
+    probabilities. Beside it are a card (card.json, README.md) and stand-alone programs for Python and for a page. The
+    run's own test images are classified by torch and by the file; if the first class of an image changes that is no
+    tie, or a probability by more than 0.001, nothing is written.
+
+    JPEG files are decoded completely for it. Where the classifier decodes large ones at a fraction of their size
+    (decode_scale), the card says what that changes.
+
+    Example:
+        striate.export("runs/photos", out="photos-classifier").path
+
+    Args:
+        run: the run's folder, a classifier's folder, or the name of a network that has pretrained weights.
+        to: the form: onnx.
+        out: the folder to write; by default exports and the form within the run, or exports/NAME without one.
+        data: images to compare on, in place of the run's test split; without either they are synthetic.
+        images: how many images to compare on, evenly spaced; all if there are fewer.
+        allow: what may differ from torch nevertheless: flips (another first class) or difference (of a probability).
+            May be given several times.
+        set: an option of the form, as key=value; may be given several times. For onnx: network=false leaves out
+            network.onnx, which takes prepared images in batches.
+        progress: called as progress(stage, done, total); by default a bar on a terminal or in a notebook.
+
+    Raises:
+        ConfigError: there is no such form or option, or a library is missing.
+        ModelError: the network cannot be translated.
+        RunError: there is no classifier, the file does not answer as torch does, or the folder cannot be written.
+        DataError: the images to compare on are not there.
+    """
+    from striate.core.config import from_json, override
+    from striate.core.errors import ConfigError
+    from striate.exporting import Exporter, export_classifier
+
+    report = progress or silent
+    if images < 1:
+        raise ConfigError(f"images is at least 1: without any, nothing is compared; received {images}.")
+    exporter = override(from_json(Exporter, to) if isinstance(to, str) else to, set)
+    classifier = classifier_of(run, progress=report)
+    its_run = run_of(run)
+    judges = _judges(run, its_run, classifier, data, images, report)
+    about = {
+        "data": _shown(classifier.provenance.data),
+        "accuracy": _accuracy(its_run, classifier),
+        "licence": _licence(its_run, classifier),
+    }
+    folder = _folder(its_run, classifier, exporter) if out is None else Path(out)
+    return export_classifier(classifier, exporter, folder, judges, about=about, allow=allow, progress=report)
+
+
+def _judges(
+    trained: Trained, its_run: Run | None, classifier: Classifier, data: str | Path | None, most: int, report: Progress
+) -> Judges:
+    """Return at most `most` images of `data`, of the run's test split, or synthetic ones."""
+    import numpy as np
+
+    from striate.data.audit import audit
+    from striate.data.sources.opening import open_data
+    from striate.exporting import Judges, synthetic_judges
+    from striate.runs.evaluate import matched
+    from striate.runs.images import own_splits
+
+    if data is None and its_run is None:
+        return synthetic_judges(classifier.input, most)
+    source = own_data(trained) if data is None else data
+    dataset, known, _ = matched(open_data(source, minimum_classes=1, progress=report), classifier.labels)
+    index = audit(dataset, channels=classifier.input.channels, progress=report).index
+    chosen = np.intersect1d(index.readable.nonzero()[0], known)
+    words = f"images of {_shown(source)}"
+    if data is None:
+        test = np.intersect1d(own_splits(its_run, dataset, index)["test"], known)
+        chosen, words = (test, f"images of the test split of {_shown(source)}") if len(test) else (chosen, words)
+    picked = chosen[np.unique(np.linspace(0, len(chosen) - 1, min(most, len(chosen))).round().astype(np.int64))]
+    targets = dataset.targets[picked] if dataset.targets.ndim == 1 else None
+    pairs = _pairs(dataset, picked, classifier)
+    return Judges(images=pairs, count=len(picked), source=f"{len(picked):,} {words}", targets=targets)
+
+
+def _pairs(dataset: Dataset, indices: ndarray, classifier: Classifier) -> Iterator[tuple[DecodedImage, DecodedImage]]:
+    """Yield each image decoded completely, and as the classifier decodes it."""
+    for index in indices.tolist():
+        yield dataset.store.read(index), dataset.store.read(index, classifier.input)
+
+
+def _shown(source: str | Path) -> str:
+    """Return the name of data without the path of the folder, because the card may be published."""
+    return Path(source).name or str(source)
+
+
+def _accuracy(its_run: Run | None, classifier: Classifier) -> dict[str, Any] | None:
+    """Return the accuracy on the test split with its interval, or the one that was published with the weights."""
+    from striate.metrics import ClassificationScores
+
+    scores = its_run.scores.get("test") if its_run else None
+    if isinstance(scores, ClassificationScores) and scores.count:
+        top1 = scores.top1
+        return {"split": "test", "value": top1.value, "interval": top1.interval, "images": top1.count}
+    for split in ("test", "published"):
+        if "accuracy" in classifier.provenance.scores.get(split, {}):
+            return {"split": split, "value": classifier.provenance.scores[split]["accuracy"]}
+    return None
+
+
+def _licence(its_run: Run | None, classifier: Classifier) -> str:
+    """Return the licence of the weights, or of those that a training started from; empty if it is not known."""
+    from striate.models.weights.entries import entry, is_entry
+    from striate.runs.plan import Plan
+
+    if its_run is None:
+        return classifier.provenance.circumstances.get("licence", "")
+    started = Plan.read(its_run).recipe.weights or ""
+    return f"{entry(started).licence} (of the weights that the training started from)" if is_entry(started) else ""
+
+
+def _folder(its_run: Run | None, classifier: Classifier, exporter: Exporter) -> Path:
+    if its_run is not None:
+        return its_run.path / "exports" / exporter.name
+    return Path("exports") / f"{os.path.basename(classifier.provenance.run) or classifier.model_name}-{exporter.name}"

@@ -1,0 +1,50 @@
+"""Every form of export, for every kind of network: answers as torch's for images of any size, and for batches."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from promises.subject import asks_all, families, subject
+from rehearsal.classifiers import PROVENANCE
+from striate.classifier import Arguments, Classifier
+from striate.core.spec import RGB, InputSpec, LabelSpec
+
+pytest.importorskip("onnx", reason="needs the extra export")
+pytest.importorskip("onnxruntime", reason="needs the extra export")
+
+from striate.data.preparation.arrays import scale
+from striate.exporting import EXPORTERS, export_classifier, synthetic_judges
+from striate.exporting.onnx_files import session
+
+_QUICK = ("lenet5_1998", "nin", "resnet20", "squeezenet1_1")
+
+
+@pytest.mark.parametrize("name", families() if asks_all() else _QUICK)
+@pytest.mark.parametrize("form", EXPORTERS)
+def test_a_network_leaves_with_the_same_answers(form: str, name: str, tmp_path: Path) -> None:
+    model = subject(name).settled
+    size = subject(name).small
+    with torch.no_grad():
+        classes = model(torch.zeros(1, 3, *size)).shape[1]
+    classifier = Classifier(
+        model,
+        name,
+        Arguments(classes=classes, channels=3, size=size),
+        InputSpec(channels=RGB, height=size[0], width=size[1], mean=(0.5,) * 3, std=(0.25,) * 3, filter="bicubic"),
+        LabelSpec(tuple(map(str, range(classes)))),
+        PROVENANCE,
+        temperature=2.0,
+    )
+    about = {"data": "", "accuracy": None, "licence": ""}
+    judges = synthetic_judges(classifier.input, 2)
+    found = export_classifier(classifier, EXPORTERS[form](), tmp_path / "out", judges, about=about)
+    assert all(parity.largest_difference <= 1e-3 for parity in found.parities)
+    if form == "onnx":
+        prepared = torch.randint(0, 256, (3, 3, *size), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+        expected = classifier.probabilities(scale(prepared, classifier.input)).numpy()
+        (answers,) = session(found.path / "network.onnx").run(None, {"prepared": prepared.numpy()})
+        np.testing.assert_allclose(answers, expected, atol=1e-3)

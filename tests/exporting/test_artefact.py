@@ -1,0 +1,232 @@
+"""An exported classifier is complete, equal to torch, and as it was written; or it is not there."""
+
+from __future__ import annotations
+
+import errno
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from rehearsal.classifiers import untrained
+from striate.classifier import Classifier
+from striate.core.errors import ConfigError, RunError
+from striate.core.spec import RGB, InputSpec
+from striate.data.images.decoded import DecodedImage
+from striate.data.preparation.arrays import prepare, scale
+from striate.exporting.parity import compare
+
+onnx = pytest.importorskip("onnx", reason="needs the extra export")
+onnxruntime = pytest.importorskip("onnxruntime", reason="needs the extra export")
+
+from striate.exporting import Exported, Judges, export_classifier, read_exported, synthetic_judges  # noqa: E402
+from striate.exporting.onnx_files import Onnx, session  # noqa: E402
+
+ABOUT = {"data": "colours", "accuracy": {"split": "published", "value": 0.75}, "licence": "CC0"}
+SPEC = InputSpec(channels=RGB, height=20, width=16, mean=(0.5,) * 3, std=(0.25,) * 3)
+
+
+def small() -> Classifier:
+    return untrained("mlp", SPEC, ("green", "red", "naïve"), at=1.5)
+
+
+def write(folder: Path, exporter: Onnx | None = None, allow: Sequence[str] = ()) -> Exported:
+    judges = synthetic_judges(SPEC, 6)
+    return export_classifier(small(), exporter or Onnx(), folder, judges, about=ABOUT, allow=allow)
+
+
+@pytest.fixture(scope="module")
+def exported(tmp_path_factory: pytest.TempPathFactory) -> Exported:
+    torch.manual_seed(0)
+    return write(tmp_path_factory.mktemp("exports") / "onnx")
+
+
+def test_it_answers_as_the_classifier_does(exported: Exported) -> None:
+    (parity,) = exported.parities
+    assert parity.runtime.startswith("onnxruntime ")
+    assert (parity.images, parity.changed) == (6, 0)
+    assert parity.largest_difference < 1e-6
+    pixels = np.random.default_rng(0).integers(0, 256, (5, 33, 21, 3), dtype=np.uint8)
+    expected = [small().predict(image).probabilities for image in pixels]
+    (found,) = session(exported.path / "model.onnx").run(None, {"image": pixels})
+    for row, answer in zip(found, expected, strict=True):
+        assert dict(zip(exported.labels.classes, row.tolist(), strict=True)) == pytest.approx(answer, abs=1e-6)
+    prepared = np.stack([prepare(DecodedImage(each, RGB, (33, 21)), SPEC) for each in pixels])
+    (bare,) = session(exported.path / "network.onnx").run(None, {"prepared": prepared})
+    np.testing.assert_allclose(bare, small().probabilities(scale(torch.from_numpy(prepared), SPEC)), atol=1e-6)
+
+
+def test_its_files_are_standard_and_say_what_they_are(exported: Exported) -> None:
+    for name in ("model.onnx", "network.onnx"):
+        model = onnx.load(exported.path / name)
+        onnx.checker.check_model(model, full_check=True)
+        assert {opset.domain for opset in model.opset_import} == {""}
+        metadata = {entry.key: entry.value for entry in model.metadata_props}
+        assert json.loads(metadata["classes"]) == ["green", "red", "naïve"]
+        assert json.loads(metadata["input"])["height"] == 20
+    text = (exported.path / "README.md").read_text("utf-8")
+    for said in ("naïve", "CC0", "75.0 %", "predict.py", exported.card["files"]["model.onnx"]["sha256"]):
+        assert said in text
+
+
+def test_it_is_read_as_it_was_written(exported: Exported) -> None:
+    found = read_exported(exported.path)
+    assert json.loads(json.dumps(found.card)) == json.loads(json.dumps(exported.card))
+    assert found.exporter == Onnx()
+    assert (found.input, found.labels) == (exported.input, exported.labels)
+    assert found.input.decode_scale == 0
+
+
+def copied(exported: Exported, folder: Path) -> Path:
+    folder.mkdir()
+    for path in exported.path.iterdir():
+        (folder / path.name).write_bytes(path.read_bytes())
+    return folder
+
+
+def with_card(folder: Path, **changes: Any) -> None:
+    card = json.loads((folder / "card.json").read_text("utf-8"))
+    (folder / "card.json").write_text(json.dumps(card | changes), "utf-8")
+
+
+def test_a_changed_or_newer_export_is_refused(exported: Exported, tmp_path: Path) -> None:
+    folder = copied(exported, tmp_path / "copy")
+    with (folder / "model.onnx").open("ab") as file:
+        file.write(b"\0")
+    with pytest.raises(RunError, match="was changed"):
+        read_exported(folder)
+    (folder / "model.onnx").unlink()
+    with pytest.raises(RunError, match="cannot be read"):
+        read_exported(folder)
+    with_card(folder, format=2)
+    with pytest.raises(RunError, match="has format 2; this version"):
+        read_exported(folder)
+    with_card(folder, format=1, files={"../secret": {"sha256": "0"}})
+    with pytest.raises(RunError, match="not in its folder"):
+        read_exported(folder)
+    with_card(folder, form={"name": "pickle"})
+    with pytest.raises(RunError, match="is damaged"):
+        read_exported(folder)
+    with pytest.raises(RunError, match="There is no export"):
+        read_exported(tmp_path)
+
+
+def outside(model: Any) -> None:
+    tensor = model.graph.initializer[0]
+    tensor.data_location = onnx.TensorProto.EXTERNAL
+    tensor.external_data.add(key="location", value="/etc/passwd")
+
+
+def absurd(model: Any) -> None:
+    model.graph.initializer[0].dims[:] = [2**40]
+
+
+def foreign(model: Any) -> None:
+    model.graph.node[0].domain = "evil"
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [(outside, "refers to another file"), (absurd, "does not hold them"), (foreign, "operators of evil")],
+    ids=["outside", "absurd", "foreign"],
+)
+def test_a_hostile_file_is_refused(exported: Exported, tmp_path: Path, change: Any, said: str) -> None:
+    folder = copied(exported, tmp_path / "copy")
+    model = onnx.load(folder / "model.onnx")
+    change(model)
+    (folder / "model.onnx").write_bytes(model.SerializeToString())
+    with_card(folder, files={})
+    with pytest.raises(RunError, match=said):
+        read_exported(folder)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Wrong(Onnx):
+    """A form whose runtime turns the answers around, or fails."""
+
+    fails: type[BaseException] | None = None
+
+    @property
+    def name(self) -> str:
+        return "onnx"
+
+    def runtimes(self, folder: Path) -> list[Any]:
+        (right,), fails = super().runtimes(folder), self.fails
+
+        class Turned:
+            name = "turned 1.0"
+
+            def __call__(self, pixels: np.ndarray) -> np.ndarray:
+                if fails:
+                    raise fails
+                return right(pixels)[::-1]
+
+        return [Turned()]
+
+
+def test_what_differs_from_torch_is_refused_and_leaves_nothing(tmp_path: Path) -> None:
+    with pytest.raises(RunError, match=r"another first class and a probability differs .* --allow flips --allow diff"):
+        write(tmp_path / "out", Wrong())
+    with pytest.raises(RunError, match=r"--allow difference$"):
+        write(tmp_path / "out", Wrong(), ["flips"])
+    assert not list(tmp_path.iterdir())
+    with pytest.raises(ConfigError, match="'all'"):
+        write(tmp_path / "out", Wrong(), ["all"])
+    found = write(tmp_path / "out", Wrong(), ["flips", "difference"])
+    assert found.card["allowed"] == ["flips", "difference"]
+    assert "were allowed" in (found.path / "README.md").read_text("utf-8")
+
+
+def test_an_interrupted_export_leaves_the_old_one(
+    exported: Exported, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = copied(exported, tmp_path / "out")
+    before = {path.name: path.read_bytes() for path in folder.iterdir()}
+    with pytest.raises(KeyboardInterrupt):
+        write(folder, Wrong(fails=KeyboardInterrupt))
+
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patched:
+        patched.setattr("striate.core.files.os.replace", full)
+        with pytest.raises(RunError, match="disk is full"):
+            write(folder)
+    assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
+    assert [path.name for path in tmp_path.iterdir()] == ["out"]
+    assert write(folder, Onnx(network=False)).exporter == Onnx(network=False)
+    assert not (folder / "network.onnx").exists()
+
+
+def test_another_folder_is_not_replaced(tmp_path: Path) -> None:
+    (tmp_path / "photo.jpg").touch()
+    with pytest.raises(RunError, match="is no export"):
+        write(tmp_path)
+
+
+def test_what_complete_decoding_changes_is_stored(tmp_path: Path) -> None:
+    dark, light = (DecodedImage(np.full((40, 32, 3), level, np.uint8), RGB, (40, 32)) for level in (0, 255))
+    half = DecodedImage(light.pixels[::2, ::2], RGB, (40, 32))
+    judges = Judges(images=[(dark, dark), (dark, half)], count=2, source="two", targets=np.array([0, 1]))
+    found = export_classifier(small(), Onnx(network=False), tmp_path / "out", judges, about=ABOUT)
+    first = [small().predict(image.pixels).label for image in (dark, half)]
+    decoding = found.card["decoding"]
+    assert (decoding["images"], decoding["decoded_at_a_fraction"]) == (2, 1)
+    assert decoding["changed"] == (first[0] != first[1])
+    assert decoding["largest_difference"] > 1e-3
+    assert {"accuracy_complete", "accuracy_at_a_fraction"} <= set(decoding)
+    assert "decodes 1 of these 2 images at a fraction" in (found.path / "README.md").read_text("utf-8")
+
+
+def test_ties_are_no_flips() -> None:
+    expected = np.array([[0.5, 0.4995, 0.0005], [0.9, 0.1, 0.0], [0.5, 0.3, 0.2]])
+    found = compare("r", expected, expected[:, [1, 0, 2]])
+    assert (found.changed, found.tied, found.images) == (3, 1, 3)
+    assert set(found.failures) == {"flips", "difference"}
+    assert not compare("r", expected, expected + 9e-4).failures
+    assert set(compare("r", expected, expected * np.nan).failures) >= {"difference"}

@@ -1,0 +1,105 @@
+"""Operators of torch and of ONNX compute the same."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from striate.core.errors import ModelError
+
+pytest.importorskip("onnx", reason="needs the extra export")
+onnxruntime = pytest.importorskip("onnxruntime", reason="needs the extra export")
+
+from striate.exporting import translation  # noqa: E402
+from striate.exporting.graph import Graph  # noqa: E402
+from striate.exporting.translation import UntranslatedError, add_network, record  # noqa: E402
+
+
+class Of(nn.Module):
+    """A network without weights."""
+
+    def __init__(self, function: Callable[[Tensor], Tensor]) -> None:
+        super().__init__()
+        self._function = function
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self._function(x)
+
+
+def answers(network: nn.Module, x: Tensor) -> np.ndarray:
+    graph = Graph()
+    program = record(network, torch.zeros(2, *x.shape[1:]))
+    result = add_network(graph, program, graph.input("x", np.float32, ("n", *x.shape[1:])))
+    model = graph.model(result, "y", ("n", *network(x).shape[1:]), {})
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level, options.intra_op_num_threads = 3, 1
+    return onnxruntime.InferenceSession(model.SerializeToString(), options).run(None, {"x": x.numpy()})[0]
+
+
+def in_place_and_read_again(x: Tensor) -> Tensor:
+    x = x * 2
+    y = x.relu_()
+    return x + y
+
+
+def written_as_a_view(x: Tensor) -> Tensor:
+    y = x.flatten(1).mul(3)
+    y.view(-1, *x.shape[1:]).relu_()
+    return y
+
+
+WEIGHTS = torch.linspace(-1, 1, 32).reshape(1, 4, 2, 4)
+
+CASES: dict[str, Callable[[Tensor], Tensor]] = {
+    "maximum, rounded up": lambda x: F.max_pool2d(x, 3, 2, 1, ceil_mode=True),
+    "maximum, no window beyond the border": lambda x: F.max_pool2d(x, 1, 3, ceil_mode=True),
+    "mean, rounded up": lambda x: F.avg_pool2d(x, 2, 2, ceil_mode=True),
+    "mean with padding": lambda x: F.avg_pool2d(x, 3, 2, 1),
+    "mean without padding": lambda x: F.avg_pool2d(x, 3, 2, 1, count_include_pad=False),
+    "sum": lambda x: F.avg_pool2d(x, 2, divisor_override=1),
+    "adaptive": lambda x: F.adaptive_avg_pool2d(x[:, :, :8], (4, 3)),
+    "local response": lambda x: F.local_response_norm(x, 3),
+    "in place": in_place_and_read_again,
+    "same padding": lambda x: F.conv2d(x, WEIGHTS, padding="same"),
+    "parts": lambda x: torch.cat([part * (i + 1) for i, part in enumerate(x.split([1, 3], 1))], 1),
+    "slices": lambda x: x[:, 1:, ::2, :-1],
+    "padding": lambda x: F.pad(x, (1, 2, 0, 1), value=2.0) + F.pad(x, (1, 2, 0, 1), mode="reflect"),
+    "activations": lambda x: F.gelu(x) + F.silu(x) + F.elu(x) + F.leaky_relu(x, 0.2) + F.relu6(x) + F.hardtanh(x),
+    "clipping": lambda x: x.clamp(min=0.1) + x.clamp(max=0.3) + F.hardsigmoid(x) + F.hardswish(x),
+    "statistics": lambda x: x.mean((2, 3), keepdim=True) * x.sum(1, keepdim=True) - x.square().mean(),
+    "norm": lambda x: F.layer_norm(x.permute(0, 2, 3, 1), (4,)).transpose(1, 3),
+    "arithmetic": lambda x: (1 - x) / (2 + x.abs()).rsqrt() + torch.sub(x, x.exp(), alpha=2) ** 2,
+    "shapes": lambda x: x.reshape(-1, 2, 2, 9, 12).unsqueeze(1).squeeze(1).flatten(2),
+    "probabilities": lambda x: torch.log_softmax(x.flatten(1), 1) + torch.softmax(x.flatten(1), 1),
+}
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_an_operator_computes_what_torch_does(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delattr(translation, "_by_torch")
+    x = torch.randn(3, 4, 9, 12)
+    np.testing.assert_allclose(answers(Of(CASES[name]), x), CASES[name](x).numpy(), rtol=1e-5, atol=1e-5)
+
+
+def test_what_is_not_translated_is_left_to_torch(monkeypatch: pytest.MonkeyPatch) -> None:
+    reasons: list[str] = []
+
+    def noted(program: object, reason: str) -> None:
+        reasons.append(reason)
+        raise UntranslatedError
+
+    monkeypatch.setattr(translation, "_by_torch", noted)
+    for function in (written_as_a_view, lambda x: torch.cumsum(x, 1)):
+        with pytest.raises(UntranslatedError):
+            answers(Of(function), torch.randn(2, 4, 9, 12))
+    assert reasons == ["aten.relu_.default on a view", "aten.cumsum"]
+
+
+def test_a_network_that_depends_on_values_is_refused() -> None:
+    with pytest.raises(ModelError, match="cannot be exported"):
+        record(Of(lambda x: x if x.sum() > 0 else -x), torch.zeros(2, 4, 9, 12))

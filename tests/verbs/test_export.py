@@ -1,0 +1,42 @@
+"""A run leaves as a folder, compared on its own test images."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+import striate
+from rehearsal.colours import two_colours
+from striate.cli.main import main
+from striate.core.errors import ConfigError
+
+pytest.importorskip("onnx", reason="needs the extra export")
+pytest.importorskip("onnxruntime", reason="needs the extra export")
+
+
+def test_a_run_is_exported_where_it_is_or_elsewhere(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    photos = two_colours(tmp_path / "photos", 20)
+    run = striate.train(photos, model="mlp", epochs=1, size=14, name="c", runs=tmp_path / "runs")
+    found = striate.export(run)
+    assert found.path == run.path / "exports" / "onnx"
+    scores = run.scores["test"].top1
+    assert found.card["accuracy"] == {
+        "split": "test", "value": scores.value, "interval": scores.interval, "images": scores.count
+    }  # fmt: skip
+    assert found.card["parity"]["images"] == f"{scores.count} images of the test split of photos"
+    assert str(tmp_path) not in (found.path / "README.md").read_text("utf-8")
+    capsys.readouterr()
+    options = ["--data", str(photos), "--images", "5", "--set", "network=false", "--json"]
+    with pytest.raises(SystemExit) as ended:
+        main(["export", str(run.path), "--out", str(tmp_path / "out"), *options])
+    assert not ended.value.code
+    card = json.loads(capsys.readouterr().out)
+    assert card["form"] == {"name": "onnx", "network": False}
+    assert card["parity"]["images"] == "5 images of photos"
+    assert not (tmp_path / "out" / "network.onnx").exists()
+    with pytest.raises(ConfigError, match=r"There is no form of export 'onx'. Did you mean 'onnx'?"):
+        striate.export(run, to="onx")
+    with pytest.raises(ConfigError, match="at least 1"):
+        striate.export(run, images=0)
