@@ -38,7 +38,7 @@ def export(
     """Export a classifier as a folder that other programs use, and compare its answers with torch's before.
 
     The file takes decoded images of any size: it prepares them as in training, to the bit, and answers with calibrated
-    probabilities. Beside it are a card (card.json, README.md) and stand-alone programs for Python and for a page. The
+    probabilities. The folder also holds a card (card.json, README.md) and programs for Python and for a page. The
     run's own test images are classified by torch and by the file; if the first class of an image changes that is no
     tie, or a probability by more than 0.001, nothing is written.
 
