@@ -7,6 +7,7 @@ order, and ratios are taken within a round before their median is taken.
 from __future__ import annotations
 
 import importlib.metadata
+import math
 import os
 import platform
 import re
@@ -124,6 +125,18 @@ def write_result(name: str, title: str, tables: Mapping[str, Table | Figures], n
         RESULTS / f"{name}.json",
         {"title": title, "notes": list(notes), "hardware": machine, "versions": versions(), "tables": plain},
     )
+
+
+def peak(size: int = 2048, rounds: int = 5) -> float:
+    """The float32 operations a second that torch reaches on all cores: the best of a few products of matrices."""
+    import torch
+
+    left, right, best = torch.ones(size, size), torch.ones(size, size), math.inf
+    for _ in range(rounds):
+        start = time.perf_counter()
+        left @ right
+        best = min(best, time.perf_counter() - start)
+    return 2 * size**3 / best
 
 
 def hardware() -> str:

@@ -94,7 +94,7 @@ def constant(session: Session) -> dict[str, float]:
     recipe = session.plan.recipe
     batches, validation = session.prepared.load(recipe)
     assert validation is not None
-    state = first_state(session, len(batches))
+    state = first_state(session, batches)
     try:
         for _ in train(state, batches, until=recipe.epochs):
             pass
