@@ -53,6 +53,7 @@ def settings_in_effect(plan: Plan, spec: InputSpec, labels: LabelSpec) -> tuple[
         Effective("optimizer", _words(optimizer), f"learning rate {optimizer.lr:g}, {rate}"),
         Effective("schedule", _words(recipe.schedule), f"over {recipe.epochs}, batches of {recipe.batch_size}"),
         *_average(recipe),
+        *_stages(recipe),
         Effective(
             "keeps",
             "the last weights" if last else f"the best weights by validation {recipe.stop.metric.replace('_', ' ')}",
@@ -88,6 +89,15 @@ def _weighting(recipe: Recipe) -> str:
     if isinstance(recipe.loss, Balanced) and recipe.loss.class_balance:
         return "classes are weighted by the inverse of their effective numbers of images"
     return "no class weights: each image counts alike"
+
+
+def _stages(recipe: Recipe) -> tuple[Effective, ...]:
+    found = []
+    if recipe.resizing is not None:
+        found.append(Effective("resizing", _words(recipe.resizing), "validation and test images have the full size"))
+    if recipe.freezing is not None:
+        found.append(Effective("freezing", _words(recipe.freezing), "layers end their training one after another"))
+    return tuple(found)
 
 
 def _size_reason(recipe: Recipe) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 from collections.abc import Iterator
 
 import torch
@@ -16,6 +17,7 @@ from striate.core.protocols import Auxiliary
 from striate.models import build_sketch
 from striate.runs.prepare import TrainingData
 from striate.runs.recipe import Recipe
+from striate.runs.resizing import epochs_of, resized
 from striate.tasks import CLASSIFICATION, Task
 from striate.tracing import EmptyMapError, Recorder
 from striate.training.backward import piece_count
@@ -26,7 +28,8 @@ def check_fit(recipe: Recipe, prepared: TrainingData) -> None:
 
     Raises:
         ModelError: the network does not take images of this size.
-        ConfigError: it has no auxiliary classifiers and the recipe weights them, or it normalises over a single value.
+        ConfigError: it has no auxiliary classifiers and the recipe weights them, it normalises over a single value, or
+            it does not take the sizes of the recipe's resizing.
     """
     channels, height, width = prepared.input.shape
     network = build_sketch(recipe.model, classes=len(prepared.labels), channels=channels, size=(height, width))
@@ -38,10 +41,27 @@ def check_fit(recipe: Recipe, prepared: TrainingData) -> None:
         )
     most = recipe.memory.micro_batch
     least = min(count // piece_count(count, most) for count in (prepared.smallest_batch(recipe), recipe.batch_size))
-    shape = (least, channels, height, width)
     task = recipe.create_task()
-    batch = task.example(shape, torch.Size([len(prepared.labels)]), torch.Generator().manual_seed(0))
-    check_norms(network, batch, task)
+
+    def example(height: int, width: int) -> Batch:
+        outputs = torch.Size([len(prepared.labels)])
+        return task.example((least, channels, height, width), outputs, torch.Generator().manual_seed(0))
+
+    usual = _error_of(network, example(height, width), task)  # on the meta device there may be one at every size
+    if recipe.resizing is None:
+        return
+    epochs = math.ceil(epochs_of(recipe.epochs, 1))  # of steps there are more than of epochs, and no other sides
+    full = min(height, width)
+    for side in sorted({*recipe.resizing.sides(epochs, full)} - {full}):
+        small = resized(prepared.input, side)
+        error = _error_of(network, example(small.height, small.width), task)
+        if error is not None and str(error) != str(usual):
+            said = str(error).strip().partition("\n")[0]
+            raise ConfigError(
+                f"resizing trains on images of {small.height}×{small.width} pixels too, and {recipe.model} for "
+                f"{height}×{width} does not take them ({said}). Choose a network that ends in a mean over the map, as "
+                "resnet20, larger sizes, or resizing=none."
+            )
 
 
 def check_norms(network: nn.Module, batch: Batch, task: Task = CLASSIFICATION) -> None:
@@ -52,6 +72,15 @@ def check_norms(network: nn.Module, batch: Batch, task: Task = CLASSIFICATION) -
 
     Raises:
         ConfigError: a normalization has a single value; the sentence names it, and the batch size.
+    """
+    _error_of(network, batch, task)
+
+
+def _error_of(network: nn.Module, batch: Batch, task: Task) -> Exception | None:
+    """Return the error of `network` in training mode on a batch of this shape, if there is one.
+
+    Raises:
+        ConfigError: a normalization has a single value.
     """
     device = next((parameter.device for parameter in network.parameters()), torch.device("cpu"))
     moved = Batch(batch.images.to(device), batch.targets.to(device), batch.index)
@@ -67,10 +96,12 @@ def check_norms(network: nn.Module, batch: Batch, task: Task = CLASSIFICATION) -
         except ValueError as error:  # of a normalization that is no module
             if str(error).startswith("Expected more than 1"):
                 raise _single("A normalization of this network", len(batch)) from error
-        except (RuntimeError, EmptyMapError):
-            pass  # an operation that a meta model cannot compute, or a mistake that the first step reports
+            return error
+        except (RuntimeError, EmptyMapError) as error:
+            return error  # an operation that a meta model cannot compute, or a mistake that the first step reports
         finally:
             network.eval()
+    return None
 
 
 @contextlib.contextmanager

@@ -16,7 +16,7 @@ from striate.runs.recipe import Recipe, read_recipe
 from striate.training import Checkpoint, first_event, read_events
 
 _WITHOUT_EFFECT = ("loader_threads", "in_memory", "unreadable", "memory.recompute")
-_FIXED = ("model", "batch_size", "optimizer.name", "average", "input.", "weights", "transfer.")
+_FIXED = ("model", "batch_size", "optimizer.name", "average", "freezing", "input.", "weights", "transfer.")
 """Settings that cannot change within a run: its weights, its statistics or its steps would have another form."""
 
 

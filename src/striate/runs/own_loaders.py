@@ -28,7 +28,16 @@ from striate.tasks import Task
 from striate.training import Outputs
 from striate.training.evaluation import evaluate
 
-_OF_THE_LOADER = ("input", "sampling", "augmentation", "batch_size", "in_memory", "loader_threads", "unreadable")
+_OF_THE_LOADER = (
+    "input",
+    "resizing",
+    "sampling",
+    "augmentation",
+    "batch_size",
+    "in_memory",
+    "loader_threads",
+    "unreadable",
+)
 
 
 @dataclass(frozen=True, eq=False)

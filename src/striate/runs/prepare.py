@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any, Protocol, runtime_checkable
 
@@ -23,6 +24,7 @@ from striate.data.images.kinds import common_channels
 from striate.data.loading.batching import batches_of
 from striate.data.loading.cache import load_cached
 from striate.data.loading.loader import Loader, Randomization
+from striate.data.loading.sized import SizedLoader
 from striate.data.preparation.measure import measure
 from striate.data.sources.opening import open_data
 from striate.data.split import group_count
@@ -32,6 +34,7 @@ from striate.runs.images import Changes, compare, read_images, write_images
 from striate.runs.origin import Origin
 from striate.runs.plan import Plan
 from striate.runs.recipe import Recipe
+from striate.runs.resizing import epochs_of, resized
 from striate.runs.seen import seen_images, write_appearances
 from striate.runs.transfer import Auto, Features, cross_validates, weights_of
 from striate.training import Outputs
@@ -148,7 +151,7 @@ class Prepared:
 
     def load(
         self, recipe: Recipe, *, processes: Processes = ALONE, progress: Progress = silent
-    ) -> tuple[Loader, Loader | None]:
+    ) -> tuple[Loader | SizedLoader, Loader | None]:
         """Make the loaders; images that fit in memory are decoded now. Where folds are trained, nothing validates.
 
         Raises:
@@ -166,20 +169,37 @@ class Prepared:
         dataset = with_targets(self.dataset, recipe.task, self.labels)
         randomization = Randomization(seed=recipe.seed, augmentations=augmentations, sampling=recipe.sampling)
 
-        def loader(split: Split, batch_size: int, **training: Any) -> Loader:
-            images, threads = (dataset, self.splits[split], self.input), recipe.loader_threads
-            named = renamed(progress, f"loading the {_SPLIT_NAMES[split]} split")
+        def loader(split: Split, spec: InputSpec, batch_size: int, told: Progress, **training: Any) -> Loader:
+            images, threads = (dataset, self.splits[split], spec), recipe.loader_threads
+            named = renamed(told, f"loading the {_SPLIT_NAMES[split]} split")
             cached = None
             if recipe.in_memory:
                 held = self.splits[split] if self.held is None else self.held
-                cached = load_cached(
-                    dataset, held, self.input, digests=self.index.digests, threads=threads, progress=named
-                )
+                cached = load_cached(dataset, held, spec, digests=self.index.digests, threads=threads, progress=named)
             division: dict[str, Any] = {"threads": threads, "processes": processes}
             return Loader(*images, batch_size=batch_size, cached=cached, **division, **training)
 
-        train = loader("train", recipe.batch_size, steps=self.steps, randomization=randomization)
-        return train, loader("val", _VALIDATION_BATCH) if validating else None
+        def train(spec: InputSpec, told: Progress) -> Loader:
+            return loader("train", spec, recipe.batch_size, told, steps=self.steps, randomization=randomization)
+
+        training: Loader | SizedLoader = (
+            train(self.input, progress) if recipe.resizing is None else self._growing(recipe, train, progress)
+        )
+        return training, loader("val", self.input, _VALIDATION_BATCH, progress) if validating else None
+
+    def _growing(
+        self, recipe: Recipe, make: Callable[[InputSpec, Progress], Loader], progress: Progress
+    ) -> SizedLoader:
+        """Return a loader whose images have the size that the recipe's resizing gives each epoch."""
+        resizing, full = recipe.resizing, min(self.input.size)
+        assert resizing is not None
+        steps = self.steps or len(batches_of(self.splits["train"], recipe.batch_size))
+        epochs = epochs_of(recipe.epochs, steps)
+
+        def spec(epoch: int) -> InputSpec:
+            return resized(self.input, resizing.side(epoch / epochs, full))
+
+        return SizedLoader(steps, spec, make, progress)
 
     def answers(self, classifier: Classifier, split: Split, *, processes: Processes = ALONE) -> Outputs | None:
         """Return the outputs for a split without images that can no longer be read; None if none is left.

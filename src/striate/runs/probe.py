@@ -47,7 +47,10 @@ SMALL = 500
 """Images per class, on average, below which a cross-validation evaluates a classifier on features."""
 _FOLDS = 5
 _GAIN = 0.01  # nats
-_TRAINED = ("epochs", "batch_size", "evaluate_every", "optimizer", "schedule", "loss", "augmentation", "stop", "memory")
+_TRAINED = (
+    *("epochs", "batch_size", "evaluate_every", "optimizer", "schedule", "loss", "augmentation", "stop"),
+    *("memory", "resizing", "freezing"),
+)
 
 
 def follow_weights(plan: Plan, chosen: Collection[str]) -> Plan:

@@ -117,7 +117,7 @@ def range_test(session: Session, wanted: RateRange, *, progress: Progress = sile
     def factor(clock: Clock) -> float:
         return wanted.rate(clock.step) / recipe.optimizer.lr
 
-    state.schedule = factor
+    state.schedule, state.schedules = factor, {}
     losses: list[float] = []
     watch = _Divergence()
     diverged = False

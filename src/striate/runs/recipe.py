@@ -16,8 +16,10 @@ from striate.data.augmentation.mixing import Mixing
 from striate.data.loading.sampling import Sampling, Shuffled
 from striate.data.preparation.measure import InputSettings
 from striate.metrics import PER_CLASS
+from striate.runs.freezing import Freezing
 from striate.runs.initial import Initial
-from striate.runs.transfer import Features, Scratch, Transfer, check, cross_validates
+from striate.runs.resizing import Resizing, epochs_of
+from striate.runs.transfer import Features, Full, Scratch, Transfer, check, cross_validates
 from striate.tasks import Classification, Task
 from striate.training.averages import Average
 from striate.training.losses import LOSSES, Balanced, CrossEntropy, Loss
@@ -88,6 +90,8 @@ class Recipe:
         optimizer: how a gradient changes the weights.
         schedule: how the learning rate changes.
         average: average of the weights that is evaluated and kept in their place; none keeps the weights themselves.
+        resizing: smaller training images in earlier epochs; none trains on images of full size throughout.
+        freezing: groups of layers that end their training early; none trains all layers throughout.
         stop: which weights are kept, and when training stops early.
         evaluate_every: how often the validation split is evaluated, as a duration.
         precision: auto uses bf16 where a measured trial finds it correct and faster; float32 forbids it.
@@ -114,6 +118,8 @@ class Recipe:
     optimizer: OptimizerSettings = field(default_factory=SGD)
     schedule: Schedule = field(default_factory=OneCycle)
     average: Average | None = None
+    resizing: Resizing | None = None
+    freezing: Freezing | None = None
     stop: StopSettings = field(default_factory=StopSettings)
     evaluate_every: Duration = field(default_factory=lambda: Duration.parse("1ep"))
     precision: Literal["auto", "float32"] = "auto"
@@ -147,6 +153,7 @@ class Recipe:
                 f"stop.metric {self.stop.metric!r} is that of images of exactly one class. Choose stop.metric=accuracy "
                 f"or stop.metric=loss for the task {self.task.name!r}."
             )
+        self._check_stages()
         mixing = [each.name for each in self.augmentation if isinstance(each, Mixing) and each.active]
         if mixing and not self.loss.soft_targets:
             raise ConfigError(
@@ -181,6 +188,23 @@ class Recipe:
             raise ConfigError(
                 f"{name} has no effect, because transfer features fits a linear classifier on all images at once. "
                 "Choose another kind of transfer, as in --transfer full, or leave the setting out."
+            )
+
+    def _check_stages(self) -> None:
+        if self.resizing is not None:
+            epochs_of(self.epochs, 1)
+        if self.freezing is None:
+            return
+        if type(self.transfer) not in (Scratch, Full):
+            raise ConfigError(
+                f"freezing ends the training of layers one after another, from the input on, and transfer "
+                f"{self.transfer.name} does not train all of them from the start. Choose transfer.name=full, or "
+                "freezing=none."
+            )
+        if self.freezing.shortened and isinstance(self.schedule, Plateau):
+            raise ConfigError(
+                f"freezing {self.freezing.name} shortens the schedule of layers, and schedule plateau has no length. "
+                "Choose freezing.name=layerwise, or another schedule, as in schedule.name=cosine."
             )
 
     def create_task(self) -> Task:

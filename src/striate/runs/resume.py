@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Generator
 from contextlib import ExitStack
 from dataclasses import replace
@@ -23,12 +24,14 @@ from striate.runs.plan import Plan
 from striate.runs.prepare import Prepared, TrainingData, prepare_again, prepare_data
 from striate.runs.probe import pooled
 from striate.runs.recipe import Recipe
+from striate.runs.resizing import epochs_of
 from striate.runs.several import check_several
 from striate.runs.to_end import train_to_end
 from striate.runs.train import Session, Start
 from striate.runs.transfer import Features
 from striate.training import Checkpoint, EarlyStopping, Ending, EventLog, newest_checkpoint, read_events
 
+_FULL = 2**16  # pixels: no side of a list is bounded by it
 _SAMPLES = 257  # of the course so far, at which two schedules are compared
 
 
@@ -186,6 +189,11 @@ def _consequence(recipe: Recipe, before: Duration, clock: Clock) -> str:
             f"{changed}; the average of the weights begins at a fraction of the training, so it holds other epochs "
             f"than in a training meant for {recipe.epochs} from the start, and the result differs"
         )
+    if not _stages_alike(recipe, before, clock):
+        return (
+            f"{changed}; sizes of images and frozen layers follow the fraction of the training that is over, so they "
+            f"were those of {before} until now, and the result differs from a training meant for {recipe.epochs}"
+        )
     if all(old(place) == new(place) for place in places):
         if _evaluated_extra(recipe, before, clock):
             return f"{changed}; the result is that of a training meant for it, plus an evaluation at its former end"
@@ -208,6 +216,16 @@ def _averages_alike(recipe: Recipe, before: Duration, clock: Clock) -> bool:
     average = recipe.average
     ends = (replace(clock, step=epoch * clock.steps_per_epoch) for epoch in range(1, clock.epoch + 1))
     return average is None or all(average.due(end, before) == average.due(end, recipe.epochs) for end in ends)
+
+
+def _stages_alike(recipe: Recipe, before: Duration, clock: Clock) -> bool:
+    """Return whether the images had the same sizes until now as in a training meant for the new end; freezing none."""
+    if recipe.resizing is None or recipe.freezing is not None:
+        return recipe.freezing is None or clock.step == 0
+    lengths = [epochs_of(length, clock.steps_per_epoch) for length in (before, recipe.epochs)]
+    past = range(math.ceil(clock.epochs))
+    old, new = ([recipe.resizing.side(epoch / length, _FULL) for epoch in past] for length in lengths)
+    return old == new
 
 
 def _evaluated_extra(recipe: Recipe, before: Duration, clock: Clock) -> bool:

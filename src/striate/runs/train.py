@@ -21,10 +21,12 @@ from striate.core.progress import Progress, silent
 from striate.core.protocols import Batches
 from striate.core.torchrun import restarts
 from striate.data.loading.loader import Loader
+from striate.data.loading.sized import SizedLoader
 from striate.models import Arguments, build_model
 from striate.runs.criterion import learned_task
 from striate.runs.events import RunStarted
 from striate.runs.folder import Run
+from striate.runs.freezing import ending, shortened
 from striate.runs.initial import initialize
 from striate.runs.plan import Plan
 from striate.runs.prepare import Prepared, TrainingData
@@ -174,10 +176,11 @@ def first_state(
     recipe, start = session.plan.recipe, start or Start()
     together, restored = processes(), start.checkpoint is not None
     network = session.build(restored=restored or not together.writes, progress=progress)
-    whole = batches.undivided() if isinstance(batches, Loader) else batches
+    whole = batches.undivided() if isinstance(batches, (Loader, SizedLoader)) else batches
     initialize(recipe.initial, network, whole, restored=restored or not together.writes)
     spread(together, network)
     rates = freeze_for(recipe.transfer, network, session.arguments["size"])
+    rates = ending(recipe.freezing, rates, network, session.arguments["size"])
     execution = _execution(session, network, start, together, progress)
     task = learned_task(recipe, session.prepared, execution)
     return _state(session, execution, network, task, len(batches), rates, together)
@@ -259,6 +262,11 @@ def _state(
         average=recipe.average,
         length=recipe.epochs,
         processes=together,
+        schedules={
+            rate.end: recipe.schedule.over(shortened(recipe.epochs, rate.end, steps_per_epoch))
+            for rate in rates
+            if recipe.freezing is not None and recipe.freezing.shortened and rate.end < 1
+        },
     )
 
 

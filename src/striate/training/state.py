@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -31,7 +32,8 @@ class TrainState:
     finds too little memory replaces it. `kept_buffers` are copies of the `buffers` of `model` from before the step.
     `processes` train together: between steps, their states are the same to the bit.
 
-    Parameters of a group of `optimizer` with a `start` (`LayerRate`) are frozen until that fraction of `length`.
+    Parameters of a group of `optimizer` with a `start` (`LayerRate`) are frozen until that fraction of `length`, and
+    those of a group with an `end` from that fraction on. `schedules` replace `schedule` for groups with these ends.
     Modules whose parameters are all frozen run in evaluation mode, so that batch norms keep their statistics.
     """
 
@@ -51,6 +53,7 @@ class TrainState:
     average: Average | None = None
     length: Duration | None = None
     processes: Processes = ALONE
+    schedules: Mapping[float, Callable[[Clock], float]] = field(default_factory=dict)
     noise: Stream = field(init=False)
     parameters: tuple[nn.Parameter, ...] = field(init=False)
     weights: tuple[nn.Parameter, ...] = field(init=False)
@@ -68,7 +71,7 @@ class TrainState:
         self.constrained = tuple(module for module in self.model.modules() if isinstance(module, Constrained))
         for group in self.optimizer.param_groups:  # for optimizers not from OptimizerSettings.create
             group.setdefault("initial_lr", group["lr"])
-        self.staged = tuple(group for group in self.optimizer.param_groups if group.get("start"))
+        self.staged = tuple(group for group in self.optimizer.param_groups if group.get("start") or "end" in group)
         self.buffers = tuple(self.model.buffers())
         self.kept_buffers = tuple(buffer.clone() for buffer in self.buffers)
         self.averaged = None if self.average is None else Averaged(self.average, self.model)
@@ -92,13 +95,14 @@ class TrainState:
         self._set_modes()
 
     def thaw(self) -> None:
-        """Freeze the parameters whose training has not begun at `clock`, and thaw those whose training has."""
+        """Freeze the parameters whose training has not begun or is over at `clock`, and thaw all others."""
         changed = False
         for group in self.staged:
-            begun = self.length is None or self.length.progress(self.clock) >= group["start"]
+            now = 0.0 if self.length is None else self.length.progress(self.clock)
+            trained = (self.length is None or now >= group.get("start", 0.0)) and now < group.get("end", math.inf)
             for parameter in group["params"]:
-                changed |= parameter.requires_grad != begun
-                parameter.requires_grad_(begun)
+                changed |= parameter.requires_grad != trained
+                parameter.requires_grad_(trained)
         if changed:
             self._set_modes()
 

@@ -69,5 +69,6 @@ def average(state: TrainState, batches: Batches) -> None:
 def _set_learning_rate(state: TrainState) -> float:
     factor = state.schedule(state.clock)
     for group in state.optimizer.param_groups:
-        group["lr"] = group["initial_lr"] * factor
+        own = state.schedules.get(group.get("end", 1.0))
+        group["lr"] = group["initial_lr"] * (factor if own is None else own(state.clock))
     return state.optimizer.param_groups[0]["lr"]

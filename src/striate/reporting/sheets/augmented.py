@@ -56,7 +56,8 @@ def augmented_images(plan: Plan, prepared: Prepared, *, progress: Progress = sil
         return ()
     dataset, index = prepared.dataset, prepared.splits["train"]
     chosen = of_many_classes(dataset, index, _IMAGES)
-    loader, _ = prepared.load(replace(plan.recipe, in_memory=False))
+    loader, _ = prepared.load(replace(plan.recipe, in_memory=False, resizing=None))
+    assert isinstance(loader, Loader)
     plain = Loader(dataset, chosen, prepared.input, batch_size=_IMAGES).samples(chosen, 0)
     epochs = []
     for epoch in range(_EPOCHS):

@@ -22,14 +22,15 @@ OPTIMIZERS: Registry[type[OptimizerSettings]] = Registry("optimizer")
 
 @dataclass(frozen=True, eq=False)
 class LayerRate:
-    """Parameters with a rate of their own: `factor` times the base rate, from the fraction `start` of the training on.
+    """Parameters with a rate of their own: `factor` times the base rate.
 
-    Before `start` they are frozen (`TrainState`).
+    They are trained from the fraction `start` of the training to `end`, and frozen before and after (`TrainState`).
     """
 
     parameters: Sequence[nn.Parameter]
     factor: float = 1.0
     start: float = 0.0
+    end: float = 1.0
 
 
 _NORMALIZATIONS = (_NormBase, nn.GroupNorm, nn.LayerNorm, nn.RMSNorm)
@@ -82,10 +83,12 @@ class OptimizerSettings(Registered, ABC):
         kinds = self.kinds(model) if self.norm_bias_rate == 1.0 else self._kinds_with_norm_biases(model)
         groups: Groups = []
         for rate in rates or (LayerRate([parameter for parameters, _ in kinds for parameter in parameters]),):
-            own, start = set(rate.parameters), {"start": rate.start} if rate.start else {}
+            limits = {"start": rate.start} if rate.start else {}
+            limits |= {"end": rate.end} if rate.end < 1 else {}
+            own = set(rate.parameters)
             for parameters, options in kinds:
                 chosen, lr = [each for each in parameters if each in own], options.get("lr", self.lr) * rate.factor
-                groups.append({"params": chosen, **options, "lr": lr, "initial_lr": lr, **start})
+                groups.append({"params": chosen, **options, "lr": lr, "initial_lr": lr, **limits})
         return self.build([group for group in groups if group["params"]])
 
     def _kinds_with_norm_biases(self, model: nn.Module) -> Kinds:
