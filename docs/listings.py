@@ -22,9 +22,11 @@ from striate.core.registry import Registered
 from striate.data.augmentation.augmentations import Augmentation
 from striate.data.loading.sampling import Sampling
 from striate.data.views import View
+from striate.runs.freezing import Freezing
 from striate.runs.initial import Initial
 from striate.runs.recipe import Recipe
 from striate.runs.recipes import RECIPES
+from striate.runs.resizing import Resizing
 from striate.runs.transfer import Transfer
 from striate.tasks import Task
 from striate.training import Average, Loss, OptimizerSettings, Schedule
@@ -117,8 +119,9 @@ striate.train("photos/", set=["loss.name=poly", "loss.epsilon=2"])
 The other registries are `OPTIMIZERS`, `SCHEDULES` and `AVERAGES` of `striate.training`, with the base classes \
 `OptimizerSettings`, `Schedule` and `Average`, and `AUGMENTATIONS` of `striate.data.augmentation.augmentations`, with \
 `Geometric` and `Photometric` (and `Colour` and `Mixing` of `.colours` and `.mixing`); `SAMPLINGS` of \
-`striate.data.loading.sampling`, with `Sampling`; `TASKS` of `striate.tasks`, with `Task`; and `INITIALS` of \
-`striate.runs.initial`, with `Initial`. A loss names the tasks that it suits in \
+`striate.data.loading.sampling`, with `Sampling`; `TASKS` of `striate.tasks`, with `Task`; and `INITIALS`, \
+`RESIZINGS` and `FREEZINGS` of `striate.runs.initial`, `.resizing` and `.freezing`, with `Initial`, `Resizing` and \
+`Freezing`. A loss names the tasks that it suits in \
 `tasks`, by default classification alone."""
 
 _COLUMNS = ("setting", "type", "default", "meaning")
@@ -140,6 +143,19 @@ _KINDS: dict[str, tuple[type[Registered], str, str]] = {
         "The values of `average.name`, each with its options. `--set average=ema` sets one with its defaults, and "
         "`none` removes it. The network with the averaged weights is evaluated, kept as the classifier, and saved with "
         "each checkpoint.",
+    ),
+    "Resizing": (
+        Resizing,
+        "resizing.",
+        "The values of `resizing.name`, each with its options. `--set resizing=growing` sets one with its defaults, "
+        "and `none` removes it. A network must take images of each size; one that does not is refused before the run "
+        "begins. Evaluations are on images of full size.",
+    ),
+    "Freezing": (
+        Freezing,
+        "freezing.",
+        "The values of `freezing.name`, each with its options. `--set freezing=layerwise` sets one with its defaults, "
+        "and `none` removes it.",
     ),
     "Samplings": (Sampling, "sampling.", "The values of `sampling.name`."),
     "Augmentations": (
