@@ -1,4 +1,4 @@
-"""Affine and projective warps of a batch, with a matrix for each image.
+"""Affine and projective warps of a batch, with a matrix for each image, and warps by a field of moves.
 
 A matrix maps a point of the new image, (x, y, 1) in pixels from the centre, to the point of the old one shown there.
 Several changes are one matrix product, and pixels are resampled once. Beyond the border an image continues as its
@@ -88,7 +88,7 @@ def interpolate(images: Float[Tensor, "n c h w"], matrices: Matrices) -> Float[T
         along, across, shift = (matrices[:, axis, place, None] * (2 / size) for place in range(3))
         columns, rows = (along * x).astype(np.float32), (across * y + shift).astype(np.float32)
         np.add(columns[:, None, :], rows[:, :, None], out=grid[..., axis])
-    return _sampled(images, grid)
+    return _sampled(images, torch.from_numpy(grid))
 
 
 def project(images: Float[Tensor, "n c h w"], matrices: Matrices) -> Float[Tensor, "n c h w"]:
@@ -102,13 +102,21 @@ def project(images: Float[Tensor, "n c h w"], matrices: Matrices) -> Float[Tenso
 
     divisor = np.maximum(row(2), _HORIZON)
     grid = np.stack([row(axis) * (2 / size) / divisor for axis, size in enumerate((w, h))], axis=3)
-    return _sampled(images, grid.astype(np.float32))
+    return _sampled(images, torch.from_numpy(grid.astype(np.float32)))
 
 
-def _sampled(images: Float[Tensor, "n c h w"], grid: np.ndarray) -> Float[Tensor, "n c h w"]:
+def displaced(images: Float[Tensor, "n c h w"], moves: Float[Tensor, "n 2 h w"]) -> Float[Tensor, "n c h w"]:
+    """Show at each point the one that lies `moves` pixels further right and further down, by bilinear interpolation."""
+    _, _, h, w = images.shape
+    x, y = (2 * torch.arange(size, device=images.device) + (1 - size) for size in (w, h))
+    across, down = moves.mul(2).unbind(1)
+    return _sampled(images, torch.stack([(across + x).div_(w), (down + y[:, None]).div_(h)], dim=3))
+
+
+def _sampled(images: Float[Tensor, "n c h w"], grid: Float[Tensor, "n h w 2"]) -> Float[Tensor, "n c h w"]:
     return F.grid_sample(
         images,
-        torch.from_numpy(grid).to(images),
+        grid.to(images),
         mode="bilinear",
         padding_mode="reflection",
         align_corners=False,

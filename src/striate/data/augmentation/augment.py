@@ -14,7 +14,6 @@ from jaxtyping import Float
 from torch import Tensor
 
 from striate.core.errors import ConfigError
-from striate.core.rng import Stream
 from striate.core.spec import RGB, InputSpec
 from striate.data.augmentation import affine
 from striate.data.augmentation.augmentations import (
@@ -62,7 +61,7 @@ def augment(
     """
 
     def draw(augmentation: Augmentation) -> Draws:
-        return _draws(augmentation, index, epoch=epoch, seed=seed)
+        return augmentation.drawn(index, epoch=epoch, seed=seed)
 
     height, width = images.shape[2:]
     for _, group in groupby(augmentations, key=lambda each: isinstance(each, Geometric)):
@@ -77,10 +76,8 @@ def augment(
             else:
                 images = affine.interpolate(images, total)
         for each in changes:
-            if isinstance(each, Colour):
-                images = each.of_colours(images, draw(each), blank, channels)
-            elif isinstance(each, Photometric):
-                images = each.apply(images, draw(each), blank)
+            if isinstance(each, Photometric):
+                images = each.of_channels(images, draw(each), blank, channels)
     return images
 
 
@@ -107,12 +104,8 @@ def mix(
             )
         for each in changes:
             if isinstance(each, Mixing):
-                images, targets = each.mix(images, targets, _draws(each, index, epoch=epoch, seed=seed))
+                images, targets = each.mix(images, targets, each.drawn(index, epoch=epoch, seed=seed))
     return images, targets
-
-
-def _draws(augmentation: Augmentation, index: np.ndarray, *, epoch: int, seed: int) -> Draws:
-    return Stream(seed, augmentation.stream).uniform(epoch=epoch, index=index, draws=augmentation.draws)
 
 
 def _compose(matrices: list[affine.Matrices]) -> affine.Matrices:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,6 +16,7 @@ from striate.data.augmentation.augmentations import (
     AUGMENTATIONS,
     Draws,
     Photometric,
+    blended,
     bounds,
     factor,
     in_range,
@@ -57,18 +58,11 @@ class Exposure(Photometric):
 class Colour(Photometric):
     """An augmentation of the colours of RGB images."""
 
-    def of_colours(
+    def of_channels(
         self, images: Float[Tensor, "n c h w"], draws: Draws, blank: Sequence[float], channels: Sequence[str]
     ) -> Float[Tensor, "n c h w"]:
         """Apply it to the colours among `channels`, in any order; images without colours stay."""
-        if tuple(channels) == RGB:
-            return self.apply(images, draws, blank)
-        if not set(RGB) <= set(channels):
-            return images
-        places = [list(channels).index(name) for name in RGB]
-        changed = images.clone()
-        changed[:, places] = self.apply(images[:, places], draws, [blank[place] for place in places])
-        return changed
+        return in_colours(images, channels, lambda colours: self.apply(colours, draws, blank))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -85,8 +79,7 @@ class Saturation(Colour):
         check_range(self, "fraction", at_least=0, at_most=1)
 
     def apply(self, images: Colours, draws: Draws, blank: Sequence[float]) -> Colours:
-        grey = _luma(images)
-        return in_range((images - grey).mul_(factor(images, draws, self.fraction)).add_(grey), images)
+        return saturated(images, factor(images, draws, self.fraction))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -165,6 +158,25 @@ class Grey(Colour):
     def apply(self, images: Colours, draws: Draws, blank: Sequence[float]) -> Colours:
         chosen = torch.from_numpy(draws[:, 0] < self.probability).to(images.device).view(-1, 1, 1, 1)
         return torch.where(chosen, _luma(images), images)
+
+
+def in_colours(
+    images: Float[Tensor, "n c h w"], channels: Sequence[str], change: Callable[[Colours], Colours]
+) -> Float[Tensor, "n c h w"]:
+    """Apply a change to the colours among `channels`, in any order; images without colours stay."""
+    if tuple(channels) == RGB:
+        return change(images)
+    if not set(RGB) <= set(channels):
+        return images
+    places = [list(channels).index(name) for name in RGB]
+    changed = images.clone()
+    changed[:, places] = change(images[:, places])
+    return changed
+
+
+def saturated(images: Colours, factors: Float[Tensor, "n 1 1 1"]) -> Colours:
+    """Multiply distances of pixels from their luma."""
+    return blended(images, _luma(images), factors)
 
 
 def _luma(images: Colours) -> Float[Tensor, "n 1 h w"]:

@@ -1,4 +1,4 @@
-"""Geometric augmentations: random resized crop, shear and perspective."""
+"""Geometric augmentations: alternating flip, random resized crop, shear and perspective."""
 
 from __future__ import annotations
 
@@ -10,6 +10,36 @@ from striate.core.scalars import check_range
 from striate.data.augmentation import affine
 from striate.data.augmentation.augmentations import AUGMENTATIONS, Draws, Geometric, signed
 from striate.data.augmentation.rectangles import TRIES, fitting, placed
+
+
+@dataclass(frozen=True, kw_only=True)
+class AlternatingFlip(Geometric):
+    """Mirror an image left to right in every other epoch, half of the images in the first one.
+
+    K. Jordan, "94% on CIFAR-10 in 3.29 seconds on a single GPU", 2024, arXiv:2404.00498, section 3.6. Unlike `flip`,
+    any two consecutive epochs show both forms of an image. Its sample index decides which form is first.
+
+    Args:
+        probability: fraction of the images that alternate, from 0 to 1; the others stay.
+    """
+
+    draws = 2
+    whole = True
+
+    probability: float = 1.0
+
+    def __post_init__(self) -> None:
+        check_range(self, "probability", at_least=0, at_most=1)
+
+    def drawn(self, index: np.ndarray, *, epoch: int, seed: int) -> Draws:
+        """Return the draws of the first epoch; in every other one, half is added to the first draw, modulo 1."""
+        draws = super().drawn(index, epoch=0, seed=seed)
+        draws[:, 0] = (draws[:, 0] + epoch % 2 / 2) % 1
+        return draws
+
+    def matrices(self, draws: Draws, height: int, width: int) -> affine.Matrices:
+        mirrored = (draws[:, 0] < 0.5) & (draws[:, 1] < self.probability)
+        return affine.diagonal(np.where(mirrored, -1.0, 1.0), 1.0, len(draws))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -94,6 +124,7 @@ class Perspective(Geometric):
         return affine.projection(moved, corners)
 
 
+AUGMENTATIONS.add("alternating_flip", AlternatingFlip)
 AUGMENTATIONS.add("random_resized_crop", RandomResizedCrop)
 AUGMENTATIONS.add("shear", Shear)
 AUGMENTATIONS.add("perspective", Perspective)

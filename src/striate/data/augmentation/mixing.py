@@ -16,7 +16,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from striate.core.scalars import check_range
-from striate.data.augmentation.augmentations import AUGMENTATIONS, Augmentation, Draws
+from striate.data.augmentation.augmentations import AUGMENTATIONS, Augmentation, Draws, generator
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -134,7 +134,7 @@ def soft(targets: Tensor, classes: int) -> Float[Tensor, "n k"]:
 
 def _beta(alpha: float, draw: float) -> float:
     """Return a number from Beta(alpha, alpha), a function of a draw: the key of a counter-based generator."""
-    return np.random.Generator(np.random.Philox(key=int(draw * 2**53))).beta(alpha, alpha)
+    return generator(draw).beta(alpha, alpha)
 
 
 AUGMENTATIONS.add("mixup", Mixup)

@@ -1,4 +1,4 @@
-"""Augmentations of neighbourhoods: blur, noise and erasing."""
+"""Augmentations of neighbourhoods: blur, noise, sharpness and erasing."""
 
 from __future__ import annotations
 
@@ -8,11 +8,19 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Float64
 from torch import Tensor
 
 from striate.core.scalars import check_range
-from striate.data.augmentation.augmentations import AUGMENTATIONS, Draws, Photometric, in_range
+from striate.data.augmentation.augmentations import (
+    AUGMENTATIONS,
+    Draws,
+    Photometric,
+    blended,
+    factor,
+    generator,
+    in_range,
+)
 from striate.data.augmentation.rectangles import TRIES, fitting, placed
 
 
@@ -37,10 +45,15 @@ class Blur(Photometric):
         distances = np.arange(-reach, reach + 1) / np.maximum(self.sigma * draws, 1e-3)
         kernel = np.exp(-(distances**2) / 2)
         kernel /= kernel.sum(axis=1, keepdims=True)
-        weights = torch.from_numpy(kernel).to(images)[:, :, None, None, None]
-        for axis in (2, 3):
-            images = _convolved(images, weights, axis)
-        return images
+        return smoothed(images, kernel)
+
+
+def smoothed(images: Float[Tensor, "n c h w"], kernel: Float64[np.ndarray, "n k"]) -> Float[Tensor, "n c h w"]:
+    """Convolve rows and columns with a kernel for each image, which is continued as its mirror image."""
+    weights = torch.from_numpy(kernel).to(images)[:, :, None, None, None]
+    for axis in (2, 3):
+        images = _convolved(images, weights, axis)
+    return images
 
 
 def _convolved(images: Float[Tensor, "n c h w"], weights: Float[Tensor, "n k 1 1 1"], axis: int) -> Tensor:
@@ -70,10 +83,38 @@ class Noise(Photometric):
     def apply(self, images: Float[Tensor, "n c h w"], draws: Draws, blank: Sequence[float]) -> Tensor:
         noise = np.empty(images.shape, np.float32)
         for row, draw in zip(noise, draws[:, 0].tolist(), strict=True):
-            # A counter-based generator (Salmon et al. 2011) for each image, whose key is the draw.
-            generator = np.random.Generator(np.random.Philox(key=int(draw * 2**53)))
-            generator.standard_normal(out=row, dtype=np.float32)
+            generator(draw).standard_normal(out=row, dtype=np.float32)
         return in_range(images + torch.from_numpy(noise).to(images).mul_(self.std), images)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sharpness(Photometric):
+    """Multiply the distance from the blurred image by a factor: below 1 blurs, above 1 sharpens.
+
+    Blurred is the weighted mean of 3 × 3 pixels, of which the central one counts five times. Pixels at the border stay,
+    as in Pillow.
+
+    Args:
+        fraction: largest distance of the factor from 1, from 0 to 1.
+    """
+
+    fraction: float = 0.5
+
+    def __post_init__(self) -> None:
+        check_range(self, "fraction", at_least=0, at_most=1)
+
+    def apply(self, images: Float[Tensor, "n c h w"], draws: Draws, blank: Sequence[float]) -> Tensor:
+        return sharpened(images, factor(images, draws, self.fraction))
+
+
+def sharpened(images: Float[Tensor, "n c h w"], factors: Float[Tensor, "n 1 1 1"]) -> Tensor:
+    """Multiply distances from the blurred image."""
+    blurred, (height, width) = images.clone(), images.shape[2:]
+    if min(height, width) > 2:
+        rows = images[:, :, :-2] + images[:, :, 1:-1] + images[:, :, 2:]
+        sums = rows[..., :-2] + rows[..., 1:-1] + rows[..., 2:]
+        blurred[:, :, 1:-1, 1:-1] = (sums + images[:, :, 1:-1, 1:-1] * 4).div_(13)
+    return blended(images, blurred, factors)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -119,4 +160,5 @@ class Erasing(Photometric):
 
 AUGMENTATIONS.add("blur", Blur)
 AUGMENTATIONS.add("noise", Noise)
+AUGMENTATIONS.add("sharpness", Sharpness)
 AUGMENTATIONS.add("erasing", Erasing)
