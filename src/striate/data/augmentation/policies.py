@@ -155,7 +155,7 @@ class RandAugment(Policy):
     E. D. Cubuk et al., "RandAugment: practical automated data augmentation with a reduced search space", NeurIPS 2020,
     arXiv:1909.13719, section 3. The 14 operations are equally likely: identity, autocontrast, equalize, rotate,
     solarize, saturation, posterize, contrast, brightness, sharpness, shear and translate along x and y. Their strengths
-    at a magnitude are those of torchvision; signs are random.
+    at a magnitude are those of torchvision, a third of those in the paper's code; signs are random.
 
     Args:
         operations: how many are applied to each image, from 0 to 8.
