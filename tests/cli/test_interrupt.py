@@ -55,6 +55,18 @@ def test_during_training_ctrl_c_ends_at_the_next_safe_point(when: str, capsys: p
     assert "Stopping at the next safe point" in capsys.readouterr().err
 
 
+def test_a_signal_that_torchrun_passes_on_is_the_same_request(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TORCHELASTIC_RUN_ID", "none")
+    with interruptible() as interrupt:
+        interrupt.deferred = True
+        for number in (signal.SIGINT, signal.SIGINT, signal.SIGTERM):
+            signal.raise_signal(number)
+        assert interrupt.requested
+        interrupt._at -= 60
+        with pytest.raises(KeyboardInterrupt):
+            signal.raise_signal(signal.SIGINT)
+
+
 def test_a_second_ctrl_c_does_not_wait_and_handlers_are_restored() -> None:
     before = signal.getsignal(signal.SIGINT)
     with interruptible() as interrupt:

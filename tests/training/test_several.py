@@ -43,9 +43,9 @@ def test_all_processes_end_with_the_same_bits(several: list[dict[str, Any]], cas
 def test_the_training_is_that_of_one_process(several: list[dict[str, Any]], alone: dict[str, Any], case: str) -> None:
     np.testing.assert_allclose(several[0][case]["losses"], alone[case]["losses"], rtol=1e-5)
     # The running variance is unbiased by the number of values, and each process counts those of an undivided batch.
-    close = {"rtol": 1e-3 if case == "synchronised" else 1e-4, "atol": 1e-5}
-    torch.testing.assert_close(several[0][case]["weights"], alone[case]["weights"], **close)
-    torch.testing.assert_close(several[0][case]["kept"], alone[case]["kept"], **close)
+    close = 1e-3 if case == "synchronised" else 1e-4
+    for which in ("weights", "kept"):
+        torch.testing.assert_close(several[0][case][which], alone[case][which], rtol=close, atol=1e-5)
 
 
 def test_a_local_batch_norm_uses_the_statistics_of_its_part(several: list[dict[str, Any]]) -> None:

@@ -10,7 +10,7 @@ import time
 from collections.abc import Iterator
 from types import FrameType
 
-from striate.core.torchrun import own_rank
+from striate.core.torchrun import launch, own_rank
 
 _PASSED_ON = 5.0  # seconds
 
@@ -31,7 +31,7 @@ class Interrupt:
 
     def ask(self, number: int, frame: FrameType | None) -> None:
         """Handle a signal."""
-        again = self.requested and not (own_rank() is not None and time.monotonic() - self._at < _PASSED_ON)
+        again = self.requested and not (launch() and time.monotonic() - self._at < _PASSED_ON)
         if again or not self.deferred:
             raise KeyboardInterrupt
         if self.requested:

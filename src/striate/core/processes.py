@@ -156,9 +156,10 @@ def processes() -> Processes:
         return ALONE
     if not torch.distributed.is_available():
         raise ConfigError("This build of torch cannot connect several processes. Run 'striate train' without torchrun.")
-    nccl = torch.cuda.is_available() and torch.distributed.is_nccl_available()
-    torch.distributed.init_process_group("cpu:gloo,cuda:nccl" if nccl else "gloo", timeout=_PATIENCE)
-    atexit.register(torch.distributed.destroy_process_group)
+    if not torch.distributed.is_initialized():
+        nccl = torch.cuda.is_available() and torch.distributed.is_nccl_available()
+        torch.distributed.init_process_group("cpu:gloo,cuda:nccl" if nccl else "gloo", timeout=_PATIENCE)
+        atexit.register(torch.distributed.destroy_process_group)
     return Processes(int(os.environ["RANK"]), count, int(os.environ.get("LOCAL_RANK", "0")))
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from dataclasses import replace
 from pathlib import Path
 
@@ -72,6 +73,7 @@ def begun_before(folder: Path, training: int) -> Run | None:
         return None
     for lock in sorted(folder.glob(f"*/{LOCK}")):
         run = Run(lock.parent)
-        if lock.read_text("utf-8", "replace") == f"{launched} {training}" and not is_free(run):
-            return run
+        with contextlib.suppress(OSError):  # another run that this process must not read
+            if lock.read_text("utf-8", "replace") == f"{launched} {training}" and not is_free(run):
+                return run
     return None

@@ -41,8 +41,8 @@ def predict(
     Args:
         run: the run's folder, a classifier's folder that was copied out of it, or the name of a network that has
             pretrained weights, as in efficientnet_lite0. In Python also a list of runs.
-        images: files, folders (every image in them), patterns in quotes, or - for a list on standard input; before
-            them further runs. In Python also PIL images, arrays, tensors and the bytes of files, as in
+        images: files, folders (every image in them), tar shards, patterns in quotes, or - for a list on standard input;
+            before them further runs. In Python also PIL images, arrays, tensors and the bytes of files, as in
             `Classifier.predict`, and lists of them.
         views: views whose answers are averaged, in order: flip, shift (by pixels), scale (by a fraction), crops (five),
             sizes (three); as in 'shift=1,flip'.

@@ -233,8 +233,9 @@ def _save(archive: Archive, cached: Path) -> None:
     """Write the index; where the cache cannot be written, the archive is read again next time."""
     names, links = (np.frombuffer(_bytes(each), np.uint8) for each in (archive.names, archive.links))
     buffer = io.BytesIO()
-    columns = {"offsets": archive.offsets, "sizes": archive.sizes, "digests": archive.digests}
-    np.savez_compressed(buffer, names=names, links=links, **columns)
+    np.savez_compressed(
+        buffer, names=names, links=links, offsets=archive.offsets, sizes=archive.sizes, digests=archive.digests
+    )
     with suppress(StriateError, OSError):
         cached.parent.mkdir(parents=True, exist_ok=True)
         write_atomically(cached, buffer.getvalue())
