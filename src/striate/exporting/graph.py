@@ -106,6 +106,7 @@ class Graph:
         self._nodes: list[onnx.NodeProto] = []
         self._tensors: dict[str, TensorProto] = {}
         self._constants: dict[tuple[Any, ...], str] = {}
+        self._added: dict[tuple[Any, ...], list[Value]] = {}
         self._inputs: list[onnx.ValueInfoProto] = []
 
     def input(self, name: str, dtype: np.dtype | type[np.generic], shape: Axes) -> Value:
@@ -134,14 +135,18 @@ class Graph:
         return self.several(operator, 1, *inputs, **attributes)[0]
 
     def several(self, operator: str, outputs: int, *inputs: Operand, **attributes: Any) -> list[Value]:
-        """Add an operator with several outputs."""
+        """Add an operator with several outputs; one that is there already is not added again."""
         names = ["" if each is None else self.constant(each).name for each in inputs]
         while names and not names[-1]:
             names.pop()
+        key = (operator, outputs, *names, repr(sorted(attributes.items())))
+        if key in self._added:
+            return self._added[key]
         number = len(self._nodes)
         results = [f"{operator}_{number}" if outputs == 1 else f"{operator}_{number}_{i}" for i in range(outputs)]
         self._nodes.append(helper.make_node(operator, names, results, name=f"node_{number}", **attributes))
-        return [Value(self, name) for name in results]
+        self._added[key] = [Value(self, name) for name in results]
+        return self._added[key]
 
     def include(self, model: onnx.ModelProto, given: Value) -> Value:
         """Add the operators and weights of `model`, applied to `given`, and return its first output."""

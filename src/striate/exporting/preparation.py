@@ -44,13 +44,13 @@ def add_preparation(graph: Graph, pixels: Value, spec: InputSpec) -> Value:
         for before, after, offset, size in zip(sides, resized, offsets, spec.size, strict=True)
     )
     if spec.filter == "nearest":
-        prepared = pixels.at(rows.nearest(), 1).at(columns.nearest(), 2).to(np.float32)
+        prepared = pixels.at(rows.nearest(), 1).at(columns.nearest(), 2).to(np.float32).transpose(0, 3, 1, 2)
     else:
         prepared = _resampled(pixels, rows, columns, spec)
     if spec.resize == "contain" or spec.resized is not None:
-        seen = rows.seen().reshape(1, -1, 1, 1) & columns.seen().reshape(1, 1, -1, 1)
-        prepared = graph.add("Where", seen, prepared, np.array(padding_values(spec), np.float32))
-    return prepared.transpose(0, 3, 1, 2)
+        seen = rows.seen().reshape(1, 1, -1, 1) & columns.seen().reshape(1, 1, 1, -1)
+        prepared = graph.add("Where", seen, prepared, np.array(padding_values(spec), np.float32).reshape(1, -1, 1, 1))
+    return prepared
 
 
 def _resized(graph: Graph, spec: InputSpec, height: Value, width: Value) -> list[Value]:
@@ -177,70 +177,94 @@ class _Axis:
     def _scalar(self, value: Value) -> Value:
         return value.reshape()
 
-    def band(self) -> tuple[Value, Value]:
-        """Return the matrix of weights by blocks, and the old pixels that each block needs.
+    def band(self) -> tuple[Value, Value, Value]:
+        """Return the matrix of weights by blocks, the first old pixel that each block needs, and how many it needs.
 
-        Shapes are (blocks, rows, pixels), in float64, and (blocks, pixels), whole numbers; the rows of all blocks are
-        the new pixels, followed by repetitions of the last.
+        The weights are float64 (blocks, rows, pixels); the rows of all blocks are the new pixels, followed by
+        repetitions of the last. The others are whole numbers: (blocks,), and an array of one number.
         """
-        rows = min(_BLOCK, self.size)
-        blocks = -(-self.size // rows)
+        blocks = -(-self.size // _BLOCK)
+        rows = -(-self.size // blocks)
         new = self._clamped(blocks * rows).reshape(blocks, rows, 1)
         start, stop = self.bounds(new)
         first = start.part(np.array([0]), np.array([1]), 1)
         last = stop.part(np.array([rows - 1]), np.array([rows]), 1)
         longest = self.graph.add("ReduceMax", last - first, keepdims=0)
+        first = first.at_most(self.before - longest)
         old = first + self.graph.add("Range", 0.0, longest, 1.0)
-        index = old.at_most(self.before - 1.0).to(np.int64).reshape(blocks, -1)
-        return self.weights(new, old), index
+        return self.weights(new, old), first.to(np.int64).reshape(blocks), longest.to(np.int64).reshape(1)
 
 
 def _resampled(pixels: Value, rows: _Axis, columns: _Axis, spec: InputSpec) -> Value:
-    """Resize columns, then rows: (n, h, w, c) to (n, height, width, c) in float32."""
-    channels = len(spec.channels)
-    weights, index = rows.band()
-    top = rows.graph.add("ReduceMin", index, keepdims=0).reshape(1)
-    bottom = rows.graph.add("ReduceMax", index, keepdims=0).reshape(1) + 1
-    # (n, h, w, c) → (n, w, h, c) → (n, blocks, pixels, h · c)
-    across = pixels.part(top, bottom, 1).transpose(0, 2, 1, 3)
-    across = _multiplied(across, columns, *columns.band(), spec).reshape(0, 0, -1, channels)
-    down = across.transpose(0, 2, 1, 3)
-    whole = _multiplied(down, rows, weights, index - top, spec).reshape(0, 0, -1, channels)
-    for axis, size in ((1, rows.size), (2, columns.size)):
-        whole = whole.part(np.array([0]), np.array([size]), axis)
+    """Resize columns, then rows: (n, h, w, c) to (n, c, height, width) in float32."""
+    weights, first, longest = rows.band()
+    top = first.at(np.array([0]), 0)
+    bottom = first.at(np.array([-1]), 0) + longest
+    planes = pixels.part(top, bottom, 1).transpose(0, 3, 1, 2)
+    across = _rounded(_across(planes, columns, spec), columns, spec)
+    index = (first - top).reshape(-1, 1) + rows.graph.add("Range", 0, longest.reshape(), 1)
+    needed = across.at(index, 2)
+    products = [rows.graph.add("MatMul", part, needed) for part in _bytes(weights, rows, spec)]
+    sums = [product.reshape(0, 0, -1, products[0].side(4)) for product in products]
+    whole = _first(_rounded(sums, rows, spec), rows, 2)
     dtype = storage_dtype(spec)
     if dtype != np.uint16:
         return whole
     return rows.graph.add("Clip", whole.round(), np.float32(0), np.float32(full_intensity(dtype)))
 
 
-def _multiplied(pixels: Value, axis: _Axis, weights: Value, index: Value, spec: InputSpec) -> Value:
-    """Resize the second axis of `pixels` (n, old, others, c): (n, new, others · c), levels in float32."""
-    graph = axis.graph
-    wide = pixels.reshape(0, 0, -1).at(index, 1).to(np.float32)
-    dtype = storage_dtype(spec)
-    if dtype != np.uint8:
-        found = graph.add("MatMul", weights.to(np.float32), wide)
-    else:
-        found = _exactly(graph, wide, weights, axis.precision(), 3 if spec.resampler == "pillow" else 2)
-    return found.reshape(0, -1, graph.add("Concat", pixels.side(2), axis=0) * len(spec.channels))
+def _across(planes: Value, axis: _Axis, spec: InputSpec) -> list[Value]:
+    """Multiply the columns of `planes` (n, c, h, w) by the weights, one product for each byte of them.
+
+    Block by block, because the columns of a block are a slice, and copies of single pixels would take most of the time.
+    """
+    weights, first, longest = axis.band()
+    parts = [part.transpose(0, 2, 1) for part in _bytes(weights, axis, spec)]
+    blocks: list[list[Value]] = [[] for _ in parts]
+    for block in range(-(-axis.size // _BLOCK)):
+        start = first.at(np.array([block]), 0)
+        needed = planes.part(start, start + longest, 3).to(np.float32)
+        for products, part in zip(blocks, parts, strict=True):
+            products.append(axis.graph.add("MatMul", needed, part.at(block, 0)))
+    sums = [axis.graph.add("Concat", *products, axis=3) for products in blocks]
+    return [_first(each, axis, 3) for each in sums]
 
 
-def _exactly(graph: Graph, pixels: Value, weights: Value, precision: Value, count: int) -> Value:
-    """Multiply by weights rounded to multiples of 1 / `precision`, as torch and Pillow do, and round to levels."""
-    whole = weights * precision
-    whole = graph.add("Sign", whole) * (graph.add("Abs", whole) + 0.5).floor()
-    total = None
-    for _ in range(count - 1):  # bytes from the lowest on; each sum passes on what exceeds its byte
+def _first(values: Value, axis: _Axis, number: int) -> Value:
+    """Return the new pixels without the repetitions at the end of the last block."""
+    exact = axis.size <= _BLOCK or axis.size % -(-axis.size // _BLOCK) == 0
+    return values if exact else values.part(np.array([0]), np.array([axis.size]), number)
+
+
+def _bytes(weights: Value, axis: _Axis, spec: InputSpec) -> list[Value]:
+    """Return the weights in float32: as they are, or rounded to multiples of 1 / precision and divided into bytes.
+
+    The first byte is the lowest one; the last has the sign.
+    """
+    if storage_dtype(spec) != np.uint8:
+        return [weights.to(np.float32)]
+    whole = weights * axis.precision()
+    whole = axis.graph.add("Sign", whole) * (axis.graph.add("Abs", whole) + 0.5).floor()
+    parts = []
+    for _ in range(_count(spec) - 1):
         higher = (whole / _BYTE).floor()
-        total = _with(graph, total, pixels, whole - higher * _BYTE)
-        total, whole = (total * np.float32(1 / _BYTE)).floor(), higher
-    total = _with(graph, total, pixels, whole)
-    unit = (precision * 2.0 ** (-8 * (count - 1))).to(np.float32)
-    levels = ((total + unit * np.float32(0.5)) / unit).floor()
-    return graph.add("Clip", levels, np.float32(0), np.float32(255))
+        parts.append((whole - higher * _BYTE).to(np.float32))
+        whole = higher
+    return [*parts, whole.to(np.float32)]
 
 
-def _with(graph: Graph, total: Value | None, pixels: Value, weights: Value) -> Value:
-    product = graph.add("MatMul", weights.to(np.float32), pixels)
-    return product if total is None else product + total
+def _count(spec: InputSpec) -> int:
+    """Return the number of bytes of a weight."""
+    return 3 if spec.resampler == "pillow" else 2
+
+
+def _rounded(sums: list[Value], axis: _Axis, spec: InputSpec) -> Value:
+    """Return the levels of the products with each byte of the weights; each passes on what exceeds its byte."""
+    if len(sums) == 1:
+        return sums[0]
+    total = sums[0]
+    for higher in sums[1:]:
+        total = higher + (total * np.float32(1 / _BYTE)).floor()
+    unit = axis.graph.constant(2.0 ** (8 * (_count(spec) - 1))) / axis.precision()
+    levels = (total * unit.to(np.float32) + np.float32(0.5)).floor()
+    return axis.graph.add("Clip", levels, np.float32(0), np.float32(255))
