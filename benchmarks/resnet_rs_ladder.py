@@ -9,7 +9,7 @@ the network is a residual one of 8 layers for 32×32 pixels (`Ladder`). It is tr
 before it. Long training is three times the epochs, where the paper has 350 for 90; the average has a decay of 0.998,
 for the shorter training.
 
-Each training is kept under `runs/resnet_rs_ladder` and continued where it was stopped. (With the defaults there are 30,
+Each training is kept under `runs/resnet_rs_ladder` and continued where it was stopped. (With the defaults there are 33,
 of 0.4 petaflop in all: about three hours on two AVX2 cores.) The interval of a step is that of the mean
 difference of the paired seeds, 95 % by Student's distribution. A step "does not help" here where it holds zero or less.
 """
@@ -30,7 +30,6 @@ import striate
 from _measure import Figures, write_result
 from _runs import trained
 from _sides import REPOSITORY, real_data
-from striate.data.augmentation.augmentations import AUGMENTATIONS
 from striate.data.sources.opening import open_data
 from striate.layers import Add, GlobalAveragePool, SqueezeExcitation, StochasticDepth, he_
 
@@ -56,7 +55,7 @@ RUNGS = (
     Rung("average of the weights", "+0.3", {"average": "ema", "average.decay": 0.998}),
     Rung("label smoothing", "+1.3", {"loss.label_smoothing": 0.1}),
     Rung("stochastic depth", "+0.2", parts=("depth",)),
-    *([Rung("RandAugment", "+0.4", {"augmentation.randaugment": True})] if "randaugment" in AUGMENTATIONS else []),
+    Rung("RandAugment", "+0.4", {"augmentation.randaugment.magnitude": 10.0}),
     Rung("dropout before the last layer", "-0.3", parts=("dropout",)),
     Rung("less weight decay", "+1.5", {"optimizer.weight_decay": 4e-5}),
     Rung("squeeze-and-excitation", "+0.7", parts=("gate",)),

@@ -8,9 +8,11 @@ from __future__ import annotations
 
 from striate.core.duration import Duration
 from striate.data.augmentation.augmentations import Flip, Shift
+from striate.data.augmentation.geometric import AlternatingFlip
 from striate.data.preparation.measure import InputSettings
 from striate.runs.initial import Dirac, Whitening
 from striate.runs.recipe import Recipe, StopSettings
+from striate.runs.resizing import Listed
 from striate.training.losses import CrossEntropy
 from striate.training.optimizers import SGD, Muon
 from striate.training.schedules import OneCycle, Polynomial
@@ -19,14 +21,16 @@ _LAST = StopSettings(keep="last")
 
 
 def cifar_fast() -> Recipe:
-    """CIFAR-10 to 94 %: the method of airbench94, with Muon and fewer images.
+    """CIFAR-10 to 94 %: the method of airbench94, with Muon, on smaller images first.
 
     Jordan, "94% on CIFAR-10 in 3.29 seconds on a single GPU", arXiv:2404.00498, section 3, and its successor with Muon:
     frozen patch whitening, partial identities, fast biases of norms, label smoothing of 0.2, a rate that falls linearly
-    to 0, flips and shifts by 2 pixels. The record evaluates six views: `striate evaluate RUN --views shift=1,flip`.
+    to 0, alternating flips and shifts by 2 pixels. The record evaluates six views: `striate evaluate RUN --views
+    shift=1,flip`.
 
-    118 million MACs an image. 9 epochs of the 45,000 images that 'striate train cifar10' leaves for training are 0.287
-    PFLOP; the record's 8 epochs (9.9 with its older optimizer) of all 50,000 are 0.284 (0.351).
+    61.6, 89.2 and 118 million MACs an image of 24×24, 28×28 and 32×32 pixels. 9 epochs of the 45,000 images that
+    'striate train cifar10' leaves for training, three of each size, are 0.218 PFLOP; the record's 8 epochs (9.9 with
+    its older optimizer) of all 50,000 are 0.284 (0.346), all of 32×32.
 
     Differs: weights decay, where the record scales each layer to a fixed norm; biases and scales of norms and the last
     layer have the steps of AdamW; scales are trained; logits are not divided by 9; the last pooling takes the whole
@@ -37,7 +41,8 @@ def cifar_fast() -> Recipe:
         epochs=Duration.parse("9ep"),
         batch_size=1000,
         initial=(Dirac(), Whitening()),
-        augmentation=(Flip(), Shift(fraction=2 / 32)),
+        augmentation=(AlternatingFlip(), Shift(fraction=2 / 32)),
+        resizing=Listed(pixels=(24, 28), until=(1 / 3, 2 / 3)),
         loss=CrossEntropy(label_smoothing=0.2),
         optimizer=Muon(lr=0.2, momentum=0.6, weight_decay=0.1, rest_lr=5e-3, norm_bias_rate=4.0),
         schedule=Polynomial(),

@@ -12,6 +12,7 @@ from dataclasses import replace
 from striate.core.duration import Duration
 from striate.data.augmentation.augmentations import Flip, Rotation, Scale, Shift
 from striate.data.augmentation.geometric import RandomResizedCrop
+from striate.data.augmentation.policies import RandAugment
 from striate.data.preparation.measure import InputSettings
 from striate.runs.recipe import Recipe, StopSettings
 from striate.training.averages import EMA
@@ -108,24 +109,26 @@ def resnet_rs() -> Recipe:
     """ResNet-RS-50 for ImageNet: 350 epochs, half a cosine, averaged weights, and less of each regularizer.
 
     Bello et al., "Revisiting ResNets: improved training and scaling strategies", NeurIPS 2021, arXiv:2103.07579, table
-    1 and appendix B: 160×160 pixels, 350 epochs, label smoothing of 0.1, an average with a decay of 0.9999, weight
-    decay of 0.00004. Squeeze-and-excitation, the stem and shortcuts of ResNet-D, dropout of 0.25 before the last layer
-    and, in the larger networks, stochastic depth are parts of the network (`resnet_rs50` and others). The rate is 0.1
-    for batches of 256, after five epochs of warm-up.
+    1 and appendix B: 160×160 pixels, 350 epochs, RandAugment, label smoothing of 0.1, an average with a decay of
+    0.9999, weight decay of 0.00004. Squeeze-and-excitation, the stem and shortcuts of ResNet-D, dropout of 0.25 before
+    the last layer and, in the larger networks, stochastic depth are parts of the network (`resnet_rs50` and others).
+    The rate is 0.1 for batches of 256, after five epochs of warm-up.
 
     Each step of the ladder is a setting: `schedule.name=milestones`, `epochs=90ep`, `average=none`,
-    `loss.label_smoothing=0`, `optimizer.weight_decay=0.0001`, or another model, as `resnet50d` (without
-    squeeze-and-excitation) or `se_resnet50`. `benchmarks/resnet_rs_ladder.py` climbs it on CIFAR-10.
+    `augmentation.randaugment=false`, `loss.label_smoothing=0`, `optimizer.weight_decay=0.0001`, or another model, as
+    `resnet50d` (without squeeze-and-excitation) or `se_resnet50`. `benchmarks/resnet_rs_ladder.py` climbs it on
+    CIFAR-10.
 
-    Differs: there is no RandAugment; a crop is taken from 160×160 pixels, where the authors take it from the
-    whole image; batch-norm statistics are those of the last steps, which the authors average as the weights.
+    Differs: the magnitude of RandAugment is 10, in torchvision's strengths; random crops are taken from the image at
+    160×160 pixels, where the authors take them from the file; whole images are evaluated, where the authors crop a
+    border; batch-norm statistics are those of the last steps, which the authors average as the weights.
     """
     return Recipe(
         model="resnet_rs50",
         epochs=Duration.parse("350ep"),
         batch_size=256,
-        input=InputSettings(height=160, width=160, crop=0.875),
-        augmentation=(RandomResizedCrop(), Flip()),
+        input=InputSettings(height=160, width=160),
+        augmentation=(RandomResizedCrop(), Flip(), RandAugment(magnitude=10.0)),
         loss=CrossEntropy(label_smoothing=0.1),
         optimizer=SGD(lr=0.1, momentum=0.9, weight_decay=4e-5),
         schedule=Cosine(warmup_fraction=5 / 350),
