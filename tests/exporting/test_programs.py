@@ -7,16 +7,16 @@ import re
 import runpy
 import subprocess
 import sys
-from collections.abc import Callable
 from importlib import resources
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from PIL import Image, ImageCms
+from PIL import Image
 
 from rehearsal.classifiers import untrained
+from rehearsal.encoded import ENCODED
 from striate.core.spec import GREY, RGB, InputSpec
 from striate.data.images.decode import decode
 from striate.data.preparation.colour import arrange
@@ -52,60 +52,10 @@ def program(folder: Path) -> dict[str, Any]:
     return runpy.run_path(str(folder / "predict.py"))
 
 
-def photo(mode: str = "RGB") -> Image.Image:
-    draws = np.random.default_rng(1)
-    noise = draws.integers(0, 256, (9, 6, 3), dtype=np.uint8)
-    return Image.fromarray(noise).resize((48, 36)).convert(mode)
-
-
-def stored(image: Image.Image, kind: str, **options: Any) -> bytes:
-    buffer = io.BytesIO()
-    image.save(buffer, kind, **options)
-    return buffer.getvalue()
-
-
-def turned(orientation: int) -> bytes:
-    exif = Image.Exif()
-    exif[0x0112] = orientation
-    return stored(photo(), "JPEG", quality=90, exif=exif)
-
-
-def wide_gamut() -> bytes:
-    profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("LAB"))  # for other channels: ignored
-    return stored(photo(), "JPEG", icc_profile=profile.tobytes())
-
-
-def with_alpha(mode: str) -> Image.Image:
-    image = photo(mode)
-    image.putalpha(photo("L"))
-    return image
-
-
-def clear_palette() -> bytes:
-    return stored(photo().quantize(16), "PNG", transparency=3)
-
-
-IMAGES: dict[str, Callable[[], bytes]] = {
-    **{f"orientation {number}": lambda number=number: turned(number) for number in range(1, 9)},
-    "grey JPEG": lambda: stored(photo("L"), "JPEG"),
-    "CMYK": lambda: stored(photo("CMYK"), "JPEG"),
-    "4:2:0": lambda: stored(photo(), "JPEG", subsampling=2),
-    "palette": lambda: stored(photo().quantize(16), "PNG"),
-    "clear palette": clear_palette,
-    "bits": lambda: stored(photo("1"), "PNG"),
-    "16 bits": lambda: stored(Image.fromarray(np.arange(0, 65536, 48, dtype=np.uint16)[:1200].reshape(30, 40)), "PNG"),
-    "grey and alpha": lambda: stored(with_alpha("L"), "PNG"),
-    "alpha": lambda: stored(with_alpha("RGB"), "PNG"),
-    "another profile": wide_gamut,
-    "GIF": lambda: stored(photo().quantize(8), "GIF"),
-    "WebP": lambda: stored(photo(), "WebP", lossless=True),
-}
-
-
-@pytest.mark.parametrize("name", IMAGES)
+@pytest.mark.parametrize("name", ENCODED)
 def test_python_decodes_the_same_pixels(program: dict[str, Any], name: str) -> None:
     classifier = object.__new__(program["Classifier"])
-    data = IMAGES[name]()
+    data = ENCODED[name]()
     image = decode(data)
     for wanted in (spec(), spec(GREY), spec(maximum=65535.0), spec(GREY, maximum=1.0)):
         classifier.input = {"channels": wanted.channels, "maximum": wanted.maximum, "background": wanted.background}
@@ -120,7 +70,7 @@ def test_python_decodes_the_same_pixels(program: dict[str, Any], name: str) -> N
 
 def test_python_answers_as_the_classifier(folder: Path, tmp_path: Path) -> None:
     path = tmp_path / "photo.jpg"
-    path.write_bytes(turned(6))
+    path.write_bytes(ENCODED["orientation 6"]())
     ran = subprocess.run([sys.executable, folder / "predict.py", path], capture_output=True, text=True, check=True)
     printed = {name: float(value) for name, value in re.findall(r"(green|red) ([\d.]+)", ran.stdout)}
     expected = untrained("mlp", spec(), ("green", "red")).predict(path).probabilities
