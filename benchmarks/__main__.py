@@ -27,6 +27,7 @@ BENCHMARKS = {
     "small_data": ["--quick"],
     "retrieval": ["--quick"],
     "patches": ["--quick"],
+    "step_memory": ["--quick"],
     "find_lr": ["--quick"],
     "checks": ["--quick"],
     "pointing": ["--quick"],
