@@ -20,6 +20,7 @@ from striate.verbs.clusters import clusters as clusters
 from striate.verbs.compare import compare as compare
 from striate.verbs.concepts import concepts as concepts
 from striate.verbs.create import create as create
+from striate.verbs.diagnose import diagnose as diagnose
 from striate.verbs.evaluate import evaluate as evaluate
 from striate.verbs.events import events as events
 from striate.verbs.explain import explain as explain

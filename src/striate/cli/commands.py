@@ -60,6 +60,7 @@ COMMANDS = {
     "report": Command("results.show_path", "striate report runs/photos", uses_run=True),
     "compare": Command("comparison.show_comparison", "striate compare runs/photos runs/photos-2 --out comparison.html"),
     "events": Command("results.show_path", "striate events runs/photos --to tensorboard"),
+    "diagnose": Command("diagnosis.show_diagnosis", "striate diagnose runs/photos --rules"),
     "audit": Command("audit.show_audit", "striate audit photos/"),
     "list-models": Command("models.show_models", "striate list-models --like resnet --parameters 30M --sort macs"),
     "recipes": Command("recipes.show_recipes", "striate recipes --diff mnist keras_cifar10"),

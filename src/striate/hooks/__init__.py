@@ -9,6 +9,9 @@ from striate.hooks._borrow import borrow as borrow
 from striate.hooks._capture import Captured as Captured
 from striate.hooks._capture import Reached as Reached
 from striate.hooks._capture import capture as capture
+from striate.hooks._compiled import eager as eager
+from striate.hooks._compiled import eagerly as eagerly
+from striate.hooks._names import operation as operation
 from striate.hooks._operations import OperationRecord as OperationRecord
 from striate.hooks._operations import listing as listing
 from striate.hooks._operations import operations as operations

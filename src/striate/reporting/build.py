@@ -31,6 +31,7 @@ from striate.reporting.sheets.augmented import augmentation_in_effect, augmented
 from striate.reporting.sheets.explanation import mistake_maps
 from striate.reporting.sheets.rgb import shown
 from striate.runs.cross_validation import FOLDS, read_curve
+from striate.runs.diagnosis import diagnose_run
 from striate.runs.effect import settings_in_effect
 from striate.runs.evaluate import Evaluation
 from striate.runs.folder import Run
@@ -38,6 +39,7 @@ from striate.runs.images import named, own_splits
 from striate.runs.mirrored import Mirrored
 from striate.runs.plan import Plan
 from striate.runs.prepare import Prepared
+from striate.runs.transfer import Features
 from striate.tracing import describe
 from striate.training import read_events
 
@@ -75,6 +77,7 @@ def read_material(run: Run) -> RunMaterial:
     return RunMaterial(
         title=run.name,
         events=events,
+        diagnosis=None if isinstance(plan.recipe.transfer, Features) else diagnose_run(run),
         best_epoch=_best_epoch(events),
         kept_epoch=classifier.provenance.epochs,
         reason=next((event["reason"] for event in events if event["event"] == "finished"), None),

@@ -15,6 +15,7 @@ from striate.reporting.sections.confidence import confidence
 from striate.reporting.sections.data import audit, data
 from striate.reporting.sections.examples import examples
 from striate.reporting.sections.generalization import generalization
+from striate.reporting.sections.health import health
 from striate.reporting.sections.labels import labels
 from striate.reporting.sections.model import filters, model
 from striate.reporting.sections.recipe import provenance, recipe
@@ -26,7 +27,7 @@ SECTIONS: Registry[Callable[[RunMaterial], Section | None]] = Registry("section 
 """By the names that a task lists (`striate.tasks.Task.sections`)."""
 
 for _make in (
-    advice, examples, generalization, confusions, classes, confidence, transfer, training,
+    advice, examples, generalization, confusions, classes, confidence, transfer, training, health,
     augmentation, data, audit, model, filters,
     recipe, provenance, labels,
 ):  # fmt: skip

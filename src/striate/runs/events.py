@@ -9,6 +9,7 @@ from striate.core.device import ExecutionPlan
 from striate.core.duration import Duration
 from striate.core.spec import InputSpec, LabelSpec
 from striate.runs.folder import Run
+from striate.runs.health import Diagnosed
 from striate.runs.mirrored import Mirrored
 from striate.runs.plan import Plan
 from striate.training import Event
@@ -57,4 +58,4 @@ class RunFinished:
     mirrored: Mirrored | None = None
 
 
-RunEvent = RunStarted | Event | RunFinished
+RunEvent = RunStarted | Event | Diagnosed | RunFinished

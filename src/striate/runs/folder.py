@@ -76,6 +76,10 @@ class Run:
         return self.path / "events.jsonl"
 
     @property
+    def health_file(self) -> Path:
+        return self.path / "health.jsonl"
+
+    @property
     def audit_file(self) -> Path:
         return self.path / "audit.json"
 

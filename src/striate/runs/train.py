@@ -27,6 +27,7 @@ from striate.runs.criterion import learned_task
 from striate.runs.events import RunStarted
 from striate.runs.folder import Run
 from striate.runs.freezing import ending, shortened
+from striate.runs.health import Diagnosed, HealthWatch
 from striate.runs.initial import initialize
 from striate.runs.plan import Plan
 from striate.runs.prepare import Prepared, TrainingData
@@ -108,7 +109,7 @@ def train_run(
     publish: Publish | None,
     *,
     progress: Progress = silent,
-) -> Generator[RunStarted | Event, None, Ending]:
+) -> Generator[RunStarted | Event | Diagnosed, None, Ending]:
     """Train until the recipe's end, from where `start` says; `batches` are those to learn from and to validate by.
 
     Raises:
@@ -145,6 +146,9 @@ def train_run(
             every=recipe.evaluate_every,
             publish=publish,
         )
+        if log is not None:  # the process that writes
+            watch = HealthWatch(run, state, train, until=recipe.epochs, batch_size=recipe.batch_size)
+            events = watch.over(events)
         with contextlib.closing(events), _with_remedy(run, recipe, state):
             ending = yield from events
         if log is not None:

@@ -28,7 +28,7 @@ class Classification(LogitsTask):
 
     scores: ClassVar[Mapping[str, str]] = MappingProxyType({"loss": "loss", "accuracy": "accuracy"})
     sections: ClassVar[tuple[str, ...]] = (
-        "advice", "examples", "generalization", "confusions", "classes", "confidence", "transfer", "training",
+        "advice", "examples", "generalization", "confusions", "classes", "confidence", "transfer", "training", "health",
         "augmentation", "data", "audit", "model", "filters", "recipe", "provenance",
     )  # fmt: skip
 

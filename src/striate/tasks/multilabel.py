@@ -41,7 +41,7 @@ class Multilabel(LogitsTask):
         {"loss": "label_loss", "accuracy": "label_accuracy", "mean_average_precision": "mean_average_precision"}
     )
     sections: ClassVar[tuple[str, ...]] = (
-        "labels", "training", "augmentation", "data", "audit", "model", "filters", "recipe", "provenance",
+        "labels", "training", "health", "augmentation", "data", "audit", "model", "filters", "recipe", "provenance",
     )  # fmt: skip
 
     def __post_init__(self) -> None:

@@ -15,8 +15,10 @@ from striate.cli.show.pace import Pace
 from striate.core.errors import command
 from striate.core.names import visible
 from striate.metrics import headline
+from striate.runs.diagnosis import diagnose_run
 from striate.runs.effect import settings_in_effect
 from striate.runs.events import RunFinished, RunStarted
+from striate.runs.health import Diagnosed
 from striate.runs.images import named
 from striate.runs.transfer import Features
 from striate.training.events import Evaluated, MemoryShort, StepDone
@@ -59,6 +61,7 @@ class Plain:
         self.screen = screen
         self.pace: Pace  # from the start of the training on
         self._evaluations = 0
+        self._faults: set[str] = set()
 
     def show(self, event: object) -> None:
         """Print the event, if it is worth a line in a log."""
@@ -74,8 +77,20 @@ class Plain:
             case Evaluated():
                 self.pace.evaluated(event.scores)
                 self.evaluated()
+            case Diagnosed():
+                self.diagnosed(event)
             case RunFinished():
                 self.screen.print(finished(event))
+
+    def diagnosed(self, event: Diagnosed) -> None:
+        """Print faults when they are found first, with what to try next; those at the end follow the scores."""
+        found = [fault for fault in event.judgement.faults if fault.outcome not in self._faults]
+        if not found or self.pace.share >= 1.0:
+            return
+        self._faults |= {fault.outcome for fault in found}
+        for fault in found:
+            self.screen.print(f"diagnosis   epoch {event.clock.epochs:.4g}: {fault.sentence}")
+        self.screen.print(f"next        {event.judgement.next}")
 
     def stage(self, name: str, done: int, total: int) -> None:
         """Print a line when a stage has ended."""
@@ -168,5 +183,9 @@ def finished(event: RunFinished) -> str:
         lines += [f"warning     {event.mirrored.warning}"] if event.mirrored.warning else []
     if event.unread:
         lines.append(f"left out    cannot be read any more: {named(event.unread)}")
+    judgement = None if event.kept_epoch is None else diagnose_run(event.run).judgement
+    if judgement is not None and judgement.faults:
+        lines += [f"diagnosis   {fault.sentence}" for fault in judgement.faults]
+        lines.append(f"next        {judgement.next}")
     lines += [f"report      {event.run.report_file}", f"predict     {command('predict', event.run.path)} IMAGES"]
     return "\n".join(lines)

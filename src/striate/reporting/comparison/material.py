@@ -12,10 +12,10 @@ import numpy as np
 from striate.core.difference import difference, dotted
 from striate.core.errors import ConfigError
 from striate.data.dataset import SPLITS
+from striate.diagnosing import History, read_history
 from striate.metrics import ClassificationScores, Rows
 from striate.metrics.paired import Paired, holm
 from striate.plot import MOST
-from striate.reporting.sections.training import History, read_history
 from striate.runs.cross_validation import FOLDS
 from striate.runs.evaluate import Evaluation
 from striate.runs.folder import Run

@@ -3,81 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from statistics import median
-from typing import Any
 
+from striate.diagnosing import History, Point, overfitting, read_history
 from striate.reporting.charts.curves import Axis, Line, curves, ticks
 from striate.reporting.html import Child, Html, h
 from striate.reporting.material import RunMaterial
 from striate.reporting.numbers import percent
 from striate.reporting.page import Section
-
-OVERFITTING_RISE = 0.1
-"""Rise of the validation loss above its lowest value, relative to it, that is reported as overfitting."""
-
-Point = tuple[float, float]
-
-
-@dataclass(frozen=True)
-class History:
-    """Curves over epochs; `epochs` is the length of the run."""
-
-    training_loss: tuple[Point, ...]
-    validation_loss: tuple[Point, ...]
-    validation_accuracy: tuple[Point, ...]
-    learning_rate: tuple[Point, ...]
-    epochs: float
-    validation_balanced: tuple[Point, ...] = ()
-
-
-def read_history(events: Sequence[Mapping[str, Any]]) -> History:
-    """Read curves from the events `step` and `evaluated`; ignore other events."""
-    relevant = [event for event in events if event["event"] in ("step", "evaluated")]
-    per_epoch = _steps_per_epoch([event["clock"] for event in relevant])
-    places = [(event["clock"]["step"] / per_epoch, event) for event in relevant]
-    steps = [(x, event) for x, event in places if event["event"] == "step"]
-    scored = [(x, event["scores"]) for x, event in places if event["event"] == "evaluated"]
-    return History(
-        training_loss=tuple((x, event["loss"]) for x, event in steps),
-        validation_loss=tuple((x, scores["loss"]) for x, scores in scored if "loss" in scores),
-        validation_accuracy=tuple((x, scores["accuracy"]) for x, scores in scored if "accuracy" in scores),
-        learning_rate=tuple((x, event["lr"]) for x, event in steps),
-        epochs=max((x for x, _ in places), default=0.0),
-        validation_balanced=tuple(
-            (x, scores["balanced_accuracy"]) for x, scores in scored if "balanced_accuracy" in scores
-        ),
-    )
-
-
-def _steps_per_epoch(clocks: Sequence[Mapping[str, int]]) -> float:
-    """Return the steps of an epoch: step / epoch is exact at the end of an epoch, and larger elsewhere.
-
-    A run that ended within its first epoch is drawn as one epoch.
-    """
-    ratios = [clock["step"] / clock["epoch"] for clock in clocks if clock["epoch"]]
-    return min(ratios) if ratios else float(max((clock["step"] for clock in clocks), default=1))
-
-
-def overfitting(history: History) -> tuple[float, float] | None:
-    """Return (the epoch after which the validation loss rose, its relative rise) if the run overfits, else None.
-
-    A run overfits if the validation loss ends more than `OVERFITTING_RISE` above its lowest value while the training
-    loss kept falling. Medians of neighbouring evaluations are compared (a fifth of all, at least three) against noise.
-    """
-    losses = history.validation_loss
-    width = max(3, len(losses) // 5)
-    steady = [
-        (losses[k + width // 2][0], median(y for _, y in losses[k : k + width])) for k in range(len(losses) - width + 1)
-    ]
-    if not steady:
-        return None
-    turn, lowest = min(reversed(steady), key=lambda point: point[1])
-    rise = steady[-1][1] / lowest - 1 if lowest > 0 else 0.0
-    before = [loss for x, loss in history.training_loss if x <= turn]
-    fell_on = bool(before) and history.training_loss[-1][1] < before[-1]
-    return (turn, rise) if rise > OVERFITTING_RISE and fell_on else None
 
 
 def training(material: RunMaterial) -> Section | None:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+from striate.diagnosing import read_history
 from striate.metrics import ClassificationScores
 from striate.reporting.charts.answers import stripes
 from striate.reporting.html import Child, Html, h, name
 from striate.reporting.material import RunMaterial
 from striate.reporting.numbers import NOT_KNOWN, count, figure, interval, percent, proportion, size
-from striate.reporting.sections.training import read_history
 
 
 def verdict(material: RunMaterial) -> Html:

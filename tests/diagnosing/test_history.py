@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from striate.reporting.sections.training import History, overfitting, read_history
+from striate.diagnosing import History, overfitting, read_history
 
 
 def _clock(step: int, per_epoch: int) -> dict[str, int]:

@@ -1,0 +1,62 @@
+"""The diagnosis of a run from what it recorded: its events, the measurements of its layers, and its scores."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from striate.core.duration import Clock
+from striate.core.proportion import Proportion
+from striate.diagnosing import History, Judgement, Measurement, judge, read_history
+from striate.metrics import ClassificationScores
+from striate.runs.evaluate import Evaluation
+from striate.runs.folder import Run
+from striate.runs.health import read_measurements
+from striate.runs.plan import Plan
+from striate.training import read_events
+
+
+@dataclass(frozen=True, eq=False)
+class RunDiagnosis:
+    """What a run recorded of its training, and the judgement on it."""
+
+    history: History
+    measurements: tuple[Measurement, ...]
+    judgement: Judgement
+
+
+def diagnose_run(run: Run) -> RunDiagnosis:
+    """Judge the training of `run`, complete or not.
+
+    Raises:
+        RunError: the run is damaged.
+    """
+    events = read_events(run.events_file) if run.events_file.exists() else []
+    history, measurements = read_history(events), read_measurements(run.health_file)
+    over = any(event["event"] == "finished" for event in events)
+    scores = {split: found.scores for split in ("train", "val", "test") if (found := Evaluation.read(run, split))}
+    judgement = judge(
+        history,
+        measurements,
+        share=1.0 if over else _share(run, events),
+        seen=_accuracy(scores, "train") if over else None,
+        unseen=(_accuracy(scores, "test") or _accuracy(scores, "val")) if over else None,
+    )
+    return RunDiagnosis(history, measurements, judgement)
+
+
+def _accuracy(scores: Mapping[str, Any], split: str) -> Proportion | None:
+    found = scores.get(split)
+    return found.top1 if isinstance(found, ClassificationScores) else None
+
+
+def _share(run: Run, events: list[dict[str, Any]]) -> float:
+    """Return the share of a training that is over, from the position of its last event."""
+    places = [event for event in events if "clock" in event]
+    if not places:
+        return 0.0
+    last = places[-1]
+    step, epochs = last["clock"]["step"], read_history(events).epochs
+    clock = Clock(max(1, round(step / epochs)), step, last.get("wall", {}).get("seconds", 0.0))
+    return min(1.0, Plan.read(run).recipe.epochs.progress(clock))
