@@ -28,7 +28,8 @@ class Judgement:
     @property
     def next(self) -> str:
         """What to try next, in one sentence."""
-        sound = _SOUND if any(each.subject == "fit" for each in self.verdicts) else "No rule found a fault in the layers."
+        trained = any(each.subject == "fit" for each in self.verdicts)
+        sound = _SOUND if trained else "No rule found a fault in the layers."
         return next((fault.remedy for fault in self.faults if fault.remedy), sound)
 
     def __str__(self) -> str:

@@ -63,5 +63,6 @@ def _chance(started: Mapping[str, Any]) -> float | None:
     recipe = started.get("recipe", {})
     loss, classes = recipe.get("loss", {}), started.get("classes", ())
     single = recipe.get("task", {}).get("name") == "classification"
-    plain = loss.get("name") == "cross_entropy" and not loss.get("class_balance")
+    alike = not loss.get("class_balance") and recipe.get("sampling", {}).get("name", "shuffled") == "shuffled"
+    plain = loss.get("name") == "cross_entropy" and alike
     return math.log(len(classes)) if single and plain and len(classes) > 1 else None

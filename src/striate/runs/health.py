@@ -116,16 +116,27 @@ class HealthWatch:
     def _pays(self, count: int) -> bool:
         """Return whether the training is long enough for so many measurements; one limited by time, how far it is."""
         clock = self._state.clock
-        steps = self._until.steps(clock.steps_per_epoch) or clock.step
-        return steps * self._size >= count * self._period
+        steps = self._until.steps(clock.steps_per_epoch)
+        if steps is None and clock.step == 0:
+            return True
+        return self._periods(steps or clock.step) >= count
+
+    def _periods(self, steps: int) -> float:
+        """Return how many measurements so many steps pay for."""
+        return steps * self._size / self._period
 
     def _due(self, clock: Clock) -> bool:
-        """Return whether a measurement is due at `clock`: at the end, or at the first end of an epoch in a period."""
+        """Return whether a measurement is due at `clock`: at the end, or at the first end of an epoch in a period.
+
+        Those between begin with the second period and leave the last: start and end have used these up.
+        """
         if self._until.reached(clock):
             return self._pays(1)
-        before = clock.step - clock.steps_per_epoch
-        passed = [int(step * self._size / self._period - 0.5) for step in (clock.step, before)]
-        return clock.at_epoch_end and self._pays(3) and passed[0] > max(0, passed[1])
+        steps = self._until.steps(clock.steps_per_epoch)
+        if not clock.at_epoch_end or (steps is not None and self._periods(steps - clock.step) < 1):
+            return False
+        now, before = (int(self._periods(step)) for step in (clock.step, clock.step - clock.steps_per_epoch))
+        return now > max(1, before)
 
     def _prepare(self) -> None:
         """Copy the weights if a measurement is due after the next step."""

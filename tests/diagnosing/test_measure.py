@@ -1,0 +1,131 @@
+"""The health of layers, against what a person works out, on networks whose health is known."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from striate.core.errors import ModelError
+from striate.diagnosing import layer_health
+
+BATCH = torch.tensor([[1.0, 0.0], [0.0, 1.0], [-1.0, -1.0]])
+TARGETS = torch.tensor([0, 1, 0])
+
+
+def loss_of(network: nn.Module) -> Tensor:
+    return F.cross_entropy(network(BATCH), TARGETS)
+
+
+def linear(rows: list[list[float]], bias: list[float]) -> nn.Linear:
+    layer = nn.Linear(len(rows[0]), len(rows))
+    layer.weight.data, layer.bias.data = torch.tensor(rows), torch.tensor(bias)
+    return layer
+
+
+class Functional(nn.Module):
+    """The same layers with a function of torch in place of a module."""
+
+    def __init__(self, first: nn.Module, last: nn.Module, function: Callable[[Tensor], Tensor]) -> None:
+        super().__init__()
+        self.first, self.last, self.function = first, last, function
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.last(self.function(self.first(x)))
+
+
+@pytest.mark.parametrize("spelling", ["module", "in place", "function", "method"])
+def test_dead_units_are_those_that_no_image_excites(spelling: str) -> None:
+    first = linear([[1.0, 0.0], [0.0, 1.0], [-1.0, 0.0], [1.0, 1.0]], [0.0, 0.0, -2.0, -5.0])
+    last = linear([[1.0, 1.0, 1.0, 1.0], [0.5, -1.0, 0.0, 2.0]], [0.0, 0.0])
+    functions = {"function": F.relu, "method": lambda x: x.relu_()}
+    modules = {"module": nn.ReLU(), "in place": nn.ReLU(inplace=True)}
+    if spelling in modules:
+        network: nn.Module = nn.Sequential(first, modules[spelling], last)
+    else:
+        network = Functional(first, last, functions[spelling])
+    found, end = layer_health(network, loss_of)
+    assert (found.activation, found.units, found.dead, found.saturated) == ("relu", 4, 0.5, None)
+    outputs = first(BATCH)
+    assert found.mean == pytest.approx(outputs.mean().item())
+    assert found.std == pytest.approx(outputs.std(correction=0).item())
+    assert (end.activation, end.dead) == (None, None)
+
+
+@pytest.mark.parametrize(("function", "steep"), [(nn.Sigmoid(), 4.4), (nn.Tanh(), 2.2)], ids=["sigmoid", "tanh"])
+def test_saturated_outputs_are_those_where_the_slope_is_small(function: nn.Module, steep: float) -> None:
+    """The slope is 5 % of the steepest at 4.36 (sigmoid) and 2.18 (tanh)."""
+    first = linear([[1.0, 0.0]], [0.0])
+    first.weight.data *= steep
+    found, _ = layer_health(nn.Sequential(first, function, nn.Linear(1, 2)), loss_of)
+    assert (found.dead, found.saturated) == (0.0, pytest.approx(2 / 3))
+    first.weight.data *= 0.95
+    assert layer_health(nn.Sequential(first, function, nn.Linear(1, 2)), loss_of)[0].saturated == 0.0
+
+
+def test_gradients_are_those_of_autograd() -> None:
+    network = nn.Sequential(nn.Linear(2, 5), nn.Tanh(), nn.Linear(5, 3))
+    loss_of(network).backward()
+    outputs = network[0](BATCH).detach().requires_grad_()
+    loss = F.cross_entropy(network[2](torch.tanh(outputs)), TARGETS)
+    (signal,) = torch.autograd.grad(loss, outputs)
+    found = layer_health(network, loss_of, updates={"0": 0.25})
+    weights = [network[0].weight, network[2].weight]
+    expected = [weight.grad.norm().item() for weight in weights if weight.grad is not None]
+    assert [layer.gradient for layer in found] == pytest.approx(expected, rel=1e-5)
+    assert found[0].signal == pytest.approx(signal.norm().item(), rel=1e-5)
+    assert [layer.weight for layer in found] == pytest.approx([weight.norm().item() for weight in weights])
+    assert [layer.update for layer in found] == [0.25, None]
+
+
+def test_channels_are_units_of_maps_and_gates_are_no_activations() -> None:
+    class Gated(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.conv, self.gate, self.head = nn.Conv2d(1, 4, 3), nn.Conv2d(4, 4, 1), nn.Linear(4, 2)
+            self.conv.bias.data = torch.tensor([9.0, 9.0, -9.0, -9.0])  # pyright: ignore[reportOptionalMemberAccess]
+
+        def forward(self, x: Tensor) -> Tensor:
+            x = self.conv(x).relu()
+            x = x * torch.sigmoid(100 * self.gate(x.mean((2, 3), keepdim=True)))
+            return self.head(x.mean((2, 3)))
+
+    images = torch.rand(3, 1, 6, 6)
+    conv, gate, _ = layer_health(Gated(), lambda network: F.cross_entropy(network(images), TARGETS))
+    assert (conv.units, conv.dead) == (4, 0.5)
+    assert (gate.activation, gate.saturated) == (None, None)
+
+
+def test_the_network_is_left_as_found() -> None:
+    network = nn.Sequential(nn.Linear(2, 4), nn.BatchNorm1d(4), nn.ReLU(), nn.Dropout(), nn.Linear(4, 2)).train()
+    network[4].eval()
+    network[0].weight.requires_grad_(False)
+    network[4].weight.grad = torch.ones(2, 4)
+    state = {name: value.clone() for name, value in network.state_dict().items()}
+    random = torch.get_rng_state()
+    first = layer_health(network, loss_of)
+    assert torch.equal(random, torch.get_rng_state())
+    assert all(torch.equal(value, state[name]) for name, value in network.state_dict().items())
+    assert [module.training for module in network] == [True, True, True, True, False]
+    assert [parameter.requires_grad for parameter in network.parameters()] == [False, *[True] * 5]
+    assert torch.equal(network[4].weight.grad, torch.ones(2, 4))
+    assert network[0].weight.grad is None
+    assert not any(module._forward_hooks for module in network.modules())
+    assert layer_health(network, loss_of) == first
+
+
+def test_what_cannot_be_measured_is_refused_in_a_sentence() -> None:
+    with pytest.raises(ModelError, match="no convolution and no linear layer"):
+        layer_health(nn.Sequential(nn.ReLU()), loss_of)
+    with pytest.raises(ModelError, match="the loss must call the network that it receives"):
+        layer_health(nn.Linear(2, 2), lambda network: next(network.parameters()).sum())
+
+
+def test_values_that_are_not_finite_are_measured_too() -> None:
+    network = nn.Sequential(nn.Linear(2, 2), nn.ReLU(), nn.Linear(2, 2))
+    network[0].weight.data.fill_(math.inf)
+    assert not math.isfinite(layer_health(network, loss_of)[0].std)
