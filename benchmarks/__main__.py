@@ -29,6 +29,7 @@ BENCHMARKS = {
     "patches": ["--quick"],
     "step_memory": ["--quick"],
     "find_lr": ["--quick"],
+    "health": ["--quick"],
     "checks": ["--quick"],
     "pointing": ["--quick"],
     "zoo_cost": ["--quick"],

@@ -16,6 +16,7 @@ _PACKAGES = {
     "striate": "The verbs: whole jobs, from data to a result.",
     "striate.classifier": "Trained classifiers.",
     "striate.core.spec": "The input of a model, and the meaning of its outputs.",
+    "striate.diagnosing": "Layers of any `nn.Module` and curves of a training, judged by rule.",
     "striate.explaining": "Explanations of any `nn.Module`.",
     "striate.explaining.checks": "Checks of a map.",
     "striate.explaining.adversarial": "Adversarial examples: small changes of an image that change the answer.",

@@ -28,6 +28,7 @@ class Run:
 
     recipe.json    the recipe, its base, and the name of the data        checkpoints/   where it can resume
     events.jsonl   the record of the training                            evaluations/   the scores of each split
+    health.jsonl   measurements of its layers
     audit.json     the audit of the data                                 classifier/    the trained classifier
     images.csv     the images it was started with, where they are files
     labels.csv     after a cross-validation: labels to check first, to correct and train on
