@@ -196,8 +196,9 @@ class HealthWatch:
         """Return the first images of the first training batch, the same in every session."""
         if self._probe is None:
             first = next(iter(self._batches.epoch(0)))
-            images = self._state.plan.place(first.images[:IMAGES])
-            self._probe = Batch(images, first.targets[:IMAGES].to(images.device), first.index[:IMAGES])
+            count = min(IMAGES, self._state.plan.micro_batch or IMAGES)  # as many as memory is known to hold
+            images = self._state.plan.place(first.images[:count])
+            self._probe = Batch(images, first.targets[:count].to(images.device), first.index[:count])
         return self._probe
 
     @contextlib.contextmanager
