@@ -31,6 +31,7 @@ from torch import nn
 import striate
 from _measure import Figures, write_result
 from striate.core.errors import TrainingError
+from striate.data.dataset import SPLITS
 from striate.data.sources.opening import open_data
 from striate.runs.recipes import RECIPES
 
@@ -99,8 +100,8 @@ SAME_CAUSE = {"dead": ("dead", "vanishing")}  # no gradient passes dead layers
 def few_images(file: Path) -> str:
     """Write the digits with 60 training images; validation and test images stay."""
     digits, arrays = open_data("digits"), {}
-    for split, count in (("train", 60), ("val", None), ("test", None)):
-        chosen = digits.splits[split][:count]
+    for split in SPLITS:
+        chosen = digits.splits[split][: 60 if split == "train" else None]
         arrays[f"x_{split}"] = np.stack([digits.store.read(int(number)).pixels for number in chosen])
         arrays[f"y_{split}"] = digits.targets[chosen]
     np.savez(file, allow_pickle=False, **arrays)

@@ -68,13 +68,14 @@ def test_saturated_outputs_are_those_where_the_slope_is_small(function: nn.Modul
 
 
 def test_gradients_are_those_of_autograd() -> None:
-    network = nn.Sequential(nn.Linear(2, 5), nn.Tanh(), nn.Linear(5, 3))
+    first, last = nn.Linear(2, 5), nn.Linear(5, 3)
+    network = nn.Sequential(first, nn.Tanh(), last)
     loss_of(network).backward()
-    outputs = network[0](BATCH).detach().requires_grad_()
-    loss = F.cross_entropy(network[2](torch.tanh(outputs)), TARGETS)
+    outputs = first(BATCH).detach().requires_grad_()
+    loss = F.cross_entropy(last(torch.tanh(outputs)), TARGETS)
     (signal,) = torch.autograd.grad(loss, outputs)
     found = layer_health(network, loss_of, updates={"0": 0.25})
-    weights = [network[0].weight, network[2].weight]
+    weights = [first.weight, last.weight]
     expected = [weight.grad.norm().item() for weight in weights if weight.grad is not None]
     assert [layer.gradient for layer in found] == pytest.approx(expected, rel=1e-5)
     assert found[0].signal == pytest.approx(signal.norm().item(), rel=1e-5)
@@ -126,6 +127,7 @@ def test_what_cannot_be_measured_is_refused_in_a_sentence() -> None:
 
 
 def test_values_that_are_not_finite_are_measured_too() -> None:
-    network = nn.Sequential(nn.Linear(2, 2), nn.ReLU(), nn.Linear(2, 2))
-    network[0].weight.data.fill_(math.inf)
+    first = nn.Linear(2, 2)
+    first.weight.data.fill_(math.inf)
+    network = nn.Sequential(first, nn.ReLU(), nn.Linear(2, 2))
     assert not math.isfinite(layer_health(network, loss_of)[0].std)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from striate.diagnosing import History, Point, overfitting, read_history
 from striate.reporting.charts.curves import Axis, Line, curves, ticks
