@@ -110,8 +110,7 @@ def judge_rate(history: History, measurements: Sequence[Measurement], *, share: 
     if len(losses) < _FEWEST:
         return verdict("undecided", "the training is too short for its loss to show it")
     levels, start = _levels(losses), losses[0][1]
-    known = [each.update for each in at_high_rate(history, measurements) if each.update is not None]
-    ratio = statistics.median(known) if known else None
+    ratio = _update_at_highest_rate(history, measurements)
     lowest, last = min(levels), levels[-1]
     chance = history.chance or start
     updates = "" if ratio is None else f"; a step changes the weights by {ratio:.1g} of their size"
@@ -163,9 +162,16 @@ def _reached(history: History) -> float:
 
 
 def at_high_rate(history: History, measurements: Sequence[Measurement]) -> list[Measurement]:
-    """Return the measurements of an update at a rate of at least half of the highest one."""
+    """Return the measurements of an update at a rate of at least a tenth of the highest one."""
     highest = max((rate for _, rate in history.learning_rate), default=0.0)
-    return [each for each in measurements if each.update is not None and each.rate >= 0.5 * highest]
+    return [each for each in measurements if each.update is not None and each.rate >= 0.1 * highest > 0]
+
+
+def _update_at_highest_rate(history: History, measurements: Sequence[Measurement]) -> float | None:
+    """Return the median ratio of update to weights, each in proportion to the highest rate."""
+    highest = max(rate for _, rate in history.learning_rate)
+    known = at_high_rate(history, measurements)
+    return statistics.median((each.update or 0.0) * highest / each.rate for each in known) if known else None
 
 
 def _is_line(history: History) -> bool:
