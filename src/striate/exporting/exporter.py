@@ -73,3 +73,5 @@ class Exporter(Registered, ABC):
 
 
 EXPORTERS.expect("striate.exporting.onnx_files", ["onnx"])
+EXPORTERS.expect("striate.exporting.openvino_files", ["openvino"])
+EXPORTERS.expect("striate.exporting.pt2_files", ["pt2"])

@@ -50,7 +50,7 @@ def export(
 
     Args:
         run: the run's folder, a classifier's folder, or the name of a network that has pretrained weights.
-        to: the form: onnx.
+        to: the form: onnx; openvino; or pt2, a program of torch for prepared images.
         out: the folder to write; by default exports and the form within the run, or exports/NAME without one.
         data: images to compare on, in place of the run's test split; without either they are synthetic.
         images: how many images to compare on, evenly spaced; all if there are fewer.

@@ -1,0 +1,80 @@
+"""Export to OpenVINO: the ONNX graph in OpenVINO's own form."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import xml.etree.ElementTree as ElementTree
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from striate.classifier import Classifier
+from striate.core.errors import ConfigError, RunError
+from striate.exporting.exporter import EXPORTERS, Exporter, Runtime
+from striate.exporting.onnx_files import MODEL as ONNX_MODEL
+from striate.exporting.onnx_files import Onnx
+
+MODEL = "model.xml"
+
+
+@dataclass(frozen=True, kw_only=True)
+class OpenVino(Exporter):
+    """OpenVINO: `model.xml` and `model.bin` take decoded images of any size.
+
+    OpenVINO computes float64 in float32, so prepared images may differ by a level or two from Striate's.
+    """
+
+    def check(self) -> None:
+        missing = [name for name in ("onnx", "openvino") if importlib.util.find_spec(name) is None]
+        if missing:
+            raise ConfigError(f"Export to OpenVINO needs {' and '.join(missing)}: pip install 'striate[openvino]'.")
+
+    def write(self, classifier: Classifier, folder: Path) -> None:
+        import openvino
+
+        Onnx(network=False).write(classifier, folder)
+        model = openvino.Core().read_model(folder / ONNX_MODEL)
+        model.set_rt_info(json.dumps(classifier.labels.classes), ["model_info", "labels"])
+        openvino.save_model(model, folder / MODEL, compress_to_fp16=False)
+        (folder / ONNX_MODEL).unlink()
+
+    def verify(self, folder: Path) -> None:
+        try:
+            ElementTree.parse(folder / MODEL)
+        except (OSError, ElementTree.ParseError) as error:
+            raise RunError(f"{folder / MODEL} is no model of OpenVINO, or is damaged ({error}).") from error
+
+    def runtimes(self, folder: Path) -> Sequence[Runtime]:
+        return [OpenVinoRuntime(folder / MODEL)]
+
+
+EXPORTERS.add("openvino", OpenVino)
+
+
+@dataclass(frozen=True)
+class OpenVinoRuntime:
+    """`model.xml`, opened in OpenVINO on the processor, with as many threads as torch uses."""
+
+    path: Path
+    _model: Any = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        import openvino
+
+        threads = {"INFERENCE_NUM_THREADS": torch.get_num_threads(), "INFERENCE_PRECISION_HINT": "f32"}
+        model = openvino.Core().compile_model(self.path, "CPU", threads)
+        object.__setattr__(self, "_model", model)
+
+    @property
+    def name(self) -> str:
+        import openvino
+
+        return f"openvino {openvino.__version__.split('-')[0]}"
+
+    def __call__(self, pixels: np.ndarray) -> np.ndarray:
+        return self._model([pixels[None]])[0][0]

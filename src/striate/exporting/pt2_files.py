@@ -1,0 +1,100 @@
+"""Export to a program of torch, which `torch.export.load` opens without Striate and without the code of the network."""
+
+from __future__ import annotations
+
+import io
+import json
+import zipfile
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from striate.classifier import Classifier
+from striate.core.config import from_json, to_json
+from striate.core.errors import RunError
+from striate.core.files import write_atomically
+from striate.core.spec import InputSpec
+from striate.data.images.decoded import DecodedImage
+from striate.data.preparation.arrays import prepare
+from striate.exporting.exporter import EXPORTERS, Exporter, Runtime
+from striate.exporting.onnx_files import answering
+from striate.exporting.translation import record
+
+PROGRAM = "network.pt2"
+_INPUT = "input.json"  # of the program's archive
+_PICKLED = b"\x80", b"PK"  # the first bytes of pickles, and of archives with one
+
+
+@dataclass(frozen=True, kw_only=True)
+class Pt2(Exporter):
+    """A program of torch: `network.pt2` takes prepared images, levels in float32 (n, c, height, width).
+
+    The preparation is not in it. The archive holds no pickle.
+    """
+
+    def check(self) -> None:
+        pass  # torch is there
+
+    def write(self, classifier: Classifier, folder: Path) -> None:
+        program = record(*answering(classifier))
+        program.example_inputs = None  # the only part that is pickled
+        buffer = io.BytesIO()
+        described = {
+            _INPUT: json.dumps(to_json(classifier.input)),
+            "classes.json": json.dumps(classifier.labels.classes),
+        }
+        torch.export.save(program, buffer, extra_files=described)
+        write_atomically(folder / PROGRAM, buffer.getvalue())
+        self.verify(folder)
+
+    def verify(self, folder: Path) -> None:
+        path = folder / PROGRAM
+        try:
+            with zipfile.ZipFile(path) as archive:
+                first = {name: archive.open(name).read(2) for name in archive.namelist() if not _is_raw(name)}
+                configs = [archive.read(name) for name in archive.namelist() if name.endswith("_config.json")]
+        except (OSError, zipfile.BadZipFile, NotImplementedError) as error:
+            raise RunError(f"{path} is no program of torch, or is damaged ({error}).") from error
+        pickled = [name for name, data in first.items() if data.startswith(_PICKLED)]
+        if pickled or any(b'"use_pickle": true' in config for config in configs):
+            raise RunError(f"{path} holds a pickle, which could run code: it is refused.")
+
+    def runtimes(self, folder: Path) -> Sequence[Runtime]:
+        return [Loaded(folder / PROGRAM)]
+
+
+def _is_raw(name: str) -> bool:
+    """Return whether a part of an archive holds the bytes of a tensor as they are."""
+    return "/weights/weight_" in name or "/constants/tensor_" in name
+
+
+EXPORTERS.add("pt2", Pt2)
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """`network.pt2`, loaded by torch."""
+
+    path: Path
+    _program: Any = field(init=False, repr=False)
+    _input: InputSpec = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        extra = {_INPUT: ""}
+        program = torch.export.load(self.path, extra_files=extra).module()
+        object.__setattr__(self, "_program", program)
+        object.__setattr__(self, "_input", from_json(InputSpec, json.loads(extra[_INPUT])))
+
+    @property
+    def name(self) -> str:
+        return f"torch {torch.__version__}, exported program"
+
+    def __call__(self, pixels: np.ndarray) -> np.ndarray:
+        image = DecodedImage(pixels, self._input.channels, pixels.shape[:2])
+        levels = torch.from_numpy(prepare(image, self._input)[None].astype(np.float32))
+        with torch.inference_mode():
+            return self._program(levels)[0].numpy()
