@@ -23,6 +23,7 @@ BENCHMARKS = {
     "decode_scale": [],
     "before": ["--rounds", "1"],
     "preparation": ["--quick"],
+    "augmentation": ["--quick"],
     "copies": ["--quick"],
     "small_data": ["--quick"],
     "retrieval": ["--quick"],

@@ -128,6 +128,14 @@ def test_does_something_and_leaves_what_it_was_given(name):
 
 
 @every_augmentation
+def test_a_batch_of_one_image_is_changed_as_others_are_even_if_none_is_chosen(name):
+    images, index = pictures(8, (3, 9, 10)), np.arange(8)
+    together = changed(images, index, alone(name))
+    for row in range(8):
+        assert torch.equal(changed(images[[row]], index[[row]], alone(name)), together[[row]])
+
+
+@every_augmentation
 def test_is_nothing_at_strength_zero(name):
     images = pictures(8, (3, 16, 16))
     used = augmentations_in_effect((alone(name, 0.0),), spec(RGB), ["cat"])

@@ -68,6 +68,8 @@ class Jpeg(Photometric):
 
     def of_channels(self, images: Planes, draws: Draws, blank: Sequence[float], channels: Sequence[str]) -> Planes:
         rows = np.flatnonzero(draws[:, 0] < self.probability)
+        if not len(rows):
+            return images
         quality = self.lowest + np.floor(draws[rows, 1] * (self.highest - self.lowest + 1))
         at = torch.from_numpy(rows).to(images.device)
         levels, low, unit = whole_levels(images[at])

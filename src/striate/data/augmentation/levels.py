@@ -16,7 +16,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from striate.core.scalars import check_range
-from striate.data.augmentation.augmentations import AUGMENTATIONS, Draws, Photometric, bounds
+from striate.data.augmentation.augmentations import AUGMENTATIONS, Draws, Photometric, bounds, in_range
 
 _HIGHEST = 255
 _LEVELS = _HIGHEST + 1
@@ -132,7 +132,7 @@ def autocontrasted(images: Float[Tensor, "n c h w"]) -> Float[Tensor, "n c h w"]
     least, most = images.amin(dim=(2, 3), keepdim=True), images.amax(dim=(2, 3), keepdim=True)
     flat = most == least
     scale = torch.where(flat, 1, (high - low) / torch.where(flat, 1, most - least))
-    return ((images - least) * scale).add_(torch.where(flat, least, low)).clamp_(low, high)
+    return in_range((images - least).mul_(scale).add_(torch.where(flat, least, low)), images)
 
 
 def equalized(images: Float[Tensor, "n c h w"]) -> Float[Tensor, "n c h w"]:

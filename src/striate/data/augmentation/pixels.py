@@ -111,9 +111,9 @@ def sharpened(images: Float[Tensor, "n c h w"], factors: Float[Tensor, "n 1 1 1"
     """Multiply distances from the blurred image."""
     blurred, (height, width) = images.clone(), images.shape[2:]
     if min(height, width) > 2:
-        rows = images[:, :, :-2] + images[:, :, 1:-1] + images[:, :, 2:]
-        sums = rows[..., :-2] + rows[..., 1:-1] + rows[..., 2:]
-        blurred[:, :, 1:-1, 1:-1] = (sums + images[:, :, 1:-1, 1:-1] * 4).div_(13)
+        rows = (images[:, :, :-2] + images[:, :, 1:-1]).add_(images[:, :, 2:])
+        sums = (rows[..., :-2] + rows[..., 1:-1]).add_(rows[..., 2:])
+        blurred[:, :, 1:-1, 1:-1] = sums.add_(images[:, :, 1:-1, 1:-1] * 4).div_(13)
     return blended(images, blurred, factors)
 
 
