@@ -18,6 +18,7 @@ from striate.reporting.sheets.augmented import of_many_classes
 from striate.reporting.sheets.rgb import shown_input
 from striate.runs.folder import Run
 from striate.runs.start import plan_run
+from striate.verbs.audit import AugmentedImages
 
 NETWORK = "conv3-4 relu gap"
 SETTINGS = {"batch_size": 8, "input.height": 12, "input.width": 12, "augmentation.cutmix": 1.0}
@@ -28,6 +29,12 @@ def photos(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("STRIATE_CACHE", str(tmp_path / "cache"))
     monkeypatch.chdir(tmp_path)
     return two_colours(tmp_path / "photos", 10)
+
+
+@pytest.fixture
+def undrawn(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Draw no sheet, which takes a second."""
+    monkeypatch.setattr(AugmentedImages, "save", lambda sheet, path: Path(path))
 
 
 def printed(capsys: pytest.CaptureFixture[str], *words: str) -> str:
@@ -70,7 +77,7 @@ def test_images_and_labels_are_those_of_the_batches_of_the_training(photos: Path
 
 
 def test_without_a_value_the_recipe_suits_the_data_and_nothing_is_mixed(
-    photos: Path, capsys: pytest.CaptureFixture[str]
+    photos: Path, undrawn: None, capsys: pytest.CaptureFixture[str]
 ) -> None:
     shown = json.loads(printed(capsys, str(photos), "--augment", "--out", "sheet.png", "--json"))
     assert shown["recipe"] == "photos"
@@ -82,7 +89,7 @@ def test_without_a_value_the_recipe_suits_the_data_and_nothing_is_mixed(
 
 
 def test_a_run_or_its_file_is_the_recipe_and_the_report_shows_the_same_images(
-    photos: Path, monkeypatch: pytest.MonkeyPatch
+    photos: Path, undrawn: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(build, "write_run_report", lambda run: run.report_file)
     run = striate.train(photos, model=NETWORK, epochs=1, device="cpu", set=SETTINGS | {"precision": "float32"})
