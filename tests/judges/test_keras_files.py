@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import h5py
 import numpy as np
 import pytest
 import torch
@@ -26,9 +27,15 @@ def test_keras_itself_writes_what_is_read(tmp_path: Path) -> None:
         file = read_file(tmp_path / name)
         assert len(file.tensors) == len(arrays) == 6
         assert all(any(torch.equal(found, array) for found in file.tensors.values()) for array in arrays)
-    with pytest.raises(ModelError, match=r"numbers its layers and does not name them, as Keras 3 does\."):
-        pretrained(tmp_path / "a.weights.h5", "squeezenet1_1")
     assert file.metadata["model"] == "mine"
+    with_names = read_file(tmp_path / "a.weights.h5").tensors
+    assert set(with_names) == set(file.tensors)
+    assert all(torch.equal(with_names[name], value) for name, value in file.tensors.items())
+    with h5py.File(tmp_path / "a.weights.h5", "a") as early:
+        del early["layers/conv2d/vars"].attrs["name"]
+    assert "layers/conv2d/vars/0" in read_file(tmp_path / "a.weights.h5").tensors
+    with pytest.raises(ModelError, match=r"numbers its layers and does not name them, as early Keras 3 does\."):
+        pretrained(tmp_path / "a.weights.h5", "squeezenet1_1")
     assert list(file.tensors) == ["a/kernel", "a/bias", "b/kernel", "c/beta", "c/moving_mean", "c/moving_variance"]
     for name, array in zip(file.tensors, arrays, strict=True):
         assert torch.equal(file.tensors[name], array)

@@ -196,7 +196,7 @@ def _dialect(tensors: Mapping[str, Tensor], sketch: Network, described: Describe
     except ModelError as error:
         if all(name.startswith("layers/") for name in tensors):
             raise ModelError(
-                f"{source} numbers its layers and does not name them, as Keras 3 does. Save the model with its "
+                f"{source} numbers its layers and does not name them, as early Keras 3 does. Save the model with its "
                 "configuration: model.save('model.keras')"
             ) from error
         raise ModelError(f"{source} does not fit {described.model}: {error}") from error

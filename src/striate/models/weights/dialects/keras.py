@@ -126,6 +126,8 @@ _CONVNEXT = (
 _CONVNEXT_LAYERS = (
     (r"^convnext_[a-z]+_", ""),
     (r"^(stem|downsampling_block_\d)/(?:.*/)?", "<1>/"),
+    (r"^stem_(conv|layernorm)/", "stem/"),
+    (r"^downsampling_(conv|layernorm)_(\d)/", "downsampling_block_<2>/"),
     (r"_layer_scale/.*$", "_layer_scale/gamma"),
 )
 

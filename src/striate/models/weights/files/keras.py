@@ -35,6 +35,15 @@ _VARIABLES = {
     "LayerNormalization": (("gamma", "scale"), ("beta", "center")),
     "Normalization": (("mean", ""), ("variance", ""), ("count", "")),
 }
+
+
+def _snake_case(kind: str) -> str:
+    """Return the name that Keras gives to layers of a class without a name of their own."""
+    return re.sub(r"([a-z])([A-Z])", r"\1_\2", re.sub(r"(.)([A-Z][a-z]+)", r"\1_\2", kind)).lower()
+
+
+_NUMBERED = {_snake_case(kind): tuple(name for name, _ in variables) for kind, variables in _VARIABLES.items()}
+_NUMBERED["layer_scale"] = ("gamma",)  # of ConvNeXt
 _NO_WEIGHTS = ("optimizer", "optimizer_weights")
 
 
@@ -42,19 +51,28 @@ def read_h5(path: Path, data: bytes) -> tuple[dict[str, np.ndarray], Mapping[str
     """Return the arrays of an HDF5 file of Keras by `layer/variable`, and facts about the file.
 
     In the layout of Keras 1 and 2 the layers come in the order of the model, by the attributes `layer_names` and
-    `weight_names`: `conv1/conv1_W:0`. In that of Keras 3 names are the paths of the file: `layers/conv2d/vars/0`. The
+    `weight_names`: `conv1/conv1_W:0`. That of Keras 3 numbers layers and variables, and most versions write the name of
+    each layer next to them; without names, those of the arrays are the paths of the file: `layers/conv2d/vars/0`. The
     state of an optimizer is left out.
 
     Raises:
         ModelError: h5py is not installed, or the file is damaged, refers to other files, or unpacks to too much.
     """
+    arrays, names, facts = _of_h5(path, data)
+    return _by_layer_names(arrays, names), facts
+
+
+def _of_h5(path: Path, data: bytes) -> tuple[dict[str, np.ndarray], dict[str, str], Mapping[str, str]]:
+    """Return the arrays, the names of layers by the paths of their variables (of Keras 3), and facts about the file."""
     module = _h5py(path)
     try:
         with module.File(io.BytesIO(data), "r") as file:
             root: Any = file.get("model_weights", file)
-            places = _by_layers(root) if "layer_names" in root.attrs else _by_paths(root)
-            arrays = _read(path, len(data), dict(places))
-            return arrays, _facts(file.attrs) | _facts(root.attrs)
+            places = dict(_by_layers(root) if "layer_names" in root.attrs else _by_paths(root))
+            arrays = _read(path, len(data), places)
+            above = {name.rpartition("/")[0]: place.parent.attrs for name, place in places.items()}
+            names = {inner: _text(attributes["name"]) for inner, attributes in above.items() if "name" in attributes}
+            return arrays, names, _facts(file.attrs) | _facts(root.attrs)
     except _DAMAGED as error:
         raise ModelError(f"{path} is cut off or damaged ({error}). Get the file again.") from error
 
@@ -73,21 +91,43 @@ def read_keras(path: Path, data: bytes) -> tuple[dict[str, np.ndarray], Mapping[
             config = archive.read("config.json") if "config.json" in archive.namelist() else b""
     except (zipfile.BadZipFile, zlib.error, NotImplementedError, *_DAMAGED) as error:
         raise ModelError(f"{path} is cut off or damaged ({error}). Get the file again.") from error
-    arrays, facts = read_h5(path, weights)
-    return _named(arrays, config), {**facts, **_described(config)}
+    arrays, names, facts = _of_h5(path, weights)
+    named = _named(arrays, config)
+    return (_by_layer_names(arrays, names) if named is None else named), {**facts, **_described(config)}
 
 
-def _named(arrays: Mapping[str, np.ndarray], config: bytes) -> dict[str, np.ndarray]:
-    """Give the arrays the names of their layers and variables, in the order of the configuration's layers."""
+def _by_layer_names(arrays: Mapping[str, np.ndarray], names: Mapping[str, str]) -> dict[str, np.ndarray]:
+    """Give the arrays of Keras 3 the names of their layers and variables, if all layers have names of their own.
+
+    Which of its variables a layer has is told from their number: without one of two, a batch norm has no `gamma`.
+    """
+    counts = Counter(place.rpartition("/")[0] for place in arrays)
+    named: dict[str, np.ndarray] = {}
+    for place, array in arrays.items():
+        above, _, number = place.rpartition("/")
+        kind = re.sub(r"_\d+$", "", above.removesuffix("/vars").rpartition("/")[2])
+        known = _NUMBERED.get(kind, ())
+        variables = known[1:] if kind == "batch_normalization" and counts[above] == 3 else known
+        if above not in names or not number.isdecimal() or int(number) >= len(variables):
+            return dict(arrays)
+        named[f"{names[above]}/{variables[int(number)]}"] = array
+    return named if len(named) == len(arrays) else dict(arrays)
+
+
+def _named(arrays: Mapping[str, np.ndarray], config: bytes) -> dict[str, np.ndarray] | None:
+    """Give the arrays the names of their layers and variables, in the order of the configuration's layers.
+
+    Return None if the configuration does not have all of them.
+    """
     try:
         layers = json.loads(config)["config"]["layers"]
         classes = [(layer["class_name"], layer["config"]) for layer in layers]
     except (ValueError, KeyError, TypeError):
-        return dict(arrays)
+        return None
     counts: Counter[str] = Counter()
     named: dict[str, np.ndarray] = {}
     for kind, settings in classes:
-        group = re.sub(r"([a-z])([A-Z])", r"\1_\2", re.sub(r"(.)([A-Z][a-z]+)", r"\1_\2", kind)).lower()
+        group = _snake_case(kind)
         number = counts[group]
         counts[group] += 1
         variables = [name for name, switch in _VARIABLES.get(kind, ()) if not switch or settings.get(switch, True)]
@@ -95,7 +135,7 @@ def _named(arrays: Mapping[str, np.ndarray], config: bytes) -> dict[str, np.ndar
             array = arrays.get(f"layers/{group}{f'_{number}' if number else ''}/vars/{place}")
             if array is not None:
                 named[f"{settings['name']}/{variable}"] = array
-    return named if len(named) == len(arrays) else dict(arrays)
+    return named if len(named) == len(arrays) else None
 
 
 def _h5py(path: Path) -> Any:
@@ -155,7 +195,7 @@ def _read(path: Path, size: int, places: Mapping[str, h5py.Dataset]) -> dict[str
     total = sum(place.nbytes for place in numbers.values())
     if total > min(available_memory(), credible_size(size)):
         raise ModelError(f"{path} unpacks to {total:,} bytes, which is more than weights of {size:,} bytes can be.")
-    return {name: place[()] for name, place in numbers.items()}
+    return {name: np.asarray(place[()]) for name, place in numbers.items()}
 
 
 def _facts(attributes: Mapping[str, Any]) -> dict[str, str]:
