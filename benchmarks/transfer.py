@@ -1,13 +1,17 @@
 """Accuracy and time of each kind of transfer, of training from scratch, and of scikit-learn on timm's features.
 
     python benchmarks/transfer.py [--sets photos …] [--modes features …] [--per-class 5 all …] [--folds 5] [--epochs 3]
-        [--cifar10 FOLDER] [--seconds 600] [--write]
+        [--processes 3] [--cifar10 FOLDER] [--seconds 600] [--write]
 
 The images are divided into five folds, near duplicates together. Every kind of transfer trains once for each fold, on
 the other four, with what `striate train` chooses; its accuracy is that on the images of all folds, its time the mean of
 a training with audit, evaluation and report. The peer extracts features with timm's network, which holds the same
 weights, and fits scikit-learn's logistic regression with a grid search. `--per-class` limits the images of each class
 to train on, `--epochs` the length of trainings by epochs.
+
+`--processes` compares processes on the 400 photos, each from its start to its end, with all imports, nothing cached,
+in turn, so many rounds: `striate train` with everything it does by default, the work of the peer alone by functions of
+Striate, and the peer (`sides/peer_folds.py`). Each answers five folds, calibrates, and fits a classifier to all images.
 
 Each training is a cell of `runs/transfer.jsonl`, which is not computed again: the study continues where it was stopped,
 and ends after the cell in which `--seconds` have passed. The table shows all cells of the notebook.
@@ -20,6 +24,7 @@ import importlib
 import itertools
 import json
 import os
+import subprocess
 import sys
 import tempfile
 import time
@@ -33,8 +38,8 @@ import torch
 from PIL import Image
 
 import striate
-from _measure import Figures, write_result
-from _sides import REPOSITORY, real_data
+from _measure import Figures, in_turn, write_result
+from _sides import REPOSITORY, real_data, run_side
 from striate.core.proportion import Proportion
 from striate.data.audit import audit
 from striate.data.audit.index import ImageIndex
@@ -49,6 +54,11 @@ import judges.parity  # noqa: F401  (after it timm can be imported)
 
 MODES = ("features", "auto", "peer", "scratch", "head", "staged", "full")
 BY_EPOCHS = ("scratch", "head", "staged", "full")
+PROCESSES = {
+    "train": "striate train: audit, probes, folds, none of these, report",
+    "folds": "the work of the peer by functions of Striate",
+    "peer folds": "timm and scikit-learn",
+}
 SETS = {
     "photos": "400 photos of dogs and cats",
     "cifar10": "CIFAR-10, 100 images of each class",
@@ -180,6 +190,42 @@ def measured(case: Case, dataset: Dataset, parts: Division, peer: Peer) -> Found
         return Found(correct, len(parts[1]), time.perf_counter() - started, sum(os.times()[:4]) - before)
 
 
+def process(kind: str, folder: Path) -> Found:
+    """Run one of `PROCESSES` from its start to its end; nothing is cached before, except for compiled Python."""
+    with tempfile.TemporaryDirectory() as made:
+        kept = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
+        kept |= {"STRIATE_CACHE": f"{made}/cache"}
+        started, before = time.perf_counter(), sum(os.times()[2:4])
+        if kind == "train":
+            command = [sys.executable, "-m", "striate", "train", str(folder), "--runs", made, "--name", "run"]
+            subprocess.run(command, env=kept, check=True, capture_output=True)
+            told = json.loads((Path(made) / "run" / "evaluations" / "folds.json").read_text())["scores"]["top1"]
+        else:
+            told = run_side("striate_folds" if kind == "folds" else "peer_folds", str(folder), environment=kept)
+        taken = time.perf_counter() - started, sum(os.times()[2:4]) - before
+        return Found(told["correct"], told["count"], *taken)
+
+
+def between_processes(cells: dict[Case, Found]) -> Figures:
+    """Compare the processes of the rounds that are known; ratios are to the peer of the same round."""
+    rows = []
+    for kind, meaning in PROCESSES.items():
+        own = {case.fold: found for case, found in cells.items() if case.mode == kind}
+        if not own:
+            continue
+        theirs = {number: cells.get(Case("photos", 0, "peer folds", 0, number)) for number in own}
+        pairs = [(one, other) for number, one in own.items() if (other := theirs[number])]
+        wall = [other.seconds / one.seconds for one, other in pairs]
+        work = [other.processor_seconds / one.processor_seconds for one, other in pairs]
+        any_one = next(iter(own.values()))
+        times = (np.median([getattr(one, name) for one in own.values()]) for name in ("seconds", "processor_seconds"))
+        ratios = (f"{np.median(each):.2f} ({min(each):.2f} – {max(each):.2f})" if each else "" for each in (wall, work))
+        share = f"{any_one.correct / any_one.count:.2%}"
+        rows.append((meaning, str(len(own)), share, *(f"{value:.1f}" for value in times), *ratios))
+    columns = ("process", "rounds", "accuracy", "seconds", "processor seconds", "times faster", "in processor seconds")
+    return Figures(columns, tuple(rows), "Processes from start to end, in turn; medians, and ratios within a round.")
+
+
 def read_notebook() -> dict[Case, Found]:
     """Return the cells that are known."""
     lines = NOTEBOOK.read_text().splitlines() if NOTEBOOK.exists() else []
@@ -204,7 +250,7 @@ def rows_of(data: str, cells: dict[Case, Found]) -> list[tuple[str, ...]]:
     """Return the rows of a set: kinds in the order of `MODES`, few images first."""
     groups: dict[tuple[float, int, int], list[Found]] = {}
     for case, found in sorted(cells.items()):
-        if case.data == data:
+        if case.data == data and case.mode in MODES:
             key = (case.per_class or float("inf"), MODES.index(case.mode), case.epochs)
             groups.setdefault(key, []).append(found)
     rows = []
@@ -245,6 +291,7 @@ def main() -> None:
     parser.add_argument("--per-class", nargs="+", default=["all"], help="numbers of training images, or all")
     parser.add_argument("--folds", type=int, default=FOLDS, help="train for the first so many folds only")
     parser.add_argument("--epochs", type=int, default=0, help="of trainings by epochs; by default the recipe's")
+    parser.add_argument("--processes", type=int, default=0, help="rounds of processes from start to end")
     parser.add_argument("--cifar10", type=Path, help="the folder of CIFAR-10's binary batches")
     parser.add_argument("--seconds", type=float, default=float("inf"), help="begin no cell after so long")
     parser.add_argument("--write", action="store_true", help="write results/transfer.md and .json")
@@ -266,9 +313,18 @@ def main() -> None:
             cells[case] = measured(case, dataset, division(dataset, index, case), peer)
             note(case, cells[case])
             print(case, cells[case], flush=True)
+    for kind in in_turn(list(PROCESSES), arguments.processes):
+        number = sum(case.mode == kind for case in cells)
+        case = Case("photos", 0, kind, 0, number)
+        if number < arguments.processes and time.monotonic() < ends:
+            cells[case] = process(kind, real_data("photos-dog-cat"))
+            note(case, cells[case])
+            print(case, cells[case], flush=True)
     told = beside_peer(cells)
     method = f"Of {FOLDS} folds; nothing is cached before a training. Seconds are those of a fold, the mean."
     tables = {SETS[data]: Figures(COLUMNS, tuple(rows), method) for data in SETS if (rows := rows_of(data, cells))}
+    if (processes := between_processes(cells)).rows:
+        tables["Processes on the 400 photos"] = processes
     print(*(f"\n{heading}\n{table.markdown()}" for heading, table in tables.items()), told, sep="\n")
     if arguments.write:
         notes = [told, f"{torch.get_num_threads()} threads, {torch.backends.cpu.get_cpu_capability()} instructions."]

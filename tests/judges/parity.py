@@ -11,15 +11,14 @@ Weights are carried by the order in which modules are used, so ours must run its
 differs for a reason is said in the `Judge`. Random weights come from us: every parameter is drawn, and batch norm's
 statistics are those of what really arrives, moved a little, so that no activation vanishes or explodes.
 
-Importing this module makes `import torchvision` and `import timm` work with a torch that torchvision's extension was
-not built for (two of its operators are then missing), and chooses torch as Keras's backend.
+Importing this module makes `import torchvision` and `import timm` work (`judges.torchvision_here`), and chooses torch
+as Keras's backend.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import fnmatch
-import importlib
 import os
 from collections.abc import Callable, Mapping
 from dataclasses import KW_ONLY, dataclass, field
@@ -29,20 +28,12 @@ import torch
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
+import judges.torchvision_here  # noqa: F401  (after it torchvision and timm can be imported)
 from judges.cells import Cell, Slot, keras_cells, listening, overhearing_keras
 from striate.core.protocols import Auxiliary
 from striate.models import MODELS, Network, create_model
 
 os.environ.setdefault("KERAS_BACKEND", "torch")
-try:
-    importlib.import_module("torchvision")
-except ModuleNotFoundError:
-    pass
-except RuntimeError:  # its extension did not load: declare what it would have declared (where it does, this aborts)
-    _OPERATORS = torch.library.Library("torchvision", "DEF")
-    _OPERATORS.define("nms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
-    _OPERATORS.define("qnms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
-    importlib.import_module("torchvision")
 
 Answer = Callable[[Any, Tensor], "Tensor | tuple[Tensor, ...]"]
 
