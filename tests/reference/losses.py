@@ -73,8 +73,8 @@ def hinge(logits: list[list[float]], targets: list[list[float]], margin: float =
 def distill(
     logits: list[list[float]],
     targets: list[list[float]],
-    temperature: float = 4.0,
-    alpha: float = 0.9,
+    temperature: float = 2.0,
+    alpha: float = 0.5,
     taught: list[list[float]] | None = None,
 ) -> float:
     """`taught` are the teacher's probabilities at the temperature."""

@@ -248,6 +248,9 @@ class Distill(Loss):
     agree. Several teachers answer by the mean of their softened probabilities. Temperatures that calibrate teachers
     are not used. Without the answers of a teacher, as in the trial of execution plans, this is cross-entropy.
 
+    The gradient grows with alpha · T. With T = 4 and alpha = 0.9, which are common for networks with normalization,
+    LeNet-5 on Fashion-MNIST stays at chance at its usual learning rate; with the defaults it trains.
+
     Args:
         teacher: runs of the same classes, at least one.
         temperature: T; the higher, the more the teacher tells about wrong classes.
@@ -257,8 +260,8 @@ class Distill(Loss):
     soft_targets = True
 
     teacher: tuple[str, ...] = ()
-    temperature: float = 4.0
-    alpha: float = 0.9
+    temperature: float = 2.0
+    alpha: float = 0.5
 
     def __post_init__(self) -> None:
         super().__post_init__()
