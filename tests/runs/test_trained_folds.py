@@ -11,11 +11,13 @@ import pytest
 from PIL import Image
 from safetensors.torch import save_file
 
+import striate
 from striate.classifier import load_classifier
 from striate.core.errors import ConfigError
+from striate.data.sources.opening import open_data
 from striate.models import create_model
 from striate.runs import trained_folds
-from striate.runs.evaluate import Evaluation
+from striate.runs.evaluate import Evaluation, answers
 from striate.runs.events import RunEvent, RunFinished
 from striate.runs.folder import Run
 from striate.runs.plan import Plan
@@ -23,7 +25,7 @@ from striate.runs.resume import finish_run, resume_run
 from striate.runs.start import start_run
 from striate.training import SafePoint
 
-FOLDS = {"transfer.name": "head", "transfer.folds": 2, "epochs": 2, "batch_size": 8}
+FOLDS = {"transfer.name": "head", "transfer.folds": 2, "transfer.keep_folds": True, "epochs": 2, "batch_size": 8}
 
 
 @pytest.fixture(scope="module")
@@ -74,7 +76,9 @@ def whole(photos: Path, weights: str, tmp_path_factory: pytest.TempPathFactory) 
     return end.run, used
 
 
-def test_each_image_is_answered_by_a_network_that_was_not_trained_on_it(whole: tuple[Run, list[Any]]) -> None:
+def test_each_image_is_answered_by_a_network_that_was_not_trained_on_it(
+    whole: tuple[Run, list[Any]], photos: Path
+) -> None:
     run, used = whole
     assert len(used) == 2
     for trained, own in used:
@@ -83,7 +87,15 @@ def test_each_image_is_answered_by_a_network_that_was_not_trained_on_it(whole: t
     assert sorted([*used[0][1], *used[1][1]]) == list(range(16))
     stored = [np.load(run.path / "folds" / f"{fold}.npz") for fold in (1, 2)]
     assert [sorted(each["index"]) for each in stored] == [sorted(own) for _, own in used]
-    assert not any(path.is_dir() for path in (run.path / "folds").iterdir())
+    kept = sorted(path for path in (run.path / "folds").iterdir() if path.is_dir())
+    assert [path.name for path in kept] == ["classifier-1", "classifier-2"]
+    for folder, each in zip(kept, stored, strict=True):  # the classifier that gave these answers, calibrated
+        classifier = load_classifier(folder)
+        found = answers(classifier, open_data(photos), each["index"])
+        np.testing.assert_allclose(found.values, each["logits"], atol=1e-4)
+        assert classifier.temperature == load_classifier(run).temperature
+        assert classifier.reference is not None
+    assert striate.load(kept).predict(photos / "red/1.png").label in ("red", "blue")
 
 
 def test_the_folds_evaluate_calibrate_and_check_labels(whole: tuple[Run, list[Any]], photos: Path) -> None:

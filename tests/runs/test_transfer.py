@@ -13,6 +13,7 @@ import torch
 from PIL import Image
 from safetensors.torch import save_file
 
+import striate
 from striate.classifier import load_classifier
 from striate.core.errors import ConfigError, DataError, ModelError
 from striate.core.spec import RGB, InputSpec
@@ -89,7 +90,9 @@ def _end(events: Iterable[RunEvent]) -> RunFinished:
 
 @pytest.fixture(scope="module")
 def on_features(photos: Path, weights: str, tmp_path_factory: pytest.TempPathFactory) -> Run:
-    return _train(photos, weights, tmp_path_factory.mktemp("runs"), **{"transfer.name": "features"})
+    return _train(
+        photos, weights, tmp_path_factory.mktemp("runs"), **{"transfer.name": "features", "transfer.keep_folds": True}
+    )
 
 
 def _start() -> dict[str, torch.Tensor]:
@@ -107,6 +110,23 @@ def test_a_linear_classifier_on_features_is_a_run_like_any_other(on_features: Ru
     resumed = _end(resume_run(on_features, inexact=False))
     assert resumed.scores["folds"].top1 == scores.top1
     assert finish_run(on_features).scores["folds"].top1 == scores.top1
+
+
+def test_the_classifiers_of_the_folds_are_kept_where_the_recipe_says_so(on_features: Run, photos: Path) -> None:
+    kept = sorted((on_features.path / "folds").iterdir())
+    assert [path.name for path in kept] == [f"classifier-{fold}" for fold in range(1, 6)]
+    stored = Evaluation.read(on_features, "folds")
+    assert stored is not None
+    assert isinstance(stored.rows, Rows)
+    found = []
+    for path in kept:
+        classifier = load_classifier(path)
+        outputs = answers(classifier, open_data(photos), stored.rows.index)
+        rows = Rows.of(outputs.values, outputs.targets, outputs.index, classifier.temperature)
+        found.append(np.abs(rows.confidence - stored.rows.confidence) < 1e-4)
+    assert np.stack(found).any(axis=0).all()  # each was answered by one of them
+    assert not np.stack(found).all(axis=1).any()  # and none answered all
+    assert striate.load(kept).predict(photos / "red/0.png").label == "red"
 
 
 def test_outputs_from_features_are_those_of_the_network(on_features: Run) -> None:

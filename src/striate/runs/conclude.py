@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import copy
 from collections.abc import Mapping
 from dataclasses import replace
 
@@ -15,7 +16,14 @@ from striate.core.errors import DataError, RunError
 from striate.core.processes import ALONE, Processes
 from striate.data.dataset import SPLITS, Split
 from striate.metrics import EVALUATORS
-from striate.runs.cross_validation import calibrated, folds_evaluation, learning_curve, make_reference, write_curve
+from striate.runs.cross_validation import (
+    OutOfFold,
+    calibrated,
+    folds_evaluation,
+    learning_curve,
+    make_reference,
+    write_curve,
+)
 from striate.runs.evaluate import Evaluation, GoneError, answers, evaluation
 from striate.runs.events import RunFinished
 from striate.runs.folder import Run
@@ -23,13 +31,13 @@ from striate.runs.held_out import held_out_reference
 from striate.runs.labels import write_labels
 from striate.runs.mirrored import measure_mirroring
 from striate.runs.prepare import Prepared
-from striate.runs.probe import all_features, cross_validate, fold_count, place_in
+from striate.runs.probe import Fit, all_features, cross_validate, fold_count, place_in
 from striate.runs.publish import classifier_of
 from striate.runs.recipe import Recipe
 from striate.runs.seen import sort_out
 from striate.runs.several import on_own_device
 from striate.runs.train import Session
-from striate.runs.trained_folds import read_folds
+from striate.runs.trained_folds import calibrate_folds, fold_folder, read_folds
 from striate.runs.transfer import Features, Trained
 from striate.tasks import CLASSIFICATION
 from striate.training import (
@@ -166,17 +174,32 @@ def _cross_validated(run: Run, session: Session, classifier: Classifier) -> tupl
         if not folds:
             return classifier, []
         write_curve(run, learning_curve(rows, outcome.targets, outcome.folds, fit))
+        if recipe.transfer.keep_folds:
+            _keep_folds(run, classifier, rows, outcome, fit)
     else:
         found = read_folds(run, session)
         if found is None:
             return classifier, []
         indices, outcome = found.index, found.outcome
+        calibrate_folds(run, session, found)
         classifier = calibrated(classifier, outcome)
         outputs = Outputs(classifier.task, outcome.logits, outcome.targets, indices)
         reference = held_out_reference(classifier, prepared, outputs, found.similarities)
         classifier = replace(classifier, reference=reference)
     write_labels(run, prepared.dataset, prepared.index, indices, outcome)
     return classifier, [folds_evaluation(session.plan.data, prepared.dataset, indices, outcome, classifier)]
+
+
+def _keep_folds(run: Run, classifier: Classifier, rows: np.ndarray, outcome: OutOfFold, fit: Fit) -> None:
+    """Write the classifiers of the folds: `classifier` with the last layer that is fitted without the fold."""
+    head = str(classifier.model.head)
+    for fold in np.unique(outcome.folds).tolist():
+        others = outcome.folds != fold
+        fitted, member = fit(rows[others], outcome.targets[others]), copy.deepcopy(classifier.model)
+        with torch.no_grad():
+            for name in ("weight", "bias"):
+                member.get_parameter(f"{head}.{name}").copy_(torch.from_numpy(getattr(fitted, name)))
+        save_classifier(replace(classifier, model=member), fold_folder(run, fold))
 
 
 def _with_reference(session: Session, classifier: Classifier, outputs: Outputs | None) -> Classifier:

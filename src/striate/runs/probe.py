@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Collection
 from dataclasses import replace
+from typing import Any
 from weakref import WeakKeyDictionary
 
 import numpy as np
@@ -93,10 +94,10 @@ def choose_transfer(plan: Plan, prepared: Prepared, chosen: Collection[str], *, 
         )
     if isinstance(recipe.transfer, Auto):
         if not single:
-            full = replace(recipe, transfer=Full(folds=recipe.transfer.folds))
+            full = replace(recipe, transfer=Full(**_of_folds(recipe.transfer)))
             plan = changed_recipe(plan, full, transfer=f"the task {recipe.task.name} trains the network")
         elif given:
-            full = replace(recipe, transfer=Full(folds=recipe.transfer.folds))
+            full = replace(recipe, transfer=Full(**_of_folds(recipe.transfer)))
             plan = changed_recipe(plan, full, transfer=f"{given[0]} is given, which is for training the network")
         else:
             plan = _chosen(plan, prepared, recipe.transfer, progress)
@@ -293,14 +294,18 @@ def _chosen(plan: Plan, prepared: Prepared, auto: Auto, progress: Progress) -> P
     said = f"{table}, nearest neighbours {last.nearest / last.count:.1%}, by {folds.max() + 1} folds"
     if last.accuracy < GOOD and len(targets) >= MANY * classes:
         reason = f"linear classifiers on features reach {said}; {MANY} images of a class are enough to train"
-        transfer = Full(folds=auto.folds)
+        transfer = Full(**_of_folds(auto))
     else:
         few = "few images" if len(targets) < MANY * classes else "good enough"
         reason = f"{said}: {few}"
         place = None if last.place == HEAD else last.place
-        transfer = Features(place=place, c=last.c, folds=auto.folds)
+        transfer = Features(place=place, c=last.c, **_of_folds(auto))
     chosen = changed_recipe(plan, replace(recipe, transfer=transfer), transfer=reason)
     return replace(chosen, probes=tuple(probes))
+
+
+def _of_folds(auto: Auto) -> dict[str, Any]:
+    return {"folds": auto.folds, "keep_folds": auto.keep_folds}
 
 
 def _folds(prepared: Prepared, most: int) -> tuple[Int[np.ndarray, " n"], Int[np.ndarray, " n"]]:

@@ -13,13 +13,15 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Float, Int
 
+from striate.classifier import load_classifier, save_classifier
 from striate.core.config import digest
 from striate.core.errors import DataError, RunError
 from striate.core.files import make_folder, read_regular, write_atomically
 from striate.core.progress import Progress, silent
 from striate.data.dataset import Splits
 from striate.data.split import folds_of
-from striate.runs.cross_validation import FOLDS, OutOfFold
+from striate.metrics.suspects import self_confidence
+from striate.runs.cross_validation import FOLDS, OutOfFold, calibrated
 from striate.runs.folder import Run
 from striate.runs.held_out import held_out_reference
 from striate.runs.origin import Origin
@@ -27,7 +29,7 @@ from striate.runs.prepare import Prepared
 from striate.runs.probe import fold_count
 from striate.runs.publish import classifier_of
 from striate.runs.train import Session, Start, train_run
-from striate.runs.transfer import cross_validates
+from striate.runs.transfer import Trained, cross_validates
 from striate.training import SafePoint, newest_checkpoint
 
 
@@ -137,6 +139,9 @@ def _write(run: Run, session: Session, folder: Run, part: Session, fold: int, co
         if outputs is None:
             raise DataError(f"None of the images of fold {fold + 1} can be read any more. Restore them.")
         reference = held_out_reference(classifier, part.prepared, outputs)
+    if _keeps(session):
+        kept = replace(classifier, seen=part.prepared.seen, reference=reference)
+        save_classifier(kept, fold_folder(run, fold))
     buffer = io.BytesIO()
     np.savez(
         buffer,
@@ -158,6 +163,30 @@ def _read(run: Run, session: Session, fold: int, count: int) -> dict[str, np.nda
             return {name: stored[name] for name in ("index", "logits", "targets", "similarities")}
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
         return None
+
+
+def fold_folder(run: Run, fold: int) -> Path:
+    """Return the folder of the classifier of a fold, of a run that keeps them."""
+    return run.path / FOLDS / f"classifier-{fold + 1}"
+
+
+def calibrate_folds(run: Run, session: Session, answers: FoldAnswers) -> None:
+    """Give the classifiers of the folds, where the run keeps them, the temperature that calibrates all answers."""
+    if not _keeps(session):
+        return
+    outcome = answers.outcome
+    for fold in np.unique(outcome.folds).tolist():
+        classifier, own = load_classifier(fold_folder(run, fold)), outcome.folds == fold
+        classifier = calibrated(classifier, outcome)
+        confidence = self_confidence(outcome.logits[own], outcome.targets[own], classifier.temperature)
+        assert classifier.reference is not None
+        reference = replace(classifier.reference, scores=(1 - confidence).astype(np.float32))
+        save_classifier(replace(classifier, reference=reference), fold_folder(run, fold))
+
+
+def _keeps(session: Session) -> bool:
+    transfer = session.plan.recipe.transfer
+    return isinstance(transfer, Trained) and transfer.keep_folds
 
 
 def _answers(run: Run, fold: int) -> Path:
