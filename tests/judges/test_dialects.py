@@ -83,6 +83,7 @@ CASES = (
     _timm("inception_v4", size=(96, 96)),
     _timm("inception_resnet_v2", size=(96, 96)),
     _timm("vgg11", size=(224, 224)),
+    _timm("xception", "legacy_xception"),
     _timm("convnext_tiny"),
     _timm("mobilenet_v1", "mobilenetv1_100", always=True),
     _timm("mobilenet_v2_050", "mobilenetv2_050"),

@@ -73,6 +73,27 @@ _INCEPTION_RESNET = Rules(
         (r"^.*(?=\.(conv|bn)\.\w+$)|^i(?=\.)", "unit<#>"),
     ),
 )
+_XCEPTION = Rules(
+    ours=(
+        (r"^entry\.block(\d)\.shortcut\.", "block<1>.shortcut."),
+        (r"^exit\.block\.shortcut\.", "block12.shortcut."),
+        (r"\bshortcut\.conv\.", "skip."),
+        (r"\bshortcut\.norm\.", "skipbn."),
+        (r"^.*\.branch\.conv\d", "separable<#>"),
+        (r"^.*\.branch\.norm\d", "line<#>"),
+        (r"^entry\.", ""),
+        (r"^exit\.conv(\d)\.", "conv<1+2>."),
+        (r"^exit\.norm(\d)\.", "bn<1+2>."),
+        (r"\bdepthwise\.", "conv1."),
+        (r"^norm(?=[12]\.)", "bn"),
+    ),
+    theirs=(
+        (r"^.*\.rep\.\d+(?=\.(conv1|pointwise)\.)", "separable<#>"),
+        (r"^.*\.rep\.\d+(?=\.)", "line<#>"),
+    ),
+    epsilon=1e-5,
+    padding="symmetric",
+)
 _CONVNEXT = Rules(
     ours=(
         (r"^stem\.conv\.", "stem.0."),
@@ -151,6 +172,7 @@ TIMM = Dialect(
         r"inception_v4": _INCEPTION_V4,
         r"inception_resnet_v2": _INCEPTION_RESNET,
         r"vgg(11|13|16|19)(_bn)?": _VGG,
+        r"xception": _XCEPTION,
         r"convnext_(tiny|small|base|large)": _CONVNEXT,
         r"mobilenet_v1(_\d+)?": Rules(ours=_MOBILENET_V1, theirs=(_BLOCKS,), epsilon=1e-5, padding="symmetric"),
         r"mobilenet_v2(_\d+)?": Rules(ours=_INVERTED, theirs=(_BLOCKS,), epsilon=1e-5, padding="symmetric"),
