@@ -31,6 +31,7 @@ BENCHMARKS = {
     "step_memory": ["--quick"],
     "find_lr": ["--quick"],
     "health": ["--quick"],
+    "regularizers": ["--quick"],
     "checks": ["--quick"],
     "pointing": ["--quick"],
     "zoo_cost": ["--quick"],

@@ -42,6 +42,12 @@ def inside(run: Path) -> None:
             shutil.copy2(path, IMAGES / name)
 
 
+def craft(tree: Path) -> None:
+    """The images of the tutorial on the craft of training, from the tree in which its commands ran."""
+    for name in ("learning-rate.png", "augmented.png", "comparison.png"):
+        shutil.copy2(tree / name, IMAGES / f"craft-{name}")
+
+
 def report(page: Path) -> None:
     """The top of a run's report as a browser shows it. Needs Chromium; without it the old image stays."""
     browser = next(filter(None, map(shutil.which, _BROWSERS)), None)

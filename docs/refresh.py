@@ -76,6 +76,8 @@ def main() -> None:
             _note_that_it_ran(path, page)
             if path.name == "looking-inside.md":
                 figures.inside(tree / "runs" / "inside")
+            if path.name == "training-craft.md":
+                figures.craft(tree)
             if path.name == "README.md":
                 figures.report(tree / "runs" / "demo" / "report.html")
     figures.sheets()
