@@ -13,13 +13,14 @@ from listings import options, recipes
 from striate.core.config import from_json, to_json
 from striate.core.registry import Registered
 from striate.data.augmentation.augmentations import Augmentation
+from striate.data.loading.sampling import Sampling
 from striate.data.preparation.measure import InputSettings
 from striate.runs.recipe import Recipe, StopSettings
 from striate.runs.transfer import Transfer
 from striate.training import LOSSES, Loss, OptimizerSettings, Schedule
 
 
-@pytest.mark.parametrize("kind", [Loss, OptimizerSettings, Schedule, Augmentation, Transfer])
+@pytest.mark.parametrize("kind", [Loss, OptimizerSettings, Schedule, Sampling, Augmentation, Transfer])
 def test_every_option_of_everything_registered_is_documented_and_has_a_default(kind: type[Registered]) -> None:
     for member in kind.registry.values():
         assert inspect.getdoc(member)

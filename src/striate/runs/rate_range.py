@@ -143,17 +143,17 @@ class _Divergence:
 
     def __init__(self) -> None:
         self._sum, self._count = 0.0, 0
-        self._first, self._best = 0.0, math.inf
+        self._first = self._best = 0.0
 
     def note(self, loss: float) -> bool:
         """Record a loss; return whether the loss has diverged."""
         self._count += 1
         self._sum = _MEMORY * self._sum + (1.0 - _MEMORY) * loss
         average = self._sum / (1.0 - _MEMORY**self._count)
-        self._best = min(self._best, average)
-        if self._count <= _START:
-            self._first = average
+        if self._count <= _START:  # the average of few losses is noise, and no fall
+            self._first = self._best = average
             return False
+        self._best = min(self._best, average)
         gained = self._first - self._best
         lost = gained > 2 * _LEAST_FALL * self._first and average > self._best + gained / 3
         return lost or average > _DIVERGED * self._best
