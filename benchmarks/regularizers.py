@@ -186,8 +186,8 @@ def _stopped(curve: Curve) -> Curve:
     return curve[: 1 + min(range(len(curve)), key=lambda place: curve[place]["validation loss"])]
 
 
-_STUDENT = {2: 12.706, 3: 4.303, 4: 3.182, 5: 2.776, 6: 2.571, 7: 2.447, 8: 2.365, 9: 2.306, 10: 2.262}
-"""Quantile 0.975 of Student's distribution by the number of values."""
+_STUDENT = {3: 4.303, 4: 3.182, 5: 2.776, 6: 2.571, 7: 2.447, 8: 2.365, 9: 2.306, 10: 2.262}
+"""Quantile 0.975 of Student's distribution by the number of values; of two, an interval says nothing."""
 
 
 def _gain(values: Sequence[float]) -> str:
