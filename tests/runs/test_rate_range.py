@@ -12,7 +12,7 @@ from PIL import Image
 
 import striate
 from striate.core.errors import ConfigError
-from striate.runs.rate_range import RangeTest, RateRange
+from striate.runs.rate_range import RangeTest, RateRange, _Divergence
 
 
 def curve(lowest: float, noise: float = 0.0) -> RangeTest:
@@ -82,3 +82,9 @@ def test_find_lr_trains_beyond_divergence_and_leaves_a_image_only(
         assert found.hint is not None
         assert found.hint.endswith(f"--optimizer sgd --lr {found.suggestion:g}")
     assert json.loads(json.dumps(found.to_json()))["losses"] == list(found.test.losses)
+
+
+def test_the_noise_of_the_first_batches_is_no_divergence() -> None:
+    watch = _Divergence()
+    assert not any(watch.note(loss) for loss in [1.0, 4.0] * 20)
+    assert any(watch.note(loss) for loss in [1.0] * 40 + [4.0] * 10)

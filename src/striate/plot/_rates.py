@@ -40,7 +40,7 @@ def loss_by_rate(
         axes.annotate(
             f"{suggestion:g}",
             (suggestion, top),
-            xytext=(-4, -4),
+            xytext=(-4, -18),  # below the note on the divergence
             textcoords="offset points",
             ha="right",
             va="top",
