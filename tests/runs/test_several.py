@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from torch.distributed import TCPStore  # pyright: ignore[reportPrivateImportUsage]
 
 from rehearsal.several import together, train_data
 from striate.cli.main import main
@@ -37,9 +38,12 @@ def noise(folder: Path) -> Path:
 def test_a_killed_process_changes_no_bit_of_the_result(tmp_path: Path) -> None:
     data, runs = noise(tmp_path / "data"), tmp_path / "runs"
     assert together(2, tmp_path / "1", train_data, data, runs, "whole")[1] == [0, 0]
-    _, codes = together(2, tmp_path / "2", train_data, data, runs, "killed", 7, environment=LAUNCHED)
+    # As torchrun's, the store outlives the processes, and holds the addresses of those that have ended.
+    store = TCPStore("127.0.0.1", 0, is_master=True, wait_for_workers=False)
+    launched = LAUNCHED | {"TORCHELASTIC_USE_AGENT_STORE": "True", "MASTER_PORT": str(store.port)}
+    _, codes = together(2, tmp_path / "2", train_data, data, runs, "killed", 7, environment=launched)
     assert codes == [1, -signal.SIGKILL]
-    again = LAUNCHED | {"TORCHELASTIC_RESTART_COUNT": "1"}
+    again = launched | {"TORCHELASTIC_RESTART_COUNT": "1"}
     assert together(2, tmp_path / "3", train_data, data, runs, "killed", environment=again)[1] == [0, 0]
     assert sorted(path.name for path in runs.iterdir()) == ["killed", "whole"]
     whole, killed = Run(runs / "whole"), Run(runs / "killed")

@@ -10,6 +10,8 @@ import atexit
 import contextlib
 import functools
 import os
+import time
+import uuid
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import timedelta
@@ -25,6 +27,8 @@ Value = TypeVar("Value")
 
 _PATIENCE = timedelta(hours=24)
 """How long a process waits for another one: others wait while the first reads a large data set."""
+
+_BETWEEN_LOOKS = 0.02  # seconds
 
 
 @dataclass(frozen=True)
@@ -158,9 +162,38 @@ def processes() -> Processes:
         raise ConfigError("This build of torch cannot connect several processes. Run 'striate train' without torchrun.")
     if not torch.distributed.is_initialized():
         nccl = torch.cuda.is_available() and torch.distributed.is_nccl_available()
-        torch.distributed.init_process_group("cpu:gloo,cuda:nccl" if nccl else "gloo", timeout=_PATIENCE)
+        backend, rank = "cpu:gloo,cuda:nccl" if nccl else "gloo", int(os.environ["RANK"])
+        torch.distributed.init_process_group(backend, store=_meeting(), rank=rank, world_size=count, timeout=_PATIENCE)
         atexit.register(torch.distributed.destroy_process_group)
     return Processes(int(os.environ["RANK"]), count, int(os.environ.get("LOCAL_RANK", "0")))
+
+
+def _meeting() -> Any:
+    """Return a store with keys that these processes alone use, to find each other.
+
+    The store of torchrun outlives the processes: after a restart it holds the addresses of those that have ended, and
+    machines may count restarts differently. So the first process gives the meeting a new name, and tells it to each
+    other one under a key that this one has made up.
+    """
+    from torch.distributed import PrefixStore  # pyright: ignore[reportPrivateImportUsage]
+    from torch.distributed.rendezvous import rendezvous
+
+    store, rank, count = next(rendezvous("env://", timeout=_PATIENCE))
+    own = uuid.uuid4().hex
+    if rank:
+        store.set(f"striate hello {rank}", own)
+        name = store.get(f"striate welcome {own}").decode()
+        store.set(f"striate ready {name} {rank}", "")
+        return PrefixStore(f"striate {name}", store)
+    missing = set(range(1, count))
+    while missing:
+        for other in sorted(missing):
+            if store.check([f"striate hello {other}"]):  # it may be one from before: the present one comes later
+                store.set(f"striate welcome {store.get(f'striate hello {other}').decode()}", own)
+            if store.check([f"striate ready {own} {other}"]):
+                missing.discard(other)
+        time.sleep(_BETWEEN_LOOKS)
+    return PrefixStore(f"striate {own}", store)
 
 
 @contextlib.contextmanager
