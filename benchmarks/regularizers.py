@@ -157,11 +157,10 @@ def figures(curves: Mapping[str, Sequence[Curve]]) -> Figures:
     base = next(iter(curves.values()))
     for name, own in curves.items():
         ends = [curve[-1] for curve in own]
-        rises = [curve[-1][loss] / min(each[loss] for each in curve) - 1 for curve in own]
         gains = [end[right] - plain[-1][right] for end, plain in zip(ends, base, strict=True)]
         losses = [_spread([end[key] for end in ends]) for key in ("training loss", loss)]
         accuracies = [_spread([100 * end[key] for end in ends], 1) for key in ("training accuracy", right)]
-        rise = _spread([100 * value for value in rises], 0)
+        rise = _spread([100 * _rise(curve) for curve in own], 0)
         rows.append((name, *losses, rise, *accuracies, "" if own is base else _gain(gains)))
     heads = (
         "alone", "training loss", "validation loss", "rise of it, %", "training accuracy, %", "validation accuracy, %",
@@ -174,6 +173,24 @@ def figures(curves: Mapping[str, Sequence[Curve]]) -> Figures:
         "Student's t."
     )
     return Figures(heads, tuple(rows), method)
+
+
+def outcome(curves: Mapping[str, Sequence[Curve]]) -> str:
+    """Say which settings leave less than half of the over-fitting, and which as much of it."""
+    rises = {name: statistics.fmean(map(_rise, own)) for name, own in curves.items()}
+    plain = next(iter(rises.values()))
+    less = [name for name, rise in rises.items() if rise < plain / 2]
+    as_much = [name for name, rise in list(rises.items())[1:] if rise > 0.9 * plain]
+    return (
+        f"Without anything, the validation loss ends {plain:.0%} above its lowest value. It rises by less than half of "
+        f"that with {', '.join(less)}; by about as much or more with {', '.join(as_much) or 'none'}."
+    )
+
+
+def _rise(curve: Curve) -> float:
+    """Return the rise of the validation loss above its lowest value, relative to it."""
+    losses = [each["validation loss"] for each in curve]
+    return losses[-1] / min(losses) - 1
 
 
 def _spread(values: Sequence[float], digits: int = 3) -> str:
@@ -261,6 +278,7 @@ def main() -> None:
             f"with momentum, a constant learning rate of {PLAIN['optimizer.lr']}, batches of "
             f"{PLAIN['batch_size']}. Training scores are those of the images as they are, without augmentation and "
             "dropout. Strengths are usual ones and were not tuned, so this shows the kind of effect and no ranking.",
+            outcome(curves),
             "![Losses of each setting over the epochs](regularizers.png)",
         ]
         write_result("regularizers", "What regularizers and augmentations do, one by one", {"Each alone": table}, notes)
