@@ -24,6 +24,7 @@ BENCHMARKS = {
     "before": ["--rounds", "1"],
     "preparation": ["--quick"],
     "augmentation": ["--quick"],
+    "exported_preparation": ["--quick"],
     "copies": ["--quick"],
     "small_data": ["--quick"],
     "retrieval": ["--quick"],

@@ -199,8 +199,11 @@ def test_an_interrupted_export_leaves_the_old_one(
             write(folder)
     assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
     assert [path.name for path in tmp_path.iterdir()] == ["out"]
+    killed = tmp_path / ".out.0.tmp"
+    killed.mkdir()
     assert write(folder, Onnx(network=False)).exporter == Onnx(network=False)
     assert not (folder / "network.onnx").exists()
+    assert not killed.exists()
 
 
 def test_another_folder_is_not_replaced(tmp_path: Path) -> None:

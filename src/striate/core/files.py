@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import glob
 import hashlib
 import json
 import os
@@ -104,15 +105,17 @@ def replacing(path: Path) -> Iterator[IO[bytes]]:
 def replacing_folder(folder: Path) -> Iterator[Path]:
     """Within the block, write into a temporary folder that takes the place of `folder` at the end.
 
-    If the block raises an exception, the temporary folder is removed, and an old folder stays as it was. `sweep`
-    removes what a killed process leaves.
+    If the block raises an exception, the temporary folder is removed, and an old folder stays as it was. What a killed
+    process leaves is removed by the next call for the same folder, and by `sweep`.
 
     Raises:
         StriateError: the folder cannot be written, or the disk is full.
     """
     temporary, former = (folder.with_name(f".{folder.name}.{os.getpid()}.{kind}") for kind in ("tmp", "former"))
     make_folder(folder.parent)
-    sweep(folder.parent)
+    with contextlib.suppress(OSError):
+        for path in sorted(folder.parent.glob(f".{glob.escape(folder.name)}.*")):
+            _remove_unfinished(path)
     try:
         temporary.mkdir()
         yield temporary
@@ -141,16 +144,20 @@ def sweep(folder: Path) -> None:
     """
     with contextlib.suppress(OSError):
         for path in sorted(folder.rglob(".*.*")):
-            match = _TEMPORARY.fullmatch(path.name)
-            if match is None or path in _written_here or _runs(int(match["process"]), path):
-                continue
-            successor = path.with_name(match["name"])
-            if match["kind"] == "former" and not successor.exists():
-                path.rename(successor)
-            elif path.is_dir():
-                shutil.rmtree(path, ignore_errors=True)
-            else:
-                path.unlink(missing_ok=True)
+            _remove_unfinished(path)
+
+
+def _remove_unfinished(path: Path) -> None:
+    match = _TEMPORARY.fullmatch(path.name)
+    if match is None or path in _written_here or _runs(int(match["process"]), path):
+        return
+    successor = path.with_name(match["name"])
+    if match["kind"] == "former" and not successor.exists():
+        path.rename(successor)
+    elif path.is_dir():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        path.unlink(missing_ok=True)
 
 
 def _runs(process: int, path: Path) -> bool:
