@@ -68,7 +68,7 @@ def differences(of: InputSpec, sizes: list[tuple[int, int]]) -> list[float]:
 
 @pytest.mark.parametrize("name", SPECS)
 def test_images_of_8_bits_are_prepared_to_the_bit(name: str) -> None:
-    # Since version 12 or so, Pillow resizes the rows of tall images first.
+    # Pillow resizes the rows of tall images first, by a rule of its version.
     sizes = [(height, width) for height, width in SIZES if height <= 2 * width or name != "Pillow"]
     assert differences(SPECS[name], sizes) == [0.0] * len(sizes)
 

@@ -24,7 +24,7 @@ from striate.data.images.decoded import full_intensity
 from striate.data.preparation.colour import padding_values, storage_dtype
 from striate.exporting.graph import Graph, Value
 
-_BLOCK = 32  # rows of the matrix of weights that are multiplied at once
+_BLOCK = 16  # rows of the matrix of weights that are multiplied at once
 _REACH = {"bilinear": 1, "bicubic": 2}
 _BITS = 15  # of a weight in torch
 _FINEST = 22  # bits after the point in torch, at most, and in Pillow
