@@ -1,4 +1,9 @@
-"""Autotuning: choose the execution plan by timing a few training steps on copies of the model."""
+"""Autotuning: choose the execution plan by timing a few training steps on copies of the model.
+
+`torch.compile` is not among the plans. On one AVX2 core it makes a step of ResNet-20 (32×32, batch 128) 1.11 times as
+fast, after 89 s of processor time for the first compiled step: it pays after some 1,100 steps, and a trial of it costs
+as much as it saves until then. It also needs a C++ compiler on the user's machine. On a GPU it has not been measured.
+"""
 
 from __future__ import annotations
 
