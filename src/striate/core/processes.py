@@ -1,7 +1,7 @@
 """The processes that train one network together under torchrun; a single one otherwise.
 
-Each process computes a part of every batch and holds the whole state
-of the training; the process of rank 0 alone writes.
+Each process computes a part of every batch and holds the whole state of the training; the process of rank 0 alone
+writes.
 """
 
 from __future__ import annotations

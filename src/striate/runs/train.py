@@ -163,7 +163,7 @@ def _differences(state: TrainState, checkpoint: Checkpoint, start: Start) -> lis
         RunError: something has, and `start.inexact` is false.
     """
     present = circumstances(state.plan, state.task, state.processes)
-    elastic = {"processes"} if restarts() else set()  # torchrun was told to go on with others than before
+    elastic = {"processes"} if restarts() else set()  # torchrun may restart with another number of them
     if not start.inexact:
         then, now = ({key: each[key] for key in each.keys() - elastic} for each in (checkpoint.circumstances, present))
         require_exact(then, now)

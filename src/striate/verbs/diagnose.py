@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 class Diagnosis:
     """Verdicts on a training or on a network's layers, each with its rule and its numbers.
 
-    In a notebook the verdicts and a picture of the layers are displayed. `measurements` are those of the layers, made
+    In a notebook the verdicts and a figure of the layers are displayed. `measurements` are those of the layers, made
     during the training; `history` has its curves, and is None for a network.
     """
 
@@ -66,10 +66,10 @@ class Diagnosis:
 
     def _repr_html_(self) -> str:
         from striate.core.notebook import table
-        from striate.reporting.sections.health import picture
+        from striate.reporting.sections.health import layers_figure
 
         rows = [(each.subject, each.outcome, each.evidence) for each in self.verdicts]
-        drawn = picture(self.measurements, self.history)
+        drawn = layers_figure(self.measurements, self.history)
         return table(("", "verdict", "because"), rows, title=self.name, note=f"Next: {self.next}") + (drawn or "")
 
 

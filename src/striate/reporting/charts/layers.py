@@ -1,4 +1,4 @@
-"""The health of layers as a small picture: a row for each layer, a panel for each figure."""
+"""The health of layers as a small figure: a row for each layer, a panel for each figure."""
 
 from __future__ import annotations
 

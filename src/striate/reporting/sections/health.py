@@ -1,4 +1,4 @@
-"""The health of a training: verdicts with their rules, and a picture of the layers."""
+"""The health of a training: verdicts with their rules, and a figure of the layers."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def health(material: RunMaterial) -> Section | None:
     ]
     lead: list[Child] = [h("p", h("b", "Next: "), judgement.next)]
     content: list[Child] = [table(["", "verdict", "because"], rows, numeric_from=9)]
-    drawn = picture(found.measurements, found.history)
+    drawn = layers_figure(found.measurements, found.history)
     failure = next((each.failure for each in found.measurements if each.failure), None)
     if drawn is not None:
         content += [h("h3", "Layers"), drawn]
@@ -41,10 +41,10 @@ def health(material: RunMaterial) -> Section | None:
     return Section("health", "Health of the training", lead, content)
 
 
-def picture(measurements: Sequence[Measurement], history: History | None = None) -> Html | None:
+def layers_figure(measurements: Sequence[Measurement], history: History | None = None) -> Html | None:
     """Draw the last measurement, the gradients before the first step, and the last updates at a high rate.
 
-    There is no picture without measurements.
+    There is no figure without measurements.
     """
     known = [each for each in measurements if each.layers]
     if not known:

@@ -99,7 +99,7 @@ def read_keras(path: Path, data: bytes) -> tuple[dict[str, np.ndarray], Mapping[
 def _by_layer_names(arrays: Mapping[str, np.ndarray], names: Mapping[str, str]) -> dict[str, np.ndarray]:
     """Give the arrays of Keras 3 the names of their layers and variables, if all layers have names of their own.
 
-    Which of its variables a layer has is told from their number: without one of two, a batch norm has no `gamma`.
+    The number of variables of a layer decides which ones they are: without one of two, a batch norm has no `gamma`.
     """
     counts = Counter(place.rpartition("/")[0] for place in arrays)
     named: dict[str, np.ndarray] = {}
