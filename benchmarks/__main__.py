@@ -30,6 +30,7 @@ BENCHMARKS = {
     "retrieval": ["--quick"],
     "patches": ["--quick"],
     "step_memory": ["--quick"],
+    "processes": ["--kills", "1"],
     "find_lr": ["--quick"],
     "health": ["--quick"],
     "regularizers": ["--quick"],
