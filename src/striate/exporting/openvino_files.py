@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import importlib.util
 import json
 import xml.etree.ElementTree as ElementTree
@@ -35,8 +36,7 @@ class OpenVino(Exporter):
             raise ConfigError(f"Export to OpenVINO needs {' and '.join(missing)}: pip install 'striate[openvino]'.")
 
     def write(self, classifier: Classifier, folder: Path) -> None:
-        import openvino
-
+        openvino = _library()
         Onnx(network=False).write(classifier, folder)
         model = openvino.Core().read_model(folder / ONNX_MODEL)
         model.set_rt_info(json.dumps(classifier.labels.classes), ["model_info", "labels"])
@@ -56,6 +56,11 @@ class OpenVino(Exporter):
 EXPORTERS.add("openvino", OpenVino)
 
 
+def _library() -> Any:
+    """Import OpenVINO, which is an extra that the type checker need not find."""
+    return importlib.import_module("openvino")
+
+
 @dataclass(frozen=True)
 class OpenVinoRuntime:
     """`model.xml`, opened in OpenVINO on the processor, with as many threads as torch uses."""
@@ -64,17 +69,14 @@ class OpenVinoRuntime:
     _model: Any = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
-        import openvino
-
+        openvino = _library()
         threads = {"INFERENCE_NUM_THREADS": torch.get_num_threads(), "INFERENCE_PRECISION_HINT": "f32"}
         model = openvino.Core().compile_model(self.path, "CPU", threads)
         object.__setattr__(self, "_model", model)
 
     @property
     def name(self) -> str:
-        import openvino
-
-        return f"openvino {openvino.__version__.split('-')[0]}"
+        return f"openvino {_library().__version__.split('-')[0]}"
 
     def __call__(self, pixels: np.ndarray) -> np.ndarray:
         return self._model([pixels[None]])[0][0]
