@@ -53,6 +53,7 @@ _TORCHVISION = {r"googlenet_bn": "googlenet"}
 _TIMM = {
     r"se_resne(.*)": r"legacy_seresne\1",
     r"senet154": "legacy_senet154",
+    r"xception": "legacy_xception",
     r"resnet_rs(\d+)": r"resnetrs\1",
     r"resnet(\d+)_v2": r"resnetv2_\1",
     r"mobilenet_v([12])": r"mobilenetv\1_100",
