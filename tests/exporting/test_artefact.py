@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import onnx
 import pytest
 import torch
 
@@ -19,13 +20,9 @@ from striate.core.errors import ConfigError, RunError
 from striate.core.spec import RGB, InputSpec
 from striate.data.images.decoded import DecodedImage
 from striate.data.preparation.arrays import prepare, scale
+from striate.exporting import Exported, Judges, export_classifier, read_exported, synthetic_judges
+from striate.exporting.onnx_files import Onnx, session
 from striate.exporting.parity import compare
-
-onnx = pytest.importorskip("onnx", reason="needs the extra export")
-onnxruntime = pytest.importorskip("onnxruntime", reason="needs the extra export")
-
-from striate.exporting import Exported, Judges, export_classifier, read_exported, synthetic_judges  # noqa: E402
-from striate.exporting.onnx_files import Onnx, session  # noqa: E402
 
 ABOUT = {"data": "colours", "accuracy": {"split": "published", "value": 0.75}, "licence": "CC0"}
 SPEC = InputSpec(channels=RGB, height=20, width=16, mean=(0.5,) * 3, std=(0.25,) * 3)

@@ -22,10 +22,6 @@ import pytest
 from rehearsal.classifiers import untrained
 from rehearsal.encoded import ENCODED
 from striate.core.spec import RGB, InputSpec
-
-pytest.importorskip("onnx", reason="needs the extra export")
-pytest.importorskip("onnxruntime", reason="needs the extra export")
-
 from striate.exporting import export_classifier, synthetic_judges
 from striate.exporting.onnx_files import Onnx
 

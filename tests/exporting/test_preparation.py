@@ -6,18 +6,15 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
+import onnxruntime
 import pytest
 
 from striate.core.spec import GREY, RGB, InputSpec
 from striate.data.images.decoded import DecodedImage
 from striate.data.preparation.arrays import prepare
 from striate.data.preparation.colour import storage_dtype
-
-pytest.importorskip("onnx", reason="needs the extra export")
-onnxruntime = pytest.importorskip("onnxruntime", reason="needs the extra export")
-
-from striate.exporting.graph import Graph  # noqa: E402
-from striate.exporting.preparation import add_preparation  # noqa: E402
+from striate.exporting.graph import Graph
+from striate.exporting.preparation import add_preparation
 
 SIZES = [(31, 45), (23, 19), (60, 24), (7, 90), (1, 1), (2, 3), (40, 40), (97, 33)]
 

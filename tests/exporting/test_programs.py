@@ -20,10 +20,6 @@ from rehearsal.encoded import ENCODED
 from striate.core.spec import GREY, RGB, InputSpec
 from striate.data.images.decode import decode
 from striate.data.preparation.colour import arrange
-
-pytest.importorskip("onnx", reason="needs the extra export")
-pytest.importorskip("onnxruntime", reason="needs the extra export")
-
 from striate.exporting import export_classifier, synthetic_judges
 from striate.exporting.onnx_files import Onnx
 

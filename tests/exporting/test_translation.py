@@ -5,19 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import numpy as np
+import onnxruntime
 import pytest
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from striate.core.errors import ModelError
-
-pytest.importorskip("onnx", reason="needs the extra export")
-onnxruntime = pytest.importorskip("onnxruntime", reason="needs the extra export")
-
-from striate.exporting import translation  # noqa: E402
-from striate.exporting.graph import Graph  # noqa: E402
-from striate.exporting.translation import UntranslatedError, add_network, record  # noqa: E402
+from striate.exporting import translation
+from striate.exporting.graph import Graph
+from striate.exporting.translation import UntranslatedError, add_network, record
 
 
 class Of(nn.Module):

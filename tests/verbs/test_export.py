@@ -11,9 +11,7 @@ import striate
 from rehearsal.colours import two_colours
 from striate.cli.main import main
 from striate.core.errors import ConfigError
-
-pytest.importorskip("onnx", reason="needs the extra export")
-pytest.importorskip("onnxruntime", reason="needs the extra export")
+from striate.exporting.readme import readme
 
 
 def test_a_run_is_exported_where_it_is_or_elsewhere(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -27,6 +25,10 @@ def test_a_run_is_exported_where_it_is_or_elsewhere(tmp_path: Path, capsys: pyte
     }  # fmt: skip
     assert found.card["parity"]["images"] == f"{scores.count} images of the test split of photos"
     assert str(tmp_path) not in (found.path / "README.md").read_text("utf-8")
+    of_folds = {**found.card, "accuracy": {**found.card["accuracy"], "split": "folds"}, "left_out": ["none of these"]}
+    page = readme(of_folds, {})
+    assert f"of {scores.count} images in a cross-validation" in page
+    assert "the classifier also answers *none of these*" in page
     capsys.readouterr()
     options = ["--data", str(photos), "--images", "5", "--set", "network=false", "--json"]
     with pytest.raises(SystemExit) as ended:

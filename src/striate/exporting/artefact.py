@@ -182,6 +182,7 @@ def _card(
         "classes": list(classifier.labels.classes),
         "input": to_json(classifier.input),
         "temperature": classifier.temperature,
+        "left_out": ["none of these"] if classifier.reference else [],
         **about,
         "parity": {"images": judges.source, "runtimes": [asdict(parity) for parity in found.parities]},
         "decoding": _decoding(found, judges.targets if classifier.task == CLASSIFICATION else None),

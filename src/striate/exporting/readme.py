@@ -18,7 +18,7 @@ def readme(card: Mapping[str, Any], programs: Mapping[str, str]) -> str:
         "## Data and accuracy",
         *_accuracy(card),
         "## Classes",
-        _classes(card["classes"]),
+        *_classes(card),
         "## Preparation",
         _preparation(card),
         "## Comparison with torch",
@@ -47,13 +47,22 @@ def _accuracy_sentence(found: Mapping[str, Any] | None) -> str:
     if "interval" not in found:
         return f"Accuracy: {_percent(found['value'])} ({found['split']})."
     low, high = map(_percent, found["interval"])
-    shown = f"{_percent(found['value'])} of {found['images']:,} images of the {found['split']} split"
+    folds = found["split"] == "folds"
+    source = "in a cross-validation" if folds else f"of the {found['split']} split"
+    shown = f"{_percent(found['value'])} of {found['images']:,} images {source}"
     return f"Accuracy: {shown} (95 % interval {low} to {high})."
 
 
-def _classes(classes: list[str]) -> str:
+def _classes(card: Mapping[str, Any]) -> list[str]:
+    classes: list[str] = card["classes"]
     more = f" … ({len(classes):,} in all)" if len(classes) > _MANY else ""
-    return ", ".join(classes[:_MANY]) + more
+    parts = [", ".join(classes[:_MANY]) + more]
+    if "none of these" in card["left_out"]:
+        parts.append(
+            "Every image is answered with one of them. In Striate the classifier also answers *none of these*; the "
+            "exported file does not."
+        )
+    return parts
 
 
 def _preparation(card: Mapping[str, Any]) -> str:

@@ -126,13 +126,14 @@ def _shown(source: str | Path) -> str:
 
 
 def _accuracy(its_run: Run | None, classifier: Classifier) -> dict[str, Any] | None:
-    """Return the accuracy on the test split with its interval, or the one that was published with the weights."""
+    """Return the accuracy on the test split, or of a cross-validation, with its interval, or the published one."""
     from striate.metrics import ClassificationScores
 
-    scores = its_run.scores.get("test") if its_run else None
-    if isinstance(scores, ClassificationScores) and scores.count:
-        top1 = scores.top1
-        return {"split": "test", "value": top1.value, "interval": top1.interval, "images": top1.count}
+    for split in ("test", "folds"):
+        scores = its_run.scores.get(split) if its_run else None
+        if isinstance(scores, ClassificationScores) and scores.count:
+            top1 = scores.top1
+            return {"split": split, "value": top1.value, "interval": top1.interval, "images": top1.count}
     for split in ("test", "published"):
         if "accuracy" in classifier.provenance.scores.get(split, {}):
             return {"split": split, "value": classifier.provenance.scores[split]["accuracy"]}
