@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 _TOGETHER = ("train", "resume")
 """Commands that can run on several processes."""
-_FIRST_WORD = 3.0
+_FIRST_WORD = 10.0
 """Seconds in which torchrun notices that the first process has ended."""
 _ENDLESS = 1000  # columns of text: a terminal breaks lines itself, and nothing else should
 
