@@ -52,6 +52,8 @@ CRAFT: dict[str, dict[str, object]] = {
     "gradient rules": {"optimizer.gradient_noise": 0.01, "optimizer.sharpness": 0.05, "optimizer.max_norm": 3.0},
 }
 """What a recipe may add, each to the recipe `photos`."""
+SCALED: dict[str, dict[str, object]] = {"resnet_rs": {"optimizer.lr": 0.1 * 8 / 256}}
+"""Rates that are made for far larger batches, as much smaller as the batch."""
 
 
 def _state(run: Run) -> dict[str, bytes]:
@@ -72,7 +74,7 @@ def _until(events: Generator[Any, None, Run], step: int) -> Run:
 
 @pytest.mark.parametrize("name", [*(name for name in RECIPES if name != "transfer"), *CRAFT])
 def test_the_loss_falls_and_a_stopped_training_ends_in_the_state_of_one_that_was_not(photos: Path, name: str) -> None:
-    recipe, settings = ("photos", CRAFT[name]) if name in CRAFT else (name, {})
+    recipe, settings = ("photos", CRAFT[name]) if name in CRAFT else (name, SCALED.get(name, {}))
     model = DEEPER if RECIPES[recipe]().initial else NETWORK
     chosen: dict[str, Any] = {"recipe": recipe, "model": model, "device": "cpu", "set": {**DEBUG, **settings}}
     run = striate.train(photos, name=name, **chosen)
