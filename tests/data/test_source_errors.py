@@ -562,7 +562,7 @@ FOUR = np.array([0, 1, 0, 1])
         ({"pictures": CUBE, "labels": FOUR}, "holds the arrays pictures, labels. It needs images"),
         ({"x_train": CUBE, "y_test": FOUR}, "It needs images"),
         ({"images": CUBE, "labels": FOUR[:3]}, "holds 4 images but 3 labels"),
-        ({"images": CUBE, "labels": np.eye(4)}, "labels are one whole number or one text for each image"),
+        ({"images": CUBE, "labels": 2 * np.eye(4)}, "labels are one whole number or one text for each image"),
         ({"images": CUBE[0], "labels": FOUR}, "images are count×height×width or ×channels; received (6, 5)"),
         ({"images": np.zeros((4, 3, 32, 32)), "labels": FOUR}, "looks as if they came first"),
         ({"images": CUBE - 1.0 * np.inf, "labels": FOUR}, "not finite numbers"),
