@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import webdataset
 from PIL import Image
 
 from striate.core.errors import DataError
@@ -221,14 +222,14 @@ def test_a_pattern_that_does_not_fit_is_a_sentence(pattern: str, sentence: str, 
 
 @pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::pytest.PytestUnraisableExceptionWarning")
 def test_webdataset_reads_the_same_samples(tmp_path: Path) -> None:
-    judge = pytest.importorskip("webdataset", reason="webdataset, the judge of this layout, is not installed")
     path = write(tmp_path / "x-0.tar", samples(3))
     found = open_data(path)
-    told = [
-        (sample["__key__"], sample["cls"], sample["png"]) for sample in judge.WebDataset(str(path), shardshuffle=False)
+    theirs = [
+        (sample["__key__"], sample["cls"], sample["png"])
+        for sample in webdataset.WebDataset(str(path), shardshuffle=False)
     ]
     ours = [
         (found.store.name(index).partition("/")[2].removesuffix(".png"), found.label(index).encode(), image(index))
         for index in range(len(found))
     ]
-    assert ours == told
+    assert ours == theirs
