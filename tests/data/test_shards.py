@@ -12,8 +12,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import webdataset
 from PIL import Image
+from webdataset.compat import WebDataset
 
 from striate.core.errors import DataError
 from striate.data.dataset import EncodedStore
@@ -224,10 +224,7 @@ def test_a_pattern_that_does_not_fit_is_a_sentence(pattern: str, sentence: str, 
 def test_webdataset_reads_the_same_samples(tmp_path: Path) -> None:
     path = write(tmp_path / "x-0.tar", samples(3))
     found = open_data(path)
-    theirs = [
-        (sample["__key__"], sample["cls"], sample["png"])
-        for sample in webdataset.WebDataset(str(path), shardshuffle=False)
-    ]
+    theirs = [(sample["__key__"], sample["cls"], sample["png"]) for sample in WebDataset(str(path), shardshuffle=False)]
     ours = [
         (found.store.name(index).partition("/")[2].removesuffix(".png"), found.label(index).encode(), image(index))
         for index in range(len(found))

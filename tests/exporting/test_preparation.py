@@ -57,7 +57,7 @@ def differences(of: InputSpec, sizes: list[tuple[int, int]]) -> list[float]:
         dtype = storage_dtype(of)
         pixels = values.astype(dtype) if dtype == np.float32 else np.rint(values).astype(dtype)
         expected = prepare(DecodedImage(pixels, of.channels, (height, width)), of).astype(np.float64)
-        (prepared,) = session.run(None, {"image": np.stack([pixels, pixels])})
+        prepared = np.asarray(session.run(None, {"image": np.stack([pixels, pixels])})[0])
         assert (prepared[0] == prepared[1]).all()
         found.append(float(np.abs(prepared[0] - expected).max()))
     return found

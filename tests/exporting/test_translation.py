@@ -35,7 +35,7 @@ def answers(network: nn.Module, x: Tensor) -> np.ndarray:
     model = graph.model(result, "y", ("n", *network(x).shape[1:]), {})
     options = onnxruntime.SessionOptions()
     options.log_severity_level, options.intra_op_num_threads = 3, 1
-    return onnxruntime.InferenceSession(model.SerializeToString(), options).run(None, {"x": x.numpy()})[0]
+    return np.asarray(onnxruntime.InferenceSession(model.SerializeToString(), options).run(None, {"x": x.numpy()})[0])
 
 
 def in_place_and_read_again(x: Tensor) -> Tensor:

@@ -24,7 +24,7 @@ def _posterized(picture: np.ndarray, bits: int) -> np.ndarray:
     low, high = _limits(picture)
     result = np.empty(picture.shape)
     for place in np.ndindex(picture.shape):
-        kept = _level(picture[place], low, high) & (256 - 2 ** (8 - bits))
+        kept = _level(float(picture[place]), low, high) & (256 - 2 ** (8 - bits))
         result[place] = low + (high - low) * kept / 255
     return result
 
@@ -202,7 +202,8 @@ def elastic(picture: np.ndarray, draws: np.ndarray, strength: float, blank: np.n
     _, height, width = picture.shape
     generator = np.random.Generator(np.random.Philox(key=int(draws[0] * 2**53)))
     moves = 2 * generator.random((2, height, width), dtype=np.float32).astype(float) - 1
-    right, down = (strength * ndimage.gaussian_filter(field, 4.0, mode="reflect", radius=12) for field in moves)
+    smooth = (ndimage.gaussian_filter(field, 4.0, mode="reflect", radius=12) for field in moves)
+    right, down = (strength * np.asarray(field) for field in smooth)
     return _read(picture, [[(y + down[y, x], x + right[y, x]) for x in range(width)] for y in range(height)])
 
 
@@ -221,9 +222,9 @@ def _plane(plane: np.ndarray, table: str, quality: int) -> np.ndarray:
     for top in range(0, height, 8):
         for left in range(0, width, 8):
             block = padded[top : top + 8, left : left + 8]
-            coefficients = fft.dctn(block - 128, norm="ortho")
+            coefficients = np.asarray(fft.dctn(block - 128, norm="ortho"))
             rounded = np.sign(coefficients) * np.floor((np.abs(coefficients) + 1e-2) / steps + 0.5)
-            block[:] = np.clip(np.floor(fft.idctn(rounded * steps, norm="ortho") + 128.51), 0, 255)
+            block[:] = np.clip(np.floor(np.asarray(fft.idctn(rounded * steps, norm="ortho")) + 128.51), 0, 255)
     return padded[:height, :width]
 
 
