@@ -64,10 +64,10 @@ def main(folder: Path) -> dict[str, float]:
     search = GridSearchCV(model, grid, scoring="neg_log_loss", cv=folds).fit(rows, targets)
     logits: Any = cross_val_predict(search.best_estimator_, rows, targets, cv=folds, method="decision_function")
     margins = np.where(targets == 1, logits, -logits)
-    log = minimize_scalar(
+    found: Any = minimize_scalar(
         lambda log: np.logaddexp(0, -margins / np.exp(log)).mean(), bounds=(-3, 3), method="bounded"
-    ).x
-    return {"correct": int((margins > 0).sum()), "count": len(targets), "temperature": float(np.exp(log))}
+    )
+    return {"correct": int((margins > 0).sum()), "count": len(targets), "temperature": float(np.exp(found.x))}
 
 
 if __name__ == "__main__":

@@ -17,5 +17,5 @@ def patches(images: np.ndarray, height: int, width: int) -> np.ndarray:
 
 def covariance(rows: np.ndarray) -> np.ndarray:
     """The covariance of the columns of `rows`, by its definition."""
-    mean = sum(rows) / len(rows)
-    return sum(np.outer(row - mean, row - mean) for row in rows) / len(rows)
+    mean = np.sum(rows, axis=0) / len(rows)
+    return np.sum([np.outer(row - mean, row - mean) for row in rows], axis=0) / len(rows)

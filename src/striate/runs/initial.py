@@ -79,8 +79,7 @@ class Dirac(Initial):
     """
 
     def change(self, network: nn.Module, batches: Batches) -> None:
-        _, *others = _convolutions(network) or [None]
-        changed = [each for each in others if each.groups == 1 and _keeps_places(each)]
+        changed = [each for each in _convolutions(network)[1:] if each.groups == 1 and _keeps_places(each)]
         if not changed:
             raise ConfigError(
                 "initial.dirac changes convolutions after the first one that have no stride, no groups and a kernel "
