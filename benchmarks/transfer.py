@@ -273,7 +273,7 @@ def beside_peer(cells: dict[Case, Found]) -> str:
         if case.mode == "features" and (other := Case(case.data, case.per_class, "peer", 0, case.fold)) in cells
     ]
     if not pairs:
-        return "There is no cell of the peer yet."
+        return ""
     own, theirs = (sum(pair[side].correct for pair in pairs) for side in (0, 1))
     ratios = np.array([[p.seconds / f.seconds, p.processor_seconds / f.processor_seconds] for f, p in pairs])
     wall, processor = np.median(ratios, axis=0)
@@ -327,7 +327,10 @@ def main() -> None:
         tables["Processes on the 400 photos"] = processes
     print(*(f"\n{heading}\n{table.markdown()}" for heading, table in tables.items()), told, sep="\n")
     if arguments.write:
-        notes = [told, f"{torch.get_num_threads()} threads, {torch.backends.cpu.get_cpu_capability()} instructions."]
+        notes = [
+            *([told] if told else []),
+            f"{torch.get_num_threads()} threads, {torch.backends.cpu.get_cpu_capability()} instructions.",
+        ]
         write_result("transfer", "Transfer from pretrained weights", tables, notes)
 
 
