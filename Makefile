@@ -1,6 +1,7 @@
 # make demo    train, judge and report a classifier of handwritten digits, from nothing
 # make test    the whole suite, lint, types and import contract, in an environment of its own
 # make lint    lint, import contract, and the types of all code
+# make browser answer images in Chromium with an exported classifier; needs npm and Chromium
 # make bench   the measurements of benchmarks/, written to results/
 # make zoo     ask every promise of every model and every judge, written to results/ (hours)
 # make zoo-train CIFAR10=<folder of the binary batches>   one small network of each family on CIFAR-10 (an hour and a half)
@@ -16,7 +17,7 @@ TEST := .venv-test/bin
 # It takes a sixth less time with larger young generations of its garbage collector.
 TYPES = NODE_OPTIONS=--max-semi-space-size=128 $(TEST)/pyright --pythonpath $(TEST)/python
 
-.PHONY: demo test lint style bench docs resume-study zoo zoo-train clean
+.PHONY: demo test lint style browser bench docs resume-study zoo zoo-train clean
 
 demo: .venv/ready
 	@$(USER)/python examples/demo.py
@@ -35,6 +36,10 @@ style: .venv-test/ready
 	$(TEST)/ruff check .
 	$(TEST)/ruff format --check .
 	$(TEST)/lint-imports
+
+browser: .venv-test/ready
+	npm install --silent --no-save --ignore-scripts --prefix .venv-test/web onnxruntime-web@1.30.0
+	STRIATE_ORT_WEB=$(CURDIR)/.venv-test/web/node_modules/onnxruntime-web/dist $(TEST)/python -m pytest tests/exporting/test_browser.py
 
 bench: .venv-bench/ready
 	.venv-bench/bin/python -m benchmarks

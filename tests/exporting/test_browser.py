@@ -1,6 +1,7 @@
 """The program for a page answers as the classifier, in Chromium.
 
-It runs where `STRIATE_ORT_WEB` is the folder `dist` of the npm package onnxruntime-web, and Chromium is installed.
+`make browser` runs it. pip installs neither Chromium nor the npm package onnxruntime-web, whose folder `dist` is
+`STRIATE_ORT_WEB`.
 """
 
 from __future__ import annotations
@@ -44,7 +45,9 @@ try {
 await fetch("/answers", { method: "POST", body: JSON.stringify(answers) });
 </script>"""
 
-pytestmark = pytest.mark.skipif(not (CHROMIUM and LIBRARY), reason="needs Chromium, and STRIATE_ORT_WEB")
+pytestmark = pytest.mark.skipif(
+    not (CHROMIUM and LIBRARY), reason="needs Chromium and onnxruntime-web of npm: make browser"
+)
 
 
 @contextlib.contextmanager

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import re
 
 import pytest
@@ -10,7 +11,7 @@ import judges.parity  # noqa: F401 (loads torchvision, of which an extension may
 from promises.published import agrees
 from striate.models import MODELS, ModelCard, Published, list_models
 
-torchvision_models = pytest.importorskip("torchvision.models")
+torchvision_models = importlib.import_module("torchvision.models")
 
 # Of the same name, and another network: with batch norm, and the paper's form.
 _ANOTHER = {"googlenet"}

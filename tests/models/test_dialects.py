@@ -139,7 +139,6 @@ def test_the_padding_of_strided_convolutions_follows_the_name() -> None:
 
 def test_squeezenet_of_keras_sees_worse_if_it_is_fed_rgb(real_data: Callable[[str], Path]) -> None:
     """On all 100 images it is right on 64, and on 40 if fed RGB."""
-    pytest.importorskip("h5py")
     (file,) = (real_data("weights") / "squeezenet1_1").glob("*.h5")
     found = pretrained(file, "squeezenet1_1")
     assert found.dialect == "keras"

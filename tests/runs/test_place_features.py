@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import sys
 from collections.abc import Iterator
 from dataclasses import replace
@@ -209,7 +210,7 @@ def test_without_pyarrow_a_sentence_says_what_to_install(tmp_path: Path, monkeyp
 
 
 def test_parquet_has_the_same_rows(classifier: Classifier, photos: Path, tmp_path: Path) -> None:
-    parquet = pytest.importorskip("pyarrow.parquet")
+    parquet = importlib.import_module("pyarrow.parquet")
     images, path = opened(photos), tmp_path / "features.parquet"
     with place_features.place_features(classifier, "stage2") as read:
         write(path, images, read, (rows for _, rows in images.blocks(read)))
@@ -251,7 +252,6 @@ def test_the_search_is_exact_in_data_and_in_a_file(
 def test_the_approximate_search_finds_the_same_and_its_index_is_built_once(
     classifier: Classifier, photos: Path, written: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    pytest.importorskip("usearch.index")
     rows = computed(classifier, photos, "stage2")
     with place_features.place_features(classifier, "stage2") as read:
         for images in (opened(photos), gallery_of(read_features(written))):

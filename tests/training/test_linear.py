@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 from typing import Any
 
 import numpy as np
@@ -31,7 +32,7 @@ def _standardised(features: np.ndarray) -> np.ndarray:
 
 @pytest.mark.parametrize(("count", "width"), [(60, 8), (40, 90)])
 def test_logistic_regression_is_that_of_scikit_learn(count: int, width: int) -> None:
-    linear_model = pytest.importorskip("sklearn.linear_model")
+    linear_model = importlib.import_module("sklearn.linear_model")
     features, targets = _made(count, width, 3)
     rows = _standardised(features)
     theirs = linear_model.LogisticRegression(C=10.0, tol=1e-10, max_iter=10_000).fit(rows, targets)
@@ -40,7 +41,7 @@ def test_logistic_regression_is_that_of_scikit_learn(count: int, width: int) -> 
 
 
 def test_the_svm_is_that_of_scikit_learn() -> None:
-    svm = pytest.importorskip("sklearn.svm")
+    svm = importlib.import_module("sklearn.svm")
     features, targets = _made(60, 8, 3)
     rows = _standardised(features)
     theirs = svm.LinearSVC(C=1.0, dual=False, tol=1e-10, max_iter=100_000, intercept_scaling=1e3).fit(rows, targets)

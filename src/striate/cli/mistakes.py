@@ -63,9 +63,9 @@ def converted(kind: Any, tokens: Sequence[Token]) -> Any:
         CoercionError: a word is no value of the type.
     """
     kinds = _members(kind)
-    if int in kinds and float not in kinds:
+    if int in kinds and not kinds & {float, str}:
         for token in tokens:
-            if "." in token.value and (str not in kinds):
+            if "." in token.value:
                 raise CoercionError(token=token, target_type=int)
     return convert(kind, tokens)
 
