@@ -1,4 +1,4 @@
-"""Whole trainings that a benchmark keeps, so that it goes on where it was stopped."""
+"""Whole trainings that a benchmark keeps, so that it continues where it was stopped."""
 
 from __future__ import annotations
 
@@ -22,4 +22,4 @@ def trained(folder: Path, name: str, data: str | Path, *, recipe: str, **options
 def training_seconds(run: Run) -> float:
     """Return the seconds that the training of a run took, evaluations and earlier sessions included."""
     ends: list[Mapping[str, Any]] = [event for event in read_events(run.events_file) if event["event"] == "finished"]
-    return float(ends[-1]["clock"]["seconds"])
+    return float(ends[-1]["wall"]["seconds"])

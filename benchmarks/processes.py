@@ -5,8 +5,8 @@
 First, the trainings of the test (`tests/rehearsal/several.py`: gloo, a batch that does not divide, a last one that is
 too small) run on 1, 2 and 4 processes; their losses are compared, and the samples of an epoch counted. Then torchrun
 trains `digits` on two processes: one worker is killed (signal 9) at a random moment, torchrun starts all again, and the
-classifier must have the bytes of an uninterrupted run. The same training on 1, 2 and 4 processes gives seconds per
-epoch; on one machine with few cores they measure the cost of communication, not a gain.
+classifier must have the bytes of an uninterrupted run. The same training is timed on 1, 2 and 4 processes; on a machine
+with few cores this measures the cost of communication, not a gain.
 """
 
 from __future__ import annotations
@@ -25,13 +25,14 @@ from pathlib import Path
 from typing import Any
 
 from _measure import Figures, write_result
+from _runs import training_seconds
 from _sides import REPOSITORY
 
 sys.path.insert(0, str(REPOSITORY / "tests"))
 
 from rehearsal.several import CASES, COUNT, learn_all, together
 from striate.core.processes import ALONE
-from striate.training import read_events
+from striate.runs.folder import Run
 
 COUNTS = (2, 4)
 SETTINGS = ("--model", "mlp", "--epochs", "8", "--batch-size", "64", "--device", "cpu", "--quiet")
@@ -115,11 +116,6 @@ def stopped(runs: Path) -> bool:
     return again.returncode == 0 and weights[0] == weights[1]
 
 
-def seconds_of(run: Path) -> float:
-    """The seconds of training that a run has recorded."""
-    return read_events(run / "events.jsonl")[-1]["wall"]["seconds"]
-
-
 def main(words: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--kills", type=int, default=3)
@@ -132,7 +128,7 @@ def main(words: Sequence[str] | None = None) -> None:
         times = []
         for count, name in ((1, "one"), (2, "whole"), (4, "four")):
             subprocess.run(command(count, runs, name), check=True, stderr=subprocess.DEVNULL)
-            times.append((str(count), f"{seconds_of(runs / name):.2f}"))
+            times.append((str(count), f"{training_seconds(Run(runs / name)):.2f}"))
         length = float(times[1][1])
         exact = sum(killed(runs, f"killed-{number}", length) for number in range(arguments.kills))
         interrupted = stopped(runs)
