@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Protocol, runtime_checkable
 
@@ -56,8 +57,8 @@ class Evaluator:
 
     `evaluate(outputs, targets, classes, temperature=)` returns the evaluation, and `read` reads its JSON;
     `rows(outputs, targets, index, temperature)` returns a row for each sample, and `read_rows(index, columns, classes)`
-    reads their columns. `evaluate` and `rows` also take what the task is judged by (`striate.tasks.Task.judged_by`).
-    `calibrate(outputs, targets, selected=)` fits a temperature on validation data; None if the
+    reads their columns. `evaluate` and `rows` also take the keyword arguments `judged_by` of the task
+    (`striate.tasks.Task`). `calibrate(outputs, targets, selected=)` fits a temperature on validation data; None if the
     task has no temperature. `fit(outputs, targets)` fits options of the task on validation data, where the user set
     none; None if the task has no such options.
     """
@@ -159,17 +160,41 @@ class ClassificationScores:
         Raises:
             RunError: the value is of another format, or a key is missing.
         """
-        try:
-            if value["format"] != FORMAT:
-                raise ValueError(f"format {value['format']} where {FORMAT} is read")
+        with reading(value):
             return _from_json(value)
-        except (KeyError, TypeError, ValueError) as error:
-            what = f"{error} is missing" if isinstance(error, KeyError) else error
-            raise RunError(f"This evaluation cannot be read ({what}). Evaluate the run again.") from error
 
 
 def _percent(share: float | None) -> str:
     return "–" if share is None else f"{share:.1%}"
+
+
+@contextmanager
+def reading(value: Mapping[str, Any]) -> Iterator[None]:
+    """Check the format of a stored evaluation, and turn errors of reading it into a `RunError`."""
+    try:
+        if value["format"] != FORMAT:
+            raise ValueError(f"format {value['format']} where {FORMAT} is read")
+        yield
+    except (KeyError, TypeError, ValueError) as error:
+        what = f"{error} is missing" if isinstance(error, KeyError) else error
+        raise RunError(f"This evaluation cannot be read ({what}). Evaluate the run again.") from error
+
+
+def check_outputs(outputs: Float[np.ndarray, "n k"]) -> None:
+    """Check that there are outputs to evaluate, and that they are finite.
+
+    Raises:
+        DataError: there is none.
+        TrainingError: some are not finite numbers.
+    """
+    if not len(outputs):
+        raise DataError("There is nothing to evaluate: the split has no image. Choose another split.")
+    broken = int((~np.isfinite(outputs)).any(axis=1).sum())
+    if broken:
+        raise TrainingError(
+            f"The network's outputs for {broken} of {len(outputs)} images are not finite numbers: its training "
+            "diverged. Train again with a lower learning rate."
+        )
 
 
 def score_classification(
@@ -208,16 +233,9 @@ def score_classification(
 def _check(logits: Float[np.ndarray, "n k"], targets: Int[np.ndarray, " n"], classes: Sequence[str]) -> None:
     if logits.shape[1] != len(classes):
         raise ValueError(f"{logits.shape[1]} logits for {len(classes)} classes")
-    if not len(targets):
-        raise DataError("There is nothing to evaluate: the split has no image. Choose another split.")
+    check_outputs(logits)
     if targets.min() < 0 or targets.max() >= len(classes):
         raise ValueError(f"targets lie in 0 … {len(classes) - 1}, not {targets.min()} … {targets.max()}")
-    broken = int((~np.isfinite(logits)).any(axis=1).sum())
-    if broken:
-        raise TrainingError(
-            f"The network's outputs for {broken} of {len(targets)} images are not finite numbers: its training "
-            "diverged. Train again with a lower learning rate."
-        )
 
 
 def _proportion_to_json(proportion: Proportion) -> dict[str, Any]:

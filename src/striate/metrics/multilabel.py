@@ -1,4 +1,4 @@
-"""Evaluation of outputs that say of each class whether an image has it: scores by class, and thresholds."""
+"""Evaluation where an image may have several classes: scores by class, and thresholds."""
 
 from __future__ import annotations
 
@@ -9,12 +9,11 @@ from typing import Any
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
-from striate.core.errors import DataError, RunError, TrainingError
 from striate.core.notebook import table
 from striate.core.proportion import Proportion
 from striate.metrics.average_precision import average_precision
 from striate.metrics.confusion import ClassScore
-from striate.metrics.evaluation import EVALUATORS, FORMAT, Evaluator
+from striate.metrics.evaluation import EVALUATORS, FORMAT, Evaluator, check_outputs, reading
 from striate.metrics.scores import METRICS, Metric
 
 HALF = 0.5
@@ -166,9 +165,7 @@ class MultilabelScores:
         Raises:
             RunError: the value is of another format, or a key is missing.
         """
-        try:
-            if value["format"] != FORMAT:
-                raise ValueError(f"format {value['format']} where {FORMAT} is read")
+        with reading(value):
             names = ("name", "support", "predicted", "correct", "average_precision", "threshold")
             return cls(
                 tuple(value["classes"]),
@@ -176,9 +173,6 @@ class MultilabelScores:
                 value["loss"],
                 tuple(LabelScore(**{name: row[name] for name in names}) for row in value["per_class"]),
             )
-        except (KeyError, TypeError, ValueError) as error:
-            what = f"{error} is missing" if isinstance(error, KeyError) else error
-            raise RunError(f"This evaluation cannot be read ({what}). Evaluate the run again.") from error
 
 
 def score_multilabel(
@@ -195,14 +189,7 @@ def score_multilabel(
         DataError: the split is empty.
         TrainingError: some outputs are not finite numbers.
     """
-    if not len(targets):
-        raise DataError("There is nothing to evaluate: the split has no image. Choose another split.")
-    broken = int((~np.isfinite(outputs)).any(axis=1).sum())
-    if broken:
-        raise TrainingError(
-            f"The network's outputs for {broken} of {len(targets)} images are not finite numbers: its training "
-            "diverged. Train again with a lower learning rate."
-        )
+    check_outputs(outputs)
     limits, present = threshold_of_each(thresholds, len(classes)), _present(targets)
     answered = sigmoid(outputs, temperature or 1.0) >= limits
     each = []
