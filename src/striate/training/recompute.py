@@ -9,7 +9,6 @@ first time only, so the gradient and all buffers are those without recomputation
 from __future__ import annotations
 
 import contextlib
-import functools
 import math
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
@@ -31,7 +30,7 @@ def recomputed(model: nn.Module) -> Iterator[None]:
     try:
         for block, _ in changed:
             chain = type(block) is nn.Sequential
-            block.forward = _in_pieces(block) if chain else _twice(block.forward, [block])
+            block.forward = _in_pieces(block) if chain else _twice(block.forward, block)
         yield
     finally:
         for block, own in changed:
@@ -66,10 +65,9 @@ def _is_composite(module: nn.Module) -> bool:
 
 
 def _in_pieces(chain: nn.Sequential) -> Callable[[Tensor], Tensor]:
-    layers = list(chain)
-    size = math.ceil(math.sqrt(len(layers)))
-    cut = [layers[start : start + size] for start in range(0, len(layers), size)]
-    runs = [_twice(functools.partial(_chained, piece), piece) for piece in cut]
+    size = math.ceil(math.sqrt(len(chain)))
+    pieces = [chain[start : start + size] for start in range(0, len(chain), size)]
+    runs = [_twice(piece, piece) for piece in pieces]
 
     def run(x: Tensor) -> Tensor:
         for each in runs:
@@ -79,17 +77,11 @@ def _in_pieces(chain: nn.Sequential) -> Callable[[Tensor], Tensor]:
     return run
 
 
-def _chained(layers: Sequence[nn.Module], x: Tensor) -> Tensor:
-    for layer in layers:
-        x = layer(x)
-    return x
-
-
-def _twice(run: Callable[..., Any], modules: Sequence[nn.Module]) -> Callable[..., Any]:
-    """Return `run` with its activations computed again in the backward pass; it runs `modules`."""
+def _twice(run: Callable[..., Any], module: nn.Module) -> Callable[..., Any]:
+    """Return `run`, the forward pass of `module`, with its activations computed again in the backward pass."""
     from torch.utils.checkpoint import checkpoint  # its first call loads torch's compiler
 
-    norms = [norm for module in modules for norm in module.modules() if isinstance(norm, _BatchNorm)]
+    norms = [norm for norm in module.modules() if isinstance(norm, _BatchNorm)]
 
     def contexts() -> tuple[contextlib.AbstractContextManager[None], contextlib.AbstractContextManager[None]]:
         return contextlib.nullcontext(), _statistics_kept(norms)
