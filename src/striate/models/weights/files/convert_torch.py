@@ -145,6 +145,10 @@ _CALLED = {
 class _Plain(pickle.Unpickler):
     """Unpickle mappings, numbers, strings and tensors. It calls nothing but `_CALLED`."""
 
+    def __init__(self, file: io.BytesIO) -> None:
+        super().__init__(file)
+        self.storages: dict[str, _Storage] = {}
+
     def find_class(self, module: str, name: str) -> Any:
         if module == "torch" and name in _TYPES:
             return _TYPES[name]
@@ -156,7 +160,8 @@ class _Plain(pickle.Unpickler):
         kind, number_type, key, _, count, *view = pid
         if kind != "storage" or view not in ([], [None]) or number_type not in _TYPES.values():
             raise _UnknownError
-        return _Storage(key, number_type, count)
+        self.storages[key] = _Storage(key, number_type, count)
+        return self.storages[key]
 
 
 def _convert_plain(data: bytes, out: str, memory: int) -> bool:
@@ -199,27 +204,16 @@ def _of_pickles(data: bytes) -> tuple[Any, Callable[[_Storage], bytes]]:
     magic, version, system = (_Plain(stream).load() for _ in range(3))
     if (magic, version, system["little_endian"]) != (_MAGIC, _VERSION, True):
         raise _UnknownError
-    found, keys = _Plain(stream).load(), _Plain(stream).load()
-    storages: dict[str, _Storage] = {}
-    _storages(found, storages, 0)
+    objects = _Plain(stream)
+    found, keys = objects.load(), _Plain(stream).load()
     parts: dict[str, bytes] = {}
     for key in keys:  # after each number of elements, these
-        size = storages[key].count * np.dtype(storages[key].type).itemsize
-        if int.from_bytes(stream.read(8), "little") != storages[key].count or len(part := stream.read(size)) != size:
+        storage = objects.storages[key]
+        size = storage.count * np.dtype(storage.type).itemsize
+        if int.from_bytes(stream.read(8), "little") != storage.count or len(part := stream.read(size)) != size:
             raise _UnknownError
         parts[key] = part
     return found, lambda one: parts[one.key]
-
-
-def _storages(value: Any, storages: dict[str, _Storage], depth: int) -> None:
-    """Enter the storages of all tensors in nested mappings and lists."""
-    if isinstance(value, _View):
-        storages[value.storage.key] = value.storage
-    elif depth > _DEEPEST:
-        raise _UnknownError
-    elif isinstance(value, (Mapping, list, tuple)):
-        for inner in value.values() if isinstance(value, Mapping) else value:
-            _storages(inner, storages, depth + 1)
 
 
 def _collect(found: Any, is_tensor: Callable[[Any], bool], values: dict[str, Any]) -> None:
