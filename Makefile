@@ -1,5 +1,5 @@
 # make demo    train, judge and report a classifier of handwritten digits, from nothing
-# make test    the whole suite, lint, types and import contract, in an environment of its own
+# make test    the whole suite, lint, import contract and the types of the package, in an environment of its own
 # make lint    lint, import contract, and the types of all code
 # make browser answer images in Chromium with an exported classifier; needs npm and Chromium
 # make bench   the measurements of benchmarks/, written to results/
@@ -14,7 +14,7 @@ TORCH_INDEX ?=
 INSTALL = -m pip install --quiet --disable-pip-version-check -c constraints.txt
 USER := .venv/bin
 TEST := .venv-test/bin
-# It takes a sixth less time with larger young generations of its garbage collector.
+# Pyright takes a sixth less time if the young generation of its garbage collector is larger.
 TYPES = NODE_OPTIONS=--max-semi-space-size=128 $(TEST)/pyright --pythonpath $(TEST)/python
 
 .PHONY: demo test lint style browser bench docs resume-study zoo zoo-train clean
@@ -22,8 +22,8 @@ TYPES = NODE_OPTIONS=--max-semi-space-size=128 $(TEST)/pyright --pythonpath $(TE
 demo: .venv/ready
 	@$(USER)/python examples/demo.py
 
-# Types take minutes of one core: those of the package are checked while the tests run, and reported after them; those of
-# the tests and benchmarks too are left to `make lint`.
+# Types take minutes of one core: those of the package are checked while the tests run, and reported after them. `make lint`
+# also checks those of the tests and benchmarks.
 test: .venv-test/ready style
 	@report=$$(mktemp); $(TYPES) src >$$report 2>&1 & types=$$!; trap 'kill $$types; rm -f $$report' INT TERM; \
 	$(TEST)/python -m pytest -n 2 --dist worksteal; tests=$$?; \

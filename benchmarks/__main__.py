@@ -1,7 +1,9 @@
-"""All benchmarks in order, each in a process of its own: python -m benchmarks [--quick]
+"""The benchmarks of `BENCHMARKS` in order, each in a process of its own: python -m benchmarks [--quick]
 
 Every one writes its table into `results/`, except with `--quick`, which only shows that they work. The machine should
-have nothing else to do. One that fails is named at the end and does not keep the others from running.
+have nothing else to do. One that fails is named at the end and does not keep the others from running. Those that take
+hours, or have targets of their own to reach, are run by themselves: `cifar_fast`, `fashion`, `golden`,
+`resnet_rs_ladder`, `resume_study`, `transfer`, `zoo`, `zoo_train`.
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
-"""Augmented batches beside torchvision's transforms on Pillow images: images per second on one core.
+"""Augmented batches against torchvision's transforms on Pillow images: images per second on one core.
 
     python benchmarks/augmentation.py [--rounds N] [--quick] [--write]
 
 RandAugment and a random resized crop, each with its defaults, on images of 32, 64 and 224 pixels. Both sides begin with
-8-bit images in memory and end with a normalised float batch; both have one thread, so that it is one core of either.
+8-bit images in memory and end with a normalised float batch; both run on one thread.
 Target: three times as fast. It takes about a minute.
 """
 
@@ -115,7 +115,7 @@ def main() -> None:
     ]
     print("\n\n".join(f"{heading}\n{table.markdown()}" for heading, table in tables.items()), *notes, sep="\n")
     if arguments.write:
-        write_result("augmentation", "Augmented batches beside torchvision on Pillow images", tables, notes)
+        write_result("augmentation", "Augmented batches against torchvision on Pillow images", tables, notes)
 
 
 if __name__ == "__main__":

@@ -2,14 +2,17 @@
 
     python benchmarks/checks.py [--quick] [--images 6] [--only NETWORK] [--write]
 
+`results/checks.md` is from three of the four networks:
+
+    python benchmarks/checks.py --images 4 --only digits --only shapes --only "dogs and cats" --write
+
 Each map of one image is checked alone, as `striate explain PHOTO --check` does, without a limit of time. True ones are
 those of seven methods. False ones are made from them: the map of another class (each class has that of the next one, as
 by an index that is off by one, or of the class with the next highest score), of another image, transposed or mirrored,
 of a network with random weights; and maps that use no network: constant, random, a blob in the centre, edges.
 
-`digits` and `shapes` are synthetic, and their small networks are trained here within a minute or two; dogs and cats
-have one of the demo's networks (`tiny_vgg` at 64 × 64), trained here, too. SqueezeNet has published ImageNet weights.
-The last two need the real data.
+The networks of `digits` and `shapes`, which Striate contains, and of the photos of dogs and cats are trained first and
+kept under `--runs`. SqueezeNet has published ImageNet weights. Dogs and cats and SqueezeNet need the real data.
 """
 
 from __future__ import annotations

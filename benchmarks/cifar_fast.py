@@ -1,6 +1,6 @@
 """CIFAR-10 to 94 %: the recipe `cifar_fast` against the published 94 % method in stock float32 PyTorch.
 
-    python benchmarks/cifar_fast.py --cifar10 FOLDER [--rounds 6] [--seeds 3] [--slices-only] [--quick] [--write]
+    python benchmarks/cifar_fast.py [--cifar10 FOLDER] [--rounds 6] [--seeds 3] [--slices-only] [--quick] [--write]
 
 Speed: both train in processes of their own, in turn, a slice of two steps each: loading, augmentation, gradient and
 update; Striate with images of each of its sizes. The time of a whole training is that of slices for all its images.

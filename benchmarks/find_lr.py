@@ -1,6 +1,6 @@
-"""The suggestion of `find-lr` against the best constant learning rate, on five data sets with their networks.
+"""The suggestion of `find-lr` against the best constant learning rate, for five pairs of data set and network.
 
-    python benchmarks/find_lr.py [--cifar10 FOLDER] [--notebook FILE] [--write]
+    python benchmarks/find_lr.py [--cifar10 FOLDER] [--notebook FILE] [--quick] [--write]
 
 Each network is trained for a few epochs at each constant rate of a grid of factors of 2, and the rate with the lowest
 mean validation loss over the seeds is the best. The range test has the settings of `striate find-lr`, seed 0. Every

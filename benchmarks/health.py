@@ -4,8 +4,8 @@
 
 Every run trains on the digits in the package, on one core, from the seeds 2, 3 and 4; the thresholds were chosen on the
 seeds 0 and 1. A hit names the fault that the run was made to have; it is also counted how often that fault, and not a
-consequence of it, decides what to try next. A run without a fault that is given one is a false alarm. A miss or a false
-alarm in more than a tenth of the runs ends the program with an error.
+consequence of it, decides what to try next. A fault named in a run without one is a false alarm. Misses or false alarms
+in more than a tenth of the runs end the program with an error.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """The ladder of ResNet-RS, climbed at a size that two cores can climb: what each step adds, with its interval.
 
-    python benchmarks/resnet_rs_ladder.py --cifar10 FOLDER [--seeds 3] [--images 8000] [--epochs 10] [--quick]
-                                          [--write]
+    python benchmarks/resnet_rs_ladder.py [--cifar10 FOLDER] [--seeds 3] [--images 8000] [--epochs 10]
+                                          [--quick] [--write]
 
 Bello et al., "Revisiting ResNets", arXiv:2103.07579, table 1, climb from ResNet-200 to ResNet-RS-200 on ImageNet. Here
 the network is a residual one of 8 layers for 32×32 pixels (`Ladder`). It is trained on three quarters of the first

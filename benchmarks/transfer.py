@@ -12,9 +12,12 @@ to train on, `--epochs` the length of trainings by epochs.
 `--processes` compares processes on the 400 photos, each from its start to its end, with all imports, nothing cached,
 in turn, so many rounds: `striate train` with everything it does by default, the work of the peer alone by functions of
 Striate, and the peer (`sides/peer_folds.py`). Each answers five folds, calibrates, and fits a classifier to all images.
+`results/transfer.md` has these alone:
+
+    python benchmarks/transfer.py --processes 3 --folds 0 --write
 
 Each training is a cell of `runs/transfer.jsonl`, which is not computed again: the study continues where it was stopped,
-and ends after the cell in which `--seconds` have passed. The table shows all cells of the notebook.
+and ends after the cell in which `--seconds` have passed. The tables show all cells of the notebook.
 """
 
 from __future__ import annotations
@@ -265,7 +268,7 @@ def rows_of(data: str, cells: dict[Case, Found]) -> list[tuple[str, ...]]:
     return rows
 
 
-def beside_peer(cells: dict[Case, Found]) -> str:
+def against_peer(cells: dict[Case, Found]) -> str:
     """Compare features with the peer on the folds that both have."""
     pairs = [
         (found, cells[other])
@@ -278,7 +281,7 @@ def beside_peer(cells: dict[Case, Found]) -> str:
     ratios = np.array([[p.seconds / f.seconds, p.processor_seconds / f.processor_seconds] for f, p in pairs])
     wall, processor = np.median(ratios, axis=0)
     return (
-        f"Features beside the peer on the same {len(pairs)} folds: {own} and {theirs} of "
+        f"Features and the peer on the same {len(pairs)} folds: {own} and {theirs} of "
         f"{sum(found.count for found, _ in pairs)} images are correct; the peer takes {wall:.2f} times the wall time "
         f"and {processor:.2f} times the processor time (medians)."
     )
@@ -320,7 +323,7 @@ def main() -> None:
             cells[case] = process(kind, real_data("photos-dog-cat"))
             note(case, cells[case])
             print(case, cells[case], flush=True)
-    told = beside_peer(cells)
+    told = against_peer(cells)
     method = f"Of {FOLDS} folds; nothing is cached before a training. Seconds are those of a fold, the mean."
     tables = {SETS[data]: Figures(COLUMNS, tuple(rows), method) for data in SETS if (rows := rows_of(data, cells))}
     if (processes := between_processes(cells)).rows:
