@@ -12,13 +12,14 @@ from typing import ClassVar
 
 import numpy as np
 import torch
-from jaxtyping import Float, Float64
+from jaxtyping import Bool, Float, Float64
 from torch import Tensor
 
 from striate.core.registry import Registered, Registry
 from striate.core.rng import Stream
 from striate.core.scalars import check_range
 from striate.data.augmentation import affine
+from striate.data.augmentation.rectangles import covered
 
 Draws = Float64[np.ndarray, "n d"]  # uniform in [0, 1), one row for each image
 
@@ -227,14 +228,15 @@ class Cutout(Photometric):
     def apply(self, images: Float[Tensor, "n c h w"], draws: Draws, blank: Sequence[float]) -> Tensor:
         height, width = images.shape[2:]
         side = max(1, round(self.fraction * min(height, width)))
+        top, left = (np.floor(draws[:, axis] * size) - side // 2 for axis, size in enumerate((height, width)))
+        sides = np.full(len(draws), float(side))
+        return blanked(images, covered(top, left, sides, sides, height, width), blank)
 
-        def inside(draw: np.ndarray, size: int) -> np.ndarray:
-            start = np.floor(draw * size).astype(np.int64)[:, None] - side // 2
-            return (np.arange(size) >= start) & (np.arange(size) < start + side)
 
-        square = inside(draws[:, 0], height)[:, :, None] & inside(draws[:, 1], width)[:, None, :]
-        mask = torch.from_numpy(square[:, None]).to(images.device)
-        return torch.where(mask, torch.tensor(blank).to(images).view(1, -1, 1, 1), images)
+def blanked(images: Float[Tensor, "n c h w"], mask: Bool[np.ndarray, "n 1 h w"], blank: Sequence[float]) -> Tensor:
+    """Set the pixels in the mask to the mean of each channel."""
+    mean = torch.tensor(blank).to(images).view(1, -1, 1, 1)
+    return torch.where(torch.from_numpy(mask).to(images.device), mean, images)
 
 
 def brightened(images: Float[Tensor, "n c h w"], factors: Float[Tensor, "n 1 1 1"]) -> Tensor:
@@ -264,7 +266,12 @@ def generator(draw: float) -> np.random.Generator:
 
 def factor(images: Tensor, draws: Draws, fraction: float) -> Float[Tensor, "n 1 1 1"]:
     """Return a factor for each image, by its first draw uniform within `fraction` of 1."""
-    return torch.from_numpy(1 + fraction * signed(draws[:, 0])).to(images).view(-1, 1, 1, 1)
+    return per_image(images, 1 + fraction * signed(draws[:, 0]))
+
+
+def per_image(images: Tensor, numbers: Float[np.ndarray, " n"]) -> Float[Tensor, "n 1 1 1"]:
+    """Return a number for each image in the form in which all its values can be multiplied by it."""
+    return torch.from_numpy(numbers).to(images).view(-1, 1, 1, 1)
 
 
 def _mean(images: Float[Tensor, "n c h w"]) -> Float[Tensor, "n 1 1 1"]:

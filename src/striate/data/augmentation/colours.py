@@ -20,6 +20,7 @@ from striate.data.augmentation.augmentations import (
     bounds,
     factor,
     in_range,
+    per_image,
     signed,
 )
 
@@ -98,7 +99,7 @@ class Hue(Colour):
         check_range(self, "fraction", at_least=0, at_most=0.5)
 
     def apply(self, images: Colours, draws: Draws, blank: Sequence[float]) -> Colours:
-        turn = torch.from_numpy(6 * self.fraction * signed(draws[:, 0])).to(images).view(-1, 1, 1, 1)
+        turn = per_image(images, 6 * self.fraction * signed(draws[:, 0]))
         red, green, blue = images.split(1, dim=1)
         value = images.amax(dim=1, keepdim=True)
         chroma = value - images.amin(dim=1, keepdim=True)
@@ -191,7 +192,7 @@ def _power(shares: Float[Tensor, "n c h w"], powers: np.ndarray) -> Float[Tensor
     """
     if shares.device.type == "cpu":
         return torch.from_numpy(np.power(shares.contiguous().numpy(), powers[:, None, None, None]))
-    return shares ** torch.from_numpy(powers).to(shares).view(-1, 1, 1, 1)
+    return shares ** per_image(shares, powers)
 
 
 def _normal(draws: Draws) -> Draws:

@@ -44,11 +44,9 @@ class Elastic(Photometric):
         moves = np.empty((n, 2, height, width), np.float32)
         for field, draw in zip(moves, draws[:, 0].tolist(), strict=True):
             generator(draw).random(out=field, dtype=np.float32)
-        reach = math.ceil(3 * self.sigma)
-        kernel = np.exp(-((np.arange(-reach, reach + 1) / self.sigma) ** 2) / 2)
-        kernel = np.tile(kernel / kernel.sum(), (n, 1))
-        field = smoothed(torch.from_numpy(2 * moves - 1).to(images), kernel).mul_(self.alpha)
-        return affine.displaced(images, field)
+        field = torch.from_numpy(2 * moves - 1).to(images)
+        field = smoothed(field, np.full(n, self.sigma), reach=math.ceil(3 * self.sigma))
+        return affine.displaced(images, field.mul_(self.alpha))
 
 
 AUGMENTATIONS.add("elastic", Elastic)

@@ -11,7 +11,7 @@ from jaxtyping import Float, Float64, Int
 from torch import Tensor
 
 from striate.core.scalars import check_range
-from striate.core.spec import RGB
+from striate.core.spec import RGB, channel_names
 from striate.data.augmentation.augmentations import AUGMENTATIONS, Draws, Photometric
 from striate.data.augmentation.colours import in_colours
 from striate.data.augmentation.levels import whole_levels
@@ -64,7 +64,7 @@ class Jpeg(Photometric):
         check_range(self, "highest", at_most=100)
 
     def apply(self, images: Planes, draws: Draws, blank: Sequence[float]) -> Planes:
-        return self.of_channels(images, draws, blank, RGB if images.shape[1] == len(RGB) else ())
+        return self.of_channels(images, draws, blank, channel_names(images.shape[1]))
 
     def of_channels(self, images: Planes, draws: Draws, blank: Sequence[float], channels: Sequence[str]) -> Planes:
         rows = np.flatnonzero(draws[:, 0] < self.probability)
@@ -74,7 +74,7 @@ class Jpeg(Photometric):
         at = torch.from_numpy(rows).to(images.device)
         levels, low, unit = whole_levels(images[at])
         coloured = set(RGB) <= set(channels)
-        grey = [place for place, name in enumerate(channels or images[0]) if not (coloured and name in RGB)]
+        grey = [place for place, name in enumerate(channels) if not (coloured and name in RGB)]
         if grey:
             levels[:, grey] = _coded(levels[:, grey].int(), _steps(_LUMA, quality)).to(levels)
         levels = in_colours(levels, channels, lambda colours: compressed(colours, quality))

@@ -16,7 +16,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from striate.core.scalars import check_range
-from striate.data.augmentation.augmentations import AUGMENTATIONS, Draws, Photometric, bounds, in_range
+from striate.data.augmentation.augmentations import AUGMENTATIONS, Draws, Photometric, bounds, in_range, per_image
 
 _HIGHEST = 255
 _LEVELS = _HIGHEST + 1
@@ -114,14 +114,14 @@ class Equalize(Levels):
 def posterized(images: Float[Tensor, "n c h w"], bits: np.ndarray) -> Float[Tensor, "n c h w"]:
     """Keep the first `bits` bits of each image's levels."""
     levels, low, unit = whole_levels(images)
-    step = torch.from_numpy(2.0 ** (8 - bits)).to(images).view(-1, 1, 1, 1)
+    step = per_image(images, 2.0 ** (8 - bits))
     return levels.div_(step).floor_().mul_(step).mul_(unit).add_(low)
 
 
 def solarized(images: Float[Tensor, "n c h w"], thresholds: np.ndarray) -> Float[Tensor, "n c h w"]:
     """Invert the levels of each image from its threshold on."""
     low, high = bounds(images)
-    least = torch.from_numpy(thresholds).to(images).view(-1, 1, 1, 1) * (high - low) + low
+    least = per_image(images, thresholds) * (high - low) + low
     inverted = (images - least).sign_().add_(1).clamp_(max=1)  # 0 or 1; `torch.where` takes three times as long
     return inverted.mul_((low + high) - 2 * images).add_(images)
 

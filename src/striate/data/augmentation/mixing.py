@@ -16,7 +16,8 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from striate.core.scalars import check_range
-from striate.data.augmentation.augmentations import AUGMENTATIONS, Augmentation, Draws, generator
+from striate.data.augmentation.augmentations import AUGMENTATIONS, Augmentation, Draws, generator, per_image
+from striate.data.augmentation.rectangles import covered
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,7 +46,7 @@ class Mixing(Augmentation):
     ) -> tuple[Float[Tensor, "n c h w"], Float[Tensor, "n k"]]:
         """Return images and targets, combined with those of their partners."""
         partner = torch.from_numpy(partners(draws[:, 0]))
-        drawn = np.array([_beta(self.alpha, draw) for draw in draws[:, 1].tolist()])
+        drawn = np.array([generator(draw).beta(self.alpha, self.alpha) for draw in draws[:, 1].tolist()])
         share = np.where(draws[:, 2] < self.probability, drawn, 1.0)
         mixed, share = self.combine(images, images[partner.to(images.device)], share, draws[:, 3:])
         own = torch.from_numpy(share).to(targets)[:, None]
@@ -82,7 +83,7 @@ class Mixup(Mixing):
         share: Float64[np.ndarray, " n"],
         places: Float64[np.ndarray, "n 2"],
     ) -> tuple[Float[Tensor, "n c h w"], Float64[np.ndarray, " n"]]:
-        own = torch.from_numpy(share).to(images).view(-1, 1, 1, 1)
+        own = per_image(images, share)
         return (images * own).add_(others * (1 - own)), share
 
 
@@ -106,17 +107,12 @@ class Cutmix(Mixing):
         share: Float64[np.ndarray, " n"],
         places: Float64[np.ndarray, "n 2"],
     ) -> tuple[Float[Tensor, "n c h w"], Float64[np.ndarray, " n"]]:
-        cut = np.sqrt(1 - share)
-
-        def inside(draw: np.ndarray, size: int) -> np.ndarray:
-            side = np.rint(size * cut)[:, None]
-            start = np.floor(draw * size)[:, None] - side // 2
-            return (np.arange(size) >= start) & (np.arange(size) < start + side)
-
-        height, width = images.shape[2:]
-        pasted = inside(places[:, 0], height)[:, :, None] & inside(places[:, 1], width)[:, None, :]
-        mask = torch.from_numpy(pasted[:, None]).to(images.device)
-        return torch.where(mask, others, images), 1 - pasted.mean(axis=(1, 2))
+        cut, (height, width) = np.sqrt(1 - share), images.shape[2:]
+        rows, columns = np.rint(height * cut), np.rint(width * cut)
+        top, left = np.floor(places[:, 0] * height) - rows // 2, np.floor(places[:, 1] * width) - columns // 2
+        pasted = covered(top, left, rows, columns, height, width)
+        mask = torch.from_numpy(pasted).to(images.device)
+        return torch.where(mask, others, images), 1 - pasted.mean(axis=(1, 2, 3))
 
 
 def partners(draws: Float64[np.ndarray, " n"]) -> Int64[np.ndarray, " n"]:
@@ -130,11 +126,6 @@ def partners(draws: Float64[np.ndarray, " n"]) -> Int64[np.ndarray, " n"]:
 def soft(targets: Tensor, classes: int) -> Float[Tensor, "n k"]:
     """Return targets with a column for each class: class numbers as rows of 0 and one 1."""
     return targets.float() if targets.ndim == 2 else F.one_hot(targets.long(), classes).float()
-
-
-def _beta(alpha: float, draw: float) -> float:
-    """Return a number from Beta(alpha, alpha), a function of a draw: the key of a counter-based generator."""
-    return generator(draw).beta(alpha, alpha)
 
 
 AUGMENTATIONS.add("mixup", Mixup)

@@ -16,12 +16,13 @@ from striate.data.augmentation.augmentations import (
     AUGMENTATIONS,
     Draws,
     Photometric,
+    blanked,
     blended,
     factor,
     generator,
     in_range,
 )
-from striate.data.augmentation.rectangles import TRIES, fitting, placed
+from striate.data.augmentation.rectangles import TRIES, covered, fitting, placed
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,15 +42,16 @@ class Blur(Photometric):
         check_range(self, "sigma", at_least=0, at_most=20)
 
     def apply(self, images: Float[Tensor, "n c h w"], draws: Draws, blank: Sequence[float]) -> Tensor:
-        reach = math.ceil(3 * self.sigma)
-        distances = np.arange(-reach, reach + 1) / np.maximum(self.sigma * draws, 1e-3)
-        kernel = np.exp(-(distances**2) / 2)
-        kernel /= kernel.sum(axis=1, keepdims=True)
-        return smoothed(images, kernel)
+        return smoothed(images, np.maximum(self.sigma * draws[:, 0], 1e-3), reach=math.ceil(3 * self.sigma))
 
 
-def smoothed(images: Float[Tensor, "n c h w"], kernel: Float64[np.ndarray, "n k"]) -> Float[Tensor, "n c h w"]:
-    """Convolve rows and columns with a kernel for each image, which is continued as its mirror image."""
+def smoothed(images: Float[Tensor, "n c h w"], sigma: Float64[np.ndarray, " n"], *, reach: int) -> Tensor:
+    """Convolve rows and columns with a Gaussian of `sigma` for each image, which is continued as its mirror image.
+
+    The kernel ends at `reach` pixels.
+    """
+    kernel = np.exp(-((np.arange(-reach, reach + 1) / sigma[:, None]) ** 2) / 2)
+    kernel /= kernel.sum(axis=1, keepdims=True)
     weights = torch.from_numpy(kernel).to(images)[:, :, None, None, None]
     for axis in (2, 3):
         images = _convolved(images, weights, axis)
@@ -147,15 +149,10 @@ class Erasing(Photometric):
     def apply(self, images: Float[Tensor, "n c h w"], draws: Draws, blank: Sequence[float]) -> Tensor:
         height, width = images.shape[2:]
         rows, columns, fits = fitting(draws, self.least, self.most, self.aspect, height, width)
+        top, left = placed(draws[:, -3], height, rows), placed(draws[:, -2], width, columns)
         erased = fits & (draws[:, -1] < self.probability)
-
-        def inside(draw: np.ndarray, size: int, sides: np.ndarray) -> np.ndarray:
-            start = placed(draw, size, sides)[:, None]
-            return (np.arange(size) >= start) & (np.arange(size) < start + sides[:, None])
-
-        area = inside(draws[:, -3], height, rows)[:, :, None] & inside(draws[:, -2], width, columns)[:, None, :]
-        mask = torch.from_numpy((area & erased[:, None, None])[:, None]).to(images.device)
-        return torch.where(mask, torch.tensor(blank).to(images).view(1, -1, 1, 1), images)
+        mask = covered(top, left, rows, columns, height, width) & erased[:, None, None, None]
+        return blanked(images, mask, blank)
 
 
 AUGMENTATIONS.add("blur", Blur)

@@ -17,19 +17,23 @@ from jaxtyping import Float, Float64
 from torch import Tensor
 
 from striate.core.scalars import check_range
-from striate.core.spec import RGB
+from striate.core.spec import channel_names
 from striate.data.augmentation import affine
-from striate.data.augmentation.augmentations import AUGMENTATIONS, Draws, Photometric, brightened, contrasted, generator
+from striate.data.augmentation.augmentations import (
+    AUGMENTATIONS,
+    Draws,
+    Photometric,
+    brightened,
+    contrasted,
+    generator,
+    per_image,
+)
 from striate.data.augmentation.colours import in_colours, saturated
 from striate.data.augmentation.levels import autocontrasted, equalized, posterized, solarized
 from striate.data.augmentation.pixels import sharpened
 
 Amounts = Float64[np.ndarray, " n"]
 Images = Float[Tensor, "n c h w"]
-
-
-def _factors(images: Tensor, amounts: Amounts) -> Float[Tensor, "n 1 1 1"]:
-    return torch.from_numpy(1 + amounts).to(images).view(-1, 1, 1, 1)
 
 
 def _across(amounts: Amounts) -> Amounts:
@@ -50,12 +54,12 @@ _WARPS: dict[str, Callable[[Amounts], affine.Matrices]] = {
 """Operations that resample, by name: matrices from slopes or degrees."""
 
 _CHANGES: dict[str, Callable[[Images, Amounts, Sequence[str]], Images]] = {
-    "brightness": lambda images, amounts, channels: brightened(images, _factors(images, amounts)),
-    "contrast": lambda images, amounts, channels: contrasted(images, _factors(images, amounts)),
+    "brightness": lambda images, amounts, channels: brightened(images, per_image(images, 1 + amounts)),
+    "contrast": lambda images, amounts, channels: contrasted(images, per_image(images, 1 + amounts)),
     "saturation": lambda images, amounts, channels: in_colours(
-        images, channels, lambda colours: saturated(colours, _factors(images, amounts))
+        images, channels, lambda colours: saturated(colours, per_image(images, 1 + amounts))
     ),
-    "sharpness": lambda images, amounts, channels: sharpened(images, _factors(images, amounts)),
+    "sharpness": lambda images, amounts, channels: sharpened(images, per_image(images, 1 + amounts)),
     "posterize": lambda images, amounts, channels: posterized(images, amounts),
     "solarize": lambda images, amounts, channels: solarized(images, amounts),
     "autocontrast": lambda images, amounts, channels: autocontrasted(images),
@@ -141,7 +145,7 @@ class Policy(Photometric):
     """An augmentation that applies operations drawn for each image."""
 
     def apply(self, images: Images, draws: Draws, blank: Sequence[float]) -> Tensor:
-        return self.of_channels(images, draws, blank, RGB if images.shape[1] == len(RGB) else ())
+        return self.of_channels(images, draws, blank, channel_names(images.shape[1]))
 
     @abstractmethod
     def of_channels(self, images: Images, draws: Draws, blank: Sequence[float], channels: Sequence[str]) -> Images:

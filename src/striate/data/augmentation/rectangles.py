@@ -27,6 +27,15 @@ def fitting(
     return rows[images, first], columns[images, first], np.asarray(fits.any(axis=1))
 
 
+def covered(
+    top: Sides, left: Sides, rows: Sides, columns: Sides, height: int, width: int
+) -> Bool[np.ndarray, "n 1 h w"]:
+    """Return the mask of the pixels within the rectangle of each image."""
+    y, x = np.arange(height)[:, None], np.arange(width)
+    top, left, rows, columns = (each[:, None, None, None] for each in (top, left, rows, columns))
+    return ((y >= top) & (y < top + rows)) & ((x >= left) & (x < left + columns))
+
+
 def placed(draws: Float64[np.ndarray, " n"], size: int, sides: Sides) -> Sides:
     """Return the first row (or column) of a rectangle within an axis of `size`, every place equally likely."""
     return np.floor(draws * (size - sides + 1))
