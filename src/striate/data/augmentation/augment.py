@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from itertools import groupby
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, Shaped
 from torch import Tensor
 
 from striate.core.errors import ConfigError
@@ -83,7 +83,7 @@ def augment(
 
 def mix(
     images: Float[Tensor, "n c h w"],
-    targets: Float[Tensor, "n k"],
+    targets: Shaped[Tensor, "n ..."],
     index: np.ndarray,
     *,
     epoch: int,
@@ -91,8 +91,8 @@ def mix(
     augmentations: Sequence[Augmentation],
     blank: Sequence[float],
     channels: Sequence[str],
-) -> tuple[Float[Tensor, "n c h w"], Float[Tensor, "n k"]]:
-    """Apply augmentations as `augment` does, those that mix images too; return images and their soft targets.
+) -> tuple[Float[Tensor, "n c h w"], Shaped[Tensor, "n ..."]]:
+    """Apply augmentations as `augment` does, those that mix images too, which need soft targets; return both.
 
     What an image is mixed with depends on the images of the batch, whatever their order.
     """

@@ -12,7 +12,6 @@ from collections.abc import Generator
 from contextlib import closing
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any
 
 import numpy as np
 import torch
@@ -23,7 +22,7 @@ from striate.core.errors import ConfigError, DataError
 from striate.core.processes import ALONE, Processes
 from striate.core.spec import InputSpec
 from striate.core.threads import in_order, usable_cores
-from striate.data.augmentation.augment import augment, mix
+from striate.data.augmentation.augment import mix
 from striate.data.augmentation.augmentations import Augmentation
 from striate.data.augmentation.mixing import Mixing, soft
 from striate.data.dataset import Dataset, Indices
@@ -193,16 +192,14 @@ class Loader:
         """Augment and scale images; where they are mixed, return soft targets."""
         if self._random is None or not self._random.augmentations:
             return scale(raw, self._spec), targets
-        known: dict[str, Any] = {
-            "epoch": epoch,
-            "seed": self._random.seed,
-            "augmentations": self._random.augmentations,
-            "blank": self._spec.mean,
-            "channels": self._spec.channels,
-        }
-        changed = to_shares(raw, self._spec)
-        if self._mixes:
-            changed, targets = mix(changed, soft(targets, len(self._dataset.classes)), counters, **known)
-        else:
-            changed = augment(changed, counters, **known)
+        changed, targets = mix(
+            to_shares(raw, self._spec),
+            soft(targets, len(self._dataset.classes)) if self._mixes else targets,
+            counters,
+            epoch=epoch,
+            seed=self._random.seed,
+            augmentations=self._random.augmentations,
+            blank=self._spec.mean,
+            channels=self._spec.channels,
+        )
         return normalise(changed, self._spec), targets
