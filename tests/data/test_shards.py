@@ -48,7 +48,7 @@ def write(path: Path, files: Sequence[tuple[str, bytes]], form: int = tarfile.GN
 
 
 def samples(count: int, *, first: int = 0) -> list[tuple[str, bytes]]:
-    """`count` images of two classes; the brightness of each tells its number."""
+    """Return `count` images of two classes; the brightness of each is its number."""
     numbers = range(first, first + count)
     return [each for n in numbers for each in ((f"{n:05d}.png", image(n)), (f"{n:05d}.cls", b"%d" % (n % 2)))]
 

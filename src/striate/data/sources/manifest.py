@@ -35,7 +35,7 @@ class _Row(NamedTuple):
     group: str
 
     @property
-    def told(self) -> str:
+    def text(self) -> str:
         """The labels as text."""
         return ";".join(self.labels)
 
@@ -83,7 +83,7 @@ def open_manifest(path: Path) -> Dataset:
     )
     parts: list[Split | None] = [row.split for row in rows]
     if "label" in columns.places:
-        dataset = by_label(path, store, [row.told for row in rows], parts, notes)
+        dataset = by_label(path, store, [row.text for row in rows], parts, notes)
     else:
         dataset = by_labels(path, store, [row.labels for row in rows], parts, notes, classes=tuple(columns.classes))
     return replace(dataset, groups=_groups([row.group for row in rows]))
@@ -209,7 +209,7 @@ def _once(path: Path, rows: Sequence[_Row]) -> tuple[list[_Row], list[str]]:
         earlier = first.setdefault(key, row)
         if earlier is row:
             continue
-        for what, word in (("told", "labels"), ("split", "splits"), ("group", "groups")):
+        for what, word in (("text", "labels"), ("split", "splits"), ("group", "groups")):
             values = getattr(earlier, what), getattr(row, what)
             if values[0] != values[1]:
                 raise DataError(

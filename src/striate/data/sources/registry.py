@@ -68,7 +68,7 @@ def by_labels(
 ) -> Dataset:
     """Return a data set from the labels (in canonical form) and the split, if any, of each image.
 
-    `classes` are classes besides those that images have.
+    `classes` are included even where no image has them.
     """
     names = natural_order([*classes, *(name for each in labels for name in each)])
     place = {name: column for column, name in enumerate(names)}

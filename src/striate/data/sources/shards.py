@@ -106,7 +106,7 @@ def shard_paths(source: Path) -> list[Path]:
     """Return the shards that a folder, a file or a pattern with braces names, in order.
 
     Raises:
-        DataError: a shard of the pattern does not exist, or the pattern is not one.
+        DataError: a shard of the pattern does not exist, or the pattern is invalid.
     """
     if source.is_dir():
         return sorted(each for each in source.iterdir() if each.suffix.lower() == ".tar" and each.is_file())
@@ -246,7 +246,7 @@ def _split(path: Path) -> Split | None:
 
 
 def _choices(source: Path, inside: str) -> list[str]:
-    """Return the texts for which a pair of braces stands: a range of numbers, or a list."""
+    """Return the alternatives within a pair of braces: a range of numbers, or a list."""
     numbers = _RANGE.fullmatch(inside)
     if numbers is None:
         return inside.split(",")

@@ -13,7 +13,6 @@ import zipfile
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
 from typing import IO
 
@@ -46,11 +45,6 @@ class Archive:
     sizes: Int64[np.ndarray, " n"]
     digests: UInt8[np.ndarray, "n 32"]
     links: tuple[str, ...] = ()
-
-    @cached_property
-    def places(self) -> dict[str, int]:
-        """The number of each file by its name."""
-        return {name: number for number, name in enumerate(self.names)}
 
     def read(self, number: int) -> bytes:
         """Read the bytes of a file.
@@ -116,7 +110,7 @@ def _read(path: Path, signature: tuple[int, int], file: IO[bytes]) -> Archive:
 def _headers(path: Path, file: IO[bytes]) -> Iterator[tuple[bytes, str, int]]:
     """Yield type, name and size of each member; before the next one, its bytes must have been read.
 
-    The size of what is not a file is that of its blocks.
+    The size of a member that is not a file is that of its blocks.
     """
     extended: dict[str, str] = {}
     while block := file.read(_BLOCK):
@@ -162,7 +156,7 @@ def _size(path: Path, field: bytes) -> int:
     """Return a size in octal digits, or in GNU tar's binary form."""
     size = int.from_bytes(field[1:], "big") if field[0] == 0x80 else _octal(field)
     if size is None or size > os.path.getsize(path):
-        raise DataError(f"{path} is damaged or cut off: a file in it is larger than the archive. Copy it again.")
+        raise _larger(path)
     return size
 
 
@@ -173,7 +167,7 @@ def _octal(field: bytes) -> int | None:
 
 def _number(path: Path, digits: bytes) -> int:
     if not digits.isdigit() or int(digits[:20]) > os.path.getsize(path):
-        raise DataError(f"{path} is damaged or cut off: a file in it is larger than the archive. Copy it again.")
+        raise _larger(path)
     return int(digits)
 
 
@@ -218,6 +212,10 @@ def _skip(path: Path, file: IO[bytes], count: int, name: str) -> None:
 
 def _cut(path: Path, name: str) -> DataError:
     return DataError(f"{path} is cut off within {name}. Copy it again.")
+
+
+def _larger(path: Path) -> DataError:
+    return DataError(f"{path} is damaged or cut off: a file in it is larger than the archive. Copy it again.")
 
 
 def _load(path: Path, signature: tuple[int, int], cached: Path) -> Archive | None:
