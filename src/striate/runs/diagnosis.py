@@ -19,7 +19,7 @@ from striate.training import read_events
 
 @dataclass(frozen=True, eq=False)
 class RunDiagnosis:
-    """What a run recorded of its training, and the judgement on it."""
+    """The record of a run's training, and the judgement on it."""
 
     history: History
     measurements: tuple[Measurement, ...]
@@ -39,7 +39,7 @@ def diagnose_run(run: Run) -> RunDiagnosis:
     judgement = judge(
         history,
         measurements,
-        share=1.0 if over else _share(run, events),
+        share=1.0 if over else _share(run, events, history),
         seen=_accuracy(scores, "train") if over else None,
         unseen=(_accuracy(scores, "test") or _accuracy(scores, "val")) if over else None,
     )
@@ -51,12 +51,12 @@ def _accuracy(scores: Mapping[str, Any], split: str) -> Proportion | None:
     return found.top1 if isinstance(found, ClassificationScores) else None
 
 
-def _share(run: Run, events: list[dict[str, Any]]) -> float:
+def _share(run: Run, events: list[dict[str, Any]], history: History) -> float:
     """Return the share of a training that is over, from the position of its last event."""
     places = [event for event in events if "clock" in event]
     if not places:
         return 0.0
     last = places[-1]
-    step, epochs = last["clock"]["step"], read_history(events).epochs
-    clock = Clock(max(1, round(step / epochs)), step, last.get("wall", {}).get("seconds", 0.0))
+    step = last["clock"]["step"]
+    clock = Clock(max(1, round(step / history.epochs)), step, last.get("wall", {}).get("seconds", 0.0))
     return min(1.0, Plan.read(run).recipe.epochs.progress(clock))
