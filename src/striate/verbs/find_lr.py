@@ -141,7 +141,7 @@ def find_lr(
             fashion-mnist, cifar10, cifar100. From Python also `striate.Loaders`.
         model: a name that 'striate list-models' lists, or an architecture, as in "(conv3-32 relu)*2 pool2 fc512 relu";
             by default the recipe's. From Python also a model of your own, or a function or class that builds it.
-        recipe: photos, transfer, digits, mnist or cifar; by default the one that suits the data.
+        recipe: a name that 'striate recipes' lists; by default the one that suits the data.
         batch_size: images per step.
         optimizer: sgd, adam or adamw.
         weight_decay: the strength of weight decay.
