@@ -59,7 +59,7 @@ def test_an_impossible_range_is_one_sentence(changes: dict[str, float], sentence
         striate.find_lr("digits", **changes)  # pyright: ignore[reportArgumentType]
 
 
-def test_find_lr_trains_beyond_divergence_and_leaves_a_image_only(
+def test_find_lr_trains_beyond_divergence_and_leaves_an_image_only(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("STRIATE_CACHE", str(tmp_path / "cache"))

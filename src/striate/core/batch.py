@@ -12,8 +12,8 @@ from torch import Tensor
 class Batch:
     """Prepared images (the input of a model), targets in the form of their task, and indices in the data set.
 
-    Of a batch that several processes compute, this is the part of one; `weight` is that of its mean loss in the mean of
-    the whole batch.
+    Where several processes compute a batch, this is the part of one of them, and `weight` is the weight of its mean
+    loss in the mean of the whole batch.
     """
 
     images: Float[Tensor, "n c h w"]

@@ -150,7 +150,7 @@ class ExecutionPlan:
 
 
 def out_of_memory(error: BaseException) -> bool:
-    """Return whether `error` says that the memory of the device, or of this process, is not enough."""
+    """Return whether `error` means that the memory of the device, or of this process, is not enough."""
     if isinstance(error, (torch.OutOfMemoryError, MemoryError)):
         return True
     said = str(error)

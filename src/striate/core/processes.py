@@ -172,8 +172,8 @@ def _meeting() -> Any:
     """Return a store with keys that these processes alone use, to find each other.
 
     The store of torchrun outlives the processes: after a restart it holds the addresses of those that have ended, and
-    machines may count restarts differently. So the first process gives the meeting a new name, and tells it to each
-    other one under a key that this one has made up.
+    machines may count restarts differently. So the first process makes up a new name for the meeting, and each of the
+    others reads it under a key that it has made up itself.
     """
     from torch.distributed import PrefixStore  # pyright: ignore[reportPrivateImportUsage]
     from torch.distributed.rendezvous import rendezvous
@@ -188,7 +188,7 @@ def _meeting() -> Any:
     missing = set(range(1, count))
     while missing:
         for other in sorted(missing):
-            if store.check([f"striate hello {other}"]):  # it may be one from before: the present one comes later
+            if store.check([f"striate hello {other}"]):  # may be left from before a restart; the present one follows
                 store.set(f"striate welcome {store.get(f'striate hello {other}').decode()}", own)
             if store.check([f"striate ready {own} {other}"]):
                 missing.discard(other)

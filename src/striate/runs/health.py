@@ -68,12 +68,12 @@ def _read(line: bytes) -> Measurement:
 
 
 class HealthWatch:
-    """Yields the events of a run's training with measurements of its layers among them, and records these in the run.
+    """The events of a run's training with measurements of its layers among them, which are recorded in the run.
 
     Measurements are made at the end of the training, at its start, and at ends of epochs between, as many as `SHARE`
-    of its steps pay for, in this order; a training that is too short for one has none. When is a function of the clock,
-    and a measurement one of the weights, so that a resumed run repeats them. Weights, statistics, gradients, optimizer
-    and random numbers are those of a training that is not watched.
+    of its steps pay for, in this order; a training that is too short for one has none. Their times depend on the clock
+    alone, and their values on the weights, so that a resumed run repeats them. Weights, statistics, gradients,
+    optimizer and random numbers are those of a training that is not watched.
     """
 
     def __init__(self, run: Run, state: TrainState, batches: Batches, *, until: Duration, batch_size: int) -> None:
@@ -114,7 +114,11 @@ class HealthWatch:
                     self._prepare()
 
     def _pays(self, count: int) -> bool:
-        """Return whether the training is long enough for so many measurements; one limited by time, how far it is."""
+        """Return whether the training is long enough for `count` measurements.
+
+        The length of a training that is limited by time is not known: its steps so far count, and at its start it is
+        taken to be long enough.
+        """
         clock = self._state.clock
         steps = self._until.steps(clock.steps_per_epoch)
         if steps is None and clock.step == 0:
@@ -128,7 +132,7 @@ class HealthWatch:
     def _due(self, clock: Clock) -> bool:
         """Return whether a measurement is due at `clock`: at the end, or at the first end of an epoch in a period.
 
-        Those between begin with the second period and leave the last: start and end have used these up.
+        Those between begin with the second period and omit the last one: start and end have used these up.
         """
         if self._until.reached(clock):
             return self._pays(1)

@@ -90,8 +90,8 @@ def resnet_2015_cifar() -> Recipe:
     cifar10' leaves for training: 352 steps.
 
     Differs: the 4 pixels are mirrored, where the paper has zeros; each channel is standardised, where the paper
-    subtracts the mean of each pixel. For ResNet-110 the paper
-    begins with a rate of 0.01 until the training error is below 80 %.
+    subtracts the mean of each pixel. For ResNet-110 the paper begins with a rate of 0.01 until the training error is
+    below 80 %.
     """
     steps_per_epoch = -(-45_000 // 128)
     return Recipe(

@@ -169,9 +169,9 @@ class Prepared:
         dataset = with_targets(self.dataset, recipe.task, self.labels)
         randomization = Randomization(seed=recipe.seed, augmentations=augmentations, sampling=recipe.sampling)
 
-        def loader(split: Split, spec: InputSpec, batch_size: int, told: Progress, **training: Any) -> Loader:
+        def loader(split: Split, spec: InputSpec, batch_size: int, report: Progress, **training: Any) -> Loader:
             images, threads = (dataset, self.splits[split], spec), recipe.loader_threads
-            named = renamed(told, f"loading the {_SPLIT_NAMES[split]} split")
+            named = renamed(report, f"loading the {_SPLIT_NAMES[split]} split")
             cached = None
             if recipe.in_memory:
                 held = self.splits[split] if self.held is None else self.held
@@ -179,8 +179,8 @@ class Prepared:
             division: dict[str, Any] = {"threads": threads, "processes": processes}
             return Loader(*images, batch_size=batch_size, cached=cached, **division, **training)
 
-        def train(spec: InputSpec, told: Progress) -> Loader:
-            return loader("train", spec, recipe.batch_size, told, steps=self.steps, randomization=randomization)
+        def train(spec: InputSpec, report: Progress) -> Loader:
+            return loader("train", spec, recipe.batch_size, report, steps=self.steps, randomization=randomization)
 
         training: Loader | SizedLoader = (
             train(self.input, progress) if recipe.resizing is None else self._growing(recipe, train, progress)

@@ -82,7 +82,7 @@ def resume_run(
 
 
 def _stand(stack: ExitStack, run: Run) -> tuple[Checkpoint | None, list[str], Origin | None]:
-    """Return where the run stands, which `stack` keeps locked."""
+    """Return the newest checkpoint of the run, those refused, and its origin; `stack` keeps the run locked."""
     stack.enter_context(run.writing())
     checkpoint, refused = newest_checkpoint(run.checkpoints)
     return checkpoint, refused, Origin.read(run, checkpoint)
@@ -219,7 +219,10 @@ def _averages_alike(recipe: Recipe, before: Duration, clock: Clock) -> bool:
 
 
 def _stages_alike(recipe: Recipe, before: Duration, clock: Clock) -> bool:
-    """Return whether the images had the same sizes until now as in a training meant for the new end; freezing none."""
+    """Return whether images had the same sizes, and layers were frozen, as in a training meant for the new end.
+
+    With freezing that is so at the start only: the rates and the ends of the layers depend on the end.
+    """
     if recipe.resizing is None or recipe.freezing is not None:
         return recipe.freezing is None or clock.step == 0
     lengths = [epochs_of(length, clock.steps_per_epoch) for length in (before, recipe.epochs)]

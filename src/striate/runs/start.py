@@ -183,8 +183,8 @@ def _plan(
     completed, suited, reason = complete(changes, free=not is_named(data) and recipe is None)
     completed, several = follow_targets(completed, label_sets=label_sets)
     plan = make_plan(named, recipe or suited or recipe_for(data), completed, execution=execution)
-    told = {"transfer": reason, "task": several}
-    return replace(plan, reasons={**plan.reasons, **{group: why for group, why in told.items() if why}})
+    added = {"transfer": reason, "task": several}
+    return replace(plan, reasons={**plan.reasons, **{group: why for group, why in added.items() if why}})
 
 
 def _short(model: str) -> str:

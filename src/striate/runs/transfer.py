@@ -58,8 +58,8 @@ class Features(Transfer):
         folds: parts of a cross-validation that evaluates the classifier, which then learns from all images; 1 is none,
             and the splits are used as in every training. None is 5 where there are on average fewer than 500 images of
             a class.
-        keep_folds: keep the classifiers of the folds too: `striate predict RUN/folds/classifier-* IMAGES` asks them
-            together, as an ensemble.
+        keep_folds: keep the classifiers of the folds too; `striate predict RUN/folds/classifier-* IMAGES` uses them as
+            an ensemble.
     """
 
     place: str | None = None
@@ -81,8 +81,8 @@ class Trained(Transfer, ABC):
         rate: learning rate as a fraction of the optimizer's, which is meant for training from scratch.
         folds: parts of a cross-validation, for each of which the training is repeated without it; the network then
             learns from all images. None and 1 are none, and the splits are used as in every training.
-        keep_folds: keep the classifiers of the folds too: `striate predict RUN/folds/classifier-* IMAGES` asks them
-            together, as an ensemble.
+        keep_folds: keep the classifiers of the folds too; `striate predict RUN/folds/classifier-* IMAGES` uses them as
+            an ensemble.
     """
 
     rate: float = 0.1
@@ -156,8 +156,8 @@ class Auto(Transfer):
     Args:
         places: how many places are probed: the input of the last layer, and the last feature maps before it.
         folds: parts of the cross-validation, also of the evaluation (see `features`); none and 1 are 5 for the probes.
-        keep_folds: keep the classifiers of the folds too: `striate predict RUN/folds/classifier-* IMAGES` asks them
-            together, as an ensemble.
+        keep_folds: keep the classifiers of the folds too; `striate predict RUN/folds/classifier-* IMAGES` uses them as
+            an ensemble.
     """
 
     places: int = 3

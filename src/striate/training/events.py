@@ -38,7 +38,7 @@ class MemoryShort:
     normalized: bool
 
     def sentence(self) -> str:
-        """Say what happened, and what it changes."""
+        """Describe the event and its consequences."""
         images = "1 image" if self.micro_batch == 1 else f"{self.micro_batch} images"
         change = (
             "; batch norms take their statistics over these. To keep them at the whole batch: memory.recompute=true"

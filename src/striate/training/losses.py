@@ -36,7 +36,7 @@ class Loss(Registered, ABC):
     tasks: ClassVar[tuple[str, ...]] = ("classification",)
     """Names of the tasks whose outputs and targets the loss takes."""
     soft_targets: ClassVar[bool] = False
-    """Whether the loss takes soft targets, which `mixup` and `cutmix` make; a loss of one's own says so itself."""
+    """Whether the loss takes soft targets, which `mixup` and `cutmix` make."""
 
     auxiliary: float | None = None
 

@@ -48,7 +48,7 @@ def with_less_memory(state: TrainState, batch: Batch, gradient: Callable[[], flo
 
 
 def divided(plan: ExecutionPlan, count: int, model: nn.Module, said: str) -> ExecutionPlan:
-    """Return `plan` with half the images at once of a batch of `count`, for which memory was short; `said` says so.
+    """Return `plan` with half as many images of a batch of `count` at once; `said` is the error of the short memory.
 
     Raises:
         TrainingError: it cannot be divided any more.
