@@ -1,13 +1,13 @@
-// Classify images with model.onnx in a page.
+// Classify images with model.onnx in a web page.
 //
-// Copy the folder `dist` of the npm package onnxruntime-web beside the page, and then, in a module script:
+// Copy the folder `dist` of the npm package onnxruntime-web into the folder of the page. In a module script:
 //
 //     import * as ort from "./dist/ort.wasm.min.mjs";
 //     import { load } from "./predict.js";
 //     const classifier = await load(ort, "model.onnx");
 //     const [[name, probability]] = await classifier.predict(file); // a File of an <input>, or any Blob
 //
-// The file prepares the images; this program only decodes them, by the browser: upright, in sRGB, with 8 bits.
+// The model prepares the images. The browser decodes them: upright, in sRGB, with 8 bits for each colour.
 
 const LUMA = [19595, 38470, 7471]; // of red, green and blue in grey, in 65,536ths
 
@@ -28,7 +28,7 @@ export async function load(ort, url) {
   return { predict, classes: card.classes };
 }
 
-// Decode an image over the background that the classifier was trained with.
+// Decode an image, with transparent pixels over the background that the classifier was trained with.
 async function decode(blob, background) {
   const bitmap = await createImageBitmap(blob, { imageOrientation: "from-image" });
   const context = new OffscreenCanvas(bitmap.width, bitmap.height).getContext("2d", { colorSpace: "srgb" });
