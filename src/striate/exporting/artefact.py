@@ -1,4 +1,4 @@
-"""The folder that leaves: an exported classifier with its card, and the programs that use it.
+"""The folder of an exported classifier: its files, its card, and the programs that use it.
 
 model.onnx …    the exported files                 predict.py, predict.js    stand-alone programs
 card.json       what it is, for programs           README.md                 the same, for people

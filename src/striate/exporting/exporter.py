@@ -36,7 +36,8 @@ class Exporter(Registered, ABC):
     """A form of export: the files that it writes, and the runtimes that open them.
 
     Attributes:
-        programs: stand-alone programs in `striate/exporting/programs` that use the files, by what they need.
+        programs: the names of stand-alone programs in `striate/exporting/programs` that use the files, each with its
+            requirements in words.
     """
 
     registry = EXPORTERS

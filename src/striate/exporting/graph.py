@@ -13,9 +13,11 @@ from onnx import TensorProto, helper, numpy_helper
 from striate.core.errors import ModelError
 
 OPSET = 20
-"""Version of the standard operators. ONNX Runtime, OpenVINO and onnxruntime-web know it."""
-_GRAPHS = (onnx.AttributeProto.GRAPH, onnx.AttributeProto.GRAPHS)
+"""Version of the standard operators. ONNX Runtime, OpenVINO and onnxruntime-web support it."""
 _IR = 10  # version of the file format that belongs to it
+
+BRANCHES = (onnx.AttributeProto.GRAPH, onnx.AttributeProto.GRAPHS)
+"""Types of attributes that hold graphs, as those of branches and loops do."""
 
 TYPES = {
     np.dtype(np.float32): TensorProto.FLOAT,
@@ -159,7 +161,7 @@ class Graph:
             self._tensors[inside(tensor.name)] = tensor
             tensor.name = inside(tensor.name)
         for node in model.graph.node:
-            if any(attribute.type in _GRAPHS for attribute in node.attribute) or node.domain:
+            if any(attribute.type in BRANCHES for attribute in node.attribute) or node.domain:
                 raise ModelError(f"The network needs {node.op_type}, which is no standard operator without branches.")
             node.input[:] = map(inside, node.input)
             node.output[:] = map(inside, node.output)

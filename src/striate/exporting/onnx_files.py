@@ -6,7 +6,7 @@ import importlib.util
 import json
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -45,7 +45,7 @@ class Onnx(Exporter):
     network: bool = True
 
     programs: ClassVar[Mapping[str, str]] = MappingProxyType(
-        {"predict.py": "numpy, Pillow and onnxruntime", "predict.js": "onnxruntime-web, in a page"}
+        {"predict.py": "numpy, Pillow and onnxruntime", "predict.js": "onnxruntime-web, in a browser"}
     )
 
     def check(self) -> None:
@@ -87,15 +87,11 @@ class Onnx(Exporter):
 EXPORTERS.add("onnx", Onnx)
 
 
-@dataclass(frozen=True)
 class OnnxRuntime:
     """`model.onnx`, opened in ONNX Runtime on the processor."""
 
-    path: Path
-    _session: Any = field(init=False, repr=False)
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "_session", session(self.path))
+    def __init__(self, path: Path) -> None:
+        self._session = session(path)
 
     @property
     def name(self) -> str:
@@ -125,6 +121,8 @@ def check_file(path: Path) -> None:
     """
     import onnx
 
+    from striate.exporting.graph import BRANCHES
+
     try:
         model = onnx.load(str(path), load_external_data=False)
     except Exception as error:  # of the parser of protocol buffers
@@ -136,8 +134,7 @@ def check_file(path: Path) -> None:
             raise RunError(f"{path} refers to another file for its weights, which is refused.")
         if min(tensor.dims, default=1) < 0 or math.prod(tensor.dims) > 8 * max(1, tensor.ByteSize()):
             raise RunError(f"{path} states weights of {'×'.join(map(str, tensor.dims))}, and does not hold them.")
-    branches = (onnx.AttributeProto.GRAPH, onnx.AttributeProto.GRAPHS)
-    if model.functions or any(attribute.type in branches for attribute in attributes):
+    if model.functions or any(attribute.type in BRANCHES for attribute in attributes):
         raise RunError(f"{path} holds functions or branches, which no exported classifier has.")
     domains = {node.domain for node in model.graph.node} - {"", "ai.onnx"}
     if domains:

@@ -7,7 +7,7 @@ import importlib.util
 import json
 import xml.etree.ElementTree as ElementTree
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -61,18 +61,13 @@ def _library() -> Any:
     return importlib.import_module("openvino")
 
 
-@dataclass(frozen=True)
 class OpenVinoRuntime:
     """`model.xml`, opened in OpenVINO on the processor, with as many threads as torch uses."""
 
-    path: Path
-    _model: Any = field(init=False, repr=False)
-
-    def __post_init__(self) -> None:
+    def __init__(self, path: Path) -> None:
         openvino = _library()
         threads = {"INFERENCE_NUM_THREADS": torch.get_num_threads(), "INFERENCE_PRECISION_HINT": "f32"}
-        model = openvino.Core().compile_model(self.path, "CPU", threads)
-        object.__setattr__(self, "_model", model)
+        self._model = openvino.Core().compile_model(path, "CPU", threads)
 
     @property
     def name(self) -> str:

@@ -23,7 +23,7 @@ TIE = 1e-3
 LIMIT = 1e-3
 """The largest difference of a probability that passes."""
 FLIPS, DIFFERENCE = "flips", "difference"
-"""What can be let pass: changed first classes, and probabilities that differ by more than `LIMIT`."""
+"""The differences that can be allowed: changed first classes, and probabilities that differ by more than `LIMIT`."""
 _BATCH = 32
 
 
@@ -52,10 +52,10 @@ class Parity:
         return found
 
     def check(self, allow: Sequence[str]) -> None:
-        """Check that everything passes but what is allowed.
+        """Check that each failure is allowed.
 
         Raises:
-            RunError: something does not.
+            RunError: one is not.
         """
         refused = {name: reason for name, reason in self.failures.items() if name not in allow}
         if refused:

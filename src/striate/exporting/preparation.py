@@ -54,7 +54,7 @@ def add_preparation(graph: Graph, pixels: Value, spec: InputSpec) -> Value:
 
 
 def _resized(graph: Graph, spec: InputSpec, height: Value, width: Value) -> list[Value]:
-    """Add the size after the resize, as `striate.core.geometry.place` has it."""
+    """Add the size after the resize, as `striate.core.geometry.place` computes it."""
     if spec.resize == "stretch":
         return [graph.constant(np.array([float(side)])) for side in place(spec, *spec.size).resized]
     if spec.resized is None:
@@ -166,16 +166,13 @@ class _Axis:
         """Return 2^bits, where `bits` are those after the point of a weight."""
         if self.spec.resampler == "pillow":
             return self.graph.constant(2.0**_FINEST)
-        every = self.graph.add("Range", 0.0, self._scalar(self.after), 1.0).reshape(-1, 1)
+        every = self.graph.add("Range", 0.0, self.after.reshape(), 1.0).reshape(-1, 1)
         reach = self.widened * float(self.reach) if self.spec.antialias else self.graph.constant(float(self.reach))
-        taps = self.graph.add("Range", 0.0, self._scalar(self.graph.add("Ceil", reach) * 2.0 + 1.0), 1.0)
+        taps = self.graph.add("Range", 0.0, (self.graph.add("Ceil", reach) * 2.0 + 1.0).reshape(), 1.0)
         largest = self.graph.add("ReduceMax", self.weights(every, self.bounds(every)[0] + taps), keepdims=0)
         powers = np.exp2(np.arange(_FINEST + 1))
         fits = (largest * powers + 0.5).floor() < 2.0**_BITS
         return self.graph.add("ReduceMax", fits.to(np.float64) * powers, keepdims=0)
-
-    def _scalar(self, value: Value) -> Value:
-        return value.reshape()
 
     def band(self) -> tuple[Value, Value, Value]:
         """Return the matrix of weights by blocks, the first old pixel that each block needs, and how many it needs.

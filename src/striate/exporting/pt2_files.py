@@ -6,9 +6,8 @@ import io
 import json
 import zipfile
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -75,19 +74,13 @@ def _is_raw(name: str) -> bool:
 EXPORTERS.add("pt2", Pt2)
 
 
-@dataclass(frozen=True)
 class Loaded:
     """`network.pt2`, loaded by torch."""
 
-    path: Path
-    _program: Any = field(init=False, repr=False)
-    _input: InputSpec = field(init=False, repr=False)
-
-    def __post_init__(self) -> None:
+    def __init__(self, path: Path) -> None:
         extra = {_INPUT: ""}
-        program = torch.export.load(self.path, extra_files=extra).module()
-        object.__setattr__(self, "_program", program)
-        object.__setattr__(self, "_input", from_json(InputSpec, json.loads(extra[_INPUT])))
+        self._program = torch.export.load(path, extra_files=extra).module()
+        self._input = from_json(InputSpec, json.loads(extra[_INPUT]))
 
     @property
     def name(self) -> str:

@@ -9,14 +9,16 @@ _MANY = 20  # classes that are listed
 
 
 def readme(card: Mapping[str, Any], programs: Mapping[str, str]) -> str:
-    """Return README.md for the `card` of an export."""
+    """Return README.md for the `card` of an export, with the `programs` in its folder and their requirements."""
+    files: Mapping[str, Any] = card["files"]
     parts = [
         f"# {card['network']}, {len(card['classes'])} classes",
         "A classifier of images, exported by Striate. `card.json` holds the same for programs.",
         "## Use",
         *_use(programs),
         "## Data and accuracy",
-        *_accuracy(card),
+        f"Trained on: {card['data']}.",
+        _accuracy(card["accuracy"]),
         "## Classes",
         *_classes(card),
         "## Preparation",
@@ -26,7 +28,7 @@ def readme(card: Mapping[str, Any], programs: Mapping[str, str]) -> str:
         "## Weights",
         f"Licence: {card['licence'] or 'not recorded'}. {card['parameters']:,} parameters.",
         "## Files",
-        "\n".join(f"- `{name}`: {each['bytes']:,} bytes, SHA-256 `{each['sha256']}`" for name, each in _files(card)),
+        "\n".join(f"- `{name}`: {each['bytes']:,} bytes, SHA-256 `{each['sha256']}`" for name, each in files.items()),
     ]
     return "\n\n".join(parts) + "\n"
 
@@ -37,18 +39,13 @@ def _use(programs: Mapping[str, str]) -> list[str]:
     return [part for part in (python, "\n".join(used)) if part]
 
 
-def _accuracy(card: Mapping[str, Any]) -> list[str]:
-    return [f"Trained on: {card['data']}.", _accuracy_sentence(card["accuracy"])]
-
-
-def _accuracy_sentence(found: Mapping[str, Any] | None) -> str:
+def _accuracy(found: Mapping[str, Any] | None) -> str:
     if not found:
         return "Accuracy: not measured."
     if "interval" not in found:
         return f"Accuracy: {_percent(found['value'])} ({found['split']})."
     low, high = map(_percent, found["interval"])
-    folds = found["split"] == "folds"
-    source = "in a cross-validation" if folds else f"of the {found['split']} split"
+    source = "in a cross-validation" if found["split"] == "folds" else f"of the {found['split']} split"
     shown = f"{_percent(found['value'])} of {found['images']:,} images {source}"
     return f"Accuracy: {shown} (95 % interval {low} to {high})."
 
@@ -100,10 +97,6 @@ def decoding_sentence(decoding: Mapping[str, Any]) -> str:
         both = (decoding["accuracy_at_a_fraction"]["value"], decoding["accuracy_complete"]["value"])
         text += f"; accuracy on them is {_percent(both[0])} at a fraction and {_percent(both[1])} whole"
     return text + "."
-
-
-def _files(card: Mapping[str, Any]) -> list[tuple[str, Any]]:
-    return list(card["files"].items())
 
 
 def _percent(share: float) -> str:

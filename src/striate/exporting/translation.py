@@ -1,8 +1,8 @@
 """Translate networks to standard ONNX operators, from the program that `torch.export` records.
 
 The operators of the zoo and of most convolutional networks are translated here; `OPERATORS` takes further ones. A
-network with any other operator is translated as a whole by `torch.onnx`, which knows them all and takes several times
-as long.
+network with any other operator is translated as a whole by `torch.onnx`, which supports more operators and takes
+several times as long.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from striate.exporting.graph import OPSET, Graph, Value
 
 Translate = Callable[..., Any]
 """`translate(graph, node, *args, **kwargs)` adds the operators of `node`, with a `Value` for each tensor, and returns
-the `Value` of its result. `node.meta["val"]` has shape and type of it."""
+the `Value` of its result. `node.meta["val"]` has the shape and the type of the result."""
 
 OPERATORS: Registry[Translate] = Registry("operator of torch", ModelError)
 """Translations by the operator's name in torch: `aten.relu`, whatever its overload."""
@@ -145,7 +145,7 @@ class _Translator:
         self._values[node] = found
 
     def _write(self, node: fx.Node, value: Value) -> None:
-        """Let what reads the argument of an operator that works in place read the result.
+        """Replace the argument of an operator that works in place by its result, for the nodes that follow.
 
         Other tensors that share its memory must not be read afterwards: here they would still have the former values.
         """
@@ -198,7 +198,12 @@ def _scalar(node: fx.Node, value: Any) -> Any:
     """Return a number as a constant of the type of the result."""
     if isinstance(value, Value):
         return value
-    return np.asarray(value, torch.empty(0, dtype=node.meta["val"].dtype).numpy().dtype)
+    return np.asarray(value, _dtype(node))
+
+
+def _dtype(node: fx.Node) -> np.dtype:
+    """Return the type of the result, as one of numpy."""
+    return torch.empty(0, dtype=node.meta["val"].dtype).numpy().dtype
 
 
 def _unary(kind: str) -> Translate:
@@ -206,16 +211,9 @@ def _unary(kind: str) -> Translate:
 
 
 for _aten, _onnx in {
-    **{"relu": "Relu", "sigmoid": "Sigmoid", "tanh": "Tanh", "sqrt": "Sqrt", "exp": "Exp", "neg": "Neg"},
-    **{
-        "abs": "Abs",
-        "log": "Log",
-        "erf": "Erf",
-        "hardswish": "HardSwish",
-        "floor": "Floor",
-        "reciprocal": "Reciprocal",
-    },
-}.items():
+    "relu": "Relu", "sigmoid": "Sigmoid", "tanh": "Tanh", "sqrt": "Sqrt", "exp": "Exp", "neg": "Neg", "abs": "Abs",
+    "log": "Log", "erf": "Erf", "hardswish": "HardSwish", "floor": "Floor", "reciprocal": "Reciprocal",
+}.items():  # fmt: skip
     OPERATORS.add(f"aten.{_aten}", _unary(_onnx))
 
 
@@ -243,7 +241,7 @@ def _transpose(graph: Graph, node: fx.Node, x: Value, first: int, second: int) -
 
 @_translates("to", "_to_copy")
 def _to(graph: Graph, node: fx.Node, x: Value, *_: Any, **__: Any) -> Value:
-    return x.to(torch.empty(0, dtype=node.meta["val"].dtype).numpy().dtype.type)
+    return x.to(_dtype(node).type)
 
 
 @_translates("cat")
@@ -294,8 +292,8 @@ def _binary(kind: str) -> Translate:
 
 
 for _aten, _onnx in {
-    **{"add": "Add", "sub": "Sub", "mul": "Mul", "div": "Div", "pow": "Pow", "maximum": "Max", "minimum": "Min"},
-}.items():
+    "add": "Add", "sub": "Sub", "mul": "Mul", "div": "Div", "pow": "Pow", "maximum": "Max", "minimum": "Min",
+}.items():  # fmt: skip
     OPERATORS.add(f"aten.{_aten}", _binary(_onnx))
 
 
