@@ -19,8 +19,8 @@ class Interrupt:
     """A request to stop, by Ctrl-C or SIGTERM.
 
     While `deferred` is true, the first request only sets `requested`; every other raises `KeyboardInterrupt`. `status`
-    is the exit status for it: 128 and the signal's number, as in shells. torchrun passes a signal on that its processes
-    have received from the terminal already: for a few seconds, the second one is the same request.
+    is the exit status for it: 128 and the signal's number, as in shells. torchrun forwards a signal that its processes
+    have already received from the terminal: for a few seconds, a second signal counts as the same request.
     """
 
     def __init__(self) -> None:

@@ -112,7 +112,7 @@ def _check_together(words: Sequence[str]) -> None:
 def _complain(sentence: str) -> None:
     rank = own_rank()
     if rank:
-        # What all processes complain of, the first one says; torchrun then ends the others.
+        # An error of all processes is printed by the first one; torchrun then ends the others.
         time.sleep(_FIRST_WORD)
         sentence = f"process {rank + 1}: {sentence}"
     print(f"striate: {visible_lines(sentence)}", file=sys.stderr)
