@@ -27,9 +27,8 @@ SECTIONS: Registry[Callable[[RunMaterial], Section | None]] = Registry("section 
 """By the names that a task lists (`striate.tasks.Task.sections`)."""
 
 for _make in (
-    advice, examples, generalization, confusions, classes, confidence, transfer, training, health,
-    augmentation, data, audit, model, filters,
-    recipe, provenance, labels,
+    advice, examples, generalization, confusions, classes, confidence, labels, transfer, training, health, augmentation,
+    data, audit, model, filters, recipe, provenance,
 ):  # fmt: skip
     SECTIONS.add(_make.__name__, _make)
 

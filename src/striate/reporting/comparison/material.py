@@ -201,7 +201,7 @@ def _notes(runs: Sequence[Compared], judged: str | None, pairs: Sequence[Pair]) 
         counts = {each.evaluations[str(judged)].scores.count for each in scored}
         if any({pair.paired.count} != counts for pair in pairs):
             notes.append("Where two runs share a part of their images, the pair is compared on that part.")
-    if judged == "val" and scored:
+    if judged == "val":
         notes.append("Validation images may have chosen the weights, so these accuracies are optimistic.")
     if pairs:
         notes.append(

@@ -112,9 +112,8 @@ def _time(seconds: float | None) -> str:
 
 
 def _scores(material: Material, names: Sequence[str]) -> Section:
-    rows = [[row[0], *row[1:]] for row in score_rows(material)]
     lead = [h("p", "With 95 % intervals."), *(h("p", note) for note in material.notes)]
-    return Section("scores", "Scores", lead, table(["", *names], rows))
+    return Section("scores", "Scores", lead, table(["", *names], score_rows(material)))
 
 
 def _pairs(material: Material) -> Section:
@@ -123,7 +122,7 @@ def _pairs(material: Material) -> Section:
         "The same images, judged by two runs. p is the probability of such a difference between equally accurate "
         "classifiers (McNemar's exact test, adjusted for the number of pairs by Holm's method).",
     )
-    return Section("differences", "Differences", lead, table(PAIR_HEADS, [list(pair_row(p)) for p in material.pairs]))
+    return Section("differences", "Differences", lead, table(PAIR_HEADS, list(map(pair_row, material.pairs))))
 
 
 def _settings(material: Material, names: Sequence[str]) -> Section:

@@ -50,7 +50,7 @@ def _words(material: RunMaterial, history: History, best: float | None) -> list[
 
 
 def _memory(events: Sequence[Mapping[str, Any]]) -> str:
-    """Say from when on batches were computed in pieces, if memory was short for them."""
+    """Return the steps from which batches were computed in pieces because memory was short; empty if it never was."""
     divided = [event for event in events if event["event"] == "memory_short"]
     if not divided:
         return ""
