@@ -86,7 +86,7 @@ def _gap(history: History, seen: Proportion | None, unseen: Proportion | None) -
 
 
 def judge_rate(history: History, measurements: Sequence[Measurement], *, share: float) -> Verdict:
-    """Tell from the loss, and from the size of the updates, whether the learning rate is too high, too low or good.
+    """Judge by the loss and the size of the updates whether the learning rate is too high, too low or good.
 
     `share` is the share of the training that is over.
     """

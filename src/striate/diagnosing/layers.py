@@ -66,7 +66,7 @@ class Measurement:
 
 
 def judge_activations(layers: Sequence[LayerHealth], *, sound_at_start: bool | None = None) -> Verdict:
-    """Name dead units and saturated functions; `sound_at_start` tells whether there were none before the training."""
+    """Name dead units and saturated functions; `sound_at_start` is true if there were none before the training."""
     rule = (
         f"dead: at least {thresholds.DEAD:.0%} of the units of a layer pass no gradient for any image of the batch; "
         f"saturated: at least {thresholds.SATURATED:.0%} of the outputs of half of the layers with a bounded function, "

@@ -27,7 +27,7 @@ Maps = Float[np.ndarray, "n h w"]
 
 
 def hide(network: nn.Module, images: Float[Tensor, "n c h w"], half: Half) -> nn.Module:
-    """Let a network see the mean colour of `images` in that half of each input of their size, and return it."""
+    """Replace this half of each input that has the size of `images` by their mean colour, and return the network."""
     axis, second = half
     size, side = images.shape[1:], images.shape[axis]
     colour = images.mean((0, 2, 3), keepdim=True)

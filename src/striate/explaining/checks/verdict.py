@@ -24,10 +24,8 @@ EDGES = 0.2
 
 _ABOVE_CHANCE = 0.9  # share of the random places that a measure beats, to be better than chance
 _WORSE, _BETTER = 0.1, 0.5  # the same of all measures together: up to the first a map fails, from the second it passes
-_TURNED, _NOT_TURNED = (
-    2.5,
-    1.25,
-)  # ratio of the spreads in the hidden half and, turned, elsewhere: fails above, passes below
+# Ratio of the spread in the hidden half to that of the map turned: fails above the first, passes up to the second.
+_TURNED, _NOT_TURNED = 2.5, 1.25
 
 
 @dataclass(frozen=True)

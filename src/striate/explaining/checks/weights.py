@@ -26,8 +26,7 @@ class Cascade:
     """A copy of a network in eval mode, of which more and more layers become random, the last to run first.
 
     A layer is a module that has weights or statistics of its own. Statistics are estimated on `images`, the first of
-    them if they are many. The noise follows from `seed`. A compiled network
-    is not compiled in the copy.
+    them if they are many. The noise follows from `seed`. The copy of a compiled network is not compiled.
     """
 
     def __init__(self, model: nn.Module, images: Float[Tensor, "n c h w"], seed: int) -> None:
