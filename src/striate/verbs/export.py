@@ -35,12 +35,12 @@ def export(
     set: str | Sequence[str] | Mapping[str, object] = (),
     progress: Progress | None = None,
 ) -> Exported:
-    """Export a classifier as a folder that other programs use, and compare its answers with torch's before.
+    """Export a classifier as a folder that other programs use, after comparing its answers with those of torch.
 
     The file takes decoded images of any size: it prepares them as in training, to the bit, and answers with calibrated
-    probabilities. The folder also holds a card (card.json, README.md) and programs for Python and for a page. The
-    run's own test images are classified by torch and by the file; if the first class of an image changes that is no
-    tie, or a probability by more than 0.001, nothing is written.
+    probabilities. The folder also holds a card (card.json, README.md) and programs for Python and for web pages.
+    The run's own test images are classified by torch and by the file. If the first class of an image changes although
+    it is no tie, or a probability changes by more than 0.001, nothing is written.
 
     JPEG files are decoded completely for it. Where the classifier decodes large ones at a fraction of their size
     (decode_scale), the card says what that changes.

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class NamedRecipe:
-    """A recipe with its name; `about` says what it is for, where it comes from, and what differs from there."""
+    """A recipe with its name; `about` describes its purpose, its source, and how it differs from the source."""
 
     name: str
     about: str
