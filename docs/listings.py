@@ -51,12 +51,13 @@ def commands() -> str:
 
 
 def _help(name: str) -> str:
-    with (
-        mock.patch.dict(os.environ, {"COLUMNS": "100", "NO_COLOR": "1"}),
-        contextlib.redirect_stdout(io.StringIO()) as shown,
-        contextlib.suppress(SystemExit),
-    ):
-        main([name, "--help"])
+    environment = {"COLUMNS": "100", "NO_COLOR": "1"}
+    with mock.patch.dict(os.environ, environment), contextlib.redirect_stdout(io.StringIO()) as shown:
+        try:
+            main([name, "--help"])
+        except SystemExit as ended:
+            if ended.code:
+                raise
     return shown.getvalue()
 
 

@@ -10,13 +10,12 @@ from pathlib import Path
 import pytest
 import torch
 
-sys.path.insert(
-    0, str(Path(__file__).parent)
-)  # `shapes`, and the slow references: `from reference.conv import convolve`
+# Where `shape_checks` is, and the slow references: `from reference.conv import convolve`.
+sys.path.insert(0, str(Path(__file__).parent))
 
 import shape_checks
 
-# Before anything of striate is imported. Where every operation of a network is overheard, checks take most of the time.
+# Before anything of striate is imported. In the tracer, which sees every operation, checks take most of the time.
 shape_checks.install("striate", without="striate.tracing")
 
 from striate.core.allocator import tune_process  # noqa: E402 (after the hook)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import copy
 import dataclasses
+import inspect
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -12,6 +14,7 @@ import pytest
 import torch
 from torch import nn, optim
 
+import striate
 from reference import optimizers as reference
 from rehearsal.small import MadeBatches, make_model, make_state
 from striate.core.config import from_json
@@ -62,6 +65,12 @@ class One(nn.Module):
         with torch.no_grad():
             self.linear.weight.fill_(weight)
             self.linear.bias.fill_(bias)
+
+
+@pytest.mark.parametrize("verb", [striate.train, striate.find_lr], ids=["train", "find_lr"])
+def test_the_help_of_training_names_every_optimizer(verb: Callable[..., Any]) -> None:
+    (line,) = re.findall(r"^ *optimizer: (.+)\.$", inspect.getdoc(verb) or "", re.MULTILINE)
+    assert re.split(r", | or ", line) == sorted(OPTIMIZERS)
 
 
 @pytest.mark.parametrize("name", OPTIMIZERS)

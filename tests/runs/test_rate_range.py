@@ -78,9 +78,9 @@ def test_find_lr_trains_beyond_divergence_and_leaves_an_image_only(
     assert sorted(path.name for path in tmp_path.iterdir()) == ["cache", "find-lr", "photos"]
     assert found.image is not None
     assert found.image.read_bytes() == found._repr_png_()
-    if found.suggestion is not None:
-        assert found.hint is not None
-        assert found.hint.endswith(f"--optimizer sgd --lr {found.suggestion:g}")
+    assert found.suggestion is not None
+    assert found.hint is not None
+    assert found.hint.endswith(f"--optimizer sgd --lr {found.suggestion:g}")
     assert json.loads(json.dumps(found.to_json()))["losses"] == list(found.test.losses)
 
 

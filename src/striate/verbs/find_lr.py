@@ -143,7 +143,7 @@ def find_lr(
             by default the recipe's. From Python also a model of your own, or a function or class that builds it.
         recipe: a name that 'striate recipes' lists; by default the one that suits the data.
         batch_size: images per step.
-        optimizer: sgd, adam or adamw.
+        optimizer: adadelta, adagrad, adam, adamw, lamb, muon, rmsprop, sam or sgd.
         weight_decay: the strength of weight decay.
         size: height and width of the network's input, as in 224 or 48x64; by default chosen from model and images.
         seed: the seed of all randomness.

@@ -63,7 +63,7 @@ def train(
         epochs: how long to train: 30 or 30ep (epochs), 5000st (steps), 10min.
         batch_size: images per step.
         lr: the peak learning rate of the schedule.
-        optimizer: sgd, adam or adamw.
+        optimizer: adadelta, adagrad, adam, adamw, lamb, muon, rmsprop, sam or sgd.
         weight_decay: the strength of weight decay.
         size: height and width of the network's input, as in 224 or 48x64; by default chosen from model and images, and
             printed with its reason.

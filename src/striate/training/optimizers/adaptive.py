@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
-from torch import optim
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn, optim
 from torch.optim import Optimizer
 
 from striate.core.compiler import without_compiler
@@ -95,6 +98,21 @@ class RMSProp(OptimizerSettings):
     def build(self, groups: Groups) -> Optimizer:
         rest = {"momentum": self.momentum, "centered": self.centered, "foreach": True}
         return _RMSprop(groups, alpha=self.rho, eps=self.epsilon, **rest)
+
+
+def adam_step(
+    statistics: dict[str, Any], parameter: nn.Parameter, betas: tuple[float, float], epsilon: float
+) -> Float[Tensor, "*shape"]:
+    """Return Adam's step m̂ / (√v̂ + ε) for the gradient of `parameter`, after an update of its statistics."""
+    gradient = parameter.grad
+    assert gradient is not None
+    if not statistics:
+        statistics |= {"step": 0, "mean": torch.zeros_like(parameter), "square": torch.zeros_like(parameter)}
+    statistics["step"] += 1
+    mean = statistics["mean"].lerp_(gradient, 1 - betas[0])
+    square = statistics["square"].mul_(betas[1]).addcmul_(gradient, gradient, value=1 - betas[1])
+    unbiased = (square / (1 - betas[1] ** statistics["step"])).sqrt_()
+    return (mean / (1 - betas[0] ** statistics["step"])).div_(unbiased.add_(epsilon))
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -6,28 +6,11 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from jaxtyping import Float
-from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from striate.core.compiler import without_compiler
-from striate.training.optimizers.adaptive import Adam
+from striate.training.optimizers.adaptive import Adam, adam_step
 from striate.training.optimizers.settings import OPTIMIZERS, Groups
-
-
-def adam_step(
-    statistics: dict[str, Any], parameter: nn.Parameter, betas: tuple[float, float], epsilon: float
-) -> Float[Tensor, "*shape"]:
-    """Return Adam's step m̂ / (√v̂ + ε) for the gradient of `parameter`, after an update of its statistics."""
-    gradient = parameter.grad
-    assert gradient is not None
-    if not statistics:
-        statistics |= {"step": 0, "mean": torch.zeros_like(parameter), "square": torch.zeros_like(parameter)}
-    statistics["step"] += 1
-    mean = statistics["mean"].lerp_(gradient, 1 - betas[0])
-    square = statistics["square"].mul_(betas[1]).addcmul_(gradient, gradient, value=1 - betas[1])
-    unbiased = (square / (1 - betas[1] ** statistics["step"])).sqrt_()
-    return (mean / (1 - betas[0] ** statistics["step"])).div_(unbiased.add_(epsilon))
 
 
 class _LAMB(Optimizer):

@@ -14,7 +14,7 @@ from torch.optim import Optimizer
 from striate.core.compiler import without_compiler
 from striate.core.protocols import Described
 from striate.core.scalars import check_range
-from striate.training.optimizers.lamb import adam_step
+from striate.training.optimizers.adaptive import adam_step
 from striate.training.optimizers.settings import OPTIMIZERS, Groups, Kinds, OptimizerSettings, split_parameters
 
 _COEFFICIENTS = (3.4445, -4.7750, 2.0315)
