@@ -83,7 +83,11 @@ def spoil_and_fail(net: Net) -> None:
 
 def spoil_and_interrupt(net: Net) -> None:
     spoil(net)
-    signal.raise_signal(signal.SIGINT)
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # a background process ignores the signal
+    try:
+        signal.raise_signal(signal.SIGINT)
+    finally:
+        signal.signal(signal.SIGINT, before)
     raise AssertionError("the interrupt came too late")
 
 
