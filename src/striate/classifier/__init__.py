@@ -8,6 +8,7 @@ from striate.classifier.folder import save_classifier as save_classifier
 from striate.classifier.folder import standing as standing
 from striate.classifier.predictor import Failure as Failure
 from striate.classifier.predictor import Predictor as Predictor
+from striate.classifier.predictor import Prepared as Prepared
 from striate.classifier.pretrained import pretrained_classifier as pretrained_classifier
 from striate.classifier.provenance import Provenance as Provenance
 from striate.classifier.seen import SeenImages as SeenImages

@@ -38,9 +38,9 @@ class Failure:
     reason: str
 
 
-@dataclass(frozen=True)
-class _Prepared:
-    """An image in each preparation that is needed."""
+@dataclass(frozen=True, eq=False)
+class Prepared:
+    """An image in each preparation that is needed, not scaled yet."""
 
     name: str
     pixels: Mapping[InputSpec, np.ndarray]
@@ -151,14 +151,33 @@ class Predictor(ABC):
         specs = self.preparations(listed)
         numbered = enumerate(images)
         while group := list(islice(numbered, batch_size)):
-            prepared = [_prepare(number, image, specs) for number, image in group]
+            prepared = [self._prepare(image, _name(number, image), specs) for number, image in group]
             readable = [item for item in prepared if not isinstance(item, Failure)]
             answers = iter(self._answer(readable, specs, listed, largest)) if readable else iter(())
             for item in prepared:
                 yield item if isinstance(item, Failure) else next(answers)
 
+    def prepared(self, image: ImageLike, name: str) -> Prepared | Failure:
+        """Decode and prepare one image for `answered`, in any thread."""
+        return self._prepare(image, name, self.preparations())
+
+    def answered(self, images: Sequence[Prepared]) -> list[Prediction | Failure]:
+        """Classify prepared images as one batch: the second half of `predictions`."""
+        return self._answer(images, self.preparations(), (), None)
+
+    @staticmethod
+    def _prepare(image: ImageLike, name: str, specs: Sequence[InputSpec]) -> Prepared | Failure:
+        try:
+            if len(specs) > 1 and isinstance(image, (io.RawIOBase, io.BufferedIOBase)):
+                image = image.read()  # a stream is read once
+            return Prepared(name, {spec: prepare(as_image(image, spec), spec) for spec in specs})
+        except Unreadable as error:
+            return Failure(name, error.why)
+        except DataError as error:
+            return Failure(name, str(error).rstrip("."))
+
     def _answer(
-        self, prepared: list[_Prepared], specs: Sequence[InputSpec], views: Sequence[View], largest: float | None
+        self, prepared: Sequence[Prepared], specs: Sequence[InputSpec], views: Sequence[View], largest: float | None
     ) -> list[Prediction | Failure]:
         stacks = {spec: np.stack([item.pixels[spec] for item in prepared]) for spec in specs}
         images = {spec: scale(torch.from_numpy(stack), spec) for spec, stack in stacks.items()}
@@ -175,18 +194,6 @@ class Predictor(ABC):
         ranked = found.probabilities.items()
         among = None if largest is None else tuple(label for label, value in ranked if 1 - value <= largest)
         return replace(found, **asdict(limit), among=among)
-
-
-def _prepare(number: int, image: ImageLike, specs: Sequence[InputSpec]) -> _Prepared | Failure:
-    name = _name(number, image)
-    try:
-        if len(specs) > 1 and isinstance(image, (io.RawIOBase, io.BufferedIOBase)):
-            image = image.read()  # a stream is read once
-        return _Prepared(name, {spec: prepare(as_image(image, spec), spec) for spec in specs})
-    except Unreadable as error:
-        return Failure(name, error.why)
-    except DataError as error:
-        return Failure(name, str(error).rstrip("."))
 
 
 def _name(number: int, image: object) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar, Protocol, runtime_checkable
@@ -27,6 +27,9 @@ class Runtime(Protocol):
         """Return the probabilities (k,) of an upright image (h, w, c) in the channels and depth of the classifier."""
         ...
 
+
+Batches = Callable[[np.ndarray], np.ndarray]
+"""From prepared images (n, c, h, w), not scaled, to the probabilities (n, k)."""
 
 EXPORTERS: Registry[type[Exporter]] = Registry("form of export")
 
@@ -71,6 +74,10 @@ class Exporter(Registered, ABC):
     @abstractmethod
     def runtimes(self, folder: Path) -> Sequence[Runtime]:
         """Open the files in every runtime that is installed; the first one is the one to use."""
+
+    def batches(self, folder: Path) -> Batches | None:
+        """Open the file that takes prepared images in batches; None if this form has none."""
+        return None
 
 
 EXPORTERS.expect("striate.exporting.onnx_files", ["onnx"])

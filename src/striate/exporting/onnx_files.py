@@ -22,7 +22,7 @@ from striate.core.errors import ConfigError, ModelError, RunError
 from striate.core.files import write_atomically
 from striate.core.spec import InputSpec
 from striate.data.preparation.colour import storage_dtype
-from striate.exporting.exporter import EXPORTERS, Exporter, Runtime
+from striate.exporting.exporter import EXPORTERS, Batches, Exporter, Runtime
 from striate.tasks import Task
 from striate.tracing import fold
 
@@ -82,6 +82,12 @@ class Onnx(Exporter):
 
     def runtimes(self, folder: Path) -> Sequence[Runtime]:
         return [OnnxRuntime(folder / MODEL)]
+
+    def batches(self, folder: Path) -> Batches | None:
+        if not self.network:
+            return None
+        opened = session(folder / NETWORK)
+        return lambda prepared: opened.run([ANSWER], {PREPARED: prepared})[0]
 
 
 EXPORTERS.add("onnx", Onnx)

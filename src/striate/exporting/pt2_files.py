@@ -19,7 +19,7 @@ from striate.core.files import write_atomically
 from striate.core.spec import InputSpec
 from striate.data.images.decoded import DecodedImage
 from striate.data.preparation.arrays import prepare
-from striate.exporting.exporter import EXPORTERS, Exporter, Runtime
+from striate.exporting.exporter import EXPORTERS, Batches, Exporter, Runtime
 from striate.exporting.onnx_files import answering
 from striate.exporting.translation import record
 
@@ -65,6 +65,9 @@ class Pt2(Exporter):
     def runtimes(self, folder: Path) -> Sequence[Runtime]:
         return [Loaded(folder / PROGRAM)]
 
+    def batches(self, folder: Path) -> Batches | None:
+        return Loaded(folder / PROGRAM).answer
+
 
 def _is_raw(name: str) -> bool:
     """Return whether a part of an archive holds the bytes of a tensor as they are."""
@@ -88,6 +91,9 @@ class Loaded:
 
     def __call__(self, pixels: np.ndarray) -> np.ndarray:
         image = DecodedImage(pixels, self._input.channels, pixels.shape[:2])
-        levels = torch.from_numpy(prepare(image, self._input)[None].astype(np.float32))
+        return self.answer(prepare(image, self._input)[None])[0]
+
+    def answer(self, prepared: np.ndarray) -> np.ndarray:
+        """Return the probabilities (n, k) of prepared images (n, c, h, w)."""
         with torch.inference_mode():
-            return self._program(levels)[0].numpy()
+            return self._program(torch.from_numpy(prepared.astype(np.float32))).numpy()

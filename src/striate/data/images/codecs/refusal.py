@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+
 from striate.core.memory import available_memory
 
 MAXIMUM_PIXELS = 178_956_970
 """Above any camera's image; Pillow reads no more in WebP and TIFF."""
+
+_most_pixels: ContextVar[int] = ContextVar("most_pixels", default=MAXIMUM_PIXELS)
 
 TRUNCATED, DAMAGED, UNSUPPORTED, TOO_LARGE = "truncated", "damaged", "unsupported", "too many pixels"
 TOO_MUCH_WORK = "too much work"
@@ -26,12 +32,23 @@ class Refused(Exception):  # noqa: N818 – a result, which `decode` turns into 
         self.detail = detail
 
 
+@contextmanager
+def at_most(pixels: int) -> Iterator[None]:
+    """Refuse images of more than `pixels` pixels in this thread, before they are decoded."""
+    token = _most_pixels.set(min(pixels, MAXIMUM_PIXELS))
+    try:
+        yield
+    finally:
+        _most_pixels.reset(token)
+
+
 def check_size(height: int, width: int, channels: int = 1) -> None:
     """Refuse an image whose header declares no pixels or too many, before anything is allocated."""
     if height < 1 or width < 1:
         raise Refused(DAMAGED, f"its size is given as {width}×{height}")
-    if height * width * -(-channels // 4) > MAXIMUM_PIXELS:
-        raise Refused(TOO_LARGE, f"{width}×{height}; at most {MAXIMUM_PIXELS:,} are read")
+    most = _most_pixels.get()
+    if height * width * -(-channels // 4) > most:
+        raise Refused(TOO_LARGE, f"{width}×{height}; at most {most:,} are read")
 
 
 def check_memory(height: int, width: int, bytes_per_pixel: int, stored: int, nanoseconds_per_pixel: int = 0) -> int:
