@@ -30,6 +30,11 @@ NETWORK = "conv3-8 relu pool2 fc16 relu"
 DEEPER = "conv3-8 relu pool2 conv3-8 relu fc16 relu"  # with a convolution for each change of the initial weights
 
 
+def _plan(*_: object, micro_batch: int | None, **__: object) -> ExecutionPlan:
+    """Return the plan without the trials, which take seconds."""
+    return ExecutionPlan(micro_batch=micro_batch)
+
+
 @pytest.fixture(scope="module")
 def photos(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """Make 16 images of each of two colours; no report is written."""
@@ -38,7 +43,7 @@ def photos(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         patch.setenv("STRIATE_CACHE", str(folder / "cache"))
         patch.chdir(folder)
         patch.setattr(build, "write_run_report", lambda run: run.report_file)
-        patch.setattr(train, "choose_plan", lambda *_, **__: ExecutionPlan())  # a trial would take seconds
+        patch.setattr(train, "choose_plan", _plan)
         yield two_colours(folder / "photos", 16)
 
 
@@ -49,6 +54,7 @@ CRAFT: dict[str, dict[str, object]] = {
     "plateau": {"schedule.name": "plateau", "schedule.patience": 1},
     "mixing": {"augmentation": "mixup,cutmix"},
     "balanced": {"sampling": "balanced"},
+    "accumulation": {"memory.micro_batch": 3},
     "gradient rules": {"optimizer.gradient_noise": 0.01, "optimizer.sharpness": 0.05, "optimizer.max_norm": 3.0},
 }
 """What a recipe may add, each to the recipe `photos`."""
@@ -82,7 +88,7 @@ def test_the_loss_falls_and_a_stopped_training_ends_in_the_state_of_one_that_was
     steps = len(losses) // 4
     assert sum(losses[-steps:]) < 0.9 * sum(losses[:steps])
     stored, whole = Plan.read(run).recipe, override(RECIPES[recipe](), settings)
-    for part in ("loss", "optimizer", "schedule", "initial", "average", "sampling", "augmentation", "stop"):
+    for part in ("loss", "optimizer", "schedule", "initial", "average", "sampling", "augmentation", "memory", "stop"):
         assert getattr(stored, part) == getattr(whole, part)
 
     parts = _until(striate.train.events(photos, name=f"{name} in parts", **chosen), steps + 2)
