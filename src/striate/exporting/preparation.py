@@ -24,7 +24,7 @@ from striate.data.images.decoded import full_intensity
 from striate.data.preparation.colour import padding_values, storage_dtype
 from striate.exporting.graph import Graph, Value
 
-_BLOCK = 16  # rows of the matrix of weights that are multiplied at once
+_BLOCK = 8  # rows of the matrix of weights that are multiplied at once
 _REACH = {"bilinear": 1, "bicubic": 2}
 _BITS = 15  # of a weight in torch
 _FINEST = 22  # bits after the point in torch, at most, and in Pillow
@@ -166,13 +166,28 @@ class _Axis:
         """Return 2^bits, where `bits` are those after the point of a weight."""
         if self.spec.resampler == "pillow":
             return self.graph.constant(2.0**_FINEST)
+        if self.is_whole:
+            return self._precision(self.band()[0])
         every = self.graph.add("Range", 0.0, self.after.reshape(), 1.0).reshape(-1, 1)
         reach = self.widened * float(self.reach) if self.spec.antialias else self.graph.constant(float(self.reach))
         taps = self.graph.add("Range", 0.0, (self.graph.add("Ceil", reach) * 2.0 + 1.0).reshape(), 1.0)
-        largest = self.graph.add("ReduceMax", self.weights(every, self.bounds(every)[0] + taps), keepdims=0)
+        return self._precision(self.weights(every, self.bounds(every)[0] + taps))
+
+    def _precision(self, weights: Value) -> Value:
+        largest = self.graph.add("ReduceMax", weights, keepdims=0)
         powers = np.exp2(np.arange(_FINEST + 1))
         fits = (largest * powers + 0.5).floor() < 2.0**_BITS
         return self.graph.add("ReduceMax", fits.to(np.float64) * powers, keepdims=0)
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether all new pixels are seen, so that all old ones are needed."""
+        return self.spec.resized is None and self.spec.resize != "cover"
+
+    def needed(self) -> tuple[Value, Value]:
+        """Return the first old pixel that is needed, and the one after the last, as arrays of one number."""
+        _, first, longest = self.band()
+        return first.at(np.array([0]), 0), first.at(np.array([-1]), 0) + longest
 
     def band(self) -> tuple[Value, Value, Value]:
         """Return the matrix of weights by blocks, the first old pixel that each block needs, and how many it needs.
@@ -193,44 +208,33 @@ class _Axis:
 
 
 def _resampled(pixels: Value, rows: _Axis, columns: _Axis, spec: InputSpec) -> Value:
-    """Resize columns, then rows: (n, h, w, c) to (n, c, height, width) in float32."""
-    weights, first, longest = rows.band()
-    top = first.at(np.array([0]), 0)
-    bottom = first.at(np.array([-1]), 0) + longest
-    planes = pixels.part(top, bottom, 1).transpose(0, 3, 1, 2)
-    across = _rounded(_across(planes, columns, spec), columns, spec)
-    index = (first - top).reshape(-1, 1) + rows.graph.add("Range", 0, longest.reshape(), 1)
-    needed = across.at(index, 2)
-    products = [rows.graph.add("MatMul", part, needed) for part in _bytes(weights, rows, spec)]
-    sums = [product.reshape(0, 0, -1, products[0].side(4)) for product in products]
-    whole = _first(_rounded(sums, rows, spec), rows, 2)
-    dtype = storage_dtype(spec)
-    if dtype != np.uint16:
-        return whole
-    return rows.graph.add("Clip", whole.round(), np.float32(0), np.float32(full_intensity(dtype)))
+    """Resize columns, then rows: (n, h, w, c) to (n, c, height, width) in float32.
 
-
-def _across(planes: Value, axis: _Axis, spec: InputSpec) -> list[Value]:
-    """Multiply the columns of `planes` (n, c, h, w) by the weights, one product for each byte of them.
-
-    Block by block, because the columns of a block are a slice, and copies of single pixels would take most of the time.
+    Both are gathered in long pieces of memory: columns after a transpose of the whole as a matrix, which runtimes do
+    fast, unlike other transposes.
     """
+    start, stop = (None, None) if rows.is_whole else rows.needed()
+    needed = pixels if start is None else pixels.part(start, stop, 1)
+    count, height = needed.side(0), needed.side(1)
+    flat = needed.reshape(count * height, -1).transpose(1, 0).reshape(columns.before.to(np.int64), -1)
+    across = _along(flat, columns, spec, 0).transpose(1, 0).reshape(len(spec.channels), count, height, columns.size)
+    down = _along(across.transpose(1, 0, 2, 3), rows, spec, 2, start)
+    if storage_dtype(spec) != np.uint16:
+        return down.to(np.float32)
+    return rows.graph.add("Clip", down.round(), np.float32(0), np.float32(full_intensity(np.dtype(np.uint16))))
+
+
+def _along(values: Value, axis: _Axis, spec: InputSpec, number: int, start: Value | None = None) -> Value:
+    """Resize the axis `number`, the last but one of `values`, whose first entry is the old pixel `start`."""
     weights, first, longest = axis.band()
-    parts = [part.transpose(0, 2, 1) for part in _bytes(weights, axis, spec)]
-    blocks: list[list[Value]] = [[] for _ in parts]
-    for block in range(-(-axis.size // _BLOCK)):
-        start = first.at(np.array([block]), 0)
-        needed = planes.part(start, start + longest, 3).to(np.float32)
-        for products, part in zip(blocks, parts, strict=True):
-            products.append(axis.graph.add("MatMul", needed, part.at(block, 0)))
-    sums = [axis.graph.add("Concat", *products, axis=3) for products in blocks]
-    return [_first(each, axis, 3) for each in sums]
-
-
-def _first(values: Value, axis: _Axis, number: int) -> Value:
-    """Return the new pixels without the repetitions at the end of the last block."""
+    first = first if start is None else first - start
+    index = first.reshape(-1, 1) + axis.graph.add("Range", 0, longest.reshape(), 1)
+    needed = values.at(index, number).to(np.float32)
+    products = [axis.graph.add("MatMul", part, needed) for part in _bytes(weights, axis, spec)]
+    levels = _rounded(products, axis, spec)
+    resized = levels.reshape(*[0] * number, -1, levels.side(number + 2))
     exact = axis.size <= _BLOCK or axis.size % -(-axis.size // _BLOCK) == 0
-    return values if exact else values.part(np.array([0]), np.array([axis.size]), number)
+    return resized if exact else resized.part(np.array([0]), np.array([axis.size]), number)
 
 
 def _bytes(weights: Value, axis: _Axis, spec: InputSpec) -> list[Value]:
@@ -256,12 +260,15 @@ def _count(spec: InputSpec) -> int:
 
 
 def _rounded(sums: list[Value], axis: _Axis, spec: InputSpec) -> Value:
-    """Return the levels of the products with each byte of the weights; each passes on what exceeds its byte."""
+    """Return the levels, as bytes, of the products with each byte of the weights; each passes on what exceeds it.
+
+    The product with weights that are not divided is returned as it is.
+    """
     if len(sums) == 1:
         return sums[0]
     total = sums[0]
     for higher in sums[1:]:
         total = higher + (total * np.float32(1 / _BYTE)).floor()
-    unit = axis.graph.constant(2.0 ** (8 * (_count(spec) - 1))) / axis.precision()
-    levels = (total * unit.to(np.float32) + np.float32(0.5)).floor()
-    return axis.graph.add("Clip", levels, np.float32(0), np.float32(255))
+    level = axis.precision() / 2.0 ** (8 * (_count(spec) - 1))
+    # It rounds half a level to even; a whole number and a half is never half a level.
+    return axis.graph.add("QuantizeLinear", total + np.float32(0.5), level.to(np.float32).reshape(), np.uint8(0))
