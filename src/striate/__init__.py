@@ -37,6 +37,7 @@ from striate.verbs.recipes import recipes as recipes
 from striate.verbs.report import report as report
 from striate.verbs.resume import resume as resume
 from striate.verbs.retrieve import retrieve as retrieve
+from striate.verbs.serve import serve as serve
 from striate.verbs.show_progress import show_progress as show_progress
 from striate.verbs.summary import summary as summary
 from striate.verbs.train import train as train

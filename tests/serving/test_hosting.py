@@ -1,0 +1,111 @@
+"""A model is loaded again when its files are replaced; an exported one answers as the classifier does."""
+
+from __future__ import annotations
+
+import json
+import time
+from pathlib import Path
+
+import pytest
+
+from rehearsal.served import FILES, FORM, SPEC, Talk, form, small, talking
+from striate.classifier import load_classifier, save_classifier
+from striate.core.errors import ConfigError, RunError
+from striate.exporting import Exporter, export_classifier, synthetic_judges
+from striate.exporting.onnx_files import Onnx
+from striate.exporting.pt2_files import Pt2
+from striate.serving import Source
+from striate.verbs.serve import _named, _source, serve
+
+
+@pytest.fixture(autouse=True)
+def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("striate.serving.hosting._POLL", 0.02)
+
+
+def version_of(talk: Talk, wanted: str) -> dict[str, object]:
+    """Ask until the version is the wanted one; every answer on the way is one."""
+    end = time.monotonic() + 20
+    while time.monotonic() < end:
+        answer = talk.post("/predict", FILES[0])
+        assert answer.status_code == 200
+        if answer.json()["version"] == wanted:
+            return answer.json()["predictions"][0]
+    raise AssertionError("it was not loaded again")
+
+
+def test_a_replaced_classifier_answers_without_a_lost_request(tmp_path: Path) -> None:
+    save_classifier(small(), tmp_path / "net")
+    with talking([_source(tmp_path / "net", "cpu")]) as talk:
+        assert version_of(talk, "1")["probabilities"] == pytest.approx(
+            small().predict(FILES[0]).probabilities, abs=1e-6
+        )
+        save_classifier(small(seed=2), tmp_path / "net")
+        expected = small(seed=2).predict(FILES[0]).probabilities
+        assert version_of(talk, "2")["probabilities"] == pytest.approx(expected, abs=1e-6)
+        assert 'striate_model_version{model="net"} 2.0' in talk.client.get("/metrics").text
+
+
+def test_a_damaged_replacement_is_reported_and_the_former_model_stays(tmp_path: Path) -> None:
+    save_classifier(small(), tmp_path / "net")
+    with talking([_source(tmp_path / "net", "cpu")]) as talk:
+        (tmp_path / "net" / "classifier.json").write_text("{}")
+        end = time.monotonic() + 20
+        while "model failed" not in talk.lines.getvalue():
+            assert time.monotonic() < end
+            time.sleep(0.02)
+        assert version_of(talk, "1")
+        (line,) = [line for line in talk.lines.getvalue().splitlines() if "model failed" in line]
+        assert "format" in json.loads(line)["reason"]
+        save_classifier(small(seed=2), tmp_path / "net")
+        assert version_of(talk, "2")
+
+
+@pytest.mark.parametrize("exporter", [Onnx(), Onnx(network=False), Pt2()], ids=["batches", "single", "program"])
+def test_an_exported_classifier_answers_as_the_classifier(tmp_path: Path, exporter: Exporter) -> None:
+    about = {"data": "colours", "accuracy": None, "licence": ""}
+    export_classifier(small(), exporter, tmp_path / "out", synthetic_judges(SPEC, 2), about=about)
+    source = _source(tmp_path / "out", "cpu")
+    with talking([source]) as talk:
+        rows = talk.post("/models/out/predict", form(FILES[0], b"x", FILES[2]), FORM).json()["predictions"]
+        for row, file in ((rows[0], FILES[0]), (rows[2], FILES[2])):
+            assert row["probabilities"] == pytest.approx(small().predict(file).probabilities, abs=1e-5)
+        assert "not an image" in rows[1]["error"]
+        (model,) = talk.client.get("/models").json()["models"]
+        assert (model["network"], model["explains"]) == ("mlp", False)
+        assert talk.post("/predict?explain=true", FILES[0]).status_code == 400
+
+
+def test_a_model_has_the_name_of_its_folder_or_the_given_one(tmp_path: Path) -> None:
+    for given, name in (("runs/photos", "photos"), ("runs/photos/classifier", "photos"), ("b=runs/photos", "b")):
+        assert _named(given)[0] == name
+    assert _named("runs/photos/exports/onnx")[0] == "photos"
+    assert _named("my photos")[0] == "my-photos"
+    (tmp_path / "a=b").mkdir()
+    assert _named(str(tmp_path / "a=b"))[0] == "a-b"
+    assert _named(small())[0] == "r"
+    with pytest.raises(ConfigError, match="letters"):
+        _named("a/b=runs/photos")
+
+
+def test_mistakes_are_sentences_before_anything_is_loaded(tmp_path: Path) -> None:
+    save_classifier(small(), tmp_path / "net")
+    given = str(tmp_path / "net")
+    with pytest.raises(ConfigError, match="Two models are called 'net'"):
+        serve(given, given)
+    with pytest.raises(ConfigError, match="A port is"):
+        serve(given, port=80000)
+    with pytest.raises(ConfigError, match="cannot be used"):
+        serve(given, host="203.0.113.1")
+    with pytest.raises(ConfigError, match="token"):
+        serve(given, token="")
+    with pytest.raises(RunError, match="no classifier"):
+        serve(str(tmp_path / "other"), port=0)
+
+
+def test_classifiers_of_a_folder_are_read_by_the_source(tmp_path: Path) -> None:
+    save_classifier(small(), tmp_path / "run" / "classifier")
+    source = _source(tmp_path / "run", "cpu")
+    assert source.marker == tmp_path / "run" / "classifier" / "classifier.json"
+    assert source.load().labels == load_classifier(tmp_path / "run").labels
+    assert Source("x", small).stamp() is None
