@@ -327,7 +327,7 @@ def test_a_defect_is_answered_with_500_and_logged_with_its_traceback(slow: Slow)
         raise RuntimeError("/secret/path")
 
     with talking([slow]) as talk:
-        slow.answered = fail  # pyright: ignore[reportAttributeAccessIssue]
+        slow.answered = fail
         answer = talk.post("/predict", FILES[0])
     assert answer.status_code == 500
     assert "secret" not in answer.text

@@ -26,8 +26,15 @@ _POLL = 1.0  # seconds between looks at the files
 class Model(Protocol):
     """What is served: a `Predictor`, or an `ExportedModel`."""
 
-    labels: LabelSpec
-    task: Task
+    @property
+    def labels(self) -> LabelSpec:
+        """The classes."""
+        ...
+
+    @property
+    def task(self) -> Task:
+        """What was learned."""
+        ...
 
     def prepared(self, image: ImageLike, name: str) -> Prepared | Failure:
         """Decode and prepare one image, in any thread."""

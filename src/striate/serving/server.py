@@ -184,7 +184,7 @@ class _Server(uvicorn.Server):
         return kind(config=self.config, server_state=self.server_state, app_state=self.lifespan.state)
 
     @contextlib.contextmanager
-    def capture_signals(self) -> Iterator[None]:  # pyright: ignore[reportIncompatibleMethodOverride]
+    def capture_signals(self) -> Iterator[None]:
         """Handle SIGINT and SIGTERM. uvicorn raises them again at the end, and the process would end by them."""
         if threading.current_thread() is not threading.main_thread():
             yield
