@@ -9,11 +9,11 @@ import pytest
 import torch
 
 from promises.subject import asks_all, families, subject
-from rehearsal.classifiers import PROVENANCE
+from rehearsal.classifiers import PROVENANCE, recognizing
 from striate.classifier import Arguments, Classifier
 from striate.core.spec import RGB, InputSpec, LabelSpec
 from striate.data.preparation.arrays import scale
-from striate.exporting import EXPORTERS, export_classifier, read_exported, synthetic_judges
+from striate.exporting import EXPORTERS, Judges, export_classifier, read_exported, synthetic_judges
 from striate.exporting.onnx_files import session
 
 _QUICK = {"onnx": ("lenet5_1998", "nin", "resnet20", "squeezenet1_1")}
@@ -39,12 +39,20 @@ def test_a_network_leaves_with_the_same_answers(form: str, name: str, tmp_path: 
         temperature=2.0,
     )
     about = {"data": "", "accuracy": None, "licence": ""}
-    judges = synthetic_judges(classifier.input, 2)
+    images = [image for image, _ in synthetic_judges(classifier.input, 4).images]
+    if name in _QUICK["onnx"]:
+        classifier = recognizing(classifier, images)
+    judges = Judges(images=[(image, image) for image in images], count=len(images), source="")
     found = export_classifier(classifier, exporter, tmp_path / "out", judges, about=about)
     assert read_exported(found.path).exporter == exporter
     assert all(parity.largest_difference <= 1e-3 for parity in found.parities)
+    (runtime,) = exporter.runtimes(found.path)
+    for image, expected in zip(images, classifier.predict([image.pixels for image in images]), strict=True):
+        answer = runtime(image.pixels)
+        assert answer.none_of_these == expected.none_of_these
+        assert answer.p_value == pytest.approx(expected.p_value)
     if form == "onnx":
         prepared = torch.randint(0, 256, (3, 3, *size), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
         expected = classifier.probabilities(scale(prepared, classifier.input)).numpy()
-        (answers,) = session(found.path / "network.onnx").run(None, {"prepared": prepared.numpy()})
+        answers, *_ = session(found.path / "network.onnx").run(None, {"prepared": prepared.numpy()})
         np.testing.assert_allclose(answers, expected, atol=1e-3)

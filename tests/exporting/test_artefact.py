@@ -14,15 +14,16 @@ import onnx
 import pytest
 import torch
 
-from rehearsal.classifiers import untrained
+from rehearsal.classifiers import recognizing, untrained
 from striate.classifier import Classifier
 from striate.core.errors import ConfigError, RunError
 from striate.core.spec import RGB, InputSpec
 from striate.data.images.decoded import DecodedImage
 from striate.data.preparation.arrays import prepare, scale
 from striate.exporting import Exported, Judges, export_classifier, read_exported, synthetic_judges
+from striate.exporting.exporter import Answer
 from striate.exporting.onnx_files import Onnx, session
-from striate.exporting.parity import compare
+from striate.exporting.parity import Answered, compare
 
 ABOUT = {"data": "colours", "accuracy": {"split": "published", "value": 0.75}, "licence": "CC0"}
 SPEC = InputSpec(channels=RGB, height=20, width=16, mean=(0.5,) * 3, std=(0.25,) * 3)
@@ -158,17 +159,30 @@ class Wrong(Onnx):
         class Turned:
             name = "turned 1.0"
 
-            def __call__(self, pixels: np.ndarray) -> np.ndarray:
+            def __call__(self, pixels: np.ndarray) -> Answer:
                 if fails:
                     raise fails
-                return right(pixels)[::-1]
+                probabilities, p_value, none = right(pixels)
+                return Answer(probabilities[::-1], p_value, None if none is None else not none)
 
         return [Turned()]
 
 
-def test_what_differs_from_torch_is_refused_and_leaves_nothing(tmp_path: Path) -> None:
-    with pytest.raises(RunError, match=r"another first class and a probability differs .* --allow flips --allow diff"):
-        write(tmp_path / "out", Wrong())
+@pytest.fixture(scope="module")
+def known() -> tuple[Classifier, list[DecodedImage]]:
+    images = [image for image, _ in synthetic_judges(SPEC, 12).images]
+    return recognizing(small(), images), images
+
+
+def test_what_differs_from_torch_is_refused_and_leaves_nothing(
+    known: tuple[Classifier, list[DecodedImage]], tmp_path: Path
+) -> None:
+    classifier, images = known
+    judges = Judges(images=[(image, image) for image in images], count=12, source="")
+    with pytest.raises(
+        RunError, match=r'class and 12 of 12 images .* "none of these" .* differs .* flips --allow diff'
+    ):
+        export_classifier(classifier, Wrong(network=False), tmp_path / "out", judges, about=ABOUT)
     with pytest.raises(RunError, match=r"--allow difference$"):
         write(tmp_path / "out", Wrong(), ["flips"])
     assert not list(tmp_path.iterdir())
@@ -225,8 +239,10 @@ def test_what_complete_decoding_changes_is_stored(tmp_path: Path) -> None:
 
 def test_ties_are_no_flips() -> None:
     expected = np.array([[0.5, 0.4995, 0.0005], [0.9, 0.1, 0.0], [0.5, 0.3, 0.2]])
-    found = compare("r", expected, expected[:, [1, 0, 2]])
+    torch_says = Answered(expected, np.array([True, False, False]), np.array([-0.5, 0.005, 0.02]))
+    found = compare("r", torch_says, Answered(expected[:, [1, 0, 2]], np.array([True, True, True])))
     assert (found.changed, found.tied, found.images) == (3, 1, 3)
+    assert (found.none_changed, found.none_tied) == (2, 1)
     assert set(found.failures) == {"flips", "difference"}
-    assert not compare("r", expected, expected + 9e-4).failures
-    assert set(compare("r", expected, expected * np.nan).failures) >= {"difference"}
+    assert not compare("r", Answered(expected), Answered(expected + 9e-4)).failures
+    assert set(compare("r", Answered(expected), Answered(expected * np.nan)).failures) >= {"difference"}

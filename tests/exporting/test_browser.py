@@ -20,9 +20,10 @@ from typing import Any
 
 import pytest
 
-from rehearsal.classifiers import untrained
+from rehearsal.classifiers import recognizing, untrained
 from rehearsal.encoded import ENCODED
 from striate.core.spec import RGB, InputSpec
+from striate.data.images.decode import decode
 from striate.exporting import export_classifier, synthetic_judges
 from striate.exporting.onnx_files import Onnx
 
@@ -84,11 +85,12 @@ def test_a_page_answers_as_the_classifier(tmp_path: Path) -> None:
     spec = InputSpec(
         channels=RGB, height=64, width=64, mean=(0.5,) * 3, std=(0.1,) * 3, background=0.75, decode_scale=0, crop=0.875
     )
-    classifier = untrained("tiny_vgg", spec, ("a", "b", "c", "d"), at=0.1)
+    encoded = {name: encode() for name, encode in ENCODED.items()}
+    bare = untrained("tiny_vgg", spec, ("a", "b", "c", "d"), at=0.1)
+    classifier = recognizing(bare, [image for image in map(decode, encoded.values()) if image.channels == RGB])
     about = {"data": "", "accuracy": None, "licence": ""}
     export_classifier(classifier, Onnx(network=False), tmp_path / "export", synthetic_judges(spec, 1), about=about)
     shutil.copytree(LIBRARY, tmp_path / "dist")
-    encoded = {name: encode() for name, encode in ENCODED.items()}
     for number, data in enumerate(encoded.values()):
         (tmp_path / str(number)).write_bytes(data)
     (tmp_path / "page.html").write_text(PAGE.replace("COUNT", str(len(encoded))), "utf-8")
@@ -102,6 +104,13 @@ def test_a_page_answers_as_the_classifier(tmp_path: Path) -> None:
             browser.terminate()
             browser.wait()
     for (name, data), answer in zip(encoded.items(), answers, strict=True):
-        expected = classifier.predict(data)
-        assert answer[0][0] == expected.label, name
-        assert dict(answer) == pytest.approx(expected.probabilities, abs=NOT_EXACT.get(name, 1e-5)), name
+        expected = classifier.predict(data, coverage=0.95)
+        assert answer["probabilities"][0][0] == expected.label, name
+        assert dict(answer["probabilities"]) == pytest.approx(expected.probabilities, abs=NOT_EXACT.get(name, 1e-5)), (
+            name
+        )
+        if name not in NOT_EXACT:
+            assert answer["p_value"] == pytest.approx(expected.p_value), name
+            assert answer["none_of_these"] == expected.none_of_these, name
+            assert tuple(answer["among"]["0.95"]) == expected.among, name
+    assert {answer["none_of_these"] for answer in answers} == {True, False}

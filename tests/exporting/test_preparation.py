@@ -47,7 +47,8 @@ SPECS = {
 def differences(of: InputSpec, sizes: list[tuple[int, int]]) -> list[float]:
     graph = Graph()
     image = graph.input("image", storage_dtype(of), ("n", "height", "width", len(of.channels)))
-    model = graph.model(add_preparation(graph, image, of), "prepared", ("n", *of.shape), {})
+    graph.output("prepared", add_preparation(graph, image, of), np.float32, ("n", *of.shape))
+    model = graph.model({})
     options = onnxruntime.SessionOptions()
     options.log_severity_level, options.intra_op_num_threads = 3, 1
     session = onnxruntime.InferenceSession(model.SerializeToString(), options)

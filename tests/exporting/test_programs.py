@@ -15,8 +15,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from rehearsal.classifiers import untrained
+from rehearsal.classifiers import recognizing, untrained
 from rehearsal.encoded import ENCODED
+from striate.classifier import Classifier
 from striate.core.spec import GREY, RGB, InputSpec
 from striate.data.images.decode import decode
 from striate.data.preparation.colour import arrange
@@ -34,9 +35,14 @@ def spec(channels: tuple[str, ...] = RGB, maximum: float = 255.0) -> InputSpec:
     )  # fmt: skip
 
 
+def classifying() -> Classifier:
+    images = [decode(encode()) for encode in ENCODED.values()]
+    return recognizing(untrained("mlp", spec(), ("green", "red")), [shown for shown in images if shown.channels == RGB])
+
+
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    classifier = untrained("mlp", spec(), ("green", "red"))
+    classifier = classifying()
     folder = tmp_path_factory.mktemp("exports") / "onnx"
     about = {"data": "", "accuracy": None, "licence": ""}
     export_classifier(classifier, Onnx(network=False), folder, synthetic_judges(spec(), 1), about=about)
@@ -64,14 +70,35 @@ def test_python_decodes_the_same_pixels(program: dict[str, Any], name: str) -> N
             np.testing.assert_array_equal(pixels, expected)
 
 
-def test_python_answers_as_the_classifier(folder: Path, tmp_path: Path) -> None:
-    path = tmp_path / "photo.jpg"
-    path.write_bytes(ENCODED["orientation 6"]())
-    ran = subprocess.run([sys.executable, folder / "predict.py", path], capture_output=True, text=True, check=True)
-    printed = {name: float(value) for name, value in re.findall(r"(green|red) ([\d.]+)", ran.stdout)}
-    expected = untrained("mlp", spec(), ("green", "red")).predict(path).probabilities
-    assert printed == pytest.approx(expected, abs=1e-4)
+def test_python_answers_as_the_classifier(program: dict[str, Any], folder: Path) -> None:
+    classifier, ported = classifying(), program["Classifier"](folder / "model.onnx")
+    unknown = []
+    for name in ("orientation 1", "orientation 6", "grey JPEG", "CMYK", "palette", "16 bits", "alpha", "GIF"):
+        data = ENCODED[name]()
+        expected, found = classifier.predict(data, coverage=0.95), ported.predict(io.BytesIO(data))
+        assert [label for label, _ in found["probabilities"]] == list(expected.probabilities)
+        assert dict(found["probabilities"]) == pytest.approx(expected.probabilities, abs=1e-6)
+        assert found["p_value"] == pytest.approx(expected.p_value)
+        assert found["none_of_these"] == expected.none_of_these
+        assert tuple(found["among"]["0.95"]) == expected.among
+        unknown.append(expected.none_of_these)
+    assert set(unknown) == {True, False}
 
 
-def test_the_program_is_short() -> None:
-    assert len(PROGRAMS.joinpath("predict.py").read_text("utf-8").splitlines()) <= 60
+def test_the_program_prints_its_answers(folder: Path, tmp_path: Path) -> None:
+    expected = {}
+    for name in ("orientation 6", "CMYK"):
+        path = tmp_path / f"{name}.jpg"
+        path.write_bytes(ENCODED[name]())
+        answer = classifying().predict(path)
+        none = "  none of these; nearest:" if answer.none_of_these else ""
+        expected[f"{path}{none}"] = answer.probabilities
+    ran = subprocess.run([sys.executable, folder / "predict.py", *tmp_path.iterdir()], capture_output=True, check=True)
+    for line in ran.stdout.decode().splitlines():
+        start, values = line[: line.rindex("  ", 0, line.rindex("  "))], re.findall(r"(green|red) ([\d.]+)", line)
+        assert {label: float(value) for label, value in values} == pytest.approx(expected[start], abs=1e-4)
+
+
+@pytest.mark.parametrize("name", ["predict.py", "predict.js"])
+def test_a_program_is_short(name: str) -> None:
+    assert len(PROGRAMS.joinpath(name).read_text("utf-8").splitlines()) <= 60

@@ -31,8 +31,9 @@ class Of(nn.Module):
 def answers(network: nn.Module, x: Tensor) -> np.ndarray:
     graph = Graph()
     program = record(network, torch.zeros(2, *x.shape[1:]))
-    result = add_network(graph, program, graph.input("x", np.float32, ("n", *x.shape[1:])))
-    model = graph.model(result, "y", ("n", *network(x).shape[1:]), {})
+    (result,) = add_network(graph, program, graph.input("x", np.float32, ("n", *x.shape[1:])))
+    graph.output("y", result, np.float32, ("n", *network(x).shape[1:]))
+    model = graph.model({})
     options = onnxruntime.SessionOptions()
     options.log_severity_level, options.intra_op_num_threads = 3, 1
     return np.asarray(onnxruntime.InferenceSession(model.SerializeToString(), options).run(None, {"x": x.numpy()})[0])
@@ -71,6 +72,7 @@ CASES: dict[str, Callable[[Tensor], Tensor]] = {
     "statistics": lambda x: x.mean((2, 3), keepdim=True) * x.sum(1, keepdim=True) - x.square().mean(),
     "norm": lambda x: F.layer_norm(x.permute(0, 2, 3, 1), (4,)).transpose(1, 3),
     "arithmetic": lambda x: (1 - x) / (2 + x.abs()).rsqrt() + torch.sub(x, x.exp(), alpha=2) ** 2,
+    "comparisons": lambda x: (x < 0.5).float() + (x >= x.mean(1, keepdim=True)).double().sum(1, keepdim=True).float(),
     "shapes": lambda x: x.reshape(-1, 2, 2, 9, 12).unsqueeze(1).squeeze(1).flatten(2),
     "probabilities": lambda x: torch.log_softmax(x.flatten(1), 1) + torch.softmax(x.flatten(1), 1),
 }

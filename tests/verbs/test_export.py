@@ -25,10 +25,10 @@ def test_a_run_is_exported_where_it_is_or_elsewhere(tmp_path: Path, capsys: pyte
     }  # fmt: skip
     assert found.card["parity"]["images"] == f"{scores.count} images of the test split of photos"
     assert str(tmp_path) not in (found.path / "README.md").read_text("utf-8")
-    of_folds = {**found.card, "accuracy": {**found.card["accuracy"], "split": "folds"}, "left_out": ["none of these"]}
+    of_folds = {**found.card, "accuracy": {**found.card["accuracy"], "split": "folds"}, "none_of_these": True}
     page = readme(of_folds, {})
     assert f"of {scores.count} images in a cross-validation" in page
-    assert "the classifier also answers *none of these*" in page
+    assert "is answered with *none of these*" in page
     capsys.readouterr()
     options = ["--data", str(photos), "--images", "5", "--set", "network=false", "--json"]
     with pytest.raises(SystemExit) as ended:

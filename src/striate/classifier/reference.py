@@ -76,10 +76,16 @@ class Reference:
             return found
         return found + standardised(logits, self.logits)
 
+    def familiarity_of(
+        self, features: Float[np.ndarray, "n d"], logits: Float[np.ndarray, "n k"]
+    ) -> tuple[Float32[np.ndarray, " n"], Float[np.ndarray, " n"]]:
+        """Return the similarity and the familiarity of images with these features and logits."""
+        similarities = nearest_similarity(normalised(features), self.features)
+        return similarities, self.familiarity(similarities, logits.max(axis=1))
+
     def limits(self, features: Float[np.ndarray, "n d"], logits: Float[np.ndarray, "n k"]) -> list[Limits]:
         """Compare images with the training images, by their features and logits."""
-        similarities = nearest_similarity(normalised(features), self.features)
-        familiarity = self.familiarity(similarities, logits.max(axis=1))
+        similarities, familiarity = self.familiarity_of(features, logits)
         columns = similarities, p_values(familiarity, self.held_out), familiarity < self.threshold
         return [Limits(*row) for row in zip(*(column.tolist() for column in columns), strict=True)]
 

@@ -6,6 +6,7 @@ from striate.exporting.artefact import export_classifier as export_classifier
 from striate.exporting.artefact import read_exported as read_exported
 from striate.exporting.artefact import synthetic_judges as synthetic_judges
 from striate.exporting.exporter import EXPORTERS as EXPORTERS
+from striate.exporting.exporter import Answer as Answer
 from striate.exporting.exporter import Batches as Batches
 from striate.exporting.exporter import Exporter as Exporter
 from striate.exporting.exporter import Runtime as Runtime

@@ -29,6 +29,7 @@ from striate.core.proportion import Proportion
 from striate.core.spec import InputSpec, LabelSpec
 from striate.data.images.decoded import DecodedImage
 from striate.data.preparation.colour import storage_dtype
+from striate.exporting.answering import set_thresholds
 from striate.exporting.exporter import Exporter
 from striate.exporting.parity import DIFFERENCE, FLIPS, Answers, Parity, answers
 from striate.exporting.readme import readme
@@ -88,8 +89,8 @@ class Exported:
         return f"Exported({str(self.path)!r}, {self.card['form']['name']})"
 
     def _repr_html_(self) -> str:
-        rows = [(p.runtime, p.images, f"{p.largest_difference:.1e}", p.changed) for p in self.parities]
-        columns = ("runtime", "images", "largest difference", "changed first classes")
+        rows = [(p.runtime, p.images, f"{p.largest_difference:.1e}", p.changed, p.none_changed) for p in self.parities]
+        columns = ("runtime", "images", "largest difference", "changed first classes", "changed “none of these”")
         return table(columns, rows, title=f"Exported to {self.path}")
 
     @property
@@ -182,7 +183,8 @@ def _card(
         "classes": list(classifier.labels.classes),
         "input": to_json(classifier.input),
         "temperature": classifier.temperature,
-        "left_out": ["none of these"] if classifier.reference else [],
+        "none_of_these": classifier.reference is not None,
+        "sets": set_thresholds(classifier),
         **about,
         "parity": {"images": judges.source, "runtimes": [asdict(parity) for parity in found.parities]},
         "decoding": _decoding(found, judges.targets if classifier.task == CLASSIFICATION else None),
@@ -193,16 +195,19 @@ def _card(
 
 def _decoding(found: Answers, targets: np.ndarray | None) -> dict[str, Any]:
     """Describe what changes because JPEG files are decoded completely."""
-    changed = found.torch.argmax(axis=1) != found.as_trained.argmax(axis=1)
+    whole, trained = found.torch, found.as_trained
+    changed = whole.probabilities.argmax(axis=1) != trained.probabilities.argmax(axis=1)
     result: dict[str, Any] = {
         "images": len(changed),
         "decoded_at_a_fraction": found.shrunk,
         "changed": int(changed.sum()),
-        "largest_difference": float(np.abs(found.torch - found.as_trained).max()),
+        "largest_difference": float(np.abs(whole.probabilities - trained.probabilities).max()),
     }
+    if whole.none_of_these is not None:
+        result["none_changed"] = int((whole.none_of_these != trained.none_of_these).sum())
     if targets is not None:
-        for name, values in (("accuracy_complete", found.torch), ("accuracy_at_a_fraction", found.as_trained)):
-            right = Proportion(int((values.argmax(axis=1) == targets).sum()), len(targets))
+        for name, values in (("accuracy_complete", whole), ("accuracy_at_a_fraction", trained)):
+            right = Proportion(int((values.probabilities.argmax(axis=1) == targets).sum()), len(targets))
             result[name] = {"value": right.value, "interval": right.interval, "images": right.count}
     return result
 

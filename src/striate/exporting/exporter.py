@@ -6,12 +6,29 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar, Protocol, runtime_checkable
+from typing import ClassVar, NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 
 from striate.classifier import Classifier
 from striate.core.registry import Registered, Registry
+
+
+class Answer(NamedTuple):
+    """The answer for an image: the probabilities (k,), and what `striate.tasks.Prediction` has of these names.
+
+    `p_value` and `none_of_these` are None if the classifier does not recognize images of none of its classes.
+    """
+
+    probabilities: np.ndarray
+    p_value: float | None = None
+    none_of_these: bool | None = None
+
+    @classmethod
+    def each(cls, outputs: Sequence[np.ndarray]) -> list[Answer]:
+        """Return the answer for each image of a batch, from the outputs of `answering`."""
+        probabilities, *limits = outputs
+        return [cls(row, *rest) for row, *rest in zip(probabilities, *(each.tolist() for each in limits), strict=True)]
 
 
 @runtime_checkable
@@ -23,13 +40,13 @@ class Runtime(Protocol):
         """Name and version, such as `onnxruntime 1.32.0`."""
         ...
 
-    def __call__(self, pixels: np.ndarray) -> np.ndarray:
-        """Return the probabilities (k,) of an upright image (h, w, c) in the channels and depth of the classifier."""
+    def __call__(self, pixels: np.ndarray) -> Answer:
+        """Return the answer for an upright image (h, w, c) in the channels and depth of the classifier."""
         ...
 
 
-Batches = Callable[[np.ndarray], np.ndarray]
-"""From prepared images (n, c, h, w), not scaled, to the probabilities (n, k)."""
+Batches = Callable[[np.ndarray], list[Answer]]
+"""From prepared images (n, c, h, w), not scaled, to the answer for each."""
 
 EXPORTERS: Registry[type[Exporter]] = Registry("form of export")
 

@@ -20,6 +20,7 @@ BRANCHES = (onnx.AttributeProto.GRAPH, onnx.AttributeProto.GRAPHS)
 """Types of attributes that hold graphs, as those of branches and loops do."""
 
 TYPES = {
+    np.dtype(np.float16): TensorProto.FLOAT16,
     np.dtype(np.float32): TensorProto.FLOAT,
     np.dtype(np.float64): TensorProto.DOUBLE,
     np.dtype(np.uint8): TensorProto.UINT8,
@@ -110,11 +111,17 @@ class Graph:
         self._constants: dict[tuple[Any, ...], str] = {}
         self._added: dict[tuple[Any, ...], list[Value]] = {}
         self._inputs: list[onnx.ValueInfoProto] = []
+        self._outputs: list[onnx.ValueInfoProto] = []
 
     def input(self, name: str, dtype: np.dtype | type[np.generic], shape: Axes) -> Value:
         """Declare an input; an axis with a name has any length."""
         self._inputs.append(helper.make_tensor_value_info(name, TYPES[np.dtype(dtype)], shape))
         return Value(self, name)
+
+    def output(self, name: str, value: Value, dtype: np.dtype | type[np.generic], shape: Axes) -> None:
+        """Declare `value` an output."""
+        self._outputs.append(helper.make_tensor_value_info(name, TYPES[np.dtype(dtype)], shape))
+        self._nodes.append(helper.make_node("Identity", [value.name], [name], name=name))
 
     def weight(self, name: str, values: np.ndarray) -> Value:
         """Store the weights called `name`."""
@@ -150,8 +157,8 @@ class Graph:
         self._added[key] = [Value(self, name) for name in results]
         return self._added[key]
 
-    def include(self, model: onnx.ModelProto, given: Value) -> Value:
-        """Add the operators and weights of `model`, applied to `given`, and return its first output."""
+    def include(self, model: onnx.ModelProto, given: Value) -> list[Value]:
+        """Add the operators and weights of `model`, applied to `given`, and return its outputs."""
         named = {model.graph.input[0].name: given.name, "": ""}
 
         def inside(name: str) -> str:
@@ -167,17 +174,16 @@ class Graph:
             node.output[:] = map(inside, node.output)
             node.name = f"network.{node.name}"
             self._nodes.append(node)
-        return Value(self, inside(model.graph.output[0].name))
+        return [Value(self, inside(output.name)) for output in model.graph.output]
 
-    def model(self, output: Value, name: str, shape: Axes, metadata: dict[str, str]) -> onnx.ModelProto:
-        """Return the graph as a model whose output, `output` under the name `name`, is float32 of this shape."""
-        nodes = [*self._nodes, helper.make_node("Identity", [output.name], [name], name=name)]
-        used = {name for node in nodes for name in node.input}
+    def model(self, metadata: dict[str, str]) -> onnx.ModelProto:
+        """Return the graph as a model."""
+        used = {name for node in self._nodes for name in node.input}
         graph = helper.make_graph(
-            nodes,
+            self._nodes,
             "striate",
             self._inputs,
-            [helper.make_tensor_value_info(name, TensorProto.FLOAT, shape)],
+            self._outputs,
             [tensor for name, tensor in self._tensors.items() if name in used],
         )
         opsets = [helper.make_opsetid("", OPSET)]

@@ -13,24 +13,22 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 import torch
-from jaxtyping import Float
-from torch import Tensor, nn
 
 from striate.classifier import Classifier
 from striate.core.config import to_json
 from striate.core.errors import ConfigError, ModelError, RunError
 from striate.core.files import write_atomically
-from striate.core.spec import InputSpec
 from striate.data.preparation.colour import storage_dtype
-from striate.exporting.exporter import EXPORTERS, Batches, Exporter, Runtime
-from striate.tasks import Task
-from striate.tracing import fold
+from striate.exporting.answering import NONE_OF_THESE, P_VALUE, PROBABILITIES, answering, set_thresholds
+from striate.exporting.exporter import EXPORTERS, Answer, Batches, Exporter, Runtime
 
 if TYPE_CHECKING:
     import onnx
 
+    from striate.exporting.graph import Graph, Value
+
 MODEL, NETWORK = "model.onnx", "network.onnx"
-IMAGE, PREPARED, ANSWER = "image", "prepared", "probabilities"
+IMAGE, PREPARED = "image", "prepared"
 _LARGEST = (1 << 31) - 1  # bytes of a protocol buffer
 
 
@@ -65,16 +63,18 @@ class Onnx(Exporter):
             "input": json.dumps(to_json(spec)),
             "task": json.dumps(to_json(classifier.task)),
             "network": classifier.model_name,
+            "sets": json.dumps(set_thresholds(classifier)),
         }
         whole, dtype = Graph(), storage_dtype(spec)
         image = whole.input(IMAGE, dtype, ("n", "height", "width", len(spec.channels)))
-        answer = add_network(whole, program, add_preparation(whole, image, spec))
-        _save(whole.model(answer, ANSWER, ("n", count), metadata), folder / MODEL)
+        _add_outputs(whole, add_network(whole, program, add_preparation(whole, image, spec)), count)
+        _save(whole.model(metadata), folder / MODEL)
         if self.network:
             bare = Graph()
             prepared = bare.input(PREPARED, dtype, ("n", *spec.shape))
-            answer = add_network(bare, program, prepared if dtype == np.float32 else prepared.to(np.float32))
-            _save(bare.model(answer, ANSWER, ("n", count), metadata), folder / NETWORK)
+            levels = prepared if dtype == np.float32 else prepared.to(np.float32)
+            _add_outputs(bare, add_network(bare, program, levels), count)
+            _save(bare.model(metadata), folder / NETWORK)
 
     def verify(self, folder: Path) -> None:
         for name in (MODEL, NETWORK) if self.network else (MODEL,):
@@ -87,7 +87,7 @@ class Onnx(Exporter):
         if not self.network:
             return None
         opened = session(folder / NETWORK)
-        return lambda prepared: opened.run([ANSWER], {PREPARED: prepared})[0]
+        return lambda prepared: Answer.each(opened.run(None, {PREPARED: prepared}))
 
 
 EXPORTERS.add("onnx", Onnx)
@@ -105,8 +105,8 @@ class OnnxRuntime:
 
         return f"onnxruntime {onnxruntime.__version__}"
 
-    def __call__(self, pixels: np.ndarray) -> np.ndarray:
-        return self._session.run([ANSWER], {IMAGE: pixels[None]})[0][0]
+    def __call__(self, pixels: np.ndarray) -> Answer:
+        return Answer.each(self._session.run(None, {IMAGE: pixels[None]}))[0]
 
 
 def session(path: Path) -> Any:
@@ -147,31 +147,12 @@ def check_file(path: Path) -> None:
         raise RunError(f"{path} needs operators of {sorted(domains)[0]}, which are refused.")
 
 
-def answering(classifier: Classifier) -> tuple[nn.Module, Float[Tensor, "n c h w"]]:
-    """Return the network from prepared levels, in float32, to probabilities, and an example of its input."""
-    network = fold(classifier.model.eval(), classifier.input.shape)
-    module = _Answering(network, classifier.input, classifier.task, classifier.temperature)
-    return module.eval(), torch.zeros(2, *classifier.input.shape)
-
-
-class _Answering(nn.Module):
-    """Scale prepared images, run the network, and convert its outputs to probabilities."""
-
-    first: Tensor
-    second: Tensor
-
-    def __init__(self, network: nn.Module, spec: InputSpec, task: Task, temperature: float) -> None:
-        super().__init__()
-        self.network, self._task, self._temperature = network, task, temperature
-        self._divides = storage_dtype(spec) == np.float32
-        columns = ([spec.maximum * value for value in column] for column in (spec.mean, spec.std))
-        first, second = columns if self._divides else spec.scaling
-        self.register_buffer("first", torch.tensor(first, dtype=torch.float32).view(1, -1, 1, 1))
-        self.register_buffer("second", torch.tensor(second, dtype=torch.float32).view(1, -1, 1, 1))
-
-    def forward(self, levels: Tensor) -> Tensor:
-        scaled = (levels - self.first) / self.second if self._divides else levels * self.first + self.second
-        return self._task.answers(self._task.outputs(self.network, scaled), self._temperature)
+def _add_outputs(graph: Graph, answers: Sequence[Value], classes: int) -> None:
+    """Declare the outputs of `answering`."""
+    graph.output(PROBABILITIES, answers[0], np.float32, ("n", classes))
+    if len(answers) > 1:
+        graph.output(P_VALUE, answers[1], np.float32, ("n",))
+        graph.output(NONE_OF_THESE, answers[2], np.bool_, ("n",))
 
 
 def _save(model: onnx.ModelProto, path: Path) -> None:

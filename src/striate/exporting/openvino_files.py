@@ -16,7 +16,7 @@ import torch
 
 from striate.classifier import Classifier
 from striate.core.errors import ConfigError, RunError
-from striate.exporting.exporter import EXPORTERS, Exporter, Runtime
+from striate.exporting.exporter import EXPORTERS, Answer, Exporter, Runtime
 from striate.exporting.onnx_files import MODEL as ONNX_MODEL
 from striate.exporting.onnx_files import Onnx
 
@@ -73,5 +73,5 @@ class OpenVinoRuntime:
     def name(self) -> str:
         return f"openvino {_library().__version__.split('-')[0]}"
 
-    def __call__(self, pixels: np.ndarray) -> np.ndarray:
-        return self._model([pixels[None]])[0][0]
+    def __call__(self, pixels: np.ndarray) -> Answer:
+        return Answer.each(list(self._model([pixels[None]]).values()))[0]

@@ -19,8 +19,8 @@ from striate.core.files import write_atomically
 from striate.core.spec import InputSpec
 from striate.data.images.decoded import DecodedImage
 from striate.data.preparation.arrays import prepare
-from striate.exporting.exporter import EXPORTERS, Batches, Exporter, Runtime
-from striate.exporting.onnx_files import answering
+from striate.exporting.answering import answering
+from striate.exporting.exporter import EXPORTERS, Answer, Batches, Exporter, Runtime
 from striate.exporting.translation import record
 
 PROGRAM = "network.pt2"
@@ -32,7 +32,8 @@ _PICKLED = b"\x80", b"PK"  # the first bytes of pickles, and of archives with on
 class Pt2(Exporter):
     """A program of torch: `network.pt2` takes prepared images, levels in float32 (n, c, height, width).
 
-    The preparation is not in it. The archive holds no pickle.
+    It answers with the probabilities (n, k); of a classifier that recognizes images of none of its classes with a tuple
+    of them, p-values (n,) and whether each is of none. The preparation is not in it. The archive holds no pickle.
     """
 
     def check(self) -> None:
@@ -89,11 +90,12 @@ class Loaded:
     def name(self) -> str:
         return f"torch {torch.__version__}, exported program"
 
-    def __call__(self, pixels: np.ndarray) -> np.ndarray:
+    def __call__(self, pixels: np.ndarray) -> Answer:
         image = DecodedImage(pixels, self._input.channels, pixels.shape[:2])
         return self.answer(prepare(image, self._input)[None])[0]
 
-    def answer(self, prepared: np.ndarray) -> np.ndarray:
-        """Return the probabilities (n, k) of prepared images (n, c, h, w)."""
+    def answer(self, prepared: np.ndarray) -> list[Answer]:
+        """Return the answer for each of prepared images (n, c, h, w)."""
         with torch.inference_mode():
-            return self._program(torch.from_numpy(prepared.astype(np.float32))).numpy()
+            found = self._program(torch.from_numpy(prepared.astype(np.float32)))
+        return Answer.each([each.numpy() for each in (found if isinstance(found, tuple) else (found,))])

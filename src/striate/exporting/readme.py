@@ -54,10 +54,17 @@ def _classes(card: Mapping[str, Any]) -> list[str]:
     classes: list[str] = card["classes"]
     more = f" … ({len(classes):,} in all)" if len(classes) > _MANY else ""
     parts = [", ".join(classes[:_MANY]) + more]
-    if "none of these" in card["left_out"]:
+    if card.get("none_of_these"):
         parts.append(
-            "Every image is answered with one of them. In Striate the classifier also answers *none of these*; the "
-            "exported file does not."
+            "An image that resembles none of the training images is answered with *none of these*: `none_of_these` is "
+            "true, and `p_value`, a conformal p-value of the hypothesis that it is of one of the classes, is small."
+        )
+    if card.get("sets"):
+        shares = ", ".join(card["sets"])
+        parts.append(
+            f"`among` of the programs names, for a coverage of {shares}, the classes among which the true one is with "
+            "that probability, over images like the held-out ones of the training: those whose 1 - p is at most the "
+            "number in `sets` of the card."
         )
     return parts
 
@@ -72,10 +79,12 @@ def _preparation(card: Mapping[str, Any]) -> str:
 
 
 def _parity(card: Mapping[str, Any]) -> list[str]:
+    none = card.get("none_of_these")
     lines = [f"Both classified the same images: {card['parity']['images']}."]
     lines += [
         f"- {each['runtime']}: the largest difference of a probability is {each['largest_difference']:.1e}; the first "
-        f"class changed for {each['changed']:,} of {each['images']:,} images, {each['tied']:,} of them ties."
+        f"class changed for {each['changed']:,} of {each['images']:,} images, {each['tied']:,} of them ties"
+        + (f"; *none of these* for {each['none_changed']:,}, {each['none_tied']:,} of them ties." if none else ".")
         for each in card["parity"]["runtimes"]
     ]
     lines += [decoding_sentence(card["decoding"])]
@@ -88,10 +97,11 @@ def decoding_sentence(decoding: Mapping[str, Any]) -> str:
     """Return what changes because JPEG files are decoded completely."""
     if not decoding["decoded_at_a_fraction"]:
         return "No image is decoded at a fraction of its size by the classifier, so nothing changes in decoding."
+    none = f"“none of these” for {decoding['none_changed']:,}, " if "none_changed" in decoding else ""
     text = (
         f"The classifier decodes {decoding['decoded_at_a_fraction']:,} of these {decoding['images']:,} images at a "
         f"fraction of their size; the exported file has them whole. That changes the first class of "
-        f"{decoding['changed']:,}, and a probability by {decoding['largest_difference']:.1e} at most"
+        f"{decoding['changed']:,}, {none}and a probability by {decoding['largest_difference']:.1e} at most"
     )
     if "accuracy_complete" in decoding:
         both = (decoding["accuracy_at_a_fraction"]["value"], decoding["accuracy_complete"]["value"])

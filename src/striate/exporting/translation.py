@@ -52,8 +52,8 @@ def record(network: nn.Module, example: Float[Tensor, "n c h w"]) -> torch.expor
         ) from error
 
 
-def add_network(graph: Graph, program: torch.export.ExportedProgram, images: Value) -> Value:
-    """Add the operators of `program` for `images`, and return the first output.
+def add_network(graph: Graph, program: torch.export.ExportedProgram, images: Value) -> list[Value]:
+    """Add the operators of `program` for `images`, and return its outputs.
 
     Raises:
         ModelError: an operator cannot be translated.
@@ -116,13 +116,13 @@ class _Translator:
         }
         self._values: dict[fx.Node, Any] = {}
 
-    def run(self, images: Value) -> Value:
+    def run(self, images: Value) -> list[Value]:
         for node in self._program.graph.nodes:
             if node.op == "placeholder":
                 held = self._held.get(node.name)
                 self._values[node] = images if held is None else self._weight(held)
             elif node.op == "output":
-                return self._values[node.args[0][0]]
+                return [self._values[output] for output in node.args[0]]
             elif node.target is operator.getitem:
                 self._values[node] = self._values[node.args[0]][node.args[1]]
             elif name := _name(node):
@@ -295,6 +295,17 @@ for _aten, _onnx in {
     "add": "Add", "sub": "Sub", "mul": "Mul", "div": "Div", "pow": "Pow", "maximum": "Max", "minimum": "Min",
 }.items():  # fmt: skip
     OPERATORS.add(f"aten.{_aten}", _binary(_onnx))
+
+
+def _comparison(kind: str) -> Translate:
+    def translate(graph: Graph, node: fx.Node, a: Value, b: Any) -> Value:
+        return graph.add(kind, a, b if isinstance(b, Value) else np.asarray(b, _dtype(node.all_input_nodes[0])))
+
+    return translate
+
+
+for _aten, _onnx in {"lt": "Less", "le": "LessOrEqual", "gt": "Greater", "ge": "GreaterOrEqual"}.items():
+    OPERATORS.add(f"aten.{_aten}", _comparison(_onnx))
 
 
 @_translates("rsub")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 
@@ -15,7 +16,7 @@ from striate.core.spec import LabelSpec
 from striate.data.images.decode import Unreadable
 from striate.data.preparation.arrays import prepare
 from striate.data.preparation.colour import arrange
-from striate.exporting import Exported
+from striate.exporting import Answer, Exported
 from striate.tasks import Task
 
 
@@ -50,13 +51,15 @@ class ExportedModel:
         """Classify prepared images."""
         pixels = [image.pixels[self.input] for image in images]
         if self._batches is not None:
-            rows = self._batches(np.stack(pixels))
+            answers = self._batches(np.stack(pixels))
         else:
             assert self._runtime is not None
-            rows = np.stack([self._runtime(each) for each in pixels])
-        return [
-            self.task.prediction(image.name, row, self.labels)
-            if all(map(math.isfinite, row))
-            else Failure(image.name, "the network's outputs for it are not finite numbers")
-            for image, row in zip(images, rows.tolist(), strict=True)
-        ]
+            answers = [self._runtime(each) for each in pixels]
+        return [self._prediction(image.name, answer) for image, answer in zip(images, answers, strict=True)]
+
+    def _prediction(self, name: str, answer: Answer) -> Prediction | Failure:
+        row = answer.probabilities.tolist()
+        if not all(map(math.isfinite, row)):
+            return Failure(name, "the network's outputs for it are not finite numbers")
+        found = self.task.prediction(name, row, self.labels)
+        return replace(found, p_value=answer.p_value, none_of_these=answer.none_of_these)

@@ -29,9 +29,11 @@ def show_export(
     screen.print(f"compared on  {found.card['parity']['images']}")
     for parity in found.parities:
         ties = f", {parity.tied:,} of them ties" if parity.tied else ""
+        none_ties = f", {parity.none_tied:,} of them ties" if parity.none_tied else ""
+        none = f"; “none of these” for {parity.none_changed:,}{none_ties}" if found.card.get("none_of_these") else ""
         screen.print(
             f"{parity.runtime}: largest difference of a probability {parity.largest_difference:.1e}; "
-            f"first class changed for {parity.changed:,} of {parity.images:,} images{ties}"
+            f"first class changed for {parity.changed:,} of {parity.images:,} images{ties}{none}"
         )
     screen.print(decoding_sentence(found.card["decoding"]))
     for name, entry in found.card["files"].items():

@@ -5,7 +5,8 @@
 //     import * as ort from "./dist/ort.wasm.min.mjs";
 //     import { load } from "./predict.js";
 //     const classifier = await load(ort, "model.onnx");
-//     const [[name, probability]] = await classifier.predict(file); // a File of an <input>, or any Blob
+//     const found = await classifier.predict(file); // a File of an <input>, or any Blob
+//     const [[name, probability]] = found.probabilities; // all classes, the largest probability first
 //
 // The model prepares the images. The browser decodes them: upright, in sRGB, with 8 bits for each colour.
 
@@ -18,11 +19,12 @@ export async function load(ort, url) {
 
   async function predict(blob) {
     const pixels = await decode(blob, card.input.background);
-    const image = toChannels(pixels, card.input.channels.length, card.input.maximum);
-    const shape = [1, pixels.height, pixels.width, card.input.channels.length];
-    const found = await session.run({ image: new ort.Tensor(kind(card.input.maximum), image, shape) });
-    const values = Array.from(found.probabilities.data);
-    return values.map((value, index) => [card.classes[index], value]).sort((a, b) => b[1] - a[1]);
+    const found = await session.run({ image: toTensor(ort, pixels, card.input) });
+    const pairs = Array.from(found.probabilities.data, (value, index) => [card.classes[index], value]);
+    const probabilities = pairs.sort((a, b) => b[1] - a[1]);
+    const among = Object.entries(card.sets).map(([share, top]) => [share, within(top, probabilities)]);
+    const limits = found.p_value && { p_value: found.p_value.data[0], none_of_these: !!found.none_of_these.data[0] };
+    return { probabilities, among: Object.fromEntries(among), ...limits };
   }
 
   return { predict, classes: card.classes };
@@ -39,21 +41,20 @@ async function decode(blob, background) {
   return context.getImageData(0, 0, bitmap.width, bitmap.height);
 }
 
-function kind(maximum) {
-  return { 255: "uint8", 65535: "uint16" }[maximum] ?? "float32";
-}
+// Return the names of the classes of a set with a coverage.
+const within = (top, pairs) => pairs.filter(([, value]) => 1 - value <= top).map(([name]) => name);
 
 // Convert red, green, blue and opacity of 8 bits to the channels and the depth of the network.
-function toChannels({ data, width, height }, channels, maximum) {
-  const Kind = { uint8: Uint8Array, uint16: Uint16Array, float32: Float32Array }[kind(maximum)];
+function toTensor(ort, { data, width, height }, { channels: { length: channels }, maximum }) {
+  const kind = { 255: "uint8", 65535: "uint16" }[maximum] ?? "float32";
+  const Kind = { uint8: Uint8Array, uint16: Uint16Array, float32: Float32Array }[kind];
   const image = new Kind(width * height * channels);
-  const ratio = maximum / 255;
   for (let pixel = 0; pixel < width * height; pixel += 1) {
     const colours = [data[4 * pixel], data[4 * pixel + 1], data[4 * pixel + 2]];
     const grey = (colours[0] * LUMA[0] + colours[1] * LUMA[1] + colours[2] * LUMA[2] + 32768) >>> 16;
     for (let channel = 0; channel < channels; channel += 1) {
-      image[pixel * channels + channel] = (channels === 1 ? grey : colours[channel]) * ratio;
+      image[pixel * channels + channel] = (channels === 1 ? grey : colours[channel]) * (maximum / 255);
     }
   }
-  return image;
+  return new ort.Tensor(kind, image, [1, height, width, channels]);
 }
