@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -28,8 +29,10 @@ _GIVEN = os.environ.get("OMP_NUM_THREADS") if not _WORKERS else None
 _THREADS = int(_GIVEN or max(1, usable_cores() // max(1, _WORKERS)))
 torch.set_num_threads(_THREADS)
 os.environ["OMP_NUM_THREADS"] = str(_THREADS)
-# A process that a test starts finds striate compiled; the first of them compiles it if necessary.
+# A process that a test starts finds striate compiled; the first of them compiles it if necessary. So does the next run
+# of the suite find the tests, whose assertions take ten seconds to rewrite.
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+sys.dont_write_bytecode = False
 
 tune_process()  # a sixth of the time of VGG's sums in float64 goes to pages that are given back and cleared again
 
@@ -39,6 +42,15 @@ _REAL = "real data"
 
 def _data_folder() -> Path:
     return Path(os.environ.get("STRIATE_DATA") or _REPOSITORY.parent / "shared" / "data")
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Iterator[None]:
+    """Collect the tests, and leave them and all that they import out of every search for garbage."""
+    gc.disable()
+    yield
+    gc.enable()
+    gc.freeze()
 
 
 @pytest.fixture(autouse=True)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ast
 import functools
+import hashlib
 import importlib.machinery
 import importlib.util
 import sys
@@ -16,6 +17,7 @@ from importlib.machinery import ModuleSpec, PathFinder, SourceFileLoader
 from pathlib import Path
 from types import ModuleType
 from typing import Any
+from unittest import mock
 
 import jaxtyping
 import numpy as np
@@ -94,9 +96,15 @@ def _named(name: str, place: ast.stmt) -> ast.expr:
     return expression
 
 
+# Code in which shapes are checked has a cache of its own, beside that of the code in which nothing is.
+_TAG = "shapes" + hashlib.sha256(Path(__file__).read_bytes()).hexdigest()[:8]
+_checked_cache = functools.partial(importlib.util.cache_from_source, optimization=_TAG)
+
+
 class _Loader(SourceFileLoader):
-    def path_stats(self, path: str) -> Any:
-        raise OSError  # Python then neither reads nor writes a cache of the code, in which nothing is checked
+    def get_code(self, fullname: str) -> Any:
+        with mock.patch("importlib._bootstrap_external.cache_from_source", _checked_cache):
+            return super().get_code(fullname)
 
     def source_to_code(self, data: Any, path: Any, *, _optimize: int = -1) -> Any:
         tree = ast.parse(data)
