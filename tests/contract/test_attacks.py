@@ -13,7 +13,7 @@ from torch import nn
 from promises.filled import filled
 from promises.found import state
 from promises.strangers import WRITTEN, Modular, stranger
-from promises.subject import families, subject
+from promises.subject import blocks, subject
 from striate.core.errors import StriateError
 from striate.core.spec import InputSpec, channel_names
 from striate.explaining.adversarial import ATTACKS, Adversarial, Targeted, Untargeted
@@ -107,7 +107,7 @@ def test_frozen_parameters_and_bfloat16_are_no_obstacle(attack: str) -> None:
     assert rough.after.logits.dtype == np.float32
 
 
-@pytest.mark.parametrize("name", families())
+@pytest.mark.parametrize("name", blocks())
 def test_a_network_of_every_family_can_be_attacked_and_comes_back(name: str) -> None:
     network = filled(name)
     before = state(network)

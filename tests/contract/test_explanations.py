@@ -16,10 +16,10 @@ from promises.explained import explain, it_is_explained
 from promises.filled import filled
 from promises.found import state
 from promises.strangers import WRITTEN, InPlace, Modular, stranger
-from promises.subject import asks_all, families, pictures, subject
+from promises.subject import asks_all, blocks, pictures, subject
 from striate.core.errors import StriateError
 from striate.explaining import METHODS, NotFiniteError, TargetError
-from striate.models import MODELS, Network
+from striate.models import Network
 
 SIZE = (16, 12)
 EVERY_METHOD = pytest.mark.parametrize("method", list(METHODS))
@@ -221,7 +221,7 @@ def test_the_model_is_as_found_after(method: str, error: BaseException, backward
 # The families of the zoo that are explained in a second. What explanations stand on is asked of all (`test_hooks.py`),
 # and every method of every family by `benchmarks/zoo_explained.py`.
 
-QUICK = [name for name in families() if MODELS[name].card.macs < 250_000_000]
+QUICK = [name for name in blocks() if subject(name).card.macs < 250_000_000]
 DEEP = 30
 IN_THE_DEEP = ("grad_cam", "guided_backpropagation")
 

@@ -10,11 +10,11 @@ import torch
 from torch import Tensor, nn
 
 from promises.found import state
-from promises.subject import families, pictures, subject
+from promises.subject import blocks, pictures, subject
 from striate.hooks import DECONVNET, GUIDED, RewriteError, Rule, borrow, capture, rewrite
 from striate.models import Network
 
-pytestmark = pytest.mark.parametrize("name", families(), scope="module")
+pytestmark = pytest.mark.parametrize("name", blocks(), scope="module")
 
 
 @pytest.fixture

@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 
 from promises import beginning
-from promises.subject import families, subject
+from promises.subject import blocks, subject
 
-pytestmark = pytest.mark.parametrize("name", families(), scope="module")
+pytestmark = pytest.mark.parametrize("name", blocks(), scope="module")
 
 # Of those that need many updates or much work for one, `make zoo` checks it; here they only begin.
 _LONG = {

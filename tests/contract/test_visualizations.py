@@ -8,7 +8,7 @@ import pytest
 from promises.filled import filled
 from promises.found import state
 from promises.strangers import WRITTEN, Modular, stranger
-from promises.subject import families, subject
+from promises.subject import blocks, subject
 from striate.core.spec import InputSpec
 from striate.explaining.visualize import channel, class_logit, maximize
 
@@ -18,7 +18,7 @@ def spec(size: tuple[int, int], channels: int = 3) -> InputSpec:
     return InputSpec(channels=names, height=size[0], width=size[1], mean=(0.45,) * channels, std=(0.25,) * channels)
 
 
-@pytest.mark.parametrize("name", families())
+@pytest.mark.parametrize("name", blocks())
 def test_every_family_is_excited_and_comes_back_as_found(name: str) -> None:
     network, size = filled(name), subject(name).small
     before = state(network)

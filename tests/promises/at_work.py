@@ -16,7 +16,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from promises.declared import outputs
 from promises.subject import CLASSES, Subject, all_logits, heads, pictures
 from striate.core.errors import ModelError
-from striate.models import Network, meta_model
+from striate.models import Network
 from striate.tracing import describe
 
 aten = torch.ops.aten
@@ -48,7 +48,7 @@ def too_small_a_picture_is_refused(subject: Subject) -> None:
     side = subject.smallest
     for size in ((side - 1, side + 30), (side + 30, side - 1)) if side > 1 else ():
         with pytest.raises(ModelError, match=f"at least {side}×{side} pixels; received {size[0]}×{size[1]}"):
-            meta_model(subject.name, classes=CLASSES, size=size)
+            subject.meta(size)
 
 
 def every_parameter_receives_a_gradient(subject: Subject) -> None:

@@ -9,7 +9,6 @@ import torch
 from torch import Tensor, nn
 
 from promises.subject import CLASSES, HUGE, Subject, capture
-from striate.models import MODELS
 
 Line = tuple[int, int]  # the first and the last pixel
 
@@ -46,7 +45,7 @@ def seen_by_neighbours(subject: Subject, place: Place) -> tuple[list[Line], list
     else:
         rows, columns = (max(side, field + 4 * stride) for field, stride in zip(place.field, place.stride, strict=True))
         size = (rows, columns + 7)
-    network = MODELS[subject.name].build(channels=1, size=size, classes=CLASSES).eval()
+    network = subject.builder.build(channels=1, size=size, classes=CLASSES).eval()
     _let_everything_through(network)
     # Max pooling hands its gradient to one pixel only: the sum over many images reaches all that it may choose from.
     picture = torch.rand(12, 1, *size, generator=torch.Generator().manual_seed(0)).requires_grad_()

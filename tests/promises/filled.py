@@ -5,8 +5,8 @@ from __future__ import annotations
 import torch
 from torch import nn
 
-from promises.subject import CLASSES, subject
-from striate.models import Network, meta_model
+from promises.subject import subject
+from striate.models import Network
 
 _OF_BATCH_NORM = {"running_mean", "running_var", "num_batches_tracked"}
 
@@ -14,7 +14,7 @@ _OF_BATCH_NORM = {"running_mean", "running_var", "num_batches_tracked"}
 def filled(name: str, channels: int = 3) -> Network:
     """The network `name` for its small size, in eval mode."""
     size = subject(name).small
-    network = meta_model(name, classes=CLASSES, channels=channels, size=size)
+    network = subject(name).meta(size, channels=channels)
     if {path.rpartition(".")[2] for path, _ in network.named_buffers()} - _OF_BATCH_NORM:
         return subject(name).fresh(size, channels=channels).eval()
     network.to_empty(device="cpu")

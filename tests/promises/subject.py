@@ -6,8 +6,11 @@ import copy
 import functools
 import os
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from typing import Any
+from unittest import mock
 
 import torch
 from torch import Tensor, nn
@@ -16,6 +19,7 @@ from judges.parity import calibrating, randomise, still
 from striate.core.errors import ModelError
 from striate.core.protocols import Auxiliary
 from striate.models import MODELS, ModelCard, Network, create_model, meta_model
+from striate.models._zoo import Builder
 from striate.tracing import Description, describe
 
 CLASSES = 5
@@ -30,8 +34,12 @@ class Subject:
         self.name = name
 
     @property
+    def builder(self) -> Builder:
+        return _THIN.get(self.name) or MODELS[self.name]
+
+    @property
     def card(self) -> ModelCard:
-        return MODELS[self.name].card
+        return self.builder.card
 
     @functools.cached_property
     def sketch(self) -> Network:
@@ -55,7 +63,7 @@ class Subject:
     def smallest(self) -> int:
         """The smallest side of a square image that it takes, as its own error says."""
         try:
-            meta_model(self.name, classes=CLASSES, size=(1, 1))
+            self.meta((1, 1))
         except ModelError as error:
             said = str(error)
         else:
@@ -71,7 +79,12 @@ class Subject:
 
     def fresh(self, size: tuple[int, int], *, channels: int = 3, classes: int = CLASSES, seed: int = 1) -> Network:
         """With the paper's initial weights."""
-        return create_model(self.name, classes=classes, channels=channels, size=size, seed=seed)
+        with _thin_ones_registered():
+            return create_model(self.name, classes=classes, channels=channels, size=size, seed=seed)
+
+    def meta(self, size: tuple[int, int], *, channels: int = 3) -> Network:
+        with _thin_ones_registered():
+            return meta_model(self.name, classes=CLASSES, channels=channels, size=size)
 
     @functools.cached_property
     def first(self) -> Network:
@@ -90,7 +103,7 @@ class Subject:
 
     def _build(self, channels: int, size: tuple[int, int], classes: int) -> Network:
         with torch.device("meta"):
-            return MODELS[self.name].build(channels=channels, size=size, classes=classes)
+            return self.builder.build(channels=channels, size=size, classes=classes)
 
 
 @functools.lru_cache(maxsize=2)  # tests come model by model
@@ -131,6 +144,45 @@ def families() -> list[str]:
     if asks_all():
         return chosen
     return [name for name in chosen if name in _REPRESENTATIVES]
+
+
+@dataclass(frozen=True)
+class _Thin(Builder):
+    """A network of the same blocks, joined by the same code, as one of the zoo, whose card it has: with fewer of them,
+    and fewer channels. Most of the time of the large ones goes to drawing weights."""
+
+    @functools.cached_property
+    def card(self) -> ModelCard:
+        return replace(MODELS[self.name.removesuffix("_thin")].card, name=self.name)
+
+
+def _thin(name: str, **options: Any) -> _Thin:
+    return _Thin(f"{name}_thin", MODELS[name].family, MODELS[name].network, {**MODELS[name].options, **options})
+
+
+_THIN = {
+    entry.name: entry
+    for entry in (
+        _thin("densenet_bc100_12", depth=22),
+        _thin("efficientnet_b0", width=0.25, depth=0.3),
+        _thin("convnext_tiny", widths=(24, 48, 96, 192), blocks=(1, 1, 3, 1)),
+    )
+}
+
+
+@contextmanager
+def _thin_ones_registered() -> Iterator[None]:
+    """Have the thin networks in the zoo while one is built; no list of the zoo has them."""
+    with mock.patch.dict(MODELS._entries, _THIN):
+        yield
+
+
+def blocks() -> list[str]:
+    """Return one network for each kind of block, a thin one where there is one; all of `families` where all checks run.
+
+    What the network of the zoo computes is known by its digest to be what `make zoo` has checked (`test_zoo_results`).
+    """
+    return families() if asks_all() else [f"{name}_thin" if f"{name}_thin" in _THIN else name for name in families()]
 
 
 def pictures(count: int, size: tuple[int, int], channels: int = 3, seed: int = 3) -> Tensor:
