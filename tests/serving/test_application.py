@@ -261,6 +261,11 @@ def test_another_name_of_this_machine_is_refused(talk: Talk) -> None:
     assert talk.client.get("/models", headers={"host": "localhost:8000"}).status_code == 200
 
 
+def test_a_long_head_is_refused(talk: Talk) -> None:
+    assert talk.client.get("/models", headers={"x": "x" * 17_000}).status_code == 431
+    assert talk.client.get(f"/{'x' * 17_000}").status_code == 431
+
+
 def test_requests_are_logged_and_counted_and_keep_their_identifier() -> None:
     with talking() as talk:
         assert talk.post("/predict", FILES[0], **{"x-request-id": "abc-1"}).headers["x-request-id"] == "abc-1"

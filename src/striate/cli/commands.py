@@ -57,7 +57,7 @@ COMMANDS = {
         "attacks.show_attacks", "striate fool runs/photos holiday/*.jpg --epsilon 4 --target coin", uses_run=True
     ),
     "export": Command("exporting.show_export", "striate export runs/photos --out photos-classifier", uses_run=True),
-    "serve": Command("serving.show_server", "striate serve runs/photos --port 8000"),
+    "serve": Command("serving.show_server", "striate serve runs/photos --port 8000", uses_run=True),
     "report": Command("results.show_path", "striate report runs/photos", uses_run=True),
     "compare": Command("comparison.show_comparison", "striate compare runs/photos runs/photos-2 --out comparison.html"),
     "events": Command("results.show_path", "striate events runs/photos --to tensorboard"),

@@ -9,6 +9,7 @@ import json
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from functools import partial
 from importlib import metadata
 from typing import Any, TypeVar
 
@@ -24,7 +25,7 @@ from striate.core.threads import usable_cores
 from striate.data.images.codecs.refusal import at_most
 from striate.serving import open_inference as v2
 from striate.serving.batching import Batcher
-from striate.serving.bodies import images_in, read_body
+from striate.serving.bodies import images_in, is_divided, read_body
 from striate.serving.hosting import Hosted, Model, Models, explains
 from striate.serving.limits import Admission, Limits, Reservation
 from striate.serving.log import Log
@@ -147,7 +148,8 @@ class Service:
 
         async def work(body: bytes, reserved: Reservation) -> Response:
             kind = request.headers.get("content-type", "")
-            named = await self._in_thread(reserved, images_in, kind, body, self.limits)
+            parse = partial(images_in, kind, body, self.limits)
+            named = await self._in_thread(reserved, parse) if is_divided(kind) else parse()
             if explained and len(named) > 1:
                 raise Refusal(400, f"explain takes one image in a request; received {len(named)}.")
             reserved.add_images(len(named))
@@ -242,7 +244,7 @@ class Service:
     async def _in_thread(self, reserved: Reservation, function: Callable[..., Result], *arguments: Any) -> Result:
         """Call `function` in a thread for decoding. The reservation lasts until the thread has ended."""
         loop = asyncio.get_running_loop()
-        reserved.__enter__()
+        reserved.join()
         future = self._decoders.submit(function, *arguments)
 
         def leave(done: Future[Result]) -> None:

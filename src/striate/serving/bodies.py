@@ -55,13 +55,22 @@ def _too_large(limits: Limits) -> Refusal:
     return Refusal(413, f"A request has at most {limits.body:,} bytes. Send fewer images, or smaller ones.")
 
 
+def is_divided(kind: str) -> bool:
+    """Return whether a body of this content type holds several images, and takes time to parse."""
+    return _media(kind) in (FORM, JSON)
+
+
+def _media(kind: str) -> str:
+    return kind.partition(";")[0].strip().lower()
+
+
 def images_in(kind: str, body: bytes, limits: Limits) -> list[Named]:
     """Return the images of a body by its content type: the image itself, the files of a form, or base64 in JSON.
 
     Raises:
         Refusal: the body is damaged, holds no image or too many, or is of another type.
     """
-    media = kind.partition(";")[0].strip().lower()
+    media = _media(kind)
     if media == FORM:
         found = _files_of_form(kind, body, limits)
     elif media == JSON:

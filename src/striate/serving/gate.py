@@ -14,6 +14,8 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from striate.serving.application import Service
 
+HEAD = 16 << 10
+"""The most bytes of the head of a request."""
 _IDENTIFIER = re.compile(r"[A-Za-z0-9._:+/=-]{1,128}")
 _OPEN = {"/", "/healthz", "/readyz", "/v2/health/live", "/v2/health/ready", "/openapi.json"}
 """Paths without a token: they say nothing about the models."""
@@ -42,6 +44,9 @@ class Gate:
         await _Exchange(self._service, scope, send).run(self._app, receive, self._refusal(scope))
 
     def _refusal(self, scope: Scope) -> tuple[int, str] | None:
+        size = len(scope["raw_path"]) + sum(len(name) + len(value) for name, value in scope["headers"])
+        if size > HEAD:
+            return 431, f"The head of a request has at most {HEAD:,} bytes."
         headers = dict(scope["headers"])
         host = re.sub(r":\d+$", "", headers.get(b"host", b"").decode("latin-1").lower())
         if self._hosts is not None and host not in self._hosts:

@@ -113,11 +113,15 @@ class Reservation:
         self._images += count
 
     def __enter__(self) -> Reservation:
-        self._users += 1
+        self.join()
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         self.leave()
+
+    def join(self) -> None:
+        """Begin one more use."""
+        self._users += 1
 
     def leave(self) -> None:
         """End one use; the last one releases everything."""

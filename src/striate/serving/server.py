@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import signal
 import socket
+import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
@@ -16,7 +17,7 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from striate.core.errors import ConfigError
 from striate.serving.application import Explain, Service, application
-from striate.serving.gate import Gate, loopback_hosts
+from striate.serving.gate import HEAD, Gate, loopback_hosts
 from striate.serving.hosting import Hosted, Models, Source
 from striate.serving.limits import Limits
 from striate.serving.log import Log
@@ -25,8 +26,8 @@ _IDLE = 10.0  # seconds for the head of a request, and for the rest of a body th
 _KEEP_ALIVE = 5
 _GRACE = 1.0  # seconds, at the end, for requests on open connections
 _AFTER = 5.0  # seconds beyond the time of a request
-_HEAD = 16 << 10  # bytes
 _BACKLOG = 512
+_SWITCH = 0.001  # seconds for which the event loop waits for the interpreter lock, at most
 
 
 def serve(
@@ -61,7 +62,12 @@ def serve(
         server = _Server(_config(app, limits), service, started)
         log.capture()
         log.write("start", models={name: hosted.about()["network"] for name, hosted in models.items()})
-        server.run(sockets=[listener])
+        interval = sys.getswitchinterval()
+        sys.setswitchinterval(_SWITCH)
+        try:
+            server.run(sockets=[listener])
+        finally:
+            sys.setswitchinterval(interval)
         log.write("end")
 
 
@@ -100,7 +106,7 @@ def _config(app: Gate, limits: Limits) -> uvicorn.Config:
         backlog=_BACKLOG,
         timeout_keep_alive=_KEEP_ALIVE,
         timeout_graceful_shutdown=int(limits.seconds + _AFTER),
-        h11_max_incomplete_event_size=_HEAD,
+        h11_max_incomplete_event_size=HEAD,
     )
 
 
