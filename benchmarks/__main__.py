@@ -27,6 +27,7 @@ BENCHMARKS = {
     "preparation": ["--quick"],
     "augmentation": ["--quick"],
     "exported_preparation": ["--quick"],
+    "serving": ["--quick"],
     "copies": ["--quick"],
     "small_data": ["--quick"],
     "retrieval": ["--quick"],

@@ -148,6 +148,7 @@ def hardware() -> str:
 def versions() -> dict[str, str]:
     """Of everything that may decide a speed."""
     packages = ("striate", "torch", "numpy", "Pillow", "simplejpeg", "keras", "jax", "torchvision", "usearch")
+    packages += ("starlette", "uvicorn", "mosec", "fastapi")
     found = {"Python": platform.python_version()}
     for package in packages:
         try:

@@ -12,7 +12,7 @@ from typing import Annotated, Any
 import numpy as np
 import torch
 import uvicorn
-from fastapi import Depends, FastAPI, Request
+from fastapi import Depends, FastAPI, Request  # pyright: ignore[reportMissingImports]
 from PIL import Image, ImageOps
 
 from striate.classifier import load_classifier

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 from typing import Any
 
-from mosec import Server, ValidationError, Worker
+from mosec import Server, ValidationError, Worker  # pyright: ignore[reportMissingImports]
 
 from striate.classifier import Failure, load_classifier
 from striate.core.threads import usable_cores
