@@ -117,6 +117,7 @@ def test_a_damaged_request_is_refused_with_a_sentence(talk: Talk, case: str) -> 
     [
         ("/predict?top=0", 400),
         ("/predict?top=x", 400),
+        (f"/predict?top={'1' * 5000}", 400),
         ("/predict?explain=maybe", 400),
         ("/predict?explain=1", 400),
         ("/models/nett/predict", 404),

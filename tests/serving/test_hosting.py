@@ -95,6 +95,8 @@ def test_mistakes_are_sentences_before_anything_is_loaded(tmp_path: Path) -> Non
         serve(given, given)
     with pytest.raises(ConfigError, match="A port is"):
         serve(given, port=80000)
+    with pytest.raises(ConfigError, match="megabytes"):
+        serve(given, megabytes=float("nan"))
     with pytest.raises(ConfigError, match="cannot be used"):
         serve(given, host="203.0.113.1")
     with pytest.raises(ConfigError, match="token"):

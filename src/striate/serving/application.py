@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import base64
 import contextlib
 import json
 import time
@@ -24,6 +23,7 @@ from striate.classifier import Failure, Prediction, Prepared
 from striate.core.threads import usable_cores
 from striate.data.images.codecs.refusal import at_most
 from striate.serving import open_inference as v2
+from striate.serving.answers import explained_by, row, top_of
 from striate.serving.batching import Batcher
 from striate.serving.bodies import images_in, is_divided, read_body
 from striate.serving.hosting import Hosted, Model, Models, explains
@@ -38,7 +38,6 @@ Result = TypeVar("Result")
 Explain = Callable[[Model, Prepared, Prediction], bytes]
 """A function that draws where the network looked for a prediction, as a PNG."""
 
-_TOP = 5  # classes of an answer
 _UNREADABLE = 422
 
 
@@ -140,7 +139,7 @@ class Service:
 
     async def predict(self, request: Request) -> Response:
         """Classify the images of a request."""
-        hosted, top, explained = self._hosted(request), _top(request), _explained(request)
+        hosted, top, explained = self._hosted(request), top_of(request), explained_by(request)
         loaded = hosted.current
         model = loaded.model
         if explained and (self._explain is None or not explains(model)):
@@ -157,8 +156,8 @@ class Service:
                 *(self._classify(model, reserved, name, data, explained) for name, data in named)
             )
             self._count(hosted, [outcome for outcome, _ in outcomes])
-            rows = [_row(outcome, top, png) for outcome, png in outcomes]
-            status = _UNREADABLE if all("error" in row for row in rows) else 200
+            rows = [row(outcome, top, png) for outcome, png in outcomes]
+            status = _UNREADABLE if all("error" in each for each in rows) else 200
             return _json({"model": hosted.name, "version": loaded.version, "predictions": rows}, status=status)
 
         return await self._answered(request, work)
@@ -294,38 +293,6 @@ async def _disconnected(request: Request) -> None:
     receive: Callable[[], Awaitable[Any]] = request.receive
     while (await receive())["type"] != "http.disconnect":
         pass
-
-
-def _top(request: Request) -> int:
-    text = request.query_params.get("top", str(_TOP))
-    if not text.isascii() or not text.isdecimal() or not 1 <= int(text[:9]) <= 100_000:
-        raise Refusal(400, f"top is the number of classes in an answer, at least 1; received {text[:20]!r}.")
-    return int(text)
-
-
-def _explained(request: Request) -> bool:
-    text = request.query_params.get("explain", "false").lower()
-    if text not in ("true", "false", "1", "0"):
-        raise Refusal(400, f"explain is true or false; received {text[:20]!r}.")
-    return text in ("true", "1")
-
-
-def _row(outcome: Prediction | Failure, top: int, png: bytes | None) -> dict[str, Any]:
-    """Return the entry of an image in an answer."""
-    if isinstance(outcome, Failure):
-        return {"name": outcome.name, "error": f"The image cannot be read: {outcome.reason}."}
-    row: dict[str, Any] = {
-        "name": outcome.name,
-        "label": outcome.label,
-        "probability": outcome.probability,
-        "probabilities": dict(list(outcome.probabilities.items())[:top]),
-    }
-    for name in ("labels", "none_of_these", "similarity", "p_value"):
-        if getattr(outcome, name) is not None:
-            row[name] = getattr(outcome, name)
-    if png is not None:
-        row["explanation"] = base64.b64encode(png).decode()
-    return row
 
 
 def _json(value: Any, *, status: int = 200, headers: dict[str, str] | None = None) -> Response:

@@ -79,6 +79,9 @@ def serve(
     from striate.serving import Limits, Log
     from striate.serving import serve as serve_sources
 
+    for name, value in (("megabytes", megabytes), ("megapixels", megapixels)):
+        if not 0 < value < _MEGA:
+            raise ConfigError(f"{name} is a positive number; received {value:g}.")
     size = int(megabytes * _MEGA)
     limits = Limits(
         batch=batch,
