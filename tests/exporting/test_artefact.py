@@ -162,8 +162,9 @@ class Wrong(Onnx):
             def __call__(self, pixels: np.ndarray) -> Answer:
                 if fails:
                     raise fails
-                probabilities, p_value, none = right(pixels)
-                return Answer(probabilities[::-1], p_value, None if none is None else not none)
+                answer = right(pixels)
+                none = None if answer.none_of_these is None else not answer.none_of_these
+                return answer._replace(probabilities=answer.probabilities[::-1], none_of_these=none)
 
         return [Turned()]
 

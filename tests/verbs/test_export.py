@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -42,3 +43,29 @@ def test_a_run_is_exported_where_it_is_or_elsewhere(tmp_path: Path, capsys: pyte
         striate.export(run, to="onx")
     with pytest.raises(ConfigError, match="at least 1"):
         striate.export(run, images=0)
+    _the_fastest_way_is_used(run, photos, capsys)
+
+
+def _the_fastest_way_is_used(run: striate.Run, photos: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    capsys.readouterr()
+    with pytest.raises(SystemExit) as ended:
+        main(["export", str(run.path), "--for", "cpu", "--set", "runtime=onnxruntime"])
+    assert not ended.value.code
+    printed = capsys.readouterr().out
+    assert re.search(r"onnxruntime, float32 +chosen", printed)
+    assert re.search(r"onnxruntime, int8 +(not 1.1 times|may lose|more than 4)", printed)
+    folder = run.path / "exports" / "cpu"
+    assert striate.load(run).runtime.endswith(f", float32 ({folder})")
+    assert striate.load(run, runtime="torch").runtime == "torch"
+    image = next(photos.rglob("*.png"))
+    with pytest.raises(SystemExit):
+        main(["predict", str(run.path), str(image), "--csv"])
+    said = capsys.readouterr()
+    assert f"({folder}); --runtime torch computes with torch." in said.err
+    with pytest.raises(SystemExit):
+        main(["predict", str(run.path), str(image), "--csv", "--runtime", "torch"])
+    without = capsys.readouterr()
+    assert not without.err
+    assert without.out.splitlines()[1].split(",")[1] == said.out.splitlines()[1].split(",")[1]
+    with pytest.raises(ConfigError, match="received 'tensorrt'"):
+        striate.predict(run, image, runtime="tensorrt")

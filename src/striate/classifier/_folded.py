@@ -26,7 +26,7 @@ class Running:
 
     def of(self, model: nn.Module, shape: tuple[int, int, int]) -> nn.Module:
         """Return the module to run instead of `model` (in eval mode) on images of `shape` (c, h, w)."""
-        if _is_watched(model):
+        if is_watched(model):
             return model
         folding = self._foldings.get(shape)
         if folding is None or not folding.holds(model, shape):
@@ -38,7 +38,7 @@ class Running:
         return folding.network
 
 
-def _is_watched(model: nn.Module) -> bool:
+def is_watched(model: nn.Module) -> bool:
     """Return whether a module has a forward hook or forward pre-hook, or a global one exists."""
     everywhere = nn.modules.module._global_forward_hooks or nn.modules.module._global_forward_pre_hooks
     return bool(everywhere) or any(m._forward_hooks or m._forward_pre_hooks for m in model.modules())

@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
+import numpy as np
 import torch
 from jaxtyping import Float, Float64
 from torch import Tensor, nn
 
-from striate.classifier._folded import Running
+from striate.classifier._folded import Running, is_watched
+from striate.classifier.execution import Execution, state_of
 from striate.classifier.images import check_prepared
 from striate.classifier.predictor import Predictor
 from striate.classifier.provenance import Provenance
@@ -29,7 +31,8 @@ class Classifier(Predictor):
 
     The zoo rebuilds `model` from `model_name` and `arguments`. `task` converts the model's outputs to probabilities;
     `temperature`, fitted on validation data, calibrates them. `seen` recognizes the images of the training, if they are
-    recorded. `reference` recognizes images of none of the classes, if features are recorded.
+    recorded. `reference` recognizes images of none of the classes, if features are recorded. `execution` computes the
+    answers of `predict` in place of torch, unless the classifier was changed, has a hook, or views are averaged.
     """
 
     model: nn.Module
@@ -42,6 +45,7 @@ class Classifier(Predictor):
     seen: SeenImages | None = field(default=None, repr=False)
     task: Task = CLASSIFICATION
     reference: Reference | None = field(default=None, repr=False)
+    execution: Execution | None = field(default=None, repr=False)
     _running: Running = field(default_factory=Running, init=False, repr=False)
 
     def __repr__(self) -> str:
@@ -55,6 +59,7 @@ class Classifier(Predictor):
             ("input", "×".join(map(str, self.input.shape))),
             ("parameters", f"{sum(parameter.numel() for parameter in self.model.parameters()):,}"),
             ("temperature", f"{self.temperature:.3g}"),
+            ("runtime", self.runtime),
             ("trained on", f"{origin.data}, {origin.epochs:g} epochs"),
         ]
         scored = {split: scores["accuracy"] for split, scores in origin.scores.items() if "accuracy" in scores}
@@ -75,6 +80,11 @@ class Classifier(Predictor):
     def notes(self) -> tuple[str, ...]:
         """Notes on the last run: the reason if batch norms were not folded."""
         return (self._running.note,) if self._running.note else ()
+
+    @property
+    def runtime(self) -> str:
+        """What computes the answers of `predict`: torch, or the runtime and precision of an export."""
+        return self.execution.name if self.execution is not None else "torch"
 
     def to(self, device: str | torch.device) -> Classifier:
         """Return this classifier on another device; the model is moved in place, as by `torch.nn.Module.to`."""
@@ -175,6 +185,15 @@ class Classifier(Predictor):
             parts = [self.averaged(images[spec], of_spec) for spec, of_spec in by_preparation(looks).items()]
             answers = torch.stack(parts).sum(dim=0)
         return self.probabilities(images[self.input]) if answers is None else answers, limits
+
+    def _executed(self, prepared: Mapping[InputSpec, np.ndarray]) -> tuple[Float[Tensor, "n k"], list[Limits]] | None:
+        execution = self.execution
+        if execution is None or is_watched(self.model) or execution.state != state_of(self):
+            return None
+        probabilities, *limits = execution.run(prepared[self.input])
+        rows = zip(*(each.tolist() for each in limits), strict=True)
+        found = [Limits(similarity, p_value, none) for p_value, none, similarity in rows]
+        return torch.from_numpy(probabilities), found or [Limits()] * len(probabilities)
 
     def set_threshold(self, coverage: float) -> float:
         """Return the largest 1 - p of a class in a set that holds the true class with probability `coverage`.

@@ -11,3 +11,6 @@ from striate.exporting.exporter import Batches as Batches
 from striate.exporting.exporter import Exporter as Exporter
 from striate.exporting.exporter import Runtime as Runtime
 from striate.exporting.parity import Parity as Parity
+from striate.exporting.samples import HeldOut as HeldOut
+from striate.exporting.samples import PreparedImages as PreparedImages
+from striate.exporting.samples import Samples as Samples

@@ -16,8 +16,8 @@ from striate.core.errors import ConfigError
 from striate.data.preparation.colour import storage_dtype
 from striate.tracing import fold
 
-PROBABILITIES, P_VALUE, NONE_OF_THESE = "probabilities", "p_value", "none_of_these"
-"""Names of the outputs. The last two are there if the classifier recognizes images of none of its classes."""
+PROBABILITIES, P_VALUE, NONE_OF_THESE, SIMILARITY = "probabilities", "p_value", "none_of_these", "similarity"
+"""Names of the outputs. The last three are there if the classifier recognizes images of none of its classes."""
 
 _COVERAGES = (0.9, 0.95, 0.99)
 _SHORTEST = 1e-30  # length of features that counts as zero, in float32 too
@@ -27,7 +27,7 @@ def answering(classifier: Classifier) -> tuple[nn.Module, Float[Tensor, "n c h w
     """Return the network from prepared levels, in float32, to the answers, and an example of its input.
 
     It returns the probabilities (n, k); of a classifier with a reference also the p-values (n,) of the hypothesis that
-    an image is of one of the classes, and whether it is of none.
+    an image is of one of the classes, whether it is of none, and the similarity to the nearest training image.
     """
     return _Answering(classifier).eval(), torch.zeros(2, *classifier.input.shape)
 
@@ -91,7 +91,7 @@ class _Familiarity(nn.Module):
 
     def forward(
         self, features: Float32[Tensor, "n d"], logits: Float32[Tensor, "n k"]
-    ) -> tuple[Float32[Tensor, " n"], Bool[Tensor, " n"]]:
+    ) -> tuple[Float32[Tensor, " n"], Bool[Tensor, " n"], Float32[Tensor, " n"]]:
         exact = features.double()
         lengths = exact.square().sum(1, keepdim=True).sqrt().clamp(min=_SHORTEST)
         similarities = F.linear((exact / lengths).float(), self.features.float()).amax(1)
@@ -99,7 +99,7 @@ class _Familiarity(nn.Module):
         if len(self._means) > 1:
             familiarity = familiarity + self._standardised(logits.amax(1), 1)
         below = (familiarity.unsqueeze(1) >= self.held_out).double().sum(1)
-        return ((below + 1) / (len(self.held_out) + 1)).float(), familiarity < self.threshold
+        return ((below + 1) / (len(self.held_out) + 1)).float(), familiarity < self.threshold, similarities
 
     def _standardised(self, values: Float32[Tensor, " n"], column: int) -> Float64[Tensor, " n"]:
         return (values.double() - self._means[column]) / self._spreads[column]

@@ -28,11 +28,13 @@ from striate.core.progress import Progress, silent
 from striate.core.proportion import Proportion
 from striate.core.spec import InputSpec, LabelSpec
 from striate.data.images.decoded import DecodedImage
+from striate.data.preparation.arrays import prepare
 from striate.data.preparation.colour import storage_dtype
 from striate.exporting.answering import set_thresholds
 from striate.exporting.exporter import Exporter
 from striate.exporting.parity import DIFFERENCE, FLIPS, Answers, Parity, answers
 from striate.exporting.readme import readme
+from striate.exporting.samples import Samples
 from striate.tasks import CLASSIFICATION
 
 FORMAT = 1
@@ -70,6 +72,11 @@ def synthetic_judges(spec: InputSpec, count: int) -> Judges:
             yield image, image
 
     return Judges(images=images(), count=count, source=f"{count:,} synthetic images")
+
+
+def synthetic_samples(spec: InputSpec, count: int = 16) -> Samples:
+    """Return random images, prepared."""
+    return Samples(calibration=[prepare(image, spec) for image, _ in synthetic_judges(spec, count).images])
 
 
 @dataclass(frozen=True, eq=False)
@@ -121,13 +128,14 @@ def export_classifier(
     judges: Judges,
     *,
     about: Mapping[str, Any],
+    samples: Samples | None = None,
     allow: Sequence[str] = (),
     progress: Progress = silent,
 ) -> Exported:
     """Write `classifier` into `folder`, which is complete or not there, and return it.
 
-    `about` goes into the card: `data`, `accuracy` and `licence` of the weights. An earlier export in `folder` is
-    replaced.
+    `about` goes into the card: `data`, `accuracy` and `licence` of the weights. `samples` are images of the data;
+    without any, a form that needs some has synthetic ones. An earlier export in `folder` is replaced.
 
     Raises:
         RunError: the exported file does not answer as torch does and `allow` does not name the difference; or the
@@ -147,9 +155,12 @@ def export_classifier(
         progress("exporting", 0, 1)
         exporter.write(whole, temporary)
         progress("exporting", 1, 1)
+        trial = None
+        if exporter.uses_samples:
+            exporter, trial = exporter.tuned(whole, temporary, samples or synthetic_samples(whole.input), progress)
         found = answers(whole, exporter.runtimes(temporary), judges.images, judges.count, progress)
         for parity in found.parities:
-            parity.check(allow)
+            parity.check([*allow, *exporter.accepted])
         for name in exporter.programs:
             program = resources.files("striate.exporting").joinpath("programs", name)
             write_atomically(temporary / name, program.read_bytes())
@@ -157,7 +168,7 @@ def export_classifier(
             path.name: {"bytes": path.stat().st_size, "sha256": file_digest(path)}
             for path in sorted(temporary.iterdir())
         }
-        card = _card(whole, exporter, judges, found, {**about, "allowed": list(allow), "files": files})
+        card = _card(whole, exporter, judges, found, {**about, "allowed": list(allow), "trial": trial, "files": files})
         write_json(temporary / CARD, card)
         write_atomically(temporary / README, readme(card, exporter.programs))
     return Exported(folder, card)

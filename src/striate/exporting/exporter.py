@@ -6,23 +6,26 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar, NamedTuple, Protocol, runtime_checkable
+from typing import Any, ClassVar, NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 
 from striate.classifier import Classifier
+from striate.core.progress import Progress, silent
 from striate.core.registry import Registered, Registry
+from striate.exporting.samples import Samples
 
 
 class Answer(NamedTuple):
     """The answer for an image: the probabilities (k,), and what `striate.tasks.Prediction` has of these names.
 
-    `p_value` and `none_of_these` are None if the classifier does not recognize images of none of its classes.
+    All but the probabilities are None if the classifier does not recognize images of none of its classes.
     """
 
     probabilities: np.ndarray
     p_value: float | None = None
     none_of_these: bool | None = None
+    similarity: float | None = None
 
     @classmethod
     def each(cls, outputs: Sequence[np.ndarray]) -> list[Answer]:
@@ -58,11 +61,13 @@ class Exporter(Registered, ABC):
     Attributes:
         programs: the names of stand-alone programs in `striate/exporting/programs` that use the files, each with its
             requirements in words.
+        uses_samples: `tuned` needs images of the data.
     """
 
     registry = EXPORTERS
 
     programs: ClassVar[Mapping[str, str]] = {}
+    uses_samples: ClassVar[bool] = False
 
     @abstractmethod
     def check(self) -> None:
@@ -92,11 +97,27 @@ class Exporter(Registered, ABC):
     def runtimes(self, folder: Path) -> Sequence[Runtime]:
         """Open the files in every runtime that is installed; the first one is the one to use."""
 
+    def tuned(
+        self, classifier: Classifier, folder: Path, samples: Samples, progress: Progress = silent
+    ) -> tuple[Exporter, dict[str, Any] | None]:
+        """Change the files in `folder` to run fast on this machine; return the form with the choice, and its reasons.
+
+        Raises:
+            RunError: nothing passes.
+        """
+        return self, None
+
+    @property
+    def accepted(self) -> tuple[str, ...]:
+        """What may differ from torch, as in `striate.exporting.parity`, because it was judged by other means."""
+        return ()
+
     def batches(self, folder: Path) -> Batches | None:
         """Open the file that takes prepared images in batches; None if this form has none."""
         return None
 
 
+EXPORTERS.expect("striate.exporting.cpu_files", ["cpu"])
 EXPORTERS.expect("striate.exporting.onnx_files", ["onnx"])
 EXPORTERS.expect("striate.exporting.openvino_files", ["openvino"])
 EXPORTERS.expect("striate.exporting.pt2_files", ["pt2"])

@@ -15,11 +15,12 @@ import numpy as np
 import torch
 
 from striate.classifier import Classifier
-from striate.core.config import to_json
+from striate.core.config import from_json, to_json
 from striate.core.errors import ConfigError, ModelError, RunError
 from striate.core.files import write_atomically
+from striate.core.spec import InputSpec
 from striate.data.preparation.colour import storage_dtype
-from striate.exporting.answering import NONE_OF_THESE, P_VALUE, PROBABILITIES, answering, set_thresholds
+from striate.exporting.answering import NONE_OF_THESE, P_VALUE, PROBABILITIES, SIMILARITY, answering, set_thresholds
 from striate.exporting.exporter import EXPORTERS, Answer, Batches, Exporter, Runtime
 
 if TYPE_CHECKING:
@@ -57,14 +58,7 @@ class Onnx(Exporter):
         from striate.exporting.translation import add_network, record
 
         spec, count = classifier.input, len(classifier.labels)
-        program = record(*answering(classifier))
-        metadata = {
-            "classes": json.dumps(classifier.labels.classes, ensure_ascii=False),
-            "input": json.dumps(to_json(spec)),
-            "task": json.dumps(to_json(classifier.task)),
-            "network": classifier.model_name,
-            "sets": json.dumps(set_thresholds(classifier)),
-        }
+        program, metadata = record(*answering(classifier)), _metadata(classifier)
         whole, dtype = Graph(), storage_dtype(spec)
         image = whole.input(IMAGE, dtype, ("n", "height", "width", len(spec.channels)))
         _add_outputs(whole, add_network(whole, program, add_preparation(whole, image, spec)), count)
@@ -105,8 +99,40 @@ class OnnxRuntime:
 
         return f"onnxruntime {onnxruntime.__version__}"
 
+    @property
+    def input(self) -> InputSpec:
+        """The preparation that is in the file."""
+        return from_json(InputSpec, json.loads(self._session.get_modelmeta().custom_metadata_map["input"]))
+
     def __call__(self, pixels: np.ndarray) -> Answer:
         return Answer.each(self._session.run(None, {IMAGE: pixels[None]}))[0]
+
+
+def write_whole(classifier: Classifier, folder: Path) -> None:
+    """Write model.onnx again, with the network as it is in network.onnx."""
+    import onnx
+
+    from striate.exporting.graph import Graph
+    from striate.exporting.preparation import add_preparation
+
+    spec = classifier.input
+    whole, dtype = Graph(), storage_dtype(spec)
+    image = whole.input(IMAGE, dtype, ("n", "height", "width", len(spec.channels)))
+    levels = add_preparation(whole, image, spec)
+    network = onnx.load(str(folder / NETWORK))
+    answers = whole.include(network, levels if dtype == np.float32 else levels.to(dtype.type))
+    _add_outputs(whole, answers, len(classifier.labels))
+    _save(whole.model(_metadata(classifier)), folder / MODEL)
+
+
+def _metadata(classifier: Classifier) -> dict[str, str]:
+    return {
+        "classes": json.dumps(classifier.labels.classes, ensure_ascii=False),
+        "input": json.dumps(to_json(classifier.input)),
+        "task": json.dumps(to_json(classifier.task)),
+        "network": classifier.model_name,
+        "sets": json.dumps(set_thresholds(classifier)),
+    }
 
 
 def session(path: Path) -> Any:
@@ -153,6 +179,7 @@ def _add_outputs(graph: Graph, answers: Sequence[Value], classes: int) -> None:
     if len(answers) > 1:
         graph.output(P_VALUE, answers[1], np.float32, ("n",))
         graph.output(NONE_OF_THESE, answers[2], np.bool_, ("n",))
+        graph.output(SIMILARITY, answers[3], np.float32, ("n",))
 
 
 def _save(model: onnx.ModelProto, path: Path) -> None:

@@ -23,6 +23,7 @@ def readme(card: Mapping[str, Any], programs: Mapping[str, str]) -> str:
         *_classes(card),
         "## Preparation",
         _preparation(card),
+        *(["## Speed", *_trial(card["trial"])] if card.get("trial") else []),
         "## Comparison with torch",
         *_parity(card),
         "## Weights",
@@ -76,6 +77,26 @@ def _preparation(card: Mapping[str, Any]) -> str:
         f"does the rest: resize ({spec['resize']}, {spec['filter']}) to {spec['height']}×{spec['width']}, scale, and "
         f"temperature {card['temperature']:.3g}."
     )
+
+
+def _trial(trial: Mapping[str, Any]) -> list[str]:
+    """Return the table of the ways to run the network that were tried."""
+    rows = ["| runtime | ms an image | rounds | difference | accuracy | |", "| --- | ---: | ---: | ---: | ---: | --- |"]
+    for each in trial["tried"]:
+        accuracy = "" if each["right"] is None else f"{_percent(each['right'] / each['count'])} of {each['count']:,}"
+        if each["loss"]:
+            accuracy += f", loses {' to '.join(f'{100 * end:.1f}' for end in each['loss'])} points"
+        rounds = f"{each['fastest']:.2f} to {each['slowest']:.2f}"
+        rows.append(
+            f"| {each['runtime'].replace('_', ' ')}, {each['precision']} | {each['milliseconds']:.2f} | {rounds} | "
+            f"{each['difference']:.0e} | {accuracy} | {each['verdict']} |"
+        )
+    return [
+        f"Measured on {trial['machine']['processor'] or 'an unnamed processor'} with {trial['threads']:,} threads, "
+        f"{trial['batch']:,} images at once, in turns; medians of rounds. *Difference* is the largest of a probability "
+        "from torch's. Accuracy is that on images of the validation split.",
+        "\n".join(rows),
+    ]
 
 
 def _parity(card: Mapping[str, Any]) -> list[str]:

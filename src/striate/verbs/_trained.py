@@ -126,6 +126,32 @@ def classifier_of(
     return load_classifier(path).to(place)
 
 
+def in_runtime(predictor: Classifier | Ensemble, run: Trained, runtime: str) -> Classifier | Ensemble:
+    """Return the classifier of `run` with the runtime of its export for this processor, if `runtime` is auto.
+
+    Without such an export, on another device, and for several runs, torch computes.
+
+    Raises:
+        ConfigError: there is no such runtime.
+        RunError: the export is damaged, or a file in it was changed.
+    """
+    from striate.classifier import Classifier
+
+    if runtime not in ("auto", "torch"):
+        raise ConfigError(
+            f"runtime is auto, the fastest of an export for this processor, or torch; received {runtime!r}."
+        )
+    if runtime == "torch" or not isinstance(predictor, Classifier) or predictor.device.type != "cpu":
+        return predictor
+    its_run = run_of(run)
+    folder = None if its_run is None else its_run.path / "exports" / "cpu"
+    if folder is None or not os.path.exists(folder / "card.json"):
+        return predictor
+    from striate.exporting import cpu_files
+
+    return cpu_files.in_runtime(predictor, folder)
+
+
 def folder_of(trained: Trained) -> Path | None:
     """Return the folder of a run or of a classifier; None for a classifier in memory or without a run."""
     from striate.classifier import Classifier

@@ -16,10 +16,14 @@ if TYPE_CHECKING:
 
     from striate.classifier import Classifier
     from striate.core.progress import Progress
+    from striate.data.audit.index import ImageIndex
     from striate.data.dataset import Dataset
     from striate.data.images.decoded import DecodedImage
-    from striate.exporting import Exported, Exporter, Judges
+    from striate.exporting import Exported, Exporter, Judges, Samples
     from striate.runs.folder import Run
+
+
+_TRAIN, _HELD_OUT = 100, 2000  # images, at most, that calibrate int8, and that measure its accuracy
 
 
 @with_progress
@@ -42,6 +46,9 @@ def export(
     The run's own test images are classified by torch and by the file. If the first class of an image changes although
     it is no tie, or a probability changes by more than 0.001, nothing is written.
 
+    For cpu, torch, ONNX Runtime and OpenVINO run the network on the run's images, in float32, and in bf16 and int8
+    where that is faster and accuracy on the validation split is kept. `predict` uses the fastest.
+
     JPEG files are decoded completely for it. Where the classifier decodes large ones at a fraction of their size
     (decode_scale), the card says what that changes.
 
@@ -50,14 +57,16 @@ def export(
 
     Args:
         run: the run's folder, a classifier's folder, or the name of a network that has pretrained weights.
-        to: the form: onnx; openvino; or pt2, a program of torch for prepared images.
+        to: the form: onnx; cpu, the same files with the fastest way to run them on this processor; openvino; or pt2, a
+            program of torch for prepared images.
         out: the folder to write; by default exports and the form within the run, or exports/NAME without one.
         data: images to compare on, in place of the run's test split; without either they are synthetic.
         images: how many images to compare on, evenly spaced; all if there are fewer.
         allow: what may differ from torch nevertheless: flips (another first class) or difference (of a probability).
             May be given several times.
         set: an option of the form, as key=value; may be given several times. For onnx: network=false leaves out
-            network.onnx, which takes prepared images in batches.
+            network.onnx, which takes prepared images in batches. For cpu: precision=float32 excludes bf16 and int8,
+            runtime=onnxruntime the others; tolerance=0.01 lets them lose a point of accuracy.
         progress: called as progress(stage, done, total); by default a bar on a terminal or in a notebook.
 
     Raises:
@@ -83,7 +92,10 @@ def export(
         "licence": _licence(its_run, classifier),
     }
     folder = _folder(its_run, classifier, exporter) if out is None else Path(out)
-    return export_classifier(classifier, exporter, folder, judges, about=about, allow=allow, progress=report)
+    samples = _samples(its_run, classifier, report) if its_run is not None and exporter.uses_samples else None
+    return export_classifier(
+        classifier, exporter, folder, judges, about=about, samples=samples, allow=allow, progress=report
+    )
 
 
 def _judges(
@@ -92,23 +104,19 @@ def _judges(
     """Return at most `most` images of `data`, of the run's test split, or synthetic ones."""
     import numpy as np
 
-    from striate.data.audit import audit
-    from striate.data.sources.opening import open_data
     from striate.exporting import Judges, synthetic_judges
-    from striate.runs.evaluate import matched
     from striate.runs.images import own_splits
 
     if data is None and its_run is None:
         return synthetic_judges(classifier.input, most)
     source = own_data(trained) if data is None else data
-    dataset, known, _ = matched(open_data(source, minimum_classes=1, progress=report), classifier.labels)
-    index = audit(dataset, channels=classifier.input.channels, progress=report).index
+    dataset, known, index = _opened(source, classifier, report)
     chosen = np.intersect1d(index.readable.nonzero()[0], known)
     words = f"images of {_shown(source)}"
     if data is None:
         test = np.intersect1d(own_splits(its_run, dataset, index)["test"], known)
         chosen, words = (test, f"images of the test split of {_shown(source)}") if len(test) else (chosen, words)
-    picked = chosen[np.unique(np.linspace(0, len(chosen) - 1, min(most, len(chosen))).round().astype(np.int64))]
+    picked = _spread(chosen, most)
     targets = dataset.targets[picked] if dataset.targets.ndim == 1 else None
     pairs = _pairs(dataset, picked, classifier)
     return Judges(images=pairs, count=len(picked), source=f"{len(picked):,} {words}", targets=targets)
@@ -118,6 +126,40 @@ def _pairs(dataset: Dataset, indices: ndarray, classifier: Classifier) -> Iterat
     """Yield each image decoded completely, and as the classifier decodes it."""
     for index in indices.tolist():
         yield dataset.store.read(index), dataset.store.read(index, classifier.input)
+
+
+def _samples(its_run: Run, classifier: Classifier, report: Progress) -> Samples:
+    """Return images of the run's training and validation splits."""
+    import numpy as np
+
+    from striate.exporting import HeldOut, PreparedImages, Samples
+    from striate.runs.images import own_splits
+
+    dataset, known, index = _opened(own_data(its_run), classifier, report)
+    splits = own_splits(its_run, dataset, index)
+    train = _spread(np.intersect1d(splits["train"], known), _TRAIN)
+    held_out = _spread(np.intersect1d(splits["val"], known), _HELD_OUT)
+    images, others = (PreparedImages(dataset.store, part, classifier.input) for part in (train, held_out))
+    judged = HeldOut(images=others, targets=dataset.targets[held_out]) if len(held_out) else None
+    return Samples(calibration=images, held_out=judged)
+
+
+def _opened(source: str | Path, classifier: Classifier, report: Progress) -> tuple[Dataset, ndarray, ImageIndex]:
+    """Return the data, the indices of the images of known classes, and what is known of each image."""
+    from striate.data.audit import audit
+    from striate.data.sources.opening import open_data
+    from striate.runs.evaluate import matched
+
+    dataset, known, _ = matched(open_data(source, minimum_classes=1, progress=report), classifier.labels)
+    return dataset, known, audit(dataset, channels=classifier.input.channels, progress=report).index
+
+
+def _spread(indices: ndarray, most: int) -> ndarray:
+    """Return at most `most` of `indices`, evenly spaced."""
+    import numpy as np
+
+    places = np.linspace(0, len(indices) - 1, min(most, len(indices)))
+    return indices[np.unique(places.round().astype(np.int64))]
 
 
 def _shown(source: str | Path) -> str:

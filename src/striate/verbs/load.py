@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, overload
 
 from striate.core.progress import silent
-from striate.verbs._trained import predictor_of, together
+from striate.verbs._trained import in_runtime, predictor_of, together
 from striate.verbs._verb import with_progress
 
 if TYPE_CHECKING:
@@ -23,11 +23,17 @@ def load(
     *,
     weights: str | Path | None = None,
     device: str = "auto",
+    runtime: str = "auto",
     progress: Progress | None = None,
 ) -> Classifier: ...
 @overload
 def load(
-    run: Sequence[str | Path | Run | Classifier], /, *, device: str = "auto", progress: Progress | None = None
+    run: Sequence[str | Path | Run | Classifier],
+    /,
+    *,
+    device: str = "auto",
+    runtime: str = "auto",
+    progress: Progress | None = None,
 ) -> Classifier | Ensemble: ...
 @with_progress
 def load(
@@ -36,6 +42,7 @@ def load(
     *,
     weights: str | Path | None = None,
     device: str = "auto",
+    runtime: str = "auto",
     progress: Progress | None = None,
 ) -> Classifier | Ensemble:
     """Load the classifier of a run, one that was copied out of its run, or that of pretrained weights.
@@ -51,11 +58,14 @@ def load(
         weights: the pretrained weights of the network that is named in place of a run: a file, a name of the catalogue
             ('striate list-models --weights'), or a repository of the Hugging Face hub, as in timm/resnet50.a1_in1k.
         device: auto (the fastest here), cpu, cuda, cuda:1 or mps.
+        runtime: auto, the one that 'striate export RUN --for cpu' has chosen on this machine, for one run, otherwise
+            torch; or torch.
         progress: called as progress(stage, done, total); by default a bar on a terminal or in a notebook.
 
     Raises:
         ModelError: there are no such pretrained weights, or they do not fit the network.
-        RunError: there is none, or it is damaged or of another format.
+        RunError: there is none, or it or its export for this processor is damaged or of another format.
         ConfigError: this machine has no such device, or several runs differ in their classes.
     """
-    return predictor_of(together(run, ()), device, weights=weights, progress=progress or silent)
+    runs = together(run, ())
+    return in_runtime(predictor_of(runs, device, weights=weights, progress=progress or silent), runs[0], runtime)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from striate.core.arguments import checked
 from striate.verbs._images import named
-from striate.verbs._trained import leading_runs, predictor_of, together
+from striate.verbs._trained import in_runtime, leading_runs, predictor_of, together
 
 if TYPE_CHECKING:
     from striate.classifier import Classifier, Ensemble, Failure, Prediction
@@ -25,7 +25,9 @@ def predict(
     views: str | Views = "",
     weights: str | Path | None = None,
     device: str = "auto",
+    runtime: str = "auto",
     coverage: float | None = None,
+    on_start: Callable[[Classifier | Ensemble], None] | None = None,
     on_result: Callable[[Prediction | Failure], None] | None = None,
 ) -> list[Prediction | Failure]:
     """Classify images with the classifier of a run, or of several runs together.
@@ -49,7 +51,10 @@ def predict(
         weights: the pretrained weights of the network that is named in place of a run: a file, a name of the catalogue
             ('striate list-models --weights'), or a repository of the Hugging Face hub, as in timm/resnet50.a1_in1k.
         device: auto (the fastest here), cpu, cuda, cuda:1 or mps.
+        runtime: auto, the one that 'striate export RUN --for cpu' has chosen on this machine, for one run, otherwise
+            torch; or torch.
         coverage: also list the classes that include the true one with this probability, as in 0.95.
+        on_start: called with the classifier before the first image.
         on_result: called with each result as soon as it is there.
 
     Raises:
@@ -60,7 +65,10 @@ def predict(
         RunError: there is no classifier, or it is damaged.
     """
     count = leading_runs(images)
-    classifier = predictor_of(together(run, images[:count]), device, weights=weights)
+    runs = together(run, images[:count])
+    classifier = in_runtime(predictor_of(runs, device, weights=weights), runs[0], runtime)
+    if on_start is not None:
+        on_start(classifier)
     results: list[Prediction | Failure] = []
     given = [image for _, image in named(images[count:])]
     for result in classifier.predictions(given, coverage=coverage, views=views):

@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
-from striate.cli.show.console import console, percent, print_csv, print_json, table
+from striate.cli.show.console import complain, console, percent, print_csv, print_json, table
 from striate.cli.show.results import end
 from striate.core.errors import ConfigError
 
 if TYPE_CHECKING:
-    from striate.classifier import Failure, Prediction
+    from striate.classifier import Classifier, Ensemble, Failure, Prediction
 
 
 def show_predictions(
@@ -31,14 +31,21 @@ def show_predictions(
         raise ConfigError("Choose one of --json and --csv.")
     if csv:
         print_csv(["image", "class", "probability", "none_of_these", "among", "error"])
-        results = work(on_result=lambda result: print_csv(_as_row(result)))
+        results = work(on_start=_name_runtime, on_result=lambda result: print_csv(_as_row(result)))
     else:
-        results = work()
+        results = work(on_start=_name_runtime)
     if json:
         print_json([_as_dict(result) for result in results])
     elif not csv:
         _print_table([result for result in results if not isinstance(result, Failure)])
     end(result for result in results if isinstance(result, Failure))
+
+
+def _name_runtime(classifier: Classifier | Ensemble) -> None:
+    """Name the runtime on standard error, if it is another than torch."""
+    runtime = getattr(classifier, "runtime", "torch")
+    if runtime != "torch":
+        complain(f"Computed by {runtime}; --runtime torch computes with torch.")
 
 
 _FIELDS = ("class", "probability", "probabilities", "none_of_these", "similarity", "p_value", "among")

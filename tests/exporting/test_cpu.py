@@ -1,0 +1,236 @@
+"""The way to run an export is the fastest that passes, and `predict` uses it as long as it is valid."""
+
+from __future__ import annotations
+
+import itertools
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import pytest
+import torch
+
+from rehearsal.classifiers import recognizing, untrained
+from striate.classifier import Classifier
+from striate.core.errors import ConfigError, RunError
+from striate.core.spec import RGB, InputSpec
+from striate.exporting import Exported, HeldOut, Samples, export_classifier, read_exported, synthetic_judges
+from striate.exporting.artefact import synthetic_samples
+from striate.exporting.cpu_files import Cpu, in_runtime
+from striate.exporting.int8 import saturates
+from striate.exporting.onnx_files import session
+from striate.exporting.trial import Tried, choose, correct, measure
+from striate.exporting.ways import Way
+
+SPEC = InputSpec(channels=RGB, height=28, width=28, mean=(0.5,) * 3, std=(0.25,) * 3)
+PLAIN, ORT, INT8 = Way("torch"), Way("onnxruntime"), Way("onnxruntime", "int8")
+
+
+def tried(milliseconds: float, difference: float = 0.0) -> Tried:
+    return Tried(runtime="r", precision="p", milliseconds=milliseconds, fastest=1.0, slowest=9.0, difference=difference)
+
+
+def answering(of: dict[Way, int], count: int) -> Callable[[Way], np.ndarray]:
+    """Held-out answers of which the first ones are right."""
+    return lambda way: np.arange(count) < of[way]
+
+
+def test_the_fastest_exact_way_is_chosen() -> None:
+    chosen, rows = choose({PLAIN: tried(3), ORT: tried(2), Way("openvino"): tried(1, difference=2e-3)}, 0.005, None)
+    assert chosen == ORT
+    assert [row.verdict for row in rows.values()] == ["", "chosen", "a probability differs by more than 0.001"]
+
+
+@pytest.mark.parametrize(
+    ("milliseconds", "right", "count", "verdict"),
+    [
+        (1.0, 995, 1000, "chosen"),
+        (1.9, 1000, 1000, "not 1.1 times as fast as float32"),
+        (1.0, 990, 1000, "may lose 1.0 points of accuracy, more than 0.5"),
+        (
+            1.0,
+            200,
+            200,
+            "may lose 1.0 points of accuracy, more than 0.5; 200 held-out images cannot show less than 1.0",
+        ),
+    ],
+    ids=["kept", "slow", "worse", "few images"],
+)
+def test_int8_is_kept_if_it_is_faster_and_the_interval_of_its_loss_ends_below_the_tolerance(
+    milliseconds: float, right: int, count: int, verdict: str
+) -> None:
+    reference = 995 if count == 1000 else 200
+    ways = {PLAIN: tried(3), ORT: tried(2), INT8: tried(milliseconds, difference=0.1)}
+    chosen, rows = choose(ways, 0.005, answering({ORT: reference, INT8: right}, count))
+    assert rows[INT8].verdict == verdict
+    assert chosen == (INT8 if verdict == "chosen" else ORT)
+    if verdict.startswith("may lose"):
+        assert (rows[INT8].right, rows[ORT].right) == (right, reference)
+
+
+def test_less_precision_needs_held_out_images() -> None:
+    assert choose({PLAIN: tried(3), INT8: tried(1)}, 1.0, None)[0] == PLAIN
+    compared = replace(tried(3), verdict="for comparison")
+    with pytest.raises(RunError, match=r"No way to run the network passes: .*no held-out images"):
+        choose({PLAIN: compared, INT8: tried(1)}, 1.0, None)
+    assert choose({PLAIN: compared, INT8: tried(1)}, 1.0, answering({PLAIN: 9, INT8: 9}, 10))[0] == INT8
+
+
+def test_an_answer_of_none_of_the_classes_is_wrong() -> None:
+    held_out = HeldOut(images=[np.full((1, 1, 1), level) for level in range(40)], targets=np.zeros(40, np.int64))
+
+    def run(prepared: np.ndarray) -> list[np.ndarray]:
+        level = prepared[:, 0, 0, 0]
+        return [np.stack([level < 35, level >= 35], axis=1).astype(np.float32), level / 40, level < 3]
+
+    assert correct(run, held_out).nonzero()[0].tolist() == list(range(3, 35))
+
+
+def test_ways_take_turns_and_a_hopeless_one_is_left_out() -> None:
+    calls: list[str] = []
+
+    def way(name: str, work: int) -> Callable[[np.ndarray], list[np.ndarray]]:
+        def run(prepared: np.ndarray) -> list[np.ndarray]:
+            calls.append(name)
+            np.linalg.svd(np.eye(work))
+            return [np.full((len(prepared), 2), 0.5 if name == "a" else 0.25)]
+
+        return run
+
+    found = measure({PLAIN: way("a", 2), ORT: way("b", 2), INT8: way("c", 150)}, np.zeros((4, 1, 1, 1)), batch=2)
+    assert [row.difference for row in found.values()] == [0.0, 0.25, 0.25]
+    assert found[INT8].verdict == "more than 4 times as slow as the fastest"
+    assert all(row.fastest <= row.milliseconds <= row.slowest for row in found.values())
+    assert sum(a != b for a, b in itertools.pairwise(calls)) > 8
+
+
+@pytest.mark.parametrize(
+    ("flags", "expected"), [("avx2 fma", True), ("avx2 avx_vnni", False), ("avx512f avx512_vnni", False)]
+)
+def test_weights_have_7_bits_where_sums_of_bytes_overflow(
+    flags: str, expected: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("platform.machine", lambda: "x86_64")
+    monkeypatch.setattr(Path, "read_text", lambda *_, **__: f"flags : {flags}\n")
+    assert saturates() is expected
+    monkeypatch.setattr("platform.machine", lambda: "aarch64")
+    assert not saturates()
+
+
+def classifier() -> Classifier:
+    images = [image for image, _ in synthetic_judges(SPEC, 8).images]
+    return recognizing(untrained("lenet5", SPEC, ("green", "red", "blue"), at=0.1), images)
+
+
+def write(folder: Path, form: Cpu, samples: Samples | None = None) -> Exported:
+    about = {"data": "", "accuracy": None, "licence": ""}
+    return export_classifier(classifier(), form, folder, synthetic_judges(SPEC, 4), about=about, samples=samples)
+
+
+@pytest.fixture(scope="module")
+def exported(tmp_path_factory: pytest.TempPathFactory) -> Exported:
+    """An export in int8, which may lose all accuracy."""
+    images = synthetic_samples(SPEC).calibration
+    held_out = HeldOut(images=images, targets=np.zeros(len(images), np.int64))
+    form = Cpu(runtime="onnxruntime", precision="int8", tolerance=1.0)
+    samples = Samples(calibration=images, held_out=held_out)
+    return write(tmp_path_factory.mktemp("exports") / "cpu", form, samples)
+
+
+def test_int8_is_in_both_files(exported: Exported) -> None:
+    for name in ("model.onnx", "network.onnx"):
+        model = onnx.load(exported.path / name)
+        kinds = [node.op_type for node in model.graph.node]
+        assert kinds.count("DequantizeLinear") > 8
+        convolutions = [node for node in model.graph.node if node.op_type == "Conv"]
+        made = {output: node.op_type for node in model.graph.node for output in node.output}
+        assert {made[each] for node in convolutions for each in node.input} == {"DequantizeLinear"}
+
+    pixels = np.random.default_rng(0).integers(0, 256, (2, 28, 28, 3), dtype=np.uint8)
+    whole = session(exported.path / "model.onnx").run(None, {"image": pixels})
+    batches = read_exported(exported.path).exporter.batches(exported.path)
+    assert batches
+    for number, answer in enumerate(batches(pixels.transpose(0, 3, 1, 2))):
+        np.testing.assert_allclose(answer.probabilities, whole[0][number], atol=1e-6)
+        np.testing.assert_allclose(answer.probabilities, list(of_torch(pixels[number])), atol=0.2)
+    assert {path.name for path in exported.path.iterdir()} == {*exported.card["files"], "card.json", "README.md"}
+
+
+def of_torch(pixels: np.ndarray) -> list[float]:
+    found = classifier().predict(pixels).probabilities
+    return [found[name] for name in ("green", "red", "blue")]
+
+
+def test_the_card_has_the_trial(exported: Exported) -> None:
+    row, of_torch = sorted(exported.card["trial"]["tried"], key=lambda each: each["verdict"])
+    assert (of_torch["precision"], of_torch["verdict"]) == ("float32", "for comparison")
+    assert (row["runtime"], row["precision"], row["verdict"]) == ("onnxruntime", "int8", "chosen")
+    assert row["count"] == 16
+    assert row["fastest"] <= row["milliseconds"] <= row["slowest"]
+    assert exported.card["form"] | {"tolerance": 1.0, "precision": "int8"} == exported.card["form"]
+    text = (exported.path / "README.md").read_text("utf-8")
+    assert "onnxruntime, int8" in text
+
+
+def test_predict_uses_it(exported: Exported) -> None:
+    plain = classifier()
+    faster = in_runtime(plain, exported.path)
+    assert faster.runtime.startswith("onnxruntime ")
+    assert "int8" in faster.runtime
+    assert "int8" in faster._repr_html_()
+    image = np.random.default_rng(1).integers(0, 256, (40, 30, 3), dtype=np.uint8)
+    found, expected = faster.predict(image), plain.predict(image)
+    assert found.probabilities != expected.probabilities
+    assert found.probabilities == pytest.approx(expected.probabilities, abs=0.2)
+    assert found.similarity == pytest.approx(expected.similarity, abs=0.2)
+    assert found.p_value is not None
+    assert faster.predict(image, views="flip").probabilities == plain.predict(image, views="flip").probabilities
+
+
+def hooked(faster: Classifier) -> Classifier:
+    faster.model.register_forward_hook(lambda *_: None)
+    return faster
+
+
+def retrained(faster: Classifier) -> Classifier:
+    with torch.no_grad():
+        next(faster.model.parameters()).add_(0.1)
+    return faster
+
+
+def calibrated(faster: Classifier) -> Classifier:
+    return replace(faster, temperature=3.0)
+
+
+@pytest.mark.parametrize("change", [hooked, retrained, calibrated])
+def test_torch_computes_after_a_change(exported: Exported, change: Callable[[Classifier], Classifier]) -> None:
+    faster = change(in_runtime(classifier(), exported.path))
+    image = np.random.default_rng(1).integers(0, 256, (28, 28, 3), dtype=np.uint8)
+    assert faster.predict(image).probabilities == replace(faster, execution=None).predict(image).probabilities
+
+
+def test_an_export_of_other_weights_or_another_machine_is_not_used(exported: Exported, tmp_path: Path) -> None:
+    assert in_runtime(retrained(classifier()), exported.path).runtime == "torch"
+    assert in_runtime(calibrated(classifier()), exported.path).runtime == "torch"
+    for path in exported.path.iterdir():
+        (tmp_path / path.name).write_bytes(path.read_bytes())
+    card: dict[str, Any] = json.loads((tmp_path / "card.json").read_text("utf-8"))
+    card["trial"]["machine"]["processor"] = "another"
+    (tmp_path / "card.json").write_text(json.dumps(card), "utf-8")
+    assert in_runtime(classifier(), tmp_path).runtime == "torch"
+    with (tmp_path / "network.onnx").open("ab") as file:
+        file.write(b"\0")
+    with pytest.raises(RunError, match="was changed"):
+        in_runtime(classifier(), tmp_path)
+
+
+def test_what_this_machine_lacks_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="has no runtime=onnxruntime with precision=bf16; it has torch, float32; "):
+        write(tmp_path / "out", Cpu(runtime="onnxruntime", precision="bf16"))
+    with pytest.raises(ConfigError, match="batch must be at least 1; received 0"):
+        Cpu(batch=0)
+    assert not list(tmp_path.iterdir())
