@@ -107,6 +107,19 @@ def test_the_choice_is_remembered_for_this_network_and_shape(cache: Path, monkey
     assert len(tried) == 3
 
 
+@pytest.mark.parametrize(("seconds", "steps"), [(2.0, 2), (0.4, 6)])
+def test_a_long_step_is_timed_twice_and_a_short_one_more_often(
+    monkeypatch: pytest.MonkeyPatch, seconds: float, steps: int
+) -> None:
+    timed: list[int] = []
+    monkeypatch.setattr(autotune, "_SECONDS", -1.0)  # the least number of rounds
+    monkeypatch.setattr(autotune, "_step_seconds", lambda *_: timed.append(0) or seconds)
+    generator = torch.Generator().manual_seed(0)
+    batch = CLASSIFICATION.example(SHAPE, torch.Size((3,)), generator)
+    assert autotune.seconds_per_step(make_model(), CLASSIFICATION, batch, [FIRST]) == {FIRST: seconds}
+    assert len(timed) == steps
+
+
 def test_float32_can_be_forced_and_a_network_without_kernels_has_no_layout() -> None:
     plain = ExecutionPlan(threads=4)
     kernels, matrices = make_model(), nn.Linear(3, 3)

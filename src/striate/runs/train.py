@@ -312,7 +312,8 @@ def _execution(
         least = min(filter(None, (known.micro_batch, memory.micro_batch)), default=None)
         known = replace(known, micro_batch=least, recompute=known.recompute or memory.recompute)
         return on_own_device(known, together)
-    rows, _ = together.rows(recipe.batch_size)
+    images = session.prepared.counts.get("train", recipe.batch_size)
+    rows, _ = together.rows(max(2, min(recipe.batch_size, images)))  # batch normalization needs two
     trial = partial(
         choose_plan,
         network,

@@ -48,6 +48,7 @@ bits, so the relative error of one rounding is up to 0.4 %, and the errors of la
 _STAGE = "trying ways to compute a step"
 _WARMUP, _HOPELESS = 3, 2.0
 _LEAST_ROUNDS, _MOST_ROUNDS, _SECONDS = 3, 12, 0.3
+_LONG = 1.0  # seconds of a step that one warm-up and one round measure well enough: more would cost minutes
 
 
 def choose_plan(
@@ -143,6 +144,7 @@ def seconds_per_step(
 ) -> dict[ExecutionPlan, float]:
     """Measure the time of a training step under each plan: the median over rounds in which the plans alternate.
 
+    Steps of more than a second have one warm-up and one round, shorter ones three or more of each.
     A plan that cannot run here, or is `_HOPELESS` times slower than another during warm-up, is left out.
     """
     models: dict[ExecutionPlan, nn.Module] = {}
@@ -155,7 +157,9 @@ def seconds_per_step(
             continue  # slower even if all its cores scaled perfectly
         copied = plan.adopt(copy.deepcopy(model)).train()
         try:
-            warm = min(_step_seconds(copied, task, batch, plan) for _ in range(_WARMUP))
+            warm = _step_seconds(copied, task, batch, plan)
+            if warm < _LONG:
+                warm = min(warm, *(_step_seconds(copied, task, batch, plan) for _ in range(_WARMUP - 1)))
         except RuntimeError:  # this device lacks an operation in this precision
             if not models:
                 raise  # the plain plan fails too
@@ -165,9 +169,10 @@ def seconds_per_step(
             alone[plan.layout, plan.precision] = warm
         if warm <= best * _HOPELESS:
             models[plan], times[plan] = copied, []
+    least = _LEAST_ROUNDS if best < _LONG else 1
     started = time.perf_counter()
     for turn in range(_MOST_ROUNDS):
-        if turn >= _LEAST_ROUNDS and time.perf_counter() - started > _SECONDS * len(models):
+        if turn >= least and time.perf_counter() - started > _SECONDS * len(models):
             break
         for plan, copied in models.items():
             times[plan].append(_step_seconds(copied, task, batch, plan))
