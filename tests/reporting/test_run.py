@@ -181,7 +181,8 @@ def _cross_validated(
         for place, right in (("stage2", 70), ("head", 90))
     )
     return RunMaterial(
-        title="small", folds=folds, curve=points, suspects=suspects, labels=True, refuses=True, probes=probes,
+        title="small", folds=folds, curve=points, suspects=suspects, labels=True, probes=probes,
+        refused_by="its similarity to the nearest training image and its largest logit",
         settings=(("weights", "lite0", "given"), ("transfer", "features", "head 93.8%: good enough")),
     )  # fmt: skip
 

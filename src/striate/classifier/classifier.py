@@ -203,7 +203,8 @@ class Classifier(Predictor):
         """
         if self.reference is None:
             raise ConfigError(
-                "This classifier has no scores of held-out images, which sets with a coverage need. Train it by "
-                "transfer: striate train DATA --transfer auto."
+                "This classifier has no scores of held-out images, which sets with a coverage need: it was not trained "
+                "on files with at least 19 validation images, or by an earlier version. Train it on more images: "
+                "striate train DATA."
             )
         return self.reference.set_threshold(coverage)

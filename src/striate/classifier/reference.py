@@ -23,6 +23,8 @@ from striate.core.files import read_regular, write_atomically
 
 KEPT = 0.95
 """Fraction of the held-out images that are accepted as of one of the classes."""
+LEAST = 19
+"""Fewest validation images for a threshold: 5 % of new ones are expected to be below the least familiar of 19."""
 _LARGEST = 10_000_000  # bytes of features; above, a sample of each class is stored
 _STEM, _SUFFIX = "reference-", ".safetensors"
 
@@ -44,8 +46,8 @@ class Reference:
     images of the classes. Familiarity is the sum of the cosine similarity to the nearest of `features` (normalised) and
     of the largest logit, each in standard deviations from the mean of held-out images, `similarities` and `logits`.
     The similarity is low for images that look different, the logit for images between the classes; of unknown classes
-    that look alike, the sum tells more than either (`results/small_data.md`). Classifiers written by earlier versions
-    have no `logits`, and similarity decides.
+    that look alike, the sum tells more than either (`results/small_data.md`). Without `logits`, similarity decides: so
+    it is of networks trained from random weights (`results/small_data.md`), and in files of earlier versions.
 
     `scores` are 1 - p of the true class of held-out images, for sets with a stated coverage. A feature is the input of
     the layer `place`; that of a convolution is averaged over its positions.
@@ -56,6 +58,12 @@ class Reference:
     similarities: Float32[np.ndarray, " n"]
     scores: Float32[np.ndarray, " n"]
     logits: Float32[np.ndarray, " n"] | None = None
+
+    @property
+    def measures(self) -> str:
+        """The measures by which an image is familiar, in words."""
+        similarity = "its similarity to the nearest training image"
+        return similarity if self.logits is None else f"{similarity} and its largest logit"
 
     @property
     def threshold(self) -> float:
@@ -172,7 +180,7 @@ def inputs_of(network: nn.Module, place: str) -> Iterator[Callable[[], Float[Ten
 
     def look(module: nn.Module, arguments: tuple[Tensor, ...]) -> None:
         if threading.get_ident() == thread:
-            caught.append(arguments[0])
+            caught[:] = arguments[:1]
 
     def features() -> Float[Tensor, "n d"]:
         found = caught[-1]

@@ -105,7 +105,7 @@ def read_material(run: Run) -> RunMaterial:
         curve=read_curve(run),
         probes=plan.probes,
         labels=run.labels_file.exists(),
-        refuses=classifier.reference is not None,
+        refused_by="" if classifier.reference is None else classifier.reference.measures,
         **_from_data(run, plan, classifier, judged, folds),
     )
 

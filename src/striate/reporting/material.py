@@ -76,8 +76,8 @@ class RunMaterial:
 
     Cross-validation: `folds` is the evaluation of all folds together, `curve` the accuracy by number of images,
     `suspects` are answers that contradict their labels, `labels` is true where the run has a file of labels to correct,
-    and `refuses` is true where the classifier tells images of none of the classes. `probes` are the places whose
-    features were compared to choose the kind of transfer.
+    and `probes` are the places whose features were compared to choose the kind of transfer. `refused_by` names the
+    measures by which the classifier recognises images of none of the classes; empty where it does not.
 
     Data: `audit` is the audit of the data as they are now; `unread` is the reason why they could not be read again.
     `augmented` are training images as the network sees them, `augmentation` their changes, in words.
@@ -112,7 +112,7 @@ class RunMaterial:
     curve: tuple[CurvePoint, ...] = ()
     suspects: tuple[Example, ...] = ()
     labels: bool = False
-    refuses: bool = False
+    refused_by: str = ""
     probes: tuple[Probe, ...] = ()
     audit: Audit | None = None
     unread: str | None = None

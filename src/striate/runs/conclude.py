@@ -12,7 +12,8 @@ import torch
 from torch import nn
 
 from striate.classifier import Classifier, save_classifier
-from striate.core.errors import DataError, RunError
+from striate.classifier.reference import LEAST
+from striate.core.errors import DataError, ModelError, RunError
 from striate.core.processes import ALONE, Processes
 from striate.data.dataset import SPLITS, Split
 from striate.metrics import EVALUATORS
@@ -99,7 +100,7 @@ def _conclude(
     prepared = session.prepared
     classifier = _calibrated(classifier, judged.get("val"), _selects(session, ending))
     classifier, folds = _cross_validated(run, session, classifier)
-    classifier = _with_reference(session, classifier, judged.get("val"))
+    classifier = _with_reference(session, classifier, judged)
     evaluations = [_evaluation(split, rows, classifier, session, gone[split]) for split, rows in judged.items()]
     evaluations += folds
     for each in evaluations:
@@ -202,17 +203,28 @@ def _keep_folds(run: Run, classifier: Classifier, rows: np.ndarray, outcome: Out
         save_classifier(replace(classifier, model=member), fold_folder(run, fold))
 
 
-def _with_reference(session: Session, classifier: Classifier, outputs: Outputs | None) -> Classifier:
-    """Return the classifier of a network trained from pretrained weights with its reference; `outputs` are of "val"."""
-    prepared, trained = session.prepared, isinstance(session.plan.recipe.transfer, Trained)
+def _with_reference(session: Session, classifier: Classifier, judged: Mapping[Split, Outputs]) -> Classifier:
+    """Return the classifier with the reference of its network, where a cross-validation has not given it one.
+
+    Of a training from random weights, the training images compared are those that are evaluated, and similarity
+    decides alone: the largest logit of such a network is often high for images unlike its classes.
+    """
+    prepared, outputs = session.prepared, judged.get("val")
+    trained = isinstance(session.plan.recipe.transfer, Trained)
     if (
-        not trained
+        classifier.reference is not None
         or outputs is None
+        or (len(outputs.index) < LEAST and not trained)
+        or "train" not in judged
         or not isinstance(prepared, Prepared)
         or classifier.task.name != CLASSIFICATION.name
     ):
         return classifier
-    return replace(classifier, reference=held_out_reference(classifier, prepared, outputs))
+    known = None if trained else judged["train"].index
+    with contextlib.suppress(ModelError):  # no last layer is found
+        reference = held_out_reference(classifier, prepared, outputs, known=known)
+        return replace(classifier, reference=reference if trained else replace(reference, logits=None))
+    return classifier
 
 
 def _calibrated(classifier: Classifier, outputs: Outputs | None, selected: bool) -> Classifier:

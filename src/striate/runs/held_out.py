@@ -9,9 +9,10 @@ from jaxtyping import Float, Int
 
 from striate.classifier import Classifier
 from striate.classifier.nearest import nearest_similarity, normalised
-from striate.classifier.reference import Reference, sample
+from striate.classifier.reference import Reference, inputs_of, sample
 from striate.data.loading.loader import Loader
 from striate.metrics.suspects import self_confidence
+from striate.models.surgery import heads_of
 from striate.runs.prepare import Prepared
 from striate.training import Outputs
 
@@ -23,30 +24,37 @@ def held_out_reference(
     prepared: Prepared,
     outputs: Outputs,
     similarities: Float[np.ndarray, " n"] | None = None,
+    known: Int[np.ndarray, " m"] | None = None,
 ) -> Reference:
     """Return the reference of `classifier`, whose `outputs` are those of the validation split.
 
     Features are the input of the network's last layer. Validation images stand for new ones: the network was not
-    trained on them. Where `outputs` are out of fold, `similarities` are those of the networks of the folds.
+    trained on them. Where `outputs` are out of fold, `similarities` are those of the networks of the folds. `known` are
+    the training images whose features are compared, by default all of them; a sample is stored of many.
 
     Raises:
         DataError: an image cannot be read any more.
+        ModelError: the network has no last layer (`heads_of`).
     """
-    place = str(classifier.model.head)
-    train = prepared.splits["train"]
+    place = heads_of(classifier.model, classifier.input.size)[0]
+    known = prepared.splits["train"] if known is None else known
     width = _features(classifier, place, prepared, outputs.index[:1]).shape[1]
-    kept = train[sample(prepared.dataset.targets[train], width)]
-    known = normalised(_features(classifier, place, prepared, kept)).astype(np.float16)
+    kept = known[sample(prepared.dataset.targets[known], width)]
+    features = normalised(_features(classifier, place, prepared, kept)).astype(np.float16)
     if similarities is None:
-        similarities = nearest_similarity(normalised(_features(classifier, place, prepared, outputs.index)), known)
+        similarities = nearest_similarity(normalised(_features(classifier, place, prepared, outputs.index)), features)
     own = self_confidence(outputs.values, outputs.targets, classifier.temperature)
     logits = outputs.values.max(axis=1).astype(np.float32)
-    return Reference(place, known, similarities, (1 - own).astype(np.float32), logits)
+    return Reference(place, features, similarities, (1 - own).astype(np.float32), logits)
 
 
 def _features(
     classifier: Classifier, place: str, prepared: Prepared, index: Int[np.ndarray, " n"]
 ) -> Float[np.ndarray, "n d"]:
-    loader = Loader(prepared.dataset, index, classifier.input, batch_size=_BATCH)
-    with contextlib.closing(loader.epoch(0)) as batches:
-        return np.concatenate([classifier.logits_and_features(batch.images, place)[1].numpy() for batch in batches])
+    loader, rows = Loader(prepared.dataset, index, classifier.input, batch_size=_BATCH), []
+    # The hook keeps the network as it is: to fold its norms would take longer than a few batches.
+    with inputs_of(classifier.model, place) as features, contextlib.closing(loader.epoch(0)) as batches:
+        for batch in batches:
+            classifier.logits(batch.images)
+            rows.append(features().numpy())
+    return np.concatenate(rows)

@@ -32,7 +32,7 @@ def predict(
 ) -> list[Prediction | Failure]:
     """Classify images with the classifier of a run, or of several runs together.
 
-    A classifier that was trained by transfer also recognises images of none of its classes.
+    A classifier that was trained on files also recognises images of none of its classes, from 19 validation images on.
 
     Several runs of the same classes answer as an ensemble: their probabilities are averaged. With views, the
     probabilities of several views of each image are averaged (test-time augmentation).

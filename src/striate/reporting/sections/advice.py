@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import statistics
 
-from striate.classifier.reference import KEPT
 from striate.core.proportion import Proportion, difference
 from striate.metrics import ClassificationScores
 from striate.reporting.html import Child, Html, h, name
 from striate.reporting.material import RunMaterial
 from striate.reporting.numbers import count, figure, interval, listed, percent, proportion
 from striate.reporting.page import Section, table
+from striate.reporting.sections.confidence import refusal
 from striate.reporting.sections.examples import gallery
 from striate.runs.cross_validation import CurvePoint
 
@@ -34,7 +34,7 @@ def advice(material: RunMaterial) -> Section | None:
         *_confused(scores),
         *_classes(scores),
         *_more(material.curve),
-        *_unknown(material),
+        *([refusal(material)] if material.refused_by else []),
     ]
     content: list[Child] = [h("ol", [h("li", step) for step in steps], class_="steps")]
     if material.suspects:
@@ -112,16 +112,6 @@ def _more(curve: tuple[CurvePoint, ...]) -> list[Child]:
         return [f"More images of the same kind would hardly help: {grew}. Images unlike these may."]
     word = "would probably help" if ends[0] > 0 else "may help, which so few images do not prove"
     return [f"More images {word}: {grew}."]
-
-
-def _unknown(material: RunMaterial) -> list[Child]:
-    if not material.refuses:
-        return []
-    return [
-        "An image is answered with “none of these” if, by its similarity to the nearest training image and its largest "
-        f"logit, it is less familiar than {percent(KEPT, 0)} of held-out images of the classes. Try it on images of "
-        "other things."
-    ]
 
 
 def _curve(curve: tuple[CurvePoint, ...]) -> Html:

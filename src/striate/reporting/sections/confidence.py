@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from striate.classifier.reference import KEPT
 from striate.metrics import ClassificationScores, Temperature
 from striate.reporting.charts.curves import reliability
 from striate.reporting.html import Child, Html, h
@@ -26,16 +27,26 @@ def confidence(material: RunMaterial) -> Section | None:
         reliability(scores.as_trained, scores.calibrated),
     )
     content = h("div", drawn, _table(material), class_="beside")
-    return Section("calibration", "Calibration", _words(scores, key, material.temperature), content)
+    return Section("calibration", "Calibration", _words(scores, key, material), content)
 
 
-def _words(scores: ClassificationScores, key: str, temperature: Temperature | None) -> list[Child]:
+def _words(scores: ClassificationScores, key: str, material: RunMaterial) -> list[Child]:
+    temperature = material.temperature
     return [
         h("p", _direction(scores, key)),
         h("p", _fitted(temperature, key)) if temperature else None,
         h("p", _effect(scores, key)) if scores.calibrated or not temperature else None,
         h("p", f"On the diagonal, {percent(0.8, 0)} of the answers with {percent(0.8, 0)} confidence are correct."),
+        h("p", refusal(material)) if material.refused_by and material.folds is None else None,
     ]
+
+
+def refusal(material: RunMaterial) -> str:
+    """Say when an image is answered with none of the classes; in a report with advice it is part of the advice."""
+    return (
+        f"An image is answered with “none of these” if, by {material.refused_by}, it is less familiar than "
+        f"{percent(KEPT, 0)} of held-out images of the classes. Try it on images of other things."
+    )
 
 
 def _direction(scores: ClassificationScores, key: str) -> list[Child]:
