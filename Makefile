@@ -2,6 +2,7 @@
 # make test    the whole suite, lint, import contract and the types of the package, in an environment of its own
 # make lint    lint, import contract, and the types of all code
 # make browser answer images in Chromium with an exported classifier; needs npm and Chromium
+# make cluster predict on a cluster of Ray of two workers, of which one is killed; installs Ray (0.3 GB, minutes)
 # make bench   the measurements of benchmarks/, written to results/
 # make zoo     ask every promise of every model and every judge, written to results/ (hours)
 # make zoo-train CIFAR10=<folder of the binary batches>   one small network of each family on CIFAR-10 (an hour and a half)
@@ -17,7 +18,7 @@ TEST := .venv-test/bin
 # Pyright takes a sixth less time if the young generation of its garbage collector is larger.
 TYPES = NODE_OPTIONS=--max-semi-space-size=128 $(TEST)/pyright --pythonpath $(TEST)/python
 
-.PHONY: demo test lint style browser bench docs resume-study zoo zoo-train clean
+.PHONY: demo test lint style browser cluster bench docs resume-study zoo zoo-train clean
 
 demo: .venv/ready
 	@$(USER)/python examples/demo.py
@@ -40,6 +41,10 @@ style: .venv-test/ready
 browser: .venv-test/ready
 	npm install --silent --no-save --ignore-scripts --prefix .venv-test/web onnxruntime-web@1.30.0
 	STRIATE_ORT_WEB=$(CURDIR)/.venv-test/web/node_modules/onnxruntime-web/dist $(TEST)/python -m pytest tests/exporting/test_browser.py
+
+cluster: .venv-test/ready
+	$(TEST)/python $(INSTALL) -e '.[cluster]'
+	STRIATE_CLUSTER=1 $(TEST)/python -m pytest tests/predicting/test_cluster.py
 
 bench: .venv-bench/ready
 	.venv-bench/bin/python -m benchmarks

@@ -6,7 +6,8 @@ import io
 import math
 import os
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterable, Mapping, Sequence
+from contextlib import closing
 from dataclasses import asdict, dataclass, replace
 from itertools import islice
 from typing import TYPE_CHECKING, Any, overload
@@ -20,6 +21,7 @@ from striate.classifier.images import ImageLike, as_image, many, not_an_image
 from striate.classifier.reference import Limits
 from striate.core.errors import ConfigError, DataError
 from striate.core.spec import InputSpec, LabelSpec
+from striate.core.threads import in_order
 from striate.data.images.decode import Unreadable
 from striate.data.images.decoded import DecodedImage
 from striate.data.preparation.arrays import prepare, scale
@@ -134,8 +136,11 @@ class Predictor(ABC):
         batch_size: int = 32,
         coverage: float | None = None,
         views: Views = (),
-    ) -> Iterator[Prediction | Failure]:
+        threads: int = 0,
+    ) -> Generator[Prediction | Failure, None, None]:
         """Classify a stream of images, in order; an image that cannot be read yields a `Failure`.
+
+        With `threads`, so many threads prepare images while the network answers earlier ones, two batches ahead.
 
         Raises:
             ConfigError: the classifier has too few held-out images for the `coverage`, or none; there are no such
@@ -149,13 +154,17 @@ class Predictor(ABC):
             )
         largest = None if coverage is None else self.set_threshold(coverage)
         specs = self.preparations(listed)
-        numbered = enumerate(images)
-        while group := list(islice(numbered, batch_size)):
-            prepared = [self._prepare(image, _name(number, image), specs) for number, image in group]
-            readable = [item for item in prepared if not isinstance(item, Failure)]
-            answers = iter(self._answer(readable, specs, listed, largest)) if readable else iter(())
-            for item in prepared:
-                yield item if isinstance(item, Failure) else next(answers)
+
+        def prepared(numbered: tuple[int, ImageLike]) -> Prepared | Failure:
+            number, image = numbered
+            return self._prepare(image, _name(number, image), specs)
+
+        with closing(in_order(prepared, enumerate(images), threads=threads, ahead=2 * batch_size)) as stream:
+            while group := list(islice(stream, batch_size)):
+                readable = [item for item in group if not isinstance(item, Failure)]
+                answers = iter(self._answer(readable, specs, listed, largest)) if readable else iter(())
+                for item in group:
+                    yield item if isinstance(item, Failure) else next(answers)
 
     def prepared(self, image: ImageLike, name: str) -> Prepared | Failure:
         """Decode and prepare one image for `answered`, in any thread."""

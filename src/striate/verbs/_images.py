@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import glob
+import hashlib
 import os
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from striate.classifier import Failure
     from striate.core.progress import Progress
     from striate.data.dataset import Dataset
+    from striate.predicting import ListedImage
 
 Image = TypeVar("Image")
 Result = TypeVar("Result")
@@ -103,6 +105,53 @@ def expand(images: Iterable[str | Path]) -> Iterator[Path]:
         if not files:
             raise DataError(f"{given} holds no image.")
         yield from (finder.find(path) for path in files)
+
+
+def listed(images: Sequence[str | Path]) -> Iterator[ListedImage]:
+    """Yield the images that `images` stands for, each with the place from which any process reads it by itself.
+
+    Raises:
+        ConfigError: a file system is not known, or its library is not installed.
+        DataError: as for `expand`; or a bucket cannot be listed.
+    """
+    from striate.data.sources import shards
+    from striate.data.sources.bucket import images_in_bucket, is_bucket
+    from striate.predicting import ListedImage
+
+    for given in images:
+        path = Path(given).expanduser()
+        exists = os.path.lexists(path)
+        if is_bucket(given):
+            urls = iter(images_in_bucket(str(given)))
+            first = next(urls, None)
+            if first is None:
+                raise DataError(f"{given} holds no image.")
+            yield from (ListedImage(url, url) for url in (first, *urls))
+        elif (exists and shards.recognises(path)) or (not exists and shards.is_pattern(str(given))):
+            store = shards.open_unlabelled(path)
+            for number in range(len(store)):
+                archive, member = store.place(number)
+                yield ListedImage(store.name(number), os.path.abspath(archive), member)
+        else:
+            yield from (ListedImage(str(file), os.path.abspath(file)) for file in expand((given,)))
+
+
+def spelled_out(images: Sequence[str | Path]) -> tuple[list[str | Path], list[str]]:
+    """Return `images` with the names on standard input in the place of -, and what identifies each in any folder."""
+    from striate.data.sources.bucket import is_bucket
+
+    given: list[str | Path] = []
+    identities: list[str] = []
+    for image in images:
+        if str(image) == "-":
+            names = [str(name) for name in _listed()]
+            digest = hashlib.sha256("\0".join(names).encode(errors="surrogateescape")).hexdigest()
+            given += names
+            identities.append(f"a list {digest}")
+        else:
+            given.append(image)
+            identities.append(str(image) if is_bucket(image) else os.path.abspath(Path(image).expanduser()))
+    return given, identities
 
 
 def labelled_or_not(sources: Sequence[str | Path], progress: Progress) -> Dataset:

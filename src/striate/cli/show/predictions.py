@@ -13,29 +13,38 @@ from striate.core.errors import ConfigError
 
 if TYPE_CHECKING:
     from striate.classifier import Classifier, Ensemble, Failure, Prediction
+    from striate.predicting import Written
 
 
 def show_predictions(
-    work: Callable[..., list[Prediction | Failure]],
+    work: Callable[..., list[Prediction | Failure] | Written],
     *,
     json: Annotated[bool, Parameter(help="print one JSON list, with the probability of every class.")] = False,
     csv: Annotated[bool, Parameter(help="print CSV, a line per image.")] = False,
 ) -> None:
-    """Print the answer for each image.
+    """Print the answer for each image; of a file, how many rows it has.
 
-    Images that cannot be read are rows with a reason in JSON and CSV, and are named on standard error (status 1).
+    Images that cannot be read are rows with a reason in JSON, in CSV and in a file; without a file they are also named
+    on standard error (status 1).
     """
     from striate.classifier import Failure
+    from striate.predicting import Written
+    from striate.predicting.formats import cells, columns, fields
 
     if json and csv:
         raise ConfigError("Choose one of --json and --csv.")
-    if csv:
-        print_csv(["image", "class", "probability", "none_of_these", "among", "error"])
-        results = work(on_start=_name_runtime, on_result=lambda result: print_csv(_as_row(result)))
-    else:
-        results = work(on_start=_name_runtime)
+    heads = iter([columns()])
+
+    def print_row(result: Prediction | Failure) -> None:
+        for row in (*heads, cells(result)):
+            print_csv(row)
+
+    results = work(on_start=_name_runtime, on_result=print_row) if csv else work(on_start=_name_runtime)
+    if isinstance(results, Written):
+        _print_written(results, json=json)
+        return
     if json:
-        print_json([_as_dict(result) for result in results])
+        print_json([fields(result) for result in results])
     elif not csv:
         _print_table([result for result in results if not isinstance(result, Failure)])
     end(result for result in results if isinstance(result, Failure))
@@ -48,37 +57,13 @@ def _name_runtime(classifier: Classifier | Ensemble) -> None:
         complain(f"Computed by {runtime}; --runtime torch computes with torch.")
 
 
-_FIELDS = ("class", "probability", "probabilities", "none_of_these", "similarity", "p_value", "among")
-
-
-def _as_dict(result: Prediction | Failure) -> dict[str, object]:
-    from striate.classifier import Failure
-
-    if isinstance(result, Failure):
-        return {"image": result.name, **dict.fromkeys(_FIELDS), "error": result.reason}
-    values = (
-        result.label,
-        round(result.probability, 6),
-        {label: round(value, 6) for label, value in result.probabilities.items()},
-        result.none_of_these,
-        None if result.similarity is None else round(result.similarity, 6),
-        None if result.p_value is None else round(result.p_value, 6),
-        None if result.among is None else list(result.among),
-    )
-    labels = {} if result.labels is None else {"labels": list(result.labels)}
-    return {"image": result.name, **dict(zip(_FIELDS, values, strict=True)), **labels, "error": None}
-
-
-def _as_row(result: Prediction | Failure) -> tuple[str, ...]:
-    from striate.classifier import Failure
-
-    if isinstance(result, Failure):
-        return result.name, "", "", "", "", result.reason
-    if result.labels is not None:  # as a cell of the column labels of a list of images
-        sure = (f"{result.probabilities[label]:.6f}" for label in result.labels)
-        return result.name, ";".join(result.labels), ";".join(sure), "", "", ""
-    outside = {None: "", True: "yes", False: "no"}[result.none_of_these]
-    return result.name, result.label, f"{result.probability:.6f}", outside, " | ".join(result.among or ()), ""
+def _print_written(written: Written, *, json: bool) -> None:
+    if json:
+        print_json({"file": str(written.path), "images": written.images, "failures": written.failures})
+        return
+    if written.failures:
+        complain(f"{written.failures:,} of {written.images:,} images cannot be read; the column error has the reasons.")
+    console().print(f"{written.images:,} rows\n{written.path}")
 
 
 def _print_table(answers: Sequence[Prediction]) -> None:

@@ -55,6 +55,11 @@ class ShardStore(EncodedStore):
         """Return SHA-256 of the bytes of image `index`, as they were when its archive was opened."""
         return self._archives[self._shards[index]].digests[self._numbers[index]].tobytes().hex()
 
+    def place(self, index: int) -> tuple[Path, tuple[int, int, int, int]]:
+        """Return the archive of image `index`, and its offset, its size, and size and time of change of the archive."""
+        archive, number = self._archives[self._shards[index]], int(self._numbers[index])
+        return archive.path, (int(archive.offsets[number]), int(archive.sizes[number]), *archive.signature)
+
     def content(self, index: int) -> bytes:
         """Read the bytes of image `index`.
 

@@ -52,14 +52,23 @@ class Archive:
         Raises:
             OSError: the archive cannot be read, or is another one than before.
         """
-        with open_regular(self.path) as file:
-            if signature_of(file) != self.signature:
-                raise OSError(f"{self.path.name} has changed since it was opened")
-            file.seek(int(self.offsets[number]))
-            data = file.read(int(self.sizes[number]))
-        if len(data) != self.sizes[number]:
-            raise OSError(f"{self.path.name} is cut off")
-        return data
+        return read_member(self.path, self.signature, int(self.offsets[number]), int(self.sizes[number]))
+
+
+def read_member(path: Path, signature: tuple[int, int], offset: int, size: int) -> bytes:
+    """Read `size` bytes at `offset` of the archive at `path`, which had this `signature` when it was opened.
+
+    Raises:
+        OSError: the archive cannot be read, or is another one than before.
+    """
+    with open_regular(path) as file:
+        if signature_of(file) != signature:
+            raise OSError(f"{path.name} has changed since it was opened")
+        file.seek(offset)
+        data = file.read(size)
+    if len(data) != size:
+        raise OSError(f"{path.name} is cut off")
+    return data
 
 
 def open_archive(path: Path) -> Archive:
