@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -112,15 +110,3 @@ def test_a_batch_size_of_one_is_a_sentence_and_leaves_no_run(noise: Path) -> Non
     assert not Path("runs").exists()
     run = striate.train(noise, model="conv3-4 bn relu gap", epochs=1, set=settings)  # its maps have more values
     assert striate.load(run.path).predict(noise / "a" / "1.png").label in {"a", "b"}
-
-
-def test_the_check_does_not_load_the_compiler() -> None:
-    """It costs seconds of each process, and leaves a variable in the environment."""
-    program = (
-        "import sys, torch; from striate.models import build_sketch; from striate.runs.fitting import check_norms;"
-        "from striate.tasks import CLASSIFICATION as task;"
-        "network = build_sketch('conv3-4 bn relu dropout.5 gap fcK', classes=3, channels=3, size=(9, 9));"
-        "check_norms(network, task.example((2, 3, 9, 9), torch.Size([3]), torch.Generator()));"
-        "sys.exit('torch._dynamo' in sys.modules)"
-    )
-    subprocess.run([sys.executable, "-c", program], check=True)
