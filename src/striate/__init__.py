@@ -18,6 +18,7 @@ from striate.core.allocator import tune_process as tune_process
 from striate.verbs.audit import audit as audit
 from striate.verbs.clusters import clusters as clusters
 from striate.verbs.compare import compare as compare
+from striate.verbs.compress import compress as compress
 from striate.verbs.concepts import concepts as concepts
 from striate.verbs.create import create as create
 from striate.verbs.diagnose import diagnose as diagnose

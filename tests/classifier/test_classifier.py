@@ -105,7 +105,7 @@ def _edit(folder: Path, **changes: object) -> None:
     [
         (lambda folder: (folder / "classifier.json").unlink(), "is not there"),
         (lambda folder: (folder / "classifier.json").write_text("{"), "cannot be read"),
-        (lambda folder: _edit(folder, format=2), "has format 2"),
+        (lambda folder: _edit(folder, format=3), "has format 3"),
         (lambda folder: _edit(folder, input={"height": 3}), "is missing"),
         (lambda folder: _edit(folder, labels=None), "group of settings"),
         (lambda folder: _edit(folder, model={"name": "lenet6", "arguments": {}}), "whole numbers"),
@@ -256,7 +256,7 @@ def _at(path: str, value: object) -> Callable[[dict[str, Any]], None]:
     [
         ("weights_sha256", ..., "digest differs"),
         ("weights_sha256", 5, "digest differs"),
-        ("format", 2, "reads format 1"),
+        ("format", 3, "reads formats 1 and 2"),
         ("labels.classes", list("abcdefghijk"), "3 outputs, and there are 11 labels"),
         ("labels.classes", [1, 2, 3], "classes"),
         ("labels.classes", ["a", "a", "b"], "more than once"),

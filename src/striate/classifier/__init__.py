@@ -6,6 +6,7 @@ from striate.classifier.folder import describe_standing as describe_standing
 from striate.classifier.folder import load_classifier as load_classifier
 from striate.classifier.folder import save_classifier as save_classifier
 from striate.classifier.folder import standing as standing
+from striate.classifier.folder import weights_digest as weights_digest
 from striate.classifier.predictor import Failure as Failure
 from striate.classifier.predictor import Predictor as Predictor
 from striate.classifier.predictor import Prepared as Prepared

@@ -1,7 +1,8 @@
 """Save and load a classifier as a self-contained folder.
 
 The folder holds `model.safetensors`, `classifier.json`, and `images.npz`, the digests of the images of its training;
-after a transfer also `reference-….safetensors`, their features (`striate.classifier.reference`).
+after a transfer also `reference-….safetensors`, their features (`striate.classifier.reference`). Weights with few
+distinct values may be packed (`striate.classifier.packing`).
 """
 
 from __future__ import annotations
@@ -17,12 +18,12 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load as load_tensors
 from safetensors.torch import save as save_tensors
 from torch import nn
 
 from striate.classifier.classifier import Classifier
 from striate.classifier.description import Described, read_description
+from striate.classifier.packing import pack, unpack
 from striate.classifier.reference import Reference, remove_others
 from striate.classifier.seen import SeenImages
 from striate.core.config import to_json
@@ -32,14 +33,16 @@ from striate.models import OWN_MODELS, build_model, build_sketch, check_model
 from striate.models.weights import load_weights
 
 FORMAT = 1
+PACKED_FORMAT = 2
+"""Format of a folder whose weights are packed."""
 _WEIGHTS, _DESCRIPTION = "model.safetensors", "classifier.json"
 _MARKS = (_DESCRIPTION, "recipe.json")  # of a folder that may be named
 _NEXT_WEIGHTS = "next.safetensors"  # written, but possibly not renamed yet
 _ATTEMPTS = 20  # to read a pair of files while a training replaces them, a few milliseconds apart
 
 
-def save_classifier(classifier: Classifier, folder: Path) -> None:
-    """Write `classifier` into `folder`, replacing an existing one.
+def save_classifier(classifier: Classifier, folder: Path, *, packed: bool = False) -> None:
+    """Write `classifier` into `folder`, replacing an existing one; `packed`: in the form of Deep Compression.
 
     A kill at any moment leaves the old classifier or the new one. The new weights are written to a second file, then
     the description with their digest, which decides between the files, and then the second file is renamed.
@@ -49,13 +52,13 @@ def save_classifier(classifier: Classifier, folder: Path) -> None:
     """
     make_folder(folder)
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in classifier.model.state_dict().items()}
-    weights = save_tensors(tensors)
+    weights = pack(tensors)[0] if packed else save_tensors(tensors)
     write_atomically(folder / _NEXT_WEIGHTS, weights)
     if classifier.seen is not None:
         classifier.seen.write(folder)
     reference = classifier.reference.write(folder) if classifier.reference else None
     description = {
-        "format": FORMAT,
+        "format": PACKED_FORMAT if packed else FORMAT,
         "task": to_json(classifier.task),
         "model": {"name": classifier.model_name, "arguments": classifier.arguments},
         "input": to_json(classifier.input),
@@ -131,6 +134,15 @@ def load_classifier(folder: str | os.PathLike[str]) -> Classifier:
     )
 
 
+def weights_digest(folder: Path) -> str:
+    """Return the SHA-256 of the weights of the classifier in `folder`, as its description has it.
+
+    Raises:
+        RunError: there is none.
+    """
+    return str(_read_description(_folder(folder)).get("weights_sha256"))
+
+
 def _reference(folder: Path, description: dict[str, Any], model: nn.Module) -> Reference | None:
     reference = Reference.read(folder, description.get("reference"))
     if reference is not None and reference.place not in dict(model.named_modules()):
@@ -195,8 +207,10 @@ def _read_description(folder: Path) -> dict[str, Any]:
     except (OSError, ValueError, RecursionError) as error:
         raise RunError(f"{path} cannot be read ({error}). Restore it from a copy.") from error
     found = description.get("format") if isinstance(description, dict) else None
-    if found != FORMAT:
-        raise RunError(f"{path} has format {found!r}; this version of Striate reads format {FORMAT}.")
+    if found not in (FORMAT, PACKED_FORMAT):
+        raise RunError(
+            f"{path} has format {found!r}; this version of Striate reads formats {FORMAT} and {PACKED_FORMAT}."
+        )
     return description
 
 
@@ -230,7 +244,7 @@ def _read_if_there(path: Path) -> bytes | None:
 
 def _parsed(data: bytes, folder: Path) -> dict[str, torch.Tensor]:
     try:
-        return load_tensors(data)
+        return unpack(data)
     except (SafetensorError, KeyError, TypeError, ValueError, RuntimeError) as error:  # includes types unknown to torch
         raise RunError(f"{folder / _WEIGHTS} cannot be read ({error}). Restore it from a copy.") from error
 

@@ -58,6 +58,7 @@ COMMANDS = {
     ),
     "export": Command("exporting.show_export", "striate export runs/photos --out photos-classifier", uses_run=True),
     "serve": Command("serving.show_server", "striate serve runs/photos --port 8000", uses_run=True),
+    "compress": Command("compression.show_compression", "striate compress runs/photos --keep 0.1", uses_run=True),
     "report": Command("results.show_path", "striate report runs/photos", uses_run=True),
     "compare": Command("comparison.show_comparison", "striate compare runs/photos runs/photos-2 --out comparison.html"),
     "events": Command("results.show_path", "striate events runs/photos --to tensorboard"),

@@ -5,16 +5,20 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from striate.classifier import load_classifier, weights_digest
+from striate.classifier.packing import MOST
 from striate.core.errors import ConfigError
 from striate.core.protocols import Batches
 from striate.core.registry import Registered, Registry
 from striate.core.scalars import check_range
 from striate.layers import dirac_, whiten_
+from striate.models.compression import Layer, compressible
 
 INITIALS: Registry[type[Initial]] = Registry("change of the initial weights")
 
@@ -89,6 +93,71 @@ class Dirac(Initial):
             dirac_(each)
 
 
+@dataclass(frozen=True, kw_only=True)
+class Compressed(Initial):
+    """Start from the weights of a classifier, and keep its zeros and shared values through every update.
+
+    Han, Mao and Dally 2016, "Deep Compression", arXiv:1510.00149, sections 2 and 3.3. After each update, whatever the
+    optimizer, weights that are zero in the classifier are set to zero; if the others of a layer have at most 256
+    values, those of the same value are replaced by their mean. The paper sums the gradients of the weights of a value;
+    their mean is that sum at a learning rate divided by the number of weights.
+
+    Args:
+        classifier: folder of the classifier, which has the same network.
+        digest: SHA-256 of its weights, where they must not change before the training is resumed.
+    """
+
+    classifier: str = ""
+    digest: str = ""
+
+    def change(self, network: nn.Module, batches: Batches) -> None:
+        try:
+            network.load_state_dict(self._source().state_dict())
+        except RuntimeError as error:  # its message lists every tensor
+            raise ConfigError(f"The classifier {self.classifier} has another network than this training.") from error
+
+    def freeze(self, network: nn.Module) -> None:
+        source = compressible(self._source())
+        for path, layer in compressible(network).items():
+            if path not in source or source[path].weight.shape != layer.weight.shape:
+                raise ConfigError(f"The classifier {self.classifier} has another network: {path!r} is not the same.")
+            layer.project_ = Projection(layer, source[path].weight.detach())  # pyright: ignore[reportArgumentType]
+
+    def _source(self) -> nn.Module:
+        if not self.classifier:
+            raise ConfigError("initial.compressed has a classifier. Name its folder, as in classifier=runs/photos.")
+        if self.digest and weights_digest(Path(self.classifier)) != self.digest:
+            raise ConfigError(f"The classifier {self.classifier} has changed since this training started from it.")
+        return load_classifier(self.classifier).model
+
+
+class Projection:
+    """Sets the weights of a layer to those of the same form as `source` that are nearest, which have its zeros.
+
+    Of the same form are weights with the zeros and, where there are at most 256 others, the equal values of `source`.
+    """
+
+    def __init__(self, layer: Layer, source: Tensor) -> None:
+        self._layer, self._zeros = layer, source == 0
+        values, self._members = source[~self._zeros].unique(return_inverse=True)
+        self._count = len(values) if 0 < len(values) <= MOST else 0
+        self._sizes = self._members.bincount()
+
+    @torch.no_grad()
+    def __call__(self) -> None:
+        weight = self._layer.weight
+        if self._zeros.device != weight.device:
+            self._zeros, self._members, self._sizes = (
+                each.to(weight.device) for each in (self._zeros, self._members, self._sizes)
+            )
+        weight.masked_fill_(self._zeros, 0.0)
+        if self._count:
+            kept = weight[~self._zeros].double()
+            means = kept.new_zeros(self._count).index_add_(0, self._members, kept) / self._sizes
+            means[means == 0] = torch.finfo(torch.float32).tiny  # zero means pruned
+            weight[~self._zeros] = means[self._members].to(weight.dtype)
+
+
 def initialize(initial: Sequence[Initial], network: nn.Module, batches: Batches, *, restored: bool = False) -> None:
     """Apply changes of the initial weights in order, or, if the weights are `restored` next, only freeze parameters.
 
@@ -132,3 +201,4 @@ def _some(batches: Batches, count: int) -> Float[Tensor, "n c h w"]:
 
 INITIALS.add("whitening", Whitening)
 INITIALS.add("dirac", Dirac)
+INITIALS.add("compressed", Compressed)
