@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import importlib.metadata
 from collections.abc import Mapping
 
@@ -16,11 +17,15 @@ _PACKAGES = ("striate", "torch", "numpy", "pillow", "simplejpeg")  # those that 
 
 def circumstances(plan: ExecutionPlan, task: Task, processes: Processes = ALONE) -> dict[str, str]:
     """Return the kind of machine, versions, execution plan, and what else the loss depends on, as flat text."""
-    versions = {package: importlib.metadata.version(package) for package in _PACKAGES}
     of_plan = {key: str(value) for key, value in to_json(plan).items() if value is not None and key != "recompute"}
     of_loss = task.criterion.circumstances if isinstance(task.criterion, OfImages) else {}
     together = {"processes": str(processes.count)} if processes.count > 1 else {}
-    return {**machine(plan.device), **versions, **of_plan, **of_loss, **together}
+    return {**machine(plan.device), **_versions(), **of_plan, **of_loss, **together}
+
+
+@functools.cache  # reading them takes longer than writing a small checkpoint, of which they are a part
+def _versions() -> dict[str, str]:
+    return {package: importlib.metadata.version(package) for package in _PACKAGES}
 
 
 def differences(then: Mapping[str, str], now: Mapping[str, str]) -> list[str]:
