@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 
 import pytest
@@ -17,6 +18,7 @@ from striate.tracing import describe
 B = [f"efficientnet_b{number}" for number in range(8)]
 
 
+@functools.cache
 def _sketch(name: str) -> Network:
     return meta_model(name, classes=1000, size=MODELS[name].card.input[1:])
 

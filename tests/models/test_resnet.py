@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from striate.models import MODELS, create_model
+from striate.models import MODELS, create_model, meta_model
 from striate.models._stages import Block
 from striate.models.families.identity_mappings import (
     ConvShortcut,
@@ -246,7 +246,7 @@ def test_resnet_d_starts_with_xavier_s_filters_and_blocks_that_are_their_shortcu
 
 
 def test_resnet_rs_drops_by_stages_as_its_authors_do() -> None:
-    network = create_model("resnet_rs200", classes=2, size=(8, 8))
+    network = meta_model("resnet_rs200", classes=2, size=(8, 8))
     rates = [
         {round(module.get_submodule("drop").rate, 6) for module in stage.children()}  # pyright: ignore
         for stage in (network.get_submodule(f"stage{number}") for number in (1, 2, 3, 4))
