@@ -24,7 +24,7 @@ from striate.exporting.cpu_files import Cpu, in_runtime
 from striate.exporting.int8 import saturates
 from striate.exporting.onnx_files import session
 from striate.exporting.trial import Tried, choose, correct, measure
-from striate.exporting.ways import Way
+from striate.exporting.ways import Way, open_way, ways
 
 SPEC = InputSpec(channels=RGB, height=28, width=28, mean=(0.5,) * 3, std=(0.25,) * 3)
 PLAIN, ORT, INT8 = Way("torch"), Way("onnxruntime"), Way("onnxruntime", "int8")
@@ -234,3 +234,23 @@ def test_what_this_machine_lacks_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="batch must be at least 1; received 0"):
         Cpu(batch=0)
     assert not list(tmp_path.iterdir())
+
+
+def test_bf16_is_tried_where_the_processor_has_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    bf16 = {Way("torch_channels_last", "bf16"), Way("openvino", "bf16")}
+    monkeypatch.setattr("striate.exporting.ways.computes_in_bf16", lambda _: False)
+    assert not bf16 & set(ways())
+    monkeypatch.setattr("striate.exporting.ways.computes_in_bf16", lambda _: True)
+    assert bf16 <= set(ways())
+    assert {way.precision for way in ways(reduced=False)} == {"float32"}
+    images = synthetic_samples(SPEC).few(4)
+    subject = classifier()
+    strides = [parameter.stride() for parameter in subject.model.parameters()]
+    exact, rounded = (
+        open_way(Way("torch_channels_last", kind), Path(), subject)(images) for kind in ("float32", "bf16")
+    )
+    assert [parameter.stride() for parameter in subject.model.parameters()] == strides
+    assert [each.dtype for each in rounded] == [each.dtype for each in exact]
+    np.testing.assert_allclose(rounded[0], exact[0], atol=0.05)
+    assert (rounded[0] != exact[0]).any()
+    assert np.abs(rounded[3] - exact[3]).max() < 5e-3  # the similarity to training images is computed in float32

@@ -10,7 +10,6 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
-from unittest import mock
 
 import torch
 from torch import Tensor, nn
@@ -173,8 +172,12 @@ _THIN = {
 @contextmanager
 def _thin_ones_registered() -> Iterator[None]:
     """Have the thin networks in the zoo while one is built; no list of the zoo has them."""
-    with mock.patch.dict(MODELS._entries, _THIN):
+    MODELS._entries.update(_THIN)
+    try:
         yield
+    finally:  # families that are imported meanwhile stay
+        for name in _THIN:
+            del MODELS._entries[name]
 
 
 def blocks() -> list[str]:

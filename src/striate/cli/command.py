@@ -100,7 +100,7 @@ def _worded(parameter: inspect.Parameter, hint: Any) -> inspect.Parameter:
     Words may begin with a hyphen only where any number of them is taken: a lone - is the list on standard input.
     """
     shown = Parameter(
-        metavar=parameter.name.upper(),
+        metavar=parameter.name.rstrip("_").upper(),
         show_default=bool(parameter.default),
         allow_leading_hyphen=parameter.kind is parameter.VAR_POSITIONAL,
         validator=_no_option if parameter.kind is parameter.VAR_POSITIONAL else None,

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from striate.classifier import Classifier
 from striate.classifier.reference import Reference, inputs_of
+from striate.core.device import full_precision
 from striate.core.errors import ConfigError
 from striate.data.preparation.colour import storage_dtype
 from striate.tracing import fold
@@ -69,7 +70,8 @@ class _Answering(nn.Module):
             return self._task.answers(self._task.outputs(self.network, scaled), self._temperature)
         with inputs_of(self.network, self._place) as features:
             outputs = self._task.outputs(self.network, scaled)
-            limits = self.familiarity(features(), outputs)
+            with full_precision(outputs.device):
+                limits = self.familiarity(features(), outputs.float())
         return (self._task.answers(outputs, self._temperature), *limits)
 
 

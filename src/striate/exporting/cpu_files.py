@@ -35,7 +35,7 @@ from striate.exporting.ways import PLAIN, Precision, Run, Way, open_way, version
 from striate.tasks import CLASSIFICATION
 
 _INT8 = "int8.onnx"
-_COMPARED = 64  # images of which the probabilities are compared with torch's
+_COMPARED = 32  # images of which the probabilities are compared with torch's
 
 
 @dataclass(frozen=True, kw_only=True)

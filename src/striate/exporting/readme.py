@@ -91,8 +91,9 @@ def _trial(trial: Mapping[str, Any]) -> list[str]:
             f"| {each['runtime'].replace('_', ' ')}, {each['precision']} | {each['milliseconds']:.2f} | {rounds} | "
             f"{each['difference']:.0e} | {accuracy} | {each['verdict']} |"
         )
+    threads = "1 thread" if trial["threads"] == 1 else f"{trial['threads']:,} threads"
     return [
-        f"Measured on {trial['machine']['processor'] or 'an unnamed processor'} with {trial['threads']:,} threads, "
+        f"Measured on {trial['machine']['processor'] or 'an unnamed processor'} with {threads}, "
         f"{trial['batch']:,} images at once, in turns; medians of rounds. *Difference* is the largest of a probability "
         "from torch's. Accuracy is that on images of the validation split.",
         "\n".join(rows),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import importlib
 import importlib.util
 import shutil
@@ -84,7 +85,8 @@ def _in_openvino(network: Path, precision: str) -> Run:
 def _in_torch(classifier: Classifier, way: Way) -> Run:
     module: Any = answering(classifier)[0]
     memory = torch.contiguous_format if way.runtime == "torch" else torch.channels_last
-    module = module.to(memory_format=memory)
+    if memory == torch.channels_last:
+        module = copy.deepcopy(module).to(memory_format=memory)  # the weights are those of the classifier
     if way.runtime == "torch_compiled":
         module = torch.compile(module, dynamic=True)
 

@@ -18,7 +18,7 @@ def show_export(
     *,
     for_: Annotated[
         Literal["cpu"] | None,
-        Parameter(name="--for", metavar="PROCESSOR", help="find the fastest way to run it here: cpu, as --to cpu."),
+        Parameter(name="--for", help="find the fastest way to run it here: cpu, as --to cpu."),
     ] = None,
     json: Annotated[bool, Parameter(help="print the card as JSON.")] = False,
 ) -> None:
@@ -61,5 +61,6 @@ def _print_trial(trial: Mapping[str, Any]) -> None:
     ]
     columns = ("runtime", "", "ms an image", "rounds", "difference", "accuracy")
     screen = console()
-    screen.print(f"timed on {trial['batch']:,} images at once, with {trial['threads']:,} threads:")
+    threads = "1 thread" if trial["threads"] == 1 else f"{trial['threads']:,} threads"
+    screen.print(f"timed with {trial['batch']:,} images at once and {threads}:")
     screen.print(table(columns, rows, left=2))
