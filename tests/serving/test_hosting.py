@@ -13,7 +13,6 @@ from striate.classifier import load_classifier, save_classifier
 from striate.core.errors import ConfigError, RunError
 from striate.exporting import Exporter, export_classifier, synthetic_judges
 from striate.exporting.onnx_files import Onnx
-from striate.exporting.pt2_files import Pt2
 from striate.serving import Source
 from striate.verbs.serve import _named, _source, serve
 
@@ -61,7 +60,7 @@ def test_a_damaged_replacement_is_reported_and_the_former_model_stays(tmp_path: 
         assert version_of(talk, "2")
 
 
-@pytest.mark.parametrize("exporter", [Onnx(), Onnx(network=False), Pt2()], ids=["batches", "single", "program"])
+@pytest.mark.parametrize("exporter", [Onnx(), Onnx(network=False)], ids=["batches", "single"])
 def test_an_exported_classifier_answers_as_the_classifier(tmp_path: Path, exporter: Exporter) -> None:
     about = {"data": "colours", "accuracy": None, "licence": ""}
     export_classifier(small(), exporter, tmp_path / "out", synthetic_judges(SPEC, 2), about=about)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import http.client
 import io
@@ -155,6 +156,20 @@ def test_at_the_end_waiting_connections_are_answered(running: Callable[..., Runn
     server.thread.join(10)
     with pytest.raises(OSError, match="refused"):
         server.connect()
+
+
+def test_connections_that_the_system_has_accepted_are_taken_over() -> None:
+    async def take() -> int:
+        with socket.create_server(("127.0.0.1", 0)) as listener, contextlib.ExitStack() as stack:
+            listener.setblocking(False)
+            for _ in range(3):
+                stack.enter_context(socket.create_connection(listener.getsockname()))
+            taken = server_module._waiting(asyncio.get_running_loop(), listener)
+            for each in taken:
+                each.close()
+            return len(taken)
+
+    assert asyncio.run(take()) == 3
 
 
 def test_a_process_serves_until_it_is_told_to_end(tmp_path: Path) -> None:
