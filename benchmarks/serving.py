@@ -29,7 +29,7 @@ import torch
 
 import _hostile
 from _load import connected, paced, request, saturate
-from _measure import Figures, Table, in_turn, tabulate, write_result
+from _measure import RESULTS, Figures, Row, Table, in_turn, tabulate, write_result
 from _sides import real_data
 from striate.classifier import Arguments, Classifier, Prepared, Provenance, load_classifier, save_classifier
 from striate.core.spec import RGB, InputSpec, LabelSpec
@@ -37,9 +37,12 @@ from striate.models import create_model
 
 SPEC = InputSpec(channels=RGB, height=224, width=224, mean=(0.485, 0.456, 0.406), std=(0.229, 0.224, 0.225))
 CLASSES = tuple(f"class {number}" for number in range(10))
-BATCH, CONNECTIONS = 16, 32
+BATCH, CONNECTIONS = 16, 16
+Found = Iterator[tuple[str, Table | Figures]]
 OURS, MOSEC, PLAIN, THREADED = "striate serve", "mosec", "FastAPI, async", "FastAPI, threads"
-_READY = 180.0  # seconds for a server to start
+_READY = 600.0  # seconds for a server to start
+_PROBE = 20.0
+_MOSEC_TIMEOUT = "60000"  # milliseconds of a request; its default of three seconds is short for a busy machine
 
 
 def classifier() -> Classifier:
@@ -57,10 +60,8 @@ def free_port() -> int:
 
 
 @contextlib.contextmanager
-def server(
-    *words: str, port: int, path: str = "/predict", environment: Mapping[str, str] | None = None
-) -> Iterator[subprocess.Popen[bytes]]:
-    """Start a server, wait until it accepts connections, and end it after the block."""
+def server(*words: str, environment: Mapping[str, str] | None = None) -> Iterator[subprocess.Popen[bytes]]:
+    """Start a server, and end it after the block."""
     process = subprocess.Popen(
         [sys.executable, "-m", *words],
         cwd=Path(__file__).parent,
@@ -69,49 +70,55 @@ def server(
         stderr=subprocess.DEVNULL,
     )
     try:
-        end = time.perf_counter() + _READY
-        probe = request(path, _hostile.GOOD)
-        while True:
-            if process.poll() is not None or time.perf_counter() > end:
-                raise SystemExit(f"{' '.join(words)} does not start.")
-            with contextlib.suppress(OSError, asyncio.IncompleteReadError):
-                if asyncio.run(_first(port, probe)) == 200:
-                    break
-            time.sleep(0.2)
         yield process
     finally:
         process.terminate()
         process.wait(60)
 
 
+def wait_for(process: subprocess.Popen[bytes], port: int, path: str = "/predict") -> None:
+    """Wait until a server answers an image."""
+    end = time.perf_counter() + _READY
+    probe = request(path, _hostile.GOOD)
+    while True:
+        if process.poll() is not None or time.perf_counter() > end:
+            raise SystemExit(f"{process.args} does not start.")
+        with contextlib.suppress(OSError, asyncio.IncompleteReadError, TimeoutError):
+            if asyncio.run(_first(port, probe)) == 200:
+                return
+        time.sleep(0.2)
+
+
 async def _first(port: int, probe: bytes) -> int:
-    async with connected(port) as connection:
+    async with asyncio.timeout(_PROBE), connected(port) as connection:
         return await connection.ask(probe)
 
 
-def ours(folder: Path, port: int) -> contextlib.AbstractContextManager[subprocess.Popen[bytes]]:
-    return server("striate", "serve", f"net={folder}", "--port", str(port), port=port)
+@contextlib.contextmanager
+def ours(folder: Path, port: int, *options: str) -> Iterator[subprocess.Popen[bytes]]:
+    with server("striate", "serve", f"net={folder}", "--port", str(port), *options) as process:
+        wait_for(process, port)
+        yield process
 
 
 def photos() -> list[bytes]:
     return [path.read_bytes() for path in sorted(real_data("imagenet-samples").glob("*.jp*g"))[:64]]
 
 
-def beside_peers(folder: Path, rounds: int, seconds: float) -> tuple[Table, Figures]:
+def beside_peers(folder: Path, rounds: int, seconds: float) -> Found:
     """Throughput with many connections, then latency at one rate that all of them stand."""
     requests = [request("/predict", photo) for photo in photos()]
     threaded = [request("/threaded", photo) for photo in photos()]
     ports = [free_port() for _ in range(3)]
+    mosec = ("sides.serve_mosec", "--port", str(ports[1]), "--address", "127.0.0.1", "--timeout", _MOSEC_TIMEOUT)
     with (
-        ours(folder, ports[0]),
-        server(
-            *("sides.serve_mosec", "--port", str(ports[1]), "--address", "127.0.0.1"),
-            port=ports[1],
-            path="/inference",
-            environment={"STRIATE_SERVED": str(folder)},
-        ),
-        server("sides.serve_fastapi", str(folder), str(ports[2]), port=ports[2]),
+        server("striate", "serve", f"net={folder}", "--port", str(ports[0])) as first,
+        server(*mosec, environment={"STRIATE_SERVED": str(folder)}) as second,
+        server("sides.serve_fastapi", str(folder), str(ports[2])) as third,
     ):
+        wait_for(first, ports[0])
+        wait_for(second, ports[1], "/inference")
+        wait_for(third, ports[2])
         contestants = {
             MOSEC: (ports[1], [request("/inference", photo) for photo in photos()]),
             OURS: (ports[0], requests),
@@ -126,14 +133,16 @@ def beside_peers(folder: Path, rounds: int, seconds: float) -> tuple[Table, Figu
             start = time.perf_counter()
             done = asyncio.run(saturate(port, sent, connections=CONNECTIONS, seconds=seconds))
             rates[name].append(done / (time.perf_counter() - start))
+            print(f"{name}: {rates[name][-1]:.1f} a second", file=sys.stderr, flush=True)
         table = tabulate(rates, unit="images/s")
+        yield "Throughput", table
         best = max((PLAIN, THREADED), key=lambda name: table[name].rate)
         rate = 0.8 * table[best].rate
         latencies: dict[str, list[float]] = {name: [] for name in (best, OURS, MOSEC)}
         for name in in_turn(list(latencies), rounds):
             port, sent = contestants[name]
             latencies[name] += asyncio.run(paced(port, sent, rate=rate, seconds=2 * seconds))
-    return table, _latencies(latencies, rate)
+        yield "Latency at equal load", _latencies(latencies, rate)
 
 
 def _latencies(found: Mapping[str, Sequence[float]], rate: float) -> Figures:
@@ -150,7 +159,7 @@ def _latencies(found: Mapping[str, Sequence[float]], rate: float) -> Figures:
     return Figures(("", "median", "p99", "p99, ratio"), tuple(rows), method)
 
 
-def overhead(folder: Path, rounds: int, seconds: float) -> Table:
+def overhead(folder: Path, rounds: int, seconds: float) -> Found:
     """Full batches of prepared images: the classifier in this process, and through the server."""
     own, port = load_classifier(folder), free_port()
     pixels = np.random.default_rng(0).integers(0, 256, (BATCH, 224, 224, 3), dtype=np.uint8)
@@ -178,10 +187,10 @@ def overhead(folder: Path, rounds: int, seconds: float) -> Table:
         for name in in_turn(list(work), rounds):
             start = time.perf_counter()
             rates[name].append(work[name]() / (time.perf_counter() - start))
-    return tabulate(rates, unit="images/s")
+    yield "Overhead at full batches", tabulate(rates, unit="images/s")
 
 
-def hostile(folder: Path, count: int, slow: int) -> Figures:
+def hostile(folder: Path, count: int, slow: int) -> Found:
     """Hostile requests of all kinds, and then an ordinary one."""
     port = free_port()
     with ours(folder, port) as process:
@@ -201,10 +210,10 @@ def hostile(folder: Path, count: int, slow: int) -> Figures:
         f"{every:,} requests ({count / took:.0f} a second), 32 at once: {hangs} hangs; afterwards the server {state} "
         "an ordinary request. Closed: by the server, after its limit or because the client's bytes are no HTTP."
     )
-    return Figures(("kind", "requests", "ended"), tuple(rows), method)
+    yield "Hostile requests", Figures(("kind", "requests", "ended"), tuple(rows), method)
 
 
-def kills(folder: Path, count: int, seconds: float) -> Figures:
+def kills(folder: Path, count: int, seconds: float) -> Found:
     """SIGTERM while 16 clients ask without a pause, half of them over open connections."""
     rows = []
     for number in range(count):
@@ -217,7 +226,7 @@ def kills(folder: Path, count: int, seconds: float) -> Figures:
         "Lost: sent over a connection that was accepted, and not answered. A request over an open connection that the "
         "server has announced to close is not sent."
     )
-    return Figures(("end", "answered", "lost", "exit status"), tuple(rows), method)
+    yield "SIGTERM under load", Figures(("end", "answered", "lost", "exit status"), tuple(rows), method)
 
 
 async def _until_closed(port: int, process: subprocess.Popen[bytes], seconds: float) -> dict[str, int]:
@@ -257,7 +266,7 @@ async def _until_closed(port: int, process: subprocess.Popen[bytes], seconds: fl
     return counts
 
 
-def soak(folder: Path, seconds: float, share: float = 0.8) -> Figures:
+def soak(folder: Path, seconds: float, share: float = 0.8) -> Found:
     """Memory at 80 % of the throughput: the slope of the second half, by least squares."""
     port = free_port()
     requests = [request("/predict", photo) for photo in photos()]
@@ -288,13 +297,12 @@ def soak(folder: Path, seconds: float, share: float = 0.8) -> Figures:
         f"{slope:+.2f} MiB a minute",
     )
     method = f"p99 of the answers {1000 * float(np.quantile(latencies, 0.99)):.0f} ms. Memory: resident, second half."
-    return Figures(("length", "load", "requests", "memory", "slope"), (row,), method)
+    yield "Memory", Figures(("length", "load", "requests", "memory", "slope"), (row,), method)
 
 
-def refusal(folder: Path) -> Figures:
+def refusal(folder: Path) -> Found:
     """How fast a full queue refuses, while the network works."""
     port = free_port()
-    words = ("striate", "serve", f"net={folder}", "--port", str(port), "--queue", "32", "--images", "16")
     body = b"".join(_hostile.PART + photo + b"\r\n" for photo in photos()[:16]) + b"--XX--\r\n"
     large = request("/predict", body, _hostile.FORM)
 
@@ -330,14 +338,14 @@ def refusal(folder: Path) -> Figures:
                 await asyncio.sleep(0.02)
         return found
 
-    with server(*words, port=port):
+    with ours(folder, port, "--queue", "32", "--images", "16"):
         found = {"/healthz of an idle server": asyncio.run(idle()), "503 of a full one": asyncio.run(ask())}
     rows = []
     for name, seconds in found.items():
         half, most = (1000 * float(np.quantile(seconds or [0], share)) for share in (0.5, 0.99))
         rows.append((name, f"{len(seconds)}", f"{half:.1f} ms", f"{most:.1f} ms"))
     method = "One request at a time, over an open connection. The full server classifies two requests of 16 photos."
-    return Figures(("", "requests", "median", "p99"), tuple(rows), method)
+    yield "A full queue", Figures(("", "requests", "median", "p99"), tuple(rows), method)
 
 
 def main() -> None:
@@ -352,32 +360,41 @@ def main() -> None:
     arguments = parser.parse_args()
     if arguments.quick:
         arguments.rounds, arguments.hostile, arguments.kills, arguments.soak = 1, 100, 1, 5.0
-    seconds = 1.0 if arguments.quick else 5.0
+    seconds = 1.0 if arguments.quick else 4.0
     with tempfile.TemporaryDirectory() as place:
         folder = Path(place) / "net"
         save_classifier(classifier(), folder)
-        tables: dict[str, Table | Figures] = {}
+        tables = _measured() if arguments.only else {}
+        note = f"MobileNet v2, 224×224; {torch.get_num_threads()} threads of torch in every server."
         for part in arguments.only or PARTS:
-            for heading, table in PARTS[part](folder, arguments, seconds).items():
+            for heading, table in PARTS[part](folder, arguments, seconds):
                 tables[heading] = table
                 print(f"{heading}\n{table.markdown()}\n{table.method}\n", flush=True)
-    if arguments.write:
-        note = f"MobileNet v2, 224×224; {torch.get_num_threads()} threads of torch in every server."
-        write_result("serving", "Serving", tables, [note])
+                if arguments.write:
+                    write_result("serving", "Serving", tables, [note])
 
 
-Part = Callable[[Path, argparse.Namespace, float], dict[str, Table | Figures]]
-PARTS: dict[str, Part] = {
-    "peers": lambda folder, given, seconds: dict(
-        zip(("Throughput", "Latency at equal load"), beside_peers(folder, given.rounds, seconds), strict=True)
-    ),
-    "overhead": lambda folder, given, seconds: {"Overhead at full batches": overhead(folder, given.rounds, seconds)},
-    "refusal": lambda folder, given, seconds: {"A full queue": refusal(folder)},
-    "hostile": lambda folder, given, seconds: {
-        "Hostile requests": hostile(folder, given.hostile, max(4, given.hostile // 100))
-    },
-    "kills": lambda folder, given, seconds: {"SIGTERM under load": kills(folder, given.kills, seconds)},
-    "soak": lambda folder, given, seconds: {"Memory": soak(folder, given.soak)},
+def _measured() -> dict[str, Table | Figures]:
+    """Return the tables of the last run, so that some of them can be measured again."""
+    path = RESULTS / "serving.json"
+    found: dict[str, Table | Figures] = {}
+    for heading, stored in (json.loads(path.read_text("utf-8"))["tables"] if path.exists() else {}).items():
+        if "unit" in stored:
+            rows = tuple(Row(row["name"], tuple(row["rates"]), tuple(row["ratios"])) for row in stored["rows"])
+            found[heading] = Table(stored["unit"], rows)
+        else:
+            rows = tuple(map(tuple, stored["rows"]))
+            found[heading] = Figures(tuple(stored["columns"]), rows, stored["method"])
+    return found
+
+
+PARTS: dict[str, Callable[[Path, argparse.Namespace, float], Found]] = {
+    "peers": lambda folder, given, seconds: beside_peers(folder, given.rounds, seconds),
+    "overhead": lambda folder, given, seconds: overhead(folder, given.rounds, seconds),
+    "refusal": lambda folder, given, seconds: refusal(folder),
+    "hostile": lambda folder, given, seconds: hostile(folder, given.hostile, max(4, given.hostile // 100)),
+    "kills": lambda folder, given, seconds: kills(folder, given.kills, seconds),
+    "soak": lambda folder, given, seconds: soak(folder, given.soak),
 }
 
 

@@ -303,7 +303,7 @@ def slow(monkeypatch: pytest.MonkeyPatch) -> Slow:
 
 
 def test_a_full_queue_refuses_at_once_and_says_when_to_come_again(slow: Slow) -> None:
-    with talking([slow], Limits(batch=1, queue=2, images=2)) as talk:
+    with talking([slow], Limits(batch=1, queue=2, images=2, body=10_000)) as talk:
         first = threading.Thread(target=talk.post, args=("/predict", form(*FILES[:2]), FORM))
         first.start()
         assert slow.began.wait(5)
@@ -312,6 +312,7 @@ def test_a_full_queue_refuses_at_once_and_says_when_to_come_again(slow: Slow) ->
         assert time.perf_counter() - start < 1
         assert answer.status_code == 503
         assert int(answer.headers["retry-after"]) >= 1
+        assert talk.post("/predict", bytes(10_001)).status_code == 503  # before the body is looked at
         slow.go.set()
         first.join()
         assert talk.post("/predict", FILES[0]).status_code == 200

@@ -223,8 +223,6 @@ class Service:
         end = asyncio.get_running_loop().time() + self.limits.seconds
         with self._admission.reservation() as reserved:
             body = await read_body(request, self.limits, reserved)
-            if self._admission.images >= self.limits.queue:
-                raise self._admission.full()
             working = asyncio.create_task(work(body, reserved))
             gone = asyncio.create_task(_disconnected(request))
             try:
