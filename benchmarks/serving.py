@@ -364,14 +364,14 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as place:
         folder = Path(place) / "net"
         save_classifier(classifier(), folder)
-        tables = _measured() if arguments.only else {}
+        tables: dict[str, Table | Figures] = {}
         note = f"MobileNet v2, 224×224; {torch.get_num_threads()} threads of torch in every server."
         for part in arguments.only or PARTS:
             for heading, table in PARTS[part](folder, arguments, seconds):
                 tables[heading] = table
                 print(f"{heading}\n{table.markdown()}\n{table.method}\n", flush=True)
                 if arguments.write:
-                    write_result("serving", "Serving", tables, [note])
+                    write_result("serving", "Serving", {**(_measured() if arguments.only else {}), **tables}, [note])
 
 
 def _measured() -> dict[str, Table | Figures]:
