@@ -173,7 +173,10 @@ def test_each_help_has_an_example(name: str, capsys: pytest.CaptureFixture[str])
         (["train", "digits", "--execution", "runs/none"], "runs/none"),
         (["resume", "runs/none"], "There is no run in runs/none"),
         (["evaluate", "runs/none"], "There is no classifier in runs/none"),
-        (["predict", "runs/none", "a.png"], "There is no classifier in runs/none"),
+        (
+            ["predict", "runs/none", "a.png"],
+            "There is no classifier in runs/none: there is no such folder. Train one: striate train DATA\n",
+        ),
         (["explain", "runs/none", "a.png"], "There is no classifier in runs/none"),
         (["explain", "runs/none", "a.png", "--method", "ocllusion"], "Did you mean 'occlusion'?"),
         (["explain", "runs/none", "a.png", "--method", "rise", "--compare"], "leave one of them out"),
@@ -208,10 +211,9 @@ def test_a_mistake_is_one_sentence_and_leaves_no_files(
 
 
 def test_a_mistake_ends_the_process_with_status_2_and_no_traceback(tmp_path: Path) -> None:
-    finished = run("predict", "runs/none", "a.png", cwd=tmp_path)
+    finished = run("audit", "nowhere", cwd=tmp_path)
     assert finished.returncode == 2
-    sentence = "There is no classifier in runs/none: there is no such folder. Train one: striate train DATA"
-    assert finished.stderr == f"striate: {sentence}\n"
+    assert re.fullmatch(r"striate: There is nothing at nowhere.*\n", finished.stderr)
 
 
 def test_output_cut_off_by_its_reader_is_no_error(tmp_path: Path) -> None:
