@@ -27,6 +27,7 @@ BENCHMARKS = {
     "preparation": ["--quick"],
     "augmentation": ["--quick"],
     "exported_preparation": ["--quick"],
+    "predict_many": ["--quick"],
     "serving": ["--quick"],
     "copies": ["--quick"],
     "small_data": ["--quick"],

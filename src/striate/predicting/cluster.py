@@ -24,6 +24,7 @@ from typing import Any
 
 from striate.classifier import Classifier, Ensemble, load_classifier, save_classifier
 from striate.classifier.predictor import Predictor
+from striate.core.allocator import tune_process
 from striate.core.errors import ConfigError, RunError, StriateError
 from striate.core.progress import Progress
 from striate.core.threads import usable_cores
@@ -102,6 +103,7 @@ class _Worker:
     """The actor: it loads the classifier once, and answers a part at each call."""
 
     def __init__(self, files: Any, how: dict[str, Any], device: str, threads: int) -> None:
+        tune_process()
         self._failed = ""
         try:
             self._predictor = _unpacked(import_module("ray").get(files), device)

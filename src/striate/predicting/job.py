@@ -87,7 +87,7 @@ class Job:
                         yield number, [ListedImage.of_line(line) for line in part]
         except (OSError, ValueError, TypeError, IndexError) as error:
             damaged = f"{self.folder / _IMAGES} is damaged ({error})."
-            raise RunError(f"{damaged} Delete {self.folder} to begin anew.") from error
+            raise RunError(f"{damaged} Delete {self.folder} to begin again.") from error
 
     def write(self, part: Part) -> None:
         """Write a part to the disk.
@@ -165,18 +165,18 @@ def _continued(folder: Path, about: Mapping[str, object]) -> Job | None:
         stored = json.loads(read_regular(path))
         count, known, part = stored["count"], stored["about"], stored["part"]
         if stored["format"] != _FORMAT or part != PART:
-            raise RunError(f"{folder} is of another version of Striate. Delete it to begin anew.")
+            raise RunError(f"{folder} is of another version of Striate. Delete it to begin again.")
         names = [each.split("-") for each in os.listdir(folder / _PARTS) if not each.startswith(".")]
         done = {int(number): int(failures) for number, failures in names}
     except FileNotFoundError:
         return None
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise RunError(f"{path} is damaged ({error}). Delete {folder} to begin anew.") from error
+        raise RunError(f"{path} is damaged ({error}). Delete {folder} to begin again.") from error
     others = [name for name, value in about.items() if known.get(name) != value]
     if others:
         raise RunError(
             f"{folder} holds unfinished predictions with another value of: {', '.join(others)}. Give the command that "
-            "began them to continue, delete it to begin anew, or choose another name for the file."
+            "began them to continue, delete it to begin again, or choose another name for the file."
         )
     return Job(folder, count, done)
 
