@@ -20,6 +20,7 @@ from striate.core.files import (
     file_digest,
     locked,
     open_regular,
+    read_json,
     storage_error,
     sweep,
     write_atomically,
@@ -242,6 +243,16 @@ def test_json_keeps_the_bytes_of_names_that_are_not_utf8(tmp_path: Path) -> None
     value = {"data": "caf\udce9/é", "name": "\ud800"}
     write_json(tmp_path / "x.json", value)
     assert json.loads((tmp_path / "x.json").read_text(encoding="utf-8")) == value
+
+
+@pytest.mark.parametrize("content", [b'{"a": 1', b"\xff", b"[" * 100_000, None])
+def test_json_that_cannot_be_read_is_a_sentence_with_the_remedy(tmp_path: Path, content: bytes | None) -> None:
+    path = tmp_path / "x.json"
+    with pytest.raises(FileNotFoundError):
+        read_json(path, "Write it again.")
+    path.mkdir() if content is None else path.write_bytes(content)
+    with pytest.raises(RunError, match=r"x\.json cannot be read \(.*\)\. Write it again\."):
+        read_json(path, "Write it again.")
 
 
 def test_without_a_home_the_error_names_the_variable_of_the_cache(monkeypatch: pytest.MonkeyPatch) -> None:

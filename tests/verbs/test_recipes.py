@@ -59,6 +59,12 @@ def test_two_recipes_are_compared_and_a_run_is_one(tmp_path: Path, capsys: pytes
     assert capsys.readouterr().out == "mnist and mnist have the same settings.\n"
 
 
+@pytest.mark.parametrize(("value", "text"), [(0.1, "0.1"), (1e-5, "1e-05"), (2.0, "2"), (0.12345678, "0.12345678")])
+def test_numbers_are_written_in_full(value: float, text: str) -> None:
+    """Rounded, different ones of two recipes would look the same."""
+    assert written(value) == text
+
+
 def test_mistakes_get_a_sentence() -> None:
     with pytest.raises(ConfigError, match=r"There is no recipe 'keras'. Did you mean 'keras_cifar10'\?"):
         striate.recipes(show="keras")

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import json
 import os
 import shlex
 from dataclasses import asdict
@@ -28,7 +27,7 @@ from striate.classifier.reference import Reference, remove_others
 from striate.classifier.seen import SeenImages
 from striate.core.config import to_json
 from striate.core.errors import ModelError, RunError, StriateError, nearest
-from striate.core.files import make_folder, open_regular, rename, write_atomically, write_json
+from striate.core.files import make_folder, open_regular, read_json, rename, write_atomically, write_json
 from striate.models import OWN_MODELS, build_model, build_sketch, check_model
 from striate.models.weights import load_weights
 
@@ -200,12 +199,9 @@ def _neighbours(folder: Path) -> str:
 def _read_description(folder: Path) -> dict[str, Any]:
     path = folder / _DESCRIPTION
     try:
-        with open_regular(path) as file:
-            description = json.loads(file.read())
+        description = read_json(path, "Restore it from a copy.")
     except FileNotFoundError as error:
         raise RunError(f"There is no classifier in {folder}{_hint(folder)}") from error
-    except (OSError, ValueError, RecursionError) as error:
-        raise RunError(f"{path} cannot be read ({error}). Restore it from a copy.") from error
     found = description.get("format") if isinstance(description, dict) else None
     if found not in (FORMAT, PACKED_FORMAT):
         raise RunError(

@@ -14,7 +14,7 @@ import stat
 from collections.abc import Iterator
 from io import BufferedReader
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 from striate.core.errors import BusyError, RunError, StriateError
 
@@ -202,6 +202,21 @@ def make_folder(folder: Path) -> None:
         raise storage_error(folder, error) from error
     except ValueError as error:
         raise _no_path(folder) from error
+
+
+def read_json(path: Path, remedy: str) -> Any:
+    """Read the JSON in the file at `path`.
+
+    Raises:
+        FileNotFoundError: there is no file.
+        RunError: it is not a regular one, cannot be read, or is not JSON; the message ends with `remedy`.
+    """
+    try:
+        return json.loads(read_regular(path))
+    except FileNotFoundError:
+        raise
+    except (OSError, ValueError, RecursionError) as error:
+        raise RunError(f"{path} cannot be read ({error}). {remedy}") from error
 
 
 def write_json(path: Path, value: object) -> None:

@@ -7,7 +7,6 @@ card.json       what it is, for programs           README.md                 the
 from __future__ import annotations
 
 import copy
-import json
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -22,7 +21,7 @@ from torch import nn
 from striate.classifier import Classifier
 from striate.core.config import from_json, to_json
 from striate.core.errors import ConfigError, RunError
-from striate.core.files import file_digest, open_regular, replacing_folder, write_atomically, write_json
+from striate.core.files import file_digest, read_json, replacing_folder, write_atomically, write_json
 from striate.core.notebook import table
 from striate.core.progress import Progress, silent
 from striate.core.proportion import Proportion
@@ -233,12 +232,9 @@ def read_exported(folder: str | os.PathLike[str]) -> Exported:
     """
     path = Path(folder)
     try:
-        with open_regular(path / CARD) as file:
-            card = json.loads(file.read())
+        card = read_json(path / CARD, "Export the classifier again.")
     except FileNotFoundError as error:
         raise RunError(f"There is no export in {path}: {CARD} is not there. Make one: striate export RUN") from error
-    except (OSError, ValueError, RecursionError) as error:
-        raise RunError(f"{path / CARD} cannot be read ({error}). Export the classifier again.") from error
     stored = card.get("format") if isinstance(card, dict) else None
     if stored != FORMAT:
         raise RunError(f"{path / CARD} has format {stored!r}; this version of Striate reads format {FORMAT}.")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Collection, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -16,7 +15,7 @@ from striate.core.device import ExecutionPlan, device_named
 from striate.core.difference import difference
 from striate.core.duration import Duration
 from striate.core.errors import ConfigError, RunError
-from striate.core.files import open_regular, write_json
+from striate.core.files import read_json, write_json
 from striate.core.imbalance import UNEVEN, imbalance, is_imbalanced
 from striate.data.audit.index import ImageIndex
 from striate.models import MODELS, check_model
@@ -114,10 +113,9 @@ class Plan:
             RunError: it is missing, damaged, or of another format.
         """
         try:
-            with open_regular(path) as file:
-                content = json.loads(file.read())
-        except (OSError, ValueError, RecursionError) as error:
-            raise RunError(f"{path} cannot be read ({error}). Restore it from a copy.") from error
+            content = read_json(path, "Restore it from a copy.")
+        except FileNotFoundError as error:
+            raise RunError(f"{path} is not there. Restore it from a copy.") from error
         found = content.get("format") if isinstance(content, dict) else None
         if found not in READABLE:
             raise RunError(f"{path} has format {found!r}; this version of Striate reads formats 1 and 2.")

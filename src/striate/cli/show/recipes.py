@@ -56,4 +56,6 @@ def written(value: Any) -> str:
         return str(value).lower()
     if isinstance(value, (list, tuple)):
         return ",".join(map(written, value))
-    return f"{value:.6g}" if isinstance(value, float) else str(value)
+    if isinstance(value, float) and float(short := f"{value:.6g}") == value:
+        return short
+    return str(value)
