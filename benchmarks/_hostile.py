@@ -175,10 +175,10 @@ async def slow(port: int, count: int) -> Counter[str]:
                     connection.writer.write(whole[position : position + 1])
                     await asyncio.sleep(0.5)
                 outcome = _outcome(await reading)
-        except OSError:
-            outcome = "closed"
         except TimeoutError:
             pass
+        except OSError:
+            outcome = "closed"
         found[outcome] += 1
 
     await asyncio.gather(*(one(number) for number in range(count)))
@@ -194,10 +194,10 @@ async def _ended(port: int, sent: bytes, *, gone: bool) -> str:
             if gone:
                 return "gone"
             return (await connection.reader.readuntil(b"\r\n\r\n"))[9:12].decode("latin-1")
-    except (OSError, asyncio.IncompleteReadError):
-        return "closed"
     except TimeoutError:
         return f"hangs after {time.perf_counter() - start:.0f} s"
+    except (OSError, asyncio.IncompleteReadError):
+        return "closed"
 
 
 def _outcome(answer: bytes) -> str:

@@ -17,7 +17,7 @@ from striate.serving.application import Service
 HEAD = 16 << 10
 """The most bytes of the head of a request."""
 _IDENTIFIER = re.compile(r"[A-Za-z0-9._:+/=-]{1,128}")
-_OPEN = {"/", "/healthz", "/readyz", "/v2/health/live", "/v2/health/ready", "/openapi.json"}
+_OPEN = {"/", "/healthz", "/readyz", "/v2/health/live", "/v2/health/ready"}
 """Paths without a token: they say nothing about the models."""
 _LOOPBACK = ("localhost", "127.0.0.1", "[::1]")
 
