@@ -28,6 +28,7 @@ BENCHMARKS = {
     "augmentation": ["--quick"],
     "exported_preparation": ["--quick"],
     "predict_many": ["--quick"],
+    "exported_speed": ["--quick"],
     "serving": ["--quick"],
     "copies": ["--quick"],
     "small_data": ["--quick"],

@@ -88,7 +88,8 @@ class Classifier(Predictor):
 
     def to(self, device: str | torch.device) -> Classifier:
         """Return this classifier on another device; the model is moved in place, as by `torch.nn.Module.to`."""
-        return replace(self, model=self.model.to(device))
+        stays = torch.device(device).type == "cpu"
+        return replace(self, model=self.model.to(device), execution=self.execution if stays else None)
 
     def logits(self, images: Float[Tensor, "n c h w"]) -> Float[Tensor, "n k"]:
         """Compute the model's raw outputs for prepared images, in evaluation mode, without gradients.

@@ -27,7 +27,10 @@ class Execution:
 
 
 def state_of(classifier: Classifier) -> tuple[Any, ...]:
-    """Return what changes if the classifier answers differently: its parts, and the versions of its tensors."""
+    """Return what changes if the classifier answers differently: its parts, and versions and places of its tensors.
+
+    Only a change through `tensor.data`, which torch does not count either, goes unnoticed.
+    """
     model = classifier.model
-    versions = sum(tensor._version for tensor in (*model.parameters(), *model.buffers()))
-    return id(model), versions, classifier.input, classifier.temperature, id(classifier.reference)
+    tensors = tuple((tensor._version, tensor.data_ptr()) for tensor in (*model.parameters(), *model.buffers()))
+    return id(model), tensors, classifier.input, classifier.temperature, id(classifier.reference)

@@ -60,6 +60,11 @@ class Predictor(ABC):
     task: Task
 
     @property
+    def runtime(self) -> str:
+        """What computes the answers of `predict`: torch, or the runtime and precision of an export."""
+        return "torch"
+
+    @property
     @abstractmethod
     def members(self) -> tuple[Classifier, ...]:
         """The classifiers whose probabilities are averaged."""

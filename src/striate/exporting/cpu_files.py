@@ -177,9 +177,9 @@ def in_runtime(classifier: Classifier, folder: Path) -> Classifier:
     """
     exported = read_exported(folder)
     form, trial = exported.exporter, exported.card.get("trial")
-    if not isinstance(form, Cpu) or not trial or trial["classifier"] != fingerprint(classifier):
+    if not isinstance(form, Cpu) or not isinstance(trial, dict) or not form.is_installed:
         return classifier
-    if trial["machine"] != machine() or not form.is_installed:
+    if (trial.get("machine"), trial.get("classifier")) != (machine(), fingerprint(classifier)):
         return classifier
     whole = replace(classifier, input=replace(classifier.input, decode_scale=0.0))
     run, name = form.run(folder, whole), f"{form.sentence()} ({folder})"

@@ -54,9 +54,8 @@ def show_predictions(
 
 def _name_runtime(classifier: Classifier | Ensemble) -> None:
     """Name the runtime on standard error, if it is another than torch."""
-    runtime = getattr(classifier, "runtime", "torch")
-    if runtime != "torch":
-        complain(f"Computed by {runtime}; --runtime torch computes with torch.")
+    if classifier.runtime != "torch":
+        complain(f"Computed by {classifier.runtime}; --runtime torch computes with torch.")
 
 
 def _print_written(written: Written, *, json: bool) -> None:
