@@ -37,7 +37,7 @@ if cores:
     write.usable_cores = lambda: cores
 moments = []
 def note(stage, done, total):
-    if stage == "predicting":
+    if stage.startswith("predicting"):
         moments.append((time.perf_counter() - start, done))
 options = {} if where is None else {"cluster": where, "workers": 2}
 striate.predict(MODEL, *images, out=out, progress=note, **options)

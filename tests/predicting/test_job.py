@@ -7,6 +7,7 @@ import errno
 import io
 import json
 import os
+import re
 import sys
 import tarfile
 import time
@@ -90,7 +91,9 @@ def test_a_parquet_file_has_the_rows_of_predict(classifier: Classifier, photos: 
     check(table(written.path), due(classifier, photos), classifier.labels.classes)
     about = json.loads(parquet.read_schema(written.path).metadata[b"striate"])
     assert about["classes"] == ["a", "b", "c"]
-    assert stages[-1] == ("predicting", COUNT, COUNT)
+    assert stages[0] == ("predicting", 0, COUNT)
+    assert re.fullmatch(r"predicting \([0-9,.]+ images/s\)", stages[-1][0])
+    assert stages[-1][1:] == (COUNT, COUNT)
     assert os.listdir(tmp_path) == ["r.parquet"]
 
 
@@ -232,9 +235,9 @@ def test_shards_buckets_and_lists(
     assert labels(tmp_path / "shard-000000.tar") == expected
     assert labels("memory://bucket/photos") == expected
     assert labels("memory://bucket/photos/00*.PNG") == expected[:10]
-    listed = "\n".join(map(str, paths[:9])).encode()
-    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(listed)))
-    assert labels("-") == expected[:9]
+    names = [*map(str, paths[:9]), "gone[1].png", "memory://bucket/photos/009.PNG"]
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO("\n".join(names).encode())))
+    assert labels("-") == [*expected[:9], None, expected[9]]
 
 
 def test_a_bucket_that_fails_ends_the_job_and_a_missing_object_is_a_row(

@@ -10,6 +10,7 @@ import contextlib
 import json
 import os
 import shutil
+import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -55,22 +56,18 @@ Work = Callable[["Job"], Iterable[Part]]
 
 
 class Job:
-    """The list of images, in parts, and what is done of it."""
+    """The list of images, in parts, and what is done of it: `images_done` have a row."""
 
     def __init__(self, folder: Path, count: int, done: Mapping[int, int]) -> None:
         self.folder = folder
         self.count = count
         self.done = dict(done)  # failures by part
+        self.images_done = sum(map(self._size, done))
 
     @property
     def parts(self) -> int:
         """How many parts there are."""
         return -(-self.count // PART)
-
-    @property
-    def images_done(self) -> int:
-        """How many images have a row."""
-        return sum(min(PART, self.count - PART * number) for number in self.done)
 
     def pending(self) -> Iterator[tuple[int, list[ListedImage]]]:
         """Yield the number and the images of each part that is not done, in order; the list is read as it goes.
@@ -82,7 +79,7 @@ class Job:
         try:
             with (self.folder / _IMAGES).open("rb") as lines:
                 for number in range(self.parts):
-                    part = [lines.readline() for _ in range(min(PART, self.count - PART * number))]
+                    part = [lines.readline() for _ in range(self._size(number))]
                     if number not in done:
                         yield number, [ListedImage.of_line(line) for line in part]
         except (OSError, ValueError, TypeError, IndexError) as error:
@@ -98,6 +95,10 @@ class Job:
         if part.number not in self.done:
             write_atomically(self.folder / _PARTS / f"{part.number:08}-{part.failures}", part.rows)
             self.done[part.number] = part.failures
+            self.images_done += self._size(part.number)
+
+    def _size(self, number: int) -> int:
+        return min(PART, self.count - PART * number)
 
     def files(self) -> list[Path]:
         """Return the files of all parts, in order."""
@@ -132,9 +133,15 @@ def run_job(
         job = _continued(folder, about) or _begun(folder, about, listed, progress)
         progress("predicting", job.images_done, job.count)
         if len(job.done) < job.parts:
+            before = first = None
             for part in work(job):
                 job.write(part)
-                progress("predicting", job.images_done, job.count)
+                now = time.monotonic()
+                if before is None or first is None:  # the first part includes the start
+                    before, first = job.images_done, now
+                rate = (job.images_done - before) / (now - first) if now > first else 0.0
+                stage = f"predicting ({rate:,.1f} images/s)" if rate else "predicting"
+                progress(stage, job.images_done, job.count)
         if len(job.done) < job.parts:
             raise RunError(f"{job.parts - len(job.done):,} parts are missing. Give the same command again to continue.")
         with replacing(path) as file:

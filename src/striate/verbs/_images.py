@@ -107,8 +107,10 @@ def expand(images: Iterable[str | Path]) -> Iterator[Path]:
         yield from (finder.find(path) for path in files)
 
 
-def listed(images: Sequence[str | Path]) -> Iterator[ListedImage]:
+def listed(images: Sequence[str | Path], names: Sequence[str] = ()) -> Iterator[ListedImage]:
     """Yield the images that `images` stands for, each with the place from which any process reads it by itself.
+
+    `names` are those on standard input, for -.
 
     Raises:
         ConfigError: a file system is not known, or its library is not installed.
@@ -118,15 +120,19 @@ def listed(images: Sequence[str | Path]) -> Iterator[ListedImage]:
     from striate.data.sources.bucket import images_in_bucket, is_bucket
     from striate.predicting import ListedImage
 
+    finder = Finder()
     for given in images:
         path = Path(given).expanduser()
         exists = os.path.lexists(path)
-        if is_bucket(given):
-            urls = iter(images_in_bucket(str(given)))
-            first = next(urls, None)
-            if first is None:
+        if str(given) == "-":
+            for name in names:
+                place = name if is_bucket(name) else os.path.abspath(finder.find(Path(name)))
+                yield ListedImage(name, place)
+        elif is_bucket(given):
+            urls = list(images_in_bucket(str(given)))
+            if not urls:
                 raise DataError(f"{given} holds no image.")
-            yield from (ListedImage(url, url) for url in (first, *urls))
+            yield from (ListedImage(url, url) for url in urls)
         elif (exists and shards.recognises(path)) or (not exists and shards.is_pattern(str(given))):
             store = shards.open_unlabelled(path)
             for number in range(len(store)):
@@ -136,22 +142,19 @@ def listed(images: Sequence[str | Path]) -> Iterator[ListedImage]:
             yield from (ListedImage(str(file), os.path.abspath(file)) for file in expand((given,)))
 
 
-def spelled_out(images: Sequence[str | Path]) -> tuple[list[str | Path], list[str]]:
-    """Return `images` with the names on standard input in the place of -, and what identifies each in any folder."""
+def identities(images: Sequence[str | Path], names: Sequence[str]) -> list[str]:
+    """Return what identifies each of `images` in any working folder; `names` are those on standard input, for -."""
     from striate.data.sources.bucket import is_bucket
 
-    given: list[str | Path] = []
-    identities: list[str] = []
-    for image in images:
-        if str(image) == "-":
-            names = [str(name) for name in _listed()]
-            digest = hashlib.sha256("\0".join(names).encode(errors="surrogateescape")).hexdigest()
-            given += names
-            identities.append(f"a list {digest}")
-        else:
-            given.append(image)
-            identities.append(str(image) if is_bucket(image) else os.path.abspath(Path(image).expanduser()))
-    return given, identities
+    digest = hashlib.sha256("\0".join(names).encode(errors="surrogateescape")).hexdigest()
+    return [
+        f"a list {digest}"
+        if str(image) == "-"
+        else str(image)
+        if is_bucket(image)
+        else os.path.abspath(Path(image).expanduser())
+        for image in images
+    ]
 
 
 def labelled_or_not(sources: Sequence[str | Path], progress: Progress) -> Dataset:
@@ -202,16 +205,25 @@ def _meant(given: str | Path, finder: Finder) -> list[Path]:
 
 
 def _listed() -> list[Path]:
-    """Return the files that standard input lists: one per line, or ended by zero bytes, as `find -print0` writes them.
+    """Return the files that standard input lists.
 
-    A line that is not UTF-8 is a file name too; its bytes are kept.
+    Raises:
+        DataError: one is a URL.
     """
     from striate.data.sources.opening import refuse_url
 
-    source = getattr(sys.stdin, "buffer", None)
-    text = sys.stdin.read() if source is None else decode_text(source.read(), errors="surrogateescape")
-    lines = text.split("\0") if "\0" in text else [line.rstrip("\r") for line in text.split("\n")]
-    names = [name.removeprefix("\ufeff") for name in lines if name.strip()]
+    names = names_listed()
     for name in names:
         refuse_url(name)
     return [Path(name) for name in names]
+
+
+def names_listed() -> list[str]:
+    """Return the names on standard input: one per line, or ended by zero bytes, as `find -print0` writes them.
+
+    A line that is not UTF-8 is a file name too; its bytes are kept.
+    """
+    source = getattr(sys.stdin, "buffer", None)
+    text = sys.stdin.read() if source is None else decode_text(source.read(), errors="surrogateescape")
+    lines = text.split("\0") if "\0" in text else [line.rstrip("\r") for line in text.split("\n")]
+    return [name.removeprefix("\ufeff") for name in lines if name.strip()]

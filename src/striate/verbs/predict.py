@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, overload
 
 from striate.core.errors import ConfigError
 from striate.core.progress import silent
-from striate.verbs._images import listed, named, spelled_out
+from striate.verbs._images import identities, listed, named, names_listed
 from striate.verbs._trained import in_runtime, leading_runs, predictor_of, together
 from striate.verbs._verb import with_progress
 
@@ -165,15 +165,20 @@ def _written(
     place: tuple[str, int | None, str] | None,
     progress: Progress,
 ) -> Written:
+    from striate.data.sources.bucket import is_bucket
+    from striate.data.sources.opening import refuse_url
     from striate.data.views import read_views, views_text
     from striate.predicting import Cluster, write_predictions
 
-    given, sources = spelled_out(images)
+    names = names_listed() if "-" in map(str, images) else []
+    for each in (*images, *names):
+        if not is_bucket(each):
+            refuse_url(each)
     return write_predictions(
         classifier,
         out.expanduser(),
-        lambda: listed(given),
-        sources,
+        lambda: listed(images, names),
+        identities(images, names),
         coverage=coverage,
         views=views_text(read_views(views)),
         cluster=None if place is None else Cluster(*place),
