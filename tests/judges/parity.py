@@ -129,7 +129,7 @@ def compare(judge: Judge, *, gradients: bool = False, seed: int = 0) -> Agreemen
 
 def pair_up(judge: Judge, seed: int = 0) -> tuple[Network, Any, list[tuple[str, Slot, Slot]]]:
     """Our network with random weights, the judge's with the same ones, and the pairs of tensors: ours, theirs."""
-    with _Undrawn():
+    with Undrawn():
         theirs, layers = _build_theirs(judge)
         ours = judge.build_ours() if judge.build_ours else _build_ours(judge)
     ours = ours.double() if judge.double else ours
@@ -217,7 +217,7 @@ def randomise(network: nn.Module, seed: int) -> None:
         parameter.data.copy_(value)
 
 
-class _Undrawn(TorchFunctionMode):
+class Undrawn(TorchFunctionMode):
     """Inside the block weights have no values yet: all are put in afterwards, and to draw VGG's first takes seconds."""
 
     _DRAWS = ("normal_", "uniform_", "trunc_normal_", "kaiming_normal_", "kaiming_uniform_", "xavier_uniform_")
