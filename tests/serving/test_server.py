@@ -57,17 +57,17 @@ class Running:
             target=serve, args=([Source("net", small)],), kwargs={**options, "limits": limits}
         )
         self.thread.start()
-        assert ready.wait(20)
+        assert ready.wait(60)
         self.port = int(address[0].rpartition(":")[2])
         self.server = servers[0]
 
     def connect(self) -> socket.socket:
-        return socket.create_connection(("127.0.0.1", self.port), timeout=10)
+        return socket.create_connection(("127.0.0.1", self.port), timeout=60)
 
     def stop(self) -> None:
         """End the server and wait for it."""
         self.server.should_exit = True
-        self.thread.join(20)
+        self.thread.join(60)
         assert not self.thread.is_alive()
         self.log.close()
 
@@ -137,7 +137,7 @@ def test_too_many_connections_are_refused(running: Callable[..., Running]) -> No
 
 def test_at_the_end_waiting_connections_are_answered(running: Callable[..., Running]) -> None:
     server = running()
-    kept = http.client.HTTPConnection("127.0.0.1", server.port, timeout=10)
+    kept = http.client.HTTPConnection("127.0.0.1", server.port, timeout=60)
     kept.request("POST", "/predict", FILES[0])
     assert kept.getresponse().read()
     waiting = [server.connect() for _ in range(5)]
@@ -153,7 +153,7 @@ def test_at_the_end_waiting_connections_are_answered(running: Callable[..., Runn
     for connection in waiting:
         assert read(connection).startswith(b"HTTP/1.1 200 ")
         connection.close()
-    server.thread.join(10)
+    server.thread.join(60)
     with pytest.raises(OSError, match="refused"):
         server.connect()
 
@@ -184,7 +184,7 @@ def test_a_process_serves_until_it_is_told_to_end(tmp_path: Path) -> None:
 
         def ask() -> None:
             while not refused.is_set():
-                connection = http.client.HTTPConnection(host, timeout=20)
+                connection = http.client.HTTPConnection(host, timeout=60)
                 try:
                     connection.connect()
                 except ConnectionRefusedError:
@@ -202,7 +202,7 @@ def test_a_process_serves_until_it_is_told_to_end(tmp_path: Path) -> None:
         process.send_signal(signal.SIGTERM)
         for thread in threads:
             thread.join()
-        _, errors = process.communicate(timeout=20)
+        _, errors = process.communicate(timeout=60)
     assert process.returncode == 0, errors
     assert set(statuses) == {200}
     events = [json.loads(line)["event"] for line in errors.splitlines()]
