@@ -30,6 +30,7 @@ BENCHMARKS = {
     "predict_many": ["--quick"],
     "exported_speed": ["--quick"],
     "serving": ["--quick"],
+    "compression": ["--quick"],
     "copies": ["--quick"],
     "small_data": ["--quick"],
     "retrieval": ["--quick"],

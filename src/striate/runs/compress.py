@@ -44,8 +44,6 @@ from striate.runs.train import Start
 from striate.runs.transfer import Scratch
 from striate.training import StepDone, newest_checkpoint
 
-SLOWER = 0.1
-"""Factor of the learning rate when a network is fine-tuned, that of Han et al. 2015 (arXiv:1506.02626, table 2)."""
 _RECORD = "compression.json"
 _CLASSIFIER = "classifier"
 
@@ -56,15 +54,17 @@ class Settings:
 
     `keep`: the fraction of weights that stay, of all or of layers by their path. `bits` and `kernel_bits`: of the
     number of a shared value, of linear layers and of convolutions. `epochs`: the length of each fine-tuning; None does
-    without.
+    without. `rate`: its learning rate, as a fraction of the run's.
     """
 
     keep: float | Mapping[str, float]
     bits: int
     kernel_bits: int
     epochs: Duration | None
+    rate: float
 
     def __post_init__(self) -> None:
+        check_range(self, "rate", above=0)
         check_range(self, "bits", "kernel_bits", at_least=1, at_most=8)
 
 
@@ -133,7 +133,7 @@ def compress_run(run: Run, folder: Path, settings: Settings, *, progress: Progre
         size = _sparse_bytes(found.model) if name == "pruned" else _uncoded_bytes(found.model)
         table.add(name, found, size)
         if settings.epochs is not None:
-            tuned = _tuned(folder, name, run, plan, prepared, settings.epochs, progress)
+            tuned = _tuned(folder, name, run, plan, prepared, settings, progress)
             found = tuned.classifier.to("cpu")
             table.add(f"{name}, fine-tuned", found, size)
     save_classifier(found, folder / _CLASSIFIER, packed=True)
@@ -192,10 +192,11 @@ def _changed(classifier: Classifier, folder: Path, change: Any) -> Classifier:
 
 
 def _tuned(
-    folder: Path, name: str, run: Run, plan: Plan, prepared: Prepared, epochs: Duration, progress: Progress
+    folder: Path, name: str, run: Run, plan: Plan, prepared: Prepared, settings: Settings, progress: Progress
 ) -> Run:
     """Return the run that fine-tunes the classifier in `folder/name`: begun, resumed, or complete already."""
-    start, tuned = folder / name, Run(folder / f"{name}-tuned")
+    start, tuned, epochs = folder / name, Run(folder / f"{name}-tuned"), settings.epochs
+    assert epochs is not None
     if tuned.recipe_file.exists():
         if not (tuned.classifier_folder / "classifier.json").exists() or standing(tuned.path) or not tuned.scores:
             _follow(resume_run(tuned, inexact=False, progress=progress), name, epochs, progress)
@@ -207,7 +208,7 @@ def _tuned(
         transfer=Scratch(),
         initial=(initial,),
         epochs=epochs,
-        optimizer=replace(plan.recipe.optimizer, lr=SLOWER * plan.recipe.optimizer.lr),
+        optimizer=replace(plan.recipe.optimizer, lr=settings.rate * plan.recipe.optimizer.lr),
         average=None,
         resizing=None,
         freezing=None,

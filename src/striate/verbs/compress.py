@@ -26,6 +26,7 @@ def compress(
     bits: int = 5,
     kernel_bits: int = 8,
     epochs: str | int | None = None,
+    rate: float = 0.3,
     out: str | Path | None = None,
     progress: Progress | None = None,
 ) -> Compression:
@@ -48,6 +49,7 @@ def compress(
         bits: bits of the number of a shared value in linear layers, from 1 to 8: 5 are 32 values, zero among them.
         kernel_bits: the same for convolutions.
         epochs: the length of each of the two fine-tunings; by default a quarter of the run's. 0 does without.
+        rate: the learning rate of the fine-tunings, as a fraction of the run's.
         out: the folder to write; by default compressed within the run.
         progress: called as progress(stage, done, total); by default a bar on a terminal or in a notebook.
 
@@ -71,7 +73,7 @@ def compress(
         length = Duration(max(1.0, float(round(amount))) if whole.unit in ("ep", "st") else amount, whole.unit)
     elif str(epochs).strip() not in ("0", "0ep"):
         length = Duration.parse(epochs)
-    settings = Settings(keep=_fractions(keep), bits=bits, kernel_bits=kernel_bits, epochs=length)
+    settings = Settings(keep=_fractions(keep), bits=bits, kernel_bits=kernel_bits, epochs=length, rate=rate)
     folder = found.path / "compressed" if out is None else Path(out)
     return compress_run(found, folder, settings, progress=progress or silent)
 
