@@ -230,5 +230,5 @@ def test_what_is_no_name_of_weights_is_a_sentence(name: object) -> None:
 
 
 def test_a_home_folder_of_no_user_is_a_name_without_weights() -> None:
-    with pytest.raises(ModelError, match=r"There are no weights '~nosuch/w\.pt'"):
+    with pytest.raises(ModelError, match=r"'~nosuch/w\.pt': .* List the names: striate list-models --weights\.$"):
         pretrained("~nosuch/w.pt", "lenet5")

@@ -140,7 +140,7 @@ def _published(cards: list[ModelCard], pattern: str | None) -> list[Entry]:
 
     found = entries.entries(pattern)
     if not found and pattern is not None and not _WILD & set(pattern):
-        raise ModelError(f"No weights of the catalogue contain {pattern!r}. {nearest(pattern, entries.names())}")
+        raise ModelError(f"No weights of the catalogue contain {pattern!r}. {entries.suggestion(pattern)}")
     return [entry for card in cards for entry in found if entry.model == card.name]
 
 

@@ -16,7 +16,7 @@ from typing import Any
 
 from striate.core.config import from_json
 from striate.core.download import Remote, fetch
-from striate.core.errors import DataError, ModelError, command, nearest
+from striate.core.errors import DataError, ModelError, closest, command
 from striate.core.files import cache_folder
 from striate.core.progress import Progress, silent
 from striate.core.registry import natural_key
@@ -132,8 +132,14 @@ def entry(name: str) -> Entry:
     raw = _raw()
     known = name if name in raw else _defaults().get(name)
     if known is None:
-        raise ModelError(f"The catalogue has no weights {name!r}. {nearest(name, raw)}")
+        raise ModelError(f"The catalogue has no weights {name!r}. {suggestion(name)}")
     return from_json(Entry, raw[known], where=known)
+
+
+def suggestion(name: str) -> str:
+    """Suggest the name of an entry close to `name`; the names are too many to be listed in a sentence."""
+    close = closest(name, _raw())
+    return f"Did you mean {close!r}?" if close else f"List the names: {command('list-models', '--weights')}."
 
 
 def is_entry(name: str) -> bool:

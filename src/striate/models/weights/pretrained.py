@@ -9,7 +9,7 @@ from pathlib import Path
 
 from torch import Tensor
 
-from striate.core.errors import ModelError, nearest
+from striate.core.errors import ModelError
 from striate.core.progress import Progress, silent
 from striate.core.spec import InputSpec
 from striate.models._create import Arguments, default_input, meta_model
@@ -80,7 +80,7 @@ def pretrained(
     if repository is not None:
         return _of_hub(repository, model, progress)
     raise ModelError(
-        f"There are no weights {text!r}: neither a file, nor a name of the catalogue. {nearest(text, entries.names())}"
+        f"There are no weights {text!r}: neither a file, nor a name of the catalogue. {entries.suggestion(text)}"
     )
 
 
