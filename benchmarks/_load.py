@@ -9,6 +9,8 @@ import time
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 
+_KEPT = 2.0  # seconds for which an idle connection is used again; servers close theirs after five
+
 
 @dataclass
 class Connection:
@@ -53,7 +55,8 @@ async def saturate(port: int, requests: Sequence[bytes], *, connections: int, se
         nonlocal done
         async with connected(port) as connection:
             while time.perf_counter() < end:
-                done += await connection.ask(requests[number % len(requests)]) == 200
+                status = await connection.ask(requests[number % len(requests)])
+                done += status == 200  # apart: `done` may have grown meanwhile
                 number += connections
 
     await asyncio.gather(*(one(number) for number in range(connections)))
@@ -70,16 +73,18 @@ async def paced(port: int, requests: Sequence[bytes], *, rate: float, seconds: f
     while at < seconds:
         at += draws.expovariate(rate)
         moments.append(at)
-    idle: list[Connection] = []
+    idle: list[tuple[float, Connection]] = []
     start = time.perf_counter()
 
     async def one(number: int, moment: float, stack: contextlib.AsyncExitStack) -> float:
         await asyncio.sleep(moment - (time.perf_counter() - start))
-        connection = idle.pop() if idle else await stack.enter_async_context(connected(port))
+        since, connection = idle.pop() if idle else (-_KEPT, None)
+        if connection is None or time.perf_counter() - since > _KEPT:  # a server may be about to close it
+            connection = await stack.enter_async_context(connected(port))
         status = await connection.ask(requests[number % len(requests)])
         if status != 200:
             raise SystemExit(f"The server answered {status}.")
-        idle.append(connection)
+        idle.append((time.perf_counter(), connection))
         return time.perf_counter() - start - moment
 
     async with contextlib.AsyncExitStack() as stack:

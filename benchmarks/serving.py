@@ -365,7 +365,7 @@ def main() -> None:
         folder = Path(place) / "net"
         save_classifier(classifier(), folder)
         tables: dict[str, Table | Figures] = {}
-        note = f"MobileNet v2, 224×224; {torch.get_num_threads()} threads of torch in every server."
+        note = f"MobileNet v2, 224×224; threads of torch in every server: {torch.get_num_threads()}."
         for part in arguments.only or PARTS:
             for heading, table in PARTS[part](folder, arguments, seconds):
                 tables[heading] = table
