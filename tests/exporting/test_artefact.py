@@ -128,10 +128,25 @@ def foreign(model: Any) -> None:
     model.graph.node[0].domain = "evil"
 
 
+def listed(model: Any) -> None:
+    tensor = onnx.TensorProto(data_location=onnx.TensorProto.EXTERNAL)
+    model.graph.node[0].attribute.add(name="values", type=onnx.AttributeProto.TENSORS, tensors=[tensor])
+
+
+def thin(model: Any) -> None:
+    model.graph.sparse_initializer.add(dims=[2**40])
+
+
 @pytest.mark.parametrize(
     ("change", "said"),
-    [(outside, "refers to another file"), (absurd, "does not hold them"), (foreign, "operators of evil")],
-    ids=["outside", "absurd", "foreign"],
+    [
+        (listed, "refers to another file"),
+        (thin, "sparse weights"),
+        (outside, "refers to another file"),
+        (absurd, "does not hold them"),
+        (foreign, "operators of evil"),
+    ],
+    ids=["listed", "sparse", "outside", "absurd", "foreign"],
 )
 def test_a_hostile_file_is_refused(exported: Exported, tmp_path: Path, change: Any, said: str) -> None:
     folder = copied(exported, tmp_path / "copy")

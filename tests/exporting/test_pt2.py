@@ -29,6 +29,10 @@ def test_a_pickle_in_the_archive_is_refused(tmp_path: Path, name: str, data: byt
         archive.writestr(name, data)
     with pytest.raises(RunError, match="holds a pickle"):
         Pt2().verify(tmp_path)
+    with zipfile.ZipFile(tmp_path / PROGRAM, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("archive/data/weights/weight_0", b"\0" * 100_000)
+    with pytest.raises(RunError, match="compressed parts"):
+        Pt2().verify(tmp_path)
     (tmp_path / PROGRAM).write_bytes(b"no archive")
     with pytest.raises(RunError, match="is damaged"):
         Pt2().verify(tmp_path)

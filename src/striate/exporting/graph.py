@@ -16,6 +16,9 @@ OPSET = 20
 """Version of the standard operators. ONNX Runtime, OpenVINO and onnxruntime-web support it."""
 _IR = 10  # version of the file format that belongs to it
 
+SPARSE = (onnx.AttributeProto.SPARSE_TENSOR, onnx.AttributeProto.SPARSE_TENSORS)
+"""Types of attributes that hold sparse weights."""
+
 BRANCHES = (onnx.AttributeProto.GRAPH, onnx.AttributeProto.GRAPHS)
 """Types of attributes that hold graphs, as those of branches and loops do."""
 

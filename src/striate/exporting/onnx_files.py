@@ -153,7 +153,7 @@ def check_file(path: Path) -> None:
     """
     import onnx
 
-    from striate.exporting.graph import BRANCHES
+    from striate.exporting.graph import BRANCHES, SPARSE
 
     try:
         model = onnx.load(str(path), load_external_data=False)
@@ -161,6 +161,9 @@ def check_file(path: Path) -> None:
         raise RunError(f"{path} is no ONNX file, or is damaged ({error}).") from error
     attributes = [attribute for node in model.graph.node for attribute in node.attribute]
     held = [attribute.t for attribute in attributes if attribute.HasField("t")]
+    held += [tensor for attribute in attributes for tensor in attribute.tensors]
+    if model.graph.sparse_initializer or any(attribute.type in SPARSE for attribute in attributes):
+        raise RunError(f"{path} holds sparse weights, which no exported classifier has.")
     for tensor in [*model.graph.initializer, *held]:
         if tensor.data_location == onnx.TensorProto.EXTERNAL or tensor.external_data:
             raise RunError(f"{path} refers to another file for its weights, which is refused.")

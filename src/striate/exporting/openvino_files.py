@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import importlib.util
 import json
+import re
 import xml.etree.ElementTree as ElementTree
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -20,7 +21,8 @@ from striate.exporting.exporter import EXPORTERS, Answer, Exporter, Runtime
 from striate.exporting.onnx_files import MODEL as ONNX_MODEL
 from striate.exporting.onnx_files import Onnx
 
-MODEL = "model.xml"
+MODEL, WEIGHTS = "model.xml", "model.bin"
+_STANDARD = re.compile(r"opset\d+")  # the sets of operators of OpenVINO itself
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,10 +46,21 @@ class OpenVino(Exporter):
         (folder / ONNX_MODEL).unlink()
 
     def verify(self, folder: Path) -> None:
+        path = folder / MODEL
         try:
-            ElementTree.parse(folder / MODEL)
-        except (OSError, ElementTree.ParseError) as error:
-            raise RunError(f"{folder / MODEL} is no model of OpenVINO, or is damaged ({error}).") from error
+            if b"<!DOCTYPE" in path.read_bytes():
+                raise RunError(f"{path} defines entities of XML, which are refused.")
+            layers = list(ElementTree.parse(path).iter("layer"))
+            held = (folder / WEIGHTS).stat().st_size
+            parts = [data for layer in layers if layer.get("type") == "Const" for data in layer.iter("data")]
+            ends = [(int(data.get("offset", "")), int(data.get("size", ""))) for data in parts]
+        except (OSError, ElementTree.ParseError, ValueError) as error:
+            raise RunError(f"{path} is no model of OpenVINO, or is damaged ({error}).") from error
+        foreign = [version for layer in layers if not _STANDARD.fullmatch(version := layer.get("version", ""))]
+        if foreign:
+            raise RunError(f"{path} needs operators of {foreign[0]!r}, which are refused.")
+        if any(min(offset, size) < 0 or offset + size > held for offset, size in ends):
+            raise RunError(f"{path} states weights that {WEIGHTS} does not hold.")
 
     def runtimes(self, folder: Path) -> Sequence[Runtime]:
         return [OpenVinoRuntime(folder / MODEL)]

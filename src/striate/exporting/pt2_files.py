@@ -55,6 +55,8 @@ class Pt2(Exporter):
         path = folder / PROGRAM
         try:
             with zipfile.ZipFile(path) as archive:
+                if any(part.compress_type != zipfile.ZIP_STORED for part in archive.infolist()):
+                    raise RunError(f"{path} holds compressed parts, which a program of torch does not have.")
                 first = {name: archive.open(name).read(2) for name in archive.namelist() if not _is_raw(name)}
                 configs = [archive.read(name) for name in archive.namelist() if name.endswith("_config.json")]
         except (OSError, zipfile.BadZipFile, NotImplementedError) as error:
