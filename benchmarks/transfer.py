@@ -11,8 +11,7 @@ to train on, `--epochs` the length of trainings by epochs.
 
 `--processes` compares processes on the 400 photos, each from its start to its end, with all imports, nothing cached,
 in turn, so many rounds: `striate train` with everything it does by default, the work of the peer alone by functions of
-Striate, and the peer (`sides/peer_folds.py`). Each answers five folds, calibrates, and fits a classifier to all images.
-`results/transfer.md` has these alone:
+Striate, and the peer (`sides/peer_folds.py`). Each answers five folds, calibrates, and fits a classifier to all images:
 
     python benchmarks/transfer.py --processes 3 --folds 0 --write
 
@@ -324,7 +323,10 @@ def main() -> None:
             note(case, cells[case])
             print(case, cells[case], flush=True)
     told = against_peer(cells)
-    method = f"Of {FOLDS} folds; nothing is cached before a training. Seconds are those of a fold, the mean."
+    method = (
+        f"Of {FOLDS} folds; nothing is cached before a training. Seconds are those of a fold, the mean; other programs "
+        "ran in some of them, which processor seconds show less."
+    )
     tables = {SETS[data]: Figures(COLUMNS, tuple(rows), method) for data in SETS if (rows := rows_of(data, cells))}
     if (processes := between_processes(cells)).rows:
         tables["Processes on the 400 photos"] = processes
