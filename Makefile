@@ -1,6 +1,6 @@
 # make demo    train, judge and report a classifier of handwritten digits, from nothing
-# make test    the whole suite, lint, import contract and the types of the package, in an environment of its own
-# make lint    lint, import contract, and the types of all code
+# make test    the whole suite, lint and the import contract, in an environment of its own
+# make lint    lint, the import contract, and the types of all code (two minutes)
 # make browser answer images in Chromium with an exported classifier; needs npm and Chromium
 # make cluster predict on a cluster of Ray of two workers, of which one is killed; installs Ray (0.3 GB, minutes)
 # make bench   the measurements of benchmarks/, written to results/
@@ -15,23 +15,18 @@ TORCH_INDEX ?=
 INSTALL = -m pip install --quiet --disable-pip-version-check -c constraints.txt
 USER := .venv/bin
 TEST := .venv-test/bin
-# Pyright takes a sixth less time if the young generation of its garbage collector is larger.
-TYPES = NODE_OPTIONS=--max-semi-space-size=128 $(TEST)/pyright --pythonpath $(TEST)/python
 
 .PHONY: demo test lint style browser cluster bench docs resume-study zoo zoo-train clean
 
 demo: .venv/ready
 	@$(USER)/python examples/demo.py
 
-# Types take minutes of one core: those of the package are checked while the tests run, and reported after them. `make lint`
-# also checks those of the tests and benchmarks.
 test: .venv-test/ready style
-	@report=$$(mktemp); $(TYPES) src >$$report 2>&1 & types=$$!; trap 'kill $$types; rm -f $$report' INT TERM; \
-	$(TEST)/python -m pytest -n 2 --dist worksteal; tests=$$?; \
-	wait $$types; typed=$$?; echo "$(TYPES) src"; cat $$report; rm -f $$report; exit $$((tests || typed))
+	$(TEST)/python -m pytest -n 2 --dist worksteal
 
+# Pyright takes a sixth less time if the young generation of its garbage collector is larger.
 lint: style
-	$(TYPES)
+	NODE_OPTIONS=--max-semi-space-size=128 $(TEST)/pyright --pythonpath $(TEST)/python
 
 style: .venv-test/ready
 	$(TEST)/ruff check .

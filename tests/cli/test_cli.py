@@ -294,7 +294,7 @@ def test_json_never_holds_what_is_not_json(capsys: pytest.CaptureFixture[str]) -
 def test_an_unreadable_image_is_a_row_with_its_reason(capsys: pytest.CaptureFixture[str]) -> None:
     results = [Prediction("a.png", "cat", 0.75, {"cat": 0.75, "dog": 0.25}), Failure("b.png", "missing")]
 
-    def answer(on_result: Any = None) -> list[Prediction | Failure]:
+    def answer(on_start: object, on_result: Any = None) -> list[Prediction | Failure]:
         for result in results if on_result else ():
             on_result(result)
         return results
@@ -323,7 +323,7 @@ def test_an_image_of_none_of_the_classes_is_said_to_be_so(capsys: pytest.Capture
     known = Prediction("a.png", "cat", 0.75, {"cat": 0.75, "dog": 0.25}, 0.9, 0.5, False, ("cat", "dog"))
     results = [known, replace(known, name="b.png", similarity=0.2, p_value=0.01, none_of_these=True, among=())]
 
-    def answer(on_result: Any = None) -> list[Prediction | Failure]:
+    def answer(on_start: object, on_result: Any = None) -> list[Prediction | Failure]:
         for result in results if on_result else ():
             on_result(result)
         return list(results)

@@ -14,7 +14,6 @@ from striate.classifier.predictor import Predictor
 from striate.predicting.formats import FORMATS
 from striate.predicting.images import ListedImage
 from striate.predicting.job import Part
-from striate.runs.features import network_digest
 
 Pending = Iterable[tuple[int, list[ListedImage]]]
 
@@ -59,6 +58,8 @@ def predicted(predictor: Predictor, pending: Pending, how: Answering, *, threads
 
 def identity(predictor: Predictor) -> str:
     """Return SHA-256 of everything in a classifier, or in those of an ensemble, that answers depend on."""
+    from striate.runs.features import network_digest  # only for a file: predicting some images imports no runs
+
     digest = hashlib.sha256()
     for member in predictor.members:
         digest.update(network_digest(member.model, member.input).encode())

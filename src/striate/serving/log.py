@@ -58,7 +58,7 @@ class Log:
 
     def _write(self) -> None:
         while (line := self._lines.get()) is not None:
-            with contextlib.suppress(OSError, ValueError):  # nobody reads any more
+            with contextlib.suppress(OSError, ValueError):  # the reader has ended
                 self._stream.write(f"{line}\n")
                 self._stream.flush()
 

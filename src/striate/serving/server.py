@@ -22,7 +22,7 @@ from striate.serving.hosting import Hosted, Models, Source
 from striate.serving.limits import Limits
 from striate.serving.log import Log
 
-_IDLE = 10.0  # seconds for the head of a request, and for the rest of a body that nobody reads
+_IDLE = 10.0  # seconds for the head of a request, and for the rest of a body that is not read
 _KEEP_ALIVE = 5
 _GRACE = 1.0  # seconds, at the end, for requests on open connections
 _AFTER = 5.0  # seconds beyond the time of a request

@@ -143,13 +143,14 @@ def in_runtime(predictor: Classifier | Ensemble, run: Trained, runtime: str) -> 
         )
     if runtime == "torch" or not isinstance(predictor, Classifier) or predictor.device.type != "cpu":
         return predictor
-    its_run = run_of(run)
-    folder = None if its_run is None else its_run.path / "exports" / "cpu"
-    if folder is None or not os.path.exists(folder / "card.json"):
+    folder = folder_of(run)
+    runs = () if folder is None else (folder, folder.parent) if folder.name == "classifier" else (folder,)
+    exported = [path / "exports" / "cpu" for path in runs if os.path.exists(path / "exports" / "cpu" / "card.json")]
+    if not exported:
         return predictor
     from striate.exporting import cpu_files
 
-    return cpu_files.in_runtime(predictor, folder)
+    return cpu_files.in_runtime(predictor, exported[0])
 
 
 def folder_of(trained: Trained) -> Path | None:

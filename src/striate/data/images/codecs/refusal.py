@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -11,7 +12,7 @@ from striate.core.memory import available_memory
 MAXIMUM_PIXELS = 178_956_970
 """Above any camera's image; Pillow reads no more in WebP and TIFF."""
 
-_most_pixels: ContextVar[int] = ContextVar("most_pixels", default=MAXIMUM_PIXELS)
+_most_pixels: ContextVar[int] = ContextVar("most_pixels", default=sys.maxsize)
 
 TRUNCATED, DAMAGED, UNSUPPORTED, TOO_LARGE = "truncated", "damaged", "unsupported", "too many pixels"
 TOO_MUCH_WORK = "too much work"
@@ -35,7 +36,7 @@ class Refused(Exception):  # noqa: N818 – a result, which `decode` turns into 
 @contextmanager
 def at_most(pixels: int) -> Iterator[None]:
     """Refuse images of more than `pixels` pixels in this thread, before they are decoded."""
-    token = _most_pixels.set(min(pixels, MAXIMUM_PIXELS))
+    token = _most_pixels.set(pixels)
     try:
         yield
     finally:
@@ -46,7 +47,7 @@ def check_size(height: int, width: int, channels: int = 1) -> None:
     """Refuse an image whose header declares no pixels or too many, before anything is allocated."""
     if height < 1 or width < 1:
         raise Refused(DAMAGED, f"its size is given as {width}×{height}")
-    most = _most_pixels.get()
+    most = min(_most_pixels.get(), MAXIMUM_PIXELS)
     if height * width * -(-channels // 4) > most:
         raise Refused(TOO_LARGE, f"{width}×{height}; at most {most:,} are read")
 
