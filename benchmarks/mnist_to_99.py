@@ -12,7 +12,7 @@ The example (`benchmarks/sides/torch_example.py`): from the start of its process
 time a stated number of whole ones, each with its test, is measured before and after Striate's runs and scaled to 14.
 `--whole-example` trains all 14 instead, once.
 
-`results/mnist_to_99.md` is of the recipe `mnist`: `--recipe mnist --seeds 5 --write`.
+`results/mnist_to_99.md` was measured while other programs ran, which slowed both sides (the example from 907 s).
 
 Targets: the mean accuracy at least 99.0 %; the median time at most 12 s on two cores, and 1/60 of the example's.
 """
