@@ -30,7 +30,8 @@ RESIZES: tuple[ResizeRule, ...] = ("cover", "contain", "stretch")
 def session(spec: InputSpec) -> onnxruntime.InferenceSession:
     graph = Graph()
     image = graph.input("image", np.uint8, ("n", "height", "width", 3))
-    model = graph.model(add_preparation(graph, image, spec), "prepared", ("n", *spec.shape), {})
+    graph.output("prepared", add_preparation(graph, image, spec), np.float32, ("n", *spec.shape))
+    model = graph.model({})
     options = onnxruntime.SessionOptions()
     options.log_severity_level, options.intra_op_num_threads = 3, 1
     return onnxruntime.InferenceSession(model.SerializeToString(), options)
