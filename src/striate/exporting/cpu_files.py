@@ -187,7 +187,7 @@ def in_runtime(classifier: Classifier, folder: Path) -> Classifier:
 
 
 def _described(classifier: Classifier, tried: Sequence[Tried], batch: int) -> dict[str, Any]:
-    """Return what the card says of the trial."""
+    """Return the entry of the trial for the card."""
     return {
         "tried": [asdict(each) for each in sorted(tried, key=lambda each: each.milliseconds)],
         "batch": batch,

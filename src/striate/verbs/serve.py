@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib.util
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -79,9 +79,7 @@ def serve(
     from striate.serving import Limits, Log
     from striate.serving import serve as serve_sources
 
-    for name, value in (("megabytes", megabytes), ("megapixels", megapixels)):
-        if not 0 < value < _MEGA:
-            raise ConfigError(f"{name} is a positive number; received {value:g}.")
+    _check_million(megabytes=megabytes, megapixels=megapixels)
     size = int(megabytes * _MEGA)
     limits = Limits(
         batch=batch,
@@ -93,21 +91,12 @@ def serve(
         memory=13 * size,
         seconds=seconds,
     )
-    token = os.environ.get("STRIATE_TOKEN") if token is None else token
-    if token is not None and (not token or not token.isascii() or not token.isprintable()):
-        raise ConfigError("A token is a word of ASCII characters; received one that no client can send.")
-    sources: dict[str, Source] = {}
-    for trained in (run, *more):
-        source = _source(trained, device)
-        if source.name in sources:
-            raise ConfigError(
-                f"Two models are called {source.name!r}. Give one of them another name, as in other={trained}."
-            )
-        sources[source.name] = source
+    token = _checked_token(os.environ.get("STRIATE_TOKEN") if token is None else token)
+    sources = _sources((run, *more), device)
     log = Log(sys.stderr)
     try:
         serve_sources(
-            list(sources.values()),
+            sources,
             host=host,
             port=port,
             token=token,
@@ -124,6 +113,31 @@ def _check_libraries() -> None:
     missing = [name for module, name in _LIBRARIES.items() if importlib.util.find_spec(module) is None]
     if missing:
         raise ConfigError(f"Serving needs {' and '.join(missing)}: pip install 'striate[serve]'.")
+
+
+def _check_million(**values: float) -> None:
+    for name, value in values.items():
+        if not 0 < value < _MEGA:
+            raise ConfigError(f"{name} is a positive number; received {value:g}.")
+
+
+def _checked_token(token: str | None) -> str | None:
+    if token is not None and (not token or not token.isascii() or not token.isprintable()):
+        raise ConfigError("A token is a word of ASCII characters; received one that no client can send.")
+    return token
+
+
+def _sources(trained: Iterable[Any], device: str) -> list[Source]:
+    """Return the sources of several models, which have different names."""
+    sources: dict[str, Source] = {}
+    for each in trained:
+        source = _source(each, device)
+        if source.name in sources:
+            raise ConfigError(
+                f"Two models are called {source.name!r}. Give one of them another name, as in other={each}."
+            )
+        sources[source.name] = source
+    return list(sources.values())
 
 
 def _source(trained: Any, device: str) -> Source:
