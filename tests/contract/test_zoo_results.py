@@ -30,18 +30,40 @@ def test_the_study_is_of_the_representatives_whatever_it_says_of_its_sources(nam
 
 
 @pytest.mark.parametrize(
-    "changed", ["models/_zoo.py", "models/families/resnet.py", "models/cards/vgg.json", "layers/norm.py"]
+    ("changed", "added", "noticed"),
+    [
+        ("models/_zoo.py", "NUMBER = 1", True),
+        ("models/families/resnet.py", "def more():\n    return 1", True),
+        ("layers/norm.py", "def more(): ...", True),
+        ("models/cards/vgg.json", " ", True),
+        ("layers/norm.py", "# What a comment says is not computed.", False),
+    ],
 )
-def test_a_change_of_a_source_is_noticed(changed: str, tmp_path: Path) -> None:
+def test_a_change_of_a_source_is_noticed_unless_it_is_a_comment(
+    changed: str, added: str, noticed: bool, tmp_path: Path
+) -> None:
+    source = _copied(tmp_path) / changed
+    source.write_text(source.read_text("utf-8") + added + "\n", "utf-8")
+    assert (recorded.sources(tmp_path) != recorded.sources()) is noticed
+
+
+def test_a_docstring_is_no_change_and_another_number_is(tmp_path: Path) -> None:
+    source = _copied(tmp_path) / "layers/more.py"
+    digests = []
+    for text in ('"""One."""\nX = 1\n', '"""Two."""\nX = 1\n', '"""Two."""\nX = 2\n'):
+        source.write_text(text, "utf-8")
+        digests.append(recorded.sources(tmp_path))
+    assert digests[0] == digests[1] != digests[2]
+
+
+def _copied(folder: Path) -> Path:
+    """Copy the sources of networks into a repository of their own; return its package."""
     here, no_bytecode = Path(__file__).resolve().parents[2], shutil.ignore_patterns("__pycache__")
     for part in ("models", "layers", "core"):
-        shutil.copytree(here / "src/striate" / part, tmp_path / "src/striate" / part, ignore=no_bytecode)
-    (tmp_path / "tests/promises").mkdir(parents=True)
-    shutil.copy(here / "tests/promises/behaviour.py", tmp_path / "tests/promises")
-    assert recorded.sources(tmp_path) == recorded.sources()
-    source = tmp_path / "src/striate" / changed
-    source.write_bytes(source.read_bytes() + b" ")
-    assert recorded.sources(tmp_path) != recorded.sources()
+        shutil.copytree(here / "src/striate" / part, folder / "src/striate" / part, ignore=no_bytecode)
+    (folder / "tests/promises").mkdir(parents=True)
+    shutil.copy(here / "tests/promises/behaviour.py", folder / "tests/promises")
+    return folder / "src/striate"
 
 
 class Small(nn.Module):

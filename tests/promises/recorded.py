@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import functools
 import hashlib
 import json
@@ -35,12 +36,25 @@ def models() -> dict[str, dict[str, str]]:
 
 
 def sources(repository: Path = _REPOSITORY) -> str:
-    """Return the digest of torch's version, and of the files that say what networks compute and how it is digested."""
+    """Return the digest of torch's version, and of the files that say what networks compute and how it is digested.
+
+    Of Python it is the code alone: a comment, a docstring or a line break computes nothing.
+    """
     digest = hashlib.sha256(torch.__version__.encode())
     for pattern in _SOURCES:
         for path in sorted(repository.glob(pattern)):
-            digest.update(path.relative_to(repository).as_posix().encode() + b"\0" + path.read_bytes() + b"\0")
+            content = _code(path.read_bytes()) if path.suffix == ".py" else path.read_bytes()
+            digest.update(path.relative_to(repository).as_posix().encode() + b"\0" + content + b"\0")
     return digest.hexdigest()[:16]
+
+
+def _code(source: bytes) -> bytes:
+    """Return the code without comments and docstrings, in one layout."""
+    tree = ast.parse(source)
+    for node in ast.walk(tree):
+        if isinstance(node, (ast.Module, ast.ClassDef, ast.FunctionDef)) and ast.get_docstring(node) is not None:
+            del node.body[0]
+    return ast.unparse(tree).encode()
 
 
 def note_of_sources() -> str:
@@ -52,8 +66,8 @@ def note_of_sources() -> str:
 def of_these_sources() -> bool:
     """Whether the digests of the study were taken with the sources as they are: to take them again would give the same.
 
-    Any change of these files, of a comment too, makes all digests be taken, a minute's work, until `make zoo` has
-    written the study again (which asks only the models that compute something else).
+    Any other code in these files makes all digests be taken, a minute's work, until `make zoo` has written the study
+    again (which asks only the models that compute something else).
     """
     return note_of_sources() in study()["notes"]
 
