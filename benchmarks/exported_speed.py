@@ -15,7 +15,7 @@ import argparse
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -139,15 +139,17 @@ def kept(subject: Subject, runs: Mapping[Way, Run], folder: Path) -> tuple[str, 
 
 
 def equality(subject: Subject, folder: Path, quick: bool) -> tuple[str, ...]:
-    """Compare the whole file with torch on photos, decoded completely."""
+    """Compare the whole file with torch on photos, decoded completely, and on their mirror images."""
     paths = [*photos("imagenet-samples", 50 if quick else 1), *photos("photos-dog-cat", 200 if quick else 1)]
 
     def pairs() -> Iterator[tuple[DecodedImage, DecodedImage]]:
         for path in paths:
             image = decode(path)
-            yield image, image
+            for pixels in (image.pixels, np.ascontiguousarray(image.pixels[:, ::-1])):
+                each = replace(image, pixels=pixels)
+                yield each, each
 
-    (found,) = answers(subject.classifier, [OnnxRuntime(folder / MODEL)], pairs(), len(paths)).parities
+    (found,) = answers(subject.classifier, [OnnxRuntime(folder / MODEL)], pairs(), 2 * len(paths)).parities
     return subject.name, found.runtime, str(found.images), f"{found.largest_difference:.1e}", str(found.changed)
 
 
@@ -157,6 +159,7 @@ def main() -> None:
     parser.add_argument("--write", action="store_true", help="write results/exported_speed.md and .json")
     parser.add_argument("--compiled", action="store_true", help="also torch's compiler, a minute and more each")
     arguments = parser.parse_args()
+    striate.tune_process()  # as the command line does
     torch.set_num_threads(1)
     tables: dict[str, Table | Figures] = {}
     lost, equal, export = [], [], []
@@ -192,7 +195,7 @@ def main() -> None:
         tables["Equality with torch"] = Figures(
             ("", "runtime", "images", "largest difference of a probability", "changed first classes"),
             tuple(equal),
-            "model.onnx, with the preparation in the graph; photos decoded completely.",
+            "model.onnx, with the preparation in the graph; photos decoded completely, and their mirror images.",
         )
     tables["Export"] = Figures(
         ("", "s, ONNX", "s, int8"), tuple(export), "Processor time: model.onnx and network.onnx; calibration and int8."

@@ -3,7 +3,8 @@
     python benchmarks/serving.py [--quick] [--write] [--hostile 2000] [--kills 5] [--soak 60] [--rounds 5]
 
 Every server classifies the same photos with the same MobileNet v2 (random weights, 10 classes, 224×224). A round loads
-each server in turn; the others wait. The client is a process of its own on the same machine.
+each server in turn; the others wait. The client is a process of its own on the same machine. Striate serves it in
+torch, and once more after `striate export --for cpu`, in the runtime that was the fastest there.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import asyncio
 import contextlib
 import json
 import os
+import shutil
 import signal
 import socket
 import statistics
@@ -28,6 +30,7 @@ import numpy as np
 import torch
 
 import _hostile
+import striate
 from _load import connected, paced, request, saturate
 from _measure import RESULTS, Figures, Row, Table, in_turn, tabulate, write_result
 from _sides import real_data
@@ -40,6 +43,7 @@ CLASSES = tuple(f"class {number}" for number in range(10))
 BATCH, CONNECTIONS = 16, 16
 Found = Iterator[tuple[str, Table | Figures]]
 OURS, MOSEC, PLAIN, THREADED = "striate serve", "mosec", "FastAPI, async", "FastAPI, threads"
+EXPORTED = "striate serve, after export --for cpu"
 _READY = 600.0  # seconds for a server to start
 _PROBE = 20.0
 _MOSEC_TIMEOUT = "60000"  # milliseconds of a request; its default of three seconds is short for a busy machine
@@ -109,19 +113,25 @@ def beside_peers(folder: Path, rounds: int, seconds: float) -> Found:
     """Throughput with many connections, then latency at one rate that all of them stand."""
     requests = [request("/predict", photo) for photo in photos()]
     threaded = [request("/threaded", photo) for photo in photos()]
-    ports = [free_port() for _ in range(3)]
+    ports = [free_port() for _ in range(4)]
+    exported = folder.with_name("exported")
+    shutil.copytree(folder, exported)
+    striate.export(exported, to="cpu", out=exported / "exports" / "cpu")
     mosec = ("sides.serve_mosec", "--port", str(ports[1]), "--address", "127.0.0.1", "--timeout", _MOSEC_TIMEOUT)
     with (
         server("striate", "serve", f"net={folder}", "--port", str(ports[0])) as first,
         server(*mosec, environment={"STRIATE_SERVED": str(folder)}) as second,
         server("sides.serve_fastapi", str(folder), str(ports[2])) as third,
+        server("striate", "serve", f"net={exported}", "--port", str(ports[3])) as fourth,
     ):
         wait_for(first, ports[0])
         wait_for(second, ports[1], "/inference")
         wait_for(third, ports[2])
+        wait_for(fourth, ports[3])
         contestants = {
             MOSEC: (ports[1], [request("/inference", photo) for photo in photos()]),
             OURS: (ports[0], requests),
+            EXPORTED: (ports[3], requests),
             PLAIN: (ports[2], requests),
             THREADED: (ports[2], threaded),
         }
@@ -138,7 +148,7 @@ def beside_peers(folder: Path, rounds: int, seconds: float) -> Found:
         yield "Throughput", table
         best = max((PLAIN, THREADED), key=lambda name: table[name].rate)
         rate = 0.8 * table[best].rate
-        latencies: dict[str, list[float]] = {name: [] for name in (best, OURS, MOSEC)}
+        latencies: dict[str, list[float]] = {name: [] for name in (best, OURS, EXPORTED, MOSEC)}
         for name in in_turn(list(latencies), rounds):
             port, sent = contestants[name]
             latencies[name] += asyncio.run(paced(port, sent, rate=rate, seconds=2 * seconds))
@@ -361,6 +371,7 @@ def main() -> None:
     if arguments.quick:
         arguments.rounds, arguments.hostile, arguments.kills, arguments.soak = 1, 100, 1, 5.0
     seconds = 1.0 if arguments.quick else 4.0
+    striate.tune_process()  # as the server does
     with tempfile.TemporaryDirectory() as place:
         folder = Path(place) / "net"
         save_classifier(classifier(), folder)

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import json
+import threading
 import time
 from pathlib import Path
 
 import pytest
 
 from rehearsal.served import FILES, FORM, SPEC, Talk, form, small, talking
-from striate.classifier import load_classifier, save_classifier
+from striate.classifier import Classifier, load_classifier, save_classifier
 from striate.core.errors import ConfigError, RunError
 from striate.exporting import Exporter, export_classifier, synthetic_judges
+from striate.exporting.cpu_files import Cpu
 from striate.exporting.onnx_files import Onnx
 from striate.serving import Source
+from striate.serving.hosting import Hosted
 from striate.verbs.serve import _named, _source, serve
 
 
@@ -34,15 +37,28 @@ def version_of(talk: Talk, wanted: str) -> dict[str, object]:
 
 
 def test_a_replaced_classifier_answers_without_a_lost_request(tmp_path: Path) -> None:
-    save_classifier(small(), tmp_path / "net")
+    former, latter = small(), small(seed=2)  # made here: a load in a thread draws from the same random numbers
+    save_classifier(former, tmp_path / "net")
     with talking([_source(tmp_path / "net", "cpu")]) as talk:
-        assert version_of(talk, "1")["probabilities"] == pytest.approx(
-            small().predict(FILES[0]).probabilities, abs=1e-6
-        )
-        save_classifier(small(seed=2), tmp_path / "net")
-        expected = small(seed=2).predict(FILES[0]).probabilities
+        expected = former.predict(FILES[0]).probabilities
+        assert version_of(talk, "1")["probabilities"] == pytest.approx(expected, abs=1e-6)
+        save_classifier(latter, tmp_path / "net")
+        expected = latter.predict(FILES[0]).probabilities
         assert version_of(talk, "2")["probabilities"] == pytest.approx(expected, abs=1e-6)
         assert 'striate_model_version{model="net"} 2.0' in talk.client.get("/metrics").text
+
+
+def test_a_model_is_loaded_in_a_thread_that_ends_and_takes_its_threads_of_openmp_along() -> None:
+    threads: list[threading.Thread] = []
+
+    def load() -> Classifier:
+        threads.append(threading.current_thread())
+        return small()
+
+    Hosted(Source("net", load), batch=2)
+    (loading,) = threads
+    assert loading is not threading.current_thread()
+    assert not loading.is_alive()
 
 
 def test_a_damaged_replacement_is_reported_and_the_former_model_stays(tmp_path: Path) -> None:
@@ -73,6 +89,15 @@ def test_an_exported_classifier_answers_as_the_classifier(tmp_path: Path, export
         (model,) = talk.client.get("/models").json()["models"]
         assert (model["network"], model["explains"]) == ("mlp", False)
         assert talk.post("/predict?explain=true", FILES[0]).status_code == 400
+
+
+def test_a_classifier_runs_in_the_runtime_that_its_export_chose(tmp_path: Path) -> None:
+    save_classifier(small(), tmp_path / "net")
+    form, about = Cpu(runtime="onnxruntime", precision="float32"), {"data": "colours", "accuracy": None, "licence": ""}
+    export_classifier(small(), form, tmp_path / "net/exports/cpu", synthetic_judges(SPEC, 2), about=about)
+    model = _source(tmp_path / "net", "cpu").load()
+    assert isinstance(model, Classifier)
+    assert model.runtime.startswith("onnxruntime")
 
 
 def test_a_model_has_the_name_of_its_folder_or_the_given_one(tmp_path: Path) -> None:

@@ -112,6 +112,17 @@ def test_malformed_requests_are_answered_or_closed(running: Callable[..., Runnin
         assert read(connection).startswith(b"HTTP/1.1 200 ")
 
 
+def test_what_is_written_is_sent_at_once(running: Callable[..., Running]) -> None:
+    """Otherwise the body of an answer waits until the client has acknowledged the head."""
+    server = running()
+    with server.connect() as connection:
+        connection.sendall(b"GET /healthz HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n")
+        assert connection.recv(65536)
+        (served,) = server.server.server_state.connections
+        accepted: Any = served.transport
+        assert accepted.get_extra_info("socket").getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
+
+
 def test_slow_connections_are_closed_in_time(running: Callable[..., Running], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(server_module, "_IDLE", 0.5)
     server = running(seconds=0.5)

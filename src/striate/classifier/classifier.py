@@ -142,6 +142,8 @@ class Classifier(Predictor):
             ConfigError: images of this size have no such views, or the network does not take images of their size.
         """
         looks = looks_of(views, self.input)
+        if not views:
+            return looks  # the image as it is, of which a server asks for each
         shapes = {look(torch.zeros(1, *look.spec.shape)).shape for look in looks}
         for shape in shapes - {(1, *self.input.shape)}:
             try:

@@ -1,9 +1,10 @@
 """Keep glibc from returning large buffers to the system after each training step.
 
 Each step allocates the same large buffers. By default glibc maps each of them again and unmaps it when freed, so the
-kernel clears every page once per step. With the settings below (`man 3 mallopt`) glibc reuses the pages. The cost:
-memory, once used, stays with the process. That suits a process that trains, not a library that is imported, so nothing
-happens at import; the command line and `striate.tune_process()` call this.
+kernel clears every page once per step. With the settings below (`man 3 mallopt`) glibc reuses the pages, in one arena
+for all threads: the arenas that it makes for other threads hold no buffer above 64 MiB. The cost: memory, once used,
+stays with the process. That suits a process that trains or serves, not a library that is imported, so nothing happens
+at import; the command line and `striate.tune_process()` call this.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ import os
 from dataclasses import dataclass
 
 # From glibc's malloc.h.
-_M_TRIM_THRESHOLD, _M_TOP_PAD, _M_MMAP_MAX = -1, -2, -4
+_M_TRIM_THRESHOLD, _M_TOP_PAD, _M_MMAP_MAX, _M_ARENA_MAX = -1, -2, -4, -8
 _MEBIBYTE = 1 << 20
 
 
@@ -34,7 +35,7 @@ def tune_process() -> Tuning:
     if version is None:
         return Tuning(False, "skipped: the C library of this process is not glibc")
     library = ctypes.CDLL(None)
-    settings = ((_M_MMAP_MAX, 0), (_M_TRIM_THRESHOLD, 2**31 - 1), (_M_TOP_PAD, 64 * _MEBIBYTE))
+    settings = ((_M_MMAP_MAX, 0), (_M_TRIM_THRESHOLD, 2**31 - 1), (_M_TOP_PAD, 64 * _MEBIBYTE), (_M_ARENA_MAX, 1))
     for option, value in settings:
         if library.mallopt(option, value) != 1:
             return Tuning(False, f"skipped: {version} refused the setting {option}")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -98,10 +99,17 @@ class Hosted:
             StriateError: it cannot be loaded; the former one stays.
         """
         self._stamp = self.source.stamp()
-        model = self.source.load()
-        warm_up(model, self._batch)
+        # In a thread that ends. Each thread in which torch computes keeps threads of OpenMP. If all together are more
+        # than the cores, OpenMP sends them to sleep after every operation, which costs a third of the throughput.
+        with ThreadPoolExecutor(1, "striate-load") as thread:
+            model = thread.submit(self._warm).result()
         self._loads += 1
         self.current = Loaded(model, str(self._loads))
+
+    def _warm(self) -> Model:
+        model = self.source.load()
+        warm_up(model, self._batch)
+        return model
 
     def replaced(self) -> bool:
         """Return whether the files are others than those of the last attempt to load them."""

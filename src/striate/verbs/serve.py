@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from striate.core.arguments import checked
 from striate.core.errors import ConfigError
-from striate.verbs._trained import Trained, predictor_of
+from striate.verbs._trained import Trained, in_runtime, predictor_of
 
 if TYPE_CHECKING:
     from striate.classifier import Classifier, Ensemble, Prediction, Prepared
@@ -54,7 +54,8 @@ def serve(
 
     Args:
         run: the run's folder, a classifier's folder, a folder that 'striate export' wrote, or the name of a network
-            that has pretrained weights. It is served under the name of its folder; NAME=PATH gives another.
+            that has pretrained weights. It is served under the name of its folder; NAME=PATH gives another. A run that
+            'striate export --for cpu' exported is computed in the runtime chosen there.
         more: further ones, each at /models/NAME/predict.
         host: the address to listen on. The default is reached from this machine only; 0.0.0.0 from everywhere.
         port: the port to listen on; 0 for any free one.
@@ -155,7 +156,7 @@ def _source(trained: Any, device: str) -> Source:
 
 
 def _loaded(trained: Trained, device: str) -> Model:
-    return predictor_of([trained], device)
+    return in_runtime(predictor_of([trained], device), trained, "auto")
 
 
 def _named(trained: Any) -> tuple[str, Any]:

@@ -28,13 +28,11 @@ def show_predictions(
     on standard error (status 1).
     """
     from striate.classifier import Failure
-    from striate.core.allocator import tune_process
     from striate.predicting import Written
     from striate.predicting.formats import cells, columns, fields
 
     if json and csv:
         raise ConfigError("Choose one of --json and --csv.")
-    tune_process()  # this process is ours; most of the time of a batch would go to pages that are given back
     heads = iter([columns()])
 
     def print_row(result: Prediction | Failure) -> None:
