@@ -62,8 +62,8 @@ _RUN = blocks.pages() if _ALL else [Path("README.md")]
 _SHORTER = {
     "README.md": {
         "--name small --epochs 20": "--name small --epochs 2",
-        "--check 30s": "--check 2s",
-        "--units 3 --time 5s": "--units 1 --time 1s",
+        "--check 30s": "--check 1s",
+        "--units 3 --time 5s": "--units 1 --time 0.2s",
     },
     "examples/photos.py": {"PHOTOS = 80": "PHOTOS = 24"},
     "examples/demo.py": {'"lenet5", "--name", run.name': '"lenet5", "--name", run.name, "--epochs", "3"'},

@@ -169,7 +169,7 @@ def test_leaving_the_events_at_a_safe_point_and_resuming_gives_the_same_run(whol
 
 def test_a_killed_command_resumes_to_the_same_weights() -> None:
     words = [sys.executable, "-m", "striate"]
-    settings = ["epochs=4", "in_memory=false", "loader_threads=2"]
+    settings = ["epochs=3", "in_memory=false", "loader_threads=2"]
     striate.train("digits", name="whole", set=settings)
     settings = [item for setting in settings for item in ("--set", setting)]
     execution = ["--execution", "runs/whole"]

@@ -343,7 +343,7 @@ def test_an_image_with_the_target_answer_is_left_as_it_is(run: Path, photos: Pat
 def test_an_inspection_is_a_folder_with_a_page_that_asks_for_nothing_outside(
     run: Path, photos: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    page = striate.inspect(run, photos.parent, units=2, time="1s")
+    page = striate.inspect(run, photos.parent, units=2, time="0.2s")
     assert page == run / "inspection" / "index.html"
     text = page.read_text("utf-8")
     assert not {"http:", "https:", "<script"} & set(text.split('"'))
