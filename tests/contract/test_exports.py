@@ -11,7 +11,7 @@ import torch
 from promises.subject import asks_all, families, subject
 from rehearsal.classifiers import PROVENANCE, recognizing
 from striate.classifier import Arguments, Classifier
-from striate.core.errors import RunError
+from striate.core.errors import DataError, RunError
 from striate.core.spec import RGB, InputSpec, LabelSpec
 from striate.data.preparation.arrays import scale
 from striate.exporting import EXPORTERS, Judges, export_classifier, read_exported, synthetic_judges
@@ -53,12 +53,15 @@ def test_a_network_leaves_with_the_same_answers(form: str, name: str, tmp_path: 
         answer = runtime(image.pixels)
         assert answer.none_of_these == expected.none_of_these
         assert answer.p_value == pytest.approx(expected.p_value)
-    draws = np.random.default_rng(0)
+    draws, pixels = np.random.default_rng(0), images[0].pixels
     near = 0.05 if form == "openvino" else 1e-3  # of a level or two in images of noise
     for sides in ((1, 1), (1, 300), (300, 1), (1000, 3)):
         pixels = draws.integers(0, 256, (*sides, 3), dtype=np.uint8)
         answer = dict(zip(found.labels.classes, runtime(pixels).probabilities.tolist(), strict=True))
         assert answer == pytest.approx(classifier.predict(pixels).probabilities, abs=near), sides
+    for odd in (pixels[..., :1], pixels[0], pixels[None], pixels.astype(np.uint16), pixels / 255, pixels[:0]):
+        with pytest.raises(DataError, match="takes an image"):
+            runtime(odd)
     for name in found.card["files"]:
         whole = (found.path / name).read_bytes()
         (found.path / name).write_bytes(whole[:-1])

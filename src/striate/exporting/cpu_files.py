@@ -24,8 +24,9 @@ from striate.core.scalars import check_range
 from striate.core.spec import InputSpec
 from striate.data.images.decoded import DecodedImage
 from striate.data.preparation.arrays import prepare
+from striate.data.preparation.colour import storage_dtype
 from striate.exporting.artefact import read_exported
-from striate.exporting.exporter import EXPORTERS, Answer, Batches, Exporter, Runtime
+from striate.exporting.exporter import EXPORTERS, Answer, Batches, Exporter, Runtime, checked
 from striate.exporting.int8 import saturates, write_int8
 from striate.exporting.onnx_files import MODEL, NETWORK, Onnx, OnnxRuntime, write_whole
 from striate.exporting.parity import DIFFERENCE, FLIPS
@@ -163,8 +164,9 @@ class _Prepared:
         self._run, self._input, self.name = form.run(folder), spec, form.sentence()
 
     def __call__(self, pixels: np.ndarray) -> Answer:
-        image = DecodedImage(pixels, self._input.channels, pixels.shape[:2])
-        return Answer.each(self._run(prepare(image, self._input)[None]))[0]
+        spec = self._input
+        image = DecodedImage(checked(pixels, len(spec.channels), storage_dtype(spec)), spec.channels, pixels.shape[:2])
+        return Answer.each(self._run(prepare(image, spec)[None]))[0]
 
 
 def in_runtime(classifier: Classifier, folder: Path) -> Classifier:

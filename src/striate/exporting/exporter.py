@@ -11,6 +11,7 @@ from typing import Any, ClassVar, NamedTuple, Protocol, runtime_checkable
 import numpy as np
 
 from striate.classifier import Classifier
+from striate.core.errors import DataError
 from striate.core.progress import Progress, silent
 from striate.core.registry import Registered, Registry
 from striate.exporting.samples import Samples
@@ -44,8 +45,28 @@ class Runtime(Protocol):
         ...
 
     def __call__(self, pixels: np.ndarray) -> Answer:
-        """Return the answer for an upright image (h, w, c) in the channels and depth of the classifier."""
+        """Return the answer for an upright image (h, w, c) in the channels and depth of the classifier.
+
+        Raises:
+            DataError: it has other channels, another depth, or no pixels.
+        """
         ...
+
+
+def checked(pixels: np.ndarray, channels: int, dtype: np.dtype[Any]) -> np.ndarray:
+    """Return an image for a file that takes so many `channels` of `dtype`.
+
+    OpenVINO would take other types, without the bits that do not fit, and answer an image without pixels.
+
+    Raises:
+        DataError: it is of other channels or another type, or has no pixels.
+    """
+    if pixels.ndim != 3 or pixels.shape[2] != channels or pixels.dtype != dtype or not pixels.size:
+        raise DataError(
+            f"This exported classifier takes an image of height × width × {channels} in {dtype}; received "
+            f"{' × '.join(map(str, pixels.shape)) or 'a number'} in {pixels.dtype}."
+        )
+    return pixels
 
 
 Batches = Callable[[np.ndarray], list[Answer]]

@@ -17,7 +17,7 @@ import torch
 
 from striate.classifier import Classifier
 from striate.core.errors import ConfigError, RunError
-from striate.exporting.exporter import EXPORTERS, Answer, Exporter, Runtime
+from striate.exporting.exporter import EXPORTERS, Answer, Exporter, Runtime, checked
 from striate.exporting.onnx_files import MODEL as ONNX_MODEL
 from striate.exporting.onnx_files import Onnx
 
@@ -81,10 +81,12 @@ class OpenVinoRuntime:
         openvino = _library()
         threads = {"INFERENCE_NUM_THREADS": torch.get_num_threads(), "INFERENCE_PRECISION_HINT": "f32"}
         self._model = openvino.Core().compile_model(path, "CPU", threads)
+        taken = self._model.input(0)
+        self._taken = taken.get_partial_shape()[3].get_length(), taken.get_element_type().to_dtype()
 
     @property
     def name(self) -> str:
         return f"openvino {_library().__version__.split('-')[0]}"
 
     def __call__(self, pixels: np.ndarray) -> Answer:
-        return Answer.each(list(self._model([pixels[None]]).values()))[0]
+        return Answer.each(list(self._model([checked(pixels, *self._taken)[None]]).values()))[0]

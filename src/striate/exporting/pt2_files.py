@@ -19,8 +19,9 @@ from striate.core.files import write_atomically
 from striate.core.spec import InputSpec
 from striate.data.images.decoded import DecodedImage
 from striate.data.preparation.arrays import prepare
+from striate.data.preparation.colour import storage_dtype
 from striate.exporting.answering import answering
-from striate.exporting.exporter import EXPORTERS, Answer, Batches, Exporter, Runtime
+from striate.exporting.exporter import EXPORTERS, Answer, Batches, Exporter, Runtime, checked
 from striate.exporting.translation import record
 
 PROGRAM = "network.pt2"
@@ -93,8 +94,9 @@ class Loaded:
         return f"torch {torch.__version__}, exported program"
 
     def __call__(self, pixels: np.ndarray) -> Answer:
-        image = DecodedImage(pixels, self._input.channels, pixels.shape[:2])
-        return self.answer(prepare(image, self._input)[None])[0]
+        spec = self._input
+        image = DecodedImage(checked(pixels, len(spec.channels), storage_dtype(spec)), spec.channels, pixels.shape[:2])
+        return self.answer(prepare(image, spec)[None])[0]
 
     def answer(self, prepared: np.ndarray) -> list[Answer]:
         """Return the answer for each of prepared images (n, c, h, w)."""
