@@ -159,6 +159,13 @@ def test_a_truncated_file_gives_the_whole_image_or_nothing(name: str) -> None:
     assert refused > 0.3 * len(lengths)  # more than half of the animation is its second frame
 
 
+@pytest.mark.usefixtures("_quiet")
+@pytest.mark.parametrize("name", ["jpeg", "jpeg-grey", "jpeg-progressive"])
+def test_a_jpeg_that_ends_anywhere_in_its_head_is_refused(name: str) -> None:
+    scan = FILES[name].index(b"\xff\xda")
+    assert all(attempt(FILES[name][:length]) is None for length in range(scan + 14))
+
+
 def _jpeg_ending(data: bytes) -> bytes:
     return data + b"\xff\xd9"
 

@@ -10,7 +10,6 @@ from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
 from striate.cli.commands import COMMANDS, FORMER, verb
-from striate.core.allocator import tune_process
 from striate.core.errors import ConfigError, StriateError
 from striate.core.names import visible_lines
 from striate.core.torchrun import own_rank
@@ -42,6 +41,8 @@ def main(words: Sequence[str] | None = None) -> None:
         if words[0] in FORMER:
             _complain(f"'striate {words[0]}' is now called 'striate {FORMER[words[0]]}'.")
             words[0] = FORMER[words[0]]
+        from striate.core.allocator import tune_process
+
         tune_process()  # this process is ours; most of the time of a batch would go to pages that are given back
         build([words[0]] if words[0] in COMMANDS else COMMANDS)(words)
     except StriateError as error:

@@ -53,7 +53,9 @@ class Segments:
     def one_scan(self) -> bool:
         """Whether the first scan holds all channels in their full precision."""
         kind, at = self.frame
-        return bool(kind and self.scan) and kind not in PROGRESSIVE and self.data[self.scan + 4] == self.data[at + 9]
+        told = self.scan + 4
+        whole = self.data[told : told + 1] == self.data[at + 9 : at + 10]  # nothing, where the file ends before it
+        return bool(kind and self.scan) and kind not in PROGRESSIVE and whole
 
     @property
     def size_and_colours(self) -> tuple[int, int, str] | None:
