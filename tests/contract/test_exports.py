@@ -13,7 +13,7 @@ from rehearsal.classifiers import PROVENANCE, recognizing
 from striate.classifier import Arguments, Classifier
 from striate.core.errors import DataError, RunError
 from striate.core.spec import RGB, InputSpec, LabelSpec
-from striate.data.preparation.arrays import scale
+from striate.data.preparation.arrays import prepare, scale
 from striate.exporting import EXPORTERS, Judges, export_classifier, read_exported, synthetic_judges
 from striate.exporting.onnx_files import session
 
@@ -28,19 +28,22 @@ def test_a_network_leaves_with_the_same_answers(form: str, name: str, tmp_path: 
     exporter = EXPORTERS[form]()
     model = subject(name).settled
     size = subject(name).small
+    spec = InputSpec(channels=RGB, height=size[0], width=size[1], mean=(0.5,) * 3, std=(0.25,) * 3, filter="bicubic")
+    images = [image for image, _ in synthetic_judges(spec, 4).images]
     with torch.no_grad():
-        classes = model(torch.zeros(1, 3, *size)).shape[1]
+        logits = model(scale(torch.from_numpy(np.stack([prepare(image, spec) for image in images])), spec))
+    classes = logits.shape[1]
     classifier = Classifier(
         model,
         name,
         Arguments(classes=classes, channels=3, size=size),
-        InputSpec(channels=RGB, height=size[0], width=size[1], mean=(0.5,) * 3, std=(0.25,) * 3, filter="bicubic"),
+        spec,
         LabelSpec(tuple(map(str, range(classes)))),
         PROVENANCE,
-        temperature=2.0,
+        # Where random weights give logits in the hundreds, float32 alone changes a probability by 0.02.
+        temperature=max(2.0, logits.abs().max().item()),
     )
     about = {"data": "", "accuracy": None, "licence": ""}
-    images = [image for image, _ in synthetic_judges(classifier.input, 4).images]
     if name in _QUICK["onnx"]:
         classifier = recognizing(classifier, images)
     judges = Judges(images=[(image, image) for image in images], count=len(images), source="")
@@ -54,7 +57,7 @@ def test_a_network_leaves_with_the_same_answers(form: str, name: str, tmp_path: 
         assert answer.none_of_these == expected.none_of_these
         assert answer.p_value == pytest.approx(expected.p_value)
     draws, pixels = np.random.default_rng(0), images[0].pixels
-    near = 0.05 if form == "openvino" else 1e-3  # of a level or two in images of noise
+    near = 0.05 if form == "openvino" else 3e-3  # of a level or two in images of noise; of float32
     for sides in ((1, 1), (1, 300), (300, 1), (1000, 3)):
         pixels = draws.integers(0, 256, (*sides, 3), dtype=np.uint8)
         answer = dict(zip(found.labels.classes, runtime(pixels).probabilities.tolist(), strict=True))
