@@ -26,7 +26,7 @@ from striate.data.images.decoded import DecodedImage
 from striate.data.preparation.arrays import prepare
 from striate.data.preparation.colour import storage_dtype
 from striate.exporting.artefact import read_exported
-from striate.exporting.exporter import EXPORTERS, Answer, Batches, Exporter, Runtime, checked
+from striate.exporting.exporter import EXPORTERS, Answer, Batches, Exporter, Runtime, checked_image
 from striate.exporting.int8 import saturates, write_int8
 from striate.exporting.onnx_files import MODEL, NETWORK, Onnx, OnnxRuntime, write_whole
 from striate.exporting.parity import DIFFERENCE, FLIPS
@@ -165,7 +165,9 @@ class _Prepared:
 
     def __call__(self, pixels: np.ndarray) -> Answer:
         spec = self._input
-        image = DecodedImage(checked(pixels, len(spec.channels), storage_dtype(spec)), spec.channels, pixels.shape[:2])
+        image = DecodedImage(
+            checked_image(pixels, len(spec.channels), storage_dtype(spec)), spec.channels, pixels.shape[:2]
+        )
         return Answer.each(self._run(prepare(image, spec)[None]))[0]
 
 

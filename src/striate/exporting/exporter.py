@@ -53,7 +53,7 @@ class Runtime(Protocol):
         ...
 
 
-def checked(pixels: np.ndarray, channels: int, dtype: np.dtype[Any]) -> np.ndarray:
+def checked_image(pixels: np.ndarray, channels: int, dtype: np.dtype[Any]) -> np.ndarray:
     """Return an image for a file that takes so many `channels` of `dtype`.
 
     OpenVINO would take other types, without the bits that do not fit, and answer an image without pixels.

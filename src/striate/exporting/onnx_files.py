@@ -21,7 +21,7 @@ from striate.core.files import write_atomically
 from striate.core.spec import InputSpec
 from striate.data.preparation.colour import storage_dtype
 from striate.exporting.answering import NONE_OF_THESE, P_VALUE, PROBABILITIES, SIMILARITY, answering, set_thresholds
-from striate.exporting.exporter import EXPORTERS, Answer, Batches, Exporter, Runtime, checked
+from striate.exporting.exporter import EXPORTERS, Answer, Batches, Exporter, Runtime, checked_image
 
 if TYPE_CHECKING:
     import onnx
@@ -106,7 +106,7 @@ class OnnxRuntime:
         return from_json(InputSpec, json.loads(self._session.get_modelmeta().custom_metadata_map["input"]))
 
     def __call__(self, pixels: np.ndarray) -> Answer:
-        return Answer.each(self._session.run(None, {IMAGE: checked(pixels, *self._taken)[None]}))[0]
+        return Answer.each(self._session.run(None, {IMAGE: checked_image(pixels, *self._taken)[None]}))[0]
 
 
 def write_whole(classifier: Classifier, folder: Path) -> None:

@@ -17,7 +17,7 @@ import torch
 
 from striate.classifier import Classifier
 from striate.core.errors import ConfigError, RunError
-from striate.exporting.exporter import EXPORTERS, Answer, Exporter, Runtime, checked
+from striate.exporting.exporter import EXPORTERS, Answer, Exporter, Runtime, checked_image
 from striate.exporting.onnx_files import MODEL as ONNX_MODEL
 from striate.exporting.onnx_files import Onnx
 
@@ -89,4 +89,4 @@ class OpenVinoRuntime:
         return f"openvino {_library().__version__.split('-')[0]}"
 
     def __call__(self, pixels: np.ndarray) -> Answer:
-        return Answer.each(list(self._model([checked(pixels, *self._taken)[None]]).values()))[0]
+        return Answer.each(list(self._model([checked_image(pixels, *self._taken)[None]]).values()))[0]

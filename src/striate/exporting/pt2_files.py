@@ -21,7 +21,7 @@ from striate.data.images.decoded import DecodedImage
 from striate.data.preparation.arrays import prepare
 from striate.data.preparation.colour import storage_dtype
 from striate.exporting.answering import answering
-from striate.exporting.exporter import EXPORTERS, Answer, Batches, Exporter, Runtime, checked
+from striate.exporting.exporter import EXPORTERS, Answer, Batches, Exporter, Runtime, checked_image
 from striate.exporting.translation import record
 
 PROGRAM = "network.pt2"
@@ -95,7 +95,9 @@ class Loaded:
 
     def __call__(self, pixels: np.ndarray) -> Answer:
         spec = self._input
-        image = DecodedImage(checked(pixels, len(spec.channels), storage_dtype(spec)), spec.channels, pixels.shape[:2])
+        image = DecodedImage(
+            checked_image(pixels, len(spec.channels), storage_dtype(spec)), spec.channels, pixels.shape[:2]
+        )
         return self.answer(prepare(image, spec)[None])[0]
 
     def answer(self, prepared: np.ndarray) -> list[Answer]:
