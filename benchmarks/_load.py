@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import math
 import random
 import time
 from collections.abc import AsyncIterator, Sequence
@@ -66,7 +67,8 @@ async def saturate(port: int, requests: Sequence[bytes], *, connections: int, se
 async def paced(port: int, requests: Sequence[bytes], *, rate: float, seconds: float) -> list[float]:
     """Send requests at random moments, `rate` a second on average; return the seconds of each, from its moment on.
 
-    A request that a slow server delays counts from the moment at which it was due.
+    A request that a slow server delays counts from the moment at which it was due. One that a full server refuses
+    with 503 counts as endless.
     """
     draws = random.Random(0)
     moments, at = [], 0.0
@@ -82,10 +84,10 @@ async def paced(port: int, requests: Sequence[bytes], *, rate: float, seconds: f
         if connection is None or time.perf_counter() - since > _KEPT:  # a server may be about to close it
             connection = await stack.enter_async_context(connected(port))
         status = await connection.ask(requests[number % len(requests)])
-        if status != 200:
+        if status not in (200, 503):
             raise SystemExit(f"The server answered {status}.")
         idle.append((time.perf_counter(), connection))
-        return time.perf_counter() - start - moment
+        return time.perf_counter() - start - moment if status == 200 else math.inf
 
     async with contextlib.AsyncExitStack() as stack:
         return list(await asyncio.gather(*(one(number, moment, stack) for number, moment in enumerate(moments))))

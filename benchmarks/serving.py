@@ -13,6 +13,7 @@ import argparse
 import asyncio
 import contextlib
 import json
+import math
 import os
 import shutil
 import signal
@@ -303,11 +304,12 @@ def soak(folder: Path, seconds: float, share: float = 0.8) -> Found:
         f"{seconds:.0f} s",
         f"{share * most:.1f} a second",
         f"{len(latencies):,}",
+        f"{latencies.count(math.inf):,}",
         f"{first:.1f} → {last:.1f} MiB",
         f"{slope:+.2f} MiB a minute",
     )
-    method = f"p99 of the answers {1000 * float(np.quantile(latencies, 0.99)):.0f} ms. Memory: resident, second half."
-    yield "Memory", Figures(("length", "load", "requests", "memory", "slope"), (row,), method)
+    method = f"p99 {1000 * float(np.quantile(latencies, 0.99)):.0f} ms. Memory: resident, second half."
+    yield "Memory", Figures(("length", "load", "requests", "refused", "memory", "slope"), (row,), method)
 
 
 def refusal(folder: Path) -> Found:
