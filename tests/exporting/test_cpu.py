@@ -219,14 +219,18 @@ def test_torch_computes_after_a_change(exported: Exported, change: Callable[[Cla
 
 
 def test_an_export_of_other_weights_or_another_machine_is_not_used(exported: Exported, tmp_path: Path) -> None:
-    assert in_runtime(retrained(classifier()), exported.path).runtime == "torch"
-    assert in_runtime(calibrated(classifier()), exported.path).runtime == "torch"
+    for changed in (retrained(classifier()), calibrated(classifier())):
+        passed_over = in_runtime(changed, exported.path)
+        assert passed_over.runtime == "torch"
+        assert "the classifier has changed since. Export again: striate export " in passed_over.passed_over
     for path in exported.path.iterdir():
         (tmp_path / path.name).write_bytes(path.read_bytes())
     card: dict[str, Any] = json.loads((tmp_path / "card.json").read_text("utf-8"))
     card["trial"]["machine"]["processor"] = "another"
     (tmp_path / "card.json").write_text(json.dumps(card), "utf-8")
-    assert in_runtime(classifier(), tmp_path).runtime == "torch"
+    passed_over = in_runtime(classifier(), tmp_path)
+    assert passed_over.runtime == "torch"
+    assert "its runtime was chosen on another kind of machine" in passed_over.passed_over
     with (tmp_path / "network.onnx").open("ab") as file:
         file.write(b"\0")
     with pytest.raises(RunError, match="was changed"):

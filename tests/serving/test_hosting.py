@@ -25,6 +25,10 @@ def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("striate.serving.hosting._POLL", 0.02)
 
 
+def source_of(path: Path, warned: list[str] | None = None) -> Source:
+    return _source(path, "cpu", lambda _, why: None if warned is None else warned.append(why))
+
+
 def version_of(talk: Talk, wanted: str) -> dict[str, object]:
     """Ask until the version is the wanted one; every answer on the way is one."""
     end = time.monotonic() + 60
@@ -39,7 +43,7 @@ def version_of(talk: Talk, wanted: str) -> dict[str, object]:
 def test_a_replaced_classifier_answers_without_a_lost_request(tmp_path: Path) -> None:
     former, latter = small(), small(seed=2)  # made here: a load in a thread draws from the same random numbers
     save_classifier(former, tmp_path / "net")
-    with talking([_source(tmp_path / "net", "cpu")]) as talk:
+    with talking([source_of(tmp_path / "net")]) as talk:
         expected = former.predict(FILES[0]).probabilities
         assert version_of(talk, "1")["probabilities"] == pytest.approx(expected, abs=1e-6)
         save_classifier(latter, tmp_path / "net")
@@ -63,7 +67,7 @@ def test_a_model_is_loaded_in_a_thread_that_ends_and_takes_its_threads_of_openmp
 
 def test_a_damaged_replacement_is_reported_and_the_former_model_stays(tmp_path: Path) -> None:
     save_classifier(small(), tmp_path / "net")
-    with talking([_source(tmp_path / "net", "cpu")]) as talk:
+    with talking([source_of(tmp_path / "net")]) as talk:
         (tmp_path / "net" / "classifier.json").write_text("{}")
         end = time.monotonic() + 60
         while "model failed" not in talk.lines.getvalue():
@@ -80,7 +84,7 @@ def test_a_damaged_replacement_is_reported_and_the_former_model_stays(tmp_path: 
 def test_an_exported_classifier_answers_as_the_classifier(tmp_path: Path, exporter: Exporter) -> None:
     about = {"data": "colours", "accuracy": None, "licence": ""}
     export_classifier(small(), exporter, tmp_path / "out", synthetic_judges(SPEC, 2), about=about)
-    source = _source(tmp_path / "out", "cpu")
+    source = source_of(tmp_path / "out")
     with talking([source]) as talk:
         rows = talk.post("/models/out/predict", form(FILES[0], b"x", FILES[2]), FORM).json()["predictions"]
         for row, file in ((rows[0], FILES[0]), (rows[2], FILES[2])):
@@ -95,9 +99,17 @@ def test_a_classifier_runs_in_the_runtime_that_its_export_chose(tmp_path: Path) 
     save_classifier(small(), tmp_path / "net")
     form, about = Cpu(runtime="onnxruntime", precision="float32"), {"data": "colours", "accuracy": None, "licence": ""}
     export_classifier(small(), form, tmp_path / "net/exports/cpu", synthetic_judges(SPEC, 2), about=about)
-    model = _source(tmp_path / "net", "cpu").load()
+    warned: list[str] = []
+    source = source_of(tmp_path / "net", warned)
+    model = source.load()
     assert isinstance(model, Classifier)
     assert model.runtime.startswith("onnxruntime")
+    assert not warned
+    save_classifier(small(seed=2), tmp_path / "net")
+    model = source.load()
+    assert isinstance(model, Classifier)
+    assert model.runtime == "torch"
+    assert "the classifier has changed since" in "".join(warned)
 
 
 def test_a_model_has_the_name_of_its_folder_or_the_given_one(tmp_path: Path) -> None:
@@ -129,9 +141,9 @@ def test_mistakes_are_sentences_before_anything_is_loaded(tmp_path: Path) -> Non
         serve(str(tmp_path / "other"), port=0)
 
 
-def test_classifiers_of_a_folder_are_read_by_the_source(tmp_path: Path) -> None:
+def test_classifiers_of_a_folder_are_read_by_thesource_of(tmp_path: Path) -> None:
     save_classifier(small(), tmp_path / "run" / "classifier")
-    source = _source(tmp_path / "run", "cpu")
+    source = source_of(tmp_path / "run")
     assert source.marker == tmp_path / "run" / "classifier" / "classifier.json"
     assert source.load().labels == load_classifier(tmp_path / "run").labels
     assert Source("x", small).stamp() is None

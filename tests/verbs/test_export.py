@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 import striate
 from rehearsal.colours import two_colours
+from striate.classifier import save_classifier
 from striate.cli.main import main
 from striate.core.errors import ConfigError
 from striate.exporting.readme import readme
@@ -67,5 +69,10 @@ def _the_fastest_way_is_used(run: striate.Run, photos: Path, capsys: pytest.Capt
     without = capsys.readouterr()
     assert not without.err
     assert without.out.splitlines()[1].split(",")[1] == said.out.splitlines()[1].split(",")[1]
+    run.classifier_folder.rename(run.path / "former")
+    save_classifier(replace(striate.load(run.path / "former", runtime="torch"), temperature=3.0), run.classifier_folder)
+    with pytest.raises(SystemExit):
+        main(["predict", str(run.path), str(image), "--csv"])
+    assert f"torch computes, not {folder}: the classifier has changed since. Export again" in capsys.readouterr().err
     with pytest.raises(ConfigError, match="received 'tensorrt'"):
         striate.predict(run, image, runtime="tensorrt")

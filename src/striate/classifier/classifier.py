@@ -32,7 +32,8 @@ class Classifier(Predictor):
     The zoo rebuilds `model` from `model_name` and `arguments`. `task` converts the model's outputs to probabilities;
     `temperature`, fitted on validation data, calibrates them. `seen` recognizes the images of the training, if they are
     recorded. `reference` recognizes images of none of the classes, if features are recorded. `execution` computes the
-    answers of `predict` in place of torch, unless the classifier was changed, has a hook, or views are averaged.
+    answers of `predict` in place of torch, unless the classifier was changed, has a hook, or views are averaged;
+    `passed_over` says why an export for this processor does not.
     """
 
     model: nn.Module
@@ -46,6 +47,7 @@ class Classifier(Predictor):
     task: Task = CLASSIFICATION
     reference: Reference | None = field(default=None, repr=False)
     execution: Execution | None = field(default=None, repr=False)
+    passed_over: str = field(default="", repr=False)
     _running: Running = field(default_factory=Running, init=False, repr=False)
 
     def __repr__(self) -> str:

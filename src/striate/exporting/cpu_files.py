@@ -18,7 +18,7 @@ from striate.classifier import Classifier
 from striate.classifier.execution import Execution, state_of
 from striate.core.config import to_json
 from striate.core.device import machine
-from striate.core.errors import ConfigError
+from striate.core.errors import ConfigError, command
 from striate.core.progress import Progress, silent
 from striate.core.scalars import check_range
 from striate.core.spec import InputSpec
@@ -172,7 +172,7 @@ class _Prepared:
 
 
 def in_runtime(classifier: Classifier, folder: Path) -> Classifier:
-    """Return `classifier` with the execution of the export `folder`, or as it is if the export is not for it.
+    """Return `classifier` with the execution of the export `folder`, or with the reason why it is `passed_over`.
 
     The export must be of this classifier, chosen on this kind of machine, and its runtime installed.
 
@@ -181,13 +181,22 @@ def in_runtime(classifier: Classifier, folder: Path) -> Classifier:
     """
     exported = read_exported(folder)
     form, trial = exported.exporter, exported.card.get("trial")
-    if not isinstance(form, Cpu) or not isinstance(trial, dict) or not form.is_installed:
-        return classifier
-    if (trial.get("machine"), trial.get("classifier")) != (machine(), fingerprint(classifier)):
-        return classifier
+    if not isinstance(form, Cpu) or not isinstance(trial, dict):
+        return _without(classifier, folder, "it is no export for a processor")
+    if trial.get("classifier") != fingerprint(classifier):
+        return _without(classifier, folder, "the classifier has changed since")
+    if trial.get("machine") != machine():
+        return _without(classifier, folder, "its runtime was chosen on another kind of machine")
+    if not form.is_installed:
+        return _without(classifier, folder, f"{form.runtime.partition('_')[0]}, its runtime, is not installed here")
     whole = replace(classifier, input=replace(classifier.input, decode_scale=0.0))
     run, name = form.run(folder, whole), f"{form.sentence()} ({folder})"
     return replace(classifier, execution=Execution(run, name, state_of(classifier)))
+
+
+def _without(classifier: Classifier, folder: Path, why: str) -> Classifier:
+    remedy = command("export", folder.parent.parent, "--for", "cpu")
+    return replace(classifier, passed_over=f"torch computes, not {folder}: {why}. Export again: {remedy}")
 
 
 def _described(classifier: Classifier, tried: Sequence[Tried], batch: int) -> dict[str, Any]:

@@ -11,13 +11,15 @@ from typing import TYPE_CHECKING, Any
 
 from striate.core.arguments import checked
 from striate.core.errors import ConfigError
-from striate.verbs._trained import Trained, in_runtime, predictor_of
+from striate.verbs._trained import in_runtime, predictor_of
 
 if TYPE_CHECKING:
     from striate.classifier import Classifier, Ensemble, Prediction, Prepared
     from striate.exporting import Exported
     from striate.runs.folder import Run
     from striate.serving import Model, Source
+
+Warn = Callable[[str, str], None]
 
 _LIBRARIES = {"starlette": "starlette", "uvicorn": "uvicorn", "python_multipart": "python-multipart"}
 _LIBRARIES |= {"prometheus_client": "prometheus-client"}
@@ -93,11 +95,10 @@ def serve(
         seconds=seconds,
     )
     token = _checked_token(os.environ.get("STRIATE_TOKEN") if token is None else token)
-    sources = _sources((run, *more), device)
     log = Log(sys.stderr)
     try:
         serve_sources(
-            sources,
+            _sources((run, *more), device, lambda model, why: log.write("warning", model=model, message=why)),
             host=host,
             port=port,
             token=token,
@@ -128,11 +129,11 @@ def _checked_token(token: str | None) -> str | None:
     return token
 
 
-def _sources(trained: Iterable[Any], device: str) -> list[Source]:
+def _sources(trained: Iterable[Any], device: str, warn: Warn) -> list[Source]:
     """Return the sources of several models, which have different names."""
     sources: dict[str, Source] = {}
     for each in trained:
-        source = _source(each, device)
+        source = _source(each, device, warn)
         if source.name in sources:
             raise ConfigError(
                 f"Two models are called {source.name!r}. Give one of them another name, as in other={each}."
@@ -141,8 +142,11 @@ def _sources(trained: Iterable[Any], device: str) -> list[Source]:
     return list(sources.values())
 
 
-def _source(trained: Any, device: str) -> Source:
-    """Return the source of a model: an export, a run, a classifier, or weights of the catalogue."""
+def _source(trained: Any, device: str, warn: Warn) -> Source:
+    """Return the source of a model: an export, a run, a classifier, or weights of the catalogue.
+
+    At each load, `warn` receives its name and why an export for this processor is not used.
+    """
     from striate.exporting import Exported, read_exported
     from striate.exporting.artefact import CARD
     from striate.serving import ExportedModel, Source
@@ -152,11 +156,14 @@ def _source(trained: Any, device: str) -> Source:
         path = Path(given)
         return Source(name, lambda: ExportedModel(read_exported(path)), path / CARD)
     marker = _description(given)
-    return Source(name, lambda: _loaded(given, device), marker)
 
+    def load() -> Model:
+        model = in_runtime(predictor_of([given], device), given, "auto")
+        for reason in {member.passed_over for member in model.members} - {""}:
+            warn(name, reason)
+        return model
 
-def _loaded(trained: Trained, device: str) -> Model:
-    return in_runtime(predictor_of([trained], device), trained, "auto")
+    return Source(name, load, marker)
 
 
 def _named(trained: Any) -> tuple[str, Any]:

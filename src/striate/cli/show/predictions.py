@@ -51,7 +51,9 @@ def show_predictions(
 
 
 def _name_runtime(classifier: Classifier | Ensemble) -> None:
-    """Name the runtime on standard error, if it is another than torch."""
+    """Name the runtime on standard error, if it is another than torch, or why that of an export is not used."""
+    for reason in {member.passed_over for member in classifier.members} - {""}:
+        complain(reason)
     if classifier.runtime != "torch":
         complain(f"Computed by {classifier.runtime}; --runtime torch computes with torch.")
 
