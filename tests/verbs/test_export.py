@@ -11,7 +11,7 @@ import pytest
 
 import striate
 from rehearsal.colours import two_colours
-from striate.classifier import save_classifier
+from striate.classifier import load_classifier, save_classifier
 from striate.cli.main import main
 from striate.core.errors import ConfigError
 from striate.exporting.readme import readme
@@ -70,7 +70,7 @@ def _the_fastest_way_is_used(run: striate.Run, photos: Path, capsys: pytest.Capt
     assert not without.err
     assert without.out.splitlines()[1].split(",")[1] == said.out.splitlines()[1].split(",")[1]
     run.classifier_folder.rename(run.path / "former")
-    save_classifier(replace(striate.load(run.path / "former", runtime="torch"), temperature=3.0), run.classifier_folder)
+    save_classifier(replace(load_classifier(run.path / "former"), temperature=3.0), run.classifier_folder)
     with pytest.raises(SystemExit):
         main(["predict", str(run.path), str(image), "--csv"])
     assert f"torch computes, not {folder}: the classifier has changed since. Export again" in capsys.readouterr().err
