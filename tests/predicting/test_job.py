@@ -10,8 +10,10 @@ import os
 import re
 import sys
 import tarfile
+import threading
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,11 +21,13 @@ import fsspec
 import numpy as np
 import pyarrow.parquet as parquet
 import pytest
+import torch
 from PIL import Image
+from torch import nn
 
 import striate
 from rehearsal.classifiers import untrained
-from striate.classifier import Classifier, Failure, Prediction
+from striate.classifier import Classifier, Ensemble, Failure, Prediction
 from striate.core import files
 from striate.core.errors import BusyError, ConfigError, DataError, RunError
 from striate.core.spec import RGB, InputSpec
@@ -95,6 +99,42 @@ def test_a_parquet_file_has_the_rows_of_predict(classifier: Classifier, photos: 
     assert re.fullmatch(r"predicting \([0-9,.]+ images/s\)", stages[-1][0])
     assert stages[-1][1:] == (COUNT, COUNT)
     assert os.listdir(tmp_path) == ["r.parquet"]
+
+
+class Remembers(nn.Module):
+    """A network that keeps what it is given, and computes with it a moment later; it notes the threads it runs in."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.head = nn.Linear(3, 3)
+        self.given = torch.zeros(1)
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        self.given = images
+        threads.add(threading.get_ident())
+        time.sleep(0.02)
+        return self.head(self.given.mean(dim=(2, 3)))
+
+
+threads: set[int] = set()
+
+
+@pytest.mark.parametrize("members", [1, 2])
+def test_each_thread_answers_whole_batches_with_modules_of_its_own(
+    classifier: Classifier, photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, members: int
+) -> None:
+    monkeypatch.setattr("striate.predicting.write.usable_cores", lambda: 0)
+    own = replace(classifier, model=Remembers().eval())
+    predictor = own if members == 1 else Ensemble([own, replace(classifier, model=Remembers().eval())])
+    expected = table(striate.predict(predictor, photos, out=tmp_path / "one.parquet").path)
+    monkeypatch.setattr("striate.predicting.write.usable_cores", lambda: 3)
+    threads.clear()
+    assert table(striate.predict(predictor, photos, out=tmp_path / "three.parquet").path) == expected
+    assert len(threads) > 1
+    own.model.register_forward_hook(lambda *_: None)  # may not be made for several threads
+    threads.clear()
+    assert table(striate.predict(predictor, photos, out=tmp_path / "hooked.parquet").path) == expected
+    assert len(threads) == 1
 
 
 def test_csv_and_json_lines_are_those_of_the_command_line(classifier: Classifier, photos: Path, tmp_path: Path) -> None:

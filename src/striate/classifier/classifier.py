@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy as np
 import torch
@@ -92,6 +94,19 @@ class Classifier(Predictor):
         """Return this classifier on another device; the model is moved in place, as by `torch.nn.Module.to`."""
         stays = torch.device(device).type == "cpu"
         return replace(self, model=self.model.to(device), execution=self.execution if stays else None)
+
+    def copied(self) -> Classifier | None:
+        """Return one for another thread: its modules are its own, their weights those of this one.
+
+        None for a network with hooks, which are not written for several threads, or one that cannot be copied.
+        """
+        if is_watched(self.model):
+            return None
+        tensors: dict[int, Any] = {id(one): one for one in (*self.model.parameters(), *self.model.buffers())}
+        try:
+            return replace(self, model=copy.deepcopy(self.model, tensors), execution=None)
+        except (TypeError, RuntimeError):  # it holds a lock, or a tensor that was computed
+            return None
 
     def logits(self, images: Float[Tensor, "n c h w"]) -> Float[Tensor, "n k"]:
         """Compute the model's raw outputs for prepared images, in evaluation mode, without gradients.

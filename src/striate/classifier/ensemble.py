@@ -72,6 +72,11 @@ class Ensemble(Predictor):
         """Return this ensemble on another device; the models are moved in place, as by `torch.nn.Module.to`."""
         return Ensemble(member.to(device) for member in self._members)
 
+    def copied(self) -> Ensemble | None:
+        """Return one for another thread, as `Classifier.copied`; None if a member has none."""
+        members = [copied for member in self._members if (copied := member.copied()) is not None]
+        return Ensemble(members) if len(members) == len(self._members) else None
+
     def order(self, member: Classifier) -> list[int]:
         """Return, for each class, the number of that class in `member`."""
         return [member.labels.classes.index(name) for name in self.labels.classes]

@@ -70,6 +70,13 @@ class Predictor(ABC):
         """The classifiers whose probabilities are averaged."""
 
     @abstractmethod
+    def copied(self) -> Predictor | None:
+        """Return one for another thread: its modules are its own, their weights those of this one.
+
+        None for a network with hooks, which are not written for several threads, or one that cannot be copied.
+        """
+
+    @abstractmethod
     def preparations(self, views: Sequence[View] = ()) -> tuple[InputSpec, ...]:
         """Return every way of preparing an image that `answers` needs.
 
