@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import platform
 import subprocess
 import sys
@@ -31,10 +32,12 @@ for run in (faults, lambda: ThreadPoolExecutor(1).submit(faults).result()):
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="tunes glibc only")
 def test_tuned_the_same_pages_are_handed_out_again_in_every_thread() -> None:
     counts: dict[str, list[int]] = {}
-    for kind in ("plain", "tuned"):
-        done = subprocess.run([sys.executable, "-c", PROGRAM, kind], capture_output=True, text=True, check=True)
+    for kind in ("plain", "tuned", "environment"):
+        variables = os.environ | (allocator.TUNED_ENVIRONMENT if kind == "environment" else {})
+        command = [sys.executable, "-c", PROGRAM, kind]
+        done = subprocess.run(command, capture_output=True, text=True, check=True, env=variables)
         counts[kind] = [int(line) for line in done.stdout.split()]
-    assert max(counts["tuned"]) < 100 < min(counts["plain"])
+    assert max(counts["tuned"] + counts["environment"]) < 100 < min(counts["plain"])
 
 
 def test_elsewhere_it_is_skipped_and_says_so(monkeypatch: pytest.MonkeyPatch) -> None:

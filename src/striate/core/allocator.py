@@ -16,6 +16,14 @@ from dataclasses import dataclass
 # From glibc's malloc.h.
 _M_TRIM_THRESHOLD, _M_TOP_PAD, _M_MMAP_MAX, _M_ARENA_MAX = -1, -2, -4, -8
 _MEBIBYTE = 1 << 20
+_SETTINGS = {
+    "MALLOC_MMAP_MAX_": (_M_MMAP_MAX, 0),
+    "MALLOC_TRIM_THRESHOLD_": (_M_TRIM_THRESHOLD, 2**31 - 1),
+    "MALLOC_TOP_PAD_": (_M_TOP_PAD, 64 * _MEBIBYTE),
+    "MALLOC_ARENA_MAX": (_M_ARENA_MAX, 1),
+}
+TUNED_ENVIRONMENT = {name: str(value) for name, (_, value) in _SETTINGS.items()}
+"""Variables with which a process begins as `tune_process` would set it, also where threads have arenas before that."""
 
 
 @dataclass(frozen=True)
@@ -35,8 +43,7 @@ def tune_process() -> Tuning:
     if version is None:
         return Tuning(False, "skipped: the C library of this process is not glibc")
     library = ctypes.CDLL(None)
-    settings = ((_M_MMAP_MAX, 0), (_M_TRIM_THRESHOLD, 2**31 - 1), (_M_TOP_PAD, 64 * _MEBIBYTE), (_M_ARENA_MAX, 1))
-    for option, value in settings:
+    for option, value in _SETTINGS.values():
         if library.mallopt(option, value) != 1:
             return Tuning(False, f"skipped: {version} refused the setting {option}")
     return Tuning(True, f"{version} keeps freed buffers for the next step")

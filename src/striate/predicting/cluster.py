@@ -24,7 +24,7 @@ from typing import Any
 
 from striate.classifier import Classifier, Ensemble, load_classifier, save_classifier
 from striate.classifier.predictor import Predictor
-from striate.core.allocator import tune_process
+from striate.core.allocator import TUNED_ENVIRONMENT
 from striate.core.errors import ConfigError, RunError, StriateError
 from striate.core.progress import Progress
 from striate.core.threads import usable_cores
@@ -90,6 +90,7 @@ def predicted_on(
                 compute=ray.data.ActorPoolStrategy(size=min(workers.count, len(items))),
                 num_cpus=workers.processors,
                 num_gpus=workers.gpus,
+                runtime_env={"env_vars": TUNED_ENVIRONMENT},  # Ray's own threads have arenas before the worker begins
             )
 
         with contextlib.closing(_watched(dataset, lambda text: progress(text, job.images_done, job.count))) as rows:
@@ -103,7 +104,6 @@ class _Worker:
     """The actor: it loads the classifier once, and answers a part at each call."""
 
     def __init__(self, files: Any, how: dict[str, Any], device: str, threads: int) -> None:
-        tune_process()
         self._failed = ""
         try:
             self._predictor = _unpacked(import_module("ray").get(files), device)
