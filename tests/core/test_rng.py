@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import hashlib
+import threading
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
 import torch
 from scipy import stats
 
-from striate.core.rng import Stream
+from striate.core.rng import Stream, torch_random_state_kept
 
 COUNT = 1 << 16
 INDEX = np.arange(COUNT)
@@ -115,3 +117,30 @@ def test_torch_seeds_differ_by_their_counters_and_repeat():
     assert all(0 <= seed < 2**63 for seed in seeds)
     draws = [torch.rand(3, generator=stream.torch_generator((4, 2))) for _ in range(2)]
     assert torch.equal(*draws)
+
+
+def test_torchs_random_state_is_drawn_from_by_one_thread_at_a_time_and_restored() -> None:
+    torch.manual_seed(3)
+    expected = torch.rand(1)
+    began = threading.Event()
+
+    def other() -> torch.Tensor:
+        began.set()
+        with torch_random_state_kept(2):
+            return torch.rand(2)
+
+    torch.manual_seed(3)
+    with ThreadPoolExecutor(1) as threads:
+        with torch_random_state_kept(1):
+            first = torch.rand(1)
+            found = threads.submit(other)
+            assert began.wait(10)
+            with pytest.raises(TimeoutError):
+                found.result(0.2)
+            with torch_random_state_kept():  # the same thread may
+                torch.rand(5)
+            second = torch.rand(1)
+        of_other = found.result(10)
+    assert torch.equal(torch.rand(1), expected)
+    for seed, drawn in ((1, torch.cat([first, second])), (2, of_other)):
+        assert torch.equal(drawn, torch.rand(2, generator=torch.Generator().manual_seed(seed)))

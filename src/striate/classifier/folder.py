@@ -28,6 +28,7 @@ from striate.classifier.seen import SeenImages
 from striate.core.config import to_json
 from striate.core.errors import ModelError, RunError, StriateError, nearest
 from striate.core.files import make_folder, open_regular, read_json, rename, write_atomically, write_json
+from striate.core.rng import torch_random_state_kept
 from striate.models import OWN_MODELS, build_model, build_sketch, check_model
 from striate.models.weights import load_weights
 
@@ -110,7 +111,7 @@ def load_classifier(folder: str | os.PathLike[str]) -> Classifier:
         _check_known(described.name, folder)
         tensors = _parsed(weights, folder)
         _check_shapes(described, tensors)
-        with torch.random.fork_rng(devices=[]):  # the model draws initial weights, which are replaced
+        with torch_random_state_kept():  # the model draws initial weights, which are replaced
             model = build_model(described.name, **described.arguments)
         load_weights(model, tensors)
         reference = _reference(folder, description, model)

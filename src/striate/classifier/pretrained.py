@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import torch
-
 from striate.classifier.classifier import Classifier
 from striate.classifier.provenance import Provenance
 from striate.core.errors import ModelError
+from striate.core.rng import torch_random_state_kept
 from striate.core.spec import LabelSpec
 from striate.models.weights import Pretrained, build_pretrained
 
@@ -24,7 +23,7 @@ def pretrained_classifier(found: Pretrained) -> Classifier:
             f"Nothing says how images are prepared for {found.name}, so it cannot classify any. Take weights of the "
             "catalogue (striate list-models --weights) or of the Hugging Face hub, or train from these."
         )
-    with torch.random.fork_rng(devices=[]):  # the model draws initial weights, which are replaced
+    with torch_random_state_kept():  # the model draws initial weights, which are replaced
         network = build_pretrained(found)
     scores = {"accuracy": found.top1, "top5": found.top5}
     published = {name: score / 100 for name, score in scores.items() if score is not None}

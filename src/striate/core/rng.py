@@ -9,8 +9,10 @@ splittable pseudorandom number generators", OOPSLA 2014), applied once per count
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
-from collections.abc import Sequence
+import threading
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING
@@ -24,6 +26,7 @@ if TYPE_CHECKING:
 Counters = int | np.integer | Sequence[int] | npt.NDArray[np.integer]
 
 _GOLDEN = np.uint64(0x9E3779B97F4A7C15)
+_TURN = threading.RLock()
 
 
 def _mix(x: npt.NDArray[np.uint64]) -> npt.NDArray[np.uint64]:
@@ -85,3 +88,19 @@ class Stream:
         import torch
 
         return torch.Generator(device).manual_seed(self.torch_seed(*counters))
+
+
+@contextlib.contextmanager
+def torch_random_state_kept(seed: int | None = None) -> Iterator[None]:
+    """Restore torch's random state afterwards; with a `seed`, draw from it within.
+
+    Layers draw their initial weights from this state, which all threads share: one thread at a time is within, so that
+    a network that is loaded in another thread does not change the weights that a seed gives. It is the state of the
+    processor alone: `torch.manual_seed` would touch that of every device.
+    """
+    import torch
+
+    with _TURN, torch.random.fork_rng(devices=[]):
+        if seed is not None:
+            torch.default_generator.manual_seed(seed)
+        yield

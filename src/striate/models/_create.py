@@ -16,7 +16,7 @@ import torch
 from torch import nn
 
 from striate.core.errors import ModelError
-from striate.core.rng import Stream
+from striate.core.rng import Stream, torch_random_state_kept
 from striate.models._own import OWN_MODELS
 from striate.models._padding import repad, split_padding
 from striate.models._zoo import MODELS, Network
@@ -161,7 +161,7 @@ def build_sketch(name: str, *, classes: int, channels: int, size: tuple[int, int
     """
     if name not in OWN_MODELS:
         return meta_model(name, classes=classes, channels=channels, size=size)
-    with torch.random.fork_rng(devices=[]):
+    with torch_random_state_kept():
         return OWN_MODELS[name].build(channels=channels, size=size, classes=classes)
 
 
@@ -226,9 +226,7 @@ def _seeded(seed: int | None) -> Iterator[None]:
         return
     if not _is_count(seed):
         raise ModelError(f"seed is a whole number; received {_told(seed)}.")
-    # Only the CPU's generator is seeded, and only it is restored: torch.manual_seed would touch every device's.
-    with torch.random.fork_rng(devices=[]):
-        torch.default_generator.manual_seed(Stream(seed, "weights.initial").torch_seed())
+    with torch_random_state_kept(Stream(seed, "weights.initial").torch_seed()):
         yield
 
 

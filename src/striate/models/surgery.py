@@ -17,7 +17,7 @@ from torch.nn.utils.parametrize import type_before_parametrizations
 from striate.core.arguments import checked
 from striate.core.errors import ModelError, nearest
 from striate.core.protocols import Auxiliary, Described
-from striate.core.rng import Stream
+from striate.core.rng import Stream, torch_random_state_kept
 from striate.hooks import borrow
 
 Model = TypeVar("Model", bound=nn.Module)
@@ -52,9 +52,7 @@ def replace_head(
     """
     if not 1 <= classes <= _MOST_OUTPUTS:
         raise ModelError(f"A head has 1 to {_MOST_OUTPUTS:,} outputs; received classes={classes}.")
-    with torch.random.fork_rng(devices=[]):
-        if seed is not None:
-            torch.default_generator.manual_seed(Stream(seed, "weights.head").torch_seed())
+    with torch_random_state_kept(None if seed is None else Stream(seed, "weights.head").torch_seed()):
         replaced = {path: model.get_submodule(path) for path in heads_of(model, size)}
         new = {path: _like(path, old, int(classes)) for path, old in replaced.items()}
         _set(model, new)

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from striate.core.batch import Batch
 from striate.core.errors import DataError
-from striate.core.rng import Stream
+from striate.core.rng import Stream, torch_random_state_kept
 from striate.core.spec import InputSpec, LabelSpec, channel_names
 from striate.data.dataset import SPLITS, Split
 
@@ -179,6 +179,5 @@ class LoaderBatches:
 def _seeded(seed: int, *counters: int) -> Iterator[int]:
     """Draw torch's random numbers from (seed, counters), and restore the state afterwards."""
     drawn = Stream(seed, "own loader").torch_seed(*counters)
-    with torch.random.fork_rng(devices=[]):
-        torch.default_generator.manual_seed(drawn)
+    with torch_random_state_kept(drawn):
         yield drawn
