@@ -15,7 +15,6 @@ the whole: it should not grow. Target: two minutes for all of it.
 from __future__ import annotations
 
 import argparse
-import resource
 import subprocess
 import sys
 import time
@@ -28,6 +27,7 @@ import torch
 from torch import Tensor
 
 from _measure import Figures, write_result
+from _peak import peak_bytes
 from _sides import REPOSITORY
 from striate.classifier import Classifier, load_classifier
 from striate.core.spec import RGB
@@ -103,18 +103,13 @@ def share_right(classifier: Classifier, pixels: np.ndarray) -> float:
     return right / len(pixels)
 
 
-def most_resident() -> float:
-    """The most memory that this process ever held, in MB."""
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e6
-
-
 def measured(classifier: Classifier, count: int, rounds: int) -> tuple[dict[str, Figures], str]:
     """The tables, and a sentence about them."""
     made = make(np.arange(count), ShapesOptions(count=count, seed=FRESH))
     look(classifier, made.pixels[: count // 4])
-    quarter = most_resident()
+    quarter = peak_bytes() / 1e6
     timed = [look(classifier, made.pixels)]
-    whole = most_resident()
+    whole = peak_bytes() / 1e6
     timed += [look(classifier, made.pixels) for _ in range(rounds - 1)]
     passes, projections = [one[1] for one in timed], [one[2] for one in timed]
     totals = [sum(one[1:]) for one in timed]

@@ -10,6 +10,7 @@ import tempfile
 from pathlib import Path
 
 import striate
+from _peak import peak_bytes
 
 _MB = 1_000_000
 
@@ -27,8 +28,7 @@ def main(data: str, epochs: int) -> None:
         for event in striate.train.events(data, recipe="mnist", epochs=epochs, runs=f"{folder}/runs"):
             if type(event).__name__ == "Evaluated":  # by name: the process holds what train imports, and no more
                 resident.append(resident_mb())
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / _MB  # Linux counts it in KiB
-    print(json.dumps({"resident_mb": resident, "peak_mb": peak}))
+    print(json.dumps({"resident_mb": resident, "peak_mb": peak_bytes() / _MB}))
 
 
 if __name__ == "__main__":

@@ -5,7 +5,6 @@ Loading this module loads the judges' libraries, once for all the processes that
 
 from __future__ import annotations
 
-import resource
 import sys
 import time
 from collections.abc import Callable
@@ -14,6 +13,7 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "tests"))
 
+from _peak import peak_bytes
 from judges.collected import all_judges
 from judges.parity import Judge, compare
 from promises import at_work, beginning, declared, published
@@ -42,8 +42,7 @@ def ask(name: str) -> dict[str, Any]:
     for judge in all_judges():
         if judge.name == name:
             _holds(judge.library, lambda judge=judge: found["judges"].update(_judged(judge)), problems)
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-    return found | {"problems": problems, "seconds": time.perf_counter() - began, "peak_bytes": peak}
+    return found | {"problems": problems, "seconds": time.perf_counter() - began, "peak_bytes": peak_bytes()}
 
 
 def _holds(what: str, question: Callable[[], object], problems: list[str]) -> bool:

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import contextlib
 import json
-import resource
 import sys
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
+from _peak import peak_bytes
 from striate.core.allocator import tune_process
 
 Task = Literal["training", "forward", "classifier"]
@@ -118,8 +118,7 @@ def main() -> None:
         start = time.perf_counter()
         work()
         print(time.perf_counter() - start, flush=True)
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024  # Linux counts it in KiB
-    print(json.dumps({"peak_bytes": peak, "parameters": sum(p.numel() for p in network.parameters())}))
+    print(json.dumps({"peak_bytes": peak_bytes(), "parameters": sum(p.numel() for p in network.parameters())}))
 
 
 if __name__ == "__main__":
