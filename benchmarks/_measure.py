@@ -10,7 +10,6 @@ import importlib.metadata
 import math
 import os
 import platform
-import re
 import statistics
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -140,9 +139,13 @@ def peak(size: int = 2048, rounds: int = 5) -> float:
 
 
 def hardware() -> str:
-    """The processor, how many cores this process may use, and the system, as one line."""
+    """The processor, its instruction set, how many cores this process may use, and the system, as one line."""
+    from striate.core.device import computes_in_bf16, machine
+
+    facts = machine()
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    return f"{_processor()}, {cores} cores, {platform.system()} {platform.machine()}"
+    instructions = facts["instructions"] + (" with native bf16" if computes_in_bf16("cpu") else "")
+    return f"{facts['processor']}, {cores} cores, {instructions}, {facts['system']} {facts['architecture']}"
 
 
 def versions() -> dict[str, str]:
@@ -156,12 +159,6 @@ def versions() -> dict[str, str]:
         except importlib.metadata.PackageNotFoundError:
             continue
     return found
-
-
-def _processor() -> str:
-    cpuinfo = Path("/proc/cpuinfo")
-    found = re.search(r"model name\s*: (.+)", cpuinfo.read_text()) if cpuinfo.exists() else None
-    return found[1].strip() if found else platform.processor() or "unknown processor"
 
 
 def _figure(value: float) -> str:
