@@ -3,10 +3,10 @@
     python benchmarks/photos.py [FOLDER] [--rounds 7] [--write]
 
 Both read, decode, shrink (antialiased, bilinear), cut out the centre and scale every photo, into float32 batches of 64,
-on all cores; nothing is held in memory between epochs. Decoding alone, and decoding and preparing in one plain loop on
-one thread, show how much of the cores the loader turns into images; a process per core that decodes and prepares its
-share of the photos and makes no batches of them shows how much there is to be had. The allocator is set as `striate
-train` sets it, for all of them.
+on all cores; nothing is held in memory between epochs. Plain loops on one thread that decode, prepare (shrink and cut),
+and scale to float32 show how much of the cores the loader turns into images; a process per core that decodes and
+prepares its share of the photos and makes no batches of them shows how much there is to be had. The allocator is set as
+`striate train` sets it, for all of them.
 """
 
 from __future__ import annotations
@@ -30,8 +30,9 @@ from _sides import real_data
 from striate.core.allocator import tune_process
 from striate.core.spec import RGB, InputSpec
 from striate.data.dataset import Dataset, FileStore
+from striate.data.images.decoded import DecodedImage
 from striate.data.loading.loader import Loader, Randomization
-from striate.data.preparation.arrays import prepare
+from striate.data.preparation.arrays import prepare, scale
 from striate.data.sources.opening import open_data
 
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
@@ -88,6 +89,10 @@ def _one_thread(dataset: Dataset, spec: InputSpec, then: Callable[..., object] |
     return work
 
 
+def _scaled(image: DecodedImage, spec: InputSpec) -> torch.Tensor:
+    return scale(torch.from_numpy(prepare(image, spec))[None], spec)
+
+
 def _processes(dataset: Dataset, spec: InputSpec, cores: int) -> Callable[[], float]:
     # Each is started with its photos once and then told to go through them: no image and no index is sent.
     context, shares = multiprocessing.get_context("fork"), np.array_split(np.arange(len(dataset)), cores)
@@ -127,6 +132,7 @@ def compare(dataset: Dataset, side: int, rounds: int, cores: int) -> Table:
             "striate": _striate(dataset, spec, None),
             "striate, decoding whole": _striate(dataset, whole, None),
             ALL_CORES: _processes(dataset, spec, cores),
+            "one thread, decode, prepare and scale": _one_thread(dataset, spec, _scaled),
             "one thread, decode and prepare": _one_thread(dataset, spec, prepare),
             "one thread, decode": _one_thread(dataset, spec, None),
             "one thread, decode whole": _one_thread(dataset, whole, None),
@@ -157,7 +163,7 @@ def main() -> None:
         tables[f"{side} × {side}"] = table
         shares = {
             alone: _share(table, alone, times=cores)
-            for alone in ("one thread, decode and prepare", "one thread, decode", "one thread, decode whole")
+            for alone in (row.name for row in table.rows if row.name.startswith("one thread"))
         }
         told = "; ".join(f"{share:.0%} of cores × “{alone}”" for alone, share in shares.items())
         notes.append(
