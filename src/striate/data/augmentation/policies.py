@@ -119,17 +119,17 @@ def _operated(
     """Return each image after one operation, which three numbers from 0 to 1 determine."""
     number = np.floor(chosen * len(space.operations)).astype(np.int64)
     signs = np.where(sign < 0.5, -1.0, 1.0)
-    order = np.argsort(number, kind="stable")  # images of one operation next to each other: views, not copies
-    grouped, results = images.index_select(0, torch.from_numpy(order).to(images.device)), []
+    changed = torch.empty_like(images)
     for place, operation in enumerate(space.operations):
-        start, stop = np.searchsorted(number[order], (place, place + 1))
-        if start == stop:
+        rows = np.flatnonzero(number == place)
+        if not len(rows):
             continue
-        part, rows = grouped[start:stop], order[start:stop]
+        at = torch.from_numpy(rows).to(images.device)
         amounts = space.amount(operation, magnitudes[rows], *images.shape[2:])
-        results.append(_one(part, operation, amounts * signs[rows] if operation in _SIGNED else amounts, channels))
-    back = np.argsort(order, kind="stable")
-    return torch.cat(results).index_select(0, torch.from_numpy(back).to(images.device)) if results else images
+        if operation in _SIGNED:
+            amounts *= signs[rows]
+        changed.index_copy_(0, at, _one(images.index_select(0, at), operation, amounts, channels))
+    return changed
 
 
 def _one(images: Images, operation: str, amounts: Amounts, channels: Sequence[str]) -> Images:
