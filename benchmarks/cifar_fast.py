@@ -151,6 +151,8 @@ def main() -> None:
         tables["Accuracy"] = Figures(("", "six views", "one view"), tuple(rows), method)
         average = mean(six for six, _ in found)
         notes.append(f"Accuracy: {average:.2%} in the mean of {len(found)} seeds (target: {ACCURACY:.1%}).")
+    else:
+        notes.append(f"Nothing was trained to the end here: the accuracy (target: {ACCURACY:.1%}) is not measured.")
     print("\n\n".join(f"{heading}\n{each.markdown()}\n{each.method}" for heading, each in tables.items()))
     print(*notes, sep="\n")
     if arguments.write:
