@@ -50,11 +50,12 @@ class StandingSide:
         SystemExit: the process failed; what it wrote is shown.
     """
 
-    def __init__(self, module: str, *arguments: str) -> None:
+    def __init__(self, module: str, *arguments: str, environment: Mapping[str, str] | None = None) -> None:
         self._command = [sys.executable, "-m", f"sides.{module}", *arguments]
         self._process = subprocess.Popen(
             self._command,
             cwd=Path(__file__).parent,
+            env={**os.environ, **(environment or {})},
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,

@@ -20,22 +20,13 @@ from PIL import Image
 
 import striate
 from _measure import Table, interleave, write_result
+from _torchvision import torchvision
 from striate.core.spec import RGB, InputSpec
 from striate.data.augmentation.augment import augment
 from striate.data.augmentation.augmentations import Augmentation
 from striate.data.augmentation.geometric import RandomResizedCrop
 from striate.data.augmentation.policies import RandAugment
 from striate.data.preparation.arrays import normalise, to_shares
-
-try:
-    import torchvision
-except RuntimeError:  # its extension was not built for this torch: declare what it would have declared
-    operators = torch.library.Library("torchvision", "DEF")
-    operators.define("nms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
-    operators.define("qnms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
-    import torchvision
-
-from torchvision import transforms
 
 TARGET = 3.0
 OURS, THEIRS = "Striate", "torchvision on Pillow images"
@@ -71,7 +62,9 @@ def ours(pixels: np.ndarray, used: Augmentation) -> Callable[[], float]:
 def theirs(pixels: np.ndarray, used: torch.nn.Module) -> Callable[[], float]:
     """Return the work of torchvision on the same images, one by one, stacked to a batch."""
     images = [Image.fromarray(image) for image in pixels.transpose(0, 2, 3, 1)]
-    change: Any = transforms.Compose([used, transforms.ToTensor(), transforms.Normalize((0.5,) * 3, (0.25,) * 3)])
+    change: Any = torchvision.transforms.Compose(
+        [used, torchvision.transforms.ToTensor(), torchvision.transforms.Normalize((0.5,) * 3, (0.25,) * 3)]
+    )
 
     def work() -> float:
         torch.stack([change(image) for image in images])
@@ -86,8 +79,8 @@ def measure(rounds: int, sizes: dict[int, int]) -> dict[str, Table]:
     for size, count in sizes.items():
         pixels = make_images(size, count)
         kinds = {
-            "RandAugment": (RandAugment(), transforms.RandAugment()),
-            "Random resized crop": (RandomResizedCrop(), transforms.RandomResizedCrop(size)),
+            "RandAugment": (RandAugment(), torchvision.transforms.RandAugment()),
+            "Random resized crop": (RandomResizedCrop(), torchvision.transforms.RandomResizedCrop(size)),
         }
         for name, (own, other) in kinds.items():
             sides = {THEIRS: theirs(pixels, other), OURS: ours(pixels, own)}

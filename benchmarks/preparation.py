@@ -15,25 +15,18 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from PIL import Image
 
 from _measure import Figures, write_result
 from _sides import real_data
+from _torchvision import torchvision
 from striate.core.spec import InputSpec
 from striate.data.images.decode import decode
 from striate.data.preparation.arrays import prepare
 from striate.models.weights.preparation import input_spec_of, input_spec_of_preset
 
-try:
-    import torchvision
-except RuntimeError:  # its extension was not built for this torch: declare what it would have declared
-    operators = torch.library.Library("torchvision", "DEF")
-    operators.define("nms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
-    operators.define("qnms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
-    import torchvision
-
-import timm
+# isort: split
+import timm  # it imports torchvision
 from timm.data.config import resolve_data_config
 from timm.data.transforms_factory import create_transform
 

@@ -15,8 +15,9 @@ Striate, and the peer (`sides/peer_folds.py`). Each answers five folds, calibrat
 
     python benchmarks/transfer.py --processes 3 --folds 0 --write
 
-Each training is a cell of `runs/transfer.jsonl`, which is not computed again: the study continues where it was stopped,
-and ends after the cell in which `--seconds` have passed. The tables show all cells of the notebook.
+Each training is a cell of `results/transfer.jsonl`, with the machine that computed it. A known cell is not computed
+again: the study continues where it was stopped, and ends after the cell in which `--seconds` have passed. The tables
+show all cells of the notebook.
 """
 
 from __future__ import annotations
@@ -30,6 +31,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -40,7 +42,7 @@ import torch
 from PIL import Image
 
 import striate
-from _measure import Figures, in_turn, write_result
+from _measure import RESULTS, Figures, hardware, in_turn, write_result
 from _sides import REPOSITORY, real_data, run_side
 from striate.core.proportion import Proportion
 from striate.data.audit import audit
@@ -68,7 +70,7 @@ SETS = {
 }
 FOLDS, OF_A_CLASS = 5, 100
 COLUMNS = ("images of a class", "kind", "epochs", "folds", "accuracy", "95 % interval", "seconds", "processor seconds")
-NOTEBOOK = REPOSITORY / "runs" / "transfer.jsonl"
+NOTEBOOK = RESULTS / "transfer.jsonl"
 Division = tuple[np.ndarray, np.ndarray]
 
 
@@ -85,12 +87,13 @@ class Case:
 
 @dataclass(frozen=True)
 class Found:
-    """How many of `count` test images are correct, wall time, and processor time, with that of child processes."""
+    """How many of `count` test images are correct, wall and processor time (with child processes), and where."""
 
     correct: int
     count: int
     seconds: float
     processor_seconds: float
+    machine: str
 
 
 def folder_of(name: str, cifar10: Path | None, folder: Path) -> Path:
@@ -189,7 +192,8 @@ def measured(case: Case, dataset: Dataset, parts: Division, peer: Peer) -> Found
         os.environ["STRIATE_CACHE"] = cache
         started, before = time.perf_counter(), sum(os.times()[:4])
         correct = peer(dataset, parts) if case.mode == "peer" else ours(case, dataset, parts, Path(folder))
-        return Found(correct, len(parts[1]), time.perf_counter() - started, sum(os.times()[:4]) - before)
+        taken = time.perf_counter() - started, sum(os.times()[:4]) - before
+        return Found(correct, len(parts[1]), *taken, here())
 
 
 def process(kind: str, folder: Path) -> Found:
@@ -205,7 +209,12 @@ def process(kind: str, folder: Path) -> Found:
         else:
             told = run_side("striate_folds" if kind == "folds" else "peer_folds", str(folder), environment=kept)
         taken = time.perf_counter() - started, sum(os.times()[2:4]) - before
-        return Found(told["correct"], told["count"], *taken)
+        return Found(told["correct"], told["count"], *taken, here())
+
+
+def here() -> str:
+    """Return the machine, its instruction set and the number of threads, as one line."""
+    return f"{hardware()}, threads: {torch.get_num_threads()}"
 
 
 def between_processes(cells: dict[Case, Found]) -> Figures:
@@ -237,7 +246,6 @@ def read_notebook() -> dict[Case, Found]:
 
 def note(case: Case, found: Found) -> None:
     """Add a cell."""
-    NOTEBOOK.parent.mkdir(exist_ok=True)
     with NOTEBOOK.open("a") as file:
         file.write(json.dumps({"case": asdict(case), "found": asdict(found)}) + "\n")
 
@@ -334,7 +342,10 @@ def main() -> None:
     if arguments.write:
         notes = [
             *([told] if told else []),
-            f"{torch.get_num_threads()} threads, {torch.backends.cpu.get_cpu_capability()} instructions.",
+            *(
+                f"{count} of {len(cells)} trainings ran on: {machine}."
+                for machine, count in Counter(found.machine for found in cells.values()).items()
+            ),
         ]
         write_result("transfer", "Transfer from pretrained weights", tables, notes)
 

@@ -16,6 +16,7 @@ import math
 import os
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -24,22 +25,23 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from . import cifar10
+
 EPOCHS, BATCH = 9.9, 1024
 WIDTHS, FILTERS = (64, 256, 256), 24
 MOMENTUM, SMOOTHING, BIAS_RATE, SHIFT = 0.85, 0.2, 64.0, 2
 PER_STEP = 1 + 1 / (1 - MOMENTUM)  # images of a step count so often in the paper's "kilosteps" of 1,024
 RATE = 11.5 / PER_STEP  # of the mean loss; the paper's sum over a batch has 1 / 1,024 of it
 DECAY = 0.0153 / PER_STEP  # of the weights in a step
-MEAN, STD = (0.4914, 0.4822, 0.4465), (0.2470, 0.2435, 0.2616)
 SLICE = 2
 
 
-def read(folder: Path, names: list[str]) -> tuple[Tensor, Tensor]:
-    """Normalized images and labels of the official binary batches."""
-    rows = np.concatenate([np.fromfile(folder / f"{name}.bin", np.uint8).reshape(-1, 3073) for name in names])
-    images = torch.from_numpy(rows[:, 1:].reshape(-1, 3, 32, 32).copy()).float().div_(255)
-    mean, std = (torch.tensor(values)[:, None, None] for values in (MEAN, STD))
-    return (images - mean) / std, torch.from_numpy(rows[:, 0].astype(np.int64))
+def read(folder: Path, names: Sequence[str]) -> tuple[Tensor, Tensor]:
+    """Return normalized images and labels of the official binary batches."""
+    images, labels = cifar10.read(folder, names)
+    shares = torch.from_numpy(images).permute(0, 3, 1, 2).contiguous().float().div_(255)
+    mean, std = (torch.tensor(values)[:, None, None] for values in (cifar10.MEAN, cifar10.STD))
+    return (shares - mean) / std, torch.from_numpy(labels)
 
 
 def norm(channels: int) -> nn.BatchNorm2d:
@@ -82,7 +84,7 @@ class Training:
 
     def __init__(self, folder: Path, layout: str, seed: int) -> None:
         torch.manual_seed(seed)
-        self.images, self.labels = read(folder, [f"data_batch_{number}" for number in range(1, 6)])
+        self.images, self.labels = read(folder, cifar10.TRAINING)
         self.format = getattr(torch, layout)
         self.model = build(self.images).to(memory_format=self.format).train()  # pyright: ignore[reportCallIssue]
         self.per_epoch = len(self.images) // BATCH

@@ -34,7 +34,8 @@ def main(data: str, recipe: str, count: int, changes: list[str]) -> None:
             losses += [next(steps).loss for _ in range(count)]
             print(time.perf_counter() - started, flush=True)
     images = count * session.plan.recipe.batch_size
-    print(json.dumps({"images": images, "losses": losses, "execution": state.plan.sentence()}))
+    told = {"images": images, "losses": losses, "execution": state.plan.sentence()}
+    print(json.dumps(told | {"parameters": sum(each.numel() for each in state.model.parameters())}))
 
 
 if __name__ == "__main__":

@@ -48,15 +48,8 @@ def build(job: Job) -> Any:
         from striate.models import create_model
 
         return create_model(job.network, classes=_CLASSES, size=(job.side, job.side), seed=0)
-    import torch
+    from _torchvision import torchvision
 
-    try:
-        import torchvision
-    except RuntimeError:  # its extension was not built for this torch: declare what it would have declared
-        operators = torch.library.Library("torchvision", "DEF")
-        operators.define("nms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
-        operators.define("qnms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
-        import torchvision
     return torchvision.models.get_model(job.network, weights=None)
 
 

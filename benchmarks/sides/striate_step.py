@@ -1,0 +1,52 @@
+"""A network's step by the plan that Striate chooses, on one batch: python -m sides.striate_step MODEL BATCH SIDE STEPS
+
+Gradient and update by SGD, without loading or augmentation. Says "ready" after the first step, then answers every line
+that it is sent with the seconds of so many steps.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+
+import torch
+
+from striate.core.allocator import tune_process
+from striate.models import create_model
+from striate.tasks import CLASSIFICATION
+from striate.training.autotune import choose_plan
+from striate.training.backward import backward
+
+CLASSES = 10
+
+
+def main(name: str, batch_size: int, side: int, count: int) -> None:
+    tune_process()
+    shape = (batch_size, 3, side, side)
+    model = create_model(name, classes=CLASSES, channels=3, size=(side, side), seed=0).train()
+    plan = choose_plan(model, shape)
+    model = plan.adopt(model)
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1, momentum=0.9, weight_decay=1e-4)
+    batch = CLASSIFICATION.example(shape, torch.Size([CLASSES]), torch.Generator().manual_seed(0))
+
+    def step() -> float:
+        optimizer.zero_grad()
+        with plan.in_effect():
+            loss = backward(model, CLASSIFICATION, batch, plan)
+        optimizer.step()
+        return loss.item()
+
+    losses = [step()]
+    print("ready", flush=True)
+    for _ in sys.stdin:
+        started = time.perf_counter()
+        losses += [step() for _ in range(count)]
+        print(time.perf_counter() - started, flush=True)
+    parameters = sum(each.numel() for each in model.parameters())
+    told = {"images": count * batch_size, "losses": losses, "parameters": parameters, "execution": plan.sentence()}
+    print(json.dumps(told))
+
+
+if __name__ == "__main__":
+    main(sys.argv[1], *map(int, sys.argv[2:]))
