@@ -11,22 +11,19 @@ of 3 from the best rate ends the program with an error.
 from __future__ import annotations
 
 import argparse
-import json
 import math
 import sys
 import tempfile
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import fmean
 from typing import Any
 
-import numpy as np
-
 from _measure import Figures, write_result
+from _notebook import Notebook
 from _sides import REPOSITORY, real_data
+from _subset import subset
 from striate.core.errors import TrainingError
-from striate.data.sources.opening import open_data
 from striate.runs.rate_range import RULE, RateRange, range_test
 from striate.runs.start import plan_run
 from striate.runs.train import Session, first_state
@@ -53,7 +50,7 @@ class Pair:
         data = self.data
         if data in ("fashion-mnist", "cifar10"):
             source = cifar10 if data == "cifar10" and cifar10 else real_data(data)
-            data = str(subset(source, folder / f"{data}.npz"))
+            data = str(subset(source, folder / f"{data}.npz", train=3000, test=1000))
         chosen = {"precision": "float32", "device": "cpu", **self.changes, **changes}
         return Session(*plan_run(data, chosen, recipe=self.recipe)[:2])
 
@@ -76,19 +73,6 @@ PAIRS = (
 )
 
 
-def subset(source: Path, file: Path, train_count: int = 3000, test_count: int = 1000) -> Path:
-    """Write the first images of both official splits as a data set of their own."""
-    if not file.exists():
-        dataset = open_data(str(source))
-        arrays: dict[str, np.ndarray] = {}
-        for name, count in (("train", train_count), ("test", test_count)):
-            chosen = dataset.splits[name][:count]  # pyright: ignore[reportArgumentType]
-            arrays[f"x_{name}"] = np.stack([dataset.store.read(int(number)).pixels for number in chosen])
-            arrays[f"y_{name}"] = dataset.targets[chosen]
-        np.savez(file, allow_pickle=False, **arrays)
-    return file
-
-
 def constant(session: Session) -> dict[str, float]:
     """Train to the end of the recipe; return the validation loss and accuracy, those of chance after a divergence."""
     recipe = session.plan.recipe
@@ -103,24 +87,6 @@ def constant(session: Session) -> dict[str, float]:
         return {"loss": math.log(classes), "accuracy": 1 / classes}
     scores = evaluate(state.model, state.task, validation, state.plan).scores()
     return {"loss": scores["loss"], "accuracy": scores["accuracy"]}
-
-
-class Notebook:
-    """Cells that were computed, one JSON line each; a cell that is there is not computed again."""
-
-    def __init__(self, path: Path) -> None:
-        self._path = path
-        lines = path.read_text().splitlines() if path.exists() else []
-        self._cells: dict[str, Any] = {cell["cell"]: cell["value"] for cell in map(json.loads, lines)}
-
-    def get(self, cell: str, compute: Callable[[], Any]) -> Any:
-        if cell not in self._cells:
-            self._cells[cell] = compute()
-            self._path.parent.mkdir(parents=True, exist_ok=True)
-            with self._path.open("a") as file:
-                file.write(json.dumps({"cell": cell, "value": self._cells[cell]}) + "\n")
-            print(cell, self._cells[cell], flush=True)
-        return self._cells[cell]
 
 
 def study(pair: Pair, notebook: Notebook, folder: Path, cifar10: Path | None) -> tuple[tuple[str, ...], bool]:

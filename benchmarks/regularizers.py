@@ -11,7 +11,6 @@ so the study continues where it was stopped. `--write` writes the tables and the
 from __future__ import annotations
 
 import argparse
-import json
 import math
 import statistics
 import tempfile
@@ -23,6 +22,7 @@ from typing import Any
 import numpy as np
 
 from _measure import RESULTS, Figures, write_result
+from _notebook import Notebook
 from _sides import REPOSITORY, real_data
 from striate.core.duration import Duration
 from striate.core.files import write_atomically
@@ -127,26 +127,6 @@ def trained(data: Path, setting: Setting, seed: int) -> Curve:
     every = Duration(float(EVERY), "ep")
     events = train(state, batches, until=recipe.epochs, evaluate=scores, every=every)
     return [{"epoch": event.clock.epochs, **event.scores} for event in events if isinstance(event, Evaluated)]
-
-
-class Notebook:
-    """Runs that were made, one JSON line each; a run that is there is not made again."""
-
-    def __init__(self, path: Path) -> None:
-        self._path = path
-        lines = path.read_text().splitlines() if path.exists() else []
-        self._runs: dict[str, Curve] = {run["run"]: run["curve"] for run in map(json.loads, lines)}
-
-    def curve(self, data: Path, setting: Setting, seed: int) -> Curve:
-        """Return the curve of a run, from the notebook or by training."""
-        key = json.dumps({**PLAIN, **setting.changes, "seed": seed}, sort_keys=True)
-        if key not in self._runs:
-            self._runs[key] = trained(data, setting, seed)
-            self._path.parent.mkdir(parents=True, exist_ok=True)
-            with self._path.open("a") as file:
-                file.write(json.dumps({"run": key, "curve": self._runs[key]}) + "\n")
-            print(f"{setting.name}, seed {seed}: {self._runs[key][-1]}", flush=True)
-        return self._runs[key]
 
 
 def figures(curves: Mapping[str, Sequence[Curve]]) -> Figures:
@@ -265,7 +245,9 @@ def main() -> None:
         data = subset(Path(folder) / "fashion-mnist.npz")
         for seed in range(seeds):
             for setting in settings:
-                curves[setting.name].append(notebook.curve(data, setting, seed))
+                cell = {**PLAIN, **setting.changes, "seed": seed}
+                curve = notebook.get(cell, lambda setting=setting, seed=seed: trained(data, setting, seed))
+                curves[setting.name].append(curve)
     stopped = {"early stopping at the lowest validation loss": list(map(_stopped, curves["nothing"]))}
     table = figures(curves | stopped)
     print(table.markdown())

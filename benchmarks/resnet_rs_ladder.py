@@ -23,14 +23,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import fmean, stdev
 
-import numpy as np
 from torch import Tensor, nn
 
 import striate
 from _measure import Figures, write_result
 from _runs import trained
 from _sides import REPOSITORY, real_data
-from striate.data.sources.opening import open_data
+from _subset import subset
 from striate.layers import Add, GlobalAveragePool, SqueezeExcitation, StochasticDepth, he_
 
 KEPT = REPOSITORY / "runs" / "resnet_rs_ladder"
@@ -149,18 +148,6 @@ def accuracy(data: Path, place: int, seed: int, epochs: int, folder: Path) -> fl
     return striate.evaluate(run).scores.top1.value or 0.0
 
 
-def subset(cifar10: Path, count: int, file: Path) -> Path:
-    """Write the first `count` training images and all test images as a data set of their own."""
-    if not file.exists():
-        file.parent.mkdir(parents=True, exist_ok=True)
-        dataset, arrays = open_data(str(cifar10)), {}
-        for name, chosen in (("train", dataset.splits["train"][:count]), ("test", dataset.splits["test"])):
-            arrays[f"x_{name}"] = np.stack([dataset.store.read(int(number)).pixels for number in chosen])
-            arrays[f"y_{name}"] = dataset.targets[chosen]
-        np.savez(file, allow_pickle=False, **arrays)
-    return file
-
-
 def table_of(found: Sequence[Sequence[float]]) -> tuple[Figures, list[str]]:
     """The table of the ladder, and the names of the steps that do not help."""
     rows, useless = [], []
@@ -192,7 +179,7 @@ def main() -> None:
         arguments.seeds, arguments.images, arguments.epochs = 1, 500, 1
     folder = KEPT / f"{arguments.images}-{arguments.epochs}"
     cifar10 = arguments.cifar10 or real_data("cifar10") / "cifar-10-batches-bin"
-    data = subset(cifar10, arguments.images, folder / "cifar10.npz")
+    data = subset(cifar10, folder / "cifar10.npz", train=arguments.images)
     found = []
     for place, rung in enumerate(RUNGS):
         seeds = range(arguments.seeds)

@@ -33,7 +33,7 @@ import tempfile
 import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -43,6 +43,7 @@ from PIL import Image
 
 import striate
 from _measure import RESULTS, Figures, hardware, in_turn, write_result
+from _notebook import Notebook
 from _sides import REPOSITORY, real_data, run_side
 from striate.core.proportion import Proportion
 from striate.data.audit import audit
@@ -87,13 +88,18 @@ class Case:
 
 @dataclass(frozen=True)
 class Found:
-    """How many of `count` test images are correct, wall and processor time (with child processes), and where."""
+    """How many of `count` test images are correct, wall and processor time (with child processes), and where.
+
+    It is of so many `folds`, from that of its case on; times are the mean. (New cells are of one. Those of several are
+    from before the notebook was kept.)
+    """
 
     correct: int
     count: int
     seconds: float
     processor_seconds: float
     machine: str
+    folds: int = 1
 
 
 def folder_of(name: str, cifar10: Path | None, folder: Path) -> Path:
@@ -237,19 +243,6 @@ def between_processes(cells: dict[Case, Found]) -> Figures:
     return Figures(columns, tuple(rows), "Processes from start to end, in turn; medians, and ratios within a round.")
 
 
-def read_notebook() -> dict[Case, Found]:
-    """Return the cells that are known."""
-    lines = NOTEBOOK.read_text().splitlines() if NOTEBOOK.exists() else []
-    cells = [json.loads(line) for line in lines if line.endswith("}}")]  # the last may be cut off
-    return {Case(**cell["case"]): Found(**cell["found"]) for cell in cells}
-
-
-def note(case: Case, found: Found) -> None:
-    """Add a cell."""
-    with NOTEBOOK.open("a") as file:
-        file.write(json.dumps({"case": asdict(case), "found": asdict(found)}) + "\n")
-
-
 def cases(sets: Sequence[str], counts: Sequence[int], modes: Sequence[str], folds: int, epochs: int) -> Iterator[Case]:
     """Yield what is asked for, all kinds on one fold before the next fold."""
     for fold, data, count, mode in itertools.product(range(folds), sets, counts, modes):
@@ -268,10 +261,14 @@ def rows_of(data: str, cells: dict[Case, Found]) -> list[tuple[str, ...]]:
         accuracy = Proportion(sum(one.correct for one in members), sum(one.count for one in members))
         low, high = accuracy.interval or (0.0, 1.0)
         length = "–" if MODES[mode] not in BY_EPOCHS else str(epochs) if epochs else "recipe's"
-        times = (np.mean([getattr(one, name) for one in members]) for name in ("seconds", "processor_seconds"))
+        folds = [one.folds for one in members]
+        times = (
+            np.average([getattr(one, name) for one in members], weights=folds)
+            for name in ("seconds", "processor_seconds")
+        )
         share = f"{accuracy.value or 0:.2%}"
         cell = (share, f"{low:.1%} – {high:.1%}", *(f"{value:.1f}" for value in times))
-        rows.append(("all" if count == float("inf") else f"{count:.0f}", MODES[mode], length, str(len(members)), *cell))
+        rows.append(("all" if count == float("inf") else f"{count:.0f}", MODES[mode], length, str(sum(folds)), *cell))
     return rows
 
 
@@ -288,7 +285,7 @@ def against_peer(cells: dict[Case, Found]) -> str:
     ratios = np.array([[p.seconds / f.seconds, p.processor_seconds / f.processor_seconds] for f, p in pairs])
     wall, processor = np.median(ratios, axis=0)
     return (
-        f"Features and the peer on the same {len(pairs)} folds: {own} and {theirs} of "
+        f"Features and the peer on the same {sum(found.folds for found, _ in pairs)} folds: {own} and {theirs} of "
         f"{sum(found.count for found, _ in pairs)} images are correct; the peer takes {wall:.2f} times the wall time "
         f"and {processor:.2f} times the processor time (medians)."
     )
@@ -307,13 +304,15 @@ def main() -> None:
     parser.add_argument("--write", action="store_true", help="write results/transfer.md and .json")
     arguments = parser.parse_args()
     striate.tune_process()
-    ends, cells, peer = time.monotonic() + arguments.seconds, read_notebook(), Peer()
+    ends, notebook, peer = time.monotonic() + arguments.seconds, Notebook(NOTEBOOK), Peer()
+    cells = {Case(**cell): Found(**found) for cell, found in notebook}
     counts = [0 if count == "all" else int(count) for count in arguments.per_class]
     wanted = cases(arguments.sets, counts, arguments.modes, arguments.folds, arguments.epochs)
+    known = {replace(case, fold=case.fold + n) for case, found in cells.items() for n in range(found.folds)}
     with tempfile.TemporaryDirectory() as made:
         opened: dict[str, tuple[Dataset, ImageIndex]] = {}
         for case in wanted:
-            if case in cells or time.monotonic() > ends:
+            if case in known or time.monotonic() > ends:
                 continue
             if case.data not in opened:
                 (Path(made) / case.data).mkdir()
@@ -321,14 +320,14 @@ def main() -> None:
                 opened[case.data] = dataset, audit(dataset).index
             dataset, index = opened[case.data]
             cells[case] = measured(case, dataset, division(dataset, index, case), peer)
-            note(case, cells[case])
+            notebook.add(asdict(case), asdict(cells[case]))
             print(case, cells[case], flush=True)
     for kind in in_turn(list(PROCESSES), arguments.processes):
         number = sum(case.mode == kind for case in cells)
         case = Case("photos", 0, kind, 0, number)
         if number < arguments.processes and time.monotonic() < ends:
             cells[case] = process(kind, real_data("photos-dog-cat"))
-            note(case, cells[case])
+            notebook.add(asdict(case), asdict(cells[case]))
             print(case, cells[case], flush=True)
     told = against_peer(cells)
     method = (

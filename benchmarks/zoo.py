@@ -20,10 +20,10 @@ import sys
 from collections.abc import Mapping
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
-from pathlib import Path
 from typing import Any
 
 from _measure import Figures, write_result
+from _notebook import Notebook
 from _sides import REPOSITORY
 from sides.zoo_asked import ask
 
@@ -39,23 +39,9 @@ _RESULT = REPOSITORY / "results" / "zoo.json"
 _QUICK = ("linear", "lenet5", "resnet20")
 
 
-class Notebook:
-    """What was found, model by model, for each network as it is now."""
-
-    def __init__(self, path: Path) -> None:
-        self._path = path
-        lines = path.read_text().splitlines() if path.exists() else []
-        entries = [json.loads(line) for line in lines if line.endswith("}")]  # the last may be cut off
-        known = [entry for entry in entries if entry["name"] in MODELS]
-        self.found: dict[str, Found] = {
-            entry["name"]: entry for entry in known if entry["digest"] == digest_of(entry["name"])
-        }
-
-    def add(self, name: str, digest: str, found: Found) -> None:
-        self.found[name] = found
-        self._path.parent.mkdir(exist_ok=True)
-        with self._path.open("a") as file:
-            file.write(json.dumps({"name": name, "digest": digest, **found}) + "\n")
+def known(cell: Mapping[str, str]) -> bool:
+    """Whether a cell of the notebook is of a network as it is now."""
+    return cell["name"] in MODELS and cell["digest"] == digest_of(cell["name"])
 
 
 def written() -> dict[str, Row]:
@@ -125,19 +111,20 @@ def main() -> None:
     names = list(_QUICK) if arguments.quick else [card.name for card in list_models(arguments.only)]
     rows = {} if arguments.all else written()
     notebook = Notebook(REPOSITORY / "runs" / "zoo.jsonl")
+    found = {cell["name"]: each for cell, each in notebook if known(cell)}
     problems: list[str] = []
     for number, name in enumerate(names, start=1):
         if name in rows:
             continue
-        known = notebook.found.get(name)
-        if known is None or (arguments.again and known["problems"]):
-            digest, known = digest_of(name), asked(name)
-            notebook.add(name, digest, known)
-        rows[name] = cells(name, known)
-        problems += [f"{name}: {problem}" for problem in known["problems"]]
+        told = found.get(name)
+        if told is None or (arguments.again and told["problems"]):
+            told = asked(name)
+            notebook.add({"name": name, "digest": digest_of(name)}, told)
+        rows[name] = cells(name, told)
+        problems += [f"{name}: {problem}" for problem in told["problems"]]
         print(f"{number}/{len(names)}  {'  '.join(rows[name][:1] + rows[name][5:])}", end="  ")
-        print(f"{known['seconds']:.0f} s, {known['peak_bytes'] / 1e9:.1f} GB", flush=True)
-        for problem in known["problems"]:
+        print(f"{told['seconds']:.0f} s, {told['peak_bytes'] / 1e9:.1f} GB", flush=True)
+        for problem in told["problems"]:
             print(f"    {problem}", flush=True)
     judged = [row[COLUMNS.index("logits beside")] for row in (rows[name] for name in names)]
     comparisons = sum(len(each.split(", ")) for each in judged if each != "–")
