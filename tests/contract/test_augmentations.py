@@ -293,6 +293,13 @@ def test_an_augmentation_after_from_data_replaces_the_one_of_its_name_in_place()
     assert augmentations_in_effect((Scale(fraction=0.3),), spec(RGB), ["cat", "dog"]) == (Scale(fraction=0.3),)
 
 
+def test_an_alternating_flip_takes_the_place_of_the_flip_of_from_data_and_not_of_one_that_is_listed():
+    used = augmentations_in_effect((FromData(), AlternatingFlip()), spec(RGB), ["cat", "dog"])
+    assert [each.name for each in used] == ["alternating_flip", "shift", "scale", "brightness", "contrast"]
+    both = augmentations_in_effect((FromData(), Flip(), AlternatingFlip()), spec(RGB), ["cat", "dog"])
+    assert {"flip", "alternating_flip"} <= {each.name for each in both}
+
+
 @pytest.mark.parametrize(
     ("listed", "sentence"),
     [

@@ -60,6 +60,13 @@ def test_mirroring_that_was_on_where_the_side_matters_is_warned_of_in_lines_and_
     assert str(found) in event.run.report_file.read_text()
 
 
+def test_an_alternating_flip_is_mirroring(tmp_path: Path) -> None:
+    options: dict[str, Any] = {"augmentation.alternating_flip": "true"}
+    found = end(data(tmp_path / "d", tone, ("uno", "dos"), 24), epochs=1, **options).mirrored
+    assert found is not None
+    assert found.used
+
+
 def test_mirroring_that_was_off_and_would_have_been_harmless_is_reported(tmp_path: Path) -> None:
     found = end(data(tmp_path / "d", tone, ("1", "2"), 30)).mirrored
     assert found is not None

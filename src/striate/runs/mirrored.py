@@ -21,6 +21,7 @@ from striate.core.proportion import NORMAL_975
 from striate.core.protocols import Batches
 from striate.data.augmentation.augment import augmentations_in_effect
 from striate.data.augmentation.augmentations import Flip
+from striate.data.augmentation.geometric import AlternatingFlip
 from striate.data.augmentation.mirroring import mirroring
 from striate.data.loading.loader import Loader
 from striate.runs.folder import Run
@@ -123,7 +124,8 @@ def measure_mirroring(prepared: Any, recipe: Recipe, classifier: Classifier, out
     if mirroring(spec, classes).decided:
         return None
     rows = every_nth(np.arange(len(outputs.index)), _MOST)
-    used = any(isinstance(each, Flip) for each in augmentations_in_effect(recipe.augmentation, spec, classes))
+    augmentations = augmentations_in_effect(recipe.augmentation, spec, classes)
+    used = any(isinstance(each, (Flip, AlternatingFlip)) for each in augmentations)
     plan = plain_plan(str(classifier.device))
     try:
         validation = _Small(_loader(prepared, outputs.index[rows]))

@@ -31,6 +31,7 @@ from striate.data.augmentation.augmentations import (
     Shift,
 )
 from striate.data.augmentation.colours import Colour
+from striate.data.augmentation.geometric import AlternatingFlip
 from striate.data.augmentation.mirroring import mirroring
 from striate.data.augmentation.mixing import Mixing
 
@@ -135,14 +136,17 @@ def augmentations_in_effect(
     """Return the augmentations of a recipe's list that take effect on given data, in order.
 
     `from_data` becomes the augmentations that suit the data. Those listed after it replace the ones of their names in
-    their places. Augmentations of strength 0 are left out.
+    their places, and `alternating_flip` that of `flip`. Augmentations of strength 0 are left out.
 
     Raises:
         ConfigError: an augmentation of colours is listed, and the images have none.
     """
     found: dict[str, Augmentation] = {}
+    alternating = next((each for each in listed if isinstance(each, AlternatingFlip)), None)
     for each in listed:
         expanded = default_augmentations(spec, classes) if isinstance(each, FromData) else (each,)
+        if isinstance(each, FromData) and alternating is not None:
+            expanded = tuple(alternating if isinstance(one, Flip) else one for one in expanded)
         found |= {one.name: one for one in expanded}
     used = tuple(one for one in found.values() if one.active)
     coloured = [one.name for one in used if isinstance(one, Colour)]
