@@ -6,12 +6,13 @@ import json
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import BatchSampler, DataLoader, Dataset, RandomSampler, WeightedRandomSampler
 
 import striate
 from striate.core.errors import ConfigError, DataError, RunError
@@ -94,6 +95,34 @@ def test_batches_are_a_function_of_seed_and_epoch_and_leave_the_random_state_alo
     torch.set_rng_state(state)
     list(batches.epoch(0))
     assert torch.equal(torch.get_rng_state(), state)
+
+
+def sampled(kind: str) -> DataLoader[Any]:
+    """A loader whose order, or whose noise, comes from elsewhere than its own generator."""
+    images, generator = Stripes(24), torch.Generator().manual_seed(9)
+    if kind == "weighted":
+        return DataLoader(images, 8, sampler=WeightedRandomSampler([1.0] * 24, 24, generator=generator))
+    if kind == "batches":
+        return DataLoader(images, batch_sampler=BatchSampler(RandomSampler(images, generator=generator), 8, False))
+    return DataLoader(images, 8, shuffle=True, num_workers=1, persistent_workers=True)
+
+
+@pytest.mark.parametrize("kind", ["weighted", "batches", "persistent"])
+def test_samplers_and_workers_do_not_depend_on_the_epochs_before(kind: str) -> None:
+    found = []
+    for before in ((), (0,)):
+        batches = LoaderBatches(sampled(kind), "train", LabelSpec(("a", "b")), CLASSIFICATION.targets, seed=3)
+        for epoch in before:
+            list(batches.epoch(epoch))
+        found.append(torch.cat([batch.images for batch in batches.epoch(1)]))
+    assert torch.equal(*found)
+
+
+def test_means_may_be_a_tensor_and_must_be_numbers() -> None:
+    given = replace(loaders(), mean=torch.tensor([0.5]), std=np.array([0.25]))
+    assert (given.mean, given.std) == ((0.5,), (0.25,))
+    with pytest.raises(DataError, match=r"mean must be a number for each channel, as in .*; received 0\.5"):
+        replace(loaders(), mean=0.5)
 
 
 def test_a_setting_that_is_the_loaders_own_is_refused() -> None:

@@ -33,8 +33,11 @@ class Loaders:
     which the loaders standardise values from 0 to 1: with them the classifier prepares image files in the same way.
 
     Where the order and the augmentation of a loader come from torch's random numbers, they depend on the run's seed,
-    the epoch and the batch alone, so that a resumed run repeats them. The generator of a loader that has one is seeded
-    at the start of each epoch.
+    the epoch and the batch alone, so that a resumed run repeats them. The generators of a loader and of its samplers
+    are seeded at the start of each epoch, and persistent workers are started again.
+
+    Raises:
+        DataError: `mean` or `std` is not a sequence of numbers.
 
     Example:
         loaders = striate.Loaders(train, val, classes=["cat", "dog"], mean=(0.5,) * 3, std=(0.25,) * 3)
@@ -48,6 +51,17 @@ class Loaders:
     classes: Sequence[str]
     mean: Sequence[float]
     std: Sequence[float]
+
+    def __post_init__(self) -> None:
+        for name in ("mean", "std"):
+            given = getattr(self, name)
+            try:
+                numbers = tuple(float(value) for value in given)
+            except (TypeError, ValueError) as error:
+                raise DataError(
+                    f"{name} must be a number for each channel, as in (0.5, 0.5, 0.5); received {given!r}."
+                ) from error
+            object.__setattr__(self, name, numbers)  # tensors and arrays become numbers
 
     def splits(self) -> dict[Split, Pairs]:
         """Return the loaders that are given, by split."""
@@ -145,13 +159,20 @@ class LoaderBatches:
                 yield batch
 
     def _begin(self, epoch: int, seed: int) -> Iterator[Any]:
-        """Start an iteration of the loader, whose own generator and sampler are set to this epoch."""
-        generator = getattr(self._loader, "generator", None)
-        if isinstance(generator, torch.Generator):
-            generator.manual_seed(seed)
-        set_epoch = getattr(getattr(self._loader, "sampler", None), "set_epoch", None)
-        if callable(set_epoch):
-            set_epoch(epoch)
+        """Start an iteration of the loader; its own generators and samplers are set to this epoch."""
+        batch_sampler = getattr(self._loader, "batch_sampler", None)
+        samplers = (getattr(self._loader, "sampler", None), batch_sampler, getattr(batch_sampler, "sampler", None))
+        for each in (self._loader, *samplers):
+            generator = getattr(each, "generator", None)
+            if isinstance(generator, torch.Generator):
+                generator.manual_seed(seed)
+        for each in samplers:
+            set_epoch = getattr(each, "set_epoch", None)
+            if callable(set_epoch):
+                set_epoch(epoch)
+        if getattr(self._loader, "persistent_workers", False):
+            loader: Any = self._loader
+            loader._iterator = None  # its workers would go on with the random numbers of the last epoch
         return iter(self._loader)
 
     def _batch(self, pair: Any, index: int) -> Batch:
