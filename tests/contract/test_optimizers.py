@@ -57,11 +57,11 @@ OF_BIASES: dict[str, Callable[..., float]] = {
 
 
 class One(nn.Module):
-    """A network of one weight and one bias: y = w x + b."""
+    """A network of one weight and one bias, y = w x + b, before its last layer."""
 
     def __init__(self, weight: float, bias: float) -> None:
         super().__init__()
-        self.linear = nn.Linear(1, 1).double()
+        self.linear, self.last = nn.Linear(1, 1).double(), nn.Linear(1, 1).double()
         with torch.no_grad():
             self.linear.weight.fill_(weight)
             self.linear.bias.fill_(bias)

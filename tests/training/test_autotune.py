@@ -82,6 +82,27 @@ def test_gradients_are_compared_with_those_of_the_plain_plan() -> None:
     assert not autotune.agrees(Blurred(), CLASSIFICATION, sample, THIRD, FIRST)
 
 
+class Dropping(nn.Module):
+    """A network of whose dropout its modules say nothing."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.linear = nn.Linear(72, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return nn.functional.dropout(self.linear(x.flatten(1)), 0.5, self.training)
+
+
+def test_parts_are_refused_where_a_network_draws_random_numbers_in_training() -> None:
+    sample = CLASSIFICATION.example(SHAPE, torch.Size([3]), torch.Generator().manual_seed(0))
+    dropping, plain = Dropping(), make_model(0.0)
+    state = torch.get_rng_state()
+    assert not autotune.agrees(dropping, CLASSIFICATION, sample, ExecutionPlan(parts=2), FIRST)
+    assert autotune.agrees(dropping, CLASSIFICATION, sample, ExecutionPlan(threads=2), FIRST)
+    assert autotune.agrees(plain, CLASSIFICATION, sample, ExecutionPlan(parts=2), FIRST)
+    assert torch.equal(torch.get_rng_state(), state)
+
+
 def test_the_trial_leaves_no_trace_in_network_randomness_or_threads() -> None:
     model = make_model().train()
     before, random, threads = weights(model), torch.get_rng_state(), torch.get_num_threads()

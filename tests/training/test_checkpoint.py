@@ -157,6 +157,21 @@ def test_weights_that_are_not_finite_are_not_written() -> None:
         snapshot(state, POSITION)
 
 
+def test_buffers_may_hold_infinity() -> None:
+    model = make_model()
+    model.register_buffer("mask", torch.full((2,), -torch.inf))
+    assert "model.mask" in snapshot(make_state(model), POSITION).tensors
+
+
+def test_statistics_of_other_parameters_are_a_sentence() -> None:
+    first, second = make_state(), make_state()
+    list(train(first, MadeBatches(), until=Duration.parse("1st")))
+    for group in second.optimizer.param_groups:
+        group["params"].reverse()
+    with pytest.raises(RunError, match=r"belongs to another optimizer: .* of shape .* for a parameter of shape"):
+        restore(second, snapshot(first, POSITION))
+
+
 def test_a_checkpoint_of_another_network_is_a_sentence() -> None:
     other = make_state(nn.Sequential(nn.Flatten(), nn.Linear(72, 3)))
     with pytest.raises(RunError, match="The checkpoint at step 0 belongs to another network"):

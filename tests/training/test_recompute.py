@@ -98,6 +98,18 @@ def test_a_network_is_afterwards_as_it_was() -> None:
     assert not any("forward" in vars(block) for block in blocks(model))
 
 
+def test_a_block_takes_arguments_by_name() -> None:
+    class Named(Network):
+        def forward(self, x: Tensor) -> Tensor:
+            for stage in self.stages:
+                x = stage(x, y=x)
+            return self.last(x.flatten(1))
+
+    network, images = Named(), torch.randn(4, 2, 6, 6)
+    once, twice = (passed(network, images, twice=value)[0] for value in (False, True))
+    assert all(map(torch.equal, once, twice))
+
+
 def test_a_wrapper_of_a_network_is_looked_into() -> None:
     class Wrapper(nn.Module):
         def __init__(self) -> None:

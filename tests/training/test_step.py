@@ -117,6 +117,14 @@ def test_no_filter_and_no_unit_is_longer_than_the_bound_after_any_step() -> None
         assert max(norms) == pytest.approx(0.4, rel=1e-5)
 
 
+def test_the_bound_leaves_frozen_layers_as_they_are() -> None:
+    state = make_state(lr=0.5, max_norm=0.01)
+    frozen = state.weights[0].requires_grad_(False)
+    before = frozen.clone()
+    step(state, BATCH)
+    assert torch.equal(frozen, before)
+
+
 def test_dropout_draws_by_the_number_of_the_step_and_not_from_what_was_drawn_before() -> None:
     ends = []
     for noise in (1, 2):

@@ -30,6 +30,7 @@ from striate.core.device import ExecutionPlan, Layout, Precision, computes_in_bf
 from striate.core.errors import StriateError
 from striate.core.files import cache_folder, read_regular, write_json
 from striate.core.progress import Progress, silent
+from striate.core.rng import torch_random_state_kept
 from striate.tasks import CLASSIFICATION, Task
 from striate.training.backward import backward, is_samplewise
 from striate.training.shortage import divided
@@ -181,7 +182,12 @@ def seconds_per_step(
 
 
 def agrees(model: nn.Module, task: Task, batch: Batch, plan: ExecutionPlan, plain: ExecutionPlan) -> bool:
-    """Return whether the gradient under `plan` equals that under `plain`, within the tolerance of its precision."""
+    """Return whether the gradient under `plan` equals that under `plain`, within the tolerance of its precision.
+
+    Parts in parallel would share torch's random numbers: a model that draws some in training has no such plan.
+    """
+    if plan.parts > 1 and _draws(model, task, batch):
+        return False
     truth = gradient(model, task, batch, plain)
     error = torch.linalg.vector_norm(gradient(model, task, batch, plan) - truth)
     return bool(error <= TOLERANCES[plan.precision] * torch.linalg.vector_norm(truth))
@@ -196,6 +202,14 @@ def gradient(model: nn.Module, task: Task, batch: Batch, plan: ExecutionPlan) ->
     with plan.in_effect():
         backward(copied, task, batch, plan)
     return torch.cat([p.grad.float().reshape(-1).cpu() for p in copied.parameters() if p.grad is not None])
+
+
+def _draws(model: nn.Module, task: Task, batch: Batch) -> bool:
+    """Return whether a forward pass in training draws from torch's random numbers (as functional dropout does)."""
+    with torch_random_state_kept(0), torch.no_grad():
+        before = torch.get_rng_state()
+        task.outputs(copy.deepcopy(model).train(), batch.images)
+        return not torch.equal(before, torch.get_rng_state())
 
 
 def _example(model: nn.Module, task: Task, shape: tuple[int, int, int, int]) -> Batch:

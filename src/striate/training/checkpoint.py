@@ -76,13 +76,13 @@ def snapshot(state: TrainState, log_position: LogPosition) -> Checkpoint:
     Raises:
         TrainingError: a weight is not a finite number, so the training cannot continue from here.
     """
-    tensors = {f"model.{name}": _copy(value) for name, value in state.model.state_dict().items()}
-    for name, value in tensors.items():
-        if value.is_floating_point() and not bool(torch.isfinite(value).all()):
+    for name, parameter in state.model.named_parameters():
+        if not bool(torch.isfinite(parameter).all()):
             raise TrainingError(
-                f"After step {state.clock.step} {name.removeprefix('model.')} holds values that are not finite, so no "
-                "checkpoint was written. Lower the learning rate, or bound the gradient (optimizer.clip_norm=1)."
+                f"After step {state.clock.step} {name} holds values that are not finite, so no checkpoint was written. "
+                "Lower the learning rate, or bound the gradient (optimizer.clip_norm=1)."
             )
+    tensors = {f"model.{name}": _copy(value) for name, value in state.model.state_dict().items()}
     averaged = state.averaged.count if state.averaged else 0
     tensors |= {f"average.{name}": _copy(value) for name, value in state.network.state_dict().items() if averaged}
     scalars: dict[str, dict[str, Any]] = {}
@@ -125,6 +125,12 @@ def restore(state: TrainState, checkpoint: Checkpoint) -> None:
         raise RunError(f"The checkpoint at step {checkpoint.clock.step} belongs to another network: {error}") from error
     for parameter, values in state.optimizer.state.items():
         for key, value in values.items():
+            if isinstance(value, Tensor) and value.ndim and value.shape != parameter.shape:
+                raise RunError(
+                    f"The checkpoint at step {checkpoint.clock.step} belongs to another optimizer: {key} of shape "
+                    f"{tuple(value.shape)} for a parameter of shape {tuple(parameter.shape)}. Restore the former "
+                    "settings, or start a new run."
+                )
             # The optimizer itself allocates statistics in the memory layout of their parameter. Some kernels assume it;
             # others round differently without it.
             if isinstance(value, Tensor) and value.shape == parameter.shape:

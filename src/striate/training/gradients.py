@@ -63,7 +63,8 @@ def bound(state: TrainState) -> None:
     """
     if state.max_norm is not None:
         for weight in state.weights:
-            weight.renorm_(2, 0, state.max_norm)
+            if weight.requires_grad:  # layers that are still frozen keep their weights
+                weight.renorm_(2, 0, state.max_norm)
     for module in state.constrained:
         module.project_()
 

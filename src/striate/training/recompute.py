@@ -86,8 +86,8 @@ def _twice(run: Callable[..., Any], module: nn.Module) -> Callable[..., Any]:
     def contexts() -> tuple[contextlib.AbstractContextManager[None], contextlib.AbstractContextManager[None]]:
         return contextlib.nullcontext(), _statistics_kept(norms)
 
-    def run_twice(*arguments: Any) -> Any:
-        return checkpoint(run, *arguments, use_reentrant=False, context_fn=contexts)
+    def run_twice(*arguments: Any, **named: Any) -> Any:
+        return checkpoint(run, *arguments, use_reentrant=False, context_fn=contexts, **named)
 
     return run_twice
 

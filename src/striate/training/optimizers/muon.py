@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, replace
+from typing import Any, Self
 
 import torch
 from jaxtyping import Float
@@ -63,14 +63,23 @@ class _Muon(Optimizer):
 _rule = without_compiler(_Muon)
 
 
+def _head(model: nn.Module) -> nn.Module | None:
+    """Return the head that `model` declares, else the last linear layer or convolution in it, if there is one."""
+    if isinstance(model, Described):
+        return model.get_submodule(model.head)
+    layers = [module for module in model.modules() if isinstance(module, (nn.Linear, nn.Conv2d))]
+    return layers[-1] if layers and layers[-1] is not model else None
+
+
 @dataclass(frozen=True, kw_only=True)
 class Muon(OptimizerSettings):
     """Muon: v ← μ v + (1 - μ) g, w ← w - lr · √max(1, a / b) · O(v), where O(v) is the orthogonal matrix nearest to v.
 
     Jordan et al. 2024, "Muon: an optimizer for hidden layers in neural networks" (kellerjordan.github.io/posts/muon).
     O is computed by five Newton-Schulz iterations. A convolution is the matrix of its filters, (a, b) = (channels out,
-    channels in · height · width). The last layer, biases and normalizations have the steps of AdamW, at `rest_lr`.
-    Weights decay apart from the gradient.
+    channels in · height · width). The last layer, biases and normalizations have the steps of AdamW, at `rest_lr`; the
+    last layer of a model that declares none (`head`) is the linear layer or convolution that it defines last. Weights
+    decay apart from the gradient.
 
     Args:
         momentum: μ, at least 0 and below 1.
@@ -88,9 +97,13 @@ class Muon(OptimizerSettings):
         check_range(self, "momentum", at_least=0, below=1)
         check_range(self, "rest_lr", above=0)
 
+    def scaled(self, factor: float) -> Self:
+        return replace(super().scaled(factor), rest_lr=factor * self.rest_lr)
+
     def kinds(self, model: nn.Module) -> Kinds:
         weights, others = split_parameters(model)
-        last = set(model.get_submodule(model.head).parameters()) if isinstance(model, Described) else set()
+        head = _head(model)
+        last = set() if head is None else set(head.parameters())
         decay, rest = {"weight_decay": self.weight_decay}, {"orthogonal": False, "lr": self.rest_lr}
         return [
             ([weight for weight in weights if weight not in last], {"orthogonal": True} | decay),

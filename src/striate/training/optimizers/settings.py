@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, replace
+from typing import Any, Self
 
 from torch import nn
 from torch.nn.modules.batchnorm import _NormBase  # every batch and instance normalization, and nothing else
@@ -73,6 +73,10 @@ class OptimizerSettings(Registered, ABC):
         check_range(self, "lr", "clip_norm", "clip_value", "gradient_noise", "max_norm", "sharpness", above=0)
         check_range(self, "norm_bias_rate", above=0)
         check_range(self, "weight_decay", "l1", at_least=0)
+
+    def scaled(self, factor: float) -> Self:
+        """Return these settings with all learning rates multiplied by `factor`."""
+        return replace(self, lr=factor * self.lr)
 
     def create(self, model: nn.Module, rates: Sequence[LayerRate] = ()) -> Optimizer:
         """Return the optimizer over the trainable parameters of `model`, which must be on its device.
