@@ -17,8 +17,11 @@ from striate.core.errors import ConfigError, RunError
 from striate.models.compression import compressible
 from striate.reporting import build
 from striate.runs import compress as compressing
+from striate.runs import probe
 from striate.runs.folder import Run
+from striate.runs.transfer import Features, Full, Scratch, rate_of
 from striate.training import StepDone
+from striate.training.optimizers import Muon
 
 NETWORK = "conv3-6 bn relu pool2 fc8 relu"
 
@@ -89,6 +92,7 @@ def test_without_fine_tuning_and_mistakes(trained: Run, tmp_path: Path, capsys: 
         main(["compress", str(trained.path), "--epochs", "0", "--keep", "0.5", "--out", str(tmp_path / "c"), "--json"])
     assert not ended.value.code
     printed = json.loads(capsys.readouterr().out)
+    assert not printed["seen"]
     assert [stage["name"] for stage in printed["stages"]] == ["float32", "pruned", "shared", "Huffman-coded"]
     assert printed["stages"][-1]["bytes"] == (tmp_path / "c" / "classifier" / "model.safetensors").stat().st_size
     pixels = np.zeros((9, 9, 3), np.uint8)
@@ -102,3 +106,19 @@ def test_without_fine_tuning_and_mistakes(trained: Run, tmp_path: Path, capsys: 
     (tmp_path / "photo.jpg").touch()
     with pytest.raises(RunError, match="no compression"):
         striate.compress(trained, out=tmp_path)
+
+
+def test_images_that_a_cross_validated_run_was_trained_on_are_named_so(
+    trained: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for module in (compressing, probe):
+        monkeypatch.setattr(module, "fold_count", lambda *_: 2)
+    with pytest.raises(SystemExit):
+        main(["compress", str(trained.path), "--epochs", "0", "--out", str(tmp_path / "c")])
+    assert "images of the test split, on which the run was trained too" in capsys.readouterr().out
+
+
+def test_the_fine_tuning_has_the_rates_that_suit_the_weights() -> None:
+    assert [rate_of(each) for each in (Scratch(), Full(rate=0.2), Features())] == [1.0, 0.2, 0.1]
+    scaled = Muon(lr=0.2, rest_lr=0.01).scaled(0.5)
+    assert (scaled.lr, scaled.rest_lr) == (0.1, 0.005)

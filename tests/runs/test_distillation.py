@@ -182,4 +182,6 @@ def test_the_images_of_a_student_are_rescaled_and_resized_for_its_teacher() -> N
     halved = adapted(images, student, replace(student, height=3, width=3))
     flat = adapted(torch.full((1, 1, 6, 6), 0.7), student, replace(student, height=3, width=3))
     assert halved.shape == (2, 1, 3, 3)
+    small = _numbers(5, 2, 1, 4, 4)  # as they are for a part of a training with resizing
+    assert adapted(small, student, student).shape == (2, 1, 6, 6)
     np.testing.assert_allclose(flat, np.full((1, 1, 3, 3), 0.7), atol=1e-6)

@@ -13,8 +13,10 @@ from torch.nn import functional
 
 import striate
 from striate.core.batch import Batch
+from striate.core.duration import Duration
 from striate.core.errors import ConfigError
 from striate.runs.fitting import check_norms
+from striate.runs.recipe import Recipe
 from striate.tasks import CLASSIFICATION, Classification
 
 
@@ -110,3 +112,24 @@ def test_a_batch_size_of_one_is_a_sentence_and_leaves_no_run(noise: Path) -> Non
     assert not Path("runs").exists()
     run = striate.train(noise, model="conv3-4 bn relu gap", epochs=1, set=settings)  # its maps have more values
     assert striate.load(run.path).predict(noise / "a" / "1.png").label in {"a", "b"}
+
+
+@pytest.mark.parametrize(
+    ("settings", "epochs"),
+    [
+        ({"average": "swa", "average.every_epochs": 5}, "3ep"),
+        ({"average": "swa"}, "0.5ep"),
+        ({"average": "lookahead", "average.every_steps": 100}, "3ep"),
+    ],
+)
+def test_an_average_that_no_weights_enter_is_a_sentence_and_leaves_no_run(
+    noise: Path, settings: dict[str, object], epochs: str
+) -> None:
+    with pytest.raises(ConfigError, match=r"No weights would enter the average .* Train for longer"):
+        striate.train(noise, model="conv3-4 relu gap", epochs=epochs, set={"batch_size": 4, **settings})
+    assert not Path("runs").exists()
+
+
+def test_a_seed_beyond_64_bits_is_a_sentence() -> None:
+    with pytest.raises(ConfigError, match=r"seed must be below 2\^63"):
+        Recipe(model="lenet5", epochs=Duration.parse("1ep"), seed=2**63)

@@ -131,6 +131,12 @@ def test_a_resumed_training_repeats_its_measurements(
     assert (tmp_path / "health.jsonl").read_text() == (whole[0] / "health.jsonl").read_text()
 
 
+def test_half_a_first_line_is_cut_away_before_others_are_added(tmp_path: Path) -> None:
+    (tmp_path / "health.jsonl").write_bytes(b'{"step": 0, "lay')
+    list(session(tmp_path, make_state()))
+    assert read_measurements(tmp_path / "health.jsonl")
+
+
 def test_a_short_training_is_not_measured(tmp_path: Path) -> None:
     assert diagnoses(session(tmp_path, make_state(), epochs=1, size=50)) == []
     assert not (tmp_path / "health.jsonl").exists()

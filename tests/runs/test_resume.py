@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -14,14 +16,29 @@ from PIL import Image
 
 import striate
 from rehearsal.colours import two_colours
+from striate.core import device
 from striate.core.device import ExecutionPlan
+from striate.core.duration import Clock, Duration
 from striate.core.errors import DataError, RunError, StriateError
 from striate.reporting import build
 from striate.runs import start, train
 from striate.runs.events import RunFinished, RunStarted
 from striate.runs.folder import Run
-from striate.training import CheckpointPolicy, SafePoint, circumstances, read_checkpoint, read_events, session
+from striate.runs.recipes import cifar
+from striate.runs.resume import _consequence
+from striate.runs.transfer import Staged
+from striate.training import (
+    CheckpointPolicy,
+    SafePoint,
+    circumstances,
+    newest_checkpoint,
+    read_checkpoint,
+    read_events,
+    session,
+)
+from striate.training.checkpoint import write_checkpoint
 from striate.training.event_log import without_wall
+from striate.training.schedules import Constant
 
 SETTINGS = ["batch_size=8", "input.height=12", "input.width=12", "stop.metric=loss", "schedule.name=constant"]
 NETWORK = "conv3-4 relu pool2 fc8 relu"
@@ -217,6 +234,27 @@ def test_an_average_that_begins_at_a_fraction_of_the_training_is_named(photos: P
     assert "begins at a fraction of the training, so it holds other epochs than in a training meant for 6ep" in said
 
 
+def test_an_evaluation_at_the_former_end_that_was_not_due_is_named_with_what_follows_it(photos: Path) -> None:
+    settings = ("evaluate_every=3ep", "stop.patience=5")
+    run = whole(photos, name="mine", settings=settings)
+    (said,) = started(striate.resume.events(run.path, epochs=7)).changes
+    assert said == (
+        "epochs 4ep → 7ep; the result is that of a training meant for it, plus an evaluation at its former end, whose "
+        "scores count for early stopping and the choice of the weights"
+    )
+
+
+def test_thawing_in_stages_follows_the_fraction_of_the_training() -> None:
+    staged: dict[str, Any] = {"model": "resnet18", "weights": "resnet18.imagenet1k_v1", "transfer": Staged()}
+    recipe = replace(cifar(), schedule=Constant(), **staged)
+    start, later = Clock(10), Clock(10, step=20)
+    longer = replace(recipe, epochs=Duration.parse("20ep"))
+    assert "exactly" in _consequence(longer, Duration.parse("10ep"), start)
+    assert "frozen layers follow the fraction" in _consequence(longer, Duration.parse("10ep"), later)
+    head_only = replace(longer, transfer=Staged(thawed=0.0))
+    assert "exactly" in _consequence(head_only, Duration.parse("10ep"), later)
+
+
 def test_a_shorter_end_is_exact_too_and_one_that_has_passed_is_refused(photos: Path) -> None:
     shorter = whole(photos, epochs=3)
     run = stop(begin(photos), 2)
@@ -331,7 +369,14 @@ def test_settings_without_effect_may_change(photos: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "changes", [{"model": "conv3-6 relu pool2 fc8 relu"}, {"batch_size": 4}, {"input__height": 14}]
+    "changes",
+    [
+        {"model": "conv3-6 relu pool2 fc8 relu"},
+        {"batch_size": 4},
+        {"input__height": 14},
+        {"optimizer__norm_bias_rate": 4.0},
+        {"initial": [{"name": "dirac"}]},
+    ],
 )
 def test_settings_that_cannot_change_within_a_run_are_refused_in_any_case(
     photos: Path, changes: dict[str, object]
@@ -340,6 +385,39 @@ def test_settings_that_cannot_change_within_a_run_are_refused_in_any_case(
     edit(run, **changes)
     with pytest.raises(RunError, match=r"Within a run .* cannot change: restore the former value"):
         striate.resume(run.path, inexact=True)
+
+
+@pytest.mark.parametrize(("before", "after"), [(0.0, 0.9), (0.9, 0.0)])
+def test_momentum_cannot_begin_or_end_within_a_run(photos: Path, before: float, after: float) -> None:
+    run = stop(begin(photos, settings=("optimizer.name=rmsprop", f"optimizer.momentum={before}")), 1)
+    edit(run, optimizer__momentum=after)
+    with pytest.raises(RunError, match=r"Within a run optimizer\.momentum cannot change"):
+        striate.resume(run.path, inexact=True)
+
+
+def test_the_execution_follows_an_edited_precision(photos: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    run = stop(begin(photos), 1)
+    edit(run, precision="float32")
+    monkeypatch.setattr(train, "choose_plan", lambda *_, **__: ExecutionPlan(layout="channels_last"))
+    assert started(striate.resume.events(run.path, inexact=True)).execution == ExecutionPlan(layout="channels_last")
+
+
+def test_a_run_of_a_device_that_is_missing_goes_on_elsewhere_if_that_is_accepted(
+    photos: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for module in (device, train):
+        monkeypatch.setattr(module, "has_device", lambda name: name == "cpu")
+    for name in ("resumed", "finished"):
+        run = stop(begin(photos, name=name), 1)
+        checkpoint, _ = newest_checkpoint(run.checkpoints)
+        assert checkpoint is not None
+        write_checkpoint(run.checkpoints, replace(checkpoint, plan=ExecutionPlan(device="cuda")))
+        if name == "finished":
+            assert striate.finish(run.path).scores["test"].top1.count
+            continue
+        with pytest.raises(RunError, match=r"computed on 'cuda', which this machine does not have.*--inexact"):
+            striate.resume(run.path)
+        assert striate.resume(run.path, inexact=True).scores["test"].top1.count
 
 
 def test_another_machine_is_refused_and_named_when_it_is_accepted(

@@ -211,6 +211,20 @@ def plain_plan(device: str | None = None) -> ExecutionPlan:
     return ExecutionPlan(device=device or devices()[0], threads=torch.get_num_threads())
 
 
+def has_device(name: str) -> bool:
+    """Return whether this machine has the device of this name."""
+    try:
+        device_named(name)
+    except ConfigError:
+        return False
+    return True
+
+
+def on_this_machine(plan: ExecutionPlan) -> ExecutionPlan:
+    """Return `plan`, or a plan without autotuning if this machine does not have its device."""
+    return plan if has_device(plan.device) else plain_plan()
+
+
 def machine(device: str = "cpu") -> dict[str, str]:
     """Describe the properties of this machine that can change the last bits of a result."""
     facts = {

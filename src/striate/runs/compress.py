@@ -23,6 +23,7 @@ from torch import nn
 from striate.classifier import Classifier, load_classifier, save_classifier, standing, weights_digest
 from striate.classifier.packing import distance_bits, entries_between, pack
 from striate.core.config import to_json
+from striate.core.device import on_this_machine
 from striate.core.duration import Duration
 from striate.core.errors import ConfigError, DataError, RunError
 from striate.core.files import make_folder, open_regular, write_json
@@ -38,10 +39,11 @@ from striate.runs.initial import Compressed
 from striate.runs.origin import Origin
 from striate.runs.plan import Plan, changed_recipe
 from striate.runs.prepare import Prepared, prepare_again
+from striate.runs.probe import fold_count, pooled
 from striate.runs.resume import resume_run
 from striate.runs.to_end import train_to_end
 from striate.runs.train import Start
-from striate.runs.transfer import Scratch
+from striate.runs.transfer import Scratch, rate_of
 from striate.training import StepDone, newest_checkpoint
 
 _RECORD = "compression.json"
@@ -84,11 +86,15 @@ class Stage:
 
 @dataclass(frozen=True, kw_only=True)
 class Compression:
-    """A compressed classifier and the stages that led to it, evaluated on `split`."""
+    """A compressed classifier and the stages that led to it, evaluated on the `images` of `split`.
+
+    `seen`: the run was trained on these images too, as one that is cross-validated is on all.
+    """
 
     path: Path
     split: str
     images: int
+    seen: bool
     stages: tuple[Stage, ...]
 
     @property
@@ -139,7 +145,10 @@ def compress_run(run: Run, folder: Path, settings: Settings, *, progress: Progre
     save_classifier(found, folder / _CLASSIFIER, packed=True)
     _check(found, load_classifier(folder / _CLASSIFIER))
     table.add("Huffman-coded", found, (folder / _CLASSIFIER / "model.safetensors").stat().st_size)
-    result = Compression(path=folder, split=split, images=len(prepared.splits[split]), stages=tuple(table.stages))
+    learned = pooled(plan.recipe, prepared) if fold_count(plan.recipe, prepared) > 1 else prepared
+    judged = prepared.splits[split]
+    seen = bool(np.isin(judged, learned.splits["train"]).any())
+    result = Compression(path=folder, split=split, images=len(judged), seen=seen, stages=tuple(table.stages))
     stored = {name: value for name, value in asdict(result).items() if name != "path"}
     write_json(folder / _RECORD, {**_read_record(folder), **stored})
     return result
@@ -208,13 +217,14 @@ def _tuned(
         transfer=Scratch(),
         initial=(initial,),
         epochs=epochs,
-        optimizer=replace(plan.recipe.optimizer, lr=settings.rate * plan.recipe.optimizer.lr),
+        optimizer=plan.recipe.optimizer.scaled(settings.rate * rate_of(plan.recipe.transfer)),
         average=None,
         resizing=None,
         freezing=None,
     )
     checkpoint, _ = newest_checkpoint(run.checkpoints)
-    own = replace(changed_recipe(plan, recipe), execution=checkpoint.plan if checkpoint else None, end_before=None)
+    execution = on_this_machine(checkpoint.plan) if checkpoint else None
+    own = replace(changed_recipe(plan, recipe), execution=execution, end_before=None)
     with new_run(folder, tuned.name, tuned.name) as begun:
         own.write(begun)
         _follow(train_to_end(begun, own, prepared, Start(), progress=progress), name, epochs, progress)

@@ -13,6 +13,7 @@ from torch import nn
 
 from striate.classifier import Classifier, save_classifier
 from striate.classifier.reference import LEAST
+from striate.core.device import on_this_machine
 from striate.core.errors import DataError, ModelError, RunError
 from striate.core.processes import ALONE, Processes
 from striate.data.dataset import SPLITS, Split
@@ -69,7 +70,7 @@ def conclude(
     split shows how the classifier does on unseen images.
     """
     checkpoint = processes.once(lambda: _kept(run, session, ending))
-    checkpoint = replace(checkpoint, plan=on_own_device(checkpoint.plan, processes))
+    checkpoint = replace(checkpoint, plan=on_own_device(on_this_machine(checkpoint.plan), processes))
     prepared = session.prepared
     classifier = replace(classifier_of(run, session, checkpoint), seen=prepared.seen).to(checkpoint.plan.device)
     judged: dict[Split, Outputs] = {}

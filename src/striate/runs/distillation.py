@@ -86,9 +86,10 @@ def adapted(
 ) -> Float[Tensor, "n c {teacher.height} {teacher.width}"]:
     """Convert images that were prepared and scaled for the student to the teacher's scale and size.
 
-    Crop and aspect ratio are those of the student's preparation.
+    Crop and aspect ratio are those of the student's preparation. Images that are smaller for a part of the training
+    (`resizing`) are enlarged.
     """
-    if student.size != teacher.size:
+    if images.shape[2:] != teacher.size:
         images = F.interpolate(images, teacher.size, mode="bilinear", antialias=True)
     if (student.mean, student.std) == (teacher.mean, teacher.std):
         return images

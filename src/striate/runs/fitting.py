@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import math
 from collections.abc import Iterator
+from dataclasses import replace
 
 import torch
 from torch import Tensor, nn
@@ -12,6 +13,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.modules.instancenorm import _InstanceNorm
 
 from striate.core.batch import Batch
+from striate.core.duration import Clock
 from striate.core.errors import ConfigError
 from striate.core.protocols import Auxiliary
 from striate.models import build_sketch
@@ -29,7 +31,7 @@ def check_fit(recipe: Recipe, prepared: TrainingData) -> None:
     Raises:
         ModelError: the network does not take images of this size.
         ConfigError: it has no auxiliary classifiers and the recipe weights them, it normalises over a single value, or
-            it does not take the sizes of the recipe's resizing.
+            it does not take the sizes of the recipe's resizing, or no weights ever enter the recipe's average.
     """
     channels, height, width = prepared.input.shape
     network = build_sketch(recipe.model, classes=len(prepared.labels), channels=channels, size=(height, width))
@@ -42,6 +44,7 @@ def check_fit(recipe: Recipe, prepared: TrainingData) -> None:
     most = recipe.memory.micro_batch
     least = min(count // piece_count(count, most) for count in (prepared.smallest_batch(recipe), recipe.batch_size))
     task = recipe.create_task()
+    _check_average(recipe, prepared)
 
     def example(height: int, width: int) -> Batch:
         outputs = torch.Size([len(prepared.labels)])
@@ -62,6 +65,26 @@ def check_fit(recipe: Recipe, prepared: TrainingData) -> None:
                 f"{height}×{width} does not take them ({said}). Choose a network that ends in a mean over the map, as "
                 "resnet20, larger sizes, or resizing=none."
             )
+
+
+def _check_average(recipe: Recipe, prepared: TrainingData) -> None:
+    """Check that weights enter the average of the recipe, if the number of steps is known.
+
+    Raises:
+        ConfigError: none do.
+    """
+    average, images = recipe.average, prepared.counts.get("train")
+    if average is None or images is None:
+        return
+    start = Clock(-(-images // recipe.batch_size))
+    steps = recipe.epochs.steps(start.steps_per_epoch)
+    if steps is None:
+        return
+    if not any(average.due(replace(start, step=step), recipe.epochs) for step in range(1, steps + 1)):
+        raise ConfigError(
+            f"No weights would enter the average {average.name!r} within {recipe.epochs} ({steps} steps): the first "
+            "are due later. Train for longer, change the options of the average, or choose average=none."
+        )
 
 
 def check_norms(network: nn.Module, batch: Batch, task: Task = CLASSIFICATION) -> None:

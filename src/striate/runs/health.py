@@ -88,7 +88,7 @@ class HealthWatch:
         self._read = 0  # bytes of the log
         found = read_measurements(self._path)
         self._measurements = [each for each in found if each.step <= state.clock.step and not each.diverged]
-        if found:
+        if self._path.exists():
             write_atomically(self._path, b"".join(map(_line, self._measurements)))
 
     def over(self, events: Generator[Event, None, Ending]) -> Generator[Event | Diagnosed, None, Ending]:

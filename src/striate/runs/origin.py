@@ -16,8 +16,11 @@ from striate.runs.recipe import Recipe, read_recipe
 from striate.training import Checkpoint, first_event, read_events
 
 _WITHOUT_EFFECT = ("loader_threads", "in_memory", "unreadable", "memory.recompute")
-_FIXED = ("model", "batch_size", "optimizer.name", "average", "freezing", "input.", "weights", "transfer.")
+_FIXED = ("model", "batch_size", "average", "freezing", "input.", "weights", "transfer.", "initial.")
+_FIXED += ("optimizer.name", "optimizer.norm_bias_rate", "optimizer.centered")
 """Settings that cannot change within a run: its weights, its statistics or its steps would have another form."""
+_FIXED_AT_ZERO = "optimizer.momentum"
+"""Without momentum there are no statistics of it, so it cannot change from or to 0."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -91,7 +94,9 @@ def check_settings(run: Run, origin: Origin, plan: Plan, *, inexact: bool) -> li
     """
     changed = origin.changed_settings(plan)
     phrases = [f"{key} {old} → {new}" for key, (old, new) in changed.items()]
-    fixed = [key for key in changed if key.startswith(_FIXED)]
+    fixed = [
+        key for key, values in changed.items() if key.startswith(_FIXED) or (key == _FIXED_AT_ZERO and 0.0 in values)
+    ]
     if fixed:
         raise RunError(
             f"{run.recipe_file} was changed since the training began: {', '.join(phrases)}. Within a run "

@@ -133,6 +133,8 @@ class Recipe:
     def __post_init__(self) -> None:
         check_range(self, "batch_size", at_least=1)
         check_range(self, "loader_threads", "seed", at_least=0)
+        if self.seed >= 2**63:
+            raise ConfigError(f"seed must be below 2^63; received {self.seed}.")
         check_range(self, "unreadable", at_least=0, at_most=1)
         check_list(self.augmentation)
         check(self.transfer, self.weights)

@@ -28,9 +28,18 @@ from striate.runs.resizing import epochs_of
 from striate.runs.several import check_several
 from striate.runs.to_end import train_to_end
 from striate.runs.train import Session, Start
-from striate.runs.transfer import Features
-from striate.training import Checkpoint, EarlyStopping, Ending, EventLog, newest_checkpoint, read_events
+from striate.runs.transfer import Features, Staged
+from striate.training import (
+    Checkpoint,
+    EarlyStopping,
+    Ending,
+    EventLog,
+    Plateau,
+    newest_checkpoint,
+    read_events,
+)
 
+_OF_EXECUTION = {"device", "precision", "memory.micro_batch"}
 _FULL = 2**16  # pixels: no side of a list is bounded by it
 _SAMPLES = 257  # of the course so far, at which two schedules are compared
 
@@ -77,7 +86,8 @@ def resume_run(
             changes.append(f"data: {lost}; the other images are used as before")
         if isinstance(prepared, Prepared) and lost is not None and checkpoint is not None:
             prepared = replace(prepared, steps=checkpoint.clock.steps_per_epoch)
-        start = Start(checkpoint, origin.execution, tuple(refused), tuple(changes), inexact=inexact)
+        replan = bool(_OF_EXECUTION & origin.changed_settings(plan).keys())
+        start = Start(checkpoint, origin.execution, tuple(refused), tuple(changes), inexact=inexact, replan=replan)
         yield from train_to_end(run, plan, prepared, start, progress=progress)
 
 
@@ -191,12 +201,15 @@ def _consequence(recipe: Recipe, before: Duration, clock: Clock) -> str:
         )
     if not _stages_alike(recipe, before, clock):
         return (
-            f"{changed}; sizes of images and frozen layers follow the fraction of the training that is over, so they "
+            f"{changed}; sizes of images or frozen layers follow the fraction of the training that is over, so they "
             f"were those of {before} until now, and the result differs from a training meant for {recipe.epochs}"
         )
     if all(old(place) == new(place) for place in places):
         if _evaluated_extra(recipe, before, clock):
-            return f"{changed}; the result is that of a training meant for it, plus an evaluation at its former end"
+            told = f"{changed}; the result is that of a training meant for it, plus an evaluation at its former end"
+            return (
+                f"{told}, whose scores count for {' and '.join(uses)}" if (uses := _evaluations_used(recipe)) else told
+            )
         return f"{changed}; the result is exactly that of a training meant for {recipe.epochs} from the start"
     rate = recipe.optimizer.lr
     return (
@@ -221,14 +234,25 @@ def _averages_alike(recipe: Recipe, before: Duration, clock: Clock) -> bool:
 def _stages_alike(recipe: Recipe, before: Duration, clock: Clock) -> bool:
     """Return whether images had the same sizes, and layers were frozen, as in a training meant for the new end.
 
-    With freezing that is so at the start only: the rates and the ends of the layers depend on the end.
+    With freezing, or staged transfer, that is so at the start only: the rates, the begins and the ends of the layers
+    depend on the end.
     """
-    if recipe.resizing is None or recipe.freezing is not None:
-        return recipe.freezing is None or clock.step == 0
+    staged = isinstance(recipe.transfer, Staged) and recipe.transfer.thawed > 0
+    if (recipe.freezing is not None or staged) and clock.step > 0:
+        return False
+    if recipe.resizing is None:
+        return True
     lengths = [epochs_of(length, clock.steps_per_epoch) for length in (before, recipe.epochs)]
     past = range(math.ceil(clock.epochs))
     old, new = ([recipe.resizing.side(epoch / length, _FULL) for epoch in past] for length in lengths)
     return old == new
+
+
+def _evaluations_used(recipe: Recipe) -> list[str]:
+    """Return what depends on every evaluation of the validation split, in words."""
+    uses = ["the schedule plateau"] if isinstance(recipe.schedule, Plateau) else []
+    uses += ["early stopping"] if recipe.stop.patience is not None else []
+    return uses + (["the choice of the weights"] if recipe.stop.keep == "best" else [])
 
 
 def _evaluated_extra(recipe: Recipe, before: Duration, clock: Clock) -> bool:

@@ -11,9 +11,9 @@ from typing import Any
 from torch import nn
 
 from striate.core.config import digest, to_json
-from striate.core.device import ExecutionPlan, device_named, plain_plan
+from striate.core.device import ExecutionPlan, device_named, has_device, plain_plan
 from striate.core.duration import Clock
-from striate.core.errors import ConfigError, DataError
+from striate.core.errors import ConfigError, DataError, RunError
 from striate.core.files import make_folder
 from striate.core.imbalance import is_imbalanced
 from striate.core.processes import ALONE, Processes, processes
@@ -92,6 +92,7 @@ class Start:
 
     `execution` is the plan of the earlier sessions, if there were any. `refused`: a sentence for each checkpoint that
     could not be used. `changes`: phrases on what changed since. `inexact`: accept results that differ in the last bits.
+    `replan`: choose an execution plan again, as the settings of it have changed.
     """
 
     checkpoint: Checkpoint | None = None
@@ -99,6 +100,7 @@ class Start:
     refused: tuple[str, ...] = ()
     changes: tuple[str, ...] = ()
     inexact: bool = False
+    replan: bool = False
 
 
 def train_run(
@@ -213,7 +215,7 @@ def fit_run(
     """
     recipe, checkpoint = session.plan.recipe, start.checkpoint
     network = session.build(restored=checkpoint is not None, progress=progress)
-    execution = start.execution or session.plan.execution or plain_plan(device_named(recipe.device))
+    execution = _known_execution(session.plan, start) or plain_plan(device_named(recipe.device))
     state = _state(session, execution, network, recipe.create_task(), 1)
     if checkpoint is not None:
         restore(state, checkpoint)
@@ -301,12 +303,31 @@ def _facts(session: Session, state: TrainState) -> dict[str, Any]:
     }
 
 
+def _known_execution(plan: Plan, start: Start) -> ExecutionPlan | None:
+    """Return the execution plan of the sessions so far, else of the run to repeat; None if one is to be chosen.
+
+    Raises:
+        RunError: this machine does not have the device of the sessions so far, and `start.inexact` is false.
+    """
+    earlier = start.execution if start.checkpoint is None else start.checkpoint.plan
+    if earlier is None:
+        return plan.execution
+    if start.replan or (start.inexact and not has_device(earlier.device)):
+        return None
+    if not has_device(earlier.device):
+        raise RunError(
+            f"The run was computed on {earlier.device!r}, which this machine does not have. Continue it on "
+            "one that has, or here, where the last bits of the result differ, by --inexact."
+        )
+    return earlier
+
+
 def _execution(
     session: Session, network: nn.Module, start: Start, together: Processes, progress: Progress
 ) -> ExecutionPlan:
     """Return the execution plan of this run, else of the run to repeat, else the winner of a trial."""
     plan, recipe, memory = session.plan, session.plan.recipe, session.plan.recipe.memory
-    known = (start.execution if start.checkpoint is None else start.checkpoint.plan) or plan.execution
+    known = _known_execution(plan, start)
     if known is not None:
         # What the recipe asks for may have changed since, and the plan may be that of another run.
         least = min(filter(None, (known.micro_batch, memory.micro_batch)), default=None)

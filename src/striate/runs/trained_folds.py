@@ -15,6 +15,7 @@ from jaxtyping import Float, Int
 
 from striate.classifier import load_classifier, save_classifier
 from striate.core.config import digest
+from striate.core.device import on_this_machine
 from striate.core.errors import DataError, RunError
 from striate.core.files import make_folder, read_regular, write_atomically
 from striate.core.progress import Progress, silent
@@ -132,9 +133,10 @@ def _write(run: Run, session: Session, folder: Run, part: Session, fold: int, co
     checkpoint, _ = newest_checkpoint(folder.checkpoints)
     if checkpoint is None:
         raise RunError(f"{folder.checkpoints} holds no checkpoint that can be read. Resume the run.")
-    classifier = classifier_of(run, part, checkpoint).to(checkpoint.plan.device)
+    plan = on_this_machine(checkpoint.plan)
+    classifier = classifier_of(run, part, checkpoint).to(plan.device)
     assert isinstance(part.prepared, Prepared)
-    with checkpoint.plan.in_effect():
+    with plan.in_effect():
         outputs = part.prepared.answers(classifier, "val")
         if outputs is None:
             raise DataError(f"None of the images of fold {fold + 1} can be read any more. Restore them.")

@@ -149,6 +149,13 @@ class Staged(Full):
         return self.thawed * depth / max(1, count - 1)
 
 
+def rate_of(transfer: Transfer) -> float:
+    """Return the learning rate that suits the weights a run has, as a fraction of that for training from scratch."""
+    if isinstance(transfer, Trained):
+        return transfer.rate
+    return Full().rate if isinstance(transfer, Features) else 1.0
+
+
 @dataclass(frozen=True, kw_only=True)
 class Auto(Transfer):
     """The kind of transfer is chosen by measurement: features of several places are probed by cross-validation.

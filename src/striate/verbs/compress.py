@@ -35,7 +35,8 @@ def compress(
     The smallest weights are set to zero and the rest is fine-tuned; then the weights of each layer share few values,
     which are fine-tuned; then both are Huffman-coded. Zeros and shared values hold through every update. The result is
     a classifier like any other: it loads with exactly these weights, and predicts, explains and exports. Accuracy is
-    measured at each stage on the run's test split. Compressing again with the same settings continues where it ended.
+    measured at each stage on the run's test split (a run that is cross-validated was trained on all images, and `seen`
+    says so). Compressing again with the same settings continues where it ended.
 
     It is smaller to store and to send. In memory it is as large as before, and as fast.
 
@@ -49,7 +50,8 @@ def compress(
         bits: bits of the number of a shared value in linear layers, from 1 to 8: 5 are 32 values, zero among them.
         kernel_bits: the same for convolutions.
         epochs: the length of each of the two fine-tunings; by default a quarter of the run's. 0 does without.
-        rate: the learning rate of the fine-tunings, as a fraction of the run's.
+        rate: the learning rate of the fine-tunings, as a fraction of the run's (of transfer `full`, where the run is a
+            linear classifier on features).
         out: the folder to write; by default compressed within the run.
         progress: called as progress(stage, done, total); by default a bar on a terminal or in a notebook.
 

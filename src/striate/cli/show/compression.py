@@ -34,5 +34,6 @@ def show_compression(
     columns = ["stage", "bytes", "smaller", "weights kept", "accuracy", "95 % interval"]
     screen = console()
     screen.print(table(columns, rows, left=1))
-    screen.print(f"accuracy on the {found.images:,} images of the {found.split} split")
+    seen = ", on which the run was trained too" if found.seen else ""
+    screen.print(f"accuracy on the {found.images:,} images of the {found.split} split{seen}")
     screen.print(f"compressed to  {(found.path / 'classifier').resolve()}")
