@@ -23,7 +23,7 @@ from striate.classifier import Failure, Prediction, save_classifier
 from striate.cli import hints
 from striate.cli.commands import COMMANDS, FORMER
 from striate.cli.main import main
-from striate.cli.show.console import percent, print_json
+from striate.cli.show.console import _encoded, percent, print_json
 from striate.cli.show.pace import Pace
 from striate.cli.show.predictions import show_predictions
 from striate.core.duration import Clock, Duration
@@ -357,3 +357,25 @@ def test_a_line_of_progress_fits_the_terminal(width: int, steps: int) -> None:
     assert len(line) <= max(width, 60)
     assert line.startswith("epoch ")
     assert "step" in pace.line(200)
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="this system has no /dev/full")
+@pytest.mark.parametrize("words", [["--help"], ["list-models"], ["recipes", "--show", "digits"]])
+def test_output_that_cannot_be_written_is_a_sentence(words: list[str]) -> None:
+    with open("/dev/full", "w") as full:
+        command = [sys.executable, "-m", "striate", *words]
+        ran = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, check=False)
+    assert ran.returncode == 2
+    assert ran.stderr == "striate: Standard output cannot be written: No space left on device.\n"
+
+
+def test_a_closed_output_is_no_mistake() -> None:
+    ran = subprocess.run(
+        f"{shlex.quote(sys.executable)} -m striate list-models >&-", shell=True, capture_output=True, check=False
+    )
+    assert (ran.returncode, ran.stderr) == (0, b"")
+
+
+def test_names_that_an_encoding_lacks_are_spelled_out_for_programs() -> None:
+    assert _encoded("a\u732b\udcff\n", "latin-1") == b"a\\u732b\xff\n"
+    assert _encoded("a\u732b\udcff\n", "utf-8") == b"a\xe7\x8c\xab\xff\n"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import os
 import sys
@@ -30,31 +31,50 @@ def main(words: Sequence[str] | None = None) -> None:
 
     A mistake of the user is one sentence on standard error, and exit status 2.
     """
+    if sys.stdout is None:  # it was closed by the caller
+        sys.stdout = os.fdopen(os.open(os.devnull, os.O_WRONLY), "w")
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")  # a terminal that lacks a character is no reason to fail
     words = list(sys.argv[1:] if words is None else words)
     try:
-        _check_together(words)
-        if not words or words[0] in ("--help", "-h"):
-            print(overview())
-            return
-        if words[0] in FORMER:
-            _complain(f"'striate {words[0]}' is now called 'striate {FORMER[words[0]]}'.")
-            words[0] = FORMER[words[0]]
-        from striate.core.allocator import tune_process
-
-        tune_process()  # this process is ours; most of the time of a batch would go to pages that are given back
-        build([words[0]] if words[0] in COMMANDS else COMMANDS)(words)
+        try:
+            _run(words)
+        finally:
+            sys.stdout.flush()
     except StriateError as error:
         _complain(str(error))
         sys.exit(2)
     except KeyboardInterrupt:
         print("\nstriate: stopped.", file=sys.stderr)
         sys.exit(130)
-    except BrokenPipeError:
-        # The reader (head, less) has gone; so that closing standard output at exit does not fail again:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except BrokenPipeError:  # the reader (head, less) has gone
+        _discard_output()
         sys.exit(141)
+    except OSError as error:
+        if error.filename is not None or error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EIO):
+            raise
+        _discard_output()
+        _complain(f"Standard output cannot be written: {os.strerror(error.errno)}.")
+        sys.exit(2)
+
+
+def _run(words: list[str]) -> None:
+    _check_together(words)
+    if not words or words[0] in ("--help", "-h"):
+        print(overview())
+        return
+    if words[0] in FORMER:
+        _complain(f"'striate {words[0]}' is now called 'striate {FORMER[words[0]]}'.")
+        words[0] = FORMER[words[0]]
+    from striate.core.allocator import tune_process
+
+    tune_process()  # this process is ours; most of the time of a batch would go to pages that are given back
+    build([words[0]] if words[0] in COMMANDS else COMMANDS)(words)
+
+
+def _discard_output() -> None:
+    """Discard what is left of standard output, so that closing it at exit does not fail again."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def overview() -> str:

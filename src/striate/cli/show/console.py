@@ -78,7 +78,18 @@ def _put(text: str) -> None:
         sys.stdout.write(visible_lines(text))
     else:
         sys.stdout.flush()
-        sys.stdout.buffer.write(text.encode(sys.stdout.encoding, "surrogateescape"))
+        sys.stdout.buffer.write(_encoded(text, sys.stdout.encoding))
+
+
+def _encoded(text: str, encoding: str) -> bytes:
+    """Encode text; characters that `encoding` lacks are spelled out."""
+    try:
+        return text.encode(encoding, "surrogateescape")
+    except UnicodeEncodeError:
+        return b"".join(
+            character.encode(encoding, "surrogateescape" if "\udc80" <= character <= "\udcff" else "backslashreplace")
+            for character in text
+        )
 
 
 def table(
