@@ -7,6 +7,7 @@ import io
 import json
 import re
 import shutil
+import tempfile
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -23,7 +24,7 @@ from torch import nn
 from rehearsal.classifiers import untrained
 from striate.classifier import Classifier, Failure, load_classifier, save_classifier
 from striate.classifier.images import check_prepared
-from striate.core.errors import DataError, ModelError, RunError
+from striate.core.errors import ConfigError, DataError, ModelError, RunError
 from striate.core.spec import RGB, InputSpec, LabelSpec
 from striate.models.weights import load_weights
 
@@ -345,3 +346,44 @@ def test_an_infinite_buffer_is_a_mask_and_may_be_loaded() -> None:
     load_weights(network, {"mask": torch.tensor([0.0, -torch.inf, 0.0])})
     with pytest.raises(ModelError, match="not finite"):
         load_weights(network, {"mask": torch.tensor([0.0, torch.nan, 0.0])})
+
+
+@pytest.mark.parametrize("mode", ["I;16B", "I"])
+def test_pillow_images_of_16_bits_have_the_values_of_the_file(
+    classifier: Classifier, tmp_path: Path, mode: str
+) -> None:
+    values = np.random.default_rng(0).integers(0, 65536, (20, 20)).astype(np.uint16)
+    Image.fromarray(values).save(tmp_path / "a.png")
+    image = Image.frombytes(mode, (20, 20), values.astype(">u2" if mode == "I;16B" else "<i4").tobytes())
+    assert replace(classifier.predict(image), name="") == replace(classifier.predict(tmp_path / "a.png"), name="")
+
+
+def test_pillow_images_beyond_16_bits_or_damaged_are_sentences(classifier: Classifier, tmp_path: Path) -> None:
+    beyond = Image.fromarray(np.array([[-1, 70_000]], np.int32))
+    with pytest.raises(DataError, match=r"values from -1 to 70000, beyond 16 bits"):
+        classifier.predict(beyond)
+    noise = np.random.default_rng(0).integers(0, 256, (200, 200, 3), np.uint8)
+    Image.fromarray(noise).save(tmp_path / "a.png")
+    content = bytearray((tmp_path / "a.png").read_bytes())
+    content[content.rindex(b"IDAT")] ^= 255  # Pillow reads this part only when it needs the pixels
+    with pytest.raises(DataError, match="this Pillow image cannot be read"):
+        classifier.predict(Image.open(io.BytesIO(bytes(content))))
+
+
+def test_an_open_file_of_any_kind_is_read_once(photo: Path) -> None:
+    spec = InputSpec(channels=RGB, height=32, width=32, mean=(0.5,) * 3, std=(0.2,) * 3)
+    classifier = untrained("conv3-4 relu gap", spec, ("ant", "bee", "cat"))
+    with tempfile.SpooledTemporaryFile() as file:
+        file.write(photo.read_bytes())
+        file.seek(0)
+        found = classifier.predict(file, views="sizes")
+    assert replace(found, name="") == replace(classifier.predict(photo, views="sizes"), name="")
+    closed = io.BytesIO(photo.read_bytes())
+    closed.close()
+    with pytest.raises(DataError, match="this open file cannot be read"):
+        classifier.predict(closed)
+
+
+def test_batches_have_an_image_at_least(classifier: Classifier, photo: Path) -> None:
+    with pytest.raises(ConfigError, match="batch_size must be at least 1"):
+        list(classifier.predictions([photo], batch_size=0))

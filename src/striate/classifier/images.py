@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+import struct
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
@@ -46,9 +47,24 @@ def as_image(image: ImageLike, spec: InputSpec) -> DecodedImage:
             return decode(bytes(image), spec)
         case str() | os.PathLike():
             return decode(Path(image), spec)
-        case io.IOBase() if isinstance(encoded := getattr(image, "read", bytes)(), bytes):
-            return decode(encoded, spec)
+        case io.IOBase():
+            return decode(read_to_end(image), spec)
     raise not_an_image(image)
+
+
+def read_to_end(file: io.IOBase) -> bytes:
+    """Read the bytes of an open file.
+
+    Raises:
+        DataError: it is closed, open for writing only, or of text.
+    """
+    try:
+        encoded = getattr(file, "read", bytes)()
+    except (OSError, ValueError) as error:
+        raise DataError(f"this open file cannot be read ({error})") from error
+    if not isinstance(encoded, bytes):
+        raise not_an_image(file)
+    return encoded
 
 
 def _numbers(image: Tensor) -> np.ndarray:
@@ -101,12 +117,31 @@ def _of_pillow(image: Image.Image, spec: InputSpec) -> DecodedImage:
     if image.mode == "F":
         return _of_array(np.asarray(image), spec, first=False)
     try:
+        image = _in_16_bits(image)
         kept = image if image.mode in _KEPT_BY_PNG else image.convert("RGB")
         buffer = io.BytesIO()
         kept.save(buffer, "PNG", compress_level=0, exif=image.getexif(), icc_profile=image.info.get("icc_profile"))
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, SyntaxError, struct.error) as error:  # Pillow reads the file only now
         raise DataError(f"this Pillow image cannot be read ({error})") from error
     return decode(buffer.getvalue(), spec)
+
+
+def _in_16_bits(image: Image.Image) -> Image.Image:
+    """Return an image of mode I, or of another byte order, as I;16, whose values PNG keeps; others as they are.
+
+    Raises:
+        DataError: its values do not fit 16 bits.
+    """
+    if image.mode not in ("I", "I;16B", "I;16L", "I;16N"):
+        return image
+    values = np.asarray(image)
+    if values.size and not 0 <= values.min() <= values.max() <= 65535:
+        raise DataError(
+            f"this Pillow image has values from {values.min()} to {values.max()}, beyond 16 bits. {_ADVICE}."
+        )
+    kept = Image.fromarray(values.astype(np.uint16))
+    kept.info = image.info
+    return kept
 
 
 def _of_array(array: np.ndarray, spec: InputSpec, *, first: bool) -> DecodedImage:

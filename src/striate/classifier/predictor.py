@@ -17,7 +17,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from striate.classifier.images import ImageLike, as_image, many, not_an_image
+from striate.classifier.images import ImageLike, as_image, many, not_an_image, read_to_end
 from striate.classifier.reference import Limits
 from striate.core.errors import ConfigError, DataError
 from striate.core.spec import InputSpec, LabelSpec
@@ -156,8 +156,10 @@ class Predictor(ABC):
 
         Raises:
             ConfigError: the classifier has too few held-out images for the `coverage`, or none; there are no such
-                views, or the network does not take images of their size.
+                views, the network does not take images of their size, or `batch_size` is below 1.
         """
+        if batch_size < 1:
+            raise ConfigError(f"batch_size must be at least 1; received {batch_size}.")
         listed = read_views(views)
         if listed and coverage is not None:
             raise ConfigError(
@@ -189,8 +191,8 @@ class Predictor(ABC):
     @staticmethod
     def _prepare(image: ImageLike, name: str, specs: Sequence[InputSpec]) -> Prepared | Failure:
         try:
-            if len(specs) > 1 and isinstance(image, (io.RawIOBase, io.BufferedIOBase)):
-                image = image.read()  # a stream is read once
+            if len(specs) > 1 and isinstance(image, io.IOBase):
+                image = read_to_end(image)  # once for all preparations
             return Prepared(name, {spec: prepare(as_image(image, spec), spec) for spec in specs})
         except Unreadable as error:
             return Failure(name, error.why)

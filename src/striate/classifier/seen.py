@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import tokenize
 import zipfile
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -16,6 +17,7 @@ from striate.core.files import read_regular, write_atomically
 from striate.data.audit.duplicates import Appearances
 
 _FILE = "images.npz"
+_DAMAGED = (OSError, ValueError, KeyError, EOFError, RuntimeError, tokenize.TokenError, zipfile.BadZipFile)
 _BYTES = 16  # of each SHA-256: two different images share a digest with probability 3e-39
 
 
@@ -77,7 +79,7 @@ class SeenImages:
                 train, val = columns["train"], columns["val"]
             if any(part.dtype != np.uint8 or part.ndim != 2 or part.shape[1] != _BYTES for part in (train, val)):
                 raise ValueError("its digests are of another form")
-        except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+        except _DAMAGED as error:
             raise RunError(f"{path} is damaged ({error}). Restore it from a copy, or delete it.") from error
         return cls(train, val)
 
