@@ -275,3 +275,80 @@ def test_sizes_and_numbers_of_outputs_have_bounds() -> None:
 def test_the_name_of_an_own_model_is_a_word(name: Any) -> None:
     with pytest.raises(ModelError, match="The name of a model is a word"):
         striate.register_model(_Plain, name=name)
+
+
+class Owning(nn.Module):
+    """A block that owns a parameter besides its layers, of which the second halves the map."""
+
+    def __init__(self, inputs: int, outputs: int) -> None:
+        super().__init__()
+        self.first, self.second = nn.Conv2d(inputs, outputs, 3, padding=1), nn.Conv2d(outputs, outputs, 2, 2)
+        self.gamma = nn.Parameter(torch.ones(1))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.gamma * self.second(self.first(x))
+
+
+def _trainable(network: nn.Module) -> set[str]:
+    return {name for name, parameter in network.named_parameters() if parameter.requires_grad}
+
+
+def test_a_block_that_owns_a_parameter_is_frozen_and_thawed_without_layers_of_other_groups() -> None:
+    network = nn.Sequential(Owning(3, 4), Owning(4, 8), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(8, 5))
+    groups = striate.layer_groups(network, size=32)
+    assert [len(group) for group in groups.values()] == [1, 3, 2, 1]
+    striate.freeze(network, size=32)
+    assert _trainable(network) == {"4.weight", "4.bias"}
+    assert not network.get_submodule("0.first").training
+    striate.thaw(network, "group3", size=32)
+    assert _trainable(network) == {"4.weight", "4.bias", "1.gamma", "1.second.weight", "1.second.bias"}
+
+
+def test_attention_is_in_the_group_of_its_place_with_the_layer_that_it_computes_itself() -> None:
+    class Attending(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.conv, self.attention = nn.Conv2d(3, 4, 4, 4), nn.MultiheadAttention(4, 2, batch_first=True)
+            self.head = nn.Linear(4, 5)
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            tokens = self.conv(x).flatten(2).transpose(1, 2)
+            return self.head(self.attention(tokens, tokens, tokens)[0].mean(1))
+
+    network = Attending()
+    assert striate.layer_groups(network, size=16)["head"] == (network.head,)
+    striate.freeze(network, size=16)
+    assert _trainable(network) == {"head.weight", "head.bias"}
+
+
+@pytest.mark.parametrize("outputs", [5, 7])
+def test_a_layer_that_runs_after_the_head_is_not_replaced(outputs: int) -> None:
+    class Embedding(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.head, self.project = nn.Linear(12, 5), nn.Linear(12, outputs)
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            answer = self.head(x.flatten(1))
+            self.embedding = self.project(x.flatten(1))
+            return answer
+
+    network = striate.replace_head(Embedding(), 3, size=2)
+    assert (network.head.out_features, network.project.out_features) == (3, outputs)
+
+
+def test_a_layer_that_only_has_the_width_of_the_outputs_is_refused_and_stays() -> None:
+    class Hidden(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.head, self.project = nn.Linear(12, 5), nn.Linear(12, 5)
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            answer = self.head(x.flatten(1))
+            self.embedding = self.project(x.flatten(1))
+            return answer.softmax(1)
+
+    network = Hidden()
+    with pytest.raises(ModelError, match="'project', does not compute the outputs of this Hidden"):
+        striate.replace_head(network, 3, size=2)
+    assert network.project.out_features == 5

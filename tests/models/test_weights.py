@@ -202,3 +202,8 @@ def test_folded_weights_without_a_bias_are_refused() -> None:
     state = {f"op{n:02}.weight": torch.zeros(1) for n in range(count + 1)}
     with pytest.raises(ModelError, match=r"no 'op00.bias'"):
         DIALECTS["tflite"].convert(state, network)
+
+
+def test_tensors_beside_the_weights_of_a_checkpoint_are_left_out() -> None:
+    weights = {"a": torch.ones(2)}
+    assert [*tensors_of({"epoch": 3, "state_dict": weights, "best_acc1": torch.tensor(76.1)})] == ["a"]

@@ -336,3 +336,38 @@ def test_a_converter_has_so_much_memory_and_no_more() -> None:
 def test_arrays_of_the_other_byte_order_are_the_same_numbers(tmp_path: Path) -> None:
     np.savez(tmp_path / "big.npz", weight=np.array([1.0, 2.5], ">f4"))
     assert read_file(tmp_path / "big.npz").tensors["weight"].tolist() == [1.0, 2.5]
+
+
+def test_the_beginning_of_a_digest_is_enough(tmp_path: Path) -> None:
+    save_file(STATE, tmp_path / "a")
+    digits = read_file(tmp_path / "a").digest.removeprefix("sha256:")
+    assert read_file(tmp_path / "a", digest=f"sha256-prefix:{digits[:8]}").digest.endswith(digits)
+    with pytest.raises(ModelError, match="is not the expected file"):
+        read_file(tmp_path / "a", digest="sha256-prefix:00000000")
+
+
+def test_a_header_of_npz_that_is_cut_off_is_a_sentence(tmp_path: Path) -> None:
+    header = b"{'descr': '<f4', 'fortran_order': False, 'shape': (2,"
+    array = b"\x93NUMPY\x01\x00" + len(header).to_bytes(2, "little") + header
+    with zipfile.ZipFile(tmp_path / "a.npz", "w") as archive:
+        archive.writestr("a.npy", array)
+    with pytest.raises(ModelError, match="is cut off or damaged"):
+        read_file(tmp_path / "a.npz")
+
+
+@pytest.mark.parametrize(
+    "config",
+    [
+        b"[" * 100_000,
+        b'{"config": {"layers": [{"class_name": "Dense", "config": {}}]}}',
+        b'{"config": {"layers": [[]]}}',
+    ],
+)
+def test_a_configuration_of_another_form_names_no_layers(tmp_path: Path, config: bytes) -> None:
+    with h5py.File(tmp_path / "w.h5", "w") as file:
+        file["layers/dense/vars/0"] = np.zeros((2, 3), np.float32)
+    with zipfile.ZipFile(tmp_path / "a.keras", "w") as archive:
+        archive.writestr("config.json", config)
+        archive.writestr("metadata.json", "{}")
+        archive.write(tmp_path / "w.h5", "model.weights.h5")
+    assert [*read_file(tmp_path / "a.keras").tensors] == ["layers/dense/vars/0"]

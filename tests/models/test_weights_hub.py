@@ -223,3 +223,9 @@ def test_a_partial_download_of_another_process_is_left_alone(server: Manners, tm
     folder.mkdir(parents=True)
     with locked(folder / ".download.lock", busy=""):
         assert "Another process is downloading into" in refused(tmp_path)
+
+
+def test_an_endpoint_without_a_scheme_is_a_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HF_ENDPOINT", "mirror.example")
+    with pytest.raises(ModelError, match=r"HF_ENDPOINT is the address of a hub, as in https://.*'mirror.example'"):
+        Repository("timm/resnet18").address("config.json")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,9 +13,11 @@ from safetensors.torch import save, save_file
 
 import striate
 from rehearsal.catalogue import CLASSES, SPEC, WriteCatalogue, rehearsed_catalogue
+from rehearsal.classifiers import untrained
 from rehearsal.server import Manners, serving
+from striate.classifier import Classifier, save_classifier
 from striate.core.errors import ModelError, StriateError
-from striate.core.spec import GREY, RGB
+from striate.core.spec import GREY, RGB, InputSpec
 from striate.models import create_model
 from striate.models.weights import build_pretrained, entries, pretrained
 
@@ -148,6 +150,8 @@ def test_an_entry_is_fetched_checked_and_used_by_the_name_of_its_model(
     assert [entry.name for entry in striate.list_models("tiny", weights=True)] == ["tiny_vgg.test"]
     with pytest.raises(ModelError, match="are weights of tiny_vgg, not of lenet5"):
         pretrained("tiny_vgg.test", "lenet5")
+    with pytest.raises(ModelError, match=r"are weights of tiny_vgg, not of tiny_vgg\+symmetric"):
+        pretrained("tiny_vgg.test", "tiny_vgg+symmetric")
 
 
 def test_offline_an_entry_says_which_commands_help(
@@ -232,3 +236,41 @@ def test_what_is_no_name_of_weights_is_a_sentence(name: object) -> None:
 def test_a_home_folder_of_no_user_is_a_name_without_weights() -> None:
     with pytest.raises(ModelError, match=r"'~nosuch/w\.pt': .* List the names: striate list-models --weights\.$"):
         pretrained("~nosuch/w.pt", "lenet5")
+
+
+def _same(state: Mapping[str, torch.Tensor], classifier: Classifier) -> bool:
+    own = classifier.model.state_dict()
+    return state.keys() == own.keys() and all(torch.equal(value, own[name]) for name, value in state.items())
+
+
+def test_the_weights_of_a_classifier_are_those_that_it_describes(tmp_path: Path) -> None:
+    later = untrained("tiny_vgg", SPEC, CLASSES)
+    save_classifier(later, tmp_path / "classifier")
+    weights = tmp_path / "classifier" / "model.safetensors"
+    weights.rename(weights.with_name("next.safetensors"))  # as a kill leaves both, between description and weights
+    save_file(_state(seed=5), weights)
+    assert _same(pretrained(tmp_path).state, later)
+    weights.with_name("next.safetensors").unlink()
+    with pytest.raises(ModelError, match=r"is not the file that classifier\.json describes"):
+        pretrained(tmp_path)
+    weights.unlink()
+    with pytest.raises(ModelError, match="There is no file of weights at"):
+        pretrained(tmp_path)
+
+
+def test_packed_weights_are_refused_with_a_remedy(tmp_path: Path) -> None:
+    save_classifier(untrained("tiny_vgg", SPEC, CLASSES), tmp_path / "classifier", packed=True)
+    with pytest.raises(ModelError, match=r"its weights are packed\. Start from the run that was compressed"):
+        pretrained(tmp_path)
+
+
+def test_a_network_without_convolutions_keeps_its_channels(tmp_path: Path) -> None:
+    spec = InputSpec(channels=GREY, height=8, width=8, mean=(0.5,), std=(0.5,))
+    save_classifier(untrained("fc4 relu fc3", spec, CLASSES), tmp_path / "classifier")
+    assert pretrained(tmp_path).arguments["channels"] == 1
+
+
+def test_auxiliary_heads_have_the_classes_of_the_weights(tmp_path: Path) -> None:
+    network = create_model("googlenet", classes=5, seed=0)
+    save_file(network.state_dict(), tmp_path / "w.safetensors")
+    assert pretrained(tmp_path / "w.safetensors", "googlenet").arguments["classes"] == 5

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 from collections.abc import Generator, Iterable
+from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -21,6 +23,7 @@ from striate.data.audit import audit
 from striate.data.sources.opening import open_data
 from striate.metrics import Rows
 from striate.models import create_model
+from striate.runs import prepare, transfer
 from striate.runs.evaluate import Evaluation, answers
 from striate.runs.events import RunEvent, RunFinished
 from striate.runs.features import features_of
@@ -301,3 +304,46 @@ def test_images_of_one_group_cannot_be_folded_and_single_images_are_named(
     table.write_text(table.read_text() + f"\n{photos / 'red/5.png'},red,8")
     with pytest.raises(DataError, match="only one image of blue"):
         _train(table, weights, tmp_path, **features)
+
+
+def test_the_model_is_that_of_the_weights_with_their_padding_rule(monkeypatch: pytest.MonkeyPatch) -> None:
+    found = SimpleNamespace(model="mobilenet_v2+symmetric")
+    monkeypatch.setattr(transfer, "weights_of", lambda *_, **__: found)
+    for model, expected in (
+        ("mobilenet_v2", "mobilenet_v2+symmetric"),
+        ("mobilenet_v2@stage3", "mobilenet_v2+symmetric@stage3"),
+        (None, "mobilenet_v2+symmetric"),
+    ):
+        given = {"weights": "file", **({} if model is None else {"model": model})}
+        assert transfer.complete(given, free=False)[0]["model"] == expected
+    with pytest.raises(ModelError, match=r"weights of mobilenet_v2\+symmetric, not of mobilenet_v2\. Choose model="):
+        transfer.build("mobilenet_v2", "file", classes=2, channels=3, size=(32, 32), seed=0)
+
+
+def test_weights_that_were_replaced_are_read_again(tmp_path: Path) -> None:
+    file = tmp_path / "w.safetensors"
+    for seed in (0, 1):
+        state = create_model("tiny_vgg", classes=3, seed=seed).state_dict()
+        save_file(state, file)
+        for model in ("tiny_vgg", "tiny_vgg@stage1"):
+            found = transfer.weights_of(str(file), model)
+            assert all(torch.equal(value, state[name]) for name, value in found.state.items())
+        assert transfer.weights_of(str(file), "tiny_vgg") is found
+
+
+def test_another_size_or_crop_keeps_the_preparation_of_the_weights_valid(monkeypatch: pytest.MonkeyPatch) -> None:
+    spec = InputSpec(
+        channels=RGB, height=224, width=224, mean=(0.5,) * 3, std=(0.2,) * 3, resized=(256, 256),
+        side_rounding="floor",
+    )  # fmt: skip
+    monkeypatch.setattr(prepare, "weights_of", lambda *_: SimpleNamespace(input=spec))
+    recipe = read_recipe(
+        {"model": "tiny_vgg", "weights": "w", "transfer": {"name": "full"}, "epochs": "1ep",
+         "input": {"height": 64}}
+    )  # fmt: skip
+    smaller = prepare._input_of_weights(recipe, RGB)
+    assert smaller is not None
+    assert (smaller.size, smaller.resized, smaller.side_rounding) == ((64, 64), (73, 73), "floor")
+    wider = prepare._input_of_weights(replace(recipe, input=replace(recipe.input, crop=0.9)), RGB)
+    assert wider is not None
+    assert (wider.size, wider.resized, wider.crop) == ((64, 64), None, 0.9)

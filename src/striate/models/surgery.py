@@ -58,7 +58,12 @@ def replace_head(
         _set(model, new)
         try:
             if not isinstance(model, Described):  # layers after the head may depend on its outputs
-                calls_of(model, size)
+                found = calls_of(model, size)[-1].output.shape[1:2]
+                if found != (classes,):
+                    raise ModelError(
+                        f"The last linear layer, {next(iter(new))!r}, does not compute the outputs of this "
+                        f"{type(model).__name__}. Replace the layer by hand: network.fc = torch.nn.Linear(…)."
+                    )
         except ModelError:
             _set(model, replaced)
             raise
@@ -82,6 +87,8 @@ def heads_of(model: nn.Module, size: int | tuple[int, int] | None = None) -> tup
         return model.head, *auxiliary.values()
     calls = calls_of(model, size)
     layers = [call for call in calls if call.outputs is not None]
+    direct = [call for call in layers if call.output is calls[-1].output]  # other layers may run after the head
+    layers = direct or layers
     if not layers or not layers[-1].path or calls[-1].output.shape[1:2] != (layers[-1].outputs,):
         last = f"its last linear layer is {layers[-1].path!r}" if layers else "it has no linear layer"
         found = last if not layers or layers[-1].path else "it is one layer itself"
@@ -129,8 +136,14 @@ def layer_groups(model: nn.Module, *, size: int | tuple[int, int] | None = None)
             groups[ends[call.path]], waiting = waiting, []
     if waiting:  # layers between the last map and the head
         groups[f"group{len(groups) + 1}" if not ends else "top"] = waiting
-    unused = [module for module in model.modules() if _owns_tensors(module) and module not in seen]
-    return {name: tuple(group) for name, group in groups.items() if group} | {HEAD: tuple(unused)}
+    head: list[nn.Module] = []
+    for path, module in model.named_modules():
+        if _owns_tensors(module) and module not in seen:
+            parent = model.get_submodule(path.rpartition(".")[0]) if path else None
+            # Of a module that computes with the weights of a child, as attention does, the child is never called.
+            own = (group for group in groups.values() if parent is not model and parent in group)
+            next(own, head).append(module)
+    return {name: tuple(group) for name, group in groups.items() if group} | {HEAD: tuple(head)}
 
 
 @checked
@@ -153,8 +166,9 @@ def freeze(model: Model, *groups: str, size: int | tuple[int, int] | None = None
         ModelError: there is no such group, or no head is found.
     """
     for module in _layers(model, groups, size, lambda name: name != HEAD):
-        module.requires_grad_(False)
-        module.eval()
+        for parameter in module.parameters(recurse=False):  # its children may be in other groups
+            parameter.requires_grad_(False)
+        module.training = False
     return model
 
 
@@ -174,19 +188,20 @@ def thaw(model: Model, *groups: str, size: int | tuple[int, int] | None = None) 
         ModelError: there is no such group, or no head is found.
     """
     for module in _layers(model, groups, size, lambda name: True):
-        if any(parameter.is_inference() for parameter in module.parameters()):
+        if any(parameter.is_inference() for parameter in module.parameters(recurse=False)):
             raise ModelError(
                 "The network was made in torch.inference_mode(), so its parameters cannot receive gradients. Make it "
                 "outside of that mode."
             )
-        module.requires_grad_(True)
-        module.train(model.training)
+        for parameter in module.parameters(recurse=False):
+            parameter.requires_grad_(True)
+        module.training = model.training
     return model
 
 
 @dataclass(frozen=True, eq=False)
 class Call:
-    """A call of a module in a forward pass: its first tensor, and its output."""
+    """A call of a module in a forward pass: its first tensor, and its output (the first, where it has several)."""
 
     path: str
     module: nn.Module
@@ -239,6 +254,8 @@ def calls_of(model: nn.Module, size: int | tuple[int, int] | None) -> list[Call]
 
 def _noting(calls: list[Call], path: str) -> Callable[..., None]:
     def note(module: nn.Module, arguments: tuple[object, ...], output: object) -> None:
+        if isinstance(output, (tuple, list)) and output:
+            output = output[0]
         if isinstance(output, Tensor):
             first = arguments[0] if arguments and isinstance(arguments[0], Tensor) else None
             calls.append(Call(path, module, first, output))

@@ -28,6 +28,7 @@ from striate.data.loading.sized import SizedLoader
 from striate.data.preparation.measure import measure
 from striate.data.sources.opening import open_data
 from striate.data.split import group_count
+from striate.models.weights.adapt import for_size
 from striate.runs.evaluate import BATCH_SIZE, GoneError, answers, matched, unread, with_targets
 from striate.runs.folder import Run
 from striate.runs.images import Changes, compare, read_images, write_images
@@ -337,9 +338,10 @@ def _input_of_weights(recipe: Recipe, channels: tuple[str, ...]) -> InputSpec | 
         return None
     wanted = recipe.input
     height, width = wanted.height or wanted.width or spec.height, wanted.width or wanted.height or spec.width
-    same = (height, width, wanted.crop) == (spec.height, spec.width, spec.crop)
     own = {name: getattr(wanted, name) for name in ("resize", "crop", "decode_scale")}
-    return replace(spec, height=height, width=width, resized=spec.resized if same else None, **own)
+    if wanted.crop != spec.crop:  # the sides of the resized image follow from it
+        spec = replace(spec, resized=None, side_rounding="nearest")
+    return replace(spec if (height, width) == spec.size else for_size(spec, (height, width)), **own)
 
 
 _OTHER_DATA = "The data are not those that this run was started with"

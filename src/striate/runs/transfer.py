@@ -11,17 +11,19 @@ from __future__ import annotations
 from abc import ABC
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal
 
 from torch import nn
 
-from striate.core.errors import ConfigError, command
+from striate.core.errors import ConfigError, ModelError, command
 from striate.core.progress import Progress, silent
 from striate.core.registry import Registered, Registry
 from striate.core.scalars import check_range
 from striate.models import MODELS, Network, layer_groups, split_place, truncate
 from striate.models.surgery import HEAD
 from striate.models.weights import Pretrained, build_pretrained, entries, pretrained
+from striate.models.weights.pretrained import FILES
 from striate.training import LayerRate
 
 DEFAULT = "efficientnet_lite0.in1k"
@@ -188,13 +190,15 @@ def build(model: str, weights: str, *, classes: int, channels: int, size: tuple[
     """
     base, place = split_place(model)
     found = weights_of(weights, base)
+    if found.model != base:
+        raise ModelError(f"{weights} are weights of {found.model}, not of {base}. Choose model={found.model}.")
     if place is None:
         return build_pretrained(found, classes=classes, channels=channels, size=size, seed=seed)
     whole = build_pretrained(found, channels=channels, size=size, seed=seed)
     return truncate(whole, place, size=size, classes=classes)
 
 
-_read: dict[tuple[str, str | None], Pretrained] = {}  # the last one read
+_read: dict[tuple[object, ...], Pretrained] = {}  # the last one read
 
 
 def weights_of(weights: str, model: str | None, *, progress: Progress = silent) -> Pretrained:
@@ -203,12 +207,20 @@ def weights_of(weights: str, model: str | None, *, progress: Progress = silent) 
     Raises:
         ModelError: there are no such weights, or they do not fit the model.
     """
-    key = (weights, None if model is None else split_place(model)[0])
-    if key not in _read:
-        found = pretrained(*key, progress=progress)
+    base, state = None if model is None else split_place(model)[0], _state_of(weights)
+    if (weights, base, state) not in _read:
+        found = pretrained(weights, base, progress=progress)
         _read.clear()
-        _read.update({key: found, (weights, found.model): found})
-    return _read[key]
+        _read.update({(weights, name, state): found for name in (base, found.model)})
+    return _read[weights, base, state]
+
+
+def _state_of(weights: str) -> tuple[object, ...]:
+    """Return what changes when files of weights are replaced; of names, nothing does."""
+    path = Path(weights).expanduser()
+    files = (path, *(folder / name for folder in (path, path / "classifier") for name in FILES))
+    stats = [(file, file.stat()) for file in files if file.exists()]
+    return tuple((str(file.absolute()), stat.st_mtime_ns, stat.st_size, stat.st_ino) for file, stat in stats)
 
 
 def best_weights() -> str | None:
@@ -250,8 +262,9 @@ def complete(changes: Mapping[str, object], *, free: bool) -> tuple[dict[str, ob
                 f"The catalogue has no weights for {model}, so there is nothing to transfer. Name them, as in "
                 "--weights FILE, or choose a model that has some: striate list-models --weights"
             )
-    if model is None:
-        changed["model"] = weights_of(str(weights), None).model
+    base, place = split_place(str(model)) if model is not None else (None, None)
+    found = weights_of(str(weights), base).model  # with the padding rule of the weights
+    changed["model"] = found if place is None else f"{found}@{place}"
     return changed | {"weights": str(weights)}, "transfer", ""
 
 

@@ -61,7 +61,7 @@ def _adapted(found: Pretrained, wanted: Arguments, places: Mapping[str, Tensor])
             raise ModelError(
                 f"{found.name} fits images of {own['size'][0]}×{own['size'][1]} pixels only: {path!r} is "
                 f"{by(base[path])}, and for {wanted['size'][0]}×{wanted['size'][1]} {found.model} has "
-                f"{by(places[path].shape)}. Leave the size out."
+                f"{by(places[path].shape)}. Use --size {own['size'][0]}."
             )
     kernels = {path: _for_image(found, path, wanted["channels"]) for path in first}
     return dict(found.state) | {path: places[path] for path in heads} | kernels
@@ -102,14 +102,14 @@ def _described(found: Pretrained, wanted: Arguments) -> Pretrained:
         notes += (f"The first layer was adapted from {found.arguments['channels']} channels to {wanted['channels']}.",)
         spec = None if spec is None else _for_channels(spec, wanted["channels"])
     if spec is not None and wanted["size"] != spec.size:
-        spec = _for_size(spec, wanted["size"])
+        spec = for_size(spec, wanted["size"])
     if not same_classes:
         notes += (f"The last layer is new: {wanted['classes']} classes in place of {found.arguments['classes']}.",)
     labels = found.labels if same_classes else None
     return replace(found, arguments=wanted, state={}, input=spec, labels=labels, notes=notes)
 
 
-def _for_size(spec: InputSpec, size: tuple[int, int]) -> InputSpec:
+def for_size(spec: InputSpec, size: tuple[int, int]) -> InputSpec:
     """Return the preparation for another size, with the same share of the image."""
     resized = spec.resized
     if resized is not None:

@@ -16,15 +16,22 @@ from striate.models._zoo import MODELS
 from striate.models.weights import entries
 from striate.models.weights.preparation import input_spec_of
 
+_PACKED = 2  # the format of a compressed classifier (`classifier.folder`)
+
 
 @dataclass(frozen=True)
 class Described:
-    """The model of weights, and their input, classes and library as far as they are known."""
+    """The model of weights, and their input, classes and library as far as they are known.
+
+    `digest` is the SHA-256 that their file must have, as `"sha256:…"`; `packed` weights are no plain tensors.
+    """
 
     model: str
     input: InputSpec | None = None
     labels: tuple[str, ...] | None = None
     dialect: str | None = None
+    digest: str | None = None
+    packed: bool = False
 
 
 def described_by_striate(path: Path) -> Described:
@@ -36,7 +43,13 @@ def described_by_striate(path: Path) -> Described:
     try:
         stored = json.loads(read_regular(path))
         labels = from_json(LabelSpec, stored["labels"], where="labels").classes
-        return Described(str(stored["model"]["name"]), from_json(InputSpec, stored["input"], where="input"), labels)
+        return Described(
+            str(stored["model"]["name"]),
+            from_json(InputSpec, stored["input"], where="input"),
+            labels,
+            digest=f"sha256:{stored['weights_sha256']}",
+            packed=stored["format"] == _PACKED,
+        )
     except (OSError, ValueError, KeyError, TypeError, RecursionError, ConfigError) as error:
         raise ModelError(f"{path} does not describe a classifier ({error}). Restore it from a copy.") from error
 

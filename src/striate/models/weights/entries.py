@@ -71,7 +71,7 @@ class Entry:
         return path if path.exists() else None
 
     def provide(self, progress: Progress = silent) -> tuple[Path, str | None]:
-        """Return the file, downloaded if it is not on this machine, and the SHA-256 that it must have, if it is known.
+        """Return the file, downloaded if it is not on this machine, and the digest that it must have, if it is known.
 
         Raises:
             ModelError: it cannot be downloaded; the message says how to get it.
@@ -80,7 +80,7 @@ class Entry:
         whole = self.digest if self.digest and self.digest.startswith("sha256:") else None
         found = self.find()
         if found is not None:
-            return found, whole
+            return found, self.digest
         if self.package is not None:
             raise ModelError(
                 f"{self.name} comes with the package {self.package}, which is not installed. "
@@ -102,7 +102,7 @@ class Entry:
                 f"{self.name} could not be downloaded ({error.__cause__ or error}). Where there is a network: "
                 f"curl -LO {self.addresses[0]}; then here: {self._use}"
             ) from error
-        return path, whole
+        return path, self.digest
 
     @property
     def _use(self) -> str:

@@ -43,6 +43,8 @@ class Repository:
     def address(self, file: str) -> str:
         """Return the public address of a file."""
         endpoint = os.environ.get("HF_ENDPOINT", "").rstrip("/") or _ENDPOINT
+        if not endpoint.startswith(("https://", "http://")):
+            raise ModelError(f"HF_ENDPOINT is the address of a hub, as in {_ENDPOINT}; it is {endpoint!r}.")
         return f"{endpoint}/{self.name}/resolve/{quote(self.revision, safe='')}/{quote(file)}"
 
 

@@ -13,15 +13,17 @@ from striate.core.errors import ModelError
 from striate.core.progress import Progress, silent
 from striate.core.spec import InputSpec
 from striate.models._create import Arguments, default_input, meta_model
+from striate.models._padding import split_padding
 from striate.models._zoo import Network
 from striate.models.weights import entries, hub
 from striate.models.weights.described import Described, described_by_config, described_by_striate
 from striate.models.weights.dialects import DIALECTS, Dialect, recognise
+from striate.models.weights.dialects.dialect import head_prefixes
 from striate.models.weights.files import WeightsFile, read_file
 from striate.models.weights.load import by, fits
 
 _PREFIXES = ("timm/", "hf-hub:", "hf_hub:")
-_FILES = ("model.safetensors", "pytorch_model.bin")
+FILES = ("model.safetensors", "pytorch_model.bin")
 
 
 @dataclass(frozen=True, eq=False)
@@ -116,11 +118,11 @@ def _of_file(path: Path, model: str | None, size: tuple[int, int] | None) -> Pre
 def _of_folder(path: Path, model: str | None) -> Pretrained:
     for folder in (path, path / "classifier"):
         if (folder / "classifier.json").exists():
-            described = described_by_striate(folder / "classifier.json")
-            return _fitted(read_file(folder / _FILES[0]), _agreed(described, model, path), path.name, str(path))
+            described = _agreed(described_by_striate(folder / "classifier.json"), model, path)
+            return _fitted(_own_file(folder, described), described, path.name, str(path))
     if (path / "config.json").exists():
         described = described_by_config(hub.parse_config(path / "config.json"), str(path), model)
-        file = next((path / name for name in _FILES if (path / name).exists()), path / _FILES[0])
+        file = next((path / name for name in FILES if (path / name).exists()), path / FILES[0])
         return _fitted(read_file(file), described, path.name, str(path))
     raise ModelError(
         f"{path} is a folder without weights that are known here: a classifier has classifier.json, a model of the "
@@ -128,17 +130,39 @@ def _of_folder(path: Path, model: str | None) -> Pretrained:
     )
 
 
+def _own_file(folder: Path, described: Described) -> WeightsFile:
+    """Read the weights that `classifier.json` describes: the next ones, where a training is replacing both.
+
+    Raises:
+        ModelError: there are none, or they are packed.
+    """
+    if described.packed:
+        raise ModelError(f"{folder} is compressed, and its weights are packed. Start from the run that was compressed.")
+    there = [read_file(folder / name) for name in ("next.safetensors", FILES[0]) if (folder / name).exists()]
+    found = next((file for file in there if file.digest == described.digest), None)
+    if found is not None:
+        return found
+    path = folder / FILES[0]
+    if not there:
+        raise ModelError(f"There is no file of weights at {path}.")
+    raise ModelError(f"{path} is not the file that classifier.json describes: its digest differs. Restore it.")
+
+
 def _of_entry(entry: entries.Entry, model: str | None, progress: Progress) -> Pretrained:
-    if model not in (None, entry.model):
+    if model is not None and split_padding(model)[0] != entry.model:
         raise ModelError(f"{entry.name} are weights of {entry.model}, not of {model}.")
     path, digest = entry.provide(progress)
-    return _by_entry(read_file(path, digest=digest), entry, entry.addresses[0] if entry.addresses else str(path))
+    source = entry.addresses[0] if entry.addresses else str(path)
+    found = _by_entry(read_file(path, digest=digest), entry, source)
+    if model not in (None, entry.model, found.model):
+        raise ModelError(f"{entry.name} are weights of {found.model}, not of {model}.")
+    return found
 
 
 def _of_hub(repository: hub.Repository, model: str | None, progress: Progress) -> Pretrained:
     described = described_by_config(hub.read_config(repository), repository.name, model)
-    path, digest = hub.provide_file(repository, _FILES[0], progress=progress)
-    return _fitted(read_file(path, digest=digest), described, repository.name, repository.address(_FILES[0]))
+    path, digest = hub.provide_file(repository, FILES[0], progress=progress)
+    return _fitted(read_file(path, digest=digest), described, repository.name, repository.address(FILES[0]))
 
 
 def _by_entry(file: WeightsFile, entry: entries.Entry, source: str) -> Pretrained:
@@ -166,7 +190,7 @@ def _fitted(
     classes = classes if described.labels is None else len(described.labels)
     sketch = meta_model(model, classes=classes, channels=channels, size=size)
     if tensors.keys() >= sketch.state_dict().keys():
-        channels = _own_channels(tensors, sketch)
+        channels = _own_channels(tensors, sketch) if described.input is None else channels
         sketch = meta_model(model, classes=classes, channels=channels, size=size)
         dialect, state, spec = "striate", dict(tensors), described.input
         _check_own(tensors, sketch, source)
@@ -175,14 +199,16 @@ def _fitted(
         rules = chosen.rules(sketch)
         model, dialect, state = chosen.model(sketch), chosen.name, chosen.convert(tensors, sketch)
         spec = described.input or (rules.input if rules else None)
-    head = [path for path in state if path.startswith(f"{sketch.head}.")]
-    classes = len(state[head[0]]) if head else classes
+    if split_padding(described.model)[1] is not None and model != described.model:
+        raise ModelError(f"{source} holds weights of {model}, not of {described.model}.")
+    heads = [path for path in state if path.startswith(head_prefixes(sketch))]
+    classes = next((len(state[path]) for path in heads if path.startswith(f"{sketch.head}.")), classes)
     labels, notes = described.labels, ()
     if labels is None and classes == 1000:
         labels = entries.labels_of(entries.IMAGENET)
         notes = ("Assumption: the 1,000 classes are ImageNet's, in their order.",)
     if labels is not None and classes == len(labels) + 1:  # the first is the background
-        state |= {path: state[path][1:] for path in head}
+        state |= {path: state[path][1:] for path in heads}
         classes = len(labels)
     if labels is not None and classes != len(labels):
         raise ModelError(f"{source} has {classes:,} outputs, and its description {len(labels):,} classes.")
@@ -211,7 +237,7 @@ def _own_channels(tensors: Mapping[str, Tensor], sketch: Network) -> int:
 def _check_own(tensors: Mapping[str, Tensor], sketch: Network, source: str) -> None:
     """Check the shapes of tensors with our names; the last layer may have another number of classes."""
     for path, place in sketch.state_dict().items():
-        head = path.startswith(f"{sketch.head}.")
+        head = path.startswith(head_prefixes(sketch))
         if not fits(tensors[path], place, head=head):
             raise ModelError(
                 f"{source} does not fit {sketch.card.name}: {path!r} is {by(tensors[path].shape)}, and the network has "

@@ -45,9 +45,9 @@ def _inside(state: object) -> Mapping[str, Any]:
         )
     if not state or not all(isinstance(name, str) for name in state):
         raise ModelError("These weights are a mapping without tensors, or with keys that are not names.")
-    if any(isinstance(value, (Tensor, np.ndarray)) and name not in _KEPT_UNDER for name, value in state.items()):
-        return state
     found = [name for name in _KEPT_UNDER if isinstance(state.get(name), Mapping)]
+    if not found and any(isinstance(value, (Tensor, np.ndarray)) for value in state.values()):
+        return state
     if len(found) == 1:
         return _inside(state[found[0]])
     shown = ", ".join(map(repr, list(state)[:6]))

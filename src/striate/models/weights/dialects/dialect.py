@@ -15,11 +15,17 @@ from striate.core.spec import InputSpec
 from striate.models._create import create_model
 from striate.models._padding import Padding
 from striate.models._zoo import Network
+from striate.models.surgery import heads_of
 from striate.models.weights.dialects.layouts import TORCH, Layout, own_tensors
 from striate.models.weights.dialects.names import Rule, rename
 from striate.models.weights.load import BATCH_COUNTER, by, fits, some_of
 
 Tensors = Mapping[str, Tensor]
+
+
+def head_prefixes(network: Network) -> tuple[str, ...]:
+    """Return the beginnings of the paths in the layers whose size is the number of classes."""
+    return tuple(f"{path}." for path in heads_of(network))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -125,7 +131,9 @@ class Dialect:
             for place in (place for place in places if re.search(path, place) and place not in state):
                 state[place] = torch.full(places[place].shape, value, dtype=places[place].dtype)
         if absent := [path for path in places if path not in state and _matches(rules.optional, path)]:
-            initial = create_model(self.model(network), classes=len(places[absent[-1]]), seed=0).state_dict()
+            head = next((tensor for path, tensor in state.items() if path.startswith(f"{network.head}.")), None)
+            classes = len(places[absent[-1]]) if head is None else len(head)
+            initial = create_model(self.model(network), classes=classes, seed=0).state_dict()
             state |= {path: initial[path] for path in absent}
         for norm, name in fit.biases.items():
             state[f"{norm}.running_mean"] = state[f"{norm}.running_mean"] - tensors[name]
@@ -153,6 +161,7 @@ class Dialect:
         theirs = rename({name: self.layout.theirs(name) for name in names}, rules.theirs)
         by_name = {name: file_name for file_name, name in theirs.items()}
         placed, misshapen, missing = {}, {}, {}
+        heads = head_prefixes(network)
         for path, name in expected.items():
             if name not in by_name:
                 if not (path.endswith(BATCH_COUNTER) or _matches(rules.optional, path) or _filled(rules, path)):
@@ -161,7 +170,7 @@ class Dialect:
             module, module_path, _ = own[path]
             tensor = tensors[by_name[name]].to("meta")
             laid = self.layout.tensor(tensor, places[path], module, rules.flattened.get(module_path, 0))
-            head = path.startswith(f"{network.head}.")
+            head = path.startswith(heads)
             (placed if fits(laid, places[path], head=head) else misshapen)[path] = by_name[name]
         biases = self._absorbed(by_name, expected, network)
         used = {*placed.values(), *misshapen.values(), *biases.values()}

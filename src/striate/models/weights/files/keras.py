@@ -8,7 +8,7 @@ import re
 import zipfile
 import zlib
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     import h5py
 
 _DEEPEST = 32
+_UNKNOWN = (ValueError, KeyError, TypeError, AttributeError, RecursionError)
+"""Errors of a configuration of another form."""
 _DAMAGED = (OSError, RuntimeError, KeyError, ValueError, TypeError, MemoryError, OverflowError)
 _KERNEL_BIAS = (("kernel", ""), ("bias", "use_bias"))
 # The variables of a layer in the order of their numbers, and the setting that each needs.
@@ -121,12 +123,19 @@ def _named(arrays: Mapping[str, np.ndarray], config: bytes) -> dict[str, np.ndar
     """
     try:
         layers = json.loads(config)["config"]["layers"]
-        classes = [(layer["class_name"], layer["config"]) for layer in layers]
-    except (ValueError, KeyError, TypeError):
+        classes = [(layer["class_name"], layer["config"], layer["config"]["name"]) for layer in layers]
+        return _by_configuration(arrays, classes)
+    except _UNKNOWN:
         return None
+
+
+def _by_configuration(
+    arrays: Mapping[str, np.ndarray], classes: Sequence[tuple[str, Mapping[str, Any], str]]
+) -> dict[str, np.ndarray] | None:
+    """Name the arrays by the class, the settings and the name of each layer in order."""
     counts: Counter[str] = Counter()
     named: dict[str, np.ndarray] = {}
-    for kind, settings in classes:
+    for kind, settings, layer in classes:
         group = _snake_case(kind)
         number = counts[group]
         counts[group] += 1
@@ -134,7 +143,7 @@ def _named(arrays: Mapping[str, np.ndarray], config: bytes) -> dict[str, np.ndar
         for place, variable in enumerate(variables):
             array = arrays.get(f"layers/{group}{f'_{number}' if number else ''}/vars/{place}")
             if array is not None:
-                named[f"{settings['name']}/{variable}"] = array
+                named[f"{layer}/{variable}"] = array
     return named if len(named) == len(arrays) else None
 
 
@@ -215,7 +224,7 @@ def _described(config: str | bytes) -> dict[str, str]:
         inner = json.loads(config)["config"]
         layers = [layer["config"]["name"] for layer in inner["layers"]]
         return {"model": str(inner["name"]), "layers": json.dumps(layers)}
-    except (ValueError, KeyError, TypeError):
+    except _UNKNOWN:
         return {}
 
 

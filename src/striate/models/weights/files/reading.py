@@ -6,6 +6,7 @@ import hashlib
 import io
 import lzma
 import os
+import tokenize
 import zipfile
 import zlib
 from collections.abc import Mapping
@@ -44,8 +45,8 @@ def read_file(path: str | os.PathLike[str], *, digest: str | None = None) -> Wei
     """Read the tensors of a file: safetensors, torch (only tensors, never objects), npz, or Keras.
 
     The bytes decide what a file is, not its name. Weights inside a checkpoint, and those of wrapped models, are found
-    (`striate.models.weights.state`). Nothing in the file is executed. With a `digest`, "sha256:…", other bytes are
-    refused before they are parsed.
+    (`striate.models.weights.state`). Nothing in the file is executed. With a `digest`, "sha256:…", or the beginning of
+    one, "sha256-prefix:…", other bytes are refused before they are parsed.
 
     Raises:
         ModelError: there is no such file, or it is damaged, of another format, too large for the free memory, or holds
@@ -54,8 +55,10 @@ def read_file(path: str | os.PathLike[str], *, digest: str | None = None) -> Wei
     path = Path(path)
     data = _bytes_of(path)
     found = f"sha256:{hashlib.sha256(data).hexdigest()}"
-    if digest is not None and found != digest:
-        raise ModelError(f"{path} is not the expected file: its digest is {found}, not {digest}. Get it again.")
+    if digest is not None and not _agrees(found, digest):
+        raise ModelError(
+            f"{path} is not the expected file: its digest is {found}, not {digest}. Delete it, and get it again."
+        )
     kind = format_of(path, data)
     metadata: Mapping[str, str] = {}
     match kind:
@@ -73,6 +76,12 @@ def read_file(path: str | os.PathLike[str], *, digest: str | None = None) -> Wei
         return WeightsFile(path, kind, tensors_of(state), metadata, found)
     except ModelError as error:
         raise ModelError(f"{path}: {error}") from error
+
+
+def _agrees(found: str, digest: str) -> bool:
+    """Return whether the digest "sha256:…" of a file is the expected one, or begins with it."""
+    kind, _, digits = digest.partition(":")
+    return found == digest or (kind == "sha256-prefix" and found.removeprefix("sha256:").startswith(digits))
 
 
 def _bytes_of(path: Path) -> bytes:
@@ -106,7 +115,7 @@ def _read_npz(path: Path, data: bytes) -> dict[str, np.ndarray]:
                 raise ValueError(f"{name} is no array")
         return arrays
     except (ValueError, EOFError, KeyError, MemoryError, OverflowError, RuntimeError, OSError,
-            zipfile.BadZipFile, zlib.error, lzma.LZMAError) as error:  # fmt: skip
+            tokenize.TokenError, zipfile.BadZipFile, zlib.error, lzma.LZMAError) as error:  # fmt: skip
         if "Object arrays" in str(error):
             raise ModelError(f"{path} holds Python objects, which are never loaded. Store plain arrays.") from error
         raise ModelError(f"{path} is cut off or damaged ({error}). Get the file again.") from error
