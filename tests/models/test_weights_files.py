@@ -22,7 +22,7 @@ from torch import Tensor, nn
 
 from striate.core import archives
 from striate.core.errors import ModelError
-from striate.models.weights.files import convert_torch, read_file, torch_file
+from striate.models.weights.files import convert_torch, keras, read_file, torch_file
 from striate.models.weights.files.formats import format_of
 
 STATE = {"conv.weight": torch.arange(24.0).reshape(2, 3, 2, 2), "a.bias": torch.tensor([1.0, -2.0])}
@@ -41,8 +41,11 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 @pytest.fixture
 def here(monkeypatch: pytest.MonkeyPatch) -> None:
     """Run the converter in this process, which has torch already; its bounds are tested with a process of its own."""
+    real = subprocess.run
 
     def run(line: list[str], *, input: bytes, **options: Any) -> subprocess.CompletedProcess[bytes]:
+        if str(torch_file._CONVERTER) not in line:
+            return real(line, input=input, **options)
         *_, out, memory, _ = line
         told = io.StringIO()
         with contextlib.redirect_stdout(told):
@@ -371,3 +374,14 @@ def test_a_configuration_of_another_form_names_no_layers(tmp_path: Path, config:
         archive.writestr("metadata.json", "{}")
         archive.write(tmp_path / "w.h5", "model.weights.h5")
     assert [*read_file(tmp_path / "a.keras").tensors] == ["layers/dense/vars/0"]
+
+
+def test_a_keras_file_on_which_the_library_crashes_is_a_sentence(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with h5py.File(tmp_path / "w.h5", "w") as file:
+        file["dense/kernel"] = np.zeros((2, 3), np.float32)
+    assert read_file(tmp_path / "w.h5").tensors
+    (tmp_path / "crash.py").write_text("import os\nos.abort()\n")
+    monkeypatch.setattr(keras, "_TRIAL", tmp_path / "crash.py")
+    assert "is cut off or damaged (HDF5 crashes on it)" in refused(tmp_path / "w.h5")

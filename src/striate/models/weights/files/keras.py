@@ -5,6 +5,8 @@ from __future__ import annotations
 import io
 import json
 import re
+import subprocess
+import sys
 import zipfile
 import zlib
 from collections import Counter
@@ -22,6 +24,8 @@ from striate.core.registry import natural_key
 if TYPE_CHECKING:
     import h5py
 
+_TRIAL = Path(__file__).with_name("try_h5.py")
+_SECONDS = 120
 _DEEPEST = 32
 _UNKNOWN = (ValueError, KeyError, TypeError, AttributeError, RecursionError)
 """Errors of a configuration of another form."""
@@ -67,6 +71,7 @@ def read_h5(path: Path, data: bytes) -> tuple[dict[str, np.ndarray], Mapping[str
 def _of_h5(path: Path, data: bytes) -> tuple[dict[str, np.ndarray], dict[str, str], Mapping[str, str]]:
     """Return the arrays, the names of layers by the paths of their variables (of Keras 3), and facts about the file."""
     module = _h5py(path)
+    _try(path, data)
     try:
         with module.File(io.BytesIO(data), "r") as file:
             root: Any = file.get("model_weights", file)
@@ -156,6 +161,25 @@ def _h5py(path: Path) -> Any:
             "Install it: pip install 'striate[weights]'"
         ) from error
     return h5py
+
+
+def _try(path: Path, data: bytes) -> None:
+    """Read the file in another process first, which may crash: the HDF5 library trusts what it reads.
+
+    Raises:
+        ModelError: it did, or took longer than weights do.
+    """
+    most = min(available_memory(), credible_size(len(data)))
+    try:
+        done = subprocess.run(
+            [sys.executable, "-P", str(_TRIAL), str(most)], input=data, capture_output=True, timeout=_SECONDS
+        )
+    except subprocess.TimeoutExpired as error:
+        raise ModelError(f"{path} was not read within {_SECONDS} s, which is longer than weights take.") from error
+    except BrokenPipeError:  # it died while it was given the file
+        done = None
+    if done is None or done.returncode not in (0, 1):
+        raise ModelError(f"{path} is cut off or damaged (HDF5 crashes on it). Get the file again.")
 
 
 def _by_layers(root: h5py.Group) -> Iterator[tuple[str, h5py.Dataset]]:
