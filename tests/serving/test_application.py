@@ -193,6 +193,9 @@ def test_binary_tensors_are_read_and_written(talk: Talk) -> None:
     np.testing.assert_allclose(found, [[each[name] for name in CLASSES] for each in expected], atol=1e-6)
 
 
+AN_IMAGE = {"name": "image", "datatype": "UINT8", "shape": [1, 1, 1, 3], "data": [1, 2, 3]}
+
+
 @pytest.mark.parametrize(
     ("body", "words"),
     [
@@ -210,12 +213,20 @@ def test_binary_tensors_are_read_and_written(talk: Talk) -> None:
         (tensor(datatype="BYTES", shape=[1], data=[text(b"x")]), "image 1 cannot be read: not an image"),
         (tensor(datatype="FP32", shape=[1, 1, 1, 3], data=[1e39, 0, 0]), "not finite"),
         (tensor(datatype="BYTES", shape=[1], parameters={"binary_data_size": 3}), "0 bytes follow"),
+        (json.dumps({"inputs": [AN_IMAGE], "outputs": [{"name": ["label"]}]}).encode(), "The outputs are"),
     ],
 )
 def test_what_breaks_the_protocol_is_refused_with_a_sentence(talk: Talk, body: bytes, words: str) -> None:
     answer = talk.post("/v2/models/net/infer", body, "application/json")
     assert answer.status_code in (400, 413)
     assert words in answer.json()["error"]
+
+
+@pytest.mark.parametrize("length", ["0" * 5000, "-1", "9" * 30])
+def test_a_length_of_the_header_that_is_none_is_refused(talk: Talk, length: str) -> None:
+    answer = talk.post("/v2/models/net/infer", b"{}", **{"Inference-Header-Content-Length": length})
+    assert answer.status_code == 400
+    assert "is the number of bytes of the JSON" in answer.json()["error"]
 
 
 def test_a_document_of_too_many_values_is_refused_before_it_is_parsed() -> None:
@@ -338,6 +349,8 @@ def test_a_defect_is_answered_with_500_and_logged_with_its_traceback(slow: Slow)
         slow.answered = fail
         answer = talk.post("/predict", FILES[0])
     assert answer.status_code == 500
+    assert answer.json()["error"].startswith("The server failed at this request; its log has it as ")
+    assert answer.headers["x-request-id"] in answer.json()["error"]
     assert "secret" not in answer.text
     assert "/secret/path" in talk.lines.getvalue()
 

@@ -18,6 +18,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
 from starlette.routing import Route
+from starlette.types import Scope
 
 from striate.classifier import Failure, Prediction, Prepared
 from striate.core.threads import usable_cores
@@ -266,6 +267,15 @@ class Service:
                 self.measures.images.labels(hosted.name, outcome).inc(count)
 
 
+IDENTIFIER = "striate.request"
+"""Key of a request's identifier in its scope."""
+
+
+def failure(scope: Scope) -> str:
+    """Return the sentence of the answer to a request at which the server failed."""
+    return f"The server failed at this request; its log has it as {scope[IDENTIFIER]}."
+
+
 def application(service: Service) -> Starlette:
     """Return the application of a service, in which refusals become answers."""
 
@@ -280,10 +290,13 @@ def application(service: Service) -> Starlette:
         text = sentence.get(error.status_code, error.detail)
         return _json({"error": text}, status=error.status_code, headers=dict(error.headers or {}))
 
+    def failed(request: Request, error: Exception) -> Response:  # the error itself is in the log
+        return _json({"error": failure(request.scope)}, status=500)
+
     return Starlette(
         routes=service.routes(),
         lifespan=service.running,
-        exception_handlers={Refusal: refused, HTTPException: unrouted},
+        exception_handlers={Refusal: refused, HTTPException: unrouted, Exception: failed},
     )
 
 

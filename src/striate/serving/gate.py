@@ -12,7 +12,7 @@ from typing import Any
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from striate.serving.application import Service
+from striate.serving.application import IDENTIFIER, Service, failure
 
 HEAD = 16 << 10
 """The most bytes of the head of a request."""
@@ -69,6 +69,7 @@ class _Exchange:
         self._bytes = 0
         given = dict(scope["headers"]).get(b"x-request-id", b"").decode("latin-1")
         self._identifier = given if _IDENTIFIER.fullmatch(given) else secrets.token_hex(8)
+        scope[IDENTIFIER] = self._identifier
 
     async def run(self, app: ASGIApp, receive: Receive, refusal: tuple[int, str] | None) -> None:
         error: Exception | None = None
@@ -80,7 +81,7 @@ class _Exchange:
         except Exception as raised:
             error = raised
             if not self._status:
-                await self._refuse(500, f"The server failed at this request; its log has it as {self._identifier}.")
+                await self._refuse(500, failure(self._scope))
         finally:
             self._record(error)
 

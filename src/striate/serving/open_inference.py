@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 import struct
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -91,9 +92,10 @@ def read_inference(body: bytes, header_length: str | None, limits: Limits) -> In
 def _divided(body: bytes, header_length: str | None) -> tuple[bytes, memoryview]:
     if header_length is None:
         return body, memoryview(b"")
-    if not header_length.isdecimal() or int(header_length[:20]) > len(body):
+    length = int(header_length) if re.fullmatch("[0-9]{1,18}", header_length) else len(body) + 1
+    if length > len(body):
         raise Refusal(400, f"{LENGTH_HEADER} is the number of bytes of the JSON in the body.")
-    return body[: int(header_length)], memoryview(body)[int(header_length) :]
+    return body[:length], memoryview(body)[length:]
 
 
 def _parameters(of: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -166,7 +168,7 @@ def _outputs(document: Mapping[str, Any]) -> dict[str, bool]:
     if wanted is None:
         return dict.fromkeys(_TYPES, every)
     if not isinstance(wanted, list) or not all(
-        isinstance(each, dict) and each.get("name") in _TYPES for each in wanted
+        isinstance(each, dict) and isinstance(each.get("name"), str) and each["name"] in _TYPES for each in wanted
     ):
         raise Refusal(400, f"The outputs are {', '.join(_TYPES)}.")
     return {each["name"]: bool(_parameters(each).get("binary_data", every)) for each in wanted}

@@ -47,9 +47,9 @@ def serve(
     """Answer images over HTTP with one or several classifiers, until Ctrl-C or SIGTERM.
 
     POST an image to /predict. The page at / takes images by drag and drop and describes the interface, which includes
-    the Open Inference Protocol. A model whose files are replaced, by a training or an export, is loaded again; no
-    request is lost. At the end, accepted requests are answered first. Standard error has a JSON document for each
-    request.
+    the Open Inference Protocol. A model whose files are replaced is loaded again, and no request is lost; of a run,
+    these are the files of its training, not of an export. At the end, accepted requests are answered first. Standard
+    error has a JSON document for each request.
 
     Example:
         striate.serve("runs/photos", port=8000)
