@@ -262,3 +262,23 @@ def test_half_a_unit_is_a_whole_level_of_no_sixteen_bits_but_a_257th_is() -> Non
     assert np.abs(result.change).max() == 1
     with pytest.raises(AttackError, match=r"128\.5 levels"):
         fgsm(random_net(), spec, noise(spec, 1, "uint16"), epsilon=0.5)
+
+
+class Detached(nn.Module):
+    def forward(self, x: Tensor) -> Tensor:
+        return x.detach().flatten(1)[:, :2]
+
+
+class Undefined(nn.Module):
+    def forward(self, x: Tensor) -> Tensor:
+        return x.flatten(1)[:, :2] * torch.nan
+
+
+@pytest.mark.parametrize(
+    ("network", "sentence"),
+    [(Detached(), "No gradient of the outputs reaches the image"), (Undefined(), "are infinite or undefined")],
+)
+def test_a_network_without_gradients_or_numbers_is_refused(network: nn.Module, sentence: str) -> None:
+    for attack in (fgsm, pgd):
+        with pytest.raises(AttackError, match=sentence):
+            attack(network, grey(1, 4), row_of(1, 2, 3, 4))

@@ -15,6 +15,7 @@ from promises.strangers import stranger
 from promises.subject import pictures
 from reference.top_patches import cut, strongest
 from striate.core.batch import Batch
+from striate.core.errors import ConfigError
 from striate.explaining import TopPatches, top_patches
 from striate.explaining.inspection.patches import Pool
 from striate.explaining.model_input import ImageError
@@ -160,3 +161,8 @@ def test_the_network_is_returned_as_found_whatever_happens() -> None:
     with pytest.raises(KeyboardInterrupt):
         top_patches(model, interrupted())
     assert state(model) == before
+
+
+def test_no_patches_at_all_are_refused() -> None:
+    with pytest.raises(ConfigError, match="count must be at least 1"):
+        top_patches(nn.Conv2d(3, 2, 3), [pictures(1, (8, 7))], [""], count=0)

@@ -205,3 +205,13 @@ def test_a_network_that_mixes_a_batch_is_given_one_image_at_a_time(method: str, 
     np.testing.assert_allclose(found.score, expected.score, rtol=1e-4)
     assert any(note.startswith("The network mixes the images of a batch") for note in found.notes)
     assert not any("mixes" in note for note in expected.notes)
+
+
+def test_a_background_of_as_many_images_belongs_to_every_image() -> None:
+    mixing = nn.Sequential(
+        nn.Conv2d(3, 2, 3), nn.BatchNorm2d(2, track_running_stats=False), nn.Flatten(), nn.Linear(60, 2)
+    )
+    background = pictures(len(IMAGES), (8, 7), seed=3)
+    found = expected_gradients(mixing, IMAGES, 1, background=background, samples=50)
+    alone = expected_gradients(mixing, IMAGES[:1], 1, background=background, samples=50)
+    np.testing.assert_allclose(found.values[:1], alone.values, atol=1e-6)

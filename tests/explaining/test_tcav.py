@@ -55,7 +55,7 @@ def test_a_concept_that_the_network_uses_is_significant_and_one_that_it_ignores_
     assert not ignored.significant
     assert min(raises.accuracy, ignored.accuracy) > 0.95, "the place shows the concept, used or not"
     assert 0.2 < raises.random.mean() < 0.8
-    assert str(raises).startswith("red raises the score of class 0 at relu:1: TCAV 1.00, 0.5 by chance, p < 0.001")
+    assert str(raises).startswith("red raises the score of class 0 at relu:1: TCAV 1.00, 0.5 by chance, p = 0.001")
     assert "no significant influence on class 0" in str(ignored)
 
 
@@ -115,3 +115,9 @@ def test_mistakes_get_a_sentence() -> None:
         tcav(USES_RED, {"red": batches(12, 0, side=8)}, random, images, 0)
     with pytest.raises(PlaceError):
         tcav(USES_RED, {"red": red}, random, images, 0, at="nowhere")
+
+
+def test_few_runs_that_agree_are_not_significant_and_many_are() -> None:
+    assert _two_sided(np.ones(2)) > 0.5
+    assert _two_sided(np.zeros(10)) > 0.05
+    assert 0.001 < _two_sided(np.ones(50)) < 0.002  # t = 3.40 of 51 runs, of which one disagrees

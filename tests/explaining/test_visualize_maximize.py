@@ -178,3 +178,22 @@ def test_an_objective_that_does_not_depend_on_the_image_is_refused() -> None:
 def test_settings_that_cannot_be_are_refused(settings: dict[str, int], sentence: str) -> None:
     with pytest.raises(ObjectiveError, match=sentence):
         maximize(Stranger(), class_logit(0), spec(), **settings)  # type: ignore[arg-type]
+
+
+class Detached(nn.Module):
+    def forward(self, images: Tensor) -> Tensor:
+        return images.detach().mean((2, 3))
+
+
+class Undefined(nn.Module):
+    def forward(self, images: Tensor) -> Tensor:
+        return images.mean((2, 3)) * torch.nan
+
+
+@pytest.mark.parametrize(
+    ("network", "sentence"),
+    [(Detached(), r"No gradient of class_logit\(1\) reaches the image"), (Undefined(), "is infinite or undefined")],
+)
+def test_a_network_without_gradients_or_numbers_is_refused(network: nn.Module, sentence: str) -> None:
+    with pytest.raises(ObjectiveError, match=sentence):
+        maximize(network, class_logit(1), spec(), steps=2)

@@ -104,6 +104,8 @@ def test_without_fine_tuning_and_mistakes(trained: Run, tmp_path: Path, capsys: 
         striate.compress(trained, out=tmp_path / "d", bits=9)
     assert not (tmp_path / "d").exists()
     (tmp_path / "photo.jpg").touch()
+    with pytest.raises(RunError, match="is no folder"):
+        striate.compress(trained, out=tmp_path / "photo.jpg")
     with pytest.raises(RunError, match="no compression"):
         striate.compress(trained, out=tmp_path)
 

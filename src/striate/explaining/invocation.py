@@ -80,10 +80,18 @@ class Invocation(ShortRepr):
         return self.function(model, self.images, self.target, task=self.task, **self.settings)
 
 
+_OF_EACH_IMAGE = ("baseline", "fill")
+
+
 def settings_of_rows(settings: Mapping[str, Any], rows: list[int], images: Float[Tensor, "n c h w"]) -> dict[str, Any]:
-    """Return the settings for some of the images: of a tensor with a part for each (a baseline), those parts."""
+    """Return the settings for some of the images: of a baseline or a fill with a part for each, those parts.
+
+    Other tensors, such as a background, belong to all images, whatever their shape.
+    """
     return {
-        name: value[rows] if isinstance(value, Tensor) and value.shape == images.shape else value
+        name: value[rows]
+        if name in _OF_EACH_IMAGE and isinstance(value, Tensor) and value.shape == images.shape
+        else value
         for name, value in settings.items()
     }
 

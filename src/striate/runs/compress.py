@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import copy
 import json
+import os
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -156,6 +157,8 @@ def compress_run(run: Run, folder: Path, settings: Settings, *, progress: Progre
 
 def _claim(folder: Path, described: dict[str, Any]) -> None:
     """Make the folder, or check that it holds the beginning of the same compression."""
+    if os.path.lexists(folder) and not folder.is_dir():
+        raise RunError(f"{folder} is no folder. Choose another one with --out.")
     if folder.exists() and any(folder.iterdir()):
         stored = _read_record(folder)
         if {name: stored.get(name) for name in described} != json.loads(json.dumps(described)):

@@ -11,9 +11,15 @@ from torch import Tensor, nn
 
 from striate.explaining._batching import AutoBatch
 from striate.explaining.adversarial.goal import ResolvedGoal
-from striate.explaining.adversarial.pixels import InputPath, depth, to_levels, to_pixels
+from striate.explaining.adversarial.pixels import AttackError, InputPath, depth, to_levels, to_pixels
 
 Levels = Float[Tensor, "n c h w"]
+
+
+def _finite(logits: Tensor) -> Tensor:
+    if not logits.isfinite().all():
+        raise AttackError("The outputs of the network are infinite or undefined for an image, so it cannot be fooled.")
+    return logits
 
 
 class AttackedModel:
@@ -40,16 +46,18 @@ class AttackedModel:
 
         def run(part: slice) -> Tensor:
             pixels = self._path.exact(to_pixels(whole[part], self.depth))
-            return self.logits(to_levels(pixels, self.device)).float()
+            return _finite(self.logits(to_levels(pixels, self.device)).float())
 
         return torch.cat(list(self._forward(len(whole), run)))
 
     @torch.no_grad()
     def unrounded(self, pixels: Levels) -> Float[Tensor, "n k"]:
         """Return the logits, in float32, of pixels of any value after the differentiable input path."""
-        return torch.cat(
-            list(self._forward(len(pixels), lambda part: self.logits(self._path.differentiable(pixels[part])).float()))
-        )
+
+        def run(part: slice) -> Tensor:
+            return _finite(self.logits(self._path.differentiable(pixels[part])).float())
+
+        return torch.cat(list(self._forward(len(pixels), run)))
 
     def ascent(self, pixels: Levels, goal: ResolvedGoal) -> tuple[Levels, Float[Tensor, "n k"]]:
         """Return ∂progress/∂pixel of each image's own progress (see `ResolvedGoal.progress`), and its logits."""
@@ -65,8 +73,14 @@ class AttackedModel:
     ) -> tuple[Levels, Float[Tensor, "n k"]]:
         def run(part: slice) -> tuple[Tensor, Tensor]:
             given = pixels[part].detach().requires_grad_()
-            logits = self.logits(self._path.differentiable(given))
-            (gradient,) = torch.autograd.grad(score(part, logits).sum(), given)
+            logits = _finite(self.logits(self._path.differentiable(given)))
+            found = score(part, logits).sum()
+            gradient = torch.autograd.grad(found, given, allow_unused=True)[0] if found.requires_grad else None
+            if gradient is None:
+                raise AttackError(
+                    "No gradient of the outputs reaches the image: the network detaches what it computes, or runs a "
+                    "part under torch.no_grad or inference_mode. evolve needs no gradient."
+                )
             return gradient, logits.detach().float()
 
         gradients, logits = zip(*self._both_ways(len(pixels), run), strict=True)

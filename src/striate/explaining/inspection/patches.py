@@ -20,6 +20,7 @@ import torch
 from jaxtyping import Bool, Float, Int, Shaped
 from torch import Tensor, nn
 
+from striate.core.errors import ConfigError
 from striate.explaining._batching import checked_batching
 from striate.explaining._repr import ShortRepr
 from striate.explaining.inspection.layers import Places, as_map, places_of
@@ -91,9 +92,12 @@ def top_patches(
     (see `Units`) are computed in the same pass.
 
     Raises:
+        ConfigError: `count` is less than 1.
         ImageError: there are no images, or they differ in size.
         PlaceError: a place does not exist, or its value is not a map.
     """
+    if count < 1:
+        raise ConfigError(f"count must be at least 1; received count={count}.")
     with closing(image_batches(model, batches)) as read:
         first = next(read)
         places = places_of(model, first[1], places)

@@ -244,12 +244,15 @@ def _halves(count: int, draw: np.random.Generator, most: int | None = None) -> H
 def _two_sided(scores: Float[np.ndarray, " r"]) -> float:
     """Return p of the t-test that the mean is 0.5, for scores of runs that each used a random half of the images.
 
-    With t = √(r-1) · tan θ, the density of Student's t is cos^(r-2) θ, integrated by Gauss's rule.
+    With t = √(r-1) · tan θ, the density of Student's t is cos^(r-2) θ, integrated by Gauss's rule. Runs share
+    images, so few of them may agree by chance: where all are equal, one more with the opposite score is assumed.
     """
+    if np.ptp(scores) == 0:
+        scores = np.append(scores, 1 - scores[0])
     runs, off = len(scores), abs(float(scores.mean()) - 0.5)
     spread = float(scores.std(ddof=1)) * math.sqrt(1 / runs + 1)
-    if spread == 0 or off == 0:
-        return 1.0 if off == 0 else 0.0
+    if off == 0:
+        return 1.0
     start = math.atan(off / spread / math.sqrt(runs - 1))
     nodes, weights = np.polynomial.legendre.leggauss(200)
 

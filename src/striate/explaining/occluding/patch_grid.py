@@ -106,8 +106,8 @@ def covers(
 
 
 def _pair(sides: Sides, what: str) -> tuple[int, int]:
-    pair = (sides, sides) if isinstance(sides, int) else tuple(sides)
-    if len(pair) != 2 or min(pair) < 1:
+    pair = tuple(sides) if isinstance(sides, (tuple, list)) else (sides, sides)
+    if len(pair) != 2 or not all(isinstance(side, int) and side >= 1 for side in pair):
         raise ConfigError(f"A {what} must be in pixels: one number from 1 on, or (height, width); received {sides!r}.")
     return pair
 

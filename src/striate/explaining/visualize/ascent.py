@@ -58,6 +58,13 @@ class Ascent:
     def _differentiated(self, images: Tensor) -> tuple[Score, Tensor]:
         given = images.detach().requires_grad_()
         score = self.score(given)
+        if not score.isfinite().all():
+            raise ObjectiveError(f"{self.objective} is infinite or undefined for an image.")
+        if not score.requires_grad:
+            raise ObjectiveError(
+                f"No gradient of {self.objective} reaches the image: the network detaches what it computes, or runs a "
+                "part under torch.no_grad or inference_mode."
+            )
         (gradient,) = torch.autograd.grad(score.sum(), given, materialize_grads=True)
         return score.detach(), gradient
 
