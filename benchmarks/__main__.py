@@ -3,7 +3,7 @@
 Every one writes its table into `results/`, except with `--quick`, which only shows that they work. The machine should
 have nothing else to do. One that fails is named at the end and does not keep the others from running. Those that take
 hours, or have targets of their own to reach, are run by themselves: `cifar_fast`, `fashion`, `golden`,
-`resnet_rs_ladder`, `resume_study`, `transfer`, `zoo`, `zoo_train`.
+`resnet20`, `resnet_rs_ladder`, `resume_study`, `transfer`, `zoo`, `zoo_train`.
 """
 
 from __future__ import annotations
