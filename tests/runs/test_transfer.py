@@ -331,6 +331,12 @@ def test_weights_that_were_replaced_are_read_again(tmp_path: Path) -> None:
         assert transfer.weights_of(str(file), "tiny_vgg") is found
 
 
+@pytest.mark.parametrize("name", ["~no-such-user/w.pt", "a" * 5000, "a\0b"])
+def test_what_is_no_name_of_weights_is_a_sentence(name: str) -> None:
+    with pytest.raises(ModelError, match="There are no weights"):
+        transfer.weights_of(name, "tiny_vgg")
+
+
 def test_another_size_or_crop_keeps_the_preparation_of_the_weights_valid(monkeypatch: pytest.MonkeyPatch) -> None:
     spec = InputSpec(
         channels=RGB, height=224, width=224, mean=(0.5,) * 3, std=(0.2,) * 3, resized=(256, 256),

@@ -8,6 +8,7 @@ below: Howard and Ruder, "Universal language model fine-tuning for text classifi
 
 from __future__ import annotations
 
+import os
 from abc import ABC
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -217,9 +218,9 @@ def weights_of(weights: str, model: str | None, *, progress: Progress = silent) 
 
 def _state_of(weights: str) -> tuple[object, ...]:
     """Return what changes when files of weights are replaced; of names, nothing does."""
-    path = Path(weights).expanduser()
+    path = Path(os.path.expanduser(weights))
     files = (path, *(folder / name for folder in (path, path / "classifier") for name in FILES))
-    stats = [(file, file.stat()) for file in files if file.exists()]
+    stats = [(file, file.stat()) for file in files if os.path.exists(file)]
     return tuple((str(file.absolute()), stat.st_mtime_ns, stat.st_size, stat.st_ino) for file, stat in stats)
 
 
