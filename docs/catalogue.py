@@ -40,8 +40,8 @@ _PAGE = """# Pretrained weights
 {count} sets of weights for networks of [the zoo](zoo.md), all with ImageNet's 1,000 classes. `MODEL.TAG` is usable
 wherever a run is; `MODEL` alone stands for its default. The size is that of the published evaluation, and the
 accuracies on ImageNet's validation images are the publisher's, in per cent; timm publishes them elsewhere.
-Each set keeps the licence of its source. A file that torchvision keeps in its cache is recognised by its digest: pass its
-path. The class names are those of torchvision (BSD-3-Clause).
+Each set keeps the licence of its source. A file that torchvision keeps in its cache is recognised by its digest: pass
+its path. The class names are those of torchvision (BSD-3-Clause).
 
 | weights | names and layout | size | top-1 | top-5 | licence |
 |---|---|---|---|---|---|

@@ -379,3 +379,22 @@ def test_a_closed_output_is_no_mistake() -> None:
 def test_names_that_an_encoding_lacks_are_spelled_out_for_programs() -> None:
     assert _encoded("a\u732b\udcff\n", "latin-1") == b"a\\u732b\xff\n"
     assert _encoded("a\u732b\udcff\n", "utf-8") == b"a\xe7\x8c\xab\xff\n"
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["predict", "efficientnet_lite0", "~no-such-user/x.jpg"],
+        ["features", "efficientnet_lite0", "~no-such-user/x"],
+        ["train", "digits", "--set", "loss.name=distill", "--set", "loss.teacher=~no-such-user/r"],
+    ],
+)
+def test_the_home_folder_of_no_user_is_a_sentence(
+    words: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("STRIATE_CACHE", str(tmp_path / "cache"))
+    with pytest.raises(SystemExit) as ended:
+        main(words)
+    assert ended.value.code
+    assert "~no-such-user/" in capsys.readouterr().err

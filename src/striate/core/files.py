@@ -26,6 +26,11 @@ _written_here: set[Path] = set()
 """Temporary files that this process is writing."""
 
 
+def expanded(path: str | os.PathLike[str]) -> Path:
+    """Return the path with ~ as the home folder; that of a user who does not exist stays as it is."""
+    return Path(os.path.expanduser(path))
+
+
 def open_regular(path: Path) -> BufferedReader:
     """Open the file at `path` for reading; refuse pipes and devices, which may never end.
 

@@ -6,7 +6,6 @@ import hashlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
-from pathlib import Path
 
 import torch
 import torch.nn.functional as F
@@ -16,6 +15,7 @@ from torch import Tensor, nn
 from striate.classifier import Classifier, load_classifier
 from striate.core.device import ExecutionPlan
 from striate.core.errors import ConfigError
+from striate.core.files import expanded
 from striate.core.spec import InputSpec
 from striate.runs.plan import Plan, changed_recipe
 from striate.runs.prepare import TrainingData
@@ -77,7 +77,7 @@ def located(plan: Plan) -> Plan:
     loss = plan.recipe.loss
     if not isinstance(loss, Distill):
         return plan
-    teacher = tuple(str(Path(path).expanduser().resolve()) for path in loss.teacher)
+    teacher = tuple(str(expanded(path).resolve()) for path in loss.teacher)
     return changed_recipe(plan, replace(plan.recipe, loss=replace(loss, teacher=teacher)))
 
 

@@ -12,12 +12,12 @@ import os
 from abc import ABC
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Literal
 
 from torch import nn
 
 from striate.core.errors import ConfigError, ModelError, command
+from striate.core.files import expanded
 from striate.core.progress import Progress, silent
 from striate.core.registry import Registered, Registry
 from striate.core.scalars import check_range
@@ -218,7 +218,7 @@ def weights_of(weights: str, model: str | None, *, progress: Progress = silent) 
 
 def _state_of(weights: str) -> tuple[object, ...]:
     """Return what changes when files of weights are replaced; of names, nothing does."""
-    path = Path(os.path.expanduser(weights))
+    path = expanded(weights)
     files = (path, *(folder / name for folder in (path, path / "classifier") for name in FILES))
     stats = [(file, file.stat()) for file in files if os.path.exists(file)]
     return tuple((str(file.absolute()), stat.st_mtime_ns, stat.st_size, stat.st_ino) for file, stat in stats)

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from striate.core.errors import DataError
+from striate.core.files import expanded
 from striate.core.registry import natural_key
 from striate.data.sources.text import Finder, decode_text
 
@@ -79,7 +80,7 @@ def _in(given: str) -> Iterator[tuple[str, Path | bytes]]:
     """Yield the files that `given` stands for, or the bytes of the images in shards, each with its name."""
     from striate.data.sources import shards
 
-    path = Path(given).expanduser()
+    path = expanded(given)
     exists = os.path.lexists(path)
     if (exists and shards.recognises(path)) or (not exists and shards.is_pattern(given)):
         store = shards.open_unlabelled(path)
@@ -122,7 +123,7 @@ def listed(images: Sequence[str | Path], names: Sequence[str] = ()) -> Iterator[
 
     finder = Finder()
     for given in images:
-        path = Path(given).expanduser()
+        path = expanded(given)
         exists = os.path.lexists(path)
         if str(given) == "-":
             for name in names:
@@ -152,7 +153,7 @@ def identities(images: Sequence[str | Path], names: Sequence[str]) -> list[str]:
         if str(image) == "-"
         else str(image)
         if is_bucket(image)
-        else os.path.abspath(Path(image).expanduser())
+        else os.path.abspath(expanded(image))
         for image in images
     ]
 
@@ -174,7 +175,7 @@ def labelled_or_not(sources: Sequence[str | Path], progress: Progress) -> Datase
 
     if len(sources) == 1:
         source = sources[0]
-        text, path = str(source), Path(source).expanduser()
+        text, path = str(source), expanded(source)
         pattern = text == "-" or (glob.has_magic(text) and not os.path.lexists(path))
         if is_named(source) or not (pattern or path.suffix.lower() in SUFFIXES):
             try:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from striate.core.errors import DataError
+from striate.core.files import expanded
 from striate.core.progress import silent
 from striate.verbs._images import labelled_or_not
 from striate.verbs._trained import classifier_of, folder_of
@@ -119,7 +120,7 @@ def features(
     from striate.runs.place_features import place_features
 
     report = progress or silent
-    path = None if out is None else Path(out).expanduser()
+    path = None if out is None else expanded(out)
     if path is not None:
         check_suffix(path)
     classifier = classifier_of(run, device, weights=weights, progress=report)

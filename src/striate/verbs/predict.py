@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, overload
 
 from striate.core.errors import ConfigError
+from striate.core.files import expanded
 from striate.core.progress import silent
 from striate.verbs._images import identities, listed, named, names_listed
 from striate.verbs._trained import in_runtime, leading_runs, predictor_of, together
@@ -176,7 +177,7 @@ def _written(
             refuse_url(each)
     return write_predictions(
         classifier,
-        out.expanduser(),
+        expanded(out),
         lambda: listed(images, names),
         identities(images, names),
         coverage=coverage,

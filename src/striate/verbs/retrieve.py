@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from striate.core.errors import ConfigError, DataError
+from striate.core.files import expanded
 from striate.core.progress import silent
 from striate.reporting.sheets.results import ImageResult, OutputFolder, SheetResults, stem_of
 from striate.verbs._images import each, labelled_or_not, named
@@ -167,7 +168,7 @@ def _stored(data: str | Path | None, at: str | None) -> FeatureFile | None:
     """
     from striate.runs.feature_file import is_features, read_features
 
-    path = None if data is None else Path(data).expanduser()
+    path = None if data is None else expanded(data)
     if path is None or path.suffix.lower() != ".npz" or not is_features(path):
         return None
     stored = read_features(path)

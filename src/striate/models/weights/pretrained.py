@@ -10,6 +10,7 @@ from pathlib import Path
 from torch import Tensor
 
 from striate.core.errors import ModelError
+from striate.core.files import expanded
 from striate.core.progress import Progress, silent
 from striate.core.spec import InputSpec
 from striate.models._create import Arguments, default_input, meta_model
@@ -71,7 +72,7 @@ def pretrained(
         RunError: the cache cannot be written.
     """
     text = _text_of(weights)
-    path = Path(os.path.expanduser(text))
+    path = expanded(text)
     if os.path.isdir(path):
         return _of_folder(path, model)
     if os.path.lexists(path):
