@@ -165,4 +165,4 @@ def test_the_network_is_returned_as_found_whatever_happens() -> None:
 
 def test_no_patches_at_all_are_refused() -> None:
     with pytest.raises(ConfigError, match="count must be at least 1"):
-        top_patches(nn.Conv2d(3, 2, 3), [pictures(1, (8, 7))], [""], count=0)
+        top_patches(network(), batches(pictures(1, SIZE), [0], [1]), ["4"], count=0)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 import numpy as np
 import torch
@@ -106,7 +106,7 @@ def covers(
 
 
 def _pair(sides: Sides, what: str) -> tuple[int, int]:
-    pair = tuple(sides) if isinstance(sides, (tuple, list)) else (sides, sides)
+    pair: tuple[Any, ...] = tuple(sides) if isinstance(sides, Sequence) else (sides, sides)
     if len(pair) != 2 or not all(isinstance(side, int) and side >= 1 for side in pair):
         raise ConfigError(f"A {what} must be in pixels: one number from 1 on, or (height, width); received {sides!r}.")
     return pair
