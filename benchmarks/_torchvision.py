@@ -1,13 +1,14 @@
-"""Import torchvision, as timm does, where its extension was not built for this torch and two operators are missing."""
+"""torchvision, which timm imports, also where its extension was not built for this torch."""
 
-import torch
+import sys
 
-try:
-    import torchvision
-except RuntimeError:  # declare what its extension would have declared; where it loads, this would abort
-    operators = torch.library.Library("torchvision", "DEF")
-    operators.define("nms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
-    operators.define("qnms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
-    import torchvision
+from _sides import REPOSITORY
+
+sys.path.insert(0, str(REPOSITORY / "tests"))
+
+import judges.torchvision_here  # noqa: F401  (after it torchvision can be imported)
+
+# isort: split
+import torchvision
 
 __all__ = ["torchvision"]

@@ -26,6 +26,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from . import cifar10
+from .standing import stand
 
 EPOCHS, BATCH = 9.9, 1024
 WIDTHS, FILTERS = (64, 256, 256), 24
@@ -192,13 +193,8 @@ def main() -> None:
         print(json.dumps(whole(training, Path(folder), Path(rest[0]))))
         return
     training.advance()
-    print("ready", flush=True)
-    for _ in sys.stdin:
-        started = time.perf_counter()
-        for _ in range(SLICE):
-            training.advance()
-        print(time.perf_counter() - started, flush=True)
-    print(json.dumps({"images": SLICE * BATCH, "steps": training.length}))
+    told = {"images": SLICE * BATCH, "steps": training.length}
+    stand(lambda: [training.advance() for _ in range(SLICE)], lambda: told)
 
 
 if __name__ == "__main__":

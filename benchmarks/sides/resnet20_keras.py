@@ -7,9 +7,7 @@ steps. DATA_FORMAT is `channels_last` (Keras' default) or `channels_first`.
 
 from __future__ import annotations
 
-import json
 import sys
-import time
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +16,7 @@ import numpy as np
 from keras import layers
 
 from . import cifar10
+from .standing import stand
 
 BATCH = 128
 
@@ -73,13 +72,8 @@ def main(folder: Path, data_format: str, count: int) -> None:
         losses.append(model.fit(x[chosen], labels[chosen], batch_size=BATCH, verbose=0).history["loss"][0])
 
     fit()
-    print("ready", flush=True)
-    for _ in sys.stdin:
-        started = time.perf_counter()
-        fit()
-        print(time.perf_counter() - started, flush=True)
     parameters = sum(int(np.prod(each.shape)) for each in model.trainable_weights)
-    print(json.dumps({"images": count * BATCH, "losses": losses, "parameters": parameters}))
+    stand(fit, lambda: {"images": count * BATCH, "losses": losses, "parameters": parameters})
 
 
 if __name__ == "__main__":

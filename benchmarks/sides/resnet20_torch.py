@@ -8,9 +8,7 @@ answers every line that it is sent with the seconds of so many steps. With WORKE
 from __future__ import annotations
 
 import itertools
-import json
 import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -24,6 +22,7 @@ from torch.utils.data import DataLoader, Dataset
 from _torchvision import torchvision
 
 from . import cifar10
+from .standing import stand
 
 BATCH = 128
 
@@ -113,13 +112,8 @@ def main(folder: Path, workers: str, count: int) -> None:
         return loss.item()
 
     losses = [step()]
-    print("ready", flush=True)
-    for _ in sys.stdin:
-        started = time.perf_counter()
-        losses += [step() for _ in range(count)]
-        print(time.perf_counter() - started, flush=True)
-    parameters = sum(each.numel() for each in model.parameters())
-    print(json.dumps({"images": count * BATCH, "losses": losses, "parameters": parameters}))
+    told = {"images": count * BATCH, "losses": losses, "parameters": sum(each.numel() for each in model.parameters())}
+    stand(lambda: losses.extend(step() for _ in range(count)), lambda: told)
 
 
 if __name__ == "__main__":

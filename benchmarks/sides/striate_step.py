@@ -6,9 +6,7 @@ that it is sent with the seconds of so many steps.
 
 from __future__ import annotations
 
-import json
 import sys
-import time
 
 import torch
 
@@ -17,6 +15,8 @@ from striate.models import create_model
 from striate.tasks import CLASSIFICATION
 from striate.training.autotune import choose_plan
 from striate.training.backward import backward
+
+from .standing import stand
 
 CLASSES = 10
 
@@ -38,14 +38,9 @@ def main(name: str, batch_size: int, side: int, count: int) -> None:
         return loss.item()
 
     losses = [step()]
-    print("ready", flush=True)
-    for _ in sys.stdin:
-        started = time.perf_counter()
-        losses += [step() for _ in range(count)]
-        print(time.perf_counter() - started, flush=True)
     parameters = sum(each.numel() for each in model.parameters())
     told = {"images": count * batch_size, "losses": losses, "parameters": parameters, "execution": plan.sentence()}
-    print(json.dumps(told))
+    stand(lambda: losses.extend(step() for _ in range(count)), lambda: told)
 
 
 if __name__ == "__main__":

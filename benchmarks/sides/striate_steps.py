@@ -7,9 +7,7 @@ that it is sent with the seconds of so many steps: loading, augmentation, gradie
 from __future__ import annotations
 
 import contextlib
-import json
 import sys
-import time
 from collections.abc import Iterator
 
 from striate.core.allocator import tune_process
@@ -18,6 +16,8 @@ from striate.core.duration import Duration
 from striate.runs.start import plan_run
 from striate.runs.train import Session, first_state
 from striate.training import StepDone, train
+
+from .standing import stand
 
 
 def main(data: str, recipe: str, count: int, changes: list[str]) -> None:
@@ -28,14 +28,13 @@ def main(data: str, recipe: str, count: int, changes: list[str]) -> None:
     with contextlib.closing(train(state, batches, until=Duration(1e6, "ep"))) as events:
         steps: Iterator[StepDone] = (event for event in events if isinstance(event, StepDone))
         losses = [next(steps).loss]
-        print("ready", flush=True)
-        for _ in sys.stdin:
-            started = time.perf_counter()
-            losses += [next(steps).loss for _ in range(count)]
-            print(time.perf_counter() - started, flush=True)
-    images = count * session.plan.recipe.batch_size
-    told = {"images": images, "losses": losses, "execution": state.plan.sentence()}
-    print(json.dumps(told | {"parameters": sum(each.numel() for each in state.model.parameters())}))
+        told = {
+            "images": count * session.plan.recipe.batch_size,
+            "losses": losses,
+            "parameters": sum(each.numel() for each in state.model.parameters()),
+            "execution": state.plan.sentence(),
+        }
+        stand(lambda: losses.extend(next(steps).loss for _ in range(count)), lambda: told)
 
 
 if __name__ == "__main__":

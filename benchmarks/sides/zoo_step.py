@@ -9,13 +9,14 @@ from __future__ import annotations
 import contextlib
 import json
 import sys
-import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
 from _peak import peak_bytes
 from striate.core.allocator import tune_process
+
+from .standing import stand
 
 Task = Literal["training", "forward", "classifier"]
 _WARM_UP = 2
@@ -106,12 +107,8 @@ def main() -> None:
         work = piece_of_work(job, network)
         for _ in range(_WARM_UP):
             work()
-    print("ready", flush=True)
-    for _ in sys.stdin:
-        start = time.perf_counter()
-        work()
-        print(time.perf_counter() - start, flush=True)
-    print(json.dumps({"peak_bytes": peak_bytes(), "parameters": sum(p.numel() for p in network.parameters())}))
+    parameters = sum(p.numel() for p in network.parameters())
+    stand(work, lambda: {"peak_bytes": peak_bytes(), "parameters": parameters})
 
 
 if __name__ == "__main__":

@@ -366,7 +366,7 @@ def test_output_that_cannot_be_written_is_a_sentence(words: list[str]) -> None:
         command = [sys.executable, "-m", "striate", *words]
         ran = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, check=False)
     assert ran.returncode == 2
-    assert ran.stderr == "striate: Standard output cannot be written: No space left on device.\n"
+    assert ran.stderr == "striate: The output cannot be written: No space left on device.\n"
 
 
 def test_a_closed_output_is_no_mistake() -> None:

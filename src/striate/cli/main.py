@@ -50,11 +50,11 @@ def main(words: Sequence[str] | None = None) -> None:
     except BrokenPipeError:  # the reader (head, less) has gone
         _discard_output()
         sys.exit(141)
-    except OSError as error:
+    except OSError as error:  # of standard output, or of an open file: neither says its name
         if error.filename is not None or error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EIO):
             raise
         _discard_output()
-        _complain(f"Standard output cannot be written: {os.strerror(error.errno)}.")
+        _complain(f"The output cannot be written: {os.strerror(error.errno)}.")
         sys.exit(2)
 
 

@@ -234,8 +234,8 @@ def _averages_alike(recipe: Recipe, before: Duration, clock: Clock) -> bool:
 def _stages_alike(recipe: Recipe, before: Duration, clock: Clock) -> bool:
     """Return whether images had the same sizes, and layers were frozen, as in a training meant for the new end.
 
-    With freezing, or staged transfer, that is so at the start only: the rates, the begins and the ends of the layers
-    depend on the end.
+    With freezing, or staged transfer, that is so at the start only: the rates of the layers, and when they are
+    trained, depend on the end.
     """
     staged = isinstance(recipe.transfer, Staged) and recipe.transfer.thawed > 0
     if (recipe.freezing is not None or staged) and clock.step > 0:

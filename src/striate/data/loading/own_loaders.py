@@ -172,7 +172,7 @@ class LoaderBatches:
                 set_epoch(epoch)
         if getattr(self._loader, "persistent_workers", False):
             loader: Any = self._loader
-            loader._iterator = None  # its workers would go on with the random numbers of the last epoch
+            loader._iterator = None  # workers that survive an epoch keep its random state
         return iter(self._loader)
 
     def _batch(self, pair: Any, index: int) -> Batch:
