@@ -121,7 +121,7 @@ def resnet_rs() -> Recipe:
 
     Differs: the magnitude of RandAugment is 10, in torchvision's strengths; random crops are taken from the image at
     160×160 pixels, where the authors take them from the file; whole images are evaluated, where the authors crop a
-    border; batch-norm statistics are those of the last steps, which the authors average as the weights.
+    border.
     """
     return Recipe(
         model="resnet_rs50",

@@ -31,7 +31,7 @@ class Average(Registered, ABC):
         from_start: the weights before the first step are its first value.
         continued: the training continues from the average.
         recomputed: batch-norm statistics of the average are those of the training images under its weights, computed
-            whenever it changes. Otherwise they are copied from the model.
+            whenever it changes. Otherwise they are averaged as the weights are.
     """
 
     registry = AVERAGES
@@ -55,7 +55,7 @@ class EMA(Average):
 
     Polyak and Juditsky 1992, "Acceleration of stochastic approximation by averaging"; with decay as in Szegedy et al.
     2015, arXiv:1512.00567, section 8. The sum is normalised as in Adam (arXiv:1412.6980, section 3), so that the
-    initial weights have no share. Batch-norm statistics are copied from the model.
+    initial weights have no share. Batch-norm statistics are averaged with the same shares, other buffers are copied.
 
     Args:
         decay: factor by which the share of a step's weights decreases with each later step, at least 0 and below 1. The
@@ -110,7 +110,7 @@ class Lookahead(Average):
     """Lookahead: after every k steps, slow ← slow + step · (weights - slow), and the training continues from there.
 
     Zhang et al. 2019, arXiv:1907.08610, algorithm 1. The statistics of the optimizer are kept. The slow weights are
-    evaluated, with the batch-norm statistics of the model.
+    evaluated, with batch-norm statistics that are averaged with the same shares; the model continues with its own.
 
     Args:
         every_steps: k, at least 1.
@@ -163,8 +163,12 @@ class Averaged:
             own.lerp_(other, share)
             if self.average.continued:
                 other.copy_(own)
+        statistics = {id(value) for norm in _norms(self.model) for value in (norm.running_mean, norm.running_var)}
         for own, other in zip(self.model.buffers(), model.buffers(), strict=True):
-            own.copy_(other)
+            if id(own) in statistics:
+                own.lerp_(other, share)
+            else:
+                own.copy_(other)
 
     @torch.no_grad()
     def recompute(self, model: nn.Module, task: Task, batches: Iterable[Batch], plan: ExecutionPlan) -> None:
@@ -172,8 +176,8 @@ class Averaged:
 
         Norms that are frozen in `model` keep theirs.
         """
-        thawed = [own for own, other in zip(self.model.modules(), model.modules(), strict=True) if other.training]
-        norms = [norm for norm in thawed if isinstance(norm, _BatchNorm) and norm.running_mean is not None]
+        pairs = zip(_norms(self.model), _norms(model), strict=True)
+        norms = [own for own, other in pairs if other.training]
         if not norms:
             return
         momenta = [norm.momentum for norm in norms]
@@ -188,6 +192,11 @@ class Averaged:
         finally:
             for norm, momentum in zip(norms, momenta, strict=True):
                 norm.eval().momentum = momentum
+
+
+def _norms(model: nn.Module) -> list[_BatchNorm]:
+    """Return the batch norms that keep statistics."""
+    return [norm for norm in model.modules() if isinstance(norm, _BatchNorm) and norm.running_mean is not None]
 
 
 for _kind in (EMA, SWA, Lookahead):
