@@ -112,7 +112,7 @@ def test_over_fitting_is_named_by_a_rise_and_by_a_gap() -> None:
     fitted = [*FAST[:6], *[0.01] * 6]
     level = history(fitted, [0.5] * 12, accuracy=[0.85] * 12)
     assert outcomes(judge(level, []))["fit"] == "over-fitting"
-    assert outcomes(judge(replace(level, chance=None), []))["fit"] == "good", "another loss bounds no mistakes"
+    assert outcomes(judge(replace(level, chance=None), []))["fit"] == "no over-fitting", "bounds no mistakes"
     assert outcomes(judge(replace(level, validated=20), []))["fit"] == "good", "20 images do not show a gap"
     assert outcomes(judge(history(FAST, [0.5] * 12, accuracy=[0.85] * 12), []))["fit"] == "good"
 
@@ -127,7 +127,22 @@ def test_under_fitting_is_a_loss_near_that_of_a_constant_answer() -> None:
     high = [2.3, 1.9, 1.7, 1.6, 1.55, 1.52, 1.51, 1.5]
     assert outcomes(judge(history(high), []))["fit"] == "under-fitting"
     assert outcomes(judge(history(high, [0.9] * 8), []))["fit"] == "good", "augmentation makes training images harder"
-    assert outcomes(judge(history(high, chance=None), []))["fit"] == "good"
+    unknown = judge(history(high, chance=None), []).verdicts[-1]
+    assert (unknown.outcome, unknown.fault) == ("no over-fitting", False)
+    assert unknown.evidence.endswith("under-fitting is not judged for this loss")
+
+
+def test_a_loss_of_another_kind_is_not_compared_with_that_of_validation() -> None:
+    flat = judge(history([10.4] * 8, [2.52] * 8, chance=None), [])
+    assert outcomes(flat)["learning rate"] == "undecided"
+    assert flat.next.startswith("No rule found a fault, and the learning rate could not be judged")
+    assert outcomes(judge(history([10.4] * 8, [2.52] * 8, chance=None), [moving(1e-6)]))["learning rate"] == "too low"
+
+
+def test_a_rate_is_not_too_low_where_layers_have_died() -> None:
+    line = history([2.30, 2.25, 2.2, 2.15, 2.1, 2.05, 2.0, 1.95])
+    died = judge(line, [START, measured(layer(dead=1.0), layer())])
+    assert [(each.subject, each.outcome) for each in died.faults] == [("activations", "dead"), ("fit", "under-fitting")]
 
 
 @pytest.mark.parametrize(

@@ -49,7 +49,8 @@ def judge_fit(
     rule = (
         f"over-fitting: the validation loss ends {thresholds.RISE:.0%} above its lowest value while the training loss "
         f"falls, or training images are answered better by {100 * thresholds.GAP:g} points or more; under-fitting: "
-        f"training and validation loss end above {thresholds.UNFIT:g} of that of a constant answer"
+        f"training and validation loss end above {thresholds.UNFIT:g} of that of a constant answer, which is known for "
+        "the cross-entropy of single labels"
     )
     found = overfitting(history)
     gap = _gap(history, seen, unseen)
@@ -69,7 +70,11 @@ def judge_fit(
         return Verdict(
             "fit", "under-fitting", rule, evidence, "Train longer, use a larger network, or regularize less."
         )
-    return Verdict("fit", "good" if ended else "no over-fitting so far", rule, last)
+    if not ended:
+        return Verdict("fit", "no over-fitting so far", rule, last)
+    if history.chance is None:
+        return Verdict("fit", "no over-fitting", rule, f"{last}; under-fitting is not judged for this loss")
+    return Verdict("fit", "good", rule, last)
 
 
 def _gap(history: History, seen: Proportion | None, unseen: Proportion | None) -> float | None:
@@ -126,7 +131,7 @@ def judge_rate(history: History, measurements: Sequence[Measurement], *, share: 
         return verdict("too high", f"layers that were sound at the start pass no gradient; {course}", _LOWER)
     if not learned and ratio is not None and ratio > thresholds.LARGE_UPDATE:
         return verdict("too high", course, _LOWER)
-    high = _reached(history) > thresholds.UNFIT * chance
+    high = _reached(history) > thresholds.UNFIT * chance and not any(map(_is_broken, measurements[-1:]))
     if high and (ratio < thresholds.SMALL_UPDATE if ratio is not None else _is_line(history)):
         return verdict("too low", course, "Raise the learning rate by 10; 'striate find-lr' suggests one.")
     if not learned:
@@ -157,8 +162,13 @@ def _levels(points: Sequence[Point]) -> list[float]:
 
 
 def _reached(history: History) -> float:
-    """Return the last level of the loss, of training or validation images: augmentation makes the former harder."""
-    return min([_levels(history.training_loss)[-1], *(y for _, y in history.validation_loss[-1:])])
+    """Return the last level of the loss.
+
+    Of training or validation images, as augmentation makes the former harder; but a validation loss may be another than
+    that of the training where a constant answer's is unknown.
+    """
+    validated = history.validation_loss[-1:] if history.chance else ()
+    return min([_levels(history.training_loss)[-1], *(y for _, y in validated)])
 
 
 def at_high_rate(history: History, measurements: Sequence[Measurement]) -> list[Measurement]:

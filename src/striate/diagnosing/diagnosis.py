@@ -12,6 +12,7 @@ from striate.diagnosing.layers import Measurement, judge_activations, judge_grad
 from striate.diagnosing.verdict import Verdict
 
 _SOUND = "No rule found a fault: try more augmentation, a larger network or a longer training, one at a time."
+_UNKNOWN = "No rule found a fault, and the learning rate could not be judged: 'striate find-lr' suggests one."
 
 
 @dataclass(frozen=True)
@@ -28,8 +29,13 @@ class Judgement:
     @property
     def next(self) -> str:
         """What to try next, in one sentence."""
-        trained = any(each.subject == "fit" for each in self.verdicts)
-        sound = _SOUND if trained else "No rule found a fault in the layers."
+        outcomes = {each.subject: each.outcome for each in self.verdicts}
+        if "fit" not in outcomes:
+            sound = "No rule found a fault in the layers."
+        elif outcomes.get("learning rate") == "undecided":
+            sound = _UNKNOWN
+        else:
+            sound = _SOUND
         return next((fault.remedy for fault in self.faults if fault.remedy), sound)
 
     def __str__(self) -> str:
