@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import math
+import re
 from pathlib import Path
 
 import numpy as np
@@ -35,6 +37,33 @@ def test_the_suggestion_is_half_the_rate_of_the_lowest_loss(lowest: float, noise
 def test_there_is_no_suggestion_where_the_loss_does_not_fall() -> None:
     rates = tuple(map(RateRange().rate, range(240)))
     assert RangeTest(rates, (2.3,) * 240, None).suggestion is None
+
+
+RATES = tuple(map(RateRange().rate, range(240)))
+
+
+@pytest.mark.parametrize(
+    ("test", "sentence"),
+    [
+        (RangeTest(RATES[:2], (2.65, 529.0), RATES[1]), "the loss diverged at once: the lowest rate, 1e-06, is too"),
+        (RangeTest(RATES, tuple(np.linspace(2.3, 1.0, 240)), None), "still falls at the highest rate, 1e\\+02"),
+        (RangeTest(RATES, (2.65,) * 120 + (2.3,) * 120, None, constant=2.3), "from 2.3 to 2.3 at"),
+        (
+            RangeTest(RATES, (2.65,) + (9.0,) * 100 + (2.6,) * 139, None),
+            "fell by less than 5% at every rate, from 2.65",
+        ),
+    ],
+    ids=["diverges at once", "falls to the end", "collapses to a constant answer", "explodes and comes back"],
+)
+def test_there_is_none_where_the_range_does_not_show_one(test: RangeTest, sentence: str) -> None:
+    assert test.suggestion is None
+    assert re.search(sentence, str(test.fault))
+
+
+def test_the_loss_of_a_constant_answer_bounds_that_of_the_start() -> None:
+    found = striate.find_lr("digits", model="conv3-4 relu gap", lowest=1e-5, steps=20, device="cpu")
+    assert found.test.constant == pytest.approx(math.log(10))
+    assert found.test.start <= math.log(10)
 
 
 def test_rates_grow_by_one_factor_from_the_lowest_to_the_highest() -> None:
@@ -88,3 +117,8 @@ def test_the_noise_of_the_first_batches_is_no_divergence() -> None:
     watch = _Divergence()
     assert not any(watch.note(loss) for loss in [1.0, 4.0] * 20)
     assert any(watch.note(loss) for loss in [1.0] * 40 + [4.0] * 10)
+
+
+def test_a_loss_that_explodes_at_the_first_steps_is_a_divergence() -> None:
+    watch = _Divergence()
+    assert [watch.note(loss) for loss in (2.65, 529.0)] == [False, True]

@@ -44,7 +44,7 @@ class LearningRate(SheetResult):
 
     @property
     def suggestion(self) -> float | None:
-        """The suggested learning rate; None if the loss fell at no rate."""
+        """The suggested learning rate; None where the test shows none (`reason`)."""
         return self.test.suggestion
 
     @property
@@ -52,15 +52,7 @@ class LearningRate(SheetResult):
         """The rule of the suggestion with its numbers, or the reason why there is none."""
         from striate.runs.rate_range import RULE
 
-        test = self.test
-        lowest = test.rates[test.lowest]
-        if self.suggestion is None:
-            return (
-                f"the smoothed loss fell by less than 5 % at every rate, from {test.smoothed[0]:.3g} to "
-                f"{test.smoothed[test.lowest]:.3g} at {lowest:.2g}: the test was too short for this training to begin, "
-                f"or there is nothing left to learn. Try more steps than {len(test.losses)}"
-            )
-        return f"{RULE}: {lowest:.2g} / 2"
+        return self.test.fault or f"{RULE}: {self.test.rates[self.test.lowest]:.2g} / 2"
 
     @property
     def ending(self) -> str:
