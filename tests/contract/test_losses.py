@@ -88,6 +88,14 @@ def test_a_hard_target_is_the_soft_one_with_all_on_one_class(name: str, chosen: 
 
 
 @pytest.mark.parametrize(("name", "chosen"), CASES)
+@pytest.mark.parametrize("dtype", [torch.int32, torch.int16])
+def test_class_indices_are_of_any_signed_integer_type(name: str, chosen: dict[str, float], dtype: torch.dtype) -> None:
+    logits, hard, _ = make()
+    loss = build(name, chosen)
+    assert torch.equal(loss(logits, hard.to(dtype)), loss(logits, hard))
+
+
+@pytest.mark.parametrize(("name", "chosen"), CASES)
 @pytest.mark.parametrize("kind", ["hard", "soft"])
 def test_gradients_are_those_of_finite_differences(name: str, chosen: dict[str, float], kind: str) -> None:
     logits, hard, soft = make()

@@ -273,6 +273,14 @@ def test_shards_buckets_and_lists(
         return [row["class"] for row in table(striate.predict(classifier, *images, out=out).path)]
 
     assert labels(tmp_path / "shard-000000.tar") == expected
+    inside = [
+        one.name for one in striate.predict(classifier, paths[0], tmp_path / "shard-000000.tar", Image.new("L", (8, 8)))
+    ]
+    assert inside == [
+        str(paths[0]),
+        *(f"shard-000000.tar/{path.stem}.png" for path in paths),
+        f"image {len(paths) + 2}",
+    ]
     assert labels("memory://bucket/photos") == expected
     assert labels("memory://bucket/photos/00*.PNG") == expected[:10]
     names = [*map(str, paths[:9]), "gone[1].png", "memory://bucket/photos/009.PNG"]

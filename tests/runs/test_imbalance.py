@@ -21,6 +21,7 @@ from striate.reporting.sections import verdict
 from striate.runs import train
 from striate.runs.events import RunFinished, RunStarted
 from striate.training.events import Evaluated
+from striate.training.losses import CrossEntropy
 
 SETTINGS: dict[str, object] = {
     "input.height": 8,
@@ -55,14 +56,15 @@ def own_cache(photos: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_the_audit_names_the_options_with_the_numbers(photos: Path) -> None:
-    (found,) = [each for each in audit(open_data(str(photos))).findings if each.kind == "imbalance"]
+    (found,) = [each for each in audit(open_data(str(photos))).divided().findings if each.kind == "imbalance"]
     assert found.sentence == (
-        "dark has 4 times as many images as light (48 and 12). If all classes matter alike, train with --set "
-        "loss.class_balance=0.96 (effective numbers of 21.5 and 9.68 images: those of light weigh 2.2 times as much), "
+        "dark has 3.5 times as many training images as light (28 and 8). If all classes matter alike, train with --set "
+        "loss.class_balance=0.93 (effective numbers of 12.4 and 6.29 images: those of light weigh 2 times as much), "
         "or sampling.name=balanced to show all classes equally often."
     )
-    assert found.names == ("light: 12", "dark: 48")
-    assert round((1 - 0.96**48) / (1 - 0.96), 1) == 21.5
+    assert found.names == ("light: 8", "dark: 28")
+    weights = CrossEntropy(class_balance=0.93).weights(np.array([28, 8]))
+    assert float(weights[1] / weights[0]) == pytest.approx(12.4 / 6.29, rel=5e-3)
 
 
 def test_a_run_prints_keeps_and_records_balanced_accuracy_first(photos: Path, tmp_path: Path) -> None:

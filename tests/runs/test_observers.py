@@ -122,3 +122,7 @@ def test_the_verb_writes_into_the_run_and_refuses_other_forms(tmp_path: Path) ->
         striate.events(run, to="wandb")
     with pytest.raises(ConfigError, match="written to a file; received the folder"):
         striate.events(run, out=tmp_path)
+    for to in ("csv", "tensorboard"):
+        with pytest.raises(ConfigError, match=r"events\.jsonl exists, and is no earlier file of events in this form"):
+            striate.events(run, to=to, out=run.events_file)
+    assert run.events_file.read_text() == '{"event": "started"}\n'

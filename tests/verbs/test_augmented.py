@@ -128,3 +128,9 @@ def test_images_are_of_as_many_classes_as_possible() -> None:
     assert chosen([0, 0, 0, 1, 2, 2], 4) == [0, 1, 3, 4]
     assert chosen(list(range(100)) * 2, 4) == [0, 25, 50, 75]
     assert chosen([1, 0], 6) == [1, 0]
+
+
+def test_images_of_several_labels_show_rare_ones_and_those_without_any() -> None:
+    targets = np.array([[1, 0, 0], [1, 0, 0], [1, 1, 0], [1, 0, 1], [1, 0, 0], [0, 0, 0]], bool)
+    store = ArrayStore(np.zeros((6, 2, 2, 1), np.uint8), numbered("image", 6))
+    assert of_many_classes(Dataset("d", store, ("a", "b", "c"), targets), np.arange(6), 4).tolist() == [0, 2, 3, 5]

@@ -9,11 +9,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from striate.core.errors import ConfigError
 from striate.core.files import make_folder, open_regular, storage_error, write_atomically
 from striate.core.registry import Registry
 from striate.runs.tensorboard import tensorboard
 
 Events = Sequence[Mapping[str, Any]]
+_MARK = 12  # first bytes, by which a form is known: the head of a table, the length of TensorBoard's first record
 
 
 @dataclass(frozen=True)
@@ -58,6 +60,7 @@ def write_events(path: Path, content: bytes) -> None:
     A program that follows a file while it grows, as TensorBoard does, sees the new events.
 
     Raises:
+        ConfigError: the file exists and holds something else than events in this form.
         StriateError: the file cannot be written.
     """
     make_folder(path.parent)
@@ -69,6 +72,8 @@ def write_events(path: Path, content: bytes) -> None:
                 with open(path, "ab") as file:
                     file.write(content[len(held) :])
                 return
+            if not held.startswith(content[:_MARK]):
+                raise ConfigError(f"{path} exists, and is no earlier file of events in this form. Choose another name.")
     except OSError as error:
         raise storage_error(path, error) from error
     write_atomically(path, content)

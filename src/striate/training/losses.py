@@ -110,6 +110,7 @@ class CrossEntropy(Balanced):
         targets: Int[Tensor, " n"] | Float[Tensor, "n k"],
         weights: Float[Tensor, " k"] | None = None,
     ) -> Float[Tensor, ""]:
+        targets = _for_torch(targets)
         if weights is None:
             return F.cross_entropy(logits, targets, label_smoothing=self.label_smoothing)
         # Torch's own mean divides by the sum of the weights in the batch, which is not that of its parts.
@@ -199,6 +200,11 @@ class Focal(Balanced):
         return torch.exp(-self.gamma * F.softplus(logits)) * F.softplus(-logits)
 
 
+def _for_torch(targets: Int[Tensor, " n"] | Float[Tensor, "n k"]) -> Int64[Tensor, " n"] | Float[Tensor, "n k"]:
+    """Return class indices in the only integer type that torch's cross-entropy takes for all of them."""
+    return targets if targets.is_floating_point() else targets.long()
+
+
 def _matrix(targets: Int[Tensor, " n"] | Float[Tensor, "n k"], logits: Float[Tensor, "n k"]) -> Float[Tensor, "n k"]:
     """Return targets with a column for each class."""
     if targets.is_floating_point():
@@ -279,7 +285,7 @@ class Distill(Loss):
         taught: Float[Tensor, "n k"] | None = None,
     ) -> Float[Tensor, ""]:
         """Return the loss; `taught` are the softened probabilities of the teacher."""
-        own = F.cross_entropy(logits, targets)
+        own = F.cross_entropy(logits, _for_torch(targets))
         if taught is None:
             return own
         softened = torch.log_softmax(logits / self.temperature, dim=1)

@@ -29,7 +29,7 @@ def events(run: str | Path | Run, /, *, to: str = "csv", out: str | Path | None 
         out: the file; by default events.csv or events.out.tfevents.striate within the run.
 
     Raises:
-        ConfigError: there is no such form.
+        ConfigError: there is no such form, or `out` is a file of something else.
         RunError: there is no such run, its events are damaged, or the file cannot be written.
     """
     from striate.core.errors import ConfigError

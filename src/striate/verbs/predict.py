@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, overload
+from typing import TYPE_CHECKING, Any, overload
 
 from striate.core.errors import ConfigError
 from striate.core.files import expanded
@@ -135,7 +136,15 @@ def predict(
         place = None if cluster is None else (cluster, workers, device)
         return _written(classifier, Path(out), given, coverage, views, place, progress or silent)
     results: list[Prediction | Failure] = []
-    for result in classifier.predictions([image for _, image in named(images[count:])], coverage=coverage, views=views):
+    names: list[str | None] = []  # of files, and of the images in shards, whose bytes have none
+
+    def given() -> Iterator[Any]:
+        for name, image in named(images[count:]):
+            names.append(name if isinstance(image, (Path, bytes)) else None)
+            yield image
+
+    for number, found in enumerate(classifier.predictions(given(), coverage=coverage, views=views)):
+        result = replace(found, name=names[number] or found.name)
         results.append(result)
         if on_result is not None:
             on_result(result)

@@ -130,8 +130,9 @@ def _tiny_classes(found: Statistics) -> Iterator[Finding]:
 
 
 def _imbalance(found: Statistics) -> Iterator[Finding]:
-    present = sorted((row for row in found.classes if row.total), key=lambda row: row.total)
-    counts = np.array([row.total for row in present], np.int64)
+    """Count the images of the training split: weights and sampling are those of its classes."""
+    present = sorted((row for row in found.classes if row.train), key=lambda row: row.train)
+    counts = np.array([row.train for row in present], np.int64)
     if not is_imbalanced(counts):
         return
     ratio, beta = imbalance(counts), moderate_beta(counts)
@@ -140,11 +141,11 @@ def _imbalance(found: Statistics) -> Iterator[Finding]:
     yield Finding(
         "imbalance",
         "warning" if ratio >= _VERY_UNEVEN else "note",
-        f"{present[-1].name} has {ratio:.3g} times as many images as {present[0].name} "
-        f"({present[-1].total:,} and {present[0].total:,}). If all classes matter alike, train with "
+        f"{present[-1].name} has {ratio:.3g} times as many training images as {present[0].name} "
+        f"({present[-1].train:,} and {present[0].train:,}). If all classes matter alike, train with "
         f"--set loss.class_balance={beta:g} (effective numbers of {many_:.3g} and {few:.3g} images: those of "
         f"{present[0].name} weigh {many_ / few:.2g} times as much){sampling}.",
-        tuple(f"{row.name}: {row.total:,}" for row in present),
+        tuple(f"{row.name}: {row.train:,}" for row in present),
     )
 
 

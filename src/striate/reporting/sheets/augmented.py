@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
-from jaxtyping import Float, Int64
+from jaxtyping import Bool, Float, Int64
 
 from striate.core.batch import Batch
 from striate.core.progress import Progress, silent
@@ -69,12 +69,12 @@ def augmented_images(plan: Plan, prepared: Prepared, *, progress: Progress = sil
 
     def label(batch: Batch, row: int) -> tuple[str, ...]:
         mixed = batch.targets.is_floating_point()
-        return _shares(batch.targets[row].numpy(), dataset.classes) if mixed else (dataset.label(int(chosen[row])),)
+        return _shares(batch.targets[row].numpy(), dataset.classes) if mixed else (_label(dataset, int(chosen[row])),)
 
     return tuple(
         AugmentedImage(
             name=dataset.store.name(number),
-            label=dataset.label(number),
+            label=_label(dataset, number),
             prepared=pixels(plain, row),
             seen=tuple(pixels(batch, row) for batch in epochs),
             labels=tuple(label(batch, row) for batch in epochs),
@@ -83,13 +83,17 @@ def augmented_images(plan: Plan, prepared: Prepared, *, progress: Progress = sil
     )
 
 
+def _label(dataset: Dataset, number: int) -> str:
+    return dataset.label(number) or "no label"
+
+
 def of_many_classes(dataset: Dataset, index: Int64[np.ndarray, " n"], count: int) -> Int64[np.ndarray, " m"]:
     """Return at most `count` of `index`, of as many classes as possible; of too many classes, evenly spaced ones.
 
-    An image of several classes counts as one of its first class.
+    An image of several classes counts as one of the rarest of them, and one without any as one of a class of its own.
     """
     targets = dataset.targets[index]
-    classes = targets if targets.ndim == 1 else targets.argmax(axis=1)
+    classes = targets if targets.ndim == 1 else _rarest(targets)
     order = np.argsort(classes, kind="stable")
     starts = np.searchsorted(classes[order], classes[order])
     rounds = order[np.argsort(np.arange(len(order)) - starts, kind="stable")]  # the first of each class, the second, …
@@ -98,6 +102,12 @@ def of_many_classes(dataset: Dataset, index: Int64[np.ndarray, " n"], count: int
         rounds = rounds[:first][np.arange(count) * first // count]
     chosen = rounds[:count]
     return index[chosen[np.argsort(classes[chosen], kind="stable")]]
+
+
+def _rarest(targets: Bool[np.ndarray, "n k"]) -> Int64[np.ndarray, " n"]:
+    """Return the rarest class of each row; k for a row without any."""
+    by_rarity = np.argsort(targets.sum(axis=0), kind="stable")
+    return np.where(targets.any(axis=1), by_rarity[targets[:, by_rarity].argmax(axis=1)], targets.shape[1])
 
 
 def augmentation_in_effect(plan: Plan, prepared: Prepared) -> str:
