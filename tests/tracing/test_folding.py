@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable
+from typing import cast
 
 import pytest
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+from torch.nn.utils import spectral_norm
+from torch.nn.utils.prune import l1_unstructured
 
 from judges.parity import Undrawn, calibrating, randomise
 from striate.layers import Add, Conv2dSame
@@ -143,6 +146,17 @@ class OwnKind(Plain):
         self.conv = Halving(3, 4, 3)
 
 
+class ComputesItsWeights(Plain):
+    def __init__(self) -> None:
+        super().__init__()
+        self.source = nn.Conv2d(3, 4, 3)
+        del self.conv._parameters["weight"]
+
+    def forward(self, x: Tensor) -> Tensor:
+        vars(self.conv)["weight"] = self.source.weight / 2
+        return super().forward(x)
+
+
 class NeedsData(Plain):
     def forward(self, x: Tensor) -> Tensor:
         return super().forward(x) if float(x.sum()) < 1e9 else x
@@ -158,7 +172,8 @@ def test_a_norm_directly_after_its_convolution_is_folded(kind: Callable[[], Plai
 @pytest.mark.parametrize(
     "kind",
     [
-        ReadTwice, ReadByFunction, Given, ConvolvedTwice, NormedTwice, Viewed, OfTheBatch, OwnKind, NeedsData,
+        ReadTwice, ReadByFunction, Given, ConvolvedTwice, NormedTwice, Viewed, OfTheBatch, OwnKind,
+        ComputesItsWeights, NeedsData,
     ],
 )  # fmt: skip
 def test_norms_not_proved_to_follow_a_convolution_alone_are_left(kind: Callable[[], Plain]) -> None:
@@ -270,6 +285,27 @@ def test_a_convolution_with_a_forward_of_its_own_is_not_folded() -> None:
     convolution = network.get_submodule("conv")
     convolution.forward = lambda x: F.conv2d(x, convolution.get_parameter("weight").abs(), padding=1)
     assert plan_fold(network, SHAPE).folded == ()
+
+
+def _doubled(layer: nn.Conv2d) -> None:
+    layer.register_forward_hook(lambda module, images, maps: torch.mul(cast(Tensor, maps), 2))
+
+
+def _halved(layer: nn.Conv2d) -> None:
+    layer.register_forward_pre_hook(lambda module, images: images[0] / 2)
+
+
+def _pruned(layer: nn.Conv2d) -> None:
+    l1_unstructured(layer, "weight", 0.5)
+
+
+@pytest.mark.parametrize("change", [_doubled, _halved, _pruned, spectral_norm])
+def test_a_network_with_forward_hooks_is_left_as_it_is(change: Callable[[nn.Conv2d], object]) -> None:
+    network = Plain()
+    change(cast(nn.Conv2d, network.conv))
+    _settled(network)
+    assert plan_fold(network, SHAPE) == FoldPlan(reason="a module has a forward hook")
+    _same(network, fold(network, SHAPE))
 
 
 def test_a_tensor_that_is_no_parameter_is_shared() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from torch import nn
 
-from striate.tracing import Folding
+from striate.tracing import Folding, is_watched
 
 _SHAPES = 8  # of images, at most: each has a copy of the folded convolutions
 
@@ -36,9 +36,3 @@ class Running:
         else:
             folding.refresh()
         return folding.network
-
-
-def is_watched(model: nn.Module) -> bool:
-    """Return whether a module has a forward hook or forward pre-hook, or a global one exists."""
-    everywhere = nn.modules.module._global_forward_hooks or nn.modules.module._global_forward_pre_hooks
-    return bool(everywhere) or any(m._forward_hooks or m._forward_pre_hooks for m in model.modules())

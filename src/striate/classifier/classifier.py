@@ -12,7 +12,7 @@ import torch
 from jaxtyping import Float, Float64
 from torch import Tensor, nn
 
-from striate.classifier._folded import Running, is_watched
+from striate.classifier._folded import Running
 from striate.classifier.execution import Execution, state_of
 from striate.classifier.images import check_prepared
 from striate.classifier.predictor import Predictor
@@ -25,6 +25,7 @@ from striate.core.spec import InputSpec, LabelSpec
 from striate.data.views import Look, View, by_preparation, looks_of, views_text
 from striate.models import Arguments
 from striate.tasks import CLASSIFICATION, Task
+from striate.tracing import is_watched
 
 
 @dataclass(frozen=True, eq=False)

@@ -10,6 +10,7 @@ from striate.tracing.description import smallest_side as smallest_side
 from striate.tracing.description import without_weight_sharing as without_weight_sharing
 from striate.tracing.extents import extents as extents
 from striate.tracing.fold_plan import FoldPlan as FoldPlan
+from striate.tracing.fold_plan import is_watched as is_watched
 from striate.tracing.fold_plan import plan_fold as plan_fold
 from striate.tracing.folding import Folding as Folding
 from striate.tracing.folding import fold as fold

@@ -3,7 +3,7 @@
 Nothing is guessed from names or from the order in which modules were registered. A norm may be folded where it alone
 reads the output of a convolution, each of the two runs once, and nothing else reads the convolution's weights; an
 activation or a sum may work in place where it alone reads a value with which nothing else shares memory. Where the pass
-fails without data, nothing may be changed, and the reason is kept.
+fails without data, or forward hooks see or change values of their own, nothing may be changed, and the reason is kept.
 """
 
 from __future__ import annotations
@@ -54,6 +54,8 @@ def plan_fold(model: nn.Module, shape: tuple[int, int, int]) -> FoldPlan:
     """Find what may be changed in `model` for images of `shape` (c, h, w), by one forward pass on the meta device."""
     if not any(_is_line(module) or type(module) in _ACTIVATIONS or _is_sum(module) for module in model.modules()):
         return FoldPlan()
+    if is_watched(model):  # the pass runs without hooks, which may compute weights, and change or keep any value
+        return FoldPlan(reason="a module has a forward hook")
     try:
         copied, image = on_meta(model, shape)
         recorder = Recorder(image)
@@ -78,6 +80,12 @@ def plan_fold(model: nn.Module, shape: tuple[int, int, int]) -> FoldPlan:
     )
 
 
+def is_watched(model: nn.Module) -> bool:
+    """Return whether a module has a forward hook or forward pre-hook, or a global one exists."""
+    everywhere = nn.modules.module._global_forward_hooks or nn.modules.module._global_forward_pre_hooks
+    return bool(everywhere) or any(m._forward_hooks or m._forward_pre_hooks for m in model.modules())
+
+
 def is_scale(module: nn.Module) -> bool:
     """Return whether the module multiplies each channel by its number in `weight`."""
     return role_of(module) is LayerRole.SCALE
@@ -89,7 +97,9 @@ def _is_line(module: Any) -> bool:
 
 
 def _is_convolution(module: nn.Module) -> bool:
-    return type(module) in _CONVOLUTIONS or role_of(module) is LayerRole.CONVOLUTION
+    """Return whether the module is a convolution whose weights are parameters, not numbers computed elsewhere."""
+    known = type(module) in _CONVOLUTIONS or role_of(module) is LayerRole.CONVOLUTION
+    return known and {"weight", "bias"} <= module._parameters.keys()
 
 
 def _is_sum(module: nn.Module) -> bool:
