@@ -14,7 +14,7 @@ from torch import Tensor
 from torch.nn import functional as F
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from striate.tracing.operations import arguments
+from striate.tracing.operations import arguments, aten
 from striate.tracing.shapes import _RULES, infer
 
 
@@ -35,7 +35,22 @@ class Compare(TorchDispatchMode):
         if ours is not None:
             self.ruled.add(func)
             assert _forms(ours) == _forms(theirs), func
+            if func in _ORDERED:
+                assert _order(ours) == _order(theirs), func
         return theirs
+
+
+# Rules that give the order in memory too; all others give contiguous memory.
+_ORDERED = {
+    *(function for function, rule in _RULES.items() if rule is _RULES[aten.relu.default]),
+    *(aten.add.Tensor, aten.sub.Tensor, aten.mul.Tensor, aten.div.Tensor, aten.native_batch_norm.default),
+}
+
+
+def _order(output: Any) -> list[int]:
+    """Steps in memory of the axes along which there is one."""
+    first = output[0] if isinstance(output, tuple) else output
+    return [step for step, side in zip(first.stride(), first.shape, strict=True) if side > 1]
 
 
 def _forms(output: Any) -> list[tuple[Any, ...]]:
@@ -95,7 +110,29 @@ CASES: dict[str, Callable[[Tensor], object]] = {
 @pytest.mark.parametrize("case", list(CASES))
 def test_they_are_those_that_torch_gives(case: str) -> None:
     assert _compare(lambda: CASES[case](_map(2, 3, 9, 7)))
-    assert _compare(lambda: CASES[case](_map(2, 3, 9, 7, dtype=torch.float32).to(memory_format=torch.channels_last)))
+    assert _compare(lambda: CASES[case](_map(2, 3, 9, 7).to(memory_format=torch.channels_last)))
+    assert _compare(lambda: CASES[case](_map(2, 3, 11, 18)[:, :, 1:-1, 2:-2:2]))
+
+
+@pytest.mark.parametrize(
+    "cut",
+    [
+        lambda x: x[:, :, 1:-1, 1:-1],
+        lambda x: x[:, :, ::2, ::2],
+        lambda x: x.to(memory_format=torch.channels_last)[..., 1:-1],
+        lambda x: x.chunk(2, dim=3)[0],
+        lambda x: x[:, :, :1].expand(-1, -1, 4, -1),
+        lambda x: x[:, :, :1, :1].expand(2, 3, 4, 5),
+        lambda x: x.unfold(2, 3, 1),
+        lambda x: x.permute(0, 2, 3, 1),
+    ],
+)
+def test_memory_lies_as_torch_lays_it(cut: Callable[[Tensor], Tensor]) -> None:
+    part = cut(_map(2, 3, 9, 8))
+    gate = _map(*(side if axis == 1 else 1 for axis, side in enumerate(part.shape)))
+    _compare(lambda: [part.relu(), part + part, part * 2, part * gate, gate * part, part * part.contiguous()])
+    if part.ndim == 4:
+        _compare(lambda: _normed(part, training=False))
 
 
 def test_every_rule_is_compared() -> None:

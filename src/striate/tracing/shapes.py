@@ -29,9 +29,23 @@ def infer(function: Any, given: Given) -> Any:
 def _like(given: Given) -> Any:
     """Return the shape, type and order in memory of the input: the operation works number by number."""
     source = given["self"]
-    if not source.is_floating_point():
+    return _packed(source) if source.is_floating_point() else None
+
+
+def _packed(source: Tensor) -> Tensor | None:
+    """Return one of its shape whose axes lie in the order of its own without gaps; None where torch has to decide.
+
+    A tensor cut out of another leaves gaps, and in an expanded one several numbers lie in one place.
+    """
+    strides = source.stride()
+    longer = [stride for stride, side in zip(strides, source.shape, strict=True) if side > 1]
+    if len(set(longer)) < len(longer) or 0 in longer:
         return None
-    return torch.empty_strided(source.shape, source.stride(), dtype=source.dtype, device="meta")
+    packed, step = [0] * source.ndim, 1
+    for axis in sorted(range(source.ndim), key=strides.__getitem__):
+        packed[axis] = step
+        step *= source.shape[axis]
+    return torch.empty_strided(source.shape, packed, dtype=source.dtype, device="meta")
 
 
 def _in_place(given: Given) -> Any:
@@ -46,7 +60,10 @@ def _paired(given: Given) -> Any:
         return _like(given) if same else None
     if one.dtype != other.dtype or not one.is_floating_point() or not _fit(one.shape, other.shape):
         return None
-    return _empty(one, torch.broadcast_shapes(one.shape, other.shape))
+    shape = torch.broadcast_shapes(one.shape, other.shape)
+    if one.is_contiguous() and other.is_contiguous():
+        return _empty(one, shape)
+    return _packed(one) if one.shape == shape else None  # the order in memory of the first, if it has all axes
 
 
 def _fit(one: Sequence[int], other: Sequence[int]) -> bool:
@@ -134,7 +151,8 @@ def _gathered(given: Given) -> Any:
 
 def _batch_normed(given: Given) -> Any:
     source = given["input"]
-    return _like({"self": source}), *(_empty(source, source.shape[1:2]) for _ in range(2))
+    output = _packed(source)
+    return None if output is None else (output, *(_empty(source, source.shape[1:2]) for _ in range(2)))
 
 
 def _layer_normed(given: Given) -> Any:
