@@ -78,6 +78,7 @@ def test_networks_written_down_are_read_as_expected(text: str, read: str | None)
         ("conv3-64 maxpool", "conv3-64 relu pool2"),
         # Where an activation is written, or no word is the table's, nothing is added.
         ("conv3-64 conv3-64 tanh maxpool FC-99 FC-10 soft-max", "conv3-64 conv3-64 tanh pool2 fc99 fc10 softmax"),
+        ("conv3-64 pool2 fc99 fc10 softmax", "conv3-64 pool2 fc99 fc10 softmax"),  # no word of the table's own
         ("conv3-64 conv3-64 pool2 fc99 fc10", "conv3-64 conv3-64 pool2 fc99 fc10"),
     ],
 )

@@ -200,7 +200,7 @@ _READERS: dict[str, Callable[[Cursor], Layer]] = {
 }
 
 
-_WORD = re.compile(r"(?i)maxpool|soft-?max|fc-.*")
+_WORD = re.compile(r"(?i)maxpool|soft-max|fc-.*")
 
 
 def is_table(words: Iterable[str], items: Sequence[Item]) -> bool:
