@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from striate.classifier import Prediction
 from striate.classifier.pretrained import pretrained_classifier
@@ -16,6 +16,7 @@ from striate.core.errors import ModelError
 from striate.core.spec import InputSpec
 from striate.models import Network, create_model, meta_model
 from striate.models.weights import DIALECTS, load_weights, pretrained, recognise
+from striate.models.weights.dialects.layouts import KERAS
 from striate.models.weights.dialects.names import rename
 
 
@@ -135,6 +136,14 @@ def test_the_padding_of_strided_convolutions_follows_the_name() -> None:
         torch.testing.assert_close(first(images[..., :33, :33]), other(images[..., :33, :33]))
     with pytest.raises(ModelError, match="padding rule is same or symmetric"):
         create_model("mobilenet_v2+sane")
+
+
+@pytest.mark.parametrize(("height", "width"), [(2, 3), (4, 9), (3, 3), (1, 1)])
+def test_a_fully_connected_layer_of_keras_reads_maps_of_any_shape(height: int, width: int) -> None:
+    maps, kernel = torch.randn(2, 5, height, width), torch.randn(height * width * 5, 4)
+    layer = nn.Linear(5 * height * width, 4, bias=False)
+    layer.weight = nn.Parameter(KERAS.tensor(kernel, layer.weight, layer, 5))
+    torch.testing.assert_close(layer(maps.flatten(1)), maps.permute(0, 2, 3, 1).flatten(1) @ kernel)  # channels last
 
 
 def test_squeezenet_of_keras_sees_worse_if_it_is_fed_rgb(real_data: Callable[[str], Path]) -> None:

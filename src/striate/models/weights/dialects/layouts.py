@@ -66,9 +66,8 @@ def _torch_order(tensor: Tensor, place: Tensor, module: nn.Module, channels: int
         return tensor.permute(3, 2, 0, 1)
     if isinstance(module, nn.Linear) and tensor.ndim > 1:
         matrix = tensor.flatten(0, -2)
-        side = round((len(matrix) / channels) ** 0.5) if channels else 0
-        if channels and side * side * channels == len(matrix):  # of a map that Keras flattens with its channels last
-            matrix = matrix.unflatten(0, (side, side, channels)).permute(2, 0, 1, 3).flatten(0, 2)
+        if channels and len(matrix) % channels == 0:  # of a map that Keras flattens with its channels last
+            matrix = matrix.unflatten(0, (-1, channels)).transpose(0, 1).flatten(0, 1)
         return matrix.t()
     return tensor.reshape(place.shape) if tensor.numel() == place.numel() else tensor  # (c,) of a layer scale
 
