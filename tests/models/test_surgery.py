@@ -13,6 +13,7 @@ from torch import nn
 import striate
 from striate.core.errors import ConfigError, ModelError
 from striate.models import Network, create_model, truncate
+from striate.models.surgery import heads_of
 
 
 class _Plain(nn.Module):
@@ -69,13 +70,34 @@ _SOFTMAX = nn.Sequential(nn.Flatten(), nn.Linear(48, 4), nn.Softmax(1), nn.Unfla
         (nn.Sequential(nn.Conv2d(3, 4, 3), nn.Flatten()), "it has no linear layer"),
         (_SOFTMAX, "its last linear layer is '1'"),
         (nn.Sequential(nn.Flatten(), nn.Linear(5, 2)), "Pass the size"),
-        (create_model("lenet5_1998", seed=0), "CodeDistances"),
     ],
-    ids=["none", "not the output", "another size", "distances"],
+    ids=["none", "not the output", "another size"],
 )
 def test_a_network_without_a_head_is_refused(network: nn.Module, said: str) -> None:
     with pytest.raises(ModelError, match=said):
-        striate.replace_head(network, 3, size=None if hasattr(network, "card") else (4, 4))
+        striate.replace_head(network, 3, size=(4, 4))
+
+
+def test_a_head_without_parameters_is_replaced_by_a_fully_connected_layer() -> None:
+    network = striate.replace_head(create_model("lenet5_1998", seed=0), 3)
+    assert (type(network.get_submodule("output")), network(torch.zeros(2, 1, 32, 32)).shape) == (nn.Linear, (2, 3))
+
+
+@pytest.mark.parametrize(
+    ("ends", "kept"),
+    [
+        ("conv3-K/2,same gap", "Conv2dSame(8, 5, kernel_size=(3, 3), stride=(2, 2))"),
+        ("conv3-K,dilation2 gap", "Conv2d(8, 5, kernel_size=(3, 3), stride=(1, 1), padding=(2, 2), dilation=(2, 2))"),
+        ("conv1-K,maxnorm1 gap", "MaxNormConv2d(8, 5, kernel_size=(1, 1), stride=(1, 1), max_norm=1.0)"),
+        ("conv1-K,nobias gap", "Conv2d(8, 5, kernel_size=(1, 1), stride=(1, 1), bias=False)"),
+        ("gap fc10,maxnorm3", "MaxNormLinear(in_features=8, out_features=5, bias=True, max_norm=3.0)"),
+    ],
+)
+def test_a_new_head_keeps_the_kind_of_the_old(ends: str, kept: str) -> None:
+    network = create_model(f"conv3-8 relu {ends}", size=(16, 16), classes=10)
+    striate.replace_head(network, 5)
+    assert repr(network.get_submodule(network.head)) == kept
+    assert network(torch.zeros(2, 3, 16, 16)).shape == (2, 5)
 
 
 def test_groups_are_in_forward_order_and_hold_every_layer_once() -> None:
@@ -93,6 +115,42 @@ def test_groups_of_any_module_follow_the_calls_and_end_where_maps_shrink() -> No
     network = _Plain()
     groups = striate.layer_groups(network, size=32)
     assert groups == {"group1": (network.first, network.norm), "group2": (network.second,), "head": (network.last,)}
+
+
+class _Gated(nn.Module):
+    """Two halvings with gates, whose maps of 1×1 are no halvings, and a second head for training."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.second = nn.Conv2d(3, 4, 3, 2, 1), nn.Conv2d(4, 4, 3, 2, 1)
+        self.gates = nn.ModuleList(nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Conv2d(4, 4, 1)) for _ in range(2))
+        self.mixed = nn.Conv2d(4, 4, 1)
+        self.beside = nn.Sequential(nn.Conv2d(4, 2, 1), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(2, 5))
+        self.last = nn.Linear(4, 5)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        x = self.first(x)
+        x = self.second(x * self.gates[0](x))
+        if self.training:
+            self.beside(x)
+        return self.last(self.mixed(x * self.gates[1](x)).mean((2, 3)))
+
+
+def test_groups_neither_end_within_a_gate_nor_add_layers_to_the_head() -> None:
+    network = _Gated()
+    assert striate.layer_groups(network, size=32) == {
+        "group1": (network.first, network.get_submodule("gates.0.1")),
+        "group2": (network.second, network.get_submodule("gates.1.1"), network.mixed),
+        "apart": (network.get_submodule("beside.0"), network.get_submodule("beside.3")),
+        "head": (network.last,),
+    }
+
+
+def test_layers_before_auxiliary_heads_are_apart() -> None:
+    network = create_model("googlenet_bn", classes=9, size=(224, 224), seed=0)
+    groups = striate.layer_groups(network)
+    assert set(groups["head"]) == {network.get_submodule(path) for path in heads_of(network)}
+    assert list(groups)[-2] == "apart"
 
 
 def test_a_layer_whose_name_begins_like_the_head_is_no_part_of_it() -> None:
@@ -213,7 +271,7 @@ def _with_head(head: nn.Module) -> _Plain:
     ("network", "said"),
     [
         (nn.Conv2d(3, 4, 1), "it is one layer itself"),
-        (_with_head(_Own()), "'last' is a _Own, which is not built from in_features"),
+        (_with_head(_Own()), "'last' is a _Own, which is not built from its inputs"),
         (_with_head(nn.LazyLinear(4)), "'last' is lazy"),
         (_Asserts(), r"does not run on images of 3×32×32 \(only 64\)"),
         (nn.Sequential(nn.Conv2d(3, 4, 1, groups=1), nn.Conv2d(4, 4, 1, groups=2)), "without groups"),

@@ -28,6 +28,7 @@ from striate.runs.evaluate import Evaluation, answers
 from striate.runs.events import RunEvent, RunFinished
 from striate.runs.features import features_of
 from striate.runs.folder import Run
+from striate.runs.freezing import FreezeOut, ending
 from striate.runs.plan import Plan, make_plan
 from striate.runs.prepare import prepare_data
 from striate.runs.probe import fold_count, pooled
@@ -318,6 +319,17 @@ def test_the_model_is_that_of_the_weights_with_their_padding_rule(monkeypatch: p
         assert transfer.complete(given, free=False)[0]["model"] == expected
     with pytest.raises(ModelError, match=r"weights of mobilenet_v2\+symmetric, not of mobilenet_v2\. Choose model="):
         transfer.build("mobilenet_v2", "file", classes=2, channels=3, size=(32, 32), seed=0)
+
+
+def test_a_last_layer_without_parameters_is_not_trained() -> None:
+    network = create_model("lenet5_1998", seed=0)
+    with pytest.raises(ConfigError, match="nothing to train"):
+        transfer.freeze_for(transfer.Head(), network, (32, 32))
+    staged = transfer.freeze_for(transfer.Staged(thawed=0.5), network, (32, 32))
+    assert [rate.start for rate in staged] == [0, 0.25, 0.5]  # three groups have parameters: top, stage2, stage1
+    assert network.get_submodule("f6").weight is staged[0].parameters[-2]
+    frozen = ending(FreezeOut(cubed=False, first=0.5), (), network, (32, 32))
+    assert [rate.end for rate in frozen] == [1, 0.75, 0.5]
 
 
 def test_weights_that_were_replaced_are_read_again(tmp_path: Path) -> None:

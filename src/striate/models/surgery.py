@@ -6,6 +6,8 @@ arXiv:1411.1792: early layers are general, late ones are specific to the task th
 
 from __future__ import annotations
 
+import inspect
+import itertools
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import TypeVar
@@ -23,7 +25,8 @@ from striate.hooks import borrow
 Model = TypeVar("Model", bound=nn.Module)
 HEAD = "head"
 _SIZE = (224, 224)
-_MOST_OUTPUTS = 10_000_000
+APART = "apart"
+MOST_OUTPUTS = 10_000_000
 
 
 @checked
@@ -33,8 +36,9 @@ def replace_head(
     """Replace the last layer of `model` by a new one with `classes` outputs, in place, and return the model.
 
     Networks of the zoo declare their head and those of auxiliary classifiers. The head of any other module is the last
-    linear layer or 1×1 convolution of a forward pass, which must compute the module's output. The new layer has torch's
-    initial weights; with a `seed` they depend on it alone.
+    linear layer or 1×1 convolution of a forward pass, which must compute the module's output. The new layer is of the
+    kind of the old one, or fully connected where that has nothing to train, and has torch's initial weights; with a
+    `seed` they depend on it alone.
 
     Example:
         network = striate.replace_head(network, 5)
@@ -50,8 +54,8 @@ def replace_head(
         ModelError: no head is found, and the message names the last linear layer; or the network does not run with the
             new one.
     """
-    if not 1 <= classes <= _MOST_OUTPUTS:
-        raise ModelError(f"A head has 1 to {_MOST_OUTPUTS:,} outputs; received classes={classes}.")
+    if not 1 <= classes <= MOST_OUTPUTS:
+        raise ModelError(f"A head has 1 to {MOST_OUTPUTS:,} outputs; received classes={classes}.")
     with torch_random_state_kept(None if seed is None else Stream(seed, "weights.head").torch_seed()):
         replaced = {path: model.get_submodule(path) for path in heads_of(model, size)}
         new = {path: _like(path, old, int(classes)) for path, old in replaced.items()}
@@ -104,7 +108,8 @@ def layer_groups(model: nn.Module, *, size: int | tuple[int, int] | None = None)
     """Return the layers of `model` with parameters or buffers in groups, from the input to the head.
 
     The groups of a network of the zoo end at its feature maps and have their names. Those of any other module end where
-    its maps become smaller: group1, group2 …. The last group, `head`, is the layers of `replace_head`.
+    its maps become smaller for good: group1, group2 …. The last group, `head`, is the layers of `replace_head`. Before
+    it, `apart` is the layers that run in training only, as those before auxiliary heads do, or never.
 
     Example:
         groups = striate.layer_groups(network)  # {"stem": (Conv2d, BatchNorm2d), "stage1": …, "head": (Linear,)}
@@ -120,29 +125,37 @@ def layer_groups(model: nn.Module, *, size: int | tuple[int, int] | None = None)
     calls = calls_of(model, size)
     ends = {path: name for name, path in model.feature_maps.items()} if isinstance(model, Described) else {}
     groups: dict[str, list[nn.Module]] = {}
+    calls = [call for call in calls if not f"{call.path}.".startswith(inside)]
+    sizes = [call.area or 0 if _owns_tensors(call.module) else 0 for call in calls]
+    # No group ends at a map that is smaller only for a while, as in a gate: larger ones follow.
+    ahead = list(itertools.accumulate(reversed(sizes), max))[::-1]
     seen: set[nn.Module] = set()
     waiting: list[nn.Module] = []
-    area = None
-    for call in calls:
-        if f"{call.path}.".startswith(inside) or call.module in seen:
+    area = 0
+    for call, largest in zip(calls, ahead, strict=True):
+        if call.module in seen:
             continue
         if _owns_tensors(call.module):
-            if not ends and area is not None and call.area is not None and call.area < area:
-                groups[f"group{len(groups) + 1}"], waiting = waiting, []
-            area = call.area if call.area is not None else area
+            if not ends and call.area == largest:
+                if largest < area:
+                    groups[f"group{len(groups) + 1}"], waiting = waiting, []
+                area = largest
             seen.add(call.module)
             waiting.append(call.module)
         if call.path in ends:
             groups[ends[call.path]], waiting = waiting, []
     if waiting:  # layers between the last map and the head
         groups[f"group{len(groups) + 1}" if not ends else "top"] = waiting
+    group_of = {module: group for group in groups.values() for module in group}
+    apart: list[nn.Module] = []
     head: list[nn.Module] = []
     for path, module in model.named_modules():
         if _owns_tensors(module) and module not in seen:
-            parent = model.get_submodule(path.rpartition(".")[0]) if path else None
+            parent = path.rpartition(".")[0]
             # Of a module that computes with the weights of a child, as attention does, the child is never called.
-            own = (group for group in groups.values() if parent is not model and parent in group)
-            next(own, head).append(module)
+            beside = group_of.get(model.get_submodule(parent), apart) if parent else apart
+            (head if f"{path}.".startswith(inside) else beside).append(module)
+    groups[APART] = apart
     return {name: tuple(group) for name, group in groups.items() if group} | {HEAD: tuple(head)}
 
 
@@ -264,32 +277,40 @@ def _noting(calls: list[Call], path: str) -> Callable[..., None]:
 
 
 def _like(path: str, old: nn.Module, classes: int) -> nn.Module:
-    """Return a new layer of the kind of `old` with other outputs, on its device, in its precision and mode."""
+    """Return a new layer of the kind of `old` with other outputs, on its device, in its precision and mode.
+
+    One that has inputs and nothing to train is replaced by a fully connected layer.
+    """
+    inputs = getattr(old, "in_features", None)
     if isinstance(old, nn.Linear):
-        kind = type_before_parametrizations(old)
-        try:
-            new: nn.Module = kind(old.in_features, classes, bias=old.bias is not None)
-        except TypeError as error:
-            raise ModelError(
-                f"The head {path!r} is a {kind.__name__}, which is not built from in_features, out_features and bias. "
-                "Replace the layer by hand."
-            ) from error
+        new = _built_as(path, old, old.in_features, classes)
     elif isinstance(old, nn.Conv2d) and old.groups == 1:
-        new = nn.Conv2d(
-            old.in_channels,
-            classes,
-            old.kernel_size,  # pyright: ignore[reportArgumentType]
-            old.stride,  # pyright: ignore[reportArgumentType]
-            old.padding,  # pyright: ignore[reportArgumentType]
-            bias=old.bias is not None,
-        )
+        new = _built_as(path, old, old.in_channels, classes)
+    elif isinstance(inputs, int) and next(old.parameters(), None) is None:
+        new = nn.Linear(inputs, classes)
     else:
         raise ModelError(
             f"The head {path!r} is a {type(old).__name__}; one that can be replaced is a linear layer or a convolution "
             "without groups."
         )
-    parameter = next(old.parameters())
-    return new.to(parameter.device, parameter.dtype).train(old.training)
+    like = next(itertools.chain(old.parameters(), old.buffers()), torch.zeros(0))
+    return new.to(like.device, like.dtype).train(old.training)
+
+
+def _built_as(path: str, old: nn.Linear | nn.Conv2d, inputs: int, outputs: int) -> nn.Module:
+    """Build a layer of the class of `old` from those of its attributes that the constructor takes."""
+    kind = type_before_parametrizations(old)
+    names = list(inspect.signature(kind).parameters)[2:]
+    options = {name: getattr(old, name) for name in names if name != "bias" and hasattr(old, name)}
+    if "bias" in names:
+        options["bias"] = old.bias is not None
+    try:
+        return kind(inputs, outputs, **options)
+    except TypeError as error:
+        raise ModelError(
+            f"The head {path!r} is a {kind.__name__}, which is not built from its inputs, outputs and attributes. "
+            "Replace the layer by hand."
+        ) from error
 
 
 def _owns_tensors(module: nn.Module) -> bool:

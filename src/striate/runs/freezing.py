@@ -109,7 +109,8 @@ def ending(
         return tuple(rates)
     if not rates:
         groups = reversed(layer_groups(network, size=size).values())
-        rates = [LayerRate([each for module in group for each in module.parameters(recurse=False)]) for group in groups]
+        trained = ([each for module in group for each in module.parameters(recurse=False)] for group in groups)
+        rates = [LayerRate(parameters) for parameters in trained if parameters]
     ends = [freezing.end(1 - depth / max(1, len(rates) - 1)) for depth in range(len(rates))]
     pairs = zip(rates, ends, strict=True)
     return tuple(replace(rate, factor=rate.factor * freezing.factor(end), end=end) for rate, end in pairs)

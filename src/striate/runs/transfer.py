@@ -270,10 +270,20 @@ def complete(changes: Mapping[str, object], *, free: bool) -> tuple[dict[str, ob
 
 
 def freeze_for(transfer: Transfer, network: nn.Module, size: tuple[int, int]) -> tuple[LayerRate, ...]:
-    """Freeze the layers of `network` that are never trained, and return the rates of the others; none for scratch."""
+    """Freeze the layers of `network` that are never trained, and return the rates of the others; none for scratch.
+
+    Raises:
+        ConfigError: only the last layer would be trained, and it has no parameters.
+    """
     if not isinstance(transfer, Trained):
         return ()
-    rates = tuple(transfer.rates(layer_groups(network, size=size)))
+    groups = {name: group for name, group in layer_groups(network, size=size).items() if _parameters(group)}
+    if HEAD not in groups and isinstance(transfer, Head):
+        raise ConfigError(
+            "The last layer of this network is fixed, so transfer head has nothing to train. Choose another kind, as "
+            "in transfer.name=full."
+        )
+    rates = tuple(transfer.rates(groups))
     network.requires_grad_(False)
     for rate in rates:
         for parameter in rate.parameters:

@@ -13,8 +13,8 @@ paper's own criterion (eq. 9) is that loss with one more, constant output for im
 Where we differ: the bitmaps are drawn by us in the style of figure 3; for another number of classes than ten the codes
 are ±1 at random, always the same ones. The biases, which appendix A does not mention, start at zero. The paper centres
 28×28 digits in 32×32; as in `lenet5`, a side of less than 32 pixels is padded by two zeros at both ends. With larger
-images C5 has more than one position, and F6 sees them all. `head` is the output layer: fixed codes cannot be trained,
-so transfer learning puts a fully connected layer in its place.
+images C5 has more than one position, and F6 sees them all. `head` is the output layer, whose codes are fixed: transfer
+trains the layers before it, and `replace_head` puts a fully connected layer in its place.
 """
 
 from __future__ import annotations
