@@ -9,12 +9,15 @@ from pathlib import Path
 import pytest
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from striate.classifier import Prediction
 from striate.classifier.pretrained import pretrained_classifier
 from striate.core.errors import ModelError
 from striate.core.spec import InputSpec
 from striate.models import Network, create_model, meta_model
+from striate.models._padding import Padding, repad
+from striate.models.notation import build_written
 from striate.models.weights import DIALECTS, load_weights, pretrained, recognise
 from striate.models.weights.dialects.layouts import KERAS
 from striate.models.weights.dialects.names import rename
@@ -136,6 +139,26 @@ def test_the_padding_of_strided_convolutions_follows_the_name() -> None:
         torch.testing.assert_close(first(images[..., :33, :33]), other(images[..., :33, :33]))
     with pytest.raises(ModelError, match="padding rule is same or symmetric"):
         create_model("mobilenet_v2+sane")
+
+
+def test_the_padding_of_max_poolings_follows_the_name() -> None:
+    maps = torch.randn(1, 8, 16, 16, generator=torch.Generator().manual_seed(0))
+    own, same = (meta_model(name).get_submodule("pool1") for name in ("resnet18", "resnet18+same"))
+    again = repad(nn.Sequential(same), "symmetric")
+    later = F.pad(maps, (0, 1, 0, 1), value=-torch.inf)  # the one place too few is after the end
+    assert torch.equal(same(maps), F.max_pool2d(later, 3, 2))
+    assert torch.equal(again(maps), own(maps))
+    assert not torch.equal(same(maps), own(maps))
+
+
+@pytest.mark.parametrize(
+    "text", ["pool2,same fc10", "conv4-8/2,same fc10", "conv2-8/2,valid fc10", "conv3-8/2,maxnorm1 fc10"]
+)
+@pytest.mark.parametrize("rule", ["same", "symmetric"])
+def test_windows_of_even_sides_and_of_derived_classes_keep_their_padding(text: str, rule: Padding) -> None:
+    network = build_written(text, channels=3, size=(33, 32), classes=10)
+    before = str(network)
+    assert str(repad(network, rule)) == before
 
 
 @pytest.mark.parametrize(("height", "width"), [(2, 3), (4, 9), (3, 3), (1, 1)])
