@@ -270,6 +270,27 @@ def test_a_network_without_convolutions_keeps_its_channels(tmp_path: Path) -> No
     assert pretrained(tmp_path).arguments["channels"] == 1
 
 
+@pytest.mark.parametrize(
+    ("model", "channels", "size"),
+    [
+        ("mlp", 1, 28),
+        ("mlp", 3, 28),
+        ("linear", 1, 28),
+        ("inception_v2", 3, 64),
+        ("fc9 relu fcK", 1, 28),
+        ("lenet5", 2, 32),
+    ],
+)
+def test_own_weights_say_how_many_channels_they_read(tmp_path: Path, model: str, channels: int, size: int) -> None:
+    own = create_model(model, classes=10, channels=channels, size=size, seed=0)
+    save_file(own.state_dict(), tmp_path / "own.safetensors")
+    for classes in (10, 7):
+        network = striate.create(model, weights=tmp_path / "own.safetensors", size=size, classes=classes).eval()
+        images = torch.rand(2, channels, size, size)
+        assert network(images).shape == (2, classes)
+        assert classes != 10 or torch.equal(network(images), own.eval()(images))
+
+
 def test_auxiliary_heads_have_the_classes_of_the_weights(tmp_path: Path) -> None:
     network = create_model("googlenet", classes=5, seed=0)
     save_file(network.state_dict(), tmp_path / "w.safetensors")

@@ -191,8 +191,10 @@ def _fitted(
     classes = classes if described.labels is None else len(described.labels)
     sketch = meta_model(model, classes=classes, channels=channels, size=size)
     if tensors.keys() >= sketch.state_dict().keys():
-        channels = _own_channels(tensors, sketch) if described.input is None else channels
-        sketch = meta_model(model, classes=classes, channels=channels, size=size)
+        if spec is None:
+            more = meta_model(model, classes=classes, channels=channels + 1, size=size)
+            channels = _own_channels(tensors, sketch, more, channels)
+            sketch = meta_model(model, classes=classes, channels=channels, size=size)
         dialect, state, spec = "striate", dict(tensors), described.input
         _check_own(tensors, sketch, source)
     else:
@@ -229,10 +231,19 @@ def _dialect(tensors: Mapping[str, Tensor], sketch: Network, described: Describe
         raise ModelError(f"{source} does not fit {described.model}: {error}") from error
 
 
-def _own_channels(tensors: Mapping[str, Tensor], sketch: Network) -> int:
-    """Return the channels that the first convolution of a file with our names has."""
-    first = next((path for path, place in sketch.state_dict().items() if place.ndim == 4), None)
-    return tensors[first].shape[1] if first is not None and tensors[first].ndim == 4 else 3
+def _own_channels(tensors: Mapping[str, Tensor], sketch: Network, more: Network, channels: int) -> int:
+    """Return the channels of the images that the first layer of a file with our names reads.
+
+    `sketch` has this number of `channels`, `more` one more. The inputs of a fully connected layer depend on the size of
+    the images too, so from these only 1 and 3 are inferred.
+    """
+    longer = more.state_dict()
+    for path, place in sketch.state_dict().items():
+        found, axes = tensors[path], [axis for axis, side in enumerate(longer[path].shape) if side != place.shape[axis]]
+        if axes and found.ndim == place.ndim:
+            count, rest = divmod(found.shape[axes[0]] * channels, place.shape[axes[0]])
+            return count if not rest and (place.ndim != 2 or count in (1, 3)) else channels
+    return channels
 
 
 def _check_own(tensors: Mapping[str, Tensor], sketch: Network, source: str) -> None:
