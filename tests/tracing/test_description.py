@@ -178,6 +178,41 @@ def test_shortcuts_shuffles_slices_and_transposed_layers_are_followed() -> None:
     assert f"{parameters} parameters are not used by this forward pass: it does not reach them." in description.notes
 
 
+@pytest.mark.parametrize("first", [1, 6])
+@pytest.mark.parametrize("window", [(2, 2, 0), (3, 2, 1), (4, 2, 1), (5, 3, 1), (2, 3, 0), (3, 1, 1)])
+@pytest.mark.parametrize("last", [nn.Identity(), nn.AvgPool2d(2, 1), nn.AvgPool2d(2), nn.Conv2d(1, 1, 3, padding=1)])
+def test_the_field_behind_a_transposed_layer_is_the_largest_or_a_bound(
+    first: int, window: tuple[int, int, int], last: nn.Module
+) -> None:
+    network = nn.Sequential(nn.Conv2d(1, 1, first, first), nn.ConvTranspose2d(1, 1, *window), last)
+    make_positive(network)
+    row = describe(network, (1, 9 * first, 4 * first)).rows[-1]
+    picture = torch.rand(1, 1, 9 * first, 4 * first, requires_grad=True)
+    outputs = network(picture)[0, 0, :, 0]
+    gradients = (torch.autograd.grad(output, picture, retain_graph=True)[0][0, 0] for output in outputs)
+    largest = max(extent(gradient > 0)[0] for gradient in gradients if gradient.any())
+    assert row.receptive_field is not None
+    stated = row.receptive_field[0]
+    assert largest <= stated if row.bound else largest == stated
+
+
+def test_a_gate_on_a_map_with_gaps_sees_the_pixels_that_are_read() -> None:
+    class Gated(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.conv, self.gate = nn.Conv2d(1, 2, 1, stride=2), nn.Conv2d(2, 2, 1)
+
+        def forward(self, x: Tensor) -> Tensor:
+            x = self.conv(functional.pad(x, (1, 0, 2, 1)))
+            return x * self.gate(x.mean((2, 3), keepdim=True)).sigmoid()
+
+    network = Gated()
+    row = describe(network, (1, 40, 41)).rows[-1]
+    make_positive(network)
+    assert row.receptive_field == extent(seen_rows_and_columns(network, (40, 41), (3, 5))) == (39, 39)
+    assert not row.bound
+
+
 class _ChannelsLast(nn.Module):
     """A block as ConvNeXt's first implementation has it, its channels last from the norm to the scale."""
 

@@ -38,7 +38,8 @@ class AxisField:
     Pixels may lie outside the input (padding). With `whole`, every position sees `first` to `last`, although it has a
     place and a `stride`: after a gate that reads all of a map. `stride` is None where a value has no position: after a
     flattening, a global pooling, or an operation of unknown reach. With `bound`, each value may see less: `first` to
-    `last` is what all of them see together, or at most see.
+    `last` is what all of them see together, or at most see. `grid` is given after a transposed convolution with a
+    stride: values then see whole fields of its input, which are `grid[0]` from first to last and `grid[1]` apart.
     """
 
     first: Fraction
@@ -46,11 +47,16 @@ class AxisField:
     stride: Fraction | None
     whole: bool = False
     bound: bool = False
+    grid: tuple[Fraction, Fraction] | None = None
 
     @property
     def size(self) -> int:
         """Pixels from the first to the last."""
-        return math.ceil(self.last - self.first) + 1
+        extent = self.last - self.first
+        if self.grid is not None:
+            length, step = self.grid
+            extent = length + (extent - length) // step * step
+        return math.floor(extent) + 1
 
     @property
     def moves(self) -> bool:
@@ -65,17 +71,24 @@ class AxisField:
         if self.whole:
             return replace(self, stride=step * stride)
         first, last = self.first - padding * step, self.last + (reach - 1 - padding) * step
-        return AxisField(first, last, step * stride, bound=self.bound)
+        return replace(self, first=first, last=last, stride=step * stride)
 
     def slide_transposed(self, reach: int, stride: int, padding: int) -> AxisField:
-        """Return the field after a transposed convolution: outputs lie `stride` times closer together than inputs."""
+        """Return the field after a transposed convolution: outputs lie `stride` times closer together than inputs.
+
+        With a stride, which inputs an output sees depends on its place: the field is a bound.
+        """
         if self.stride is None:
             return self
+        step = self.stride / stride
         if self.whole:
-            return replace(self, stride=self.stride / stride)
-        first = self.first + (padding - (reach - 1)) * self.stride / stride
-        seen = self.last - self.first + (reach - 1) // stride * self.stride
-        return AxisField(first, first + seen, self.stride / stride, bound=self.bound)
+            return replace(self, stride=step)
+        moved = replace(
+            self, first=self.first + (padding - (reach - 1)) * step, last=self.last + padding * step, stride=step
+        )
+        if stride == 1:
+            return moved
+        return replace(moved, bound=True, grid=self.grid or (self.last - self.first, self.stride))
 
     def gather(self, positions: int, size: int, *, bound: bool = False) -> AxisField:
         """Return the union over all `positions`, inside the input's `size`, without a position.
@@ -84,9 +97,12 @@ class AxisField:
         """
         if self.stride is None or self.whole:
             return AxisField(self.first, self.last, None, bound=self.bound)
-        last = self.last + (positions - 1) * self.stride
-        bound = bound or self.bound
-        return AxisField(max(self.first, Fraction(0)), min(last, Fraction(size - 1)), None, bound=bound)
+        # Where strides leave gaps, the outermost fields may lie in the padding as a whole.
+        front = min(max(math.ceil(-self.last / self.stride), 0), positions - 1)
+        back = max(min((size - 1 - self.first) // self.stride, positions - 1), 0)
+        first = max(self.first + front * self.stride, Fraction(0))
+        last = min(self.last + back * self.stride, Fraction(size - 1))
+        return AxisField(first, last, None, bound=bound or self.bound)
 
     def mix(self, positions: int, size: int, *, bound: bool = False) -> AxisField:
         """Return the field where each position sees all `positions` and keeps its place."""
@@ -103,7 +119,9 @@ class AxisField:
         # One that sees all of the union everywhere makes it exact, whatever the other sees.
         covered = any(not (s.moves or s.bound) and (s.first, s.last) == (first, last) for s in (self, other))
         bound = not covered and (self.bound or other.bound or self.moves != other.moves)
-        return AxisField(first, last, max(strides, default=None), whole=bool(strides) and not moves, bound=bound)
+        grid = one.grid if (one.first, one.last, one.grid) == (two.first, two.last, two.grid) else None
+        stride = max(strides, default=None)
+        return AxisField(first, last, stride, whole=bool(strides) and not moves, bound=bound, grid=grid)
 
 
 @dataclass(frozen=True)
