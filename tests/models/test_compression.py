@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
@@ -34,6 +36,26 @@ def test_the_largest_weights_of_each_layer_stay() -> None:
         assert was.weight[~stays].abs().max() <= was.weight[stays].abs().min()
     assert torch.equal(model.get_parameter("1.weight"), before.get_parameter("1.weight"))
     assert all(not (layer.weight.signbit() & (layer.weight == 0)).any() for layer in compressible(model).values())
+
+
+@pytest.mark.parametrize(
+    "form", [{"memory_format": torch.channels_last}, {"dtype": torch.float64}, {"dtype": torch.bfloat16}], ids=str
+)
+def test_weights_of_any_type_and_order_are_compressed(form: dict[str, Any]) -> None:
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Conv2d(3, 4, 3), nn.Flatten(), nn.Linear(16, 9)).to(**form)
+    plain = nn.Sequential(nn.Conv2d(3, 4, 3), nn.Flatten(), nn.Linear(16, 9))
+    plain.load_state_dict(model.state_dict())  # in contiguous float32
+    for each in (model, plain):
+        prune(each, 0.4)
+        share(each, 3, 2)
+    for layer, expected in zip(compressible(model).values(), compressible(plain).values(), strict=True):
+        torch.testing.assert_close(layer.weight, expected.weight.to(layer.weight.dtype), rtol=1e-6, atol=0)
+
+
+def test_a_network_without_weights_to_prune_is_refused() -> None:
+    with pytest.raises(ConfigError, match="no weights to prune"):
+        prune(nn.Sequential(nn.ReLU()), 0.5)
 
 
 def test_layers_have_fractions_of_their_own() -> None:

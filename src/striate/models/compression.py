@@ -38,7 +38,7 @@ def prune(model: nn.Module, keep: float | Mapping[str, float]) -> None:
     layer. Within a layer the order is that of magnitudes. Deep Compression sets a threshold for each layer by hand.
 
     Raises:
-        ConfigError: there is no such layer, or a fraction is not above 0 and at most 1.
+        ConfigError: there is no such layer, or none at all, or a fraction is not above 0 and at most 1.
     """
     layers = compressible(model)
     shares = keep if isinstance(keep, Mapping) else {"keep": keep}
@@ -54,6 +54,8 @@ def prune(model: nn.Module, keep: float | Mapping[str, float]) -> None:
             _cut(weight, weight.abs().reshape(-1), round(share * weight.numel()))
         return
     scores = [_layer_adaptive(layer.weight) for layer in layers.values()]
+    if not any(map(len, scores)):
+        raise ConfigError("The network has no convolution or linear layer, so there are no weights to prune.")
     joined = torch.cat(scores)
     kept = max(1, round(keep * len(joined)))
     least = joined.kthvalue(len(joined) - kept + 1).values
@@ -71,7 +73,8 @@ def _layer_adaptive(weight: Tensor) -> Float[Tensor, " n"]:
 def _cut(weight: Tensor, scores: Float[Tensor, " n"], kept: int) -> None:
     """Set all but the `kept` entries of the largest scores to zero."""
     smallest = scores.argsort(stable=True)[: len(scores) - max(1, kept)]
-    weight.view(-1)[smallest] = 0.0
+    gone = torch.zeros_like(scores, dtype=torch.bool).index_fill_(0, smallest, value=True)
+    weight.masked_fill_(gone.reshape(weight.shape), 0.0)
 
 
 @torch.no_grad()
@@ -79,15 +82,14 @@ def share(model: nn.Module, bits: int, kernel_bits: int) -> None:
     """Replace the weights of each layer other than zero by 2^bits - 1 values, in convolutions by 2^kernel_bits - 1."""
     for layer in compressible(model).values():
         weight = layer.weight
-        flat = weight.view(-1)
-        present = flat != 0
+        present = weight != 0
         count = (1 << (bits if isinstance(layer, nn.Linear) else kernel_bits)) - 1  # zero is one of the values
         if not present.any():
             continue
-        centroids, members = cluster(flat[present].cpu().double().numpy(), count)
-        values = centroids.astype(np.float32)
-        values[values == 0] = np.finfo(np.float32).tiny  # zero means pruned
-        flat[present] = torch.from_numpy(values[members]).to(flat.device)
+        centroids, members = cluster(weight[present].cpu().double().numpy(), count)
+        values = torch.from_numpy(centroids).to(weight.dtype)
+        values[values == 0] = torch.finfo(weight.dtype).tiny  # zero means pruned
+        weight[present] = values[torch.from_numpy(members)].to(weight.device)
 
 
 def cluster(values: Float[np.ndarray, " n"], count: int) -> tuple[Float[np.ndarray, " k"], Int64[np.ndarray, " n"]]:
