@@ -60,6 +60,33 @@ def test_nodes_have_their_modules_and_shapes_and_a_gate_is_one_node() -> None:
     assert not any("excitation." in node.path for node in found.nodes)
 
 
+class Shared(nn.Module):
+    """One block of two layers under two paths, and a layer that returns a number."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first = nn.Sequential(nn.Conv2d(3, 3, 1), nn.ReLU())
+        self.again = nn.ModuleList([self.first])
+        self.number = Number()
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.again[0](self.first(x)) * self.number(x)
+
+
+class Number(nn.Module):
+    def forward(self, x: Tensor) -> int:
+        return x.shape[1]
+
+
+def test_a_shared_part_is_drawn_by_each_of_its_paths_and_a_layer_without_tensor_is_none() -> None:
+    found = graph(Shared(), (3, 8, 8))
+    assert [node.path for node in found.nodes] == ["first.0", "first.1"] * 2
+    assert set(found.edges) == {(INPUT, 0), (0, 1), (1, 2), (2, 3)}
+    part = graph(Shared(), (3, 8, 8), within="again.0")
+    assert [node.path for node in part.nodes] == ["first.0", "first.1"] * 2
+    assert set(part.edges) == {(INPUT, 0), (0, 1), (INPUT, 2), (2, 3)}
+
+
 def test_the_network_is_left_as_it_is() -> None:
     network = Branching().train()
     graph(network, (3, 8, 8))

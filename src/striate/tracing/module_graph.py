@@ -36,11 +36,13 @@ def graph(model: nn.Module, shape: tuple[int, int, int], *, within: str = "") ->
 
     The nodes are the modules without modules inside them, and those marked as a unit (`LayerRole.UNIT`). Functions
     between modules (a flattening, a sum written as `+`) are no nodes: edges pass through them. A module that returns
-    its input, as dropout in eval mode, is none either. The pass is that of eval mode, on the meta device; `model` and
-    its hooks neither run nor change.
+    its input, as dropout in eval mode, or no tensor is none either. A module that has several paths is at the first of
+    them. The pass is that of eval mode, on the meta device; `model` and its hooks neither run nor change.
     """
     modules = dict(model.named_modules())
-    drawing = _Drawing(within, set(_nodes(model.get_submodule(within), within)))
+    paths = {module: path for path, module in modules.items()}
+    part = model.get_submodule(within)
+    drawing = _Drawing(paths[part], {paths[node] for node in _nodes(part)})
     for event in Recorder.of(model, shape).events:
         if isinstance(event, Operation):
             drawing.pass_through(event)
@@ -52,14 +54,14 @@ def graph(model: nn.Module, shape: tuple[int, int, int], *, within: str = "") ->
     return Graph(nodes, tuple(drawing.edges))
 
 
-def _nodes(module: nn.Module, path: str) -> Iterator[str]:
-    """List the paths of the modules in `module` that are nodes."""
-    children = list(module.named_children())
+def _nodes(module: nn.Module) -> Iterator[nn.Module]:
+    """List the modules in `module` that are nodes."""
+    children = list(module.children())
     if not children or role_of(module) is LayerRole.UNIT:
-        yield path
+        yield module
     else:
-        for name, child in children:
-            yield from _nodes(child, f"{path}.{name}" if path else name)
+        for child in children:
+            yield from _nodes(child)
 
 
 class _Drawing:
@@ -86,7 +88,7 @@ class _Drawing:
             returned = {id(value.tensor) for value in call.outputs} & {id(value.tensor) for value in call.inputs}
             if returned:
                 self._sources |= dict.fromkeys(call.outputs, sources)
-            elif self._following:
+            elif self._following and call.outputs:
                 number = len(self.nodes)
                 self.nodes.append((call.path, tuple(call.outputs[0].shape[1:])))
                 self.edges += [(source, number) for source in sorted(sources)]
