@@ -21,6 +21,7 @@ from striate.models._own import OWN_MODELS
 from striate.models._padding import repad, split_padding
 from striate.models._zoo import MODELS, Network
 from striate.models.notation import build_written, is_notation, parse, written_classes
+from striate.models.surgery import MOST_OUTPUTS
 from striate.models.truncated import truncate
 from striate.tracing import EmptyMapError, output_shape, smallest_side
 
@@ -139,6 +140,8 @@ def meta_model(
             f"A model takes images of at most {_LARGEST:,} channels, rows and columns; received {channels} channels, "
             f"{size[0]}×{size[1]} pixels."
         )
+    if classes > MOST_OUTPUTS:
+        raise ModelError(f"A model has at most {MOST_OUTPUTS:,} classes; received {classes:,}.")
     if classes < 1 or channels < 1 or min(size) < 1:
         raise ModelError(
             f"A model needs at least 1 class, 1 channel and images of 1×1 pixels; received "
