@@ -104,9 +104,29 @@ def builds_nothing() -> nn.Module:
     return None  # pyright: ignore[reportReturnType]
 
 
+def too_small(classes: int, size: tuple[int, int]) -> nn.Module:
+    raise ValueError(f"{size[0]} pixels are too few.\nUse more.")
+
+
+def by_place(classes: int, /) -> nn.Module:
+    return Small(classes, 1)
+
+
+class Computed(nn.Linear):
+    """It holds a tensor that was computed, as `torch.nn.utils.weight_norm` does."""
+
+    def __init__(self) -> None:
+        super().__init__(2, 2)
+        self.scaled = 2 * self.weight
+
+
 @pytest.mark.parametrize(
     ("source", "sentence"),
     [
+        (too_small, r"too_small\(classes=10, size=\(32, 32\)\) cannot be built: 32 pixels are too few$"),
+        (by_place, r"by_place takes classes by position only\. Leave the / out"),
+        (dict, r"dict has no signature"),
+        (Computed(), r"Computed cannot be copied: .* Register the function or class that builds it"),
         (two_outputs, r"two_outputs returns \(2, 2\) for 2 images of 1×32×32; 10 classes need \(2, 10\)"),
         (a_tuple, r"a_tuple returns a tuple; a model returns logits"),
         (needs_width, r"needs_width needs width"),

@@ -48,8 +48,13 @@ class OwnModel:
 
     def _make(self, given: dict[str, Any]) -> object:
         if isinstance(self.source, nn.Module):
-            return copy.deepcopy(self.source)
-        return self.source(**{name: given[meaning] for name, meaning in _taken(self.source).items()})
+            return _copied(self.source, self.name)
+        arguments = {name: given[meaning] for name, meaning in _taken(self.source).items()}
+        try:
+            return self.source(**arguments)
+        except Exception as error:  # a constructor may raise any
+            with_these = ", ".join(f"{name}={value!r}" for name, value in arguments.items())
+            raise ModelError(f"{self.name}({with_these}) cannot be built: {_said(error)}") from error
 
 
 OWN_MODELS: dict[str, OwnModel] = {}
@@ -74,7 +79,8 @@ def register_model(source: Source, /, *, name: str | None = None) -> Source:
         name: the name of the model; by default that of the function or class.
 
     Raises:
-        ModelError: the name belongs to a model of the zoo or is not an identifier, or `source` builds no model.
+        ModelError: the name belongs to a model of the zoo or is not an identifier, or `source` builds no model or
+            cannot be copied.
     """
     if not callable(source):  # a module is callable too
         raise ModelError(f"A model is a torch.nn.Module, or a function that builds one; received {source!r}.")
@@ -86,7 +92,7 @@ def register_model(source: Source, /, *, name: str | None = None) -> Source:
         raise ModelError(f"The zoo has a model {chosen!r}. Pass another name=… for yours.")
     if not is_module:
         _taken(source)  # a signature that cannot be called is refused now
-    OWN_MODELS[chosen] = OwnModel(chosen, copy.deepcopy(source) if is_module else source)
+    OWN_MODELS[chosen] = OwnModel(chosen, _copied(source, chosen) if is_module else source)
     return source
 
 
@@ -106,7 +112,14 @@ def _own_name(source: ModelSource) -> str:
 
 def _taken(source: Callable[..., object]) -> dict[str, str]:
     """Map the parameters of `source` that receive an argument to the name of that argument."""
-    parameters = inspect.signature(source).parameters.values()
+    name = getattr(source, "__name__", source)
+    try:
+        parameters = inspect.signature(source).parameters.values()
+    except ValueError as error:  # of a type or function that is written in C
+        raise ModelError(f"{name} has no signature to build a model by. Register a function that calls it.") from error
+    by_place = [p.name for p in parameters if p.name in _MEANINGS and p.kind is p.POSITIONAL_ONLY]
+    if by_place:
+        raise ModelError(f"{name} takes {', '.join(by_place)} by position only. Leave the / out of its signature.")
     unknown = [
         parameter.name
         for parameter in parameters
@@ -116,10 +129,24 @@ def _taken(source: Callable[..., object]) -> dict[str, str]:
     ]
     if unknown:
         raise ModelError(
-            f"{getattr(source, '__name__', source)} needs {', '.join(unknown)}, and a model is built from "
+            f"{name} needs {', '.join(unknown)}, and a model is built from "
             f"{', '.join(_MEANINGS)} only. Give the others a default, or register a function that fills them in."
         )
     return {p.name: _MEANINGS[p.name] for p in parameters if p.name in _MEANINGS}
+
+
+def _copied(model: nn.Module, name: str) -> nn.Module:
+    try:
+        return copy.deepcopy(model)
+    except Exception as error:  # of tensors that were computed, as by weight_norm; or a lock, a file …
+        raise ModelError(
+            f"{name} cannot be copied: {_said(error)}. Register the function or class that builds it instead."
+        ) from error
+
+
+def _said(error: Exception) -> str:
+    """Return the first line of what an error says, without its full stop."""
+    return (str(error).strip() or type(error).__name__).splitlines()[0].rstrip(".")
 
 
 def _check_output(name: str, model: nn.Module, shape: tuple[int, int, int], classes: int) -> None:
