@@ -81,10 +81,12 @@ def served(folder: Path) -> Iterator[tuple[str, queue.Queue[Any]]]:
         server.server_close()
 
 
-def test_a_page_answers_as_the_classifier(tmp_path: Path) -> None:
+@pytest.mark.parametrize("channels", [RGB, RGB[::-1]])
+def test_a_page_answers_as_the_classifier(channels: tuple[str, ...], tmp_path: Path) -> None:
     spec = InputSpec(
-        channels=RGB, height=64, width=64, mean=(0.5,) * 3, std=(0.1,) * 3, background=0.75, decode_scale=0, crop=0.875
-    )
+        channels=channels, height=64, width=64, mean=(0.5,) * 3, std=(0.1,) * 3, background=0.75, decode_scale=0,
+        crop=0.875,
+    )  # fmt: skip
     encoded = {name: encode() for name, encode in ENCODED.items()}
     bare = untrained("tiny_vgg", spec, ("a", "b", "c", "d"), at=0.1)
     classifier = recognizing(bare, [image for image in map(decode, encoded.values()) if image.channels == RGB])

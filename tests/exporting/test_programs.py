@@ -59,7 +59,8 @@ def test_python_decodes_the_same_pixels(program: dict[str, Any], name: str) -> N
     classifier = object.__new__(program["Classifier"])
     data = ENCODED[name]()
     image = decode(data)
-    for wanted in (spec(), spec(GREY), spec(maximum=65535.0), spec(GREY, maximum=1.0)):
+    bgr = ("blue", "green", "red")
+    for wanted in (spec(), spec(bgr), spec(("green",)), spec(GREY), spec(maximum=65535.0), spec(GREY, maximum=1.0)):
         classifier.input = {"channels": wanted.channels, "maximum": wanted.maximum, "background": wanted.background}
         expected = arrange(image.pixels[None], image.channels, wanted)[0]
         pixels = classifier.pixels(Image.open(io.BytesIO(data)))

@@ -10,7 +10,7 @@
 //
 // The model prepares the images. The browser decodes them: upright, in sRGB, with 8 bits for each colour.
 
-const LUMA = [19595, 38470, 7471]; // of red, green and blue in grey, in 65,536ths
+const WEIGHTS = { red: [65536, 0, 0], green: [0, 65536, 0], blue: [0, 0, 65536], grey: [19595, 38470, 7471] };
 
 export async function load(ort, url) {
   const bytes = new Uint8Array(await (await fetch(url)).arrayBuffer());
@@ -44,17 +44,17 @@ async function decode(blob, background) {
 // Return the names of the classes of a set with a coverage.
 const within = (top, pairs) => pairs.filter(([, value]) => 1 - value <= top).map(([name]) => name);
 
-// Convert red, green, blue and opacity of 8 bits to the channels and the depth of the network.
-function toTensor(ort, { data, width, height }, { channels: { length: channels }, maximum }) {
+// Convert red, green, blue and opacity of 8 bits to the channels and the depth of the network (weights in 65,536ths).
+function toTensor(ort, { data, width, height }, { channels, maximum }) {
   const kind = { 255: "uint8", 65535: "uint16" }[maximum] ?? "float32";
   const Kind = { uint8: Uint8Array, uint16: Uint16Array, float32: Float32Array }[kind];
-  const image = new Kind(width * height * channels);
+  const weights = channels.map((name) => WEIGHTS[name]);
+  const image = new Kind(width * height * channels.length);
   for (let pixel = 0; pixel < width * height; pixel += 1) {
-    const colours = [data[4 * pixel], data[4 * pixel + 1], data[4 * pixel + 2]];
-    const grey = (colours[0] * LUMA[0] + colours[1] * LUMA[1] + colours[2] * LUMA[2] + 32768) >>> 16;
-    for (let channel = 0; channel < channels; channel += 1) {
-      image[pixel * channels + channel] = (channels === 1 ? grey : colours[channel]) * (maximum / 255);
-    }
+    weights.forEach(([red, green, blue], channel) => {
+      const sum = data[4 * pixel] * red + data[4 * pixel + 1] * green + data[4 * pixel + 2] * blue;
+      image[pixel * channels.length + channel] = ((sum + 32768) >>> 16) * (maximum / 255);
+    });
   }
-  return new ort.Tensor(kind, image, [1, height, width, channels]);
+  return new ort.Tensor(kind, image, [1, height, width, channels.length]);
 }

@@ -30,10 +30,10 @@ class Classifier:
         if alpha is not None:
             ground, opaque = np.float32(self.input["background"] * full), alpha.astype(np.float32) / np.float32(full)
             colours = np.rint(ground + (colours - ground) * opaque).astype(colours.dtype)
-        if len(self.input["channels"]) < colours.shape[2]:
+        if "grey" in self.input["channels"] and colours.shape[2] > 1:
             colours = ((colours.astype(np.int64) @ [19595, 38470, 7471] + 32768) >> 16).astype(colours.dtype)[..., None]
-        copies = len(self.input["channels"]) // colours.shape[2]
-        scaled = np.repeat(colours, copies, axis=2).astype(np.float32) * np.float32(largest / full)
+        places = [("red", "green", "blue", "grey").index(name) % colours.shape[2] for name in self.input["channels"]]
+        scaled = colours[..., places].astype(np.float32) * np.float32(largest / full)
         return np.rint(scaled).astype({255.0: "B", 65535.0: "H"}[largest]) if largest > 1 else scaled
 
 
