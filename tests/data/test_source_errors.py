@@ -385,7 +385,7 @@ def test_labels_of_thousands_of_digits_are_ordered_like_numbers(table: Callable[
 
 @pytest.mark.parametrize("forms", [("NFC", "NFD"), ("NFD", "NFC")])
 def test_paths_and_labels_of_a_manifest_may_have_another_unicode_form_than_the_disk(
-    table: Callable[..., Path], forms: tuple[Form, Form]
+    table: Callable[..., Path], forms: tuple[Form, Form], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     root = table().parent
     on_disk, listed = (unicodedata.normalize(form, "Zoë/é") for form in forms)
@@ -394,6 +394,12 @@ def test_paths_and_labels_of_a_manifest_may_have_another_unicode_form_than_the_d
     assert dataset.classes == ("cat", "é")
     assert len(dataset) == 2
     assert [dataset.store.read(index).original for index in range(2)] == [(4, 5), (4, 5)]
+    assert [dataset.store.name(index) for index in range(2)] == [f"{on_disk}.png", "cat/1.png"]
+    absolute = open_data(table("path,label", f"{root / listed}.png,é", "cat/1.png,cat"))
+    assert absolute.store.name(0) == str(root / f"{on_disk}.png")
+    monkeypatch.chdir(root.parent)
+    relative = open_data(table("path,label", f"{listed}.png,é", "cat/1.png,cat").relative_to(root.parent))
+    assert [relative.store.read(index).original for index in range(2)] == [(4, 5), (4, 5)]
     assert len(open_data(table("path,label", f"{listed}.png,é", "none.png,none"))) == 2  # only one exists
 
 

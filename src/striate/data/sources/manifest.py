@@ -70,7 +70,7 @@ def open_manifest(path: Path) -> Dataset:
     rows, repeated = _once(path, listing)
     root = path.parent
     finder = Finder()
-    store = FileStore(root, [row.path if row.path.isascii() else str(finder.find(root / row.path)) for row in rows])
+    store = FileStore(root, [_on_disk(finder, root, row.path) for row in rows])
     if not os.path.isfile(store.path(0)) and not any(
         os.path.isfile(store.path(index)) for index in np.flatnonzero(~store.missing()).tolist()
     ):
@@ -87,6 +87,14 @@ def open_manifest(path: Path) -> Dataset:
     else:
         dataset = by_labels(path, store, [row.labels for row in rows], parts, notes, classes=tuple(columns.classes))
     return replace(dataset, groups=_groups([row.group for row in rows]))
+
+
+def _on_disk(finder: Finder, root: Path, path: str) -> str:
+    """Return a path in the Unicode form of the disk; it stays relative to `root` if it is."""
+    if path.isascii():
+        return path
+    found = finder.find(root / path)
+    return str(found if os.path.isabs(path) else found.relative_to(root))
 
 
 def _groups(named: Sequence[str]) -> np.ndarray | None:
