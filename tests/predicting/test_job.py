@@ -267,6 +267,7 @@ def test_shards_buckets_and_lists(
         bucket.pipe(f"/bucket/photos/{int(path.stem):03}.PNG", path.read_bytes())
     bucket.pipe("/bucket/photos/notes.txt", b"")
     bucket.pipe("/bucket/photos/.hidden/1.png", b"")
+    bucket.pipe("/bucket/photos/.000.PNG", b"")
 
     def labels(*images: str | Path) -> list[str | None]:
         out = tmp_path / f"{time.monotonic_ns()}.parquet"
@@ -282,7 +283,9 @@ def test_shards_buckets_and_lists(
         f"image {len(paths) + 2}",
     ]
     assert labels("memory://bucket/photos") == expected
-    assert labels("memory://bucket/photos/00*.PNG") == expected[:10]
+    for pattern in ("00*.PNG", "?0[0-9].PNG", "*00?.PNG"):
+        assert labels(f"memory://bucket/photos/{pattern}") == expected[:10]
+    assert labels("memory://bucket/p*/*.PNG") == expected
     names = [*map(str, paths[:9]), "gone[1].png", "memory://bucket/photos/009.PNG"]
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO("\n".join(names).encode())))
     assert labels("-") == [*expected[:9], None, expected[9]]

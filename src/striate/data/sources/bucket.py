@@ -26,19 +26,20 @@ def is_bucket(source: str | Path) -> bool:
 def images_in_bucket(url: str) -> Iterator[str]:
     """Yield the URLs of the images that `url` names, sorted: an object, all below a prefix, or those of a pattern.
 
+    Hidden objects and folders below the prefix, or below the folder of the first wildcard, are left out.
+
     Raises:
         ConfigError: fsspec has no file system of this protocol, or it is not installed.
         DataError: the bucket cannot be listed.
     """
     system, path = _opened(url)
     try:
-        if any(sign in path for sign in "*?["):
-            found = system.glob(path)
+        if (wildcard := re.search(r"[*?[]", path)) is not None:
+            root, found = path.rfind("/", 0, wildcard.start()) + 1, system.glob(path)
         else:
-            found = [path] if system.isfile(path) else system.find(path)
+            root, found = len(path.rstrip("/")), [path] if system.isfile(path) else system.find(path)
     except Exception as error:
         raise DataError(f"{url} cannot be listed: {_reason(error)}.") from error
-    root = len(path.rstrip("/")) if len(found) != 1 or found[0] != path else 0
     for each in sorted(found):
         if Path(each).suffix.lower() in SUFFIXES and not re.search(r"(^|/)(\.|__MACOSX/)", each[root:]):
             yield system.unstrip_protocol(each)
