@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Callable
 
 import numpy as np
@@ -51,6 +52,7 @@ def written_as_a_view(x: Tensor) -> Tensor:
     return y
 
 
+LEAST = torch.linspace(-1, 1, 4).reshape(4, 1, 1)
 WEIGHTS = torch.linspace(-1, 1, 32).reshape(1, 4, 2, 4)
 
 CASES: dict[str, Callable[[Tensor], Tensor]] = {
@@ -74,6 +76,14 @@ CASES: dict[str, Callable[[Tensor], Tensor]] = {
     "arithmetic": lambda x: (1 - x) / (2 + x.abs()).rsqrt() + torch.sub(x, x.exp(), alpha=2) ** 2,
     "comparisons": lambda x: (x < 0.5).float() + (x >= x.mean(1, keepdim=True)).double().sum(1, keepdim=True).float(),
     "shapes": lambda x: x.reshape(-1, 2, 2, 9, 12).unsqueeze(1).squeeze(1).flatten(2),
+    "greatest of the map": lambda x: F.adaptive_max_pool2d(x, (3, 4)),
+    "masks": lambda x: x * (x > 0) + torch.cat([x < 1, x], 1).sum(1, keepdim=True),
+    "counts": lambda x: (x > 0).sum(1).float() / (1 + (x > 1).sum(1)) + torch.exp((x > 0).long()).sum(1),
+    "types": lambda x: (
+        (x.long() < 0.5).float()
+        + (x.long() <= x).float()
+        + x.softmax(1, dtype=torch.float64).sum(1, keepdim=True).add(1).float()
+    ),
     "probabilities": lambda x: torch.log_softmax(x.flatten(1), 1) + torch.softmax(x.flatten(1), 1),
 }
 
@@ -83,6 +93,52 @@ def test_an_operator_computes_what_torch_does(name: str, monkeypatch: pytest.Mon
     monkeypatch.delattr(translation, "_by_torch")
     x = torch.randn(3, 4, 9, 12)
     np.testing.assert_allclose(answers(Of(CASES[name]), x), CASES[name](x).numpy(), rtol=1e-5, atol=1e-5)
+
+
+def without_gradients(x: Tensor) -> Tensor:
+    with torch.enable_grad():
+        y = x * 2
+    return y + 1
+
+
+def outside_of_autocast(x: Tensor) -> Tensor:
+    with torch.autocast("cpu", enabled=False):
+        return x.float().relu()
+
+
+LEFT: dict[str, tuple[Callable[[Tensor], Tensor], str]] = {
+    "bounds of its own for each channel": (lambda x: torch.clamp(x, min=LEAST), "aten.clamp.Tensor"),
+    "greatest of the map, and its place": (
+        lambda x: torch.add(*F.adaptive_max_pool2d(x, 1, return_indices=True)),
+        "result 2 of aten.adaptive_max_pool2d.default",
+    ),
+    "32-bit whole numbers": (lambda x: x.int().float(), "values of torch.int32"),
+    "short floating numbers": (lambda x: x.to(torch.bfloat16).float(), "values of torch.bfloat16"),
+    "both conditions": (lambda x: ((x > 0) * (x < 1)).float(), "aten.mul.Tensor of truth values"),
+    "the number of images": (lambda x: x * x.shape[0] / x.shape[0], "aten.sym_size.int, the number of images"),
+    "bounded by the number of images": (
+        lambda x: x.clamp(max=x.shape[0] - 2),
+        f"{operator.sub}, the number of images",
+    ),
+    "a part with gradients": (without_gradients, "wrap_with_set_grad_enabled"),
+    "a part without autocast": (outside_of_autocast, "wrap_with_autocast"),
+}
+
+
+@pytest.mark.parametrize("name", LEFT)
+def test_what_torch_translates_computes_the_same(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    reasons: list[str] = []
+    by_torch = translation._by_torch
+
+    def noted(program: torch.export.ExportedProgram, reason: str) -> object:
+        reasons.append(reason)
+        return by_torch(program, reason)
+
+    monkeypatch.setattr(translation, "_by_torch", noted)
+    function, reason = LEFT[name]
+    x = torch.randn(3, 4, 9, 12)
+    np.testing.assert_allclose(answers(Of(function), x), function(x).numpy(), rtol=1e-5, atol=1e-5)
+    assert reasons == [reason]
 
 
 def test_what_is_not_translated_is_left_to_torch(monkeypatch: pytest.MonkeyPatch) -> None:

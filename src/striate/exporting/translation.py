@@ -20,11 +20,12 @@ from torch import Tensor, fx, nn
 
 from striate.core.errors import ModelError
 from striate.core.registry import Registry
-from striate.exporting.graph import OPSET, Graph, Value
+from striate.exporting.graph import OPSET, TYPES, Graph, Value
 
 Translate = Callable[..., Any]
 """`translate(graph, node, *args, **kwargs)` adds the operators of `node`, with a `Value` for each tensor, and returns
-the `Value` of its result. `node.meta["val"]` has the shape and the type of the result."""
+the `Value` of its result. `node.meta["val"]` has the shape and the type of the result. A number that depends on how
+many images there are has no `Value`: it is given as its node."""
 
 OPERATORS: Registry[Translate] = Registry("operator of torch", ModelError)
 """Translations by the operator's name in torch: `aten.relu`, whatever its overload."""
@@ -95,11 +96,21 @@ _VIEWS = {
         *("split", "split_with_sizes", "chunk", "contiguous", "to", "dropout", "detach", "alias"),
     )
 }
+_PROMOTING = {
+    f"aten.{name}"
+    for name in (
+        *("add", "sub", "rsub", "mul", "div", "pow", "maximum", "minimum", "clamp", "cat", "sum", "mean"),
+        *("softmax", "log_softmax", "sigmoid", "tanh", "sqrt", "rsqrt", "exp", "log", "erf", "reciprocal"),
+    )
+}
+"""Operators that compute in the type of their result, whatever the types of their tensors."""
+
+_NUMPY = {getattr(torch, dtype.name): dtype for dtype in TYPES}
 
 
 def _name(node: fx.Node) -> str:
-    """Return the name of an operator on tensors; empty for other nodes."""
-    if node.op != "call_function" or not isinstance(node.target, torch._ops.OpOverload):
+    """Return the name of an operator on tensors, or of one on a part of the program; empty for other nodes."""
+    if node.op != "call_function" or not isinstance(node.target, torch._ops.OperatorBase):
         return ""
     name = ".".join(str(node.target).split(".")[:2])
     return "" if name in _SILENT else name.removesuffix("_")
@@ -118,13 +129,13 @@ class _Translator:
 
     def run(self, images: Value) -> list[Value]:
         for node in self._program.graph.nodes:
-            if node.op == "placeholder":
+            if node.op == "placeholder" and node.users:
                 held = self._held.get(node.name)
                 self._values[node] = images if held is None else self._weight(held)
             elif node.op == "output":
                 return [self._values[output] for output in node.args[0]]
-            elif node.target is operator.getitem:
-                self._values[node] = self._values[node.args[0]][node.args[1]]
+            elif node.target is operator.getitem and node.users:
+                self._values[node] = self._part(*node.args)
             elif name := _name(node):
                 self._translate(node, name)
         raise AssertionError("a program has an output")
@@ -133,12 +144,23 @@ class _Translator:
         held = self._program.state_dict.get(name)
         tensor = self._program.constants[name] if held is None else held
         assert isinstance(tensor, Tensor)
-        return self._graph.weight(name, tensor.detach().cpu().numpy())
+        return self._graph.weight(name, np.asarray(tensor.detach().cpu(), _numpy(tensor.dtype)))
+
+    def _part(self, node: fx.Node, number: int) -> Value:
+        values = self._values[node]
+        if number >= len(values):
+            raise UntranslatedError(f"result {number + 1} of {node.target}")
+        return values[number]
 
     def _translate(self, node: fx.Node, name: str) -> None:
         if not isinstance(node.meta.get("val"), (Tensor, list, tuple)):
             return
-        arguments = fx.map_arg((node.args, node.kwargs), self._values.get)
+
+        def given(argument: fx.Node) -> Any:
+            value = self._values.get(argument, argument)
+            return _cast(argument, value, _dtype(node)) if name in _PROMOTING else value
+
+        arguments = fx.map_arg((node.args, node.kwargs), given)
         found = OPERATORS[name](self._graph, node, *arguments[0], **arguments[1])
         if str(node.target).split(".")[1].endswith("_"):
             self._write(node, found)
@@ -194,16 +216,33 @@ def _several(value: int | Sequence[int], count: int) -> list[int]:
     return values * count if len(values) == 1 else values
 
 
+def _cast(argument: Any, value: Any, dtype: np.dtype) -> Any:
+    """Return the `value` of an argument in a type, numbers as constants."""
+    if isinstance(value, Value):
+        return value if _dtype(argument) == dtype else value.to(dtype.type)
+    return _constant(value, dtype)
+
+
 def _scalar(node: fx.Node, value: Any) -> Any:
     """Return a number as a constant of the type of the result."""
-    if isinstance(value, Value):
-        return value
-    return np.asarray(value, _dtype(node))
+    return value if isinstance(value, Value) else _constant(value, _dtype(node))
+
+
+def _constant(value: Any, dtype: np.dtype) -> np.ndarray:
+    if isinstance(value, fx.Node):
+        raise UntranslatedError(f"{value.target}, the number of images")
+    return np.asarray(value, dtype)
 
 
 def _dtype(node: fx.Node) -> np.dtype:
     """Return the type of the result, as one of numpy."""
-    return torch.empty(0, dtype=node.meta["val"].dtype).numpy().dtype
+    return _numpy(node.meta["val"].dtype)
+
+
+def _numpy(dtype: torch.dtype) -> np.dtype:
+    if dtype not in _NUMPY:
+        raise UntranslatedError(f"values of {dtype}")
+    return _NUMPY[dtype]
 
 
 def _unary(kind: str) -> Translate:
@@ -285,6 +324,8 @@ def _binary(kind: str) -> Translate:
     def translate(graph: Graph, node: fx.Node, a: Any, b: Any, *, alpha: Any = 1, **keywords: Any) -> Value:
         if keywords.get("rounding_mode"):
             raise UntranslatedError(f"{node.target} with rounding")
+        if _dtype(node) == np.bool_:
+            raise UntranslatedError(f"{node.target} of truth values")
         scaled = b if alpha == 1 else graph.add("Mul", _scalar(node, b), _scalar(node, alpha))
         return graph.add(kind, _scalar(node, a), _scalar(node, scaled))
 
@@ -298,8 +339,10 @@ for _aten, _onnx in {
 
 
 def _comparison(kind: str) -> Translate:
-    def translate(graph: Graph, node: fx.Node, a: Value, b: Any) -> Value:
-        return graph.add(kind, a, b if isinstance(b, Value) else np.asarray(b, _dtype(node.all_input_nodes[0])))
+    def translate(graph: Graph, node: fx.Node, *values: Any) -> Value:
+        given: Any = (each.meta["val"] if isinstance(each, fx.Node) else each for each in node.args)
+        dtype = _numpy(torch.result_type(*given))
+        return graph.add(kind, *(_cast(each, value, dtype) for each, value in zip(node.args, values, strict=True)))
 
     return translate
 
@@ -345,6 +388,8 @@ def _sloped(graph: Graph, node: fx.Node, x: Value, alpha: float | None = None, *
 @_translates("hardtanh", "clamp", "relu6", "hardsigmoid")
 def _clip(graph: Graph, node: fx.Node, x: Value, low: Any = None, high: Any = None) -> Value:
     kind = str(node.target)
+    if isinstance(low, Value) or isinstance(high, Value):
+        raise UntranslatedError(kind)
     if "hardsigmoid" in kind:
         return graph.add("HardSigmoid", x, alpha=1 / 6, beta=0.5)
     if "hardtanh" in kind:
