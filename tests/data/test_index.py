@@ -17,6 +17,7 @@ from striate.data import dataset
 from striate.data.audit.digests import array_digest, content_digest, content_digests
 from striate.data.audit.index import ImageIndex, data_digest, index_images
 from striate.data.dataset import ArrayStore, Dataset, FileStore, numbered
+from striate.data.images.codecs import refusal
 from striate.data.images.decode import decode
 from striate.data.images.decoded import DecodedImage
 from striate.data.sources.opening import open_data
@@ -147,6 +148,23 @@ def test_a_changed_file_is_decoded_again(folder: Path) -> None:
     os.utime(folder / "0.png", ns=(before.st_atime_ns, before.st_mtime_ns))  # same size, same time
     with pytest.raises(AssertionError, match="decoded again"):
         _without_decoding(_files(folder))
+
+
+@pytest.mark.parametrize("why", ["little is free", "it cannot be allocated"])
+def test_an_image_for_which_the_memory_did_not_suffice_is_read_next_time(
+    why: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "photos").mkdir()
+    Image.new("RGB", (4000, 3000)).save(tmp_path / "photos" / "0.png", compress_level=1)
+
+    def failing(*_: object) -> int:
+        raise MemoryError
+
+    with monkeypatch.context() as patch:
+        patch.setattr(refusal, "available_memory", (lambda: 1 << 20) if why == "little is free" else failing)
+        assert index_images(_files(tmp_path / "photos")).reasons.tolist() == ["too little memory"]
+    assert index_images(_files(tmp_path / "photos")).readable.all()
+    assert _without_decoding(_files(tmp_path / "photos")).readable.all()
 
 
 @pytest.mark.parametrize("damage", ["cut", "flipped", "garbage", "empty", "other"])

@@ -22,6 +22,7 @@ from striate.data.audit.digests import DIGEST_BYTES, array_digest, content_diges
 from striate.data.audit.duplicates import SMALLEST_SIDE, THUMBNAIL, TINT, Appearances, stars, thumbnail, tint
 from striate.data.audit.visible import is_simple, visible
 from striate.data.dataset import SPLITS, ArrayStore, Dataset, EncodedStore, Indices, Splits, Store
+from striate.data.images.codecs.refusal import TOO_LITTLE_MEMORY
 from striate.data.images.decode import MISSING, Unreadable
 from striate.data.images.decoded import NOTED, Pixels, full_intensity
 from striate.data.images.kinds import OTHER_CHANNELS, common_channels, left_out, named
@@ -107,7 +108,8 @@ def index_images(
     An image that cannot be converted to `channels` (by default those of most of the data) counts as unreadable.
 
     The index is cached under a digest of the bytes of all files (or of the array) and of the program that decodes:
-    the same images are not decoded twice, whatever their names, and changed ones always are.
+    the same images are not decoded twice, whatever their names, and changed ones always are. An index with an image
+    for which the memory did not suffice is not cached.
     """
     missing = _missing(dataset.store)
     key = _key(dataset.store, missing, progress)
@@ -116,7 +118,8 @@ def index_images(
     if known:
         return _of_channels(known, channels)
     found = ImageIndex(**_columns_of(dataset.store, missing, progress))
-    if path and key == _key(dataset.store, _missing(dataset.store)):  # else a file was changed meanwhile
+    complete = TOO_LITTLE_MEMORY not in found.reasons
+    if path and complete and key == _key(dataset.store, _missing(dataset.store)):  # else a file was changed meanwhile
         _save(path, found)
     return _of_channels(found, channels)
 

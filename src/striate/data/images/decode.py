@@ -13,7 +13,7 @@ from striate.core.memory import room_for
 from striate.core.spec import InputSpec
 from striate.data.images.codecs import heif, jpeg, pillow, png, pnm, tiff
 from striate.data.images.codecs.bounds import check_cost
-from striate.data.images.codecs.refusal import UNSUPPORTED, Refused
+from striate.data.images.codecs.refusal import TOO_LITTLE_MEMORY, UNSUPPORTED, Refused
 from striate.data.images.decoded import DecodedImage
 from striate.data.images.kinds import OTHER_CHANNELS, named
 from striate.data.preparation.colour import admits
@@ -60,8 +60,8 @@ class Unreadable(DataError):  # noqa: N818 – the word in which it is reported
     """An image that cannot be read.
 
     `name` is its file. `reason` is one of a few phrases, so that images can be counted by it: missing, a folder, not a
-    file, no permission, empty, not an image, truncated, damaged, too many pixels, too much work, unsupported, not
-    readable, other channels. `detail` explains it.
+    file, no permission, empty, not an image, truncated, damaged, too many pixels, too much work, too little
+    memory, unsupported, not readable, other channels. `detail` explains it.
     """
 
     def __init__(self, name: str, reason: str, detail: str = "") -> None:
@@ -94,7 +94,7 @@ def decode(source: Path | bytes, spec: InputSpec | None = None) -> DecodedImage:
     except Refused as refusal:
         raise Unreadable(name, refusal.reason, refusal.detail) from refusal
     except MemoryError as error:
-        raise Unreadable(name, "too many pixels", "there is not enough memory for it") from error
+        raise Unreadable(name, TOO_LITTLE_MEMORY, "it cannot be allocated") from error
     if spec and not admits(image.channels, spec.channels):
         raise Unreadable(
             name, OTHER_CHANNELS, f"it has {named(image.channels)}; the network takes {named(spec.channels)}"

@@ -16,6 +16,7 @@ _most_pixels: ContextVar[int] = ContextVar("most_pixels", default=sys.maxsize)
 
 TRUNCATED, DAMAGED, UNSUPPORTED, TOO_LARGE = "truncated", "damaged", "unsupported", "too many pixels"
 TOO_MUCH_WORK = "too much work"
+TOO_LITTLE_MEMORY = "too little memory"  # now: the same image may be read later
 
 _SMALL = 960_000_000  # bytes: decoding an image may need so many, whatever the size of its file
 _QUICK = 4_500_000_000  # nanoseconds: the same for time
@@ -60,7 +61,7 @@ def check_memory(height: int, width: int, bytes_per_pixel: int, stored: int, nan
     bytes that decoding needs.
 
     Raises:
-        Refused: too many pixels; the detail says how much memory they need. Or too much work.
+        Refused: too many pixels, too much work, or too little memory; the detail says how much they need.
     """
     needed = height * width * bytes_per_pixel
     justified = needed <= _MOST_EXPANDED * stored
@@ -69,7 +70,8 @@ def check_memory(height: int, width: int, bytes_per_pixel: int, stored: int, nan
     if height * width * nanoseconds_per_pixel > _QUICK and not justified:
         raise Refused(TOO_MUCH_WORK, f"{width}×{height} in {stored:,} bytes")
     if needed > _LOOK_AT and needed > _MEMORY_SHARE * available_memory():
-        raise Refused(TOO_LARGE, f"{width}×{height} need {needed / 2**30:.1f} GiB of memory, more than is free")
+        detail = f"{width}×{height} need {needed / 2**30:.1f} GiB, more than half of what is free"
+        raise Refused(TOO_LITTLE_MEMORY, detail)
     return needed
 
 
