@@ -146,6 +146,21 @@ def test_a_group_above_one_percent_is_reported() -> None:
     assert next(group for group in found.groups).large
 
 
+def test_groups_that_the_data_divide_between_splits_are_named(tmp_path: Path) -> None:
+    """Patient p is in train and test, q in train only, r in val and (unplaced, thus) in train; s is never placed."""
+    rows = ("p,train", "p,test", "p,train", "q,train", "q,train", "r,val", "r,", "s,", ",train", ",test")
+    for number in range(len(rows)):
+        Image.new("L", (8, 8), 20 * number).save(tmp_path / f"{number}.png")
+    lines = [f"{number}.png,{'ab'[number % 2]},{row}" for number, row in enumerate(rows)]
+    (tmp_path / "list.csv").write_text("\n".join(["path,label,group,split", *lines]))
+    brought = audit(open_data(tmp_path / "list.csv"))
+    (finding,) = [finding for finding in brought.findings if finding.kind == "group, across splits"]
+    assert finding.names == ("0.png + 1.png + 2.png (train, test)",)
+    divided = _divided(brought)
+    assert [group.names for group in divided.parted] == [("0.png", "1.png", "2.png"), ("5.png", "6.png")]
+    assert any(sentence.startswith("2 groups of images that the data bind together") for sentence in divided.warnings)
+
+
 def test_good_data_have_no_warning() -> None:
     found = _divided(audit(digits()))
     assert found.warnings == ()

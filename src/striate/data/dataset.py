@@ -216,8 +216,9 @@ class Dataset:
     `splits` holds the indices of the splits that the data define, any of train, val and test; an image may
     be in none. `source` is the argument of the user. `masks` returns the object of image i as a bool array of its
     height and width, where the truth is known. `groups` holds a number for each image; images of one number (of a
-    patient, of a film) are never divided between splits or folds. `notes` are sentences on files that the source
-    skipped, and `cautions` on decisions that may be wrong; the audit repeats both.
+    patient, of a film) are not divided between splits or folds, except by `splits`, of which the audit warns. `notes`
+    are sentences on files that the source skipped, and `cautions` on decisions that may be wrong; the audit repeats
+    both.
     """
 
     name: str

@@ -60,12 +60,12 @@ class Unread:
 
 @dataclass(frozen=True)
 class Group:
-    """Images that are equal or near duplicates: the representative first.
+    """Images that are equal or near duplicates, or that the data bind into one group: the representative first.
 
     `classes` and `splits` are those of its members, each once. A `large` group may be divided between splits.
     """
 
-    kind: Literal["equal", "alike"]
+    kind: Literal["equal", "alike", "bound"]
     names: tuple[str, ...]
     classes: tuple[str, ...]
     splits: tuple[str, ...]
@@ -142,19 +142,34 @@ class Statistics:
     @cached_property
     def groups(self) -> tuple[Group, ...]:
         """The groups of equal images, then those of near duplicates (equal images counted once); largest first."""
-        split_of = np.full(len(self.dataset), "", object)
-        for split, indices in self.splits.items():
-            split_of[indices] = split
         everyone = np.arange(len(self.index))
         single = np.flatnonzero(self.index.duplicate_of == everyone)
         equal = _shared(self.index.duplicate_of, everyone)
         alike = _shared(self.index.near_duplicate_of[single], single)
         return (
-            *(self._group("equal", members, split_of) for members in equal),
-            *(self._group("alike", members, split_of) for members in alike),
+            *(self._group("equal", members) for members in equal),
+            *(self._group("alike", members) for members in alike),
         )
 
-    def _group(self, kind: Literal["equal", "alike"], members: np.ndarray, split_of: np.ndarray) -> Group:
+    @cached_property
+    def parted(self) -> tuple[Group, ...]:
+        """The groups of the data (`Dataset.groups`) that are in more than one split; largest first."""
+        if self.dataset.groups is None:
+            return ()
+        placed = np.flatnonzero(self._split_of != "")
+        _, first, which = np.unique(self.dataset.groups[placed], return_index=True, return_inverse=True)
+        groups = (self._group("bound", members) for members in _shared(placed[first][which], placed))
+        return tuple(group for group in groups if len(group.splits) > 1)
+
+    @cached_property
+    def _split_of(self) -> np.ndarray:
+        """The split of each image; empty for those in none."""
+        found = np.full(len(self.dataset), "", object)
+        for split, indices in self.splits.items():
+            found[indices] = split
+        return found
+
+    def _group(self, kind: Literal["equal", "alike", "bound"], members: np.ndarray) -> Group:
         dataset = self.dataset
         _, first = np.unique(dataset.targets[members], axis=0, return_index=True)
         labels = map(dataset.label, members[first].tolist())
@@ -162,7 +177,7 @@ class Statistics:
             kind,
             names=tuple(map(dataset.store.name, members.tolist())),
             classes=tuple(label for label in labels if label),
-            splits=tuple(split for split in SPLITS if split in split_of[members]),
+            splits=tuple(split for split in SPLITS if split in self._split_of[members]),
             large=len(members) > largest_group(len(self.index)),
         )
 

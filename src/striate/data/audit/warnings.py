@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -107,11 +107,27 @@ def _duplicates(found: Statistics) -> Iterator[Finding]:
                 "warning",
                 f"{many(len(leaks), 'group')} of images that {like} are in more than one split: the evaluation "
                 "includes images seen in training.",
-                tuple(f"{row} ({', '.join(g.splits)})" for g, row in zip(leaks, _listed(leaks, sign), strict=True)),
+                _with_splits(leaks, sign),
             )
 
 
-def _listed(groups: list[Group], sign: str) -> tuple[str, ...]:
+def _parted_groups(found: Statistics) -> Iterator[Finding]:
+    if found.parted:
+        yield Finding(
+            "group, across splits",
+            "warning",
+            f"{many(len(found.parted), 'group')} of images that the data bind together are in more than one split: the "
+            "evaluation includes groups seen in training.",
+            _with_splits(found.parted, "+"),
+        )
+
+
+def _with_splits(groups: Sequence[Group], sign: str) -> tuple[str, ...]:
+    rows = zip(groups, _listed(groups, sign), strict=True)
+    return tuple(f"{row} ({', '.join(group.splits)})" for group, row in rows)
+
+
+def _listed(groups: Sequence[Group], sign: str) -> tuple[str, ...]:
     """Return a line for each group, with its first few names."""
     most = 4
     return tuple(
@@ -203,6 +219,7 @@ _RULES: tuple[Rule, ...] = (
     _notes,
     _unreadable,
     _duplicates,
+    _parted_groups,
     _missing_classes,
     _tiny_classes,
     _imbalance,

@@ -56,7 +56,8 @@ def open_manifest(path: Path) -> Dataset:
     """Open a CSV manifest: UTF-8, UTF-16 or UTF-32, separated by commas, semicolons, tabs or bars.
 
     Paths are relative to the folder of the CSV file, or absolute, in any Unicode form. Images with the same text in the
-    column `group` (a patient, a film) are never divided between splits. Other columns, such as an index, are ignored.
+    column `group` (a patient, a film) are not divided between splits, except by the column `split`. Other columns, such
+    as an index, are ignored.
     An image has one class where the column is `label`; any number where it is `labels` (cells as in `cat;dog` or
     `cat|dog`, or empty), or where neither is there and each other column is a class, with cells 0 and 1.
     An image that is listed twice in the same way counts once. A missing image is reported when it is read, like any
