@@ -136,6 +136,17 @@ def test_an_archive_that_changed_is_not_read(tmp_path: Path) -> None:
         store.read(0)
 
 
+def test_files_whose_keys_have_dots_are_noted(tmp_path: Path) -> None:
+    """Under a key as WebDataset reads it: `holiday` has neither an image nor a class, and 00000 has both."""
+    files = [("holiday.2024.6.png", image(9)), ("holiday.2024.6.cls", b"0"), ("00000.mask.PNG", image(9))]
+    found = open_data(write(tmp_path / "x-0.tar", [*samples(2), *files, ("00001.notes.md", b"")]))
+    assert len(found) == 2
+    assert found.notes == (
+        "3 × a file not used: x-0.tar/holiday.2024.6.png, x-0.tar/holiday.2024.6.cls, x-0.tar/00000.mask.PNG. A key "
+        "ends at the first dot: write keys without dots.",
+    )
+
+
 def test_links_and_paths_out_of_the_archive_are_never_followed(tmp_path: Path) -> None:
     path = write(tmp_path / "x-0.tar", [*samples(2), ("../../out.png", image(9)), ("../../out.cls", b"0")])
     with tarfile.open(path, "a") as archive:
@@ -183,6 +194,7 @@ def test_a_hostile_archive_is_a_sentence(kind: str, tmp_path: Path) -> None:
 REFUSED: dict[str, tuple[list[tuple[str, bytes]], str]] = {
     "no label": ([*samples(2), ("9.png", image(1))], "1 of the 3 images .* have no label, such as x-0.tar/9.png"),
     "no image": ([("1.cls", b"0")], "holds no image"),
+    "dots in keys": ([("1.2.png", image(1)), ("1.2.cls", b"0")], r"holds no image\. .* key\.jpg, whose key has no dot"),
     "two images": ([*samples(2), ("00000.jpg", b"")], "several images of the key '00000'"),
     "no text": ([("1.png", image(1)), ("1.cls", b"\xff\xfe\xfd")], "1.cls is not text in UTF-8"),
     "no JSON": ([("1.png", image(1)), ("1.json", b"[" * 100_000)], "1.json is not text in UTF-8 and JSON"),

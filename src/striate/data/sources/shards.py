@@ -1,7 +1,8 @@
 """Tar shards in the naming of WebDataset: `photos-000000.tar` …, in which `key.jpg` and `key.cls` are one sample.
 
 The layout is that of the WebDataset library (github.com/webdataset/webdataset). Shards are not streamed: images are
-read by an index, so that order is a function of seed and epoch for any number of processes.
+read by an index, so that order is a function of seed and epoch for any number of processes. Other files of a key, as
+`key.mask.png`, are not used, of which a note tells.
 """
 
 from __future__ import annotations
@@ -33,7 +34,7 @@ _MOST_SHARDS = 100_000
 _LARGEST_IMAGE, _LARGEST_LABEL = 1 << 30, 1 << 20  # bytes
 _LABELS = ("cls", "json", "txt")
 _KEYS = ("label", "labels", "cls", "class", "class_name")
-_EXPECTED = "each image key.jpg needs its class in key.cls, key.json or key.txt"
+_EXPECTED = "each image key.jpg, whose key has no dot, needs its class in key.cls, key.json or key.txt"
 
 
 class ShardStore(EncodedStore):
@@ -159,14 +160,14 @@ def open_shards(source: Path) -> Dataset:
 
 
 def open_unlabelled(source: Path) -> ShardStore:
-    """Open the images of shards, with or without labels.
+    """Open the images of shards, with or without labels; files whose key has a dot are left out.
 
     Raises:
         DataError: as for `open_shards`.
     """
     archives, shards, numbers, samples, _ = _images(source)
     if not samples:
-        raise DataError(f"{source} holds no image.")
+        raise DataError(f"{source} holds no image key.jpg whose key has no dot.")
     return ShardStore(archives, shards, numbers)
 
 
@@ -177,9 +178,12 @@ def _images(
     archives = [open_archive(path) for path in shard_paths(source)]
     shards: list[int] = []
     samples: list[_Sample] = []
+    unused: list[str] = []
     empty = 0
     for at, archive in enumerate(archives):
-        for key, sample in _samples(archive).items():
+        found, others = _samples(archive)
+        unused += (f"{archive.path.name}/{name}" for name in others)
+        for key, sample in found.items():
             if len(sample.images) > 1:
                 names = [archive.names[number] for number in sample.images]
                 raise DataError(
@@ -192,14 +196,22 @@ def _images(
                 empty += 1
     numbers = np.array([sample.images[0] for sample in samples], np.int64)
     links = sum(len(archive.links) for archive in archives)
-    skipped = ((links, "a link in a shard, which is not followed"), (empty, "a key without an image, skipped"))
+    skipped = (
+        (links, "a link in a shard, which is not followed"),
+        (empty, "a key without an image, skipped"),
+        (len(unused), f"a file not used: {listed(unused)}. A key ends at the first dot: write keys without dots"),
+    )
     notes = [f"{count:,} × {kind}." for count, kind in skipped if count]
     return archives, np.array(shards, np.int64), numbers, samples, notes
 
 
-def _samples(archive: Archive) -> dict[str, _Sample]:
-    """Return the samples of an archive by key: a path up to the first dot of its name."""
+def _samples(archive: Archive) -> tuple[dict[str, _Sample], list[str]]:
+    """Return the samples of an archive by key, and the images and labels of no key.
+
+    A key is a path up to the first dot of its name.
+    """
     found: dict[str, _Sample] = {}
+    others: list[str] = []
     for number, path in enumerate(archive.names):
         folder, slash, name = path.rpartition("/")
         start, dot, suffix = name.partition(".")
@@ -210,7 +222,9 @@ def _samples(archive: Archive) -> dict[str, _Sample]:
             sample.images.append(number)
         elif suffix.lower() in _LABELS:
             sample.labels[suffix.lower()] = number
-    return {key: sample for key, sample in found.items() if sample.images or sample.labels}
+        elif (last := suffix.lower().rpartition(".")[2]) in _LABELS or f".{last}" in SUFFIXES:
+            others.append(path)
+    return {key: sample for key, sample in found.items() if sample.images or sample.labels}, others
 
 
 def _label(archive: Archive, sample: _Sample) -> str | tuple[str, ...]:
