@@ -108,6 +108,14 @@ def test_ways_take_turns_and_a_hopeless_one_is_left_out() -> None:
     assert sum(a != b for a, b in itertools.pairwise(calls)) > 8
 
 
+def test_the_time_of_an_image_is_that_of_the_images_timed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A batch of 8 takes as long as its 4 images: at 10 ms an image, 40 ms."""
+    monkeypatch.setattr("striate.exporting.trial._timed", lambda run, batch: 0.01 * len(batch))
+    runs = {PLAIN: lambda prepared: [np.zeros((len(prepared), 2))]}
+    for batch in (2, 8):
+        assert measure(runs, np.zeros((4, 1, 1, 1)), batch)[PLAIN].milliseconds == pytest.approx(10)
+
+
 @pytest.mark.parametrize(
     ("flags", "expected"), [("avx2 fma", True), ("avx2 avx_vnni", False), ("avx512f avx512_vnni", False)]
 )

@@ -36,7 +36,7 @@ from striate.exporting.ways import PLAIN, Precision, Run, Way, open_way, version
 from striate.tasks import CLASSIFICATION
 
 _INT8 = "int8.onnx"
-_COMPARED = 32  # images of which the probabilities are compared with torch's
+_COMPARED = 32  # images, at least, of which the probabilities are compared with torch's
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,7 +49,7 @@ class Cpu(Exporter):
             and int8.
         tolerance: the loss of accuracy that bf16 or int8 may have against float32, as a fraction. The 95 % interval of
             the loss on the validation split must end below it.
-        batch: how many images are timed at once.
+        batch: how many images are timed at once, as far as there are so many.
         compiled: also try torch's compiler, which takes a minute at each start and needs a C++ compiler.
     """
 
@@ -97,7 +97,7 @@ class Cpu(Exporter):
         if any(way.precision == "int8" for way in wanted):
             write_int8(files["float32"], files["int8"], samples.calibration, progress)
         runs = {way: open_way(way, files[way.precision], classifier) for way in dict.fromkeys((PLAIN, *wanted))}
-        images = samples.few(_COMPARED)
+        images = samples.few(max(_COMPARED, self.batch))
         tried = measure(runs, images, self.batch, progress)
         if PLAIN not in wanted:
             tried[PLAIN] = replace(tried[PLAIN], verdict="for comparison")

@@ -58,13 +58,16 @@ class Tried:
 def measure(runs: Mapping[Way, Run], images: np.ndarray, batch: int, progress: Progress = silent) -> dict[Way, Tried]:
     """Time `runs`, of which the first is plain torch, on `batch` of the prepared `images`, and compare their answers.
 
+    Where there are fewer images, all are timed at once.
+
     The ways take turns, so that what else the machine does slows all alike.
     """
     expected = next(iter(runs.values()))(images)[0]
-    taken = _seconds(runs, np.ascontiguousarray(images[:batch]), progress)
+    timed = np.ascontiguousarray(images[:batch])
+    taken = _seconds(runs, timed, progress)
     tried = {}
     for way, run in runs.items():
-        times = [1000 * seconds / batch for seconds in taken[way]]
+        times = [1000 * seconds / len(timed) for seconds in taken[way]]
         tried[way] = Tried(
             runtime=way.runtime,
             precision=way.precision,
