@@ -258,7 +258,11 @@ def test_a_compressed_tiff_without_imagecodecs_says_what_to_install() -> None:
 def test_values_that_no_network_could_take_are_refused() -> None:
     holes = np.ones((8, 9), np.float32)
     holes[2, 3] = np.nan
-    for array, phrase in ((holes, "not finite"), (np.ones((8, 9), np.int16), "int16")):
+    for array, phrase in (
+        (holes, "not finite"),
+        (np.full((8, 9), 1e39), "not finite"),
+        (np.ones((8, 9), np.int16), "int16"),
+    ):
         with pytest.raises(Unreadable, match=phrase) as caught:
             decode(as_tiff(array, photometric="minisblack"))
         assert caught.value.reason == "unsupported"

@@ -199,6 +199,7 @@ REFUSED: dict[str, tuple[list[tuple[str, bytes]], str]] = {
     "no text": ([("1.png", image(1)), ("1.cls", b"\xff\xfe\xfd")], "1.cls is not text in UTF-8"),
     "no JSON": ([("1.png", image(1)), ("1.json", b"[" * 100_000)], "1.json is not text in UTF-8 and JSON"),
     "no class": ([("1.png", image(1)), ("1.json", b"{}")], "1.json holds no class"),
+    "no class at all": ([("1.png", image(1)), ("1.json", b'{"labels": []}')], "names no class: none of its 1 images"),
     "a huge label": ([("1.png", image(1)), ("1.txt", b"a" * (1 << 20) + b"a")], "a class has at most 1,048,576"),
 }
 

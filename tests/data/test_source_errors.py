@@ -288,6 +288,7 @@ ROWS = ("cat/1.png,cat", "cat/2.png,cat", "dog/1.png,dog")
         (("path,label", "x/1.png,cat", "x/2.png,dog"), "None of the 2 images that"),
         (("path,label", 'cat/1.png,"cat'), "is no proper CSV file (line 2)"),
         (("path,label", "cat/1.png,cat", "cat/2.png,cat"), "one class only, 'cat'"),
+        (("path,labels", "cat/1.png,", "cat/2.png,"), "names no class: none of its 2 images has a label"),
     ],
 )  # fmt: skip
 def test_a_manifest_that_is_not_in_order(table: Callable[..., Path], lines: tuple[str, ...], expected: str) -> None:
@@ -539,6 +540,13 @@ def test_two_sets_of_idx_files_in_one_folder_are_not_mixed(tmp_path: Path) -> No
     assert "holds several data sets (digits-, letters-)" in message(tmp_path)
 
 
+def test_idx_files_under_two_names_of_one_split_are_refused(tmp_path: Path) -> None:
+    for part in ("test", "t10k"):
+        (tmp_path / f"{part}-images-idx3-ubyte").write_bytes(idx_file(IMAGES))
+        (tmp_path / f"{part}-labels-idx1-ubyte").write_bytes(idx_file(TARGETS))
+    assert "holds test-images and t10k-images, which mean the same" in message(tmp_path)
+
+
 # CIFAR
 
 
@@ -572,12 +580,19 @@ FOUR = np.array([0, 1, 0, 1])
         ({"images": CUBE[0], "labels": FOUR}, "images are count×height×width or ×channels; received (6, 5)"),
         ({"images": np.zeros((4, 3, 32, 32)), "labels": FOUR}, "looks as if they came first"),
         ({"images": CUBE - 1.0 * np.inf, "labels": FOUR}, "not finite numbers"),
+        ({"images": CUBE + 1e39, "labels": FOUR}, "not finite numbers in float32"),
+        ({"x_val": CUBE, "x_valid": CUBE, "y_val": FOUR}, "holds x_val and x_valid, which mean the same"),
+        ({"images": CUBE, "labels": FOUR, "y": FOUR}, "holds labels and y, which mean the same"),
         ({"images": CUBE.astype(int) - 1, "labels": FOUR}, "whole numbers from 0 to 65535 or floating ones"),
         ({"images": CUBE, "labels": FOUR, "classes": np.array(["cat"])}, "holds the label 1; its 1 classes are 0 to 0"),
         ({"images": CUBE, "labels": FOUR.astype(str), "classes": np.array(["1", "2"])}, "that its classes do not: 0"),
         (
             {"images": CUBE, "labels": FOUR, "channels": np.array(["near", "far"])},
             "names 2 channels; its images have 1",
+        ),
+        (
+            {"images": np.zeros((4, 6, 5, 2)), "labels": FOUR, "channels": np.array(["near, far", "b"])},
+            "names the channels 'near, far' and 'b'; a name has no comma",
         ),
         ({"x_train": CUBE, "y_train": FOUR, "x_test": CUBE[:, :5], "y_test": FOUR}, "differ in image size or depth"),
         ({"images": CUBE.astype(object), "labels": FOUR}, "holds Python objects, which are never loaded"),

@@ -11,8 +11,9 @@ import torch
 from PIL import Image
 
 import striate
+from rehearsal.classifiers import untrained
 from striate.classifier import Classifier, Failure, Prediction, Provenance
-from striate.core.spec import RGB, InputSpec, LabelSpec
+from striate.core.spec import GREY, RGB, InputSpec, LabelSpec
 from striate.models import create_model
 
 SPEC = InputSpec(channels=RGB, height=16, width=16, mean=(0.5,) * 3, std=(0.5,) * 3)
@@ -123,6 +124,14 @@ def test_one_image_that_is_refused_does_not_cost_the_others_their_answers(
         assert isinstance(refused, Failure)
         assert "not finite" in refused.reason
         assert not isinstance(answered, Failure)
+
+
+def test_values_beyond_float32_are_refused() -> None:
+    floating = untrained("mlp", InputSpec(channels=GREY, height=8, width=8, mean=(0,), std=(1,), maximum=1), ("a", "b"))
+    failure, found = striate.predict(floating, np.full((8, 8), 1e39), np.full((8, 8), 1e30))
+    assert isinstance(failure, Failure)
+    assert "not finite" in failure.reason
+    assert not isinstance(found, Failure)
 
 
 @pytest.mark.parametrize("kind", ["meta", "sparse", "float8"])

@@ -185,6 +185,9 @@ def _depth(pixels: np.ndarray, spec: InputSpec) -> np.ndarray:
         return pixels.astype(np.uint8) * np.uint8(255)
     if kind not in "iuf":
         raise DataError(f"its values are of {pixels.dtype}. {_ADVICE}")
+    if kind == "f":
+        with np.errstate(over="ignore"):
+            pixels = pixels.astype(np.float32, copy=False)
     if not np.isfinite(pixels).all():
         raise DataError("some of its values are not finite (NaN or infinity): replace them")
     least, most = pixels.min(), pixels.max()

@@ -42,6 +42,8 @@ def open_idx(folder: Path) -> Dataset:
     sets = sorted({match["set"] for match in files.values()})
     if len(sets) > 1:
         raise DataError(f"{folder} holds several data sets ({', '.join(sets)}). Put each one into a folder of its own.")
+    if {"test", "t10k"} <= {match["part"] for match in files.values()}:
+        raise DataError(f"{folder} holds test-images and t10k-images, which mean the same. Leave one of the two out.")
     found: dict[Split, Part] = {}
     for path, match in files.items():
         split = _PARTS[match["part"]]

@@ -43,7 +43,7 @@ def open_npz(path: Path) -> Dataset:
         DataError: it is no npz file, arrays are missing or do not match, or are of a type that is not read.
     """
     arrays = _load(path)
-    images, labels = _by_split(arrays, _IMAGES), _by_split(arrays, _LABELS)
+    images, labels = _by_split(path, arrays, _IMAGES), _by_split(path, arrays, _LABELS)
     if not images or set(images) != set(labels):
         raise DataError(f"{path} holds the arrays {listed(list(arrays), 8) or 'none'}. {_EXPECTED}")
     flat: _BySplit = {split: _flat(path, array) for split, array in labels.items()}
@@ -51,6 +51,8 @@ def open_npz(path: Path) -> Dataset:
     classes, numbers = (_columns if several else _classes)(path, arrays.get("classes"), flat)
     parts = [Part(split, _pixels(path, images[split]), numbers[split]) for split in images]
     channels = tuple(_names(path, "channels", arrays["channels"])) if "channels" in arrays else None
+    if channels and any("," in name for name in channels):
+        raise DataError(f"{path} names the channels {' and '.join(map(repr, channels))}; a name has no comma.")
     if channels and len(channels) != parts[0].pixels.shape[3]:
         raise DataError(f"{path} names {len(channels)} channels; its images have {parts[0].pixels.shape[3]}.")
     return from_parts(path, parts, classes, channels)
@@ -74,16 +76,17 @@ def _load(path: Path) -> dict[str, np.ndarray]:
     return {name: array for name, array in arrays.items() if isinstance(array, np.ndarray)}
 
 
-def _by_split(arrays: Mapping[str, np.ndarray], kinds: tuple[str, ...]) -> _BySplit:
+def _by_split(path: Path, arrays: Mapping[str, np.ndarray], kinds: tuple[str, ...]) -> _BySplit:
     """Return the arrays of one kind by split, None for the one without, in the order of the splits."""
-    found: _BySplit = {}
-    for name, array in arrays.items():
+    names: dict[Split | None, str] = {}
+    for name in arrays:
         words = name.lower().split("_")
         parts: list[Split] = [split for word in words if (split := split_named(word))]
         if len(words) == 1 + len(parts) and len(parts) <= 1 and set(words) & set(kinds):
             split: Split | None = parts[0] if parts else None
-            found[split] = array
-    return {split: found[split] for split in (None, *SPLITS) if split in found}
+            if (other := names.setdefault(split, name)) != name:
+                raise DataError(f"{path} holds {other} and {name}, which mean the same. Join them, or leave one out.")
+    return {split: arrays[names[split]] for split in (None, *SPLITS) if split in names}
 
 
 def _flat(path: Path, labels: np.ndarray) -> np.ndarray:
@@ -164,9 +167,11 @@ def _pixels(path: Path, array: np.ndarray) -> np.ndarray:
     if pixels.dtype == bool:
         return pixels * np.uint8(255)
     if pixels.dtype.kind == "f":
+        with np.errstate(over="ignore"):
+            pixels = pixels.astype(np.float32, copy=False)
         if not np.isfinite(pixels).all():
-            raise DataError(f"{path} holds values that are not finite numbers.")
-        return pixels.astype(np.float32, copy=False)
+            raise DataError(f"{path} holds values that are not finite numbers in float32.")
+        return pixels
     if pixels.dtype.kind in "iu" and pixels.min() >= 0 and pixels.max() <= 65535:
         if pixels.dtype.itemsize == 2:
             return pixels.astype(np.uint16, copy=False)

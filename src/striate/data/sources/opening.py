@@ -50,6 +50,8 @@ def open_data(source: str | Path, *, minimum_classes: int = 2, progress: Progres
     named = named_registry.is_named(source)
     dataset = named_registry.open_named(source, progress) if named else _open_path(source, text)
     dataset = dataclasses.replace(dataset, source=text, cautions=(*dataset.cautions, *_also_a_folder(source)))
+    if not dataset.classes:
+        raise DataError(f"{text} names no class: none of its {len(dataset):,} images has a label. Label them.")
     if len(dataset.classes) < minimum_classes:
         raise DataError(
             f"{text} has images of one class only, {dataset.classes[0]!r}; a classifier needs at least two. "

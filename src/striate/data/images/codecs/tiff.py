@@ -192,6 +192,8 @@ def _depth(pixels: np.ndarray, bits: int) -> np.ndarray:
         return np.rint(pixels * (np.iinfo(pixels.dtype).max / (2**bits - 1))).astype(pixels.dtype)
     if pixels.dtype.kind != "f":
         raise Refused(UNSUPPORTED, f"its values are of type {pixels.dtype}; uint8, uint16 and floating ones are read")
+    with np.errstate(over="ignore"):
+        pixels = pixels.astype(np.float32)
     if not np.isfinite(pixels).all():
-        raise Refused(UNSUPPORTED, "it holds values that are not finite numbers")
-    return pixels.astype(np.float32)
+        raise Refused(UNSUPPORTED, "it holds values that are not finite numbers in float32")
+    return pixels
