@@ -69,6 +69,27 @@ def test_prepare_equals_the_slow_reference(
     assert difference.mean() <= 0.4
 
 
+@pytest.mark.parametrize("antialias", [True, False])
+@pytest.mark.parametrize("kind", ["bilinear", "bicubic"])
+@pytest.mark.parametrize(
+    ("size", "grid", "resize"),
+    [((40, 1), (17, 1), "stretch"), ((5, 3), (12, 1), "stretch"), ((96, 4), (16, 16), "contain")],
+)
+@pytest.mark.parametrize("dtype", ["uint8", "uint16", "float32"])
+def test_a_single_column_equals_the_slow_reference(
+    antialias: bool, kind: Filter, size: tuple[int, int], grid: tuple[int, int], resize: ResizeRule, dtype: str
+) -> None:
+    maximum = {"uint8": 255.0, "uint16": 65535.0, "float32": 1.0}[dtype]
+    spec = spec_of(GREY, *grid, resize=resize, filter=kind, antialias=antialias, maximum=maximum)
+    pixels = noise(*size, 1, dtype)
+    expected = preparation.prepare(pixels, spec)
+    received = prepare(decoded_image(pixels, GREY), spec)
+    if dtype == "float32":
+        np.testing.assert_allclose(received, expected, rtol=0, atol=1e-6)
+    else:
+        assert np.abs(received - np.clip(expected, 0, maximum)).max() <= (1.6 if dtype == "uint8" else 0.6)
+
+
 @pytest.mark.parametrize("kind", ["bilinear", "bicubic"])
 @pytest.mark.parametrize("size", [(90, 120), (33, 47), (12, 20)])
 @pytest.mark.parametrize("mode", ["RGB", "L"])

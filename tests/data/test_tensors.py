@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 
+from reference import preparation
 from striate.core.errors import DataError
 from striate.core.spec import GREY, RGB, Filter, InputSpec, ResizeRule
 from striate.data.preparation.arrays import prepare_many
@@ -56,6 +57,21 @@ def test_the_resize_agrees_to_a_level_and_of_floating_images_to_1e_5(
         assert np.abs(arrays - tensors.round()).max() <= 1
     if kind == "nearest":
         assert (arrays == tensors).all()
+
+
+@pytest.mark.parametrize("antialias", [True, False])
+@pytest.mark.parametrize("kind", ["bilinear", "bicubic"])
+@pytest.mark.parametrize("channels", [GREY, RGB])
+@pytest.mark.parametrize("size", [(40, 1), (5, 1), (40, 3), (64, 2)])
+def test_a_single_column_equals_the_slow_reference(
+    antialias: bool, kind: Filter, channels: tuple[str, ...], size: tuple[int, int]
+) -> None:
+    for changes in ({"height": 17, "width": 1, "resize": "stretch"}, {"resize": "contain"}):
+        spec = spec_of(channels, "float32", filter=kind, antialias=antialias, **changes)
+        pixels = np.random.default_rng(0).random((2, *size, len(channels)), np.float32)
+        for found in both(pixels, channels, spec):
+            expected = np.stack([preparation.prepare(image, spec) for image in pixels])
+            np.testing.assert_allclose(found, expected, rtol=0, atol=1e-5)
 
 
 @pytest.mark.parametrize("size", [(37, 50), (50, 37), (5, 7)])

@@ -69,7 +69,10 @@ def _resized(images: Float[Tensor, "n c h w"], size: tuple[int, int], spec: Inpu
     wide = F.interpolate(images, (images.shape[2], width), mode=spec.filter, antialias=spec.antialias)
     if spec.maximum == 255:  # numpy's form clips 8-bit values between the two passes, too
         wide = wide.clamp(0, spec.maximum)
-    resized = F.interpolate(wide, (height, width), mode=spec.filter, antialias=spec.antialias)
+    if width == 1:  # torch's filter errs along a single column, not along a row
+        resized = F.interpolate(wide.mT, (1, height), mode=spec.filter, antialias=spec.antialias).mT
+    else:
+        resized = F.interpolate(wide, (height, width), mode=spec.filter, antialias=spec.antialias)
     return resized if storage_dtype(spec) == np.float32 else resized.clamp(0, spec.maximum)
 
 
