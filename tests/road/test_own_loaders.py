@@ -139,6 +139,32 @@ class Endless:
 IMAGES, LABELS = torch.zeros(2, 1, 16, 16), torch.tensor([0, 1])
 
 
+class Measured:
+    """`count` batches, of which the length says 2."""
+
+    def __init__(self, count: int) -> None:
+        self.count = count
+
+    def __len__(self) -> int:
+        return 2
+
+    def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
+        yield from [(IMAGES, LABELS)] * self.count
+
+
+@pytest.mark.parametrize(
+    ("count", "sentence"),
+    [(1, "ended after 1 batches; its length says 2"), (2, ""), (5, "more batches than the 2 of its")],
+)
+def test_a_loader_has_as_many_batches_as_its_length_says(count: int, sentence: str) -> None:
+    batches = LoaderBatches(Measured(count), "train", LabelSpec(("a", "b")), CLASSIFICATION.targets)
+    if not sentence:
+        assert len(list(batches.epoch(0))) == 2
+        return
+    with pytest.raises(DataError, match=sentence):
+        list(batches.epoch(0))
+
+
 @pytest.mark.parametrize(
     ("loader", "sentence"),
     [

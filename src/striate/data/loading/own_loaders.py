@@ -157,6 +157,9 @@ class LoaderBatches:
             index += len(batch)
             if number >= start:
                 yield batch
+        with _seeded(self._seed, epoch, self._length + 1):
+            if next(iterator, None) is not None:
+                raise DataError(f"The {self._split} loader has more batches than the {self._length} of its length.")
 
     def _begin(self, epoch: int, seed: int) -> Iterator[Any]:
         """Start an iteration of the loader; its own generators and samplers are set to this epoch."""
