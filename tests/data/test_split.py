@@ -59,6 +59,26 @@ def test_classes_of_a_few_images(count: int, expected: tuple[int, int, int]) -> 
     assert tuple(np.count_nonzero(targets[splits[name]] == 0) for name in ("train", "val", "test")) == expected
 
 
+@pytest.mark.parametrize(
+    ("count", "fractions", "expected"),
+    [
+        (1, (0.0, 0.6), (1, 0, 0)),
+        (2, (0.25, 0.25), (1, 1, 0)),
+        (2, (0.1, 0.8), (1, 0, 1)),
+        (3, (0.5, 0.4), (1, 1, 1)),
+        (10, (0.45, 0.5), (1, 5, 4)),
+    ],
+)
+def test_an_image_of_each_class_is_left_for_training(
+    count: int, fractions: tuple[float, float], expected: tuple[int, int, int]
+) -> None:
+    """By hand: rounded, the fractions would take whole classes, as 2 · 0.25 + 2 · 0.25, each rounded up to 1."""
+    targets = np.repeat(np.arange(2, dtype=np.int64), count)
+    splits = _splits(_dataset(_pixels(2 * count), targets), Fractions(*fractions))
+    for number in range(2):
+        assert tuple(np.count_nonzero(targets[splits[name]] == number) for name in SPLITS) == expected
+
+
 def test_parts_do_not_depend_on_names_or_order() -> None:
     pixels, targets = _pixels(200), np.arange(200, dtype=np.int64) % 4
     order = np.random.default_rng(1).permutation(200)
@@ -156,7 +176,9 @@ def test_a_part_that_lacks_a_class_is_named() -> None:
     assert replace(audit(dataset), splits=_splits(dataset)).lacking == {"val": ("class1",), "test": ("class1",)}
 
 
-@pytest.mark.parametrize(("val", "test"), [(-0.1, 0.2), (0.5, 0.5), (0.2, 1.0)])
+@pytest.mark.parametrize(
+    ("val", "test"), [(-0.1, 0.2), (0.5, 0.5), (0.2, 1.0), (float("nan"), 0.2), (0.2, float("nan"))]
+)
 def test_impossible_shares_are_a_sentence(val: float, test: float) -> None:
     with pytest.raises(ConfigError, match="their sum is below 1"):
         Fractions(val, test)

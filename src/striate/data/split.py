@@ -31,7 +31,7 @@ class Fractions:
     test: float = 0.2
 
     def __post_init__(self) -> None:
-        if min(self.val, self.test) < 0 or self.val + self.test >= 1:
+        if not (self.val >= 0 and self.test >= 0 and self.val + self.test < 1):
             raise ConfigError(
                 "The fractions for validation and test are at least 0 and their sum is below 1, so that images are "
                 f"left for training; received {self.val:g} and {self.test:g}."
@@ -143,8 +143,8 @@ def by_content(
 
     Class by class, whole groups in the order of their smallest digest fill one split after the other: each gets its
     fraction of the class, rounded, at least one image where the class has an image for each split, and never a group
-    that is larger than the room that is left. One image more moves only images at a border. A group counts for the
-    class of its image with the smallest digest.
+    that is larger than the room that is left. At least one image of each class is in none. One image more moves only
+    images at a border. A group counts for the class of its image with the smallest digest.
     """
     owners = np.arange(len(targets)) if groups is None else groups
     placed = np.full(len(targets), -1, np.int64)
@@ -205,9 +205,12 @@ def _groups_by_class(
 
 
 def _room(count: int, fractions: list[float]) -> list[int]:
-    """Return how many of a class's `count` images each split takes."""
+    """Return how many of a class's `count` images each split takes; one at least remains."""
     least = 1 if count > len(fractions) else 0
-    return [max(least, int(count * fraction + 0.5)) for fraction in fractions]
+    room = [max(least, int(count * fraction + 0.5)) for fraction in fractions]
+    while sum(room) >= max(count, 1):  # of equal splits, the last one takes less
+        room[max(range(len(room)), key=lambda number: (room[number], number))] -= 1
+    return room
 
 
 def _for_validation(fraction: float, count: int) -> float:
