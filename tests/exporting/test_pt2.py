@@ -1,4 +1,4 @@
-"""A program of torch that could run code is refused before it is loaded."""
+"""A program of torch answers as described, and one that could run code is refused before it is loaded."""
 
 from __future__ import annotations
 
@@ -7,9 +7,25 @@ import zipfile
 from pathlib import Path
 
 import pytest
+import torch
 
+from rehearsal.classifiers import recognizing, untrained
 from striate.core.errors import RunError
+from striate.core.spec import RGB, InputSpec
+from striate.exporting import synthetic_judges
 from striate.exporting.pt2_files import PROGRAM, Pt2
+
+
+def test_the_program_answers_as_described(tmp_path: Path) -> None:
+    spec = InputSpec(channels=RGB, height=8, width=6, mean=(0.5,) * 3, std=(0.25,) * 3)
+    bare = untrained("mlp", spec, ("a", "b"))
+    levels = torch.zeros(3, *spec.shape)
+    Pt2().write(bare, tmp_path)
+    assert torch.export.load(tmp_path / PROGRAM).module()(levels).shape == (3, 2)
+    Pt2().write(recognizing(bare, [image for image, _ in synthetic_judges(spec, 8).images]), tmp_path)
+    answers = torch.export.load(tmp_path / PROGRAM).module()(levels)
+    assert [tuple(each.shape) for each in answers] == [(3, 2), (3,), (3,), (3,)]
+    assert [each.dtype.is_floating_point for each in answers] == [True, True, False, True]
 
 
 @pytest.mark.parametrize(

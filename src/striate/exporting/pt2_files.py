@@ -34,7 +34,8 @@ class Pt2(Exporter):
     """A program of torch: `network.pt2` takes prepared images, levels in float32 (n, c, height, width).
 
     It answers with the probabilities (n, k); of a classifier that recognizes images of none of its classes with a tuple
-    of them, p-values (n,) and whether each is of none. The preparation is not in it. The archive holds no pickle.
+    of them, p-values (n,), whether each is of none (n,), and its similarity to the nearest training image (n,). The
+    preparation is not in it. The archive holds no pickle.
     """
 
     def check(self) -> None:
