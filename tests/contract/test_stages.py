@@ -116,6 +116,13 @@ def test_listed_sides_hold_until_their_fractions_and_never_exceed_the_full_one()
     assert kind.sides(10, 26) == [24, 26]
 
 
+@pytest.mark.parametrize("chosen", [{"resizing.name": "listed", "resizing.pixels": (64,)}, {"resizing.start": 1.0}])
+def test_a_resizing_without_smaller_images_is_refused(chosen: dict[str, object]) -> None:
+    plan = {"resizing.name": "growing", "model": "conv3-4 relu gap", "epochs": "2ep", **chosen}
+    with pytest.raises(ConfigError, match="none of its sides is below the 32 pixels of these"):
+        next(striate.train.events("digits", set=plan, device="cpu"))
+
+
 def test_the_preparation_of_another_size_keeps_its_proportions() -> None:
     spec = InputSpec(channels=GREY, height=48, width=64, mean=(0.5,), std=(0.5,), resized=(60, 80))
     small = resized(spec, 24)

@@ -10,7 +10,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from striate.core.errors import ModelError
+import striate
+from striate.core.errors import ConfigError, ModelError
 from striate.diagnosing import layer_health
 
 BATCH = torch.tensor([[1.0, 0.0], [0.0, 1.0], [-1.0, -1.0]])
@@ -131,3 +132,20 @@ def test_values_that_are_not_finite_are_measured_too() -> None:
     first.weight.data.fill_(math.inf)
     network = nn.Sequential(first, nn.ReLU(), nn.Linear(2, 2))
     assert not math.isfinite(layer_health(network, loss_of)[0].std)
+
+
+@pytest.mark.parametrize(
+    ("images", "targets", "error", "sentence"),
+    [
+        (torch.zeros(0, 2), torch.zeros(0, dtype=torch.int64), ConfigError, "at least one image, all of finite values"),
+        (torch.full((3, 2), math.nan), torch.zeros(3, dtype=torch.int64), ConfigError, "all of finite values"),
+        (torch.zeros(3, 2), torch.tensor([0, 1, 5]), ModelError, "fails on these images and targets: Target 5 is out"),
+        (torch.zeros(3, 7), torch.zeros(3, dtype=torch.int64), ModelError, "fails on these images and targets: mat1"),
+    ],
+    ids=["no image", "not finite", "no such class", "another size"],
+)
+def test_a_batch_that_cannot_be_judged_is_a_sentence(
+    images: Tensor, targets: Tensor, error: type[Exception], sentence: str
+) -> None:
+    with pytest.raises(error, match=sentence):
+        striate.diagnose(nn.Linear(2, 2), images=images, targets=targets)

@@ -13,7 +13,7 @@ import torch
 from PIL import Image
 
 import striate
-from striate.classifier import Ensemble
+from striate.classifier import Ensemble, Prediction
 from striate.cli.main import main
 from striate.core.errors import ConfigError, DataError
 from striate.metrics import MultilabelScores
@@ -44,6 +44,13 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         Path("images.csv").write_text("\n".join(lines) + "\n")
         striate.train("images.csv", model=NETWORK, epochs=8, set=SETTINGS, name="whole")
         yield place
+
+
+def printed(capsys: pytest.CaptureFixture[str], *words: str) -> str:
+    capsys.readouterr()
+    with pytest.raises(SystemExit, match="0"):
+        main(list(words))
+    return capsys.readouterr().out
 
 
 def test_the_data_choose_the_task_and_its_loss(place: Path) -> None:
@@ -85,27 +92,31 @@ def test_a_prediction_has_every_label_above_its_threshold(
         assert set(prediction.labels) == having
     assert {len(prediction.labels) for prediction in found} == {0, 1, 2}
 
-    def printed(*words: str) -> str:
-        capsys.readouterr()
-        with pytest.raises(SystemExit, match="0"):
-            main(list(words))
-        return capsys.readouterr().out
-
-    lines = printed("predict", "runs/whole", *names, "--csv").splitlines()
+    lines = printed(capsys, "predict", "runs/whole", *names, "--csv").splitlines()
     assert [line.split(",")[1] for line in lines[1:]] == [";".join(prediction.labels) for prediction in found]
-    values = json.loads(printed("predict", "runs/whole", *names, "--json"))
+    values = json.loads(printed(capsys, "predict", "runs/whole", *names, "--json"))
     assert [one["labels"] for one in values] == [[*one.labels] for one in found]
-    shown = printed("predict", "runs/whole", *names)
+    shown = printed(capsys, "predict", "runs/whole", *names)
     assert "no label" in shown
     assert ", ".join(found[0].labels) in shown
-    assert "average precision" in printed("evaluate", "runs/whole")
+    assert "average precision" in printed(capsys, "evaluate", "runs/whole")
 
 
-def test_each_label_is_explained_and_the_report_has_the_scores(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_each_label_is_explained_and_the_report_has_the_scores(
+    place: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     monkeypatch.chdir(place)
     for label in ("left", "top"):
         explained: Any = striate.explain("runs/whole", "0.png", method="saliency", target=label, out=label)[0]
         assert explained.target == label
+    for number, answer in enumerate(striate.predict("runs/whole", *(f"{number}.png" for number in range(3)))):
+        assert isinstance(answer, Prediction)
+        labels = [f"{label} {answer.probabilities[label]:.1%}".replace("%", " %") for label in answer.labels or ()]
+        line = printed(
+            capsys, "explain", "runs/whole", f"{number}.png", "--method", "saliency", "--check", "none"
+        ).splitlines()[0]
+        target = f"{answer.label}, {answer.probability:.1%}".replace("%", " %")
+        assert line == f"{number}.png: {', '.join(labels) or 'no label'}; explained: {target}"
     page = Path("runs/whole/report.html").read_text("utf-8")
     assert "mean average precision" in page
     assert "threshold" in page

@@ -30,8 +30,9 @@ def check_fit(recipe: Recipe, prepared: TrainingData) -> None:
 
     Raises:
         ModelError: the network does not take images of this size.
-        ConfigError: it has no auxiliary classifiers and the recipe weights them, it normalises over a single value, or
-            it does not take the sizes of the recipe's resizing, or no weights ever enter the recipe's average.
+        ConfigError: it has no auxiliary classifiers and the recipe weights them, it normalises over a single value, it
+            does not take the sizes of the recipe's resizing, none of these is smaller than the images, or no weights
+            ever enter the recipe's average.
     """
     channels, height, width = prepared.input.shape
     network = build_sketch(recipe.model, classes=len(prepared.labels), channels=channels, size=(height, width))
@@ -55,7 +56,13 @@ def check_fit(recipe: Recipe, prepared: TrainingData) -> None:
         return
     epochs = math.ceil(epochs_of(recipe.epochs, 1))  # of steps there are more than of epochs, and no other sides
     full = min(height, width)
-    for side in sorted({*recipe.resizing.sides(epochs, full)} - {full}):
+    smaller = sorted({*recipe.resizing.sides(epochs, full)} - {full})
+    if not smaller:
+        raise ConfigError(
+            f"resizing trains on smaller images first, and none of its sides is below the {full} pixels of these. "
+            "Choose smaller sides, as in resizing=growing, or resizing=none."
+        )
+    for side in smaller:
         small = resized(prepared.input, side)
         error = _error_of(network, example(small.height, small.width), task)
         if error is not None and str(error) != str(usual):

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from striate.core.arguments import checked
-from striate.core.errors import ConfigError
+from striate.core.errors import ConfigError, ModelError
 from striate.verbs._trained import path_of
 
 if TYPE_CHECKING:
@@ -99,8 +99,8 @@ def diagnose(
 
     Raises:
         RunError: there is no such run, or it is damaged.
-        ConfigError: a module has no images or no targets, or a run has some.
-        ModelError: the module has no layer with weights.
+        ConfigError: a module has no images or no targets, or images that are not finite, or a run has some.
+        ModelError: the module has no layer with weights, or it or its loss fails on the batch.
     """
     from torch import nn
 
@@ -117,13 +117,19 @@ def diagnose(
 
 
 def _of_module(model: Module, images: Any, targets: Any, loss: Callable[..., Any] | None) -> Diagnosis:
+    import torch
     import torch.nn.functional as F
 
     from striate.diagnosing import Measurement, judge_layers, layer_health
 
     if images is None or targets is None:
         raise ConfigError("A module is measured on a batch: give images and targets.")
+    if not len(images) or not torch.isfinite(images).all():
+        raise ConfigError("A module is measured on at least one image, all of finite values.")
     criterion = loss or F.cross_entropy
-    layers = layer_health(model, lambda network: criterion(network(images), targets))
+    try:
+        layers = layer_health(model, lambda network: criterion(network(images), targets))
+    except (IndexError, RuntimeError, TypeError, ValueError) as error:
+        raise ModelError(f"The module or its loss fails on these images and targets: {error}.") from error
     measured = Measurement(step=0, epoch=0.0, rate=0.0, layers=layers)
     return Diagnosis(type(model).__name__, judge_layers(measured), (measured,))

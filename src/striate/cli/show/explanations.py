@@ -14,7 +14,7 @@ from striate.core.names import visible
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from striate.classifier import Failure
+    from striate.classifier import Failure, Prediction
     from striate.explaining.checks import Check, Row
     from striate.verbs.explain import Explanation
 
@@ -42,8 +42,8 @@ def show_explanations(
 def _lines(explanation: Explanation) -> list[str]:
     explained = explanation.explained
     prediction = explained.subject.prediction
-    told = f"{visible(prediction.name)}: {prediction.label}, {percent(prediction.probability, 1)}"
-    if explained.target != prediction.label:
+    told = f"{visible(prediction.name)}: {_answer(prediction)}"
+    if prediction.labels is not None or explained.target != prediction.label:
         told += f"; explained: {explained.target}, {percent(prediction.probabilities[explained.target], 1)}"
     lines = [told]
     if len(explained.attributions) == 1:
@@ -60,6 +60,14 @@ def _lines(explanation: Explanation) -> list[str]:
         if explained.check.skipped:
             lines.append(f"    without {', '.join(explained.check.skipped)}: {explained.check.budget} were too short")
     return lines
+
+
+def _answer(prediction: Prediction) -> str:
+    """Return the class with its probability; of an image that may have several, those from their thresholds on."""
+    if prediction.labels is None:
+        return f"{prediction.label}, {percent(prediction.probability, 1)}"
+    found = (f"{label} {percent(prediction.probabilities[label], 1)}" for label in prediction.labels)
+    return ", ".join(found) or "no label"
 
 
 def _table(check: Check) -> Table:
