@@ -108,6 +108,12 @@ def test_a_patch_that_is_missing_has_no_projection() -> None:
     assert not project_patches(model, top)[:, 2].any()
 
 
+def test_no_units_have_no_projections() -> None:
+    model, images = network().float(), pictures(2, SIZE, 2)
+    (top,) = top_patches(model, [(range(2), images)], ["4"], count=3)
+    assert project_patches(model, top, []).shape == (0, 3, 2, *top.size)
+
+
 def test_places_that_cannot_be_projected_are_refused() -> None:
     model, images = network(), pictures(2, SIZE, 2).double()
     with pytest.raises(PlaceError, match="2 images and 1 units"):

@@ -5,24 +5,32 @@ from __future__ import annotations
 import io
 import json
 import os
+import re
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from matplotlib.figure import Figure
 from PIL import Image
 from torch import nn
 
 import striate
 from rehearsal.classifiers import untrained
-from striate.classifier import Failure, load_classifier, save_classifier
+from striate import plot
+from striate.classifier import Classifier, Failure, load_classifier, save_classifier
 from striate.cli.main import main
 from striate.core.errors import ConfigError, DataError, StriateError
 from striate.core.spec import RGB, InputSpec
 from striate.data.images.decode import decode
+from striate.data.sources.opening import open_data
 from striate.explaining import Attribution
 from striate.explaining.checks import Check
+from striate.reporting.inspection.folder import write_inspection
+from striate.reporting.inspection.inspect import Inspection, InspectionBudget, inspect_classifier
+from striate.reporting.inspection.page import inspection_page
 from striate.verbs.explain import Explanation
 from striate.verbs.fool import Attack
 
@@ -386,6 +394,57 @@ def test_an_inspection_that_fails_leaves_the_former_one(
         striate.inspect(run, photos.parent, units=1, time="0.1s")
     assert page.read_bytes() == before
     assert not [name for name in os.listdir(run) if name.startswith(".inspection")]
+
+
+def _page(classifier: Classifier, photos: Path) -> tuple[Inspection, str]:
+    """Inspect `classifier`, and return the text of the page."""
+    budget = InspectionBudget(images=4, units=2, time="0.1s")
+    inspection = inspect_classifier(classifier, open_data(photos.parent), np.arange(4), "t", budget)
+    return inspection, re.sub(r"<[^>]+>", "", inspection_page(inspection))
+
+
+def test_a_dead_layer_is_named_and_dead_channels_are_not_counted_among_those_shown(photos: Path) -> None:
+    classifier = untrained("tiny_vgg", SPEC, CLASSES)
+    modules = dict(classifier.model.named_modules())
+    convolutions = [modules[f"features.{name}"] for name in ("conv1_1", "conv2_2")]
+    for conv, dead in zip(convolutions, (3, 10), strict=True):
+        assert isinstance(conv, nn.Conv2d)
+        assert conv.bias is not None
+        conv.weight.data[:dead], conv.bias.data[:dead] = 0.0, -1.0
+    inspection, text = _page(classifier, photos)
+    assert inspection.chosen["features.relu1_1"] == [3, 4]
+    assert "The first 2 of 7 channels of features.relu1_1 that are not dead; each value" in text
+    assert "Dead channels, which are constant: 3 (0, 1, 2)." in text
+    assert inspection.chosen["features.relu2_2"] == []
+    assert "Every channel of features.relu2_2 is dead, so none is shown; each value" in text
+
+
+def test_of_many_layers_twelve_are_drawn_with_the_first_and_the_last(
+    photos: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    body = [layer for k in range(14) for layer in (nn.Conv2d(2 if k else 3, 2, 3, padding=1), nn.ReLU())]
+    own = nn.Sequential(*body, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(2, len(CLASSES))).eval()
+    drawn: list[list[str]] = []
+
+    def lines(shown: dict[str, Any], **options: Any) -> Figure:
+        drawn.append(list(shown))
+        return plot.lines(shown, **options)
+
+    monkeypatch.setattr("striate.reporting.inspection.page.lines", lines)
+    inspection, text = _page(replace(untrained("linear", SPEC, CLASSES), model=own), photos)
+    places = inspection.moved[0].places
+    assert len(places) == 15
+    assert "the features of 12 of 15 places, evenly spaced, move" in text
+    assert drawn[0] == [places[k] for k in (0, 1, 3, 4, 5, 6, 8, 9, 10, 11, 13, 14)]
+
+
+def test_classes_whose_names_differ_in_signs_have_an_image_each(photos: Path, tmp_path: Path) -> None:
+    classifier = untrained("tiny_vgg", SPEC, ("c+", "c#", "C#"))
+    budget = InspectionBudget(images=2, units=1, time="20s")
+    inspection = inspect_classifier(classifier, open_data(photos.parent), np.arange(2), "t", budget)
+    assert {number for place, number in inspection.synthesised if place == ""} == {0, 1, 2}
+    write_inspection(inspection, tmp_path / "inside")
+    assert len(list((tmp_path / "inside" / "classes").iterdir())) == 3
 
 
 def test_a_folder_that_is_no_inspection_is_not_replaced(run: Path, photos: Path) -> None:

@@ -2,6 +2,7 @@
 
 from striate.plot._fooling import amplified as amplified
 from striate.plot._fooling import fooling as fooling
+from striate.plot._lines import MOST_ORDERED as MOST_ORDERED
 from striate.plot._lines import lines as lines
 from striate.plot._overlay import overlay as overlay
 from striate.plot._overlay import overlay_scale as overlay_scale

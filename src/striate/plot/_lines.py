@@ -15,7 +15,9 @@ if TYPE_CHECKING:
 
 Curve = Sequence[tuple[float, float]]
 
-_MOST, _MOST_ORDERED = 4, 12
+_MOST = 4
+MOST_ORDERED = 12
+"""Ordered curves in a figure that a reader can distinguish."""
 _FAINTEST = 0.3  # position in the colormap of the first ordered curve; fainter ones do not show on paper
 
 
@@ -50,5 +52,5 @@ def lines(
 
 
 def _ordered_colours(count: int, theme: Theme) -> Sequence[str]:
-    drawn = theme.amount(np.linspace(_FAINTEST, 1.0, min(count, _MOST_ORDERED)))
+    drawn = theme.amount(np.linspace(_FAINTEST, 1.0, min(count, MOST_ORDERED)))
     return [f"#{red:02x}{green:02x}{blue:02x}" for red, green, blue in drawn.tolist()]

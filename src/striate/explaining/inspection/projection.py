@@ -67,6 +67,8 @@ def project_patches(
     items = [(nth, unit, rank) for nth, unit in enumerate(units) for rank in _present(top, unit)]
     count, (height, width) = top.values.shape[1], top.size
     found = np.zeros((len(units), count, top.images.shape[1], height, width), np.float32)
+    if not items:
+        return found
 
     def run(chosen: slice) -> None:
         _, unit, rank = (list(column) for column in zip(*items[chosen], strict=True))

@@ -12,7 +12,7 @@ from striate.plot import Tile, figure_png, png, tiles
 from striate.reporting.inspection.inspect import CLASSES, Inspection
 from striate.reporting.inspection.page import inspection_page, written_here
 from striate.reporting.inspection.sheets import filter_sheet, legible, map_sheet, patch_sheet, projection_sheet
-from striate.reporting.sheets.results import file_stem
+from striate.reporting.sheets.results import file_stems
 from striate.reporting.sheets.rgb import Rgb
 
 PAGE = "index.html"
@@ -35,16 +35,17 @@ def write_inspection(inspection: Inspection, folder: Path) -> Path:
     temporary = folder.with_name(f".{folder.name}.{os.getpid()}.tmp")
     try:
         make_folder(temporary)
-        for found in inspection.filters:
-            _write(temporary / "filters" / f"{file_stem(found.layer)}.png", filter_sheet(found)[0])
-        for found in inspection.maps:
-            _write(temporary / "maps" / f"{file_stem(found.place)}.png", map_sheet(found)[0])
+        for found, stem in zip(inspection.filters, file_stems(one.layer for one in inspection.filters), strict=True):
+            _write(temporary / "filters" / f"{stem}.png", filter_sheet(found)[0])
+        for found, stem in zip(inspection.maps, file_stems(one.place for one in inspection.maps), strict=True):
+            _write(temporary / "maps" / f"{stem}.png", map_sheet(found)[0])
+        classes = file_stems(inspection.classes)
         for (place, number), pixels in inspection.synthesised.items():
             if place == CLASSES:
-                _write(temporary / "classes" / f"{file_stem(inspection.classes[number])}.png", pixels)
-        for top in inspection.tops:
+                _write(temporary / "classes" / f"{classes[number]}.png", pixels)
+        for top, stem in zip(inspection.tops, file_stems(one.place for one in inspection.tops), strict=True):
             for nth, unit in enumerate(inspection.chosen[top.place]):
-                path = temporary / file_stem(top.place) / f"channel-{unit:03}.png"
+                path = temporary / stem / f"channel-{unit:03}.png"
                 make_folder(path.parent)
                 write_atomically(path, _unit(inspection, top, nth, unit))
         write_atomically(temporary / PAGE, inspection_page(inspection))

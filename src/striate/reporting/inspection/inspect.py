@@ -35,7 +35,7 @@ from striate.explaining import (
     top_patches,
 )
 from striate.explaining.checks.budget import Budget
-from striate.explaining.visualize import Objective, channel, class_logit, maximize
+from striate.explaining.visualize import Objective, ObjectiveError, channel, class_logit, maximize
 from striate.plot import coloured
 from striate.reporting.sheets.rgb import Rgb, in_eight_bits, shown_input
 
@@ -103,12 +103,7 @@ def inspect_classifier(
     chosen = {top.place: _chosen(top, budget.units) for top in tops}
     projections, notes = _projected(classifier, tops, chosen)
     units = _in_turn(chosen, len(classifier.labels))
-    synthesised = _synthesise(classifier, units, budget.time, progress)
-    if len(synthesised) < len(units):
-        notes.append(
-            f"Images were synthesised for {len(synthesised)} of {len(units)} classes and units; {budget.time} did not "
-            "suffice for all."
-        )
+    synthesised, without = _synthesise(classifier, units, budget.time, progress)
     found, missing = _filters(classifier)
     images = _first_images(loader)
     return Inspection(
@@ -125,7 +120,7 @@ def inspect_classifier(
         projections=projections,
         synthesised=synthesised,
         moved=tuple(invariance(model, images, change, places=places, task=classifier.task) for change in _CHANGES),
-        notes=(*notes, *missing),
+        notes=(*notes, *without, *missing),
     )
 
 
@@ -167,14 +162,26 @@ def _in_turn(chosen: Mapping[str, list[int]], classes: int) -> list[Unit]:
     return [*((CLASSES, number) for number in range(min(classes, _CLASSES))), *units]
 
 
-def _synthesise(classifier: Classifier, units: Sequence[Unit], time: str, progress: Progress) -> Mapping[Unit, Rgb]:
-    """Synthesise an image that excites each of `units`, for as many as `time` allows."""
+def _synthesise(
+    classifier: Classifier, units: Sequence[Unit], time: str, progress: Progress
+) -> tuple[dict[Unit, Rgb], list[str]]:
+    """Synthesise an image that excites each of `units`, for as many as `time` allows; return notes on the others."""
     images: dict[Unit, Rgb] = {}
-    for unit in Budget(time).spend(units):
-        found = maximize(classifier.model, _objective(unit), classifier.input)
-        images[unit] = coloured(in_eight_bits(np.moveaxis(found.images[0], -1, 0), found.channels))
-        progress("synthesising images", len(images), len(units))
-    return images
+    refused: list[ObjectiveError] = []
+    for done, unit in enumerate(Budget(time).spend(units), start=1):
+        try:
+            found = maximize(classifier.model, _objective(unit), classifier.input)
+            images[unit] = coloured(in_eight_bits(np.moveaxis(found.images[0], -1, 0), found.channels))
+        except ObjectiveError as error:  # what a dead layer hides does not depend on the image
+            refused.append(error)
+        progress("synthesising images", done, len(units))
+    notes = [f"{len(refused)} of {len(units)} classes and units have no image: {refused[0]}"] if refused else []
+    if len(images) + len(refused) < len(units):
+        notes.append(
+            f"Images were synthesised for {len(images)} of {len(units)} classes and units; {time} did not suffice for "
+            "all."
+        )
+    return images, notes
 
 
 def _objective(unit: Unit) -> Objective:

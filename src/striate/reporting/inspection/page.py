@@ -5,8 +5,11 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
+import numpy as np
+
+from striate.data.split import evenly_spaced
 from striate.explaining import Invariance, TopPatches
-from striate.plot import lines
+from striate.plot import MOST_ORDERED, lines
 from striate.reporting.html import Child, Html, figure_of, h, name, sharp
 from striate.reporting.inspection.inspect import CLASSES, Inspection
 from striate.reporting.inspection.sheets import (
@@ -73,19 +76,25 @@ def _filters(inspection: Inspection) -> Section:
 
 def _place(inspection: Inspection, top: TopPatches) -> Section:
     chosen = inspection.chosen[top.place]
-    shown = first_of(len(chosen), len(top.values), "channel")
-    about = (
-        f"{shown[0].upper()}{shown[1:]} of {top.place}; each value has a receptive field of {size(top.size)} pixels. "
-        "For each: an image synthesised to excite it, the nine patches that excite it most, and their projections back "
-        "to pixels."
-    )
-    lead: list[Child] = [h("p", about), h("p", _dead(top))]
+    lead: list[Child] = [h("p", _about(top, len(chosen))), h("p", _dead(top))]
     if redundant := top.units.redundant(_ALIKE):
         pairs = ", ".join(f"{one} and {other} ({alike:.2f})" for one, other, alike in redundant[:6])
         more = f" and {len(redundant) - 6} more pairs" if len(redundant) > 6 else ""
         lead.append(h("p", f"Redundant channels (correlation): {pairs}{more}."))
     units = [_unit(inspection, top, nth, unit) for nth, unit in enumerate(chosen)]
     return Section(top.place, top.place, lead, h("ul", units, class_="units"))
+
+
+def _about(top: TopPatches, chosen: int) -> str:
+    dead = len(top.units.dead())
+    field = f"each value has a receptive field of {size(top.size)} pixels."
+    if not chosen:
+        return f"Every channel of {top.place} is dead, so none is shown; {field}"
+    shown = first_of(chosen, len(top.values) - dead, "channel")
+    return (
+        f"{shown[0].upper()}{shown[1:]} of {top.place}{' that are not dead' if dead else ''}; {field} For each: an "
+        "image synthesised to excite it, the nine patches that excite it most, and their projections back to pixels."
+    )
 
 
 def _dead(top: TopPatches) -> str:
@@ -99,7 +108,7 @@ def _dead(top: TopPatches) -> str:
 def _unit(inspection: Inspection, top: TopPatches, nth: int, unit: int) -> Html:
     spec, projections = inspection.input, inspection.projections.get(top.place)
     images = (
-        ("synthesised image", inspection.synthesised.get((top.place, unit)), "no time for an image"),
+        ("synthesised image", inspection.synthesised.get((top.place, unit)), "no image: see above"),
         ("strongest patches", patch_sheet(top, unit, spec), ""),
         ("projections", None if projections is None else projection_sheet(projections[nth], spec),
          "no projection: see above"),
@@ -136,15 +145,22 @@ def _maps(inspection: Inspection) -> Section:
 
 def _moved(inspection: Inspection) -> Section:
     charts = [_chart(moved) for moved in inspection.moved]
-    lead = h("p", "The relative distance that the features of each place move, and the probability of the predicted "
-             "class, when images are shifted, scaled and rotated.")  # fmt: skip
-    return Section("invariance", "Invariance", lead, h("div", charts, class_="charts"))
+    places = inspection.moved[0].places
+    of = "each place" if len(places) <= MOST_ORDERED else f"{MOST_ORDERED} of {len(places)} places, evenly spaced,"
+    about = (
+        f"The relative distance that the features of {of} move, and the probability of the predicted class, when "
+        "images are shifted, scaled and rotated."
+    )
+    return Section("invariance", "Invariance", h("p", about), h("div", charts, class_="charts"))
 
 
 def _chart(moved: Invariance) -> list[Html]:
     across, amounts = f"{moved.change}, {_UNITS_OF[moved.change]}", moved.amounts.tolist()
-    distances = zip(moved.places, moved.relative().mean(axis=2).tolist(), strict=True)
-    features = {place: list(zip(amounts, values, strict=True)) for place, values in distances}
+    distances = moved.relative().mean(axis=2)
+    features = {
+        moved.places[k]: list(zip(amounts, distances[k].tolist(), strict=True))
+        for k in evenly_spaced(np.arange(len(moved.places)), MOST_ORDERED).tolist()
+    }
     answer = {"answer": list(zip(amounts, moved.probability.mean(axis=1).tolist(), strict=True))}
     charts = [
         figure_of(

@@ -9,6 +9,7 @@ import os
 import re
 import struct
 import zlib
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
@@ -153,6 +154,18 @@ def file_stem(*names: str | None) -> str:
     if len(data) <= _LONGEST:
         return text
     return f"{data[: _LONGEST - 9].decode(errors='ignore')}-{hashlib.sha256(data).hexdigest()[:8]}"
+
+
+def file_stems(names: Iterable[str]) -> list[str]:
+    """Return the stem of each of `names`; where two would be one file, the later one has a number."""
+    stems: dict[str, str] = {}
+    for name in names:
+        stem, number = file_stem(name), 1
+        while stem.casefold() in stems:
+            number += 1
+            stem = file_stem(name, str(number))
+        stems[stem.casefold()] = stem
+    return list(stems.values())
 
 
 def _source_of(subject: Answered) -> str:
