@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from striate.diagnosing import History, overfitting, read_history
+from striate.core.duration import Clock
+from striate.diagnosing import History, last_clock, overfitting, read_history
 
 
 def _clock(step: int, per_epoch: int) -> dict[str, int]:
@@ -35,6 +36,23 @@ def test_places_are_in_epochs_whenever_was_evaluated(every: int) -> None:
 
 def test_no_events_are_no_curves() -> None:
     assert read_history([]) == History((), (), (), (), 0.0)
+
+
+@pytest.mark.parametrize("known", [True, False])
+def test_a_training_within_its_first_epoch_is_a_part_of_it_where_the_log_has_its_steps(known: bool) -> None:
+    """5 of 20 steps; an older log does not have their number, and the run is taken for one epoch."""
+    events: list[dict[str, Any]] = [{"event": "started"} | ({"steps_per_epoch": 20} if known else {})]
+    events += [{"event": "step", "clock": _clock(step, 20), "loss": 1.0, "lr": 0.1} for step in range(1, 6)]
+    events[-1]["wall"] = {"seconds": 7.0}
+    history = read_history(events)
+    assert history.epochs == (0.25 if known else 1.0)
+    assert [x for x, _ in history.training_loss] == [step / (20 if known else 5) for step in range(1, 6)]
+    assert last_clock(events) == Clock(20 if known else 5, 5, 7.0)
+
+
+def test_a_training_that_was_short_of_memory_before_its_first_step_has_a_position() -> None:
+    short = {"event": "memory_short", "clock": _clock(0, 20), "micro_batch": 4, "normalized": False}
+    assert last_clock([{"event": "started"}, short]) == Clock(1, 0, 0.0)
 
 
 def _history(training: list[float], validation: list[float]) -> History:

@@ -335,6 +335,59 @@ def test_an_accuracy_no_better_than_a_constant_answer_is_reported() -> None:
     assert "is not significantly better" not in Page(render(_material(3, right=True))).text
 
 
+def _trained(training: list[float], validation: list[float]) -> RunMaterial:
+    """Material of a run with these losses at the end of each epoch."""
+    events: list[dict[str, Any]] = [{"event": "started"}]
+    for epoch, (learned, judged) in enumerate(zip(training, validation, strict=True), start=1):
+        clock = {"epoch": epoch, "step": 10 * epoch}
+        events.append({"event": "step", "clock": clock, "loss": learned, "lr": 0.1})
+        events.append({"event": "evaluated", "clock": clock, "scores": {"loss": judged, "accuracy": 0.5}})
+    return dataclasses.replace(_material(2), events=events)
+
+
+@pytest.mark.parametrize(
+    ("training", "validation", "said"),
+    [
+        ([3, 2, 1, 1], [3, 2, 1.1, 1.15], "The validation loss ended at or near its lowest value."),
+        ([3, 2, 1], [0.5, 1, 3], "from 0.5 to 3; so few or so uneven evaluations do not show overfitting."),
+        ([1, 1, 0.5, 0.5, 2, 3, 3], [1, 0.5, 0.5, 0.5, 2, 3, 3], "from 0.5 to 3, but the training loss did not fall"),
+    ],
+)
+def test_the_end_of_the_validation_loss_is_said_as_it_is(
+    training: list[float], validation: list[float], said: str
+) -> None:
+    words = _words(_trained(training, validation))
+    assert said in words
+    assert ("at or near" in words) == ("at or near" in said)
+
+
+def test_a_run_within_its_first_epoch_is_a_part_of_it() -> None:
+    """5 of 20 steps are a quarter of an epoch; of two evaluations within it, the first was the best."""
+    events: list[dict[str, Any]] = [{"event": "started", "steps_per_epoch": 20}]
+    for step, loss in ((2, 1.0), (5, 2.0)):
+        clock = {"epoch": 0, "step": step}
+        events.append({"event": "step", "clock": clock, "loss": loss, "lr": 0.1})
+        events.append({"event": "evaluated", "clock": clock, "scores": {"loss": loss, "accuracy": 0.5}})
+    words = _words(dataclasses.replace(_material(2), events=events, kept_epoch=0.1, selected=True))
+    assert "trained for 0.25 epochs" in words
+    assert "The kept weights are those of epoch 0.1 of 0.25." in words
+    assert "The epoch was chosen on these validation images" in words
+
+
+def test_the_best_evaluation_within_an_epoch_is_that_of_its_step() -> None:
+    """Evaluations after steps 5 to 20 of 10 an epoch: the third one is after an epoch and a half."""
+    events: list[dict[str, Any]] = [{"event": "started", "steps_per_epoch": 10}]
+    for step in (5, 10, 15, 20):
+        scores = {"loss": abs(step - 15) / 10 + 1, "accuracy": 0.5}
+        events.append({"event": "evaluated", "clock": {"epoch": step // 10, "step": step}, "scores": scores})
+    events.append(
+        {"event": "finished", "clock": {"epoch": 2, "step": 20}, "reason": "trained for 2ep", "best_step": 15}
+    )
+    words = _words(dataclasses.replace(_material(2), events=events, kept_epoch=1.5))
+    assert "The kept weights are those of epoch 1.5 of 2." in words
+    assert "The best evaluation" not in words
+
+
 def test_the_same_material_gives_the_same_page() -> None:
     assert render(_material()) == render(_material())
 

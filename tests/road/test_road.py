@@ -102,6 +102,8 @@ def test_digits_from_nothing_to_a_report(whole: Run) -> None:
         int(index): answer.label for index, answer in zip(test, answers, strict=True)
     }
     assert all(row["picture"] == digits.store.name(index) for index, row in rows.items())
+    started, *_, last = read_events(run.events_file)
+    assert started["steps_per_epoch"] == last["clock"]["step"] / 2
     text, page = _page(run.path)
     assert "digits" in text
     assert all(address.startswith(("data:", "#")) for address in page.addresses)

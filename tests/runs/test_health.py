@@ -13,10 +13,13 @@ import torch
 from torch import nn
 
 from rehearsal.small import MadeBatches, make_model, make_state
-from striate.core.duration import Duration
+from striate.core.config import to_json
+from striate.core.duration import Clock, Duration
 from striate.core.errors import RunError, TrainingError
+from striate.runs.diagnosis import diagnose_run
 from striate.runs.folder import Run
 from striate.runs.health import Diagnosed, HealthWatch, read_measurements
+from striate.runs.plan import make_plan
 from striate.training import (
     EarlyStopping,
     Ending,
@@ -168,6 +171,21 @@ def test_a_network_that_cannot_be_measured_trains_on(tmp_path: Path) -> None:
     found = diagnoses(session(tmp_path, make_state(Contrary(*make_model())), epochs=1))
     assert {each.measurement.failure for each in found} == {"ValueError: in training only"}
     assert found[-1].clock.step == 5
+
+
+def test_a_run_that_was_stopped_in_its_first_epoch_has_only_begun(tmp_path: Path) -> None:
+    """8 of 40 steps with the loss of a constant answer of 10 classes: a fifth of the training, and no fault yet."""
+    plan = make_plan("digits", "digits", {"epochs": "2ep"})
+    plan.write(Run(tmp_path))
+    with EventLog(tmp_path / "events.jsonl") as log:
+        log.write("started", steps_per_epoch=20, classes=list("0123456789"), recipe=to_json(plan.recipe))
+        for step in range(1, 9):
+            log.write("step", clock=Clock(20, step), loss=2.3 - step / 1000, lr=1e-6)
+    found = diagnose_run(Run(tmp_path)).judgement
+    rate = next(each for each in found.verdicts if each.subject == "learning rate")
+    assert rate.outcome == "undecided"
+    assert rate.evidence.startswith("the training has only begun")
+    assert not found.faults
 
 
 def test_a_damaged_file_is_named_with_its_remedy(tmp_path: Path) -> None:

@@ -81,13 +81,26 @@ def test_a_stopped_run_and_one_without_epochs_are_compared_by_what_they_have(tmp
     runs[-1].path.mkdir()
     make_plan("photos", "photos", {}).write(runs[-1])
     found = striate.compare(*runs)
-    assert [each.state for each in found.runs[1::2]] == ["unfinished: 1 epochs of 9ep", "unfinished: 0 epochs of 60ep"]
+    assert [each.state for each in found.runs[1::2]] == ["unfinished: epoch 1 of 9", "unfinished: epoch 0 of 60"]
     assert [each.seconds for each in found.runs] == [2.0, 1.0, None, None]
     assert [(pair.first, pair.second, pair.p) for pair in found.pairs] == [("whole", "fitted", 1.0)]
     assert any("Without this evaluation: stopped, begun." in note for note in found.notes)
     assert found._repr_png_().startswith(b"\x89PNG")
     again = striate.compare(runs[3], runs[1])
     assert again.verdict == "No two of these runs were judged on the same images."
+
+
+def test_runs_that_were_stopped_in_their_first_epoch_are_placed_by_their_steps(tmp_path: Path) -> None:
+    """5 of 20 steps are a quarter of an epoch, whether epochs or steps were asked for."""
+    runs = []
+    for epochs in ("1ep", "8st"):
+        runs.append(make_run(tmp_path / epochs, None, {"epochs": epochs}, epochs=0))
+        events = [{"event": "started", "steps_per_epoch": 20}]
+        events += [{"event": "step", "clock": {"epoch": 0, "step": 5}, "loss": 1.0, "lr": 0.1}]
+        runs[-1].events_file.write_text("".join(json.dumps(event) + "\n" for event in events))
+    found = striate.compare(*runs)
+    assert [each.state for each in found.runs] == ["unfinished: epoch 0.25 of 1", "unfinished: step 5 of 8"]
+    assert [each.history.training_loss for each in found.runs] == [((0.25, 1.0),)] * 2
 
 
 def test_different_images_are_not_tested_and_shared_ones_are(tmp_path: Path) -> None:

@@ -23,6 +23,15 @@ def overfitting(history: History) -> tuple[float, float] | None:
     It did if it ends more than `thresholds.RISE` above its lowest value while the training loss kept falling. Medians
     of neighbouring evaluations are compared (a fifth of all, at least three) against noise.
     """
+    found = steady_rise(history)
+    if found is None:
+        return None
+    before = [loss for x, loss in history.training_loss if x <= found[0]]
+    return found if before and history.training_loss[-1][1] < before[-1] else None
+
+
+def steady_rise(history: History) -> tuple[float, float] | None:
+    """Return what `overfitting` does, whatever the training loss did meanwhile."""
     losses = history.validation_loss
     width = max(3, len(losses) // 5)
     steady = [
@@ -33,9 +42,7 @@ def overfitting(history: History) -> tuple[float, float] | None:
         return None
     turn, lowest = min(reversed(steady), key=lambda point: point[1])
     rise = steady[-1][1] / lowest - 1 if lowest > 0 else 0.0
-    before = [loss for x, loss in history.training_loss if x <= turn]
-    fell_on = bool(before) and history.training_loss[-1][1] < before[-1]
-    return (turn, rise) if rise > thresholds.RISE and fell_on else None
+    return (turn, rise) if rise > thresholds.RISE else None
 
 
 def judge_fit(

@@ -7,6 +7,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from striate.core.duration import Clock
+
 Point = tuple[float, float]
 
 
@@ -30,9 +32,10 @@ class History:
 
 def read_history(events: Sequence[Mapping[str, Any]]) -> History:
     """Read curves from the events `step` and `evaluated`, and facts from `started`; ignore other events."""
-    relevant = [event for event in events if event["event"] in ("step", "evaluated")]
-    per_epoch = _steps_per_epoch([event["clock"] for event in relevant])
-    places = [(event["clock"]["step"] / per_epoch, event) for event in relevant]
+    per_epoch = last_clock(events).steps_per_epoch
+    places = [
+        (event["clock"]["step"] / per_epoch, event) for event in events if event["event"] in ("step", "evaluated")
+    ]
     steps = [(x, event) for x, event in places if event["event"] == "step"]
     scored = [(x, event["scores"]) for x, event in places if event["event"] == "evaluated"]
     started = next((event for event in events if event["event"] == "started"), {})
@@ -50,13 +53,22 @@ def read_history(events: Sequence[Mapping[str, Any]]) -> History:
     )
 
 
-def _steps_per_epoch(clocks: Sequence[Mapping[str, int]]) -> float:
-    """Return the steps of an epoch: step / epoch is exact at the end of an epoch, and larger elsewhere.
+def last_clock(events: Sequence[Mapping[str, Any]]) -> Clock:
+    """Return the position of a training at its last event."""
+    timed = [event for event in events if "clock" in event]
+    last: Mapping[str, Any] = timed[-1] if timed else {"clock": {"step": 0}}
+    known = next((event["steps_per_epoch"] for event in events if "steps_per_epoch" in event), None)
+    per_epoch = known or _steps_per_epoch([event["clock"] for event in timed])
+    return Clock(per_epoch, last["clock"]["step"], last.get("wall", {}).get("seconds", 0.0))
 
-    A run that ended within its first epoch is drawn as one epoch.
+
+def _steps_per_epoch(clocks: Sequence[Mapping[str, int]]) -> int:
+    """Return the steps of an epoch for an older log: step / epoch is exact at the end of an epoch, larger elsewhere.
+
+    A run that ended within its first epoch is taken for one epoch.
     """
-    ratios = [clock["step"] / clock["epoch"] for clock in clocks if clock["epoch"]]
-    return min(ratios) if ratios else float(max((clock["step"] for clock in clocks), default=1))
+    ratios = [clock["step"] // clock["epoch"] for clock in clocks if clock["epoch"]]
+    return min(ratios) if ratios else max([1, *(clock["step"] for clock in clocks)])
 
 
 def _chance(started: Mapping[str, Any]) -> float | None:

@@ -78,7 +78,6 @@ def read_material(run: Run) -> RunMaterial:
         title=run.name,
         events=events,
         diagnosis=None if isinstance(plan.recipe.transfer, Features) else diagnose_run(run),
-        best_epoch=_best_epoch(events),
         kept_epoch=classifier.provenance.epochs,
         reason=next((event["reason"] for event in events if event["event"] == "finished"), None),
         model=_model(classifier),
@@ -167,13 +166,6 @@ def _augmented(plan: Plan, prepared: Prepared) -> dict[str, Any]:
 def _temperature(classifier: Classifier) -> Temperature | None:
     stored = classifier.provenance.temperature
     return Temperature.from_json(stored) if stored else None
-
-
-def _best_epoch(events: list[dict[str, Any]]) -> float | None:
-    """Return the epoch of the evaluation that was best by the metric of the run."""
-    best = next((event["best_step"] for event in events if event["event"] == "finished"), None)
-    clocks = (event["clock"] for event in events if event["event"] == "evaluated")
-    return next((float(clock["epoch"]) for clock in clocks if clock["step"] == best), None)
 
 
 def _examples(dataset: Dataset, classes: tuple[str, ...], rows: Rows) -> Iterator[Example]:

@@ -64,9 +64,9 @@ class RunMaterial:
 
     `sections` are the names of the sections to show (`render.SECTIONS`).
 
-    Training: `events` are the objects of `events.jsonl`, and `diagnosis` judges them; `best_epoch` is the epoch of the
-    best evaluation, `kept_epoch` the one whose weights were kept, `reason` why the training ended, and `unfinished` the
-    progress of one that has not ended. `selected` is true where validation images chose the epoch.
+    Training: `events` are the objects of `events.jsonl`, and `diagnosis` judges them; `kept_epoch` is the one whose
+    weights were kept, `reason` why the training ended, and `unfinished` the progress of one that has not ended.
+    `selected` is true where validation images chose the epoch.
 
     Evaluation: `judged` holds the evaluation of each split, whatever the task; `train`, `validation` and `test` are
     those of single-label classification. `seen` says how many test images were seen in training, `mirrored`
@@ -92,7 +92,6 @@ class RunMaterial:
     judged: Mapping[str, Scores] = field(default_factory=dict)
     events: Sequence[Mapping[str, Any]] = ()
     diagnosis: RunDiagnosis | None = None
-    best_epoch: float | None = None
     kept_epoch: float | None = None
     reason: str | None = None
     unfinished: str | None = None

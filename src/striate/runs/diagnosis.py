@@ -6,9 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from striate.core.duration import Clock
 from striate.core.proportion import Proportion
-from striate.diagnosing import History, Judgement, Measurement, judge, read_history
+from striate.diagnosing import History, Judgement, Measurement, judge, last_clock, read_history
 from striate.metrics import ClassificationScores
 from striate.runs.evaluate import Evaluation
 from striate.runs.folder import Run
@@ -34,12 +33,13 @@ def diagnose_run(run: Run) -> RunDiagnosis:
     """
     events = read_events(run.events_file) if run.events_file.exists() else []
     history, measurements = read_history(events), read_measurements(run.health_file)
+    length = Plan.read(run).recipe.epochs
     over = any(event["event"] == "finished" for event in events)
     scores = {split: found.scores for split in ("train", "val", "test") if (found := Evaluation.read(run, split))}
     judgement = judge(
         history,
         measurements,
-        share=1.0 if over else _share(run, events, history),
+        share=1.0 if over else min(1.0, length.progress(last_clock(events))),
         seen=_accuracy(scores, "train") if over else None,
         unseen=(_accuracy(scores, "test") or _accuracy(scores, "val")) if over else None,
     )
@@ -49,14 +49,3 @@ def diagnose_run(run: Run) -> RunDiagnosis:
 def _accuracy(scores: Mapping[str, Any], split: str) -> Proportion | None:
     found = scores.get(split)
     return found.top1 if isinstance(found, ClassificationScores) else None
-
-
-def _share(run: Run, events: list[dict[str, Any]], history: History) -> float:
-    """Return the share of a training that is over, from the position of its last event."""
-    places = [event for event in events if "clock" in event]
-    if not places:
-        return 0.0
-    last = places[-1]
-    step = last["clock"]["step"]
-    clock = Clock(max(1, round(step / history.epochs)), step, last.get("wall", {}).get("seconds", 0.0))
-    return min(1.0, Plan.read(run).recipe.epochs.progress(clock))

@@ -297,6 +297,7 @@ def _facts(session: Session, state: TrainState) -> dict[str, Any]:
         "input": to_json(prepared.input),
         "classes": list(prepared.labels.classes),
         "counts": prepared.counts,
+        "steps_per_epoch": state.clock.steps_per_epoch,
         "recipe": to_json(recipe),
         "execution": to_json(state.plan),
         "circumstances": circumstances(state.plan, state.task, state.processes),

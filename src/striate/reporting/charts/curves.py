@@ -122,7 +122,7 @@ def _best_mark(best: float, across: Scale) -> list[Html]:
     late = x > (across.start + across.end) / 2
     return [
         h("line", x1=x, x2=x, y1=_TOP, y2=HEIGHT - _BOTTOM, class_="best"),
-        h("text", f"best: {best:g}", x=x + 4 if late else x - 4, y=_TOP - 8, class_="best-label",
+        h("text", f"best: {best:.4g}", x=x + 4 if late else x - 4, y=_TOP - 8, class_="best-label",
           text_anchor="end" if late else "start"),
     ]  # fmt: skip
 

@@ -12,7 +12,7 @@ import numpy as np
 from striate.core.difference import difference, dotted
 from striate.core.errors import ConfigError
 from striate.data.dataset import SPLITS
-from striate.diagnosing import History, read_history
+from striate.diagnosing import History, last_clock, read_history
 from striate.metrics import ClassificationScores, Rows
 from striate.metrics.paired import Paired, holm
 from striate.plot import MOST
@@ -101,7 +101,6 @@ def _read(run: Run, name: str) -> Compared:
     plan = Plan.read(run)
     events = read_events(run.events_file) if run.events_file.exists() else []
     started = next((event for event in events if "data_sha256" in event), {})
-    history = read_history(events)
     reason = next((event["reason"] for event in events if event["event"] == "finished"), None)
     seconds = max((event.get("wall", {}).get("seconds", 0.0) for event in events), default=0.0)
     evaluations = {each: Evaluation.read(run, each) for each in (*SPLITS, FOLDS)}
@@ -109,8 +108,8 @@ def _read(run: Run, name: str) -> Compared:
         name=name,
         run=run,
         plan=plan,
-        history=history,
-        state=reason or f"unfinished: {history.epochs:.3g} epochs of {plan.recipe.epochs}",
+        history=read_history(events),
+        state=reason or f"unfinished: {plan.recipe.epochs.position(last_clock(events))}",
         seconds=seconds or None,
         data_digest=started.get("data_sha256", ""),
         classes=tuple(started.get("classes", ())),

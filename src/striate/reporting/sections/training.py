@@ -6,7 +6,8 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from striate.diagnosing import History, Point, overfitting, read_history
+from striate.diagnosing import History, Point, last_clock, overfitting, read_history, steady_rise
+from striate.diagnosing.thresholds import RISE
 from striate.reporting.charts.curves import Axis, Line, curves, ticks
 from striate.reporting.html import Child, Html, h
 from striate.reporting.material import RunMaterial
@@ -25,21 +26,22 @@ def training(material: RunMaterial) -> Section | None:
 
 
 def _best_epoch(material: RunMaterial, history: History) -> float | None:
-    """Return the best epoch of the run; if it is not recorded, the first of the highest validation accuracy."""
-    if material.best_epoch is not None:
-        return material.best_epoch
+    """Return the epoch of the run's best evaluation; without a record of it, the first of the highest accuracy."""
+    step = next((event["best_step"] for event in material.events if event["event"] == "finished"), None)
+    if step is not None:
+        return step / last_clock(material.events).steps_per_epoch
     return max(history.validation_accuracy, key=lambda point: point[1], default=(None,))[0]
 
 
 def _words(material: RunMaterial, history: History, best: float | None) -> list[Child]:
     said: list[Child] = []
-    if history.epochs == 1:
+    kept = best if material.kept_epoch is None else material.kept_epoch
+    if history.epochs == 1 and kept in (None, 1):
         said.append(h("p", "The run has one epoch."))
     elif best is not None:
-        kept = best if material.kept_epoch is None else material.kept_epoch
-        also = "" if kept == best else f" The best evaluation was after epoch {best:g}."
-        said.append(h("p", f"The kept weights are those of epoch {kept:g} of {history.epochs:.4g}.{also}"))
-    if material.selected and history.epochs > 1:
+        also = "" if kept == best else f" The best evaluation was after epoch {best:.4g}."
+        said.append(h("p", f"The kept weights are those of epoch {kept:.4g} of {history.epochs:.4g}.{also}"))
+    if material.selected and len(history.validation_loss) > 1:
         said.append(h("p", "The epoch was chosen on these validation images, so their scores are optimistic."))
     said.append(_overfitting(history))
     if short := _memory(material.events):
@@ -64,11 +66,17 @@ def _overfitting(history: History) -> Html:
         epoch, rise = found
         rose = f"the validation loss ended {percent(rise, 0)} above its lowest value while the training loss fell."
         return h("p", h("b", f"Overfitting after about epoch {epoch:.3g}"), f": {rose}", class_="warning")
-    if not history.validation_loss:
+    losses = [loss for _, loss in history.validation_loss]
+    if not losses:
         return h("p", "Without a validation split, overfitting cannot be detected.")
-    if len(history.validation_loss) < 3:
+    if len(losses) < 3:
         return h("p", "There are too few evaluations to detect overfitting.")
-    return h("p", "The validation loss ended at or near its lowest value.")
+    if losses[-1] <= (1 + RISE) * min(losses):
+        return h("p", "The validation loss ended at or near its lowest value.")
+    rose = f"The validation loss rose from {min(losses):.3g} to {losses[-1]:.3g}"
+    if steady_rise(history):
+        return h("p", f"{rose}, but the training loss did not fall meanwhile: this is not overfitting.")
+    return h("p", f"{rose}; so few or so uneven evaluations do not show overfitting.")
 
 
 def _figure(title: str, lines: list[Line], axis: Axis, best: float | None) -> Html:
