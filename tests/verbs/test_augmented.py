@@ -118,6 +118,15 @@ def test_a_mistake_is_one_sentence(photos: Path, options: dict[str, object], sen
         striate.audit(photos, **options)  # pyright: ignore[reportCallIssue, reportArgumentType]
 
 
+def test_the_recipe_that_suits_the_data_is_named_where_it_augments_nothing(
+    photos: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As for few photos, where the network's pretrained weights are at hand."""
+    monkeypatch.setattr("striate.reporting.sheets.augmented.augmented_images", lambda *given, **options: ())
+    with pytest.raises(ConfigError, match="The recipe photos fits a linear classifier on features"):
+        striate.audit(photos, augment=True)
+
+
 def test_images_are_of_as_many_classes_as_possible() -> None:
     def chosen(targets: list[int], count: int) -> list[int]:
         numbers = np.array(targets)

@@ -131,12 +131,12 @@ def _augmented(
         raise ConfigError(f"The image is a .png or .svg file; received {str(out)!r}.")
     plan, prepared = plan_images(data, changes_of(settings), recipe=recipe, progress=progress)
     images = augmented_images(plan, prepared, progress=progress)
+    name = plan.base if recipe is None else str(recipe)
     if not images:
         raise ConfigError(
-            f"The recipe {recipe} fits a linear classifier on features, which uses no augmentation. Choose another, as "
+            f"The recipe {name} fits a linear classifier on features, which uses no augmentation. Choose another, as "
             "in --augment photos."
         )
-    name = plan.base if recipe is None else str(recipe)
     found = AugmentedImages(images, name, augmentation_in_effect(plan, prepared))
     stem = file_stem(prepared.dataset.name, Path(name).name.removesuffix(".json"))
     return replace(found, image=found.save(out or Path("augmented", f"{stem}.png")))
