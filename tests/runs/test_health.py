@@ -15,7 +15,7 @@ from torch import nn
 from rehearsal.small import MadeBatches, make_model, make_state
 from striate.core.config import to_json
 from striate.core.duration import Clock, Duration
-from striate.core.errors import RunError, TrainingError
+from striate.core.errors import ConfigError, RunError, TrainingError
 from striate.runs.diagnosis import diagnose_run
 from striate.runs.folder import Run
 from striate.runs.health import Diagnosed, HealthWatch, read_measurements
@@ -186,6 +186,12 @@ def test_a_run_that_was_stopped_in_its_first_epoch_has_only_begun(tmp_path: Path
     assert rate.outcome == "undecided"
     assert rate.evidence.startswith("the training has only begun")
     assert not found.faults
+
+
+def test_a_linear_classifier_on_features_has_no_training_to_diagnose(tmp_path: Path) -> None:
+    make_plan("photos", "photos", {"transfer": "features", "weights": "lite0"}).write(Run(tmp_path))
+    with pytest.raises(ConfigError, match=r"no training to diagnose\. Its report says what to try next"):
+        diagnose_run(Run(tmp_path))
 
 
 def test_a_damaged_file_is_named_with_its_remedy(tmp_path: Path) -> None:

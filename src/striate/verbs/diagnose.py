@@ -99,7 +99,8 @@ def diagnose(
 
     Raises:
         RunError: there is no such run, or it is damaged.
-        ConfigError: a module has no images or no targets, or images that are not finite, or a run has some.
+        ConfigError: a module has no images or no targets, or images that are not finite, or a run has some, or fits a
+            linear classifier on features.
         ModelError: the module has no layer with weights, or it or its loss fails on the batch.
     """
     from torch import nn
