@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from decimal import Decimal, localcontext
 from typing import Any
 
 import numpy as np
@@ -15,7 +16,7 @@ from reference.scores import area_under_roc, expected_calibration_error
 from striate.core.errors import DataError, RunError, TrainingError
 from striate.metrics import ClassificationScores, score_classification
 from striate.metrics.calibration import calibration
-from striate.metrics.roc import roc_auc
+from striate.metrics.roc import one_vs_rest_aucs, roc_auc
 
 
 def _answers(pairs: list[tuple[int, int]], classes: int) -> tuple[np.ndarray, np.ndarray]:
@@ -84,6 +85,10 @@ def test_one_class_alone_has_no_auc() -> None:
     assert scores.balanced_accuracy == 0.5
 
 
+def test_a_class_without_others_has_no_auc() -> None:
+    assert one_vs_rest_aucs(np.zeros((3, 1)), np.zeros(3, dtype=np.int64)) == (None,)
+
+
 def test_of_equal_logits_the_first_class_is_the_answer_in_top_1_and_top_5() -> None:
     scores = score_classification(np.zeros((6, 6)), np.arange(6), list("abcdef"))
     assert scores.top1.correct == 1
@@ -107,6 +112,30 @@ def test_auc_sees_differences_that_probabilities_round_away() -> None:
     logits = np.array([[800.0, 0.0], [900.0, 0.0], [801.0, 0.0], [901.0, 0.0]])
     targets = np.array([1, 0, 1, 0])
     assert score_classification(logits, targets, ["a", "b"]).per_class[1].auc == 1.0
+
+
+def test_auc_sees_differences_that_confident_probabilities_round_away() -> None:
+    """Logits of 60 and 40 above the other: both probabilities round to 1, and the first is the higher one."""
+    assert one_vs_rest_aucs(np.array([[60.0, 0.0], [40.0, 0.0]]), np.array([0, 1])) == (1.0, 1.0)
+
+
+def test_answers_that_differ_in_the_order_of_the_other_classes_are_ties() -> None:
+    logits = np.array([[1.0, 1.0, -1.0, 3.0, 1.0, 3.0], [1.0, 1.0, 3.0, -1.0, 3.0, 1.0]])
+    assert one_vs_rest_aucs(logits, np.array([0, 1]))[0] == 0.5
+
+
+@settings(deadline=None)
+@given(st.lists(st.lists(st.integers(-12, 12), min_size=3, max_size=3), min_size=2, max_size=12))
+def test_auc_is_that_of_exact_odds(rows: list[list[int]]) -> None:
+    """The odds of a class, its exponential over the sum of the others, to fifty digits."""
+    logits, targets = np.array(rows, dtype=np.float64), np.arange(len(rows)) % 3
+    with localcontext(prec=100):
+        powers = [[Decimal(logit).exp() for logit in row] for row in rows]
+        odds = [[round(row[k] / sum([*row[:k], *row[k + 1 :]]), 50) for k in range(3)] for row in powers]
+        for k, auc in enumerate(one_vs_rest_aucs(logits, targets)):
+            order = sorted({row[k] for row in odds})
+            ranks = np.array([float(order.index(row[k])) for row in odds])
+            assert auc == roc_auc(ranks, targets == k)
 
 
 def test_calibration_bins_hold_every_sample_once_and_give_the_error() -> None:
