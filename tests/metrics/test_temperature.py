@@ -100,6 +100,15 @@ def test_a_temperature_is_used_only_where_it_is_shown_to_help(
     assert measured.reason
 
 
+def test_where_every_answer_is_right_the_interval_begins_at_the_limit_and_nothing_is_used() -> None:
+    """84 answers with the logits 2 and 0: 84 · ln(1 + exp(-2 / T)) = 3.84 / 2 at T = 0.531."""
+    measured = measure_temperature(np.tile([2.0, 0.0], (84, 1)), np.zeros(84, np.int64), selected=False)
+    assert (measured.low, measured.fitted, measured.value) == (COLDEST, 1.0, 1.0)
+    assert measured.high == pytest.approx(2 / -np.log(np.expm1(chi2.ppf(0.95, 1) / 2 / 84)))
+    assert measured.high == pytest.approx(0.531, abs=5e-4)
+    assert measured.reason == "all answers are right, so it is not determined"
+
+
 def test_an_end_that_the_images_do_not_determine_is_the_limit() -> None:
     logits, _ = _drawn(1.0, 100, 2)
     measured = measure_temperature(logits, logits.argmax(axis=1), selected=False)

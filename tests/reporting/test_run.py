@@ -424,6 +424,12 @@ def test_an_unused_temperature_is_reported_with_its_interval_and_reason() -> Non
     assert "it is not used, because the same images chose the weights" in said
 
 
+def test_no_temperature_is_argued_from_right_answers_alone() -> None:
+    fitted = Temperature(fitted=1.0, low=0.05, high=0.53, count=84, selected=False)
+    said = _words(dataclasses.replace(_material(temperature=None), temperature=fitted))
+    assert "On 84 validation images the temperature is at most 0.53; it is not used, because all answers are" in said
+
+
 def test_only_confident_mistakes_are_called_confident() -> None:
     sure, unsure = _example("a", "x", "y"), dataclasses.replace(_example("b", "x", "y"), confidence=0.56)
     said = _words(dataclasses.replace(_material(), mistakes=(sure, unsure), surest=()))

@@ -42,6 +42,11 @@ class Temperature:
         shown = self.low > 1 or (self.high < 1 and not self.selected)
         return self.fitted if shown else 1.0
 
+    @property
+    def determined(self) -> bool:
+        """Whether some answer was wrong: else the likelihood increases as the temperature goes to 0."""
+        return not (self.fitted == 1 and self.low == COLDEST)
+
     def to_json(self) -> dict[str, float]:
         """Return the fields as plain numbers; `selected` is 1 or 0."""
         return {name: float(value) for name, value in asdict(self).items()}
@@ -55,6 +60,8 @@ class Temperature:
     @property
     def reason(self) -> str:
         """Reason why the temperature is used, or not used."""
+        if not self.determined:
+            return "all answers are right, so it is not determined"
         if self.value != 1:
             return "the interval does not hold 1"
         if self.high < 1:
@@ -69,15 +76,17 @@ def measure_temperature(
 
     The interval contains every T for which the log-likelihood of the targets is within 3.84 / 2 of its maximum (Wilks
     1938, "The large-sample distribution of the likelihood ratio"). An end that the images do not determine is the
-    limit, `COLDEST` or `HOTTEST`.
+    limit, `COLDEST` or `HOTTEST`. If every answer is right, the maximum is at `COLDEST`, and the fitted temperature,
+    which is then 1, may be outside of the interval.
     """
     fitted = fit_temperature(logits, targets)
-    most = cross_entropy(logits, targets, fitted) + CHI_SQUARED_95 / (2 * len(targets))
+    likeliest = min(fitted, COLDEST, key=lambda tried: cross_entropy(logits, targets, tried))
+    most = cross_entropy(logits, targets, likeliest) + CHI_SQUARED_95 / (2 * len(targets))
 
     def end(limit: float) -> float:
         if cross_entropy(logits, targets, limit) <= most:
             return limit
-        inside, outside = fitted, limit
+        inside, outside = likeliest, limit
         for _ in range(_BISECTIONS):
             middle = (inside * outside) ** 0.5
             within = cross_entropy(logits, targets, middle) <= most

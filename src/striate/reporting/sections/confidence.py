@@ -62,8 +62,9 @@ def _direction(scores: ClassificationScores, key: str) -> list[Child]:
 def _fitted(temperature: Temperature, key: str) -> str:
     """Say how the temperature was fitted, and whether it is used."""
     between = f"95 % interval {temperature.low:.2f} to {temperature.high:.2f}"
+    found = f"{temperature.fitted:.2f} ({between})" if temperature.determined else f"at most {temperature.high:.2f}"
     word = "image" if key == "folds" else "validation image"
-    fit = f"On {count(temperature.count, word)} the temperature is {temperature.fitted:.2f} ({between})"
+    fit = f"On {count(temperature.count, word)} the temperature is {found}"
     used = "it is used" if temperature.value != 1 else "it is not used"
     return f"{fit}; {used}, because {temperature.reason}."
 
