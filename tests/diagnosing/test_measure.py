@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 import torch
@@ -100,6 +101,67 @@ def test_channels_are_units_of_maps_and_gates_are_no_activations() -> None:
     conv, gate, _ = layer_health(Gated(), lambda network: F.cross_entropy(network(images), TARGETS))
     assert (conv.units, conv.dead) == (4, 0.5)
     assert (gate.activation, gate.saturated) == (None, None)
+
+
+class Permuted(nn.Module):
+    """`layer` on maps whose dimensions are in the order `there`; they come back in the order `back`."""
+
+    def __init__(self, layer: nn.Module, there: tuple[int, ...], back: tuple[int, ...]) -> None:
+        super().__init__()
+        self.layer, self.there, self.back = layer, there, back
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.layer(x.permute(self.there)).permute(self.back)
+
+
+@pytest.mark.parametrize(
+    ("layer", "size"),
+    [
+        (nn.Linear(3, 8), (3,)),
+        (nn.Linear(3, 8), (5, 3)),
+        (nn.Linear(3, 8), (6, 5, 3)),
+        (nn.Conv1d(3, 8, 3, padding=1), (3, 9)),
+        (nn.Conv2d(3, 8, 3, padding=1), (3, 6, 5)),
+        (nn.Conv3d(3, 8, 3, padding=1), (3, 4, 6, 5)),
+        (nn.ConvTranspose2d(3, 8, 3, padding=1), (3, 6, 5)),
+        (Permuted(nn.Linear(3, 8), (0, 2, 3, 1), (0, 3, 1, 2)), (3, 6, 5)),
+    ],
+    ids=["vectors", "tokens", "channels last", "1 d", "2 d", "3 d", "transposed", "permuted before the function"],
+)
+def test_units_are_the_channels_of_any_layout(layer: Any, size: tuple[int, ...]) -> None:
+    """Six of eight channels are far below zero for every image."""
+    inner = layer.layer if isinstance(layer, Permuted) else layer
+    inner.bias.data = torch.tensor([9.0, 9.0, *[-99.0] * 6])
+    outputs = torch.zeros(3, *size)
+    width = layer(outputs)[0].numel()
+    network = nn.Sequential(layer, nn.ReLU(), nn.Flatten(), nn.Linear(width, 2))
+    found = layer_health(network, lambda network: F.cross_entropy(network(torch.randn(3, *size)), TARGETS))[0]
+    assert (found.units, found.dead) == (8, 0.75)
+
+
+@pytest.mark.parametrize(
+    ("function", "flat"),
+    [
+        (nn.Hardtanh(-3, 3), lambda x: x.abs() >= 3),
+        (lambda x: F.hardtanh(x, max_val=2.0), lambda x: (x <= -1) | (x >= 2)),
+        (F.hardtanh, lambda x: x.abs() >= 1),
+        (nn.ELU(0.5), lambda x: (x < 0) & (0.5 * x.exp() < 0.05)),
+        (nn.ELU(2.0), lambda x: (x < 0) & (2 * x.exp() < 0.1)),
+        (nn.Softplus(5.0), lambda x: x.mul(5).sigmoid() < 0.05),
+    ],
+    ids=["hardtanh of 3", "hardtanh to 2", "hardtanh", "elu of 0.5", "elu of 2", "softplus of 5"],
+)
+def test_the_options_of_a_function_decide_where_it_is_flat(
+    function: Callable[[Tensor], Tensor], flat: Callable[[Tensor], Tensor]
+) -> None:
+    """A unit for each input value, dead where the slope at this value is below 5 % of the steepest."""
+    values = torch.arange(-41, 42) / 10 + 0.003
+    first = nn.Linear(1, len(values))
+    first.weight.data.zero_()
+    first.bias.data = values.clone()
+    network = Functional(first, nn.Linear(len(values), 2), function)
+    found = layer_health(network, lambda network: F.cross_entropy(network(torch.ones(3, 1)), TARGETS))[0]
+    assert found.dead == pytest.approx(flat(values).float().mean().item())
 
 
 def test_the_network_is_left_as_found() -> None:

@@ -18,18 +18,24 @@ from striate.hooks import borrow, eager, eagerly, operation
 
 # For each activation function, by its output: where its slope is at least `FLAT` of the steepest. A GELU, SiLU or
 # hardswish counts by its value, because its slope is no function of the output: a unit whose outputs all lie within
-# 0.01 of zero is dead.
-_PASSES: Mapping[str, Callable[[Tensor], Tensor]] = {
+# 0.01 of zero is dead. Some take options of the call, in the order of `_OPTIONS`.
+_PASSES: Mapping[str, Callable[..., Tensor]] = {
     "relu": lambda y: y > 0,
     "relu6": lambda y: (y > 0) & (y < 6),
-    "elu": lambda y: y > FLAT - 1,
-    "softplus": lambda y: y > FLAT,
+    "elu": lambda y, alpha: y + alpha > FLAT * max(1.0, alpha),
+    "softplus": lambda y, beta: beta * y > FLAT,
     **dict.fromkeys(("gelu", "silu", "mish", "hardswish"), lambda y: y.abs() > 0.01),
     "sigmoid": lambda y: y * (1 - y) >= FLAT / 4,
     "hardsigmoid": lambda y: (y > 0) & (y < 1),
     "tanh": lambda y: 1 - y * y >= FLAT,
-    "hardtanh": lambda y: y.abs() < 1,
+    "hardtanh": lambda y, low, high: (y > low) & (y < high),
     **dict.fromkeys(("leaky_relu", "prelu", "rrelu", "selu", "celu"), lambda y: torch.ones_like(y, dtype=torch.bool)),
+}
+# The arguments after the first one, with their defaults.
+_OPTIONS: Mapping[str, Mapping[str, float]] = {
+    "elu": {"alpha": 1.0},
+    "softplus": {"beta": 1.0},
+    "hardtanh": {"min_val": -1.0, "max_val": 1.0},
 }
 _BOUNDED = ("sigmoid", "hardsigmoid", "tanh", "hardtanh")
 
@@ -90,6 +96,7 @@ class _Seen:
     """Observations of one layer in a forward and a backward pass."""
 
     units: int = 0
+    dimension: int = 0
     mean: float = 0.0
     std: float = 0.0
     signal: list[Tensor] = field(default_factory=list)
@@ -122,12 +129,13 @@ class _Watch(TorchFunctionMode):
         self.seen: dict[str, _Seen] = {}
         self._last: _Seen | None = None
 
-    def output(self, path: str, value: Tensor) -> None:
-        """Observe the output of the layer at `path`, and the gradient that will reach it."""
+    def output(self, path: str, module: nn.Module, value: Tensor) -> None:
+        """Observe the output of the layer `module` at `path`, and the gradient that will reach it."""
         seen = self._last = self.seen.setdefault(path, _Seen())
         with torch._C.DisableTorchFunction():
             flat = value.detach().float()
-            seen.units = value.shape[_unit_dimension(value)]
+            seen.dimension = _unit_dimension(module, value)
+            seen.units = value.shape[seen.dimension]
             seen.mean, seen.std = float(flat.mean()), float(flat.std(correction=0))
             if value.requires_grad:
                 value.register_hook(lambda gradient: seen.signal.append(gradient.detach().float().square().sum()))
@@ -139,23 +147,39 @@ class _Watch(TorchFunctionMode):
         output = func(*args, **kwargs)
         name = operation(func, args, kwargs)
         seen = self._last
-        if seen is not None and seen.activation is None and name in _PASSES and not _is_gate(output):
-            passes = _PASSES[name](output.detach())
+        if seen is not None and seen.activation is None and name in _PASSES and not _is_gate(output, seen):
+            options = [
+                args[place] if place < len(args) else kwargs.get(option, default)
+                for place, (option, default) in enumerate(_OPTIONS.get(name, {}).items(), start=1)
+            ]
+            passes = _PASSES[name](output.detach(), *options)
             seen.activation = name
-            others = [dimension for dimension in range(passes.ndim) if dimension != _unit_dimension(passes)]
+            units = _units_in(output, seen)
+            others = [dimension for dimension in range(passes.ndim) if dimension != units]
             seen.dead = 1.0 - float(passes.any(dim=others).float().mean())
             seen.saturated = 1.0 - float(passes.float().mean()) if name in _BOUNDED else None
         return output
 
 
-def _unit_dimension(output: Tensor) -> int:
-    """Return the dimension of channels: the second of images and vectors, the last of tokens."""
-    return 1 if output.ndim in (2, 4) else output.ndim - 1
+def _unit_dimension(module: Any, output: Tensor) -> int:
+    """Return the dimension of channels: that before height and width for a convolution, the last for a linear layer."""
+    spatial = 0 if isinstance(module, nn.Bilinear) else module.weight.ndim - 2
+    return (output.ndim - 1 - spatial) % output.ndim
 
 
-def _is_gate(output: Tensor) -> bool:
+def _units_in(output: Tensor, seen: _Seen) -> int:
+    """Return the dimension of the layer's channels in the output of its activation function, which may be permuted."""
+    same = min(seen.dimension, output.ndim - 1)
+    alike = [dimension for dimension in range(1, output.ndim) if output.shape[dimension] == seen.units]
+    return same if same in alike or not alike else alike[0]
+
+
+def _is_gate(output: Tensor, seen: _Seen) -> bool:
     """Return whether an activation weights channels (squeeze and excitation): it may well be fully open or closed."""
-    return output.ndim == 4 and output.shape[2:] == (1, 1)
+    units = _units_in(output, seen)
+    within = [size for dimension, size in enumerate(output.shape) if dimension not in (0, units)]
+    # A single token, (n, 1, c), is no gate.
+    return bool(within) and (units == 1 or output.ndim > 3) and set(within) == {1}
 
 
 @contextmanager
@@ -165,7 +189,7 @@ def _hooked(layers: Mapping[str, nn.Module], watch: _Watch) -> Iterator[None]:
 
             def end(module: nn.Module, given: Any, output: Any, path: str = path) -> None:
                 if isinstance(output, Tensor):
-                    watch.output(path, output)
+                    watch.output(path, module, output)
 
             stack.callback(module.register_forward_hook(end).remove)
         yield
