@@ -31,6 +31,7 @@ from striate.explaining.checks import Check
 from striate.reporting.inspection.folder import write_inspection
 from striate.reporting.inspection.inspect import Inspection, InspectionBudget, inspect_classifier
 from striate.reporting.inspection.page import inspection_page
+from striate.reporting.sheets.masks import mask_on_input
 from striate.verbs.explain import Explanation
 from striate.verbs.fool import Attack
 
@@ -182,6 +183,31 @@ def test_missing_facts_about_a_module_are_requested_in_one_sentence(photos: Path
         (refused,) = striate.explain(net, given, preparation=SPEC)
         assert isinstance(refused, Failure)
         assert reason in refused.reason
+
+
+@pytest.mark.parametrize("form", ["1", "L", "LA", "RGB", "RGBA", "P", "cut out", "I;16"])
+def test_a_mask_marks_what_is_neither_black_nor_transparent_in_a_file_and_in_memory(
+    form: str, run: Path, photos: Path, tmp_path: Path
+) -> None:
+    marked = np.zeros((60, 90), bool)
+    marked[10:50, 30:70] = True
+    grey = Image.fromarray(marked.astype(np.uint8) * 255)
+    if form == "P":  # number 0 is black, number 1 almost
+        mask = Image.fromarray(marked.astype(np.uint8), "P")
+        mask.putpalette([0, 0, 0, 0, 0, 1])
+    elif form == "cut out":  # the photo, transparent outside the object
+        mask = Image.open(photos / "0.png").convert("RGBA")
+        mask.putalpha(grey)
+    elif form == "I;16":
+        mask = Image.fromarray(marked.astype(np.uint16))
+    else:
+        mask = grey.convert(form)
+    mask.save(tmp_path / "mask.png")
+    (found,) = explain(run, photos / "0.png")
+    expected = mask_on_input(marked, found.subject)
+    assert 0 < expected.mean() < 1
+    for given in (mask, tmp_path / "mask.png", *([] if form == "P" else [np.asarray(mask)])):
+        np.testing.assert_array_equal(mask_on_input(given, found.subject), expected)
 
 
 def test_the_pointing_game_is_played_with_masks_of_the_photo_or_of_the_input(

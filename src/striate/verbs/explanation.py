@@ -97,8 +97,8 @@ class Results(SheetResults[Member]):
     def pointing_game(self, *masks: Any) -> Pointing:
         """Play the pointing game and the energy-based one with a mask for each image, in their order.
 
-        A mask is a boolean array (h, w), or an image (a path, a PIL image, an array) that is 0 outside the object, of
-        the size of the image or of the network's input.
+        A mask is a boolean array (h, w), or an image (a path, a PIL image, an array) that is 0 (black) or transparent
+        outside the object, of the size of the image or of the network's input.
 
         Raises:
             DataError: the number of masks is not the number of images, or a mask has another size or is empty.

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 from jaxtyping import Bool
-from PIL import Image
+from PIL import Image, ImageOps
 
 from striate.core.errors import DataError
 from striate.data.images.decode import decode
@@ -18,7 +18,8 @@ def mask_on_input(mask: Any, subject: Answered) -> Bool[np.ndarray, "h w"]:
     """Return which pixels of the network's input have their centre on the mask.
 
     `mask` has the size of the upright image or of the input: a boolean array (h, w), or the path of an image, a PIL
-    image or an array of numbers, where other values than 0 are marked.
+    image or an array of numbers, where other values than 0 are marked: colours other than black that are not
+    transparent. Of 2 or 4 channels the last is alpha.
 
     Raises:
         DataError: it has neither size.
@@ -39,10 +40,14 @@ def _marked(mask: Any) -> Bool[np.ndarray, "h w"]:
     if isinstance(mask, (str, Path)):
         values = decode(Path(mask)).pixels
     elif isinstance(mask, Image.Image):
-        values = np.asarray(mask.convert("L") if mask.mode == "P" else mask)
+        upright = ImageOps.exif_transpose(mask)
+        plain = upright.mode[0] in "1LIF" and not upright.has_transparency_data
+        values = np.asarray(upright if plain else upright.convert("RGBA"))  # looks palettes up, as `decode` does
     else:
         values = np.asarray(mask)
-    values = values.any(axis=2) if values.ndim == 3 else values
+    if values.ndim == 3:
+        channels = values.shape[2]
+        values = values[..., :-1].any(axis=2) & (values[..., -1] != 0) if channels in (2, 4) else values.any(axis=2)
     if values.ndim != 2:
         raise DataError(f"A mask is a boolean array (h, w) or an image; received an array of shape {values.shape}.")
     return values != 0
