@@ -14,6 +14,7 @@ import striate
 from striate.cli.main import main
 from striate.core.errors import ConfigError, RunError
 from striate.metrics import Rows, score_classification
+from striate.metrics.multilabel import MultilabelRows, score_multilabel
 from striate.runs.evaluate import Evaluation
 from striate.runs.folder import Run
 from striate.runs.plan import make_plan
@@ -120,6 +121,20 @@ def test_other_data_of_one_name_are_paired_by_the_names_of_images(tmp_path: Path
     assert evaluation is not None
     replace(evaluation, data="/elsewhere").write(other)
     assert not striate.compare(one, other).pairs
+
+
+def test_runs_with_several_answers_for_an_image_are_compared_by_their_scores_alone(tmp_path: Path) -> None:
+    outputs, targets, names = np.array([[2.0, -1.0], [1.0, 3.0]]), np.eye(2), ("0.jpg", "1.jpg")
+    several = {"task": "multilabel", "loss.name": "binary_cross_entropy"}
+    runs = [make_run(tmp_path / name, None, several) for name in ("one", "other")]
+    for run in runs:
+        rows, scores = MultilabelRows.of(outputs, targets, np.arange(2)), score_multilabel(outputs, targets, CLASSES)
+        Evaluation("test", "/photos", rows, names, scores, task="multilabel").write(run)
+    found = striate.compare(*runs)
+    assert not found.pairs
+    assert found.verdict == (
+        "The scores on test images are not tested against each other: the test is for one answer for each image."
+    )
 
 
 def test_validation_images_are_named_as_such(tmp_path: Path) -> None:

@@ -153,8 +153,8 @@ def compare(*runs: str | Path | Run, out: str | Path | None = None) -> Compariso
     """Compare runs: the settings that differ, curves in one figure, scores with intervals, and time.
 
     Runs that were judged on the same images are compared image by image: the difference of their accuracies has a 95 %
-    interval, and McNemar's exact test says whether chance explains it. Runs that were stopped are compared by what
-    they have.
+    interval, and McNemar's exact test says whether chance explains it. Runs whose images have several classes are
+    compared by their scores alone, and runs that were stopped by what they have.
 
     Example:
         striate.compare("runs/photos", "runs/photos-2").verdict

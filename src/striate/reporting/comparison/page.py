@@ -40,9 +40,13 @@ def _drawn(material: Material, theme: Any) -> Any:
 
 def verdict(material: Material) -> str:
     """Return the outcome of the tests in one sentence."""
-    if not material.pairs:
+    judged = str(material.judged)
+    found = [each.evaluations[judged].scores for each in material.runs if judged in each.evaluations]
+    if not material.pairs and all(isinstance(scores, ClassificationScores) for scores in found):
         return "No two of these runs were judged on the same images."
-    where = JUDGED_ON[str(material.judged)]
+    where = JUDGED_ON[judged]
+    if not material.pairs:
+        return f"The scores on {where} are not tested against each other: the test is for one answer for each image."
     differ = [pair for pair in material.pairs if pair.differs]
     if not differ:
         return f"No difference between these runs is significant on their {where}."
