@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 
-from striate.plot import Tile, figure_png, figure_svg, lines, tiles
+from striate.plot import Intervals, Panel, Tile, figure_png, figure_svg, lines, loss_by_rate, panels, tiles
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -57,6 +57,21 @@ def test_a_figure_says_what_it_shows() -> None:
     assert {"shift, pixels", "probability"} <= set(_texts(FIGURES["one curve"]()))
     assert {"shift, pixels", "distance", "stage & <b> 0", "stage & <b> 5"} <= set(_texts(FIGURES["layers"]()))
     assert {"Why", "Because.", "dog & <b>", "a file"} <= set(_texts(FIGURES["tiles"]()))
+
+
+@pytest.mark.parametrize("name", ["price_1$_and_2$", "o$\\foo$", "_hidden", "a$b"])
+def test_names_are_shown_as_they_are(name: str) -> None:
+    shown: list[Panel | Intervals] = [
+        Panel("epoch", "loss", {name: [(0.0, 1.0)], "b": [(0.0, 2.0)]}),
+        Intervals("accuracy", {name: (1.0, 2.0, 3.0)}),
+    ]
+    for figure, times in (
+        (panels([name, "b"], shown), 2),
+        (lines({name: [(0.0, 1.0)], "b": [(0.0, 2.0)]}, across="x", up="y"), 1),
+        (loss_by_rate([0.1, 1.0], [2.0, 1.0], [2.0, 1.0], suggestion=None, diverged=None, title=name), 1),
+    ):
+        assert _texts(figure).count(name) == times
+        assert figure_png(figure)
 
 
 def test_the_colours_of_ordered_curves_get_deeper() -> None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from striate.plot.figure import new_figure
+from striate.plot.figure import name_legend, new_figure
 from striate.plot.theme import LIGHT, Theme
 
 if TYPE_CHECKING:
@@ -40,14 +40,15 @@ def lines(
     if len(shown) > len(colours):
         raise ValueError(f"at most {len(colours)} curves in a figure, not {len(shown)}")
     figure, axes = new_figure(5.0, 3.2, theme)
-    for (name, points), colour in zip(shown.items(), colours, strict=False):
+    for points, colour in zip(shown.values(), colours, strict=False):
         x, y = [point[0] for point in points], [point[1] for point in points]
-        axes.plot(x, y, color=colour, linewidth=1.6, marker="." if len(points) <= 40 else None, label=name)
+        axes.plot(x, y, color=colour, linewidth=1.6, marker="." if len(points) <= 40 else None)
     axes.set_xlabel(across)
     axes.set_ylabel(up)
     if len(shown) > 1:
         place = {"loc": "center left", "bbox_to_anchor": (1.0, 0.5)} if len(shown) > _MOST else {}
-        axes.legend(frameon=False, labelcolor=theme.ink, **place)
+        legend = axes.legend(axes.get_lines(), " " * len(shown), frameon=False, labelcolor=theme.ink, **place)
+        name_legend(legend, list(shown))
     return figure
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from striate.plot._lines import Curve
-from striate.plot.figure import empty_figure, style_axes
+from striate.plot.figure import empty_figure, name_legend, style_axes
 from striate.plot.theme import LIGHT, Theme
 
 if TYPE_CHECKING:
@@ -55,10 +55,16 @@ def panels(names: Sequence[str], shown: Sequence[Panel | Intervals], *, theme: T
             _draw_curves(axes, panel, names, theme)
         else:
             _draw_intervals(axes, panel, names, theme)
-    handles = [figure.axes[0].plot([], [], label=name, **_look(k, theme))[0] for k, name in enumerate(names)]
-    figure.legend(
-        handles=handles, loc="outside upper left", ncols=min(4, len(names)), frameon=False, labelcolor=theme.ink
+    handles = [figure.axes[0].plot([], [], **_look(k, theme))[0] for k in range(len(names))]
+    legend = figure.legend(
+        handles,
+        " " * len(names),
+        loc="outside upper left",
+        ncols=min(4, len(names)),
+        frameon=False,
+        labelcolor=theme.ink,
     )
+    name_legend(legend, names)
     return figure
 
 
@@ -83,6 +89,6 @@ def _draw_intervals(axes: Axes, panel: Intervals, names: Sequence[str], theme: T
         look = _look(number, theme)
         axes.plot([low, high], [place, place], linewidth=1.5, **look)
         axes.plot([value], [place], marker="o", color=look["color"])
-    axes.set_yticks(range(len(held)), [name for _, name in held])
+    axes.set_yticks(range(len(held)), [name for _, name in held], parse_math=False)
     axes.tick_params(axis="y", colors=theme.ink)
     axes.set_ylim(len(held) - 0.5, -0.5)

@@ -61,6 +61,6 @@ def loss_by_rate(
     axes.set_xlabel("learning rate")
     axes.set_ylabel("loss before the update")
     if title:
-        axes.set_title(title, loc="left", fontsize=9.0)
+        axes.set_title(title, loc="left", fontsize=9.0, parse_math=False)
     axes.legend(frameon=False, labelcolor=theme.ink, loc="lower left")
     return figure

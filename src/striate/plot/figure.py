@@ -7,6 +7,7 @@ global settings.
 from __future__ import annotations
 
 import io
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from striate.plot.theme import LIGHT, Theme
@@ -14,6 +15,7 @@ from striate.plot.theme import LIGHT, Theme
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
+    from matplotlib.legend import Legend
 
 DOTS_PER_INCH = 200
 
@@ -55,6 +57,16 @@ def style_axes(axes: Axes, theme: Theme) -> None:
     axes.xaxis.label.set_color(theme.soft)
     axes.yaxis.label.set_color(theme.soft)
     axes.title.set_color(theme.ink)
+
+
+def name_legend(legend: Legend, names: Sequence[str]) -> None:
+    """Label the lines of `legend` with `names` as they are.
+
+    Matplotlib would read $ as mathematics, and leave out what begins with an underscore.
+    """
+    for text, name in zip(legend.get_texts(), names, strict=True):
+        text.set_text(name)
+        text.set_parse_math(False)
 
 
 def figure_png(figure: Figure, *, dots_per_inch: int = DOTS_PER_INCH) -> bytes:
