@@ -7,13 +7,17 @@ import dataclasses
 import functools
 import io
 import re
+import shutil
 from html.parser import HTMLParser
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 from PIL import Image
 
+import striate
+from rehearsal.colours import two_colours
 from striate.core.proportion import Proportion
 from striate.data.audit import Audit, audit
 from striate.data.dataset import ArrayStore, Dataset, numbered
@@ -26,6 +30,7 @@ from striate.reporting.sheets.augmented import AugmentedImage
 from striate.runs.cross_validation import CurvePoint
 from striate.runs.plan import Probe
 from striate.tracing import Description, Row, Totals
+from striate.training import read_events
 
 VOID = {"meta", "img", "br"}
 HOSTILE = [
@@ -386,6 +391,25 @@ def test_the_best_evaluation_within_an_epoch_is_that_of_its_step() -> None:
     words = _words(dataclasses.replace(_material(2), events=events, kept_epoch=1.5))
     assert "The kept weights are those of epoch 1.5 of 2." in words
     assert "The best evaluation" not in words
+
+
+def test_a_report_of_changed_data_states_what_was_trained_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of 20 images of two classes some are for training; then six of them are removed, and a class is added."""
+    monkeypatch.setenv("STRIATE_CACHE", str(tmp_path / "cache"))
+    photos = two_colours(tmp_path / "photos", 10)
+    small = {"batch_size": 4, "input.height": 12, "input.width": 12}
+    run = striate.train(photos, model="conv3-4 relu gap", epochs=1, device="cpu", set=small, runs=tmp_path)
+    trained = read_events(run.events_file)[0]["counts"]["train"]
+    said = f"on {trained} images of photos in 2 classes"
+    words = " ".join(Page(run.report_file.read_text("utf-8")).text.split())
+    assert said in words
+    assert "have changed" not in words
+    for path in sorted((photos / "red").iterdir())[:6]:
+        path.unlink()
+    shutil.copytree(photos / "green", photos / "blue")
+    words = " ".join(Page(striate.report(run).read_text("utf-8")).text.split())
+    assert said in words
+    assert "The data have changed since the training; the report shows them as they are now." in words
 
 
 def test_the_same_material_gives_the_same_page() -> None:

@@ -135,9 +135,11 @@ def _from_data(
     try:
         dataset = open_data(plan.data)
         looked = audit(dataset)
+        recorded = own_splits(run, dataset, looked.index)
+        # A training on splits of its own has the digest of these.
+        found["changed"] = classifier.provenance.data_digest not in (looked.digest, looked.divided(recorded).digest)
         # After a cross-validation, all images are in the training split.
-        splits = None if folds is None else own_splits(run, dataset, looked.index)
-        looked = looked.divided() if splits is None else replace(looked, splits=splits)
+        looked = looked.divided() if folds is None else replace(looked, splits=recorded)
         found["audit"] = looked
         found |= _augmented(plan, Prepared(dataset, looked, classifier.input, classifier.labels))
         if judged is not None and isinstance(judged.rows, Rows):

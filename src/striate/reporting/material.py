@@ -79,7 +79,8 @@ class RunMaterial:
     and `probes` are the places whose features were compared to choose the kind of transfer. `refused_by` names the
     measures by which the classifier recognises images of none of the classes; empty where it does not.
 
-    Data: `audit` is the audit of the data as they are now; `unread` is the reason why they could not be read again.
+    Data: `audit` is the audit of the data as they are now; `unread` is the reason why they could not be read again,
+    and `changed` is true where they are not those of the training any more.
     `augmented` are training images as the network sees them, `augmentation` their changes, in words.
 
     Model and settings: `filters` are the weights of the first layer, one filter for each output channel. `settings` are
@@ -115,6 +116,7 @@ class RunMaterial:
     probes: tuple[Probe, ...] = ()
     audit: Audit | None = None
     unread: str | None = None
+    changed: bool = False
     augmented: tuple[AugmentedImage, ...] = ()
     augmentation: str = ""
     model: ModelFacts | None = None

@@ -23,6 +23,9 @@ def verdict(material: RunMaterial) -> Html:
         h("p", "The images could not be read again: ", name(material.unread), class_="warning")
         if material.unread
         else None,
+        h("p", "The data have changed since the training; the report shows them as they are now.", class_="warning")
+        if material.changed
+        else None,
         _strip(material),
         _tiles(*material.unseen) if material.unseen else None,
         class_="masthead",
@@ -90,15 +93,17 @@ def _beside(validation: ClassificationScores | None) -> Html | None:
 def _summary(material: RunMaterial) -> list[Child]:
     """Summarize model, data and length of training, and state the accuracy of a constant answer."""
     data, model = material.audit, material.model
+    recorded = next((event for event in reversed(material.events) if "counts" in event), None)
     epochs = read_history(material.events).epochs
     lasting = f" for {epochs:.4g} {'epoch' if epochs == 1 else 'epochs'}" if epochs else ""
     clauses: list[Child] = []
     if model:
         clauses.append([h("b", name(model.name)), f" with {count(model.parameters, 'parameter')}"])
     if data:
-        images = count(sum(row.train for row in data.classes), "image")
-        trained = f"trained{lasting} on {images} of "
-        clauses.append([trained, h("b", name(data.name)), f" in {len(data.classes)} classes"])
+        images = recorded["counts"].get("train", 0) if recorded else sum(row.train for row in data.classes)
+        classes = len(recorded["classes"] if recorded else data.classes)
+        trained = f"trained{lasting} on {count(images, 'image')} of "
+        clauses.append([trained, h("b", name(data.name)), f" in {classes} classes"])
     elif lasting:
         clauses.append(f"trained{lasting}")
     if model:
