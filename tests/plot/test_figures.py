@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import subprocess
 import sys
+import warnings
 import xml.etree.ElementTree as ET
 from collections.abc import Callable
 from typing import TYPE_CHECKING
@@ -12,6 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 
+import striate.plot.figure as figures
 from striate.plot import Intervals, Panel, Tile, figure_png, figure_svg, lines, loss_by_rate, panels, tiles
 
 if TYPE_CHECKING:
@@ -72,6 +74,33 @@ def test_names_are_shown_as_they_are(name: str) -> None:
     ):
         assert _texts(figure).count(name) == times
         assert figure_png(figure)
+
+
+def test_characters_without_a_font_are_named_in_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
+    """DejaVu Sans has Greek and Cyrillic, and no Chinese; STIX has a letter that DejaVu Sans lacks."""
+    photo = np.zeros((8, 8, 1), np.uint8)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        figure_png(tiles([Tile(photo, ("πίθηκος", "собака"))]))
+        monkeypatch.setattr(figures, "_OTHER_FONTS", ("STIXGeneral",))
+        figure_png(tiles([Tile(photo, ("\u1d81",))]))
+        figure_svg(tiles([Tile(photo, ("猫",))]))
+    with pytest.warns(UserWarning, match="No font for 犬猫 is installed, so boxes are drawn") as warned:
+        figure_png(tiles([Tile(photo, ("猫", "a file"))], title="犬猫"))
+    assert len(warned) == 1
+
+
+def test_wide_characters_have_the_room_of_two_letters() -> None:
+    """A wide character is as wide as the font is high: 8 points, of 72 an inch. The image has 2.2 inches."""
+    photo = np.zeros((110, 110, 1), np.uint8)
+    for text in ("猫" * 40, "一 photo 二 " * 9):
+        lines = [line for line in _texts(tiles([Tile(photo, (text,))])) if line]
+        assert "".join(lines).replace(" ", "") == text.replace(" ", "")
+        assert max(map(_inches, lines)) <= 2.2
+
+
+def _inches(line: str) -> float:
+    return sum(8.0 if character > "z" else 4.5 for character in line) / 72
 
 
 def test_the_colours_of_ordered_curves_get_deeper() -> None:

@@ -8,6 +8,7 @@ import functools
 import io
 import re
 import shutil
+import unicodedata
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,7 @@ from striate.data.audit import Audit, audit
 from striate.data.dataset import ArrayStore, Dataset, numbered
 from striate.metrics import ClassificationScores, Rows, Temperature, score_classification
 from striate.models import ModelCard
+from striate.reporting.charts.answers import matrix
 from striate.reporting.material import Example, ModelFacts, RunMaterial
 from striate.reporting.numbers import percent
 from striate.reporting.render import render
@@ -410,6 +412,16 @@ def test_a_report_of_changed_data_states_what_was_trained_on(tmp_path: Path, mon
     words = " ".join(Page(striate.report(run).read_text("utf-8")).text.split())
     assert said in words
     assert "The data have changed since the training; the report shows them as they are now." in words
+
+
+@pytest.mark.parametrize("name", ["猫" * 12, "a" * 12, "ＡＢ犬 dog"])
+def test_the_labels_of_the_confusion_matrix_fit_their_margin(name: str) -> None:
+    """A wide character is as wide as the font is high (12.5 pixels), a letter 0.6 of it."""
+    svg = str(matrix([[1, 0], [0, 1]], [name, "b"]))
+    width = sum(12.5 if unicodedata.east_asian_width(letter) in "WF" else 7.5 for letter in name)
+    edge = float(re.findall(r'<rect x="([0-9.]+)"', svg)[0]) - 6
+    assert width <= edge
+    assert width >= edge - 24
 
 
 def test_the_same_material_gives_the_same_page() -> None:

@@ -17,6 +17,7 @@ from striate.plot._sheet import map_images as map_images
 from striate.plot._sheet import sheet as sheet
 from striate.plot._tiles import Scale as Scale
 from striate.plot._tiles import Tile as Tile
+from striate.plot._tiles import is_wide as is_wide
 from striate.plot._tiles import tiles as tiles
 from striate.plot.colormap import AMOUNT as AMOUNT
 from striate.plot.colormap import HEAT as HEAT

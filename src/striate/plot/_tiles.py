@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import textwrap
+import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -22,6 +23,7 @@ _MARGIN, _GAP, _LINE, _UNDER = 36, 36, 28, 12
 _TITLE_LINE, _BAR, _BAR_GAP, _BAR_LABEL = 44, 14, 14, 92
 _TITLE, _CAPTION = 11.0, 8.0  # points
 _LETTER = 0.56 * DOTS_PER_INCH / 72  # mean width of a letter in dots, for each point of its size
+_HALF = "\0"  # stands for the second half of a wide character, in no text
 _SMALL = 96  # images up to this side are enlarged by whole pixels
 
 
@@ -153,6 +155,11 @@ class _Page:
         axes.set_axis_off()
 
 
+def is_wide(character: str) -> bool:
+    """Return whether a character, as those of Chinese, Japanese and Korean, is about as wide as two letters."""
+    return unicodedata.east_asian_width(character) in "WF"
+
+
 def _laid(tile: Tile, side: int) -> _Laid:
     pixels = coloured(tile.pixels)
     longest = max(pixels.shape[:2])
@@ -165,5 +172,7 @@ def _laid(tile: Tile, side: int) -> _Laid:
 
 
 def _broken(text: str, width: int, size: float = _CAPTION) -> list[str]:
-    """Break `text` into lines of at most about `width` dots."""
-    return textwrap.wrap(text, max(8, int(width / (_LETTER * size))))
+    """Break `text` into lines of at most about `width` dots; a wide character counts as two letters."""
+    doubled = "".join(character + _HALF * is_wide(character) for character in text)
+    lines = textwrap.wrap(doubled, max(8, int(width / (_LETTER * size))))
+    return [line.replace(_HALF, "") for line in lines]

@@ -7,6 +7,7 @@ global settings.
 from __future__ import annotations
 
 import io
+import warnings
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +19,13 @@ if TYPE_CHECKING:
     from matplotlib.legend import Legend
 
 DOTS_PER_INCH = 200
+
+# Fonts of Linux, Windows and macOS for scripts that Matplotlib's own font lacks, in the order in which they are tried.
+_OTHER_FONTS = (
+    "Noto Sans CJK SC", "Noto Sans CJK JP", "WenQuanYi Micro Hei", "Microsoft YaHei", "PingFang SC", "Hiragino Sans",
+    "Yu Gothic", "Malgun Gothic", "Apple SD Gothic Neo", "Noto Sans Devanagari", "Noto Sans Bengali", "Noto Sans Thai",
+    "Nirmala UI", "Leelawadee UI", "Arial Unicode MS", "Noto Emoji", "Segoe UI Symbol",
+)  # fmt: skip
 
 _STYLE: Any = {
     "font.family": "sans-serif",
@@ -83,9 +91,36 @@ def _bytes(figure: Figure, **options: Any) -> bytes:
     import matplotlib
 
     buffer = io.BytesIO()
-    with matplotlib.rc_context(_STYLE):
+    without = _choose_fonts(figure)
+    if without and options["format"] == "png":  # the text of an SVG is drawn with the fonts of its reader
+        warnings.warn(
+            f"No font for {''.join(sorted(without)[:10])} is installed, so boxes are drawn. Install one, as Noto Sans "
+            "CJK, or save an .svg.",
+            stacklevel=3,
+        )
+    with matplotlib.rc_context(_STYLE), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Glyph ")  # one for each character
         if layout := figure.get_layout_engine():
             layout.execute(figure)
             figure.set_layout_engine("none")  # solved once: a second solution would differ slightly
         figure.savefig(buffer, **options)
     return buffer.getvalue()
+
+
+def _choose_fonts(figure: Figure) -> set[str]:
+    """Let text with characters that the usual font lacks use others; return the characters that no font has."""
+    from matplotlib.font_manager import FontProperties, findfont, get_font, get_font_names
+    from matplotlib.text import Text
+
+    def drawn(family: str) -> set[str]:
+        return set(map(chr, get_font(findfont(FontProperties(family=[family]))).get_charmap()))
+
+    texts = [text for text in figure.findobj(Text) if isinstance(text, Text) and not text.get_text().isascii()]
+    lacking = {character for text in texts for character in text.get_text() if not character.isspace()}
+    if not lacking or not (lacking := lacking - drawn("sans-serif")):
+        return set()
+    others = [family for family in _OTHER_FONTS if family in get_font_names()]
+    for text in texts:
+        if lacking.intersection(text.get_text()):
+            text.set_fontfamily(["sans-serif", *others])
+    return lacking.difference(*map(drawn, others))

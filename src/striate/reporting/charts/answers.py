@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from striate.metrics import Rows
+from striate.plot import is_wide
 from striate.reporting.html import Html, h
 from striate.reporting.numbers import percent
 
@@ -15,6 +16,7 @@ MOST = 160
 """Number of classes above which a cell is too small for a screen."""
 
 _BESIDE, _LABEL = 12, 16
+_WIDE = 1 / 0.6  # letters: a wide character is as wide as the font is high, a letter 0.6 of it
 _WIDTH, _HEIGHT, _STRIPES = 1000.0, 64.0, 160
 
 
@@ -68,8 +70,13 @@ class _Grid:
         roomy = next((pitch for most, pitch in ((3, 92.0), (6, 58.0), (12, 36.0), (24, 27.0)) if count <= most), None)
         pitch = roomy or max(6.0, 640 / count)
         font = 12.5 if count <= 12 else min(10.5, pitch * 0.95)
-        longest = min(max(len(name) for name in classes), _LABEL) * font * 0.6
+        longest = max(_letters(cut(name, _LABEL)) for name in classes) * font * 0.6
         return cls(pitch, font, 24 + longest, roomy is not None, longest > pitch)
+
+
+def _letters(text: str) -> float:
+    """Return the width of `text` in letters."""
+    return sum(_WIDE if is_wide(character) else 1.0 for character in text)
 
 
 def cut(text: str, most: int) -> str:
