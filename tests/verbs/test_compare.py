@@ -12,9 +12,12 @@ import pytest
 
 import striate
 from striate.cli.main import main
+from striate.core.config import to_json
 from striate.core.errors import ConfigError, RunError
+from striate.core.spec import InputSpec
 from striate.metrics import Rows, score_classification
 from striate.metrics.multilabel import MultilabelRows, score_multilabel
+from striate.reporting.comparison.page import score_rows
 from striate.runs.evaluate import Evaluation
 from striate.runs.folder import Run
 from striate.runs.plan import make_plan
@@ -104,6 +107,35 @@ def test_runs_that_were_stopped_in_their_first_epoch_are_placed_by_their_steps(t
     assert [each.history.training_loss for each in found.runs] == [((0.25, 1.0),)] * 2
 
 
+def test_scores_in_which_classes_count_alike_come_first_where_they_are_imbalanced(tmp_path: Path) -> None:
+    """Of 8 dark and 2 light images, one run answers all with dark, the other one dark image with light."""
+    targets = np.array([0] * 8 + [1] * 2)
+    answers = {"constant": np.zeros(10, int), "better": np.array([1, *targets[1:]])}
+    runs = []
+    for name, answered in answers.items():
+        runs.append(make_run(tmp_path / name, None))
+        scored = score_classification(np.eye(2)[answered] * 4.0, targets, ("dark", "light"))
+        rows = Rows.of(np.eye(2)[answered] * 4.0, targets, np.arange(10))
+        Evaluation("test", "/photos", rows, tuple(map(str, range(10))), scored).write(runs[-1])
+    rows = score_rows(striate.compare(*runs).material)
+    assert rows[0] == ("balanced accuracy, test images", "50.0\u202f%", "93.8\u202f%")
+    assert rows[1] == ("macro F1, test images", "44.4\u202f%", "86.7\u202f%")
+    assert [row[0] for row in rows[2:4]] == ["accuracy, test images", "loss, test images"]
+
+
+def test_augmentations_that_suit_the_data_are_compared_by_what_takes_effect(tmp_path: Path) -> None:
+    """`photos` scales by 0.1 where nothing is set."""
+    spec = InputSpec(channels=("red", "green", "blue"), height=8, width=8, mean=(0.5,) * 3, std=(0.25,) * 3)
+    runs = []
+    for number, changes in enumerate(({}, {"augmentation.scale": 0.1}, {"augmentation.scale": 0.2})):
+        runs.append(make_run(tmp_path / str(number), 4, changes))
+        events = [json.loads(line) for line in runs[-1].events_file.read_text().splitlines()]
+        events[0]["input"] = to_json(spec)
+        runs[-1].events_file.write_text("".join(json.dumps(event) + "\n" for event in events))
+    assert striate.compare(*runs[:2]).settings == {}
+    assert striate.compare(*runs).settings == {"augmentation.scale.fraction": (0.1, 0.1, 0.2)}
+
+
 def test_different_images_are_not_tested_and_shared_ones_are(tmp_path: Path) -> None:
     one, other = make_run(tmp_path / "one", 4), make_run(tmp_path / "other", 4, first=20, data="a")
     (pair,) = striate.compare(one, other).pairs
@@ -135,6 +167,13 @@ def test_runs_with_several_answers_for_an_image_are_compared_by_their_scores_alo
     assert found.verdict == (
         "The scores on test images are not tested against each other: the test is for one answer for each image."
     )
+    scores = {row[0]: row[1] for row in score_rows(found.material)}
+    assert [key.removesuffix(", test images") for key in list(scores)[:5]] == [
+        "mAP", "micro F1", "macro F1", "all labels right", "loss",
+    ]  # fmt: skip
+    assert scores["mAP, test images"] == "100\u202f%"
+    assert scores["micro F1, test images"] == "80.0\u202f%"  # 2 of 3 labels given are right, and both of the true ones
+    assert scores["all labels right, test images"].startswith("50.0\u202f% (")
 
 
 def test_validation_images_are_named_as_such(tmp_path: Path) -> None:

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
+from striate.core.config import from_json
 from striate.core.difference import difference, dotted
 from striate.core.errors import ConfigError
+from striate.core.spec import InputSpec
+from striate.data.augmentation.augment import augmentations_in_effect
 from striate.data.dataset import SPLITS
 from striate.diagnosing import History, last_clock, read_history
 from striate.metrics import ClassificationScores, Rows
@@ -20,6 +23,7 @@ from striate.runs.cross_validation import FOLDS
 from striate.runs.evaluate import Evaluation
 from striate.runs.folder import Run
 from striate.runs.plan import Plan
+from striate.runs.recipe import Recipe
 from striate.training import read_events
 
 JUDGED = ("test", FOLDS, "val")
@@ -31,12 +35,14 @@ class Compared:
     """One run of a comparison under its `name`.
 
     `state` is the end of its training, or how far it came. `seconds` is the time spent training, None where nothing
-    is recorded. `data_digest` is that of its data, `classes` are theirs; both are empty before its first step.
+    is recorded. `data_digest` is that of its data, `classes` are theirs; both are empty before its first step. `recipe`
+    has the augmentations that take effect on the data in place of `from_data`, where the data are known.
     """
 
     name: str
     run: Run
     plan: Plan
+    recipe: Recipe
     history: History
     state: str
     seconds: float | None
@@ -108,6 +114,7 @@ def _read(run: Run, name: str) -> Compared:
         name=name,
         run=run,
         plan=plan,
+        recipe=_in_effect(plan.recipe, started),
         history=read_history(events),
         state=reason or f"unfinished: {plan.recipe.epochs.position(last_clock(events))}",
         seconds=seconds or None,
@@ -115,6 +122,13 @@ def _read(run: Run, name: str) -> Compared:
         classes=tuple(started.get("classes", ())),
         evaluations={name: found for name, found in evaluations.items() if found is not None},
     )
+
+
+def _in_effect(recipe: Recipe, started: Mapping[str, Any]) -> Recipe:
+    if "input" not in started:
+        return recipe
+    spec = from_json(InputSpec, started["input"])
+    return replace(recipe, augmentation=augmentations_in_effect(recipe.augmentation, spec, started["classes"]))
 
 
 def _check_alike(runs: Sequence[Compared]) -> None:
@@ -138,9 +152,9 @@ def _listed(names: Sequence[str]) -> str:
 
 def _settings(runs: Sequence[Compared]) -> dict[str, tuple[Any, ...]]:
     """Return the settings in which any run differs from the first."""
-    base = runs[0].plan.recipe
-    keys = dict.fromkeys(key for each in runs[1:] for key in difference(each.plan.recipe, base))
-    values = [dotted(each.plan.recipe) for each in runs]
+    base = runs[0].recipe
+    keys = dict.fromkeys(key for each in runs[1:] for key in difference(each.recipe, base))
+    values = [dotted(each.recipe) for each in runs]
     data = tuple(each.plan.data for each in runs)
     return ({"data": data} if len(set(data)) > 1 else {}) | {key: tuple(v.get(key) for v in values) for key in keys}
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from striate.core.proportion import Proportion
-from striate.metrics import ClassificationScores
+from striate.metrics import ClassificationScores, MultilabelScores
 from striate.reporting.comparison.figure import JUDGED_ON, comparison_figure
 from striate.reporting.comparison.material import Material, Pair
 from striate.reporting.html import Html, figure_of, h, name
@@ -66,7 +66,15 @@ def score_rows(material: Material) -> list[tuple[str, ...]]:
         if all(each is None for each in scores):
             continue
         if any(isinstance(each, ClassificationScores) for each in scores):
+            if any(each is not None and each.imbalanced for each in scores):
+                rows += _shares(scores, where, {"balanced accuracy": "balanced_accuracy", "macro F1": "macro_f1"})
             rows.append((f"accuracy, {where}", *(_accuracy(each.top1) if each else "" for each in scores)))
+            rows.append((f"loss, {where}", *(f"{each.loss:.4f}" if each else "" for each in scores)))
+        elif any(isinstance(each, MultilabelScores) for each in scores):
+            rows += _shares(
+                scores, where, {"mAP": "mean_average_precision", "micro F1": "micro_f1", "macro F1": "macro_f1"}
+            )
+            rows.append((f"all labels right, {where}", *(_accuracy(each.exact) if each else "" for each in scores)))
             rows.append((f"loss, {where}", *(f"{each.loss:.4f}" if each else "" for each in scores)))
         else:
             sums = [each.summary() if each else {} for each in scores]
@@ -76,6 +84,16 @@ def score_rows(material: Material) -> list[tuple[str, ...]]:
     rows.append(("time of training", *(_time(each.seconds) for each in material.runs)))
     rows.append(("end of training", *(each.state for each in material.runs)))
     return rows
+
+
+def _shares(scores: Sequence[Any], where: str, quantities: Mapping[str, str]) -> list[tuple[str, ...]]:
+    """Return a row for each quantity, by its title, with its percentage in each run that has scores."""
+
+    def cell(found: Any, quantity: str) -> str:
+        value = None if found is None else getattr(found, quantity)
+        return "" if found is None else NOT_KNOWN if value is None else percent(value)
+
+    return [(f"{title}, {where}", *(cell(each, quantity) for each in scores)) for title, quantity in quantities.items()]
 
 
 def pair_row(pair: Pair) -> tuple[str, str, str, str]:

@@ -24,7 +24,7 @@ def data(material: RunMaterial) -> Section | None:
     if found is None:
         return None
     splits = [split for split in SPLITS if any(getattr(row, split) for row in found.classes)]
-    totals = {split: sum(getattr(row, split) for row in found.classes) for split in splits}
+    totals = {split: len(found.splits[split]) for split in splits}
     missing = {split: [row.name for row in found.classes if not getattr(row, split)] for split in splits}
     listing = [f"{_WORDS[split]}: {listed(names)}" for split, names in missing.items() if names]
     lead: list[Child] = [h("p", count(sum(totals.values()), "image"), f" in {len(found.classes)} classes.")]

@@ -100,7 +100,7 @@ def _summary(material: RunMaterial) -> list[Child]:
     if model:
         clauses.append([h("b", name(model.name)), f" with {count(model.parameters, 'parameter')}"])
     if data:
-        images = recorded["counts"].get("train", 0) if recorded else sum(row.train for row in data.classes)
+        images = recorded["counts"].get("train", 0) if recorded else len(data.splits["train"])
         classes = len(recorded["classes"] if recorded else data.classes)
         trained = f"trained{lasting} on {count(images, 'image')} of "
         clauses.append([trained, h("b", name(data.name)), f" in {classes} classes"])
