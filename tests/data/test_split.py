@@ -122,6 +122,19 @@ def test_a_group_larger_than_the_room_left_goes_elsewhere() -> None:
     assert placed[order].tolist() == [0, 0, 0, -1, -1, -1, 0, *[-1] * 13]
 
 
+def test_a_split_that_stays_empty_takes_the_smallest_groups() -> None:
+    """Each of two classes has groups of 4, 5, 6 and 7 images, where a fraction of 0.1 has room for 2."""
+    sizes = [4, 5, 6, 7, 4, 5, 6, 7]
+    groups, targets = np.repeat(np.arange(8), sizes), np.repeat(np.arange(2), 22)
+    digests = content_digests(_pixels(44), ("grey",))
+    placed = by_content(digests, targets, {"val": 0.1, "test": 0.1}, groups)
+    chosen = [{*groups[placed == number].tolist()} for number in range(2)]
+    assert {*chosen[0], *chosen[1]} == {0, 4}  # 4 of the 4.4 images that a tenth is
+    assert [len(each) for each in chosen] == [1, 1]
+    alone = by_content(digests, targets, {"val": 0.1}, np.repeat(np.arange(2), 22))
+    assert (alone == -1).all(), "the only group of a class stays for training"
+
+
 def test_groups_too_large_to_bind_are_parted() -> None:
     pixels = _pixels(300)
     pixels[:60] = pixels[0]

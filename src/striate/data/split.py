@@ -5,6 +5,7 @@ The split depends on content, not on names, order or machine: the digest of an i
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -145,6 +146,9 @@ def by_content(
     fraction of the class, rounded, at least one image where the class has an image for each split, and never a group
     that is larger than the room that is left. At least one image of each class is in none. One image more moves only
     images at a border. A group counts for the class of its image with the smallest digest.
+
+    A split that stays empty, because groups are larger than the room of every class, takes the smallest groups that
+    leave an image of each of their classes, at least one and up to its fraction of all images.
     """
     owners = np.arange(len(targets)) if groups is None else groups
     placed = np.full(len(targets), -1, np.int64)
@@ -158,7 +162,32 @@ def by_content(
             elif not any(room):
                 break
             start += size
+    for number, fraction in enumerate(fractions.values()):
+        if not (placed == number).any():
+            _take_smallest(placed, number, int(len(targets) * fraction + 0.5), digests, targets, owners)
     return placed
+
+
+def _take_smallest(
+    placed: Int64[np.ndarray, " n"],
+    number: int,
+    wanted: int,
+    digests: UInt8[np.ndarray, "n 32"],
+    targets: Int64[np.ndarray, " n"],
+    owners: Groups,
+) -> None:
+    """Place the smallest groups of several images in the split `number`, which is empty."""
+    free = np.flatnonzero(placed < 0)
+    order = free[np.argsort(owners[free], kind="stable")]
+    groups = np.split(order, np.flatnonzero(np.diff(owners[order])) + 1)
+    several = [group for group in groups if len(group) > 1]
+    left, taken = Counter(targets[free].tolist()), 0
+    for group in sorted(several, key=lambda group: (len(group), min(digests[group].tolist()))):
+        own = Counter(targets[group].tolist())
+        if (taken == 0 < wanted or taken + len(group) <= wanted) and all(left[each] > own[each] for each in own):
+            placed[group] = number
+            left -= own
+            taken += len(group)
 
 
 def _balanced(

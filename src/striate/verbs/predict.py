@@ -138,12 +138,12 @@ def predict(
     results: list[Prediction | Failure] = []
     names: list[str | None] = []  # of files, and of the images in shards, whose bytes have none
 
-    def given() -> Iterator[Any]:
+    def stream() -> Iterator[Any]:
         for name, image in named(images[count:]):
             names.append(name if isinstance(image, (Path, bytes)) else None)
             yield image
 
-    for number, found in enumerate(classifier.predictions(given(), coverage=coverage, views=views)):
+    for number, found in enumerate(classifier.predictions(stream(), coverage=coverage, views=views)):
         result = replace(found, name=names[number] or found.name)
         results.append(result)
         if on_result is not None:
