@@ -6,7 +6,7 @@ from collections.abc import Container, Mapping, Sequence
 
 from striate.data.audit import Audit
 from striate.data.audit.warnings import Finding
-from striate.data.dataset import SPLITS
+from striate.data.dataset import SPLITS, Split
 from striate.reporting.html import Child, Html, h, name
 from striate.reporting.material import RunMaterial
 from striate.reporting.numbers import count, listed, percent
@@ -23,8 +23,8 @@ def data(material: RunMaterial) -> Section | None:
     found = material.audit
     if found is None:
         return None
-    splits = [split for split in SPLITS if any(getattr(row, split) for row in found.classes)]
-    totals = {split: len(found.splits[split]) for split in splits}
+    splits: list[Split] = [split for split in SPLITS if any(getattr(row, split) for row in found.classes)]
+    totals: dict[str, int] = {split: len(found.splits[split]) for split in splits}
     missing = {split: [row.name for row in found.classes if not getattr(row, split)] for split in splits}
     listing = [f"{_WORDS[split]}: {listed(names)}" for split, names in missing.items() if names]
     lead: list[Child] = [h("p", count(sum(totals.values()), "image"), f" in {len(found.classes)} classes.")]
