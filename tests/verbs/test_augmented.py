@@ -143,3 +143,12 @@ def test_images_of_several_labels_show_rare_ones_and_those_without_any() -> None
     targets = np.array([[1, 0, 0], [1, 0, 0], [1, 1, 0], [1, 0, 1], [1, 0, 0], [0, 0, 0]], bool)
     store = ArrayStore(np.zeros((6, 2, 2, 1), np.uint8), numbered("image", 6))
     assert of_many_classes(Dataset("d", store, ("a", "b", "c"), targets), np.arange(6), 4).tolist() == [0, 2, 3, 5]
+
+
+def test_an_image_without_a_label_says_so_in_each_epoch(photos: Path, undrawn: None) -> None:
+    rows = [f"{path},{path.parent.name if number else ''}" for number, path in enumerate(sorted(photos.rglob("*.png")))]
+    Path("images.csv").write_text("\n".join(["path,labels", *rows]) + "\n")
+    found = striate.audit("images.csv", augment="photos", set=SETTINGS | {"augmentation.cutmix": "none"})
+    assert isinstance(found, AugmentedImages)
+    bare = [one for one in found.images if one.label == "no label"]
+    assert [one.labels for one in bare] == [(("no label",),) * 5]

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 _IMAGES, _EPOCHS = 6, 5
 _SIDE = 1.0  # inches
+_NONE = "no label"
 _LEAST = 0.005  # smallest share of a label that is shown
 
 
@@ -84,7 +85,7 @@ def augmented_images(plan: Plan, prepared: Prepared, *, progress: Progress = sil
 
 
 def _label(dataset: Dataset, number: int) -> str:
-    return dataset.label(number) or "no label"
+    return dataset.label(number) or _NONE
 
 
 def of_many_classes(dataset: Dataset, index: Int64[np.ndarray, " n"], count: int) -> Int64[np.ndarray, " m"]:
@@ -131,4 +132,4 @@ def _shares(targets: Float[np.ndarray, " k"], classes: Sequence[str]) -> tuple[s
     """Return the classes with their shares, the largest first, as in `cat 70 %`; a whole one by its name alone."""
     shares = [(share, name) for share, name in zip(targets.tolist(), classes, strict=True) if share >= _LEAST]
     ordered = sorted(shares, key=lambda each: -each[0])
-    return tuple(name if share > 1 - _LEAST else f"{name} {percent(share, 0)}" for share, name in ordered)
+    return tuple(name if share > 1 - _LEAST else f"{name} {percent(share, 0)}" for share, name in ordered) or (_NONE,)
