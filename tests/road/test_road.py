@@ -26,7 +26,7 @@ from striate.runs.folder import Run
 from striate.training import Evaluated, SafePoint, read_events
 from striate.training.event_log import without_wall
 
-QUICK = ["epochs=2", "stop.metric=loss"]
+QUICK = ["epochs=3", "stop.metric=loss"]
 
 
 @pytest.fixture(autouse=True)
@@ -103,7 +103,7 @@ def test_digits_from_nothing_to_a_report(whole: Run) -> None:
     }
     assert all(row["picture"] == digits.store.name(index) for index, row in rows.items())
     started, *_, last = read_events(run.events_file)
-    assert started["steps_per_epoch"] == last["clock"]["step"] / 2
+    assert started["steps_per_epoch"] == last["clock"]["step"] / 3
     text, page = _page(run.path)
     assert "digits" in text
     assert all(address.startswith(("data:", "#")) for address in page.addresses)
