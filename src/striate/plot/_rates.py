@@ -30,7 +30,8 @@ def loss_by_rate(
     axes.plot(rates, losses, color=theme.third, linewidth=0.8, label="loss of a batch")
     axes.plot(rates, smoothed, color=theme.second, linewidth=1.8, label="smoothed")
     axes.set_xscale("log")
-    lowest, start = min(smoothed), max(smoothed[0], min(smoothed) * 1.05)
+    lowest = min(*smoothed, losses[0])
+    start = max(smoothed[0], lowest * 1.05)
     height = max(start - lowest, 0.1 * start)
     top = start + 0.6 * height
     axes.set_ylim(max(0.0, lowest - 0.35 * height), top)
