@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -292,6 +293,20 @@ def test_a_kill_right_after_the_end_was_changed_keeps_the_wish(photos: Path) -> 
         path.write_bytes(content)
     assert b"6ep" in recipe
     striate.resume(run.path)
+    assert weights(run) == weights(longer)
+
+
+@pytest.mark.parametrize("recorded", [True, False])
+def test_an_end_that_is_changed_before_the_first_checkpoint_is_kept(photos: Path, recorded: bool) -> None:
+    longer = whole(photos, epochs=6)
+    run = stop(begin(photos), 1)
+    shutil.rmtree(run.checkpoints)  # as if it had been killed before it had written one
+    if recorded:
+        run.events_file.write_bytes(run.events_file.read_bytes().partition(b"\n")[0] + b"\n")
+    else:
+        run.events_file.unlink()
+    stop(striate.resume.events(run.path, epochs=6), 2)
+    assert striate.resume(run.path).path == run.path
     assert weights(run) == weights(longer)
 
 

@@ -6,6 +6,7 @@ import math
 from collections.abc import Generator
 from contextlib import ExitStack
 from dataclasses import replace
+from functools import partial
 
 from striate.core.duration import Clock, Duration
 from striate.core.errors import ConfigError, RunError
@@ -74,7 +75,9 @@ def resume_run(
     with ExitStack() as stack:
         checkpoint, refused, origin = together.once(lambda: _stand(stack, run))
         if origin is None:  # it was killed before it had made a step
-            plan = plan if end is None else plan.ending(end, before=plan.recipe.epochs)
+            if end is not None:
+                plan = plan.ending(end, before=plan.recipe.epochs)
+                together.once(partial(plan.write, run))
             prepared = _anew(plan, loaders, progress)
             yield from train_to_end(run, plan, prepared, Start(refused=tuple(refused)), progress=progress)
             return
@@ -136,6 +139,8 @@ def _planned(
         _check_end(run, plan.recipe.epochs, checkpoint.clock)
         changes = [phrase for phrase in changes if not phrase.startswith("epochs ")]
         changes.append(_consequence(plan.recipe, before, checkpoint.clock))
+    elif end is not None and checkpoint is None:  # the training starts again, and records no change
+        plan.write(run)
     return plan, changes
 
 
