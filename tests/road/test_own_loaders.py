@@ -85,6 +85,24 @@ def test_a_stopped_training_on_loaders_resumes_to_the_same_weights() -> None:
     assert all(torch.equal(ours[name], theirs[name]) for name in theirs)
 
 
+def test_a_loader_that_ends_early_stops_the_training_with_the_ways_on_for_loaders() -> None:
+    class Failing(list[Any]):
+        rounds = 0
+
+        def __iter__(self) -> Iterator[Any]:
+            self.rounds += 1
+            return iter(self[: 1 if self.rounds == 4 else 2])  # two rounds precede the first epoch
+
+    train = Failing((torch.randn(8, 1, 16, 16), torch.arange(8) % 2) for _ in range(2))
+    given = replace(loaders(), train=train)
+    with pytest.raises(DataError, match="ended after 1 batches") as caught:
+        striate.train(given, model="tiny_vgg", set=QUICK, name="failing")
+    said = str(caught.value)
+    assert "saved at epoch 1.5 of 3. Mend the loader and continue: striate.resume('runs/failing', loaders=…)." in said
+    assert "striate resume" not in said
+    assert striate.finish("runs/failing", loaders=given).path == Path("runs/failing")
+
+
 def test_batches_are_a_function_of_seed_and_epoch_and_leave_the_random_state_alone() -> None:
     batches = LoaderBatches(loaders().train, "train", LabelSpec(("a", "b")), CLASSIFICATION.targets, seed=3)
     state = torch.get_rng_state()

@@ -534,6 +534,21 @@ def test_an_image_that_the_training_itself_cannot_read_stops_it_with_all_ways_on
     assert weights(run) == weights(whole(photos, settings=("in_memory=false", "loader_threads=0")))
 
 
+def test_where_an_evaluation_cannot_read_an_image_the_position_told_is_that_of_the_checkpoint(photos: Path) -> None:
+    events, run = begin(photos, settings=("in_memory=false", "loader_threads=0")), None
+    with pytest.raises(DataError) as caught:  # noqa: PT012 (the image goes while the loop goes on)
+        for event in events:
+            run = event.run if isinstance(event, RunStarted) else run
+            if isinstance(event, SafePoint) and event.clock.step == 5:  # one before the second evaluation
+                assert run is not None
+                remove(photos, run, "val", 1)
+    assert run is not None
+    saved, _ = newest_checkpoint(run.checkpoints)
+    assert saved is not None
+    assert saved.clock.step < 6
+    assert f"saved at epoch {round(saved.clock.epochs, 2):g} of 4." in str(caught.value)
+
+
 def test_a_run_goes_on_with_what_remains_in_the_splits_in_which_it_was(photos: Path) -> None:
     run = stop(begin(photos), 2)
     names = remove(photos, run, "train", 3)

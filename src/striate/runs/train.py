@@ -22,6 +22,7 @@ from striate.core.protocols import Batches
 from striate.core.torchrun import restarts
 from striate.data.loading.loader import Loader
 from striate.data.loading.sized import SizedLoader
+from striate.data.sources.named_registry import OWN_LOADERS
 from striate.models import Arguments, build_model
 from striate.runs.criterion import learned_task
 from striate.runs.events import RunStarted
@@ -32,7 +33,6 @@ from striate.runs.initial import initialize
 from striate.runs.plan import Plan
 from striate.runs.prepare import Prepared, TrainingData
 from striate.runs.probe import fit_head
-from striate.runs.recipe import Recipe
 from striate.runs.several import on_own_device, own_device
 from striate.runs.transfer import build, freeze_for
 from striate.tasks import CLASSIFICATION, Task
@@ -49,6 +49,7 @@ from striate.training import (
     circumstances,
     differences,
     evaluate,
+    newest_checkpoint,
     require_exact,
     restore,
     train_session,
@@ -151,7 +152,7 @@ def train_run(
         if log is not None:  # the process that writes
             watch = HealthWatch(run, state, train, until=recipe.epochs, batch_size=recipe.batch_size)
             events = watch.over(events)
-        with contextlib.closing(events), _with_remedy(run, recipe, state):
+        with contextlib.closing(events), _with_remedy(run, session):
             ending = yield from events
         if log is not None:
             log.write("finished", clock=state.clock, reason=ending.reason, best_step=ending.best_step)
@@ -193,16 +194,23 @@ def first_state(
 
 
 @contextlib.contextmanager
-def _with_remedy(run: Run, recipe: Recipe, state: TrainState) -> Iterator[None]:
-    """Add the position of the training and the ways to continue it to the error of an image that cannot be read."""
+def _with_remedy(run: Run, session: Session) -> Iterator[None]:
+    """Add the position that is saved and the ways to continue to the error of an image or a batch that is missing."""
     try:
         yield
     except DataError as error:
-        raise DataError(
-            f"{error} The training is saved at {recipe.epochs.position(state.clock)}. Restore the image and continue: "
-            f"striate resume {run.argument}. Or use the remaining images: striate resume {run.argument} --inexact, or "
-            f"striate finish {run.argument}"
-        ) from error
+        saved, _ = newest_checkpoint(run.checkpoints)  # an evaluation that fails saves nothing
+        standing = (
+            "" if saved is None else f" The training is saved at {session.plan.recipe.epochs.position(saved.clock)}."
+        )
+        ways = (
+            f"Restore the image and continue: striate resume {run.argument}. Or use the remaining images: striate "
+            f"resume {run.argument} --inexact, or striate finish {run.argument}"
+        )
+        if session.plan.data == OWN_LOADERS:
+            called = f"({str(run.path)!r}, loaders=…)"
+            ways = f"Mend the loader and continue: striate.resume{called}. Or end the run there: striate.finish{called}"
+        raise DataError(f"{error}{standing} {ways}") from error
 
 
 def fit_run(

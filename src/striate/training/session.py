@@ -49,7 +49,8 @@ def train_session(
 
     Raises:
         TrainingError: the loss is not finite. The best checkpoint so far is written, the last one does not change.
-        DataError: an image can no longer be read. The present state is saved.
+        DataError: an image can no longer be read. The present state is saved, except in an evaluation or an average.
+            Then the last checkpoint does not change.
         StriateError: a file cannot be written.
     """
     followed = state.schedule if isinstance(state.schedule, FollowsEvaluations) else None
