@@ -120,6 +120,8 @@ def test_a_batch_size_of_one_is_a_sentence_and_leaves_no_run(noise: Path) -> Non
         ({"average": "swa", "average.every_epochs": 5}, "3ep"),
         ({"average": "swa"}, "0.5ep"),
         ({"average": "lookahead", "average.every_steps": 100}, "3ep"),
+        # 12 images: the last one joins the batch before, so that an epoch has one step.
+        ({"average": "lookahead", "average.every_steps": 2, "batch_size": 11}, "1ep"),
     ],
 )
 def test_an_average_that_no_weights_enter_is_a_sentence_and_leaves_no_run(

@@ -80,12 +80,9 @@ def _check_average(recipe: Recipe, prepared: TrainingData) -> None:
     Raises:
         ConfigError: none do.
     """
-    average, images = recipe.average, prepared.counts.get("train")
-    if average is None or images is None:
-        return
-    start = Clock(-(-images // recipe.batch_size))
+    average, start = recipe.average, Clock(prepared.steps_per_epoch(recipe))
     steps = recipe.epochs.steps(start.steps_per_epoch)
-    if steps is None:
+    if average is None or steps is None:
         return
     if not any(average.due(replace(start, step=step), recipe.epochs) for step in range(1, steps + 1)):
         raise ConfigError(

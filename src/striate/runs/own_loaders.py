@@ -97,9 +97,13 @@ class PreparedLoaders:
 
     def smallest_batch(self, recipe: Recipe) -> int:
         """Return the size of the last batch if the length of the data set is known, else that of the first."""
-        count, steps = self.counts.get("train"), len(self._batches("train"))
+        count, steps = self.counts.get("train"), self.steps_per_epoch(recipe)
         last = recipe.batch_size if count is None else count - (steps - 1) * recipe.batch_size
         return last if 0 < last < recipe.batch_size else recipe.batch_size
+
+    def steps_per_epoch(self, recipe: Recipe) -> int:
+        """Return the length of the training loader."""
+        return len(self._batches("train"))
 
     def record(self, run: Run) -> None:
         """Write nothing: there is no audit."""

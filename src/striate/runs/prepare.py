@@ -94,6 +94,10 @@ class TrainingData(Protocol):
         """Return how many images the smallest batch of the training has."""
         ...
 
+    def steps_per_epoch(self, recipe: Recipe) -> int:
+        """Return the number of batches of an epoch of the training."""
+        ...
+
     def record(self, run: Run) -> None:
         """Write what is known of the data into the run."""
         ...
@@ -194,7 +198,7 @@ class Prepared:
         """Return a loader whose images have the size that the recipe's resizing gives each epoch."""
         resizing, full = recipe.resizing, min(self.input.size)
         assert resizing is not None
-        steps = self.steps or len(batches_of(self.splits["train"], recipe.batch_size))
+        steps = self.steps_per_epoch(recipe)
         epochs = epochs_of(recipe.epochs, steps)
 
         def spec(epoch: int) -> InputSpec:
@@ -238,6 +242,10 @@ class Prepared:
     def smallest_batch(self, recipe: Recipe) -> int:
         """Return how many images the smallest batch of an epoch has."""
         return min(map(len, batches_of(self.splits["train"], recipe.batch_size)))
+
+    def steps_per_epoch(self, recipe: Recipe) -> int:
+        """Return the number of batches of an epoch of the training."""
+        return self.steps or len(batches_of(self.splits["train"], recipe.batch_size))
 
     def record(self, run: Run) -> None:
         """Write the audit and the record of the images into the run."""
