@@ -24,13 +24,13 @@ from striate.models import OWN_MODELS
 from striate.reporting import build
 from striate.runs import train as run_training
 from striate.runs.folder import Run
-from striate.runs.freezing import FREEZINGS, FreezeOut, Freezing, Layerwise, ending, shortened
+from striate.runs.freezing import FREEZINGS, FreezeOut, Freezing, Layerwise, ending
 from striate.runs.recipes import RECIPES
 from striate.runs.resizing import RESIZINGS, Growing, Listed, Resizing, resized
 from striate.training import LogPosition, SafePoint, StepDone, TrainState, read_checkpoint, read_events, restore, train
 from striate.training.checkpoint import checkpoint_path, snapshot, write_checkpoint
 from striate.training.optimizers import SGD
-from striate.training.schedules import Cosine
+from striate.training.schedules import Cosine, Schedule, Step
 
 LENGTH = Duration.parse("5ep")
 SETTINGS = ["batch_size=8", "epochs=4ep", "input.height=12", "input.width=12", "precision=float32", "device=cpu"]
@@ -155,15 +155,17 @@ def test_what_resizing_does_not_suit_is_refused_before_the_run_begins(photos: Pa
     assert not Path("runs").exists()
 
 
-def freezing_state(freezing: Freezing | None, model: nn.Module | None = None) -> TrainState:
+def freezing_state(
+    freezing: Freezing | None, model: nn.Module | None = None, schedule: Schedule | None = None
+) -> TrainState:
     model = make_model() if model is None else model
-    schedule = Cosine()
+    schedule = schedule or Cosine()
     rates = ending(freezing, (), model, (6, 6))
     return make_state(
         model,
         optimizer=SGD(lr=0.1, momentum=0.9).create(model, rates),
         schedule=schedule.over(LENGTH),
-        schedules={rate.end: schedule.over(shortened(LENGTH, rate.end, 5)) for rate in rates if rate.end < 1}
+        schedules={rate.end: schedule.over(LENGTH, part=rate.end) for rate in rates if rate.end < 1}
         if freezing is not None and freezing.shortened
         else {},
         length=LENGTH,
@@ -205,6 +207,18 @@ def test_the_rates_of_freezeout_are_those_of_the_paper() -> None:
         for rate, end in zip(found, ends, strict=True):
             now = min(1.0, (step + 0.5) / 25 / end)  # the rate is that of the middle of the step
             assert rate == pytest.approx(0.1 / end * 0.5 * (1 + math.cos(math.pi * now)), abs=1e-12)
+
+
+def test_a_schedule_that_counts_epochs_ends_where_the_layer_is_frozen_too() -> None:
+    state = freezing_state(FreezeOut(first=0.5, cubed=False, scaled=False), schedule=Step(every_epochs=2.0, factor=0.1))
+    rates = [
+        [group["lr"] for group in state.optimizer.param_groups]
+        for event in train(state, MadeBatches(), until=LENGTH)
+        if isinstance(event, StepDone)
+    ]
+    # The rate falls after two and four of five epochs of five steps, and for the other layers in half the time.
+    assert [rate[0] for rate in rates] == pytest.approx([0.1] * 10 + [0.01] * 10 + [0.001] * 5)
+    assert [rate[-1] for rate in rates[:13]] == pytest.approx([0.1] * 5 + [0.01] * 5 + [0.001] * 3)
 
 
 @pytest.mark.parametrize("name", list(FREEZINGS))

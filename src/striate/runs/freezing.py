@@ -13,7 +13,6 @@ from typing import ClassVar
 
 from torch import nn
 
-from striate.core.duration import Duration
 from striate.core.registry import Registered, Registry
 from striate.core.scalars import check_range
 from striate.models import layer_groups
@@ -48,10 +47,11 @@ class Freezing(Registered, ABC):
 
 @dataclass(frozen=True, kw_only=True)
 class FreezeOut(Freezing):
-    """Each group of layers follows the schedule down to its end at the fraction t of the training, and is frozen then.
+    """Each group of layers follows the schedule to its end at the fraction t of the training, and is frozen then.
 
     Brock, Lim, Ritchie and Weston 2017, "FreezeOut: accelerate training by progressively freezing layers",
-    arXiv:1706.04983, section 3. The paper anneals by a cosine, which is schedule cosine. Its layers are groups of
+    arXiv:1706.04983, section 3. The paper anneals by a cosine, which is schedule cosine. Of schedules that count
+    epochs, such as step, a group passes each epoch in the fraction t of its time. The paper's layers are groups of
     layers here (`striate.layer_groups`). t grows linearly from `first` at the input to 1 at the head.
 
     Args:
@@ -114,10 +114,3 @@ def ending(
     ends = [freezing.end(1 - depth / max(1, len(rates) - 1)) for depth in range(len(rates))]
     pairs = zip(rates, ends, strict=True)
     return tuple(replace(rate, factor=rate.factor * freezing.factor(end), end=end) for rate, end in pairs)
-
-
-def shortened(length: Duration, end: float, steps_per_epoch: int) -> Duration:
-    """Return the fraction `end` of a length of training."""
-    if length.unit == "st":
-        return Duration(end * length.amount / steps_per_epoch, "ep")
-    return replace(length, amount=end * length.amount)

@@ -27,7 +27,7 @@ from striate.models import Arguments, build_model
 from striate.runs.criterion import learned_task
 from striate.runs.events import RunStarted
 from striate.runs.folder import Run
-from striate.runs.freezing import ending, shortened
+from striate.runs.freezing import ending
 from striate.runs.health import Diagnosed, HealthWatch
 from striate.runs.initial import initialize
 from striate.runs.plan import Plan
@@ -277,7 +277,7 @@ def _state(
         length=recipe.epochs,
         processes=together,
         schedules={
-            rate.end: recipe.schedule.over(shortened(recipe.epochs, rate.end, steps_per_epoch))
+            rate.end: recipe.schedule.over(recipe.epochs, part=rate.end)
             for rate in rates
             if recipe.freezing is not None and recipe.freezing.shortened and rate.end < 1
         },

@@ -59,8 +59,8 @@ class Plateau(Schedule):
         """Return the factor before any evaluation."""
         return 1.0
 
-    def over(self, length: Duration) -> Callable[[Clock], float]:
-        """Return a factor that follows the evaluations (`FollowsEvaluations`); `length` and clock do not matter."""
+    def over(self, length: Duration, *, part: float = 1.0) -> Callable[[Clock], float]:
+        """Return a factor that follows the evaluations (`FollowsEvaluations`); length, part and clock do not matter."""
         return _Reductions(self)
 
 

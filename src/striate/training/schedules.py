@@ -40,15 +40,16 @@ class Schedule(Registered, ABC):
     def __call__(self, position: Position) -> float:
         """Return the factor of the base learning rate at `position`."""
 
-    def over(self, length: Duration) -> Callable[[Clock], float]:
+    def over(self, length: Duration, *, part: float = 1.0) -> Callable[[Clock], float]:
         """Return the factor as a function of the clock before an update, for a training of `length`.
 
-        If `length` is a time, the factor depends on the speed of the machine and differs between runs.
+        Its course takes the fraction `part` of the training: it passes epochs that much faster. If `length` is a time,
+        the factor depends on the speed of the machine and differs between runs.
         """
 
         def factor(clock: Clock) -> float:
             middle = (length.progress(clock) + length.progress(replace(clock, step=clock.step + 1))) / 2
-            return self(Position((clock.step + 0.5) / clock.steps_per_epoch, min(middle, 1.0)))
+            return self(Position((clock.step + 0.5) / clock.steps_per_epoch / part, min(middle / part, 1.0)))
 
         return factor
 
