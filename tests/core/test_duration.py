@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 
 import pytest
@@ -74,6 +75,14 @@ def test_a_duration_ends(amount: float) -> None:
 def test_the_text_of_a_duration_reads_as_the_same_duration(amount: float, unit: str) -> None:
     duration = Duration(float(math.ceil(amount)) if unit == "st" else amount, unit)
     assert Duration.parse(str(duration)) == duration
+
+
+def test_tenths_of_epochs_have_the_updates_of_exact_arithmetic() -> None:
+    for tenths, steps_per_epoch in itertools.product(range(1, 130), range(1, 130)):
+        duration, updates = Duration(tenths / 10, "ep"), -(-tenths * steps_per_epoch // 10)
+        assert duration.steps(steps_per_epoch) == updates
+        assert duration.reached(Clock(steps_per_epoch, step=updates))
+        assert not duration.reached(Clock(steps_per_epoch, step=updates - 1))
 
 
 @pytest.mark.parametrize(

@@ -87,7 +87,7 @@ class Duration:
     def progress(self, clock: Clock) -> float:
         """Return the fraction of this duration that has passed: 0 at the start, 1 or more when it is over."""
         if self.unit == "ep":
-            return clock.step / (self.amount * clock.steps_per_epoch)
+            return clock.step / self._updates(clock.steps_per_epoch)
         if self.unit == "st":
             return clock.step / self.amount
         return clock.seconds / (self.amount * _SECONDS[self.unit])
@@ -112,5 +112,12 @@ class Duration:
     def steps(self, steps_per_epoch: int) -> int | None:
         """Return the number of updates, rounded up; None for a length of time, which has no fixed number."""
         if self.unit == "ep":
-            return -int(-(self.amount * steps_per_epoch) // 1)
+            return -int(-self._updates(steps_per_epoch) // 1)
         return int(self.amount) if self.unit == "st" else None
+
+    def _updates(self, steps_per_epoch: int) -> float:
+        """Return the number of updates in the epochs, fractions included.
+
+        The product is rounded: 1.1 epochs of 50 updates would be 55.00000000000001.
+        """
+        return float(f"{self.amount * steps_per_epoch:.12g}")
