@@ -148,7 +148,7 @@ def test_a_short_training_is_not_measured(tmp_path: Path) -> None:
 def test_a_training_that_stops_early_is_measured_at_its_end(tmp_path: Path) -> None:
     found = diagnoses(session(tmp_path, make_state(), epochs=3, size=300, patience=1))
     assert [each.clock.step for each in found] == [10]
-    assert outcome(found[-1], "fit") == "good", "the training is over"
+    assert outcome(found[-1], "fit") == "no over-fitting", "the training is over: not only so far"
 
 
 def outcome(found: Diagnosed, subject: str) -> str:
