@@ -84,7 +84,7 @@ def learning_curve(
     Smaller samples are parts of larger ones. Each point fits as many folds, so that every image has an output.
     """
     order = Stream(seed, "learning-curve").permutation(len(targets), epoch=0)
-    most = int(np.bincount(targets).max() * (1 - 1 / len(np.unique(folds))))
+    most = max(int(np.bincount(targets[folds != fold]).max()) for fold in np.unique(folds))
     counts = (*(size for size in _PER_CLASS if size < most), most)
     return tuple(
         CurvePoint(count, OutOfFold(_answers(features, targets, folds, fit, order, count), targets, folds).accuracy)
