@@ -183,6 +183,17 @@ def test_a_loader_has_as_many_batches_as_its_length_says(count: int, sentence: s
         list(batches.epoch(0))
 
 
+@pytest.mark.parametrize("kind", [torch.uint8, torch.int16, torch.uint16, torch.uint32, torch.uint64])
+def test_labels_may_have_any_type_of_whole_numbers(kind: torch.dtype) -> None:
+    def read(labels: Tensor) -> Tensor:
+        batches = LoaderBatches([(IMAGES, labels)], "train", LabelSpec(("a", "b")), CLASSIFICATION.targets)
+        return next(batches.epoch(0)).targets
+
+    assert torch.equal(read(LABELS.to(kind)), LABELS)
+    with pytest.raises(DataError, match=r"labels from 1 to 2; 2 classes"):
+        read((LABELS + 1).to(kind))
+
+
 @pytest.mark.parametrize(
     ("loader", "sentence"),
     [

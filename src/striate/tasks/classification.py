@@ -39,12 +39,13 @@ class Classification(LogitsTask):
                 f"labels of shape {tuple(values.shape)} and type {values.dtype} for {count} images; expected "
                 f"({count},), whole numbers."
             )
-        low, high = int(values.min()), int(values.max())
+        numbers = values.long()  # torch compares no unsigned integers of more than 8 bits
+        low, high = int(numbers.min()), int(numbers.max())
         if not 0 <= low <= high < len(labels):
             raise DataError(
                 f"labels from {low} to {high}; {len(labels)} classes are numbered from 0 to {len(labels) - 1}."
             )
-        return values.long()
+        return numbers
 
     def answers(self, outputs: Float[Tensor, "n k"], temperature: float = 1.0) -> Float[Tensor, "n k"]:
         """Return the probability of each class, softmax(logits / temperature).
