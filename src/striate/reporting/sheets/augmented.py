@@ -94,7 +94,7 @@ def of_many_classes(dataset: Dataset, index: Int64[np.ndarray, " n"], count: int
     An image of several classes counts as one of the rarest of them, and one without any as one of a class of its own.
     """
     targets = dataset.targets[index]
-    classes = targets if targets.ndim == 1 else _rarest(targets)
+    classes = targets if targets.ndim == 1 else _rarest(targets > 0)
     order = np.argsort(classes, kind="stable")
     starts = np.searchsorted(classes[order], classes[order])
     rounds = order[np.argsort(np.arange(len(order)) - starts, kind="stable")]  # the first of each class, the second, …
