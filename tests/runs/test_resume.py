@@ -360,6 +360,15 @@ FORMAT_1 = {
 }  # fmt: skip
 
 
+def test_a_metric_that_was_not_evaluated_before_decides_from_the_change_on(photos: Path) -> None:
+    run = stop(begin(photos), 2)
+    edit(run, stop__metric="macro_f1")
+    stop(striate.resume.events(run.path, inexact=True), 3)
+    assert striate.resume(run.path).path == run.path
+    scores = [event["scores"] for event in read_events(run.events_file) if event["event"] == "evaluated"]
+    assert ["macro_f1" in each for each in scores] == [False, False, True, True]
+
+
 def test_a_run_whose_settings_are_in_format_1_goes_on_to_the_same_weights(photos: Path) -> None:
     complete = whole(photos)
     run = stop(begin(photos), 1)

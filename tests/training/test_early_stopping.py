@@ -43,6 +43,14 @@ def test_not_a_number_is_never_the_best() -> None:
     assert stopping.best_step == 2
 
 
+def test_evaluations_before_the_metric_was_chosen_do_not_count() -> None:
+    scores = [{"loss": 1.0}, {"loss": 2.0, "macro_f1": 0.5}, {"loss": 3.0, "macro_f1": 0.4}]
+    log = [{"event": "evaluated", "clock": {"step": step}, "scores": each} for step, each in enumerate(scores, start=1)]
+    stopping = EarlyStopping("macro_f1", patience=2)
+    stopping.recall([{"event": "started"}, *log, {"event": "stopped", "clock": {"step": 3}}])
+    assert (stopping.best_step, stopping.waited) == (2, 1)
+
+
 def test_unknown_metrics_and_impossible_patience_are_sentences() -> None:
     with pytest.raises(ConfigError, match="There is no metric 'accurancy'"):
         EarlyStopping("accurancy")

@@ -171,9 +171,7 @@ def _ending(run: Run, plan: Plan, checkpoint: Checkpoint) -> Ending:
     """Return why the training is over at `checkpoint`, and where it was best."""
     stop, end = plan.recipe.stop, plan.recipe.epochs
     stopping = EarlyStopping(stop.metric, stop.patience)
-    for event in read_events(run.events_file):
-        if event["event"] == "evaluated":
-            stopping.note(event["clock"]["step"], event["scores"])
+    stopping.recall(read_events(run.events_file))
     if stopping.exhausted:
         return Ending(stopping.reason, stopping.best_step)
     complete = end.reached(checkpoint.clock)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from typing import Any
 
 from striate.core.errors import ConfigError, TrainingError
 from striate.metrics import METRICS
@@ -46,6 +47,15 @@ class EarlyStopping:
             return True
         self.waited += 1
         return False
+
+    def recall(self, events: Iterable[Mapping[str, Any]]) -> None:
+        """Record the evaluations in an event log.
+
+        Those without the metric do not count: they were made before the user chose another one.
+        """
+        for event in events:
+            if event["event"] == "evaluated" and self.metric in event["scores"]:
+                self.note(event["clock"]["step"], event["scores"])
 
     @property
     def exhausted(self) -> bool:

@@ -54,11 +54,11 @@ def train_session(
         StriateError: a file cannot be written.
     """
     followed = state.schedule if isinstance(state.schedule, FollowsEvaluations) else None
-    for event in state.processes.once(lambda: read_events(log.path) if log is not None else []):
-        if event["event"] == "evaluated":
-            stopping.note(event["clock"]["step"], event["scores"])
-            if followed is not None:
-                followed.note(event["scores"])
+    past = state.processes.once(lambda: read_events(log.path) if log is not None else [])
+    stopping.recall(past)
+    for event in past:
+        if event["event"] == "evaluated" and followed is not None:
+            followed.note(event["scores"])
     if stopping.exhausted:
         return Ending(stopping.reason, stopping.best_step)
     with contextlib.ExitStack() as stack:
