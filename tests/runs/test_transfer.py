@@ -268,9 +268,11 @@ def test_a_trained_network_recognises_its_training_images(
 
 
 def _grouped(photos: Path, table: Path, groups: int, each: int = 6) -> Path:
-    """Write a table of some images of each class, in `groups` groups."""
-    names = [f"{label}/{number}.png" for label in ("red", "blue") for number in range(each)]
-    rows = [f"{photos / name},{name.partition('/')[0]},{place % groups}" for place, name in enumerate(names)]
+    """Write a table of some images of each class, in `groups` groups; 0 makes each class a group."""
+    names = [(label, f"{label}/{number}.png") for label in ("red", "blue") for number in range(each)]
+    rows = [
+        f"{photos / name},{label},{place % groups if groups else label}" for place, (label, name) in enumerate(names)
+    ]
     table.write_text("\n".join(["path,label,group", *rows]))
     return table
 
@@ -278,12 +280,12 @@ def _grouped(photos: Path, table: Path, groups: int, each: int = 6) -> Path:
 def test_folds_take_the_place_of_a_validation_split_that_no_group_fits(
     photos: Path, weights: str, tmp_path: Path
 ) -> None:
-    table = _grouped(photos, tmp_path / "three.csv", 3)
+    table = _grouped(photos, tmp_path / "classes.csv", 0)
     changes = {"model": MODEL, "weights": weights, "transfer.name": "features"}
     recipe = make_plan(str(table), "transfer", changes).recipe
     prepared = prepare_data(recipe, audit(open_data(table)))
     assert not len(prepared.splits["val"])
-    assert fold_count(recipe, prepared) == 3
+    assert fold_count(recipe, prepared) == 2
     assert pooled(recipe, prepared).counts == {"train": 12}
 
 
@@ -292,7 +294,25 @@ def test_without_folds_a_validation_split_is_needed(
     photos: Path, weights: str, tmp_path: Path, settings: dict[str, Any]
 ) -> None:
     with pytest.raises(DataError, match=r"no image for the validation split.*groups of images"):
-        _train(_grouped(photos, tmp_path / "three.csv", 3), weights, tmp_path, **settings)
+        _train(_grouped(photos, tmp_path / "classes.csv", 0), weights, tmp_path, **settings)
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"transfer.name": "auto"},
+        {"transfer.name": "features", "transfer.folds": 1},
+        {"transfer.name": "head", "epochs": 1, "batch_size": 4},
+    ],
+    ids=["auto", "features", "head"],
+)
+def test_training_images_of_one_group_are_learned_from(
+    photos: Path, weights: str, tmp_path: Path, settings: dict[str, Any]
+) -> None:
+    """Each of three groups, of four images, is a split."""
+    run = _train(_grouped(photos, tmp_path / "three.csv", 3), weights, tmp_path, **settings)
+    assert run.scores["folds" if settings["transfer.name"] == "auto" else "val"].top1.value > 0.7
+    assert bool(load_classifier(run).model.state_dict()["fc.weight"].isfinite().all())
 
 
 def test_images_of_one_group_cannot_be_folded_and_single_images_are_named(

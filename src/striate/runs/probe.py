@@ -208,8 +208,7 @@ def _fitting(
     count = fold_count(recipe, prepared)
     if cross_validates(recipe.transfer):  # these folds choose `c`, within what each of the others is trained on
         count = 3 if count == 2 else 2
-    count = max(2, min(count, group_count(prepared.dataset, prepared.index)))
-    folds = folds_of(prepared.dataset, prepared.index, count)[index]
+    folds = _folds_of(prepared, min(count, group_count(prepared.dataset, prepared.index)))
     return rows, targets, folds, fit_of(recipe, rows, targets, folds, len(prepared.labels))
 
 
@@ -317,8 +316,19 @@ def _folds(prepared: Prepared, most: int) -> tuple[Int[np.ndarray, " n"], Int[np
     index = prepared.splits["train"]
     smallest = int(np.bincount(prepared.dataset.targets[index], minlength=len(prepared.labels)).min())
     groups = group_count(prepared.dataset, prepared.index)
-    folds = folds_of(prepared.dataset, prepared.index, max(2, min(most, smallest, groups)))[index]
-    return index, folds
+    return index, _folds_of(prepared, min(most, smallest, groups))
+
+
+def _folds_of(prepared: Prepared, count: int) -> Int[np.ndarray, " n"]:
+    """Return the fold of each training image, of at least two folds. Those of a group are in one, if there are others.
+
+    The only group among the training images is divided: the loss out of fold is then too low, but still compares.
+    """
+    index, count = prepared.splits["train"], max(2, count)
+    folds = folds_of(prepared.dataset, prepared.index, count)[index]
+    if folds.min() == folds.max():
+        folds[np.argsort(prepared.dataset.targets[index], kind="stable")] = np.arange(len(index)) % count
+    return folds
 
 
 def _probe(place: str, rows: np.ndarray, targets: np.ndarray, folds: np.ndarray, classes: int) -> Probe:
