@@ -27,7 +27,7 @@ from striate.training import Position, SafePoint, newest_checkpoint, read_events
 
 DEBUG = {"epochs": "4ep", "batch_size": 8, "input.height": 12, "input.width": 12, "precision": "float32"}
 NETWORK = "conv3-8 relu pool2 fc16 relu"
-DEEPER = "conv3-8 relu pool2 conv3-8 relu fc16 relu"  # with a convolution for each change of the initial weights
+DEEPER = "conv3-8 relu pool2 conv3-8 relu gap fc16 relu"  # with a convolution for each change of the initial weights
 
 
 def _plan(*_: object, micro_batch: int | None, **__: object) -> ExecutionPlan:
@@ -58,8 +58,11 @@ CRAFT: dict[str, dict[str, object]] = {
     "gradient rules": {"optimizer.gradient_noise": 0.01, "optimizer.sharpness": 0.05, "optimizer.max_norm": 3.0},
 }
 """What a recipe may add, each to the recipe `photos`."""
-SCALED: dict[str, dict[str, object]] = {"resnet_rs": {"optimizer.lr": 0.1 * 8 / 256}}
-"""Rates that are made for far larger batches, as much smaller as the batch."""
+SCALED: dict[str, dict[str, object]] = {
+    "resnet_rs": {"optimizer.lr": 0.1 * 8 / 256},
+    "cifar_fast": {"resizing.pixels": (9, 10)},
+}
+"""Rates that are made for far larger batches, and sides for larger images, as much smaller as these."""
 
 
 def _state(run: Run) -> dict[str, bytes]:
