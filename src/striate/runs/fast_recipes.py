@@ -21,7 +21,7 @@ _LAST = StopSettings(keep="last")
 
 
 def cifar_fast() -> Recipe:
-    """CIFAR-10 towards 94 %: the method of airbench94, with Muon, on smaller images first.
+    """CIFAR-10 to 94 %: the method of airbench94, with Muon, on smaller images first.
 
     Jordan, "94% on CIFAR-10 in 3.29 seconds on a single GPU", arXiv:2404.00498, section 3, and its successor with Muon:
     frozen patch whitening, partial identities, fast biases of norms, label smoothing of 0.2, a rate that falls linearly
