@@ -15,7 +15,8 @@ from torch import Tensor, nn
 from striate.core.errors import ModelError
 from striate.exporting import translation
 from striate.exporting.graph import Graph
-from striate.exporting.translation import UntranslatedError, add_network, record
+from striate.exporting.operators import UntranslatedError
+from striate.exporting.translation import add_network, record
 
 
 class Of(nn.Module):

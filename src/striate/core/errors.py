@@ -48,6 +48,11 @@ def command(*words: object) -> str:
     return shlex.join(["striate", *map(str, words)])
 
 
+def first_line(error: BaseException) -> str:
+    """Return the first line of an error's message, without a trailing period; the name of its type if it has none."""
+    return (str(error).strip() or type(error).__name__).splitlines()[0].rstrip(".")
+
+
 def nearest(name: str, known: Iterable[str]) -> str:
     """Suggest the closest known name for an unknown one; list all known names if none is close.
 

@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 import torch
 from torch import nn
 
-from striate.core.errors import ModelError
+from striate.core.errors import ModelError, first_line
 from striate.models._zoo import MODELS
 
 ModelSource = nn.Module | Callable[..., nn.Module]  # a class is a function that builds it
@@ -54,7 +54,7 @@ class OwnModel:
             return self.source(**arguments)
         except Exception as error:  # a constructor may raise any
             with_these = ", ".join(f"{name}={value!r}" for name, value in arguments.items())
-            raise ModelError(f"{self.name}({with_these}) cannot be built: {_said(error)}") from error
+            raise ModelError(f"{self.name}({with_these}) cannot be built: {first_line(error)}") from error
 
 
 OWN_MODELS: dict[str, OwnModel] = {}
@@ -140,13 +140,8 @@ def _copied(model: nn.Module, name: str) -> nn.Module:
         return copy.deepcopy(model)
     except Exception as error:  # of tensors that were computed, as by weight_norm; or a lock, a file …
         raise ModelError(
-            f"{name} cannot be copied: {_said(error)}. Register the function or class that builds it instead."
+            f"{name} cannot be copied: {first_line(error)}. Register the function or class that builds it instead."
         ) from error
-
-
-def _said(error: Exception) -> str:
-    """Return the first line of what an error says, without its full stop."""
-    return (str(error).strip() or type(error).__name__).splitlines()[0].rstrip(".")
 
 
 def _check_output(name: str, model: nn.Module, shape: tuple[int, int, int], classes: int) -> None:

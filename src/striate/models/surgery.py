@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from torch.nn.utils.parametrize import type_before_parametrizations
 
 from striate.core.arguments import checked
-from striate.core.errors import ModelError, nearest
+from striate.core.errors import ModelError, first_line, nearest
 from striate.core.protocols import Auxiliary, Described
 from striate.core.rng import Stream, torch_random_state_kept
 from striate.hooks import borrow
@@ -257,8 +257,7 @@ def calls_of(model: nn.Module, size: int | tuple[int, int] | None) -> list[Call]
                 model(image)
                 return calls
             except Exception as error:  # a forward pass may raise any
-                said = (str(error).strip() or type(error).__name__).splitlines()[0]
-                failures.append(f"{count}×{height}×{width} ({said})")
+                failures.append(f"{count}×{height}×{width} ({first_line(error)})")
     raise ModelError(
         f"This {type(model).__name__} does not run on images of {failures[0]}. Pass the size of its images: "
         "size=(height, width)."

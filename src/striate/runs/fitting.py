@@ -14,7 +14,7 @@ from torch.nn.modules.instancenorm import _InstanceNorm
 
 from striate.core.batch import Batch
 from striate.core.duration import Clock
-from striate.core.errors import ConfigError
+from striate.core.errors import ConfigError, first_line
 from striate.core.protocols import Auxiliary
 from striate.models import build_sketch
 from striate.runs.prepare import TrainingData
@@ -66,7 +66,7 @@ def check_fit(recipe: Recipe, prepared: TrainingData) -> None:
         small = resized(prepared.input, side)
         error = _error_of(network, example(small.height, small.width), task)
         if error is not None and str(error) != str(usual):
-            said = str(error).strip().partition("\n")[0]
+            said = first_line(error)
             raise ConfigError(
                 f"resizing trains on images of {small.height}×{small.width} pixels too, and {recipe.model} for "
                 f"{height}×{width} does not take them ({said}). Choose a network that ends in a mean over the map, as "

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from torch import nn
 from torch.nn.parameter import is_lazy
 
-from striate.core.errors import ModelError
+from striate.core.errors import ModelError, first_line
 from striate.tracing.fields import FieldTracker, ReceptiveField
 from striate.tracing.operations import Sharing, Window, macs, sharing
 from striate.tracing.recorder import Entered, Left, Operation, Recorder, Shape, Value, on_meta
@@ -130,7 +130,7 @@ def _refuse_lazy(model: nn.Module) -> None:
 
 
 def _sentence(place: str, shape: tuple[int, int, int], error: Exception) -> str:
-    said = (str(error).strip() or type(error).__name__).splitlines()[0].rstrip(".")
+    said = first_line(error)
     size = "×".join(map(str, shape))
     if "meta" in said:  # no shape is wrong: the network reads a number, as by .item(), .numpy(), or an `if` on a tensor
         return (

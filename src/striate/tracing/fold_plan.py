@@ -15,6 +15,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
+from striate.core.errors import first_line
 from striate.core.protocols import LayerRole, role_of
 from striate.tracing.operations import CONVOLUTION, aten
 from striate.tracing.recorder import UNFOLLOWED, Left, ModuleCall, Operation, Recorder, on_meta
@@ -61,7 +62,7 @@ def plan_fold(model: nn.Module, shape: tuple[int, int, int]) -> FoldPlan:
         recorder = Recorder(image)
         recorder.run(copied, image)
     except UNFOLLOWED as error:
-        said = (str(error).strip() or type(error).__name__).splitlines()[0].rstrip(".")
+        said = first_line(error)
         return FoldPlan(reason=f"a forward pass without data failed ({type(error).__name__}: {said})")
     read = _Reading(recorder)
     modules = {path: module for path, module in copied.named_modules() if "forward" not in vars(module)}

@@ -27,7 +27,7 @@ from torch import Tensor, nn
 from striate.core.batch import Batch
 from striate.core.config import from_json, to_json
 from striate.core.device import ExecutionPlan, Layout, Precision, computes_in_bf16, machine, out_of_memory, plain_plan
-from striate.core.errors import StriateError
+from striate.core.errors import StriateError, first_line
 from striate.core.files import cache_folder, read_regular, write_json
 from striate.core.progress import Progress, silent
 from striate.core.rng import torch_random_state_kept
@@ -95,7 +95,7 @@ def choose_plan(
         except (RuntimeError, MemoryError) as error:
             if not out_of_memory(error):
                 raise
-            said = str(error).strip().partition("\n")[0]
+            said = first_line(error)
         plans = [divided(plan, len(batch), model.train(), said) for plan in plans]
     if chosen.micro_batch != micro_batch:
         return chosen

@@ -11,7 +11,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from striate.core.batch import Batch
 from striate.core.device import ExecutionPlan, out_of_memory
-from striate.core.errors import TrainingError
+from striate.core.errors import TrainingError, first_line
 from striate.training.backward import piece_count
 from striate.training.state import TrainState
 
@@ -34,7 +34,7 @@ def with_less_memory(state: TrainState, batch: Batch, gradient: Callable[[], flo
         except (RuntimeError, MemoryError) as error:
             if not out_of_memory(error):
                 raise
-            said = str(error).strip().partition("\n")[0]
+            said = first_line(error)
             if state.processes.count > 1:  # the others wait for the gradient of this pass
                 raise TrainingError(
                     f"Memory is not enough for {len(batch)} images at once in a process of several ({said}). Choose "

@@ -8,6 +8,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from striate.core.errors import first_line
 from striate.explaining._batching import in_batches, is_one_at_a_time
 from striate.explaining.attribution._method import RawAttribution, attribution_method
 from striate.explaining.occluding.incremental import Incremental, UntraceableError
@@ -80,7 +81,7 @@ def _incremental(
     try:
         incremental = Incremental.of(model, image)
     except (UntraceableError, RuntimeError) as error:  # RuntimeError: a tensor subclass that hides its storage
-        reason = (str(error).strip() or type(error).__name__).splitlines()[0].rstrip(".")
+        reason = first_line(error)
         return None, (f"The whole network ran for each patch: {reason}.",)
     return (incremental if incremental.saved(places) >= _WORTHWHILE else None), ()
 

@@ -10,6 +10,7 @@ import torch.nn.functional as F
 from jaxtyping import Float, UInt8
 from torch import Tensor, nn
 
+from striate.core.errors import first_line
 from striate.core.progress import Progress, silent
 from striate.core.spec import InputSpec
 from striate.explaining.visualize.ascent import Ascent
@@ -91,7 +92,7 @@ def _gradient(ascent: Ascent, values: Tensor, seen: Callable[[], Tensor]) -> tup
         height, width = values.shape[-2:]
         raise ObjectiveError(
             f"The network cannot compute {ascent.objective} of an image of {height}×{width}: name an earlier place, "
-            f"dream in fewer octaves, or begin with an image of another size. ({str(error).splitlines()[0]})"
+            f"dream in fewer octaves, or begin with an image of another size. ({first_line(error)})"
         ) from error
 
 
