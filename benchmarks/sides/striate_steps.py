@@ -14,7 +14,7 @@ from striate.core.allocator import tune_process
 from striate.core.config import parse_overrides
 from striate.core.duration import Duration
 from striate.runs.start import plan_run
-from striate.runs.train import Session, first_state
+from striate.runs.train import Session, first_state, on_device
 from striate.training import StepDone, train
 
 from .standing import stand
@@ -25,6 +25,7 @@ def main(data: str, recipe: str, count: int, changes: list[str]) -> None:
     session = Session(*plan_run(data, dict(parse_overrides(changes)), recipe=recipe)[:2])
     batches, _ = session.prepared.load(session.plan.recipe)
     state = first_state(session, batches)
+    batches = on_device(batches, state.plan)
     with contextlib.closing(train(state, batches, until=Duration(1e6, "ep"))) as events:
         steps: Iterator[StepDone] = (event for event in events if isinstance(event, StepDone))
         losses = [next(steps).loss]

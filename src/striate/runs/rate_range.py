@@ -17,7 +17,7 @@ from striate.core.duration import Clock, Duration
 from striate.core.errors import ConfigError, TrainingError
 from striate.core.progress import Progress, silent
 from striate.core.scalars import check_range
-from striate.runs.train import Session, first_state
+from striate.runs.train import Session, first_state, on_device
 from striate.runs.transfer import Features
 from striate.tasks.classification import Classification
 from striate.training import StepDone, train
@@ -141,6 +141,7 @@ def range_test(session: Session, wanted: RateRange, *, progress: Progress = sile
         )
     batches, _ = session.prepared.load(recipe, progress=progress)
     state = first_state(session, batches, progress=progress)
+    batches = on_device(batches, state.plan)
 
     def factor(clock: Clock) -> float:
         return wanted.rate(clock.step) / recipe.optimizer.lr

@@ -127,6 +127,8 @@ def train_run(
     if checkpoint is not None:
         changes = (*changes, *state.processes.once(partial(_differences, state, checkpoint, start)))
         restore(state, checkpoint)
+    train = on_device(train, state.plan)
+    validation = None if validation is None else on_device(validation, state.plan)
     with contextlib.ExitStack() as stack:
         log = None
         if state.processes.writes:
@@ -191,6 +193,11 @@ def first_state(
     execution = _execution(session, network, start, together, progress)
     task = learned_task(recipe, session.prepared, execution)
     return _state(session, execution, network, task, len(batches), rates, together)
+
+
+def on_device(batches: Batches, plan: ExecutionPlan) -> Batches:
+    """Return `batches` prepared on the device of `plan`; those of a user's own loader stay as they are."""
+    return batches.on(plan.device) if isinstance(batches, (Loader, SizedLoader)) else batches
 
 
 @contextlib.contextmanager

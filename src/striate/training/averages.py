@@ -159,16 +159,19 @@ class Averaged:
         """Let the present weights of `model` enter; a `continued` average replaces them."""
         self.count += 1
         share = self.average.share(self.count)
-        for own, other in zip(self.model.parameters(), model.parameters(), strict=True):
-            own.lerp_(other, share)
-            if self.average.continued:
-                other.copy_(own)
         statistics = {id(value) for norm in _norms(self.model) for value in (norm.running_mean, norm.running_var)}
+        averaged: list[Tensor] = [*self.model.parameters()]
+        others: list[Tensor] = [*model.parameters()]
         for own, other in zip(self.model.buffers(), model.buffers(), strict=True):
             if id(own) in statistics:
-                own.lerp_(other, share)
+                averaged.append(own)
+                others.append(other)
             else:
                 own.copy_(other)
+        torch._foreach_lerp_(averaged, others, share)  # pyright: ignore[reportPrivateImportUsage]
+        if self.average.continued:
+            for own, other in zip(self.model.parameters(), model.parameters(), strict=True):
+                other.copy_(own)
 
     @torch.no_grad()
     def recompute(self, model: nn.Module, task: Task, batches: Iterable[Batch], plan: ExecutionPlan) -> None:

@@ -65,7 +65,8 @@ def gather(images: Float[Tensor, "n c h w"], matrices: Matrices) -> Float[Tensor
     n, c, h, w = images.shape
     columns = _fetch(w, matrices[:, 0, 0], matrices[:, 0, 2])
     rows = _fetch(h, matrices[:, 1, 1], matrices[:, 1, 2])
-    flat = torch.from_numpy((rows[:, :, None] * w + columns[:, None, :]).reshape(n, 1, h * w)).to(images.device)
+    first, within = (torch.from_numpy(places).to(images.device) for places in (rows * w, columns))
+    flat = (first[:, :, None] + within[:, None, :]).reshape(n, 1, h * w)
     return images.reshape(n, c, h * w).gather(2, flat.expand(n, c, h * w)).reshape(n, c, h, w)
 
 
@@ -81,14 +82,15 @@ def interpolate(images: Float[Tensor, "n c h w"], matrices: Matrices) -> Float[T
     """Apply any matrices by bilinear interpolation."""
     _, _, h, w = images.shape
     x, y = np.arange(w) - (w - 1) / 2, np.arange(h) - (h - 1) / 2
-    grid = np.empty((len(matrices), h, w, 2), np.float32)
+    grid = images.new_empty(len(matrices), h, w, 2, dtype=torch.float32)
     for axis, size in enumerate((w, h)):
         # Each point is the sum of a term of its column and one of its row. (A matrix product would be no faster, and
         # may round differently in batches of other sizes.)
         along, across, shift = (matrices[:, axis, place, None] * (2 / size) for place in range(3))
         columns, rows = (along * x).astype(np.float32), (across * y + shift).astype(np.float32)
-        np.add(columns[:, None, :], rows[:, :, None], out=grid[..., axis])
-    return _sampled(images, torch.from_numpy(grid))
+        terms = (torch.from_numpy(part).to(images.device) for part in (columns[:, None, :], rows[:, :, None]))
+        torch.add(*terms, out=grid[..., axis])
+    return _sampled(images, grid)
 
 
 def project(images: Float[Tensor, "n c h w"], matrices: Matrices) -> Float[Tensor, "n c h w"]:
@@ -96,13 +98,14 @@ def project(images: Float[Tensor, "n c h w"], matrices: Matrices) -> Float[Tenso
     _, _, h, w = images.shape
     x, y = np.arange(w) - (w - 1) / 2, np.arange(h) - (h - 1) / 2
 
-    def row(number: int) -> np.ndarray:
+    def row(number: int) -> Tensor:
         along, across, shift = (matrices[:, number, place, None] for place in range(3))
-        return (along * x)[:, None, :] + (across * y + shift)[:, :, None]
+        columns, rows = (torch.from_numpy(part).to(images.device) for part in (along * x, across * y + shift))
+        return columns[:, None, :] + rows[:, :, None]
 
-    divisor = np.maximum(row(2), _HORIZON)
-    grid = np.stack([row(axis) * (2 / size) / divisor for axis, size in enumerate((w, h))], axis=3)
-    return _sampled(images, torch.from_numpy(grid.astype(np.float32)))
+    divisor = row(2).clamp_(min=_HORIZON)
+    grid = torch.stack([row(axis).mul_(2 / size).div_(divisor) for axis, size in enumerate((w, h))], dim=3)
+    return _sampled(images, grid.float())
 
 
 def displaced(images: Float[Tensor, "n c h w"], moves: Float[Tensor, "n 2 h w"]) -> Float[Tensor, "n c h w"]:

@@ -28,6 +28,7 @@ from striate.data.augmentation.mixing import Mixing, soft
 from striate.data.dataset import Dataset, Indices
 from striate.data.loading.batching import batches_of, pieces, prepare_rows
 from striate.data.loading.cache import CachedImages
+from striate.data.loading.resident import ResidentImages, resident
 from striate.data.loading.sampling import Sampling, Shuffled, repetitions
 from striate.data.preparation.arrays import ManyPrepared, normalise, scale, to_shares
 
@@ -87,7 +88,9 @@ class Loader:
         self._dataset, self._indices, self._spec = dataset, indices, spec
         self._batch_size, self._steps = batch_size, steps
         self._length = len(batches_of(indices, batch_size)) if steps is None else steps
-        self._random, self._cached, self._processes = randomization, cached, processes
+        self._random, self._processes = randomization, processes
+        self._cached: CachedImages | ResidentImages | None = cached
+        self._device = torch.device("cpu")
         self._threads = usable_cores() if threads is None else threads
 
     def __len__(self) -> int:
@@ -109,6 +112,18 @@ class Loader:
             for index, counter, rows, images in zip(whole, counters, parts, read, strict=True):
                 batch = self._batch(index[rows], counter[rows], images, epoch)
                 yield batch if self._processes.count == 1 else self._part(batch, index)
+
+    def on(self, device: str) -> Loader:
+        """Return the loader whose images are augmented and scaled on `device`, where its batches then are.
+
+        Decoded images go there in the depth of the data, a quarter of the bytes of a batch. A GPU holds those that are
+        held in memory, too, if they fit in a quarter of its free memory.
+        """
+        moved = copy.copy(self)
+        moved._device = torch.device(device)
+        if isinstance(self._cached, CachedImages):
+            moved._cached = resident(self._cached, moved._device) or self._cached
+        return moved
 
     def undivided(self) -> Loader:
         """Return the loader whose batches are those of a single process."""
@@ -152,8 +167,14 @@ class Loader:
         """Whether images are combined with others of their batch, so that every process prepares all of it."""
         return self._random is not None and any(isinstance(each, Mixing) for each in self._random.augmentations)
 
-    def _read(self, batches: list[Indices]) -> Generator[ManyPrepared, None, None]:
-        return self._decode(batches) if self._cached is None else self._gather(batches, self._cached)
+    def _read(self, batches: list[Indices]) -> Generator[Tensor, None, None]:
+        cached = self._cached
+        if isinstance(cached, ResidentImages):
+            yield from map(cached.take, batches)
+            return
+        with closing(self._decode(batches) if cached is None else self._gather(batches, cached)) as found:
+            for images in found:
+                yield torch.from_numpy(images).to(self._device)
 
     def _order(self, epoch: int, sampling: Sampling | None = None) -> Indices:
         """Return the sample indices of an epoch, by default those of its own sampling."""
@@ -183,9 +204,9 @@ class Loader:
             for batch in cut:
                 yield np.stack([row for _ in batch for row in next(rows)])
 
-    def _batch(self, index: Indices, counters: Indices, images: ManyPrepared, epoch: int) -> Batch:
-        targets = torch.from_numpy(self._dataset.targets[index])
-        changed, targets = self._changed(torch.from_numpy(images), targets, counters, epoch)
+    def _batch(self, index: Indices, counters: Indices, images: Tensor, epoch: int) -> Batch:
+        targets = torch.from_numpy(self._dataset.targets[index]).to(self._device)
+        changed, targets = self._changed(images, targets, counters, epoch)
         return Batch(images=changed, targets=targets, index=torch.from_numpy(index.copy()))
 
     def _changed(self, raw: Tensor, targets: Tensor, counters: Indices, epoch: int) -> tuple[Tensor, Tensor]:

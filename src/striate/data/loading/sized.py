@@ -30,6 +30,14 @@ class SizedLoader:
     def __len__(self) -> int:
         return self._steps
 
+    def on(self, device: str) -> SizedLoader:
+        """Return the loader whose batches are prepared on `device` (`Loader.on`)."""
+
+        def make(spec: InputSpec, progress: Progress) -> Loader:
+            return self._make(spec, progress).on(device)
+
+        return SizedLoader(self._steps, self._spec, make, self._progress)
+
     def undivided(self) -> SizedLoader:
         """Return the loader of whole batches, where each of several processes loads a part of them."""
         return SizedLoader(self._steps, self._spec, lambda spec, progress: self._make(spec, progress).undivided())

@@ -1,12 +1,15 @@
 """Torch's optimizers with a rate for each weight, from running statistics of its gradient."""
 
+# pyright: reportPrivateImportUsage=false
+# torch documents its functions of lists of tensors, which take one call for all parameters, and exports none of them.
+
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import torch
-from jaxtyping import Float
 from torch import Tensor, nn, optim
 from torch.optim import Optimizer
 
@@ -100,19 +103,33 @@ class RMSProp(OptimizerSettings):
         return _RMSprop(groups, alpha=self.rho, eps=self.epsilon, **rest)
 
 
-def adam_step(
-    statistics: dict[str, Any], parameter: nn.Parameter, betas: tuple[float, float], epsilon: float
-) -> Float[Tensor, "*shape"]:
-    """Return Adam's step m̂ / (√v̂ + ε) for the gradient of `parameter`, after an update of its statistics."""
-    gradient = parameter.grad
-    assert gradient is not None
-    if not statistics:
-        statistics |= {"step": 0, "mean": torch.zeros_like(parameter), "square": torch.zeros_like(parameter)}
-    statistics["step"] += 1
-    mean = statistics["mean"].lerp_(gradient, 1 - betas[0])
-    square = statistics["square"].mul_(betas[1]).addcmul_(gradient, gradient, value=1 - betas[1])
-    unbiased = (square / (1 - betas[1] ** statistics["step"])).sqrt_()
-    return (mean / (1 - betas[0] ** statistics["step"])).div_(unbiased.add_(epsilon))
+def gradients_of(parameters: Sequence[nn.Parameter]) -> list[Tensor]:
+    """Return the gradients of parameters that have one."""
+    return [parameter.grad for parameter in parameters if parameter.grad is not None]
+
+
+def adam_steps(
+    statistics: Sequence[dict[str, Any]],
+    parameters: Sequence[nn.Parameter],
+    betas: tuple[float, float],
+    epsilon: float,
+) -> list[Tensor]:
+    """Return Adam's step m̂ / (√v̂ + ε) for the gradient of each parameter, after an update of its statistics."""
+    gradients = gradients_of(parameters)
+    for own, parameter in zip(statistics, parameters, strict=True):
+        if not own:
+            own |= {"step": 0, "mean": torch.zeros_like(parameter), "square": torch.zeros_like(parameter)}
+        own["step"] += 1
+    means, squares = [own["mean"] for own in statistics], [own["square"] for own in statistics]
+    torch._foreach_lerp_(means, gradients, 1 - betas[0])
+    torch._foreach_mul_(squares, betas[1])
+    torch._foreach_addcmul_(squares, gradients, gradients, value=1 - betas[1])
+    roots = torch._foreach_div(squares, [1 - betas[1] ** own["step"] for own in statistics])
+    torch._foreach_sqrt_(roots)
+    torch._foreach_add_(roots, epsilon)
+    steps = torch._foreach_div(means, [1 - betas[0] ** own["step"] for own in statistics])
+    torch._foreach_div_(steps, roots)
+    return list(steps)
 
 
 @dataclass(frozen=True, kw_only=True)

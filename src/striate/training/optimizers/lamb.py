@@ -1,5 +1,8 @@
 """LAMB: Adam with the step of each layer in proportion to its weights."""
 
+# pyright: reportPrivateImportUsage=false
+# torch documents its functions of lists of tensors, which take one call for all parameters, and exports none of them.
+
 from __future__ import annotations
 
 from dataclasses import dataclass
@@ -9,22 +12,24 @@ import torch
 from torch.optim import Optimizer
 
 from striate.core.compiler import without_compiler
-from striate.training.optimizers.adaptive import Adam, adam_step
+from striate.training.optimizers.adaptive import Adam, adam_steps
 from striate.training.optimizers.settings import OPTIMIZERS, Groups
 
 
 class _LAMB(Optimizer):
     def step(self, closure: Any = None) -> Any:
         for group in self.param_groups:
-            for parameter in group["params"]:
-                if parameter.grad is None:
-                    continue
-                step = adam_step(self.state[parameter], parameter, group["betas"], group["epsilon"])
-                step.add_(parameter, alpha=group["weight_decay"])
+            parameters = [parameter for parameter in group["params"] if parameter.grad is not None]
+            if not parameters:
+                continue
+            statistics = [self.state[parameter] for parameter in parameters]
+            steps = adam_steps(statistics, parameters, group["betas"], group["epsilon"])
+            torch._foreach_add_(steps, parameters, alpha=group["weight_decay"])
+            for parameter, step in zip(parameters, steps, strict=True):
                 if parameter.ndim > 1:
                     weight, way = parameter.norm(), step.norm()
                     step.mul_(torch.where((weight > 0) & (way > 0), weight / way, torch.ones_like(weight)))
-                parameter.sub_(step, alpha=group["lr"])
+            torch._foreach_sub_(parameters, steps, alpha=group["lr"])
 
 
 _rule = without_compiler(_LAMB)

@@ -1,5 +1,8 @@
 """Muon: momentum whose step is an orthogonal matrix for each layer."""
 
+# pyright: reportPrivateImportUsage=false
+# torch documents its functions of lists of tensors, which take one call for all parameters, and exports none of them.
+
 from __future__ import annotations
 
 import math
@@ -14,7 +17,7 @@ from torch.optim import Optimizer
 from striate.core.compiler import without_compiler
 from striate.core.protocols import Described
 from striate.core.scalars import check_range
-from striate.training.optimizers.adaptive import adam_step
+from striate.training.optimizers.adaptive import adam_steps, gradients_of
 from striate.training.optimizers.settings import OPTIMIZERS, Groups, Kinds, OptimizerSettings, split_parameters
 
 _COEFFICIENTS = (3.4445, -4.7750, 2.0315)
@@ -22,42 +25,58 @@ _ITERATIONS = 5
 _BETAS, _EPSILON = (0.9, 0.999), 1e-8  # of AdamW
 
 
-def orthogonalize(matrix: Float[Tensor, "a b"]) -> Float[Tensor, "a b"]:
-    """Return U S' Vᵀ for the matrix U S Vᵀ, where S' is about 1: from 0.7 to 1.2 unless S is close to 0.
+def orthogonalize(matrices: Float[Tensor, "n a b"]) -> Float[Tensor, "n a b"]:
+    """Return U S' Vᵀ for each matrix U S Vᵀ, where S' is about 1: from 0.7 to 1.2 unless S is close to 0.
 
     Five Newton-Schulz iterations X ← a X + (b X Xᵀ + c (X Xᵀ)²) X from the matrix divided by its norm, in the type of
     the matrix; the author and torch compute in bfloat16.
     """
     a, b, c = _COEFFICIENTS
-    x = matrix.T if matrix.shape[0] > matrix.shape[1] else matrix
-    x = x / x.norm().clamp(min=1e-7)
+    tall = matrices.shape[1] > matrices.shape[2]
+    x = matrices.mT if tall else matrices
+    x = x / torch.linalg.matrix_norm(x, keepdim=True).clamp(min=1e-7)
     for _ in range(_ITERATIONS):
-        gram = x @ x.T
-        x = torch.addmm(x, torch.addmm(gram, gram, gram, beta=b, alpha=c), x, beta=a)
-    return x.T if matrix.shape[0] > matrix.shape[1] else x
+        gram = x @ x.mT
+        x = torch.baddbmm(x, torch.baddbmm(gram, gram, gram, beta=b, alpha=c), x, beta=a)
+    return x.mT if tall else x
 
 
 class _Muon(Optimizer):
     def step(self, closure: Any = None) -> Any:
         for group in self.param_groups:
-            for parameter in group["params"]:
-                if parameter.grad is not None:
-                    parameter.mul_(1 - group["lr"] * group["weight_decay"])
-                    step = self._orthogonal if group["orthogonal"] else self._adam
-                    parameter.sub_(step(parameter, group), alpha=group["lr"])
+            parameters = [parameter for parameter in group["params"] if parameter.grad is not None]
+            if parameters:
+                torch._foreach_mul_(parameters, 1 - group["lr"] * group["weight_decay"])
+                steps = self._orthogonal(parameters, group) if group["orthogonal"] else self._adam(parameters)
+                torch._foreach_sub_(parameters, steps, alpha=group["lr"])
 
-    def _orthogonal(self, parameter: nn.Parameter, group: dict[str, Any]) -> Float[Tensor, "*shape"]:
-        statistics, gradient = self.state[parameter], parameter.grad
-        assert gradient is not None
-        if not statistics:
-            statistics["velocity"] = torch.zeros_like(parameter)
-        velocity = statistics["velocity"].lerp_(gradient, 1 - group["momentum"])
-        way = gradient.lerp(velocity, group["momentum"]) if group["nesterov"] else velocity
-        rows = way.reshape(len(way), -1)
-        return orthogonalize(rows).mul(math.sqrt(max(1.0, rows.shape[0] / rows.shape[1]))).reshape(way.shape)
+    def _orthogonal(self, parameters: list[nn.Parameter], group: dict[str, Any]) -> list[Tensor]:
+        gradients = gradients_of(parameters)
+        for parameter in parameters:
+            if not self.state[parameter]:
+                self.state[parameter]["velocity"] = torch.zeros_like(parameter)
+        ways = [self.state[parameter]["velocity"] for parameter in parameters]
+        torch._foreach_lerp_(ways, gradients, 1 - group["momentum"])
+        if group["nesterov"]:
+            ways = list(torch._foreach_lerp(gradients, ways, group["momentum"]))
+        return _orthogonalized(ways)
 
-    def _adam(self, parameter: nn.Parameter, group: dict[str, Any]) -> Float[Tensor, "*shape"]:
-        return adam_step(self.state[parameter], parameter, _BETAS, _EPSILON)
+    def _adam(self, parameters: list[nn.Parameter]) -> list[Tensor]:
+        return adam_steps([self.state[parameter] for parameter in parameters], parameters, _BETAS, _EPSILON)
+
+
+def _orthogonalized(ways: list[Tensor]) -> list[Tensor]:
+    """Return √max(1, a / b) times the orthogonal matrix of each; matrices of the same shape are computed at once."""
+    places: dict[tuple[int, int], list[int]] = {}
+    for place, way in enumerate(ways):
+        places.setdefault((len(way), way[0].numel()), []).append(place)
+    found = list(ways)
+    for (rows, columns), same in places.items():
+        stacked = torch.stack([ways[place].reshape(rows, columns) for place in same])
+        scaled = orthogonalize(stacked).mul_(math.sqrt(max(1.0, rows / columns)))
+        for place, matrix in zip(same, scaled, strict=True):
+            found[place] = matrix.reshape(ways[place].shape)
+    return found
 
 
 _rule = without_compiler(_Muon)
