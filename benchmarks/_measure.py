@@ -139,13 +139,14 @@ def peak(size: int = 2048, rounds: int = 5) -> float:
 
 
 def hardware() -> str:
-    """The processor, its instruction set, how many cores this process may use, and the system, as one line."""
-    from striate.core.device import computes_in_bf16, machine
+    """The processor, its instruction set, how many cores this process may use, the system and the GPU, as one line."""
+    from striate.core.device import computes_in_bf16, devices, machine
 
-    facts = machine()
+    facts = machine(devices()[0])
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     instructions = facts["instructions"] + (" with native bf16" if computes_in_bf16("cpu") else "")
-    return f"{facts['processor']}, {cores} cores, {instructions}, {facts['system']} {facts['architecture']}"
+    gpu = f", {facts['accelerator']}" if "accelerator" in facts else ""
+    return f"{facts['processor']}, {cores} cores, {instructions}, {facts['system']} {facts['architecture']}{gpu}"
 
 
 def versions() -> dict[str, str]:

@@ -6,7 +6,7 @@
 Bello et al., "Revisiting ResNets", arXiv:2103.07579, table 1, climb from ResNet-200 to ResNet-RS-200 on ImageNet. Here
 the network is a residual one of 8 layers for 32×32 pixels (`Ladder`). It is trained on three quarters of the first
 8,000 images of CIFAR-10 (the others are for validation) and judged by the 10,000 test images. Each step keeps those
-before it. Long training is three times the epochs, where the paper has 350 for 90; the average has a decay of 0.998,
+before it. Long training is three times the epochs, where the paper has 350 for 90; the average has a decay of 0.992,
 for the shorter training.
 
 Each training is kept under `runs/resnet_rs_ladder` and continued where it was stopped. (With the defaults there are 33,
@@ -52,7 +52,7 @@ RUNGS = (
     Rung("the net of 2015: three steps of the rate, weight decay of 0.0001", "79.0 %"),
     Rung("cosine", "+0.3", {"schedule.name": "cosine"}),
     Rung("long training", "-0.5", longer=True),
-    Rung("average of the weights", "+0.3", {"average": "ema", "average.decay": 0.998}),
+    Rung("average of the weights", "+0.3", {"average": "ema", "average.decay": 0.992}),
     Rung("label smoothing", "+1.3", {"loss.label_smoothing": 0.1}),
     Rung("stochastic depth", "+0.2", parts=("depth",)),
     Rung("RandAugment", "+0.4", {"augmentation.randaugment.magnitude": 10.0}),

@@ -40,9 +40,14 @@ SLICE = 2
 def read(folder: Path, names: Sequence[str]) -> tuple[Tensor, Tensor]:
     """Return normalized images and labels of the official binary batches."""
     images, labels = cifar10.read(folder, names)
-    shares = torch.from_numpy(images).permute(0, 3, 1, 2).contiguous().float().div_(255)
-    mean, std = (torch.tensor(values)[:, None, None] for values in (cifar10.MEAN, cifar10.STD))
-    return (shares - mean) / std, torch.from_numpy(labels)
+    return normalized(torch.from_numpy(images)), torch.from_numpy(labels)
+
+
+def normalized(images: Tensor) -> Tensor:
+    """Return images (count, side, side, 3) of 8 bits as the network takes them, (count, 3, side, side)."""
+    shares = images.permute(0, 3, 1, 2).contiguous().float().div_(255)
+    mean, std = (torch.tensor(values, device=images.device)[:, None, None] for values in (cifar10.MEAN, cifar10.STD))
+    return (shares - mean) / std
 
 
 def norm(channels: int) -> nn.BatchNorm2d:
@@ -90,14 +95,19 @@ class Training:
         self.model = build(self.images).to(memory_format=self.format).train()  # pyright: ignore[reportCallIssue]
         self.per_epoch = len(self.images) // BATCH
         self.length, self.step, self.seed = math.ceil(EPOCHS * self.per_epoch), 0, seed
+        self._optimize(1.0)
+
+    def _optimize(self, scale: float) -> None:
+        """Set the optimizer up, for a loss that is multiplied by `scale`."""
+        self.scale, rate = scale, RATE / scale
         biases = [module.bias for module in self.model if isinstance(module, nn.BatchNorm2d)]
         known = set(biases)
         others = [each for each in self.model.parameters() if each.requires_grad and each not in known]
         groups = [
-            {"params": biases, "lr": RATE * BIAS_RATE, "weight_decay": DECAY / (RATE * BIAS_RATE)},
-            {"params": others, "lr": RATE, "weight_decay": DECAY / RATE},
+            {"params": biases, "lr": rate * BIAS_RATE, "weight_decay": DECAY / (rate * BIAS_RATE)},
+            {"params": others, "lr": rate, "weight_decay": DECAY / rate},
         ]
-        self.optimizer = torch.optim.SGD(groups, lr=RATE, momentum=MOMENTUM, nesterov=True)
+        self.optimizer = torch.optim.SGD(groups, lr=rate, momentum=MOMENTUM, nesterov=True)
         self.base = [group["lr"] for group in self.optimizer.param_groups]
         self.slow = [value.detach().clone() for value in self.model.state_dict().values()]
 
@@ -111,7 +121,7 @@ class Training:
             self.model[0].bias.requires_grad_(False)
         loss = F.cross_entropy(self.model(images), labels, label_smoothing=SMOOTHING)
         self.optimizer.zero_grad(set_to_none=True)
-        loss.backward()
+        (loss * self.scale).backward()
         self.optimizer.step()
         self.step += 1
         if self.step % 5 == 0 or self.step == self.length:
@@ -144,9 +154,8 @@ class Training:
         return moved.contiguous(memory_format=self.format), self.labels[chosen]
 
     @torch.inference_mode()
-    def accuracy(self, folder: Path) -> float:
-        """On the test images, in six views."""
-        images, labels = read(folder, ["test_batch"])
+    def accuracy(self, images: Tensor, labels: Tensor) -> float:
+        """On normalized images, in six views."""
         self.model.eval()
 
         def both(seen: Tensor) -> Tensor:
@@ -183,7 +192,7 @@ def whole(training: Training, folder: Path, path: Path) -> dict[str, float]:
         seconds += time.perf_counter() - started
         if training.step % training.per_epoch == 0 or training.step == training.length:
             training.save(path, seconds)
-    return {"seconds": seconds, "accuracy": training.accuracy(folder)}
+    return {"seconds": seconds, "accuracy": training.accuracy(*read(folder, ["test_batch"]))}
 
 
 def main() -> None:

@@ -44,7 +44,8 @@ class Adagrad(OptimizerSettings):
         check_range(self, "epsilon", at_least=0)
 
     def build(self, groups: Groups) -> Optimizer:
-        return _Adagrad(groups, eps=self.epsilon, fused=True)
+        fused = groups[0]["params"][0].device.type == "cpu"  # torch has no fused kernel of it for CUDA
+        return _Adagrad(groups, eps=self.epsilon, fused=fused, foreach=not fused)
 
 
 @dataclass(frozen=True, kw_only=True)
