@@ -38,6 +38,7 @@ class ExecutionPlan:
             None computes each batch as a whole.
         recompute: the backward pass computes activations within blocks of the network again, instead of keeping them
             from the forward pass (`training.recompute`). This changes no result.
+        captured: the kernels of a batch are captured once on a GPU and replayed (`training.captured`).
     """
 
     device: str = "cpu"
@@ -47,6 +48,7 @@ class ExecutionPlan:
     parts: int = 1
     micro_batch: int | None = None
     recompute: bool = False
+    captured: bool = False
 
     def __post_init__(self) -> None:
         if self.threads < 1 or self.parts < 1:
@@ -141,7 +143,9 @@ class ExecutionPlan:
         parts = "" if self.parts == 1 else f", batches in {self.parts} parts side by side"
         pieces = "" if self.micro_batch is None else f", at most {self.micro_batch} images at a time"
         again = ", blocks computed again in the backward pass" if self.recompute else ""
-        return f"{self.device}, {_LAYOUT_WORDS[self.layout]}, {self.precision}, {threads}{parts}{pieces}{again}"
+        replayed = ", kernels captured and replayed" if self.captured else ""
+        shape = f"{self.device}, {_LAYOUT_WORDS[self.layout]}, {self.precision}, {threads}"
+        return f"{shape}{parts}{pieces}{again}{replayed}"
 
     @property
     def cores(self) -> int:

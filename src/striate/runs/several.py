@@ -55,8 +55,11 @@ def own_device(device: str, together: Processes) -> str:
 
 
 def on_own_device(plan: ExecutionPlan, together: Processes) -> ExecutionPlan:
-    """Return an execution plan for this process; plans of all processes differ in the number of the GPU only."""
-    return plan if together.count == 1 else replace(plan, device=own_device(plan.kind, together))
+    """Return an execution plan for this process; plans of all processes differ in the number of the GPU only.
+
+    Messages between processes are not captured, so no plan of several is.
+    """
+    return plan if together.count == 1 else replace(plan, device=own_device(plan.kind, together), captured=False)
 
 
 def mark(run: Run, training: int) -> None:

@@ -33,6 +33,7 @@ from striate.core.progress import Progress, silent
 from striate.core.rng import torch_random_state_kept
 from striate.tasks import CLASSIFICATION, Task
 from striate.training.backward import backward, is_samplewise
+from striate.training.captured import is_capturable
 from striate.training.shortage import divided
 
 WINS_BY = 1.10
@@ -108,8 +109,8 @@ def choose_plan(
 def candidates(model: nn.Module, plain: ExecutionPlan, precision: Literal["auto", "float32"]) -> list[ExecutionPlan]:
     """Return the plans to time in their fixed order: one core, all by parts, all by threads.
 
-    Within these float32 precedes bf16, and channels first precedes channels last. A model without convolutions has only
-    one layout. bf16 is left out if it would be emulated, about twenty times slower than float32.
+    Within these float32 precedes bf16, and channels first precedes channels last. On a GPU, all of them come once more
+    with captured kernels, if the model may be captured. A model without convolutions has only one layout. bf16 is left out if it would be emulated, about twenty times slower than float32.
     """
     spatial = any(parameter.ndim == 4 for parameter in model.parameters())
     layouts: tuple[Layout, ...] = ("contiguous", "channels_last") if spatial else ("contiguous",)
@@ -118,8 +119,10 @@ def candidates(model: nn.Module, plain: ExecutionPlan, precision: Literal["auto"
     shares = [(plain.threads, 1)]  # threads for an operation, parts of a batch
     if plain.device == "cpu" and plain.threads > 1:
         shares = [(1, 1), *([(1, plain.threads)] if is_samplewise(model) else []), *shares]
+    captures = plain.kind == "cuda" and not plain.recompute and is_capturable(model)
     return [
-        replace(plain, layout=layout, precision=kind, threads=threads, parts=parts)
+        replace(plain, layout=layout, precision=kind, threads=threads, parts=parts, captured=captured)
+        for captured in ((False, True) if captures else (False,))
         for threads, parts in shares
         for kind in precisions
         for layout in layouts

@@ -9,6 +9,8 @@ Activations need memory in proportion to the images that are computed at once. A
 gradients of pieces of the batch (micro-batches) are added, each weighted by its share of the images. The sum is the
 gradient of the whole batch, except that batch normalization takes its statistics over each piece, and dropout draws
 other masks than for the whole.
+
+On a GPU, a plan may capture the computation of a batch and replay it (`training.captured`).
 """
 
 from __future__ import annotations
@@ -24,6 +26,7 @@ from torch import Tensor, nn
 from striate.core.batch import Batch
 from striate.core.device import ExecutionPlan
 from striate.tasks import Task
+from striate.training.captured import replayed_gradient
 from striate.training.recompute import recomputed
 
 _SAMPLEWISE = (nn.Conv2d, nn.Linear, nn.ReLU, nn.MaxPool2d, nn.AvgPool2d, nn.AdaptiveAvgPool2d, nn.Flatten, nn.Identity)
@@ -44,6 +47,10 @@ def backward(model: nn.Module, task: Task, batch: Batch, plan: ExecutionPlan) ->
     Both are multiplied by the weight of `batch`.
     """
     whole = len(batch) / batch.weight
+    if plan.captured and batch.weight == 1.0 and piece_count(len(batch), plan.micro_batch) == 1:
+        loss = replayed_gradient(model, task, _placed(batch, plan), plan)
+        if loss is not None:
+            return loss
     with recomputed(model) if plan.recompute else contextlib.nullcontext():
         first, *others = [_backward(model, task, piece, plan, whole) for piece in pieces(batch, plan.micro_batch)]
     return sum(others, first)
@@ -72,8 +79,7 @@ def _divided(batch: Batch, count: int) -> list[Batch]:
 
 def _backward(model: nn.Module, task: Task, batch: Batch, plan: ExecutionPlan, whole: float) -> Float[Tensor, ""]:
     """Add the gradient of a piece of a batch of `whole` images, weighted by its share; return its share of the loss."""
-    images = plan.place(batch.images)
-    batch = Batch(images, batch.targets.to(images.device, non_blocking=True), batch.index)
+    batch = _placed(batch, plan)
     if plan.parts == 1:
         mean = _loss(model, task, batch, plan, whole)
         mean.backward()
@@ -99,6 +105,11 @@ def _backward(model: nn.Module, task: Task, batch: Batch, plan: ExecutionPlan, w
         else:
             parameter.grad.add_(gradient)
     return value
+
+
+def _placed(batch: Batch, plan: ExecutionPlan) -> Batch:
+    images = plan.place(batch.images)
+    return Batch(images, batch.targets.to(images.device, non_blocking=True), batch.index)
 
 
 def _loss(model: nn.Module, task: Task, batch: Batch, plan: ExecutionPlan, whole: float) -> Float[Tensor, ""]:

@@ -17,7 +17,8 @@ _PACKAGES = ("striate", "torch", "numpy", "pillow", "simplejpeg")  # those that 
 
 def circumstances(plan: ExecutionPlan, task: Task, processes: Processes = ALONE) -> dict[str, str]:
     """Return the kind of machine, versions, execution plan, and what else the loss depends on, as flat text."""
-    of_plan = {key: str(value) for key, value in to_json(plan).items() if value is not None and key != "recompute"}
+    chosen = {key: value for key, value in to_json(plan).items() if value is not None and value is not False}
+    of_plan = {key: str(value) for key, value in chosen.items() if key != "recompute"}
     of_loss = task.criterion.circumstances if isinstance(task.criterion, OfImages) else {}
     together = {"processes": str(processes.count)} if processes.count > 1 else {}
     return {**machine(plan.device), **_versions(), **of_plan, **of_loss, **together}

@@ -13,6 +13,7 @@ from striate.core.batch import Batch
 from striate.core.device import ExecutionPlan, out_of_memory
 from striate.core.errors import TrainingError, first_line
 from striate.training.backward import piece_count
+from striate.training.captured import release
 from striate.training.state import TrainState
 
 
@@ -62,9 +63,10 @@ def divided(plan: ExecutionPlan, count: int, model: nn.Module, said: str) -> Exe
             f"Memory is not enough for a training step with {images} at once ({said}). Choose {remedy}smaller images "
             "(--size) or a smaller model, or free memory. Earlier checkpoints are untouched."
         )
+    release(model)
     if plan.kind == "cuda":
         torch.cuda.empty_cache()
-    return replace(plan, micro_batch=max(smallest, -(-now // 2)))
+    return replace(plan, micro_batch=max(smallest, -(-now // 2)), captured=False)
 
 
 def takes_statistics(model: nn.Module) -> bool:

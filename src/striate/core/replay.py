@@ -1,0 +1,55 @@
+"""Capture the kernels of a computation on a GPU once, and replay them.
+
+The processor needs about ten microseconds to start a kernel, which is longer than most kernels of a small network run.
+A captured computation (a CUDA graph) is started as a whole.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Generic, TypeVar
+
+import torch
+from torch import Tensor
+
+Outputs = TypeVar("Outputs")
+
+_WARMUP = 2  # libraries set themselves up in the first calls, which cannot be captured
+
+
+class Replayed(Generic[Outputs]):
+    """The computation of `function` for tensors of the shapes, types and layouts of `inputs`, which are on one GPU.
+
+    `function` must compute the same operations in every call, on tensors alone: it is called a few times now, and never
+    again. What it changes in place, such as `buffers`, and the random state are restored after these calls. Each replay
+    changes them as a call does, and overwrites the outputs of the one before.
+
+    Raises:
+        RuntimeError: `function` waits for the GPU, as an `item` of a tensor does, or memory is not enough.
+    """
+
+    def __init__(
+        self, function: Callable[..., Outputs], inputs: Sequence[Tensor], buffers: Sequence[Tensor] = ()
+    ) -> None:
+        device = inputs[0].device
+        self._inputs = [each.clone() for each in inputs]
+        kept, random = [buffer.clone() for buffer in buffers], torch.cuda.get_rng_state(device)
+        with torch.cuda.device(device):
+            aside = torch.cuda.Stream()
+            aside.wait_stream(torch.cuda.current_stream())
+            with torch.cuda.stream(aside):
+                for _ in range(_WARMUP):
+                    function(*self._inputs)
+            torch.cuda.current_stream().wait_stream(aside)
+            for buffer, value in zip(buffers, kept, strict=True):
+                buffer.copy_(value)
+            torch.cuda.set_rng_state(random, device)
+            self._graph = torch.cuda.CUDAGraph()
+            with torch.cuda.graph(self._graph):
+                self._outputs = function(*self._inputs)
+
+    def __call__(self, *inputs: Tensor) -> Outputs:
+        """Compute the outputs for `inputs`; the next call overwrites them."""
+        torch._foreach_copy_(self._inputs, list(inputs))  # pyright: ignore[reportPrivateImportUsage]
+        self._graph.replay()
+        return self._outputs
