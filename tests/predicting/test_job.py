@@ -93,7 +93,9 @@ def test_a_parquet_file_has_the_rows_of_predict(classifier: Classifier, photos: 
     )
     assert (written.images, written.failures) == (COUNT, 2)
     check(table(written.path), due(classifier, photos), classifier.labels.classes)
-    about = json.loads(parquet.read_schema(written.path).metadata[b"striate"])
+    schema = parquet.read_schema(written.path)
+    assert str(schema.field("probabilities").type) == "list<element: float>"  # which every reader reads, nulls included
+    about = json.loads(schema.metadata[b"striate"])
     assert about["classes"] == ["a", "b", "c"]
     assert stages[0] == ("predicting", 0, COUNT)
     assert re.fullmatch(r"predicting \([0-9,.]+ images/s\)", stages[-1][0])

@@ -116,7 +116,7 @@ class Parquet(Format):
         number, text = arrow.float32(), arrow.string()
         kinds = {
             **{"image": text, "class": text, "probability": number},
-            "probabilities": arrow.list_(number, len(classes)),
+            "probabilities": arrow.list_(number),  # pyarrow 18 to 21 cannot read lists of one size where some are null
             **{"none_of_these": arrow.bool_(), "similarity": number, "p_value": number},
             **{"among": arrow.list_(text), "labels": arrow.list_(text), "error": text},
         }
