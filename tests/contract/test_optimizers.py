@@ -268,3 +268,12 @@ def test_the_rate_of_a_layer_multiplies_that_of_its_norms_biases() -> None:
         group["lr"] for group in optimizer.param_groups if any(each is model[1].bias for each in group["params"])
     }
     assert rate == pytest.approx(0.4)
+
+
+def test_adagrad_steps_on_a_device_without_a_fused_kernel() -> None:
+    layer = nn.Linear(3, 2, device="meta")  # of a GPU too, torch has none
+    optimizer = OPTIMIZERS["adagrad"](lr=0.1).create(layer)
+    for parameter in layer.parameters():
+        parameter.grad = torch.empty_like(parameter)
+    optimizer.step()
+    assert len(optimizer.state) == 2
