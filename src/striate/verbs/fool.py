@@ -87,7 +87,7 @@ def fool(
             also PIL images, arrays, tensors and the bytes of files, as in `Classifier.predict`, and lists of them.
         weights: the pretrained weights of the network that is named in place of a run: a file, a name of the catalogue
             ('striate list-models --weights'), or a repository of the Hugging Face hub, as in timm/resnet50.a1_in1k.
-        method: the attack: pgd, fgsm, lbfgs, or own-weights for a linear network.
+        method: the attack: pgd, fgsm, lbfgs, or linear-closed-form for a linear network.
         epsilon: how large the change may be; by default the smallest of a few that suffices.
         norm: what epsilon bounds: linf each value's change, l2 the root of the sum of their squares.
         target: the class to reach: its name, or its number from 0; by default any class but the predicted one.
