@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Self
 
 import numpy as np
 import pytest
@@ -78,10 +79,32 @@ def test_a_module_is_trained_from_the_weights_that_it_has_and_stays_as_it_is() -
     before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
     striate.register_model(model, name="mine")
     run = striate.train("digits", model="mine", set=["epochs=1st", "optimizer.lr=0.0001"])
-    trained = striate.load(run.path).model.state_dict()
+    trained = striate.load(run.path, device="cpu").model.state_dict()
     assert all(torch.equal(before[name], model.state_dict()[name]) for name in before)
     assert np.allclose(trained["last.bias"], 7.0, atol=0.01)
     assert not torch.equal(trained["conv.weight"], before["conv.weight"])
+
+
+class Placed(Small):
+    """A network on a pretended device: it takes images of the CPU only after a move there."""
+
+    place = "a GPU"
+
+    def cpu(self) -> Self:
+        self.place = "cpu"
+        return super().cpu()
+
+    def forward(self, x: Tensor) -> Tensor:
+        assert self.place == "cpu"
+        return super().forward(x)
+
+
+@pytest.mark.parametrize("made", [True, False])
+def test_a_model_on_another_device_is_trained_from_a_copy_on_the_cpu(made: bool) -> None:
+    model = Placed(10, 1)
+    striate.register_model(model if made else Placed, name="placed")
+    striate.train("digits", model="placed", set=["epochs=1st"])
+    assert model.place == "a GPU"
 
 
 def two_outputs() -> nn.Module:

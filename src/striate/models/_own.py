@@ -35,7 +35,7 @@ class OwnModel:
     source: ModelSource
 
     def build(self, *, channels: int, size: tuple[int, int], classes: int) -> nn.Module:
-        """Build the model for images of `size` (height, width) and check its output.
+        """Build the model on the CPU for images of `size` (height, width) and check its output.
 
         Raises:
             ModelError: it cannot be built or run for such images, or does not return logits (n, classes).
@@ -51,7 +51,8 @@ class OwnModel:
             return _copied(self.source, self.name)
         arguments = {name: given[meaning] for name, meaning in _taken(self.source).items()}
         try:
-            return self.source(**arguments)
+            made: object = self.source(**arguments)
+            return made.cpu() if isinstance(made, nn.Module) else made
         except Exception as error:  # a constructor may raise any
             with_these = ", ".join(f"{name}={value!r}" for name, value in arguments.items())
             raise ModelError(f"{self.name}({with_these}) cannot be built: {first_line(error)}") from error
@@ -136,8 +137,9 @@ def _taken(source: Callable[..., object]) -> dict[str, str]:
 
 
 def _copied(model: nn.Module, name: str) -> nn.Module:
+    """Return a copy on the CPU, where every network is built; a training moves it to its device."""
     try:
-        return copy.deepcopy(model)
+        return copy.deepcopy(model).cpu()
     except Exception as error:  # of tensors that were computed, as by weight_norm; or a lock, a file …
         raise ModelError(
             f"{name} cannot be copied: {first_line(error)}. Register the function or class that builds it instead."
