@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from striate.core.device import ExecutionPlan
+from striate.core.device import ExecutionPlan, out_of_memory
 
 
 def found() -> tuple[int, bool, bytes]:
@@ -39,3 +39,23 @@ def test_moving_a_model_changes_nothing_of_the_process() -> None:
     model, before = nn.Conv2d(1, 1, 1), found()
     ExecutionPlan(threads=before[0] + 1, layout="channels_last").adopt(model)
     assert found() == before
+
+
+def test_a_gpu_without_a_number_is_the_one_that_is_selected(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "current_device", lambda: 1)
+    assert [ExecutionPlan(device=name).number for name in ("cuda", "cuda:0", "cuda:2", "cpu")] == [1, 0, 2, 0]
+
+
+@pytest.mark.parametrize(
+    ("said", "short"),
+    [
+        ("[enforce fail at alloc_cpu.cpp:124] . DefaultCPUAllocator: not enough memory: you tried to allocate", True),
+        ("CUDA error: out of memory", True),
+        ("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`", True),
+        ("cuDNN error: CUDNN_STATUS_ALLOC_FAILED", True),
+        ("cuDNN error: CUDNN_STATUS_EXECUTION_FAILED", False),
+        ("mat1 and mat2 shapes cannot be multiplied (2x3 and 2x3)", False),
+    ],
+)
+def test_short_memory_is_known_by_the_words_of_the_library_that_asked_for_it(said: str, short: bool) -> None:
+    assert out_of_memory(RuntimeError(said)) is short

@@ -148,7 +148,7 @@ def test_the_classifier_of_a_training_follows_it_and_says_how_far_it_is(photos: 
     run, seen = stop(begin(photos, settings=("stop.keep=last",)), 1), []
     for epoch in (2, 3):
         stop(striate.resume.events(run.path), epoch)
-        classifier = striate.load(run.path)
+        classifier = striate.load(run.path, device="cpu")
         seen.append(classifier.provenance.unfinished)
         newest = read_checkpoint(max(run.checkpoints.iterdir())).weights
         assert all(torch.equal(value, newest[name]) for name, value in classifier.model.state_dict().items())
@@ -203,7 +203,7 @@ def test_the_averaged_weights_are_kept_and_resumed_exactly(photos: Path) -> None
     striate.resume(run.path)
     assert weights(run) == weights(complete)
     last = read_checkpoint(sorted(run.checkpoints.iterdir())[-1])
-    kept = striate.load(run.path).model.state_dict()
+    kept = striate.load(run.path, device="cpu").model.state_dict()
     assert last.averaged == 3
     assert all(torch.equal(kept[name], value) for name, value in last.average.items())
     assert not any(torch.equal(value, last.weights[name]) for name, value in kept.items() if value.ndim > 1)
@@ -429,13 +429,16 @@ def test_the_execution_follows_an_edited_precision(photos: Path, monkeypatch: py
 def test_a_run_of_a_device_that_is_missing_goes_on_elsewhere_if_that_is_accepted(
     photos: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for module in (device, train):
-        monkeypatch.setattr(module, "has_device", lambda name: name == "cpu")
+    monkeypatch.setattr(train, "choose_plan", lambda *_, **__: ExecutionPlan())
     for name in ("resumed", "finished"):
-        run = stop(begin(photos, name=name), 1)
+        with monkeypatch.context() as there:
+            there.setattr(device, "devices", lambda: ("cuda", "cpu"))
+            there.setattr(torch.cuda, "device_count", lambda: 1)
+            run = stop(begin(photos, name=name, settings=("device=cuda",)), 1)
         checkpoint, _ = newest_checkpoint(run.checkpoints)
         assert checkpoint is not None
         write_checkpoint(run.checkpoints, replace(checkpoint, plan=ExecutionPlan(device="cuda")))
+        monkeypatch.setattr(device, "devices", lambda: ("cpu",))
         if name == "finished":
             assert striate.finish(run.path).scores["test"].top1.count
             continue

@@ -17,12 +17,14 @@ from safetensors.torch import save_file
 
 import striate
 from striate.classifier import load_classifier
+from striate.core import device
 from striate.core.errors import ConfigError, DataError, ModelError
 from striate.core.spec import RGB, InputSpec
 from striate.data.audit import audit
 from striate.data.sources.opening import open_data
 from striate.metrics import Rows
 from striate.models import create_model
+from striate.reporting import build
 from striate.runs import prepare, transfer
 from striate.runs.evaluate import Evaluation, answers
 from striate.runs.events import RunEvent, RunFinished
@@ -95,7 +97,10 @@ def _end(events: Iterable[RunEvent]) -> RunFinished:
 @pytest.fixture(scope="module")
 def on_features(photos: Path, weights: str, tmp_path_factory: pytest.TempPathFactory) -> Run:
     return _train(
-        photos, weights, tmp_path_factory.mktemp("runs"), **{"transfer.name": "features", "transfer.keep_folds": True}
+        photos,
+        weights,
+        tmp_path_factory.mktemp("runs"),
+        **{"transfer.name": "features", "transfer.keep_folds": True, "device": "cpu"},
     )
 
 
@@ -150,6 +155,15 @@ def test_auto_probes_places_and_records_what_it_found(photos: Path, weights: str
     assert [probe.place for probe in plan.probes] == ["stage1", "stage2", "head"]
     assert all(probe.count < 24 for probe in plan.probes)
     assert "by 5 folds" in plan.reasons["transfer"]
+
+
+def test_a_run_on_the_cpu_leaves_a_gpu_alone(
+    photos: Path, weights: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("STRIATE_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr(device, "devices", lambda: ("xpu", "cpu"))  # which would fail
+    run = _train(photos, weights, tmp_path, **{"transfer.name": "features", "device": "cpu"})
+    assert "resnet20" in build.write_run_report(run).read_text("utf-8")
 
 
 def test_a_classifier_of_an_earlier_place_loads_again(photos: Path, weights: str, tmp_path: Path) -> None:

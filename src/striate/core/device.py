@@ -21,6 +21,8 @@ Precision = Literal["float32", "bf16"]
 Module = TypeVar("Module", bound=nn.Module)
 
 _LAYOUT_WORDS = {"contiguous": "channels first", "channels_last": "channels last"}
+# Of torch's allocators, of CUDA, and of its libraries (CUBLAS_STATUS_ALLOC_FAILED), which allocate by themselves.
+_SHORT = ("DefaultCPUAllocator", "out of memory", "STATUS_ALLOC_FAILED")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,8 +66,11 @@ class ExecutionPlan:
 
     @property
     def number(self) -> int:
-        """Number of the device among those of its type."""
-        return int(self.device.partition(":")[2] or 0)
+        """Number of the device among those of its type; `cuda` alone is the GPU that this thread has selected."""
+        number = self.device.partition(":")[2]
+        if not number and self.kind == "cuda":
+            return torch.cuda.current_device()
+        return int(number or 0)
 
     @property
     def memory_format(self) -> torch.memory_format:
@@ -157,8 +162,7 @@ def out_of_memory(error: BaseException) -> bool:
     """Return whether `error` means that the memory of the device, or of this process, is not enough."""
     if isinstance(error, (torch.OutOfMemoryError, MemoryError)):
         return True
-    said = str(error)
-    return isinstance(error, RuntimeError) and ("DefaultCPUAllocator" in said or "out of memory" in said)
+    return isinstance(error, RuntimeError) and any(words in str(error) for words in _SHORT)
 
 
 def full_precision(device: torch.device) -> contextlib.AbstractContextManager[object]:
@@ -222,6 +226,11 @@ def has_device(name: str) -> bool:
     except ConfigError:
         return False
     return True
+
+
+def device_here(name: str) -> str:
+    """Return torch's name of a device, or of the fastest device of this machine if it does not have that one."""
+    return device_named(name if has_device(name) else "auto")
 
 
 def on_this_machine(plan: ExecutionPlan) -> ExecutionPlan:

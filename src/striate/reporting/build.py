@@ -16,7 +16,7 @@ from torch import nn
 
 from striate.classifier import Classifier, load_classifier
 from striate.core.config import to_json
-from striate.core.device import device_named
+from striate.core.device import device_here
 from striate.core.errors import DataError, ModelError, StriateError
 from striate.core.files import sweep, write_atomically
 from striate.core.spec import InputSpec
@@ -67,7 +67,7 @@ def read_material(run: Run) -> RunMaterial:
         RunError: the run has no classifier yet, or is damaged.
     """
     plan = Plan.read(run)
-    classifier = load_classifier(run.classifier_folder).to(device_named("auto"))
+    classifier = load_classifier(run.classifier_folder).to(device_here(plan.recipe.device))
     train, validation, test = (_evaluation(run, split, classifier) for split in SPLITS)
     judged = test or validation
     folds = _evaluation(run, FOLDS, classifier)

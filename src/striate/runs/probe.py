@@ -17,6 +17,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import nn
 
+from striate.core.device import device_here
 from striate.core.duration import Duration
 from striate.core.errors import ConfigError
 from striate.core.progress import Progress, silent
@@ -154,7 +155,13 @@ def all_features(recipe: Recipe, prepared: Prepared, *, progress: Progress = sil
             seed=recipe.seed,
         )
         known[key] = features_of(
-            network, prepared.input, prepared.dataset, index, digests=prepared.index.digests, progress=progress
+            network,
+            prepared.input,
+            prepared.dataset,
+            index,
+            digests=prepared.index.digests,
+            device=device_here(recipe.device),
+            progress=progress,
         )
     return known[key]
 

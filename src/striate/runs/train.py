@@ -11,7 +11,7 @@ from typing import Any
 from torch import nn
 
 from striate.core.config import digest, to_json
-from striate.core.device import ExecutionPlan, device_named, has_device, plain_plan
+from striate.core.device import ExecutionPlan, device_here, device_named, has_device, plain_plan
 from striate.core.duration import Clock
 from striate.core.errors import ConfigError, DataError, RunError
 from striate.core.files import make_folder
@@ -33,6 +33,7 @@ from striate.runs.initial import initialize
 from striate.runs.plan import Plan
 from striate.runs.prepare import Prepared, TrainingData
 from striate.runs.probe import fit_head
+from striate.runs.recipe import Recipe
 from striate.runs.several import on_own_device, own_device
 from striate.runs.transfer import build, freeze_for
 from striate.tasks import CLASSIFICATION, Task
@@ -230,7 +231,7 @@ def fit_run(
     """
     recipe, checkpoint = session.plan.recipe, start.checkpoint
     network = session.build(restored=checkpoint is not None, progress=progress)
-    execution = _known_execution(session.plan, start) or plain_plan(device_named(recipe.device))
+    execution = _known_execution(session.plan, start) or plain_plan(_device(recipe, start))
     state = _state(session, execution, network, recipe.create_task(), 1)
     if checkpoint is not None:
         restore(state, checkpoint)
@@ -338,6 +339,11 @@ def _known_execution(plan: Plan, start: Start) -> ExecutionPlan | None:
     return earlier
 
 
+def _device(recipe: Recipe, start: Start) -> str:
+    """Return the device of the recipe; where this machine lacks it and other results are accepted, its fastest."""
+    return device_here(recipe.device) if start.inexact else device_named(recipe.device)
+
+
 def _execution(
     session: Session, network: nn.Module, start: Start, together: Processes, progress: Progress
 ) -> ExecutionPlan:
@@ -356,7 +362,7 @@ def _execution(
         network,
         (rows.stop - rows.start, *session.prepared.input.shape),
         precision=recipe.precision,
-        device=own_device(recipe.device, together),
+        device=own_device(_device(recipe, start), together),
         task=recipe.create_task(),
         micro_batch=memory.micro_batch,
         recompute=memory.recompute,
