@@ -214,7 +214,7 @@ def test_another_task_is_trained_evaluated_saved_loaded_used_explained_and_repor
     events = [json.loads(line) for line in run.events_file.read_text().splitlines()]
     assert events[-2]["scores"].keys() == {"loss", "accuracy"}
 
-    classifier = striate.load(run)
+    classifier = striate.load(run, device="cpu")
     assert classifier.task == MultiLabel(threshold=0.4)
     stored = json.loads((run.classifier_folder / "classifier.json").read_text())["task"]
     assert (

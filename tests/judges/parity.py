@@ -34,6 +34,7 @@ from striate.core.protocols import Auxiliary
 from striate.models import MODELS, Network, create_model
 
 os.environ.setdefault("KERAS_BACKEND", "torch")
+os.environ.setdefault("KERAS_TORCH_DEVICE", "cpu")  # as the networks it is compared with
 
 Answer = Callable[[Any, Tensor], "Tensor | tuple[Tensor, ...]"]
 

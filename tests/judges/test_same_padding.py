@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from striate import layers
 
 os.environ.setdefault("KERAS_BACKEND", "torch")
+os.environ.setdefault("KERAS_TORCH_DEVICE", "cpu")  # as the networks it is compared with
 keras: Any = importlib.import_module("keras")
 
 _KERAS: dict[str, Any] = {

@@ -60,7 +60,7 @@ def test_loaders_become_a_judged_classifier_that_reads_image_files_as_they_were_
     assert test["count"] == 30
     assert test["correct"] > 25
     assert "upright" in (run.path / "report.html").read_text("utf-8")
-    classifier = striate.load(run.path)
+    classifier = striate.load(run.path, device="cpu")
     levels = (255 * np.tile(np.arange(16) // 2 % 2, (16, 1))).astype(np.uint8)
     assert [classifier.predict(pixels).label for pixels in (levels, levels.T.copy())] == ["upright", "lying"]
     images = (torch.from_numpy(levels)[None, None].float() / 255 - MEAN[0]) / STD[0]

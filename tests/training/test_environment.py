@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from importlib.metadata import version
+
 import pytest
-import torch
 
 from striate.core.device import ExecutionPlan
 from striate.core.errors import RunError
@@ -15,7 +16,7 @@ PLAN = ExecutionPlan(layout="channels_last", threads=2)
 
 def test_machine_versions_and_plan_are_returned() -> None:
     told = circumstances(PLAN, CLASSIFICATION)
-    assert told["torch"] == torch.__version__
+    assert told["torch"] == version("torch")
     assert (told["layout"], told["threads"], told["device"]) == ("channels_last", "2", "cpu")
     assert {"processor", "instructions", "striate", "numpy", "pillow", "simplejpeg", "precision"} <= set(told)
     require_exact(told, circumstances(PLAN, CLASSIFICATION))
@@ -26,6 +27,6 @@ def test_differences_are_named_with_the_way_to_continue() -> None:
     with pytest.raises(RunError) as error:
         require_exact(then, circumstances(PLAN, CLASSIFICATION))
     assert str(error.value) == (
-        f"This run cannot be resumed exactly here: torch {torch.__version__} (was 1.0), gone none (was yes). Resume it "
+        f"This run cannot be resumed exactly here: torch {version('torch')} (was 1.0), gone none (was yes). Resume it "
         "where it was started, or accept a result that differs in the last bits with --inexact."
     )

@@ -57,22 +57,22 @@ def _the_fastest_way_is_used(run: striate.Run, photos: Path, capsys: pytest.Capt
     assert re.search(r"onnxruntime, float32 +chosen", printed)
     assert re.search(r"onnxruntime, int8 +(not 1.1 times|may lose|more than 4)", printed)
     folder = run.path / "exports" / "cpu"
-    assert striate.load(run).runtime.endswith(f", float32 ({folder})")
-    assert striate.load(run, runtime="torch").runtime == "torch"
+    assert striate.load(run, device="cpu").runtime.endswith(f", float32 ({folder})")
+    assert striate.load(run, device="cpu", runtime="torch").runtime == "torch"
     image = next(photos.rglob("*.png"))
     with pytest.raises(SystemExit):
-        main(["predict", str(run.path), str(image), "--csv"])
+        main(["predict", str(run.path), str(image), "--csv", "--device", "cpu"])
     said = capsys.readouterr()
     assert f"({folder}); --runtime torch computes with torch." in said.err
     with pytest.raises(SystemExit):
-        main(["predict", str(run.path), str(image), "--csv", "--runtime", "torch"])
+        main(["predict", str(run.path), str(image), "--csv", "--device", "cpu", "--runtime", "torch"])
     without = capsys.readouterr()
     assert not without.err
     assert without.out.splitlines()[1].split(",")[1] == said.out.splitlines()[1].split(",")[1]
     run.classifier_folder.rename(run.path / "former")
     save_classifier(replace(load_classifier(run.path / "former"), temperature=3.0), run.classifier_folder)
     with pytest.raises(SystemExit):
-        main(["predict", str(run.path), str(image), "--csv"])
+        main(["predict", str(run.path), str(image), "--csv", "--device", "cpu"])
     assert f"torch computes, not {folder}: the classifier has changed since. Export again" in capsys.readouterr().err
     with pytest.raises(ConfigError, match="received 'tensorrt'"):
         striate.predict(run, image, runtime="tensorrt")
