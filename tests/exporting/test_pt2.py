@@ -5,6 +5,7 @@ from __future__ import annotations
 import pickle
 import zipfile
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -16,6 +17,7 @@ from striate.exporting import synthetic_judges
 from striate.exporting.pt2_files import PROGRAM, Pt2
 
 
+@pytest.mark.filterwarnings("ignore:The given buffer is not writable")
 def test_the_program_answers_as_described(tmp_path: Path) -> None:
     spec = InputSpec(channels=RGB, height=8, width=6, mean=(0.5,) * 3, std=(0.25,) * 3)
     bare = untrained("mlp", spec, ("a", "b"))
@@ -26,6 +28,21 @@ def test_the_program_answers_as_described(tmp_path: Path) -> None:
     answers = torch.export.load(tmp_path / PROGRAM).module()(levels)
     assert [tuple(each.shape) for each in answers] == [(3, 2), (3,), (3,), (3,)]
     assert [each.dtype.is_floating_point for each in answers] == [True, True, False, True]
+
+
+def test_a_warning_of_torch_about_its_own_reading_does_not_reach_the_user(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    load = torch.export.load
+
+    def warning(*given: Any, **named: Any) -> Any:
+        torch.frombuffer(b"1234", dtype=torch.float32)  # as torch 2.11 reads each weight
+        return load(*given, **named)
+
+    monkeypatch.setattr(torch.export, "load", warning)
+    spec = InputSpec(channels=RGB, height=8, width=6, mean=(0.5,) * 3, std=(0.25,) * 3)
+    Pt2().write(untrained("mlp", spec, ("a", "b")), tmp_path)
+    assert Pt2().runtimes(tmp_path)
 
 
 @pytest.mark.parametrize(

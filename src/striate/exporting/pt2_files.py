@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import warnings
 import zipfile
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -87,7 +88,9 @@ class Loaded:
 
     def __init__(self, path: Path) -> None:
         extra = {_INPUT: ""}
-        self._program = torch.export.load(path, extra_files=extra).module()
+        with warnings.catch_warnings():  # torch 2.11 makes tensors of bytes that cannot be written to, and never does
+            warnings.filterwarnings("ignore", "The given buffer is not writable", UserWarning)
+            self._program = torch.export.load(path, extra_files=extra).module()
         self._input = from_json(InputSpec, json.loads(extra[_INPUT]))
 
     @property
