@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+
 import pytest
 import torch
 from torch import nn
@@ -44,6 +46,18 @@ def test_moving_a_model_changes_nothing_of_the_process() -> None:
 def test_a_gpu_without_a_number_is_the_one_that_is_selected(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.cuda, "current_device", lambda: 1)
     assert [ExecutionPlan(device=name).number for name in ("cuda", "cuda:0", "cuda:2", "cpu")] == [1, 0, 2, 0]
+
+
+def test_a_layer_that_draws_on_the_cpu_repeats_a_step_on_a_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    seeds: list[int] = []
+    monkeypatch.setattr(torch.cuda, "device", lambda number: contextlib.nullcontext())
+    monkeypatch.setattr(torch.cuda, "manual_seed", seeds.append)
+    drawn = []
+    for _ in range(2):
+        ExecutionPlan(device="cuda:0").seed(7)
+        drawn.append(torch.rand(()).item())
+    assert drawn[0] == drawn[1]
+    assert seeds == [7, 7]
 
 
 @pytest.mark.parametrize(

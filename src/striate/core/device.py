@@ -129,17 +129,16 @@ class ExecutionPlan:
         return torch.autocast(self.kind, dtype=torch.bfloat16)
 
     def seed(self, seed: int) -> None:
-        """Seed the global generator that dropout uses under this plan.
+        """Seed the global generators that layers use under this plan: the device's, and that of the CPU.
 
         `torch.manual_seed` seeds every supported kind of device and records a stack trace for each absent one, which
         costs more than half a millisecond at each step.
         """
-        if self.device == "cpu":
-            torch.default_generator.manual_seed(seed)
-        elif self.kind == "cuda":
+        torch.default_generator.manual_seed(seed)
+        if self.kind == "cuda":
             with torch.cuda.device(self.number):
                 torch.cuda.manual_seed(seed)
-        else:
+        elif self.kind != "cpu":
             getattr(torch, self.kind).manual_seed(seed)
 
     def sentence(self) -> str:
