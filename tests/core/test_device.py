@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import nn
 
-from striate.core.device import ExecutionPlan, out_of_memory
+from striate.core.device import ExecutionPlan, float32_convolutions, out_of_memory
 
 
 def found() -> tuple[int, bool, bytes]:
@@ -73,3 +73,17 @@ def test_a_layer_that_draws_on_the_cpu_repeats_a_step_on_a_gpu(monkeypatch: pyte
 )
 def test_short_memory_is_known_by_the_words_of_the_library_that_asked_for_it(said: str, short: bool) -> None:
     assert out_of_memory(RuntimeError(said)) is short
+
+
+def test_convolutions_are_computed_in_float32_until_the_last_context_is_left() -> None:
+    def setting() -> object:
+        return torch.backends.cudnn.conv.fp32_precision
+
+    before = setting()
+    with float32_convolutions():
+        assert setting() == "ieee"
+        with float32_convolutions():
+            assert setting() == "ieee"
+        assert setting() == "ieee"
+    assert setting() == before
+    assert before != "ieee"

@@ -17,8 +17,9 @@ from striate.data.augmentation.augmentations import Contrast, Cutout, Flip, Rota
 from striate.data.augmentation.mixing import Mixup
 from striate.data.dataset import ArrayStore, Dataset, FileStore, numbered
 from striate.data.images.decoded import DecodedImage
-from striate.data.loading.cache import load_cached
+from striate.data.loading.cache import CachedImages, load_cached
 from striate.data.loading.loader import Loader, Randomization
+from striate.data.loading.resident import copied
 from striate.data.preparation.arrays import prepare, scale
 
 COUNT = 53
@@ -253,3 +254,28 @@ def test_arrays_of_every_depth_load_alike_in_memory_and_not(dtype, maximum, chan
 def test_data_that_cannot_be_loaded_are_refused_in_one_sentence(photos, changes, error, message):
     with pytest.raises(error, match=message):
         Loader(**({"dataset": photos, "indices": ALL, "spec": SPEC, "batch_size": 4} | changes))
+
+
+@pytest.mark.parametrize("memory", [True, False], ids=["in memory", "decoded"])
+def test_batches_for_a_device_are_there_with_their_targets(photos, memory):
+    cached = load_cached(photos, ALL, SPEC) if memory else None
+    mixed = Randomization(seed=5, augmentations=(*AUGMENTATIONS, Mixup()))
+    for randomization in (None, CHANGED, mixed):
+        loader = Loader(photos, ALL, SPEC, batch_size=8, cached=cached, randomization=randomization, threads=0)
+        (here, *_), (there, *rest) = loader.epoch(1), loader.on("meta").epoch(1)
+        assert {there.images.device.type, there.targets.device.type} == {"meta"}
+        assert (there.images.shape, there.targets.shape) == (here.images.shape, here.targets.shape)
+        assert torch.equal(there.index, here.index)
+        assert len(rest) == len(loader) - 1
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.float32])
+def test_images_that_a_device_holds_are_those_in_memory(dtype):
+    pixels = (np.random.default_rng(0).random((9, 3, 4, 5)) * 60_000).astype(dtype)
+    pixels.flags.writeable = False  # as those mapped from a file
+    row = np.array([3, 0, -1, 8, 5, 1])
+    held = copied(CachedImages(row, pixels), torch.device("cpu"))
+    wanted = np.array([3, 1, 4, 4, 0])
+    found = held.take(wanted).numpy()
+    assert found.dtype == dtype
+    np.testing.assert_array_equal(found, pixels[row[wanted]])

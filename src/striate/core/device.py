@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import platform
+import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, TypeVar
+from typing import Any, Literal, TypeVar
 
 import torch
 from jaxtyping import Float
@@ -91,17 +92,19 @@ class ExecutionPlan:
         """Configure this process for the plan; restore everything on exit, including torch's random state.
 
         This sets the number of torch's threads and, on a GPU, cuDNN's `deterministic`, without which the same step may
-        differ in its last bits.
+        differ in its last bits, and `float32_convolutions`.
         """
         threads, deterministic = torch.get_num_threads(), torch.backends.cudnn.deterministic
         generators = self._generators()
         states = [generator.get_state() for generator in generators]
+        exact = float32_convolutions() if self.kind == "cuda" else contextlib.nullcontext()
         try:
             if threads != self.threads:
                 torch.set_num_threads(self.threads)
             if self.kind == "cuda":
                 torch.backends.cudnn.deterministic = True
-            yield
+            with exact:
+                yield
         finally:
             if threads != self.threads:
                 torch.set_num_threads(threads)
@@ -162,6 +165,35 @@ def out_of_memory(error: BaseException) -> bool:
     if isinstance(error, (torch.OutOfMemoryError, MemoryError)):
         return True
     return isinstance(error, RuntimeError) and any(words in str(error) for words in _SHORT)
+
+
+_EXACT = threading.Lock()
+_exact = 0
+_rounded: Any = None
+
+
+@contextlib.contextmanager
+def float32_convolutions() -> Iterator[None]:
+    """Compute convolutions of float32 in float32 on GPUs, where torch rounds their inputs to 10 bits (TF32) by default.
+
+    The setting is that of the process. It is restored when the last of several threads leaves the context.
+    """
+    global _exact, _rounded
+    cudnn: Any = torch.backends.cudnn
+    newer = hasattr(cudnn, "conv")  # torch 2.9 has a setting for convolutions
+    owner, name, value = (cudnn.conv, "fp32_precision", "ieee") if newer else (cudnn, "allow_tf32", False)
+    with _EXACT:
+        if not _exact:
+            _rounded = getattr(owner, name)
+            setattr(owner, name, value)
+        _exact += 1
+    try:
+        yield
+    finally:
+        with _EXACT:
+            _exact -= 1
+            if not _exact:
+                setattr(owner, name, _rounded)
 
 
 def full_precision(device: torch.device) -> contextlib.AbstractContextManager[object]:

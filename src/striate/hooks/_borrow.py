@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
 
+from striate.core.device import float32_convolutions
 from striate.core.errors import ModelError
 
 
@@ -22,7 +23,7 @@ def borrow(model: nn.Module) -> Iterator[nn.Module]:
     Restored are, after success, an error and Ctrl-C alike: each module's train or eval mode and hooks, each parameter's
     and buffer's `requires_grad` and `.grad`, their identity, the values of the buffers (a batch norm's statistics),
     torch's random state (on the CPU and the model's GPUs), and whether autograd records. The values of parameters are
-    not restored: an explanation that changes weights works on a copy.
+    not restored: an explanation that changes weights works on a copy. On a GPU, convolutions are computed in float32.
 
     Modes are set module by module, without calling `train()`, which some networks override with side effects. One
     thread at a time borrows a model, or models that share modules: another thread waits until they are restored. The
@@ -35,7 +36,12 @@ def borrow(model: nn.Module) -> Iterator[nn.Module]:
     with _exclusive(model):
         found = _Found(model)
         gpus = {tensor.device.index for tensor in found.tensors if tensor.device.type == "cuda"}
-        with torch.random.fork_rng(devices=sorted(gpus)), torch.inference_mode(False), torch.enable_grad():
+        with ExitStack() as stack:
+            if gpus:
+                stack.enter_context(float32_convolutions())
+            stack.enter_context(torch.random.fork_rng(devices=sorted(gpus)))
+            stack.enter_context(torch.inference_mode(False))
+            stack.enter_context(torch.enable_grad())
             try:
                 found.calm()
                 yield model

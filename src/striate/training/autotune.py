@@ -2,7 +2,8 @@
 
 `torch.compile` is not among the plans. On one AVX2 core it makes a step of ResNet-20 (32×32, batch 128) 1.11 times as
 fast, after 89 s of processor time for the first compiled step: it pays after some 1,100 steps, and a trial of it costs
-as much as it saves until then. It also needs a C++ compiler on the user's machine. On a GPU it has not been measured.
+as much as it saves until then. It also needs a C++ compiler on the user's machine. On a GPU (H100), the first compiled
+step of the network of `cifar_fast` (32×32, batch 1,000, bf16) takes 52 s, and the others are no faster than plain ones.
 """
 
 from __future__ import annotations
@@ -110,7 +111,8 @@ def candidates(model: nn.Module, plain: ExecutionPlan, precision: Literal["auto"
     """Return the plans to time in their fixed order: one core, all by parts, all by threads.
 
     Within these float32 precedes bf16, and channels first precedes channels last. On a GPU, all of them come once more
-    with captured kernels, if the model may be captured. A model without convolutions has only one layout. bf16 is left out if it would be emulated, about twenty times slower than float32.
+    with captured kernels, if the model may be captured. A model without convolutions has only one layout. bf16 is left
+    out if it would be emulated, about twenty times slower than float32.
     """
     spatial = any(parameter.ndim == 4 for parameter in model.parameters())
     layouts: tuple[Layout, ...] = ("contiguous", "channels_last") if spatial else ("contiguous",)

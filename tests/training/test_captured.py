@@ -1,0 +1,158 @@
+"""Captured gradients: those of the batch, captured anew when the network changes, and none where it cannot be.
+
+A capture needs a GPU (`tests/gpu`). Here one that calls the function again takes its place.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from rehearsal.small import make_model
+from striate.core.batch import Batch
+from striate.core.device import ExecutionPlan
+from striate.core.processes import Processes
+from striate.models import create_model
+from striate.runs.several import on_own_device
+from striate.tasks import CLASSIFICATION
+from striate.training import autotune, captured
+from striate.training.backward import backward
+from striate.training.shortage import divided
+
+EAGER, CAPTURED = ExecutionPlan(), ExecutionPlan(captured=True)
+
+
+@pytest.fixture
+def captures(monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, ...]]:
+    """The shape of the images of each capture."""
+    found: list[tuple[int, ...]] = []
+
+    class Again:
+        def __init__(
+            self, function: Callable[..., object], inputs: Sequence[Tensor], buffers: Sequence[Tensor]
+        ) -> None:
+            found.append(tuple(inputs[0].shape))
+            self.function = function
+
+        def __call__(self, *inputs: Tensor) -> object:
+            return self.function(*inputs)
+
+    monkeypatch.setattr(captured, "Replayed", Again)
+    return found
+
+
+def batch(count: int = 4, seed: int = 0) -> Batch:
+    draws = torch.Generator().manual_seed(seed)
+    images = torch.randn(count, 2, 6, 6, generator=draws)
+    return Batch(images, torch.randint(3, (count,), generator=draws), torch.arange(count))
+
+
+def gradients(model: nn.Module, given: Batch, plan: ExecutionPlan) -> tuple[Tensor, list[Tensor | None]]:
+    for parameter in model.parameters():
+        parameter.grad = None
+    loss = backward(model, CLASSIFICATION, given, plan)
+    return loss, [parameter.grad for parameter in model.parameters()]
+
+
+def assert_same(model: nn.Module, given: Batch) -> None:
+    loss, found = gradients(model, given, CAPTURED)
+    wanted_loss, wanted = gradients(model, given, EAGER)
+    assert torch.equal(loss, wanted_loss)
+    for one, other in zip(found, wanted, strict=True):
+        assert (one is None and other is None) or (one is not None and other is not None and torch.equal(one, other))
+
+
+def test_each_shape_is_captured_once_and_gives_the_gradient_of_its_batch(captures: list[tuple[int, ...]]) -> None:
+    model = make_model(dropout=0.0)
+    for seed in range(3):
+        assert_same(model, batch(4, seed))
+        assert_same(model, batch(3, seed))
+    assert captures == [(4, 2, 6, 6), (3, 2, 6, 6)]
+
+
+def test_a_gradient_that_is_there_is_added_to(captures: list[tuple[int, ...]]) -> None:
+    model = make_model(dropout=0.0)
+    _, first = gradients(model, batch(), EAGER)
+    assert all(each is not None for each in first)
+    backward(model, CLASSIFICATION, batch(), CAPTURED)
+    for parameter, gradient in zip(model.parameters(), first, strict=True):
+        torch.testing.assert_close(parameter.grad, 2 * gradient if gradient is not None else None)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda model: model[0].requires_grad_(False),
+        lambda model: model[1].eval(),
+        lambda model: setattr(model[5], "weight", nn.Parameter(model[5].weight.detach().clone())),
+    ],
+    ids=["a frozen layer", "a norm in evaluation mode", "another weight"],
+)
+def test_a_network_that_changes_is_captured_again(
+    captures: list[tuple[int, ...]], change: Callable[[nn.Module], object]
+) -> None:
+    model = make_model(dropout=0.0)
+    assert_same(model, batch())
+    change(model)
+    assert_same(model, batch())
+    assert len(captures) == 2
+
+
+def test_a_batch_of_pieces_or_of_several_processes_is_not_captured(captures: list[tuple[int, ...]]) -> None:
+    model, given = make_model(dropout=0.0), batch()
+    gradients(model, given, replace(CAPTURED, micro_batch=2))
+    gradients(model, replace(given, weight=0.5), CAPTURED)
+    assert captures == []
+    assert not on_own_device(CAPTURED, Processes(rank=1, count=2)).captured
+
+
+def test_what_cannot_be_captured_is_computed_plainly_and_not_tried_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    tries = []
+
+    def refuse(*_: object) -> None:
+        tries.append(1)
+        raise RuntimeError("operation not permitted when stream is capturing")
+
+    monkeypatch.setattr(captured, "Replayed", refuse)
+    model = make_model(dropout=0.0)
+    for seed in range(3):
+        assert_same(model, batch(seed=seed))
+    assert len(tries) == 1
+
+
+def test_short_memory_is_met_by_smaller_pieces_that_are_not_captured(monkeypatch: pytest.MonkeyPatch) -> None:
+    def short(*_: object) -> None:
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    monkeypatch.setattr(captured, "Replayed", short)
+    model = make_model(dropout=0.0)
+    with pytest.raises(torch.OutOfMemoryError):
+        backward(model, CLASSIFICATION, batch(), CAPTURED)
+    assert divided(CAPTURED, 4, model.train(), "short") == ExecutionPlan(micro_batch=2)
+
+
+class Own(nn.Linear):
+    """A module that is neither torch's nor Striate's."""
+
+
+def test_a_network_of_known_layers_without_hooks_may_be_captured() -> None:
+    assert captured.is_capturable(create_model("mobilenet_v2", classes=3, size=(32, 32)))
+    assert captured.is_capturable(make_model())
+    assert not captured.is_capturable(nn.Sequential(Own(2, 2)))
+    hooked = make_model()
+    hooked[0].register_forward_hook(lambda *_: None)
+    assert not captured.is_capturable(hooked)
+
+
+def test_captured_plans_are_tried_on_gpus_after_all_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(autotune, "computes_in_bf16", lambda _: True)
+    plain, model = ExecutionPlan(device="cuda"), make_model()
+    plans = autotune.candidates(model, plain, "auto")
+    assert plans[4:] == [replace(plan, captured=True) for plan in plans[:4]]
+    assert len(autotune.candidates(model, replace(plain, recompute=True), "auto")) == 4
+    assert len(autotune.candidates(nn.Sequential(nn.Conv2d(2, 2, 1), Own(2, 2)), plain, "auto")) == 4
+    assert not any(plan.captured for plan in autotune.candidates(model, ExecutionPlan(), "auto"))
