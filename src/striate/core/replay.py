@@ -6,6 +6,7 @@ A captured computation (a CUDA graph) is started as a whole.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Sequence
 from typing import Generic, TypeVar
 
@@ -15,6 +16,12 @@ from torch import Tensor
 Outputs = TypeVar("Outputs")
 
 _WARMUP = 2  # libraries set themselves up in the first calls, which cannot be captured
+
+
+@functools.cache
+def _stream(device: torch.device) -> torch.cuda.Stream:
+    """Return the stream for all captures: libraries keep memory for each stream that they have worked on."""
+    return torch.cuda.Stream(device)
 
 
 class Replayed(Generic[Outputs]):
@@ -35,7 +42,7 @@ class Replayed(Generic[Outputs]):
         self._inputs = [each.clone() for each in inputs]
         kept, random = [buffer.clone() for buffer in buffers], torch.cuda.get_rng_state(device)
         with torch.cuda.device(device):
-            aside = torch.cuda.Stream()
+            aside = _stream(device)
             aside.wait_stream(torch.cuda.current_stream())
             with torch.cuda.stream(aside):
                 for _ in range(_WARMUP):
@@ -45,7 +52,7 @@ class Replayed(Generic[Outputs]):
                 buffer.copy_(value)
             torch.cuda.set_rng_state(random, device)
             self._graph = torch.cuda.CUDAGraph()
-            with torch.cuda.graph(self._graph):
+            with torch.cuda.graph(self._graph, stream=aside):
                 self._outputs = function(*self._inputs)
 
     def __call__(self, *inputs: Tensor) -> Outputs:
