@@ -32,7 +32,8 @@ from striate.data.preparation.arrays import ManyPrepared
 from striate.data.preparation.colour import storage_dtype
 from striate.data.program import tensor_program_digest
 
-_PIECE = 16
+_PIECE = 16  # images of a task
+_BYTES = 1 << 20  # of arrays, where a task of small images would be shorter than its start
 _MEMORY_SHARE = 0.5  # of the free memory: training needs the rest
 _PAGE = 4096
 _FORMAT = "striate array 1"
@@ -112,15 +113,16 @@ def _fill(
     threads: int,
     progress: Progress,
 ) -> None:
+    store = dataset.store
+    size = max(_PIECE, _BYTES // max(1, store.pixels[:1].nbytes)) if isinstance(store, ArrayStore) else _PIECE
     prepared = in_order(
-        partial(prepare_rows, dataset, spec), pieces(index, _PIECE), threads=threads, ahead=4 * max(1, threads)
+        partial(prepare_rows, dataset, spec), pieces(index, size), threads=threads, ahead=4 * max(1, threads)
     )
     done = 0
     with contextlib.closing(prepared):
         for rows in prepared:
-            for row in rows:
-                pixels[done] = row
-                done += 1
+            pixels[done : done + len(rows)] = rows
+            done += len(rows)
             progress("preparing the images", done, len(index))
 
 
