@@ -80,9 +80,9 @@ def test_convolutions_are_computed_in_float32_until_the_last_context_is_left() -
         return torch.backends.cudnn.conv.fp32_precision
 
     before = setting()
-    with float32_convolutions():
+    with float32_convolutions("cuda"):
         assert setting() == "ieee"
-        with float32_convolutions():
+        with float32_convolutions("cuda"):
             assert setting() == "ieee"
         assert setting() == "ieee"
     assert setting() == before

@@ -156,7 +156,7 @@ def test_convolutions_of_float32_are_not_rounded() -> None:
     conv, images = nn.Conv2d(64, 64, 3), torch.randn(4, 64, 32, 32)
     with torch.no_grad():
         wanted = conv(images)
-        with float32_convolutions():
+        with float32_convolutions("cuda"):
             assert distance(conv.cuda()(images.cuda()), wanted) < 1e-6
 
 

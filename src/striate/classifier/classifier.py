@@ -19,6 +19,7 @@ from striate.classifier.predictor import Predictor
 from striate.classifier.provenance import Provenance
 from striate.classifier.reference import Limits, Reference, inputs_of
 from striate.classifier.seen import SeenImages
+from striate.core.device import float32_convolutions
 from striate.core.errors import ConfigError, StriateError
 from striate.core.notebook import table
 from striate.core.spec import InputSpec, LabelSpec
@@ -141,7 +142,7 @@ class Classifier(Predictor):
         return self._running.of(self.model.eval(), (channels, height, width))
 
     def _outputs(self, running: nn.Module, images: Float[Tensor, "n c h w"]) -> Float[Tensor, "n k"]:
-        with torch.inference_mode():
+        with torch.inference_mode(), float32_convolutions(self.device.type):
             return self.task.outputs(running, images.to(self.device, self._type)).float().cpu()
 
     def probabilities(self, images: Float[Tensor, "n c h w"]) -> Float[Tensor, "n k"]:

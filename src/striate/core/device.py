@@ -97,13 +97,12 @@ class ExecutionPlan:
         threads, deterministic = torch.get_num_threads(), torch.backends.cudnn.deterministic
         generators = self._generators()
         states = [generator.get_state() for generator in generators]
-        exact = float32_convolutions() if self.kind == "cuda" else contextlib.nullcontext()
         try:
             if threads != self.threads:
                 torch.set_num_threads(self.threads)
             if self.kind == "cuda":
                 torch.backends.cudnn.deterministic = True
-            with exact:
+            with float32_convolutions(self.kind):
                 yield
         finally:
             if threads != self.threads:
@@ -172,12 +171,17 @@ _exact = 0
 _rounded: Any = None
 
 
-@contextlib.contextmanager
-def float32_convolutions() -> Iterator[None]:
-    """Compute convolutions of float32 in float32 on GPUs, where torch rounds their inputs to 10 bits (TF32) by default.
+def float32_convolutions(kind: str) -> contextlib.AbstractContextManager[None]:
+    """Compute convolutions of float32 in float32 on a GPU, where torch rounds their inputs to 10 bits (TF32) by default.
 
-    The setting is that of the process. It is restored when the last of several threads leaves the context.
+    `kind` is the type of the device; on others this does nothing. The setting is that of the process. It is restored
+    when the last of several threads leaves the context.
     """
+    return _unrounded() if kind == "cuda" else contextlib.nullcontext()
+
+
+@contextlib.contextmanager
+def _unrounded() -> Iterator[None]:
     global _exact, _rounded
     cudnn: Any = torch.backends.cudnn
     newer = hasattr(cudnn, "conv")  # torch 2.9 has a setting for convolutions

@@ -37,8 +37,7 @@ def borrow(model: nn.Module) -> Iterator[nn.Module]:
         found = _Found(model)
         gpus = {tensor.device.index for tensor in found.tensors if tensor.device.type == "cuda"}
         with ExitStack() as stack:
-            if gpus:
-                stack.enter_context(float32_convolutions())
+            stack.enter_context(float32_convolutions("cuda" if gpus else "cpu"))
             stack.enter_context(torch.random.fork_rng(devices=sorted(gpus)))
             stack.enter_context(torch.inference_mode(False))
             stack.enter_context(torch.enable_grad())

@@ -24,7 +24,7 @@ from torch import Tensor, nn
 
 from striate.core import config
 from striate.core.batch import Batch
-from striate.core.device import plain_plan
+from striate.core.device import float32_convolutions, plain_plan
 from striate.core.files import cache_folder
 from striate.core.progress import Progress, silent
 from striate.core.spec import InputSpec
@@ -121,7 +121,7 @@ def _computed(
 
     def work(batch: Batch) -> np.ndarray:
         running, seen = idle.get()
-        with torch.inference_mode():
+        with torch.inference_mode(), float32_convolutions(plan.kind):
             running(plan.place(batch.images).contiguous(memory_format=torch.channels_last))
             rows = torch.cat([seen[name] for name in places_of(network)], dim=1).float().cpu().numpy()
         idle.put((running, seen))

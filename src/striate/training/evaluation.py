@@ -11,7 +11,7 @@ import torch
 from jaxtyping import Float, Int, Shaped
 from torch import Tensor, nn
 
-from striate.core.device import ExecutionPlan, out_of_memory
+from striate.core.device import ExecutionPlan, float32_convolutions, out_of_memory
 from striate.core.errors import DataError
 from striate.core.processes import ALONE, Processes
 from striate.core.progress import Progress, silent
@@ -57,7 +57,7 @@ def evaluate(
         DataError: there is no batch.
     """
     own: list[tuple[np.ndarray, ...]] = []
-    with evaluation_mode(model), torch.inference_mode():
+    with evaluation_mode(model), torch.inference_mode(), float32_convolutions(plan.kind):
         for number, batch in enumerate(batches.epoch(0), start=1):
             columns = (_outputs(model, task, batch.images, plan), batch.targets, batch.index)
             own.append(tuple(column.cpu().numpy() for column in columns))
