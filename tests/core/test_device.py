@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+from typing import Any
 
 import pytest
 import torch
@@ -76,8 +77,10 @@ def test_short_memory_is_known_by_the_words_of_the_library_that_asked_for_it(sai
 
 
 def test_convolutions_are_computed_in_float32_until_the_last_context_is_left() -> None:
-    def setting() -> object:
-        return torch.backends.cudnn.conv.fp32_precision
+    cudnn: Any = torch.backends.cudnn
+
+    def setting() -> str:
+        return cudnn.conv.fp32_precision
 
     before = setting()
     with float32_convolutions("cuda"):

@@ -172,7 +172,7 @@ _rounded: Any = None
 
 
 def float32_convolutions(kind: str) -> contextlib.AbstractContextManager[None]:
-    """Compute convolutions of float32 in float32 on a GPU, where torch rounds their inputs to 10 bits (TF32) by default.
+    """Compute convolutions of float32 in float32 on a GPU, where torch rounds their inputs to 10 bits (TF32).
 
     `kind` is the type of the device; on others this does nothing. The setting is that of the process. It is restored
     when the last of several threads leaves the context.
