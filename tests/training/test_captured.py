@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import torch
@@ -148,11 +149,30 @@ def test_a_network_of_known_layers_without_hooks_may_be_captured() -> None:
     assert not captured.is_capturable(hooked)
 
 
-def test_captured_plans_are_tried_on_gpus_after_all_others(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(("factor", "wins"), [(0.5, True), (0.95, False)])
+def test_on_a_gpu_the_winner_is_tried_with_captured_kernels(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, factor: float, wins: bool
+) -> None:
+    tried: list[list[ExecutionPlan]] = []
+
+    def seconds(model: nn.Module, task: object, batch: object, plans: list[ExecutionPlan], *_: object) -> dict:
+        tried.append(plans)
+        return {
+            plan: (1.0 if plan.layout == "contiguous" else 0.5) * (factor if plan.captured else 1) for plan in plans
+        }
+
+    monkeypatch.setenv("STRIATE_CACHE", str(tmp_path))
+    monkeypatch.setattr(autotune, "plain_plan", lambda device: ExecutionPlan(device=device))
+    monkeypatch.setattr(autotune, "machine", lambda device: {"accelerator": device})
     monkeypatch.setattr(autotune, "computes_in_bf16", lambda _: True)
-    plain, model = ExecutionPlan(device="cuda"), make_model()
-    plans = autotune.candidates(model, plain, "auto")
-    assert plans[4:] == [replace(plan, captured=True) for plan in plans[:4]]
-    assert len(autotune.candidates(model, replace(plain, recompute=True), "auto")) == 4
-    assert len(autotune.candidates(nn.Sequential(nn.Conv2d(2, 2, 1), Own(2, 2)), plain, "auto")) == 4
-    assert not any(plan.captured for plan in autotune.candidates(model, ExecutionPlan(), "auto"))
+    monkeypatch.setattr(autotune, "seconds_per_step", seconds)
+    monkeypatch.setattr(autotune, "agrees", lambda *_, plain: not plain.captured)
+    last = ExecutionPlan(device="cuda", layout="channels_last")
+    for _ in range(2):  # the second choice is that of the cache
+        chosen = autotune.choose_plan(make_model(), (4, 2, 6, 6), device="cuda")
+        assert chosen == replace(last, captured=wins)
+    assert [len(plans) for plans in tried] == [4, 2]
+    assert tried[1] == [last, replace(last, captured=True)]
+    autotune.choose_plan(nn.Sequential(nn.Flatten(), Own(72, 3)), (4, 2, 6, 6), device="cuda")
+    autotune.choose_plan(make_model(), (4, 2, 6, 6), device="cuda", recompute=True)
+    assert [len(plans) for plans in tried[2:]] == [2, 4]

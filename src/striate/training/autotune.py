@@ -71,8 +71,9 @@ def choose_plan(
     training steps of `task` on deep copies with random images: weights, buffers, random state and data of the run are
     not used. A plan is admitted if its gradient equals that of the plain float32 plan within `TOLERANCES`. It wins if
     it is `WINS_BY` times as fast as the best plan before it in the fixed order of `candidates` (`MORE_CORES_WIN_BY`, if
-    it uses more cores). `precision="float32"` admits no other precision. The choice is cached for this machine, model,
-    task and shape. `progress` counts the plans that are timed.
+    it uses more cores). On a GPU, the winner is tried with captured kernels then, if the model may be captured.
+    `precision="float32"` admits no other precision. The choice is cached for this machine, model, task and shape.
+    `progress` counts the plans that are timed.
 
     All plans have `micro_batch` and `recompute`. If memory is short for a batch, they have half the images at once, and
     the choice is not cached: next time there may be more memory.
@@ -82,7 +83,8 @@ def choose_plan(
     """
     plain = replace(plain_plan(device), micro_batch=micro_batch, recompute=recompute)
     plans = candidates(model, plain, precision)
-    if len(plans) == 1:
+    capturable = plain.kind == "cuda" and not recompute and is_capturable(model)
+    if len(plans) == 1 and not capturable:
         return plans[0]
     file = cache_folder() / "plans" / f"{_fingerprint(model, task, shape, plans)}.json"
     cached = _cached(file, plans)
@@ -92,7 +94,11 @@ def choose_plan(
     while True:
         try:
             seconds = seconds_per_step(model, task, batch, plans, progress)
-            chosen = choose(seconds, functools.partial(agrees, model, task, batch, plain=plans[0]))
+            admitted = functools.partial(agrees, model, task, batch, plain=plans[0])
+            chosen = choose(seconds, admitted)
+            if capturable:
+                captured = replace(chosen, captured=True)
+                chosen = choose(seconds_per_step(model, task, batch, [chosen, captured], progress), admitted)
             break
         except (RuntimeError, MemoryError) as error:
             if not out_of_memory(error):
@@ -110,9 +116,8 @@ def choose_plan(
 def candidates(model: nn.Module, plain: ExecutionPlan, precision: Literal["auto", "float32"]) -> list[ExecutionPlan]:
     """Return the plans to time in their fixed order: one core, all by parts, all by threads.
 
-    Within these float32 precedes bf16, and channels first precedes channels last. On a GPU, all of them come once more
-    with captured kernels, if the model may be captured. A model without convolutions has only one layout. bf16 is left
-    out if it would be emulated, about twenty times slower than float32.
+    Within these float32 precedes bf16, and channels first precedes channels last. A model without convolutions has only
+    one layout. bf16 is left out if it would be emulated, about twenty times slower than float32.
     """
     spatial = any(parameter.ndim == 4 for parameter in model.parameters())
     layouts: tuple[Layout, ...] = ("contiguous", "channels_last") if spatial else ("contiguous",)
@@ -121,10 +126,8 @@ def candidates(model: nn.Module, plain: ExecutionPlan, precision: Literal["auto"
     shares = [(plain.threads, 1)]  # threads for an operation, parts of a batch
     if plain.device == "cpu" and plain.threads > 1:
         shares = [(1, 1), *([(1, plain.threads)] if is_samplewise(model) else []), *shares]
-    captures = plain.kind == "cuda" and not plain.recompute and is_capturable(model)
     return [
-        replace(plain, layout=layout, precision=kind, threads=threads, parts=parts, captured=captured)
-        for captured in ((False, True) if captures else (False,))
+        replace(plain, layout=layout, precision=kind, threads=threads, parts=parts)
         for threads, parts in shares
         for kind in precisions
         for layout in layouts
@@ -246,5 +249,5 @@ def _fingerprint(model: nn.Module, task: Task, shape: tuple[int, int, int, int],
 def _cached(file: Path, plans: list[ExecutionPlan]) -> ExecutionPlan | None:
     with contextlib.suppress(OSError, ValueError, StriateError):
         plan = from_json(ExecutionPlan, json.loads(read_regular(file)))
-        return plan if plan in plans else None
+        return plan if replace(plan, captured=False) in plans else None
     return None
