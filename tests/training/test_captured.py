@@ -34,8 +34,9 @@ def captures(monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, ...]]:
 
     class Again:
         def __init__(
-            self, function: Callable[..., object], inputs: Sequence[Tensor], buffers: Sequence[Tensor]
+            self, function: Callable[..., object], inputs: Sequence[Tensor], buffers: Sequence[Tensor], beside: object
         ) -> None:
+            assert (beside is None) is (not found)
             found.append(tuple(inputs[0].shape))
             self.function = function
 

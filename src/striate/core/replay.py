@@ -29,14 +29,19 @@ class Replayed(Generic[Outputs]):
 
     `function` must compute the same operations in every call, on tensors alone: it is called a few times now, and never
     again. What it changes in place, such as `buffers`, and the random state are restored after these calls. Each replay
-    changes them as a call does, and overwrites the outputs of the one before.
+    changes them as a call does, and overwrites the outputs of the one before. Its intermediate values use the
+    memory of those of `beside`, a computation that never runs at the same time.
 
     Raises:
         RuntimeError: `function` waits for the GPU, as an `item` of a tensor does, or memory is not enough.
     """
 
     def __init__(
-        self, function: Callable[..., Outputs], inputs: Sequence[Tensor], buffers: Sequence[Tensor] = ()
+        self,
+        function: Callable[..., Outputs],
+        inputs: Sequence[Tensor],
+        buffers: Sequence[Tensor] = (),
+        beside: Replayed[Outputs] | None = None,
     ) -> None:
         device = inputs[0].device
         self._inputs = [each.clone() for each in inputs]
@@ -44,15 +49,17 @@ class Replayed(Generic[Outputs]):
         with torch.cuda.device(device):
             aside = _stream(device)
             aside.wait_stream(torch.cuda.current_stream())
-            with torch.cuda.stream(aside):
-                for _ in range(_WARMUP):
-                    function(*self._inputs)
-            torch.cuda.current_stream().wait_stream(aside)
-            for buffer, value in zip(buffers, kept, strict=True):
-                buffer.copy_(value)
-            torch.cuda.set_rng_state(random, device)
+            try:
+                with torch.cuda.stream(aside):
+                    for _ in range(_WARMUP):
+                        function(*self._inputs)
+            finally:
+                torch.cuda.current_stream().wait_stream(aside)
+                for buffer, value in zip(buffers, kept, strict=True):
+                    buffer.copy_(value)
+                torch.cuda.set_rng_state(random, device)
             self._graph = torch.cuda.CUDAGraph()
-            with torch.cuda.graph(self._graph, stream=aside):
+            with torch.cuda.graph(self._graph, pool=None if beside is None else beside._graph.pool(), stream=aside):
                 self._outputs = function(*self._inputs)
 
     def __call__(self, *inputs: Tensor) -> Outputs:

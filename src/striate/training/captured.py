@@ -62,8 +62,9 @@ class _Captured:
                 loss = task.loss(model, Batch(images, targets, batch.index))
             return loss.detach(), torch.autograd.grad(loss, parameters, allow_unused=True)
 
+        beside = next(iter(self.replays.values()), None)
         try:
-            return Replayed(gradient, (batch.images, batch.targets), tuple(model.buffers()))
+            return Replayed(gradient, (batch.images, batch.targets), tuple(model.buffers()), beside)
         except RuntimeError as error:
             if out_of_memory(error):
                 raise
@@ -84,7 +85,9 @@ def replayed_gradient(model: nn.Module, task: Task, batch: Batch, plan: Executio
 
     `batch` is on the GPU. Where a parameter has no gradient yet, it receives a tensor that the next batch overwrites.
     """
-    replay = _CAPTURED.setdefault(model, _Captured()).find(model, task, batch, plan)
+    if model not in _CAPTURED:
+        _CAPTURED[model] = _Captured()
+    replay = _CAPTURED[model].find(model, task, batch, plan)
     if replay is None:
         return None
     loss, gradients = replay(batch.images, batch.targets)
