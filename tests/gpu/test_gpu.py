@@ -68,6 +68,25 @@ def test_a_captured_gradient_is_that_of_the_gpu_and_nearly_that_of_the_cpu(name:
         assert distance(plain, gradient(name, CPU)[0]) < 1e-3
 
 
+def test_batches_of_two_sizes_share_memory_and_keep_their_gradients() -> None:
+    def found(plan: ExecutionPlan) -> list[Tensor]:
+        model = plan.adopt(create_model("resnet20", classes=5, channels=3, size=(32, 32), seed=0).train())
+        gradients = []
+        with plan.in_effect():
+            for seed, count in enumerate((8, 5, 8, 5, 8)):
+                draws = torch.Generator().manual_seed(seed)
+                model.zero_grad()
+                backward(
+                    model, CLASSIFICATION, CLASSIFICATION.example((count, 3, 32, 32), torch.Size([5]), draws), plan
+                )
+                parts = [each.grad.reshape(-1) for each in model.parameters() if each.grad is not None]
+                gradients.append(torch.cat(parts).clone())
+        return gradients
+
+    for replayed, plain in zip(found(CAPTURED), found(GPU), strict=True):
+        assert distance(replayed, plain) < 1e-5
+
+
 def test_bf16_is_captured_too() -> None:
     wanted, _ = gradient("resnet20", replace(GPU, precision="bf16", layout="channels_last"))
     found, _ = gradient("resnet20", replace(CAPTURED, precision="bf16", layout="channels_last"))
