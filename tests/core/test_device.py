@@ -76,17 +76,23 @@ def test_short_memory_is_known_by_the_words_of_the_library_that_asked_for_it(sai
     assert out_of_memory(RuntimeError(said)) is short
 
 
-def test_convolutions_are_computed_in_float32_until_the_last_context_is_left() -> None:
+@pytest.mark.parametrize("newer", [False, True])
+def test_convolutions_are_computed_in_float32_until_the_last_context_is_left(newer: bool) -> None:
     cudnn: Any = torch.backends.cudnn
-
-    def setting() -> str:
-        return cudnn.conv.fp32_precision
-
-    before = setting()
-    with float32_convolutions("cuda"):
-        assert setting() == "ieee"
+    before = cudnn.allow_tf32
+    assert before  # torch's default
+    if newer:
+        cudnn.conv.fp32_precision, cudnn.rnn.fp32_precision = "tf32", "ieee"
+    try:
         with float32_convolutions("cuda"):
-            assert setting() == "ieee"
-        assert setting() == "ieee"
-    assert setting() == before
-    assert before != "ieee"
+            with float32_convolutions("cuda"):
+                assert cudnn.conv.fp32_precision != "tf32"
+            assert cudnn.conv.fp32_precision != "tf32"
+            if not newer:
+                with cudnn.flags(enabled=False):  # reads all settings, and restores them
+                    assert not cudnn.allow_tf32
+        assert cudnn.conv.fp32_precision == "tf32"
+        with float32_convolutions("cpu"):
+            assert cudnn.conv.fp32_precision == "tf32"
+    finally:
+        cudnn.allow_tf32 = before

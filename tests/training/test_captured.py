@@ -5,13 +5,16 @@ A capture needs a GPU (`tests/gpu`). Here one that calls the function again take
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
+from types import MappingProxyType
 
 import pytest
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from rehearsal.small import make_model
 from striate.core.batch import Batch
@@ -19,9 +22,11 @@ from striate.core.device import ExecutionPlan
 from striate.core.processes import Processes
 from striate.models import create_model
 from striate.runs.several import on_own_device
-from striate.tasks import CLASSIFICATION
+from striate.tasks import CLASSIFICATION, Classification, Criterion, OfImages
 from striate.training import autotune, captured
 from striate.training.backward import backward
+from striate.training.captured import is_capturable
+from striate.training.losses import LOSSES, CrossEntropy
 from striate.training.shortage import divided
 
 EAGER, CAPTURED = ExecutionPlan(), ExecutionPlan(captured=True)
@@ -126,7 +131,7 @@ def test_what_cannot_be_captured_is_computed_plainly_and_not_tried_again(monkeyp
     assert len(tries) == 1
 
 
-def test_short_memory_is_met_by_smaller_pieces_that_are_not_captured(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_short_memory_is_met_without_captures_and_then_by_smaller_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
     def short(*_: object) -> None:
         raise torch.OutOfMemoryError("CUDA out of memory")
 
@@ -134,20 +139,69 @@ def test_short_memory_is_met_by_smaller_pieces_that_are_not_captured(monkeypatch
     model = make_model(dropout=0.0)
     with pytest.raises(torch.OutOfMemoryError):
         backward(model, CLASSIFICATION, batch(), CAPTURED)
-    assert divided(CAPTURED, 4, model.train(), "short") == ExecutionPlan(micro_batch=2)
+    plainly = divided(CAPTURED, 4, model.train(), "short")
+    assert plainly == EAGER
+    assert divided(plainly, 4, model, "short") == ExecutionPlan(micro_batch=2)
 
 
-class Own(nn.Linear):
+class OfTheUser(nn.Linear):
     """A module that is neither torch's nor Striate's."""
 
 
+def of_the_user(logits: Tensor, targets: Tensor) -> Tensor:
+    return F.cross_entropy(logits, targets)
+
+
 def test_a_network_of_known_layers_without_hooks_may_be_captured() -> None:
-    assert captured.is_capturable(create_model("mobilenet_v2", classes=3, size=(32, 32)))
-    assert captured.is_capturable(make_model())
-    assert not captured.is_capturable(nn.Sequential(Own(2, 2)))
+    assert is_capturable(create_model("mobilenet_v2", classes=3, size=(32, 32)), CLASSIFICATION)
+    assert is_capturable(make_model(), CLASSIFICATION)
+    assert not is_capturable(nn.Sequential(OfTheUser(2, 2)), CLASSIFICATION)
+    assert not is_capturable(nn.Sequential(nn.Conv2d(2, 2, 1), nn.BatchNorm2d(2, momentum=None)), CLASSIFICATION)
     hooked = make_model()
     hooked[0].register_forward_hook(lambda *_: None)
-    assert not captured.is_capturable(hooked)
+    assert not is_capturable(hooked, CLASSIFICATION)
+
+
+@pytest.mark.parametrize("name", LOSSES)
+def test_striates_losses_may_be_captured(name: str) -> None:
+    assert is_capturable(make_model(), Classification(criterion=LOSSES[name]()))
+
+
+class WithTeacher(OfImages):
+    circumstances: Mapping[str, str] = MappingProxyType({})
+
+    def of(self, images: Tensor) -> Criterion:
+        return F.cross_entropy
+
+
+@pytest.mark.parametrize("criterion", [of_the_user, partial(of_the_user), WithTeacher()])
+def test_losses_of_a_user_and_those_with_a_teacher_are_not_captured(criterion: Criterion | OfImages) -> None:
+    assert not is_capturable(make_model(), Classification(criterion=criterion))
+
+
+def test_another_loss_is_not_taken_for_one_that_was_freed(captures: list[tuple[int, ...]]) -> None:
+    model = make_model(dropout=0.0)
+    for smoothing in (0.0, 0.3, 0.6):
+        task = Classification(criterion=CrossEntropy(label_smoothing=smoothing))
+        loss = float(backward(model, task, batch(), CAPTURED))
+        assert loss == float(backward(model, task, batch(), EAGER))
+        del task  # the next one may be in its place in memory
+    assert len(captures) == 3
+
+
+def test_a_hook_that_comes_later_is_called(captures: list[tuple[int, ...]]) -> None:
+    model, seen = make_model(dropout=0.0), []
+    gradients(model, batch(), CAPTURED)
+    model[0].register_forward_hook(lambda *_: seen.append(1))
+    for _ in range(2):
+        gradients(model, batch(), CAPTURED)
+    assert len(seen) == 2
+    assert len(captures) == 1
+
+
+def test_with_recompute_nothing_is_captured(captures: list[tuple[int, ...]]) -> None:
+    gradients(make_model(dropout=0.0), batch(), replace(CAPTURED, recompute=True))
+    assert captures == []
 
 
 @pytest.mark.parametrize(("factor", "wins"), [(0.5, True), (0.95, False)])
@@ -174,6 +228,6 @@ def test_on_a_gpu_the_winner_is_tried_with_captured_kernels(
         assert chosen == replace(last, captured=wins)
     assert [len(plans) for plans in tried] == [4, 2]
     assert tried[1] == [last, replace(last, captured=True)]
-    autotune.choose_plan(nn.Sequential(nn.Flatten(), Own(72, 3)), (4, 2, 6, 6), device="cuda")
+    autotune.choose_plan(nn.Sequential(nn.Flatten(), OfTheUser(72, 3)), (4, 2, 6, 6), device="cuda")
     autotune.choose_plan(make_model(), (4, 2, 6, 6), device="cuda", recompute=True)
     assert [len(plans) for plans in tried[2:]] == [2, 4]

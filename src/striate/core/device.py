@@ -168,7 +168,7 @@ def out_of_memory(error: BaseException) -> bool:
 
 _EXACT = threading.Lock()
 _exact = 0
-_rounded: Any = None
+_rounded: tuple[Any, str, Any] = (None, "", None)
 
 
 def float32_convolutions(kind: str) -> contextlib.AbstractContextManager[None]:
@@ -184,12 +184,14 @@ def float32_convolutions(kind: str) -> contextlib.AbstractContextManager[None]:
 def _unrounded() -> Iterator[None]:
     global _exact, _rounded
     cudnn: Any = torch.backends.cudnn
-    newer = hasattr(cudnn, "conv")  # torch 2.9 has a setting for convolutions
-    owner, name, value = (cudnn.conv, "fp32_precision", "ieee") if newer else (cudnn, "allow_tf32", False)
     with _EXACT:
         if not _exact:
-            _rounded = getattr(owner, name)
-            setattr(owner, name, value)
+            try:
+                _rounded = cudnn, "allow_tf32", cudnn.allow_tf32
+                cudnn.allow_tf32 = False
+            except RuntimeError:  # the caller has used the newer setting, which torch does not mix with the older one
+                _rounded = cudnn.conv, "fp32_precision", cudnn.conv.fp32_precision
+                cudnn.conv.fp32_precision = "ieee"
         _exact += 1
     try:
         yield
@@ -197,7 +199,7 @@ def _unrounded() -> Iterator[None]:
         with _EXACT:
             _exact -= 1
             if not _exact:
-                setattr(owner, name, _rounded)
+                setattr(*_rounded)
 
 
 def full_precision(device: torch.device) -> contextlib.AbstractContextManager[object]:

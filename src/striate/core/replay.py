@@ -59,7 +59,9 @@ class Replayed(Generic[Outputs]):
                     buffer.copy_(value)
                 torch.cuda.set_rng_state(random, device)
             self._graph = torch.cuda.CUDAGraph()
-            with torch.cuda.graph(self._graph, pool=None if beside is None else beside._graph.pool(), stream=aside):
+            pool = None if beside is None else beside._graph.pool()
+            # torch does not return to the present stream by itself after a capture that fails.
+            with torch.cuda.stream(torch.cuda.current_stream()), torch.cuda.graph(self._graph, pool, aside):
                 self._outputs = function(*self._inputs)
 
     def __call__(self, *inputs: Tensor) -> Outputs:

@@ -83,7 +83,7 @@ def choose_plan(
     """
     plain = replace(plain_plan(device), micro_batch=micro_batch, recompute=recompute)
     plans = candidates(model, plain, precision)
-    capturable = plain.kind == "cuda" and not recompute and is_capturable(model)
+    capturable = plain.kind == "cuda" and not recompute and is_capturable(model, task)
     if len(plans) == 1 and not capturable:
         return plans[0]
     file = cache_folder() / "plans" / f"{_fingerprint(model, task, shape, plans)}.json"
@@ -94,11 +94,7 @@ def choose_plan(
     while True:
         try:
             seconds = seconds_per_step(model, task, batch, plans, progress)
-            admitted = functools.partial(agrees, model, task, batch, plain=plans[0])
-            chosen = choose(seconds, admitted)
-            if capturable:
-                captured = replace(chosen, captured=True)
-                chosen = choose(seconds_per_step(model, task, batch, [chosen, captured], progress), admitted)
+            chosen = choose(seconds, admitted := functools.partial(agrees, model, task, batch, plain=plans[0]))
             break
         except (RuntimeError, MemoryError) as error:
             if not out_of_memory(error):
@@ -107,6 +103,10 @@ def choose_plan(
         plans = [divided(plan, len(batch), model.train(), said) for plan in plans]
     if chosen.micro_batch != micro_batch:
         return chosen
+    if capturable:
+        captured = replace(chosen, captured=True)
+        with contextlib.suppress(torch.OutOfMemoryError):  # what is captured keeps its memory
+            chosen = choose(seconds_per_step(model, task, batch, [chosen, captured], progress), admitted)
     with contextlib.suppress(StriateError, OSError):  # an unwritable cache costs the next trial, not this run
         file.parent.mkdir(parents=True, exist_ok=True)
         write_json(file, to_json(chosen))

@@ -47,7 +47,7 @@ def backward(model: nn.Module, task: Task, batch: Batch, plan: ExecutionPlan) ->
     Both are multiplied by the weight of `batch`.
     """
     whole = len(batch) / batch.weight
-    if plan.captured and batch.weight == 1.0 and piece_count(len(batch), plan.micro_batch) == 1:
+    if plan.captured and not plan.recompute and batch.weight == 1.0 and piece_count(len(batch), plan.micro_batch) == 1:
         loss = replayed_gradient(model, task, _placed(batch, plan), plan)
         if loss is not None:
             return loss

@@ -10,6 +10,7 @@ from striate.core.batch import Batch
 from striate.core.duration import Clock, Duration
 from striate.core.errors import TrainingError
 from striate.core.protocols import Batches
+from striate.training.captured import release
 from striate.training.events import Evaluated, Event, MemoryShort, SafePoint, StepDone
 from striate.training.shortage import takes_statistics
 from striate.training.state import TrainState
@@ -40,7 +41,9 @@ def train(
             "batches. Train on the same data with the same batch size."
         )
     state.begin()
-    with contextlib.closing(_from(batches, state.clock)) as stream:
+    with contextlib.ExitStack() as stack:
+        stack.callback(release, state.model)
+        stream = stack.enter_context(contextlib.closing(_from(batches, state.clock)))
         then = time.perf_counter()
         while not until.reached(state.clock):
             before, plan = state.clock, state.plan

@@ -49,11 +49,18 @@ def with_less_memory(state: TrainState, batch: Batch, gradient: Callable[[], flo
 
 
 def divided(plan: ExecutionPlan, count: int, model: nn.Module, said: str) -> ExecutionPlan:
-    """Return `plan` with half as many images of a batch of `count` at once; `said` is the error of the short memory.
+    """Return `plan` without captures, or with half as many images of a batch of `count` at once.
+
+    `said` is the error of the short memory.
 
     Raises:
         TrainingError: it cannot be divided any more.
     """
+    release(model)
+    if plan.kind == "cuda":
+        torch.cuda.empty_cache()
+    if plan.captured:  # what is captured keeps its memory, so the whole batch may fit without
+        return replace(plan, captured=False)
     now = -(-count // piece_count(count, plan.micro_batch))
     smallest = 2 if takes_statistics(model) else 1
     if now <= smallest:
@@ -63,10 +70,7 @@ def divided(plan: ExecutionPlan, count: int, model: nn.Module, said: str) -> Exe
             f"Memory is not enough for a training step with {images} at once ({said}). Choose {remedy}smaller images "
             "(--size) or a smaller model, or free memory. Earlier checkpoints are untouched."
         )
-    release(model)
-    if plan.kind == "cuda":
-        torch.cuda.empty_cache()
-    return replace(plan, micro_batch=max(smallest, -(-now // 2)), captured=False)
+    return replace(plan, micro_batch=max(smallest, -(-now // 2)))
 
 
 def takes_statistics(model: nn.Module) -> bool:

@@ -97,10 +97,12 @@ def project(images: Float[Tensor, "n c h w"], matrices: Matrices) -> Float[Tenso
     """Apply projective matrices, whose third row is the divisor of each point, by bilinear interpolation."""
     _, _, h, w = images.shape
     x, y = np.arange(w) - (w - 1) / 2, np.arange(h) - (h - 1) / 2
+    apple = images.device.type == "mps"  # which has no numbers of 64 bits
 
     def row(number: int) -> Tensor:
         along, across, shift = (matrices[:, number, place, None] for place in range(3))
-        columns, rows = (torch.from_numpy(part).to(images.device) for part in (along * x, across * y + shift))
+        terms = (torch.from_numpy(part) for part in (along * x, across * y + shift))
+        columns, rows = (term.float().to(images.device) if apple else term.to(images.device) for term in terms)
         return columns[:, None, :] + rows[:, :, None]
 
     divisor = row(2).clamp_(min=_HORIZON)

@@ -73,7 +73,7 @@ class Photometric(Augmentation):
 
     @abstractmethod
     def apply(self, images: Float[Tensor, "n c h w"], draws: Draws, blank: Sequence[float]) -> Tensor:
-        """Return changed images; `blank` is the mean value of each channel."""
+        """Return changed images, on the device of `images`; `blank` is the mean value of each channel."""
 
     def of_channels(
         self, images: Float[Tensor, "n c h w"], draws: Draws, blank: Sequence[float], channels: Sequence[str]

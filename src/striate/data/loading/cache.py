@@ -113,8 +113,10 @@ def _fill(
     threads: int,
     progress: Progress,
 ) -> None:
-    store = dataset.store
-    size = max(_PIECE, _BYTES // max(1, store.pixels[:1].nbytes)) if isinstance(store, ArrayStore) else _PIECE
+    size, store = _PIECE, dataset.store
+    if isinstance(store, ArrayStore):
+        fitting = _BYTES // max(1, store.pixels[:1].nbytes, pixels[:1].nbytes)
+        size = max(size, min(fitting, len(index) // (4 * max(1, threads))))
     prepared = in_order(
         partial(prepare_rows, dataset, spec), pieces(index, size), threads=threads, ahead=4 * max(1, threads)
     )

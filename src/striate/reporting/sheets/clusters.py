@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
 from jaxtyping import Float
 
 from striate.classifier import Classifier
@@ -71,9 +70,7 @@ def find_clusters(
         given = method.function(classifier.model, batch.images, number, task=classifier.task, **settings)
         maps.append(given.map())
         images += [coloured(shown_input(image, classifier.input)) for image in batch.images.numpy()]
-        with torch.no_grad():
-            device = next(classifier.model.parameters()).device
-            right.append((classifier.model(batch.images.to(device)).argmax(1) == number).cpu().numpy())
+        right.append((classifier.logits(batch.images).argmax(1) == number).numpy())
     every = np.concatenate(maps)
     found = cluster_maps(every)
     typical = [_typical(every, members) for members in found.clusters]

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Hashable
 from dataclasses import dataclass, replace
 from typing import Any, Self
 
@@ -43,7 +44,9 @@ def orthogonalize(matrices: Float[Tensor, "n a b"]) -> Float[Tensor, "n a b"]:
 
 
 class _Muon(Optimizer):
-    _replayed: tuple[list[torch.Size], Replayed[list[Tensor]]] | None = None
+    def __init__(self, groups: Groups, defaults: dict[str, Any]) -> None:
+        super().__init__(groups, defaults)
+        self._replays: dict[Hashable, Replayed[list[Tensor]]] = {}
 
     def step(self, closure: Any = None) -> Any:
         for group in self.param_groups:
@@ -66,10 +69,10 @@ class _Muon(Optimizer):
 
     def _replay(self, ways: list[Tensor]) -> list[Tensor]:
         """Do the same by one call where some hundred kernels are shorter than the calls that start them."""
-        shapes = [way.shape for way in ways]
-        if self._replayed is None or self._replayed[0] != shapes:
-            self._replayed = shapes, Replayed(lambda *given: _orthogonalized(list(given)), ways)
-        return self._replayed[1](*ways)
+        key = tuple((way.shape, way.stride(), way.dtype, way.device) for way in ways)
+        if key not in self._replays:
+            self._replays[key] = Replayed(lambda *given: _orthogonalized(list(given)), ways)
+        return self._replays[key](*ways)
 
     def _adam(self, parameters: list[nn.Parameter]) -> list[Tensor]:
         return adam_steps([self.state[parameter] for parameter in parameters], parameters, _BETAS, _EPSILON)
