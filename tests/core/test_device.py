@@ -90,7 +90,8 @@ def test_convolutions_are_computed_in_float32_until_the_last_context_is_left(new
             assert cudnn.conv.fp32_precision != "tf32"
             if not newer:
                 with cudnn.flags(enabled=False):  # reads all settings, and restores them
-                    assert not cudnn.allow_tf32
+                    assert not cudnn.enabled
+                assert not cudnn.allow_tf32
         assert cudnn.conv.fp32_precision == "tf32"
         with float32_convolutions("cpu"):
             assert cudnn.conv.fp32_precision == "tf32"
