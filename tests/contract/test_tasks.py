@@ -420,3 +420,10 @@ def test_a_classifier_that_names_no_task_is_one_of_single_labels(tmp_path: Path,
     assert description.pop("task") == {"name": "classification"}
     path.write_text(json.dumps(description))
     assert striate.load(run).task == CLASSIFICATION
+
+
+def test_a_single_logit_is_that_of_its_class_against_none() -> None:
+    logits = torch.tensor([[-1.5], [0.0], [2.0]])
+    answers = CLASSIFICATION.answers(logits, 2.0)
+    torch.testing.assert_close(answers, torch.softmax(F.pad(logits, (0, 1)) / 2, 1)[:, :1])
+    torch.testing.assert_close(CLASSIFICATION.outputs_of(answers), logits / 2)

@@ -44,6 +44,18 @@ def test_the_map_is_the_mean_of_the_masks_weighted_by_the_probability() -> None:
     assert left < 9
 
 
+def test_one_logit_weights_the_masks_by_its_sigmoid() -> None:
+    """A network with one logit is the same as one with a second logit of 0."""
+
+    class One(Overhearing):
+        def forward(self, x: Tensor) -> Tensor:
+            return super().forward(x)[:, :1]
+
+    images = torch.ones(1, 1, 20, 15)
+    one, two = (rise(model, images, 0, masks=100, cells=4) for model in (One(), Overhearing()))
+    np.testing.assert_allclose(one.values, two.values, rtol=1e-5)
+
+
 def test_the_masks_are_smooth_random_and_shifted() -> None:
     model = Overhearing()
     rise(model, torch.ones(1, 1, 28, 28), masks=400, shown=0.3)

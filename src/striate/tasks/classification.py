@@ -48,15 +48,20 @@ class Classification(LogitsTask):
         return numbers
 
     def answers(self, outputs: Float[Tensor, "n k"], temperature: float = 1.0) -> Float[Tensor, "n k"]:
-        """Return the probability of each class, softmax(logits / temperature).
+        """Return the probability of each class, softmax(logits / temperature); of a single class the sigmoid.
+
+        A network with a single logit decides between its class and none, whose logit is 0.
 
         A temperature fitted on validation data calibrates the probabilities (Guo et al. 2017, "On calibration of
         modern neural networks", arXiv:1706.04599, section 4.2) and does not change which class is first.
         """
-        return torch.softmax(outputs / temperature, dim=1)
+        logits = outputs / temperature
+        return torch.softmax(logits, dim=1) if logits.shape[1] > 1 else torch.sigmoid(logits)
 
     def outputs_of(self, answers: Float[Tensor, "n k"]) -> Float[Tensor, "n k"]:
-        """Return the logarithms of the probabilities; 0 becomes the smallest normal number."""
+        """Return the logarithms of the probabilities; 0 becomes the smallest normal number. Of one class: log odds."""
+        if answers.shape[1] == 1:
+            return torch.logit(answers, eps=torch.finfo(answers.dtype).eps)
         return answers.clamp(min=torch.finfo(answers.dtype).tiny).log()
 
     def prediction(self, name: str, answer: Sequence[float], labels: LabelSpec) -> Prediction:

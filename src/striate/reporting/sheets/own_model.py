@@ -88,7 +88,7 @@ class OwnNetwork:
                 f"{found}: wrap it in a module that returns the logits."
             )
         row = logits[0].float().cpu()
-        shares = (CLASSIFICATION.answers(row[None])[0] if len(row) > 1 else row.sigmoid()).tolist()
+        shares = CLASSIFICATION.answers(row[None])[0].tolist()
         names = self.classes(len(row))
         ranked = sorted(zip(names, shares, strict=True), key=lambda pair: -pair[1])
         return Answered(images, given, int(row.argmax()), Prediction(name, *ranked[0], probabilities=dict(ranked)))
