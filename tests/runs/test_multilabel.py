@@ -102,6 +102,15 @@ def test_a_prediction_has_every_label_above_its_threshold(
     assert "average precision" in printed(capsys, "evaluate", "runs/whole")
 
 
+def test_an_image_of_a_cluster_is_correct_if_the_label_reaches_its_threshold(
+    place: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(place)
+    for one in striate.clusters("runs/whole", method="saliency", device="cpu"):
+        answers: Any = striate.predict("runs/whole", *one.found.names)
+        assert one.found.right.tolist() == [one.label in answer.labels for answer in answers]
+
+
 def test_each_label_is_explained_and_the_report_has_the_scores(
     place: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Bool, Float
+from torch import Tensor
 
 from striate.classifier import Classifier
 from striate.core.errors import ConfigError
@@ -70,7 +71,7 @@ def find_clusters(
         given = method.function(classifier.model, batch.images, number, task=classifier.task, **settings)
         maps.append(given.map())
         images += [coloured(shown_input(image, classifier.input)) for image in batch.images.numpy()]
-        right.append((classifier.logits(batch.images).argmax(1) == number).numpy())
+        right.append(_recognized(classifier, batch.images, label))
     every = np.concatenate(maps)
     found = cluster_maps(every)
     typical = [_typical(every, members) for members in found.clusters]
@@ -83,6 +84,13 @@ def find_clusters(
         tuple(_scaled(every[members]).mean(0) for members in found.clusters),
         tuple(tuple(_drawn(images[one], every[one], method) for one in chosen) for chosen in typical),
     )
+
+
+def _recognized(classifier: Classifier, images: Float[Tensor, "n c h w"], label: str) -> Bool[np.ndarray, " n"]:
+    """Return whether the classifier takes each image for `label`: its class, or one of its labels."""
+    answers = classifier.probabilities(images).tolist()
+    found = (classifier.task.prediction("", answer, classifier.labels) for answer in answers)
+    return np.array([label in ((each.label,) if each.labels is None else each.labels) for each in found])
 
 
 def _typical(maps: Float[np.ndarray, "n h w"], members: np.ndarray) -> Sequence[int]:
