@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -189,6 +190,14 @@ def test_the_maps_of_each_class_are_clustered_and_a_sheet_shows_them(
         striate.clusters(run, images=3)
     with pytest.raises(ConfigError, match="Saliency reads no place"):
         striate.clusters(run, method="saliency", at="conv1", target="red")
+
+
+def test_classes_whose_names_differ_in_signs_have_a_sheet_each(run: Run, tmp_path: Path) -> None:
+    for label, other in (("blue", "c#"), ("red", "c+")):
+        shutil.copytree(run.path.parent / "photos" / label, tmp_path / "photos" / other)
+    own = striate.train(tmp_path / "photos", model="tiny_vgg", epochs=1, name="run", runs=tmp_path, device="cpu")
+    sheets = [one.sheet and one.sheet.name for one in striate.clusters(own, method="saliency", device="cpu")]
+    assert sheets == ["c--saliency.png", "c--2-saliency.png"]
 
 
 def test_a_classifier_without_its_run_has_no_training_images(run: Run, tmp_path: Path) -> None:

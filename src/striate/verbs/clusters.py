@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from striate.core.errors import ConfigError
 from striate.core.progress import silent
-from striate.reporting.sheets.results import SheetResult, file_stem
+from striate.reporting.sheets.results import SheetResult, file_stem, file_stems
 from striate.verbs._trained import classifier_of, folder_of, training_images
 from striate.verbs._verb import with_progress
 
@@ -121,10 +121,11 @@ def clusters(
         names = ", ".join(labels)
         raise ConfigError(f"Clusters need at least {_FEWEST} training images of a class; there are fewer of {names}.")
     folder = (folder_of(run) or Path()) / "clusters" if out is None else Path(out)
+    stems = dict(zip(classifier.labels.classes, file_stems(classifier.labels.classes), strict=True))
     results = []
     for number, (label, own) in enumerate(chosen.items()):
         found = Clusters(find_clusters(classifier, dataset, evenly_spaced(own, images), label, wanted, at))
-        stem = file_stem(label, found.found.method.name, f"at {at}" if at else None)
+        stem = file_stem(stems[label], found.found.method.name, f"at {at}" if at else None)
         results.append(replace(found, sheet=found.save(folder / f"{stem}.png")))
         report("clustering maps", number + 1, len(chosen))
         if on_result is not None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from striate.core.errors import ConfigError, DataError
 from striate.core.progress import silent
-from striate.reporting.sheets.results import SheetResult, file_stem
+from striate.reporting.sheets.results import SheetResult, file_stem, file_stems
 from striate.verbs._images import expand
 from striate.verbs._trained import classifier_of, folder_of, training_images
 from striate.verbs._verb import with_progress
@@ -158,7 +158,7 @@ def concepts(
     )
     folder = (folder_of(run) or Path()) / "concepts" if out is None else Path(out)
     result = Concepts(tried, tuple(Failure(error.name, error.why) for error in unreadable))
-    stem = file_stem(tried.label, *names, f"at {at}" if at else None)
+    stem = file_stem(file_stems(classifier.labels.classes)[number], *names, f"at {at}" if at else None)
     return replace(result, sheet=result.save(folder / f"{stem}.png"))
 
 
