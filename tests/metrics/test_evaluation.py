@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from reference.scores import area_under_roc, expected_calibration_error
 from striate.core.errors import DataError, RunError, TrainingError
-from striate.metrics import ClassificationScores, score_classification
+from striate.metrics import METRICS, ClassificationScores, score_classification
 from striate.metrics.calibration import calibration
 from striate.metrics.roc import one_vs_rest_aucs, roc_auc
 
@@ -94,6 +94,14 @@ def test_of_equal_logits_the_first_class_is_the_answer_in_top_1_and_top_5() -> N
     assert scores.top1.correct == 1
     assert scores.top5 is not None
     assert scores.top5.correct == 5
+
+
+def test_a_network_that_diverged_is_right_about_nothing() -> None:
+    assert METRICS["label_accuracy"].score(np.full((4, 3), np.nan), np.eye(4, 3)) == 0
+    logits = np.zeros((3, 7))
+    logits[0, 1], logits[1] = np.nan, np.nan  # the own logit of the first sample, all of the second, none of the third
+    targets = np.array([1, 0, 0])
+    assert METRICS["accuracy"].score(logits, targets) == METRICS["top5"].score(logits, targets) == 1 / 3
 
 
 @settings(deadline=None)

@@ -32,8 +32,8 @@ def label_loss(outputs: Float[np.ndarray, "n k"], targets: Float[np.ndarray, "n 
 
 
 def label_accuracy(outputs: Float[np.ndarray, "n k"], targets: Float[np.ndarray, "n k"]) -> float:
-    """Return the fraction of the n·k decisions at probability ½ that are right."""
-    return float(((outputs >= 0) == _present(targets)).mean())
+    """Return the fraction of the n·k decisions at probability ½ that are right; an output of NaN decides nothing."""
+    return float(np.where(_present(targets), outputs >= 0, outputs < 0).mean())
 
 
 def mean_average_precision(outputs: Float[np.ndarray, "n k"], targets: Float[np.ndarray, "n k"]) -> float | None:
