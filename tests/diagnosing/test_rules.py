@@ -123,6 +123,12 @@ def test_the_accuracies_of_the_kept_weights_decide_where_they_are_known() -> Non
     assert outcomes(judge(history(FAST), [], seen=seen, unseen=worse))["fit"] == "over-fitting"
 
 
+@pytest.mark.parametrize("loss", [math.nan, math.inf])
+def test_the_fit_is_undecided_where_a_loss_is_not_finite(loss: float) -> None:
+    broken = history(FAST, [*FAST[:8], *[loss] * 4])
+    assert outcomes(judge(broken, []))["fit"] == outcomes(judge(broken, [], share=0.5))["fit"] == "undecided"
+
+
 def test_under_fitting_is_a_loss_near_that_of_a_constant_answer() -> None:
     high = [2.3, 1.9, 1.7, 1.6, 1.55, 1.52, 1.51, 1.5]
     assert outcomes(judge(history(high), []))["fit"] == "under-fitting"

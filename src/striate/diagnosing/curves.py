@@ -59,6 +59,8 @@ def judge_fit(
         f"training and validation loss end above {thresholds.UNFIT:g} of that of a constant answer, which is known for "
         "the cross-entropy of single labels"
     )
+    if not all(math.isfinite(loss) for _, loss in (*history.training_loss, *history.validation_loss)):
+        return Verdict("fit", "undecided", rule, "not all losses are finite")
     found = overfitting(history)
     gap = _gap(history, seen, unseen)
     levels = _levels(history.training_loss)
