@@ -89,9 +89,15 @@ def test_a_stopped_run_and_one_without_epochs_are_compared_by_what_they_have(tmp
     assert [each.seconds for each in found.runs] == [2.0, 1.0, None, None]
     assert [(pair.first, pair.second, pair.p) for pair in found.pairs] == [("whole", "fitted", 1.0)]
     assert any("Without this evaluation: stopped, begun." in note for note in found.notes)
+    assert any("'striate finish RUN'" in note for note in found.notes)
     assert found._repr_png_().startswith(b"\x89PNG")
     again = striate.compare(runs[3], runs[1])
     assert again.verdict == "No two of these runs were judged on the same images."
+
+
+def test_runs_that_ended_with_different_evaluations_are_not_to_be_finished(tmp_path: Path) -> None:
+    found = striate.compare(make_run(tmp_path / "one", 4), make_run(tmp_path / "folded", 4, split="folds"))
+    assert "Without an evaluation that another has, too: one, folded." in found.notes
 
 
 def test_runs_that_were_stopped_in_their_first_epoch_are_placed_by_their_steps(tmp_path: Path) -> None:

@@ -28,6 +28,7 @@ from striate.training import read_events
 
 JUDGED = ("test", FOLDS, "val")
 """Evaluations that runs are compared by: the first that two of them have."""
+_UNFINISHED = "unfinished"
 
 
 @dataclass(frozen=True, eq=False)
@@ -116,7 +117,7 @@ def _read(run: Run, name: str) -> Compared:
         plan=plan,
         recipe=_in_effect(plan.recipe, started),
         history=read_history(events),
-        state=reason or f"unfinished: {plan.recipe.epochs.position(last_clock(events))}",
+        state=reason or f"{_UNFINISHED}: {plan.recipe.epochs.position(last_clock(events))}",
         seconds=seconds or None,
         data_digest=started.get("data_sha256", ""),
         classes=tuple(started.get("classes", ())),
@@ -201,10 +202,12 @@ def _labels(evaluation: Evaluation) -> list[str]:
 def _notes(runs: Sequence[Compared], judged: str | None, pairs: Sequence[Pair]) -> list[str]:
     notes = []
     scored = [each for each in runs if judged is not None and judged in each.evaluations]
-    missing = [each.name for each in runs if each not in scored]
+    missing = [each for each in runs if each not in scored]
     if missing:
         these = "this evaluation" if judged else "an evaluation that another has, too"
-        notes.append(f"Without {these}: {', '.join(missing)}. 'striate finish RUN' evaluates a run that was stopped.")
+        stopped = any(each.state.startswith(_UNFINISHED) for each in missing)
+        remedy = " 'striate finish RUN' evaluates a run that was stopped." if stopped else ""
+        notes.append(f"Without {these}: {', '.join(each.name for each in missing)}.{remedy}")
     if len({each.classes for each in runs if each.classes}) > 1:
         notes.append("The runs have different classes, so their accuracies are of different tasks.")
     if scored and isinstance(scored[0].evaluations[str(judged)].scores, ClassificationScores):
