@@ -263,6 +263,35 @@ def test_all_methods_are_compared_on_one_sheet_and_those_that_do_not_fit_are_nam
     assert result.sheet.name == "0-compared.png"
 
 
+def test_methods_that_torch_refuses_are_named_among_those_that_do_not_fit(
+    run: Path, photos: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from striate.explaining import METHODS
+
+    def refused(*given: Any, **settings: Any) -> Attribution:
+        raise RuntimeError("one of the variables has been modified by an inplace operation\nat line 3")
+
+    usual, saliency = METHODS["grad_cam"], METHODS["saliency"]
+    broken = {"grad_cam": usual, "saliency": replace(saliency, function=refused)}
+    monkeypatch.setattr("striate.explaining.METHODS", broken)
+    (result,) = explain(run, photos / "0.png", compare=True)
+    assert [attribution.method for attribution in result.explained.attributions] == [usual]
+    reason = "one of the variables has been modified by an inplace operation"
+    assert result.explained.unsuited == ((saliency.title, reason),)
+
+
+class _OfTwo(nn.Module):
+    """A network of an image and its age."""
+
+    def forward(self, images: torch.Tensor, age: torch.Tensor) -> torch.Tensor:
+        return images.mean((2, 3)) + age
+
+
+def test_a_module_that_needs_a_second_input_is_refused_in_a_sentence() -> None:
+    with pytest.raises(StriateError, match="wrap it in a module that takes the images and adds the rest"):
+        striate.explain(_OfTwo(), torch.rand(3, 16, 16))
+
+
 def test_a_place_is_read_on_request(run: Path, photos: Path) -> None:
     (result,) = explain(run, photos / "0.png", at="stage1", check="none")
     assert result.explained.attributions[0].at == "stage1"
@@ -464,13 +493,17 @@ def test_of_many_layers_twelve_are_drawn_with_the_first_and_the_last(
     assert drawn[0] == [places[k] for k in (0, 1, 3, 4, 5, 6, 8, 9, 10, 11, 13, 14)]
 
 
-def test_classes_whose_names_differ_in_signs_have_an_image_each(photos: Path, tmp_path: Path) -> None:
+def test_classes_whose_names_differ_in_signs_have_an_image_each(
+    photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     classifier = untrained("tiny_vgg", SPEC, ("c+", "c#", "C#"))
     budget = InspectionBudget(images=2, units=1, time="20s")
     inspection = inspect_classifier(classifier, open_data(photos.parent), np.arange(2), "t", budget)
     assert {number for place, number in inspection.synthesised if place == ""} == {0, 1, 2}
     write_inspection(inspection, tmp_path / "inside")
     assert len(list((tmp_path / "inside" / "classes").iterdir())) == 3
+    monkeypatch.chdir(tmp_path / "inside")
+    assert write_inspection(inspection, Path()) == tmp_path / "inside" / "index.html", "it has no name"
 
 
 def test_a_folder_that_is_no_inspection_is_not_replaced(run: Path, photos: Path) -> None:

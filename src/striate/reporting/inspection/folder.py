@@ -32,6 +32,7 @@ def write_inspection(inspection: Inspection, folder: Path) -> Path:
     Raises:
         StriateError: the folder cannot be written, the disk is full, or something else has that name.
     """
+    folder = folder.resolve()  # "." has no name
     temporary = folder.with_name(f".{folder.name}.{os.getpid()}.tmp")
     try:
         make_folder(temporary)

@@ -94,7 +94,8 @@ def explain_subject(
 ) -> Explained:
     """Explain the predicted class, or `target`, by each of `methods`; `at` applies to those that read a place.
 
-    Of several methods, those that do not support the network are named in the result. `budget` limits the time of the
+    Of several methods, those that do not support the network, or that torch refuses (`RuntimeError`: an operation
+    without a gradient, no memory left), are named in the result. `budget` limits the time of the
     check of a single method.
 
     Raises:
@@ -108,10 +109,10 @@ def explain_subject(
         settings = {"at": at} if method.places and at is not None else {}
         try:
             found.append(method.function(model, subject.images, aim, task=subject.task, **settings))
-        except StriateError as error:
+        except (StriateError, RuntimeError) as error:
             if len(methods) == 1:
                 raise
-            unsuited.append((method.title, str(error)))
+            unsuited.append((method.title, _first_line(error)))
         progress(f"explaining {Path(subject.prediction.name).name}", number + 1, len(methods))
     check = found[0].check(budget) if budget and len(methods) == 1 else None
     return Explained(subject, "" if callable(aim) else classes[aim], tuple(found), tuple(unsuited), check, notes)
@@ -137,13 +138,17 @@ def mistake_maps(classifier: Classifier, images: Sequence[DecodedImage], answers
     try:
         found = method.function(classifier.model, inputs, list(answers), task=classifier.task)
     except (StriateError, RuntimeError) as error:
-        return f"{method.title} cannot explain this network: {str(error).splitlines()[0]}"
+        return f"{method.title} cannot explain this network: {_first_line(error)}"
     drawn = [
         overlay(shown_input(image.numpy(), classifier.input), values)
         for image, values in zip(inputs, found.map(), strict=True)
     ]
     place = f" at {found.at}" if found.at else ""
     return MistakeMaps(tuple(drawn), f"{found.method.title}{place}")
+
+
+def _first_line(error: Exception) -> str:
+    return next(iter(str(error).splitlines()), type(error).__name__)
 
 
 def explanation_sheet(explained: Explained, *, theme: Theme = LIGHT) -> Figure:

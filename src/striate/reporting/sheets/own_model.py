@@ -18,6 +18,7 @@ from striate.core.spec import RGB, InputSpec
 from striate.data.images.decoded import DecodedImage
 from striate.data.preparation.arrays import prepare, scale
 from striate.explaining import TargetError
+from striate.explaining.model_input import check_model
 from striate.hooks import borrow
 from striate.reporting.sheets.input_image import Answered, Subject
 from striate.reporting.sheets.own_preparation import Brought
@@ -49,7 +50,8 @@ class OwnNetwork:
             ConfigError: the preparation of images is not known.
             DataError: it is not an image.
             Unreadable: the file cannot be read.
-            TargetError: the module does not return a row of logits.
+            NetworkError: the module needs further inputs.
+            TargetError: it does not return a row of logits.
         """
         if isinstance(image, Tensor) and image.is_floating_point():
             return self._answered(_batch(image), _stretched(_batch(image)[0]), name)
@@ -78,6 +80,7 @@ class OwnNetwork:
         return known if known and len(known) == count else tuple(f"class {number}" for number in range(count))
 
     def _answered(self, images: Float[Tensor, "1 c h w"], given: Pixels, name: str) -> Answered:
+        check_model(self.model)
         weights = next((weight for weight in self.model.parameters() if weight.is_floating_point()), images)
         with borrow(self.model), torch.no_grad():
             logits = self.model(images.to(weights.device, weights.dtype, copy=True))
