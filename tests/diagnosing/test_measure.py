@@ -189,6 +189,36 @@ def test_what_cannot_be_measured_is_refused_in_a_sentence() -> None:
         layer_health(nn.Linear(2, 2), lambda network: next(network.parameters()).sum())
 
 
+class _Frozen(nn.Module):
+    """A network that trains its last two layers alone."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.backbone, self.body, self.head = nn.Linear(2, 4), nn.Linear(4, 4), nn.Linear(4, 2)
+
+    def forward(self, images: Tensor) -> Tensor:
+        with torch.no_grad():
+            features = self.backbone(images).relu()
+        return self.head(self.body(features).relu())
+
+
+def test_a_backbone_under_no_grad_has_no_vanishing_gradient() -> None:
+    found = striate.diagnose(_Frozen(), images=torch.rand(8, 2), targets=torch.zeros(8, dtype=torch.int64))
+    assert [layer.signal is None for layer in found.layers] == [True, False, False]
+    (gradients,) = [verdict for verdict in found.verdicts if verdict.subject == "gradients"]
+    assert gradients.evidence.startswith("the gradient at body is")
+    assert "no gradient can reach 1 of 3 layers" in gradients.evidence
+    assert not gradients.fault
+
+
+@pytest.mark.parametrize(
+    ("loss", "found"), [(0.5, "it returned float"), (torch.zeros(3), r"it returned a tensor \(3,\)")]
+)
+def test_a_loss_that_is_not_one_number_is_a_sentence(loss: Any, found: str) -> None:
+    with pytest.raises(ModelError, match=f"must return a tensor of one number.*{found}"):
+        striate.diagnose(nn.Linear(2, 2), images=torch.rand(3, 2), targets=torch.zeros(3), loss=lambda *_: loss)
+
+
 def test_values_that_are_not_finite_are_measured_too() -> None:
     first = nn.Linear(2, 2)
     first.weight.data.fill_(math.inf)

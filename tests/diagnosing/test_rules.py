@@ -178,8 +178,20 @@ def test_activations(layers: tuple[LayerHealth, ...], outcome: str) -> None:
         ((layer(), layer(signal=1e-9), layer()), "healthy"),
         ((layer(), layer(signal=0.0)), "not measured"),
         ((layer(),), "not measured"),
+        ((layer(signal=None), layer(), layer()), "healthy"),
+        ((layer(signal=None), layer()), "not measured"),
     ],
-    ids=["vanishing", "exploding", "not finite", "a little", "a scaled branch", "nothing left", "one layer"],
+    ids=[
+        "vanishing",
+        "exploding",
+        "not finite",
+        "a little",
+        "a scaled branch",
+        "nothing left",
+        "one layer",
+        "a frozen layer",
+        "one layer that is not frozen",
+    ],
 )
 def test_gradients(layers: tuple[LayerHealth, ...], outcome: str) -> None:
     assert outcomes(judge_layers(measured(*layers)))["gradients"] == outcome

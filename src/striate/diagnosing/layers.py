@@ -19,8 +19,10 @@ class LayerHealth:
     before `activation`, the function that follows (None where there is none). `dead` is the share of units through
     which no image of the batch passes a gradient, `saturated` the share of outputs at the flat ends of a bounded
     function; None where they do not apply.
-    `signal` is the norm of the gradient of the loss with respect to the outputs, `gradient` that with respect to the
-    weights, `weight` the norm of the weights, and `update` the norm of their last change relative to `weight`.
+    `signal` is the norm of the gradient of the loss with respect to the outputs; None where none can reach them: if
+    the layer runs under `torch.no_grad`, its output is detached, or the loss does not use it. `gradient` is the norm of
+    that with respect to the weights, `weight` the norm of the weights, and `update` the norm of their last change
+    relative to `weight`.
     """
 
     name: str
@@ -30,7 +32,7 @@ class LayerHealth:
     activation: str | None = None
     dead: float | None = None
     saturated: float | None = None
-    signal: float
+    signal: float | None
     gradient: float
     weight: float
     update: float | None = None
@@ -58,11 +60,15 @@ class Measurement:
         return statistics.median(known) if known else None
 
     @property
+    def signals(self) -> tuple[tuple[str, float], ...]:
+        """Name of each layer that a gradient can reach, and the gradient there."""
+        return tuple((layer.name, layer.signal) for layer in self.layers if layer.signal is not None)
+
+    @property
     def decay(self) -> float | None:
-        """Gradient at the first layer relative to that at the last; None where nothing is left to learn."""
-        if len(self.layers) < 2 or self.layers[-1].signal == 0:
-            return None
-        return self.layers[0].signal / self.layers[-1].signal
+        """Gradient at the first layer that it can reach relative to that at the last; None if nothing is left."""
+        signals = [signal for _, signal in self.signals]
+        return signals[0] / signals[-1] if len(signals) > 1 and signals[-1] else None
 
 
 def judge_activations(layers: Sequence[LayerHealth], *, sound_at_start: bool | None = None) -> Verdict:
@@ -101,17 +107,19 @@ def judge_gradients(measurement: Measurement) -> Verdict:
         f"vanishing: the gradient at the first layer is below {low:g} of that at the last; exploding: it is above "
         f"{high:g} times"
     )
-    layers, decay = measurement.layers, measurement.decay
-    broken = next((each for each in layers if not math.isfinite(each.std) or not math.isfinite(each.signal)), None)
+    layers, signals, decay = measurement.layers, measurement.signals, measurement.decay
+    broken = next((each for each in layers if not all(map(math.isfinite, (each.std, each.signal or 0.0)))), None)
     if broken is not None:
         evidence = f"the outputs of {broken.name} or their gradient are not finite"
         return Verdict("gradients", "exploding", rule, evidence, _EXPLODING)
+    frozen = len(layers) - len(signals)
+    aside = f"; no gradient can reach {frozen} of {len(layers)} layers, which are left out" if frozen else ""
     if decay is None:
         why = (
-            "a gradient has no way to go in a single layer" if len(layers) < 2 else "the loss has no gradient any more"
+            "a gradient has no way to go in a single layer" if len(signals) < 2 else "the loss has no gradient any more"
         )
-        return Verdict("gradients", "not measured", rule, why)
-    evidence = f"the gradient at {layers[0].name} is {decay:.2g} times that at {layers[-1].name}"
+        return Verdict("gradients", "not measured", rule, why + aside)
+    evidence = f"the gradient at {signals[0][0]} is {decay:.2g} times that at {signals[-1][0]}{aside}"
     if decay < low:
         return Verdict("gradients", "vanishing", rule, evidence, _VANISHING)
     if decay > high:

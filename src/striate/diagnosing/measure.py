@@ -58,7 +58,7 @@ def layer_health(
         updates: the norm of the last update of each layer's weights, relative to theirs, by the layer's path.
 
     Raises:
-        ModelError: the model has no such layer, or none of them ran.
+        ModelError: the model has no such layer, none of them ran, or the loss is no tensor of one number.
     """
     network = eager(model)
     layers = weighted(network)
@@ -70,7 +70,10 @@ def layer_health(
         for weight in weights.values():
             weight.requires_grad_(True)
         with eagerly(), watch:
-            value = loss(model)
+            value: object = loss(model)
+        if not isinstance(value, Tensor) or value.numel() != 1:
+            given = f"a tensor {tuple(value.shape)}" if isinstance(value, Tensor) else type(value).__name__
+            raise ModelError(f"The loss must return a tensor of one number, such as a mean; it returned {given}.")
         gradients = torch.autograd.grad(value, list(weights.values()), allow_unused=True)
     found = dict(zip(weights, gradients, strict=True))
     if not watch.seen:
@@ -114,7 +117,7 @@ class _Seen:
             activation=self.activation,
             dead=self.dead,
             saturated=self.saturated,
-            signal=squares**0.5,
+            signal=squares**0.5 if self.signal else None,
             gradient=0.0 if gradient is None else float(gradient.double().norm()),
             weight=float(weight.detach().double().norm()),
             update=update,

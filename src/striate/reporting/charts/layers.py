@@ -80,9 +80,9 @@ def _gradients(measurement: Measurement, start: Measurement | None, middles: Seq
     drawn: list[Child] = _frame("gradient / that of the last layer", middles, _DECAY, usual, _power)
     begun = start is not None and len(start.layers) == len(measurement.layers)
     for each, hollow in ([(start, True)] if begun and start else []) + [(measurement, False)]:
-        last = each.layers[-1].signal
+        last = each.signals[-1][1] if each.signals else 0.0
         for layer, y in zip(each.layers, middles, strict=True):
-            if last and math.isfinite(layer.signal / last):
+            if layer.signal is not None and last and math.isfinite(layer.signal / last):
                 drawn.append(_dot(layer.signal / last, y, _DECAY, usual, hollow=hollow))
     return drawn
 
