@@ -40,7 +40,7 @@ def show_diagnosis(
             layer.activation or "–",
             percent(layer.dead, 0),
             percent(layer.saturated, 0),
-            f"{layer.signal / last:.2g}" if last else "–",
+            f"{layer.signal / last:.2g}" if last and layer.signal is not None else "–",
             "–" if layer.update is None else f"{layer.update:.1g}",
         )
         for layer in found.layers
