@@ -231,3 +231,18 @@ def test_on_a_gpu_the_winner_is_tried_with_captured_kernels(
     autotune.choose_plan(nn.Sequential(nn.Flatten(), OfTheUser(72, 3)), (4, 2, 6, 6), device="cuda")
     autotune.choose_plan(make_model(), (4, 2, 6, 6), device="cuda", recompute=True)
     assert [len(plans) for plans in tried[2:]] == [2, 4]
+
+
+@pytest.mark.parametrize(
+    "error", [torch.OutOfMemoryError("CUDA out of memory"), RuntimeError("CUBLAS_STATUS_ALLOC_FAILED")]
+)
+def test_a_capture_without_memory_leaves_the_plain_winner(monkeypatch: pytest.MonkeyPatch, error: Exception) -> None:
+    def seconds(*_: object) -> None:
+        raise error
+
+    monkeypatch.setattr(autotune, "seconds_per_step", seconds)
+    given = (make_model(), CLASSIFICATION, batch(), EAGER, EAGER, lambda *_: None)
+    assert autotune._captured_if_faster(*given) == EAGER
+    monkeypatch.setattr(autotune, "out_of_memory", lambda _: False)
+    with pytest.raises(RuntimeError):
+        autotune._captured_if_faster(*given)

@@ -94,7 +94,7 @@ def choose_plan(
     while True:
         try:
             seconds = seconds_per_step(model, task, batch, plans, progress)
-            chosen = choose(seconds, admitted := functools.partial(agrees, model, task, batch, plain=plans[0]))
+            chosen = choose(seconds, functools.partial(agrees, model, task, batch, plain=plans[0]))
             break
         except (RuntimeError, MemoryError) as error:
             if not out_of_memory(error):
@@ -104,13 +104,24 @@ def choose_plan(
     if chosen.micro_batch != micro_batch:
         return chosen
     if capturable:
-        captured = replace(chosen, captured=True)
-        with contextlib.suppress(torch.OutOfMemoryError):  # what is captured keeps its memory
-            chosen = choose(seconds_per_step(model, task, batch, [chosen, captured], progress), admitted)
+        chosen = _captured_if_faster(model, task, batch, chosen, plans[0], progress)
     with contextlib.suppress(StriateError, OSError):  # an unwritable cache costs the next trial, not this run
         file.parent.mkdir(parents=True, exist_ok=True)
         write_json(file, to_json(chosen))
     return chosen
+
+
+def _captured_if_faster(
+    model: nn.Module, task: Task, batch: Batch, plan: ExecutionPlan, plain: ExecutionPlan, progress: Progress
+) -> ExecutionPlan:
+    """Return `plan` with captured kernels, or as it is where these do not win or their memory is not there."""
+    try:
+        seconds = seconds_per_step(model, task, batch, [plan, replace(plan, captured=True)], progress)
+        return choose(seconds, functools.partial(agrees, model, task, batch, plain=plain))
+    except RuntimeError as error:
+        if not out_of_memory(error):
+            raise
+        return plan
 
 
 def candidates(model: nn.Module, plain: ExecutionPlan, precision: Literal["auto", "float32"]) -> list[ExecutionPlan]:

@@ -28,14 +28,13 @@ from striate.training import read_events
 
 JUDGED = ("test", FOLDS, "val")
 """Evaluations that runs are compared by: the first that two of them have."""
-_UNFINISHED = "unfinished"
 
 
 @dataclass(frozen=True, eq=False)
 class Compared:
     """One run of a comparison under its `name`.
 
-    `state` is the end of its training, or how far it came. `seconds` is the time spent training, None where nothing
+    `state` is the end of its training, or how far it came if that is not `finished`. `seconds` is the time spent training, None where nothing
     is recorded. `data_digest` is that of its data, `classes` are theirs; both are empty before its first step. `recipe`
     has the augmentations that take effect on the data in place of `from_data`, where the data are known.
     """
@@ -46,6 +45,7 @@ class Compared:
     recipe: Recipe
     history: History
     state: str
+    finished: bool
     seconds: float | None
     data_digest: str
     classes: tuple[str, ...]
@@ -117,7 +117,8 @@ def _read(run: Run, name: str) -> Compared:
         plan=plan,
         recipe=_in_effect(plan.recipe, started),
         history=read_history(events),
-        state=reason or f"{_UNFINISHED}: {plan.recipe.epochs.position(last_clock(events))}",
+        finished=reason is not None,
+        state=reason or f"unfinished: {plan.recipe.epochs.position(last_clock(events))}",
         seconds=seconds or None,
         data_digest=started.get("data_sha256", ""),
         classes=tuple(started.get("classes", ())),
@@ -205,7 +206,7 @@ def _notes(runs: Sequence[Compared], judged: str | None, pairs: Sequence[Pair]) 
     missing = [each for each in runs if each not in scored]
     if missing:
         these = "this evaluation" if judged else "an evaluation that another has, too"
-        stopped = any(each.state.startswith(_UNFINISHED) for each in missing)
+        stopped = not all(each.finished for each in missing)
         remedy = " 'striate finish RUN' evaluates a run that was stopped." if stopped else ""
         notes.append(f"Without {these}: {', '.join(each.name for each in missing)}.{remedy}")
     if len({each.classes for each in runs if each.classes}) > 1:

@@ -12,7 +12,7 @@ import torch
 from torch import nn
 
 from striate.classifier import Classifier
-from striate.core.errors import ConfigError, StriateError
+from striate.core.errors import ConfigError, StriateError, first_line
 from striate.core.progress import Progress, silent
 from striate.core.registry import Registry
 from striate.data.images.decoded import DecodedImage
@@ -95,8 +95,8 @@ def explain_subject(
     """Explain the predicted class, or `target`, by each of `methods`; `at` applies to those that read a place.
 
     Of several methods, those that do not support the network, or that torch refuses (`RuntimeError`: an operation
-    without a gradient, no memory left), are named in the result. `budget` limits the time of the
-    check of a single method.
+    without a gradient, no memory left), are named in the result. `budget` limits the time of the check of a single
+    method.
 
     Raises:
         StriateError: a single method does not support the network, or there is no such place.
@@ -112,7 +112,7 @@ def explain_subject(
         except (StriateError, RuntimeError) as error:
             if len(methods) == 1:
                 raise
-            unsuited.append((method.title, _first_line(error)))
+            unsuited.append((method.title, first_line(error)))
         progress(f"explaining {Path(subject.prediction.name).name}", number + 1, len(methods))
     check = found[0].check(budget) if budget and len(methods) == 1 else None
     return Explained(subject, "" if callable(aim) else classes[aim], tuple(found), tuple(unsuited), check, notes)
@@ -138,17 +138,13 @@ def mistake_maps(classifier: Classifier, images: Sequence[DecodedImage], answers
     try:
         found = method.function(classifier.model, inputs, list(answers), task=classifier.task)
     except (StriateError, RuntimeError) as error:
-        return f"{method.title} cannot explain this network: {_first_line(error)}"
+        return f"{method.title} cannot explain this network: {first_line(error)}."
     drawn = [
         overlay(shown_input(image.numpy(), classifier.input), values)
         for image, values in zip(inputs, found.map(), strict=True)
     ]
     place = f" at {found.at}" if found.at else ""
     return MistakeMaps(tuple(drawn), f"{found.method.title}{place}")
-
-
-def _first_line(error: Exception) -> str:
-    return next(iter(str(error).splitlines()), type(error).__name__)
 
 
 def explanation_sheet(explained: Explained, *, theme: Theme = LIGHT) -> Figure:
