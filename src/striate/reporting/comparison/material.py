@@ -34,9 +34,10 @@ JUDGED = ("test", FOLDS, "val")
 class Compared:
     """One run of a comparison under its `name`.
 
-    `state` is the end of its training, or how far it came if that is not `finished`. `seconds` is the time spent training, None where nothing
-    is recorded. `data_digest` is that of its data, `classes` are theirs; both are empty before its first step. `recipe`
-    has the augmentations that take effect on the data in place of `from_data`, where the data are known.
+    `state` is the end of its training, or how far it came if that is not `finished`. `seconds` is the time spent
+    training, None where nothing is recorded. `data_digest` is that of its data, `classes` are theirs; both are empty
+    before its first step. `recipe` has the augmentations that take effect on the data in place of `from_data`, where
+    the data are known.
     """
 
     name: str
