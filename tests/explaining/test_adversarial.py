@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from striate.core.spec import GREY, RGB, InputSpec
 from striate.data.preparation.arrays import scale
-from striate.explaining.adversarial import ATTACKS, Adversarial, AttackError, Targeted, Untargeted, fgsm, pgd
+from striate.explaining.adversarial import ATTACKS, Adversarial, AttackError, OneLabel, Targeted, Untargeted, fgsm, pgd
 from striate.explaining.adversarial.attacked import AttackedModel
 from striate.explaining.adversarial.goal import ResolvedGoal
 from striate.explaining.adversarial.norms import NORMS
@@ -282,3 +282,19 @@ def test_a_network_without_gradients_or_numbers_is_refused(network: nn.Module, s
     for attack in (fgsm, pgd):
         with pytest.raises(AttackError, match=sentence):
             attack(network, grey(1, 4), row_of(1, 2, 3, 4))
+
+
+@pytest.mark.parametrize(("goal", "pixels"), [(Untargeted(0), (200, 50, 100, 200)), (Targeted(0), (200, 50, 100, 244))])
+def test_one_label_of_several_is_attacked_alone(goal: Any, pixels: tuple[int, ...]) -> None:
+    """The logit is 20 (x₀ - x₁ + x₂ - x₃) / 255: 3.92 and 0.47; the label's limit is 2 log(0.75 / 0.25) = 2.197.
+
+    ε changes it by 80 ε / 255: 6 is needed to lose 1.73, and also to gain as much. Both other labels stay far ahead.
+    """
+    others = torch.full((2, 1, 1, 4), 100.0)
+    weights = torch.cat([torch.tensor([20.0, -20, 20, -20]).view(1, 1, 1, 4), others])
+    one = OneLabel(Linear(weights, torch.zeros(3)), 0, threshold=0.75, temperature=2.0)
+    spec, row = grey(1, 4), row_of(*pixels)
+    assert not fgsm(one, spec, row, goal, epsilon=5).fooled[0]
+    found = fgsm(one, spec, row, goal, epsilon=6)
+    assert found.fooled[0]
+    assert np.abs(found.change).tolist() == [[[[6], [6], [6], [6]]]]

@@ -105,7 +105,9 @@ def _fooled(theme: Theme) -> Figure:
     step = np.where(np.random.default_rng(0).random(photo.shape) < 0.5, -3, 3)
     after = np.clip(photo.astype(int) + step, 0, 255).astype(np.uint8)
     said = ("meadow 97.0 %",), ("ocean 88.1 %", "fooled")
-    return fooling(photo, after, caption_before=said[0], caption_after=said[1], title="Three grey levels", theme=theme)
+    change = after - photo.astype(float)
+    title = "Three grey levels"
+    return fooling(photo, after, change, caption_before=said[0], caption_after=said[1], title=title, theme=theme)
 
 
 def _lines(theme: Theme) -> Figure:

@@ -80,12 +80,12 @@ def test_a_change_is_multiplied_by_the_number_that_is_said() -> None:
     assert times == 37
     assert drawn.tolist() == [[[128 + 111, 128 - 111, 128]]]
     after = np.full((4, 4, 3), 131, np.uint8)
-    figure = fooling(coloured(GREY), after, caption_before=("cat",), caption_after=("dog",))
+    figure = fooling(coloured(GREY), after, np.full((4, 4, 3), 3.0), caption_before=("cat",), caption_after=("dog",))
     said = " ".join(text.get_text() for text in figure.texts)
     assert "×37" in said
     assert "at most 3 of 255 grey levels" in said
     with pytest.raises(ValueError, match="differ in size"):
-        fooling(GREY, after, caption_before=(), caption_after=())
+        fooling(GREY, after, np.zeros((4, 4, 3)), caption_before=(), caption_after=())
 
 
 def test_a_small_image_is_enlarged_by_whole_pixels_and_a_large_one_keeps_its_proportions() -> None:

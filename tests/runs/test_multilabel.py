@@ -131,6 +131,30 @@ def test_each_label_is_explained_and_the_report_has_the_scores(
     assert "threshold" in page
 
 
+def test_an_attack_adds_or_removes_one_label(
+    place: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(place)
+    names = [f"{number}.png" for number in range(12)]
+    answers: Any = striate.predict("runs/whole", *names)
+    for name, answer in zip(names, answers, strict=True):
+        found: Any = striate.fool("runs/whole", name, epsilon=60)[0]
+        after: Any = striate.predict("runs/whole", found.image)[0]  # the file, read back
+        assert found.fooled.fooled
+        assert (answer.label in after.labels) is (answer.labels == ())
+        title = f"Label {answer.label} {'removed' if answer.labels else 'added'}"
+        assert title in [text.get_text() for text in found.figure().texts]
+    none = names[[answer.labels for answer in answers].index(())]
+    assert f"{none}: no label → top " in printed(
+        capsys, "fool", "runs/whole", none, "--target", "top", "--epsilon", "60"
+    )
+    both = names[[len(answer.labels) for answer in answers].index(2)]
+    assert "it is left already, so nothing is changed" in printed(
+        capsys, "fool", "runs/whole", both, "--target", "left"
+    )
+    assert "not fooled within 1" in printed(capsys, "fool", "runs/whole", none, "--target", "top", "--epsilon", "1")
+
+
 def test_runs_together_average_probabilities_and_thresholds(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(place)
     one = striate.load("runs/whole")

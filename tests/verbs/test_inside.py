@@ -20,7 +20,7 @@ from torch import nn
 import striate
 from rehearsal.classifiers import untrained
 from striate import plot
-from striate.classifier import Classifier, Failure, load_classifier, save_classifier
+from striate.classifier import Classifier, Failure, Prediction, load_classifier, save_classifier
 from striate.cli.main import main
 from striate.core.errors import ConfigError, DataError, StriateError
 from striate.core.spec import RGB, InputSpec
@@ -401,6 +401,56 @@ def test_an_image_with_the_target_answer_is_left_as_it_is(run: Path, photos: Pat
     assert not found.fooled.adversarial.change.any()
     assert (found.sheet, found.image) == (None, None)
     assert not (run / "fooled").exists()
+
+
+def test_an_image_that_is_recognized_as_none_of_the_classes_has_not_fooled_the_classifier(
+    run: Path, photos: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    classifier, predict = load_classifier(run), Classifier.predict
+    before: Any = classifier.predict(photos / "0.png")
+    alien = [False, True, False, True, True, True]  # before and after each of three attacks
+
+    def predicted(self: Classifier, image: Any) -> Prediction:
+        found: Any = predict(self, image)
+        return replace(found, none_of_these=alien.pop(0))
+
+    monkeypatch.setattr(Classifier, "predict", predicted)
+    (found,) = fool(classifier, photos / "0.png", epsilon=60)
+    assert found.fooled.after.label != before.label
+    assert not found.fooled.fooled
+    assert "Recognized as none of these" in [text.get_text() for text in found.figure().texts]
+    with pytest.raises(SystemExit):
+        main(["fool", str(run), str(photos / "0.png"), "--epsilon", "60"])
+    label, probability = found.fooled.after.label, found.fooled.after.probability
+    expected = f"→ none of these; nearest: {label}, {100 * probability:.1f} %; not fooled within 60"
+    assert expected in capsys.readouterr().out
+    (found,) = fool(classifier, photos / "0.png", epsilon=60)  # one that was none of them before
+    assert found.fooled.fooled
+
+
+def test_an_explanation_says_that_an_image_is_of_none_of_the_classes(
+    run: Path, photos: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    predict = Classifier.predict
+    known: Any = load_classifier(run).predict(photos / "0.png")
+    monkeypatch.setattr(Classifier, "predict", lambda self, image: replace(predict(self, image), none_of_these=True))
+    with pytest.raises(SystemExit):
+        main(["explain", str(run), str(photos / "0.png"), "--method", "saliency"])
+    nearest = f"{known.label}, {100 * known.probability:.1f} %"
+    assert f"0.png: none of these; nearest: {nearest}; explained: {nearest}" in capsys.readouterr().out
+    (found,) = explain(run, photos / "0.png", method="saliency")
+    captions = [text.get_text().replace("\u202f", " ") for text in found.figure().texts]
+    assert f"none of these; nearest: {nearest}" in " ".join(captions)
+
+
+def test_the_sheet_of_an_attack_states_the_change_of_16_bit_pixels_exactly(tmp_path: Path) -> None:
+    classifier = untrained("tiny_vgg", replace(SPEC, crop=1.0, maximum=65535.0), CLASSES, at=2.0)
+    pixels = np.random.default_rng(0).integers(20000, 40000, (32, 32, 3)).astype(np.uint16)
+    (found,) = fool(classifier, pixels, epsilon=64 / 257, method="fgsm", out=tmp_path)
+    assert np.abs(found.fooled.adversarial.change).max() == 64  # of 65535; a grey level of 8 bits has 257
+    captions = " ".join(text.get_text() for text in found.figure().texts)
+    assert "×449" in captions  # 112 / (64 / 257)
+    assert "at most 0.249 of 255" in captions
 
 
 def test_an_inspection_is_a_folder_with_a_page_that_asks_for_nothing_outside(

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from striate.core.progress import silent
-from striate.reporting.sheets.results import ImageResult, SheetResults
+from striate.reporting.sheets.results import ImageResult, SheetResults, answer
 from striate.verbs._images import each, named
 from striate.verbs._trained import classifier_of, folder_of
 from striate.verbs._verb import with_progress
@@ -52,7 +52,7 @@ class Attack(ImageResult):
 
     def __repr__(self) -> str:
         name, verdict = Path(self.subject.prediction.name).name, "fooled" if self.fooled.fooled else "not fooled"
-        return f"Attack({name!r}: {self.subject.prediction.label!r} → {self.fooled.after.label!r}, {verdict})"
+        return f"Attack({name!r}: {answer(self.subject.prediction)} → {answer(self.fooled.after)}, {verdict})"
 
 
 @with_progress
@@ -75,7 +75,8 @@ def fool(
     """Change images a little, so that a classifier takes them for something else.
 
     For each image: a sheet with the image, the change (amplified, and by how much) and the result; and the result alone
-    as a PNG. The verdict is that of this PNG, read back. Changes are in grey levels of 0 to 255.
+    as a PNG. The verdict is that of this PNG, read back; an image that is now recognized as none of the classes has not
+    fooled the classifier. Changes are in grey levels of 0 to 255.
 
     Example:
         striate.fool("runs/photos", "holiday/beach.jpg", epsilon=4, target="coin")
@@ -90,7 +91,8 @@ def fool(
         method: the attack: pgd, fgsm, lbfgs, or linear-closed-form for a linear network.
         epsilon: how large the change may be; by default the smallest of a few that suffices.
         norm: what epsilon bounds: linf each value's change, l2 the root of the sum of their squares.
-        target: the class to reach: its name, or its number from 0; by default any class but the predicted one.
+        target: the class to reach: its name, or its number from 0; by default any class but the predicted one. Where
+            images may have several labels, the label to add; by default the most probable one is removed.
         through_preparation: change the photo itself, before it is resized and cropped for the network.
         dark: draw sheets on dark paper.
         out: the folder; by default 'fooled' within the run, or here.

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from striate.cli.show.console import console, percent
-from striate.cli.show.results import end, followed
+from striate.cli.show.console import console
+from striate.cli.show.results import end, followed, said
 from striate.core.names import visible
 
 if TYPE_CHECKING:
-    from striate.classifier import Failure, Prediction
+    from striate.classifier import Failure
     from striate.verbs.fool import Attack
 
 
@@ -27,17 +27,14 @@ def _lines(attack: Attack) -> list[str]:
     fooled = attack.fooled
     before, adversarial = fooled.subject.prediction, fooled.adversarial
     if fooled.already:
-        return [f"{before.name}: {_said(before)}; it is this class already, so nothing is changed or written"]
+        already = f"it is {fooled.aim.label} already, so nothing is changed or written"
+        return [f"{visible(before.name)}: {said(before)}; {visible(already)}"]
     verdict = "fooled" if fooled.fooled else "not fooled"
     within = "" if fooled.epsilon is None else f" within {fooled.epsilon:g}"
     change = f"at most {adversarial.linf[0]:.3g} of 255 grey levels, {adversarial.l2[0]:.4g} in L2"
     return [
-        f"{visible(before.name)}: {_said(before)} → {_said(fooled.after)}; {verdict}{within}",
+        f"{visible(before.name)}: {said(before)} → {said(fooled.after)}; {verdict}{within}",
         f"    change  {change}",
         f"    sheet   {attack.sheet}",
         f"    image   {attack.image}",
     ]
-
-
-def _said(prediction: Prediction) -> str:
-    return f"{prediction.label}, {percent(prediction.probability, 1)}"

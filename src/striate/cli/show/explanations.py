@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Annotated
 from cyclopts import Parameter
 
 from striate.cli.show.console import console, percent, print_json, table
-from striate.cli.show.results import end, followed
+from striate.cli.show.results import end, followed, said
 from striate.core.names import visible
 
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from striate.classifier import Failure, Prediction
+    from striate.classifier import Failure
     from striate.explaining.checks import Check, Row
     from striate.verbs.explain import Explanation
 
@@ -42,8 +42,8 @@ def show_explanations(
 def _lines(explanation: Explanation) -> list[str]:
     explained = explanation.explained
     prediction = explained.subject.prediction
-    told = f"{visible(prediction.name)}: {_answer(prediction)}"
-    if prediction.labels is not None or explained.target != prediction.label:
+    told = f"{visible(prediction.name)}: {said(prediction)}"
+    if prediction.labels is not None or prediction.none_of_these or explained.target != prediction.label:
         told += f"; explained: {explained.target}, {percent(prediction.probabilities[explained.target], 1)}"
     lines = [told]
     if len(explained.attributions) == 1:
@@ -60,14 +60,6 @@ def _lines(explanation: Explanation) -> list[str]:
         if explained.check.skipped:
             lines.append(f"    without {', '.join(explained.check.skipped)}: {explained.check.budget} were too short")
     return lines
-
-
-def _answer(prediction: Prediction) -> str:
-    """Return the class with its probability; of an image that may have several, those from their thresholds on."""
-    if prediction.labels is None:
-        return f"{prediction.label}, {percent(prediction.probability, 1)}"
-    found = (f"{label} {percent(prediction.probabilities[label], 1)}" for label in prediction.labels)
-    return ", ".join(found) or "no label"
 
 
 def _table(check: Check) -> Table:

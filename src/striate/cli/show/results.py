@@ -7,10 +7,11 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
-from striate.cli.show.console import complain, print_path
+from striate.cli.show.console import complain, percent, print_path
+from striate.core.names import visible
 
 if TYPE_CHECKING:
-    from striate.classifier import Failure
+    from striate.classifier import Failure, Prediction
 
 Result = TypeVar("Result")
 
@@ -54,3 +55,10 @@ def end(failures: Iterable[Failure]) -> None:
 def show_path(work: Callable[..., Path]) -> None:
     """Print the path of what a verb has written, and nothing else, for people and programs alike."""
     print_path(work().resolve())
+
+
+def said(prediction: Prediction) -> str:
+    """Return the answer for one image: the class, the labels, or that it is none of these, with the probability."""
+    from striate.reporting.sheets.results import answer
+
+    return visible(answer(prediction, lambda share: percent(share, 1)))

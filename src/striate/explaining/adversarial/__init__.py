@@ -7,7 +7,8 @@ An attack is a function
 `pixels` (n h w c) are whole numbers, uint8 or uint16, on the input grid of the network: the output of preparation
 before the scaling that `spec` (its `InputSpec`) describes. With a `ThroughPreparation` in place of `spec`, `pixels` is
 a photo that is still to be prepared. `goal` is `Untargeted()` (away from the predicted class), `Untargeted(label)`
-(away from the true class) or `Targeted(target)`. The model is borrowed and restored as found.
+(away from the true class) or `Targeted(target)`. The model is borrowed and restored as found. Of a network for several
+labels, `OneLabel(model, number)` is attacked, whose class 0 is that an image has the label.
 
     fgsm(…, epsilon=8)                                      one step of ε along the sign of the gradient
     pgd(…, epsilon=8, norm="linf", steps=40, seed=0)        many steps, kept within ε; norm="l2" as well
@@ -44,6 +45,7 @@ from striate.explaining.adversarial.attack import AttackMethod as AttackMethod
 from striate.explaining.adversarial.curve import Curve as Curve
 from striate.explaining.adversarial.curve import accuracy_curve as accuracy_curve
 from striate.explaining.adversarial.goal import Goal as Goal
+from striate.explaining.adversarial.goal import OneLabel as OneLabel
 from striate.explaining.adversarial.goal import Targeted as Targeted
 from striate.explaining.adversarial.goal import Untargeted as Untargeted
 from striate.explaining.adversarial.pixels import AttackError as AttackError

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import torch
 from jaxtyping import Bool, Float, Int
-from torch import Tensor
+from torch import Tensor, nn
 
 from striate.explaining.target import ResolvedTarget, TargetError
 
@@ -83,3 +83,25 @@ class ResolvedGoal:
         best_other = logits.scatter(1, self.classes[:, None], -torch.inf).amax(1)
         ahead = own - best_other if self.targeted else best_other - own
         return ahead > CLEAR * logits.abs().amax(1)
+
+
+class OneLabel(nn.Module):
+    """A network for several labels as one of two classes: 0, an image has the label `number`; 1, it has not.
+
+    `Untargeted()` attacks take the label away from an image that has it, `Targeted(0)` gives it to one that has not.
+
+    Args:
+        model: the network, which returns logits (n, k).
+        number: the number of the label.
+        threshold: the probability from which an image has it, sigmoid(logit / temperature).
+    """
+
+    def __init__(self, model: nn.Module, number: int, *, threshold: float = 0.5, temperature: float = 1.0) -> None:
+        super().__init__()
+        self.model, self.number = model, number
+        limit = torch.tensor(threshold, dtype=torch.float64).logit(eps=torch.finfo(torch.float32).eps)
+        self.limit = temperature * float(limit)
+
+    def forward(self, images: Float[Tensor, "n c h w"]) -> Float[Tensor, "n 2"]:
+        above = self.model(images)[:, self.number] - self.limit
+        return torch.stack([above, torch.zeros_like(above)], 1)

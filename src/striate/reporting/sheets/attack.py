@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from jaxtyping import UInt8, UInt16
+from jaxtyping import Float, UInt8, UInt16
+from torch import nn
 
 from striate.classifier import Classifier, Prediction
 from striate.core.errors import ConfigError
@@ -21,11 +22,21 @@ from striate.data.images.encode import to_png
 from striate.data.preparation.arrays import prepare, reread
 from striate.data.preparation.colour import arrange
 from striate.data.preparation.tensors import prepare_tensors
-from striate.explaining.adversarial import ATTACKS, Adversarial, AttackMethod, Targeted, ThroughPreparation, Untargeted
+from striate.explaining.adversarial import (
+    ATTACKS,
+    Adversarial,
+    AttackMethod,
+    Goal,
+    OneLabel,
+    Targeted,
+    ThroughPreparation,
+    Untargeted,
+)
 from striate.plot import LIGHT, Theme, fooling
 from striate.reporting.sheets.input_image import Subject
 from striate.reporting.sheets.results import answer
-from striate.reporting.sheets.rgb import Pixels, in_eight_bits
+from striate.reporting.sheets.rgb import in_eight_bits, ordered
+from striate.tasks import Multilabel
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -40,7 +51,8 @@ class AttackRequest:
     """An attack and its settings.
 
     `epsilon` None stands for the smallest of a few values that suffices. `target` is the class to reach; None is any
-    class but the predicted one. `through_preparation` changes the original image, before it is prepared.
+    class but the predicted one, or of an image that may have several, the set without its most probable one (with it,
+    where it has none). `through_preparation` changes the original image, before it is prepared.
     """
 
     method: AttackMethod
@@ -51,15 +63,32 @@ class AttackRequest:
 
 
 @dataclass(frozen=True, eq=False)
+class Aim:
+    """The class that an attack leaves or, if `reaches`, reaches. `several`: an image may have several classes."""
+
+    label: str
+    reaches: bool
+    several: bool
+
+    def reached(self, before: Prediction, after: Prediction) -> bool:
+        """Whether the prediction is what was requested; not if the image is now recognized as none of the classes."""
+        if after.none_of_these and not before.none_of_these:
+            return False
+        having = (after.label,) if after.labels is None else after.labels
+        return (self.label in having) is self.reaches
+
+
+@dataclass(frozen=True, eq=False)
 class Fooled:
     """The outcome of an attack on one image.
 
     `file` is the changed image as a PNG, `after` the prediction for it after reading it back. `fooled`: that prediction
-    is what was requested; `already`: so was the one before the attack. `epsilon` is that of the attack that succeeded,
+    is what `aim` requests; `already`: so was the one before the attack. `epsilon` is that of the attack that succeeded,
     or of the last one. `target` is the requested class, `spec` the input of the network.
     """
 
     subject: Subject
+    aim: Aim
     adversarial: Adversarial
     epsilon: int | float | None
     after: Prediction
@@ -88,32 +117,51 @@ def fool_subject(
         ConfigError: an ε or a norm is given, and the attack has none.
         AttackError: the ε or norm is not supported, or the network is not.
     """
-    start = (_on_original if request.through_preparation else _on_input)(classifier, subject)
     stage = f"fooling with {Path(subject.prediction.name).name}"
-    found, epsilon = _attacked(classifier, start, request, partial(progress, stage))
+    aim = _aim(subject.prediction, None if request.target is None else classifier.labels.classes[request.target])
+    start = (_on_original if request.through_preparation else _on_input)(classifier, subject)
+    *earlier, last = _radii(request)
+    for number, epsilon in enumerate(earlier):
+        outcome = _attempt(classifier, subject, request, aim, start, epsilon)
+        progress(stage, number + 1, len(earlier) + 1)
+        if outcome.fooled or outcome.already:
+            return outcome
+    return _attempt(classifier, subject, request, aim, start, last)
+
+
+def _attempt(
+    classifier: Classifier,
+    subject: Subject,
+    request: AttackRequest,
+    aim: Aim,
+    start: _Start,
+    epsilon: int | float | None,
+) -> Fooled:
+    model, goal = _attacked(classifier, aim)
+    found = request.method.function(model, start.path, start.pixels, goal, **_settings(request, epsilon))
     file = start.file(found.adversarial[0])
     before, already = subject.prediction, bool(found.already[0])
     after = replace(classifier.predict(decode(file, classifier.input)), name=before.name)
-    target = None if request.target is None else classifier.labels.classes[request.target]
-    reached = after.label != before.label if target is None else after.label == target
     return Fooled(
-        subject, found, epsilon, after, fooled=reached and not already, already=already, file=file, target=target,
-        spec=classifier.input,
+        subject, aim, found, epsilon, after, fooled=not already and aim.reached(before, after), already=already,
+        file=file, target=None if request.target is None else aim.label, spec=classifier.input,
     )  # fmt: skip
 
 
-def _attacked(
-    classifier: Classifier, start: _Start, request: AttackRequest, progress: Callable[[int, int], None]
-) -> tuple[Adversarial, int | float | None]:
-    """Return the first attempt that succeeds, or the last, and its ε."""
-    goal = Untargeted() if request.target is None else Targeted(request.target)
-    *earlier, last = _radii(request)
-    for number, epsilon in enumerate(earlier):
-        found = request.method.function(classifier.model, start.path, start.pixels, goal, **_settings(request, epsilon))
-        progress(number + 1, len(earlier) + 1)
-        if found.fooled[0] or found.already[0]:
-            return found, epsilon
-    return request.method.function(classifier.model, start.path, start.pixels, goal, **_settings(request, last)), last
+def _aim(before: Prediction, target: str | None) -> Aim:
+    if before.labels is None:
+        return Aim(target or before.label, reaches=target is not None, several=False)
+    return Aim(target or before.label, reaches=target is not None or not before.labels, several=True)
+
+
+def _attacked(classifier: Classifier, aim: Aim) -> tuple[nn.Module, Goal]:
+    """Return the network to attack, and the goal: of several labels, only the one of `aim` counts."""
+    number, task = classifier.labels.classes.index(aim.label), classifier.task
+    if not isinstance(task, Multilabel):
+        return classifier.model, Targeted(number) if aim.reaches else Untargeted()
+    threshold = task.threshold_of_each(len(classifier.labels))[number].item()
+    one = OneLabel(classifier.model, number, threshold=threshold, temperature=classifier.temperature)
+    return one, Targeted(0) if aim.reaches else Untargeted(0)
 
 
 @dataclass(frozen=True, eq=False)
@@ -147,16 +195,30 @@ def _on_original(classifier: Classifier, subject: Subject) -> _Start:
 
 def attack_sheet(fooled: Fooled, *, theme: Theme = LIGHT) -> Figure:
     """Draw the image, the change and the result."""
-    before, after = fooled.subject.prediction, fooled.after
-    pixels = [_pixels(each[0], fooled.spec) for each in (fooled.adversarial.original, fooled.adversarial.adversarial)]
     verdict = "fooled, as read back from its file" if fooled.fooled else "not fooled"
+    spec, adversarial = fooled.spec, fooled.adversarial
+    before, after = (_intensities(pixels[0], spec) for pixels in (adversarial.original, adversarial.adversarial))
     return fooling(
-        *pixels,
-        caption_before=(answer(before),),
-        caption_after=(answer(after), verdict),
-        title=f"{before.label} predicted as {after.label}" if fooled.fooled else f"Still {before.label}",
+        in_eight_bits(before, spec.channels),
+        in_eight_bits(after, spec.channels),
+        255 * (ordered(after, spec.channels) - ordered(before, spec.channels)),
+        caption_before=(answer(fooled.subject.prediction),),
+        caption_after=(answer(fooled.after), verdict),
+        title=_title(fooled),
         theme=theme,
     )
+
+
+def _title(fooled: Fooled) -> str:
+    before, after, aim = fooled.subject.prediction, fooled.after, fooled.aim
+    if aim.several:
+        verb = "added" if aim.reaches else "removed"
+        return f"Label {aim.label} {verb}" if fooled.fooled else f"Label {aim.label} not {verb}"
+    if fooled.fooled:
+        return f"{before.label} predicted as {after.label}"
+    if after.none_of_these and not before.none_of_these:
+        return "Recognized as none of these"
+    return f"Not predicted as {aim.label}" if aim.reaches else f"Still {before.label}"
 
 
 def _radii(request: AttackRequest) -> tuple[int | float | None, ...]:
@@ -179,6 +241,5 @@ def _settings(request: AttackRequest, epsilon: int | float | None) -> dict[str, 
     return settings
 
 
-def _pixels(pixels: np.ndarray, spec: InputSpec) -> Pixels:
-    intensities = np.moveaxis(pixels, -1, 0).astype(np.float32) / spec.maximum
-    return in_eight_bits(intensities, spec.channels)
+def _intensities(pixels: _FilePixels, spec: InputSpec) -> Float[np.ndarray, "c h w"]:
+    return np.moveaxis(pixels, -1, 0).astype(np.float64) / spec.maximum

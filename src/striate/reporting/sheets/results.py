@@ -9,12 +9,13 @@ import os
 import re
 import struct
 import zlib
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 from striate.core.errors import ConfigError
 from striate.core.files import make_folder, open_regular, write_atomically
+from striate.reporting.numbers import percent
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -108,11 +109,18 @@ class SheetResults(list[Member]):
         return [one for one in self if isinstance(one, ImageResult)]
 
 
-def answer(prediction: Prediction) -> str:
-    """Format a prediction for a caption, as in `cat, 98.7 %`."""
-    from striate.reporting.numbers import percent
+def answer(prediction: Prediction, percent: Callable[[float], str] = percent) -> str:
+    """Format a prediction, as in `cat, 98.7 %`, or `cat 98.7 %, dog 71.2 %` for an image that may have several labels.
 
-    return f"{prediction.label}, {percent(prediction.probability)}"
+    An image of none of the classes, or without a label, is said to be so, with the most probable class.
+    """
+    nearest = f"{prediction.label}, {percent(prediction.probability)}"
+    if prediction.none_of_these:
+        return f"none of these; nearest: {nearest}"
+    if prediction.labels is None:
+        return nearest
+    having = (f"{label} {percent(prediction.probabilities[label])}" for label in prediction.labels)
+    return ", ".join(having) or "no label"
 
 
 class OutputFolder:

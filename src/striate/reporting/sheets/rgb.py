@@ -33,8 +33,13 @@ def shown_input(image: Float[np.ndarray, "c h w"], spec: InputSpec) -> Pixels:
 
 def in_eight_bits(intensities: Float[np.ndarray, "c h w"], channels: tuple[str, ...]) -> Pixels:
     """Convert intensities from 0 to 1, in the network's order of channels, to grey or RGB pixels."""
+    return np.rint(np.clip(ordered(intensities, channels), 0, 1) * 255).astype(np.uint8)
+
+
+def ordered(values: Float[np.ndarray, "c h w"], channels: tuple[str, ...]) -> Float[np.ndarray, "h w k"]:
+    """Return the channels that are shown, last: red, green and blue, or else the first."""
     order = [channels.index(name) for name in RGB] if set(RGB) <= set(channels) else [0]
-    return np.rint(np.clip(intensities[order], 0, 1) * 255).astype(np.uint8).transpose(1, 2, 0)
+    return values[order].transpose(1, 2, 0)
 
 
 def onto_original(
