@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING, TypeVar
 
 from striate.core.errors import ConfigError
 from striate.core.files import make_folder, open_regular, write_atomically
-from striate.reporting.numbers import percent
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -109,17 +108,20 @@ class SheetResults(list[Member]):
         return [one for one in self if isinstance(one, ImageResult)]
 
 
-def answer(prediction: Prediction, percent: Callable[[float], str] = percent) -> str:
+def answer(prediction: Prediction, shown: Callable[[float], str] | None = None) -> str:
     """Format a prediction, as in `cat, 98.7 %`, or `cat 98.7 %, dog 71.2 %` for an image that may have several labels.
 
-    An image of none of the classes, or without a label, is said to be so, with the most probable class.
+    Of an image of none of the classes the nearest class is named. `shown` formats a probability.
     """
-    nearest = f"{prediction.label}, {percent(prediction.probability)}"
+    from striate.reporting.numbers import percent
+
+    shown = shown or percent
+    nearest = f"{prediction.label}, {shown(prediction.probability)}"
     if prediction.none_of_these:
         return f"none of these; nearest: {nearest}"
     if prediction.labels is None:
         return nearest
-    having = (f"{label} {percent(prediction.probabilities[label])}" for label in prediction.labels)
+    having = (f"{label} {shown(prediction.probabilities[label])}" for label in prediction.labels)
     return ", ".join(having) or "no label"
 
 
