@@ -12,7 +12,8 @@ from torch import nn
 
 import striate
 from rehearsal.colours import dark_and_light, two_colours
-from striate.classifier import load_classifier
+from striate.classifier import Classifier, load_classifier
+from striate.core.device import ExecutionPlan
 
 
 class Headless(nn.Module):
@@ -57,3 +58,22 @@ def test_nothing_is_said_where_nothing_can_be_compared(case: str, colours: Path,
     run = striate.train(data, model=model, epochs=1, runs=tmp_path)
     assert (run.scores["val"].count < 19) == (case != "no last layer")
     assert load_classifier(run).reference is None
+
+
+def test_all_of_it_is_computed_under_the_plan_of_the_training(
+    colours: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    threads: list[int] = []
+    logits = Classifier.logits
+
+    def counted(self: Classifier, images: torch.Tensor) -> torch.Tensor:
+        threads.append(torch.get_num_threads())
+        return logits(self, images)
+
+    monkeypatch.setattr(Classifier, "logits", counted)
+    monkeypatch.setattr("striate.runs.train.choose_plan", lambda *_, **__: ExecutionPlan(threads=3))
+    before = torch.get_num_threads()
+    run = striate.train(colours, model="conv3-8 relu pool2 fc12 relu", epochs=1, runs=tmp_path)
+    assert load_classifier(run).reference is not None
+    assert set(threads) == {3}
+    assert torch.get_num_threads() == before

@@ -63,6 +63,8 @@ def conclude(
 ) -> RunFinished:
     """Evaluate the weights to keep on each split, and write classifier and evaluations into `run`.
 
+    All of it runs under the plan of the training: a small network on more threads is slower, on a busy machine by far.
+
     `lost` names images that could not be read from the start. Each of several `processes` computes a part of the
     outputs.
 
@@ -75,16 +77,16 @@ def conclude(
     classifier = replace(classifier_of(run, session, checkpoint), seen=prepared.seen).to(checkpoint.plan.device)
     judged: dict[Split, Outputs] = {}
     gone: dict[Split, tuple[str, ...]] = {}
-    for split in SPLITS:
-        with checkpoint.plan.in_effect():
+    with checkpoint.plan.in_effect():
+        for split in SPLITS:
             outputs = _outputs(session, classifier, split, processes)
-        gone[split] = prepared.unread(split, outputs)
-        if outputs is not None:
-            judged[split] = outputs
-    if not judged:
-        raise DataError(f"None of the images of {run.path} can be read any more. Its weights can still be used.")
-    unread = (*lost, *(name for names in gone.values() for name in names))
-    return processes.once(lambda: _conclude(run, session, ending, checkpoint, classifier, judged, gone, unread))
+            gone[split] = prepared.unread(split, outputs)
+            if outputs is not None:
+                judged[split] = outputs
+        if not judged:
+            raise DataError(f"None of the images of {run.path} can be read any more. Its weights can still be used.")
+        unread = (*lost, *(name for names in gone.values() for name in names))
+        return processes.once(lambda: _conclude(run, session, ending, checkpoint, classifier, judged, gone, unread))
 
 
 def _conclude(
@@ -109,10 +111,7 @@ def _conclude(
     summaries = {each.name: each.scores.summary() for each in evaluations}
     provenance = replace(classifier.provenance, scores=summaries)
     save_classifier(replace(classifier, provenance=provenance), run.classifier_folder)
-    mirrored = None
-    if "val" in judged:
-        with checkpoint.plan.in_effect():
-            mirrored = measure_mirroring(prepared, session.plan.recipe, classifier, judged["val"])
+    mirrored = measure_mirroring(prepared, session.plan.recipe, classifier, judged["val"]) if "val" in judged else None
     if mirrored is not None:
         mirrored.write(run)
     return RunFinished(
