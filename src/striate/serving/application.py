@@ -27,7 +27,7 @@ from striate.serving import open_inference as v2
 from striate.serving.answers import explained_by, row, top_of
 from striate.serving.batching import Batcher
 from striate.serving.bodies import images_in, is_divided, read_body
-from striate.serving.hosting import Hosted, Model, Models, explains
+from striate.serving.hosting import Hosted, Model, Models, explains, input_of
 from striate.serving.limits import Admission, Limits, Reservation
 from striate.serving.log import Log
 from striate.serving.measures import CONTENT_TYPE, Measures
@@ -167,10 +167,10 @@ class Service:
         """Classify the images of a request of the Open Inference Protocol."""
         hosted = self._hosted(request)
         loaded = hosted.current
-        length = request.headers.get(v2.LENGTH_HEADER)
+        length, channels = request.headers.get(v2.LENGTH_HEADER), len(input_of(loaded.model).channels)
 
         async def work(body: bytes, reserved: Reservation) -> Response:
-            asked = await self._in_thread(reserved, v2.read_inference, body, length, self.limits)
+            asked = await self._in_thread(reserved, v2.read_inference, body, length, channels, self.limits)
             reserved.add_images(len(asked.images))
             outcomes = await asyncio.gather(
                 *(

@@ -27,6 +27,8 @@ from striate.tasks import Prediction
 
 LENGTH_HEADER = "Inference-Header-Content-Length"
 INPUT = "image"
+_LARGEST = 2**31 - 1  # of a side of a shape
+_COLOURS = (1, 3, 4)  # channels of images that every network takes: grey, and colours without or with transparency
 PROBABILITIES, LABEL, NONE = "probabilities", "label", "none_of_these"
 _TYPES = {PROBABILITIES: "FP32", LABEL: "BYTES", NONE: "BOOL"}
 _ARRAYS = {"UINT8": np.dtype("u1"), "FP32": np.dtype("<f4")}
@@ -62,8 +64,10 @@ def metadata(hosted: Hosted) -> dict[str, Any]:
     }
 
 
-def read_inference(body: bytes, header_length: str | None, limits: Limits) -> Inference:
+def read_inference(body: bytes, header_length: str | None, channels: int, limits: Limits) -> Inference:
     """Read a request; with a `header_length`, binary tensors follow after so many bytes of JSON.
+
+    `channels` is the number of those of the model's input.
 
     Raises:
         Refusal: it does not follow the protocol.
@@ -74,18 +78,26 @@ def read_inference(body: bytes, header_length: str | None, limits: Limits) -> In
     if not isinstance(inputs, list) or len(inputs) != 1 or not isinstance(inputs[0], dict):
         raise Refusal(400, f"A request has one input, called {INPUT}.")
     tensor = inputs[0]
+    if tensor.get("name") != INPUT:
+        raise Refusal(400, f"The input is called {INPUT}; received {_shortened(tensor.get('name'))}.")
     binary = _parameters(tensor).get("binary_data_size")
     if binary is not None and binary != len(rest):
         raise Refusal(400, f"binary_data_size is {binary!r}, and {len(rest):,} bytes follow the JSON.")
-    shape = tensor.get("shape")
-    if not isinstance(shape, list) or not shape or not all(type(side) is int and side > 0 for side in shape):
+    datatype, shape = tensor.get("datatype"), tensor.get("shape")
+    if datatype not in ("BYTES", *_ARRAYS):
+        raise Refusal(400, f"The datatype of {INPUT} is BYTES, UINT8 or FP32; received {_shortened(datatype)}.")
+    if not isinstance(shape, list) or not all(type(side) is int and 0 < side <= _LARGEST for side in shape):
         raise Refusal(400, "The shape of an input is a list of positive whole numbers.")
+    if len(shape) != (1 if datatype == "BYTES" else 4):
+        raise Refusal(400, f"The shape of BYTES is [n], of images [n, height, width, channels]; received {shape[:8]}.")
     check_count(shape[0], limits)
     data = rest if binary is not None else tensor.get("data")
-    if tensor.get("datatype") == "BYTES":
-        images: list[bytes | np.ndarray] = [*_files(data, shape)]
+    if datatype == "BYTES":
+        images = _files(data, shape[0])
+    elif shape[3] in (*_COLOURS, channels):
+        images = _arrays(data, datatype, shape, limits)
     else:
-        images = [*_arrays(data, str(tensor.get("datatype")), shape, limits)]
+        raise Refusal(400, f"An image has {channels} channels, and they are last; received the shape {shape}.")
     return Inference(images, _outputs(document), document.get("id"))
 
 
@@ -103,10 +115,14 @@ def _parameters(of: Mapping[str, Any]) -> Mapping[str, Any]:
     return found if isinstance(found, dict) else {}
 
 
-def _files(data: Any, shape: list[int]) -> list[bytes]:
-    count = math.prod(shape)
+def _shortened(value: object) -> str:
+    return repr(value[:20]) if isinstance(value, str) else "none" if value is None else type(value).__name__
+
+
+def _files(data: Any, count: int) -> list[bytes | np.ndarray]:
     if isinstance(data, memoryview):
-        found, position = [], 0
+        found: list[bytes | np.ndarray] = []
+        position = 0
         while position + 4 <= len(data) and len(found) < count:
             (length,) = struct.unpack_from("<I", data, position)
             found.append(bytes(data[position + 4 : position + 4 + length]))
@@ -115,16 +131,12 @@ def _files(data: Any, shape: list[int]) -> list[bytes]:
             raise Refusal(400, "Each element of BYTES is its length in 4 bytes, little-endian, and so many bytes.")
     else:
         found = [from_base64(text) for text in _flat(data)]
-    if len(found) != count or shape[0] != count:
-        raise Refusal(400, f"An input of BYTES has the shape [n] and n elements; received {shape} and {len(found)}.")
+    if len(found) != count:
+        raise Refusal(400, f"An input of BYTES has the shape [n] and n elements; received [{count}] and {len(found)}.")
     return found
 
 
-def _arrays(data: Any, datatype: str, shape: list[int], limits: Limits) -> list[np.ndarray]:
-    if datatype not in _ARRAYS:
-        raise Refusal(400, f"The datatype of {INPUT} is BYTES, UINT8 or FP32; received {datatype[:20]!r}.")
-    if len(shape) != 4:
-        raise Refusal(400, f"Decoded images have the shape [n, height, width, channels]; received {shape[:8]}.")
+def _arrays(data: Any, datatype: str, shape: list[int], limits: Limits) -> list[bytes | np.ndarray]:
     if math.prod(shape[1:3]) > limits.pixels:
         raise Refusal(413, f"An image has at most {limits.pixels:,} pixels; received {shape[2]}×{shape[1]}.")
     dtype, count = _ARRAYS[datatype], math.prod(shape)
@@ -141,10 +153,12 @@ def _arrays(data: Any, datatype: str, shape: list[int], limits: Limits) -> list[
 
 
 def _numbers(values: list[Any], dtype: np.dtype) -> np.ndarray:
+    if not all(type(value) in (int, float) for value in values):
+        raise Refusal(400, "The data of a tensor are numbers.")
     try:
         numbers = np.array(values, np.float64)
-    except (TypeError, ValueError, OverflowError) as error:
-        raise Refusal(400, "The data of a tensor are numbers.") from error
+    except OverflowError as error:
+        raise Refusal(400, "The data of a tensor are numbers within the range of float64.") from error
     if dtype == np.uint8 and not ((numbers >= 0) & (numbers <= 255) & (numbers == np.floor(numbers))).all():
         raise Refusal(400, "Values of UINT8 are whole numbers from 0 to 255.")
     with np.errstate(over="ignore"):
