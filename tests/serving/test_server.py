@@ -21,7 +21,7 @@ import pytest
 
 from rehearsal.served import FILES, small
 from striate.classifier import save_classifier
-from striate.serving import Limits, Log, Source, serve
+from striate.serving import Limits, Log, Source, gate, serve
 from striate.serving import server as server_module
 
 
@@ -219,3 +219,29 @@ def test_a_process_serves_until_it_is_told_to_end(tmp_path: Path) -> None:
     events = [json.loads(line)["event"] for line in errors.splitlines()]
     assert (events[0], events[1], events[-1]) == ("start", "ready", "end")
     assert events.count("request") == len(statuses)
+
+
+@pytest.mark.parametrize("path", ["/predict", "/none"])
+def test_a_refused_client_that_sends_all_of_its_body_first_receives_the_answer(
+    running: Callable[..., Running], path: str
+) -> None:
+    server = running(body=100_000, memory=100_000)
+    for _ in range(5):
+        with server.connect() as connection:
+            head = f"POST {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nContent-Length: 9000000\r\n\r\n"
+            connection.sendall(head.encode() + bytes(9_000_000))
+            answer = b"".join(iter(lambda: connection.recv(65536), b""))
+        assert answer.startswith(b"HTTP/1.1 413" if path == "/predict" else b"HTTP/1.1 404")
+        assert b'{"error": "' in answer
+
+
+def test_a_refused_client_that_does_not_send_its_body_is_answered_in_time(
+    running: Callable[..., Running], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(gate, "_REST", 0.2)
+    server = running(body=100_000, memory=100_000)
+    head = b"POST /predict HTTP/1.1\r\nHost: localhost\r\nContent-Length: 9000000\r\n"
+    for more in (b"\r\n", b"Expect: 100-continue\r\n\r\n"):
+        with server.connect() as connection:
+            connection.sendall(head + more)
+            assert connection.recv(65536).startswith(b"HTTP/1.1 413")  # and no 100 before

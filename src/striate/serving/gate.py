@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import hmac
 import json
 import re
@@ -16,6 +18,7 @@ from striate.serving.application import IDENTIFIER, Service, failure
 
 HEAD = 16 << 10
 """The most bytes of the head of a request."""
+_REST = 5.0  # seconds for the rest of the body of a request that is refused
 _IDENTIFIER = re.compile(r"[A-Za-z0-9._:+/=-]{1,128}")
 _OPEN = {"/", "/healthz", "/readyz", "/v2/health/live", "/v2/health/ready"}
 """Paths without a token: they say nothing about the models."""
@@ -41,7 +44,7 @@ class Gate:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        await _Exchange(self._service, scope, send).run(self._app, receive, self._refusal(scope))
+        await _Exchange(self._service, scope, receive, send).run(self._app, self._refusal(scope))
 
     def _refusal(self, scope: Scope) -> tuple[int, str] | None:
         size = len(scope["raw_path"]) + sum(len(name) + len(value) for name, value in scope["headers"])
@@ -62,8 +65,10 @@ class Gate:
 class _Exchange:
     """A request and its answer."""
 
-    def __init__(self, service: Service, scope: Scope, send: Send) -> None:
-        self._service, self._scope, self._send = service, scope, send
+    def __init__(self, service: Service, scope: Scope, receive: Receive, send: Send) -> None:
+        self._service, self._scope, self._receive, self._send = service, scope, receive, send
+        self._waits = b"expect" in dict(scope["headers"])  # for leave to send its body
+        self._read = False
         self._start = time.perf_counter()
         self._status = 0
         self._bytes = 0
@@ -71,11 +76,11 @@ class _Exchange:
         self._identifier = given if _IDENTIFIER.fullmatch(given) else secrets.token_hex(8)
         scope[IDENTIFIER] = self._identifier
 
-    async def run(self, app: ASGIApp, receive: Receive, refusal: tuple[int, str] | None) -> None:
+    async def run(self, app: ASGIApp, refusal: tuple[int, str] | None) -> None:
         error: Exception | None = None
         try:
             if refusal is None:
-                await app(self._scope, receive, self._answer)
+                await app(self._scope, self._received, self._answer)
             else:
                 await self._refuse(*refusal)
         except Exception as raised:
@@ -85,8 +90,26 @@ class _Exchange:
         finally:
             self._record(error)
 
+    async def _received(self) -> Message:
+        self._waits = False
+        message = await self._receive()
+        self._read = not message.get("more_body", False)
+        return message
+
+    async def _discard(self) -> None:
+        """Read the rest of the body. A client that sends all of it first would not see the answer if it were left.
+
+        The system resets a connection that is closed with unread data, and the answer is lost.
+        """
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_REST):
+                while not self._read and not self._waits:
+                    await self._received()
+
     async def _answer(self, message: Message) -> None:
         if message["type"] == "http.response.start":
+            if message["status"] >= 400:
+                await self._discard()
             self._status = message["status"]
             added = [(b"x-request-id", self._identifier.encode()), (b"x-content-type-options", b"nosniff")]
             if self._service.draining:
