@@ -6,9 +6,11 @@ import json
 import threading
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from rehearsal.classifiers import recognizing
 from rehearsal.served import FILES, FORM, SPEC, Talk, form, small, talking
 from striate.classifier import Classifier, load_classifier, save_classifier
 from striate.core.errors import ConfigError, RunError
@@ -79,15 +81,33 @@ def test_a_damaged_replacement_is_reported_and_the_former_model_stays(tmp_path: 
         assert version_of(talk, "2")
 
 
+def test_models_are_watched_after_any_error_of_a_runtime(tmp_path: Path) -> None:
+    marker, outcomes = tmp_path / "marker", [small, lambda: {}["task"], small]
+    marker.write_text("1")
+    with talking([Source("net", lambda: outcomes.pop(0)(), marker)]) as talk:
+        marker.write_text("two")
+        end = time.monotonic() + 60
+        while "model failed" not in talk.lines.getvalue():
+            assert time.monotonic() < end
+            time.sleep(0.02)
+        assert "KeyError: 'task'" in talk.lines.getvalue()
+        marker.write_text("three")
+        assert version_of(talk, "2")
+
+
 @pytest.mark.parametrize("exporter", [Onnx(), Onnx(network=False)], ids=["batches", "single"])
 def test_an_exported_classifier_answers_as_the_classifier(tmp_path: Path, exporter: Exporter) -> None:
     about = {"data": "colours", "accuracy": None, "licence": ""}
-    export_classifier(small(), exporter, tmp_path / "out", synthetic_judges(SPEC, 2), about=about)
+    classifier = recognizing(small(), [image for image, _ in synthetic_judges(SPEC, 6).images])
+    export_classifier(classifier, exporter, tmp_path / "out", synthetic_judges(SPEC, 2), about=about)
     source = source_of(tmp_path / "out")
     with talking([source]) as talk:
         rows = talk.post("/models/out/predict", form(FILES[0], b"x", FILES[2]), FORM).json()["predictions"]
         for row, file in ((rows[0], FILES[0]), (rows[2], FILES[2])):
-            assert row["probabilities"] == pytest.approx(small().predict(file).probabilities, abs=1e-5)
+            expected: Any = classifier.predict(file)
+            assert row["probabilities"] == pytest.approx(expected.probabilities, abs=1e-5)
+            assert row["similarity"] == pytest.approx(expected.similarity, abs=1e-5)
+            assert row["none_of_these"] == expected.none_of_these
         assert "not an image" in rows[1]["error"]
         (model,) = talk.client.get("/models").json()["models"]
         assert (model["network"], model["explains"]) == ("mlp", False)

@@ -34,7 +34,7 @@ from striate.exporting.exporter import Exporter
 from striate.exporting.parity import DIFFERENCE, FLIPS, Answers, Parity, answers
 from striate.exporting.readme import readme
 from striate.exporting.samples import Samples
-from striate.tasks import CLASSIFICATION
+from striate.tasks import CLASSIFICATION, Task
 
 FORMAT = 1
 _PATCH = 16  # pixels of a side of one colour in a synthetic image
@@ -242,6 +242,7 @@ def read_exported(folder: str | os.PathLike[str]) -> Exported:
         found = Exported(path, card)
         for part in ("exporter", "input", "labels", "parities"):
             getattr(found, part)  # raises an error if it is damaged
+        from_json(Task, card["task"])
         files = {str(name): str(entry["sha256"]) for name, entry in card["files"].items()}
     except (ConfigError, KeyError, TypeError, AttributeError) as error:
         raise RunError(f"{path / CARD} is damaged ({error}). Export the classifier again.") from error

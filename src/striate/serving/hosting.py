@@ -127,8 +127,10 @@ class Hosted:
                 continue
             try:
                 await asyncio.to_thread(self.load)
-            except (StriateError, OSError, RuntimeError, ValueError, MemoryError) as error:
+            except StriateError as error:
                 tell(self, str(error))
+            except Exception as error:  # any of a runtime's: a watch that ends would leave the next replacement unseen
+                tell(self, f"{type(error).__name__}: {error}")
             else:
                 tell(self, None)
 
