@@ -14,11 +14,12 @@ from rehearsal.classifiers import recognizing
 from rehearsal.served import FILES, FORM, SPEC, Talk, form, small, talking
 from striate.classifier import Classifier, load_classifier, save_classifier
 from striate.core.errors import ConfigError, RunError
-from striate.exporting import Exporter, export_classifier, synthetic_judges
+from striate.exporting import EXPORTERS, Exporter, export_classifier, synthetic_judges
 from striate.exporting.cpu_files import Cpu
 from striate.exporting.onnx_files import Onnx
 from striate.serving import Source
 from striate.serving.hosting import Hosted
+from striate.verbs.predict import predict
 from striate.verbs.serve import _named, _source, serve
 
 
@@ -124,6 +125,10 @@ def test_a_classifier_runs_in_the_runtime_that_its_export_chose(tmp_path: Path) 
     assert isinstance(model, Classifier)
     assert model.runtime.startswith("onnxruntime")
     assert not warned
+    named: list[str] = []
+    for views in ("", "flip"):  # views are computed by torch, and so it is said
+        predict(tmp_path / "net", FILES[0], views=views, on_start=lambda given: named.append(given.runtime.split()[0]))
+    assert named == ["onnxruntime", "torch"]
     save_classifier(small(seed=2), tmp_path / "net")
     model = source.load()
     assert isinstance(model, Classifier)
@@ -134,7 +139,9 @@ def test_a_classifier_runs_in_the_runtime_that_its_export_chose(tmp_path: Path) 
 def test_a_model_has_the_name_of_its_folder_or_the_given_one(tmp_path: Path) -> None:
     for given, name in (("runs/photos", "photos"), ("runs/photos/classifier", "photos"), ("b=runs/photos", "b")):
         assert _named(given)[0] == name
-    assert _named("runs/photos/exports/onnx")[0] == "photos"
+    for kind in EXPORTERS:
+        assert _named(f"runs/photos/exports/{kind}")[0] == "photos"
+    assert _named("runs/cpu")[0] == "cpu"
     assert _named("my photos")[0] == "my-photos"
     (tmp_path / "a=b").mkdir()
     assert _named(str(tmp_path / "a=b"))[0] == "a-b"

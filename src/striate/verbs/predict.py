@@ -96,8 +96,8 @@ def predict(
         weights: the pretrained weights of the network that is named in place of a run: a file, a name of the catalogue
             ('striate list-models --weights'), or a repository of the Hugging Face hub, as in timm/resnet50.a1_in1k.
         device: auto (the fastest here), cpu, cuda, cuda:1 or mps.
-        runtime: auto, the one that 'striate export RUN --for cpu' has chosen on this machine, for one run, otherwise
-            torch; or torch.
+        runtime: auto, the one that 'striate export RUN --for cpu' has chosen on this machine, for one run without views,
+            otherwise torch; or torch.
         coverage: also list the classes that include the true one with this probability, as in 0.95.
         out: the file to write: .parquet (by pyarrow, an extra) or .jsonl with the probability of every class, or .csv;
             images that cannot be read are rows with the reason.
@@ -126,9 +126,9 @@ def predict(
     if workers is not None and (cluster is None or workers < 1):
         raise ConfigError(f"workers is the number of those of a cluster, at least 1; received {workers}.")
     runs = together(run, images[:count])
-    # Each worker of a cluster has a device of its own, and runtimes are chosen for this machine.
+    # Each worker of a cluster has a device of its own, and runtimes are chosen for this machine; torch computes views.
     classifier = predictor_of(runs, "cpu" if cluster else device, weights=weights)
-    classifier = in_runtime(classifier, runs[0], "torch" if cluster else runtime)
+    classifier = in_runtime(classifier, runs[0], "torch" if runtime == "auto" and (cluster or views) else runtime)
     if on_start is not None:
         on_start(classifier)
     if out is not None:

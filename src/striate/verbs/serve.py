@@ -179,11 +179,10 @@ def _named(trained: Any) -> tuple[str, Any]:
         if not name or _short(name) != name:
             raise ConfigError(f"The name of a model has letters, digits, and . _ -; received {name!r}.")
         return name, path
-    parts = Path(path).resolve()
-    generic = {"classifier", "exports", "onnx", "openvino", "pt2"}
-    while parts.name in generic and parts.parent != parts:
-        parts = parts.parent
-    return _short(parts.name), trained
+    folder = Path(path).resolve()
+    if folder.parent.name == "exports":
+        folder = folder.parent.parent
+    return _short((folder.parent if folder.name == "classifier" else folder).name), trained
 
 
 def _short(name: str) -> str:
