@@ -96,8 +96,8 @@ def predict(
         weights: the pretrained weights of the network that is named in place of a run: a file, a name of the catalogue
             ('striate list-models --weights'), or a repository of the Hugging Face hub, as in timm/resnet50.a1_in1k.
         device: auto (the fastest here), cpu, cuda, cuda:1 or mps.
-        runtime: auto, the one that 'striate export RUN --for cpu' has chosen on this machine, for one run without views,
-            otherwise torch; or torch.
+        runtime: auto, the one that 'striate export RUN --for cpu' has chosen on this machine, for one run without
+            views, otherwise torch; or torch.
         coverage: also list the classes that include the true one with this probability, as in 0.95.
         out: the file to write: .parquet (by pyarrow, an extra) or .jsonl with the probability of every class, or .csv;
             images that cannot be read are rows with the reason.
