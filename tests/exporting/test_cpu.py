@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import importlib.util
 import itertools
 import json
+import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -18,11 +20,13 @@ from rehearsal.classifiers import recognizing, untrained
 from striate.classifier import Classifier
 from striate.core.errors import ConfigError, RunError
 from striate.core.spec import RGB, InputSpec
-from striate.exporting import Exported, HeldOut, Samples, export_classifier, read_exported, synthetic_judges
+from striate.exporting import Exported, Exporter, HeldOut, Samples, export_classifier, read_exported, synthetic_judges
 from striate.exporting.artefact import synthetic_samples
 from striate.exporting.cpu_files import Cpu, in_runtime
 from striate.exporting.int8 import saturates
-from striate.exporting.onnx_files import session
+from striate.exporting.onnx_files import Onnx, session
+from striate.exporting.openvino_files import OpenVino
+from striate.exporting.parity import DIFFERENCE
 from striate.exporting.trial import Tried, choose, correct, measure
 from striate.exporting.ways import Way, open_way, ways
 
@@ -134,9 +138,11 @@ def classifier() -> Classifier:
     return recognizing(untrained("lenet5", SPEC, ("green", "red", "blue"), at=0.1), images)
 
 
-def write(folder: Path, form: Cpu, samples: Samples | None = None) -> Exported:
+def write(folder: Path, form: Exporter, samples: Samples | None = None) -> Exported:
     about = {"data": "", "accuracy": None, "licence": ""}
-    return export_classifier(classifier(), form, folder, synthetic_judges(SPEC, 4), about=about, samples=samples)
+    allow = [DIFFERENCE] if isinstance(form, OpenVino) else []  # it prepares images to a level or two
+    judges = synthetic_judges(SPEC, 4)
+    return export_classifier(classifier(), form, folder, judges, about=about, samples=samples, allow=allow)
 
 
 @pytest.fixture(scope="module")
@@ -239,10 +245,82 @@ def test_an_export_of_other_weights_or_another_machine_is_not_used(exported: Exp
     passed_over = in_runtime(classifier(), tmp_path)
     assert passed_over.runtime == "torch"
     assert "its runtime was chosen on another kind of machine" in passed_over.passed_over
+
+
+def test_a_damaged_export_is_refused(exported: Exported, tmp_path: Path) -> None:
+    for path in exported.path.iterdir():
+        (tmp_path / path.name).write_bytes(path.read_bytes())
     with (tmp_path / "network.onnx").open("ab") as file:
         file.write(b"\0")
     with pytest.raises(RunError, match="was changed"):
         in_runtime(classifier(), tmp_path)
+
+
+def without(monkeypatch: pytest.MonkeyPatch, *libraries: str) -> None:
+    """Make `libraries` impossible to find and to import, as where they are not installed."""
+    find = importlib.util.find_spec
+    for library in libraries:
+        monkeypatch.setitem(sys.modules, library, None)
+    monkeypatch.setattr("importlib.util.find_spec", lambda name, *_: None if name in libraries else find(name))
+
+
+def test_torch_computes_where_the_runtime_is_not_installed(
+    exported: Exported, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    in_openvino = write(tmp_path / "cpu", Cpu(runtime="openvino", precision="float32"))
+    with monkeypatch.context() as patched:
+        without(patched, "openvino")
+        for_openvino = in_runtime(classifier(), in_openvino.path)
+        assert in_runtime(classifier(), exported.path).runtime.startswith("onnxruntime ")
+    with monkeypatch.context() as patched:
+        without(patched, "onnx", "onnxruntime")
+        for_onnx = in_runtime(classifier(), exported.path)
+    for found, path, said in (
+        (for_openvino, in_openvino.path, "OpenVINO needs openvino: pip install 'striate[openvino]'"),
+        (for_onnx, exported.path, "ONNX needs onnx and onnxruntime: pip install 'striate[export]'"),
+    ):
+        assert found.runtime == "torch"
+        assert found.passed_over == f"torch computes, not {path}. An export to {said}"
+
+
+def test_torch_computes_where_the_compiler_was_removed(
+    exported: Exported, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for path in exported.path.iterdir():
+        (tmp_path / path.name).write_bytes(path.read_bytes())
+    card: dict[str, Any] = json.loads((tmp_path / "card.json").read_text("utf-8"))
+    card["form"] |= {"runtime": "torch_compiled", "precision": "float32"}
+    (tmp_path / "card.json").write_text(json.dumps(card), "utf-8")
+    monkeypatch.setattr("shutil.which", lambda _: None)
+    found = in_runtime(classifier(), tmp_path)
+    assert found.runtime == "torch"
+    assert "this machine has no torch_compiled, float32, any more. Export again" in found.passed_over
+
+
+@pytest.mark.parametrize(
+    ("form", "library", "extra"),
+    [
+        (Onnx(), "onnxruntime", "export"),
+        (OpenVino(), "openvino", "openvino"),
+        (Cpu(runtime="openvino", precision="float32"), "openvino", "openvino"),
+    ],
+    ids=["onnx", "openvino", "cpu"],
+)
+def test_an_export_whose_runtime_is_not_installed_is_refused(
+    form: Exporter, library: str, extra: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = write(tmp_path / "out", form).path
+    without(monkeypatch, library)
+    with pytest.raises(ConfigError, match=rf"needs {library}: pip install 'striate\[{extra}\]'\.$"):
+        read_exported(path)
+
+
+def test_openvino_opens_its_files_without_onnx(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = write(tmp_path / "out", OpenVino()).path
+    without(monkeypatch, "onnx", "onnxruntime")
+    assert read_exported(path).exporter.runtimes(path)
+    with pytest.raises(ConfigError, match="OpenVINO needs onnx: "):
+        write(tmp_path / "other", OpenVino())
 
 
 def test_what_this_machine_lacks_is_refused(tmp_path: Path) -> None:

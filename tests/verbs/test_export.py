@@ -76,3 +76,10 @@ def _the_fastest_way_is_used(run: striate.Run, photos: Path, capsys: pytest.Capt
     assert f"torch computes, not {folder}: the classifier has changed since. Export again" in capsys.readouterr().err
     with pytest.raises(ConfigError, match="received 'tensorrt'"):
         striate.predict(run, image, runtime="tensorrt")
+
+
+def test_a_missing_library_is_named_before_any_work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("importlib.util.find_spec", lambda name, *_: None)
+    for form, library in (("onnx", "onnxruntime"), ("cpu", "onnxruntime"), ("openvino", "openvino")):
+        with pytest.raises(ConfigError, match=f"needs onnx and {library}: pip install"):
+            striate.export(tmp_path / "no run", to=form)

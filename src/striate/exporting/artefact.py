@@ -119,6 +119,23 @@ class Exported:
         """The comparison of each runtime with torch."""
         return [Parity(**stored) for stored in self.card["parity"]["runtimes"]]
 
+    @property
+    def digests(self) -> dict[str, str]:
+        """The SHA-256 of each file."""
+        return {str(name): str(entry["sha256"]) for name, entry in self.card["files"].items()}
+
+    def check_files(self) -> None:
+        """Check that the files are those that were written, and that a runtime may open them.
+
+        Raises:
+            RunError: a file is missing, was changed, or holds something else than data.
+            ConfigError: a library is missing that opens them.
+        """
+        self.exporter.check_opens()
+        for name, digest in self.digests.items():
+            _check_file(self.path / name, digest, inside=self.path)
+        self.exporter.verify(self.path)
+
 
 def export_classifier(
     classifier: Classifier,
@@ -229,6 +246,18 @@ def read_exported(folder: str | os.PathLike[str]) -> Exported:
 
     Raises:
         RunError: there is none, it is of another format, or a file is missing or was changed.
+        ConfigError: a library is missing that opens the files.
+    """
+    found = read_card(folder)
+    found.check_files()
+    return found
+
+
+def read_card(folder: str | os.PathLike[str]) -> Exported:
+    """Read the card of an export, without its files.
+
+    Raises:
+        RunError: there is none, it is of another format, or it is damaged.
     """
     path = Path(folder)
     try:
@@ -240,15 +269,11 @@ def read_exported(folder: str | os.PathLike[str]) -> Exported:
         raise RunError(f"{path / CARD} has format {stored!r}; this version of Striate reads format {FORMAT}.")
     try:
         found = Exported(path, card)
-        for part in ("exporter", "input", "labels", "parities"):
+        for part in ("exporter", "input", "labels", "parities", "digests"):
             getattr(found, part)  # raises an error if it is damaged
         from_json(Task, card["task"])
-        files = {str(name): str(entry["sha256"]) for name, entry in card["files"].items()}
     except (ConfigError, KeyError, TypeError, AttributeError) as error:
         raise RunError(f"{path / CARD} is damaged ({error}). Export the classifier again.") from error
-    for name, digest in files.items():
-        _check_file(path / name, digest, inside=path)
-    found.exporter.verify(path)
     return found
 
 

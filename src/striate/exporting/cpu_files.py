@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import importlib.util
 import json
 import os
 from collections.abc import Mapping, Sequence
@@ -25,10 +24,11 @@ from striate.core.spec import InputSpec
 from striate.data.images.decoded import DecodedImage
 from striate.data.preparation.arrays import prepare
 from striate.data.preparation.colour import storage_dtype
-from striate.exporting.artefact import read_exported
+from striate.exporting.artefact import read_card
 from striate.exporting.exporter import EXPORTERS, Answer, Batches, Exporter, Runtime, checked_image
 from striate.exporting.int8 import saturates, write_int8
 from striate.exporting.onnx_files import MODEL, NETWORK, Onnx, OnnxRuntime, write_whole
+from striate.exporting.openvino_files import OpenVino
 from striate.exporting.parity import DIFFERENCE, FLIPS
 from striate.exporting.samples import Samples
 from striate.exporting.trial import Tried, choose, correct, measure
@@ -68,13 +68,17 @@ class Cpu(Exporter):
 
     def check(self) -> None:
         Onnx().check()
-        available = self._available()
-        if not any(map(self._allows, available)):
+        if not self.is_available:
             raise ConfigError(
                 f"This machine has no runtime={self.runtime} with precision={self.precision}; it has "
-                + "; ".join(map(str, available))
+                + "; ".join(map(str, self._available()))
                 + "."
             )
+
+    def check_opens(self) -> None:
+        Onnx().check_opens()
+        if self.runtime == "openvino":
+            OpenVino().check_opens()
 
     def _available(self, *, reduced: bool = True) -> list[Way]:
         return ways(compiled=self.compiled or self.runtime == "torch_compiled", reduced=reduced)
@@ -145,9 +149,9 @@ class Cpu(Exporter):
         return open_way(way, folder / NETWORK, classifier)
 
     @property
-    def is_installed(self) -> bool:
-        """Whether the chosen runtime is installed here."""
-        return importlib.util.find_spec(self.runtime.partition("_")[0]) is not None
+    def is_available(self) -> bool:
+        """Whether this machine has the runtime and the precision."""
+        return any(map(self._allows, self._available()))
 
     def sentence(self) -> str:
         """Return runtime and precision in words, as in `onnxruntime 1.32.0, int8`."""
@@ -179,22 +183,27 @@ def in_runtime(classifier: Classifier, folder: Path) -> Classifier:
     Raises:
         RunError: the export is damaged, or a file in it was changed.
     """
-    exported = read_exported(folder)
+    exported = read_card(folder)
     form, trial = exported.exporter, exported.card.get("trial")
     if not isinstance(form, Cpu) or not isinstance(trial, dict):
-        return _without(classifier, folder, "it is no export for a processor")
+        return _outdated(classifier, folder, "it is no export for a processor")
     if trial.get("classifier") != fingerprint(classifier):
-        return _without(classifier, folder, "the classifier has changed since")
+        return _outdated(classifier, folder, "the classifier has changed since")
     if trial.get("machine") != machine():
-        return _without(classifier, folder, "its runtime was chosen on another kind of machine")
-    if not form.is_installed:
-        return _without(classifier, folder, f"{form.runtime.partition('_')[0]}, its runtime, is not installed here")
+        return _outdated(classifier, folder, "its runtime was chosen on another kind of machine")
+    try:
+        form.check_opens()
+    except ConfigError as error:
+        return replace(classifier, passed_over=f"torch computes, not {folder}. {str(error).rstrip('.')}")
+    if not form.is_available:
+        return _outdated(classifier, folder, f"this machine has no {form.runtime}, {form.precision}, any more")
+    exported.check_files()
     whole = replace(classifier, input=replace(classifier.input, decode_scale=0.0))
     run, name = form.run(folder, whole), f"{form.sentence()} ({folder})"
     return replace(classifier, execution=Execution(run, name, state_of(classifier)))
 
 
-def _without(classifier: Classifier, folder: Path, why: str) -> Classifier:
+def _outdated(classifier: Classifier, folder: Path, why: str) -> Classifier:
     remedy = command("export", folder.parent.parent, "--for", "cpu")
     return replace(classifier, passed_over=f"torch computes, not {folder}: {why}. Export again: {remedy}")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -11,7 +12,7 @@ from typing import Any, ClassVar, NamedTuple, Protocol, runtime_checkable
 import numpy as np
 
 from striate.classifier import Classifier
-from striate.core.errors import DataError
+from striate.core.errors import ConfigError, DataError
 from striate.core.progress import Progress, silent
 from striate.core.registry import Registered, Registry
 from striate.exporting.samples import Samples
@@ -69,6 +70,17 @@ def checked_image(pixels: np.ndarray, channels: int, dtype: np.dtype[Any]) -> np
     return pixels
 
 
+def check_installed(form: str, libraries: Sequence[str], extra: str) -> None:
+    """Check that the `libraries` of the form called `form`, which are in an extra of Striate, are installed.
+
+    Raises:
+        ConfigError: one is not.
+    """
+    missing = [name for name in libraries if importlib.util.find_spec(name) is None]
+    if missing:
+        raise ConfigError(f"An export to {form} needs {' and '.join(missing)}: pip install 'striate[{extra}]'.")
+
+
 Batches = Callable[[np.ndarray], list[Answer]]
 """From prepared images (n, c, h, w), not scaled, to the answer for each."""
 
@@ -92,11 +104,19 @@ class Exporter(Registered, ABC):
 
     @abstractmethod
     def check(self) -> None:
-        """Check that the libraries are installed.
+        """Check that the libraries are installed that write and open the files.
 
         Raises:
             ConfigError: one is missing.
         """
+
+    def check_opens(self) -> None:
+        """Check that the libraries are installed that open the files; by default all that write them.
+
+        Raises:
+            ConfigError: one is missing.
+        """
+        self.check()
 
     @abstractmethod
     def write(self, classifier: Classifier, folder: Path) -> None:

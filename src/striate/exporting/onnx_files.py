@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import math
 from collections.abc import Mapping, Sequence
@@ -16,12 +15,12 @@ import torch
 
 from striate.classifier import Classifier
 from striate.core.config import from_json, to_json
-from striate.core.errors import ConfigError, ModelError, RunError
+from striate.core.errors import ModelError, RunError
 from striate.core.files import write_atomically
 from striate.core.spec import InputSpec
 from striate.data.preparation.colour import storage_dtype
 from striate.exporting.answering import NONE_OF_THESE, P_VALUE, PROBABILITIES, SIMILARITY, answering, set_thresholds
-from striate.exporting.exporter import EXPORTERS, Answer, Batches, Exporter, Runtime, checked_image
+from striate.exporting.exporter import EXPORTERS, Answer, Batches, Exporter, Runtime, check_installed, checked_image
 
 if TYPE_CHECKING:
     import onnx
@@ -48,9 +47,7 @@ class Onnx(Exporter):
     )
 
     def check(self) -> None:
-        missing = [name for name in ("onnx", "onnxruntime") if importlib.util.find_spec(name) is None]
-        if missing:
-            raise ConfigError(f"Export to ONNX needs {' and '.join(missing)}: pip install 'striate[export]'.")
+        check_installed("ONNX", ("onnx", "onnxruntime"), "export")
 
     def write(self, classifier: Classifier, folder: Path) -> None:
         from striate.exporting.graph import Graph

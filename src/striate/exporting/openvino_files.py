@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib
-import importlib.util
 import json
 import re
 import xml.etree.ElementTree as ElementTree
@@ -16,8 +15,8 @@ import numpy as np
 import torch
 
 from striate.classifier import Classifier
-from striate.core.errors import ConfigError, RunError
-from striate.exporting.exporter import EXPORTERS, Answer, Exporter, Runtime, checked_image
+from striate.core.errors import RunError
+from striate.exporting.exporter import EXPORTERS, Answer, Exporter, Runtime, check_installed, checked_image
 from striate.exporting.onnx_files import MODEL as ONNX_MODEL
 from striate.exporting.onnx_files import Onnx
 
@@ -33,9 +32,10 @@ class OpenVino(Exporter):
     """
 
     def check(self) -> None:
-        missing = [name for name in ("onnx", "openvino") if importlib.util.find_spec(name) is None]
-        if missing:
-            raise ConfigError(f"Export to OpenVINO needs {' and '.join(missing)}: pip install 'striate[openvino]'.")
+        check_installed("OpenVINO", ("onnx", "openvino"), "openvino")
+
+    def check_opens(self) -> None:
+        check_installed("OpenVINO", ("openvino",), "openvino")
 
     def write(self, classifier: Classifier, folder: Path) -> None:
         openvino = _library()

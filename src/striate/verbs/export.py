@@ -83,6 +83,7 @@ def export(
     if images < 1:
         raise ConfigError(f"images is at least 1: without any, nothing is compared; received {images}.")
     exporter = override(from_json(Exporter, to) if isinstance(to, str) else to, set)
+    exporter.check()
     classifier = classifier_of(run, progress=report)
     its_run = run_of(run)
     judges = _judges(run, its_run, classifier, data, images, report)
