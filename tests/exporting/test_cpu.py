@@ -23,7 +23,7 @@ from striate.core.spec import RGB, InputSpec
 from striate.exporting import Exported, Exporter, HeldOut, Samples, export_classifier, read_exported, synthetic_judges
 from striate.exporting.artefact import synthetic_samples
 from striate.exporting.cpu_files import Cpu, in_runtime
-from striate.exporting.int8 import saturates
+from striate.exporting.int8 import saturates, write_int8
 from striate.exporting.onnx_files import Onnx, session
 from striate.exporting.openvino_files import OpenVino
 from striate.exporting.parity import DIFFERENCE
@@ -172,6 +172,21 @@ def test_int8_is_in_both_files(exported: Exported) -> None:
         np.testing.assert_allclose(answer.probabilities, whole[0][number], atol=1e-6)
         np.testing.assert_allclose(answer.probabilities, list(of_torch(pixels[number])), atol=0.2)
     assert {path.name for path in exported.path.iterdir()} == {*exported.card["files"], "card.json", "README.md"}
+
+
+@pytest.mark.parametrize("maximum", [255.0, 65535.0, 1.0])
+def test_both_runtimes_compute_int8_for_every_depth(maximum: float, tmp_path: Path) -> None:
+    subject = untrained("lenet5", replace(SPEC, maximum=maximum), ("green", "red", "blue"), at=0.1)
+    samples = synthetic_samples(subject.input)
+    Onnx().write(subject, tmp_path)
+    write_int8(tmp_path / "network.onnx", tmp_path / "int8.onnx", samples.calibration)
+    images = samples.few(8)
+    exact, *found = (
+        open_way(way, tmp_path / "int8.onnx", subject)(images)[0] for way in (PLAIN, INT8, Way("openvino", "int8"))
+    )
+    for each in found:
+        np.testing.assert_allclose(each, exact, atol=0.05)
+    assert np.ptp(exact, axis=0).max() > 0.1
 
 
 def of_torch(pixels: np.ndarray) -> list[float]:

@@ -73,10 +73,16 @@ def open_way(way: Way, network: Path, classifier: Classifier | None) -> Run:
 def _in_openvino(network: Path, precision: str) -> Run:
     openvino: Any = importlib.import_module("openvino")
     options = {"INFERENCE_NUM_THREADS": torch.get_num_threads(), "INFERENCE_PRECISION_HINT": precision}
-    compiled = openvino.Core().compile_model(network, "CPU", options)
+    core = openvino.Core()
+    model = core.read_model(network)
+    if model.input(0).get_element_type() == openvino.Type.u16:  # with which it computes nothing in int8
+        model.get_parameters()[0].set_element_type(openvino.Type.f32)
+        model.validate_nodes_and_infer_types()
+    compiled = core.compile_model(model, "CPU", options)
+    taken = compiled.input(0).get_element_type().to_dtype()
 
     def run(prepared: np.ndarray) -> Sequence[np.ndarray]:
-        found = compiled([prepared])
+        found = compiled([prepared.astype(taken, copy=False)])
         return [found[number] for number in range(len(found))]
 
     return run
