@@ -8,12 +8,14 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import torch
+from torch.utils.data import DataLoader, TensorDataset
 
 import striate
 from rehearsal.colours import two_colours
 from striate.classifier import load_classifier, save_classifier
 from striate.cli.main import main
-from striate.core.errors import ConfigError
+from striate.core.errors import ConfigError, DataError
 from striate.exporting.readme import readme
 
 
@@ -46,6 +48,7 @@ def test_a_run_is_exported_where_it_is_or_elsewhere(tmp_path: Path, capsys: pyte
     with pytest.raises(ConfigError, match="at least 1"):
         striate.export(run, images=0)
     _the_fastest_way_is_used(run, photos, capsys)
+    _moved_data_are_named(run, photos)
 
 
 def _the_fastest_way_is_used(run: striate.Run, photos: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -78,8 +81,35 @@ def _the_fastest_way_is_used(run: striate.Run, photos: Path, capsys: pytest.Capt
         striate.predict(run, image, runtime="tensorrt")
 
 
+def _moved_data_are_named(run: striate.Run, photos: Path) -> None:
+    moved = photos.rename(photos.with_name("moved"))
+    tried = striate.export(run, to="cpu", data=moved).card["trial"]["tried"]
+    assert "int8" in {row["precision"] for row in tried}  # which needs the images that the training held out
+    for form in ("onnx", "cpu"):
+        with pytest.raises(DataError, match=r"There is nothing at .*photos.* are elsewhere now, name them: --data$"):
+            striate.export(run, to=form)
+
+
 def test_a_missing_library_is_named_before_any_work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("importlib.util.find_spec", lambda name, *_: None)
     for form, library in (("onnx", "onnxruntime"), ("cpu", "onnxruntime"), ("openvino", "openvino")):
         with pytest.raises(ConfigError, match=f"needs onnx and {library}: pip install"):
             striate.export(tmp_path / "no run", to=form)
+
+
+def test_a_run_on_loaders_is_exported_on_synthetic_images_or_on_those_named(tmp_path: Path) -> None:
+    images, targets = torch.rand(24, 3, 14, 14, generator=torch.Generator().manual_seed(0)), torch.arange(24) % 2
+    loader = DataLoader(TensorDataset(images, targets), batch_size=8)
+    loaders = striate.Loaders(loader, loader, classes=("green", "red"), mean=(0.0,) * 3, std=(1.0,) * 3)
+    run = striate.train(loaders, model="mlp", epochs=1, name="l", runs=tmp_path / "runs", device="cpu")
+    found = striate.export(run, to="cpu", images=4)
+    assert found.card["parity"]["images"] == "4 synthetic images"
+    assert {row["precision"] for row in found.card["trial"]["tried"]} == {"float32"}
+    photos = two_colours(tmp_path / "photos", 8)
+    found = striate.export(run, to="cpu", data=photos, images=4)
+    assert found.card["parity"]["images"] == "4 images of photos"
+    assert {row["precision"] for row in found.card["trial"]["tried"]} == {"float32"}
+    for path in photos.rglob("*.png"):
+        path.write_bytes(b"no image")
+    with pytest.raises(DataError, match="photos has no image of the classifier's classes that can be read"):
+        striate.export(run, data=photos)

@@ -7,8 +7,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from striate.core.errors import ConfigError, DataError
 from striate.core.progress import silent
-from striate.verbs._trained import Trained, classifier_of, own_data, run_of
+from striate.verbs._trained import classifier_of, own_data, run_of
 from striate.verbs._verb import with_progress
 
 if TYPE_CHECKING:
@@ -60,7 +61,8 @@ def export(
         to: the form: onnx; cpu, the same files with the fastest way to run them on this processor; openvino; or pt2, a
             program of torch for prepared images.
         out: the folder to write; by default exports and the form within the run, or exports/NAME without one.
-        data: images to compare on, in place of the run's test split; without either they are synthetic.
+        data: images to compare on, in place of the run's test split; without either they are synthetic. For cpu they
+            are also what it is tuned on, where the run's own data are elsewhere now or were loaders.
         images: how many images to compare on, evenly spaced; all if there are fewer.
         allow: what may differ from torch nevertheless: flips (another first class) or difference (of a probability).
             May be given several times.
@@ -76,7 +78,6 @@ def export(
         DataError: the images to compare on are not there.
     """
     from striate.core.config import from_json, override
-    from striate.core.errors import ConfigError
     from striate.exporting import Exporter, export_classifier
 
     report = progress or silent
@@ -86,36 +87,54 @@ def export(
     exporter.check()
     classifier = classifier_of(run, progress=report)
     its_run = run_of(run)
-    judges = _judges(run, its_run, classifier, data, images, report)
+    own = _own_data(its_run)
+    judges = _judges(its_run, own, classifier, data, images, report)
     about = {
         "data": _shown(classifier.provenance.data),
         "accuracy": _accuracy(its_run, classifier),
         "licence": _licence(its_run, classifier),
     }
     folder = _folder(its_run, classifier, exporter) if out is None else Path(out)
-    samples = _samples(its_run, classifier, report) if its_run is not None and exporter.uses_samples else None
+    samples = _samples(its_run, own, classifier, data, report) if exporter.uses_samples else None
     return export_classifier(
         classifier, exporter, folder, judges, about=about, samples=samples, allow=allow, progress=report
     )
 
 
+def _own_data(its_run: Run | None) -> str | None:
+    """Return the data of a run as the user named them; None without a run, and for one that was trained on loaders."""
+    from striate.data.sources.named_registry import OWN_LOADERS
+
+    source = None if its_run is None else own_data(its_run)
+    return None if source == OWN_LOADERS else source
+
+
 def _judges(
-    trained: Trained, its_run: Run | None, classifier: Classifier, data: str | Path | None, most: int, report: Progress
+    its_run: Run | None,
+    own: str | None,
+    classifier: Classifier,
+    data: str | Path | None,
+    most: int,
+    report: Progress,
 ) -> Judges:
-    """Return at most `most` images of `data`, of the run's test split, or synthetic ones."""
+    """Return at most `most` images of `data`, of the test split of the run's `own`, or synthetic ones."""
     import numpy as np
 
     from striate.exporting import Judges, synthetic_judges
     from striate.runs.images import own_splits
 
-    if data is None and its_run is None:
+    source = own if data is None else data
+    if source is None:
         return synthetic_judges(classifier.input, most)
-    source = own_data(trained) if data is None else data
-    dataset, known, index = _opened(source, classifier, report)
-    chosen = np.intersect1d(index.readable.nonzero()[0], known)
-    words = f"images of {_shown(source)}"
+    try:
+        dataset, usable, index = _opened([source], classifier, report)
+    except DataError as error:
+        if data is not None:
+            raise
+        raise DataError(f"{error} If the run's data are elsewhere now, name them: --data") from error
+    chosen, words = usable, f"images of {_shown(source)}"
     if data is None:
-        test = np.intersect1d(own_splits(its_run, dataset, index)["test"], known)
+        test = np.intersect1d(own_splits(its_run, dataset, index)["test"], usable)
         chosen, words = (test, f"images of the test split of {_shown(source)}") if len(test) else (chosen, words)
     picked = _spread(chosen, most)
     targets = dataset.targets[picked] if dataset.targets.ndim == 1 else None
@@ -129,30 +148,58 @@ def _pairs(dataset: Dataset, indices: ndarray, classifier: Classifier) -> Iterat
         yield dataset.store.read(index), dataset.store.read(index, classifier.input)
 
 
-def _samples(its_run: Run, classifier: Classifier, report: Progress) -> Samples:
-    """Return images of the run's training and validation splits."""
+def _samples(
+    its_run: Run | None, own: str | None, classifier: Classifier, data: str | Path | None, report: Progress
+) -> Samples | None:
+    """Return images of the training and validation splits of the run's `own` data, or of `data` if they are elsewhere.
+
+    Only images of the run's own data are known to be held out. Where there are none, all of `data` calibrate.
+    """
     import numpy as np
 
     from striate.exporting import HeldOut, PreparedImages, Samples
     from striate.runs.images import own_splits
 
-    dataset, known, index = _opened(own_data(its_run), classifier, report)
-    splits = own_splits(its_run, dataset, index)
-    train = _spread(np.intersect1d(splits["train"], known), _TRAIN)
-    held_out = _spread(np.intersect1d(splits["val"], known), _HELD_OUT)
+    sources = [source for source in (own, data) if source is not None]
+    if not sources:
+        return None
+    dataset, usable, index = _opened(sources, classifier, report)
+    train = held_out = usable[:0]
+    if own is not None:
+        splits = own_splits(its_run, dataset, index)
+        train, held_out = (np.intersect1d(splits[split], usable) for split in ("train", "val"))
+    train, held_out = _spread(train if len(train) else usable, _TRAIN), _spread(held_out, _HELD_OUT)
     images, others = (PreparedImages(dataset.store, part, classifier.input) for part in (train, held_out))
     judged = HeldOut(images=others, targets=dataset.targets[held_out]) if len(held_out) else None
     return Samples(calibration=images, held_out=judged)
 
 
-def _opened(source: str | Path, classifier: Classifier, report: Progress) -> tuple[Dataset, ndarray, ImageIndex]:
-    """Return the data, the indices of the images of known classes, and what is known of each image."""
+def _opened(
+    sources: Sequence[str | Path], classifier: Classifier, report: Progress
+) -> tuple[Dataset, ndarray, ImageIndex]:
+    """Return the first data that are there, the indices of readable images of known classes, and what is known of each.
+
+    Raises:
+        DataError: none are there, or they have no such image.
+    """
+    import numpy as np
+
     from striate.data.audit import audit
     from striate.data.sources.opening import open_data
     from striate.runs.evaluate import matched
 
-    dataset, known, _ = matched(open_data(source, minimum_classes=1, progress=report), classifier.labels)
-    return dataset, known, audit(dataset, channels=classifier.input.channels, progress=report).index
+    source, *others = sources
+    try:
+        dataset, known, _ = matched(open_data(source, minimum_classes=1, progress=report), classifier.labels)
+    except DataError:
+        if not others:
+            raise
+        return _opened(others, classifier, report)
+    index = audit(dataset, channels=classifier.input.channels, progress=report).index
+    usable = np.intersect1d(index.readable.nonzero()[0], known)
+    if not len(usable):
+        raise DataError(f"{source} has no image of the classifier's classes that can be read.")
+    return dataset, usable, index
 
 
 def _spread(indices: ndarray, most: int) -> ndarray:
