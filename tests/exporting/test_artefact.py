@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +24,7 @@ from striate.exporting import Exported, Judges, export_classifier, read_exported
 from striate.exporting.exporter import Answer
 from striate.exporting.onnx_files import Onnx, session
 from striate.exporting.parity import Answered, compare
+from striate.exporting.pt2_files import Pt2
 
 ABOUT = {"data": "colours", "accuracy": {"split": "published", "value": 0.75}, "licence": "CC0"}
 SPEC = InputSpec(channels=RGB, height=20, width=16, mean=(0.5,) * 3, std=(0.25,) * 3)
@@ -70,6 +71,17 @@ def test_its_files_are_standard_and_say_what_they_are(exported: Exported) -> Non
     text = (exported.path / "README.md").read_text("utf-8")
     for said in ("naïve", "CC0", "75.0 %", "predict.py", exported.card["files"]["model.onnx"]["sha256"]):
         assert said in text
+
+
+def test_its_files_do_not_say_where_the_data_are(tmp_path: Path) -> None:
+    origin = replace(small().provenance, data="/home/maria/ward 5/photos")
+    subject = replace(small(), provenance=origin)
+    for form in (Onnx(), Pt2()):
+        about = {**ABOUT, "data": "photos"}
+        found = export_classifier(subject, form, tmp_path / form.name, synthetic_judges(SPEC, 1), about=about)
+        assert found.card["provenance"]["data"] == "photos"
+        for path in found.path.iterdir():
+            assert b"maria" not in path.read_bytes()
 
 
 def test_it_is_read_as_it_was_written(exported: Exported) -> None:

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 import torch
 
+import striate
 from rehearsal.classifiers import recognizing, untrained
 from striate.core.errors import RunError
 from striate.core.spec import RGB, InputSpec
@@ -28,6 +29,14 @@ def test_the_program_answers_as_described(tmp_path: Path) -> None:
     answers = torch.export.load(tmp_path / PROGRAM).module()(levels)
     assert [tuple(each.shape) for each in answers] == [(3, 2), (3,), (3,), (3,)]
     assert [each.dtype.is_floating_point for each in answers] == [True, True, False, True]
+
+
+def test_the_program_names_no_files_of_the_machine_that_wrote_it(tmp_path: Path) -> None:
+    spec = InputSpec(channels=RGB, height=8, width=6, mean=(0.5,) * 3, std=(0.25,) * 3)
+    Pt2().write(untrained("mlp", spec, ("a", "b")), tmp_path)
+    written = (tmp_path / PROGRAM).read_bytes()
+    for package in (striate, torch):
+        assert package.__path__[0].encode() not in written
 
 
 def test_a_warning_of_torch_about_its_own_reading_does_not_reach_the_user(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import operator
 from collections.abc import Callable
 
@@ -30,15 +31,18 @@ class Of(nn.Module):
         return self._function(x)
 
 
-def answers(network: nn.Module, x: Tensor) -> np.ndarray:
+def translated(network: nn.Module, x: Tensor) -> bytes:
     graph = Graph()
     program = record(network, torch.zeros(2, *x.shape[1:]))
     (result,) = add_network(graph, program, graph.input("x", np.float32, ("n", *x.shape[1:])))
     graph.output("y", result, np.float32, ("n", *network(x).shape[1:]))
-    model = graph.model({})
+    return graph.model({}).SerializeToString()
+
+
+def answers(network: nn.Module, x: Tensor) -> np.ndarray:
     options = onnxruntime.SessionOptions()
     options.log_severity_level, options.intra_op_num_threads = 3, 1
-    return np.asarray(onnxruntime.InferenceSession(model.SerializeToString(), options).run(None, {"x": x.numpy()})[0])
+    return np.asarray(onnxruntime.InferenceSession(translated(network, x), options).run(None, {"x": x.numpy()})[0])
 
 
 def in_place_and_read_again(x: Tensor) -> Tensor:
@@ -140,6 +144,10 @@ def test_what_torch_translates_computes_the_same(name: str, monkeypatch: pytest.
     x = torch.randn(3, 4, 9, 12)
     np.testing.assert_allclose(answers(Of(function), x), function(x).numpy(), rtol=1e-5, atol=1e-5)
     assert reasons == [reason]
+    program = io.BytesIO()
+    torch.export.save(record(Of(function), x[:2]), program)
+    for written in (translated(Of(function), x), program.getvalue()):
+        assert __file__.encode() not in written
 
 
 def test_what_is_not_translated_is_left_to_torch(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -29,7 +29,8 @@ def test_a_run_is_exported_where_it_is_or_elsewhere(tmp_path: Path, capsys: pyte
         "split": "test", "value": scores.value, "interval": scores.interval, "images": scores.count
     }  # fmt: skip
     assert found.card["parity"]["images"] == f"{scores.count} images of the test split of photos"
-    assert str(tmp_path) not in (found.path / "README.md").read_text("utf-8")
+    for path in found.path.iterdir():
+        assert str(tmp_path).encode() not in path.read_bytes()
     of_folds = {**found.card, "accuracy": {**found.card["accuracy"], "split": "folds"}, "none_of_these": True}
     page = readme(of_folds, {})
     assert f"of {scores.count} images in a cross-validation" in page

@@ -150,7 +150,8 @@ def export_classifier(
 ) -> Exported:
     """Write `classifier` into `folder`, which is complete or not there, and return it.
 
-    `about` goes into the card: `data`, `accuracy` and `licence` of the weights. `samples` are images of the data;
+    `about` goes into the card: `data`, what the classifier was trained on, in place of the path in its provenance;
+    `accuracy`; and `licence` of the weights. `samples` are images of the data;
     without any, a form that needs some has synthetic ones. An earlier export in `folder` is replaced.
 
     Raises:
@@ -215,7 +216,7 @@ def _card(
         **about,
         "parity": {"images": judges.source, "runtimes": [asdict(parity) for parity in found.parities]},
         "decoding": _decoding(found, judges.targets if classifier.task == CLASSIFICATION else None),
-        "provenance": asdict(classifier.provenance),
+        "provenance": asdict(replace(classifier.provenance, data=about["data"])),
         "versions": {"torch": torch.__version__, "numpy": np.__version__},
     }
 

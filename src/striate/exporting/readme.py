@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from striate.classifier.pretrained import PRETRAINED
+
 _MANY = 20  # classes that are listed
 
 
@@ -17,7 +19,7 @@ def readme(card: Mapping[str, Any], programs: Mapping[str, str]) -> str:
         "## Use",
         *_use(programs),
         "## Data and accuracy",
-        f"Trained on: {card['data']}.",
+        f"{'Published weights' if card['provenance']['recipe'] == PRETRAINED else 'Trained on'}: {card['data']}.",
         _accuracy(card["accuracy"]),
         "## Classes",
         *_classes(card),

@@ -31,12 +31,16 @@ def record(network: nn.Module, example: Float[Tensor, "n c h w"]) -> torch.expor
         with torch.no_grad(), warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of torch to its own authors
             dynamic = ({0: torch.export.Dim("n")},)
-            return torch.export.export(network.eval(), (example,), dynamic_shapes=dynamic, strict=False)
+            program = torch.export.export(network.eval(), (example,), dynamic_shapes=dynamic, strict=False)
     except Exception as error:  # its types are not documented
         raise ModelError(
             "The network cannot be exported: its program depends on the image, or on how many there are, in a way "
             f"that cannot be recorded ({first_line(error)})."
         ) from error
+    for part in program.graph_module.modules():
+        for node in part.graph.nodes if isinstance(part, fx.GraphModule) else ():
+            node.meta.pop("stack_trace", None)  # it names files of this machine, and the program may be published
+    return program
 
 
 def add_network(graph: Graph, program: torch.export.ExportedProgram, images: Value) -> list[Value]:

@@ -211,8 +211,8 @@ def _spread(indices: ndarray, most: int) -> ndarray:
 
 
 def _shown(source: str | Path) -> str:
-    """Return the name of data without the path of the folder, because the card may be published."""
-    return Path(source).name or str(source)
+    """Return an address, or the name of a folder or file without its path, because the card may be published."""
+    return str(source) if "://" in str(source) else Path(source).name or str(source)
 
 
 def _accuracy(its_run: Run | None, classifier: Classifier) -> dict[str, Any] | None:
