@@ -120,6 +120,11 @@ class Exported:
         return [Parity(**stored) for stored in self.card["parity"]["runtimes"]]
 
     @property
+    def task(self) -> Task:
+        """What was learned."""
+        return from_json(Task, self.card["task"])
+
+    @property
     def digests(self) -> dict[str, str]:
         """The SHA-256 of each file."""
         return {str(name): str(entry["sha256"]) for name, entry in self.card["files"].items()}
@@ -270,9 +275,8 @@ def read_card(folder: str | os.PathLike[str]) -> Exported:
         raise RunError(f"{path / CARD} has format {stored!r}; this version of Striate reads format {FORMAT}.")
     try:
         found = Exported(path, card)
-        for part in ("exporter", "input", "labels", "parities", "digests"):
+        for part in ("exporter", "input", "labels", "task", "parities", "digests"):
             getattr(found, part)  # raises an error if it is damaged
-        from_json(Task, card["task"])
     except (ConfigError, KeyError, TypeError, AttributeError) as error:
         raise RunError(f"{path / CARD} is damaged ({error}). Export the classifier again.") from error
     return found

@@ -10,14 +10,12 @@ import numpy as np
 
 from striate.classifier import Failure, Prediction, Prepared
 from striate.classifier.images import ImageLike, as_image
-from striate.core.config import from_json
 from striate.core.errors import DataError
 from striate.core.spec import LabelSpec
 from striate.data.images.decode import Unreadable
 from striate.data.preparation.arrays import prepare
 from striate.data.preparation.colour import arrange
 from striate.exporting import Answer, Exported
-from striate.tasks import Task
 
 
 class ExportedModel:
@@ -30,7 +28,7 @@ class ExportedModel:
         self.card = exported.card
         self.labels: LabelSpec = exported.labels
         self.input = exported.input
-        self.task: Task = from_json(Task, exported.card["task"])
+        self.task = exported.task
         self._batches = exported.exporter.batches(exported.path)
         self._runtime = exported.exporter.runtimes(exported.path)[0] if self._batches is None else None
 
