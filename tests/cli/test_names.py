@@ -27,6 +27,7 @@ NAMES = (
     "\u202egpj",
     "\u2066iso\u200f",
     "line\nbreak\u2028",
+    "carriage\rreturn",
     "tab\t",
     "$x_1^{",
     "%s {0} [b]",

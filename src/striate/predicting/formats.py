@@ -5,7 +5,6 @@ A file is written in parts, each by itself, which are put together at the end.
 
 from __future__ import annotations
 
-import csv
 import io
 import json
 import shutil
@@ -16,6 +15,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from striate.classifier import Failure, Prediction
+from striate.core.comma_separated import csv_row
 from striate.core.errors import ConfigError
 from striate.core.names import json_escaped, legible
 
@@ -169,9 +169,7 @@ def _json(row: dict[str, object]) -> bytes:
 
 
 def _csv(row: Iterable[str]) -> bytes:
-    line = io.StringIO(newline="")
-    csv.writer(line, lineterminator="\n").writerow(row)
-    return line.getvalue().encode(errors="surrogateescape")
+    return csv_row(row).encode(errors="surrogateescape")
 
 
 def _list(value: Sequence[str] | None) -> list[str] | None:

@@ -14,6 +14,7 @@ import numpy as np
 import torch
 
 from striate.classifier import Classifier, Predictor
+from striate.core.comma_separated import csv_row
 from striate.core.config import from_json, to_json
 from striate.core.device import plain_plan
 from striate.core.errors import ConfigError, DataError, RunError
@@ -59,13 +60,11 @@ class Evaluation:
         """Write it into the run: the scores as JSON, and a line of CSV per image."""
         make_folder(run.evaluations)
         sweep(run.evaluations)
-        table = io.StringIO(newline="")
-        writer = csv.writer(table, lineterminator="\n")
         columns = self.rows.columns(self.scores.classes)
-        writer.writerow([_INDEX, _NAME, *columns])
-        writer.writerows(zip(self.rows.index.tolist(), self.names, *columns.values(), strict=True))
+        rows = zip(self.rows.index.tolist(), self.names, *columns.values(), strict=True)
+        table = "".join(map(csv_row, itertools.chain([(_INDEX, _NAME, *columns)], rows)))
         # A file name need not be valid text; bytes that are not are written unchanged.
-        write_atomically(run.evaluations / f"{self.name}.csv", table.getvalue().encode(errors="surrogateescape"))
+        write_atomically(run.evaluations / f"{self.name}.csv", table.encode(errors="surrogateescape"))
         seen = None if self.seen is None else asdict(self.seen)
         content = {
             "task": self.task,

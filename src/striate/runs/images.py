@@ -14,6 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
+from striate.core.comma_separated import csv_row
 from striate.core.errors import RunError
 from striate.core.files import open_regular, write_atomically
 from striate.data.audit.index import ImageIndex
@@ -75,14 +76,12 @@ def write_images(path: Path, dataset: Dataset, index: ImageIndex, splits: Splits
     """
     if not isinstance(dataset.store, EncodedStore):
         return
-    text = io.StringIO(newline="")
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(_COLUMNS)
+    rows: list[tuple[str, ...]] = [_COLUMNS]
     for name in SPLITS:
         for number in splits[name].tolist():
             label, digest = _content(dataset, index, number)
-            writer.writerow([dataset.store.name(number), label, name, digest])
-    write_atomically(path, text.getvalue().encode(errors="surrogateescape"))
+            rows.append((dataset.store.name(number), label, name, digest))
+    write_atomically(path, "".join(map(csv_row, rows)).encode(errors="surrogateescape"))
 
 
 def read_images(path: Path) -> dict[str, Entry] | None:

@@ -5,12 +5,12 @@ The file is a data set itself: after the corrections, `striate train RUN/labels.
 
 from __future__ import annotations
 
-import csv
-import io
+from collections.abc import Sequence
 
 import numpy as np
 from jaxtyping import Int
 
+from striate.core.comma_separated import csv_row
 from striate.core.files import write_atomically
 from striate.data.audit.index import ImageIndex
 from striate.data.dataset import Dataset, FileStore
@@ -41,9 +41,7 @@ def write_labels(
     suspects = {int(row): place for place, row in enumerate(label_suspects(outcome.logits, outcome.targets), start=1)}
     best = np.exp(log_softmax(outcome.logits)).max(axis=1)
     own = self_confidence(outcome.logits, outcome.targets)
-    text = io.StringIO(newline="")
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(_COLUMNS)
+    rows: list[Sequence[object]] = [_COLUMNS]
 
     def start(number: int) -> list[str]:
         label = dataset.classes[dataset.targets[number]]
@@ -53,7 +51,7 @@ def write_labels(
     for row in (*suspects, *(row for row in range(len(indices)) if row not in suspects)):
         predicted = dataset.classes[outcome.logits[row].argmax()]
         answer = [suspects.get(row, ""), predicted, f"{best[row]:.6f}", f"{own[row]:.6f}"]
-        writer.writerow([*start(int(indices[row])), *answer])
+        rows.append([*start(int(indices[row])), *answer])
     for number in np.setdiff1d(np.flatnonzero(index.readable), indices).tolist():
-        writer.writerow([*start(number), "", "", "", ""])
-    write_atomically(run.labels_file, text.getvalue().encode(errors="surrogateescape"))
+        rows.append([*start(number), "", "", "", ""])
+    write_atomically(run.labels_file, "".join(map(csv_row, rows)).encode(errors="surrogateescape"))

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from striate.core.comma_separated import csv_row
 from striate.core.errors import ConfigError
 from striate.core.files import make_folder, open_regular, storage_error, write_atomically
 from striate.core.registry import Registry
@@ -35,14 +34,12 @@ def comma_separated(events: Events) -> bytes:
     `time` is in seconds since 1970, `seconds` the time spent training. The scores are of the validation split.
     """
     scores = dict.fromkeys(score for event in events for score in event.get("scores", ()))
-    table = io.StringIO(newline="")
-    writer = csv.writer(table, lineterminator="\n")
-    writer.writerow(
+    rows: list[list[object]] = [
         ["event", "time", "seconds", "epoch", "step", "loss", "learning_rate", *map("val_{}".format, scores)]
-    )
+    ]
     for event in events:
         wall, clock, found = event.get("wall", {}), event.get("clock", {}), event.get("scores", {})
-        writer.writerow(
+        rows.append(
             [
                 event["event"],
                 *(wall.get(key) for key in ("at", "seconds")),
@@ -51,7 +48,7 @@ def comma_separated(events: Events) -> bytes:
                 *(found.get(score) for score in scores),
             ]
         )
-    return table.getvalue().encode()
+    return "".join(map(csv_row, rows)).encode()
 
 
 def write_events(path: Path, content: bytes) -> None:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import json
 import math
 import sys
@@ -14,6 +12,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
+from striate.core.comma_separated import csv_row
 from striate.core.names import json_escaped, visible, visible_lines
 
 Row = Sequence[object]
@@ -59,9 +58,7 @@ def _finite(value: Any) -> Any:
 
 def print_csv(row: Row) -> None:
     """Print a row of CSV on standard output, for programs, with names as they are."""
-    line = io.StringIO(newline="")
-    csv.writer(line, lineterminator="\n").writerow(row)
-    _put(line.getvalue())
+    _put(csv_row(row))
 
 
 def print_path(path: Path) -> None:
