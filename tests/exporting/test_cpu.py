@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 import importlib.util
 import itertools
 import json
+import shutil
 import sys
 from collections.abc import Callable
 from dataclasses import replace
@@ -205,12 +207,18 @@ def test_the_card_has_the_trial(exported: Exported) -> None:
     assert "onnxruntime, int8" in text
 
 
-def test_predict_uses_it(exported: Exported) -> None:
+def test_predict_uses_it(exported: Exported, tmp_path: Path) -> None:
     plain = classifier()
     faster = in_runtime(plain, exported.path)
     assert faster.runtime.startswith("onnxruntime ")
     assert "int8" in faster.runtime
     assert "int8" in faster._repr_html_()
+    moved = in_runtime(plain, shutil.copytree(exported.path, tmp_path / "moved"))
+    assert moved.execution is not None
+    assert faster.execution is not None
+    assert moved.runtime != faster.runtime
+    assert moved.execution.identity == faster.execution.identity
+    assert hashlib.sha256((exported.path / "network.onnx").read_bytes()).hexdigest() in moved.execution.identity
     image = np.random.default_rng(1).integers(0, 256, (40, 30, 3), dtype=np.uint8)
     found, expected = faster.predict(image), plain.predict(image)
     assert found.probabilities != expected.probabilities

@@ -199,8 +199,14 @@ def in_runtime(classifier: Classifier, folder: Path) -> Classifier:
         return _outdated(classifier, folder, f"this machine has no {form.runtime}, {form.precision}, any more")
     exported.check_files()
     whole = replace(classifier, input=replace(classifier.input, decode_scale=0.0))
-    run, name = form.run(folder, whole), f"{form.sentence()} ({folder})"
-    return replace(classifier, execution=Execution(run, name, state_of(classifier)))
+    sentence = form.sentence()
+    execution = Execution(
+        form.run(folder, whole),
+        name=f"{sentence} ({folder})",
+        identity=f"{sentence}, {exported.card['files'][NETWORK]['sha256']}",
+        state=state_of(classifier),
+    )
+    return replace(classifier, execution=execution)
 
 
 def _outdated(classifier: Classifier, folder: Path, why: str) -> Classifier:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
+from striate.classifier import Classifier
 from striate.classifier.predictor import Predictor
 from striate.core.progress import Progress, silent
 from striate.core.threads import usable_cores
@@ -49,9 +50,10 @@ def write_predictions(
             return predicted_on(cluster, predictor, job, how, progress)
         return predicted(predictor, job.pending(), how, threads=usable_cores())
 
+    execution = predictor.execution if isinstance(predictor, Classifier) else None
     about = {
         "classifier": identity(predictor),
-        "runtime": "torch" if cluster else getattr(predictor, "runtime", "torch"),
+        "runtime": "torch" if cluster or execution is None else execution.identity,
         "images": list(sources),
         "views": views,
         "coverage": coverage,
