@@ -28,6 +28,7 @@ from torch import nn
 import striate
 from rehearsal.classifiers import untrained
 from striate.classifier import Classifier, Ensemble, Failure, Prediction
+from striate.classifier.execution import Execution
 from striate.core import files
 from striate.core.errors import BusyError, ConfigError, DataError, RunError
 from striate.core.spec import RGB, InputSpec
@@ -254,6 +255,49 @@ def test_two_at_once_and_other_jobs_are_refused(classifier: Classifier, photos: 
     with pytest.raises(RunError, match=r"exists already\. Choose another name, or delete it"):
         striate.predict(classifier, photos, out=out)
     assert os.listdir(tmp_path) == ["r.csv"]
+
+
+def test_a_file_of_another_program_is_not_overwritten(
+    classifier: Classifier, photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out, elsewhere = tmp_path / "r.csv", tmp_path / "elsewhere.csv"
+
+    def stop(stage: str, done: int, total: int) -> None:
+        if done == 32:
+            raise Killed
+
+    def other(stage: str, done: int, total: int) -> None:
+        if done == COUNT:
+            out.write_text("another table\n")
+
+    with pytest.raises(Killed):
+        striate.predict(classifier, photos, out=out, progress=stop)
+    out.write_text("my table\n")
+    for table_of in ("my table\n", "another table\n"):
+        with pytest.raises(RunError, match=r"r\.csv was written by another program.*Move it elsewhere"):
+            striate.predict(classifier, photos, out=out, progress=other)
+        assert out.read_text() == table_of
+        out.rename(elsewhere)
+    assert striate.predict(classifier, photos, out=out).images == COUNT
+    assert sorted(os.listdir(tmp_path)) == ["elsewhere.csv", "r.csv"]
+
+
+def test_an_export_counts_by_its_content_not_by_its_path(classifier: Classifier, photos: Path, tmp_path: Path) -> None:
+    def computed(path: str, content: str) -> Classifier:
+        rows = lambda images: [np.full((len(images), 3), 1 / 3, np.float32)]  # noqa: E731
+        run = Execution(rows, f"onnxruntime 1, float32 ({path})", f"onnxruntime 1, float32, {content}", ())
+        return replace(classifier, execution=run)
+
+    def stop(stage: str, done: int, total: int) -> None:
+        if done == 32:
+            raise Killed
+
+    out = tmp_path / "r.csv"
+    with pytest.raises(Killed):
+        striate.predict(computed("runs/a", "1f"), photos, out=out, progress=stop)
+    with pytest.raises(RunError, match="another value of: runtime"):
+        striate.predict(computed("runs/a", "2e"), photos, out=out)
+    assert striate.predict(computed("/work/runs/a", "1f"), photos, out=out).images == COUNT
 
 
 def test_shards_buckets_and_lists(

@@ -7,6 +7,7 @@ are put together as `results.parquet`, and the folder is removed. A kill at any 
 from __future__ import annotations
 
 import contextlib
+import filecmp
 import json
 import os
 import shutil
@@ -120,7 +121,8 @@ def run_job(
 
     Raises:
         BusyError: another process is writing the file.
-        RunError: the file exists, the folder holds another job or is damaged, or the disk is full.
+        RunError: the file exists and is not this job's, the folder holds another job or is damaged, or the disk is
+            full.
         DataError: there is no image.
     """
     folder = path.with_name(f"{path.name}.unfinished")
@@ -131,6 +133,8 @@ def run_job(
             raise RunError(f"{path} exists already. Choose another name, or delete it.")
         sweep(folder)
         job = _continued(folder, about) or _begun(folder, about, listed, progress)
+        if path.exists() and len(job.done) < job.parts:
+            raise _taken(path)
         progress("predicting", job.images_done, job.count)
         if len(job.done) < job.parts:
             before = first = None
@@ -146,8 +150,19 @@ def run_job(
             raise RunError(f"{job.parts - len(job.done):,} parts are missing. Give the same command again to continue.")
         with replacing(path) as file:
             form.join(job.files(), file)
+            file.flush()
+            # A job killed after its file has its name, but before its folder is gone, finds its own bytes there.
+            if path.exists() and not filecmp.cmp(file.name, path, shallow=False):
+                raise _taken(path)
         _remove(folder)
     return Written(path, job.count, sum(job.done.values()))
+
+
+def _taken(path: Path) -> RunError:
+    return RunError(
+        f"{path} was written by another program since these predictions began. Move it elsewhere, and give the same "
+        "command again to continue."
+    )
 
 
 @contextlib.contextmanager
