@@ -16,6 +16,7 @@ from rehearsal.colours import two_colours
 from striate.classifier import load_classifier, save_classifier
 from striate.cli.main import main
 from striate.core.errors import ConfigError, DataError
+from striate.exporting.cpu_files import Cpu
 from striate.exporting.readme import readme
 
 
@@ -50,6 +51,24 @@ def test_a_run_is_exported_where_it_is_or_elsewhere(tmp_path: Path, capsys: pyte
         striate.export(run, images=0)
     _the_fastest_way_is_used(run, photos, capsys)
     _moved_data_are_named(run, photos)
+
+
+def test_data_without_a_readable_image_are_named_with_the_reason(tmp_path: Path) -> None:
+    photos, other = two_colours(tmp_path / "photos", 20), two_colours(tmp_path / "other", 4)
+    run = striate.train(photos, model="mlp", epochs=1, size=14, name="c", runs=tmp_path / "runs")
+    for image in (*photos.rglob("*.png"), other / "red" / "0.png"):
+        image.write_bytes(b"no image")
+    first = r"photos has no image that can be read \(the first is green/0\.png: not an image\)\."
+    for attempt in (striate.export, striate.evaluate, striate.inspect):
+        with pytest.raises(DataError, match=first):
+            attempt(run)
+    found = striate.export(run, to=Cpu(runtime="onnxruntime"), data=other)  # calibrated and timed on synthetic images
+    assert found.card["parity"]["images"] == "7 images of other"
+    (other / "red").rename(other / "unknown")
+    for image in (other / "green").iterdir():
+        image.write_bytes(b"")
+    with pytest.raises(DataError, match=r"no image of a known class that can be read .*green/0\.png: empty\)"):
+        striate.evaluate(run, other)
 
 
 def _the_fastest_way_is_used(run: striate.Run, photos: Path, capsys: pytest.CaptureFixture[str]) -> None:

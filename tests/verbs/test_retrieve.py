@@ -118,7 +118,7 @@ def test_other_images_need_no_classes_and_their_features_may_be_in_a_file(
     assert Path(told["file"]) == run.path / "features" / "flat.npz"
     assert (told["images"], told["features"]) == (3, written.width)
     assert "flat/broken.png cannot be read: not an image" in err
-    with pytest.raises(DataError, match=r"no image that can be read: flat/broken\.png is not an image"):
+    with pytest.raises(DataError, match=r"no image that can be read \(the first is flat/broken\.png: not an image\)"):
         striate.features(run, "flat/broken.png")
 
 

@@ -99,11 +99,13 @@ def evaluate(
         RunError: there is no classifier, or it is damaged.
         ConfigError: this machine has no such device, there are no such views, or several runs differ in their classes
             or, where no data are named, in their data.
-        DataError: there are no such data, none of their classes is known to the classifier, or it has seen all of them.
+        DataError: there are no such data, none of their classes is known to the classifier, none of their images can be
+            read, or it has seen all of them.
     """
     import numpy as np
 
     from striate.data.audit import audit
+    from striate.data.audit.index import check_readable
     from striate.data.sources.opening import open_data
     from striate.data.views import read_views
     from striate.runs.evaluate import answers, evaluation, matched, stored_name
@@ -117,6 +119,7 @@ def evaluate(
     dataset, known, unknown = matched(open_data(source, minimum_classes=1, progress=report), classifier.labels)
     channels = classifier.members[0].input.channels
     index = audit(dataset, channels=channels, progress=report).index
+    check_readable(dataset, index, known)
     indices = np.intersect1d(_in_split(chosen, its_run if data is None else None, dataset, index), known)
     if not len(indices):
         raise _empty(source, chosen, its_run if data is None else None)

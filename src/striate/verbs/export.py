@@ -185,6 +185,7 @@ def _opened(
     import numpy as np
 
     from striate.data.audit import audit
+    from striate.data.audit.index import check_readable
     from striate.data.sources.opening import open_data
     from striate.runs.evaluate import matched
 
@@ -196,10 +197,8 @@ def _opened(
             raise
         return _opened(others, classifier, report)
     index = audit(dataset, channels=classifier.input.channels, progress=report).index
-    usable = np.intersect1d(index.readable.nonzero()[0], known)
-    if not len(usable):
-        raise DataError(f"{source} has no image of the classifier's classes that can be read.")
-    return dataset, usable, index
+    check_readable(dataset, index, known)
+    return dataset, np.intersect1d(index.readable.nonzero()[0], known), index
 
 
 def _spread(indices: ndarray, most: int) -> ndarray:

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from striate.core.errors import DataError
 from striate.core.files import expanded
 from striate.core.progress import silent
 from striate.verbs._images import labelled_or_not
@@ -112,7 +111,7 @@ def features(
     import numpy as np
 
     from striate.classifier import Failure
-    from striate.data.audit.index import index_images
+    from striate.data.audit.index import check_readable, index_images
     from striate.data.dataset import FileStore
     from striate.data.images.decode import Unreadable
     from striate.reporting.sheets.results import stem_of
@@ -127,14 +126,12 @@ def features(
     with place_features(classifier, at, pool) as read:  # a wrong place is reported before an image is read
         dataset = labelled_or_not(images, report)
         found = index_images(dataset, channels=classifier.input.channels, progress=report)
+        check_readable(dataset, found)
         name, index = dataset.store.name, np.flatnonzero(found.readable)
         failures = tuple(
             Failure(name(bad), Unreadable(name(bad), str(found.reasons[bad]), str(found.details[bad])).why)
             for bad in np.flatnonzero(~found.readable).tolist()
         )
-        if not len(index):
-            reason = f": {failures[0].name} is {failures[0].reason}" if failures else ""
-            raise DataError(f"{dataset.source} has no image that can be read{reason}.")
         if path is None:
             stem = stem_of(dataset.name, None if at is None else f"at {at}")
             path = (folder_of(run) or Path()) / "features" / f"{stem}.npz"

@@ -55,7 +55,7 @@ def inspect(
 
     Raises:
         ConfigError: a number is less than 1, or the time cannot be read.
-        DataError: the data are no longer there; name others.
+        DataError: the data are no longer there, or no image of them can be read; name others.
         ModelError: there are no such pretrained weights, or they do not fit the network.
         RunError: there is no classifier, or it is damaged.
     """
@@ -65,6 +65,7 @@ def inspect(
     import numpy as np
 
     from striate.data.audit import audit
+    from striate.data.audit.index import check_readable
     from striate.data.sources.opening import open_data
     from striate.explaining.checks.budget import Budget
     from striate.reporting.inspection.folder import is_inspection, write_inspection
@@ -79,6 +80,7 @@ def inspect(
         raise ConfigError(f"{folder} already exists and is not an inspection. Choose another folder with --out.")
     dataset = open_data(own_data(run) if data is None else data, progress=report)
     found = audit(dataset, channels=classifier.input.channels, progress=report)
+    check_readable(dataset, found.index)
     indices = found.divided().splits["train"] if data is None else np.flatnonzero(found.index.readable)
     if not len(indices):
         raise DataError(f"{dataset.name} has no image to inspect.")

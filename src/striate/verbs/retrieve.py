@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from striate.core.errors import ConfigError, DataError
+from striate.core.errors import ConfigError
 from striate.core.files import expanded
 from striate.core.progress import silent
 from striate.reporting.sheets.results import ImageResult, OutputFolder, SheetResults, stem_of
@@ -121,7 +121,8 @@ def retrieve(
     Raises:
         ConfigError: the count is less than 1, this is a classifier without its run and no data are named, or the
             features in a file are of another network.
-        DataError: the images to compare with are not there, or a folder or pattern holds no image.
+        DataError: the images to compare with are not there, none of them can be read, or a folder or
+            pattern holds no image.
         ModelError: there are no such pretrained weights, or they do not fit the network.
         PlaceError: the network has no last layer whose input can be read, or no such place.
         RunError: there is no classifier, or it is damaged.
@@ -187,7 +188,7 @@ def _gallery(
     """Return the images to compare with: those of a file of features, of data, or of the training."""
     import numpy as np
 
-    from striate.data.audit.index import index_images
+    from striate.data.audit.index import check_readable, index_images
     from striate.runs.gallery import Gallery, gallery_of
 
     if stored is not None:
@@ -197,8 +198,7 @@ def _gallery(
         return Gallery(dataset, indices, index_images(dataset, channels=classifier.input.channels).digests)
     dataset = labelled_or_not((data,), progress)
     index = index_images(dataset, channels=classifier.input.channels, progress=progress)
-    if not index.readable.any():
-        raise DataError(f"{data} has no image to compare with.")
+    check_readable(dataset, index)
     return Gallery(dataset, np.flatnonzero(index.readable), index.digests)
 
 

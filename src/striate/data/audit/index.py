@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Bool, Float64, Int8, Int64, Shaped, UInt8
 
-from striate.core.errors import StriateError
+from striate.core.errors import DataError, StriateError
 from striate.core.files import cache_folder, open_regular, write_atomically
 from striate.core.progress import Progress, silent
 from striate.core.threads import in_order, usable_cores
@@ -122,6 +122,24 @@ def index_images(
     if path and complete and key == _key(dataset.store, _missing(dataset.store)):  # else a file was changed meanwhile
         _save(path, found)
     return _of_channels(found, channels)
+
+
+def check_readable(dataset: Dataset, index: ImageIndex, known: Indices | None = None) -> None:
+    """Check that an image of `dataset` can be read: one of those of `known` classes, where these are named.
+
+    Raises:
+        DataError: none can, or there is none.
+    """
+    among = np.arange(len(index)) if known is None else known
+    if index.readable[among].any():
+        return
+    kind = " of a known class" if len(among) < len(index) else ""
+    first = ""
+    if len(among):
+        number = int(among[0])
+        why = Unreadable("", str(index.reasons[number]), str(index.details[number])).why
+        first = f" (the first is {dataset.store.name(number)}: {why})"
+    raise DataError(f"{dataset.source} has no image{kind} that can be read{first}.")
 
 
 def largest_group(count: int) -> float:
