@@ -62,7 +62,7 @@ def test_data_without_a_readable_image_are_named_with_the_reason(tmp_path: Path)
     for attempt in (striate.export, striate.evaluate, striate.inspect):
         with pytest.raises(DataError, match=first):
             attempt(run)
-    found = striate.export(run, to=Cpu(runtime="onnxruntime"), data=other)  # calibrated and timed on synthetic images
+    found = striate.export(run, to=Cpu(runtime="onnxruntime"), data=other)  # tuned on them, too
     assert found.card["parity"]["images"] == "7 images of other"
     (other / "red").rename(other / "unknown")
     for image in (other / "green").iterdir():
@@ -131,5 +131,5 @@ def test_a_run_on_loaders_is_exported_on_synthetic_images_or_on_those_named(tmp_
     assert {row["precision"] for row in found.card["trial"]["tried"]} == {"float32"}
     for path in photos.rglob("*.png"):
         path.write_bytes(b"no image")
-    with pytest.raises(DataError, match="photos has no image of the classifier's classes that can be read"):
+    with pytest.raises(DataError, match="photos has no image that can be read"):
         striate.export(run, data=photos)

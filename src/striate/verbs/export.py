@@ -75,7 +75,7 @@ def export(
         ConfigError: there is no such form or option, or a library is missing.
         ModelError: the network cannot be translated.
         RunError: there is no classifier, the file does not answer as torch does, or the folder cannot be written.
-        DataError: the images to compare on are not there.
+        DataError: the images to compare on are not there, or none can be read.
     """
     from striate.core.config import from_json, override
     from striate.exporting import Exporter, export_classifier
@@ -192,12 +192,12 @@ def _opened(
     source, *others = sources
     try:
         dataset, known, _ = matched(open_data(source, minimum_classes=1, progress=report), classifier.labels)
+        index = audit(dataset, channels=classifier.input.channels, progress=report).index
+        check_readable(dataset, index, known)
     except DataError:
         if not others:
             raise
         return _opened(others, classifier, report)
-    index = audit(dataset, channels=classifier.input.channels, progress=report).index
-    check_readable(dataset, index, known)
     return dataset, np.intersect1d(index.readable.nonzero()[0], known), index
 
 
