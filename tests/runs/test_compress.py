@@ -96,7 +96,14 @@ def test_without_fine_tuning_and_mistakes(trained: Run, tmp_path: Path, capsys: 
     assert [stage["name"] for stage in printed["stages"]] == ["float32", "pruned", "shared", "Huffman-coded"]
     assert printed["stages"][-1]["bytes"] == (tmp_path / "c" / "classifier" / "model.safetensors").stat().st_size
     pixels = np.zeros((9, 9, 3), np.uint8)
-    assert striate.load(tmp_path / "c").predict(pixels).label in striate.load(trained).labels.classes
+    compressed = striate.load(tmp_path / "c")
+    assert compressed.predict(pixels).label in striate.load(trained).labels.classes
+    assert compressed.provenance.run == "c-compressed"
+    assert list(compressed.provenance.scores) == ["test"]
+    for path in (tmp_path / "c", tmp_path / "c" / "classifier"):
+        exported = striate.export(path, images=2)
+        assert exported.path == tmp_path / "c" / "exports" / "onnx"
+        assert exported.card["accuracy"]["value"] == printed["stages"][-1]["accuracy"]
     for keep, said in (("half", "keep is a fraction"), ("conv9=0.5", "no convolution"), (0.0, "above 0")):
         with pytest.raises(ConfigError, match=said):
             striate.compress(trained, out=tmp_path / "d", keep=keep)

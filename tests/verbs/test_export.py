@@ -12,12 +12,15 @@ import torch
 from torch.utils.data import DataLoader, TensorDataset
 
 import striate
+from rehearsal.classifiers import untrained
 from rehearsal.colours import two_colours
 from striate.classifier import load_classifier, save_classifier
 from striate.cli.main import main
 from striate.core.errors import ConfigError, DataError
+from striate.core.spec import RGB, InputSpec
 from striate.exporting.cpu_files import Cpu
 from striate.exporting.readme import readme
+from striate.tasks.multilabel import Multilabel
 
 
 def test_a_run_is_exported_where_it_is_or_elsewhere(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -108,6 +111,42 @@ def _moved_data_are_named(run: striate.Run, photos: Path) -> None:
     for form in ("onnx", "cpu"):
         with pytest.raises(DataError, match=r"There is nothing at .*photos.* are elsewhere now, name them: --data$"):
             striate.export(run, to=form)
+
+
+def test_a_copied_classifier_is_exported_with_its_scores(tmp_path: Path) -> None:
+    spec = InputSpec(channels=RGB, height=8, width=8, mean=(0.5,) * 3, std=(0.25,) * 3)
+    single = untrained("mlp", spec, ("green", "red"))
+    several = replace(single, task=Multilabel())
+    labels = {"mean_average_precision": 0.875, "micro_f1": 0.75, "macro_f1": 0.5, "exact": 0.25, "loss": 1.0}
+    seen = {"val": {"accuracy": 1.0, "loss": 0.0, "pictures": 4.0}}
+    for subject, scores, card, said in (
+        (
+            single,
+            seen | {"folds": {"accuracy": 0.9, "loss": 0.3, "pictures": 10.0}},
+            # Wilson's interval for 9 of 10, from a table
+            {"split": "folds", "images": 10, "value": 0.9, "interval": pytest.approx((0.5958, 0.9821), abs=1e-4)},
+            "Accuracy: 90.0 % of 10 images in a cross-validation (95 % interval 59.6 % to 98.2 %).",
+        ),
+        (
+            several,
+            seen | {"test": {**labels, "pictures": 40.0}},
+            {"split": "test", "images": 40, **{name: labels[name] for name in labels if name != "loss"}},
+            "On 40 images of the test split: mean average precision 87.5 %, micro F1 75.0 %, macro F1 50.0 %, "
+            "all labels right 25.0 %.",
+        ),
+        (single, {"published": {"accuracy": 0.75}}, {"split": "published", "value": 0.75}, "Accuracy: 75.0 % (publ"),
+        (single, seen, None, "Accuracy: not measured."),
+    ):
+        folder = tmp_path / f"{len(list(tmp_path.iterdir()))}" / "classifier"
+        circumstances = {"licence": "MIT (of the weights that the training started from)"}
+        provenance = replace(subject.provenance, scores=scores, circumstances=circumstances)
+        save_classifier(replace(subject, provenance=provenance), folder)
+        found = striate.export(folder, images=2)
+        assert found.path == folder.parent / "exports" / "onnx"
+        assert found.card["accuracy"] == card
+        text = (found.path / "README.md").read_text("utf-8")
+        assert said in text
+        assert "Licence: MIT (of the weights that the training started from)." in text
 
 
 def test_a_missing_library_is_named_before_any_work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from safetensors.torch import save_file
 
 import striate
 from rehearsal.catalogue import CLASSES, SPEC, rehearsed_catalogue
+from rehearsal.colours import two_colours
 from striate.cli.main import main
 from striate.core.errors import ConfigError, ModelError, RunError
 from striate.models import create_model
@@ -121,3 +123,17 @@ def test_a_module_with_pretrained_weights_brings_its_preparation(folder: Path) -
     assert isinstance(found, Explanation)
     assert isinstance(same, Explanation)
     assert found.subject.prediction.label == same.subject.prediction.label in CLASSES
+
+
+def test_the_licence_of_the_weights_goes_with_what_is_made_of_them(folder: Path, tmp_path: Path) -> None:
+    published = striate.export("tiny_vgg", images=2)
+    assert published.card["licence"] == "MIT"
+    assert "Published weights: a.safetensors." in (published.path / "README.md").read_text("utf-8")
+    photos = two_colours(tmp_path / "photos", 8)
+    run = striate.train(photos, weights="tiny_vgg.test", epochs=1, name="t", runs=tmp_path / "runs", device="cpu")
+    assert run.path / "exports" / "onnx" == (exported := striate.export(run, images=2)).path
+    assert exported.card["licence"] == "MIT (of the weights that the training started from)"
+    copy = shutil.copytree(run.classifier_folder, tmp_path / "copy")
+    compressed = striate.compress(run, keep=0.5, epochs=1)
+    for each in (copy, compressed.path):
+        assert striate.export(each, images=2).card["licence"] == exported.card["licence"]

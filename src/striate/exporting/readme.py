@@ -8,6 +8,12 @@ from typing import Any
 from striate.classifier.pretrained import PRETRAINED
 
 _MANY = 20  # classes that are listed
+_SCORES = {
+    "mean_average_precision": "mean average precision",
+    "micro_f1": "micro F1",
+    "macro_f1": "macro F1",
+    "exact": "all labels right",
+}
 
 
 def readme(card: Mapping[str, Any], programs: Mapping[str, str]) -> str:
@@ -45,12 +51,18 @@ def _use(programs: Mapping[str, str]) -> list[str]:
 def _accuracy(found: Mapping[str, Any] | None) -> str:
     if not found:
         return "Accuracy: not measured."
+    if "exact" in found:
+        scores = ", ".join(f"{words} {_percent(found[name])}" for name, words in _SCORES.items() if name in found)
+        return f"On {found['images']:,} images {_source(found)}: {scores}."
     if "interval" not in found:
         return f"Accuracy: {_percent(found['value'])} ({found['split']})."
     low, high = map(_percent, found["interval"])
-    source = "in a cross-validation" if found["split"] == "folds" else f"of the {found['split']} split"
-    shown = f"{_percent(found['value'])} of {found['images']:,} images {source}"
+    shown = f"{_percent(found['value'])} of {found['images']:,} images {_source(found)}"
     return f"Accuracy: {shown} (95 % interval {low} to {high})."
+
+
+def _source(found: Mapping[str, Any]) -> str:
+    return "in a cross-validation" if found["split"] == "folds" else f"of the {found['split']} split"
 
 
 def _classes(card: Mapping[str, Any]) -> list[str]:

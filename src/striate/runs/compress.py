@@ -41,6 +41,7 @@ from striate.runs.origin import Origin
 from striate.runs.plan import Plan, changed_recipe
 from striate.runs.prepare import Prepared, prepare_again
 from striate.runs.probe import fold_count, pooled
+from striate.runs.publish import licence_of
 from striate.runs.resume import resume_run
 from striate.runs.to_end import train_to_end
 from striate.runs.train import Start
@@ -130,7 +131,7 @@ def compress_run(run: Run, folder: Path, settings: Settings, *, progress: Progre
             f"{run.path} has no validation split, by which fine-tuning is judged. Compress it without: --epochs 0."
         )
     table = _Table(prepared, split)
-    table.add("float32", dense, _raw_bytes(dense.model))
+    scores = table.add("float32", dense, _raw_bytes(dense.model))
     found = dense
     for name, change in (
         ("pruned", lambda model: prune(model, settings.keep)),
@@ -138,11 +139,19 @@ def compress_run(run: Run, folder: Path, settings: Settings, *, progress: Progre
     ):
         found = _changed(found, folder / name, change)
         size = _sparse_bytes(found.model) if name == "pruned" else _uncoded_bytes(found.model)
-        table.add(name, found, size)
+        scores = table.add(name, found, size)
         if settings.epochs is not None:
             tuned = _tuned(folder, name, run, plan, prepared, settings, progress)
             found = tuned.classifier.to("cpu")
-            table.add(f"{name}, fine-tuned", found, size)
+            scores = table.add(f"{name}, fine-tuned", found, size)
+    origin = found.provenance
+    origin = replace(
+        origin,
+        run=f"{run.name}-compressed",
+        circumstances=origin.circumstances | licence_of(plan),
+        scores=origin.scores | {split: scores},
+    )
+    found = replace(found, provenance=origin)
     save_classifier(found, folder / _CLASSIFIER, packed=True)
     _check(found, load_classifier(folder / _CLASSIFIER))
     table.add("Huffman-coded", found, (folder / _CLASSIFIER / "model.safetensors").stat().st_size)
@@ -194,11 +203,11 @@ def _data(run: Run, plan: Plan, progress: Progress) -> Prepared:
 def _changed(classifier: Classifier, folder: Path, change: Any) -> Classifier:
     """Return the classifier with a changed copy of its model, which is also written to `folder`.
 
-    Its reference is left out: the features of the changed model are others.
+    Its reference and scores are left out: the features and answers of the changed model are others.
     """
     model = copy.deepcopy(classifier.model)
     change(model)
-    changed = replace(classifier, model=model, reference=None)
+    changed = replace(classifier, model=model, reference=None, provenance=replace(classifier.provenance, scores={}))
     save_classifier(changed, folder)
     return changed
 
@@ -248,7 +257,8 @@ class _Table:
         self._split: Split = split
         self.stages: list[Stage] = []
 
-    def add(self, name: str, classifier: Classifier, size: int) -> None:
+    def add(self, name: str, classifier: Classifier, size: int) -> dict[str, float]:
+        """Evaluate a stage, and return the scores that its classifier records."""
         outputs = self._prepared.answers(classifier, self._split)
         if outputs is None:
             raise DataError(f"None of the images of the {self._split} split can be read any more. Restore them.")
@@ -264,6 +274,7 @@ class _Table:
             interval=top1.interval if isinstance(top1, Proportion) else None,
         )
         self.stages.append(stage)
+        return scores.summary()
 
 
 def _check(written: Classifier, read: Classifier) -> None:

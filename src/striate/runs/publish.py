@@ -10,7 +10,9 @@ from torch import nn
 from striate.classifier import Classifier, Provenance, SeenImages, describe_standing, save_classifier
 from striate.core.config import digest
 from striate.models import build_sketch
+from striate.models.weights.entries import entry, is_entry
 from striate.runs.folder import Run
+from striate.runs.plan import Plan
 from striate.runs.train import Session
 from striate.training import Checkpoint
 
@@ -57,7 +59,7 @@ def classifier_of(run: Run, session: Session, checkpoint: Checkpoint) -> Classif
         recipe_digest=digest(plan.recipe),
         seed=plan.recipe.seed,
         epochs=checkpoint.clock.epochs,
-        circumstances=dict(checkpoint.circumstances),
+        circumstances={**checkpoint.circumstances, **licence_of(plan)},
     )
     model = _with_weights(session, checkpoint)
     return Classifier(
@@ -69,6 +71,17 @@ def classifier_of(run: Run, session: Session, checkpoint: Checkpoint) -> Classif
         provenance,
         task=plan.recipe.task,
     )
+
+
+def licence_of(plan: Plan) -> dict[str, str]:
+    """Return the licence of the weights that a training starts from as a circumstance of it, if the catalogue has one.
+
+    The trained weights are derived from them.
+    """
+    started = plan.recipe.weights or ""
+    if not is_entry(started) or not (licence := entry(started).licence):
+        return {}
+    return {"licence": f"{licence} (of the weights that the training started from)"}
 
 
 def _with_weights(session: Session, checkpoint: Checkpoint) -> nn.Module:

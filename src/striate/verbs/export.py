@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from striate.core.errors import ConfigError, DataError
 from striate.core.progress import silent
-from striate.verbs._trained import classifier_of, own_data, run_of
+from striate.verbs._trained import Trained, classifier_of, folder_of, own_data, run_of
 from striate.verbs._verb import with_progress
 
 if TYPE_CHECKING:
@@ -60,7 +60,8 @@ def export(
         run: the run's folder, a classifier's folder, or the name of a network that has pretrained weights.
         to: the form: onnx; cpu, the same files with the fastest way to run them on this processor; openvino; or pt2, a
             program of torch for prepared images.
-        out: the folder to write; by default exports and the form within the run, or exports/NAME without one.
+        out: the folder to write; by default exports and the form within the folder of the run, or of the classifier;
+            exports/NAME where there is no such folder.
         data: images to compare on, in place of the run's test split; without either they are synthetic. For cpu they
             are also what it is tuned on, where the run's own data are elsewhere now or were loaders.
         images: how many images to compare on, evenly spaced; all if there are fewer.
@@ -94,7 +95,7 @@ def export(
         "accuracy": _accuracy(its_run, classifier),
         "licence": _licence(its_run, classifier),
     }
-    folder = _folder(its_run, classifier, exporter) if out is None else Path(out)
+    folder = _folder(run, its_run, classifier, exporter) if out is None else Path(out)
     samples = _samples(its_run, own, classifier, data, report) if exporter.uses_samples else None
     return export_classifier(
         classifier, exporter, folder, judges, about=about, samples=samples, allow=allow, progress=report
@@ -215,32 +216,41 @@ def _shown(source: str | Path) -> str:
 
 
 def _accuracy(its_run: Run | None, classifier: Classifier) -> dict[str, Any] | None:
-    """Return the accuracy on the test split, or of a cross-validation, with its interval, or the published one."""
-    from striate.metrics import ClassificationScores
+    """Return the scores on the test split, or of a cross-validation, or the published accuracy; None without any.
 
-    for split in ("test", "folds"):
-        scores = its_run.scores.get(split) if its_run else None
-        if isinstance(scores, ClassificationScores) and scores.count:
-            top1 = scores.top1
-            return {"split": split, "value": top1.value, "interval": top1.interval, "images": top1.count}
-    for split in ("test", "published"):
-        if "accuracy" in classifier.provenance.scores.get(split, {}):
-            return {"split": split, "value": classifier.provenance.scores[split]["accuracy"]}
+    The accuracy has its interval; where an image may have several classes there are several scores.
+    """
+    from striate.core.proportion import Proportion
+
+    of_run = its_run.scores if its_run else {}
+    known = classifier.provenance.scores | {split: scores.summary() for split, scores in of_run.items()}
+    for split in ("test", "folds", "published"):
+        found = known.get(split, {})
+        count = round(found.get("pictures", 0))
+        counted = {"split": split, "images": count}
+        if count and "accuracy" in found:
+            top1 = Proportion(round(found["accuracy"] * count), count)
+            return {**counted, "value": top1.value, "interval": top1.interval}
+        if count and "exact" in found:
+            return counted | {name: value for name, value in found.items() if name not in ("pictures", "loss")}
+        if "accuracy" in found and "pictures" not in found:
+            return {"split": split, "value": found["accuracy"]}
     return None
 
 
 def _licence(its_run: Run | None, classifier: Classifier) -> str:
     """Return the licence of the weights, or of those that a training started from; empty if it is not known."""
-    from striate.models.weights.entries import entry, is_entry
     from striate.runs.plan import Plan
+    from striate.runs.publish import licence_of
 
-    if its_run is None:
-        return classifier.provenance.circumstances.get("licence", "")
-    started = Plan.read(its_run).recipe.weights or ""
-    return f"{entry(started).licence} (of the weights that the training started from)" if is_entry(started) else ""
+    known = classifier.provenance.circumstances if its_run is None else licence_of(Plan.read(its_run))
+    return known.get("licence", "")
 
 
-def _folder(its_run: Run | None, classifier: Classifier, exporter: Exporter) -> Path:
-    if its_run is not None:
-        return its_run.path / "exports" / exporter.name
-    return Path("exports") / f"{os.path.basename(classifier.provenance.run) or classifier.model_name}-{exporter.name}"
+def _folder(trained: Trained, its_run: Run | None, classifier: Classifier, exporter: Exporter) -> Path:
+    """Return the folder to write within that of the run or of the classifier, where `predict` looks for it."""
+    folder = folder_of(trained) if its_run is None else its_run.path
+    if folder is None:
+        name = os.path.basename(classifier.provenance.run) or classifier.model_name
+        return Path("exports") / f"{name}-{exporter.name}"
+    return (folder.parent if folder.name == "classifier" else folder) / "exports" / exporter.name
