@@ -100,6 +100,18 @@ def test_the_program_prints_its_answers(folder: Path, tmp_path: Path) -> None:
         assert {label: float(value) for label, value in values} == pytest.approx(expected[start], abs=1e-4)
 
 
+@pytest.mark.parametrize("channels", [("near infrared", "red"), ("channel1", "channel2"), (*RGB, "alpha")])
+def test_no_program_comes_with_channels_that_a_photo_does_not_have(channels: tuple[str, ...], tmp_path: Path) -> None:
+    classifier = untrained("mlp", spec(channels), ("green", "red"))
+    about = {"data": "", "accuracy": None, "licence": ""}
+    form, judges = Onnx(network=False), synthetic_judges(spec(channels), 1)
+    found = export_classifier(classifier, form, tmp_path / "out", judges, about=about)
+    assert {path.name for path in found.path.iterdir()} == {"model.onnx", "card.json", "README.md"}
+    text = (found.path / "README.md").read_text("utf-8")
+    assert "predict" not in text
+    assert f"with the channels {', '.join(channels)}" in text
+
+
 @pytest.mark.parametrize("name", ["predict.py", "predict.js"])
 def test_a_program_is_short(name: str) -> None:
     assert len(PROGRAMS.joinpath(name).read_text("utf-8").splitlines()) <= 60

@@ -183,7 +183,8 @@ def export_classifier(
         found = answers(whole, exporter.runtimes(temporary), judges.images, judges.count, progress)
         for parity in found.parities:
             parity.check([*allow, *exporter.accepted])
-        for name in exporter.programs:
+        programs = exporter.programs_for(whole.input)
+        for name in programs:
             program = resources.files("striate.exporting").joinpath("programs", name)
             write_atomically(temporary / name, program.read_bytes())
         files = {
@@ -192,7 +193,7 @@ def export_classifier(
         }
         card = _card(whole, exporter, judges, found, {**about, "allowed": list(allow), "trial": trial, "files": files})
         write_json(temporary / CARD, card)
-        write_atomically(temporary / README, readme(card, exporter.programs))
+        write_atomically(temporary / README, readme(card, programs))
     return Exported(folder, card)
 
 

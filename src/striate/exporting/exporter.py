@@ -15,6 +15,7 @@ from striate.classifier import Classifier
 from striate.core.errors import ConfigError, DataError
 from striate.core.progress import Progress, silent
 from striate.core.registry import Registered, Registry
+from striate.core.spec import GREY, RGB, InputSpec
 from striate.exporting.samples import Samples
 
 
@@ -117,6 +118,10 @@ class Exporter(Registered, ABC):
             ConfigError: one is missing.
         """
         self.check()
+
+    def programs_for(self, spec: InputSpec) -> Mapping[str, str]:
+        """Return the `programs` that can prepare a file of an image for `spec`: none without channels of colours."""
+        return self.programs if set(spec.channels) <= {*RGB, *GREY} else {}
 
     @abstractmethod
     def write(self, classifier: Classifier, folder: Path) -> None:

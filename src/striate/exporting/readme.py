@@ -43,6 +43,8 @@ def readme(card: Mapping[str, Any], programs: Mapping[str, str]) -> str:
 
 
 def _use(programs: Mapping[str, str]) -> list[str]:
+    if not programs:
+        return ["Open the files in their runtime, with arrays that are prepared as described below."]
     used = [f"- `{name}` needs {needs}." for name, needs in programs.items()]
     python = "```\npython predict.py photo.jpg\n```" if "predict.py" in programs else ""
     return [part for part in (python, "\n".join(used)) if part]
