@@ -13,7 +13,7 @@ REPOSITORY = Path(__file__).resolve().parents[2]
 _KEPT = (
     'h("picture"',  # the element of HTML
     '"index", "picture"',  # a column of files that runs have written
-    '"pictures": float',  # a key of files that runs have written
+    'COUNT = "pictures"',  # a key of files that runs have written
     'part.split or "picture"',  # the names of images in files that have none, by which runs know them
     "imgs picture pictures",  # spellings of other people's folders
 )

@@ -23,6 +23,8 @@ from striate.metrics.rows import Rows, Table
 from striate.metrics.temperature import Temperature, measure_temperature
 
 FORMAT = 1
+COUNT = "pictures"
+"""The number of images among the scores that a classifier records."""
 TOP = 5
 
 
@@ -119,7 +121,7 @@ class ClassificationScores:
 
     def summary(self) -> dict[str, float]:
         """Return accuracy, loss and number of images."""
-        return {"accuracy": self.top1.value or 0.0, "loss": self.loss, "pictures": float(self.count)}
+        return {"accuracy": self.top1.value or 0.0, "loss": self.loss, COUNT: float(self.count)}
 
     @property
     def imbalanced(self) -> bool:

@@ -13,7 +13,7 @@ from striate.core.notebook import table
 from striate.core.proportion import Proportion
 from striate.metrics.average_precision import average_precision
 from striate.metrics.confusion import ClassScore
-from striate.metrics.evaluation import EVALUATORS, FORMAT, Evaluator, check_outputs, reading
+from striate.metrics.evaluation import COUNT, EVALUATORS, FORMAT, Evaluator, check_outputs, reading
 from striate.metrics.scores import METRICS, Metric
 
 HALF = 0.5
@@ -141,7 +141,7 @@ class MultilabelScores:
         """Return the scores that are determined, the loss and the number of images."""
         names = ("mean_average_precision", "micro_f1", "macro_f1")
         found = {name: value for name in names if (value := getattr(self, name)) is not None}
-        return {**found, "exact": self.exact.value or 0.0, "loss": self.loss, "pictures": float(self.count)}
+        return {**found, "exact": self.exact.value or 0.0, "loss": self.loss, COUNT: float(self.count)}
 
     def to_json(self) -> dict[str, Any]:
         """Return plain JSON; ratios are included for other programs."""

@@ -221,19 +221,20 @@ def _accuracy(its_run: Run | None, classifier: Classifier) -> dict[str, Any] | N
     The accuracy has its interval; where an image may have several classes there are several scores.
     """
     from striate.core.proportion import Proportion
+    from striate.metrics.evaluation import COUNT
 
     of_run = its_run.scores if its_run else {}
     known = classifier.provenance.scores | {split: scores.summary() for split, scores in of_run.items()}
     for split in ("test", "folds", "published"):
         found = known.get(split, {})
-        count = round(found.get("pictures", 0))
+        count = round(found.get(COUNT, 0))
         counted = {"split": split, "images": count}
         if count and "accuracy" in found:
             top1 = Proportion(round(found["accuracy"] * count), count)
             return {**counted, "value": top1.value, "interval": top1.interval}
         if count and "exact" in found:
-            return counted | {name: value for name, value in found.items() if name not in ("pictures", "loss")}
-        if "accuracy" in found and "pictures" not in found:
+            return counted | {name: value for name, value in found.items() if name not in (COUNT, "loss")}
+        if "accuracy" in found and COUNT not in found:
             return {"split": split, "value": found["accuracy"]}
     return None
 
