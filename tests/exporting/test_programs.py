@@ -5,8 +5,10 @@ from __future__ import annotations
 import io
 import re
 import runpy
+import struct
 import subprocess
 import sys
+import zlib
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -69,6 +71,19 @@ def test_python_decodes_the_same_pixels(program: dict[str, Any], name: str) -> N
             np.testing.assert_allclose(pixels, expected, rtol=0, atol=1 / 255)  # luma of whole numbers, and not
         else:
             np.testing.assert_array_equal(pixels, expected)
+
+
+@pytest.mark.parametrize(("kind", "count"), [(2, 3), (6, 4), (4, 2)], ids=["colours", "with alpha", "grey, with alpha"])
+def test_python_refuses_colours_of_16_bits(program: dict[str, Any], kind: int, count: int) -> None:
+    """Pillow opens them with 8 bits; the PNG is written by hand, because Pillow writes none either."""
+    levels = np.random.default_rng(0).integers(0, 65536, (4, 5 * count)).astype(">u2")
+    rows = zlib.compress(b"".join(b"\0" + row.tobytes() for row in levels))
+    chunks = ((b"IHDR", struct.pack(">LLBBBBB", 5, 4, 16, kind, 0, 0, 0)), (b"IDAT", rows), (b"IEND", b""))
+    parts = [struct.pack(">L", len(c)) + n + c + struct.pack(">L", zlib.crc32(n + c)) for n, c in chunks]
+    data = b"\x89PNG\r\n\x1a\n" + b"".join(parts)
+    assert decode(data).pixels.dtype == np.uint16
+    with pytest.raises(ValueError, match=r"^Pillow drops half of the 16 bits .*: save the image with 8 bits"):
+        object.__new__(program["Classifier"]).pixels(Image.open(io.BytesIO(data)))
 
 
 def test_python_answers_as_the_classifier(program: dict[str, Any], folder: Path) -> None:

@@ -25,6 +25,8 @@ class Classifier:
         return {**found, "probabilities": ranked, "among": among}
 
     def pixels(self, image):  # upright (height, width, channels), in the channels and the depth of the network
+        if image.mode[0] != "I" and any(";16" in str(part) for part in image.tile):
+            raise ValueError("Pillow drops half of the 16 bits of these colours: save the image with 8 bits for each.")
         colours, alpha = decoded(ImageOps.exif_transpose(image))
         full, largest = (255.0, 65535.0, 1.0)["BHf".index(colours.dtype.char)], self.input["maximum"]
         if alpha is not None:
@@ -45,16 +47,14 @@ def decoded(image):  # returns the colours (height, width, 1 or 3) in sRGB, and 
     with contextlib.suppress(KeyError, ImageCms.PyCMSError, OSError):  # no profile, or none that is for these channels
         profile, srgb = io.BytesIO(image.info["icc_profile"]), ImageCms.createProfile("sRGB")
         image = ImageCms.profileToProfile(image, profile, srgb, outputMode="RGB") or image
-    pixels = np.asarray(image).reshape(image.height, image.width, -1)
     if image.mode == "CMYK":
-        light = 255 - pixels.astype(np.uint16)
-        pixels = ((light[..., :3] * light[..., 3:] + 127) // 255).astype(np.uint8)
-    return pixels, alpha
+        light = 255 - np.asarray(image).astype(np.uint16)
+        return ((light[..., :3] * light[..., 3:] + 127) // 255).astype(np.uint8), alpha
+    return np.asarray(image).reshape(image.height, image.width, -1), alpha
 
 
 if __name__ == "__main__":
     classifier = Classifier(Path(__file__).with_name("model.onnx"))
-    for path in sys.argv[1:]:
-        found = classifier.predict(path)
-        none = ["none of these; nearest:"] if found.get("none_of_these") else []
+    for path, found in zip(sys.argv[1:], map(classifier.predict, sys.argv[1:]), strict=True):
+        none = ["none of these; nearest:"] * found.get("none_of_these", False)
         print(path, *none, *(f"{name} {value:.4f}" for name, value in found["probabilities"][:5]), sep="  ")
