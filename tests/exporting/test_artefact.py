@@ -251,6 +251,32 @@ def test_another_folder_is_not_replaced(tmp_path: Path) -> None:
         write(tmp_path)
 
 
+def test_an_earlier_export_is_replaced_with_nothing_else_in_its_folder(exported: Exported, tmp_path: Path) -> None:
+    folder = copied(exported, tmp_path / "out")
+    (folder / "notes.txt").touch()
+    with pytest.raises(RunError, match=r"out also holds notes.txt, which is no part of the export. Move it, or choose"):
+        write(folder)
+    (folder / "notes.txt").unlink()
+    (folder / "__pycache__").mkdir()
+    (folder / "card.json").write_text("{")
+    write(folder)
+    assert read_exported(folder)
+
+
+def test_the_folder_that_a_link_names_is_replaced(
+    exported: Exported, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = copied(exported, tmp_path / "out")
+    (tmp_path / "link").symlink_to("out")
+    write(tmp_path / "link", Onnx(network=False))
+    assert not (folder / "network.onnx").exists()
+    assert (tmp_path / "link").readlink() == Path("out")
+    monkeypatch.chdir(folder)
+    write(Path("."))
+    assert (folder / "network.onnx").exists()
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["link", "out"]
+
+
 def test_what_complete_decoding_changes_is_stored(tmp_path: Path) -> None:
     dark, light = (DecodedImage(np.full((40, 32, 3), level, np.uint8), RGB, (40, 32)) for level in (0, 255))
     half = DecodedImage(light.pixels[::2, ::2], RGB, (40, 32))

@@ -6,7 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from rehearsal.classifiers import untrained
 from striate.core.errors import RunError
+from striate.core.spec import RGB, InputSpec
 from striate.exporting.openvino_files import OpenVino
 
 CONSTANT = '<layer type="Const" version="{version}"><data offset="{offset}" size="{size}"/></layer>'
@@ -40,3 +42,10 @@ def test_a_hostile_model_is_refused(tmp_path: Path, text: str, said: str) -> Non
     (tmp_path / "model.bin").unlink()
     with pytest.raises(RunError, match="is damaged"):
         OpenVino().verify(tmp_path)
+
+
+def test_files_that_cannot_be_written_are_named(tmp_path: Path) -> None:
+    spec = InputSpec(channels=RGB, height=8, width=6, mean=(0.5,) * 3, std=(0.25,) * 3)
+    (tmp_path / "model.bin").mkdir()
+    with pytest.raises(RunError, match=r"could not write model\.xml and model\.bin"):
+        OpenVino().write(untrained("mlp", spec, ("a", "b")), tmp_path)

@@ -111,11 +111,14 @@ def replacing_folder(folder: Path) -> Iterator[Path]:
     """Within the block, write into a temporary folder that takes the place of `folder` at the end.
 
     If the block raises an exception, the temporary folder is removed, and an old folder stays as it was. What a killed
-    process leaves is removed by the next call for the same folder, and by `sweep`.
+    process leaves is removed by the next call for the same folder, and by `sweep`. Of a link, the folder that it names
+    is replaced.
 
     Raises:
         StriateError: the folder cannot be written, or the disk is full.
     """
+    if folder.is_symlink() or folder.name in ("", ".."):  # it has no siblings of its name
+        folder = folder.resolve()
     temporary, former = (folder.with_name(f".{folder.name}.{os.getpid()}.{kind}") for kind in ("tmp", "former"))
     make_folder(folder.parent)
     with contextlib.suppress(OSError):

@@ -169,8 +169,7 @@ def export_classifier(
     if unknown:
         raise ConfigError(f"allow names {FLIPS} or {DIFFERENCE}; received {sorted(unknown)[0]!r}.")
     exporter.check()
-    if os.path.lexists(folder) and not (folder / CARD).is_file():
-        raise RunError(f"{folder} already exists and is no export. Choose another folder with --out, or move it.")
+    _check_target(folder)
     # Other programs decode a JPEG completely.
     whole = replace(classifier, model=_plain(classifier.model), input=replace(classifier.input, decode_scale=0.0))
     with replacing_folder(folder) as temporary:
@@ -195,6 +194,26 @@ def export_classifier(
         write_json(temporary / CARD, card)
         write_atomically(temporary / README, readme(card, programs))
     return Exported(folder, card)
+
+
+def _check_target(folder: Path) -> None:
+    """Check that `folder` is not there, or holds an earlier export and nothing else.
+
+    Raises:
+        RunError: it holds something else, which would be lost.
+    """
+    if not os.path.lexists(folder):
+        return
+    if not (folder / CARD).is_file():
+        raise RunError(f"{folder} already exists and is no export. Choose another folder with --out, or move it.")
+    try:
+        written = read_card(folder).digests
+    except RunError:
+        return  # a damaged export is replaced, as its error advises
+    known = {*written, CARD, README, "__pycache__"}
+    others = sorted(path.name for path in folder.iterdir() if path.name not in known)
+    if others:
+        raise RunError(f"{folder} also holds {others[0]}, which is no part of the export. Move it, or choose --out.")
 
 
 def _plain(model: nn.Module) -> nn.Module:

@@ -42,7 +42,10 @@ class OpenVino(Exporter):
         Onnx(network=False).write(classifier, folder)
         model = openvino.Core().read_model(folder / ONNX_MODEL)
         model.set_rt_info(json.dumps(classifier.labels.classes), ["model_info", "labels"])
-        openvino.save_model(model, folder / MODEL, compress_to_fp16=False)
+        try:
+            openvino.save_model(model, folder / MODEL, compress_to_fp16=False)
+        except RuntimeError as error:
+            raise RunError(f"OpenVINO could not write {MODEL} and {WEIGHTS}, perhaps for lack of space.") from error
         (folder / ONNX_MODEL).unlink()
 
     def verify(self, folder: Path) -> None:
