@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 import subprocess
 import sys
@@ -12,12 +13,17 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.font_manager import FontProperties
+from matplotlib.text import Text
+from matplotlib.textpath import TextToPath
 
 import striate.plot.figure as figures
 from striate.plot import Intervals, Panel, Tile, figure_png, figure_svg, lines, loss_by_rate, panels, tiles
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
+    from matplotlib.transforms import Bbox
 
 FIGURES: dict[str, Callable[[], Figure]] = {
     "one curve": lambda: lines({"answer": [(1.0, 0.9), (2.0, 0.5)]}, across="shift, pixels", up="probability"),
@@ -100,7 +106,70 @@ def test_wide_characters_have_the_room_of_two_letters() -> None:
 
 
 def _inches(line: str) -> float:
-    return sum(8.0 if character > "z" else 4.5 for character in line) / 72
+    """The width of a line in letters of 8 points: as Matplotlib sets its own letters, 8 points for each wide one."""
+    letters = "".join(character for character in line if character <= "z")
+    return (_set(letters) + 8.0 * (len(line) - len(letters))) / 72
+
+
+def _set(letters: str) -> float:
+    return TextToPath().get_text_width_height_descent(letters, FontProperties(size=8), False)[0]
+
+
+LONG = ("W" * 200, "0123456789" * 12, "resnet50-with-mixup-2026-11-27-seed-1/" * 4, "i" * 150)
+
+
+def _boxes(figure: Figure) -> list[Bbox]:
+    """Where Matplotlib draws texts, in dots; it does not draw the labels of ticks outside the axes."""
+    figure_png(figure)  # solves the layout
+    figure.set_dpi(figures.DOTS_PER_INCH)
+    canvas = FigureCanvasAgg(figure)
+    canvas.draw()
+    outside = {
+        label
+        for axes in figure.axes
+        for axis in (axes.xaxis, axes.yaxis)
+        for tick in (*axis.get_major_ticks(), *axis.get_minor_ticks())
+        for label in (tick.label1, tick.label2)
+        if not min(axis.get_view_interval()) <= tick.get_loc() <= max(axis.get_view_interval())
+    }
+    texts = [text for text in figure.findobj(Text) if isinstance(text, Text) and text not in outside]
+    shown = [text for text in texts if text.get_text().strip() and text.get_visible()]
+    return [text.get_window_extent(canvas.get_renderer()) for text in shown]
+
+
+def _check_apart(figure: Figure) -> None:
+    """No text leaves the figure, and none covers another."""
+    boxes = _boxes(figure)
+    assert len(boxes) > 3
+    for box in boxes:
+        assert figure.bbox.x0 <= box.x0 < box.x1 <= figure.bbox.x1
+        assert figure.bbox.y0 <= box.y0 < box.y1 <= figure.bbox.y1
+    for one, other in itertools.combinations(boxes, 2):
+        across, up = (min(one.max[k], other.max[k]) - max(one.min[k], other.min[k]) for k in (0, 1))
+        assert across <= 1 or up <= 4, (one, other)  # letters of one line may hang into the next
+
+
+@pytest.mark.parametrize("shape", [(300, 12, 3), (64, 8, 1), (40, 60, 3)])
+def test_captions_stay_apart_also_below_narrow_images(shape: tuple[int, ...]) -> None:
+    pixels = np.zeros(shape, np.uint8)
+    _check_apart(tiles([Tile(pixels, (name, "dog 93 %")) for name in LONG], columns=3, title=LONG[2], note=LONG[1]))
+
+
+@pytest.mark.parametrize("count", [1, 3, 8])
+def test_panels_have_room_for_long_names(count: int) -> None:
+    names = [f"{number}-{LONG[number % 4]}" for number in range(count)]
+    curves = Panel("epoch", "loss", {name: [(0.0, 1.0), (1.0, 2.0)] for name in names})
+    values = Intervals("accuracy on images of the folds / %, with 95 % interval", dict.fromkeys(names, (1.0, 2.0, 3.0)))
+    for shown in ([curves, values, curves], [values], [curves]):
+        _check_apart(panels(names, shown))
+    assert all(name in "".join(_texts(panels(names, [curves]))) for name in names)
+
+
+def test_legends_and_titles_have_room_for_long_names() -> None:
+    curves = {f"{number}.{LONG[number % 4]}": [(0.0, 1.0), (1.0, 2.0)] for number in range(12)}
+    _check_apart(lines(curves, across="x", up="y", ordered=True))
+    _check_apart(lines(dict(list(curves.items())[:4]), across="x", up="y"))
+    _check_apart(loss_by_rate([0.1, 1.0], [2.0, 1.0], [2.0, 1.0], suggestion=None, diverged=None, title=LONG[2]))
 
 
 def test_the_colours_of_ordered_curves_get_deeper() -> None:

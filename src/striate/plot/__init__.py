@@ -15,9 +15,10 @@ from striate.plot._rates import loss_by_rate as loss_by_rate
 from striate.plot._sheet import filter_images as filter_images
 from striate.plot._sheet import map_images as map_images
 from striate.plot._sheet import sheet as sheet
+from striate.plot._text import cut as cut
+from striate.plot._text import is_wide as is_wide
 from striate.plot._tiles import Scale as Scale
 from striate.plot._tiles import Tile as Tile
-from striate.plot._tiles import is_wide as is_wide
 from striate.plot._tiles import tiles as tiles
 from striate.plot.colormap import AMOUNT as AMOUNT
 from striate.plot.colormap import HEAT as HEAT

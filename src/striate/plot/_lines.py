@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from striate.plot._text import BESIDE, cut
 from striate.plot.figure import name_legend, new_figure
 from striate.plot.theme import LIGHT, Theme
 
@@ -31,7 +32,8 @@ def lines(
 ) -> Figure:
     """Draw named curves, each a sequence of (x, y); `across` and `up` label the axes, units included.
 
-    `ordered` curves are of things that follow each other, such as layers: their colours go from faint to deep.
+    `ordered` curves are of things that follow each other, such as layers: their colours go from faint to deep. The
+    legend cuts long names.
 
     Raises:
         ValueError: there are more curves than a reader can distinguish: 4, or 12 ordered ones.
@@ -48,7 +50,7 @@ def lines(
     if len(shown) > 1:
         place = {"loc": "center left", "bbox_to_anchor": (1.0, 0.5)} if len(shown) > _MOST else {}
         legend = axes.legend(axes.get_lines(), " " * len(shown), frameon=False, labelcolor=theme.ink, **place)
-        name_legend(legend, list(shown))
+        name_legend(legend, [cut(name, BESIDE) for name in shown])
     return figure
 
 

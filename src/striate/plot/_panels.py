@@ -6,14 +6,20 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from striate.plot._lines import Curve
-from striate.plot.figure import empty_figure, name_legend, style_axes
+from striate.plot._text import BESIDE, broken, cut, inches
+from striate.plot.figure import SIZE, empty_figure, name_legend, style, style_axes
 from striate.plot.theme import LIGHT, Theme
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
+_WIDTH, _LINE = 4.4, 0.175  # inches, of a panel with its labels, and of a line of text
+_HANDLE = 0.6  # inches from a line in the legend to its name, and from there to the next one
+_AROUND = 0.4  # inches around a panel, besides its labels
 MOST = 8
 """Things in a figure that a reader can distinguish: four colours, solid and dashed."""
 
@@ -45,27 +51,37 @@ def panels(names: Sequence[str], shown: Sequence[Panel | Intervals], *, theme: T
         raise ValueError(f"1 to {MOST} things and at least one panel; received {len(names)} and {len(shown)}")
     columns = min(2, len(shown))
     rows = -(-len(shown) // columns)
-    figure = empty_figure(4.4 * columns, 2.9 * rows + 0.35, theme)
-    figure.set_layout_engine("constrained")
-    for number, panel in enumerate(shown, start=1):
-        axes = figure.add_subplot(rows, columns, number, facecolor=theme.paper)
-        style_axes(axes, theme)
-        axes.set_xlabel(panel.across)
-        if isinstance(panel, Panel):
-            _draw_curves(axes, panel, names, theme)
-        else:
-            _draw_intervals(axes, panel, names, theme)
-    handles = [figure.axes[0].plot([], [], **_look(k, theme))[0] for k in range(len(names))]
-    legend = figure.legend(
-        handles,
-        " " * len(names),
-        loc="outside upper left",
-        ncols=min(4, len(names)),
-        frameon=False,
-        labelcolor=theme.ink,
-    )
-    name_legend(legend, names)
+    width = _WIDTH * columns
+    across = next((count for count in range(min(4, len(names)), 1, -1) if _across(names, count) <= width), 1)
+    labels = ["\n".join(broken(name, width - _HANDLE, SIZE)) for name in names]
+    lines = -(-len(names) // across) if across > 1 else sum(1 + label.count("\n") for label in labels)
+    figure = empty_figure(width, 2.9 * rows + _LINE * max(2, lines), theme)
+    with style():
+        figure.set_layout_engine("constrained")
+        for number, panel in enumerate(shown, start=1):
+            axes = figure.add_subplot(rows, columns, number, facecolor=theme.paper)
+            style_axes(axes, theme)
+            if isinstance(panel, Panel):
+                _draw_curves(axes, panel, names, theme)
+            else:
+                _draw_intervals(axes, panel, names, theme)
+        handles = [figure.axes[0].plot([], [], **_look(k, theme))[0] for k in range(len(names))]
+        legend = figure.legend(
+            handles,
+            " " * len(names),
+            loc="outside upper left",
+            ncols=across,
+            frameon=False,
+            labelcolor=theme.ink,
+        )
+    name_legend(legend, labels)
     return figure
+
+
+def _across(names: Sequence[str], columns: int) -> float:
+    """Return the width of a legend of `columns`, which Matplotlib fills one after another."""
+    parts = np.array_split(np.array([_HANDLE + inches(name, SIZE) for name in names]), columns)
+    return float(sum(part.max() for part in parts))
 
 
 def _look(number: int, theme: Theme) -> dict[str, Any]:
@@ -74,6 +90,7 @@ def _look(number: int, theme: Theme) -> dict[str, Any]:
 
 
 def _draw_curves(axes: Axes, panel: Panel, names: Sequence[str], theme: Theme) -> None:
+    axes.set_xlabel(panel.across)
     axes.set_ylabel(panel.up)
     for number, name in enumerate(names):
         points = panel.curves.get(name, ())
@@ -89,6 +106,9 @@ def _draw_intervals(axes: Axes, panel: Intervals, names: Sequence[str], theme: T
         look = _look(number, theme)
         axes.plot([low, high], [place, place], linewidth=1.5, **look)
         axes.plot([value], [place], marker="o", color=look["color"])
-    axes.set_yticks(range(len(held)), [name for _, name in held], parse_math=False)
+    labels = [cut(name, BESIDE) for _, name in held]  # the legend has the whole names
+    axes.set_yticks(range(len(held)), labels, parse_math=False)
+    beside = max((inches(label, SIZE) for label in labels), default=0.0)
+    axes.set_xlabel("\n".join(broken(panel.across, _WIDTH - beside - _AROUND, SIZE)))
     axes.tick_params(axis="y", colors=theme.ink)
     axes.set_ylim(len(held) - 0.5, -0.5)

@@ -5,11 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from striate.plot.figure import new_figure
+from striate.plot._text import broken
+from striate.plot.figure import SIZE, new_figure
 from striate.plot.theme import LIGHT, Theme
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
+
+
+_WIDTH, _BEFORE = 5.4, 0.8  # inches, of the figure, and from its edge to the axes
 
 
 def loss_by_rate(
@@ -26,7 +30,7 @@ def loss_by_rate(
 
     The suggested rate is marked by a line. Losses far above that at the start are cut off.
     """
-    figure, axes = new_figure(5.4, 3.4, theme)
+    figure, axes = new_figure(_WIDTH, 3.4, theme)
     axes.plot(rates, losses, color=theme.third, linewidth=0.8, label="loss of a batch")
     axes.plot(rates, smoothed, color=theme.second, linewidth=1.8, label="smoothed")
     axes.set_xscale("log")
@@ -62,6 +66,6 @@ def loss_by_rate(
     axes.set_xlabel("learning rate")
     axes.set_ylabel("loss before the update")
     if title:
-        axes.set_title(title, loc="left", fontsize=9.0, parse_math=False)
+        axes.set_title("\n".join(broken(title, _WIDTH - _BEFORE, SIZE)), loc="left", fontsize=SIZE, parse_math=False)
     axes.legend(frameon=False, labelcolor=theme.ink, loc="lower left")
     return figure

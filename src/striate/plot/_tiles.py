@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import textwrap
-import unicodedata
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from striate.plot._text import broken, inches
 from striate.plot.colormap import Colormap
 from striate.plot.figure import DOTS_PER_INCH, empty_figure
 from striate.plot.pixels import Pixels, Rgb, coloured, enlarged, resized
@@ -22,8 +22,7 @@ if TYPE_CHECKING:
 _MARGIN, _GAP, _LINE, _UNDER = 36, 36, 28, 12
 _TITLE_LINE, _BAR, _BAR_GAP, _BAR_LABEL = 44, 14, 14, 92
 _TITLE, _CAPTION = 11.0, 8.0  # points
-_LETTER = 0.56 * DOTS_PER_INCH / 72  # mean width of a letter in dots, for each point of its size
-_HALF = "\0"  # stands for the second half of a wide character, in no text
+_NARROWEST = 160  # of a caption; a narrower image has paper at its right
 _SMALL = 96  # images up to this side are enlarged by whole pixels
 
 
@@ -63,7 +62,8 @@ class _Laid:
 
     @property
     def width(self) -> int:
-        return self.pixels.shape[1] + (_BAR_GAP + _BAR + _BAR_LABEL if self.scale else 0)
+        drawn = self.pixels.shape[1] + (_BAR_GAP + _BAR + _BAR_LABEL if self.scale else 0)
+        return max([drawn, *(math.ceil(inches(line, _CAPTION) * DOTS_PER_INCH) for line, _ in self.lines)])
 
 
 def tiles(
@@ -90,8 +90,8 @@ def tiles(
     rows = [laid[start : start + across] for start in range(0, len(laid), across)]
     widths = [max(row[place].width for row in rows if place < len(row)) for place in range(min(across, len(laid)))]
     full = sum(widths) + _GAP * (len(widths) - 1)
-    titles = _broken(title, full, _TITLE)
-    notes = _broken(note, full, _CAPTION)
+    titles = _lines(title, full, _TITLE)
+    notes = _lines(note, full, _CAPTION)
     head = _TITLE_LINE * len(titles) + _LINE * len(notes) + (_UNDER if titles or notes else 0)
     heights = [max(tile.height for tile in row) for row in rows]
     captions = [max(len(tile.lines) for tile in row) * _LINE + _UNDER for row in rows]
@@ -155,11 +155,6 @@ class _Page:
         axes.set_axis_off()
 
 
-def is_wide(character: str) -> bool:
-    """Return whether a character, as those of Chinese, Japanese and Korean, is about as wide as two letters."""
-    return unicodedata.east_asian_width(character) in "WF"
-
-
 def _laid(tile: Tile, side: int) -> _Laid:
     pixels = coloured(tile.pixels)
     longest = max(pixels.shape[:2])
@@ -167,12 +162,11 @@ def _laid(tile: Tile, side: int) -> _Laid:
         pixels = enlarged(pixels, max(1, round(side / longest)))
     else:
         pixels = resized(pixels, side / longest)
-    broken = [(line, not number) for number, text in enumerate(tile.caption) for line in _broken(text, pixels.shape[1])]
-    return _Laid(pixels, tuple(broken), tile.scale)
+    room = max(pixels.shape[1], _NARROWEST)
+    lines = [(line, not number) for number, text in enumerate(tile.caption) for line in _lines(text, room)]
+    return _Laid(pixels, tuple(lines), tile.scale)
 
 
-def _broken(text: str, width: int, size: float = _CAPTION) -> list[str]:
-    """Break `text` into lines of at most about `width` dots; a wide character counts as two letters."""
-    doubled = "".join(character + _HALF * is_wide(character) for character in text)
-    lines = textwrap.wrap(doubled, max(8, int(width / (_LETTER * size))))
-    return [line.replace(_HALF, "") for line in lines]
+def _lines(text: str, width: int, size: float = _CAPTION) -> list[str]:
+    """Break `text` into lines of at most `width` dots."""
+    return broken(text, width / DOTS_PER_INCH, size)

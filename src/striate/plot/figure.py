@@ -9,6 +9,7 @@ from __future__ import annotations
 import io
 import warnings
 from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any
 
 from striate.plot.theme import LIGHT, Theme
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
     from matplotlib.legend import Legend
 
 DOTS_PER_INCH = 200
+SIZE = 9.0
+"""Of the letters of a figure, in points."""
 
 # Fonts of Linux, Windows and macOS for scripts that Matplotlib's own font lacks, in the order in which they are tried.
 _OTHER_FONTS = (
@@ -29,27 +32,31 @@ _OTHER_FONTS = (
 
 _STYLE: Any = {
     "font.family": "sans-serif",
-    "font.size": 9.0,
+    "font.size": SIZE,
     "svg.fonttype": "none",
     "svg.hashsalt": "striate",
 }
 
 
+def style() -> AbstractContextManager[None]:
+    """Return the context in which the parts of a figure have the fonts and sizes of all figures."""
+    import matplotlib
+
+    return matplotlib.rc_context(_STYLE)
+
+
 def empty_figure(width: float, height: float, theme: Theme = LIGHT) -> Figure:
     """Create an empty figure of `width` × `height` inches."""
-    import matplotlib
     from matplotlib.figure import Figure
 
-    with matplotlib.rc_context(_STYLE):
+    with style():
         return Figure(figsize=(width, height), facecolor=theme.paper)
 
 
 def new_figure(width: float, height: float, theme: Theme = LIGHT) -> tuple[Figure, Axes]:
     """Create a figure of `width` × `height` inches with one pair of axes, with a grid instead of a frame."""
-    import matplotlib
-
     figure = empty_figure(width, height, theme)
-    with matplotlib.rc_context(_STYLE):
+    with style():
         figure.set_layout_engine("constrained")
         axes = figure.add_subplot(facecolor=theme.paper)
     style_axes(axes, theme)
@@ -88,8 +95,6 @@ def figure_svg(figure: Figure) -> bytes:
 
 
 def _bytes(figure: Figure, **options: Any) -> bytes:
-    import matplotlib
-
     buffer = io.BytesIO()
     without = _choose_fonts(figure)
     if without and options["format"] == "png":  # the text of an SVG is drawn with the fonts of its reader
@@ -98,7 +103,7 @@ def _bytes(figure: Figure, **options: Any) -> bytes:
             "CJK, or save an .svg.",
             stacklevel=3,
         )
-    with matplotlib.rc_context(_STYLE), warnings.catch_warnings():
+    with style(), warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Glyph ")  # one for each character
         if layout := figure.get_layout_engine():
             layout.execute(figure)

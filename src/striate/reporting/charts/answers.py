@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from striate.metrics import Rows
-from striate.plot import is_wide
+from striate.plot import cut, is_wide
 from striate.reporting.html import Html, h
 from striate.reporting.numbers import percent
 
@@ -77,11 +77,6 @@ class _Grid:
 def _letters(text: str) -> float:
     """Return the width of `text` in letters."""
     return sum(_WIDE if is_wide(character) else 1.0 for character in text)
-
-
-def cut(text: str, most: int) -> str:
-    """Shorten `text` to `most` characters: its start and its end around an ellipsis."""
-    return text if len(text) <= most else f"{text[: most - most // 3 - 1]}…{text[-(most // 3) :]}"
 
 
 def _labels(k: int, name: str, grid: _Grid) -> list[Html]:
