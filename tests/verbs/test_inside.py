@@ -137,6 +137,16 @@ def test_an_explanation_can_be_looked_at_saved_and_put_into_a_notebook(run: Path
         _ = both.target
 
 
+@pytest.mark.parametrize(("side", "drawn"), [(31, False), (32, False), (33, True)])
+def test_a_map_is_drawn_over_an_original_that_is_larger_than_the_input(
+    run: Path, tmp_path: Path, side: int, drawn: bool
+) -> None:
+    Image.new("RGB", (side, side), "orange").save(tmp_path / "one.png")
+    sheet = explain(run, tmp_path / "one.png")[0].save(tmp_path / "one.svg").read_text()
+    assert "input of the network" in sheet
+    assert ("on the original image" in sheet) == drawn
+
+
 def test_every_kind_of_image_gives_the_same_map(run: Path, photos: Path) -> None:
     """A path, a PIL image, an array, and the tensor that preparation makes of it."""
     classifier = load_classifier(run)
@@ -541,6 +551,14 @@ def test_of_many_layers_twelve_are_drawn_with_the_first_and_the_last(
     assert len(places) == 15
     assert "the features of 12 of 15 places, evenly spaced, move" in text
     assert drawn[0] == [places[k] for k in (0, 1, 3, 4, 5, 6, 8, 9, 10, 11, 13, 14)]
+
+
+def test_the_page_says_of_how_many_classes_it_has_an_image(photos: Path) -> None:
+    inspection, _ = _page(untrained("tiny_vgg", SPEC, CLASSES), photos)
+    for names, said in ((tuple(map(str, range(1014))), "12 of 1,014 classes"), (tuple("abcdefghijkl"), "each class")):
+        images = {("", number): np.zeros((8, 8, 3), np.uint8) for number in range(12)}
+        page = inspection_page(replace(inspection, classes=names, synthesised=images))
+        assert f"Images synthesised to maximise the score of {said}." in page
 
 
 def test_classes_whose_names_differ_in_signs_have_an_image_each(

@@ -33,9 +33,9 @@ def inspect(
     """Look inside a trained network: its filters, its maps, and what excites each of its units.
 
     For the channels of each layer: the nine patches of the data that excite it most, projected back onto the image, and
-    an image synthesised to excite it; which channels are dead, and which are redundant. For each class an image
-    synthesised to excite it. For each layer (of many, for 12) how far its features change when the image is shifted,
-    scaled or rotated. The result is a folder with one HTML page.
+    an image synthesised to excite it; which channels are dead, and which are redundant. For each class (of many, for
+    the first 12) an image synthesised to excite it. For each layer (of many, for 12) how far its features change when
+    the image is shifted, scaled or rotated. The result is a folder with one HTML page.
 
     Example:
         striate.inspect("runs/photos", units=24, time="2min")

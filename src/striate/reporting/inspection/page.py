@@ -131,7 +131,9 @@ def _classes(inspection: Inspection) -> Section | None:
     cards = [
         h("li", _figure(pixels, f"synthesised for {label}", h("b", name(label)))) for label, pixels in images.items()
     ]
-    lead = h("p", "Images synthesised to maximise the score of each class.")
+    total = len(inspection.classes)
+    of = "each class" if len(images) == total else f"{count(len(images))} of {count(total)} classes"
+    lead = h("p", f"Images synthesised to maximise the score of {of}.")
     return Section("classes", "Classes", lead, h("ul", cards, class_="gallery"))
 
 
