@@ -172,7 +172,7 @@ def _on_photo(subject: Subject, attribution: Attribution) -> list[Tile]:
     photo = coloured(shown(subject.decoded))
     if max(photo.shape[:2]) > _LARGEST:
         photo = resized(photo, _LARGEST / max(photo.shape[:2]))
-    if max(photo.shape[:2]) < max(attribution.size):
+    if max(photo.shape[:2]) <= max(attribution.size):
         return []
     values = attribution.map()[0]
     laid = onto_original(values, subject.placement, (photo.shape[0], photo.shape[1]))
