@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -129,6 +130,14 @@ def test_each_label_is_explained_and_the_report_has_the_scores(
     page = Path("runs/whole/report.html").read_text("utf-8")
     assert "mean average precision" in page
     assert "threshold" in page
+    stored = {"test": json.loads(Path("runs/whole/evaluations/test.json").read_text("utf-8"))["scores"]}
+    marked = re.findall(r'<data value="([^"]+)" data-of="(test[^"]+)"', page)
+    assert "test.exact.value" in [path for _, path in marked]
+    for value, path in marked:
+        found: Any = stored
+        for part in path.split("."):
+            found = found[int(part) if isinstance(found, list) else part]
+        assert float(value) == pytest.approx(found)
 
 
 def test_an_attack_adds_or_removes_one_label(

@@ -143,8 +143,8 @@ class ClassificationScores:
             "format": FORMAT,
             "headline": "balanced_accuracy" if self.imbalanced else "accuracy",
             "classes": list(self.classes),
-            "top1": _proportion_to_json(self.top1),
-            "top5": _proportion_to_json(self.top5) if self.top5 else None,
+            "top1": proportion_to_json(self.top1),
+            "top5": proportion_to_json(self.top5) if self.top5 else None,
             "loss": self.loss,
             "balanced_accuracy": self.balanced_accuracy,
             "macro_f1": self.macro_f1,
@@ -240,7 +240,8 @@ def _check(logits: Float[np.ndarray, "n k"], targets: Int[np.ndarray, " n"], cla
         raise ValueError(f"targets lie in 0 … {len(classes) - 1}, not {targets.min()} … {targets.max()}")
 
 
-def _proportion_to_json(proportion: Proportion) -> dict[str, Any]:
+def proportion_to_json(proportion: Proportion) -> dict[str, Any]:
+    """Return plain JSON; the fraction and its interval are included for other programs."""
     interval = proportion.interval
     return {
         "correct": proportion.correct,
@@ -262,7 +263,7 @@ def _calibration_to_json(measured: Calibration) -> dict[str, Any]:
         "ece": measured.ece,
         "confidence": measured.confidence,
         "bins": [
-            {"low": b.low, "high": b.high, "confidence": b.confidence, "right": _proportion_to_json(b.right)}
+            {"low": b.low, "high": b.high, "confidence": b.confidence, "right": proportion_to_json(b.right)}
             for b in measured.bins
         ],
     }
@@ -271,8 +272,8 @@ def _calibration_to_json(measured: Calibration) -> dict[str, Any]:
 def _from_json(value: Mapping[str, Any]) -> ClassificationScores:
     return ClassificationScores(
         classes=tuple(value["classes"]),
-        top1=_proportion_from_json(value["top1"]),
-        top5=_proportion_from_json(value["top5"]) if value["top5"] else None,
+        top1=proportion_from_json(value["top1"]),
+        top5=proportion_from_json(value["top5"]) if value["top5"] else None,
         loss=value["loss"],
         balanced_accuracy=value["balanced_accuracy"],
         macro_f1=value["macro_f1"],
@@ -287,7 +288,8 @@ def _from_json(value: Mapping[str, Any]) -> ClassificationScores:
     )
 
 
-def _proportion_from_json(value: Mapping[str, Any]) -> Proportion:
+def proportion_from_json(value: Mapping[str, Any]) -> Proportion:
+    """Read the JSON of `proportion_to_json`; fraction and interval are computed."""
     return Proportion(value["correct"], value["count"])
 
 
@@ -298,8 +300,7 @@ def _calibration_from_json(value: Mapping[str, Any]) -> Calibration:
         ece=value["ece"],
         confidence=value["confidence"],
         bins=tuple(
-            Bin(row["low"], row["high"], row["confidence"], _proportion_from_json(row["right"]))
-            for row in value["bins"]
+            Bin(row["low"], row["high"], row["confidence"], proportion_from_json(row["right"])) for row in value["bins"]
         ),
     )
 

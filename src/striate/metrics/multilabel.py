@@ -13,7 +13,16 @@ from striate.core.notebook import table
 from striate.core.proportion import Proportion
 from striate.metrics.average_precision import average_precision
 from striate.metrics.confusion import ClassScore
-from striate.metrics.evaluation import COUNT, EVALUATORS, FORMAT, Evaluator, check_outputs, reading
+from striate.metrics.evaluation import (
+    COUNT,
+    EVALUATORS,
+    FORMAT,
+    Evaluator,
+    check_outputs,
+    proportion_from_json,
+    proportion_to_json,
+    reading,
+)
 from striate.metrics.scores import METRICS, Metric
 
 HALF = 0.5
@@ -150,7 +159,7 @@ class MultilabelScores:
         return {
             "format": FORMAT,
             "classes": list(self.classes),
-            "exact": {"correct": self.exact.correct, "count": self.exact.count},
+            "exact": proportion_to_json(self.exact),
             "loss": self.loss,
             "mean_average_precision": self.mean_average_precision,
             "micro_f1": self.micro_f1,
@@ -169,7 +178,7 @@ class MultilabelScores:
             names = ("name", "support", "predicted", "correct", "average_precision", "threshold")
             return cls(
                 tuple(value["classes"]),
-                Proportion(value["exact"]["correct"], value["exact"]["count"]),
+                proportion_from_json(value["exact"]),
                 value["loss"],
                 tuple(LabelScore(**{name: row[name] for name in names}) for row in value["per_class"]),
             )

@@ -23,7 +23,7 @@ def labels(material: RunMaterial) -> Section | None:
     pairs: list[tuple[str, Child]] = [
         (title, _share(getattr(scores, part), f"{key}.{part}")) for title, part in zip(titles, means, strict=True)
     ]
-    exact = figure(scores.exact.value, str(scores.exact), f"{key}.exact")
+    exact = figure(scores.exact.value, str(scores.exact), f"{key}.exact.value")
     pairs += [
         ("images with all labels right", exact),
         ("loss", figure(scores.loss, f"{scores.loss:.4f}", f"{key}.loss")),
