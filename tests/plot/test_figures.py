@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import itertools
 import re
 import subprocess
@@ -17,6 +18,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.font_manager import FontProperties
 from matplotlib.text import Text
 from matplotlib.textpath import TextToPath
+from PIL import Image
 
 import striate.plot.figure as figures
 from striate.plot import Intervals, Panel, Tile, figure_png, figure_svg, lines, loss_by_rate, panels, tiles
@@ -80,6 +82,32 @@ def test_names_are_shown_as_they_are(name: str) -> None:
     ):
         assert _texts(figure).count(name) == times
         assert figure_png(figure)
+
+
+def test_what_would_act_in_a_name_is_spelled_out() -> None:
+    name, shown = "red\n\r\u202egpj", r"red\u000a\u000d\u202egpj"
+    curves = {name: [(0.0, 1.0)], "b": [(0.0, 2.0)]}
+    for figure in (
+        tiles([Tile(np.zeros((220, 220, 1), np.uint8), (name,))]),
+        panels([name, "b"], [Panel("epoch", "loss", curves)]),
+        lines(curves, across="x", up="y"),
+        loss_by_rate([0.1, 1.0], [2.0, 1.0], [2.0, 1.0], suggestion=None, diverged=None, title=name),
+    ):
+        assert shown in _texts(figure)
+
+
+@pytest.mark.parametrize("name", ["שלום עולם", "قطة سوداء"])
+def test_a_name_from_right_to_left_stays_in_its_place(name: str) -> None:
+    """A line begins with the dots of the name alone, and what follows begins after it."""
+
+    def dots(caption: str) -> np.ndarray:
+        figure = tiles([Tile(np.full((220, 220, 1), 255, np.uint8), (caption,))])
+        return np.asarray(Image.open(io.BytesIO(figure_png(figure))).convert("L"), int)
+
+    alone, with_more = dots(name), dots(f"{name}, 31.4 %")
+    end = int(np.flatnonzero((alone < 128).any(axis=0)).max())
+    assert np.array_equal(alone[:, : end + 1], with_more[:, : end + 1])
+    assert (with_more[:, end + 1 :] < 128).any()
 
 
 def test_characters_without_a_font_are_named_in_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None:

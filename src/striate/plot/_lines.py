@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from striate.plot._text import BESIDE, cut
+from striate.plot._text import label
 from striate.plot.figure import name_legend, new_figure
 from striate.plot.theme import LIGHT, Theme
 
@@ -50,7 +50,7 @@ def lines(
     if len(shown) > 1:
         place = {"loc": "center left", "bbox_to_anchor": (1.0, 0.5)} if len(shown) > _MOST else {}
         legend = axes.legend(axes.get_lines(), " " * len(shown), frameon=False, labelcolor=theme.ink, **place)
-        name_legend(legend, [cut(name, BESIDE) for name in shown])
+        name_legend(legend, [label(name) for name in shown])
     return figure
 
 

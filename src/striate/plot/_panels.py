@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from striate.plot._lines import Curve
-from striate.plot._text import BESIDE, broken, cut, inches
+from striate.plot._text import broken, inches, label
 from striate.plot.figure import SIZE, empty_figure, name_legend, style, style_axes
 from striate.plot.theme import LIGHT, Theme
 
@@ -54,7 +54,7 @@ def panels(names: Sequence[str], shown: Sequence[Panel | Intervals], *, theme: T
     width = _WIDTH * columns
     across = next((count for count in range(min(4, len(names)), 1, -1) if _across(names, count) <= width), 1)
     labels = ["\n".join(broken(name, width - _HANDLE, SIZE)) for name in names]
-    lines = -(-len(names) // across) if across > 1 else sum(1 + label.count("\n") for label in labels)
+    lines = -(-len(names) // across) if across > 1 else sum(1 + text.count("\n") for text in labels)
     figure = empty_figure(width, 2.9 * rows + _LINE * max(2, lines), theme)
     with style():
         figure.set_layout_engine("constrained")
@@ -106,9 +106,9 @@ def _draw_intervals(axes: Axes, panel: Intervals, names: Sequence[str], theme: T
         look = _look(number, theme)
         axes.plot([low, high], [place, place], linewidth=1.5, **look)
         axes.plot([value], [place], marker="o", color=look["color"])
-    labels = [cut(name, BESIDE) for _, name in held]  # the legend has the whole names
+    labels = [label(name) for _, name in held]  # the legend has the whole names
     axes.set_yticks(range(len(held)), labels, parse_math=False)
-    beside = max((inches(label, SIZE) for label in labels), default=0.0)
+    beside = max((inches(text, SIZE) for text in labels), default=0.0)
     axes.set_xlabel("\n".join(broken(panel.across, _WIDTH - beside - _AROUND, SIZE)))
     axes.tick_params(axis="y", colors=theme.ink)
     axes.set_ylim(len(held) - 0.5, -0.5)

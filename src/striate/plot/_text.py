@@ -1,4 +1,8 @@
-"""Text in figures: how wide it is, and how it is broken or cut to fit."""
+"""Text in figures: how wide it is, and how it is broken or cut to fit.
+
+Names in it come from outside. What would act is spelled out, and what is written from right to left stays where it is
+in the line, as it does in HTML between tags `bdi`.
+"""
 
 from __future__ import annotations
 
@@ -6,11 +10,17 @@ import re
 import unicodedata
 from functools import cache
 
-BESIDE = 24
-"""Characters, at most, of a name in a legend or beside a value."""
+from striate.core.names import visible
+
+_LABEL = 24  # characters, at most, of a name in a legend or beside a value
 _MEAN = 0.6  # width of a letter of another font, as a fraction of the size
 _MEASURED = 1000  # points
 _PIECE = re.compile(r"\s*(?:[^\s-]+-*|-+)")  # a word, or a part of one up to its hyphens, with the space before it
+
+
+_FROM_LEFT = "\u200e"  # has no width, and the direction of a Latin letter
+_FROM_RIGHT = "[\u0590-\u08ff\ufb1d-\ufdff\ufe70-\ufeff]"  # Hebrew, Arabic and their neighbours
+_RUN = re.compile(f"{_FROM_RIGHT}+(?:\\s+{_FROM_RIGHT}+)*")
 
 
 def is_wide(character: str) -> bool:
@@ -26,7 +36,7 @@ def inches(text: str, size: float) -> float:
 def broken(text: str, width: float, size: float) -> list[str]:
     """Break `text` into lines of at most `width` inches: between words, after hyphens, and in words that are wider."""
     lines = [""]
-    for piece in _PIECE.findall(text):
+    for piece in _PIECE.findall(visible(text)):
         if lines[-1] and inches(lines[-1] + piece, size) <= width:
             lines[-1] += piece
             continue
@@ -35,12 +45,22 @@ def broken(text: str, width: float, size: float) -> list[str]:
             if lines[-1] and inches(lines[-1] + character, size) > width:
                 lines.append("")
             lines[-1] += character
-    return list(filter(None, lines))
+    return [_from_left(line) for line in lines if line]
+
+
+def label(name: str) -> str:
+    """Return a name for a legend, or to stand beside a value."""
+    return _from_left(cut(visible(name), _LABEL))
 
 
 def cut(text: str, most: int) -> str:
     """Shorten `text` to `most` characters: its start and its end around an ellipsis."""
     return text if len(text) <= most else f"{text[: most - most // 3 - 1]}…{text[-(most // 3) :]}"
+
+
+def _from_left(line: str) -> str:
+    """Return `line` so that its parts follow each other from left to right, whichever way they are written."""
+    return _RUN.sub(rf"{_FROM_LEFT}\g<0>{_FROM_LEFT}", line)
 
 
 @cache
