@@ -180,6 +180,19 @@ def test_runs_together_average_probabilities_and_thresholds(place: Path, monkeyp
     np.testing.assert_allclose(rows.numpy(), by_hand, atol=1e-6)
 
 
+def test_a_compressed_run_keeps_its_thresholds(
+    place: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(place)
+    assert "95 % interval" in printed(capsys, "compress", "runs/whole", "--epochs", "0", "--out", "small")
+    small: Any = striate.load("small/classifier")
+    assert small.task == striate.load("runs/whole").task
+    found = json.loads(printed(capsys, "compress", "runs/whole", "--epochs", "0", "--out", "again", "--json"))
+    exact: Any = Run(place / "runs/whole").scores["test"]
+    assert found["stages"][0]["accuracy"] == exact.exact.value
+    assert found["stages"][0]["interval"] == list(exact.exact.interval)
+
+
 def test_a_stopped_training_resumes_to_the_same_weights(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(place)
     events = striate.train.events(

@@ -76,7 +76,8 @@ class Settings:
 class Stage:
     """A network on the way: its size in bytes, and the fraction of the weights of its layers that are not zero.
 
-    `accuracy` on the split of the compression, with its interval if it is a fraction of images.
+    `accuracy`: the fraction of images of the split of the compression that are answered correctly, where they have
+    several labels with all of them; and its interval.
     """
 
     name: str
@@ -263,15 +264,15 @@ class _Table:
         if outputs is None:
             raise DataError(f"None of the images of the {self._split} split can be read any more. Restore them.")
         scores: Any = evaluation(self._split, "", (), classifier, outputs, None).scores
-        top1 = getattr(scores, "top1", None)
+        right: Proportion = scores.top1 if hasattr(scores, "top1") else scores.exact
         weights = [layer.weight for layer in compressible(classifier.model).values()]
         kept = sum(int(torch.count_nonzero(each)) for each in weights) / sum(each.numel() for each in weights)
         stage = Stage(
             name=name,
             bytes=size,
             kept=kept,
-            accuracy=float(scores.summary()["accuracy"]),
-            interval=top1.interval if isinstance(top1, Proportion) else None,
+            accuracy=right.value or 0.0,
+            interval=right.interval,
         )
         self.stages.append(stage)
         return scores.summary()
