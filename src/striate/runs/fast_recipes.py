@@ -72,14 +72,15 @@ def fashion() -> Recipe:
 
 
 def mnist_fast() -> Recipe:
-    """MNIST to 99.0 %: LeNet-5's form with batch normalization on the central 24×24 pixels, one cycle of 1.5 epochs.
+    """MNIST to 99.0 %: three normalized convolutions on the central 24×24 pixels, one cycle of 1.2 epochs.
 
-    The border of 2 pixels is blank in nearly all of MNIST's images. 337 thousand MACs an image: 0.17 TFLOP in all; the
-    five epochs of `mnist` are 0.69. Ioffe and Szegedy 2015, arXiv:1502.03167; Smith and Topin 2017, arXiv:1708.07120.
+    The border of 2 pixels is blank in nearly all of MNIST's images. The first convolution has a stride of 2, because
+    maps of full size take most of the time for few of the sums. 291 thousand MACs an image: 0.12 TFLOP in all; the five
+    epochs of `mnist` are 0.69. Ioffe and Szegedy 2015, arXiv:1502.03167; Smith and Topin 2017, arXiv:1708.07120.
     """
-    epochs = Duration.parse("1.5ep")
+    epochs = Duration.parse("1.2ep")
     return Recipe(
-        model="conv5-8,nobias pool2 bn relu conv5-16,valid,nobias pool2 bn relu fc64 bn relu",
+        model="conv4-8/2,pad1,nobias bn relu conv3-16,nobias pool2 bn relu conv3-32,valid,nobias bn relu fc64 bn relu",
         epochs=epochs,
         batch_size=128,
         input=InputSettings(height=24, width=24, crop=24 / 28),
