@@ -16,8 +16,6 @@ _LABEL = 24  # characters, at most, of a name in a legend or beside a value
 _MEAN = 0.6  # width of a letter of another font, as a fraction of the size
 _MEASURED = 1000  # points
 _PIECE = re.compile(r"\s*(?:[^\s-]+-*|-+)")  # a word, or a part of one up to its hyphens, with the space before it
-
-
 _FROM_LEFT = "\u200e"  # has no width, and the direction of a Latin letter
 _FROM_RIGHT = "[\u0590-\u08ff\ufb1d-\ufdff\ufe70-\ufeff]"  # Hebrew, Arabic and their neighbours
 _RUN = re.compile(f"{_FROM_RIGHT}+(?:\\s+{_FROM_RIGHT}+)*")
