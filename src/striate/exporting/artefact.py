@@ -39,6 +39,7 @@ from striate.tasks import CLASSIFICATION, Task
 FORMAT = 1
 _PATCH = 16  # pixels of a side of one colour in a synthetic image
 CARD, README = "card.json", "README.md"
+_OF_THE_SYSTEM = ("__pycache__", ".DS_Store", "Thumbs.db", "desktop.ini")  # what Python and file managers leave
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -210,7 +211,7 @@ def _check_target(folder: Path) -> None:
         written = read_card(folder).digests
     except RunError:
         return  # a damaged export is replaced, as its error advises
-    known = {*written, CARD, README, "__pycache__"}
+    known = {*written, CARD, README, *_OF_THE_SYSTEM}
     others = sorted(path.name for path in folder.iterdir() if path.name not in known)
     if others:
         raise RunError(f"{folder} also holds {others[0]}, which is no part of the export. Move it, or choose --out.")
