@@ -14,7 +14,8 @@ import striate
 from rehearsal.classifiers import recognizing, untrained
 from striate.core.errors import RunError
 from striate.core.spec import RGB, InputSpec
-from striate.exporting import synthetic_judges
+from striate.exporting import export_classifier, synthetic_judges
+from striate.exporting.onnx_files import Onnx
 from striate.exporting.pt2_files import PROGRAM, Pt2
 
 
@@ -29,6 +30,16 @@ def test_the_program_answers_as_described(tmp_path: Path) -> None:
     answers = torch.export.load(tmp_path / PROGRAM).module()(levels)
     assert [tuple(each.shape) for each in answers] == [(3, 2), (3,), (3,), (3,)]
     assert [each.dtype.is_floating_point for each in answers] == [True, True, False, True]
+
+
+def test_its_readme_leaves_the_preparation_to_the_reader(tmp_path: Path) -> None:
+    spec = InputSpec(channels=RGB, height=8, width=6, mean=(0.5,) * 3, std=(0.25,) * 3)
+    about = {"data": "", "accuracy": None, "licence": ""}
+    for form, words in ((Pt2(), "as float32, from 0 to 255"), (Onnx(), "the rest: resize")):
+        found = export_classifier(
+            untrained("mlp", spec, ("a", "b")), form, tmp_path / "out", synthetic_judges(spec, 2), about=about
+        )
+        assert words in (found.path / "README.md").read_text("utf-8")
 
 
 def test_the_program_names_no_files_of_the_machine_that_wrote_it(tmp_path: Path) -> None:

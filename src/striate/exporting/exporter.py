@@ -96,12 +96,14 @@ class Exporter(Registered, ABC):
         programs: the names of stand-alone programs in `striate/exporting/programs` that use the files, each with its
             requirements in words.
         uses_samples: `tuned` needs images of the data.
+        resizes: the files take decoded images of any size; otherwise prepared ones.
     """
 
     registry = EXPORTERS
 
     programs: ClassVar[Mapping[str, str]] = {}
     uses_samples: ClassVar[bool] = False
+    resizes: ClassVar[bool] = True
 
     @abstractmethod
     def check(self) -> None:

@@ -9,6 +9,7 @@ import zipfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 import torch
@@ -38,6 +39,8 @@ class Pt2(Exporter):
     of them, p-values (n,), whether each is of none (n,), and its similarity to the nearest training image (n,). The
     preparation is not in it. The archive holds no pickle.
     """
+
+    resizes: ClassVar[bool] = False
 
     def check(self) -> None:
         pass  # torch is there

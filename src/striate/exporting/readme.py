@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from striate.classifier.pretrained import PRETRAINED
+from striate.exporting.exporter import EXPORTERS
 
 _MANY = 20  # classes that are listed
 _SCORES = {
@@ -88,10 +89,14 @@ def _classes(card: Mapping[str, Any]) -> list[str]:
 
 def _preparation(card: Mapping[str, Any]) -> str:
     spec = card["input"]
+    decoded = f"Images are decoded completely and turned upright, with the channels {', '.join(spec['channels'])}"
+    resized = f"({spec['resize']}, {spec['filter']}) to {spec['height']}×{spec['width']}"
+    rest = f"temperature {card['temperature']:.3g}"
+    if EXPORTERS[card["form"]["name"]].resizes:
+        return f"{decoded}. The file does the rest: resize {resized}, scale, and {rest}."
     return (
-        f"Images are decoded completely and turned upright, with the channels {', '.join(spec['channels'])}. The file "
-        f"does the rest: resize ({spec['resize']}, {spec['filter']}) to {spec['height']}×{spec['width']}, scale, and "
-        f"temperature {card['temperature']:.3g}."
+        f"{decoded}, and resized {resized}; `input` of the card has all settings. The file takes these pixels as "
+        f"float32, from 0 to {spec['maximum']:g}, as (n, c, height, width), and does the rest: scale, and {rest}."
     )
 
 
