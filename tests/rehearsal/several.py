@@ -154,10 +154,11 @@ def _refuse() -> None:
 
 
 def lose_one(group: Processes) -> str:
-    """Return the error of the process that remains."""
-    if group.rank:
-        os.kill(os.getpid(), signal.SIGKILL)
+    """Return the error of the process that remains after all have met."""
     try:
+        group.gather("here")
+        if group.rank:
+            os.kill(os.getpid(), signal.SIGKILL)
         group.mean(1.0)
     except Exception as error:
         return f"{type(error).__name__}: {error}"

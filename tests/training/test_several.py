@@ -13,7 +13,8 @@ import torch
 
 from rehearsal.several import BATCH, CASES, COUNT, learn_all, loader, lose_one, network, together
 from striate.core.batch import Batch
-from striate.core.processes import ALONE, Processes
+from striate.core.errors import TrainingError
+from striate.core.processes import ALONE, Processes, processes
 from striate.tasks import Classification
 
 
@@ -85,6 +86,18 @@ def test_a_lost_process_is_one_sentence_in_the_others(tmp_path: Path) -> None:
     (left, _), (code, killed) = together(2, tmp_path, lose_one)
     assert (code, killed) == (0, -9)
     assert left.startswith("TrainingError: Another process of this training has ended")
+
+
+def test_a_process_that_is_lost_before_all_have_met_is_the_same_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
+    def lost(*_: Any, **__: Any) -> None:
+        raise RuntimeError("Gloo connectFullMesh failed with Connection closed by peer [127.0.0.1]:6362")
+
+    for name, value in (("RANK", "0"), ("WORLD_SIZE", "2")):
+        monkeypatch.setenv(name, value)
+    monkeypatch.setattr("striate.core.processes._meeting", object)
+    monkeypatch.setattr(torch.distributed, "init_process_group", lost)
+    with pytest.raises(TrainingError, match="Another process of this training has ended"):
+        processes.__wrapped__()
 
 
 @pytest.mark.parametrize("count", range(1, 6))

@@ -154,6 +154,7 @@ def processes() -> Processes:
 
     Raises:
         ConfigError: this build of torch cannot connect processes.
+        TrainingError: another process has ended before all have met.
     """
     count = process_count()
     if count == 1:
@@ -163,7 +164,9 @@ def processes() -> Processes:
     if not torch.distributed.is_initialized():
         nccl = torch.cuda.is_available() and torch.distributed.is_nccl_available()
         backend, rank = "cpu:gloo,cuda:nccl" if nccl else "gloo", int(os.environ["RANK"])
-        torch.distributed.init_process_group(backend, store=_meeting(), rank=rank, world_size=count, timeout=_PATIENCE)
+        with _together():
+            meeting = _meeting()
+            torch.distributed.init_process_group(backend, store=meeting, rank=rank, world_size=count, timeout=_PATIENCE)
         atexit.register(torch.distributed.destroy_process_group)
     return Processes(int(os.environ["RANK"]), count, int(os.environ.get("LOCAL_RANK", "0")))
 
