@@ -142,6 +142,7 @@ def test_a_model_has_the_name_of_its_folder_or_the_given_one(tmp_path: Path) -> 
     for kind in EXPORTERS:
         assert _named(f"runs/photos/exports/{kind}")[0] == "photos"
     assert _named("runs/cpu")[0] == "cpu"
+    assert _named("exports/resnet50-onnx")[0] == "resnet50-onnx"  # where weights without a folder are exported to
     assert _named("my photos")[0] == "my-photos"
     (tmp_path / "a=b").mkdir()
     assert _named(str(tmp_path / "a=b"))[0] == "a-b"

@@ -56,8 +56,9 @@ def serve(
 
     Args:
         run: the run's folder, a classifier's folder, a folder that 'striate export' wrote, or the name of a network
-            that has pretrained weights. It is served under the name of its folder; NAME=PATH gives another. A run that
-            'striate export --for cpu' exported is computed in the runtime chosen there.
+            that has pretrained weights. It is served under the name of its folder, an export in a run's folder under
+            that of the run; NAME=PATH gives another. A run that 'striate export --for cpu' exported is computed in the
+            runtime chosen there.
         more: further ones, each at /models/NAME/predict.
         host: the address to listen on. The default is reached from this machine only; 0.0.0.0 from everywhere.
         port: the port to listen on; 0 for any free one.
@@ -169,6 +170,7 @@ def _source(trained: Any, device: str, warn: Warn) -> Source:
 def _named(trained: Any) -> tuple[str, Any]:
     """Divide NAME=PATH; otherwise derive the name from the path or the run."""
     from striate.classifier import Classifier, Ensemble
+    from striate.exporting import EXPORTERS
 
     if isinstance(trained, (Classifier, Ensemble)):
         first = trained.members[0]
@@ -180,7 +182,7 @@ def _named(trained: Any) -> tuple[str, Any]:
             raise ConfigError(f"The name of a model has letters, digits, and . _ -; received {name!r}.")
         return name, path
     folder = Path(path).resolve()
-    if folder.parent.name == "exports":
+    if folder.parent.name == "exports" and folder.name in EXPORTERS:
         folder = folder.parent.parent
     return _short((folder.parent if folder.name == "classifier" else folder).name), trained
 
