@@ -82,7 +82,7 @@ def read_inference(body: bytes, header_length: str | None, channels: int, limits
         raise Refusal(400, f"The input is called {INPUT}; received {_shortened(tensor.get('name'))}.")
     binary = _parameters(tensor).get("binary_data_size")
     if binary is not None and binary != len(rest):
-        raise Refusal(400, f"binary_data_size is {binary!r}, and {len(rest):,} bytes follow the JSON.")
+        raise Refusal(400, f"binary_data_size is the number of bytes that follow the JSON, here {len(rest):,}.")
     datatype, shape = tensor.get("datatype"), tensor.get("shape")
     if datatype not in ("BYTES", *_ARRAYS):
         raise Refusal(400, f"The datatype of {INPUT} is BYTES, UINT8 or FP32; received {_shortened(datatype)}.")
