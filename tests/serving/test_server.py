@@ -146,6 +146,18 @@ def test_too_many_connections_are_refused(running: Callable[..., Running]) -> No
     assert b"Retry-After: 1" in answer
 
 
+def test_a_client_refused_for_too_many_connections_receives_the_answer_after_its_body(
+    running: Callable[..., Running],
+) -> None:
+    server = running(connections=2)
+    with server.connect(), server.connect():
+        for _ in range(5):
+            with server.connect() as third:
+                third.sendall(post(bytes(3_000_000)))
+                assert read(third).startswith(b"HTTP/1.1 503 ")
+                assert len(server.server.server_state.connections) == 2  # those refused take no place
+
+
 def test_at_the_end_waiting_connections_are_answered(running: Callable[..., Running]) -> None:
     server = running()
     kept = http.client.HTTPConnection("127.0.0.1", server.port, timeout=60)

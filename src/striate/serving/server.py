@@ -26,6 +26,7 @@ _IDLE = 10.0  # seconds for the head of a request, and for the rest of a body th
 _KEEP_ALIVE = 5
 _GRACE = 1.0  # seconds, at the end, for requests on open connections
 _AFTER = 5.0  # seconds beyond the time of a request
+_LINGER = 1.0  # seconds for what a client still sends on a connection that is refused
 _BACKLOG = 512
 _SWITCH = 0.001  # seconds for which the event loop waits for the interpreter lock, at most
 
@@ -122,6 +123,7 @@ class _Connection(H11Protocol):
     limits: Limits
     _progress: tuple[object, bool] = (None, False)
     _since = 0.0
+    _refused = False
 
     def connection_made(self, transport: Any) -> None:
         super().connection_made(transport)
@@ -130,7 +132,15 @@ class _Connection(H11Protocol):
             transport.write(
                 b"HTTP/1.1 503 Service Unavailable\r\nRetry-After: 1\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"
             )
-            transport.close()
+            # Closed with unread data, the connection would be reset, and the answer lost. So what comes is left out.
+            self._refused = True
+            self.connections.discard(self)
+            transport.write_eof()
+            self.loop.call_later(_LINGER, transport.abort)
+
+    def data_received(self, data: bytes) -> None:
+        if not self._refused:
+            super().data_received(data)
 
     def send_400_response(self, msg: str) -> None:
         """Answer malformed HTTP; if another answer has begun, close the connection instead."""
