@@ -97,9 +97,10 @@ class _Exchange:
         return message
 
     async def _discard(self) -> None:
-        """Read the rest of the body. A client that sends all of it first would not see the answer if it were left.
+        """Read the rest of the body, between an answer that refuses the request and the end of the connection.
 
-        The system resets a connection that is closed with unread data, and the answer is lost.
+        The system resets a connection that is closed with unread data. A client that sends all of its body before it
+        reads would lose the answer.
         """
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(_REST):
@@ -108,8 +109,6 @@ class _Exchange:
 
     async def _answer(self, message: Message) -> None:
         if message["type"] == "http.response.start":
-            if message["status"] >= 400:
-                await self._discard()
             self._status = message["status"]
             added = [(b"x-request-id", self._identifier.encode()), (b"x-content-type-options", b"nosniff")]
             if self._service.draining:
@@ -117,6 +116,10 @@ class _Exchange:
             message = {**message, "headers": [*message["headers"], *added]}
         else:
             self._bytes += len(message.get("body", b""))
+            if self._status >= 400 and not message.get("more_body", False):
+                await self._send({**message, "more_body": True})
+                await self._discard()
+                message = {"type": "http.response.body"}
         await self._send(message)
 
     async def _refuse(self, status: int, sentence: str) -> None:
