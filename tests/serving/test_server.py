@@ -18,8 +18,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from PIL import Image
 
-from rehearsal.served import FILES, small
+from rehearsal.encoded import stored
+from rehearsal.served import FILES, FORM, small
 from striate.classifier import save_classifier
 from striate.serving import Limits, Log, Source, gate, serve
 from striate.serving import server as server_module
@@ -204,6 +206,13 @@ def test_a_process_serves_until_it_is_told_to_end(tmp_path: Path) -> None:
         host = address.removeprefix("http://")
         statuses: list[int] = []
         refused = threading.Event()
+        damaged = bytearray(stored(Image.new("RGB", (4, 4)), "TIFF"))
+        damaged[50] = 255  # Pillow warns of it, and python_multipart of the form
+        for kind, body in (("image/tiff", bytes(damaged)), (FORM, b"--XX?")):
+            connection = http.client.HTTPConnection(host, timeout=60)
+            connection.request("POST", "/predict", body, {"Content-Type": kind})
+            assert connection.getresponse().status == (200 if kind == "image/tiff" else 400)
+            connection.close()
 
         def ask() -> None:
             while not refused.is_set():
@@ -230,7 +239,8 @@ def test_a_process_serves_until_it_is_told_to_end(tmp_path: Path) -> None:
     assert set(statuses) == {200}
     events = [json.loads(line)["event"] for line in errors.splitlines()]
     assert (events[0], events[1], events[-1]) == ("start", "ready", "end")
-    assert events.count("request") == len(statuses)
+    assert events.count("request") == 2 + len(statuses)
+    assert events.count("warning") == 1
 
 
 @pytest.mark.parametrize("path", ["/predict", "/none"])

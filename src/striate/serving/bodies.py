@@ -6,6 +6,7 @@ import asyncio
 import base64
 import binascii
 import json
+import logging
 from typing import Any
 
 from python_multipart.exceptions import FormParserError
@@ -24,6 +25,9 @@ _RAW = ("", "application/octet-stream", "application/x-www-form-urlencoded")  # 
 _LONGEST_NAME = 200  # characters
 _MOST_VALUES = 1_000_000  # of a JSON document, which is parsed while everything else waits
 _PART_HEADERS = 8
+
+# python_multipart logs where a form is damaged; the reason of the refusal says so.
+logging.getLogger("python_multipart").addHandler(logging.NullHandler())
 
 
 async def read_body(request: Request, limits: Limits, reserved: Reservation) -> bytes:

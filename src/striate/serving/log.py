@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from typing import Any, TextIO
 
 _WAITING = 10_000  # lines; more are counted and left out
-_LIBRARIES = ("uvicorn.error", "asyncio")
+_LIBRARIES = ("uvicorn.error", "asyncio", "py.warnings")
 _LAST = 2.0  # seconds for the last lines
 
 
@@ -41,6 +41,7 @@ class Log:
 
     def capture(self) -> None:
         """Write the warnings of the libraries as lines, too, instead of as text."""
+        logging.captureWarnings(True)
         for name in _LIBRARIES:
             logger = logging.getLogger(name)
             logger.handlers, logger.propagate = [self._handler], False
@@ -48,6 +49,7 @@ class Log:
 
     def close(self) -> None:
         """Write the last lines, within two seconds."""
+        logging.captureWarnings(False)
         for name in _LIBRARIES:
             logging.getLogger(name).removeHandler(self._handler)
         if self._left_out:
