@@ -126,6 +126,16 @@ def test_a_changed_or_newer_export_is_refused(exported: Exported, tmp_path: Path
         read_exported(tmp_path)
 
 
+@pytest.mark.parametrize("part", ["form", "network", "task", "classes", "input", "files", "parity"])
+def test_a_card_without_a_part_is_damaged(exported: Exported, tmp_path: Path, part: str) -> None:
+    folder = copied(exported, tmp_path / "copy")
+    parts = dict(exported.card)
+    del parts[part]
+    (folder / "card.json").write_text(json.dumps(parts), "utf-8")
+    with pytest.raises(RunError, match=f"is damaged .'{part}'"):
+        read_exported(folder)
+
+
 def outside(model: Any) -> None:
     tensor = model.graph.initializer[0]
     tensor.data_location = onnx.TensorProto.EXTERNAL

@@ -106,6 +106,11 @@ class Exported:
         return from_json(Exporter, self.card["form"])
 
     @property
+    def network(self) -> str:
+        """The name of the network."""
+        return str(self.card["network"])
+
+    @property
     def input(self) -> InputSpec:
         """The preparation of images."""
         return from_json(InputSpec, self.card["input"])
@@ -296,7 +301,7 @@ def read_card(folder: str | os.PathLike[str]) -> Exported:
         raise RunError(f"{path / CARD} has format {stored!r}; this version of Striate reads format {FORMAT}.")
     try:
         found = Exported(path, card)
-        for part in ("exporter", "input", "labels", "task", "parities", "digests"):
+        for part in ("exporter", "network", "input", "labels", "task", "parities", "digests"):
             getattr(found, part)  # raises an error if it is damaged
     except (ConfigError, KeyError, TypeError, AttributeError) as error:
         raise RunError(f"{path / CARD} is damaged ({error}). Export the classifier again.") from error

@@ -25,7 +25,7 @@ class ExportedModel:
     """
 
     def __init__(self, exported: Exported) -> None:
-        self.card = exported.card
+        self.network = exported.network
         self.labels: LabelSpec = exported.labels
         self.input = exported.input
         self.task = exported.task

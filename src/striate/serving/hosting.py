@@ -137,7 +137,7 @@ class Hosted:
     def about(self) -> dict[str, Any]:
         """Describe the model for programs, without its path."""
         model, spec = self.current.model, input_of(self.current.model)
-        network = model.card["network"] if isinstance(model, ExportedModel) else None
+        network = model.network if isinstance(model, ExportedModel) else None
         if isinstance(model, Predictor):
             network = " + ".join(member.model_name for member in model.members)
         return {
