@@ -31,7 +31,8 @@ class Running:
     """A server in a thread of this process."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch, limits: Limits) -> None:
-        self.log = Log(io.StringIO())
+        self.lines = io.StringIO()
+        self.log = Log(self.lines)
         servers: list[server_module._Server] = []
         startup = server_module._Server.startup
 
@@ -112,6 +113,13 @@ def test_malformed_requests_are_answered_or_closed(running: Callable[..., Runnin
     with server.connect() as connection:
         connection.sendall(post(FILES[0]) + b"garbage\r\n\r\n")
         assert read(connection).startswith(b"HTTP/1.1 200 ")
+    for route in (b"GET /healthz", b"GET /none"):  # answered without their body
+        with server.connect() as connection:
+            connection.sendall(route + b" HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\nnone\r\n")
+            assert read(connection).startswith(b"HTTP/1.1 400 "), route
+    while '"/none"' not in server.lines.getvalue():
+        time.sleep(0.01)
+    assert "traceback" not in server.lines.getvalue()
 
 
 def test_what_is_written_is_sent_at_once(running: Callable[..., Running]) -> None:

@@ -148,6 +148,8 @@ class _Connection(H11Protocol):
             super().send_400_response(msg)
         except h11.LocalProtocolError:
             self.transport.abort()
+        if self.cycle is not None:  # of a request whose body is malformed: the protocol has no place for its own answer
+            self.cycle.disconnected = True
 
     def sweep(self, now: float) -> None:
         """Close the connection if it has made no progress for too long."""
