@@ -16,10 +16,9 @@ if TYPE_CHECKING:
 class Execution:
     """A function that answers as a classifier, and what it is, in words: `name`.
 
-    `identity` names the runtime and the content of the file, wherever the file lies.
-    `run` takes prepared images (n, c, h, w), not scaled, and returns probabilities; of a classifier with a reference
-    also p-values, whether each image is of none of the classes, and similarities (`Limits`). It
-    is used as long as the classifier has this `state`.
+    `identity` names the runtime and the content of the file, wherever the file lies. `run` takes prepared images
+    (n, c, h, w), not scaled, and returns probabilities; of a classifier with a reference also p-values, whether each
+    image is of none of the classes, and similarities (`Limits`). It is used as long as the classifier has this `state`.
     """
 
     run: Callable[[np.ndarray], Sequence[np.ndarray]]

@@ -162,8 +162,8 @@ def export_classifier(
     """Write `classifier` into `folder`, which is complete or not there, and return it.
 
     `about` goes into the card: `data`, what the classifier was trained on, in place of the path in its provenance;
-    `accuracy`; and `licence` of the weights. `samples` are images of the data;
-    without any, a form that needs some has synthetic ones. An earlier export in `folder` is replaced.
+    `accuracy`; and `licence` of the weights. `samples` are images of the data; without any, a form that needs some has
+    synthetic ones. An earlier export in `folder` is replaced.
 
     Raises:
         RunError: the exported file does not answer as torch does and `allow` does not name the difference; or the

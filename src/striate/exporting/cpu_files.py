@@ -203,7 +203,7 @@ def in_runtime(classifier: Classifier, folder: Path) -> Classifier:
     execution = Execution(
         form.run(folder, whole),
         name=f"{sentence} ({folder})",
-        identity=f"{sentence}, {exported.card['files'][NETWORK]['sha256']}",
+        identity=f"{sentence}, {exported.digests[NETWORK]}",
         state=state_of(classifier),
     )
     return replace(classifier, execution=execution)

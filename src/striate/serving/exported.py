@@ -60,5 +60,5 @@ class ExportedModel:
         if not all(map(math.isfinite, row)):
             return Failure(name, "the network's outputs for it are not finite numbers")
         found = self.task.prediction(name, row, self.labels)
-        limits = {"p_value": answer.p_value, "none_of_these": answer.none_of_these, "similarity": answer.similarity}
-        return replace(found, **limits)
+        _, p_value, none_of_these, similarity = answer
+        return replace(found, p_value=p_value, none_of_these=none_of_these, similarity=similarity)

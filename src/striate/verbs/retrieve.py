@@ -121,8 +121,8 @@ def retrieve(
     Raises:
         ConfigError: the count is less than 1, this is a classifier without its run and no data are named, or the
             features in a file are of another network.
-        DataError: the images to compare with are not there, none of them can be read, or a folder or
-            pattern holds no image.
+        DataError: the images to compare with are not there, none of them can be read, or a folder or pattern holds no
+            image.
         ModelError: there are no such pretrained weights, or they do not fit the network.
         PlaceError: the network has no last layer whose input can be read, or no such place.
         RunError: there is no classifier, or it is damaged.

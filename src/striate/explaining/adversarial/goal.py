@@ -93,7 +93,8 @@ class OneLabel(nn.Module):
     Args:
         model: the network, which returns logits (n, k).
         number: the number of the label.
-        threshold: the probability from which an image has it, sigmoid(logit / temperature).
+        threshold: the probability from which an image has the label, from 0 to 1.
+        temperature: that of the probability, sigmoid(logit / temperature).
     """
 
     def __init__(self, model: nn.Module, number: int, *, threshold: float = 0.5, temperature: float = 1.0) -> None:
