@@ -63,7 +63,8 @@ def conclude(
 ) -> RunFinished:
     """Evaluate the weights to keep on each split, and write classifier and evaluations into `run`.
 
-    All of it runs under the plan of the training: a small network on more threads is slower, on a busy machine by far.
+    All of it runs under the plan of the training, in its layout: a small network on more threads is slower, on a busy
+    machine by far.
 
     `lost` names images that could not be read from the start. Each of several `processes` computes a part of the
     outputs.
@@ -74,7 +75,8 @@ def conclude(
     checkpoint = processes.once(lambda: _kept(run, session, ending))
     checkpoint = replace(checkpoint, plan=on_own_device(on_this_machine(checkpoint.plan), processes))
     prepared = session.prepared
-    classifier = replace(classifier_of(run, session, checkpoint), seen=prepared.seen).to(checkpoint.plan.device)
+    classifier = replace(classifier_of(run, session, checkpoint), seen=prepared.seen)
+    checkpoint.plan.adopt(classifier.model)
     judged: dict[Split, Outputs] = {}
     gone: dict[Split, tuple[str, ...]] = {}
     with checkpoint.plan.in_effect():

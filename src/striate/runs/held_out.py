@@ -13,10 +13,9 @@ from striate.classifier.reference import Reference, inputs_of, sample
 from striate.data.loading.loader import Loader
 from striate.metrics.suspects import self_confidence
 from striate.models.surgery import heads_of
+from striate.runs.evaluate import BATCH_SIZE
 from striate.runs.prepare import Prepared
 from striate.training import Outputs
-
-_BATCH = 64
 
 
 def held_out_reference(
@@ -51,7 +50,7 @@ def held_out_reference(
 def _features(
     classifier: Classifier, place: str, prepared: Prepared, index: Int[np.ndarray, " n"]
 ) -> Float[np.ndarray, "n d"]:
-    loader, rows = Loader(prepared.dataset, index, classifier.input, batch_size=_BATCH), []
+    loader, rows = Loader(prepared.dataset, index, classifier.input, batch_size=BATCH_SIZE), []
     # The hook keeps the network as it is: to fold its norms would take longer than a few batches.
     with inputs_of(classifier.model, place) as features, contextlib.closing(loader.epoch(0)) as batches:
         for batch in batches:
