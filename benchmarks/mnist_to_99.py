@@ -12,9 +12,7 @@ The example (`benchmarks/sides/torch_example.py`): from the start of its process
 time a stated number of whole ones, each with its test, is measured before and after Striate's runs and scaled to 14.
 `--whole-example` trains all 14 instead, once.
 
-Targets: the mean accuracy at least 99.0 %; the median time at most 12 s on two cores, and 1/60 of the example's. The
-12 s are for a machine on which the example takes 907 s: 1/75.6 of its time. It takes 1,156 s in
-`results/mnist_to_99.md`.
+Targets: the mean accuracy at least 99.0 %; the median time at most 12 s on two cores, and 1/60 of the example's.
 """
 
 from __future__ import annotations

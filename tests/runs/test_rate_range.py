@@ -60,7 +60,10 @@ def test_there_is_none_where_the_range_does_not_show_one(test: RangeTest, senten
     assert re.search(sentence, str(test.fault))
 
 
-def test_the_loss_of_a_constant_answer_bounds_that_of_the_start() -> None:
+def test_the_loss_of_a_constant_answer_bounds_that_of_the_start(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
     found = striate.find_lr("digits", model="conv3-4 relu gap", lowest=1e-5, steps=20, device="cpu")
     assert found.test.constant == pytest.approx(math.log(10))
     assert found.test.start <= math.log(10)
