@@ -33,7 +33,7 @@ def drawn(used: Geometric | Photometric) -> np.ndarray:
 
 def moved(used: Geometric) -> torch.Tensor:
     matrices = used.matrices(drawn(used), HEIGHT, WIDTH)
-    return (affine.project if used.projective else affine.interpolate)(IMAGES, matrices)
+    return affine.warp(IMAGES, matrices, used.warp)
 
 
 def test_random_resized_crops_are_torchvisions_away_from_the_border() -> None:

@@ -290,7 +290,7 @@ def _moved(images: Float[Tensor, "n c h w"], *, pixels: int, offset: int) -> Flo
 
 
 def _scaled(images: Float[Tensor, "n c h w"], *, factor: float) -> Float[Tensor, "n c h w"]:
-    return affine.interpolate(images, affine.diagonal(1 / factor, 1 / factor, len(images)))
+    return affine.warp(images, affine.diagonal(1 / factor, 1 / factor, len(images)), affine.Warp.UPRIGHT)
 
 
 def _cropped(

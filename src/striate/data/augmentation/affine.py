@@ -7,13 +7,30 @@ mirror image, so a plain background stays plain and a photo gets no dark corners
 
 from __future__ import annotations
 
+from enum import IntEnum
+from typing import Literal
+
 import numpy as np
 import torch
-from jaxtyping import Float, Float64, Int
+from jaxtyping import Float, Float32, Float64, Int
 from torch import Tensor
 from torch.nn import functional as F
 
 Matrices = Float64[np.ndarray, "n 3 3"]
+
+
+class Warp(IntEnum):
+    """How freely matrices move points. A product of matrices is as free as the freest of them."""
+
+    WHOLE = 0
+    """They mirror, and shift by whole pixels."""
+    UPRIGHT = 1
+    """They mirror, scale and shift: rows stay rows, and columns stay columns."""
+    AFFINE = 2
+    """Parallel lines stay parallel: the third row is (0, 0, 1)."""
+    PROJECTIVE = 3
+    """Lines stay lines."""
+
 
 _HORIZON = 0.05  # the least divisor: points further away are shown no smaller
 
@@ -60,8 +77,14 @@ def projection(shown: Float64[np.ndarray, "n 4 2"], read: Float64[np.ndarray, "4
     return np.concatenate([solved[:, :, 0], np.ones((len(shown), 1))], axis=1).reshape(-1, 3, 3)
 
 
-def gather(images: Float[Tensor, "n c h w"], matrices: Matrices) -> Float[Tensor, "n c h w"]:
-    """Apply matrices that mirror and shift by whole pixels only: pixels are gathered, never interpolated."""
+def warp(images: Float[Tensor, "n c h w"], matrices: Matrices, kind: Warp) -> Float[Tensor, "n c h w"]:
+    """Apply matrices that are no freer than `kind`, by bilinear interpolation where pixels do not meet pixels."""
+    return {Warp.WHOLE: _gather, Warp.UPRIGHT: _stretch, Warp.AFFINE: _interpolate, Warp.PROJECTIVE: _project}[kind](
+        images, matrices
+    )
+
+
+def _gather(images: Float[Tensor, "n c h w"], matrices: Matrices) -> Float[Tensor, "n c h w"]:
     n, c, h, w = images.shape
     columns = _fetch(w, matrices[:, 0, 0], matrices[:, 0, 2])
     rows = _fetch(h, matrices[:, 1, 1], matrices[:, 1, 2])
@@ -78,23 +101,43 @@ def _fetch(size: int, sign: np.ndarray, shift: np.ndarray) -> Int[np.ndarray, "n
     return np.minimum(folded, 2 * size - 1 - folded)
 
 
-def interpolate(images: Float[Tensor, "n c h w"], matrices: Matrices) -> Float[Tensor, "n c h w"]:
-    """Apply any matrices by bilinear interpolation."""
+def _stretch(images: Float[Tensor, "n c h w"], matrices: Matrices) -> Float[Tensor, "n c h w"]:
+    """Fold the coordinates of a row and of a column back into the image, which is faster than doing so at each point."""
+    _, _, h, w = images.shape
+    terms = []
+    for axis, size in enumerate((w, h)):
+        points = np.arange(size) - (size - 1) / 2
+        wanted = (matrices[:, axis, axis, None] * points + matrices[:, axis, 2, None]) / size + 0.5  # 0 to 1 is inside
+        folded = np.abs((wanted + 1) % 2 - 1)
+        term = np.zeros((len(matrices), size, 2), np.float32)
+        term[:, :, axis] = np.clip(2 * folded - 1, 1 / size - 1, 1 - 1 / size)  # between the outermost centres
+        terms.append(term)
+    return _sampled(images, _grid(*terms, images), "zeros")
+
+
+def _interpolate(images: Float[Tensor, "n c h w"], matrices: Matrices) -> Float[Tensor, "n c h w"]:
     _, _, h, w = images.shape
     x, y = np.arange(w) - (w - 1) / 2, np.arange(h) - (h - 1) / 2
-    grid = images.new_empty(len(matrices), h, w, 2, dtype=torch.float32)
-    for axis, size in enumerate((w, h)):
-        # Each point is the sum of a term of its column and one of its row. (A matrix product would be no faster, and
-        # may round differently in batches of other sizes.)
-        along, across, shift = (matrices[:, axis, place, None] * (2 / size) for place in range(3))
-        columns, rows = (along * x).astype(np.float32), (across * y + shift).astype(np.float32)
-        terms = (torch.from_numpy(part).to(images.device) for part in (columns[:, None, :], rows[:, :, None]))
-        torch.add(*terms, out=grid[..., axis])
-    return _sampled(images, grid)
+    # Each point is the sum of a term of its column and one of its row. (A matrix product would be no faster, and may
+    # round differently in batches of other sizes.)
+    along, across, shift = np.moveaxis(matrices[:, :2] * (2 / np.array([[w], [h]])), 2, 0)[:, :, None]
+    columns, rows = along * x[:, None], across * y[:, None] + shift
+    return _sampled(images, _grid(columns.astype(np.float32), rows.astype(np.float32), images), "reflection")
 
 
-def project(images: Float[Tensor, "n c h w"], matrices: Matrices) -> Float[Tensor, "n c h w"]:
-    """Apply projective matrices, whose third row is the divisor of each point, by bilinear interpolation."""
+def _grid(
+    columns: Float32[np.ndarray, "n w 2"], rows: Float32[np.ndarray, "n h 2"], images: Float[Tensor, "n c h w"]
+) -> Float32[Tensor, "n h w 2"]:
+    """Return the sum of a term of each column and one of each row, on the device of `images`."""
+    across, down = (torch.from_numpy(term).to(images.device) for term in (columns[:, None], rows[:, :, None]))
+    if images.device.type != "cpu":
+        return across + down
+    # As complex numbers, because torch adds pairs one by one: eight times as long.
+    return torch.view_as_real(torch.view_as_complex(across) + torch.view_as_complex(down))
+
+
+def _project(images: Float[Tensor, "n c h w"], matrices: Matrices) -> Float[Tensor, "n c h w"]:
+    """Divide each point by what the third row gives."""
     _, _, h, w = images.shape
     x, y = np.arange(w) - (w - 1) / 2, np.arange(h) - (h - 1) / 2
     apple = images.device.type == "mps"  # which has no numbers of 64 bits
@@ -107,7 +150,7 @@ def project(images: Float[Tensor, "n c h w"], matrices: Matrices) -> Float[Tenso
 
     divisor = row(2).clamp_(min=_HORIZON)
     grid = torch.stack([row(axis).mul_(2 / size).div_(divisor) for axis, size in enumerate((w, h))], dim=3)
-    return _sampled(images, grid.float())
+    return _sampled(images, grid.float(), "reflection")
 
 
 def displaced(images: Float[Tensor, "n c h w"], moves: Float[Tensor, "n 2 h w"]) -> Float[Tensor, "n c h w"]:
@@ -115,14 +158,11 @@ def displaced(images: Float[Tensor, "n c h w"], moves: Float[Tensor, "n 2 h w"])
     _, _, h, w = images.shape
     x, y = (2 * torch.arange(size, device=images.device) + (1 - size) for size in (w, h))
     across, down = moves.mul(2).unbind(1)
-    return _sampled(images, torch.stack([(across + x).div_(w), (down + y[:, None]).div_(h)], dim=3))
+    return _sampled(images, torch.stack([(across + x).div_(w), (down + y[:, None]).div_(h)], dim=3), "reflection")
 
 
-def _sampled(images: Float[Tensor, "n c h w"], grid: Float[Tensor, "n h w 2"]) -> Float[Tensor, "n c h w"]:
-    return F.grid_sample(
-        images,
-        grid.to(images),
-        mode="bilinear",
-        padding_mode="reflection",
-        align_corners=False,
-    )
+def _sampled(
+    images: Float[Tensor, "n c h w"], grid: Float[Tensor, "n h w 2"], beyond: Literal["zeros", "reflection"]
+) -> Float[Tensor, "n c h w"]:
+    """Interpolate at the points of `grid`; `zeros` where none lies beyond the outermost centres of pixels."""
+    return F.grid_sample(images, grid.to(images), mode="bilinear", padding_mode=beyond, align_corners=False)

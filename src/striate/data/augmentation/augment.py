@@ -70,12 +70,7 @@ def augment(
         moves = [each for each in changes if isinstance(each, Geometric)]
         if moves:
             total = _compose([each.matrices(draw(each), height, width) for each in moves])
-            if all(each.whole for each in moves):
-                images = affine.gather(images, total)
-            elif any(each.projective for each in moves):
-                images = affine.project(images, total)
-            else:
-                images = affine.interpolate(images, total)
+            images = affine.warp(images, total, max(each.warp for each in moves))
         for each in changes:
             if isinstance(each, Photometric):
                 images = each.of_channels(images, draw(each), blank, channels)

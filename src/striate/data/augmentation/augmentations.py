@@ -57,11 +57,8 @@ class Augmentation(Registered):
 class Geometric(Augmentation):
     """An augmentation that moves pixels. Consecutive ones are composed, so that an image is resampled once at most."""
 
-    projective: ClassVar[bool] = False
-    """Whether the third rows of its matrices matter, because parallel lines do not stay parallel."""
-
-    whole: ClassVar[bool] = False
-    """Whether it mirrors and shifts by whole pixels only, which needs no resampling."""
+    warp: ClassVar[affine.Warp] = affine.Warp.AFFINE
+    """How freely its matrices move pixels: the less, the faster."""
 
     @abstractmethod
     def matrices(self, draws: Draws, height: int, width: int) -> affine.Matrices:
@@ -73,7 +70,10 @@ class Photometric(Augmentation):
 
     @abstractmethod
     def apply(self, images: Float[Tensor, "n c h w"], draws: Draws, blank: Sequence[float]) -> Tensor:
-        """Return changed images, on the device of `images`; `blank` is the mean value of each channel."""
+        """Return changed images, on the device of `images`; `blank` is the mean value of each channel.
+
+        The result is scaled in place afterwards.
+        """
 
     def of_channels(
         self, images: Float[Tensor, "n c h w"], draws: Draws, blank: Sequence[float], channels: Sequence[str]
@@ -98,7 +98,7 @@ class Flip(Geometric):
         probability: fraction of the images that are mirrored, from 0 to 1.
     """
 
-    whole = True
+    warp = affine.Warp.WHOLE
 
     probability: float = 0.5
 
@@ -120,7 +120,7 @@ class Shift(Geometric):
     """
 
     draws = 2
-    whole = True
+    warp = affine.Warp.WHOLE
 
     fraction: float = 0.1
 
@@ -163,6 +163,8 @@ class Scale(Geometric):
     Args:
         fraction: by how much an image is enlarged at most, from 0 to 1; the smallest scale is the inverse.
     """
+
+    warp = affine.Warp.UPRIGHT
 
     fraction: float = 0.1
 

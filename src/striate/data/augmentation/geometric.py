@@ -24,7 +24,7 @@ class AlternatingFlip(Geometric):
     """
 
     draws = 2
-    whole = True
+    warp = affine.Warp.WHOLE
 
     probability: float = 1.0
 
@@ -57,6 +57,7 @@ class RandomResizedCrop(Geometric):
     """
 
     draws = 2 * TRIES + 2
+    warp = affine.Warp.UPRIGHT
 
     fraction: float = 0.92
     aspect: float = 4 / 3
@@ -111,7 +112,7 @@ class Perspective(Geometric):
     """
 
     draws = 8
-    projective = True
+    warp = affine.Warp.PROJECTIVE
 
     fraction: float = 0.3
 

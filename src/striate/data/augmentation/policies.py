@@ -135,9 +135,9 @@ def _operated(
 def _one(images: Images, operation: str, amounts: Amounts, channels: Sequence[str]) -> Images:
     """Return images after an operation, which has its own amount for each."""
     if operation in _SHIFTS:
-        return affine.gather(images, _SHIFTS[operation](amounts))
+        return affine.warp(images, _SHIFTS[operation](amounts), affine.Warp.WHOLE)
     if operation in _WARPS:
-        return affine.interpolate(images, _WARPS[operation](amounts))
+        return affine.warp(images, _WARPS[operation](amounts), affine.Warp.AFFINE)
     return _CHANGES[operation](images, amounts, channels) if operation in _CHANGES else images
 
 
