@@ -12,7 +12,7 @@ from typing import Literal
 
 import numpy as np
 import torch
-from jaxtyping import Float, Float32, Float64, Int
+from jaxtyping import Float, Float32, Float64
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -78,31 +78,16 @@ def projection(shown: Float64[np.ndarray, "n 4 2"], read: Float64[np.ndarray, "4
 
 
 def warp(images: Float[Tensor, "n c h w"], matrices: Matrices, kind: Warp) -> Float[Tensor, "n c h w"]:
-    """Apply matrices that are no freer than `kind`, by bilinear interpolation where pixels do not meet pixels."""
-    return {Warp.WHOLE: _gather, Warp.UPRIGHT: _stretch, Warp.AFFINE: _interpolate, Warp.PROJECTIVE: _project}[kind](
-        images, matrices
-    )
+    """Apply matrices that are no freer than `kind`: where no pixel lies between pixels, none is interpolated."""
+    if kind <= Warp.UPRIGHT:
+        return _stretch(images, matrices, "nearest" if kind is Warp.WHOLE else "bilinear")
+    return _interpolate(images, matrices) if kind is Warp.AFFINE else _project(images, matrices)
 
 
-def _gather(images: Float[Tensor, "n c h w"], matrices: Matrices) -> Float[Tensor, "n c h w"]:
-    n, c, h, w = images.shape
-    columns = _fetch(w, matrices[:, 0, 0], matrices[:, 0, 2])
-    rows = _fetch(h, matrices[:, 1, 1], matrices[:, 1, 2])
-    first, within = (torch.from_numpy(places).to(images.device) for places in (rows * w, columns))
-    flat = (first[:, :, None] + within[:, None, :]).reshape(n, 1, h * w)
-    return images.reshape(n, c, h * w).gather(2, flat.expand(n, c, h * w)).reshape(n, c, h, w)
-
-
-def _fetch(size: int, sign: np.ndarray, shift: np.ndarray) -> Int[np.ndarray, "n size"]:
-    """Return, for each image, the old pixel of a row (or column) of `size` that each new one shows."""
-    centre = (size - 1) / 2
-    wanted = np.rint(sign[:, None] * (np.arange(size) - centre) + shift[:, None] + centre).astype(np.int64)
-    folded = wanted % (2 * size)
-    return np.minimum(folded, 2 * size - 1 - folded)
-
-
-def _stretch(images: Float[Tensor, "n c h w"], matrices: Matrices) -> Float[Tensor, "n c h w"]:
-    """Fold the coordinates of a row and of a column back into the image, which is faster than doing so at each point."""
+def _stretch(
+    images: Float[Tensor, "n c h w"], matrices: Matrices, mode: Literal["nearest", "bilinear"]
+) -> Float[Tensor, "n c h w"]:
+    """Fold the coordinates of a row and of a column back into the image: faster than to fold those of each point."""
     _, _, h, w = images.shape
     terms = []
     for axis, size in enumerate((w, h)):
@@ -112,7 +97,7 @@ def _stretch(images: Float[Tensor, "n c h w"], matrices: Matrices) -> Float[Tens
         term = np.zeros((len(matrices), size, 2), np.float32)
         term[:, :, axis] = np.clip(2 * folded - 1, 1 / size - 1, 1 - 1 / size)  # between the outermost centres
         terms.append(term)
-    return _sampled(images, _grid(*terms, images), "zeros")
+    return _sampled(images, _grid(*terms, images), mode, beyond="zeros")
 
 
 def _interpolate(images: Float[Tensor, "n c h w"], matrices: Matrices) -> Float[Tensor, "n c h w"]:
@@ -122,7 +107,7 @@ def _interpolate(images: Float[Tensor, "n c h w"], matrices: Matrices) -> Float[
     # round differently in batches of other sizes.)
     along, across, shift = np.moveaxis(matrices[:, :2] * (2 / np.array([[w], [h]])), 2, 0)[:, :, None]
     columns, rows = along * x[:, None], across * y[:, None] + shift
-    return _sampled(images, _grid(columns.astype(np.float32), rows.astype(np.float32), images), "reflection")
+    return _sampled(images, _grid(columns.astype(np.float32), rows.astype(np.float32), images))
 
 
 def _grid(
@@ -150,7 +135,7 @@ def _project(images: Float[Tensor, "n c h w"], matrices: Matrices) -> Float[Tens
 
     divisor = row(2).clamp_(min=_HORIZON)
     grid = torch.stack([row(axis).mul_(2 / size).div_(divisor) for axis, size in enumerate((w, h))], dim=3)
-    return _sampled(images, grid.float(), "reflection")
+    return _sampled(images, grid.float())
 
 
 def displaced(images: Float[Tensor, "n c h w"], moves: Float[Tensor, "n 2 h w"]) -> Float[Tensor, "n c h w"]:
@@ -158,11 +143,14 @@ def displaced(images: Float[Tensor, "n c h w"], moves: Float[Tensor, "n 2 h w"])
     _, _, h, w = images.shape
     x, y = (2 * torch.arange(size, device=images.device) + (1 - size) for size in (w, h))
     across, down = moves.mul(2).unbind(1)
-    return _sampled(images, torch.stack([(across + x).div_(w), (down + y[:, None]).div_(h)], dim=3), "reflection")
+    return _sampled(images, torch.stack([(across + x).div_(w), (down + y[:, None]).div_(h)], dim=3))
 
 
 def _sampled(
-    images: Float[Tensor, "n c h w"], grid: Float[Tensor, "n h w 2"], beyond: Literal["zeros", "reflection"]
+    images: Float[Tensor, "n c h w"],
+    grid: Float[Tensor, "n h w 2"],
+    mode: Literal["nearest", "bilinear"] = "bilinear",
+    *,
+    beyond: Literal["zeros", "reflection"] = "reflection",
 ) -> Float[Tensor, "n c h w"]:
-    """Interpolate at the points of `grid`; `zeros` where none lies beyond the outermost centres of pixels."""
-    return F.grid_sample(images, grid.to(images), mode="bilinear", padding_mode=beyond, align_corners=False)
+    return F.grid_sample(images, grid.to(images), mode=mode, padding_mode=beyond, align_corners=False)
