@@ -97,7 +97,8 @@ def _stretch(
         term = np.zeros((len(matrices), size, 2), np.float32)
         term[:, :, axis] = np.clip(2 * folded - 1, 1 / size - 1, 1 - 1 / size)  # between the outermost centres
         terms.append(term)
-    return _sampled(images, _grid(*terms, images), mode, beyond="zeros")
+    columns, rows = terms
+    return _sampled(images, _grid(columns, rows, images), mode, beyond="zeros")
 
 
 def _interpolate(images: Float[Tensor, "n c h w"], matrices: Matrices) -> Float[Tensor, "n c h w"]:
