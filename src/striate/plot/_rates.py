@@ -40,17 +40,19 @@ def loss_by_rate(
     top = start + 0.6 * height
     axes.set_ylim(max(0.0, lowest - 0.35 * height), top)
     axes.set_xlim(rates[0], rates[-1])
+    clear = {"facecolor": theme.paper, "edgecolor": "none", "pad": 1.5}  # behind words that a line may cross
     if suggestion is not None:
-        axes.axvline(suggestion, color=theme.right, linewidth=1.4)
+        axes.axvline(suggestion, ymax=0.92, color=theme.right, linewidth=1.4)  # below the note on the divergence
         axes.annotate(
             f"{suggestion:g}",
             (suggestion, top),
-            xytext=(-4, -18),  # below the note on the divergence
+            xytext=(-4, -18),
             textcoords="offset points",
             ha="right",
             va="top",
             color=theme.right,
             fontweight="bold",
+            bbox=clear,
         )
     if diverged is not None:
         axes.annotate(
@@ -62,6 +64,7 @@ def loss_by_rate(
             ha="right",
             va="top",
             color=theme.wrong,
+            bbox=clear,
         )
     axes.set_xlabel("learning rate")
     axes.set_ylabel("loss before the update")
