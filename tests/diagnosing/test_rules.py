@@ -200,8 +200,44 @@ def test_gradients(layers: tuple[LayerHealth, ...], outcome: str) -> None:
 def test_the_next_step_is_against_the_first_cause() -> None:
     dead, flat = measured(layer(dead=1.0, signal=0.0), layer()), history([2.3] * 8)
     born = judge(flat, [replace(dead, step=0), dead])
-    assert [fault.outcome for fault in born.faults] == ["vanishing", "dead", "under-fitting"]
-    assert "nitialize" in born.next
+    assert [fault.outcome for fault in born.faults] == ["dead", "vanishing", "under-fitting"]  # a cause, its effects
+    assert born.next.startswith("Initialize the biases with 0")
     died = judge(flat, [START, dead])
-    assert [fault.outcome for fault in died.faults] == ["too high", "vanishing", "dead", "under-fitting"]
+    assert [fault.outcome for fault in died.faults] == ["too high", "dead", "vanishing", "under-fitting"]
     assert died.next.startswith("Lower the learning rate")
+
+
+def test_dead_units_of_a_training_that_went_well_are_a_remark() -> None:
+    measurements = [START, measured(layer(dead=0.7, update=1e-3), layer(update=1e-3))]
+    well = judge(history(FAST), measurements)
+    assert outcomes(well)["activations"] == "dead"
+    assert well.verdicts[1].evidence.endswith("; loss and fit are good all the same")
+    assert well.faults == ()
+    over = judge(history(FAST, [*FAST[:6], *(0.1 * (5 + epoch) for epoch in range(6))]), measurements)
+    assert [fault.outcome for fault in over.faults] == ["dead", "over-fitting"]
+
+
+@pytest.mark.parametrize(
+    ("validation", "accuracy", "said"),
+    [
+        ([2.3, 2.31, 2.4, 2.6, 2.9, 3.2, 3.6, 4.0], 0.1, True),
+        ([2.3, 2.31, 2.4, 2.6, 2.9, 3.2, 3.6, 4.0], 0.4, False),  # few images: sure of its mistakes, often right
+        ([1.9, 1.8, 1.9, 2.6, 2.9, 3.2, 3.6, 4.0], 0.1, False),
+    ],
+    ids=["labels at random", "few images", "something learned"],
+)
+def test_what_holds_for_no_other_image_is_a_fault_of_labels_or_splits(
+    validation: list[float], accuracy: float, said: bool
+) -> None:
+    found = judge(history([2.3, 2.0, 1.2, 0.6, 0.2, 0.05, 0.01, 0.001], validation, accuracy=[accuracy] * 8), [START])
+    fit = found.verdicts[-1]
+    assert fit.outcome == ("memorized" if said else "over-fitting")
+    assert str(fit.remedy).startswith("Check labels and splits first") == said
+
+
+def test_evidence_of_healthy_layers_says_none_where_there_is_none() -> None:
+    def evidence(**changes: Any) -> str:
+        return judge_layers(measured(layer(**changes), layer(**changes))).verdicts[1].evidence
+
+    assert evidence(dead=0.0) == "no unit is dead"
+    assert evidence(dead=0.25, saturated=0.0) == "at most 25 % of a layer's units are dead and no output is saturated"

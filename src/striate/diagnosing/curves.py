@@ -48,14 +48,17 @@ def steady_rise(history: History) -> tuple[float, float] | None:
 def judge_fit(
     history: History, *, ended: bool, seen: Proportion | None = None, unseen: Proportion | None = None
 ) -> Verdict:
-    """Name over-fitting and under-fitting.
+    """Name over-fitting, under-fitting, and what was only memorized, as labels at random are.
+
+    C. Zhang et al., "Understanding deep learning requires rethinking generalization", ICLR 2017, arXiv:1611.03530.
 
     `seen` and `unseen` are the accuracies of the kept weights on training images and on others, where they are known.
     During a training its loss bounds the mistakes: a wrong answer costs at least ln 2.
     """
     rule = (
-        f"over-fitting: the validation loss ends {thresholds.RISE:.0%} above its lowest value while the training loss "
-        f"falls, or training images are answered better by {100 * thresholds.GAP:g} points or more; under-fitting: "
+        "memorized: the training loss falls, and no evaluation is better than a constant answer; over-fitting: the "
+        f"validation loss ends {100 * thresholds.RISE:g} % above its lowest value while the training loss falls, or "
+        f"training images are answered better by {100 * thresholds.GAP:g} points or more; under-fitting: "
         f"training and validation loss end above {thresholds.UNFIT:g} of that of a constant answer, which is known for "
         "the cross-entropy of single labels"
     )
@@ -65,8 +68,17 @@ def judge_fit(
     gap = _gap(history, seen, unseen)
     levels = _levels(history.training_loss)
     more = "Use more images or augmentation, or regularize: dropout, weight decay, a smaller network, early stopping."
+    if levels and _holds_for_none(history, levels[-1]):
+        least = min(loss for _, loss in history.validation_loss)
+        evidence = (
+            f"the training loss fell to {levels[-1]:.3g}, and no evaluation is better than a constant answer: a loss "
+            f"of {least:.3g} or more; a constant answer has {history.chance:.3g}"
+        )
+        return Verdict("fit", "memorized", rule, evidence, _CHECK)
     if found is not None:
-        evidence = f"after epoch {found[0]:.3g} the validation loss rose by {found[1]:.0%}, and the training loss fell"
+        evidence = (
+            f"after epoch {found[0]:.3g} the validation loss rose by {100 * found[1]:.0f} %, and the training loss fell"
+        )
         return Verdict("fit", "over-fitting", rule, evidence, more)
     if gap is not None and gap > thresholds.GAP:
         evidence = f"training images are answered better than others by at least {100 * gap:.1f} percentage points"
@@ -84,6 +96,25 @@ def judge_fit(
     if history.chance is None:
         return Verdict("fit", "no over-fitting", rule, f"{last}; under-fitting is not judged for this loss")
     return Verdict("fit", "good", rule, last)
+
+
+_CHECK = (
+    "Check labels and splits first, with 'striate audit': what the network learns from its images holds for no others."
+)
+
+
+def _holds_for_none(history: History, level: float) -> bool:
+    """Return whether the training loss, now at `level`, fell while no evaluation was better than a constant answer.
+
+    A network that has learned a few images by heart may have a high validation loss and many right answers.
+    """
+    chance, count = history.chance, history.validated
+    scores = history.validation_balanced or history.validation_accuracy
+    if not chance or not count or not scores or not history.validation_loss or level > thresholds.UNFIT * chance:
+        return False
+    right = Proportion(round(max(score for _, score in scores) * count), count).interval
+    lowest = min(loss for _, loss in history.validation_loss)
+    return lowest > thresholds.NOTHING * chance and right is not None and right[0] <= math.exp(-chance)
 
 
 def _gap(history: History, seen: Proportion | None, unseen: Proportion | None) -> float | None:
@@ -116,7 +147,7 @@ def judge_rate(history: History, measurements: Sequence[Measurement], *, share: 
 
     sound = sound_at_start(measurements)
     if sound is False:
-        return verdict("undecided", "the layers do not pass gradients from the start, whatever the rate")
+        return verdict("undecided", "the layers were not sound before the first step, whatever the rate")
     ended = next((each for each in measurements if each.diverged), None)
     if ended is not None:
         return verdict("too high", f"the loss was not finite after step {ended.step} at {ended.rate:.3g}", _LOWER)

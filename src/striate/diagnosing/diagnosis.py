@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from striate.core.proportion import Proportion
 from striate.diagnosing.curves import judge_fit, judge_rate, sound_at_start
@@ -58,6 +58,8 @@ def judge(
     layers = () if measured is None else judge_layers(measured, sound_at_start=sound_at_start(measurements)).verdicts
     rate = judge_rate(history, measurements, share=share)
     fit = judge_fit(history, ended=share >= 1.0, seen=seen, unseen=unseen)
+    if (rate.outcome, fit.outcome) == ("good", "good"):
+        layers = tuple(_remark(each) if each.outcome == "dead" else each for each in layers)
     # A rate that is too high breaks layers; layers that were broken from the start make any rate fail.
     return Judgement((rate, *layers, fit) if rate.fault else (*layers, rate, fit))
 
@@ -65,4 +67,11 @@ def judge(
 def judge_layers(measurement: Measurement, *, sound_at_start: bool | None = None) -> Judgement:
     """Judge a network by one measurement of its layers; `sound_at_start` chooses between remedies."""
     activations = judge_activations(measurement.layers, sound_at_start=sound_at_start)
-    return Judgement((judge_gradients(measurement), activations))
+    gradients = judge_gradients(measurement)
+    lost = any(layer.dead == 1.0 for layer in measurement.layers)  # then gradients vanish for this reason
+    return Judgement((activations, gradients) if lost else (gradients, activations))
+
+
+def _remark(verdict: Verdict) -> Verdict:
+    """Return the verdict without a remedy: a trained layer that is wider than it must be has units without a use."""
+    return replace(verdict, evidence=f"{verdict.evidence}; loss and fit are good all the same", remedy=None)

@@ -73,10 +73,13 @@ class Measurement:
 
 def judge_activations(layers: Sequence[LayerHealth], *, sound_at_start: bool | None = None) -> Verdict:
     """Name dead units and saturated functions; `sound_at_start` is true if there were none before the training."""
+    dead, saturated, stuck = (
+        f"{100 * share:g} %" for share in (thresholds.DEAD, thresholds.SATURATED, thresholds.STUCK)
+    )
     rule = (
-        f"dead: at least {thresholds.DEAD:.0%} of the units of a layer pass no gradient for any image of the batch; "
-        f"saturated: at least {thresholds.SATURATED:.0%} of the outputs of half of the layers with a bounded function, "
-        f"or {thresholds.STUCK:.0%} of one, are at its flat ends"
+        f"dead: at least {dead} of the units of a layer pass no gradient for any image of the batch; saturated: at "
+        f"least {saturated} of the outputs of half of the layers with a bounded function, or {stuck} of one, are at "
+        "its flat ends"
     )
     if not any(layer.activation for layer in layers):
         return Verdict("activations", "not measured", rule, "the network has no activation function that is known")
@@ -84,7 +87,9 @@ def judge_activations(layers: Sequence[LayerHealth], *, sound_at_start: bool | N
     shares = sorted(share for share, _ in bounded)
     if shares and (statistics.median_high(shares) >= thresholds.SATURATED or shares[-1] >= thresholds.STUCK):
         worst = max(bounded, key=lambda pair: pair[0])[1]
-        evidence = f"{shares[-1]:.0%} of the outputs of {worst.name} are at the flat ends of its {worst.activation}"
+        evidence = (
+            f"{100 * shares[-1]:.0f} % of the outputs of {worst.name} are at the flat ends of its {worst.activation}"
+        )
         remedy = f"Replace {worst.activation} by relu, or normalize its input: batch norm, or smaller weights."
         return Verdict("activations", "saturated", rule, evidence, remedy)
     known = [(layer.dead, layer) for layer in layers if layer.dead is not None]
@@ -92,12 +97,18 @@ def judge_activations(layers: Sequence[LayerHealth], *, sound_at_start: bool | N
     if dying:
         share, worst = max(dying, key=lambda pair: pair[0])
         others = f" and of {len(dying) - 1} more" if len(dying) > 1 else ""
-        evidence = f"{share:.0%} of the {worst.units} units of {worst.name}{others} pass no gradient"
+        evidence = f"{100 * share:.0f} % of the {worst.units} units of {worst.name}{others} pass no gradient"
         remedy = _STILLBORN if sound_at_start is False else _DIED
         return Verdict("activations", "dead", rule, evidence, remedy)
-    said = [f"at most {max(dead for dead, _ in known):.0%} of a layer's units are dead"]
-    said += [f"at most {shares[-1]:.0%} of a layer's outputs are saturated"] if shares else []
+    said = [_at_most(max(dead for dead, _ in known), "units", "dead")] if known else []
+    said += [_at_most(shares[-1], "outputs", "saturated")] if shares else []
     return Verdict("activations", "healthy", rule, " and ".join(said))
+
+
+def _at_most(share: float, of_a_layer: str, state: str) -> str:
+    if not share:
+        return f"no {of_a_layer.removesuffix('s')} is {state}"
+    return f"at most {100 * share:.0f} % of a layer's {of_a_layer} are {state}"
 
 
 def judge_gradients(measurement: Measurement) -> Verdict:
@@ -129,9 +140,12 @@ def judge_gradients(measurement: Measurement) -> Verdict:
 
 _FEWEST = 4  # dead units: in a layer of a few, one may be half of them
 _STILLBORN = (
-    "Initialize the biases with 0 and the weights for the activation function (He for relu), or use leaky_relu."
+    "Initialize the biases with 0 and the weights for the activation function (He for relu), or use a leaky ReLU "
+    "(leakyrelu)."
 )
-_DIED = "Lower the learning rate, or warm it up: steps that are too large kill units; leaky_relu cannot die."
+_DIED = (
+    "Lower the learning rate, or warm it up: steps that are too large kill units. A leaky ReLU (leakyrelu) cannot die."
+)
 _VANISHING = (
     "Initialize the weights for the activation function (He for relu, Glorot for tanh), or add batch norms or residual "
     "connections; sigmoid and tanh shrink a gradient at each layer."
