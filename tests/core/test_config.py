@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from striate.core.config import digest, from_json, override, to_json
+from striate.core.config import digest, from_json, override, to_json, written
 from striate.core.difference import difference
 from striate.core.duration import Duration
 from striate.core.errors import ConfigError
@@ -60,6 +60,14 @@ def test_settings_go_to_plain_json_and_come_back_equal() -> None:
     recipe = Recipe("mlp", Duration.parse("1.5ep"), 8, True, (3, 5), Optimizer("adam", 0.25, 0.5))
     assert to_json(_recipe()) == PLAIN
     assert from_json(Recipe, json.loads(json.dumps(to_json(recipe)))) == recipe
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [(None, "none"), ([], "none"), (True, "true"), (["flip", "shift"], "flip,shift"), (0.1, "0.1"), (1e-05, "1e-05")],
+)
+def test_values_are_written_as_they_are_typed(value: object, text: str) -> None:
+    assert written(value) == text
 
 
 def test_missing_fields_have_their_defaults() -> None:
@@ -255,7 +263,7 @@ def test_keys_are_those_of_everything_registered() -> None:
 
 
 def test_options_without_a_name_and_an_option_called_name_are_refused() -> None:
-    with pytest.raises(ConfigError, match=r"The setting 'frame\.name' is missing\."):
+    with pytest.raises(ConfigError, match=r"frame is none, .* Set frame\.name too, to one of: box, circle\."):
         override(Drawing(), ["frame.radius=2"])
     with pytest.raises(TypeError, match="no option can be called 'name'"):
         type("Bad", (Shape,), {"__annotations__": {"name": "str"}})

@@ -321,7 +321,7 @@ def test_an_end_that_is_changed_before_the_first_checkpoint_is_kept(photos: Path
         ({"seed": 7}, "seed 0 → 7"),
         (
             {"augmentation": ["from_data", {"name": "shift", "fraction": 0.2}]},
-            r"augmentation\.shift\.fraction None → 0\.2",
+            r"augmentation\.shift\.fraction none → 0\.2",
         ),
         ({"epochs": "9ep"}, "epochs 4ep → 9ep"),
         ({"stop__keep": "last", "seed": 1}, r"stop\.keep best → last, seed 0 → 1"),

@@ -9,8 +9,7 @@ import pytest
 
 import striate
 from striate.cli.main import main
-from striate.cli.show.recipes import written
-from striate.core.config import override, to_json
+from striate.core.config import override, to_json, written
 from striate.core.difference import difference, dotted
 from striate.core.errors import ConfigError
 from striate.runs.folder import Run

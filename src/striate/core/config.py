@@ -50,6 +50,19 @@ def to_json(settings: object) -> Any:
     return str(settings) if isinstance(settings, Duration) else settings
 
 
+def written(value: object) -> str:
+    """Return the plain JSON value of a setting as it is typed after `--set key=`: `none`, `true`, `flip,shift`."""
+    if value is None or value == []:
+        return "none"
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, (list, tuple)):
+        return ",".join(map(written, value))
+    if isinstance(value, float) and float(short := f"{value:.6g}") == value:
+        return short
+    return str(value)
+
+
 def from_json(kind: type[Settings], value: object, *, where: str = "") -> Settings:
     """Build a `kind` from its JSON form; for a registered kind, a name alone is its defaults.
 
@@ -165,7 +178,10 @@ def _change_registered(
     elif current is not None:
         member = type(current)
     else:
-        raise ConfigError(f"The setting {join(where, 'name')!r} is missing.")
+        choices = ", ".join(kind.registry)
+        raise ConfigError(
+            f"{where} is none, which has no options. Set {join(where, 'name')} too, to one of: {choices}."
+        )
     values = values_of(current) if type(current) is member else defaults_of(member)
     return _change_fields(member, values, options, where)
 

@@ -38,20 +38,23 @@ def text(value: object) -> str:
     return html.escape(visible(str(value)))
 
 
-def table(columns: Sequence[str], rows: Iterable[Sequence[object]], *, title: str = "", note: str = "") -> str:
-    """Return a table: the first column is aligned left, the others right; at most 60 rows are written.
+def table(
+    columns: Sequence[str], rows: Iterable[Sequence[object]], *, left: int = 1, title: str = "", note: str = ""
+) -> str:
+    """Return a table; at most 60 rows are written.
 
     Args:
         columns: the headings.
         rows: the cells, as many in each row as there are columns.
+        left: how many columns are aligned left; those after them, of numbers, are aligned right.
         title: a line above the table.
         note: a line below it.
     """
     every = list(rows)
     more = len(every) - _MOST_ROWS
     lines = [f"<p><b>{text(title)}</b></p>"] if title else []
-    lines += ["<table>", f"<thead>{_row('th', columns)}</thead>", "<tbody>"]
-    lines += [_row("td", row) for row in every[:_MOST_ROWS]]
+    lines += ["<table>", f"<thead>{_row('th', columns, left)}</thead>", "<tbody>"]
+    lines += [_row("td", row, left) for row in every[:_MOST_ROWS]]
     lines += ["</tbody></table>"]
     if more > 0:
         lines.append(f"<p>… and {more:,} more</p>")
@@ -60,8 +63,8 @@ def table(columns: Sequence[str], rows: Iterable[Sequence[object]], *, title: st
     return "\n".join(lines)
 
 
-def _row(tag: str, cells: Sequence[object]) -> str:
-    sides = ["left", *["right"] * (len(cells) - 1)]
+def _row(tag: str, cells: Sequence[object], left: int) -> str:
+    sides = ["left" if place < left else "right" for place in range(len(cells))]
     return (
         "<tr>"
         + "".join(

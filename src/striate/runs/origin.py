@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from striate.core.config import digest, from_json
+from striate.core.config import digest, from_json, written
 from striate.core.device import ExecutionPlan
 from striate.core.difference import difference
 from striate.core.errors import ConfigError, RunError
@@ -93,7 +93,7 @@ def check_settings(run: Run, origin: Origin, plan: Plan, *, inexact: bool) -> li
         RunError: a setting changed and `inexact` is false, or it is one that cannot change within a run.
     """
     changed = origin.changed_settings(plan)
-    phrases = [f"{key} {old} → {new}" for key, (old, new) in changed.items()]
+    phrases = [f"{key} {written(old)} → {written(new)}" for key, (old, new) in changed.items()]
     fixed = [
         key for key, values in changed.items() if key.startswith(_FIXED) or (key == _FIXED_AT_ZERO and 0.0 in values)
     ]

@@ -131,16 +131,17 @@ class Comparison(SheetResult):
     def _repr_html_(self) -> str:
         import base64
 
+        from striate.core.config import written
         from striate.core.notebook import table
         from striate.reporting.comparison.figure import comparison_figure
-        from striate.reporting.comparison.page import PAIR_HEADS, pair_row, score_rows, value_of
+        from striate.reporting.comparison.page import PAIR_HEADS, pair_row, score_rows
 
         names = [each.name for each in self.runs]
         parts = [table(("", *names), score_rows(self.material), title=self.verdict, note=" ".join(self.notes))]
         if self.pairs:
             parts.append(table(PAIR_HEADS, map(pair_row, self.pairs)))
         if self.settings:
-            rows = [(key, *map(value_of, values)) for key, values in self.settings.items()]
+            rows = [(key, *map(written, values)) for key, values in self.settings.items()]
             parts.append(table(("setting", *names), rows))
         if comparison_figure(self.material) is not None:
             image = base64.b64encode(self._repr_png_()).decode()

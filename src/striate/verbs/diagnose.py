@@ -70,7 +70,9 @@ class Diagnosis:
 
         rows = [(each.subject, each.outcome, each.evidence) for each in self.verdicts]
         drawn = layers_figure(self.measurements, self.history)
-        return table(("", "verdict", "because"), rows, title=self.name, note=f"Next: {self.next}") + (drawn or "")
+        return table(("", "verdict", "because"), rows, left=3, title=self.name, note=f"Next: {self.next}") + (
+            drawn or ""
+        )
 
 
 @checked

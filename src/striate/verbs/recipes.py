@@ -37,9 +37,15 @@ class NamedRecipe:
         return f"NamedRecipe({self.name!r}: {self.first})"
 
     def _repr_html_(self) -> str:
+        from striate.core.config import written
         from striate.core.notebook import table
 
-        return table(("setting", "value"), _written(self.settings), title=f"{self.name}: {self.first}")
+        return table(
+            ("setting", "value"),
+            [(key, written(value)) for key, value in self.settings.items()],
+            left=2,
+            title=f"{self.name}: {self.first}",
+        )
 
 
 @dataclass(frozen=True)
@@ -56,9 +62,10 @@ class RecipeDifference:
         return f"RecipeDifference({self.names[0]!r}, {self.names[1]!r}: {len(self.values)} settings)"
 
     def _repr_html_(self) -> str:
+        from striate.core.config import written
         from striate.core.notebook import table
 
-        return table(("setting", *self.names), [(key, *map(str, pair)) for key, pair in self.values.items()])
+        return table(("setting", *self.names), [(key, *map(written, pair)) for key, pair in self.values.items()])
 
 
 @overload
@@ -116,7 +123,3 @@ def _named(name: str | Path) -> NamedRecipe:
         return NamedRecipe(text, f"The recipe of the run {text}, made from {plan.base}.", plan.recipe)
     make = RECIPES[text]
     return NamedRecipe(text, inspect.getdoc(make) or "", make())
-
-
-def _written(settings: dict[str, Any]) -> list[tuple[str, str]]:
-    return [(key, "none" if value is None else str(value)) for key, value in settings.items()]

@@ -24,11 +24,12 @@ def show_comparison(
         print_json(found.to_json())
         return
 
-    from striate.reporting.comparison.page import PAIR_HEADS, pair_row, score_rows, value_of
+    from striate.core.config import written
+    from striate.reporting.comparison.page import PAIR_HEADS, pair_row, score_rows
 
     names, screen = [each.name for each in found.runs], console()
     if found.settings:
-        rows = [(key, *map(value_of, values)) for key, values in found.settings.items()]
+        rows = [(key, *map(written, values)) for key, values in found.settings.items()]
         screen.print(table(["setting", *names], rows))
     else:
         screen.print("All settings are equal.")
@@ -39,7 +40,7 @@ def show_comparison(
         screen.print(table(PAIR_HEADS, list(map(pair_row, found.pairs))))
         screen.print(
             "\n'Only one right': images that the first or the second of the two alone answers correctly. p: McNemar's\n"
-            "exact test, adjusted for the number of pairs by Holm's method."
+            "exact test, adjusted for the number of pairs by Holm's method. The intervals are of one pair each."
         )
     screen.print()
     for sentence in (found.verdict, *found.notes):

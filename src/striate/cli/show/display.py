@@ -12,6 +12,7 @@ from rich.table import Column
 from striate.cli.show.console import console
 from striate.cli.show.evaluation import sentence
 from striate.cli.show.pace import Pace
+from striate.core.config import written
 from striate.core.errors import command
 from striate.core.names import visible
 from striate.metrics import headline
@@ -157,7 +158,9 @@ def started(event: RunStarted) -> str:
         lines.append(f"memory      is short for batches of {recipe.batch_size}: at most {most} images at a time")
     in_effect = settings_in_effect(event.plan, event.input, event.labels)
     lines += [f"{each.name:<11} {each.value}  ({each.reason})" for each in in_effect]
-    lines += [f"difference  {key}: {old} → {new}" for key, (old, new) in event.plan.difference.items()]
+    lines += [
+        f"difference  {key}: {written(old)} → {written(new)}" for key, (old, new) in event.plan.difference.items()
+    ]
     if not event.plan.difference:
         lines.append("difference  none: the recipe as it is")
     lines += [f"changed     {phrase}" for phrase in event.changes]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
@@ -21,7 +21,7 @@ def show_recipes(
     """Print a paragraph for each recipe, a line for each setting of one, or a line for each difference."""
     found, screen = work(), console()
 
-    from striate.core.config import to_json
+    from striate.core.config import to_json, written
     from striate.verbs.recipes import NamedRecipe, RecipeDifference
 
     if isinstance(found, RecipeDifference):
@@ -46,16 +46,3 @@ def show_recipes(
         screen.print(
             "\nAll settings of one: striate recipes --show NAME. Train by it: striate train DATA --recipe NAME"
         )
-
-
-def written(value: Any) -> str:
-    """Return a setting as it is typed after `--set key=`."""
-    if value is None or value == []:
-        return "none"
-    if isinstance(value, bool):
-        return str(value).lower()
-    if isinstance(value, (list, tuple)):
-        return ",".join(map(written, value))
-    if isinstance(value, float) and float(short := f"{value:.6g}") == value:
-        return short
-    return str(value)

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
+from striate.core.config import written
 from striate.core.proportion import Proportion
 from striate.metrics import ClassificationScores, MultilabelScores
 from striate.reporting.comparison.figure import JUDGED_ON, comparison_figure
@@ -22,7 +22,9 @@ def comparison_page(material: Material) -> str:
         sections.append(_pairs(material))
     if comparison_figure(material) is not None:
         drawn = figure_of(lambda theme: _drawn(material, theme), alt="Curves and accuracies of the runs")
-        sections.append(Section("curves", "Curves", h("p", "Every run in one colour."), drawn))
+        sections.append(
+            Section("curves", "Curves", h("p", "Each run has one colour, dashed from the fifth run on."), drawn)
+        )
     sections.append(_settings(material, names))
     top = h(
         "header",
@@ -111,15 +113,6 @@ def pair_row(pair: Pair) -> tuple[str, str, str, str]:
 PAIR_HEADS = ("difference of accuracy", "points (95 % interval)", "only one right", "p")
 
 
-def value_of(value: Any) -> str:
-    """Format a setting for reading."""
-    if value is None or value == []:
-        return "none"
-    if isinstance(value, bool):
-        return str(value).lower()
-    return ", ".join(map(value_of, value)) if isinstance(value, (list, tuple)) else str(value)
-
-
 def _accuracy(measured: Proportion) -> str:
     if measured.interval is None or measured.value is None:
         return NOT_KNOWN
@@ -142,14 +135,15 @@ def _pairs(material: Material) -> Section:
     lead = h(
         "p",
         "The same images, judged by two runs. p is the probability of such a difference between equally accurate "
-        "classifiers (McNemar's exact test, adjusted for the number of pairs by Holm's method).",
+        "classifiers (McNemar's exact test, adjusted for the number of pairs by Holm's method). The intervals are of "
+        "one pair each.",
     )
     return Section("differences", "Differences", lead, table(PAIR_HEADS, list(map(pair_row, material.pairs))))
 
 
 def _settings(material: Material, names: Sequence[str]) -> Section:
     rows: list[list[str | Html]] = [
-        [h("code", key), *(h("code", name(value_of(value))) for value in values)]
+        [h("code", key), *(h("code", name(written(value))) for value in values)]
         for key, values in material.settings.items()
     ]
     content = table(["setting", *names], rows, numeric_from=9) if rows else h("p", "All settings are equal.")
