@@ -217,7 +217,8 @@ def _words(hint: Any) -> str:
     if origin is Literal:
         return " or ".join(map(str, arguments))
     if origin is tuple:
-        return f"list of {_words(arguments[0])}s"
+        noun, of, rest = _words(arguments[0]).partition(" of ")
+        return f"list of {noun}s{of}{rest}"
     if arguments:
         return " or ".join(map(_words, arguments))
     if issubclass(hint, Registered):

@@ -35,6 +35,8 @@ CHOSEN: dict[str, Any] = {
     "model": "conv3-4 relu pool2", "weights": "none", "epochs": 2, "device": "cpu", "set": SETTINGS,
 }  # fmt: skip
 
+SMALL: dict[str, Any] = {"recipe": "digits", "model": "linear", "epochs": "1st", "device": "cpu"}
+
 
 @pytest.fixture(scope="module")
 def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
@@ -93,3 +95,16 @@ def test_a_metric_that_the_user_chose_is_kept(photos: Path, tmp_path: Path) -> N
     events.close()
     assert isinstance(start, RunStarted)
     assert start.plan.recipe.stop.metric == "accuracy"
+
+
+@pytest.mark.parametrize("setting", ["", "sampling=balanced", "loss.class_balance=0.9"])
+def test_a_run_that_corrects_an_imbalance_does_not_advise_to(tmp_path: Path, setting: str) -> None:
+    labels = np.array([0] * 120 + [1] * 8)
+    pixels = np.random.default_rng(0).integers(0, 256, (len(labels), 8, 8), np.uint8)
+    np.savez(tmp_path / "few.npz", x_train=pixels, y_train=labels, x_val=pixels[::-1, ::-1], y_val=labels[::-1])
+    events = striate.train.events(tmp_path / "few.npz", runs=tmp_path, set=[setting] if setting else [], **SMALL)
+    start = next(events)
+    events.close()
+    assert isinstance(start, RunStarted)
+    advised = [finding for finding in start.findings if "If all classes matter alike" in finding]
+    assert len(advised) == (not setting)

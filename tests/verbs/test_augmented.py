@@ -69,7 +69,7 @@ def test_images_and_labels_are_those_of_the_batches_of_the_training(photos: Path
                 if len(lines) == 2:
                     mixed += 1
                     assert [line.split("\u202f")[0] for line in one.labels[epoch]] == [
-                        f"{name} {shares[name]}" for name in lines
+                        f"{name}: {shares[name]}" for name in lines
                     ]
                 else:
                     assert list(one.labels[epoch]) == lines

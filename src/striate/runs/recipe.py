@@ -173,6 +173,11 @@ class Recipe:
                 + (f"Choose loss.name={' or '.join(suited)}." if suited else "Register a loss for this task.")
             )
 
+    @property
+    def balances(self) -> bool:
+        """Whether rare classes are weighted, or drawn more often."""
+        return self.sampling.by_class or (isinstance(self.loss, Balanced) and self.loss.class_balance > 0)
+
     def _check_sampling(self) -> None:
         if not self.sampling.by_class:
             return

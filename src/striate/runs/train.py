@@ -371,6 +371,15 @@ def _execution(
     return on_own_device(together.once(trial), together)
 
 
+def _warnings(session: Session) -> tuple[str, ...]:
+    """Return the warnings of the audit, without that of an imbalance that the recipe corrects."""
+    prepared = session.prepared
+    if not isinstance(prepared, Prepared) or not session.plan.recipe.balances:
+        return prepared.warnings
+    found = prepared.audit.findings
+    return tuple(each.sentence for each in found if each.level == "warning" and each.kind != "imbalance")
+
+
 def _started(run: Run, session: Session, state: TrainState, start: Start, changes: tuple[str, ...]) -> RunStarted:
     prepared = session.prepared
     return RunStarted(
@@ -383,7 +392,7 @@ def _started(run: Run, session: Session, state: TrainState, start: Start, change
         parameters=sum(parameter.numel() for parameter in state.model.parameters()),
         steps_per_epoch=state.clock.steps_per_epoch,
         execution=state.plan,
-        findings=(*start.refused, *prepared.warnings),
+        findings=(*start.refused, *_warnings(session)),
         processes=state.processes.count,
         resumed_at=start.checkpoint.clock.step if start.checkpoint else None,
         changes=changes,

@@ -218,7 +218,7 @@ class Hinge(Loss):
 
     The sum form of Weston and Watkins, "Support vector machines for multi-class pattern recognition" (ESANN 1999),
     eq. 3, as in CS231n: every class within the margin adds to the loss, whereas Crammer and Singer (2001) count only
-    the worst. Unlike theirs there is no factor 1/K, and the optimizer adds penalties on weights. The loss of a soft
+    the worst. Theirs has a margin of 2, and a penalty on weights, which the optimizer adds here. The loss of a soft
     target is the mean of the losses of the classes, weighted by their probabilities.
 
     Args:

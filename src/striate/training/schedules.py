@@ -176,7 +176,7 @@ class Cosine(Schedule):
     """Half a cosine from 1 down to `final_factor`, after a linear warm-up from 0.
 
     Loshchilov and Hutter 2016, arXiv:1608.03983, eq. 5, without restarts; the warm-up is that of Goyal et al. 2017,
-    arXiv:1706.02677, section 2.2.
+    arXiv:1706.02677, section 2.2, which starts at the rate of one of its processes instead of 0.
 
     Args:
         warmup_fraction: fraction of the training that the warm-up takes, at least 0 and below 1.

@@ -123,7 +123,7 @@ def normalise(shares: Float[Tensor, "n c h w"], spec: InputSpec) -> Float[Tensor
     return _linear(shares, tuple(1 / std for std in spec.std), spec.scaling[1], in_place=True)
 
 
-def _standardise(values: Float32[Tensor, "n c h w"], mean: Sequence[float], std: Sequence[float]) -> Tensor:
+def _standardise(values: Tensor, mean: Sequence[float], std: Sequence[float]) -> Tensor:
     """Compute (values - mean) / std in place, each step rounded.
 
     A division, because the reciprocal of a very small std is beyond float32.
@@ -132,9 +132,7 @@ def _standardise(values: Float32[Tensor, "n c h w"], mean: Sequence[float], std:
     return values.sub_(means).div_(stds)
 
 
-def _linear(
-    images: Tensor, factor: tuple[float, ...], offset: tuple[float, ...], *, in_place: bool = False
-) -> Float32[Tensor, "n c h w"]:
+def _linear(images: Tensor, factor: tuple[float, ...], offset: tuple[float, ...], *, in_place: bool = False) -> Tensor:
     """Compute factor · images + offset in float32.
 
     A product and then a sum, each rounded: fused into one operation, the rounding of a pixel would depend on its place

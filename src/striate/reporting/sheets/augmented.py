@@ -129,7 +129,7 @@ def augmentation_sheet(images: Sequence[AugmentedImage], augmentation: str, *, t
 
 
 def _shares(targets: Float[np.ndarray, " k"], classes: Sequence[str]) -> tuple[str, ...]:
-    """Return the classes with their shares, the largest first, as in `cat 70 %`; a whole one by its name alone."""
+    """Return the classes with their shares, the largest first, as in `cat: 70 %`; a whole one by its name alone."""
     shares = [(share, name) for share, name in zip(targets.tolist(), classes, strict=True) if share >= _LEAST]
     ordered = sorted(shares, key=lambda each: -each[0])
-    return tuple(name if share > 1 - _LEAST else f"{name} {percent(share, 0)}" for share, name in ordered) or (_NONE,)
+    return tuple(name if share > 1 - _LEAST else f"{name}: {percent(share, 0)}" for share, name in ordered) or (_NONE,)

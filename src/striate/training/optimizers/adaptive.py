@@ -162,7 +162,8 @@ class Adam(OptimizerSettings):
 class AdamW(Adam):
     """Adam with decoupled weight decay: w ← w - lr · weight_decay · w, in addition to Adam's step.
 
-    Loshchilov and Hutter 2017, arXiv:1711.05101, algorithm 2.
+    Loshchilov and Hutter 2017, arXiv:1711.05101, algorithm 2. As in torch, the decay is multiplied by the learning
+    rate; theirs only by the factor of the schedule.
     """
 
     def build(self, groups: Groups) -> Optimizer:
