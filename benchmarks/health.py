@@ -82,7 +82,7 @@ CASES = (
     Case("batch norm, and a layer of 64 units", "", {"model": f"{NORMED} fc64 relu"}),
     Case("three layers of tanh", "", {"model": layers(nn.Tanh, 3)}),
     Case("60 training images", "over-fitting", {"model": "fc128 relu", "epochs": 60}, "few"),
-    Case("labels at random", "memorized", {"model": "fc128 relu", "epochs": 60, "set": PLAIN}, "shuffled"),
+    Case("labels at random", "memorized", {"model": "lenet5", "lr": 0.01, "epochs": 60, "set": PLAIN}, "shuffled"),
     Case("a hidden layer of 2 units", "under-fitting", {"model": "fc2 relu"}),
     Case("rate × 100, fc128 relu", "too high", {"model": "fc128 relu", "lr": 100 * RATE}),
     Case("rate × 100, batch norm", "too high", {"model": NORMED, "lr": 100 * RATE}),

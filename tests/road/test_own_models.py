@@ -155,7 +155,7 @@ class Computed(nn.Linear):
         (needs_width, r"needs_width needs width"),
         (builds_nothing, r"builds_nothing builds a NoneType"),
         (Small(10, 3), r"Small does not run on images of 1×32×32"),
-        (lambda classes: Small(classes), r"Pass name="),
+        (lambda classes: Small(classes), r"register_model\(…, name='my_net'\)"),
         ("resnet18", r"received 'resnet18'"),
     ],
 )
@@ -175,6 +175,46 @@ def test_a_model_that_cannot_be_trained_is_one_sentence_before_anything_is_writt
 def test_a_name_of_the_zoo_cannot_be_taken_and_an_own_name_can_be_registered_again() -> None:
     with pytest.raises(ModelError, match="zoo has a model 'resnet18'"):
         striate.register_model(Small, name="resnet18")
+    with pytest.raises(ModelError, match="'GAP' is a network of one layer in the notation"):
+        striate.register_model(Small, name="GAP")
     striate.register_model(Small)
     striate.register_model(two_outputs, name="Small")  # as a notebook does when its cell is run again
     assert OWN_MODELS["Small"].source is two_outputs
+
+
+class Tied(Small):
+    """A network that runs one layer twice, under two names."""
+
+    def __init__(self, num_classes: int, channels: int = 3) -> None:
+        super().__init__(num_classes, channels)
+        self.first = self.second = nn.Conv2d(8, 8, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        maps = self.second(torch.relu(self.first(torch.relu(self.conv(x)))))
+        return self.last(maps.mean(dim=(2, 3)))
+
+
+def test_a_layer_used_twice_is_saved_and_stays_one() -> None:
+    striate.register_model(Tied)
+    model = striate.load(striate.train("digits", model="Tied", set=QUICK)).model
+    assert isinstance(model, Tied)
+    assert model.first.weight is model.second.weight
+    assert not torch.equal(model.first.weight, Tied(10, 1).first.weight)
+
+
+@pytest.mark.filterwarnings("ignore:.*torch.jit:DeprecationWarning")
+def test_a_compiled_module_is_trained_as_it_was_before() -> None:
+    module = nn.Sequential(nn.Flatten(), nn.Linear(1024, 10))
+    run = striate.train("digits", model=torch.compile(module), set=QUICK)
+    assert set(striate.load(run).model.state_dict()) == {"1.weight", "1.bias"}
+
+
+def test_weights_of_an_own_model_are_taken_over_with_the_module() -> None:
+    striate.register_model(Small)
+    run = striate.train("digits", model="Small", set=QUICK)
+    with pytest.raises(ModelError, match=r"train the module itself: model=striate\.load\(RUN\)\.model"):
+        striate.train("digits", model="Small", weights=run.path, transfer="full", name="next")
+    model = striate.load(run).model
+    again = striate.train("digits", model=model, name="again", epochs="1st", lr=1e-9)
+    weights = striate.load(again).model.state_dict()
+    assert all(torch.allclose(weights[name], tensor, atol=1e-6) for name, tensor in model.state_dict().items())

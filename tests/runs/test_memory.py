@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 from torch import Tensor, nn
 
 import striate
 from rehearsal.colours import two_colours
+from striate.classifier import Classifier
 from striate.cli.main import main
 from striate.core.device import ExecutionPlan
 from striate.core.errors import ConfigError
@@ -105,3 +108,24 @@ def test_a_size_that_cannot_be_is_refused(photos: Path) -> None:
         striate.train(
             photos, model="Hungry", set=[*SETTINGS, "input.height=3", "input.width=3", "memory.micro_batch=1"]
         )
+
+
+def test_features_are_computed_on_half_as_many_images_where_memory_is_short(
+    photos: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    options: Any = {"model": "linear", "epochs": "1st", "set": ["input.height=8", "input.width=8"], "device": "cpu"}
+    whole = striate.load(striate.train("digits", name="whole", **options)).reference
+    logits, sizes = Classifier.logits, []
+
+    def short(self: Classifier, images: Tensor) -> Tensor:
+        if len(images) > 2:
+            raise MemoryError
+        sizes.append(len(images))
+        return logits(self, images)
+
+    monkeypatch.setattr(Classifier, "logits", short)
+    halved = striate.load(striate.train("digits", name="halved", **options)).reference
+    assert max(sizes) == 2
+    assert whole is not None
+    assert halved is not None
+    np.testing.assert_allclose(halved.features, whole.features, atol=2e-3)

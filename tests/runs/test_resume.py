@@ -628,8 +628,17 @@ def test_a_recipe_of_the_wrong_types_is_a_sentence(reports: None, key: str, cont
     good = {"format": 2, "data": "digits", "base": "digits", "difference": {}, "execution": None, "recipe": {}}
     run.recipe_file.write_text(json.dumps(good | {key: content}))
     for way in (striate.resume, striate.finish, striate.report):
-        with pytest.raises(RunError, match=r"recipe\.json is damaged"):
+        with pytest.raises(RunError, match=r"recipe\.json (is damaged|has a setting that does not hold here)"):
             way(run.path)
+
+
+def test_a_loss_that_is_not_registered_is_not_called_damage(photos: Path) -> None:
+    run = stop(begin(photos), 1)
+    content = json.loads(run.recipe_file.read_text())
+    content["recipe"]["loss"] = {"name": "poly"}
+    run.recipe_file.write_text(json.dumps(content))
+    with pytest.raises(RunError, match=r"There is no loss 'poly'\..* import the module that registers it first"):
+        striate.resume(run.path)
 
 
 @pytest.mark.parametrize("damage", ["list", "empty", "pipe", "folder", "missing"])

@@ -37,7 +37,9 @@ def passed(network: nn.Module, images: Tensor, *, twice: bool) -> tuple[list[Ten
     return [outputs.detach(), *gradients, *model.buffers()], size
 
 
-@pytest.mark.parametrize(("name", "count"), [("resnet20", 9), ("lenet5_rgb", 1), ("mobilenet_v1_025", 13)])
+@pytest.mark.parametrize(
+    ("name", "count"), [("resnet20", 9), ("lenet5_rgb", 1), ("mobilenet_v1_025", 13), ("(conv3-4 bn relu)*6 gap", 1)]
+)
 def test_all_is_equal_bit_for_bit_in_networks_of_the_zoo_and_less_is_kept(name: str, count: int) -> None:
     network = build_model(name, seed=0, classes=5, channels=3, size=(32, 32))
     images = torch.randn(2, 3, 32, 32, generator=torch.Generator().manual_seed(0))

@@ -18,7 +18,7 @@ from typing import Any
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import save as save_tensors
-from torch import nn
+from torch import Tensor, nn
 
 from striate.classifier.classifier import Classifier
 from striate.classifier.description import Described, read_description
@@ -51,7 +51,7 @@ def save_classifier(classifier: Classifier, folder: Path, *, packed: bool = Fals
         RunError: the folder cannot be written, or the disk is full.
     """
     make_folder(folder)
-    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in classifier.model.state_dict().items()}
+    tensors = _apart(classifier.model)
     weights = pack(tensors)[0] if packed else save_tensors(tensors)
     write_atomically(folder / _NEXT_WEIGHTS, weights)
     if classifier.seen is not None:
@@ -71,6 +71,18 @@ def save_classifier(classifier: Classifier, folder: Path, *, packed: bool = Fals
     write_json(folder / _DESCRIPTION, description)
     rename(folder / _NEXT_WEIGHTS, folder / _WEIGHTS)
     remove_others(folder, reference)
+
+
+def _apart(model: nn.Module) -> dict[str, Tensor]:
+    """Return the state of `model` in tensors that share no memory, as a file must; a layer used twice has two names."""
+    tensors: dict[str, Tensor] = {}
+    taken: set[int] = set()
+    for name, tensor in model.state_dict().items():
+        own = tensor.detach().cpu().contiguous()
+        place = own.untyped_storage().data_ptr()
+        tensors[name] = own.clone() if place in taken else own
+        taken.add(place)
+    return tensors
 
 
 def describe_standing(folder: Path, unfinished: str) -> None:

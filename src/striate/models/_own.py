@@ -13,6 +13,7 @@ from torch import nn
 
 from striate.core.errors import ModelError, first_line
 from striate.models._zoo import MODELS
+from striate.models.notation.grammar import is_notation
 
 ModelSource = nn.Module | Callable[..., nn.Module]  # a class is a function that builds it
 Source = TypeVar("Source", bound=ModelSource)
@@ -66,8 +67,8 @@ def register_model(source: Source, /, *, name: str | None = None) -> Source:
 
     Use it as a function or as a decorator. A function or class receives those of the arguments `classes` (or
     `num_classes`), `channels` (or `in_channels`, `in_chans`) and `size` (height, width) that its signature contains. A
-    module is copied with its present weights, and the copy is trained. The model takes images (n, c, h, w) and returns
-    logits (n, classes).
+    module is copied with its present weights, and the copy is trained, not compiled. The model takes images
+    (n, c, h, w) and returns logits (n, classes).
 
     A classifier stores the name, not the code: register the model before you load it in another process.
 
@@ -80,20 +81,25 @@ def register_model(source: Source, /, *, name: str | None = None) -> Source:
         name: the name of the model; by default that of the function or class.
 
     Raises:
-        ModelError: the name belongs to a model of the zoo or is not an identifier, or `source` builds no model or
-            cannot be copied.
+        ModelError: the name belongs to a model of the zoo or to the notation, or is not an identifier, or `source`
+            builds no model or cannot be copied.
     """
     if not callable(source):  # a module is callable too
         raise ModelError(f"A model is a torch.nn.Module, or a function that builds one; received {source!r}.")
     is_module = isinstance(source, nn.Module)
     chosen = _own_name(source) if name is None else name
     if not isinstance(chosen, str) or not chosen.isidentifier():
-        raise ModelError(f"The name of a model is a word such as my_net; received {chosen!r}. Pass name=….")
+        raise ModelError(
+            f"The name of a model is a word such as my_net; received {chosen!r}. Register it under one first: "
+            "striate.register_model(…, name='my_net')."
+        )
     if chosen in MODELS:
         raise ModelError(f"The zoo has a model {chosen!r}. Pass another name=… for yours.")
+    if is_notation(chosen):
+        raise ModelError(f"{chosen!r} is a network of one layer in the notation. Pass another name=… for yours.")
     if not is_module:
         _taken(source)  # a signature that cannot be called is refused now
-    OWN_MODELS[chosen] = OwnModel(chosen, _copied(source, chosen) if is_module else source)
+    OWN_MODELS[chosen] = OwnModel(chosen, _copied(_uncompiled(source), chosen) if is_module else source)
     return source
 
 
@@ -108,7 +114,12 @@ def registered(source: ModelSource) -> str:
 
 
 def _own_name(source: ModelSource) -> str:
-    return getattr(type(source) if isinstance(source, nn.Module) else source, "__name__", "")
+    return getattr(type(_uncompiled(source)) if isinstance(source, nn.Module) else source, "__name__", "")
+
+
+def _uncompiled(model: nn.Module) -> nn.Module:
+    """Return the module that `torch.compile` has wrapped: a classifier has the names of its layers."""
+    return getattr(model, "_orig_mod", model)
 
 
 def _taken(source: Callable[..., object]) -> dict[str, str]:

@@ -6,10 +6,12 @@ import contextlib
 
 import numpy as np
 from jaxtyping import Float, Int
+from torch import Tensor
 
 from striate.classifier import Classifier
 from striate.classifier.nearest import nearest_similarity, normalised
 from striate.classifier.reference import Reference, inputs_of, sample
+from striate.core.device import out_of_memory
 from striate.data.loading.loader import Loader
 from striate.metrics.suspects import self_confidence
 from striate.models.surgery import heads_of
@@ -50,10 +52,17 @@ def held_out_reference(
 def _features(
     classifier: Classifier, place: str, prepared: Prepared, index: Int[np.ndarray, " n"]
 ) -> Float[np.ndarray, "n d"]:
-    loader, rows = Loader(prepared.dataset, index, classifier.input, batch_size=BATCH_SIZE), []
+    loader = Loader(prepared.dataset, index, classifier.input, batch_size=BATCH_SIZE)
+
+    def computed(images: Float[Tensor, "n c h w"]) -> list[Float[np.ndarray, "_ d"]]:
+        try:
+            classifier.logits(images)
+            return [features().numpy()]
+        except (RuntimeError, MemoryError) as error:
+            if len(images) == 1 or not out_of_memory(error):
+                raise
+        return [rows for half in images.tensor_split(2) for rows in computed(half)]
+
     # The hook keeps the network as it is: to fold its norms would take longer than a few batches.
     with inputs_of(classifier.model, place) as features, contextlib.closing(loader.epoch(0)) as batches:
-        for batch in batches:
-            classifier.logits(batch.images)
-            rows.append(features().numpy())
-    return np.concatenate(rows)
+        return np.concatenate([rows for batch in batches for rows in computed(batch.images)])

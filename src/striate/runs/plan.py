@@ -134,7 +134,12 @@ class Plan:
                 reasons=dict(content.get("reasons", {})),
                 probes=tuple(Probe(**probe) for probe in content.get("probes", ())),
             )
-        except (ConfigError, AttributeError, KeyError, TypeError, ValueError) as error:
+        except ConfigError as error:
+            raise RunError(
+                f"{path} has a setting that does not hold here: {error} If it is one of your own, import the module "
+                "that registers it first; else restore the file from a copy."
+            ) from error
+        except (AttributeError, KeyError, TypeError, ValueError) as error:
             raise RunError(f"{path} is damaged ({error}). Restore it from a copy.") from error
 
 

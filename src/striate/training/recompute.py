@@ -24,13 +24,13 @@ def recomputed(model: nn.Module) -> Iterator[None]:
     """Let the training passes of `model` within this context compute the activations of its blocks twice.
 
     Blocks are the modules with modules inside that the stages of a network consist of, such as residual and inception
-    blocks. A chain of n layers without such modules, as in VGG, is cut into about √n pieces (section 4.1 of the paper).
+    blocks. A chain of n layers without such modules, as in VGG or a network written down, is cut into about √n pieces
+    (section 4.1 of the paper).
     """
     changed = [(block, vars(block).get("forward")) for block in blocks(model)]
     try:
         for block, _ in changed:
-            chain = type(block) is nn.Sequential
-            block.forward = _in_pieces(block) if chain else _twice(block.forward, block)
+            block.forward = _in_pieces(block) if _is_chain(block) else _twice(block.forward, block)
         yield
     finally:
         for block, own in changed:
@@ -64,9 +64,15 @@ def _is_composite(module: nn.Module) -> bool:
     return next(module.children(), None) is not None
 
 
-def _in_pieces(chain: nn.Sequential) -> Callable[[Tensor], Tensor]:
-    size = math.ceil(math.sqrt(len(chain)))
-    pieces = [chain[start : start + size] for start in range(0, len(chain), size)]
+def _is_chain(module: nn.Module) -> bool:
+    """Return whether `module` runs its children one after the other, as it says by `in_order` or is known to do."""
+    return type(module) is nn.Sequential or getattr(type(module), "in_order", False)
+
+
+def _in_pieces(chain: nn.Module) -> Callable[[Tensor], Tensor]:
+    layers = list(chain.children())
+    size = math.ceil(math.sqrt(len(layers)))
+    pieces = [nn.Sequential(*layers[start : start + size]) for start in range(0, len(layers), size)]
     runs = [_twice(piece, piece) for piece in pieces]
 
     def run(x: Tensor) -> Tensor:

@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from typing import ClassVar
 
 from jaxtyping import Float
 from torch import Tensor, nn
@@ -142,6 +143,9 @@ class WrittenNetwork(Network):
 
     Initial weights are He's where a rectifier follows, Xavier's elsewhere.
     """
+
+    in_order: ClassVar[bool] = True
+    """Whether children run one after the other, so that a training may compute them in pieces."""
 
     def __init__(self, layers: OrderedDict[str, nn.Module], feature_maps: Mapping[str, str], head: str) -> None:
         super().__init__()

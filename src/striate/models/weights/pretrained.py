@@ -14,6 +14,7 @@ from striate.core.files import expanded
 from striate.core.progress import Progress, silent
 from striate.core.spec import InputSpec
 from striate.models._create import Arguments, default_input, meta_model
+from striate.models._own import OWN_MODELS
 from striate.models._padding import split_padding
 from striate.models._zoo import Network
 from striate.models.weights import entries, hub
@@ -184,6 +185,11 @@ def _fitted(
 ) -> Pretrained:
     """Bring the tensors of a file to the paths of the model; they determine its classes and channels."""
     model, tensors = described.model, file.tensors
+    if model in OWN_MODELS:
+        raise ModelError(
+            f"{model} is a model of your own, and the layers of a model of the zoo or a written one take weights over. "
+            "To go on from a run of it, train the module itself: model=striate.load(RUN).model, without weights."
+        )
     (channels, *sides), classes = default_input(model)
     spec = described.input
     size = spec.size if spec is not None else size or (sides[0], sides[1])
