@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Self
+from typing import ClassVar, Self
 
 import numpy as np
 import pytest
@@ -218,3 +218,34 @@ def test_weights_of_an_own_model_are_taken_over_with_the_module() -> None:
     again = striate.train("digits", model=model, name="again", epochs="1st", lr=1e-9)
     weights = striate.load(again).model.state_dict()
     assert all(torch.allclose(weights[name], tensor, atol=1e-6) for name, tensor in model.state_dict().items())
+
+
+class Early(Small):
+    """A network with an auxiliary head; `tuples`: it returns both outputs in training, as some libraries' do."""
+
+    auxiliary_heads: ClassVar = {"early": "early"}
+    tuples = False
+
+    def __init__(self, num_classes: int, channels: int = 3) -> None:
+        super().__init__(num_classes, channels)
+        self.early = nn.Linear(8, num_classes)
+
+    def forward_with_auxiliary(self, x: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
+        maps = torch.relu(self.conv(x)).mean(dim=(2, 3))
+        return self.last(maps), {"early": self.early(maps)}
+
+    def forward(self, x: Tensor) -> Tensor:
+        logits, others = self.forward_with_auxiliary(x)
+        return (logits, others["early"]) if self.training and self.tuples else logits  # pyright: ignore[reportReturnType]
+
+
+def test_an_auxiliary_head_learns_by_its_method_and_a_tuple_is_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
+    striate.register_model(Early)
+    first = Early(10, 1).early.bias.detach().clone()
+    options = {"model": "Early", "set": [*QUICK, "loss.auxiliary=0.3"]}
+    model = striate.load(striate.train("digits", **options)).model
+    assert isinstance(model, Early)
+    assert not torch.equal(model.early.bias, first)
+    monkeypatch.setattr(Early, "tuples", True)
+    with pytest.raises(ModelError, match=r"Early returns a tuple in training; .* forward_with_auxiliary"):
+        striate.train("digits", model="Early", set=[*QUICK, "loss.auxiliary=0"], name="tuple")

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from striate.core.batch import Batch
 from striate.core.device import full_precision
+from striate.core.errors import ModelError
 from striate.core.protocols import Auxiliary
 from striate.tasks.task import OfImages, Task
 
@@ -20,7 +21,11 @@ class LogitsTask(Task, ABC):
     """Base class of tasks that are learned by a criterion of the logits and the targets."""
 
     def loss(self, model: nn.Module, batch: Batch) -> Float[Tensor, ""]:
-        """Sum the criterion of the main logits and, times `auxiliary`, that of each auxiliary head."""
+        """Sum the criterion of the main logits and, times `auxiliary`, that of each auxiliary head.
+
+        Raises:
+            ModelError: the model does not return logits in training.
+        """
         assert self.criterion is not None
         criterion = self.criterion.of(batch.images) if isinstance(self.criterion, OfImages) else self.criterion
         others: Mapping[str, Tensor] = {}
@@ -28,6 +33,12 @@ class LogitsTask(Task, ABC):
             logits, others = model.forward_with_auxiliary(batch.images)
         else:
             logits = model(batch.images)
+        if not isinstance(logits, Tensor):
+            raise ModelError(
+                f"{type(model).__name__} returns a {type(logits).__name__} in training; a model returns logits. "
+                "Outputs of auxiliary heads are returned by another method, forward_with_auxiliary: see "
+                "striate.core.protocols.Auxiliary."
+            )
         with full_precision(logits.device):
             mean = criterion(logits.float(), batch.targets)
             for other in others.values():
