@@ -184,6 +184,7 @@ def new_run(folder: Path, name: str | None, stem: str) -> Iterator[Run]:
     Raises:
         RunError: a run of that name is there already, or the folder cannot be written.
     """
+    make_folder(folder)  # in a file, no name would ever be free
     for candidate in [name] if name else _numbered(stem):
         run = Run(folder / candidate)
         if not is_free(run):
