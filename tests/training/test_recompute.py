@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import copy
+import math
 from collections.abc import Callable
 
 import pytest
@@ -119,3 +120,19 @@ def test_a_wrapper_of_a_network_is_looked_into() -> None:
             self.network = Network()
 
     assert [type(block) for block in blocks(Wrapper())] == [Pair, Pair]
+
+
+def test_a_written_network_is_computed_again_piece_by_piece_from_its_end() -> None:
+    network = build_model("(conv3-4 relu)*4 gap", seed=0, classes=5, channels=3, size=(8, 8)).train()
+    ran: list[str] = []
+    for name, layer in network.named_children():
+        layer.register_forward_hook(lambda *_, name=name: ran.append(name))
+    layers = [name for name, _ in network.named_children()]
+    with recomputed(network):
+        outputs = network(torch.randn(2, 3, 8, 8))
+        assert ran == layers
+        ran.clear()
+        outputs.sum().backward()
+    size = math.ceil(math.sqrt(len(layers)))
+    assert layers[0] in ran[-size:]  # the first piece is last; in one piece, as many layers would be kept as without
+    assert ran[0] == layers[(len(layers) - 1) // size * size]

@@ -218,8 +218,8 @@ class Hinge(Loss):
 
     The sum form of Weston and Watkins, "Support vector machines for multi-class pattern recognition" (ESANN 1999),
     eq. 3, as in CS231n: every class within the margin adds to the loss, whereas Crammer and Singer (2001) count only
-    the worst. Theirs has a margin of 2, and a penalty on weights, which the optimizer adds here. The loss of a soft
-    target is the mean of the losses of the classes, weighted by their probabilities.
+    the worst. Weston and Watkins have a margin of 2, and a penalty on weights, which the optimizer adds here. The loss
+    of a soft target is the mean of the losses of the classes, weighted by their probabilities.
 
     Args:
         margin: required excess of the true class's score over every other score.
