@@ -187,7 +187,7 @@ def _fitted(
     model, tensors = described.model, file.tensors
     if model in OWN_MODELS:
         raise ModelError(
-            f"{model} is a model of your own, and the layers of a model of the zoo or a written one take weights over. "
+            f"{model} is a model of your own, and only models of the zoo and written networks take weights over. "
             "To go on from a run of it, train the module itself: model=striate.load(RUN).model, without weights."
         )
     (channels, *sides), classes = default_input(model)
