@@ -38,6 +38,20 @@ def test_no_events_are_no_curves() -> None:
     assert read_history([]) == History((), (), (), (), 0.0)
 
 
+def test_the_loss_of_a_constant_answer_is_that_of_the_frequencies_of_the_classes() -> None:
+    """Of 8 images, 2 have the first class and 4 the second: ln 4 / 4 + 3 ln (4/3) / 4, and ln 2."""
+    recipe = {"task": {"name": "multilabel"}, "loss": {"name": "binary_cross_entropy", "label_smoothing": 0.0}}
+    started = {"event": "started", "recipe": recipe, "counts": {"train": 8}, "class_counts": [2, 4]}
+    by_hand = 0.25 * np.log(4) + 0.75 * np.log(4 / 3) + np.log(2)
+    assert read_history([started]).chance == pytest.approx(by_hand)
+    smoothed = {**recipe, "loss": {**recipe["loss"], "label_smoothing": 0.5}}
+    eighths = -(0.375 * np.log(0.375) + 0.625 * np.log(0.625))
+    assert read_history([{**started, "recipe": smoothed}]).chance == pytest.approx(eighths + np.log(2))
+    weighted = {**recipe, "loss": {**recipe["loss"], "class_balance": 0.9}}
+    assert read_history([{**started, "recipe": weighted}]).chance is None
+    assert read_history([{**started, "class_counts": None}]).chance is None
+
+
 @pytest.mark.parametrize("known", [True, False])
 def test_a_training_within_its_first_epoch_is_a_part_of_it_where_the_log_has_its_steps(known: bool) -> None:
     """5 of 20 steps; an older log does not have their number, and the run is taken for one epoch."""

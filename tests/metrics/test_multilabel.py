@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import math
 from itertools import chain
@@ -44,6 +45,44 @@ def test_a_threshold_lies_in_the_middle_and_near_a_half() -> None:
     # One of two and two of four have the same F1 of 2/3: the cut at 0.4 is closer to a half than that at 0.85.
     tie = f1_threshold(np.array([0.9, 0.8, 0.79, 0.45, 0.35]), np.array([True, False, False, True, False]))
     assert tie == pytest.approx(0.4)
+
+
+def test_a_threshold_of_few_samples_is_drawn_towards_a_half() -> None:
+    """The log odds of the threshold of highest F1, of 2 samples with the class and of 100, times n / (n + 5)."""
+    probabilities = np.full(60, 1e-5)
+    probabilities[:2] = 2e-4 - 1e-5, 0.3
+    targets = np.zeros((60, 1), np.float32)
+    targets[:2] = 1
+    outputs = (np.log(probabilities) - np.log1p(-probabilities))[:, None]
+    assert f1_threshold(probabilities, targets[:, 0] > 0) == pytest.approx(1e-4)
+    (found,) = fit_thresholds(outputs, targets)["thresholds"]
+    assert math.log(found / (1 - found)) == pytest.approx(math.log(1e-4 / (1 - 1e-4)) * 2 / 7)
+    many = fit_thresholds(np.tile(outputs, (50, 1)), np.tile(targets, (50, 1)))["thresholds"][0]
+    assert math.log(many / (1 - many)) == pytest.approx(math.log(1e-4 / (1 - 1e-4)) * 100 / 105)
+
+
+def test_a_class_that_is_not_recognised_has_the_threshold_of_a_half() -> None:
+    stats = importlib.import_module("scipy.stats")
+    draws, decided = np.random.default_rng(1), set()
+    for _ in range(200):
+        present = np.append(draws.random(28) < 0.3, [True, False])
+        outputs = draws.normal(size=30) + 0.5 * present - 3
+        kept = fit_thresholds(outputs[:, None], present[:, None].astype(np.float32))["thresholds"][0] == 0.5
+        options = {"alternative": "greater", "method": "asymptotic", "use_continuity": False}
+        chance = stats.mannwhitneyu(outputs[present], outputs[~present], **options).pvalue
+        assert kept == (chance > 0.05)
+        decided.add(kept)
+    assert decided == {True, False}
+
+
+def test_the_worst_decisions_are_the_surest_wrong_ones() -> None:
+    probabilities = np.array([[0.9, 0.2], [0.6, 0.05], [0.3, 0.7]])
+    present = np.array([[False, True], [True, True], [False, False]])
+    rows = MultilabelRows(np.arange(3), present, probabilities, np.array([0.5, 0.5]))
+    assert [(row, k, round(sure, 6)) for row, k, sure in rows.worst(9)] == [
+        (1, 1, 0.95), (0, 0, 0.9), (0, 1, 0.8), (2, 1, 0.7),
+    ]  # fmt: skip
+    assert rows.take(np.array([2, 0])).worst(1) == [(1, 0, 0.9)]
 
 
 def test_scores_equal_loops() -> None:

@@ -94,7 +94,7 @@ def _events(epochs: int = 6) -> list[dict[str, Any]]:
 
 def _example(name: str, given: str, predicted: str, size: int = 8) -> Example:
     image = np.full((size, size, 3), 200, dtype=np.uint8)
-    return Example(image=image, name=name, index=1, given=given, predicted=predicted, confidence=0.9)
+    return Example(image=image, name=name, index=1, given=given, predicted=predicted, confidence=0.9, label=predicted)
 
 
 @functools.cache

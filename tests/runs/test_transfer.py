@@ -18,6 +18,7 @@ from safetensors.torch import save_file
 import striate
 from striate.classifier import load_classifier
 from striate.core import device
+from striate.core.config import to_json
 from striate.core.errors import ConfigError, DataError, ModelError
 from striate.core.spec import RGB, InputSpec
 from striate.data.audit import audit
@@ -38,7 +39,7 @@ from striate.runs.recipe import read_recipe
 from striate.runs.resume import finish_run, resume_run
 from striate.runs.start import start_run
 from striate.runs.transfer import Features
-from striate.training import SafePoint
+from striate.training import SafePoint, read_events
 
 MODEL = "resnet20"
 
@@ -63,6 +64,23 @@ def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
             pixels[..., channel] += 100
             Image.fromarray(pixels.astype(np.uint8)).save(folder / name / f"{number}.png")
     return folder
+
+
+@pytest.fixture(scope="module")
+def labelled(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Forty images that are redder, bluer, both or neither, two of them with a wrong label."""
+    folder = tmp_path_factory.mktemp("labelled")
+    draw, lines = np.random.default_rng(1), ["path,labels"]
+    for number in range(40):
+        red, blue = number % 2 == 1, number % 4 > 1
+        pixels = draw.integers(0, 120, (16, 16, 3))
+        pixels[..., 0] += 100 * red
+        pixels[..., 2] += 100 * blue
+        Image.fromarray(pixels.astype(np.uint8)).save(folder / f"{number}.png")
+        wrong = number in (4, 7)
+        lines.append(f"{number}.png,{';'.join(['red'] * (red ^ wrong) + ['blue'] * blue)}")
+    (folder / "labels.csv").write_text("\n".join(lines) + "\n")
+    return folder / "labels.csv"
 
 
 def _events(
@@ -149,6 +167,64 @@ def test_outputs_from_features_are_those_of_the_network(on_features: Run) -> Non
     np.testing.assert_allclose(stored.rows.confidence, rows.confidence, atol=1e-4)
 
 
+def test_several_labels_are_fitted_on_features_and_evaluated_out_of_fold(
+    labelled: Path, weights: str, tmp_path: Path
+) -> None:
+    run = _train(labelled, weights, tmp_path, **{"transfer.name": "auto", "transfer.keep_folds": True})
+    plan = Plan.read(run)
+    assert plan.recipe.transfer.name == "features"
+    assert all(0 < probe.correct <= probe.count < 40 for probe in plan.probes)  # of the training split
+    scores = run.scores["folds"]
+    assert scores.count == 40
+    assert scores.mean_average_precision > 0.9
+    classifier = load_classifier(run)
+    found: Any = classifier.task
+    assert len(found.thresholds) == 2
+    assert classifier.predict(labelled.parent / "3.png").labels in (("red", "blue"), ("blue", "red"))
+    assert classifier.predict(labelled.parent / "0.png").labels == ()
+    assert striate.load(sorted((run.path / "folds").iterdir())).predict(labelled.parent / "1.png").labels == ("red",)
+    page = build.write_run_report(run).read_text("utf-8")
+    assert "in cross-validation. All labels are right on" in page
+    for number, said in ((4, "not red"), (7, "red")):
+        assert f">{said}<" in page.split(f'title="{number}.png')[0].split("<figure")[-1]
+    resumed = _end(resume_run(run, inexact=False))
+    assert resumed.scores["folds"] == scores
+
+
+def test_training_starts_from_a_classifier_of_several_labels(labelled: Path, weights: str, tmp_path: Path) -> None:
+    options = {"transfer.name": "full", "epochs": 1, "batch_size": 8, "optimizer.lr": 1e-6}
+    run = _train(labelled, weights, tmp_path, **options)
+    assert run.scores["train"].mean_average_precision > 0.9
+    assert run.scores["train"].loss < 1.0  # two coins: 1.39
+
+
+def test_norms_keep_the_statistics_of_the_weights_unless_the_recipe_says_otherwise(
+    photos: Path, weights: str, tmp_path: Path
+) -> None:
+    options = {"transfer.name": "full", "epochs": 1, "batch_size": 8, "optimizer.lr": 1e-6}
+    kept = _train(photos, weights, tmp_path, **options)
+    taken = _train(photos, weights, tmp_path, "taken", **{**options, "transfer.batch_statistics": True})
+    before = _start()
+    moments = [name for name in before if name.endswith(("running_mean", "running_var"))]
+    ours, theirs = (load_classifier(run).model.state_dict() for run in (kept, taken))
+    assert moments
+    assert all(torch.equal(ours[name], before[name]) for name in moments)
+    assert not any(torch.equal(theirs[name], before[name]) for name in moments)
+    first, second = (float(read_events(run.events_file)[1]["loss"]) for run in (kept, taken))
+    assert max(first, second) < 1.0  # a coin has 0.69; without `soften_head`, the first is 5.0
+    with pytest.raises(ConfigError, match="transfer full keeps the statistics"):
+        _train(photos, weights, tmp_path, "none", **{**options, "batch_norm": "synchronised"})
+
+
+def test_a_recipe_from_before_there_was_a_choice_takes_those_of_batches(photos: Path, weights: str) -> None:
+    plan = make_plan(str(photos), "transfer", {"model": MODEL, "weights": weights, "transfer.name": "staged"})
+    stored = json.loads(json.dumps(to_json(plan.recipe)))
+    assert read_recipe(stored) == plan.recipe
+    del stored["transfer"]["batch_statistics"]
+    former: Any = read_recipe(stored).transfer
+    assert former.batch_statistics
+
+
 def test_auto_probes_places_and_records_what_it_found(photos: Path, weights: str, tmp_path: Path) -> None:
     plan = Plan.read(_train(photos, weights, tmp_path, **{"transfer.name": "auto"}))
     assert plan.recipe.transfer.name == "features"
@@ -191,7 +267,8 @@ def test_training_stopped_and_resumed_is_bit_for_bit_that_of_one_go(
     if kind == "head":  # and with it the statistics of the norms
         assert same == set(_start())
     else:
-        assert not {"conv1.weight", "norm1.running_mean"} & same
+        assert "conv1.weight" not in same
+        assert "norm1.running_mean" in same
 
 
 def test_settings_without_effect_and_missing_weights_are_refused(

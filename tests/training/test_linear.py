@@ -50,6 +50,25 @@ def test_the_svm_is_that_of_scikit_learn() -> None:
 
 
 @pytest.mark.parametrize("kind", ["logistic", "svm"])
+@pytest.mark.parametrize("width", [8, 90])
+def test_several_labels_are_fitted_one_by_one(kind: str, width: int) -> None:
+    features, targets = _made(60, width, 3)
+    several = np.stack([targets == 0, targets > 0, DRAW.random(60) < 0.3], axis=1)
+    rows, ours = _standardised(features), fit_linear(features, several.astype(np.uint8), 3, kind=kind, c=10.0)(features)
+    for k, present in enumerate(several.T):
+        if kind == "svm":
+            theirs = importlib.import_module("sklearn.svm").LinearSVC(
+                C=10.0, dual=False, tol=1e-10, max_iter=100_000, intercept_scaling=1e3
+            )
+        else:
+            theirs = importlib.import_module("sklearn.linear_model").LogisticRegression(
+                C=10.0, tol=1e-10, max_iter=10_000
+            )
+        expected = theirs.fit(rows, present).decision_function(rows)
+        np.testing.assert_allclose(ours[:, k], expected, atol=2e-3)
+
+
+@pytest.mark.parametrize("kind", ["logistic", "svm"])
 def test_strengths_one_after_another_give_what_each_gives_alone(kind: str) -> None:
     features, targets = _made(40, 90, 3)
     for c, found in zip((1.0, 10.0), fit_each(features, targets, 3, kind=kind, strengths=(1.0, 10.0)), strict=True):
@@ -71,6 +90,9 @@ def test_the_nearest_features_vote() -> None:
     asked = np.array([[5.0, 0.0, 0.0], [0.0, 2.0, 0.5]], np.float32)
     assert nearest_labels(features, targets, asked, k=1).tolist() == [0, 1]
     assert nearest_labels(features, targets, asked, k=3)[1] == 1
+    several = np.array([[1, 0], [0, 1], [1, 1], [0, 0]])
+    assert nearest_labels(features, several, asked, k=1).tolist() == [[True, False], [False, True]]
+    assert nearest_labels(features, several, asked, k=3)[1].tolist() == [False, True]
 
 
 def test_layers_have_their_own_rates_and_starts() -> None:

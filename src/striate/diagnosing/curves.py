@@ -60,7 +60,7 @@ def judge_fit(
         f"validation loss ends {100 * thresholds.RISE:g} % above its lowest value while the training loss falls, or "
         f"training images are answered better by {100 * thresholds.GAP:g} points or more; under-fitting: "
         f"training and validation loss end above {thresholds.UNFIT:g} of that of a constant answer, which is known for "
-        "the cross-entropy of single labels"
+        "cross-entropy, and for the binary one where an image may have several classes"
     )
     if not all(math.isfinite(loss) for _, loss in (*history.training_loss, *history.validation_loss)):
         return Verdict("fit", "undecided", rule, "not all losses are finite")
@@ -106,15 +106,19 @@ _CHECK = (
 def _holds_for_none(history: History, level: float) -> bool:
     """Return whether the training loss, now at `level`, fell while no evaluation was better than a constant answer.
 
-    A network that has learned a few images by heart may have a high validation loss and many right answers.
+    A network that has learned a few images by heart may have a high validation loss and many right answers. Where an
+    image may have several classes, most of the answers are right in any case: this is not judged.
     """
+    if history.validation_precision:
+        return False
     chance, count = history.chance, history.validated
     scores = history.validation_balanced or history.validation_accuracy
     if not chance or not count or not scores or not history.validation_loss or level > thresholds.UNFIT * chance:
         return False
+    if min(loss for _, loss in history.validation_loss) <= thresholds.NOTHING * chance:
+        return False
     right = Proportion(round(max(score for _, score in scores) * count), count).interval
-    lowest = min(loss for _, loss in history.validation_loss)
-    return lowest > thresholds.NOTHING * chance and right is not None and right[0] <= math.exp(-chance)
+    return right is not None and right[0] <= math.exp(-chance)
 
 
 def _gap(history: History, seen: Proportion | None, unseen: Proportion | None) -> float | None:
@@ -123,6 +127,8 @@ def _gap(history: History, seen: Proportion | None, unseen: Proportion | None) -
         ends = difference(seen, unseen)
         return None if ends is None else ends[0]
     if not history.chance or not history.validated or not history.validation_accuracy or not history.training_loss:
+        return None
+    if history.validation_precision:  # the accuracy is that of single decisions
         return None
     count, accuracy = history.validated, history.validation_accuracy[-1][1]
     mistakes = _levels(history.training_loss)[-1] / math.log(2)

@@ -16,8 +16,11 @@ Point = tuple[float, float]
 class History:
     """Curves over epochs; `epochs` is the length of the run so far.
 
-    `chance` is the loss of a constant answer, ln k for k classes, where the loss is the cross-entropy of single labels
-    and so bounds the number of mistakes; None for other losses. `validated` is the number of validation images.
+    `chance` is the loss of a constant answer: ln k for k classes where the loss is the cross-entropy of single labels,
+    and so bounds the number of mistakes; the entropies of the frequencies of the classes, summed, where it is the
+    binary cross-entropy of images that may have several; None for other losses. `validated` is the number of validation
+    images.
+    `validation_precision` is the mean average precision, where an image may have several classes.
     """
 
     training_loss: tuple[Point, ...]
@@ -28,6 +31,7 @@ class History:
     validation_balanced: tuple[Point, ...] = ()
     chance: float | None = None
     validated: int | None = None
+    validation_precision: tuple[Point, ...] = ()
 
 
 def read_history(events: Sequence[Mapping[str, Any]]) -> History:
@@ -41,16 +45,19 @@ def read_history(events: Sequence[Mapping[str, Any]]) -> History:
     started = next((event for event in events if event["event"] == "started"), {})
     return History(
         training_loss=tuple((x, event["loss"]) for x, event in steps),
-        validation_loss=tuple((x, scores["loss"]) for x, scores in scored if "loss" in scores),
-        validation_accuracy=tuple((x, scores["accuracy"]) for x, scores in scored if "accuracy" in scores),
+        validation_loss=_curve(scored, "loss"),
+        validation_accuracy=_curve(scored, "accuracy"),
         learning_rate=tuple((x, event["lr"]) for x, event in steps),
         epochs=max((x for x, _ in places), default=0.0),
-        validation_balanced=tuple(
-            (x, scores["balanced_accuracy"]) for x, scores in scored if "balanced_accuracy" in scores
-        ),
+        validation_balanced=_curve(scored, "balanced_accuracy"),
+        validation_precision=_curve(scored, "mean_average_precision"),
         chance=_chance(started),
         validated=started.get("counts", {}).get("val"),
     )
+
+
+def _curve(scored: Sequence[tuple[float, Mapping[str, float]]], name: str) -> tuple[Point, ...]:
+    return tuple((x, scores[name]) for x, scores in scored if name in scores)
 
 
 def last_clock(events: Sequence[Mapping[str, Any]]) -> Clock:
@@ -74,7 +81,17 @@ def _steps_per_epoch(clocks: Sequence[Mapping[str, int]]) -> int:
 def _chance(started: Mapping[str, Any]) -> float | None:
     recipe = started.get("recipe", {})
     loss, classes = recipe.get("loss", {}), started.get("classes", ())
-    single = recipe.get("task", {}).get("name") == "classification"
-    alike = not loss.get("class_balance") and recipe.get("sampling", {}).get("name", "shuffled") == "shuffled"
-    plain = loss.get("name") == "cross_entropy" and alike
-    return math.log(len(classes)) if single and plain and len(classes) > 1 else None
+    if loss.get("class_balance") or recipe.get("sampling", {}).get("name", "shuffled") != "shuffled":
+        return None
+    kind = recipe.get("task", {}).get("name"), loss.get("name")
+    if kind == ("classification", "cross_entropy"):
+        return math.log(len(classes)) if len(classes) > 1 else None
+    counts, images = started.get("class_counts"), started.get("counts", {}).get("train")
+    if kind != ("multilabel", "binary_cross_entropy") or not counts or not images:
+        return None
+    smoothing = loss.get("label_smoothing", 0.0)
+    return sum(_entropy((1 - smoothing) * having / images + smoothing / 2) for having in counts) or None
+
+
+def _entropy(probability: float) -> float:
+    return -sum(p * math.log(p) for p in (probability, 1 - probability) if p > 0)

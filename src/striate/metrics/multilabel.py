@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -23,9 +23,14 @@ from striate.metrics.evaluation import (
     proportion_to_json,
     reading,
 )
+from striate.metrics.roc import roc_auc
 from striate.metrics.scores import METRICS, Metric
 
 HALF = 0.5
+_NORMAL_95 = 1.6448536269514722
+"""The 95 % point of the normal distribution: one-sided 5 %."""
+_FIRM = 5
+"""Samples of a class with which its threshold moves half of the way, in log odds, from ½ to that of highest F1."""
 """The threshold of a class for which none was fitted or given."""
 
 
@@ -72,10 +77,24 @@ def f1_threshold(probabilities: Float[np.ndarray, " n"], present: Bool[np.ndarra
 def fit_thresholds(
     outputs: Float[np.ndarray, "n k"], targets: Float[np.ndarray, "n k"]
 ) -> dict[str, tuple[float, ...]]:
-    """Return the option `thresholds`: `f1_threshold` of each class for the probabilities of `outputs`."""
+    """Return the option `thresholds`: for each class `f1_threshold` of the probabilities of `outputs`, drawn towards ½.
+
+    Of a few samples, the threshold of highest F1 is mostly chance. With n samples of the class, or n without it if they
+    are fewer, its log odds are multiplied by n / (n + 5). It is ½ where the probabilities are not shown to order the
+    samples better than chance (Mann-Whitney, one-sided 5 %): the highest F1 then has nearly every sample in the class.
+    """
     probabilities, present = sigmoid(outputs), _present(targets)
-    found = tuple(f1_threshold(probabilities[:, k], present[:, k]) for k in range(outputs.shape[1]))
-    return {"thresholds": found}
+    return {"thresholds": tuple(_threshold(probabilities[:, k], present[:, k]) for k in range(outputs.shape[1]))}
+
+
+def _threshold(probabilities: Float[np.ndarray, " n"], present: Bool[np.ndarray, " n"]) -> float:
+    having, lacking = int(present.sum()), int((~present).sum())
+    area = roc_auc(probabilities, present)
+    if area is None or area < HALF + _NORMAL_95 * np.sqrt((having + lacking + 1) / (12 * having * lacking)):
+        return HALF
+    best, fewer = min(f1_threshold(probabilities, present), 1 - np.finfo(float).epsneg), min(having, lacking)
+    odds = (best / (1 - best)) ** (fewer / (fewer + _FIRM))
+    return float(odds / (1 + odds))
 
 
 def threshold_of_each(thresholds: Sequence[float], classes: int) -> Float[np.ndarray, " k"]:
@@ -140,7 +159,7 @@ class MultilabelScores:
     def _repr_html_(self) -> str:
         parts = ("average_precision", "precision", "recall", "f1")
         rows = [
-            (score.name, score.support, *(_percent(getattr(score, part)) for part in parts), f"{score.threshold:.3f}")
+            (score.name, score.support, *(_percent(getattr(score, part)) for part in parts), f"{score.threshold:.3g}")
             for score in self.per_class
         ]
         heads = ("class", "images", "average precision", "precision", "recall", "F1", "threshold")
@@ -247,6 +266,24 @@ class MultilabelRows:
             columns[f"p:{name}"] = [repr(value) for value in self.probabilities[:, k].tolist()]
             columns[f"from:{name}"] = [repr(float(self.thresholds[k]))] * len(self.index)
         return columns
+
+    def take(self, chosen: Int[np.ndarray, " m"]) -> MultilabelRows:
+        """Return the rows at `chosen`, in that order."""
+        return replace(
+            self, index=self.index[chosen], present=self.present[chosen], probabilities=self.probabilities[chosen]
+        )
+
+    def worst(self, most: int) -> list[tuple[int, int, float]]:
+        """Return the wrong decisions as (row, class, confidence), most confident first.
+
+        The confidence is the probability of the class where it was answered, and of its absence where it was not.
+        """
+        answered = self.probabilities >= self.thresholds
+        confidence = np.where(answered, self.probabilities, 1 - self.probabilities)
+        rows, numbers = np.nonzero(answered != self.present)
+        order = np.argsort(-confidence[rows, numbers], kind="stable")[:most]
+        found = confidence[rows, numbers][order]
+        return list(zip(rows[order].tolist(), numbers[order].tolist(), found.tolist(), strict=True))
 
     @classmethod
     def read(

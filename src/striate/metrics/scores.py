@@ -38,7 +38,7 @@ PER_CLASS = ("balanced_accuracy", "macro_f1")
 
 def headline(scores: Mapping[str, float]) -> tuple[str, float | None]:
     """Return title and value of the first score to show: one in which each class counts alike, if any, or accuracy."""
-    name = next((each for each in PER_CLASS if each in scores), "accuracy")
+    name = next((each for each in (*PER_CLASS, "mean_average_precision") if each in scores), "accuracy")
     return METRICS[name].title, scores.get(name)
 
 

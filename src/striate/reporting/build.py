@@ -7,7 +7,7 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -23,7 +23,7 @@ from striate.core.spec import InputSpec
 from striate.data.audit import Audit, audit
 from striate.data.dataset import SPLITS, Dataset
 from striate.data.sources.opening import open_data
-from striate.metrics import ClassificationScores, Rows, Temperature
+from striate.metrics import ClassificationScores, MultilabelRows, Rows, Temperature
 from striate.models import MODELS, ModelCard, build_sketch
 from striate.reporting.material import Example, ModelFacts, RunMaterial
 from striate.reporting.render import render
@@ -44,6 +44,7 @@ from striate.tracing import describe
 from striate.training import read_events
 
 _MISTAKES, _SUREST = 24, 12
+_Rows = TypeVar("_Rows", Rows, MultilabelRows)
 
 
 def write_run_report(run: Run) -> Path:
@@ -71,7 +72,7 @@ def read_material(run: Run) -> RunMaterial:
     train, validation, test = (_evaluation(run, split, classifier) for split in SPLITS)
     judged = test or validation
     folds = _evaluation(run, FOLDS, classifier)
-    splits = {each.name: each.scores for each in (train, validation, test) if each}
+    splits = {each.name: each.scores for each in (train, validation, test, folds) if each}
     classified = {name: found for name, found in splits.items() if isinstance(found, ClassificationScores)}
     events = read_events(run.events_file)
     return RunMaterial(
@@ -100,7 +101,7 @@ def read_material(run: Run) -> RunMaterial:
         difference=plan.difference,
         provenance=_provenance(classifier, events, [each for each in (train, validation, test) if each]),
         unfinished=classifier.provenance.unfinished,
-        folds=folds.scores if folds else None,
+        folds=classified.get(FOLDS),
         curve=read_curve(run),
         probes=plan.probes,
         labels=run.labels_file.exists(),
@@ -115,16 +116,11 @@ def _evaluation(run: Run, split: str, classifier: Classifier) -> Evaluation | No
     return found if found and found.epochs in (None, classifier.provenance.epochs) else None
 
 
-def _found_again(dataset: Dataset, found: Audit, rows: Rows, names: tuple[str, ...]) -> Rows:
+def _found_again(dataset: Dataset, found: Audit, rows: _Rows, names: tuple[str, ...]) -> _Rows:
     """Return the rows of images, called `names`, that still exist, under the indices that they have now."""
     numbers = {name: number for number, name in enumerate(dataset.store.names) if found.index.readable[number]}
-    kept = [row for row, name in enumerate(names) if name in numbers]
-    return Rows(
-        index=np.array([numbers[names[row]] for row in kept], np.int64),
-        targets=rows.targets[kept],
-        predicted=rows.predicted[kept],
-        confidence=rows.confidence[kept],
-    )
+    kept = np.array([row for row, name in enumerate(names) if name in numbers], np.int64)
+    return replace(rows.take(kept), index=np.array([numbers[names[row]] for row in kept.tolist()], np.int64))
 
 
 def _from_data(
@@ -150,6 +146,11 @@ def _from_data(
             rows = _found_again(dataset, looked, folds.rows, folds.names).worst(_MISTAKES)
             suspects = tuple(_examples(dataset, folds.scores.classes, rows))
             found["suspects"] = _with_maps(classifier, dataset, suspects)["mistakes"]
+        labelled = judged or folds
+        if labelled is not None and isinstance(labelled.rows, MultilabelRows):
+            rows = _found_again(dataset, looked, labelled.rows, labelled.names)
+            wrong = tuple(_label_examples(dataset, labelled.scores.classes, rows))
+            found |= _with_maps(classifier, dataset, wrong)
     except StriateError as error:
         found["unread"] = str(error)
     return found
@@ -181,6 +182,23 @@ def _examples(dataset: Dataset, classes: tuple[str, ...], rows: Rows) -> Iterato
             given=classes[target],
             predicted=classes[predicted],
             confidence=confidence,
+            label=classes[predicted],
+        )
+
+
+def _label_examples(dataset: Dataset, classes: tuple[str, ...], rows: MultilabelRows) -> Iterator[Example]:
+    """Yield the most confident wrong decisions on a class of an image."""
+    for row, number, confidence in rows.worst(_MISTAKES):
+        index, label = int(rows.index[row]), classes[number]
+        given, predicted = (label, f"not {label}") if rows.present[row, number] else (f"not {label}", label)
+        yield Example(
+            image=shown(dataset.store.read(index)),
+            name=dataset.store.name(index),
+            index=index,
+            given=given,
+            predicted=predicted,
+            confidence=confidence,
+            label=label,
         )
 
 
@@ -189,7 +207,7 @@ def _with_maps(classifier: Classifier, dataset: Dataset, mistakes: tuple[Example
     if not mistakes:
         return {"mistakes": mistakes}
     images = [dataset.store.read(example.index) for example in mistakes]
-    answers = [classifier.labels.classes.index(example.predicted) for example in mistakes]
+    answers = [classifier.labels.classes.index(example.label) for example in mistakes]
     found = mistake_maps(classifier, images, answers)
     if isinstance(found, str):
         return {"mistakes": mistakes, "unexplained": found}

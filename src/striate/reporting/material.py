@@ -10,7 +10,7 @@ import numpy as np
 from jaxtyping import Float, UInt8
 
 from striate.data.audit import Audit
-from striate.metrics import ClassificationScores, Rows, Scores, Temperature
+from striate.metrics import ClassificationScores, MultilabelScores, Rows, Scores, Temperature
 from striate.models import ModelCard
 from striate.reporting.sheets.augmented import AugmentedImage
 from striate.runs.cross_validation import CurvePoint
@@ -46,7 +46,8 @@ class Example:
     """One answer with its image.
 
     `given` is the true class; `index` is the sample's index in the data set; `why` is the input of the network under
-    the map that explains the answer.
+    the map that explains the answer. Where an image may have several classes, an answer is that it has the class
+    `label`, or not: "not cat" for the class "cat". Otherwise `label` is `predicted`.
     """
 
     image: UInt8[np.ndarray, "h w 3"] | UInt8[np.ndarray, "h w 1"]
@@ -55,6 +56,7 @@ class Example:
     given: str
     predicted: str
     confidence: float
+    label: str
     why: UInt8[np.ndarray, "rows columns 3"] | None = None
 
 
@@ -68,10 +70,10 @@ class RunMaterial:
     weights were kept, `reason` why the training ended, and `unfinished` the progress of one that has not ended.
     `selected` is true where validation images chose the epoch.
 
-    Evaluation: `judged` holds the evaluation of each split, whatever the task; `train`, `validation` and `test` are
-    those of single-label classification. `seen` says how many test images were seen in training, `mirrored`
-    how mirrored validation images are answered. `rows` are the answers
-    of the split that is shown, `temperature` the fitted temperature. `mistakes` are wrong answers, most confident
+    Evaluation: `judged` holds the evaluation of each split and of all folds, whatever the task; `train`, `validation`
+    and `test` are those of single-label classification. `seen` says how many test images were seen in training,
+    `mirrored` how mirrored validation images are answered. `rows` are the answers of the split that is shown,
+    `temperature` the fitted temperature. `mistakes` are wrong answers, most confident
     first, with maps made by the method `explained`, or without because of `unexplained`; `surest` are correct answers.
 
     Cross-validation: `folds` is the evaluation of all folds together, `curve` the accuracy by number of images,
@@ -135,3 +137,11 @@ class RunMaterial:
         if self.test is not None:
             return "test", self.test
         return None if self.folds is None else ("folds", self.folds)
+
+    @property
+    def labelled(self) -> tuple[str, MultilabelScores] | None:
+        """The scores to show where an image may have several classes, with their path: `test`, `folds` or `val`."""
+        for key in ("test", "folds", "val"):
+            if isinstance(scores := self.judged.get(key), MultilabelScores):
+                return key, scores
+        return None

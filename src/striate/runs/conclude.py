@@ -17,7 +17,6 @@ from striate.core.device import on_this_machine
 from striate.core.errors import DataError, ModelError, RunError
 from striate.core.processes import ALONE, Processes
 from striate.data.dataset import SPLITS, Split
-from striate.metrics import EVALUATORS
 from striate.runs.cross_validation import (
     OutOfFold,
     calibrated,
@@ -26,7 +25,7 @@ from striate.runs.cross_validation import (
     make_reference,
     write_curve,
 )
-from striate.runs.evaluate import Evaluation, GoneError, answers, evaluation
+from striate.runs.evaluate import Evaluation, GoneError, answers, evaluation, with_targets
 from striate.runs.events import RunFinished
 from striate.runs.folder import Run
 from striate.runs.held_out import held_out_reference
@@ -103,7 +102,9 @@ def _conclude(
 ) -> RunFinished:
     """Fit and judge `classifier` by its outputs for each split, and write it."""
     prepared = session.prepared
-    classifier = _calibrated(classifier, judged.get("val"), _selects(session, ending))
+    if "val" in judged:
+        val = judged["val"]
+        classifier = calibrated(classifier, val.values, val.targets, selected=_selects(session, ending))
     classifier, folds = _cross_validated(run, session, classifier)
     classifier = _with_reference(session, classifier, judged)
     evaluations = [_evaluation(split, rows, classifier, session, gone[split]) for split, rows in judged.items()]
@@ -156,7 +157,8 @@ def _head_outputs(recipe: Recipe, prepared: Prepared, classifier: Classifier, sp
     tolerance = _SAME * float(np.abs(checked.values).max())
     if len(checked.index) < len(few) or not np.allclose(logits[few], checked.values, rtol=0, atol=tolerance):
         return None
-    return Outputs(classifier.task, logits, prepared.dataset.targets[index], index)
+    learned = with_targets(prepared.dataset, classifier.task, prepared.labels)
+    return Outputs(classifier.task, logits, learned.targets[index], index)
 
 
 def _cross_validated(run: Run, session: Session, classifier: Classifier) -> tuple[Classifier, list[Evaluation]]:
@@ -170,13 +172,16 @@ def _cross_validated(run: Run, session: Session, classifier: Classifier) -> tupl
     if isinstance(recipe.transfer, Features):
         rows, outcome, fit = cross_validate(recipe, prepared)
         indices, folds = prepared.splits["train"], fold_count(recipe, prepared) > 1
-        classifier = calibrated(classifier, outcome) if folds else classifier
-        head = str(classifier.model.head)
-        reference = make_reference(head, rows, outcome, temperature=classifier.temperature)
-        classifier = replace(classifier, reference=reference)
+        single = classifier.task.name == CLASSIFICATION.name
+        classifier = calibrated(classifier, outcome.logits, outcome.targets) if folds else classifier
+        if single:
+            head = str(classifier.model.head)
+            reference = make_reference(head, rows, outcome, temperature=classifier.temperature)
+            classifier = replace(classifier, reference=reference)
         if not folds:
             return classifier, []
-        write_curve(run, learning_curve(rows, outcome.targets, outcome.folds, fit))
+        if single:
+            write_curve(run, learning_curve(rows, outcome.targets, outcome.folds, fit))
         if recipe.transfer.keep_folds:
             _keep_folds(run, classifier, rows, outcome, fit)
     else:
@@ -185,11 +190,12 @@ def _cross_validated(run: Run, session: Session, classifier: Classifier) -> tupl
             return classifier, []
         indices, outcome = found.index, found.outcome
         calibrate_folds(run, session, found)
-        classifier = calibrated(classifier, outcome)
+        classifier = calibrated(classifier, outcome.logits, outcome.targets)
         outputs = Outputs(classifier.task, outcome.logits, outcome.targets, indices)
         reference = held_out_reference(classifier, prepared, outputs, found.similarities)
         classifier = replace(classifier, reference=reference)
-    write_labels(run, prepared.dataset, prepared.index, indices, outcome)
+    if outcome.targets.ndim == 1:
+        write_labels(run, prepared.dataset, prepared.index, indices, outcome)
     return classifier, [folds_evaluation(session.plan.data, prepared.dataset, indices, outcome, classifier)]
 
 
@@ -227,22 +233,6 @@ def _with_reference(session: Session, classifier: Classifier, judged: Mapping[Sp
         reference = held_out_reference(classifier, prepared, outputs, known=known)
         return replace(classifier, reference=reference if trained else replace(reference, logits=None))
     return classifier
-
-
-def _calibrated(classifier: Classifier, outputs: Outputs | None, selected: bool) -> Classifier:
-    """Return the classifier with temperature and task fitted on `outputs`, those of the validation split."""
-    if outputs is None:
-        return classifier
-    evaluator, task = EVALUATORS[classifier.task.name], classifier.task
-    if evaluator.fit is not None and task == task.unfitted:
-        fitted = evaluator.fit(outputs.values, outputs.targets)
-        classifier = replace(classifier, task=replace(task, **fitted))
-    calibrate = evaluator.calibrate
-    if calibrate is None:
-        return classifier
-    temperature = calibrate(outputs.values, outputs.targets, selected=selected)
-    provenance = replace(classifier.provenance, temperature=temperature.to_json())
-    return replace(classifier, temperature=temperature.value, provenance=provenance)
 
 
 def _evaluation(

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 
 from striate.classifier import Classifier
 from striate.classifier.nearest import nearest_similarity, normalised
@@ -17,7 +17,8 @@ from striate.core.files import open_regular, write_json
 from striate.core.proportion import Proportion
 from striate.core.rng import Stream
 from striate.data.dataset import Dataset
-from striate.metrics import Temperature, measure_temperature
+from striate.metrics import EVALUATORS
+from striate.metrics.multilabel import label_loss
 from striate.metrics.softmax import cross_entropy
 from striate.metrics.suspects import self_confidence
 from striate.runs.evaluate import Evaluation, evaluation
@@ -25,7 +26,9 @@ from striate.runs.folder import Run
 from striate.training import Outputs
 
 Features = Float[np.ndarray, "n d"]
-Targets = Int[np.ndarray, " n"]
+Targets = Int[np.ndarray, " n"] | Float[np.ndarray, "n k"]
+"""Class numbers, or a column of 0 and 1 for each class where an image may have several."""
+Numbers = Int[np.ndarray, " n"]
 Fit = Callable[[Features, Targets], Callable[[Features], Float[np.ndarray, "n k"]]]
 """A function that fits a classifier to features and targets, and returns the function from features to logits.
 
@@ -43,22 +46,24 @@ class OutOfFold:
 
     logits: Float[np.ndarray, "n k"]
     targets: Targets
-    folds: Targets
+    folds: Numbers
+
+    @property
+    def right(self) -> Bool[np.ndarray, " n"]:
+        """Whether the answer for each image is right: its class, or all of its classes at probability ½."""
+        if self.targets.ndim == 1:
+            return self.logits.argmax(axis=1) == self.targets
+        return ((self.logits >= 0) == (self.targets > 0)).all(axis=1)
 
     @property
     def accuracy(self) -> Proportion:
         """The accuracy over all folds."""
-        return Proportion(int((self.logits.argmax(axis=1) == self.targets).sum()), len(self.targets))
+        return Proportion(int(self.right.sum()), len(self.targets))
 
     @property
     def loss(self) -> float:
         """The mean negative log-likelihood of the targets, in nats."""
-        return cross_entropy(self.logits, self.targets)
-
-    @property
-    def temperature(self) -> Temperature:
-        """The temperature that calibrates the logits, each of a classifier that was not fitted to its image."""
-        return measure_temperature(self.logits, self.targets, selected=False)
+        return (cross_entropy if self.targets.ndim == 1 else label_loss)(self.logits, self.targets)
 
 
 @dataclass(frozen=True)
@@ -69,15 +74,13 @@ class CurvePoint:
     accuracy: Proportion
 
 
-def out_of_fold(features: Features, targets: Targets, folds: Targets, fit: Fit) -> OutOfFold:
+def out_of_fold(features: Features, targets: Targets, folds: Numbers, fit: Fit) -> OutOfFold:
     """Fit a classifier without each of the `folds` (a number for each image), and compute the logits of its images."""
-    everything = np.arange(len(targets))
-    logits = _answers(features, targets, folds, fit, everything, len(targets))
-    return OutOfFold(logits, targets, folds)
+    return OutOfFold(_answers(features, targets, folds, fit, np.arange(len(targets))), targets, folds)
 
 
 def learning_curve(
-    features: Features, targets: Targets, folds: Targets, fit: Fit, *, seed: int = 0
+    features: Features, targets: Numbers, folds: Numbers, fit: Fit, *, seed: int = 0
 ) -> tuple[CurvePoint, ...]:
     """Return the accuracy by number of training images per class, the last with all images of the other folds.
 
@@ -118,15 +121,25 @@ def read_curve(run: Run) -> tuple[CurvePoint, ...]:
         raise RunError(f"{run.curve_file} is damaged ({error}). Delete it.") from error
 
 
-def calibrated(classifier: Classifier, outcome: OutOfFold) -> Classifier:
-    """Return the classifier with the temperature that calibrates `outcome`."""
-    temperature = outcome.temperature
+def calibrated(
+    classifier: Classifier, outputs: Float[np.ndarray, "n k"], targets: Targets, *, selected: bool = False
+) -> Classifier:
+    """Return the classifier with temperature and task fitted on `outputs`, those for images that it was not fitted to.
+
+    `selected`: the epoch was chosen by the same images.
+    """
+    evaluator, task = EVALUATORS[classifier.task.name], classifier.task
+    if evaluator.fit is not None and task == task.unfitted:
+        classifier = replace(classifier, task=replace(task, **evaluator.fit(outputs, targets)))
+    if evaluator.calibrate is None:
+        return classifier
+    temperature = evaluator.calibrate(outputs, targets, selected=selected)
     provenance = replace(classifier.provenance, temperature=temperature.to_json())
     return replace(classifier, temperature=temperature.value, provenance=provenance)
 
 
 def folds_evaluation(
-    data: str, dataset: Dataset, indices: Targets, outcome: OutOfFold, classifier: Classifier
+    data: str, dataset: Dataset, indices: Numbers, outcome: OutOfFold, classifier: Classifier
 ) -> Evaluation:
     """Return the evaluation of all folds together, named `FOLDS`; `indices` are the images of `outcome`."""
     outputs = Outputs(classifier.task, outcome.logits, outcome.targets, indices)
@@ -149,14 +162,19 @@ def make_reference(place: str, features: Features, outcome: OutOfFold, *, temper
 
 
 def _answers(
-    features: Features, targets: Targets, folds: Targets, fit: Fit, order: Targets, per_class: int
+    features: Features, targets: Targets, folds: Numbers, fit: Fit, order: Numbers, per_class: int | None = None
 ) -> Float[np.ndarray, "n k"]:
-    """Return the logits of each fold by a classifier fitted to the first `per_class` images by class of the others."""
+    """Return the logits of each fold by a classifier fitted to the others.
+
+    It is fitted to all of their images in `order`, or to the first `per_class` of each class.
+    """
     found: dict[int, Float[np.ndarray, "m k"]] = {}
     for fold in np.unique(folds).tolist():
         others = order[folds[order] != fold]
-        of_class = (others[targets[others] == target][:per_class] for target in np.unique(targets[others]))
-        chosen = np.sort(np.concatenate(list(of_class)))
+        if per_class is not None:
+            of_class = (others[targets[others] == target][:per_class] for target in np.unique(targets[others]))
+            others = np.concatenate(list(of_class))
+        chosen = np.sort(others)
         found[fold] = fit(features[chosen], targets[chosen])(features[folds == fold])
     logits = np.empty((len(targets), next(iter(found.values())).shape[1]))
     for fold, answers in found.items():

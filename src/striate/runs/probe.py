@@ -13,9 +13,7 @@ from typing import Any
 from weakref import WeakKeyDictionary
 
 import numpy as np
-import torch
 from jaxtyping import Float, Int
-from torch import nn
 
 from striate.core.device import device_here
 from striate.core.duration import Duration
@@ -23,16 +21,17 @@ from striate.core.errors import ConfigError
 from striate.core.progress import Progress, silent
 from striate.data.audit.index import ImageIndex
 from striate.data.split import folds_of, group_count
-from striate.models import Network, split_place
+from striate.models import split_place
 from striate.models.surgery import HEAD
-from striate.runs.cross_validation import OutOfFold, out_of_fold
+from striate.runs.cross_validation import OutOfFold, Targets, out_of_fold
+from striate.runs.evaluate import with_targets
 from striate.runs.features import Features as ImageFeatures
 from striate.runs.features import features_of
 from striate.runs.plan import Plan, Probe, changed_recipe
 from striate.runs.prepare import Prepared, empty_split
 from striate.runs.recipe import Recipe
 from striate.runs.transfer import Auto, Features, Full, Trained, build, cross_validates, weights_of
-from striate.tasks import CLASSIFICATION
+from striate.tasks import CLASSIFICATION, TASKS, Multilabel
 from striate.training.linear import STRENGTHS, Linear, fit_each, fit_linear, nearest_labels
 
 Fit = Callable[[np.ndarray, np.ndarray], Linear]
@@ -49,6 +48,8 @@ SMALL = 500
 """Images per class, on average, below which a cross-validation evaluates a classifier on features."""
 _FOLDS = 5
 _GAIN = 0.01  # nats
+LINEAR = (CLASSIFICATION.name, TASKS.name_of(Multilabel))
+"""Tasks for which a linear classifier on features is fitted."""
 _TRAINED = (
     *("epochs", "batch_size", "evaluate_every", "optimizer", "schedule", "loss", "augmentation", "stop"),
     *("memory", "resizing", "freezing"),
@@ -87,14 +88,14 @@ def choose_transfer(plan: Plan, prepared: Prepared, chosen: Collection[str], *, 
             f"{given[0]} has no effect on a linear classifier on features, which is fitted to the optimum. Leave it "
             "out, or train the network: --transfer full"
         )
-    single = recipe.task.name == CLASSIFICATION.name
-    if isinstance(recipe.transfer, Features) and not single:
+    linear = recipe.task.name in LINEAR
+    if isinstance(recipe.transfer, Features) and not linear:
         raise ConfigError(
-            f"A linear classifier on features answers with one class; received the task {recipe.task.name!r}. Train "
-            "the network: --transfer head or --transfer full"
+            f"A linear classifier on features answers with one class or several; received the task "
+            f"{recipe.task.name!r}. Train the network: --transfer head or --transfer full"
         )
     if isinstance(recipe.transfer, Auto):
-        if not single:
+        if not linear:
             full = replace(recipe, transfer=Full(**_of_folds(recipe.transfer)))
             plan = changed_recipe(plan, full, transfer=f"the task {recipe.task.name} trains the network")
         elif given:
@@ -113,7 +114,7 @@ def choose_transfer(plan: Plan, prepared: Prepared, chosen: Collection[str], *, 
         transfer = replace(transfer, place=place_in(recipe, features))
     if transfer.c is None:
         index, folds = _folds(prepared, _FOLDS)
-        rows, targets = features.rows(place_in(recipe, features), index), prepared.dataset.targets[index]
+        rows, targets = features.rows(place_in(recipe, features), index), _targets(recipe, prepared, index)
         c, _ = best_strength(rows, targets, folds, len(prepared.labels), transfer.classifier)
         transfer = replace(transfer, c=c)
     model = base if transfer.place is None else f"{base}@{transfer.place}"
@@ -124,7 +125,10 @@ def _repeated(plan: Plan, chosen: Collection[str]) -> Plan:
     """Return the plan of a training that is repeated for each fold: no images are left to choose an epoch by."""
     recipe = plan.recipe
     if recipe.task.name != CLASSIFICATION.name:
-        raise ConfigError(f"Folds evaluate classification; received the task {recipe.task.name!r}. Leave --folds out.")
+        raise ConfigError(
+            f"Folds of a training of the network evaluate classification; received the task {recipe.task.name!r}. "
+            "Leave --folds out, or fit a linear classifier: --transfer features"
+        )
     if recipe.stop.patience is not None or ("stop.keep" in chosen and recipe.stop.keep == "best"):
         raise ConfigError(
             "stop chooses an epoch by validation images, and a cross-validation leaves none. Leave out --folds, or "
@@ -193,45 +197,31 @@ def fold_count(recipe: Recipe, prepared: Prepared) -> int:
         folds = _FOLDS if isinstance(transfer, Features) and count < SMALL * classes else 1
     if folds == 1:
         return 1
-    smallest = int(prepared.dataset.class_counts(np.arange(len(prepared.dataset))).min())
-    return max(1, min(folds, smallest, group_count(prepared.dataset, prepared.index)))
+    if transfer.folds is None and not prepared.dataset.has_label_sets:  # a class of one image is in one fold alone
+        folds = min(folds, int(prepared.dataset.class_counts(np.arange(len(prepared.dataset))).min()))
+    return max(1, min(folds, group_count(prepared.dataset, prepared.index)))
 
 
 def cross_validate(
     recipe: Recipe, prepared: Prepared, *, progress: Progress = silent
 ) -> tuple[Float[np.ndarray, "n d"], OutOfFold, Fit]:
     """Return the features of the training images, their outputs out of fold, and the function that fits."""
-    rows, targets, folds, fit = _fitting(recipe, prepared, progress)
+    rows, targets, folds, fit = training_fit(recipe, prepared, progress)
     return rows, out_of_fold(rows, targets, folds, fit), fit
 
 
-def _fitting(
+def training_fit(
     recipe: Recipe, prepared: Prepared, progress: Progress
-) -> tuple[np.ndarray, Int[np.ndarray, " n"], Int[np.ndarray, " n"], Fit]:
-    """Return features, targets and folds of the training images, and the function that fits."""
+) -> tuple[np.ndarray, Targets, Int[np.ndarray, " n"], Fit]:
+    """Return features, targets and folds of the training images, and the function that fits a classifier to them."""
     features = all_features(recipe, prepared, progress=progress)
     index = prepared.splits["train"]
-    rows, targets = features.rows(place_in(recipe, features), index), prepared.dataset.targets[index]
+    rows, targets = features.rows(place_in(recipe, features), index), _targets(recipe, prepared, index)
     count = fold_count(recipe, prepared)
     if cross_validates(recipe.transfer):  # these folds choose `c`, within what each of the others is trained on
         count = 3 if count == 2 else 2
     folds = _folds_of(prepared, min(count, group_count(prepared.dataset, prepared.index)))
     return rows, targets, folds, fit_of(recipe, rows, targets, folds, len(prepared.labels))
-
-
-def fit_head(recipe: Recipe, prepared: Prepared, network: Network, *, progress: Progress = silent) -> None:
-    """Set the last layer of `network` to the linear classifier of the training images' features.
-
-    A head that is no linear layer on vectors, or of another task than classification, keeps its weights.
-    """
-    head = network.get_submodule(network.head)
-    if not isinstance(head, nn.Linear) or recipe.task.name != CLASSIFICATION.name:
-        return
-    rows, targets, _, fit = _fitting(recipe, prepared, progress)
-    fitted = fit(rows, targets)
-    with torch.no_grad():
-        head.weight.copy_(torch.from_numpy(fitted.weight))
-        head.bias.copy_(torch.from_numpy(fitted.bias))
 
 
 def place_in(recipe: Recipe, features: ImageFeatures) -> str:
@@ -240,9 +230,7 @@ def place_in(recipe: Recipe, features: ImageFeatures) -> str:
     return place or (HEAD if HEAD in features.places else list(features.places)[-1])
 
 
-def fit_of(
-    recipe: Recipe, rows: Float[np.ndarray, "n d"], targets: Int[np.ndarray, " n"], folds: np.ndarray, classes: int
-) -> Fit:
+def fit_of(recipe: Recipe, rows: Float[np.ndarray, "n d"], targets: Targets, folds: np.ndarray, classes: int) -> Fit:
     """Return the function that fits a linear classifier as the recipe says; `c` is chosen by `folds` if it is free."""
     transfer = recipe.transfer if isinstance(recipe.transfer, Features) else Features()
     c = transfer.c
@@ -252,7 +240,7 @@ def fit_of(
 
 
 def best_strength(
-    rows: Float[np.ndarray, "n d"], targets: Int[np.ndarray, " n"], folds: np.ndarray, classes: int, kind: str
+    rows: Float[np.ndarray, "n d"], targets: Targets, folds: np.ndarray, classes: int, kind: str
 ) -> tuple[float, OutOfFold]:
     """Return the `c` with the smallest loss out of fold (for an SVM, with most correct answers), and its outputs.
 
@@ -287,7 +275,7 @@ def _chosen(plan: Plan, prepared: Prepared, auto: Auto, progress: Progress) -> P
     recipe = plan.recipe
     features = all_features(recipe, prepared, progress=progress)
     index, folds = _folds(prepared, _FOLDS if auto.folds in (None, 1) else auto.folds)
-    targets, classes = prepared.dataset.targets[index], len(prepared.labels)
+    targets, classes = _targets(recipe, prepared, index), len(prepared.labels)
     names = _probed(features, auto.places)
     probes = []
     for number, place in enumerate(names, start=1):
@@ -321,9 +309,13 @@ def _folds(prepared: Prepared, most: int) -> tuple[Int[np.ndarray, " n"], Int[np
         ConfigError: there are too few images to leave one out.
     """
     index = prepared.splits["train"]
-    smallest = int(np.bincount(prepared.dataset.targets[index], minlength=len(prepared.labels)).min())
-    groups = group_count(prepared.dataset, prepared.index)
-    return index, _folds_of(prepared, min(most, smallest, groups))
+    if not prepared.dataset.has_label_sets:
+        most = min(most, int(prepared.dataset.class_counts(index).min()))
+    return index, _folds_of(prepared, min(most, group_count(prepared.dataset, prepared.index)))
+
+
+def _targets(recipe: Recipe, prepared: Prepared, index: Int[np.ndarray, " n"]) -> Targets:
+    return with_targets(prepared.dataset, recipe.task, prepared.labels).targets[index]
 
 
 def _folds_of(prepared: Prepared, count: int) -> Int[np.ndarray, " n"]:
@@ -334,11 +326,11 @@ def _folds_of(prepared: Prepared, count: int) -> Int[np.ndarray, " n"]:
     index, count = prepared.splits["train"], max(2, count)
     folds = folds_of(prepared.dataset, prepared.index, count)[index]
     if folds.min() == folds.max():
-        folds[np.argsort(prepared.dataset.targets[index], kind="stable")] = np.arange(len(index)) % count
+        folds[np.argsort(prepared.dataset.strata[index], kind="stable")] = np.arange(len(index)) % count
     return folds
 
 
-def _probe(place: str, rows: np.ndarray, targets: np.ndarray, folds: np.ndarray, classes: int) -> Probe:
+def _probe(place: str, rows: np.ndarray, targets: Targets, folds: np.ndarray, classes: int) -> Probe:
     c, outcome = best_strength(rows, targets, folds, classes, "logistic")
     nearest = np.empty_like(targets)
     for fold in np.unique(folds):
@@ -349,7 +341,7 @@ def _probe(place: str, rows: np.ndarray, targets: np.ndarray, folds: np.ndarray,
         width=rows.shape[1],
         c=c,
         correct=outcome.accuracy.correct,
-        nearest=int((nearest == targets).sum()),
+        nearest=int((nearest == targets).reshape(len(targets), -1).all(axis=1).sum()),
         count=len(targets),
         loss=outcome.loss,
     )

@@ -19,7 +19,7 @@ from striate.metrics import PER_CLASS
 from striate.runs.freezing import Freezing
 from striate.runs.initial import Initial
 from striate.runs.resizing import Resizing, epochs_of
-from striate.runs.transfer import Features, Full, Scratch, Transfer, check, cross_validates
+from striate.runs.transfer import Features, Full, Scratch, Transfer, check, cross_validates, keeps_statistics
 from striate.tasks import Classification, Task
 from striate.training.averages import Average
 from striate.training.losses import LOSSES, Balanced, CrossEntropy, Loss
@@ -138,6 +138,11 @@ class Recipe:
         check_range(self, "unreadable", at_least=0, at_most=1)
         check_list(self.augmentation)
         check(self.transfer, self.weights)
+        if self.batch_norm == "synchronised" and keeps_statistics(self.transfer):
+            raise ConfigError(
+                f"batch_norm=synchronised has no effect, because transfer {self.transfer.name} keeps the statistics of "
+                "the pretrained weights. Leave it out, or choose transfer.batch_statistics=true."
+            )
         if self.initial and self.weights is not None:
             raise ConfigError(
                 f"initial.{self.initial[0].name} changes random weights, and training starts from those of "
@@ -237,7 +242,14 @@ def read_recipe(stored: object) -> Recipe:
     """
     if isinstance(stored, Mapping) and isinstance(stored.get("augmentation"), Mapping):
         stored = _from_format_1(stored)
+    if isinstance(stored, Mapping) and isinstance(stored.get("transfer"), Mapping):
+        stored = {**stored, "transfer": _with_statistics(stored["transfer"])}
     return from_json(Recipe, stored)
+
+
+def _with_statistics(transfer: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Complete a kind of transfer from before batch norms could keep the statistics of the weights."""
+    return {"batch_statistics": True, **transfer} if transfer.get("name") in ("full", "staged") else transfer
 
 
 def _from_format_1(stored: Mapping[str, Any]) -> dict[str, Any]:

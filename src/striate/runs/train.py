@@ -23,19 +23,19 @@ from striate.core.torchrun import restarts
 from striate.data.loading.loader import Loader
 from striate.data.loading.sized import SizedLoader
 from striate.data.sources.named_registry import OWN_LOADERS
-from striate.models import Arguments, build_model
+from striate.models import Arguments, Network, build_model
 from striate.runs.criterion import learned_task
 from striate.runs.events import RunStarted
 from striate.runs.folder import Run
 from striate.runs.freezing import ending
+from striate.runs.head import fit_head, soften_head
 from striate.runs.health import Diagnosed, HealthWatch
 from striate.runs.initial import initialize
 from striate.runs.plan import Plan
 from striate.runs.prepare import Prepared, TrainingData
-from striate.runs.probe import fit_head
 from striate.runs.recipe import Recipe
 from striate.runs.several import on_own_device, own_device
-from striate.runs.transfer import build, freeze_for
+from striate.runs.transfer import Trained, build, freeze_for, keeps_statistics
 from striate.tasks import CLASSIFICATION, Task
 from striate.training import (
     Checkpoint,
@@ -188,6 +188,8 @@ def first_state(
     network = session.build(restored=restored or not together.writes, progress=progress)
     whole = batches.undivided() if isinstance(batches, (Loader, SizedLoader)) else batches
     initialize(recipe.initial, network, whole, restored=restored or not together.writes)
+    if isinstance(recipe.transfer, Trained) and isinstance(network, Network) and not restored and together.writes:
+        soften_head(recipe, network, whole)
     spread(together, network)
     rates = freeze_for(recipe.transfer, network, session.arguments["size"])
     rates = ending(recipe.freezing, rates, network, session.arguments["size"])
@@ -284,6 +286,7 @@ def _state(
         average=recipe.average,
         length=recipe.epochs,
         processes=together,
+        keep_statistics=keeps_statistics(recipe.transfer),
         schedules={
             rate.end: recipe.schedule.over(recipe.epochs, part=rate.end)
             for rate in rates
@@ -313,6 +316,7 @@ def _facts(session: Session, state: TrainState) -> dict[str, Any]:
         "input": to_json(prepared.input),
         "classes": list(prepared.labels.classes),
         "counts": prepared.counts,
+        "class_counts": None if (counts := prepared.class_counts) is None else counts.tolist(),
         "steps_per_epoch": state.clock.steps_per_epoch,
         "recipe": to_json(recipe),
         "execution": to_json(state.plan),

@@ -179,7 +179,7 @@ def calibrate_folds(run: Run, session: Session, answers: FoldAnswers) -> None:
     outcome = answers.outcome
     for fold in np.unique(outcome.folds).tolist():
         classifier, own = load_classifier(fold_folder(run, fold)), outcome.folds == fold
-        classifier = calibrated(classifier, outcome)
+        classifier = calibrated(classifier, outcome.logits, outcome.targets)
         confidence = self_confidence(outcome.logits[own], outcome.targets[own], classifier.temperature)
         assert classifier.reference is not None
         reference = replace(classifier.reference, scores=(1 - confidence).astype(np.float32))

@@ -115,9 +115,13 @@ class Full(Trained):
 
     Args:
         layer_decay: rate of a group of layers as a fraction of that of the group above it.
+        batch_statistics: batch norms take the statistics of each batch, and average them for evaluation, as in training
+            from scratch. Without, they keep those of the pretrained weights: the linear classifier was fitted to these
+            features, and the statistics of a few images are noise.
     """
 
     layer_decay: float = 0.7
+    batch_statistics: bool = False
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -294,6 +298,11 @@ def freeze_for(transfer: Transfer, network: nn.Module, size: tuple[int, int]) ->
 def cross_validates(transfer: Transfer) -> bool:
     """Return whether a training of this kind is repeated for each fold of a cross-validation."""
     return isinstance(transfer, Trained) and (transfer.folds or 1) > 1
+
+
+def keeps_statistics(transfer: Transfer) -> bool:
+    """Return whether batch norms keep the statistics of the pretrained weights in training."""
+    return isinstance(transfer, Trained) and not (isinstance(transfer, Full) and transfer.batch_statistics)
 
 
 def check(transfer: Transfer, weights: str | None) -> None:

@@ -41,7 +41,8 @@ class Multilabel(LogitsTask):
         {"loss": "label_loss", "accuracy": "label_accuracy", "mean_average_precision": "mean_average_precision"}
     )
     sections: ClassVar[tuple[str, ...]] = (
-        "labels", "training", "health", "augmentation", "data", "audit", "model", "filters", "recipe", "provenance",
+        "labels", "examples", "transfer", "training", "health", "augmentation", "data", "audit", "model", "filters",
+        "recipe", "provenance",
     )  # fmt: skip
 
     def __post_init__(self) -> None:

@@ -3,6 +3,8 @@
 Features are standardised first (mean 0, standard deviation 1), so that the penalty treats them alike; the returned
 weights act on the features as they are. With fewer samples than features the optimum lies in the span of the samples,
 so the problem is solved there, exactly and in less time.
+
+Targets are class numbers, or a column of 0 and 1 for each class where a sample may have several.
 """
 
 from __future__ import annotations
@@ -12,7 +14,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int, Shaped
 from torch import Tensor, optim
 from torch.nn import functional as F
 
@@ -21,7 +23,7 @@ from striate.core.device import ExecutionPlan
 from striate.core.errors import TrainingError
 
 Features = Float[np.ndarray, "n d"]
-Targets = Int[np.ndarray, " n"]
+Targets = Int[np.ndarray, " n"] | Shaped[np.ndarray, "n k"]
 
 STRENGTHS = tuple(10.0**exponent for exponent in range(5))
 """Values of `c` that a cross-validation chooses from. Above, the penalty is lost in the tolerance of the solver."""
@@ -46,7 +48,8 @@ class Linear:
 def fit_linear(features: Features, targets: Targets, classes: int, *, kind: str = "logistic", c: float = 1.0) -> Linear:
     """Minimise ½ ‖W‖² + c Σ loss over the samples, W the weights of the standardised features; biases are free.
 
-    `kind` is `logistic` (multinomial cross-entropy) or `svm` (squared hinge loss of each class against the rest).
+    `kind` is `logistic` (multinomial cross-entropy; binary cross-entropy of each class where a sample may have several)
+    or `svm` (squared hinge loss of each class against the rest).
     Standardised features of dimension d grow like √d, so `c` counts for features divided by √d: the same value then
     suits networks of any width.
 
@@ -70,7 +73,8 @@ def fit_each(
     mean, spread = rows.mean(axis=0), rows.std(axis=0)
     scale = np.where(spread > 1e-12, spread, np.inf) * np.sqrt(rows.shape[1])
     basis, reduced = _span((rows - mean) / scale)
-    x, y = torch.from_numpy(np.ascontiguousarray(reduced)), torch.from_numpy(targets.astype(np.int64))
+    x = torch.from_numpy(np.ascontiguousarray(reduced))
+    y = torch.from_numpy(targets.astype(np.int64 if targets.ndim == 1 else np.float64))
     weight = torch.zeros(classes, reduced.shape[1], dtype=torch.float64, requires_grad=True)
     bias = torch.zeros(classes, dtype=torch.float64, requires_grad=True)
     for c in strengths:
@@ -82,11 +86,16 @@ def fit_each(
 
 def nearest_labels(
     features: Features, targets: Targets, samples: Float[np.ndarray, "m d"], *, k: int = 5
-) -> Int[np.ndarray, " m"]:
-    """Return the most frequent label among the `k` features nearest to a sample by cosine; the nearest breaks ties."""
+) -> Int[np.ndarray, " m"] | Bool[np.ndarray, "m k"]:
+    """Return the most frequent label among the `k` features nearest to a sample by cosine; the nearest breaks ties.
+
+    Where a sample may have several classes, return whether most of these samples have each.
+    """
     known, asked = _normalised(features), _normalised(samples)
     order = np.argsort(-(asked @ known.T), axis=1, kind="stable")[:, :k]
     votes = targets[order]
+    if targets.ndim == 2:
+        return 2 * votes.sum(axis=1) > k
     counts = (votes[:, :, None] == votes[:, None, :]).sum(axis=2)
     return votes[np.arange(len(votes)), counts.argmax(axis=1)]
 
@@ -128,11 +137,14 @@ def _minimise(weight: Tensor, bias: Tensor, x: Tensor, y: Tensor, kind: str, c: 
 
 
 def _squared_hinge(scores: Tensor, targets: Tensor) -> Tensor:
-    sides = 2.0 * F.one_hot(targets, scores.shape[1]).to(scores.dtype) - 1.0
+    present = targets if targets.ndim == 2 else F.one_hot(targets, scores.shape[1]).to(scores.dtype)
+    sides = 2.0 * present - 1.0
     return torch.relu(1.0 - sides * scores).square().sum()
 
 
 def _cross_entropy(scores: Tensor, targets: Tensor) -> Tensor:
+    if targets.ndim == 2:
+        return F.binary_cross_entropy_with_logits(scores, targets, reduction="sum")
     return F.cross_entropy(scores, targets, reduction="sum")
 
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
 from torch.optim import Optimizer
 
 from striate.core.device import ExecutionPlan
@@ -34,7 +35,8 @@ class TrainState:
 
     Parameters of a group of `optimizer` with a `start` (`LayerRate`) are frozen until that fraction of `length`, and
     those of a group with an `end` from that fraction on. `schedules` replace `schedule` for groups with these ends.
-    Modules whose parameters are all frozen run in evaluation mode, so that batch norms keep their statistics.
+    Modules whose parameters are all frozen run in evaluation mode, so that batch norms keep their statistics. With
+    `keep_statistics`, all batch norms that have running statistics use them in training too, and keep them.
     """
 
     model: nn.Module
@@ -53,6 +55,7 @@ class TrainState:
     average: Average | None = None
     length: Duration | None = None
     processes: Processes = ALONE
+    keep_statistics: bool = False
     schedules: Mapping[float, Callable[[Clock], float]] = field(default_factory=dict)
     noise: Stream = field(init=False)
     parameters: tuple[nn.Parameter, ...] = field(init=False)
@@ -110,5 +113,6 @@ class TrainState:
         self.model.train()
         for module in self.model.modules():
             parameters = list(module.parameters())
-            if parameters and not any(parameter.requires_grad for parameter in parameters):
+            frozen = parameters and not any(parameter.requires_grad for parameter in parameters)
+            if frozen or (self.keep_statistics and isinstance(module, _BatchNorm) and module.running_mean is not None):
                 module.eval()

@@ -31,10 +31,15 @@ def examples(material: RunMaterial) -> Section | None:
         lead.append(
             h(
                 "p",
-                f"Next to each mistake: the evidence for the wrong answer ({material.explained}), lighter is stronger.",
+                f"Next to each mistake: the evidence for {_explained(material.mistakes)}, by {material.explained}; "
+                "lighter is stronger.",
             )
         )
     return Section("answers", "Most confident answers", lead, content)
+
+
+def _explained(mistakes: Sequence[Example]) -> str:
+    return "the wrong answer" if all(each.label == each.predicted for each in mistakes) else "the class"
 
 
 def _groups(shown: Sequence[Example], word: str, class_: str = "gallery") -> list[Child]:
@@ -70,4 +75,4 @@ def _card(example: Example) -> Html:
 def _why(example: Example) -> Html | None:
     if example.why is None:
         return None
-    return h("div", image(example.why, alt=f"evidence for {example.predicted}"), class_="frame")
+    return h("div", image(example.why, alt=f"evidence for {example.label}"), class_="frame")

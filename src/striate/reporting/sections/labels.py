@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from striate.metrics import MultilabelScores
 from striate.metrics.multilabel import LabelScore
 from striate.reporting.html import Child, h, name
 from striate.reporting.material import RunMaterial
@@ -14,10 +13,9 @@ _HEADS = ("class", "images", "average precision", "precision", "recall", "F1", "
 
 def labels(material: RunMaterial) -> Section | None:
     """Show mean average precision, micro and macro F1, and the scores of each class at its threshold."""
-    key = "test" if "test" in material.judged else "val"
-    scores = material.judged.get(key)
-    if not isinstance(scores, MultilabelScores):
+    if material.labelled is None:
         return None
+    key, scores = material.labelled
     means = ("mean_average_precision", "micro_f1", "macro_f1")
     titles = ("mean average precision", "micro F1: all decisions together", "macro F1: mean of the classes")
     pairs: list[tuple[str, Child]] = [
@@ -31,8 +29,9 @@ def labels(material: RunMaterial) -> Section | None:
     rows = [_row(k, score, key) for k, score in enumerate(scores.per_class)]
     lead = [
         h("p", "An image has every class whose probability reaches its threshold, whatever the others."),
-        h("p", "Average precision does not depend on the thresholds, which are those of the highest F1 on the "
-               "validation images unless the recipe sets them."),
+        h("p", f"Average precision does not depend on the thresholds. Unless the recipe sets them, they are those of "
+               f"the highest F1 {'in the cross-validation' if key == 'folds' else 'on the validation images'}, drawn "
+               "towards ½ where few images have the class, and ½ where it is not recognised better than by chance."),
     ]  # fmt: skip
     if key == "val":
         lead.append(h("p", "These are the validation images, which fitted the thresholds: expect less on new images."))
@@ -46,7 +45,7 @@ def _row(k: int, score: LabelScore, key: str) -> list[Child]:
         name(score.name),
         figure(score.support, count(score.support), f"{of}.support"),
         *(_share(getattr(score, part), f"{of}.{part}") for part in parts),
-        figure(score.threshold, f"{score.threshold:.3f}", f"{of}.threshold"),
+        figure(score.threshold, f"{score.threshold:.3g}", f"{of}.threshold"),
     ]
 
 

@@ -101,15 +101,20 @@ def _loss(history: History, best: float | None) -> Html:
 
 
 def _accuracy(history: History, best: float | None) -> Html | None:
-    points, balanced = history.validation_accuracy, history.validation_balanced
+    points, balanced, precision = history.validation_accuracy, history.validation_balanced, history.validation_precision
     if not points:
         return None
-    low, high = _around([y for _, y in points + balanced])
+    if precision:
+        title, lines = "Validation mean average precision", [Line("validation", "val", precision)]
+    elif balanced:
+        title, lines = "Validation accuracy", [Line("balanced", "val", balanced), Line("accuracy", "train", points)]
+    else:
+        title, lines = "Validation accuracy", [Line("validation", "val", points)]
+    low, high = _around([y for line in lines for _, y in line.points])
     step = ticks(low, high)
     digits = max(0, -math.floor(math.log10(100 * (step[1] - step[0])) + 1e-9)) if len(step) > 1 else 1
     axis = Axis(lambda y: f"{100 * y:.{digits}f} %", low, high)
-    lines = [Line("balanced", "val", balanced), Line("accuracy", "train", points)]
-    return _figure("Validation accuracy", lines if balanced else [Line("validation", "val", points)], axis, best)
+    return _figure(title, lines, axis, best)
 
 
 def _around(values: list[float]) -> tuple[float, float]:

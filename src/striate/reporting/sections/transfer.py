@@ -21,7 +21,8 @@ def transfer(material: RunMaterial) -> Section | None:
             "p",
             f"Linear classifiers on features of the pretrained network, the means of its feature maps or the input of "
             f"its last layer, were measured by cross-validation on {count(probes[0].count, 'training image')}. The "
-            "vote of the five nearest images was measured for comparison.",
+            "vote of the five nearest images was measured for comparison."
+            + (" An answer is right where all labels are." if material.labelled else ""),
         )
     ]
     if "weights" in chosen:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import statistics
+
 from striate.diagnosing import read_history
-from striate.metrics import ClassificationScores
+from striate.metrics import ClassificationScores, MultilabelScores, Scores
 from striate.reporting.charts.answers import stripes
 from striate.reporting.html import Child, Html, h, name
 from striate.reporting.material import RunMaterial
@@ -48,12 +50,14 @@ def _seen(material: RunMaterial) -> Html | None:
     return h("p", said, class_="warning")
 
 
-def _digits(scores: ClassificationScores) -> int:
+def _digits(scores: Scores) -> int:
     """Return the decimals of a percentage: 2 from 5,000 images on, where the second one is significant."""
     return 2 if scores.count >= 5000 else 1
 
 
 def _sentence(material: RunMaterial) -> Html:
+    if material.labelled is not None and material.labelled[0] != "val":
+        return _of_labels(*material.labelled)
     if material.test is None and "test" in material.judged:
         return h("p", "On test images: ", str(material.judged["test"]), class_="verdict")
     if material.unseen is None:
@@ -73,6 +77,28 @@ def _sentence(material: RunMaterial) -> Html:
         h("span" if uneven else "strong", proportion(scores.top1, f"{key}.top1", digits)),
         h("span", "95 % interval ", interval(scores.top1, f"{key}.top1", digits), class_="interval"),
         _beside(material.validation),
+        class_="verdict",
+    )
+
+
+def _of_labels(key: str, scores: MultilabelScores) -> Html:
+    """State the scores of images that may have several classes."""
+    digits, exact = _digits(scores), f"{key}.exact"
+    precision = figure(
+        scores.mean_average_precision,
+        percent(scores.mean_average_precision or 0.0, digits),
+        f"{key}.mean_average_precision",
+    )
+    where = count(scores.count, "test image" if key == "test" else "image")
+    return h(
+        "p",
+        "Mean average precision ",
+        h("strong", precision),
+        f" on {where}{' in cross-validation' if key == 'folds' else ''}. All labels are right on ",
+        figure(scores.exact.correct, count(scores.exact.correct), f"{exact}.correct"),
+        " of them: ",
+        proportion(scores.exact, exact, digits),
+        h("span", "95 % interval ", interval(scores.exact, exact, digits), class_="interval"),
         class_="verdict",
     )
 
@@ -109,11 +135,18 @@ def _summary(material: RunMaterial) -> list[Child]:
     if model:
         clauses.append(f"input {size(model.input)}")
     commas = [[", " if place else None, clause] for place, clause in enumerate(clauses)]
-    return [commas, ". " if clauses else None, _baseline(material.unseen[1]) if material.unseen else None]
+    return [commas, ". " if clauses else None, _baseline(material)]
 
 
-def _baseline(scores: ClassificationScores) -> list[Child]:
-    """State the accuracy of a constant answer, the baseline of every accuracy."""
+def _baseline(material: RunMaterial) -> list[Child]:
+    """State the accuracy of a constant answer, or the mean average precision of a random order."""
+    if material.labelled is not None:
+        scores = material.labelled[1]
+        having = [score.support / scores.count for score in scores.per_class if score.support]
+        return [f"A random order has a mean average precision of {percent(statistics.mean(having))}."] if having else []
+    if material.unseen is None:
+        return []
+    scores = material.unseen[1]
     common = max(scores.per_class, key=lambda score: score.support)
     share, interval_ = common.support / scores.count, scores.top1.interval
     beaten = interval_ is not None and interval_[0] > share
