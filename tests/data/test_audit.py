@@ -105,6 +105,8 @@ def test_duplicates_are_named_with_classes_and_parts(found: Audit) -> None:
     equal = {frozenset(group.names): group for group in found.groups if group.kind == "equal"}
     label = equal[frozenset({"train/cat/00.png", "train/dog/the-cat-again.png"})]
     assert label.classes == ("cat", "dog")
+    (named,) = next(each.names for each in found.findings if each.kind == "equal, other label")
+    assert set(named.split(" = ")) == {"train/cat/00.png (cat)", "train/dog/the-cat-again.png (dog)"}
     leak = equal[frozenset({"train/cat/01.png", "test/cat/the-same.bmp"})]
     assert leak.classes == ("cat",)
     assert len(leak.splits) == 2

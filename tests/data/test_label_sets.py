@@ -10,6 +10,7 @@ import pytest
 from PIL import Image
 
 from striate.core.errors import DataError
+from striate.data.audit import audit
 from striate.data.dataset import ArrayStore, Dataset, numbered
 from striate.data.sources.opening import open_data
 from striate.data.split import by_content
@@ -115,3 +116,14 @@ def test_rare_labels_are_divided_evenly_where_few_combinations_repeat() -> None:
     rare = targets[:, 0]
     assert abs((placed[rare] == 1).sum() - 0.2 * rare.sum()) <= 1
     assert abs((placed == 1).sum() - 120) <= 6
+
+
+def test_equal_images_of_which_one_has_no_label_contradict_each_other(tmp_path: Path) -> None:
+    listed = _list(tmp_path, "path,labels", "a.png,dog;cat", "b.png,", "c.png,cat", "d.png,")
+    for name, like in (("b", "a"), ("d", "c")):
+        (tmp_path / f"{name}.png").write_bytes((tmp_path / f"{like}.png").read_bytes())
+    found = {each.kind: each for each in audit(open_data(listed)).findings}
+    assert sorted(found["equal, other label"].names) == [
+        "a.png (cat, dog) = b.png (no label)",
+        "c.png (cat) = d.png (no label)",
+    ]

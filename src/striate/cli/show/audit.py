@@ -40,9 +40,10 @@ def show_audit(
         screen.print(f"sheet    {audit.image}")
         return
     rows = [[row.name, row.train, row.val, row.test, row.total] for row in audit.classes]
-    sums = [sum(column) for column in list(zip(*rows, strict=True))[1:]]
+    counts = [len(audit.splits[split]) for split in ("train", "val", "test")]  # an image may have several classes
+    total = ["images" if audit.dataset.has_label_sets else "all", *counts, int(audit.index.readable.sum())]
     screen.print(f"{audit.dataset.source}\n")
-    screen.print(table(["class", "train", "val", "test", "all"], rows, total=["all", *sums]))
+    screen.print(table(["class", "train", "val", "test", "all"], rows, total=total))
     screen.print()
     for finding in audit.findings:
         screen.print(f"{_MARKS[finding.level]} {finding.sentence}")

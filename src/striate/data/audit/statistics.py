@@ -62,11 +62,13 @@ class Unread:
 class Group:
     """Images that are equal or near duplicates, or that the data bind into one group: the representative first.
 
-    `classes` and `splits` are those of its members, each once. A `large` group may be divided between splits.
+    `labels` are those of the images, in the order of `names`; `classes` and `splits` are theirs, each once. An image of
+    several classes has all of them as one label, or "no label". A `large` group may be divided between splits.
     """
 
     kind: Literal["equal", "alike", "bound"]
     names: tuple[str, ...]
+    labels: tuple[str, ...]
     classes: tuple[str, ...]
     splits: tuple[str, ...]
     large: bool
@@ -171,12 +173,14 @@ class Statistics:
 
     def _group(self, kind: Literal["equal", "alike", "bound"], members: np.ndarray) -> Group:
         dataset = self.dataset
+        none = "no label" if dataset.has_label_sets else ""
+        labels = tuple(dataset.label(member) or none for member in members.tolist())
         _, first = np.unique(dataset.targets[members], axis=0, return_index=True)
-        labels = map(dataset.label, members[first].tolist())
         return Group(
             kind,
             names=tuple(map(dataset.store.name, members.tolist())),
-            classes=tuple(label for label in labels if label),
+            labels=labels,
+            classes=tuple(labels[place] for place in first.tolist() if labels[place]),
             splits=tuple(split for split in SPLITS if split in self._split_of[members]),
             large=len(members) > largest_group(len(self.index)),
         )

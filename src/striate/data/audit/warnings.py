@@ -99,7 +99,7 @@ def _duplicates(found: Statistics) -> Iterator[Finding]:
                 f"{kind}, other label",
                 "warning",
                 f"{many(len(labels), 'group')} of images that {like} have different labels.",
-                tuple(f"{row} ({', '.join(g.classes)})" for g, row in zip(labels, _listed(labels, sign), strict=True)),
+                _listed(labels, sign, with_labels=True),
             )
         if leaks:
             yield Finding(
@@ -127,14 +127,16 @@ def _with_splits(groups: Sequence[Group], sign: str) -> tuple[str, ...]:
     return tuple(f"{row} ({', '.join(group.splits)})" for group, row in rows)
 
 
-def _listed(groups: Sequence[Group], sign: str) -> tuple[str, ...]:
-    """Return a line for each group, with its first few names."""
-    most = 4
-    return tuple(
-        f" {sign} ".join(group.names[:most])
-        + (f" {sign} {len(group.names) - most:,} more" if len(group.names) > most else "")
-        for group in groups
-    )
+def _listed(groups: Sequence[Group], sign: str, *, with_labels: bool = False) -> tuple[str, ...]:
+    """Return a line for each group, with its first few names, and their labels."""
+    most, lines = 4, []
+    for group in groups:
+        names = group.names[:most]
+        if with_labels:
+            names = [f"{name} ({label})" for name, label in zip(names, group.labels[:most], strict=True)]
+        more = [f"{len(group.names) - most:,} more"] if len(group.names) > most else []
+        lines.append(f" {sign} ".join([*names, *more]))
+    return tuple(lines)
 
 
 def _tiny_classes(found: Statistics) -> Iterator[Finding]:
