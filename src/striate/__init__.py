@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 from striate import _former
 from striate.core.allocator import tune_process as tune_process
+from striate.core.errors import StriateError as StriateError
 from striate.verbs.audit import audit as audit
 from striate.verbs.clusters import clusters as clusters
 from striate.verbs.compare import compare as compare

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any, cast
 
 import numpy as np
@@ -17,6 +16,7 @@ from striate.core.device import ExecutionPlan
 from striate.data.audit import audit
 from striate.data.sources.opening import open_data
 from striate.reporting import build
+from striate.reporting.material import RunMaterial
 from striate.reporting.sections import verdict
 from striate.runs import train
 from striate.runs.events import RunFinished, RunStarted
@@ -84,7 +84,8 @@ def test_a_run_prints_keeps_and_records_balanced_accuracy_first(photos: Path, tm
     assert sentence(test) in finished(end)
     (stored,) = end.run.evaluations.glob("test.json")
     assert '"headline": "balanced_accuracy"' in stored.read_text()
-    masthead = str(verdict._sentence(cast(Any, SimpleNamespace(test=test, unseen=("test", test), validation=None))))
+    material = RunMaterial(title="run", judged={"test": test}, test=cast(Any, test))
+    masthead = str(verdict._sentence(material))
     assert masthead.startswith('<p class="verdict">Balanced accuracy <strong>')
 
 

@@ -182,7 +182,7 @@ def _check_known(name: str, folder: Path) -> None:
     except ModelError as error:
         raise RunError(
             f"{folder / _DESCRIPTION} names a model that is not known here: {error} If {name!r} is a model of your "
-            "own, register it first: striate.register_model(…)."
+            "own, register it first: striate.register_model(…), on the command line by --import MODULE."
         ) from error
 
 

@@ -11,6 +11,7 @@ from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
 from striate.cli.commands import COMMANDS, FORMER, verb
+from striate.cli.own_code import OPTION, import_module, named_modules
 from striate.core.errors import ConfigError, StriateError
 from striate.core.names import visible_lines
 from striate.core.torchrun import own_rank
@@ -38,7 +39,8 @@ def main(words: Sequence[str] | None = None) -> None:
     words = list(sys.argv[1:] if words is None else words)
     try:
         try:
-            _run(words)
+            modules, words = named_modules(words)
+            _run(words, modules)
         finally:
             sys.stdout.flush()
     except StriateError as error:
@@ -58,7 +60,7 @@ def main(words: Sequence[str] | None = None) -> None:
         sys.exit(2)
 
 
-def _run(words: list[str]) -> None:
+def _run(words: list[str], modules: Sequence[str]) -> None:
     _check_together(words)
     if not words or words[0] in ("--help", "-h"):
         print(overview())
@@ -69,6 +71,8 @@ def _run(words: list[str]) -> None:
     from striate.core.allocator import tune_process
 
     tune_process()  # this process is ours; most of the time of a batch would go to pages that are given back
+    for module in modules:
+        import_module(module)
     build([words[0]] if words[0] in COMMANDS else COMMANDS)(words)
 
 
@@ -100,7 +104,10 @@ def overview() -> str:
         lines += textwrap.wrap(
             " ".join(first.split()), width, initial_indent=f"  {name}".ljust(indent), subsequent_indent=" " * indent
         )
-    return "\n".join([*lines, "", "Options of a command: striate COMMAND --help"])
+    lines += ["", "Options of a command: striate COMMAND --help"]
+    own = "imports a module or a Python file of yours first, so that what it registers is known to the command"
+    lines += textwrap.wrap(f"{OPTION} MODULE {own}.", width)
+    return "\n".join(lines)
 
 
 def build(names: Iterable[str]) -> App:

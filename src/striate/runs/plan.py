@@ -137,7 +137,7 @@ class Plan:
         except ConfigError as error:
             raise RunError(
                 f"{path} has a setting that does not hold here: {error} If it is one of your own, import the module "
-                "that registers it first; else restore the file from a copy."
+                "that registers it first (on the command line: --import MODULE); else restore the file from a copy."
             ) from error
         except (AttributeError, KeyError, TypeError, ValueError) as error:
             raise RunError(f"{path} is damaged ({error}). Restore it from a copy.") from error
