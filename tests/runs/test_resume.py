@@ -580,6 +580,26 @@ def test_a_run_goes_on_with_what_remains_in_the_splits_in_which_it_was(photos: P
     assert started(striate.resume.events(run.path)).resumed_at == 12  # asks no second time
 
 
+def test_images_that_were_moved_relabelled_and_edited_are_told_apart(photos: Path) -> None:
+    listed = photos / "listed.csv"
+    rows = [f"{path.relative_to(photos)},{path.parent.name}" for path in sorted(photos.rglob("*.png"))]
+    listed.write_text("\n".join(["path,label", *rows]) + "\n")
+    run = stop(begin(listed), 2)
+    (photos / "red/0.png").rename(photos / "red/moved.png")
+    Image.new("RGB", (16, 16), (200, 10, 9)).save(photos / "red/1.png")
+    now = [row.replace("red/0.png", "red/moved.png") for row in rows]
+    now[now.index("red/2.png,red")] = "red/2.png,blue"
+    listed.write_text("\n".join(["path,label", *now]) + "\n")
+    with pytest.raises(RunError) as refused:
+        striate.resume(run.path)
+    said = str(refused.value)
+    assert "1 image changed (red/1.png)" in said
+    assert "1 image relabelled (red/2.png: red → blue)" in said
+    assert "1 image moved (red/0.png → red/moved.png)" in said
+    assert "added" not in said
+    assert said.endswith(f"striate train {listed} --weights {run.path}")
+
+
 def test_finish_uses_what_remains(photos: Path) -> None:
     run = stop(begin(photos), 2)
     names = remove(photos, run, "test", 1)

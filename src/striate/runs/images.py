@@ -40,18 +40,23 @@ class Entry:
 class Changes:
     """The differences from the record.
 
-    `missing`: names that cannot be read any more. `changed`: those with other pixels or another class. `added`: those
-    that were not there.
+    `missing`: names that cannot be read any more. `changed`: those with other pixels. `relabelled`: those of another
+    class, with both, and `moved`: those whose pixels have another name now, with both. `added`: those that were not
+    there.
     """
 
     missing: tuple[str, ...] = ()
     changed: tuple[str, ...] = ()
+    relabelled: tuple[str, ...] = ()
+    moved: tuple[str, ...] = ()
     added: tuple[str, ...] = ()
 
     def __str__(self) -> str:
         kinds = (
             (self.missing, "cannot be read any more"),
             (self.changed, "changed"),
+            (self.relabelled, "relabelled"),
+            (self.moved, "moved"),
             (self.added, "added"),
         )
         said = [f"{_count(names)} {what} ({named(names)})" for names, what in kinds if names]
@@ -109,16 +114,26 @@ def compare(then: Mapping[str, Entry], dataset: Dataset, index: ImageIndex) -> t
     """
     names = dataset.store.names
     now = {names[number]: number for number in np.flatnonzero(index.readable).tolist()}
-    same = {
-        name
-        for name, entry in then.items()
-        if name in now and (entry.label, entry.digest) == _content(dataset, index, now[name])
+    contents = {name: _content(dataset, index, number) for name, number in now.items()}
+    new = {contents[name][1]: name for name in now if name not in then}
+    gone = [name for name in then if name not in now]
+    moved = {name: new[then[name].digest] for name in gone if then[name].digest in new}
+    changed = {name for name in then if name in now and then[name].digest != contents[name][1]}
+    relabelled = {
+        name for name in then if name in now and name not in changed and then[name].label != contents[name][0]
     }
     changes = Changes(
-        missing=tuple(name for name in then if name not in now),
-        changed=tuple(name for name in then if name in now and name not in same),
-        added=tuple(name for name in now if name not in then),
+        missing=tuple(name for name in gone if name not in moved),
+        changed=tuple(name for name in then if name in changed),
+        relabelled=tuple(
+            f"{name}: {then[name].label or 'none'} → {contents[name][0] or 'none'}"
+            for name in then
+            if name in relabelled
+        ),
+        moved=tuple(f"{name} → {moved[name]}" for name in moved),
+        added=tuple(name for name in now if name not in then and name not in moved.values()),
     )
+    same = [name for name in then if name in now and name not in changed and name not in relabelled]
     splits: Splits = {
         split: np.array(sorted(now[name] for name in same if then[name].split == split), np.int64) for split in SPLITS
     }

@@ -327,8 +327,9 @@ def prepare_again(
         return Prepared(dataset, given, origin.input, labels, recorded=True), None
     if found.digest != origin.data and not inexact:
         raise RunError(
-            f"{_OTHER_DATA}: {changes}. Restore them, or resume with what remains of them: striate resume "
-            f"{run.argument} --inexact, or striate finish {run.argument}"
+            f"{_OTHER_DATA}: {changes}. Undo that, or go on with the images that are as they were: striate resume "
+            f"{run.argument} --inexact, or striate finish {run.argument}. To train on the data as they are now, from "
+            f"the weights of this run: {command('train', plan.data, '--weights', run.path)}"
         )
     if not any(len(indices) for indices in splits.values()):
         raise DataError(f"None of the images that this run was started with is left in {plan.data}. Restore them.")
