@@ -217,6 +217,22 @@ def test_a_run_is_a_path_and_carries_its_scores_and_its_classifier(run: Run) -> 
     assert run.classifier.labels.classes == striate.load(run).labels.classes == ("dark", "light")
 
 
+def test_scores_that_cannot_be_stored_are_shown_all_the_same(
+    run: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    copied = Run(tmp_path / "copied")
+    shutil.copytree(run.path, copied.path)
+    shutil.rmtree(copied.evaluations)
+    copied.evaluations.write_text("no folder")
+    with pytest.raises(SystemExit, match="0"):
+        main(["evaluate", str(copied.path)])
+    out, err = capsys.readouterr()
+    assert " right" in out
+    assert err.startswith("striate: The run does not keep these scores. ")
+    assert "cannot be a folder" in striate.evaluate(copied).unstored
+    assert striate.evaluate(run).unstored == ""
+
+
 def test_paths_that_are_no_run_are_refused_in_one_sentence(run: Run) -> None:
     with pytest.raises(ConfigError, match="received an object of type int"):
         striate.evaluate(3, "photos")  # pyright: ignore[reportArgumentType]

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from striate.core.errors import ConfigError, DataError
+from striate.core.errors import ConfigError, DataError, RunError
 from striate.core.progress import silent
 from striate.verbs._trained import Trained, leading_runs, own_data, predictor_of, run_of, together
 from striate.verbs._verb import with_progress
@@ -31,6 +31,7 @@ class Verdict:
     `unknown`: classes of the data that the classifier does not know; their images were left out. `unreadable`: how many
     images could not be read. `seen`: how many images the classifier had seen in its training, None where that is not
     known. `views`: those whose answers were averaged. `classifiers`: how many classifiers answered together.
+    `unstored`: why the run could not keep the scores; empty where it has, or does not keep them.
     """
 
     data: str
@@ -41,6 +42,7 @@ class Verdict:
     seen: Seen | None
     views: tuple[View, ...] = ()
     classifiers: int = 1
+    unstored: str = ""
 
     @property
     def judgement(self) -> Any:
@@ -75,7 +77,8 @@ def evaluate(
 
     Several runs of the same classes are evaluated together, as an ensemble whose probabilities are averaged. With
     views, the probabilities of several views of each image are averaged (test-time augmentation). The run keeps the
-    scores of each list of views; those of several runs are not stored.
+    scores of each list of views; those of several runs are not stored. Where they cannot be stored, on a disk that is
+    full or read-only, they are returned all the same.
 
     Example:
         striate.evaluate("runs/photos", "more-photos/").scores.top1.value
@@ -138,10 +141,14 @@ def evaluate(
         name = stored_name(its_run, name, judged_data, listed)
     names = tuple(dataset.store.name(index) for index in outputs.index.tolist())
     judged = evaluation(name, judged_data, names, classifier, outputs, seen, views=listed)
+    unstored = ""
     if its_run and len(runs) == 1:
-        judged.write(its_run)
+        try:
+            judged.write(its_run)
+        except RunError as error:  # a disk that cannot be written, or is full: the scores are known all the same
+            unstored = str(error)
     unreadable = int((~index.readable[known]).sum())
-    return Verdict(str(source), chosen, judged.scores, unknown, unreadable, seen, listed, len(runs))
+    return Verdict(str(source), chosen, judged.scores, unknown, unreadable, seen, listed, len(runs), unstored)
 
 
 def _in_split(split: Split | Literal["all"], run: Run | None, dataset: Dataset, index: ImageIndex) -> ndarray:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
-from striate.cli.show.console import console, percent, print_json, table
+from striate.cli.show.console import complain, console, percent, print_json, table
 from striate.core.config import to_json
 
 if TYPE_CHECKING:
@@ -31,6 +31,7 @@ def show_verdict(
         seen = None if verdict.seen is None else asdict(verdict.seen)
         content = {"data": verdict.data, "split": verdict.split, "unreadable": verdict.unreadable, "seen": seen}
         averaged = {"views": to_json(verdict.views), "classifiers": verdict.classifiers}
+        averaged["unstored"] = verdict.unstored
         print_json({**content, **averaged, "unknown": list(verdict.unknown), **verdict.scores.to_json()})
         return
     screen = console()
@@ -44,6 +45,8 @@ def show_verdict(
         screen.print(f"Left out, because the classifier does not know their class: images of {names}.")
     if verdict.unreadable:
         screen.print(f"Images left out because they cannot be read: {verdict.unreadable:,}.")
+    if verdict.unstored:
+        complain(f"The run does not keep these scores. {verdict.unstored}")
 
 
 def averaged_sentence(verdict: Verdict) -> str:
@@ -130,7 +133,7 @@ def _classes(scores: ClassificationScores) -> object:
 def _labels(scores: MultilabelScores) -> object:
     parts = ("average_precision", "precision", "recall", "f1")
     rows = [
-        [score.name, score.support, *(percent(getattr(score, part), 1) for part in parts), f"{score.threshold:.3f}"]
+        [score.name, score.support, *(percent(getattr(score, part), 1) for part in parts), f"{score.threshold:.3g}"]
         for score in scores.per_class
     ]
     return table(["class", "images", "average precision", "precision", "recall", "F1", "threshold"], rows)
