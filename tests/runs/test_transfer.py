@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Generator, Iterable
 from dataclasses import replace
 from pathlib import Path
@@ -19,7 +20,7 @@ import striate
 from striate.classifier import load_classifier
 from striate.core import device
 from striate.core.config import to_json
-from striate.core.errors import ConfigError, DataError, ModelError
+from striate.core.errors import ConfigError, DataError, ModelError, RunError
 from striate.core.spec import RGB, InputSpec
 from striate.data.audit import audit
 from striate.data.sources.opening import open_data
@@ -37,7 +38,7 @@ from striate.runs.prepare import prepare_data
 from striate.runs.probe import fold_count, pooled
 from striate.runs.recipe import read_recipe
 from striate.runs.resume import finish_run, resume_run
-from striate.runs.start import start_run
+from striate.runs.start import plan_run, start_run
 from striate.runs.transfer import Features
 from striate.training import SafePoint, read_events
 
@@ -214,6 +215,26 @@ def test_norms_keep_the_statistics_of_the_weights_unless_the_recipe_says_otherwi
     assert max(first, second) < 1.0  # a coin has 0.69; without `soften_head`, the first is 5.0
     with pytest.raises(ConfigError, match="transfer full keeps the statistics"):
         _train(photos, weights, tmp_path, "none", **{**options, "batch_norm": "synchronised"})
+
+
+def test_a_run_is_a_recipe_for_other_data(photos: Path, weights: str, on_features: Run, tmp_path: Path) -> None:
+    options = {"transfer.name": "full", "epochs": 1, "batch_size": 8, "seed": 3}
+    first = _train(photos, weights, tmp_path / "first", **options)
+    others = tmp_path / "others"
+    shutil.copytree(photos / "red", others / "rouge")
+    shutil.copytree(photos / "blue", others / "bleu")
+    stored = Plan.read(first)
+    for recipe in (first.path, first.recipe_file):
+        plan, _, _ = plan_run(others, {"optimizer.lr": 0.5}, recipe=str(recipe))
+        assert plan.recipe == replace(stored.recipe, optimizer=replace(stored.recipe.optimizer, lr=0.5))
+        assert (plan.base, plan.data) == (stored.base, str(others))
+        assert plan.difference.keys() == stored.difference.keys() | {"optimizer.lr"}
+    again, _, _ = plan_run(others, {}, recipe=str(on_features.path))
+    assert again.recipe == Plan.read(on_features).recipe
+    with pytest.raises(RunError, match="Restore it from a copy"):
+        plan_run(others, {}, recipe=str(others))
+    with pytest.raises(ConfigError, match="There is no recipe 'nowhere'"):
+        plan_run(others, {}, recipe="nowhere")
 
 
 def test_a_recipe_from_before_there_was_a_choice_takes_those_of_batches(photos: Path, weights: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Collection, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -15,7 +16,7 @@ from striate.core.device import ExecutionPlan, device_named
 from striate.core.difference import difference
 from striate.core.duration import Duration
 from striate.core.errors import ConfigError, RunError
-from striate.core.files import read_json, write_json
+from striate.core.files import expanded, read_json, write_json
 from striate.core.imbalance import UNEVEN, imbalance, is_imbalanced
 from striate.data.audit.index import ImageIndex
 from striate.models import MODELS, check_model
@@ -144,21 +145,32 @@ class Plan:
 
 
 def make_plan(data: str, recipe: str, changes: Mapping[str, object], *, execution: str | Path | None = None) -> Plan:
-    """Return the plan to train on `data` by the recipe of this name with `changes`.
+    """Return the plan to train on `data` by a recipe with `changes`.
 
-    `execution` is a run whose execution plan is repeated.
+    `recipe` is a name, the folder of a run or a `recipe.json` (`is_stored`). `execution` is a run whose execution plan
+    is repeated.
 
     Raises:
         ConfigError: there is no such recipe, setting or device.
         ModelError: there is no such model.
-        RunError: the run of `execution` has no checkpoint.
+        RunError: the recipe of a run is missing or damaged, or the run of `execution` has no checkpoint.
     """
-    base = RECIPES[recipe]()
-    changed = override(base, dict(changes))
+    base, start = recipe, None
+    if is_stored(recipe):
+        path = expanded(recipe)
+        stored = Plan.read_file(Run(path).recipe_file if path.is_dir() else path)
+        base, start = stored.base, stored.recipe
+    named = RECIPES[base]()
+    changed = override(named if start is None else start, dict(changes))
     device_named(changed.device)
     check_model(changed.model)
     repeated = None if execution is None else _execution_of(Path(execution))
-    return Plan(recipe=changed, base=recipe, data=data, difference=difference(changed, base), execution=repeated)
+    return Plan(recipe=changed, base=base, data=data, difference=difference(changed, named), execution=repeated)
+
+
+def is_stored(recipe: str | None) -> bool:
+    """Return whether `recipe` is the folder of a run or a `recipe.json`, not the name of a recipe."""
+    return recipe is not None and recipe not in RECIPES and os.path.exists(expanded(recipe))
 
 
 def together(options: Mapping[str, object], settings: Overrides) -> dict[str, object]:

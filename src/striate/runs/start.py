@@ -9,7 +9,7 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
-from striate.core.config import override, to_json
+from striate.core.config import to_json
 from striate.core.errors import ConfigError
 from striate.core.processes import processes
 from striate.core.progress import Progress, silent
@@ -24,10 +24,10 @@ from striate.runs.events import RunEvent
 from striate.runs.fitting import check_fit
 from striate.runs.folder import Run, check_name, new_run
 from striate.runs.own_loaders import PreparedLoaders, fitted
-from striate.runs.plan import Plan, follow_imbalance, follow_model, follow_targets, make_plan
+from striate.runs.plan import Plan, follow_imbalance, follow_model, follow_targets, is_stored, make_plan
 from striate.runs.prepare import Prepared, TrainingData, prepare_data
 from striate.runs.probe import choose_transfer, follow_weights, pooled
-from striate.runs.recipes import RECIPES, recipe_for
+from striate.runs.recipes import recipe_for
 from striate.runs.resume import resume_run
 from striate.runs.several import begun_before, check_several, mark
 from striate.runs.to_end import train_to_end
@@ -50,6 +50,7 @@ def start_run(
 ) -> Generator[RunEvent, None, Run]:
     """Start a new run with `changes` of a recipe, by default the one that suits the data.
 
+    `recipe` is a name, the folder of a run or a `recipe.json`, whose settings are repeated on these data.
     Its folder is made only after all checks. Where torchrun starts the processes again after one has failed, the run
     that they had begun is resumed.
 
@@ -141,13 +142,7 @@ def plan_images(
     Raises:
         StriateError: there is no such recipe, or something in the choice or the data is not possible.
     """
-    name = recipe_for(data) if recipe is None else str(recipe)
-    path = Path(name)
-    if name not in RECIPES and path.exists():
-        plan = Plan.read_file(Run(path).recipe_file if path.is_dir() else path)
-        plan = replace(plan, recipe=override(plan.recipe, changes))
-        return plan, prepare_data(plan.recipe, audit(open_data(data, progress=progress), progress=progress))
-    return _untransferred(data, changes, name, None, progress)
+    return _untransferred(data, changes, recipe_for(data) if recipe is None else str(recipe), None, progress)
 
 
 def _untransferred(
@@ -165,8 +160,9 @@ def _untransferred(
     check_several(plan.recipe, together)
     with together.in_turn():
         found = audit(dataset, progress=progress)
-    follow = follow_weights if plan.recipe.weights is not None else partial(follow_model, index=found.index)
-    plan = together.once(lambda: follow(plan, changes))
+    if not is_stored(recipe):
+        follow = follow_weights if plan.recipe.weights is not None else partial(follow_model, index=found.index)
+        plan = together.once(lambda: follow(plan, changes))
     return plan, prepare_data(plan.recipe, found, progress=progress)
 
 
@@ -180,6 +176,9 @@ def _plan(
 ) -> Plan:
     """Return the plan as far as it does not depend on the images."""
     named = data if is_named(data) else str(Path(data).expanduser().resolve())
+    if recipe is not None and is_stored(recipe):
+        stored = complete(changes, free=False)[0] if "weights" in changes else changes
+        return make_plan(named, recipe, stored, execution=execution)
     completed, suited, reason = complete(changes, free=not is_named(data) and recipe is None)
     completed, several = follow_targets(completed, label_sets=label_sets)
     plan = make_plan(named, recipe or suited or recipe_for(data), completed, execution=execution)

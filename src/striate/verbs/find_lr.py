@@ -133,7 +133,8 @@ def find_lr(
             fashion-mnist, cifar10, cifar100. From Python also `striate.Loaders`.
         model: a name that 'striate list-models' lists, or an architecture, as in "(conv3-32 relu)*2 pool2 fc512 relu";
             by default the recipe's. From Python also a model of your own, or a function or class that builds it.
-        recipe: a name that 'striate recipes' lists; by default the one that suits the data.
+        recipe: a name that 'striate recipes' lists, or the folder or recipe.json of a run, whose settings are
+            repeated; by default the recipe that suits the data.
         batch_size: images per step.
         optimizer: adadelta, adagrad, adam, adamw, lamb, muon, rmsprop, sam or sgd.
         weight_decay: the strength of weight decay.

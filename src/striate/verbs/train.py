@@ -59,7 +59,8 @@ def train(
         model: a name that 'striate list-models' lists, or an architecture, as in "(conv3-32 relu)*2 pool2 fc512 relu";
             by default the recipe's. From Python also a model of your own, or a function or class that builds it (see
             `striate.register_model`).
-        recipe: a name that 'striate recipes' lists; by default the one that suits the data.
+        recipe: a name that 'striate recipes' lists, or the folder or recipe.json of a run, whose settings are
+            repeated; by default the recipe that suits the data.
         epochs: how long to train: 30 or 30ep (epochs), 5000st (steps), 10min.
         batch_size: images per step.
         lr: the peak learning rate of the schedule.
