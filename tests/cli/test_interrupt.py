@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from striate.cli.interrupt import interruptible
+from striate.cli.main import main
 from striate.cli.show.training import show_training
 from striate.core.duration import Clock, Duration
 from striate.runs.events import RunStarted
@@ -75,3 +76,15 @@ def test_a_second_ctrl_c_does_not_wait_and_handlers_are_restored() -> None:
         with pytest.raises(KeyboardInterrupt):
             signal.raise_signal(signal.SIGINT)
     assert signal.getsignal(signal.SIGINT) is before
+
+
+def test_ctrl_c_before_a_training_has_begun_is_told(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def interrupted(name: str) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("striate.verbs.recipes._named", interrupted)
+    with pytest.raises(SystemExit, match="130"):
+        main(["recipes", "--show", "mnist"])
+    assert capsys.readouterr().err == "\nstriate: stopped.\n"

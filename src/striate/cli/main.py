@@ -125,6 +125,7 @@ def build(names: Iterable[str]) -> App:
         version=_version,
         error_formatter=_sentence,
         error_console=Console(stderr=True, width=_ENDLESS),
+        suppress_keyboard_interrupt=False,  # `main` says that it was stopped
     )
     for name in names:
         function = COMMANDS[name].function(name)
