@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from striate.core.config import digest, from_json, override, to_json, written
+from striate.core.config import digest, from_json, override, parse_overrides, to_json, written
 from striate.core.difference import difference
 from striate.core.duration import Duration
 from striate.core.errors import ConfigError
@@ -267,3 +267,8 @@ def test_options_without_a_name_and_an_option_called_name_are_refused() -> None:
         override(Drawing(), ["frame.radius=2"])
     with pytest.raises(TypeError, match="no option can be called 'name'"):
         type("Bad", (Shape,), {"__annotations__": {"name": "str"}})
+
+
+def test_a_key_that_is_no_text_is_a_sentence() -> None:
+    with pytest.raises(ConfigError, match=r"A setting has a name, as in {'optimizer.lr': 0.05}; received 1\."):
+        parse_overrides({1: 2})  # pyright: ignore[reportArgumentType]

@@ -172,6 +172,12 @@ def test_a_model_that_cannot_be_trained_is_one_sentence_before_anything_is_writt
     assert not (tmp_path / "runs").exists()
 
 
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # torch.jit.script is deprecated
+def test_a_scripted_module_is_refused() -> None:
+    with pytest.raises(ModelError, match="A scripted module cannot be copied and trained"):
+        striate.register_model(torch.jit.script(nn.Linear(2, 2)))
+
+
 def test_a_name_of_the_zoo_cannot_be_taken_and_an_own_name_can_be_registered_again() -> None:
     with pytest.raises(ModelError, match="zoo has a model 'resnet18'"):
         striate.register_model(Small, name="resnet18")

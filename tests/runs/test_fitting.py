@@ -132,6 +132,19 @@ def test_an_average_that_no_weights_enter_is_a_sentence_and_leaves_no_run(
     assert not Path("runs").exists()
 
 
+def test_a_network_of_frozen_parameters_is_a_sentence_and_leaves_no_run(noise: Path) -> None:
+    layers = [nn.Conv2d(3, 4, 3), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, 2)]
+    frozen = nn.Sequential(*layers).requires_grad_(False)
+    with pytest.raises(ConfigError, match=r"^Sequential has no parameter to train: .* striate\.thaw\(model, 'head'\)"):
+        striate.train(noise, model=frozen, epochs=1)
+    assert not Path("runs").exists()
+    striate.thaw(frozen, "head")
+    run = striate.train(noise, model=frozen, epochs=1)
+    trained = striate.load(run).model
+    assert torch.equal(trained.get_parameter("0.weight"), frozen.get_parameter("0.weight"))
+    assert not torch.equal(trained.get_parameter("4.weight"), frozen.get_parameter("4.weight"))
+
+
 def test_a_seed_beyond_64_bits_is_a_sentence() -> None:
     with pytest.raises(ConfigError, match=r"seed must be below 2\^63"):
         Recipe(model="lenet5", epochs=Duration.parse("1ep"), seed=2**63)

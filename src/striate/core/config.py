@@ -104,9 +104,12 @@ def parse_overrides(changes: Overrides) -> list[tuple[str, object]]:
     """Return overrides in any form as (dotted key, value): a mapping, texts like "optimizer.lr=0.05", or one such text.
 
     Raises:
-        ConfigError: a text is not of the form key=value.
+        ConfigError: a text is not of the form key=value, or a key is no text.
     """
     if isinstance(changes, Mapping):
+        for key in changes:
+            if not isinstance(key, str):
+                raise ConfigError(f"A setting has a name, as in {{'optimizer.lr': 0.05}}; received {key!r}.")
         return list(changes.items())
     return [_split(text) for text in ([changes] if isinstance(changes, str) else changes)]
 

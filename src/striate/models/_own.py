@@ -86,6 +86,8 @@ def register_model(source: Source, /, *, name: str | None = None) -> Source:
     """
     if not callable(source):  # a module is callable too
         raise ModelError(f"A model is a torch.nn.Module, or a function that builds one; received {source!r}.")
+    if isinstance(source, torch.jit.ScriptModule):
+        raise ModelError("A scripted module cannot be copied and trained. Pass the module that it was made from.")
     is_module = isinstance(source, nn.Module)
     chosen = _own_name(source) if name is None else name
     if not isinstance(chosen, str) or not chosen.isidentifier():

@@ -31,11 +31,16 @@ def check_fit(recipe: Recipe, prepared: TrainingData) -> None:
     Raises:
         ModelError: the network does not take images of this size.
         ConfigError: it has no auxiliary classifiers and the recipe weights them, it normalises over a single value, it
-            does not take the sizes of the recipe's resizing, none of these is smaller than the images, or no weights
-            ever enter the recipe's average.
+            does not take the sizes of the recipe's resizing, none of these is smaller than the images, no weights ever
+            enter the recipe's average, or all parameters are frozen.
     """
     channels, height, width = prepared.input.shape
     network = build_sketch(recipe.model, classes=len(prepared.labels), channels=channels, size=(height, width))
+    if not any(parameter.requires_grad for parameter in network.parameters()):
+        raise ConfigError(
+            f"{recipe.model} has no parameter to train: none has requires_grad. Thaw some, as in striate.thaw(model, "
+            "'head')."
+        )
     with_auxiliary = isinstance(network, Auxiliary) and bool(network.auxiliary_heads)
     if recipe.loss.auxiliary is not None and not with_auxiliary:
         raise ConfigError(

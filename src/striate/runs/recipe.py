@@ -190,7 +190,7 @@ class Recipe:
         if self.task.name != "classification":
             raise ConfigError(
                 f"{name} draws images by their class, and images of the task {self.task.name!r} have not exactly one. "
-                "Weight the classes instead: loss.class_balance=0.99."
+                "Weight the classes instead, by loss.class_balance as 'striate audit' suggests it."
             )
         if isinstance(self.loss, Balanced) and self.loss.class_balance:
             raise ConfigError(

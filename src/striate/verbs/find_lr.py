@@ -100,7 +100,7 @@ def find_lr(
     /,
     *,
     model: str | ModelSource | None = None,
-    recipe: str | None = None,
+    recipe: str | Path | None = None,
     batch_size: int | None = None,
     optimizer: str | None = None,
     weight_decay: float | None = None,
@@ -178,7 +178,7 @@ def find_lr(
         workers=workers,
     )
     report = progress or silent
-    plan, prepared, stem = plan_run(data, changes, recipe=recipe, progress=report)
+    plan, prepared, stem = plan_run(data, changes, recipe=None if recipe is None else str(recipe), progress=report)
     test = range_test(Session(plan, prepared), wanted, progress=report)
     hint = None
     if test.suggestion is not None and isinstance(model or "", str) and isinstance(data, (str, Path)):
@@ -188,9 +188,9 @@ def find_lr(
     return replace(result, image=result.save(out or Path("find-lr", f"{file_stem(stem)}.png")))
 
 
-def _train_command(data: str | Path, recipe: str | None, changes: Mapping[str, object], rate: float) -> str:
+def _train_command(data: str | Path, recipe: str | Path | None, changes: Mapping[str, object], rate: float) -> str:
     """Return the command that trains with the same changes of the recipe and this rate."""
-    words = [] if recipe is None else ["--recipe", recipe]
+    words = [] if recipe is None else ["--recipe", str(recipe)]
     for key, value in changes.items():
         words += [_FLAGS[key], value] if key in _FLAGS else ["--set", f"{key}={value}"]
     return command("train", data, *words, "--lr", f"{rate:g}")

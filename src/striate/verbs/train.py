@@ -24,7 +24,7 @@ def train(
     /,
     *,
     model: str | ModelSource | None = None,
-    recipe: str | None = None,
+    recipe: str | Path | None = None,
     epochs: str | int | None = None,
     batch_size: int | None = None,
     lr: float | None = None,
@@ -115,7 +115,7 @@ def train(
     run = yield from start_run(
         data,
         changes,
-        recipe=recipe,
+        recipe=None if recipe is None else str(recipe),
         name=name,
         folder=Path(runs),
         execution=execution,
