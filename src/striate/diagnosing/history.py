@@ -19,8 +19,7 @@ class History:
     `chance` is the loss of a constant answer: ln k for k classes where the loss is the cross-entropy of single labels,
     and so bounds the number of mistakes; the entropies of the frequencies of the classes, summed, where it is the
     binary cross-entropy of images that may have several; None for other losses. `validated` is the number of validation
-    images.
-    `validation_precision` is the mean average precision, where an image may have several classes.
+    images. `validation_precision` is the mean average precision, where an image may have several classes.
     """
 
     training_loss: tuple[Point, ...]

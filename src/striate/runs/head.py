@@ -22,6 +22,7 @@ from striate.runs.prepare import Prepared
 from striate.runs.probe import LINEAR, training_fit
 from striate.runs.recipe import Recipe
 from striate.runs.transfer import keeps_statistics
+from striate.tasks import CLASSIFICATION
 
 _IMAGES = 64
 _TEMPERATURES = 2.0 ** np.arange(11)
@@ -54,7 +55,8 @@ def soften_head(recipe: Recipe, network: Network, batches: Batches) -> None:
     if not isinstance(head, nn.Linear) or recipe.task.name not in LINEAR:
         return
     logits, targets = _as_in_training(recipe, network, head, batches)
-    loss = F.cross_entropy if recipe.task.name == LINEAR[0] else F.binary_cross_entropy_with_logits
+    single = recipe.task.name == CLASSIFICATION.name
+    loss = F.cross_entropy if single else F.binary_cross_entropy_with_logits
     best = min(_TEMPERATURES, key=lambda tried: float(loss(logits / tried, targets)))
     for parameter in head.parameters():
         parameter.div_(best)
@@ -78,9 +80,9 @@ def _as_in_training(recipe: Recipe, network: Network, head: nn.Linear, batches: 
                 if isinstance(module, _BatchNorm):
                     module.eval()
         for batch in shown:
-            network(batch.images)
+            network(batch.images[:_IMAGES])
             logits.append(head(features()))
-            targets.append(batch.targets)
+            targets.append(batch.targets[:_IMAGES])
             if sum(map(len, targets)) >= _IMAGES:
                 break
     for buffer, before in buffers:

@@ -118,6 +118,7 @@ def compare(then: Mapping[str, Entry], dataset: Dataset, index: ImageIndex) -> t
     new = {contents[name][1]: name for name in now if name not in then}
     gone = [name for name in then if name not in now]
     moved = {name: new[then[name].digest] for name in gone if then[name].digest in new}
+    places = set(moved.values())
     changed = {name for name in then if name in now and then[name].digest != contents[name][1]}
     relabelled = {
         name for name in then if name in now and name not in changed and then[name].label != contents[name][0]
@@ -131,7 +132,7 @@ def compare(then: Mapping[str, Entry], dataset: Dataset, index: ImageIndex) -> t
             if name in relabelled
         ),
         moved=tuple(f"{name} → {moved[name]}" for name in moved),
-        added=tuple(name for name in now if name not in then and name not in moved.values()),
+        added=tuple(name for name in now if name not in then and name not in places),
     )
     same = [name for name in then if name in now and name not in changed and name not in relabelled]
     splits: Splits = {
