@@ -106,6 +106,29 @@ def test_mistakes_are_one_sentence(tmp_path: Path, lines: tuple[str, ...], expec
         open_data(_list(tmp_path, *lines))
 
 
+@pytest.mark.parametrize(
+    ("lines", "expected"),
+    [
+        (
+            ("path,labels", 'a.png,"cat, dog"', "b.png,cat", "c.png,dog"),
+            "1 class is made of the names of others: 'cat, dog'",
+        ),
+        (
+            ("path,label", "a.png,cat dog", "b.png,cat", "c.png,dog"),
+            "1 class is made of the names of others: 'cat dog'",
+        ),
+        (("path,labels", "a.png,cat;dog", "b.png,cat", "c.png,dog"), None),
+        (("path,label", "a.png,hot dog", "b.png,cat", "c.png,dog"), None),
+    ],
+)
+def test_labels_that_were_not_separated_are_a_warning(
+    tmp_path: Path, lines: tuple[str, ...], expected: str | None
+) -> None:
+    found = open_data(_list(tmp_path, *lines)).cautions
+    assert len(found) == (expected is not None)
+    assert expected is None or found[0].startswith(expected)
+
+
 def test_rare_labels_are_divided_evenly_where_few_combinations_repeat() -> None:
     draws = np.random.default_rng(0)
     targets = draws.random((600, 14)) < [0.05, *[0.3] * 13]

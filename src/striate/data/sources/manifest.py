@@ -24,6 +24,8 @@ from striate.data.sources.text import Finder, decode_text
 _COLUMNS = ("path", "label", "labels", "split", "group")
 _SEPARATORS = ",;\t|"
 _BETWEEN_LABELS = re.compile("[;|]")
+_JOINED = re.compile(r"\s*[;|,/+&]\s*|\s+")
+_NAMED = 5
 _TRUE, _FALSE = ("1", "1.0", "true"), ("0", "0.0", "false")
 
 
@@ -87,7 +89,22 @@ def open_manifest(path: Path) -> Dataset:
         dataset = by_label(path, store, [row.text for row in rows], parts, notes)
     else:
         dataset = by_labels(path, store, [row.labels for row in rows], parts, notes, classes=tuple(columns.classes))
-    return replace(dataset, groups=_groups([row.group for row in rows]))
+    cautions = (*dataset.cautions, *_several_in_one(dataset.classes))
+    return replace(dataset, groups=_groups([row.group for row in rows]), cautions=cautions)
+
+
+def _several_in_one(classes: Sequence[str]) -> list[str]:
+    """Return a sentence on the classes that are several others, as `cat, dog` beside `cat` and `dog`."""
+    known = set(classes)
+    joined = [name for name in classes if len(parts := _JOINED.split(name)) > 1 and known.issuperset(parts)]
+    if not joined:
+        return []
+    kind = "class is" if len(joined) == 1 else "classes are"
+    return [
+        f"{len(joined):,} {kind} made of the names of others: {', '.join(map(repr, joined[:_NAMED]))}"
+        f"{' …' if len(joined) > _NAMED else ''}. If these are several labels of an image, separate them by semicolons "
+        "in a column 'labels'."
+    ]
 
 
 def _on_disk(finder: Finder, root: Path, path: str) -> str:
