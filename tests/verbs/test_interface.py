@@ -18,7 +18,7 @@ from striate.core.progress import Progress, silent
 from striate.verbs._verb import with_progress
 from striate.verbs.show_progress import display
 
-VERBS = [name for name in dir(striate) if name not in ("__version__", "tune_process", "Loaders")]
+VERBS = [name for name in dir(striate) if name not in ("__version__", "tune_process", "Loaders", "StriateError")]
 
 
 def test_the_package_shows_its_verbs_and_version_and_nothing_else() -> None:

@@ -117,7 +117,8 @@ class Full(Trained):
         layer_decay: rate of a group of layers as a fraction of that of the group above it.
         batch_statistics: batch norms take the statistics of each batch, and average them for evaluation, as in training
             from scratch. Without, they keep those of the pretrained weights: the linear classifier was fitted to these
-            features, and the statistics of a few images are noise.
+            features, and the statistics of a few images are noise. With 100 images of each class of CIFAR-10,
+            82.1 % of the answers are right without, and 74.7 % with them (`results/batch_statistics.md`).
     """
 
     layer_decay: float = 0.7
