@@ -178,6 +178,8 @@ def test_several_labels_are_fitted_on_features_and_evaluated_out_of_fold(
     scores = run.scores["folds"]
     assert scores.count == 40
     assert scores.mean_average_precision > 0.9
+    with pytest.raises(DataError, match="was evaluated by cross-validation"):
+        striate.evaluate(run)
     classifier = load_classifier(run)
     found: Any = classifier.task
     assert len(found.thresholds) == 2

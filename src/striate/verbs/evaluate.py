@@ -160,7 +160,9 @@ def _in_split(split: Split | Literal["all"], run: Run | None, dataset: Dataset, 
 
 def _empty(source: str | Path, split: str, run: Run | None) -> DataError:
     """Return the error for a split without images; `run` is the one whose own data they are."""
-    folds = run is not None and run.curve_file.exists()
+    from striate.runs.cross_validation import FOLDS
+
+    folds = run is not None and (run.evaluations / f"{FOLDS}.json").exists()
     why = " The run was evaluated by cross-validation: its report has the result." if folds else ""
     return DataError(f"{source} has no image in the split {split!r}.{why} Choose another with --split.")
 
