@@ -13,6 +13,7 @@ import numpy as np
 
 import striate
 from striate.data.sources.opening import open_data
+from striate.metrics import measure_temperature
 from striate.models.surgery import HEAD
 from striate.models.weights import build_pretrained, pretrained
 from striate.runs.features import features_of
@@ -36,7 +37,8 @@ def main(folder: Path) -> dict[str, float]:
     c, outcome = best_strength(features.places[HEAD], targets, folds, classes, "logistic")
     fit_linear(features.places[HEAD], targets, classes, c=c)
     accuracy = outcome.accuracy
-    return {"correct": accuracy.correct, "count": accuracy.count, "temperature": outcome.temperature.value}
+    temperature = measure_temperature(outcome.logits, outcome.targets, selected=False)
+    return {"correct": accuracy.correct, "count": accuracy.count, "temperature": temperature.value}
 
 
 if __name__ == "__main__":
