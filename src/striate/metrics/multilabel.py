@@ -27,11 +27,11 @@ from striate.metrics.roc import roc_auc
 from striate.metrics.scores import METRICS, Metric
 
 HALF = 0.5
+"""The threshold of a class for which none was fitted or given."""
 _NORMAL_95 = 1.6448536269514722
 """The 95 % point of the normal distribution: one-sided 5 %."""
 _FIRM = 5
 """Samples of a class with which its threshold moves half of the way, in log odds, from ½ to that of highest F1."""
-"""The threshold of a class for which none was fitted or given."""
 
 
 def sigmoid(outputs: Float[np.ndarray, "n k"], temperature: float = 1.0) -> Float[np.ndarray, "n k"]:

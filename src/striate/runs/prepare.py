@@ -327,9 +327,9 @@ def prepare_again(
         return Prepared(dataset, given, origin.input, labels, recorded=True), None
     if found.digest != origin.data and not inexact:
         raise RunError(
-            f"{_OTHER_DATA}: {changes}. Undo that, or go on with the images that are as they were: striate resume "
-            f"{run.argument} --inexact, or striate finish {run.argument}. To train on the data as they are now, from "
-            f"the weights of this run: {command('train', plan.data, '--weights', run.path)}"
+            f"{_OTHER_DATA}: {changes}. Restore the data, or continue with the images that have not changed: striate "
+            f"resume {run.argument} --inexact, or striate finish {run.argument}. To start a new run on the current "
+            f"data from the weights of this one: {command('train', plan.data, '--weights', run.path)}"
         )
     if not any(len(indices) for indices in splits.values()):
         raise DataError(f"None of the images that this run was started with is left in {plan.data}. Restore them.")

@@ -188,7 +188,10 @@ def pooled(recipe: Recipe, prepared: Prepared) -> Prepared:
 
 
 def fold_count(recipe: Recipe, prepared: Prepared) -> int:
-    """Return the number of folds that evaluate a classifier, at most the images of the smallest class; 1 for none."""
+    """Return the number of folds that evaluate a classifier; 1 for none.
+
+    Where the recipe does not set it, there are at most as many as the smallest class has images.
+    """
     transfer = recipe.transfer
     if not isinstance(transfer, (Features, Trained)):
         return 1
